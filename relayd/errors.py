@@ -1,0 +1,83 @@
+"""The error tree.
+
+A fault is an exception from this module; a mail outcome is a value (`relayd.mail.outcome`).
+Only adapters name a library's exceptions and re-raise them as one of these.
+Every error prints as one line.
+"""
+
+from dataclasses import dataclass
+
+
+class RelaydError(Exception):
+    """Base of everything that relayd raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One thing that is wrong in a settings file."""
+
+    file: str
+    key: str  # dotted path, such as "listen[0].address"; empty for the file as a whole
+    value: str  # as written, shortened; empty when the key is missing
+    expected: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else self.file
+        got = f" is {self.value}" if self.value else ""
+        return f"{where}{got}: {self.expected}"
+
+
+class ConfigError(RelaydError):
+    """The settings are wrong; carries every mistake found (exit status 78)."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+
+
+class StartError(RelaydError):
+    """The daemon cannot start as things are: a port in use, an unreadable secret, a second daemon."""
+
+
+class StoreError(RelaydError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be used now: back off and ask again."""
+
+
+class StoreFull(StoreError):
+    """There is no room left on the disk; nothing was written."""
+
+
+class CommitUnknown(StoreError):
+    """The store cannot tell if the commit happened: promise nothing, in either direction (S-55)."""
+
+
+class LeaseLost(StoreError):
+    """The slot has another owner by now: discard the result, somebody else will try again."""
+
+
+class SchemaMismatch(StoreError):
+    """The queue was written by another version of relayd."""
+
+
+class PeerError(RelaydError):
+    """The server we talk to broke the rules, or the connection."""
+
+
+class ReplySyntaxError(PeerError):
+    """Its reply is malformed, too long, or answers nothing we asked."""
+
+
+class Unreachable(PeerError):
+    """No connection, a lost one, or no answer in time."""
+
+
+class TlsFailed(PeerError):
+    """The TLS session that the settings ask for cannot be had."""
+
+
+class DaemonUnreachable(RelaydError):
+    """The daemon does not answer on its control socket (exit status 69)."""

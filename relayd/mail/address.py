@@ -1,0 +1,101 @@
+"""Addresses and the paths of MAIL and RCPT.
+
+Owns one parser on bytes: what it returns is what was given, to the octet (quoting and case
+kept). A source route is read and left out, as RFC 5321 §4.1.1.3 advises; the mailbox behind it is
+the address. Everything that is not a path by the grammar is refused, in linear time.
+
+Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
+"""
+
+import re
+from dataclasses import dataclass
+
+LOCAL_PART_LIMIT = 64  # octets, RFC 5321 §4.5.3.1.1
+DOMAIN_LIMIT = 255  # octets, §4.5.3.1.2
+PATH_LIMIT = 256  # octets with the angle brackets, §4.5.3.1.3
+
+# UTF-8 beyond ASCII without its C1 controls and separators is checked after decoding.
+_ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"
+_LABEL = rb"[A-Za-z0-9_\x80-\xff](?:[A-Za-z0-9_\x80-\xff-]{0,61}[A-Za-z0-9_\x80-\xff])?"
+_DOMAIN = rb"%(label)s(?:\.%(label)s)*" % {b"label": _LABEL}
+_LITERAL = rb"\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]"
+_DOT_STRING = rb"%(atext)s+(?:\.%(atext)s+)*" % {b"atext": _ATEXT}
+_QUOTED = rb'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\x20-\x7e])*"'
+_ROUTE = rb"@%(domain)s(?:,@%(domain)s)*:" % {b"domain": _DOMAIN}
+
+# RFC 5321 §4.1.2:  Path = "<" [ A-d-l ":" ] Mailbox ">"
+_PATH = re.compile(
+    rb"<(?:%s)?(?P<local>%s|%s)@(?P<domain>%s|%s)>"
+    % (_ROUTE, _DOT_STRING, _QUOTED, _DOMAIN, _LITERAL)
+)
+_UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox: the local part exactly as given, and the domain as given."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def is_literal(self) -> bool:
+        return self.domain.startswith("[")
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """The local part cannot be sent without SMTPUTF8 (a domain could go as A-labels)."""
+        return not self.local.isascii()
+
+    @property
+    def is_ascii(self) -> bool:
+        return self.local.isascii() and self.domain.isascii()
+
+
+class PathError(ValueError):
+    """Not a path; the text says why, in words that are safe to send back."""
+
+
+def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
+    """Read the path at the start of `argument`; return it and the parameters behind it.
+
+    The null path `<>` is None. The parameters come without the blank that sets them off.
+    Raises PathError.
+    """
+    if argument.startswith(b"<>"):
+        return None, _parameters(argument, 2)
+    found = _PATH.match(argument)
+    if found is None:
+        raise PathError("not a path in angle brackets")
+    rest = _parameters(argument, found.end())
+    local, domain = found["local"], found["domain"]
+    if len(local) > LOCAL_PART_LIMIT:
+        raise PathError("local part longer than 64 octets")
+    if len(domain) > DOMAIN_LIMIT or found.end() > PATH_LIMIT:
+        raise PathError("path longer than 256 octets")
+    try:
+        address = Address(local.decode(), domain.decode())
+    except UnicodeDecodeError:
+        raise PathError("not valid UTF-8") from None
+    if not address.is_ascii and _UNSAFE.search(f"{address}"):
+        raise PathError("control character in the address")
+    return address, rest
+
+
+def parse_address(text: str) -> Address:
+    """Read `local@domain` as people and settings write it. Raises PathError."""
+    address, rest = parse_path(b"<" + text.encode("utf-8", "surrogatepass") + b">")
+    if address is None or rest:
+        raise PathError("not an address")
+    return address
+
+
+def _parameters(argument: bytes, end: int) -> bytes:
+    if len(argument) == end:
+        return b""
+    if argument[end : end + 1] != b" ":
+        raise PathError("something behind the path without a blank")
+    return argument[end + 1 :]

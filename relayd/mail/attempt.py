@@ -1,0 +1,68 @@
+"""What one attempt saw: facts without judgement.
+
+The deliverer fills these in from a transaction; `relayd.policy.verdict` judges them. A `Refusal`
+is a reply that ended something; a `Breakdown` is everything that is not a reply.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Reply, Stage
+
+
+class RouteKind(StrEnum):
+    SMARTHOST = "smarthost"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFacts:
+    """The TLS session of a connection."""
+
+    version: str  # TLSv1.3
+    cipher: str
+    verified: bool  # chain and name checked
+    problem: str = ""  # why it did not verify, where that was allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The connection an attempt used."""
+
+    route: RouteKind
+    host: str
+    ip: str
+    port: int
+    local_ip: str
+    helo: str
+    tls: TlsFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """The session ended without a reply that would say why."""
+
+    category: Category  # connection_failure, tls_failure, dns_failure or protocol_error
+    fault: Fault
+    reason: str  # one cleaned line: "connection refused", "no answer to MAIL within 300 s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """One try of one transaction with one host, as it concerns one recipient.
+
+    Exactly one of `reply` and `breakdown` is set. `reply` is the reply that decided about the
+    recipient at `stage`: 2yz to the final dot is success, any other reply that is not the
+    expected one ended it there.
+    """
+
+    peer: Peer | None  # None when no host could be asked at all
+    stage: Stage
+    reply: Reply | None
+    breakdown: Breakdown | None
+    dot_sent: bool  # the final dot may have reached the server
+    started_at: datetime
+    connect_for: timedelta  # zero on a reused connection
+    transaction_for: timedelta

@@ -1,0 +1,138 @@
+"""What one message is to the relay: its envelope, its content, its recipients.
+
+Owns the values that travel from the receiver through the store to the deliverer, and the ids.
+A message's content is bytes and stays the same bytes (S-23); the trace header is already in front.
+
+Source: RFC 5321 §2.3.1; RFC 3461 for the DSN parameters.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NewType
+
+from relayd.mail.address import Address
+
+MessageId = NewType("MessageId", int)
+"""63 bits: 42 of milliseconds since 2020, 9 of the worker's number, 12 of a counter. Sorts by time."""
+
+WorkerNumber = NewType("WorkerNumber", int)
+"""Given by the store at registration; never the same for two live workers."""
+
+_EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
+_DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}
+_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{13}\Z")
+
+
+def make_id(at: datetime, worker: WorkerNumber, count: int) -> MessageId:
+    """Compose an id; unique while a worker makes fewer than 4,096 in one millisecond."""
+    ms = int(at.timestamp() * 1000) - _EPOCH_MS
+    return MessageId((ms << 21) | ((worker & 0x1FF) << 12) | (count & 0xFFF))
+
+
+def format_id(message_id: MessageId) -> str:
+    """The queue id as people see it: 13 characters."""
+    value, out = int(message_id), []
+    for _ in range(13):
+        out.append(_ALPHABET[value & 31])
+        value >>= 5
+    return "".join(reversed(out))
+
+
+def parse_id(text: str) -> MessageId:
+    """Read a queue id, any case. Raises ValueError."""
+    text = text.upper()
+    if not _ID.match(text):
+        raise ValueError(f"{text!r} is not a queue id (13 letters and digits)")
+    value = 0
+    for char in text:
+        value = value << 5 | _DIGITS[char]
+    if value >= 1 << 63:
+        raise ValueError(f"{text!r} is not a queue id (too large)")
+    return MessageId(value)
+
+
+def received_at_of(message_id: MessageId) -> datetime:
+    """The instant that the id was made, to the millisecond."""
+    return datetime.fromtimestamp(((int(message_id) >> 21) + _EPOCH_MS) / 1000, UTC)
+
+
+def first_id_at(at: datetime) -> MessageId:
+    """The smallest id that could have been made at `at`: ids below it are older."""
+    return MessageId(max(0, int(at.timestamp() * 1000) - _EPOCH_MS) << 21)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFacts:
+    """What the receiver found in the content; policy sees this and never a body."""
+
+    size: int  # octets of the content as received, without our trace header
+    hops: int  # Received headers it came with
+    message_id_header: str | None = None  # the Message-ID as written, angle brackets included
+    tag: str | None = None  # X-Relayd-Tag
+    is_test: bool = False  # X-Relayd-Test: yes
+    is_8bit: bool = False  # content has octets above 127
+    utf8_headers: bool = False  # the header section has octets above 127
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who gave us the message."""
+
+    ip: str  # empty for a unix socket
+    helo: str
+    listener: str
+    auth_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecipient:
+    """One forward-path, as accepted at RCPT."""
+
+    address: Address
+    destination: str  # route key by `policy.route` at intake; decided anew at each attempt
+    parameters: Mapping[str, str]  # NOTIFY and ORCPT, xtext and case kept; usually empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message on its way into the store."""
+
+    id: MessageId
+    received_at: datetime
+    reverse_path: Address | None  # None is the null reverse-path
+    parameters: Mapping[str, str]  # BODY, SMTPUTF8, RET, ENVID of MAIL; usually empty
+    recipients: tuple[NewRecipient, ...]
+    content: bytes  # trace header first, CRLF lines, not dot-stuffed
+    facts: MessageFacts
+    client: Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMessage:
+    """A message as the deliverer needs it."""
+
+    id: MessageId
+    received_at: datetime
+    reverse_path: str  # as given; empty for the null reverse-path
+    parameters: Mapping[str, str]
+    size: int  # octets of the stored content
+    message_id_header: str | None
+    tag: str | None
+    is_test: bool
+    is_8bit: bool
+    utf8_headers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedRecipient:
+    """A recipient that is leased for one attempt. The unit of state."""
+
+    number: int  # 0 for the first RCPT of the message
+    address: str
+    parameters: Mapping[str, str]
+    attempt: int  # the number of this attempt, from 1
+    soft_failures: int  # soft bounces before this attempt
+    possible_duplicate: bool  # an earlier attempt ended with its outcome unknown

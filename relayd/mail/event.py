@@ -1,0 +1,124 @@
+"""Events: one past-tense fact about one recipient, the unit of the history and of the status log.
+
+An event is written in the transaction that it reports and logged after the commit from the same
+value, so that store and log never disagree. Field names and event names are an interface
+(`docs/events.md`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from relayd.mail.attempt import AttemptFacts
+from relayd.mail.envelope import MessageId
+from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
+
+JsonValue = str | int | float | bool | None
+Detail = Mapping[str, JsonValue]
+
+
+class EventKind(StrEnum):
+    RECEIVED = "received"
+    REFUSED = "refused"
+    ATTEMPTED = "attempted"
+    SENT = "sent"
+    RELAYED = "relayed"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+    LATE_BOUNCED = "late_bounced"
+    DELIVERED_DSN = "delivered_dsn"
+    COMPLAINED = "complained"
+    HELD = "held"
+    RELEASED = "released"
+    EXPEDITED = "expedited"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact. `detail` holds the status log's fields beyond those of message and recipient."""
+
+    kind: EventKind
+    at: datetime
+    message_id: MessageId
+    recipient: int  # number of the recipient in its message
+    detail: Detail
+
+
+def format_instant(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def kind_of(outcome: Outcome) -> EventKind:
+    """The event that an outcome is recorded as. NotTried is recorded as an attempt."""
+    match outcome:
+        case Relayed():
+            return EventKind.RELAYED
+        case Sent():
+            return EventKind.SENT
+        case Deferred():
+            return EventKind.DEFERRED
+        case Bounced():
+            return EventKind.BOUNCED
+        case NotTried():
+            return EventKind.ATTEMPTED
+
+
+def attempt_detail(
+    facts: AttemptFacts, outcome: Outcome, *, attempt: int, queued_for: timedelta
+) -> Detail:
+    """The fields of the event that ends one attempt, in the order they are read."""
+    detail: dict[str, JsonValue] = {"attempt": attempt}
+    if (peer := facts.peer) is not None:
+        detail["route"] = peer.route.value
+        detail["remote_host"] = peer.host
+        detail["remote_ip"] = peer.ip
+        detail["remote_port"] = peer.port
+        detail["local_ip"] = peer.local_ip
+        detail["helo"] = peer.helo
+        if peer.tls is not None:
+            detail["tls"] = (
+                f"{peer.tls.version} {peer.tls.cipher} {'verified' if peer.tls.verified else 'unverified'}"
+            )
+            if peer.tls.problem:
+                detail["tls_problem"] = peer.tls.problem
+        else:
+            detail["tls"] = "none"
+    detail["stage"] = facts.stage.value
+    if (reply := facts.reply) is not None:
+        detail["code"] = reply.code
+        if reply.enhanced is not None:
+            detail["enhanced"] = reply.enhanced
+        detail["reply"] = str(reply)
+    _outcome_fields(detail, outcome)
+    detail["delay_queue"] = _seconds(queued_for)
+    detail["delay_connect"] = _seconds(facts.connect_for)
+    detail["delay_transaction"] = _seconds(facts.transaction_for)
+    return detail
+
+
+def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:
+    match outcome:
+        case Deferred():
+            detail["category"] = outcome.category.value
+            detail["fault"] = outcome.fault.value
+            detail["reason"] = outcome.reason
+            detail["next_attempt_at"] = format_instant(outcome.retry_at)
+            if outcome.possible_duplicate:
+                detail["possible_duplicate"] = True
+        case Bounced():
+            detail["bounce_class"] = outcome.bounce_class.value
+            detail["category"] = outcome.category.value
+            detail["fault"] = outcome.fault.value
+            detail["suppress"] = outcome.suppress
+            detail["reason"] = outcome.reason
+        case NotTried():
+            detail["reason"] = outcome.reason
+        case Relayed() | Sent():
+            pass
+
+
+def _seconds(duration: timedelta) -> float:
+    return round(duration.total_seconds(), 3)

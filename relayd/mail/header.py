@@ -1,0 +1,100 @@
+"""The header section as bytes: read the few facts policy needs, put our trace line in front.
+
+Nothing here parses MIME or re-serialises a message (HY-01). Only the top header section counts,
+field names in any case, folded lines included; our own `X-Relayd-*` control fields are removed.
+
+Source: RFC 5322 §2.2 (fields, folding), RFC 5321 §4.4 (trace), §6.3 (loops).
+"""
+
+import re
+from datetime import datetime
+from email.utils import format_datetime
+
+from relayd.mail.envelope import MessageFacts
+
+_RECEIVED = re.compile(rb"^Received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID = re.compile(
+    rb"^Message-ID[ \t]*:(?:[ \t]|\r\n[ \t])*(<[^\r\n<> \t]{1,990}>)", re.IGNORECASE | re.MULTILINE
+)
+_CONTROL = re.compile(
+    rb"^X-Relayd-([A-Za-z0-9-]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TAG_LIMIT = 200  # characters kept of X-Relayd-Tag
+
+
+def header_end(content: bytes) -> int:
+    """Where the header section ends: behind the CRLF of its last field, before the empty line."""
+    if content.startswith(b"\r\n"):
+        return 0
+    end = content.find(b"\r\n\r\n")
+    return len(content) if end < 0 else end + 2
+
+
+def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
+    """Return the facts about `content`, and it without our control fields.
+
+    The content returned is the very same object when there was nothing to remove.
+    """
+    end = header_end(content)
+    header = content[:end]
+    is_8bit = not content.isascii()
+    message_id = _MESSAGE_ID.search(header)
+    tag, is_test, kept = None, False, content
+    lowered = header.lower()
+    if b"x-relayd-" in lowered:
+        tag, is_test = _control_fields(header)
+        kept = _CONTROL.sub(b"", header) + content[end:]
+    facts = MessageFacts(
+        size=len(content),
+        hops=len(_RECEIVED.findall(header)) if b"received" in lowered else 0,
+        message_id_header=message_id.group(1).decode("utf-8", "backslashreplace")
+        if message_id
+        else None,
+        tag=tag,
+        is_test=is_test,
+        is_8bit=is_8bit,
+        utf8_headers=is_8bit and not header.isascii(),
+    )
+    return facts, kept
+
+
+def _control_fields(header: bytes) -> tuple[str | None, bool]:
+    tag, is_test = None, False
+    for name, raw in _CONTROL.findall(header):
+        value = " ".join(raw.decode("utf-8", "backslashreplace").split())
+        value = "".join(char for char in value if char.isprintable())
+        if name.lower() == b"tag":
+            tag = value[:_TAG_LIMIT] or None
+        elif name.lower() == b"test":
+            is_test = value.lower() == "yes"
+    return tag, is_test
+
+
+def trace_header(
+    *,
+    helo: str,
+    client_ip: str,
+    fqdn: str,
+    protocol: str,
+    queue_id: str,
+    recipient: str | None,
+    at: datetime,
+) -> bytes:
+    """Our Received field, folded, CRLF at its end.
+
+    `recipient` is given when there is exactly one (S-50). `helo` must be printable ASCII.
+    Source: RFC 5321 §4.4.
+    """
+    origin = (
+        f"from {helo} ([{_literal(client_ip)}])" if client_ip else f"from {helo} (local socket)"
+    )
+    wanted_by = f"\r\n\tfor <{recipient}>" if recipient else ""
+    return (
+        f"Received: {origin}\r\n\tby {fqdn} (relayd) with {protocol} id {queue_id}{wanted_by};"
+        f"\r\n\t{format_datetime(at)}\r\n"
+    ).encode()
+
+
+def _literal(ip: str) -> str:
+    return f"IPv6:{ip}" if ":" in ip else ip

@@ -1,0 +1,137 @@
+"""What became of a recipient: the closed set of outcomes, and why.
+
+Owns the words that reach disk and JSON; their spelling is stable for ever. The decision which
+outcome applies is made in `relayd.policy.verdict` only, the classification in
+`relayd.policy.classify` only.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class RecipientState(StrEnum):
+    """The state of one recipient, as stored. `deferred` is QUEUED after a failed attempt."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    SENT = "sent"
+    RELAYED = "relayed"
+    BOUNCED = "bounced"
+    DROPPED = "dropped"
+
+
+FINAL_STATES = frozenset(
+    {RecipientState.SENT, RecipientState.RELAYED, RecipientState.BOUNCED, RecipientState.DROPPED}
+)
+
+# The authority on which state may follow which; every store guards with it.
+TRANSITIONS: dict[RecipientState, frozenset[RecipientState]] = {
+    RecipientState.QUEUED: frozenset(RecipientState),
+    RecipientState.HELD: frozenset(
+        {RecipientState.HELD, RecipientState.QUEUED, RecipientState.BOUNCED, RecipientState.DROPPED}
+    ),
+    RecipientState.SENT: frozenset({RecipientState.BOUNCED}),  # a late bounce
+    RecipientState.RELAYED: frozenset({RecipientState.BOUNCED}),  # a late bounce
+    RecipientState.BOUNCED: frozenset(),
+    RecipientState.DROPPED: frozenset(),
+}
+
+
+class BounceClass(StrEnum):
+    HARD = "hard"  # the address is invalid: do not use it again
+    BLOCK = "block"  # refused for good, but not because of the address
+    SOFT = "soft"  # a temporary failure that outlived its retries
+
+
+class Category(StrEnum):
+    """Why a reply was negative. Docs: `docs/bounces.md`."""
+
+    BAD_MAILBOX = "bad_mailbox"
+    BAD_DOMAIN = "bad_domain"
+    INACTIVE_MAILBOX = "inactive_mailbox"
+    MAILBOX_FULL = "mailbox_full"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    SPAM_CONTENT = "spam_content"
+    VIRUS = "virus"
+    REPUTATION = "reputation"
+    POLICY = "policy"
+    AUTH_FAILURE = "auth_failure"
+    SENDER_CONFIG = "sender_config"
+    RATE_LIMIT = "rate_limit"
+    GREYLIST = "greylist"
+    RELAY_DENIED = "relay_denied"
+    TLS_FAILURE = "tls_failure"
+    PROTOCOL_ERROR = "protocol_error"
+    CONTENT_ERROR = "content_error"
+    DNS_FAILURE = "dns_failure"
+    CONNECTION_FAILURE = "connection_failure"
+    REMOTE_SYSTEM = "remote_system"
+    ROUTING_LOOP = "routing_loop"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Fault(StrEnum):
+    """Whom to call."""
+
+    PEER = "peer"
+    DNS = "dns"
+    LOCAL = "local"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """The judgement on one negative reply: three independent answers, and where they come from."""
+
+    category: Category
+    permanent: bool  # does the reply end this message?
+    suppress: bool  # does it prove that the address is invalid?
+    bounce_class: BounceClass  # what a bounce on this reply is shown as
+    remedy: str = ""  # one sentence for the operator; empty when there is nothing to do
+    rule: str = ""  # id of the rule that matched, for `relayd classify --explain`
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The recipient's own MX accepted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """The smarthost accepted it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """Not now: to be tried again at `retry_at`."""
+
+    retry_at: datetime
+    category: Category
+    fault: Fault
+    reason: str  # one line for people
+    soft_failures: int  # soft bounces so far, this one included where it is one
+    possible_duplicate: bool = False  # we never learnt the reply to our final dot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounced:
+    """Given up for good."""
+
+    bounce_class: BounceClass
+    category: Category
+    fault: Fault
+    suppress: bool
+    reason: str  # one line for people
+    status: str  # enhanced status code for the report, such as 5.1.1 or 4.4.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTried:
+    """The attempt ended before it concerned the recipient: nothing counts, nothing ages (S-53)."""
+
+    reason: str
+
+
+Outcome = Sent | Relayed | Deferred | Bounced | NotTried

@@ -1,0 +1,80 @@
+"""Accept or refuse what a client asks for: facts in, None or the reply out.
+
+Owns the rules of intake; every intake path calls these (S-51). The wording is fixed text: nothing
+that the client sent is echoed (S-48).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from relayd.mail.address import Address
+from relayd.mail.envelope import MessageFacts
+from relayd.mail.reply import Reply
+
+HOP_LIMIT = 100  # Received fields a message may come with, RFC 5321 §6.3
+
+TOO_BIG = Reply(552, "5.3.4", ("5.3.4 Message too big for this relay",))
+TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("4.5.3 Too many recipients, send the rest separately",))
+NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
+NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
+NEEDS_SMTPUTF8_RECIPIENT = Reply(553, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
+NO_LITERAL = Reply(553, "5.1.3", ("5.1.3 Address literals are not relayed",))
+LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    message_size: int  # octets
+    recipients: int  # per message
+    connections: int  # per worker
+    connections_per_client: int  # per worker
+
+
+def may_relay(client_ip: str, networks: Sequence[Network]) -> bool:
+    """Tell whether a client may relay without authentication (S-28).
+
+    The empty string is a unix socket: whoever may open it may relay.
+    """
+    if not client_ip:
+        return True
+    address = _unmapped(ip_address(client_ip.partition("%")[0]))
+    return any(address in network for network in networks)
+
+
+def admit_sender(
+    reverse_path: Address | None, *, smtputf8: bool, declared_size: int, limits: LimitSettings
+) -> Reply | None:
+    """Judge MAIL. `declared_size` is 0 when the client did not say (RFC 1870 §6.1)."""
+    if declared_size > limits.message_size:
+        return TOO_BIG
+    if reverse_path is not None and not smtputf8 and not reverse_path.is_ascii:
+        return NEEDS_SMTPUTF8_SENDER
+    return None
+
+
+def admit_recipient(
+    forward_path: Address, *, smtputf8: bool, accepted: int, limits: LimitSettings
+) -> Reply | None:
+    """Judge RCPT; `accepted` counts the recipients of this message so far (S-27, S-37, S-41)."""
+    if not smtputf8 and not forward_path.is_ascii:
+        return NEEDS_SMTPUTF8_RECIPIENT
+    if forward_path.is_literal:
+        return NO_LITERAL
+    if accepted >= limits.recipients:
+        return TOO_MANY_RECIPIENTS
+    return None
+
+
+def admit_message(facts: MessageFacts) -> Reply | None:
+    """Judge the message at its final dot (S-21)."""
+    return LOOP if facts.hops > HOP_LIMIT else None
+
+
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address inside ::ffff:0:0/96, else the address itself."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

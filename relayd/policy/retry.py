@@ -1,0 +1,50 @@
+"""Decide when to try again.
+
+Owns the arithmetic of waiting: no clock, no random source. Age is judged only after an attempt,
+so a relay that was down for a week tries every recipient once more before it bounces any (S-10).
+
+Source: RFC 5321 §4.5.4.1. It asks for retries over days and advises 30 minutes or more between
+them; we begin shorter, because greylisting hosts accept a retry after minutes. That a soft bounce
+gets one retry only departs from it on purpose (S-09); more entries in `soft_bounce` restore it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+_SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed together parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    soft_bounce: tuple[timedelta, ...]  # waits after the 1st, 2nd, ... soft bounce; then it bounces
+    unreachable: tuple[timedelta, ...]  # waits while no server answered; the last repeats
+    give_up_after: timedelta  # age at which a fresh failed attempt is the last
+
+
+def after_soft_bounce(soft_failures: int, rules: RetrySettings) -> timedelta | None:
+    """Return the wait after the `soft_failures`-th soft bounce; None when there is no further try."""
+    waits = rules.soft_bounce
+    return waits[soft_failures - 1] if soft_failures <= len(waits) else None
+
+
+def after_no_verdict(
+    failures: int, age: timedelta, rules: RetrySettings, *, jitter: float
+) -> timedelta | None:
+    """Return the wait after the `failures`-th attempt without a verdict; None when time is up.
+
+    `jitter` is a number from 0 up to 1.
+    """
+    if age >= rules.give_up_after:
+        return None
+    wait = rules.unreachable[min(failures, len(rules.unreachable)) - 1]
+    return wait * (1 + _SPREAD * jitter)
+
+
+def pause_after(failures: int, *, jitter: float) -> timedelta:
+    """Return how long to leave a destination alone that failed `failures` times in a row."""
+    seconds = min(5 * 2 ** min(failures - 1, 10), 300)
+    return timedelta(seconds=seconds * (1 + _SPREAD * jitter))
+
+
+LOGIN_PROBE = timedelta(hours=1)
+"""How long to wait before a refused login is tried again (S-53)."""

@@ -1,0 +1,167 @@
+"""Judge one recipient after one attempt: all failure policy of delivery.
+
+Scope matters: a reply to RCPT concerns this recipient, a reply to MAIL, DATA or the final dot the
+message, anything earlier the host. A failure of the host says nothing about the recipient, which
+waits. When in doubt, it waits.
+
+Source: RFC 5321 §4.2.1, §4.3.2, §4.5.3.2.6; semantics S-06 to S-18, S-53.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from relayd.mail.attempt import AttemptFacts, RouteKind
+from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.outcome import (
+    BounceClass,
+    Bounced,
+    Category,
+    Classification,
+    Deferred,
+    Fault,
+    NotTried,
+    Outcome,
+    Relayed,
+    Sent,
+)
+from relayd.mail.reply import Reply, Stage
+from relayd.policy import retry
+from relayd.policy.classify import classify
+from relayd.policy.retry import RetrySettings
+from relayd.policy.ruleset import Rules
+
+LOGIN_REFUSALS = frozenset({530, 534, 535, 538})
+_OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRules:
+    retry: RetrySettings
+    classifier: Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What the judgement needs to know of time and chance."""
+
+    received_at: datetime
+    now: datetime
+    jitter: float  # from 0 up to 1
+
+
+def decide(
+    facts: AttemptFacts, recipient: QueuedRecipient, rules: VerdictRules, *, moment: Moment
+) -> Outcome:
+    """Return what becomes of `recipient`.
+
+    2yz after the final dot is Relayed through a smarthost, Sent on a direct route. 5yz to MAIL,
+    RCPT, DATA or the dot bounces; 4yz there is a soft bounce, at our smarthost only when it speaks
+    of the address (4.1.x, 4.2.x). All else is no verdict: the host is to blame, and another try
+    follows. No reply after the dot: the message may have been taken (S-06).
+    """
+    reply, smarthost = facts.reply, _is_smarthost(facts)
+    if reply is None:
+        return _no_verdict(facts, recipient, rules, moment, None)
+    if _refuses_login(facts, reply, smarthost=smarthost):
+        return NotTried(reason=f"the smarthost refuses our login: {reply}")
+    if reply.is_positive and facts.stage is Stage.DOT:
+        return Relayed() if smarthost else Sent()
+    found = classify(reply, facts.stage, rules.classifier)
+    if facts.stage in _OF_THE_MESSAGE and reply.code != 421:
+        if reply.is_permanent:
+            return _bounce(reply, found)
+        if reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
+            return _soft(reply, found, recipient, rules, moment)
+    return _no_verdict(facts, recipient, rules, moment, found)
+
+
+def _bounce(reply: Reply, found: Classification) -> Bounced:
+    bounce_class = found.bounce_class
+    if bounce_class is BounceClass.HARD and not found.suppress:
+        bounce_class = BounceClass.BLOCK
+    return Bounced(
+        bounce_class=bounce_class,
+        category=found.category,
+        fault=Fault.PEER,
+        suppress=found.suppress,
+        reason=found.remedy or "refused for good",
+        status=reply.enhanced or "5.0.0",
+    )
+
+
+def _soft(
+    reply: Reply,
+    found: Classification,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    moment: Moment,
+) -> Outcome:
+    failures = recipient.soft_failures + 1
+    wait = retry.after_soft_bounce(failures, rules.retry)
+    if wait is None:
+        return Bounced(
+            bounce_class=BounceClass.SOFT,
+            category=found.category,
+            fault=Fault.PEER,
+            suppress=False,
+            reason=f"refused for now, {failures} times: no further try",
+            status=reply.enhanced or "4.0.0",
+        )
+    return Deferred(
+        retry_at=moment.now + wait,
+        category=found.category,
+        fault=Fault.PEER,
+        reason="refused for now",
+        soft_failures=failures,
+    )
+
+
+def _no_verdict(
+    facts: AttemptFacts,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    moment: Moment,
+    found: Classification | None,
+) -> Outcome:
+    category, fault, reason = _blame(facts, found)
+    failures = max(1, recipient.attempt - recipient.soft_failures)
+    age = moment.now - moment.received_at
+    wait = retry.after_no_verdict(failures, age, rules.retry, jitter=moment.jitter)
+    if wait is None:
+        return Bounced(
+            bounce_class=BounceClass.SOFT,
+            category=Category.EXPIRED,
+            fault=fault,
+            suppress=False,
+            reason=f"given up after {age.days} days: {reason}",
+            status="4.4.7",
+        )
+    return Deferred(
+        retry_at=moment.now + wait,
+        category=category,
+        fault=fault,
+        reason=reason,
+        soft_failures=recipient.soft_failures,
+        possible_duplicate=facts.reply is None and facts.dot_sent,
+    )
+
+
+def _blame(facts: AttemptFacts, found: Classification | None) -> tuple[Category, Fault, str]:
+    if facts.breakdown is not None:
+        return facts.breakdown.category, facts.breakdown.fault, facts.breakdown.reason
+    category = Category.UNKNOWN if found is None else found.category
+    return category, Fault.PEER, f"the server cannot take mail now ({facts.stage})"
+
+
+def _is_smarthost(facts: AttemptFacts) -> bool:
+    return facts.peer is not None and facts.peer.route is RouteKind.SMARTHOST
+
+
+def _refuses_login(facts: AttemptFacts, reply: Reply, *, smarthost: bool) -> bool:
+    """Our own credentials are at fault: that is no verdict about any mail (S-53)."""
+    at_login = facts.stage in (Stage.AUTH, Stage.MAIL)
+    return smarthost and at_login and reply.code in LOGIN_REFUSALS
+
+
+def _speaks_of_the_address(reply: Reply) -> bool:
+    return reply.enhanced is not None and reply.enhanced.startswith(("4.1.", "4.2."))

@@ -1,0 +1,398 @@
+"""The seams: what the parts of a worker expect of each other, as Protocols.
+
+The store has a few large verbs. Each is one transaction; no caller combines two of them to stay
+consistent. All of them may raise StoreUnavailable, StoreFull (where they write) and, from
+`enqueue` and `settle`, CommitUnknown (S-55).
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from relayd.errors import PeerError
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
+from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
+from relayd.mail.event import Detail, Event, JsonValue
+from relayd.mail.outcome import BounceClass, Category, Outcome
+from relayd.mail.reply import Reply, Stage
+from relayd.settings import Login, TlsMode
+
+
+class Clock(Protocol):
+    """Where instants come from; tests inject their own."""
+
+    def now(self) -> datetime:
+        """Return the wall clock as an aware UTC datetime."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for durations inside this process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's right to deliver to one slot of a destination, until another epoch begins."""
+
+    destination: str
+    slot: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One message with those of its recipients that are leased together."""
+
+    lease: Lease
+    message: QueuedMessage
+    recipients: tuple[QueuedRecipient, ...]
+    content: bytes | None  # None: read it with `QueueStore.content` (large, after a claim)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of one leased recipient in one attempt."""
+
+    message_id: MessageId
+    recipient: int
+    outcome: Outcome
+    events: tuple[Event, ...]  # written in the same transaction, oldest first
+    code: int | None = None  # of the reply that decided
+    enhanced: str | None = None
+    reply: str | None = None  # the reply's text, cleaned
+    remote_host: str | None = None
+
+
+class QueueStore(Protocol):
+    """The queue as a worker uses it."""
+
+    async def register(self, name: str) -> WorkerNumber:
+        """Give this worker a number for its ids and leases; no number is given twice.
+
+        What an earlier worker of the same name had leased is free at once: the caller promises
+        that it is dead. Its open attempts are marked as possible duplicates.
+        """
+        ...
+
+    def enqueue(
+        self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
+    ) -> "asyncio.Future[Sequence[Work]]":
+        """Store one message; the future is done when it is durable (S-01, S-03).
+
+        Starts at once and cannot be cancelled. With `lease_for`, recipients whose destination has
+        a slot that `worker` holds or can take, and is not paused, are born leased: they come back
+        as Work, with the content, as attempt 1, and nobody else will claim them. All others wait
+        to be claimed.
+        """
+        ...
+
+    async def claim(
+        self, worker: WorkerNumber, *, limit: int, lease_for: timedelta
+    ) -> Sequence[Work]:
+        """Lease free slots of due destinations to `worker`, and up to `limit` due recipients in all.
+
+        Due means queued, not leased, `next_attempt_at` reached, and the destination not paused.
+        The destination that waits longest comes first, its oldest recipients first. Each
+        recipient's attempt count rises in the same transaction (S-07). A worker has one slot of a
+        destination at most; the one it holds already keeps its epoch, and its lease is renewed. A
+        slot whose lease ended is free: taking it frees what its owner had, as `reap` does. Empty
+        if nothing is due; never waits.
+        """
+        ...
+
+    async def extend(
+        self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
+    ) -> Sequence[Lease]:
+        """Renew leases; return those that were lost.
+
+        A lease past its end is lost only once somebody took or freed the slot.
+        """
+        ...
+
+    def settle(
+        self, lease: Lease, settlements: Sequence[Settlement]
+    ) -> "asyncio.Future[Sequence[Settlement]]":
+        """Write outcomes and events in one commit. LeaseLost, and nothing written, if the lease is stale.
+
+        Stale means that the slot was freed or taken since. A recipient that is no longer leased
+        under it, because an operator acted on it or it was settled before, is passed over with its
+        events: the future's result is what was written. When nobody waits for a message any more, its content is deleted.
+        """
+        ...
+
+    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+        """Hand a slot back with everything still leased under it, uncounted.
+
+        With `paused_until` nobody claims from the destination before that instant; without, an
+        earlier pause stands. A stale lease is no error and changes nothing.
+        """
+        ...
+
+    async def content(self, message_id: MessageId) -> bytes | None:
+        """Return the content as stored; None when it is gone."""
+        ...
+
+    async def reap(self) -> int:
+        """Free slots whose lease ended; return how many recipients that freed.
+
+        Those are due at once and marked as possible duplicates.
+        """
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next recipient may become due; None if nothing waits.
+
+        Leased and held ones do not count; a paused destination counts from the end of its pause.
+        An instant in the past means that something is due already.
+        """
+        ...
+
+    async def act(
+        self, selector: "Query", action: "Action", *, by: str, reason: str
+    ) -> Sequence[Event]:
+        """Carry out an operator's verb on all queued or held recipients that match; return the events.
+
+        One event per recipient that changed, its detail with `by`, `reason` and the new `status`.
+        `hold`, `bounce` and `drop` take a leased recipient out of its lease: its running attempt
+        cannot be called back, so it is marked as a possible duplicate, and what becomes of that
+        attempt is not recorded. `expedite` leaves leased ones alone, and ends the pause of the
+        destinations of the others. `release` makes held ones due at once.
+        """
+        ...
+
+    async def purge(self, older_than: datetime) -> int:
+        """Delete messages that were finished before, with their history; return how many.
+
+        An unfinished message is never deleted. May do a part of it: call again until it gives 0.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, then let go of the store."""
+        ...
+
+
+class Action(StrEnum):
+    """An operator's verb on queued mail."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    EXPEDITE = "expedite"
+    BOUNCE = "bounce"
+    DROP = "drop"
+
+
+class Status(StrEnum):
+    """The status of a recipient as people see it (`docs/states.md`)."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    HELD = "held"
+    RELAYED = "relayed"
+    SENT = "sent"
+    BOUNCED = "bounced"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which recipients are meant; all that is given must match. Text compares without case."""
+
+    message_id: MessageId | None = None  # queue id
+    recipient: str | None = None
+    domain: str | None = None
+    sender: str | None = None
+    message_id_header: str | None = None  # with or without angle brackets
+    tag: str | None = None
+    status: Status | None = None
+    bounce_class: BounceClass | None = None
+    category: Category | None = None
+    since: datetime | None = None  # received at or after
+    until: datetime | None = None  # received before
+    unfinished: bool = False  # only queued, deferred and held ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientRow:
+    """One recipient as `relayd status` shows it."""
+
+    message_id: MessageId
+    recipient: int
+    received_at: datetime
+    reverse_path: str
+    address: str
+    status: Status
+    destination: str
+    size: int
+    message_id_header: str | None
+    tag: str | None
+    client_ip: str
+    auth_user: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    leased: bool  # an attempt is running or about to
+    possible_duplicate: bool
+    code: int | None
+    enhanced: str | None
+    reply: str | None
+    reason: str | None
+    category: Category | None
+    bounce_class: BounceClass | None
+    suppress: bool
+    remote_host: str | None
+    updated_at: datetime
+    paused_until: datetime | None  # of the destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRow:
+    """One recipient address as `relayd addresses` shows it."""
+
+    address: str
+    messages: int
+    hard_bounces: int
+    other_bounces: int
+    last_status: Status
+    last_at: datetime
+    last_reply: str | None
+    suppress: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One event of a message as stored."""
+
+    kind: str
+    at: datetime
+    recipient: int
+    detail: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much lies in the queue, by status, and by destination."""
+
+    by_status: Mapping[Status, int]  # unfinished ones only
+    by_destination: Mapping[str, int] = field(default_factory=dict)
+
+
+class QueueView(Protocol):
+    """The store as questions see it: read-only, from any process."""
+
+    def find(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Sequence[RecipientRow]:
+        """Return matching recipients, newest message first; `before` is the last row of the page before."""
+        ...
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        """Return a message's events, oldest first, its reception included."""
+        ...
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        """Return addresses with a matching recipient, most recently used first.
+
+        What a row sums up is all messages to the address, not only those that match.
+        """
+        ...
+
+    def counts(self) -> Counts: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whom to connect to: the address is resolved and vetted already."""
+
+    route: RouteKind
+    host: str  # the name, for SNI, the certificate and the history
+    ip: str
+    port: int
+    tls: TlsMode
+    login: Login | None
+    source_ip: str | None = None
+
+
+class SessionFailed(PeerError):
+    """No usable session with a host. Exactly one of `reply` and `breakdown` is set."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        ended_by: Reply | Breakdown,
+        *,
+        peer: Peer | None = None,
+        login_refused: bool = False,
+    ) -> None:
+        self.stage = stage
+        self.reply = ended_by if isinstance(ended_by, Reply) else None
+        self.breakdown = ended_by if isinstance(ended_by, Breakdown) else None
+        self.peer = peer  # None: no address could be found
+        self.login_refused = login_refused  # S-53
+        words = ended_by.reason if isinstance(ended_by, Breakdown) else str(ended_by)
+        super().__init__(f"{stage}: {words}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What one transaction saw."""
+
+    facts: tuple[AttemptFacts, ...]  # one per recipient, in their order
+    not_tried: tuple[int, ...] = ()  # indexes that go into the next transaction at once (S-19)
+    stale: bool = False  # a reused connection died before any reply: once more on a fresh one
+
+
+class Connection(Protocol):
+    """A session with a next hop that has got as far as MAIL."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def is_usable(self) -> bool:
+        """May take another transaction."""
+        ...
+
+    async def deliver(
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
+    ) -> Delivery:
+        """Run one transaction; never raises for what the peer does."""
+        ...
+
+    async def quit(self) -> None:
+        """Leave politely; bounded in time, never raises."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+class Transport(Protocol):
+    """How the deliverer reaches next hops."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a configured host name. Raises SessionFailed, never returns none."""
+        ...
+
+    async def connect(self, target: Target) -> Connection:
+        """Open a session. Raises SessionFailed."""
+        ...
+
+
+class EventSink(Protocol):
+    """Where events go after their commit: the status log. Never raises, never drops a line."""
+
+    def received(self, message: NewMessage) -> None:
+        """Note a line for each recipient of a message that is durable now."""
+        ...
+
+    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        """Note one event of one recipient."""
+        ...
+
+    def refused(self, at: datetime, detail: Detail) -> None:
+        """Note that a client was refused: there is no message to speak of."""
+        ...
