@@ -1,0 +1,21 @@
+"""The queue and its history. Each engine is imported only when its URL asks for it."""
+
+from collections.abc import Mapping
+
+from relayd.ports import Clock, QueueStore, QueueView
+
+_SQLITE = "sqlite:"
+
+
+def open_store(url: str, *, clock: Clock, slots: Mapping[str, int]) -> QueueStore:
+    """Open the queue for a worker. Raises StoreUnavailable, SchemaMismatch."""
+    from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- only the engine asked for
+
+    return SqliteStore.open(url.removeprefix(_SQLITE), clock=clock, slots=slots)
+
+
+def open_view(url: str) -> QueueView:
+    """Open the queue for questions, read-only. Raises StoreUnavailable when there is none yet."""
+    from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
+
+    return SqliteView(url.removeprefix(_SQLITE))

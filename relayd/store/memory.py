@@ -1,0 +1,348 @@
+"""The queue in plain dicts: every rule of the store, nothing of its durability. For tests.
+
+Owns the rules as short code, for unit tests to lean on and for the other stores to be compared with.
+Every verb runs to its end without giving way to the loop, so each is a transaction by itself;
+"durable" means "in the dict". Leaves disks, threads and other processes to the real stores, and
+questions to `relayd.store.memory_view`.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import TypeVar, assert_never
+
+from relayd.errors import LeaseLost
+from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
+from relayd.mail.event import Event, EventKind, JsonValue
+from relayd.mail.outcome import (
+    BounceClass,
+    Bounced,
+    Category,
+    Deferred,
+    Fault,
+    NotTried,
+    RecipientState,
+    Relayed,
+    Sent,
+)
+from relayd.ports import Action, Clock, Lease, Query, Settlement, Work
+from relayd.store.memory_view import (
+    MemoryView,
+    Message,
+    Recipient,
+    Tables,
+    queued_message,
+    queued_recipient,
+)
+
+T = TypeVar("T")
+_QUEUED, _HELD = RecipientState.QUEUED, RecipientState.HELD
+# From which states an operator's verb takes effect, where it leads, and how it is recorded.
+_ACTS = {
+    Action.HOLD: ((_QUEUED,), _HELD, EventKind.HELD),
+    Action.RELEASE: ((_HELD,), _QUEUED, EventKind.RELEASED),
+    Action.EXPEDITE: ((_QUEUED,), _QUEUED, EventKind.EXPEDITED),
+    Action.BOUNCE: ((_QUEUED, _HELD), RecipientState.BOUNCED, EventKind.BOUNCED),
+    Action.DROP: ((_QUEUED, _HELD), RecipientState.DROPPED, EventKind.DROPPED),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Slot:
+    ends_at: datetime
+    epoch: int = 0
+    owner: WorkerNumber | None = None
+
+
+class MemoryStore(MemoryView):
+    """`relayd.ports.QueueStore`, with the questions of a QueueView beside it.
+
+    `view` is the QueueView proper, for whoever closes what it was given: `close` is awaited here.
+    `slots` says how many slots a destination has, 1 where it does not.
+    """
+
+    def __init__(self, clock: Clock, slots: Mapping[str, int] | None = None) -> None:
+        super().__init__(Tables())
+        self.view = MemoryView(self._tables)
+        self._clock = clock
+        self._widths = dict(slots or {})
+        self._slots: dict[str, list[_Slot]] = {}
+        self._workers: list[str] = []  # worker number n is at n - 1
+
+    async def close(self) -> None:  # type: ignore[override]  # see the class
+        pass
+
+    async def register(self, name: str) -> WorkerNumber:
+        dead = {number for number, known in enumerate(self._workers, 1) if known == name}
+        for destination, slots in self._slots.items():
+            for index, slot in enumerate(slots):
+                if slot.owner in dead:
+                    self._abandon(destination, index)
+        self._workers.append(name)
+        return WorkerNumber(len(self._workers))
+
+    def enqueue(
+        self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
+    ) -> "asyncio.Future[Sequence[Work]]":
+        assert message.id not in self._tables.messages, "ids are unique"
+        recipients = [
+            Recipient(
+                message_id=message.id,
+                number=number,
+                new=new,
+                next_attempt_at=message.received_at,
+                updated_at=message.received_at,
+            )
+            for number, new in enumerate(message.recipients)
+        ]
+        stored = Message(new=message, content=message.content, recipients=recipients)
+        self._tables.messages[message.id] = stored
+        works: list[Work] = []
+        if lease_for is not None:
+            for destination in dict.fromkeys(one.destination for one in recipients):
+                if not self._is_paused(destination):
+                    group = [one for one in recipients if one.destination == destination]
+                    works += self._lease(group, self._take(destination, worker, lease_for))
+        return _done([replace(work, content=message.content) for work in works])
+
+    async def claim(
+        self, worker: WorkerNumber, *, limit: int, lease_for: timedelta
+    ) -> Sequence[Work]:
+        works: list[Work] = []
+        for destination in self._due_destinations():
+            lease = self._take(destination, worker, lease_for) if limit > 0 else None
+            if lease is not None:
+                due = self._due(destination)[:limit]
+                works += self._lease(due, lease)
+                limit -= len(due)
+        return works
+
+    async def extend(
+        self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
+    ) -> Sequence[Lease]:
+        lost = []
+        for lease in leases:
+            slot = self._current(lease)
+            if slot is None or slot.owner != worker:
+                lost.append(lease)
+            else:
+                slot.ends_at = self._clock.now() + lease_for
+        return lost
+
+    def settle(
+        self, lease: Lease, settlements: Sequence[Settlement]
+    ) -> "asyncio.Future[Sequence[Settlement]]":
+        if self._current(lease) is None:
+            lost: asyncio.Future[Sequence[Settlement]] = asyncio.get_running_loop().create_future()
+            lost.set_exception(LeaseLost(f"slot {lease.slot} of {lease.destination} was lost"))
+            return lost
+        written = []
+        for settlement in settlements:
+            message = self._tables.messages.get(settlement.message_id)
+            if message is None or message.recipients[settlement.recipient].lease != lease:
+                continue  # an operator's act came first
+            _apply(message.recipients[settlement.recipient], settlement, self._clock.now())
+            message.events.extend(settlement.events)
+            message.drop_content()
+            written.append(settlement)
+        return _done(written)
+
+    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+        slot = self._current(lease)
+        if slot is None:
+            return
+        for recipient in self._leased(lease):
+            recipient.attempts -= 1
+            recipient.requeue(self._clock.now())
+        slot.owner = None
+        if paused_until is not None:
+            self._tables.paused[lease.destination] = paused_until
+
+    async def content(self, message_id: MessageId) -> bytes | None:
+        message = self._tables.messages.get(message_id)
+        return None if message is None else message.content
+
+    async def reap(self) -> int:
+        return sum(
+            self._abandon(destination, index)
+            for destination, slots in self._slots.items()
+            for index, slot in enumerate(slots)
+            if slot.owner is not None and slot.ends_at <= self._clock.now()
+        )
+
+    async def next_due(self) -> datetime | None:
+        waiting = [one for one in self._tables.recipients() if one.is_waiting()]
+        return min((self._due_at(one) for one in waiting), default=None)
+
+    async def act(
+        self, selector: Query, action: Action, *, by: str, reason: str
+    ) -> Sequence[Event]:
+        events = []
+        for row in self.find(selector, limit=sum(1 for _ in self._tables.recipients())):
+            message = self._tables.messages[row.message_id]
+            recipient = message.recipients[row.recipient]
+            if recipient.state not in _ACTS[action][0]:
+                continue
+            if action is Action.EXPEDITE:
+                if recipient.lease is not None:
+                    continue
+                self._tables.paused.pop(recipient.destination, None)
+            event = _act_on(recipient, action, at=self._clock.now(), by=by, reason=reason)
+            event = replace(
+                event, detail={"from": row.reverse_path, "rcpt": row.address, **event.detail}
+            )
+            message.events.append(event)
+            message.drop_content()
+            events.append(event)
+        return events
+
+    async def purge(self, older_than: datetime) -> int:
+        old = [
+            message_id
+            for message_id, message in self._tables.messages.items()
+            if message.is_finished()
+            and max(one.updated_at for one in message.recipients) < older_than
+        ]
+        for message_id in old:
+            del self._tables.messages[message_id]
+        return len(old)
+
+    def _due_at(self, recipient: Recipient) -> datetime:
+        at = recipient.next_attempt_at
+        return max(at, self._tables.paused.get(recipient.destination, at))
+
+    def _due(self, destination: str) -> list[Recipient]:
+        due = [
+            one
+            for one in self._tables.recipients()
+            if one.is_waiting()
+            and one.destination == destination
+            and self._due_at(one) <= self._clock.now()
+        ]
+        return sorted(due, key=attrgetter("next_attempt_at", "message_id", "number"))
+
+    def _due_destinations(self) -> list[str]:
+        """Where something is due, by the instant that the first recipient became so."""
+        waiting = {one.destination for one in self._tables.recipients() if one.is_waiting()}
+        since = {name: self._due_at(due[0]) for name in waiting if (due := self._due(name))}
+        return sorted(since, key=lambda name: (since[name], name))
+
+    def _is_paused(self, destination: str) -> bool:
+        paused_until = self._tables.paused.get(destination)
+        return paused_until is not None and self._clock.now() < paused_until
+
+    def _leased(self, lease: Lease) -> list[Recipient]:
+        return [one for one in self._tables.recipients() if one.lease == lease]
+
+    def _current(self, lease: Lease) -> _Slot | None:
+        """Return the slot of a lease that still holds, be it past its end, while nobody took it."""
+        for index, slot in enumerate(self._slots.get(lease.destination, [])):
+            if (index, slot.epoch) == (lease.slot, lease.epoch) and slot.owner is not None:
+                return slot
+        return None
+
+    def _abandon(self, destination: str, index: int) -> int:
+        """Free a slot whose owner is gone; return how many recipients that freed."""
+        slot = self._slots[destination][index]
+        leased = self._leased(Lease(destination, index, slot.epoch))
+        for recipient in leased:
+            recipient.possible_duplicate = True
+            recipient.requeue(self._clock.now())
+        slot.owner = None
+        slot.epoch += 1
+        return len(leased)
+
+    def _take(self, destination: str, worker: WorkerNumber, lease_for: timedelta) -> Lease | None:
+        """Lease the slot that `worker` owns, else a free one; None when others own them all."""
+        now = self._clock.now()
+        slots = self._slots.setdefault(destination, [])
+        while len(slots) < self._widths.get(destination, 1):
+            slots.append(_Slot(ends_at=now))
+        owned = [index for index, slot in enumerate(slots) if slot.owner == worker]
+        free = [i for i, slot in enumerate(slots) if slot.owner is None or slot.ends_at <= now]
+        if not owned + free:
+            return None
+        index = (owned + free)[0]
+        slot = slots[index]
+        if slot.owner != worker:
+            self._abandon(destination, index)
+            slot.owner = worker
+        slot.ends_at = now + lease_for
+        return Lease(destination, index, slot.epoch)
+
+    def _lease(self, recipients: Sequence[Recipient], lease: Lease | None) -> list[Work]:
+        if lease is None:
+            return []
+        by_message: dict[MessageId, list[Recipient]] = {}
+        for recipient in recipients:
+            recipient.lease = lease
+            recipient.attempts += 1
+            by_message.setdefault(recipient.message_id, []).append(recipient)
+        return [
+            Work(
+                lease=lease,
+                message=queued_message(self._tables.messages[message_id].new),
+                recipients=tuple(queued_recipient(one) for one in group),
+                content=None,
+            )
+            for message_id, group in by_message.items()
+        ]
+
+
+def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
+    outcome = settlement.outcome
+    if isinstance(outcome, NotTried):
+        recipient.attempts -= 1
+        recipient.requeue(now)
+        return
+    recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
+    recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host
+    recipient.category = recipient.reason = None
+    match outcome:
+        case Relayed():
+            recipient.move(RecipientState.RELAYED, now)
+        case Sent():
+            recipient.move(RecipientState.SENT, now)
+        case Deferred():
+            recipient.move(RecipientState.QUEUED, now)
+            recipient.next_attempt_at = outcome.retry_at
+            recipient.category, recipient.reason = outcome.category, outcome.reason
+            recipient.soft_failures = outcome.soft_failures
+            recipient.possible_duplicate |= outcome.possible_duplicate
+        case Bounced():
+            recipient.move(RecipientState.BOUNCED, now)
+            recipient.category, recipient.reason = outcome.category, outcome.reason
+            recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
+        case _:
+            assert_never(outcome)
+
+
+def _act_on(recipient: Recipient, action: Action, *, at: datetime, by: str, reason: str) -> Event:
+    _, state, kind = _ACTS[action]
+    recipient.possible_duplicate |= recipient.lease is not None  # that attempt runs on, unheard
+    recipient.move(state, at)
+    recipient.next_attempt_at = at
+    detail: dict[str, JsonValue] = {"by": by, "reason": reason, "status": recipient.status.value}
+    if action is Action.BOUNCE:
+        recipient.bounce_class, recipient.category = BounceClass.BLOCK, Category.POLICY
+        recipient.reason, recipient.suppress = reason, False
+        recipient.code = recipient.enhanced = recipient.reply = None
+        detail["bounce_class"] = BounceClass.BLOCK.value
+        detail["category"] = Category.POLICY.value
+        detail["fault"] = Fault.POLICY.value
+        detail["suppress"] = False
+    return Event(
+        kind=kind,
+        at=at,
+        message_id=recipient.message_id,
+        recipient=recipient.number,
+        detail=detail,
+    )
+
+
+def _done(result: T) -> "asyncio.Future[T]":
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future

@@ -1,0 +1,283 @@
+"""The tables of the store in memory, and the questions to them.
+
+Owns what a message and a recipient are there, and what a `Query` means, in plain Python. Leaves every
+change to `relayd.store.memory`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+
+from relayd.mail.envelope import (
+    MessageId,
+    NewMessage,
+    NewRecipient,
+    QueuedMessage,
+    QueuedRecipient,
+)
+from relayd.mail.event import Event, EventKind
+from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, BounceClass, Category, RecipientState
+from relayd.ports import AddressRow, Counts, HistoryEntry, Lease, Query, RecipientRow, Status
+
+_UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+
+
+@dataclass(slots=True, kw_only=True)
+class Recipient:
+    """One row of state."""
+
+    message_id: MessageId
+    number: int
+    new: NewRecipient
+    next_attempt_at: datetime
+    updated_at: datetime
+    state: RecipientState = RecipientState.QUEUED
+    lease: Lease | None = None
+    attempts: int = 0
+    soft_failures: int = 0
+    possible_duplicate: bool = False
+    code: int | None = None  # from here on: of the last outcome
+    enhanced: str | None = None
+    reply: str | None = None
+    reason: str | None = None
+    category: Category | None = None
+    bounce_class: BounceClass | None = None
+    suppress: bool = False
+    remote_host: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """A queued recipient that has failed at least once is deferred."""
+        if self.state is RecipientState.QUEUED and self.category is not None:
+            return Status.DEFERRED
+        return Status(self.state.value)
+
+    @property
+    def destination(self) -> str:
+        return self.new.destination
+
+    def is_waiting(self) -> bool:
+        return self.state is RecipientState.QUEUED and self.lease is None
+
+    def move(self, state: RecipientState, at: datetime) -> None:
+        """Leave any lease for `state`."""
+        assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"
+        self.state, self.lease, self.updated_at = state, None, at
+
+    def requeue(self, at: datetime) -> None:
+        """Leave the lease without an outcome, to be tried at once."""
+        self.lease, self.next_attempt_at = None, at
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One message with its recipients and its history."""
+
+    new: NewMessage
+    content: bytes | None
+    recipients: list[Recipient]
+    events: list[Event] = field(default_factory=list)
+
+    def is_finished(self) -> bool:
+        return all(recipient.state in FINAL_STATES for recipient in self.recipients)
+
+    def drop_content(self) -> None:
+        if self.is_finished():
+            self.content = None
+
+
+@dataclass(slots=True)
+class Tables:
+    """What is stored, but for leases and workers."""
+
+    messages: dict[MessageId, Message] = field(default_factory=dict)
+    paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
+
+    def recipients(self) -> Iterator[Recipient]:
+        for message in self.messages.values():
+            yield from message.recipients
+
+
+class MemoryView:
+    """`relayd.ports.QueueView` on the tables of a MemoryStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def close(self) -> None:
+        pass
+
+    def find(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Sequence[RecipientRow]:
+        rows = [row for row in self._rows() if _matches(row, query)]
+        rows.sort(key=_newest_first)
+        if before is not None:
+            page_end = (-before[0], before[1])
+            rows = [row for row in rows if _newest_first(row) > page_end]
+        return rows[:limit]
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        message = self._tables.messages.get(message_id)
+        if message is None:
+            return []
+        received = [_received(message.new, number) for number in range(len(message.recipients))]
+        return [
+            HistoryEntry(
+                kind=event.kind.value,
+                at=event.at,
+                recipient=event.recipient,
+                detail={key: value for key, value in event.detail.items() if value is not None},
+            )
+            for event in received + message.events
+        ]
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        groups: dict[str, list[RecipientRow]] = {}
+        for row in self._rows():
+            groups.setdefault(row.address.lower(), []).append(row)
+        chosen = [rows for rows in groups.values() if any(_matches(row, query) for row in rows)]
+        chosen.sort(key=lambda rows: max(row.message_id for row in rows), reverse=True)
+        return [_address_row(rows) for rows in chosen[:limit]]
+
+    def counts(self) -> Counts:
+        by_status: dict[Status, int] = {}
+        by_destination: dict[str, int] = {}
+        for row in self.find(Query(unfinished=True), limit=len(list(self._rows()))):
+            by_status[row.status] = by_status.get(row.status, 0) + 1
+            by_destination[row.destination] = by_destination.get(row.destination, 0) + 1
+        return Counts(by_status=by_status, by_destination=by_destination)
+
+    def _rows(self) -> Iterator[RecipientRow]:
+        for recipient in self._tables.recipients():
+            new = self._tables.messages[recipient.message_id].new
+            yield _row(new, recipient, self._tables.paused.get(recipient.destination))
+
+
+def queued_message(new: NewMessage) -> QueuedMessage:
+    return QueuedMessage(
+        id=new.id,
+        received_at=new.received_at,
+        reverse_path=_reverse_path(new),
+        parameters=new.parameters,
+        size=len(new.content),
+        message_id_header=new.facts.message_id_header,
+        tag=new.facts.tag,
+        is_test=new.facts.is_test,
+        is_8bit=new.facts.is_8bit,
+        utf8_headers=new.facts.utf8_headers,
+    )
+
+
+def queued_recipient(recipient: Recipient) -> QueuedRecipient:
+    return QueuedRecipient(
+        number=recipient.number,
+        address=str(recipient.new.address),
+        parameters=recipient.new.parameters,
+        attempt=recipient.attempts,
+        soft_failures=recipient.soft_failures,
+        possible_duplicate=recipient.possible_duplicate,
+    )
+
+
+def _reverse_path(new: NewMessage) -> str:
+    return "" if new.reverse_path is None else str(new.reverse_path)
+
+
+def _row(new: NewMessage, recipient: Recipient, paused_until: datetime | None) -> RecipientRow:
+    return RecipientRow(
+        message_id=new.id,
+        recipient=recipient.number,
+        received_at=new.received_at,
+        reverse_path=_reverse_path(new),
+        address=str(recipient.new.address),
+        status=recipient.status,
+        destination=recipient.destination,
+        size=len(new.content),
+        message_id_header=new.facts.message_id_header,
+        tag=new.facts.tag,
+        client_ip=new.client.ip,
+        auth_user=new.client.auth_user,
+        attempts=recipient.attempts,
+        next_attempt_at=recipient.next_attempt_at
+        if recipient.state is RecipientState.QUEUED
+        else None,
+        leased=recipient.lease is not None,
+        possible_duplicate=recipient.possible_duplicate,
+        code=recipient.code,
+        enhanced=recipient.enhanced,
+        reply=recipient.reply,
+        reason=recipient.reason,
+        category=recipient.category,
+        bounce_class=recipient.bounce_class,
+        suppress=recipient.suppress,
+        remote_host=recipient.remote_host,
+        updated_at=recipient.updated_at,
+        paused_until=paused_until,
+    )
+
+
+def _received(new: NewMessage, recipient: int) -> Event:
+    return Event(
+        kind=EventKind.RECEIVED,
+        at=new.received_at,
+        message_id=new.id,
+        recipient=recipient,
+        detail={
+            "client_ip": new.client.ip,
+            "helo": new.client.helo,
+            "listener": new.client.listener,
+            "auth_user": new.client.auth_user,
+            "size": len(new.content),
+        },
+    )
+
+
+def _address_row(rows: Sequence[RecipientRow]) -> AddressRow:
+    last = max(rows, key=attrgetter("message_id", "recipient"))
+    bounced = [row for row in rows if row.status is Status.BOUNCED]
+    hard = sum(row.bounce_class is BounceClass.HARD for row in bounced)
+    return AddressRow(
+        address=last.address,
+        messages=len({row.message_id for row in rows}),
+        hard_bounces=hard,
+        other_bounces=len(bounced) - hard,
+        last_status=last.status,
+        last_at=last.updated_at,
+        last_reply=last.reply or last.reason,
+        suppress=any(row.suppress for row in bounced),
+    )
+
+
+def _newest_first(row: RecipientRow) -> tuple[int, int]:
+    return -row.message_id, row.recipient
+
+
+def _matches(row: RecipientRow, query: Query) -> bool:
+    texts = (
+        (query.recipient, row.address),
+        (query.domain, row.address.rpartition("@")[2]),
+        (query.sender, row.reverse_path),
+        (query.tag, row.tag),
+        (_bare(query.message_id_header), _bare(row.message_id_header)),
+    )
+    values = (
+        (query.message_id, row.message_id),
+        (query.status, row.status),
+        (query.bounce_class, row.bounce_class),
+        (query.category, row.category),
+    )
+    return (
+        all(
+            want is None or (got is not None and want.lower() == got.lower()) for want, got in texts
+        )
+        and all(want is None or want == got for want, got in values)
+        and (query.since is None or row.received_at >= query.since)
+        and (query.until is None or row.received_at < query.until)
+        and (not query.unfinished or row.status in _UNFINISHED)
+    )
+
+
+def _bare(message_id_header: str | None) -> str | None:
+    return None if message_id_header is None else message_id_header.strip("<>")

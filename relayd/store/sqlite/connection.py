@@ -1,0 +1,183 @@
+"""Opening the queue file: creation, durability settings, schema.
+
+Owns what must hold before the first statement: a SQLite without the WAL-reset bug (HQ-01), WAL with
+`synchronous=FULL` read back (HQ-02), a schema of our version, never a new queue over an old one
+(F-18). A new file is built under another name and renamed, so that a crash leaves all or nothing.
+"""
+
+import fcntl
+import os
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
+
+APPLICATION_ID = 0x72656C61  # "rela"
+OLDEST_SQLITE = 3_051_003  # HQ-01
+CHECKPOINT_PAGES = 8192  # 32 MiB of WAL between checkpoints: pages rewritten often are copied once
+
+
+def prepare(path: str) -> None:
+    """Create the queue file if there is none, and bring its schema up to date.
+
+    Raises SchemaMismatch for a file of a newer relayd, StoreUnavailable for one that is not ours.
+    """
+    if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
+        raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
+    with FileLock(f"{path}.write").held():
+        if not Path(path).exists():
+            _create(path)
+        db = open_writer(path)
+        try:
+            _migrate(db, path)
+        finally:
+            db.close()
+
+
+def open_writer(path: str) -> apsw.Connection:
+    """Open the file for writing; refuse anything but WAL and synchronous=FULL."""
+    try:
+        db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
+        db.set_busy_timeout(30_000)
+        _expect(db, "PRAGMA journal_mode=WAL", "wal")
+        db.execute("PRAGMA synchronous=FULL")
+        _expect(db, "PRAGMA synchronous", 2)
+        db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        db.execute("PRAGMA cache_size=-32768")
+        db.execute("PRAGMA temp_store=MEMORY")
+    except apsw.Error as exc:
+        raise translate(exc) from exc
+    return db
+
+
+def open_reader(path: str) -> apsw.Connection:
+    """Open the file read-only. Raises StoreUnavailable when there is no queue yet."""
+    if not Path(path).exists():
+        raise StoreUnavailable(f"no queue yet at {path}: has relayd been started?")
+    try:
+        db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+        db.set_busy_timeout(10_000)
+        version = _pragma(db, "user_version")
+    except apsw.Error as exc:
+        raise translate(exc) from exc
+    _check_version(path, version)
+    return db
+
+
+def translate(exc: apsw.Error) -> StoreFull | StoreUnavailable:
+    """Name an apsw error in the words of `relayd.errors`."""
+    if isinstance(exc, apsw.FullError) or getattr(exc, "extendedresult", 0) in _FULL:
+        return StoreFull("no room left for the queue file")
+    return StoreUnavailable(f"the queue file cannot be used: {exc}")
+
+
+_FULL = frozenset({apsw.SQLITE_FULL})
+
+
+class FileLock:
+    """Turns for the writers of one machine: an flock that the system drops when a process dies."""
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._fd = os.open(path, flags, 0o600)
+        except OSError as exc:
+            raise StoreUnavailable(f"cannot open {path}: {exc.strerror}") from exc
+
+    def acquire(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def held(self) -> "_Held":
+        return _Held(self)
+
+
+class _Held:
+    """Hold a lock for a block, and close it behind."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._lock.close()
+
+
+def _create(path: str) -> None:
+    for side in (f"{path}-wal", f"{path}-journal"):
+        if Path(side).exists():
+            raise StoreUnavailable(f"{path} is missing but {side} is there: restore the queue file")
+    building = f"{path}.new"
+    Path(building).unlink(missing_ok=True)
+    descriptor = os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    os.close(descriptor)
+    try:
+        db = apsw.Connection(building)
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        _apply(db, since=0)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.close()
+    except apsw.Error as exc:
+        raise translate(exc) from exc
+    _sync(building)
+    Path(building).replace(path)
+    _sync(str(Path(path).parent))
+
+
+def _migrate(db: apsw.Connection, path: str) -> None:
+    version = _pragma(db, "user_version")
+    if _pragma(db, "application_id") != APPLICATION_ID:
+        raise StoreUnavailable(f"{path} is not a relayd queue: move it away or name another file")
+    _check_version(path, version)
+    _apply(db, since=version)
+
+
+def _check_version(path: str, version: int) -> None:
+    newest = max(number for number, _ in _migrations())
+    if version > newest:
+        raise SchemaMismatch(
+            f"{path} has schema {version}, this relayd knows up to {newest}: install the newer version"
+        )
+
+
+def _apply(db: apsw.Connection, *, since: int) -> None:
+    for number, script in _migrations():
+        if number > since:
+            with db:
+                db.execute(script)
+                db.execute(f"PRAGMA user_version={number}")
+
+
+def _migrations() -> list[tuple[int, str]]:
+    files = resources.files("relayd.store.sqlite").joinpath("schema").iterdir()
+    return sorted(
+        (int(file.name[:4]), file.read_text()) for file in files if file.name.endswith(".sql")
+    )
+
+
+def _pragma(db: apsw.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").get)
+
+
+def _expect(db: apsw.Connection, pragma: str, wanted: str | int) -> None:
+    got = db.execute(pragma).get
+    if got != wanted:
+        raise StoreUnavailable(f"SQLite answered {got!r} to {pragma!r}, {wanted!r} is needed")
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

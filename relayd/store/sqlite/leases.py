@@ -1,0 +1,137 @@
+"""Slots and destinations inside one transaction: who may deliver where, and when.
+
+Plain functions on a connection that is in a write transaction. Instants are milliseconds.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import apsw
+
+from relayd.ports import Lease
+from relayd.store.sqlite.rows import fetch
+
+FAR = 1 << 62  # later than any instant
+
+
+def acquire(
+    db: apsw.Connection, destination: str, worker: int, *, width: int, now: int, until: int
+) -> Lease | None:
+    """Take or keep a slot of `destination` for `worker`; None when all `width` slots have owners."""
+    live = 0
+    free: tuple[int, int | None, int] | None = None
+    slots = fetch(
+        db,
+        "SELECT id, worker, epoch, lease_ends_at FROM slot WHERE destination = ? ORDER BY id",
+        (destination,),
+    )
+    for slot, owner, epoch, lease_ends_at in slots:
+        if owner == worker:
+            db.execute("UPDATE slot SET lease_ends_at = ? WHERE id = ?", (until, slot))
+            return Lease(destination, slot, epoch)
+        if owner is not None and lease_ends_at > now:
+            live += 1
+        elif free is None:
+            free = (slot, owner, epoch)
+    if live >= width:
+        return None
+    if free is None:
+        db.execute(
+            "INSERT INTO slot (destination, worker, epoch, lease_ends_at) VALUES (?, ?, 1, ?)",
+            (destination, worker, until),
+        )
+        return Lease(destination, db.last_insert_rowid(), 1)
+    slot, owner, epoch = free
+    if owner is not None:
+        abandon(db, slot, now=now)
+    db.execute(
+        "UPDATE slot SET worker = ?, epoch = ?, lease_ends_at = ? WHERE id = ?",
+        (worker, epoch + 1, until, slot),
+    )
+    return Lease(destination, slot, epoch + 1)
+
+
+def holds(db: apsw.Connection, lease: Lease) -> bool:
+    """Tell whether the lease is still the present one of its slot."""
+    row = db.execute(
+        "SELECT 1 FROM slot WHERE id = ? AND epoch = ? AND worker IS NOT NULL",
+        (lease.slot, lease.epoch),
+    ).get
+    return row is not None
+
+
+def abandon(db: apsw.Connection, slot: int, *, now: int) -> int:
+    """Free a slot whose owner is gone: its open attempts may have been sent (S-07)."""
+    db.execute(
+        "UPDATE recipient SET slot = NULL, next_attempt_at = ?, possible_duplicate = 1 WHERE slot = ?",
+        (now, slot),
+    )
+    freed = db.changes()
+    db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE id = ?", (slot,))
+    if freed:
+        touch(db, _destination_of(db, slot), now)
+    return freed
+
+
+def hand_back(db: apsw.Connection, slot: int, *, now: int) -> None:
+    """Free a slot on its owner's word: what was leased under it was not tried."""
+    db.execute(
+        "UPDATE recipient SET slot = NULL, next_attempt_at = ?, attempts = attempts - 1 WHERE slot = ?",
+        (now, slot),
+    )
+    if db.changes():
+        touch(db, _destination_of(db, slot), now)
+    db.execute("UPDATE slot SET worker = NULL WHERE id = ?", (slot,))
+
+
+def touch(db: apsw.Connection, destination: str, due_at: int) -> None:
+    """Note that a recipient of `destination` becomes due at `due_at`."""
+    db.execute(
+        "INSERT INTO destination (key, due_at) VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
+        " SET due_at = max(paused_until, excluded.due_at)"
+        " WHERE due_at IS NULL OR due_at > max(paused_until, excluded.due_at)",
+        (destination, due_at),
+    )
+
+
+def refresh(db: apsw.Connection, destination: str) -> None:
+    """Set a destination's due time anew from its recipients."""
+    db.execute(
+        "UPDATE destination SET due_at = (SELECT max(min(next_attempt_at), paused_until)"
+        " FROM recipient WHERE destination = key AND state = 'queued' AND slot IS NULL)"
+        " WHERE key = ?",
+        (destination,),
+    )
+
+
+def pause(db: apsw.Connection, destination: str, until: int) -> None:
+    """Let nobody claim from `destination` before `until`."""
+    db.execute(
+        "INSERT INTO destination (key, paused_until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
+        " SET paused_until = excluded.paused_until",
+        (destination, until),
+    )
+    refresh(db, destination)
+
+
+def paused_until(db: apsw.Connection, destination: str) -> int:
+    found = db.execute("SELECT paused_until FROM destination WHERE key = ?", (destination,)).get
+    return int(found or 0)
+
+
+def due(db: apsw.Connection, worker: int, *, widths: Mapping[str, int], now: int) -> Iterator[str]:
+    """Yield destinations with due recipients and a slot that `worker` has or may take, oldest first."""
+    owned = fetch(
+        db,
+        "SELECT destination, count(*) FROM slot"
+        " WHERE worker IS NOT NULL AND worker <> ? AND lease_ends_at > ? GROUP BY destination",
+        (worker, now),
+    )
+    taken: dict[str, int] = dict(owned)
+    waiting = fetch(db, "SELECT key FROM destination WHERE due_at <= ? ORDER BY due_at", (now,))
+    for (destination,) in waiting:
+        if taken.get(destination, 0) < widths.get(destination, 1):
+            yield destination
+
+
+def _destination_of(db: apsw.Connection, slot: int) -> str:
+    return str(db.execute("SELECT destination FROM slot WHERE id = ?", (slot,)).get)

@@ -1,0 +1,82 @@
+"""Writing what became of a leased recipient, inside one transaction. Instants are milliseconds."""
+
+from collections.abc import Iterable
+
+import apsw
+import orjson
+
+from relayd.mail.event import Event
+from relayd.mail.outcome import Bounced, Deferred, NotTried, Relayed, Sent
+from relayd.ports import Lease, Settlement
+from relayd.store.sqlite import leases
+from relayd.store.sqlite.rows import to_ms
+
+_FINISH = (
+    "UPDATE recipient SET state = ?, slot = NULL, code = ?, enhanced = ?, reply = ?, reason = ?,"
+    " category = ?, bounce_class = ?, suppress = ?, remote_host = ?, updated_at = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ?"
+)
+_DEFER = (
+    "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
+    " possible_duplicate = possible_duplicate OR ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
+    " reason = ?, category = ?, remote_host = ?, updated_at = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ?"
+)
+_PUT_BACK = (
+    "UPDATE recipient SET slot = NULL, attempts = attempts - 1, next_attempt_at = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ?"
+)
+
+
+def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:
+    """Write one outcome with its events; False, and nothing, if an operator took the recipient away."""
+    row = (settlement.message_id, settlement.recipient, lease.slot)
+    reply = (settlement.code, settlement.enhanced, settlement.reply)
+    host = settlement.remote_host
+    due_at: int | None = None
+    match settlement.outcome:
+        case Relayed() | Sent() as accepted:
+            state = "relayed" if isinstance(accepted, Relayed) else "sent"
+            db.execute(_FINISH, (state, *reply, None, None, None, 0, host, now, *row))
+        case Bounced() as bounced:
+            why = (bounced.reason, bounced.category, bounced.bounce_class, int(bounced.suppress))
+            db.execute(_FINISH, ("bounced", *reply, *why, host, now, *row))
+        case Deferred() as deferred:
+            due_at = to_ms(deferred.retry_at)
+            when = (due_at, deferred.soft_failures, int(deferred.possible_duplicate))
+            why_not = (deferred.reason, deferred.category)
+            db.execute(_DEFER, (*when, *reply, *why_not, host, now, *row))
+        case NotTried():
+            due_at = now
+            db.execute(_PUT_BACK, (now, *row))
+    if not db.changes():
+        return False
+    if due_at is not None:
+        leases.touch(db, lease.destination, due_at)
+    for event in settlement.events:
+        record(db, event)
+    return True
+
+
+def record(db: apsw.Connection, event: Event) -> None:
+    """Add one event to the history."""
+    db.execute(
+        "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)",
+        (
+            event.message_id,
+            event.recipient,
+            to_ms(event.at),
+            event.kind,
+            orjson.dumps(event.detail).decode(),
+        ),
+    )
+
+
+def drop_content(db: apsw.Connection, messages: Iterable[int]) -> None:
+    """Delete the content of those messages that nobody waits for any more."""
+    for message_id in messages:
+        db.execute(
+            "DELETE FROM content WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient"
+            " WHERE message_id = ?1 AND state IN ('queued', 'held'))",
+            (message_id,),
+        )

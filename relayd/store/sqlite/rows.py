@@ -1,0 +1,103 @@
+"""Between rows and values: instants, parameters, messages and recipients."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import apsw
+import orjson
+
+from relayd.mail.envelope import MessageFacts, MessageId, NewMessage, QueuedMessage, QueuedRecipient
+
+NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_TEST, _8BIT, _UTF8 = 1, 2, 4
+
+MESSAGE_COLUMNS = (
+    "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters"
+)
+
+
+def fetch(db: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a query to its end; the rows as the SQL has them."""
+    return db.execute(sql, bindings).fetchall()
+
+
+def to_ms(at: datetime) -> int:
+    return (at - _EPOCH) // _MS
+
+
+def from_ms(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def dump(parameters: Mapping[str, str]) -> str | None:
+    return orjson.dumps(dict(parameters)).decode() if parameters else None
+
+
+def load(text: str | None) -> Mapping[str, str]:
+    return orjson.loads(text) if text else NO_PARAMETERS
+
+
+def flags_of(facts: MessageFacts) -> int:
+    return facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
+
+
+def queued_message(message: NewMessage) -> QueuedMessage:
+    """Return the message as the deliverer will see it."""
+    facts = message.facts
+    return QueuedMessage(
+        id=message.id,
+        received_at=message.received_at,
+        reverse_path=str(message.reverse_path or ""),
+        parameters=message.parameters,
+        size=len(message.content),
+        message_id_header=facts.message_id_header,
+        tag=facts.tag,
+        is_test=facts.is_test,
+        is_8bit=facts.is_8bit,
+        utf8_headers=facts.utf8_headers,
+    )
+
+
+def message_of(row: tuple[Any, ...]) -> QueuedMessage:
+    """Read the columns of MESSAGE_COLUMNS."""
+    number, received_at, reverse_path, size, header, tag, flags, parameters = row
+    return QueuedMessage(
+        id=MessageId(number),
+        received_at=from_ms(received_at),
+        reverse_path=reverse_path,
+        parameters=load(parameters),
+        size=size,
+        message_id_header=header,
+        tag=tag,
+        is_test=bool(flags & _TEST),
+        is_8bit=bool(flags & _8BIT),
+        utf8_headers=bool(flags & _UTF8),
+    )
+
+
+def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
+    """Read (number, address, parameters, attempts, soft_failures, possible_duplicate)."""
+    number, address, parameters, attempts, soft_failures, possible_duplicate = row
+    return QueuedRecipient(
+        number=number,
+        address=address,
+        parameters=load(parameters),
+        attempt=attempts,
+        soft_failures=soft_failures,
+        possible_duplicate=bool(possible_duplicate),
+    )
+
+
+def address_key(local: str, domain: str) -> str:
+    """Domain first, so that one index finds an address and all addresses of a domain."""
+    return f"{domain.lower()}@{local.lower()}"
+
+
+def query_key(address: str) -> str:
+    """The key of an address as somebody typed it."""
+    local, _, domain = address.rpartition("@")
+    return address_key(local, domain)

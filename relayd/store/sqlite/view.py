@@ -1,0 +1,145 @@
+"""Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from relayd.mail.envelope import MessageId
+from relayd.mail.outcome import BounceClass, Category
+from relayd.ports import AddressRow, Counts, HistoryEntry, Query, RecipientRow, Status
+from relayd.store.sqlite.connection import open_reader
+from relayd.store.sqlite.rows import fetch, from_ms
+from relayd.store.sqlite.search import conditions
+
+_COLUMNS = (
+    "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
+    " r.destination, m.size, m.message_id_header, m.tag, m.client_ip, m.auth_user, r.attempts,"
+    " r.next_attempt_at, r.slot IS NOT NULL, r.possible_duplicate, r.code, r.enhanced, r.reply,"
+    " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
+    " (SELECT paused_until FROM destination WHERE key = r.destination)"
+)
+
+
+class SqliteView:
+    """`relayd.ports.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable."""
+
+    def __init__(self, path: str) -> None:
+        self._db = open_reader(path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def find(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Sequence[RecipientRow]:
+        where, bound = conditions(query)
+        if before is not None:
+            where += " AND (r.message_id < ? OR (r.message_id = ? AND r.number > ?))"
+            bound += [before[0], before[0], before[1]]
+        found = fetch(
+            self._db,
+            f"SELECT {_COLUMNS} FROM recipient r JOIN message m ON m.id = r.message_id"  # noqa: S608 -- constants
+            f" WHERE {where} ORDER BY r.message_id DESC, r.number LIMIT ?",
+            [*bound, limit],
+        )
+        return [_row(row) for row in found]
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        received = fetch(
+            self._db,
+            "SELECT 'received', m.received_at, r.number, json_object('client_ip', m.client_ip,"
+            " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user, 'size', m.size)"
+            " FROM message m JOIN recipient r ON r.message_id = m.id WHERE m.id = ? ORDER BY r.number",
+            (message_id,),
+        )
+        later = fetch(
+            self._db,
+            "SELECT kind, at, recipient, detail FROM event WHERE message_id = ? ORDER BY id",
+            (message_id,),
+        )
+        return [
+            HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
+            for kind, at, number, detail in (*received, *later)
+        ]
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        where, bound = conditions(query)
+        # With one max() SQLite takes the bare columns from the row that holds the maximum.
+        found = fetch(
+            self._db,
+            "SELECT r.address, count(*), sum(r.bounce_class IS 'hard'),"  # noqa: S608 -- constants
+            " sum(r.state = 'bounced' AND r.bounce_class IS NOT 'hard'), r.state, r.category,"
+            " r.updated_at, coalesce(r.reply, r.reason), sum(r.suppress) > 0, max(r.message_id)"
+            f" FROM recipient r WHERE r.address_key IN (SELECT r.address_key FROM recipient r"
+            f" JOIN message m ON m.id = r.message_id WHERE {where})"
+            " GROUP BY r.address_key ORDER BY max(r.message_id) DESC LIMIT ?",
+            [*bound, limit],
+        )
+        return [
+            AddressRow(
+                address=row[0],
+                messages=row[1],
+                hard_bounces=row[2],
+                other_bounces=row[3],
+                last_status=_status(row[4], row[5]),
+                last_at=from_ms(row[6]),
+                last_reply=row[7],
+                suppress=bool(row[8]),
+            )
+            for row in found
+        ]
+
+    def counts(self) -> Counts:
+        by_status: dict[Status, int] = {}
+        by_destination: dict[str, int] = {}
+        rows = fetch(
+            self._db,
+            "SELECT state, category IS NOT NULL, destination, count(*) FROM recipient"
+            " WHERE state IN ('queued', 'held') GROUP BY 1, 2, 3",
+        )
+        for state, failed, destination, number in rows:
+            status = _status(state, failed or None)
+            by_status[status] = by_status.get(status, 0) + number
+            by_destination[destination] = by_destination.get(destination, 0) + number
+        return Counts(by_status=by_status, by_destination=by_destination)
+
+
+def _status(state: str, failed: object) -> Status:
+    """A queued recipient that has failed at least once is deferred."""
+    return Status.DEFERRED if state == "queued" and failed is not None else Status(state)
+
+
+def _known(detail: str) -> dict[str, Any]:
+    return {key: value for key, value in orjson.loads(detail).items() if value is not None}
+
+
+def _row(row: tuple[Any, ...]) -> RecipientRow:
+    return RecipientRow(
+        message_id=MessageId(row[0]),
+        recipient=row[1],
+        received_at=from_ms(row[2]),
+        reverse_path=row[3],
+        address=row[4],
+        status=_status(row[5], row[6]),
+        category=None if row[6] is None else Category(row[6]),
+        destination=row[7],
+        size=row[8],
+        message_id_header=row[9],
+        tag=row[10],
+        client_ip=row[11],
+        auth_user=row[12],
+        attempts=row[13],
+        next_attempt_at=from_ms(row[14]) if row[5] == "queued" else None,
+        leased=bool(row[15]),
+        possible_duplicate=bool(row[16]),
+        code=row[17],
+        enhanced=row[18],
+        reply=row[19],
+        reason=row[20],
+        bounce_class=None if row[21] is None else BounceClass(row[21]),
+        suppress=bool(row[22]),
+        remote_host=row[23],
+        updated_at=from_ms(row[24]),
+        paused_until=from_ms(row[25]) if row[25] else None,
+    )

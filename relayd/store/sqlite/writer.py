@@ -1,0 +1,149 @@
+"""The one writer of a process: a thread that commits what has gathered in one transaction.
+
+Group commit (R-13): while one commit waits for the disk, requests queue up; the next turn takes
+them all. Turns between processes are taken by a file lock, not by SQLite's polling. A future is
+resolved only after its commit returned. Nothing here can be cancelled (S-04).
+
+When a request fails, the whole turn is rolled back and each request is tried alone, so that one
+that cannot be written (too large for the room left) does not take its neighbours with it.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import apsw
+
+from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.store.sqlite.connection import FileLock, open_writer, translate
+
+T = TypeVar("T")
+Operation = Callable[[apsw.Connection], Any]
+_TURN = 500  # requests in one transaction at most
+
+
+class _Request:
+    __slots__ = ("error", "future", "loop", "operation", "result")
+
+    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+        self.operation = operation
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class Writer:
+    """Runs operations on the one writing connection, many to a commit."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._db = open_writer(path)
+        self._lock = FileLock(f"{path}.write")
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._broken: StoreError | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
+        """Run `operation` inside the next transaction; the future is done when that is durable."""
+        request = _Request(operation, asyncio.get_running_loop())
+        self._requests.put(request)
+        return request.future
+
+    def close(self) -> None:
+        """Finish what was submitted, then close. Blocks for the disk."""
+        self._requests.put(None)
+        self._thread.join()
+        self._db.close()
+        self._lock.close()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            turn: list[_Request] = []
+            request = self._requests.get()
+            while True:
+                if request is None:
+                    stopping = True
+                    break
+                turn.append(request)
+                if len(turn) == _TURN:
+                    break
+                try:
+                    request = self._requests.get_nowait()
+                except queue.Empty:
+                    break
+            if turn:
+                self._take_turn(turn)
+
+    def _take_turn(self, turn: Sequence[_Request]) -> None:
+        self._lock.acquire()
+        try:
+            if self._broken is not None:
+                for request in turn:
+                    request.error = self._broken
+            elif not self._commit(turn):
+                for request in turn:
+                    request.error = None
+                    self._commit([request])
+        finally:
+            self._lock.release()
+        turn[0].loop.call_soon_threadsafe(_resolve, turn)
+
+    def _commit(self, turn: Sequence[_Request]) -> bool:
+        """Run the turn in one transaction; False when it has to be tried one by one."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for request in turn:
+                self._perform(request)
+        except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
+            self._rollback()
+            if len(turn) > 1:
+                return False
+            turn[0].error = translate(exc) if isinstance(exc, apsw.Error) else exc
+            return True
+        return self._finish(turn)
+
+    def _perform(self, request: _Request) -> None:
+        """Run one operation. A StoreError is its own answer: it was raised before anything was written."""
+        try:
+            request.result = request.operation(self._db)
+        except StoreError as exc:
+            request.error = exc
+
+    def _finish(self, turn: Sequence[_Request]) -> bool:
+        try:
+            self._db.execute("COMMIT")
+        except (apsw.FullError, apsw.BusyError) as exc:
+            self._rollback()
+            if len(turn) > 1:
+                return False
+            turn[0].error = translate(exc)
+        except apsw.Error as exc:
+            # After a failed write or sync the data may or may not survive: this handle is done for
+            # (HQ-03), and nobody may be told either yes or no (S-55).
+            self._rollback()
+            self._broken = StoreUnavailable(f"the queue file failed in a commit: {exc}")
+            for request in turn:
+                request.error = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
+        return True
+
+    def _rollback(self) -> None:
+        if not self._db.getautocommit():
+            try:
+                self._db.execute("ROLLBACK")
+            except apsw.Error as exc:
+                self._broken = StoreUnavailable(f"the queue file failed in a rollback: {exc}")
+
+
+def _resolve(turn: Sequence[_Request]) -> None:
+    for request in turn:
+        if request.future.cancelled():
+            continue
+        if request.error is not None:
+            request.future.set_exception(request.error)
+        else:
+            request.future.set_result(request.result)

@@ -1,0 +1,31 @@
+"""One box per implementation of the store."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relayd.mail.envelope import WorkerNumber
+from tests.support.stores import OPENERS, Box
+
+
+@pytest.fixture(params=OPENERS)
+async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Box]:
+    opened = OPENERS[request.param](tmp_path)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def worker(box: Box) -> WorkerNumber:
+    return await box.store.register("worker")
+
+
+@pytest.fixture
+async def other(box: Box) -> WorkerNumber:
+    return await box.store.register("other")
+
+
+@pytest.fixture
+async def third(box: Box) -> WorkerNumber:
+    return await box.store.register("third")

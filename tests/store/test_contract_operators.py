@@ -1,0 +1,276 @@
+"""What every store must do: the operator's verbs (S-20)."""
+
+from datetime import timedelta
+
+import pytest
+
+from relayd.mail.envelope import NewMessage, WorkerNumber
+from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed, Sent
+from relayd.ports import Action, Query, Status, Work
+from tests.support.builders import (
+    a_bounce,
+    a_deferral,
+    a_message,
+    a_recipient,
+    a_settlement,
+    settlements_of,
+)
+from tests.support.stores import LEASE, Box
+
+RESULT = {
+    Action.HOLD: Status.HELD,
+    Action.RELEASE: Status.QUEUED,
+    Action.EXPEDITE: Status.QUEUED,
+    Action.BOUNCE: Status.BOUNCED,
+    Action.DROP: Status.DROPPED,
+}
+# Which verbs take effect on a recipient that is ...
+APPLICABLE = {
+    "queued": {Action.HOLD, Action.EXPEDITE, Action.BOUNCE, Action.DROP},
+    "leased": {Action.HOLD, Action.BOUNCE, Action.DROP},
+    "held": {Action.RELEASE, Action.BOUNCE, Action.DROP},
+    "relayed": set(),
+    "sent": set(),
+    "bounced": set(),
+    "dropped": set(),
+}
+OUTCOMES: dict[str, Outcome] = {"relayed": Relayed(), "sent": Sent(), "bounced": a_bounce()}
+
+
+async def act(box: Box, action: Action, message: NewMessage) -> int:
+    """Carry out `action` on `message`; return how many recipients changed."""
+    query = Query(message_id=message.id)
+    return len(await box.store.act(query, action, by="ann", reason="because"))
+
+
+async def bring_into(state: str, box: Box, worker: WorkerNumber) -> NewMessage:
+    message = a_message()
+    if state in ("queued", "held", "dropped"):
+        await box.put(message, worker=worker)
+    else:
+        (work,) = await box.put(message, worker=worker, leased=True)
+        if state in OUTCOMES:
+            await box.store.settle(work.lease, settlements_of(work, OUTCOMES[state]))
+    if state in ("held", "dropped"):
+        await act(box, Action.HOLD if state == "held" else Action.DROP, message)
+    return message
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("state", APPLICABLE)
+async def test_a_verb_acts_where_it_applies(
+    box: Box, worker: WorkerNumber, state: str, action: Action
+) -> None:
+    """Every state against every verb; where one does not apply, nothing at all changes."""
+    message = await bring_into(state, box, worker)
+    before = box.row(message)
+    history = box.later_history(message)
+    box.advance(1)
+    changed = await act(box, action, message)
+    row = box.row(message)
+    if action in APPLICABLE[state]:
+        assert changed == 1
+        assert (row.status, row.leased) == (RESULT[action], False)
+        assert row.updated_at == box.clock.now()
+    else:
+        assert changed == 0
+        assert row == before
+        assert box.later_history(message) == history
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        (Action.HOLD, "held"),
+        (Action.EXPEDITE, "expedited"),
+        (Action.BOUNCE, "bounced"),
+        (Action.DROP, "dropped"),
+    ],
+)
+async def test_a_verb_is_on_record(
+    box: Box, worker: WorkerNumber, action: Action, kind: str
+) -> None:
+    """Who, when, why: one event per recipient, returned and in the history alike (S-20)."""
+    message = a_message("a@example.com", "b@example.com")
+    await box.put(message, worker=worker)
+    box.advance(7)
+    query = Query(message_id=message.id)
+    events = await box.store.act(query, action, by="ann", reason="wrong list")
+    entries = box.later_history(message)
+    assert sorted(event.recipient for event in events) == [0, 1]
+    assert sorted(entry.recipient for entry in entries) == [0, 1]
+    told = [(one.kind.value, one.at, one.detail) for one in events]
+    told += [(one.kind, one.at, one.detail) for one in entries]
+    for name, at, detail in told:
+        assert (name, at) == (kind, box.clock.now())
+        assert (detail["by"], detail["reason"]) == ("ann", "wrong list")
+        assert detail["status"] == RESULT[action].value
+
+
+async def test_held_mail_is_not_tried_until_released(box: Box, worker: WorkerNumber) -> None:
+    message = a_message()
+    await box.put(message, worker=worker)
+    await act(box, Action.HOLD, message)
+    box.advance(100_000)
+    assert await box.claim(worker) == []
+    assert await box.store.next_due() is None
+    assert box.row(message).next_attempt_at is None
+    assert await box.store.content(message.id) == message.content
+    assert await act(box, Action.RELEASE, message) == 1
+    assert await box.store.next_due() == box.clock.now()
+    (work,) = await box.claim(worker)
+    assert (work.recipients[0].attempt, work.recipients[0].possible_duplicate) == (1, False)
+    kinds = [entry.kind for entry in box.later_history(message)]
+    assert kinds == ["held", "released"]
+
+
+async def test_a_deferred_recipient_is_due_when_released(box: Box, worker: WorkerNumber) -> None:
+    """It stays deferred in people's eyes, and its failures still count."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    await box.store.settle(work.lease, settlements_of(work, a_deferral()))
+    await act(box, Action.HOLD, message)
+    await act(box, Action.RELEASE, message)
+    assert box.row(message).status is Status.DEFERRED
+    (work,) = await box.claim(worker)
+    assert (work.recipients[0].attempt, work.recipients[0].soft_failures) == (2, 1)
+
+
+async def test_an_operators_bounce_is_a_block(box: Box, worker: WorkerNumber) -> None:
+    """The address is not to blame, so nothing suggests to suppress it."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    await box.store.settle(work.lease, settlements_of(work, a_deferral()))
+    await box.store.act(Query(message_id=message.id), Action.BOUNCE, by="ann", reason="typo")
+    row = box.row(message)
+    assert (row.bounce_class, row.category) == (BounceClass.BLOCK, Category.POLICY)
+    assert (row.reason, row.suppress, row.next_attempt_at) == ("typo", False, None)
+    assert (row.code, row.enhanced, row.reply) == (None, None, None)
+
+
+@pytest.mark.parametrize("action", [Action.BOUNCE, Action.DROP])
+async def test_content_goes_with_the_last_recipient(
+    box: Box, worker: WorkerNumber, action: Action
+) -> None:
+    message = a_message("a@example.com", "b@example.com")
+    await box.put(message, worker=worker)
+    await box.store.act(Query(recipient="a@example.com"), action, by="ann", reason="")
+    assert await box.store.content(message.id) == message.content
+    await box.store.act(Query(recipient="b@example.com"), action, by="ann", reason="")
+    assert await box.store.content(message.id) is None
+    assert await box.store.next_due() is None
+    assert await box.claim(worker) == []
+
+
+async def test_expedite_makes_deferred_mail_due(box: Box, worker: WorkerNumber) -> None:
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    await box.store.settle(work.lease, settlements_of(work, a_deferral()))
+    box.advance(1)
+    assert await box.claim(worker) == []
+    assert await act(box, Action.EXPEDITE, message) == 1
+    assert box.row(message).status is Status.DEFERRED
+    assert await box.store.next_due() == box.clock.now()
+    (work,) = await box.claim(worker)
+    assert work.recipients[0].attempt == 2
+
+
+async def test_expedite_lifts_a_pause(box: Box, worker: WorkerNumber) -> None:
+    """Of the destinations of what it expedites, and of no others."""
+    messages = [a_message(a_recipient(destination=name)) for name in ("one.test", "two.test")]
+    for message in messages:
+        (work,) = await box.put(message, worker=worker, leased=True)
+        await box.store.release(work.lease, paused_until=box.clock.now() + timedelta(hours=1))
+    assert await box.claim(worker) == []
+    await act(box, Action.EXPEDITE, messages[0])
+    assert box.row(messages[0]).paused_until is None
+    assert [work.message.id for work in await box.claim(worker)] == [messages[0].id]
+    assert box.row(messages[1]).paused_until is not None
+
+
+async def test_expedite_leaves_a_running_attempt_alone(box: Box, worker: WorkerNumber) -> None:
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    assert await act(box, Action.EXPEDITE, message) == 0
+    assert await box.claim(worker) == []
+    await box.store.settle(work.lease, settlements_of(work))
+    assert box.row(message).status is Status.RELAYED
+
+
+async def leased_pair(box: Box, worker: WorkerNumber) -> tuple[NewMessage, Work]:
+    message = a_message("a@example.com", "b@example.com")
+    (work,) = await box.put(message, worker=worker, leased=True)
+    return message, work
+
+
+@pytest.mark.parametrize("action", [Action.HOLD, Action.BOUNCE, Action.DROP])
+async def test_a_verb_takes_a_recipient_out_of_its_lease(
+    box: Box, worker: WorkerNumber, action: Action
+) -> None:
+    """The settlement that comes later is ignored for it, events too, and kept for the others."""
+    message, work = await leased_pair(box, worker)
+    await box.store.act(Query(recipient="a@example.com"), action, by="ann", reason="")
+    await box.store.settle(work.lease, settlements_of(work))
+    assert box.row(message, 0).status is RESULT[action]
+    assert box.row(message, 1).status is Status.RELAYED
+    entries = {entry.recipient: entry.kind for entry in box.later_history(message)}
+    assert entries == {0: RESULT[action].value, 1: "relayed"}
+
+
+async def test_what_is_taken_from_an_attempt_may_have_been_sent(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """S-07: the attempt runs on and its outcome is not heard, so the next one may be a duplicate."""
+    message, work = await leased_pair(box, worker)
+    await box.store.act(Query(recipient="a@example.com"), Action.HOLD, by="ann", reason="")
+    await act(box, Action.RELEASE, message)
+    (again,) = await box.claim(worker)
+    assert [(one.number, one.attempt) for one in again.recipients] == [(0, 2)]
+    assert again.recipients[0].possible_duplicate
+    await box.store.settle(work.lease, [a_settlement(message.id, 1)])
+    assert not box.row(message, 1).possible_duplicate
+
+
+async def test_what_is_taken_from_a_lease_is_not_reaped(box: Box, worker: WorkerNumber) -> None:
+    """Neither the end of the lease nor its release brings back what an operator ended or holds."""
+    message, work = await leased_pair(box, worker)
+    await box.store.act(Query(recipient="a@example.com"), Action.HOLD, by="ann", reason="")
+    box.advance(LEASE.total_seconds() + 1)
+    assert await box.store.reap() == 1
+    assert box.row(message, 0).status is Status.HELD
+    (work,) = await box.claim(worker)
+    await act(box, Action.DROP, message)
+    await box.store.release(work.lease)
+    assert [box.row(message, number).status for number in (0, 1)] == [Status.DROPPED] * 2
+    assert await box.claim(worker) == []
+
+
+async def test_a_verb_acts_on_what_matches_only(box: Box, worker: WorkerNumber) -> None:
+    message = a_message("a@example.com", "B@Example.COM", "c@other.test")
+    await box.put(message, worker=worker)
+    events = await box.store.act(
+        Query(domain="EXAMPLE.com", sender="app@APP.test"), Action.HOLD, by="ann", reason=""
+    )
+    assert sorted(event.recipient for event in events) == [0, 1]
+    assert box.row(message, 2).status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(Query(recipient=""), id="recipient"),
+        pytest.param(Query(domain=""), id="domain"),
+        pytest.param(Query(sender=""), id="sender"),
+        pytest.param(Query(tag=""), id="tag"),
+        pytest.param(Query(message_id_header=""), id="message_id_header"),
+        pytest.param(Query(recipient="@"), id="recipient without its parts"),
+        pytest.param(Query(recipient="%@example.com"), id="percent sign"),
+        pytest.param(Query(recipient="a@example.com", domain="other.test"), id="contradiction"),
+    ],
+)
+async def test_an_empty_text_is_no_wildcard(box: Box, worker: WorkerNumber, query: Query) -> None:
+    """A slip of the operator's must not drop the whole queue."""
+    message = a_message("a@example.com", "b@other.test", tag="t", message_id_header="<1@app.test>")
+    await box.put(message, worker=worker)
+    assert await box.store.act(query, Action.DROP, by="ann", reason="") == []
+    assert box.row(message).status is Status.QUEUED

@@ -1,0 +1,268 @@
+"""What every store must do: the questions."""
+
+from datetime import timedelta
+
+import pytest
+
+from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
+from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed, Sent
+from relayd.ports import Action, Query, RecipientRow, Status
+from tests.support.builders import (
+    a_bounce,
+    a_deferral,
+    a_message,
+    a_recipient,
+    a_settlement,
+    settlements_of,
+)
+from tests.support.clock import START
+from tests.support.stores import ALL, Box
+
+
+async def a_varied_queue(box: Box, worker: WorkerNumber) -> list[NewMessage]:
+    """Six messages, a minute apart, one in each state that takes work to reach."""
+    outcomes: list[Outcome | Action | None] = [
+        Relayed(),
+        a_bounce(),
+        a_bounce(BounceClass.BLOCK, category=Category.SPAM_CONTENT),
+        a_deferral(),
+        Action.HOLD,
+        None,
+    ]
+    messages = []
+    for number, outcome in enumerate(outcomes):
+        message = a_message(
+            f"User{number}@Dest{number % 2}.test",
+            at=box.clock.now(),
+            reverse_path="" if number == 5 else f"app{number}@app.test",
+            message_id_header=f"<{number}.X@app.test>",
+            tag=f"Batch {number // 3}",
+        )
+        (work,) = await box.put(message, worker=worker, leased=True)
+        match outcome:
+            case Action():
+                await box.store.act(Query(message_id=message.id), outcome, by="ann", reason="")
+            case None:
+                pass
+            case _:
+                await box.store.settle(work.lease, settlements_of(work, outcome))
+        messages.append(message)
+        box.advance(60)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        pytest.param(Query(), [5, 4, 3, 2, 1, 0], id="everything"),
+        pytest.param(Query(recipient="user1@dest1.TEST"), [1], id="recipient"),
+        pytest.param(Query(recipient="user1@dest0.test"), [], id="recipient elsewhere"),
+        pytest.param(Query(domain="dest0.test"), [4, 2, 0], id="domain"),
+        pytest.param(Query(domain="dest0"), [], id="part of a domain"),
+        pytest.param(Query(domain="est0.test"), [], id="end of a domain"),
+        pytest.param(Query(sender="APP2@app.test"), [2], id="sender"),
+        pytest.param(Query(sender=""), [5], id="null reverse-path"),
+        pytest.param(Query(message_id_header="<3.X@app.test>"), [3], id="header in brackets"),
+        pytest.param(Query(message_id_header="3.x@APP.test"), [3], id="header without"),
+        pytest.param(Query(tag="batch 1"), [5, 4, 3], id="tag"),
+        pytest.param(Query(tag="batch"), [], id="part of a tag"),
+        pytest.param(Query(tag="batch _"), [], id="no wildcard"),
+        pytest.param(Query(status=Status.QUEUED), [5], id="queued"),
+        pytest.param(Query(status=Status.DEFERRED), [3], id="deferred"),
+        pytest.param(Query(status=Status.HELD), [4], id="held"),
+        pytest.param(Query(status=Status.RELAYED), [0], id="relayed"),
+        pytest.param(Query(status=Status.SENT), [], id="sent"),
+        pytest.param(Query(status=Status.BOUNCED), [2, 1], id="bounced"),
+        pytest.param(Query(status=Status.DROPPED), [], id="dropped"),
+        pytest.param(Query(bounce_class=BounceClass.HARD), [1], id="hard"),
+        pytest.param(Query(bounce_class=BounceClass.BLOCK), [2], id="block"),
+        pytest.param(Query(category=Category.MAILBOX_FULL), [3], id="category"),
+        pytest.param(Query(category=Category.SPAM_CONTENT), [2], id="category of a bounce"),
+        pytest.param(Query(since=START + timedelta(minutes=3)), [5, 4, 3], id="since"),
+        pytest.param(Query(until=START + timedelta(minutes=3)), [2, 1, 0], id="until"),
+        pytest.param(Query(unfinished=True), [5, 4, 3], id="unfinished"),
+        pytest.param(Query(unfinished=True, status=Status.BOUNCED), [], id="contradiction"),
+        pytest.param(
+            Query(domain="dest1.test", tag="batch 0", status=Status.BOUNCED), [1], id="all of it"
+        ),
+    ],
+)
+async def test_find_means_all_that_is_given(
+    box: Box, worker: WorkerNumber, query: Query, found: list[int]
+) -> None:
+    """Newest first; text whole and without case."""
+    messages = await a_varied_queue(box, worker)
+    assert [row.message_id for row in box.rows(query)] == [messages[one].id for one in found]
+
+
+async def test_find_by_queue_id(box: Box, worker: WorkerNumber) -> None:
+    messages = await a_varied_queue(box, worker)
+    (row,) = box.rows(Query(message_id=messages[3].id))
+    assert row.message_id == messages[3].id
+    assert box.rows(Query(message_id=a_message(at=box.clock.now()).id)) == []
+
+
+async def test_a_row_tells_everything(box: Box, worker: WorkerNumber) -> None:
+    message = a_message(
+        a_recipient("A.User@Example.com", destination="one.test"),
+        at=box.clock.now(),
+        reverse_path="App@app.test",
+        message_id_header="<1@app.test>",
+        tag="Invoice",
+        client_ip="192.0.2.7",
+        auth_user="shop",
+    )
+    await box.put(message, worker=worker)
+    assert box.row(message) == RecipientRow(
+        message_id=message.id,
+        recipient=0,
+        received_at=message.received_at,
+        reverse_path="App@app.test",
+        address="A.User@Example.com",
+        status=Status.QUEUED,
+        destination="one.test",
+        size=len(message.content),
+        message_id_header="<1@app.test>",
+        tag="Invoice",
+        client_ip="192.0.2.7",
+        auth_user="shop",
+        attempts=0,
+        next_attempt_at=message.received_at,
+        leased=False,
+        possible_duplicate=False,
+        code=None,
+        enhanced=None,
+        reply=None,
+        reason=None,
+        category=None,
+        bounce_class=None,
+        suppress=False,
+        remote_host=None,
+        updated_at=message.received_at,
+        paused_until=None,
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
+async def test_pages_leave_no_gap(box: Box, worker: WorkerNumber, size: int) -> None:
+    """Pages of any size put together are the whole, also inside one message, also while mail comes."""
+    for _ in range(3):
+        message = a_message("a@example.com", "b@example.com", "c@example.com", at=box.clock.now())
+        await box.put(message, worker=worker)
+        box.advance(1)
+    whole = box.rows()
+    assert len(whole) == 9
+    paged: list[RecipientRow] = []
+    before: tuple[MessageId, int] | None = None
+    while page := box.view.find(Query(), limit=size, before=before):
+        assert len(page) <= size
+        paged += page
+        before = page[-1].message_id, page[-1].recipient
+        await box.put(a_message(at=box.clock.now()), worker=worker)
+        box.advance(1)
+    assert paged == whole
+
+
+async def test_history_starts_with_the_reception(box: Box, worker: WorkerNumber) -> None:
+    """One entry per recipient, from whom and how large; then everything that was committed, in order."""
+    message = a_message(
+        "a@example.com",
+        "b@example.com",
+        at=box.clock.now(),
+        client_ip="192.0.2.7",
+        auth_user="shop",
+    )
+    (work,) = await box.put(message, worker=worker, leased=True)
+    box.advance(3)
+    now = box.clock.now()
+    deferral = a_settlement(message.id, 1, a_deferral(now), at=now)
+    await box.store.settle(work.lease, [a_settlement(message.id, 0, at=now), deferral])
+    await box.store.act(Query(recipient="b@example.com"), Action.DROP, by="ann", reason="spam")
+    history = box.view.history(message.id)
+    assert [(entry.kind, entry.recipient) for entry in history] == [
+        ("received", 0),
+        ("received", 1),
+        ("relayed", 0),
+        ("deferred", 1),
+        ("dropped", 1),
+    ]
+    for entry in history[:2]:
+        assert entry.at == message.received_at
+        assert entry.detail["client_ip"] == "192.0.2.7"
+        assert entry.detail["helo"] == "app.test"
+        assert entry.detail["size"] == len(message.content)
+        assert entry.detail["auth_user"] == "shop"
+    assert history[3].at == now
+    assert history[3].detail == deferral.events[0].detail
+
+
+async def test_history_without_auth_has_no_user(box: Box, worker: WorkerNumber) -> None:
+    message = a_message()
+    await box.put(message, worker=worker)
+    assert box.view.history(message.id)[0].detail.get("auth_user") is None
+
+
+async def test_history_of_an_unknown_message_is_empty(box: Box) -> None:
+    assert box.view.history(a_message().id) == []
+
+
+async def test_counts_are_of_unfinished_mail(box: Box, worker: WorkerNumber) -> None:
+    await a_varied_queue(box, worker)
+    await box.put(a_message(a_recipient(destination="one.test")), worker=worker)
+    counts = box.view.counts()
+    by_status = {status: number for status, number in counts.by_status.items() if number}
+    assert by_status == {Status.QUEUED: 2, Status.DEFERRED: 1, Status.HELD: 1}
+    assert counts.by_destination == {"smarthost": 3, "one.test": 1}
+
+
+async def test_counts_of_an_empty_queue(box: Box) -> None:
+    assert not any(box.view.counts().by_status.values())
+    assert not box.view.counts().by_destination
+
+
+async def settled(
+    box: Box, worker: WorkerNumber, address: str, outcome: Outcome | None
+) -> NewMessage:
+    message = a_message(address, at=box.clock.now())
+    (work,) = await box.put(message, worker=worker, leased=True)
+    if outcome is not None:
+        await box.store.settle(work.lease, settlements_of(work, outcome))
+    box.advance(60)
+    return message
+
+
+async def test_addresses_sum_up_all_messages(box: Box, worker: WorkerNumber) -> None:
+    """One row per address, the most recently used first; any bounce may ask to suppress it."""
+    await settled(box, worker, "a@example.com", a_bounce())
+    await settled(box, worker, "a@example.com", a_bounce(BounceClass.SOFT))
+    await settled(box, worker, "b@example.com", a_bounce(BounceClass.BLOCK))
+    await settled(box, worker, "A@Example.com", Sent())
+    await settled(box, worker, "c@example.com", None)
+    rows = box.view.addresses(Query(), limit=ALL)
+    told = [
+        (one.address.lower(), one.messages, one.hard_bounces, one.other_bounces, one.suppress)
+        for one in rows
+    ]
+    assert told == [
+        ("c@example.com", 1, 0, 0, False),
+        ("a@example.com", 3, 1, 1, True),
+        ("b@example.com", 1, 0, 1, False),
+    ]
+    assert [row.last_status for row in rows] == [Status.QUEUED, Status.SENT, Status.BOUNCED]
+    assert rows[1].last_at == START + timedelta(minutes=3)
+    assert rows[1].last_reply == "2.0.0 ok"
+    assert [row.address for row in box.view.addresses(Query(), limit=1)] == ["c@example.com"]
+
+
+async def test_addresses_are_chosen_by_the_query(box: Box, worker: WorkerNumber) -> None:
+    """The query says which addresses; their numbers are over all messages."""
+    await settled(box, worker, "a@example.com", a_bounce())
+    await settled(box, worker, "a@example.com", Sent())
+    await settled(box, worker, "b@other.test", Sent())
+    bounced = box.view.addresses(Query(status=Status.BOUNCED), limit=ALL)
+    assert [(one.address, one.messages, one.last_status) for one in bounced] == [
+        ("a@example.com", 2, Status.SENT)
+    ]
+    other = box.view.addresses(Query(domain="OTHER.test"), limit=ALL)
+    assert [one.address for one in other] == ["b@other.test"]
+    assert box.view.addresses(Query(recipient="x@example.com"), limit=ALL) == []
