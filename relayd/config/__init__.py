@@ -1,0 +1,123 @@
+"""Read the settings file: TOML to the values of `relayd.settings`.
+
+Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
+file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
+rules between keys and what is not built yet in `checks`, secret files in `secrets`.
+"""
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from relayd.config.checks import NOT_YET, check, is_postponed
+from relayd.config.mistakes import Report, read_document
+from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.secrets import SecretError, read_secret
+from relayd.errors import ConfigError, Mistake
+from relayd.settings import (
+    LimitSettings,
+    ListenerSettings,
+    Login,
+    LogSettings,
+    RetrySettings,
+    Settings,
+    SmarthostSettings,
+    StoreSettings,
+)
+
+__all__ = ["DEFAULTS", "NOT_YET", "default_path", "from_mapping", "is_postponed", "load"]
+
+default_path = "/etc/relayd/relayd.toml"
+
+
+def load(path: str) -> Settings:
+    """Read and check the settings in the file `path`. Raises ConfigError with every mistake."""
+    problem = ""
+    data: dict[str, object] = {}
+    try:
+        data = tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        problem = f"the settings cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = f"expected UTF-8 text (line {line})"
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what tomllib trips over
+        problem = f"not valid TOML: {_one_line(error)}"
+    if problem:
+        raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
+    return from_mapping(data, file=path)
+
+
+def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settings:
+    """Check settings that were read from TOML. Raises ConfigError with every mistake."""
+    report = Report(file, data)
+    document = read_document(report)
+    check(document, report)
+    login = _login(document.smarthost, report)
+    if report.mistakes:
+        raise ConfigError(tuple(report.mistakes))
+    return _settings(document, file, login)
+
+
+def _one_line(error: Exception) -> str:
+    return "".join(char if char.isprintable() else "?" for char in str(error))[:200]
+
+
+def _login(smarthost: Smarthost, report: Report) -> Login | None:
+    """Read every secret that is named, so that a bad file is reported beside the other mistakes."""
+    secrets = []
+    for name in ("password_file", "token_file"):
+        if named := getattr(smarthost, name):
+            try:
+                secrets.append(read_secret(named, beside=Path(report.file).parent))
+            except SecretError as error:
+                report.add(("smarthost", name), str(error))
+    if report.mistakes or not secrets:
+        return None
+    return Login(username=smarthost.username, secret=secrets[0], mechanism=smarthost.auth)
+
+
+def _settings(document: Document, file: str, login: Login | None) -> Settings:
+    return Settings(
+        file=file,
+        fqdn=document.fqdn,
+        workers=process_count(document.workers),
+        listeners=tuple(_listener(each) for each in document.listen),
+        limits=LimitSettings(**document.limits.model_dump()),
+        smarthost=SmarthostSettings(
+            hosts=tuple(document.smarthost.hosts),
+            tls=document.smarthost.tls,
+            login=login,
+            connections=document.smarthost.connections,
+        ),
+        retry=RetrySettings(
+            soft_bounce=tuple(document.retry.soft_bounce),
+            unreachable=tuple(document.retry.unreachable),
+            give_up_after=document.retry.give_up_after,
+        ),
+        store=StoreSettings(**document.store.model_dump()),
+        control_socket=document.control.socket,
+        log=LogSettings(
+            status_log=document.status_log.path,
+            level=document.log.level.value,
+            format=_log_format(document.log.format),
+        ),
+    )
+
+
+def _listener(listen: Listen) -> ListenerSettings:
+    return ListenerSettings(
+        address=str(listen.address),
+        endpoint=listen.address.endpoint,
+        unix_path=listen.address.unix_path,
+        systemd_name=listen.address.systemd_name,
+        networks=tuple(listen.networks),
+        line_endings=listen.line_endings,
+    )
+
+
+def _log_format(wanted: LogFormat) -> str:
+    if wanted is not LogFormat.AUTO:
+        return wanted.value
+    return "console" if sys.stderr.isatty() else "json"

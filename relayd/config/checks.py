@@ -1,0 +1,146 @@
+"""Check what settings mean to each other, once each of them is well-formed.
+
+Owns the rules that need more than one key, and the list of what this version cannot do yet. Each
+check leaves out values that had a mistake of their own: one mistake is reported once.
+"""
+
+from relayd.config import units
+from relayd.config.mistakes import Report
+from relayd.config.model import (
+    DEFAULTS,
+    NOT_YET_TEXT,
+    Document,
+    Key,
+    Listen,
+    Smarthost,
+    dotted,
+    leaves,
+)
+from relayd.settings import AuthMechanism, HostPort, TlsMode
+
+# Keys and tables that have no effect yet: anything but the default is refused, so that nobody
+# believes in a protection that is not there. The release that builds one deletes its line here.
+# (`store.url` with PostgreSQL is refused by its reader in `model`.)
+NOT_YET: dict[str, str] = {
+    "use_remote_smtp": "direct sending",
+    "listen.tls": "TLS for clients",
+    "listen.auth": "accounts for clients",
+    "direct": "direct sending",
+    "routes": "routes",
+    "test_mail": "test mail",
+    "redirect": "redirection",
+    "dns": "DNS lookups",
+    "bounces.verp_domain": "late bounces",
+    "metrics": "metrics",
+    "tls": "TLS for clients",
+}
+
+
+def check(document: Document, report: Report) -> None:
+    """Note every mistake of `document` that no key shows by itself."""
+    _check_not_yet(document, report)
+    _check_listeners(document.listen, report)
+    _check_loop(document, report)
+    if report.is_sound(*_login_keys()):
+        _check_login(document.smarthost, report)
+
+
+def is_postponed(name: str) -> bool:
+    """The key, by its dotted name, has no effect in this version."""
+    return name in NOT_YET or name.partition(".")[0] in NOT_YET
+
+
+def _check_not_yet(document: Document, report: Report) -> None:
+    for key, value in leaves(document):
+        name = dotted(key)
+        if is_postponed(name) and value != DEFAULTS[name]:
+            reason = NOT_YET.get(name) or NOT_YET[name.partition(".")[0]]
+            report.add(key, f"{NOT_YET_TEXT} ({reason})")
+
+
+def _check_listeners(listeners: list[Listen], report: Report) -> None:
+    seen: dict[units.ListenAddress, int] = {}
+    for index, listener in enumerate(listeners):
+        key: Key = ("listen", index, "address")
+        if not report.is_sound(key):
+            continue
+        endpoint = listener.address.endpoint
+        if endpoint is None or endpoint.port != 0:  # the system gives each 0 a port of its own
+            first = seen.setdefault(listener.address, index)
+            if first != index:
+                report.add(key, f"duplicate: listen[{first}] has this address already")
+        if (
+            endpoint is not None
+            and not units.is_loopback(endpoint.host)
+            and report.is_sound(("listen", index, "networks"))
+            and "networks" not in listener.model_fields_set
+        ):
+            report.add(
+                ("listen", index, "networks"),
+                f"is missing; {endpoint} can be reached from outside:"
+                " write which networks may relay without a login",
+            )
+
+
+def _check_loop(document: Document, report: Report) -> None:
+    """Mail that we hand to ourselves would go round until its hop count ends it."""
+    if not report.is_sound(("smarthost", "hosts")):
+        return
+    for index, hop in enumerate(document.smarthost.hosts):
+        for number, listener in enumerate(document.listen):
+            own = listener.address.endpoint
+            if (
+                own is not None
+                and report.is_sound(("listen", number, "address"))
+                and _is_same(hop, own, document.fqdn.lower())
+            ):
+                report.add(
+                    ("smarthost", "hosts", index),
+                    f"a loop: this is our own listener listen[{number}]",
+                )
+                break
+
+
+def _is_same(hop: HostPort, own: HostPort, fqdn: str) -> bool:
+    """The hop is certainly our listener: the same address, or another spelling of this machine."""
+    if hop.port != own.port:
+        return False
+    if hop.host == own.host:
+        return True
+    if units.is_wildcard(own.host):
+        return hop.host == fqdn or units.is_loopback(hop.host)
+    either_is_name = "localhost" in (hop.host, own.host)
+    return either_is_name and units.is_loopback(hop.host) and units.is_loopback(own.host)
+
+
+def _login_keys() -> tuple[Key, ...]:
+    names = ("hosts", "tls", "username", "auth", "password_file", "token_file")
+    return tuple(("smarthost", name) for name in names)
+
+
+def _check_login(smarthost: Smarthost, report: Report) -> None:
+    if not (smarthost.username or smarthost.password_file or smarthost.token_file):
+        if smarthost.auth is not AuthMechanism.AUTO:
+            report.add(("smarthost", "auth"), "needs username, and password_file or token_file")
+        return
+    with_token = smarthost.auth is AuthMechanism.XOAUTH2
+    needed, other = (
+        ("token_file", "password_file") if with_token else ("password_file", "token_file")
+    )
+    if not smarthost.username:
+        report.add(("smarthost", "username"), f"expected the user's name: {needed} is set")
+    if not getattr(smarthost, needed):
+        report.add(
+            ("smarthost", needed), f'is missing: a login with auth = "{smarthost.auth}" needs it'
+        )
+    if getattr(smarthost, other):
+        report.add(
+            ("smarthost", other), f'is set, but auth = "{smarthost.auth}" takes {needed} instead'
+        )
+    if smarthost.tls is not TlsMode.VERIFY and not all(
+        units.is_loopback(hop.host) for hop in smarthost.hosts
+    ):
+        report.add(
+            ("smarthost", "tls"),
+            'expected "verify": a login would go over a connection that proves no name',
+        )

@@ -1,0 +1,178 @@
+"""Tell people what is wrong in their settings file.
+
+Owns reading a TOML mapping into a Document while gathering every mistake, and how a key and a
+value are printed. A value is shortened, kept to one line, and hidden wherever it might be a
+secret, also a misplaced one: under an unknown key, in a URL, or in front of an "@".
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from relayd.config.model import DEFAULTS, PLACEHOLDER_FQDN, Document, Key, dotted
+from relayd.errors import Mistake
+
+_SHOWN = 60  # characters of a value
+_BEHIND_SCHEME = re.compile(r"(?s)(://|^postgres(?:ql)?:).*")
+_BEFORE_AT = re.compile(r"(?s)^.*@")
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Somebody may have written the secret itself where its file's name belongs.
+_SECRET_KEYS = frozenset(
+    {"smarthost", "smarthost.password_file", "smarthost.token_file", "tls.key"}
+)
+_EXPECTED = {
+    "bool_type": "expected true or false",
+    "string_type": "expected text in quotes",
+    "list_type": "expected a list in square brackets",
+    "model_type": "expected a table of keys",
+    "dict_type": "expected a table of keys",
+}
+
+
+def show_key(key: Key) -> str:
+    """`listen[0].address`; a part that is no bare key of TOML is quoted and shortened."""
+    shown = ""
+    for part in key:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            name = part if _BARE.fullmatch(part) else json.dumps(part[:_SHOWN])
+            shown += f".{name}" if shown else name
+    return shown
+
+
+def show_value(value: object) -> str:
+    """One printable line without secrets."""
+    match value:
+        case str():
+            open_part = _BEFORE_AT.sub("…@", _BEHIND_SCHEME.sub(r"\1…", value))
+            shown = json.dumps(open_part[: _SHOWN + 1], ensure_ascii=False)
+            shown = "".join(char if char.isprintable() else "?" for char in shown)
+            return shown if len(shown) <= _SHOWN else f'{shown[: _SHOWN - 2]}…"'
+        case bool():
+            return str(value).lower()
+        case int() if abs(value) >= 1 << 63:  # str() refuses numbers that are long enough
+            return "a huge number"
+        case list():
+            return "a list" if value else "[]"
+        case dict():
+            return "a table"
+        case _:
+            return str(value)
+
+
+@dataclass(slots=True)
+class Report:
+    """The mistakes found so far in one file."""
+
+    file: str
+    data: Mapping[str, object]
+    mistakes: list[Mistake] = field(default_factory=list)
+    broken: set[Key] = field(default_factory=set)  # keys and tables that may not mean what they say
+
+    def add(self, key: Key, expected: str) -> None:
+        """Note one mistake; the value is looked up in the data."""
+        value = _lookup(self.data, key)
+        shown = "" if value is None or dotted(key) in _SECRET_KEYS else show_value(value)
+        self._append(key, shown, expected)
+
+    def add_unknown(self, key: Key) -> None:
+        """Note a key that does not exist; its value may be a secret, and meant for its table."""
+        if len(key) > 1:
+            self.broken.add(key[:-1])
+        self._append(key, "", f"unknown key{_nearest(key)}")
+
+    def _append(self, key: Key, shown: str, expected: str) -> None:
+        self.mistakes.append(
+            Mistake(file=self.file, key=show_key(key), value=shown, expected=expected)
+        )
+
+    def is_sound(self, *keys: Key) -> bool:
+        """None of these values is a default in the place of a mistake."""
+        return not any(key[: len(bad)] == bad for key in keys for bad in self.broken)
+
+
+def read_document(report: Report) -> Document:
+    """Read `report.data`; what is wrong goes into the report and is replaced by its default."""
+    try:
+        return Document.model_validate(report.data)
+    except ValidationError as wrong:
+        errors = wrong.errors(include_url=False, include_input=False)
+    repaired = deepcopy(dict(report.data))
+    for error in errors:
+        key: Key = error["loc"]
+        if error["type"] == "extra_forbidden":
+            report.add_unknown(key)
+            _remove(repaired, key)
+        else:
+            report.add(key, _expected(error))
+            setting = _setting_of(key)
+            report.broken.add(setting)
+            _remove(repaired, setting)
+    repaired.setdefault("fqdn", PLACEHOLDER_FQDN)
+    return Document.model_validate(repaired)
+
+
+def _expected(error: ErrorDetails) -> str:
+    match error["type"], error["loc"]:
+        case "missing", _:
+            return (
+                "is missing; write the full name of this machine in DNS,"
+                f' such as fqdn = "{PLACEHOLDER_FQDN}"'
+            )
+        case "value_error", _:
+            return str(error["ctx"]["error"])
+        case "list_type", ("listen",):
+            return "expected a list of tables: write [[listen]] with two brackets on each side"
+        case kind, _:
+            return _EXPECTED.get(kind, error["msg"])
+
+
+def _setting_of(key: Key) -> Key:
+    """The setting that a wrong value belongs to: the list, if it is an entry of one."""
+    if key[0] == "listen":
+        return key[:3] if len(key) > 2 else key[:1]
+    return key[:2]
+
+
+def _lookup(data: object, key: Key) -> object:
+    for part in key:
+        match data, part:
+            case dict(), str():
+                data = data.get(part)
+            case list(), int() if part < len(data):
+                data = data[part]
+            case _:
+                return None
+    return data
+
+
+def _remove(data: dict[str, object], key: Key) -> None:
+    holder = _lookup(data, key[:-1])
+    if isinstance(holder, dict):
+        holder.pop(key[-1], None)
+
+
+def _nearest(key: Key) -> str:
+    """What the writer may have meant: a key of the same table, else any key or table."""
+    path, table = dotted(key), dotted(key[:-1])
+    prefix = f"{table}." if table else ""
+    tables = {name.partition(".")[0] for name in DEFAULTS}
+    known = [*DEFAULTS, *sorted(tables)]
+    here = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
+    here = [name for name in here if "." not in name]
+    leaf = path.removeprefix(prefix)
+    if close := get_close_matches(leaf, here, n=1):
+        return f'; did you mean "{close[0]}"?'
+    elsewhere = [name for name in DEFAULTS if name.rpartition(".")[2] == leaf]
+    if len(elsewhere) == 1:
+        return f'; there is "{elsewhere[0]}"'
+    if close := get_close_matches(path, DEFAULTS, n=1):
+        return f'; did you mean "{close[0]}"?'
+    return f"; the keys here are {', '.join(dict.fromkeys(here))}"

@@ -1,0 +1,260 @@
+"""The settings file as pydantic models: every key, its type and its default.
+
+Owns what may be written; a default stands here and nowhere else. Keys of later releases exist
+already, so that a file written for them is understood; `relayd.config.checks` refuses what has no
+effect yet. What keys mean to each other is checked there too.
+
+Documentation of every key: `docs/config.md`, `etc/relayd.toml`; tests compare both with this.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from relayd.config import units
+from relayd.settings import AuthMechanism, HostPort, LineEndings, Network, TlsMode
+
+Item = TypeVar("Item")
+Key = tuple[str | int, ...]
+"""The way to a value: ("listen", 0, "address")."""
+
+MOST_WORKERS = 64
+
+
+class ListenerTls(StrEnum):
+    OFF = "off"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+
+
+class ListenerAuth(StrEnum):
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def _workers(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    try:
+        return units.whole(1, MOST_WORKERS)(value)
+    except ValueError as wrong:
+        raise ValueError(f'{wrong}, or "auto"') from None
+
+
+def _store_url(value: object) -> str:
+    url = units.text(value)
+    scheme, _, path = url.partition(":")
+    if scheme in {"postgresql", "postgres"}:
+        raise ValueError(NOT_YET_TEXT)
+    if scheme != "sqlite" or not path.startswith("/") or path.startswith("//") or path[-1] == "/":
+        raise ValueError(
+            'expected "sqlite:" and an absolute path: "sqlite:/var/lib/relayd/queue.db"'
+        )
+    return url
+
+
+def _log_path(value: object) -> str:
+    try:
+        return "-" if value == "-" else units.absolute_path(value)
+    except ValueError as wrong:
+        raise ValueError(f'{wrong}, or "-" for standard output') from None
+
+
+def _not_empty(items: list[Item]) -> list[Item]:
+    if not items:
+        raise ValueError("expected at least one entry")
+    return items
+
+
+NOT_YET_TEXT = "not supported by this version yet"
+
+Text = Annotated[str, PlainValidator(units.text)]
+Duration = Annotated[timedelta, PlainValidator(units.duration)]
+Hop = Annotated[HostPort, PlainValidator(units.next_hop)]
+Range = Annotated[Network, PlainValidator(units.network)]
+Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode))]
+Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
+Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
+# SQLite takes no value beyond 10^9 octets, and a worker holds a message in memory.
+Size = Annotated[int, PlainValidator(units.size(1000, 512 * 10**6))]
+
+
+def _listening(address: str) -> units.ListenAddress:
+    return units.listen_address(address)
+
+
+def _networks(*written: str) -> list[Network]:
+    return [units.network(each) for each in written]
+
+
+def _durations(*written: str) -> list[timedelta]:
+    return [units.duration(each) for each in written]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Listen(Table):
+    address: Annotated[units.ListenAddress, PlainValidator(units.listen_address)] = _listening(
+        "127.0.0.1:2525"
+    )
+    tls: Annotated[ListenerTls, PlainValidator(units.word(ListenerTls))] = ListenerTls.OFF
+    auth: Annotated[ListenerAuth, PlainValidator(units.word(ListenerAuth))] = ListenerAuth.OFF
+    networks: list[Range] = _networks("127.0.0.0/8", "::1/128")
+    line_endings: Annotated[LineEndings, PlainValidator(units.word(LineEndings))] = (
+        LineEndings.REJECT
+    )
+
+
+class Limits(Table):
+    message_size: Size = 35 * units.SIZE_UNITS["MB"]
+    recipients: Count = 1000
+    connections: Count = 1000
+    connections_per_client: Count = 100
+
+
+class Smarthost(Table):
+    hosts: Annotated[list[Hop], AfterValidator(_not_empty)] = [HostPort(host="127.0.0.1", port=25)]
+    tls: Tls = TlsMode.OPPORTUNISTIC
+    username: Text = ""
+    auth: Annotated[AuthMechanism, PlainValidator(units.word(AuthMechanism))] = AuthMechanism.AUTO
+    password_file: Text = ""
+    token_file: Text = ""
+    connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
+
+
+class Direct(Table):
+    port: Port = 25
+    tls: Tls = TlsMode.OPPORTUNISTIC
+    source_addresses: list[Text] = []
+    allow_networks: list[Range] = []
+    connections_per_destination: Count = 10
+
+
+class TestMail(Table):
+    recipients: list[Text] = []
+
+
+class Redirect(Table):
+    to: Text = ""
+    allow: list[Text] = []
+
+
+class Dns(Table):
+    nameservers: list[Text] = []
+    timeout: Duration = units.duration("20s")
+
+
+class Retry(Table):
+    soft_bounce: list[Duration] = _durations("15m")
+    unreachable: Annotated[list[Duration], AfterValidator(_not_empty)] = _durations(
+        "5m", "15m", "30m", "1h", "2h", "4h"
+    )
+    give_up_after: Duration = units.duration("5d")
+
+
+class Bounces(Table):
+    dsn: bool = True
+    verp_domain: Text = ""
+
+
+class Store(Table):
+    url: Annotated[str, PlainValidator(_store_url)] = "sqlite:/var/lib/relayd/queue.db"
+    history: Duration = units.duration("90d")
+
+
+class Control(Table):
+    socket: Annotated[str, PlainValidator(units.socket_path)] = "/run/relayd/control.sock"
+
+
+class StatusLog(Table):
+    path: Annotated[str, PlainValidator(_log_path)] = "/var/log/relayd/status.log"
+
+
+class Log(Table):
+    level: Annotated[LogLevel, PlainValidator(units.word(LogLevel))] = LogLevel.INFO
+    format: Annotated[LogFormat, PlainValidator(units.word(LogFormat))] = LogFormat.AUTO
+
+
+class Metrics(Table):
+    address: Text = ""
+
+
+class Certificate(Table):
+    certificate: Text = ""
+    key: Text = ""
+
+
+class Document(Table):
+    """The whole file. `fqdn` alone has no default."""
+
+    fqdn: Annotated[str, PlainValidator(units.fqdn)]
+    use_remote_smtp: bool = False
+    workers: Annotated[int | Literal["auto"], PlainValidator(_workers)] = "auto"
+    listen: Annotated[list[Listen], AfterValidator(_not_empty)] = [Listen()]
+    limits: Limits = Limits()
+    smarthost: Smarthost = Smarthost()
+    direct: Direct = Direct()
+    routes: dict[str, Text] = Field(default_factory=dict)
+    test_mail: TestMail = TestMail()
+    redirect: Redirect = Redirect()
+    dns: Dns = Dns()
+    retry: Retry = Retry()
+    bounces: Bounces = Bounces()
+    store: Store = Store()
+    control: Control = Control()
+    status_log: StatusLog = StatusLog()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
+    tls: Certificate = Certificate()
+
+
+def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:
+    """Every key of the document with its value, in the order of the file."""
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        if isinstance(value, Table):
+            yield from leaves(value, (*at, name))
+        elif name == "listen" and not at:
+            for index, listener in enumerate(value):
+                yield from leaves(listener, (name, index))
+        else:
+            yield (*at, name), value
+
+
+def dotted(key: Key) -> str:
+    """The name of a key without the numbers of listeners: `listen.address`."""
+    return ".".join(part for part in key if isinstance(part, str))
+
+
+PLACEHOLDER_FQDN = "relay.example.org"
+"""Stands in for a missing or wrong `fqdn` while the other mistakes are looked for."""
+
+DEFAULTS: Mapping[str, object] = {
+    dotted(key): None if key == ("fqdn",) else value
+    for key, value in leaves(Document(fqdn=PLACEHOLDER_FQDN))
+}
+"""The default of every key, by its dotted name; None is a key that must be given."""
+
+
+def process_count(workers: int | Literal["auto"]) -> int:
+    return min(os.cpu_count() or 1, MOST_WORKERS) if workers == "auto" else workers

@@ -1,0 +1,775 @@
+"""The settings file: every mistake is found at once and named; defaults match the documents."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relayd import config
+from relayd.config import units
+from relayd.config.mistakes import show_value
+from relayd.config.model import Document, dotted, leaves
+from relayd.errors import ConfigError, Mistake
+from relayd.settings import AuthMechanism, HostPort, LineEndings, Settings, TlsMode
+
+ROOT = Path(__file__).parents[2]
+FQDN = 'fqdn = "relay.example.org"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+def read(toml: str) -> Settings:
+    return config.from_mapping(tomllib.loads(toml), file="relayd.toml")
+
+
+def mistakes_in(toml: str) -> tuple[Mistake, ...]:
+    with pytest.raises(ConfigError) as caught:
+        read(toml)
+    return caught.value.mistakes
+
+
+def a_secret(path: Path, content: bytes = b"hunter2\n", mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+# -- what is right
+
+
+def test_one_line_is_enough() -> None:
+    """All that has to be written is the name; everything else has the documented default."""
+    found = read(FQDN)
+    assert found.fqdn == "relay.example.org"
+    assert 1 <= found.workers <= 64
+    (listener,) = found.listeners
+    assert listener.endpoint == HostPort(host="127.0.0.1", port=2525)
+    assert listener.address == "127.0.0.1:2525"
+    assert listener.networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    assert listener.line_endings is LineEndings.REJECT
+    assert found.limits.message_size == 35_000_000
+    assert found.smarthost.hosts == (HostPort(host="127.0.0.1", port=25),)
+    assert found.smarthost.tls is TlsMode.OPPORTUNISTIC
+    assert found.smarthost.login is None
+    assert found.retry.soft_bounce == (timedelta(minutes=15),)
+    assert found.retry.unreachable[-1] == timedelta(hours=4)
+    assert found.retry.give_up_after == timedelta(days=5)
+    assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
+    assert found.log.format in {"json", "console"}
+
+
+def test_every_supported_key_can_be_set() -> None:
+    """What is written arrives, as a value of the right type."""
+    found = read("""
+        fqdn = "mx1.relay.example.org"
+        workers = 3
+        [[listen]]
+        address = "[::]:25"
+        networks = ["10.0.0.0/8", "192.0.2.7"]
+        line_endings = "normalize"
+        [[listen]]
+        address = "unix:/run/relayd/smtp.sock"
+        [[listen]]
+        address = "systemd:smtp"
+        [limits]
+        message_size = "64KiB"
+        recipients = 5
+        connections = 6
+        connections_per_client = 7
+        [smarthost]
+        hosts = ["Mail.Example.ORG:587", "[2001:DB8::0:1]:25"]
+        tls = "verify"
+        connections = 4
+        [retry]
+        soft_bounce = []
+        unreachable = ["1h30m"]
+        give_up_after = "1w2d"
+        [bounces]
+        dsn = false
+        [store]
+        url = "sqlite:/srv/q.db"
+        history = "1d"
+        [control]
+        socket = "/tmp/c.sock"
+        [status_log]
+        path = "-"
+        [log]
+        level = "debug"
+        format = "console"
+        """)
+    assert found.workers == 3
+    assert [listener.address for listener in found.listeners] == [
+        "[::]:25",
+        "unix:/run/relayd/smtp.sock",
+        "systemd:smtp",
+    ]
+    assert found.listeners[0].networks == (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"))
+    assert found.listeners[0].line_endings is LineEndings.NORMALIZE
+    assert found.listeners[1].unix_path == "/run/relayd/smtp.sock"
+    assert found.listeners[2].systemd_name == "smtp"
+    assert found.limits.message_size == 65536
+    assert found.smarthost.hosts == (
+        HostPort(host="mail.example.org", port=587),
+        HostPort(host="2001:db8::1", port=25),
+    )
+    assert found.smarthost.tls is TlsMode.VERIFY
+    assert found.retry.soft_bounce == ()
+    assert found.retry.unreachable == (timedelta(hours=1, minutes=30),)
+    assert found.retry.give_up_after == timedelta(days=9)
+    assert found.store.history == timedelta(days=1)
+    assert (found.log.status_log, found.log.level, found.log.format) == ("-", "debug", "console")
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        pytest.param('[[listen]]\naddress = "127.0.0.1:0"\n' * 2, id="two-ports-by-the-system"),
+        pytest.param('[[listen]]\naddress = "localhost:2526"', id="localhost-needs-no-networks"),
+        pytest.param(
+            '[[listen]]\naddress = "127.0.0.2:25"', id="smarthost-on-another-loopback-address"
+        ),
+        pytest.param(
+            '[[listen]]\naddress = "0.0.0.0:25"\nnetworks = []\n'
+            '[smarthost]\nhosts = ["192.0.2.1:25"]',
+            id="smarthost-elsewhere-on-our-port",
+        ),
+        pytest.param('[smarthost]\nhosts = ["mail_1:25"]', id="container-name"),
+        pytest.param("[routes]\n[dns]\nnameservers = []", id="postponed-at-its-default"),
+    ],
+)
+def test_what_is_allowed(toml: str) -> None:
+    """Cases that a careless check would refuse."""
+    read(FQDN + toml)
+
+
+# -- what is wrong: the key that must be named, what was expected, the file
+
+LOGIN = '[smarthost]\nusername = "app"\n'
+WRONG = {
+    "fqdn-missing": ("fqdn", "is missing", ""),
+    "fqdn-type": ("fqdn", "text in quotes", "fqdn = 5"),
+    "fqdn-no-dot": ("fqdn", "at least one dot", 'fqdn = "relay"'),
+    "fqdn-dot-at-end": ("fqdn", "without a dot at its end", 'fqdn = "relay.example.org."'),
+    "fqdn-not-ascii": ("fqdn", "A-labels", 'fqdn = "relay.exämple.org"'),
+    "fqdn-address": ("fqdn", "no address", 'fqdn = "192.0.2.1"'),
+    "fqdn-hyphen": ("fqdn", "inner hyphens", 'fqdn = "-relay.example.org"'),
+    "fqdn-long-label": ("fqdn", "labels of", f'fqdn = "{"a" * 64}.example.org"'),
+    "fqdn-injection": ("fqdn", "control characters", r'fqdn = "relay.example.org\r\nX: y"'),
+    "workers-zero": ("workers", "from 1 to 64", FQDN + "workers = 0"),
+    "workers-text": ("workers", 'or "auto"', FQDN + 'workers = "4"'),
+    "workers-bool": ("workers", "whole number", FQDN + "workers = true"),
+    "workers-huge": ("workers", "from 1 to 64", FQDN + "workers = 0x" + "f" * 5000),
+    "unknown-top": ("worker", 'did you mean "workers"?', FQDN + "worker = 1"),
+    "unknown-table": ("smarthosts", 'did you mean "smarthost"?', FQDN + "[smarthosts]"),
+    "unknown-nested": (
+        "limits.mesage_size",
+        'did you mean "message_size"?',
+        FQDN + '[limits]\nmesage_size = "1MB"',
+    ),
+    "unknown-listener-key": (
+        "listen[0].adress",
+        'did you mean "address"?',
+        FQDN + '[[listen]]\nadress = "127.0.0.1:25"',
+    ),
+    "unknown-elsewhere": (
+        "hosts",
+        'there is "smarthost.hosts"',
+        FQDN + 'hosts = ["192.0.2.1:25"]',
+    ),
+    "unknown-no-idea": ("log.zzz", "the keys here are level, format", FQDN + "[log]\nzzz = 1"),
+    "unknown-odd-name": (r'"a\nb"', "unknown key", FQDN + r'"a\nb" = 1'),
+    "table-is-number": ("limits", "a table", FQDN + "limits = 5"),
+    "table-is-list": ("retry", "a table", FQDN + "retry = [1]"),
+    "listen-one-bracket": ("listen", "[[listen]]", FQDN + '[listen]\naddress = "127.0.0.1:25"'),
+    "listen-entry-not-table": ("listen[0]", "a table", FQDN + 'listen = ["127.0.0.1:25"]'),
+    "listen-empty": ("listen", "at least one entry", FQDN + "listen = []"),
+    "listen-no-port": ("listen[0].address", "HOST:PORT", FQDN + '[[listen]]\naddress = "::1"'),
+    "listen-port-range": (
+        "listen[0].address",
+        "HOST:PORT",
+        FQDN + '[[listen]]\naddress = "127.0.0.1:65536"',
+    ),
+    "listen-bad-ipv4": (
+        "listen[0].address",
+        "HOST:PORT",
+        FQDN + '[[listen]]\naddress = "127.0.0.256:25"',
+    ),
+    "listen-relative-unix": (
+        "listen[0].address",
+        "absolute path",
+        FQDN + '[[listen]]\naddress = "unix:smtp.sock"',
+    ),
+    "listen-long-unix": (
+        "listen[0].address",
+        "at most 107 octets",
+        FQDN + f'[[listen]]\naddress = "unix:/{"a" * 107}"',
+    ),
+    "listen-systemd-no-name": (
+        "listen[0].address",
+        "systemd:NAME",
+        FQDN + '[[listen]]\naddress = "systemd:"',
+    ),
+    "listen-duplicate": (
+        "listen[1].address",
+        "duplicate: listen[0]",
+        FQDN + '[[listen]]\naddress = "[::1]:25"\n[[listen]]\naddress = "[0::1]:25"',
+    ),
+    "listen-duplicate-default": (
+        "listen[1].address",
+        "duplicate",
+        FQDN + "[[listen]]\n[[listen]]",
+    ),
+    "listen-open-without-networks": (
+        "listen[1].networks",
+        "is missing",
+        FQDN + '[[listen]]\n[[listen]]\naddress = "0.0.0.0:26"',
+    ),
+    "networks-host-bits": (
+        "listen[0].networks[1]",
+        'write "10.0.0.0/8" for the whole network or "10.0.0.5/32"',
+        FQDN + '[[listen]]\nnetworks = ["::1", "10.0.0.5/8"]',
+    ),
+    "networks-garbage": (
+        "listen[0].networks[0]",
+        "expected a network",
+        FQDN + '[[listen]]\nnetworks = ["office"]',
+    ),
+    "networks-not-a-list": (
+        "listen[0].networks",
+        "a list",
+        FQDN + '[[listen]]\naddress = "0.0.0.0:26"\nnetworks = "10.0.0.0/8"',
+    ),
+    "line-endings-word": (
+        "listen[0].line_endings",
+        '"reject", "normalize"',
+        FQDN + '[[listen]]\nline_endings = "ignore"',
+    ),
+    "size-no-unit": ("limits.message_size", "a size such as", FQDN + "[limits]\nmessage_size = 35"),
+    "size-bad-unit": (
+        "limits.message_size",
+        "a size such as",
+        FQDN + '[limits]\nmessage_size = "35mb"',
+    ),
+    "size-too-large": (
+        "limits.message_size",
+        "512,000,000 octets",
+        FQDN + '[limits]\nmessage_size = "1GB"',
+    ),
+    "recipients-zero": ("limits.recipients", "from 1", FQDN + "[limits]\nrecipients = 0"),
+    "connections-float": (
+        "limits.connections",
+        "whole number",
+        FQDN + "[limits]\nconnections = 1.5",
+    ),
+    "hosts-empty": ("smarthost.hosts", "at least one", FQDN + "[smarthost]\nhosts = []"),
+    "hosts-text": ("smarthost.hosts", "a list", FQDN + '[smarthost]\nhosts = "192.0.2.1:25"'),
+    "hosts-port-zero": (
+        "smarthost.hosts[1]",
+        "port from 1",
+        FQDN + '[smarthost]\nhosts = ["192.0.2.1:25", "192.0.2.1:0"]',
+    ),
+    "hosts-wildcard": (
+        "smarthost.hosts[0]",
+        "a server to connect to",
+        FQDN + '[smarthost]\nhosts = ["0.0.0.0:25"]',
+    ),
+    "hosts-url": (
+        "smarthost.hosts[0]",
+        "HOST:PORT",
+        FQDN + '[smarthost]\nhosts = ["smtp://mail.example.org:25"]',
+    ),
+    "loop-literal": (
+        "smarthost.hosts[0]",
+        "our own listener listen[0]",
+        FQDN + '[smarthost]\nhosts = ["127.0.0.1:2525"]',
+    ),
+    "loop-localhost": (
+        "smarthost.hosts[1]",
+        "a loop",
+        FQDN + '[smarthost]\nhosts = ["192.0.2.1:25", "LocalHost:2525"]',
+    ),
+    "loop-wildcard": (
+        "smarthost.hosts[0]",
+        "a loop",
+        FQDN + '[[listen]]\naddress = "[::]:25"\nnetworks = ["::1"]',
+    ),
+    "loop-by-our-name": (
+        "smarthost.hosts[0]",
+        "a loop",
+        FQDN + '[[listen]]\naddress = "0.0.0.0:26"\nnetworks = ["::1"]\n'
+        '[smarthost]\nhosts = ["relay.example.org:26"]',
+    ),
+    "smarthost-tls-word": (
+        "smarthost.tls",
+        '"verify"',
+        FQDN + "[smarthost]\ntls = true",
+    ),
+    "login-without-secret": ("smarthost.password_file", "is missing", FQDN + LOGIN),
+    "login-without-token": (
+        "smarthost.token_file",
+        "is missing",
+        FQDN + LOGIN + 'auth = "xoauth2"',
+    ),
+    "auth-without-login": (
+        "smarthost.auth",
+        "needs username",
+        FQDN + '[smarthost]\nauth = "plain"',
+    ),
+    "duration-number": ("retry.give_up_after", "a duration", FQDN + "[retry]\ngive_up_after = 5"),
+    "duration-no-unit": (
+        "retry.give_up_after",
+        "a duration",
+        FQDN + '[retry]\ngive_up_after = "5"',
+    ),
+    "duration-zero": ("retry.soft_bounce[0]", "from 1s", FQDN + '[retry]\nsoft_bounce = ["0s"]'),
+    "duration-order": (
+        "retry.soft_bounce[1]",
+        "1h30m",
+        FQDN + '[retry]\nsoft_bounce = ["1m", "1m1h"]',
+    ),
+    "duration-overflow": ("store.history", "to 520w", FQDN + '[store]\nhistory = "999999w"'),
+    "duration-empty": ("store.history", "a duration", FQDN + '[store]\nhistory = ""'),
+    "unreachable-empty": ("retry.unreachable", "at least one", FQDN + "[retry]\nunreachable = []"),
+    "dsn-text": ("bounces.dsn", "true or false", FQDN + '[bounces]\ndsn = "yes"'),
+    "store-relative": ("store.url", "absolute path", FQDN + '[store]\nurl = "sqlite:queue.db"'),
+    "store-no-scheme": ("store.url", "sqlite:", FQDN + '[store]\nurl = "/srv/q.db"'),
+    "store-slashes": ("store.url", "sqlite:", FQDN + '[store]\nurl = "sqlite:///srv/q.db"'),
+    "socket-relative": ("control.socket", "absolute", FQDN + '[control]\nsocket = "c.sock"'),
+    "status-log-relative": ("status_log.path", '"-"', FQDN + '[status_log]\npath = "status.log"'),
+    "status-log-directory": (
+        "status_log.path",
+        "a file",
+        FQDN + '[status_log]\npath = "/var/log/"',
+    ),
+    "log-level": ("log.level", '"debug", "info"', FQDN + '[log]\nlevel = "verbose"'),
+    "log-format": ("log.format", '"console"', FQDN + '[log]\nformat = "text"'),
+}
+NOT_YET = {
+    "use_remote_smtp": "use_remote_smtp = true",
+    "listen[0].tls": '[[listen]]\ntls = "starttls"',
+    "listen[0].auth": '[[listen]]\nauth = "required"',
+    "direct.port": "[direct]\nport = 26",
+    "direct.tls": '[direct]\ntls = "verify"',
+    "direct.source_addresses": '[direct]\nsource_addresses = ["192.0.2.1"]',
+    "direct.allow_networks": '[direct]\nallow_networks = ["10.0.0.0/8"]',
+    "direct.connections_per_destination": "[direct]\nconnections_per_destination = 1",
+    "routes": '[routes]\n"*.internal.example" = "10.0.0.5:25"',
+    "test_mail.recipients": '[test_mail]\nrecipients = ["a@example.org"]',
+    "redirect.to": '[redirect]\nto = "a@example.org"',
+    "redirect.allow": '[redirect]\nallow = ["example.org"]',
+    "dns.nameservers": '[dns]\nnameservers = ["192.0.2.53"]',
+    "dns.timeout": '[dns]\ntimeout = "5s"',
+    "bounces.verp_domain": '[bounces]\nverp_domain = "b.example.org"',
+    "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
+    "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
+    "tls.certificate": '[tls]\ncertificate = "/etc/relayd/cert.pem"',
+    "tls.key": '[tls]\nkey = "/etc/relayd/key.pem"',
+}
+
+
+@pytest.mark.parametrize(("key", "expected", "toml"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_setting_is_named(key: str, expected: str, toml: str) -> None:
+    """One mistake is reported once, with its exact key path, on one printable line."""
+    (mistake,) = mistakes_in(toml)
+    assert mistake.key == key
+    assert expected in mistake.expected
+    assert mistake.file == "relayd.toml"
+    assert str(mistake).isprintable()
+
+
+@pytest.mark.parametrize(("key", "toml"), NOT_YET.items(), ids=NOT_YET.keys())
+def test_what_has_no_effect_yet_is_refused(key: str, toml: str) -> None:
+    """Nobody shall believe in a setting that does nothing."""
+    (mistake,) = mistakes_in(FQDN + toml)
+    assert mistake.key == key
+    assert "not supported by this version yet" in mistake.expected
+
+
+def test_every_postponed_key_is_tried_here() -> None:
+    """The table above has each key that `NOT_YET` covers."""
+    tried = {key.replace("[0]", "") for key in NOT_YET} - {"store.url"}
+    assert tried == {name for name in config.DEFAULTS if config.is_postponed(name)}
+
+
+def test_all_mistakes_come_at_once() -> None:
+    """Wrong values do not hide unknown keys, postponed keys, or rules between keys."""
+    found = mistakes_in("""
+        workers = 0
+        wrong = 1
+        use_remote_smtp = true
+        [[listen]]
+        address = "nowhere"
+        [[listen]]
+        address = "0.0.0.0:26"
+        tls = "starttls"
+        [[listen]]
+        [[listen]]
+        address = "localhost:2525"
+        [smarthost]
+        hosts = ["127.0.0.1:2525", "[::1]:25"]
+        [retry]
+        soft_bounce = ["x", "1m", "y"]
+        """)
+    assert sorted(mistake.key for mistake in found) == [
+        "fqdn",
+        "listen[0].address",
+        "listen[1].networks",
+        "listen[1].tls",
+        "retry.soft_bounce[0]",
+        "retry.soft_bounce[2]",
+        "smarthost.hosts[0]",
+        "use_remote_smtp",
+        "workers",
+        "wrong",
+    ]
+
+
+def test_a_mistake_brings_no_false_ones() -> None:
+    """A default that stands in for a wrong value is not judged as if it had been written."""
+    found = mistakes_in(
+        FQDN + '[[listen]]\naddress = "x"\n[[listen]]\nadress = "192.0.2.1:25"\n[[listen]]\n'
+        '[smarthost]\nusername = "app"\npassword = "x"\nhosts = ["y"]'
+    )
+    assert sorted(mistake.key for mistake in found) == [
+        "listen[0].address",
+        "listen[1].adress",
+        "smarthost.hosts[0]",
+        "smarthost.password",
+    ]
+
+
+def test_the_message_has_a_line_for_each_mistake() -> None:
+    """The text of the error is what `relayd check` prints."""
+    with pytest.raises(ConfigError) as caught:
+        read('workers = 0\n[log]\nlevel = "x"')
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert any(line.startswith("relayd.toml: workers is 0: expected a whole") for line in lines)
+
+
+# -- files
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    """`load` names the file in the settings."""
+    file = tmp_path / "relayd.toml"
+    file.write_text(FQDN)
+    assert config.load(str(file)).file == str(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(None, "No such file", id="missing"),
+        pytest.param(b"fqdn = \n", "line 1", id="no-value"),
+        pytest.param(b'fqdn = "a"\nfqdn = "b"\n', "line 2", id="twice"),
+        pytest.param(b"\n\nfqdn = '\xff'\n", "UTF-8 text (line 3)", id="not-utf8"),
+        pytest.param(b"workers = " + b"9" * 5000, "not valid TOML", id="number-without-end"),
+        pytest.param(b"x = " + b"[" * 100_000, "not valid TOML", id="nested-too-deep"),
+        pytest.param(b"a\x00b = 1", "not valid TOML", id="nul"),
+    ],
+)
+def test_an_unreadable_file_is_a_mistake(
+    tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    """Whatever is wrong with the file itself is one mistake without a key."""
+    file = tmp_path / "relayd.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        config.load(str(file))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.file, mistake.key) == (str(file), "")
+    assert expected in mistake.expected
+    assert str(mistake).isprintable()
+
+
+def test_a_directory_is_a_mistake(tmp_path: Path) -> None:
+    """A directory in the place of the file is said to be one."""
+    with pytest.raises(ConfigError, match="Is a directory"):
+        config.load(str(tmp_path))
+
+
+# -- secrets
+
+
+def login_toml(secret: Path | str, extra: str = 'tls = "verify"') -> str:
+    return (
+        f'{FQDN}[smarthost]\nhosts = ["mail.example.org:587"]\nusername = "app"\n{extra}\n'
+        f"password_file = {json.dumps(str(secret))}\n"
+    )
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"], ids=["none", "lf", "crlf"])
+def test_a_password_is_read_from_its_file(tmp_path: Path, ending: bytes) -> None:
+    """One newline at the end is not part of the secret; the secret is in no repr."""
+    secret = a_secret(tmp_path / "password", " pass wörd ".encode() + ending)
+    found = read(login_toml(secret))
+    assert found.smarthost.login is not None
+    assert found.smarthost.login.secret == " pass wörd "
+    assert found.smarthost.login.mechanism is AuthMechanism.AUTO
+    assert "wörd" not in repr(found)
+
+
+def test_a_token_is_read_for_xoauth2(tmp_path: Path) -> None:
+    """XOAUTH2 takes the token file."""
+    toml = login_toml(a_secret(tmp_path / "token"), 'tls = "verify"\nauth = "xoauth2"')
+    found = read(toml.replace("password_file", "token_file"))
+    assert found.smarthost.login is not None
+    assert found.smarthost.login.mechanism is AuthMechanism.XOAUTH2
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "expected"),
+    [
+        pytest.param(b"hunter2", 0o604, "mode 0604", id="readable-by-others"),
+        pytest.param(b"hunter2", 0o602, "chmod o-rwx", id="writable-by-others"),
+        pytest.param(b"", 0o600, "empty", id="empty"),
+        pytest.param(b"\n", 0o600, "empty", id="only-a-newline"),
+        pytest.param(b"hunter2\n\n", 0o600, "one line", id="two-newlines"),
+        pytest.param(b"hunter2\rx", 0o600, "one line", id="cr"),
+        pytest.param(b"hunter2\0", 0o600, "NUL", id="nul"),
+        pytest.param(b"hunter2\xff", 0o600, "UTF-8", id="not-utf8"),
+        pytest.param(b"hunter2" * 4000, 0o600, "at most", id="too-long"),
+    ],
+)
+def test_a_bad_secret_file_is_refused(
+    tmp_path: Path, content: bytes, mode: int, expected: str
+) -> None:
+    """A secret that others know, or that cannot be one, stops the start; it is never shown."""
+    (mistake,) = mistakes_in(login_toml(a_secret(tmp_path / "password", content, mode)))
+    assert mistake.key == "smarthost.password_file"
+    assert expected in mistake.expected
+    assert "hunter2" not in str(mistake)
+
+
+def test_a_secret_file_must_be_a_file(tmp_path: Path) -> None:
+    """Neither a missing file nor a directory nor a FIFO holds anything up."""
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for name in ("missing", ".", "fifo", "n" * 5000):
+        (mistake,) = mistakes_in(login_toml(tmp_path / name))
+        assert mistake.key == "smarthost.password_file"
+
+
+def test_credentials_of_systemd_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare name is a credential, whatever its mode, else a file beside the settings."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    file = tmp_path / "relayd.toml"
+    file.write_text(login_toml("password"))
+    a_secret(tmp_path / "password", b"beside")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    beside = config.load(str(file)).smarthost.login
+    a_secret(credentials / "password", b"credential", 0o444)
+    credential = config.load(str(file)).smarthost.login
+    assert beside is not None
+    assert credential is not None
+    assert (beside.secret, credential.secret) == ("beside", "credential")
+
+
+def test_credentials_do_not_excuse_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A world-readable file elsewhere is refused under systemd, too."""
+    (tmp_path / "credentials").mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    secret = a_secret(tmp_path / "password", mode=0o644)
+    assert "mode 0644" in str(mistakes_in(login_toml(secret))[0])
+    outside = tmp_path / "credentials" / ".." / "password"
+    assert "mode 0644" in str(mistakes_in(login_toml(outside))[0])
+
+
+@pytest.mark.parametrize("tls", ["off", "opportunistic", "required"])
+def test_no_password_over_unverified_tls(tmp_path: Path, tls: str) -> None:
+    """A login needs tls = "verify", except to this machine itself."""
+    toml = login_toml(a_secret(tmp_path / "password"), f'tls = "{tls}"')
+    (mistake,) = mistakes_in(toml)
+    assert mistake.key == "smarthost.tls"
+    assert '"verify"' in mistake.expected
+    mixed = toml.replace('["mail', '["localhost:25", "mail')
+    assert mistakes_in(mixed)[0].key == "smarthost.tls"
+    assert read(toml.replace("mail.example.org", "127.0.0.1")).smarthost.login is not None
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        pytest.param('password_file = "{}"', "username", id="password-without-username"),
+        pytest.param(
+            'token_file = "{}"\nauth = "xoauth2"', "username", id="token-without-username"
+        ),
+        pytest.param(
+            'username = "a"\npassword_file = "{0}"\ntoken_file = "{0}"', "token_file", id="both"
+        ),
+        pytest.param(
+            'username = "a"\nauth = "xoauth2"\npassword_file = "{0}"\ntoken_file = "{0}"',
+            "password_file",
+            id="both-for-xoauth2",
+        ),
+    ],
+)
+def test_a_login_must_be_whole(tmp_path: Path, lines: str, key: str) -> None:
+    """Half a login, or one and a half, is a mistake."""
+    secret = a_secret(tmp_path / "secret")
+    (mistake,) = mistakes_in(FQDN + "[smarthost]\n" + lines.format(secret))
+    assert mistake.key == f"smarthost.{key}"
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        '[smarthost]\npassword = "hunter2"',
+        '[smarthost]\npassword_file = "hunter2"\nusername = "app"',
+        '[smarthost]\npassword_file = ["hunter2"]',
+        '[smarthost]\ntoken_file = "hunter2\\n"',
+        'smarthost = "hunter2"',
+        'secret = "hunter2"',
+        '[smarthost]\nhosts = ["app:hunter2@mail.example.org:25"]',
+        '[smarthost]\nhosts = ["smtp://app:hunter2@mail.example.org:25"]',
+        '[store]\nurl = "postgresql://relayd:hunter2@db.example.org/relayd"',
+        '[store]\nurl = "postgresql://relayd@db.example.org/relayd?password=hunter2"',
+        '[store]\nurl = "postgres:password=hunter2"',
+        '[tls]\nkey = "hunter2"',
+        '[routes]\n"a.example.org" = "app:hunter2@192.0.2.1:25"',
+        '[[listen]]\nnetworks = { password = "hunter2" }',
+    ],
+)
+def test_secrets_are_never_shown(toml: str) -> None:
+    """Not even a secret in the wrong place reaches the message, or an exception behind it."""
+    with pytest.raises(ConfigError) as caught:
+        read(FQDN + toml)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 5000, "a\nb\x1b[31m\u202e", ["x"] * 99, {"a": 1}, True, 1.5, 10**5000, "\u2028" * 200],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_is_shown_on_one_short_line(value: object) -> None:
+    """Nothing that is written in the file can break the terminal or the log."""
+    shown = show_value(value)
+    assert len(shown) <= 60
+    assert shown.isprintable()
+
+
+# -- units
+
+
+@given(st.lists(st.integers(0, 99), min_size=5, max_size=5).filter(any))
+@settings(max_examples=50, deadline=None)
+def test_durations_add_up(counts: list[int]) -> None:
+    """A duration is the sum of its parts."""
+    written = "".join(
+        f"{count}{unit}" for count, unit in zip(counts, "wdhms", strict=True) if count
+    )
+    weeks, days, hours, minutes, seconds = counts
+    assert units.duration(written) == timedelta(
+        weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
+    )
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+@settings(max_examples=50, deadline=None)
+def test_an_address_survives_being_printed(host: object, port: int) -> None:
+    """What a HostPort prints is read back as the same."""
+    hop = HostPort(host=str(host), port=port)
+    assert units.host_port(str(hop)) == hop
+
+
+@given(st.text() | st.integers() | st.none() | st.lists(st.text()))
+@settings(max_examples=150, deadline=None)
+def test_readers_return_or_raise_value_error(value: object) -> None:
+    """Whatever TOML holds, a reader has one way to refuse it."""
+    readers = (
+        units.duration, units.size(1, 10), units.whole(1, 10), units.word(TlsMode), units.fqdn,
+        units.network, units.next_hop, units.listen_address, units.socket_path,
+    )  # fmt: skip
+    for reader in readers:
+        with suppress(ValueError):
+            reader(value)
+
+
+@pytest.mark.parametrize("host", ["a" * 250, "a-" * 120, "a." * 126, "1." * 126, "a_" * 99 + "!"])
+def test_host_names_are_read_in_linear_time(host: str) -> None:
+    """No name makes the pattern try everything (the suite's time limit is the judge)."""
+    try:
+        units.host_port(f"{host}!:25")
+    except ValueError:
+        return
+    pytest.fail("accepted")
+
+
+# -- documents
+
+
+def raw_leaves(table: Mapping[str, object], at: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        match value:
+            case dict() if value:
+                yield from raw_leaves(value, f"{at}{name}.")
+            case [dict() as first, *_]:
+                yield from raw_leaves(first, f"{at}{name}.")
+            case _:
+                yield f"{at}{name}"
+
+
+def test_the_example_file_shows_every_default() -> None:
+    """`etc/relayd.toml`, uncommented, has exactly the keys and the defaults of the code."""
+    written = (ROOT / "etc/relayd.toml").read_text()
+    uncommented = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", written))
+    assert sorted(raw_leaves(uncommented)) == sorted(config.DEFAULTS)
+    found = {dotted(key): value for key, value in leaves(Document.model_validate(uncommented))}
+    assert found == {**config.DEFAULTS, "fqdn": "relay.example.org"}
+    config.from_mapping(uncommented)
+
+
+def test_the_example_file_lacks_only_the_name() -> None:
+    """As shipped, it asks for the one thing that it cannot know."""
+    with pytest.raises(ConfigError) as caught:
+        config.load(str(ROOT / "etc/relayd.toml"))
+    assert [mistake.key for mistake in caught.value.mistakes] == ["fqdn"]
+
+
+def test_every_key_of_the_example_file_is_explained() -> None:
+    """A comment stands in front of each key, or of the group of keys it begins."""
+    for block in (ROOT / "etc/relayd.toml").read_text().split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("[")]
+        if any(re.match(r"# [a-z_]+ = ", line) for line in lines):
+            assert not re.match(r"# [a-z_]+ = ", lines[0]), block
+
+
+def test_the_reference_has_every_key() -> None:
+    """`docs/config.md` lists each key once, with the default and the state of the code."""
+    rows = re.findall(
+        r"(?m)^\| `([a-z_.]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\| (works|not yet) \|$",
+        (ROOT / "docs/config.md").read_text(),
+    )
+    assert [name for name, *_ in rows] == list(config.DEFAULTS)
+    for name, default, _meaning, state in rows:
+        assert (state == "not yet") == config.is_postponed(name), name
+        if name == "fqdn":
+            continue
+        parts = name.split(".")
+        value = tomllib.loads(f"value = {default.strip('`')}")["value"]
+        data: object = value
+        for part in reversed(parts):
+            data = {part: [data] if part == "listen" else data}
+        assert isinstance(data, dict)
+        document = Document.model_validate({"fqdn": "relay.example.org", **data})
+        assert {dotted(key): found for key, found in leaves(document)}[name] == (
+            config.DEFAULTS[name]
+        )
