@@ -1,0 +1,53 @@
+"""`relayd serve`: sockets, worker processes and signals; no mail.
+
+`main` is the command, `run` the daemon under settings that somebody else made. The parts:
+`serve` the loop, `generation` the workers of one set of settings, `processes` one worker,
+`sockets`, `lock` and `systemd` what their names say.
+"""
+
+import os
+import sys
+
+import structlog
+
+from relayd import config, logs, worker
+from relayd.errors import StartError
+from relayd.settings import Settings
+from relayd.supervisor.generation import Patience
+from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
+
+__all__ = ["Patience", "main", "run"]
+
+USUAL = Patience()
+
+log = structlog.get_logger()
+
+
+def main(path: str) -> int:
+    """Serve under the settings in the file `path`; return the exit code. Raises ConfigError."""
+    settings = config.load(path)
+    logs.configure(settings.log)
+    try:
+        return run(settings, reload=lambda: config.load(path))
+    except StartError as error:
+        sys.stderr.write(f"relayd: {error}\n")
+        return os.EX_OSERR
+
+
+def run(
+    settings: Settings,
+    *,
+    reload: Reload | None,
+    worker_main: WorkerMain = worker.run,
+    patience: Patience = USUAL,
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises StartError.
+
+    Takes over the signals of its process and must run in its main thread, which should be its
+    only one. SIGHUP asks `reload` for new settings; without it, SIGHUP only goes to the workers.
+    """
+    os.umask(0o077)
+    if os.geteuid() == 0:
+        log.warning("running_as_root", remedy="set User= in the unit; relayd needs no rights")
+    supervisor = Supervisor(settings, reload=reload, worker_main=worker_main, patience=patience)
+    return supervisor.serve()

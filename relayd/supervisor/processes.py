@@ -1,0 +1,192 @@
+"""One worker process: fork it, hear its heartbeat, signal it, bury it.
+
+Owns what happens between `fork` and the worker's own code, and the parent's end of the heartbeat.
+Knows nothing of settings or mail; `relayd.supervisor.serve` decides who lives.
+
+A worker starts with SIGTERM and SIGCHLD at their defaults and SIGINT ignored, since a terminal
+sends that one to all processes and the supervisor passes it on as SIGTERM. SIGHUP is ignored until
+the worker sets a handler of its own.
+"""
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+import structlog
+
+from relayd.errors import ConfigError, RelaydError
+
+READY = b"R"  # what a worker writes when it is ready; any other byte is a beat
+CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+log = structlog.get_logger()
+_prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded before the first fork
+_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """A worker process that nobody has waited for yet, so its pid and its name are its own."""
+
+    name: str
+    pid: int
+    heartbeat: int  # the pipe's end to read from; -1 when the worker has closed its own
+    started_at: float
+    heard_at: float
+    deadline: float  # when it is killed; each heartbeat moves it, until the worker is retired
+    ready: bool = False
+    retired: bool = False
+
+    def hear(self, now: float, *, patience: float) -> bool:
+        """Take in its heartbeats; return True when it reports that it is ready."""
+        try:
+            beats = os.read(self.heartbeat, 4096) if self.heartbeat >= 0 else b""
+        except BlockingIOError:
+            return False
+        if not beats:
+            self.forget()
+            return False
+        self.heard_at = now
+        if not self.retired:
+            self.deadline = now + patience
+        reports = READY in beats and not self.ready
+        self.ready = self.ready or reports
+        return reports
+
+    def retire(self, deadline: float) -> None:
+        """Ask it to finish what it has begun and end."""
+        if not self.retired:
+            self.retired = True
+            self.deadline = deadline
+            self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.deadline = math.inf  # once is enough
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)  # at worst a zombie of our own
+
+    def bury(self) -> int | None:
+        """Return its exit code, minus the signal that ended it, or None while it lives."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.forget()
+        return os.waitstatus_to_exitcode(status)
+
+    def forget(self) -> None:
+        """Close our end of its heartbeat."""
+        if self.heartbeat >= 0:
+            os.close(self.heartbeat)
+            self.heartbeat = -1
+
+
+class Signals:
+    """Signals as bytes in a pipe; nothing is ever done in a handler."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._handlers = {number: signal.signal(number, _leave_it) for number in CAUGHT}
+
+    def take(self) -> list[int]:
+        with suppress(BlockingIOError):
+            return list(os.read(self.descriptor, 4096))
+        return []
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's copy of the pipe."""
+        os.close(self.descriptor)
+        os.close(self._writer)
+
+
+def spawn(
+    name: str, work: Callable[[int], int], *, close: Callable[[], None], patience: float
+) -> Worker:
+    """Fork a worker that runs `work` with its end of the heartbeat, after `close` in the child.
+
+    The worker has `patience` seconds to say something. Raises OSError if there is no room for
+    another process.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    parent = os.getpid()
+    # A signal for the child must not run the parent's handler there: both share the wake-up pipe.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            _be_worker(lambda: work(writer), close=close, parent=parent)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(writer)
+    now = time.monotonic()
+    return Worker(
+        name=name,
+        pid=pid,
+        heartbeat=reader,
+        started_at=now,
+        heard_at=now,
+        deadline=now + patience,
+    )
+
+
+def _be_worker(work: Callable[[], int], *, close: Callable[[], None], parent: int) -> NoReturn:
+    """Never returns into the parent's frames, whatever happens."""
+    code = os.EX_SOFTWARE
+    try:
+        _detach_signals()
+        close()
+        die_with_parent(parent)
+        code = work()
+    except SystemExit as request:
+        code = request.code if isinstance(request.code, int) else os.EX_SOFTWARE
+    except RelaydError as fault:
+        code = os.EX_CONFIG if isinstance(fault, ConfigError) else os.EX_OSERR
+        log.error("worker_failed", error=str(fault))  # noqa: TRY400 - the operator's to mend, not ours
+    except BaseException:
+        log.exception("worker_failed")
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _detach_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when the process `parent` ends, however it does."""
+    if _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended before we asked
+        raise SystemExit(os.EX_OK)
+
+
+def _leave_it(number: int, frame: object) -> None:
+    """Let the wake-up pipe tell the main loop; a signal without a handler writes nothing there."""

@@ -1,0 +1,309 @@
+"""The supervisor: one loop that starts the workers, keeps them running, and passes signals on.
+
+Owns the order of starting, reloading and stopping. Touches no mail and no queue: everything that
+can hang or crash on input happens in a worker (architecture section 1). Synchronous, one thread,
+because it forks.
+
+A reload never interrupts service: workers with the new settings start next to the old ones, which
+drain only when the new ones are ready. While anything is wrong with the new settings the old stay.
+"""
+
+import gc
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from itertools import count
+
+import structlog
+
+from relayd.errors import RelaydError
+from relayd.logs import configure
+from relayd.settings import Settings
+from relayd.supervisor.generation import Generation, Patience, report_end
+from relayd.supervisor.lock import QueueLock
+from relayd.supervisor.processes import Signals, Worker, spawn
+from relayd.supervisor.sockets import Addresses
+from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
+from relayd.worker import Inherited
+
+WorkerMain = Callable[[Settings, Inherited], int]
+Reload = Callable[[], Settings]
+
+TICK = 0.5  # seconds between two looks at the clock when nothing happens
+NAP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """A daemon's processes, from its first socket to the end of its last worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reload: Reload | None,
+        worker_main: WorkerMain,
+        patience: Patience,
+    ) -> None:
+        """Take the queue's lock and listen. Raises StartError."""
+        self._reload = reload
+        self._worker_main = worker_main
+        self._patience = patience
+        self._notifier = Notifier(os.environ)
+        self._watchdog = watchdog_period(os.environ)
+        self._addresses = Addresses(inherited_sockets(os.environ))
+        lock = QueueLock(settings.store.url)
+        try:
+            self._addresses.open(settings)
+        except RelaydError:
+            lock.close()
+            raise
+        self._current = Generation(settings, lock, patience=patience)
+        self._next: Generation | None = None  # coming up in a reload
+        self._next_deadline = 0.0
+        self._retired: list[Worker] = []
+        self._announced = False
+        self._reload_wanted = False
+        self._stopping = False
+        self._exit_code = os.EX_OK
+        self._ping_at = 0.0
+        self._looked_at = time.monotonic()
+
+    def serve(self) -> int:
+        """Run until a signal or a hopeless generation ends it; return the exit code."""
+        self._log_addresses()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays shared between the workers
+        signals = Signals()
+        try:
+            while not (self._stopping and not self._workers()):
+                self._turn(signals)
+        finally:
+            self._addresses.close()
+            self._current.lock.close()
+            signals.close()
+        log.info("stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def _log_addresses(self) -> None:
+        for listener in self._current.settings.listeners:
+            log.info("listening", address=listener.address)
+        for address in self._addresses.unused(self._current.settings):
+            log.warning("socket_unused", address=address)
+
+    def _turn(self, signals: Signals) -> None:
+        self._wait(signals)
+        now = time.monotonic()
+        self._forgive_nap(now)
+        for number in signals.take():
+            self._heed(number, now)
+        self._hear(now)
+        self._bury(now)
+        for worker in self._workers():
+            if now >= worker.deadline:
+                log.error(
+                    "worker_killed", worker=worker.name, pid=worker.pid, silent=not worker.retired
+                )
+                worker.kill()
+        self._fill(now, signals)
+        self._advance(now)
+        self._ping(now)
+
+    def _wait(self, signals: Signals) -> None:
+        """Sleep until a signal, a heartbeat, or the time to start a worker."""
+        poll = select.poll()
+        for descriptor in (signals.descriptor, *(each.heartbeat for each in self._workers())):
+            if descriptor >= 0:
+                poll.register(descriptor, select.POLLIN)
+        due = [each.due_at for each in self._generations() if each.due_at is not None]
+        pause = min([TICK, *(at - time.monotonic() for at in due)])
+        poll.poll(max(0, pause) * 1000)
+
+    def _forgive_nap(self, now: float) -> None:
+        gap, self._looked_at = now - self._looked_at, now
+        if gap > NAP:
+            log.warning("supervisor_slept", seconds=round(gap, 1))
+            for worker in self._workers():
+                worker.heard_at += gap
+                worker.deadline += gap
+
+    def _heed(self, number: int, now: float) -> None:
+        match number:
+            case signal.SIGTERM | signal.SIGINT if not self._stopping:
+                log.info("stopping", signal=signal.Signals(number).name)
+                self._stop(os.EX_OK, now)
+            case signal.SIGINT:
+                for worker in self._workers():
+                    worker.kill()
+            case signal.SIGHUP if not self._stopping:
+                self._reload_wanted = True
+                for worker in self._workers():  # they open their logs again
+                    worker.signal(signal.SIGHUP)
+            case _:  # SIGCHLD: we look after the dead on every turn
+                pass
+
+    # The workers
+
+    def _generations(self) -> list[Generation]:
+        return [self._current] if self._next is None else [self._current, self._next]
+
+    def _workers(self) -> list[Worker]:
+        return [each for gen in self._generations() for each in gen.workers] + self._retired
+
+    def _hear(self, now: float) -> None:
+        for worker in self._retired:
+            worker.hear(now, patience=self._patience.silence)
+        for generation in self._generations():
+            for worker in generation.workers:
+                if worker.hear(now, patience=self._patience.silence):
+                    generation.welcome()
+                    log.info("worker_ready", worker=worker.name, pid=worker.pid)
+
+    def _bury(self, now: float) -> None:
+        for worker in list(self._retired):
+            if (code := worker.bury()) is not None:
+                self._retired.remove(worker)
+                report_end(worker, code, now=now)
+        died = [generation.bury(now) for generation in self._generations()]
+        if any(died):
+            self._tell_status()
+
+    def _fill(self, now: float, signals: Signals) -> None:
+        for generation in self._generations():
+            if generation.exit_code is None:
+                generation.fill(now, lambda: self._start(generation, signals))  # noqa: B023 - called at once
+
+    def _start(self, generation: Generation, signals: Signals) -> Worker:
+        taken = {worker.name for worker in self._workers()}
+        name = next(str(number) for number in count(1) if str(number) not in taken)
+        parent = os.getpid()
+
+        def work(heartbeat: int) -> int:
+            inherited = Inherited(
+                name=name,
+                listeners=self._addresses.listeners(generation.settings),
+                control=self._addresses.control(generation.settings),
+                heartbeat=heartbeat,
+                parent_pid=parent,
+            )
+            return self._worker_main(generation.settings, inherited)
+
+        def close() -> None:
+            signals.forget()
+            for worker in self._workers():
+                worker.forget()
+            self._addresses.forget(but=generation.settings)
+            for other in self._generations():
+                if other.lock is not generation.lock:
+                    other.lock.close()
+
+        worker = spawn(name, work, close=close, patience=self._patience.start)
+        log.info("worker_started", worker=name, pid=worker.pid)
+        return worker
+
+    def _retire(self, generation: Generation, now: float) -> None:
+        for worker in generation.disband():
+            worker.retire(now + self._patience.drain)
+            self._retired.append(worker)
+
+    # Starting, reloading and stopping
+
+    def _advance(self, now: float) -> None:
+        if self._stopping:
+            return
+        if self._current.exit_code is not None:
+            log.error("gave_up", exit_code=self._current.exit_code)
+            self._stop(self._current.exit_code, now)
+        elif not self._announced:
+            if self._current.ready:
+                self._announce("started")
+        elif self._next is not None:
+            self._watch_next(self._next, now)
+        elif self._reload_wanted:
+            self._begin_reload(now)
+
+    def _announce(self, event: str) -> None:
+        self._announced = True
+        log.info(event, workers=len(self._current.workers))
+        self._notifier.send("READY=1")
+        self._tell_status()
+
+    def _begin_reload(self, now: float) -> None:
+        self._reload_wanted = False
+        self._notifier.reloading()
+        try:
+            settings = self._current.settings if self._reload is None else self._reload()
+            if settings != self._current.settings:
+                self._prepare(settings, now)
+                return
+        except RelaydError as error:
+            for line in str(error).splitlines():
+                log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to mend
+        self._announce("settings_kept")
+
+    def _prepare(self, settings: Settings, now: float) -> None:
+        """Take what the new settings need, before anything of the old is given up. Raises StartError."""
+        lock = self._current.lock
+        if settings.store.url != lock.url:
+            lock = QueueLock(settings.store.url)
+        try:
+            self._addresses.open(settings)
+        except RelaydError:
+            if lock is not self._current.lock:
+                lock.close()
+            raise
+        self._next = Generation(settings, lock, patience=self._patience)
+        self._next_deadline = now + self._patience.switch
+
+    def _watch_next(self, coming: Generation, now: float) -> None:
+        some = any(worker.ready for worker in coming.workers)
+        late = now >= self._next_deadline
+        if coming.ready or (late and some):
+            self._next, leaving, self._current = None, self._current, coming
+            configure(coming.settings.log)
+            self._log_addresses()
+            self._replace(leaving, "reloaded", now)
+        elif late or coming.exit_code is not None:
+            self._next = None
+            log.error("reload_refused", error="the workers did not start with the new settings")
+            self._replace(coming, "settings_kept", now)
+
+    def _replace(self, leaving: Generation, event: str, now: float) -> None:
+        """Let go of a generation and of all that only it needed; its workers drain meanwhile."""
+        self._retire(leaving, now)
+        self._addresses.close(but=self._current.settings)
+        self._release_lock(leaving)
+        self._announce(event)
+
+    def _stop(self, exit_code: int, now: float) -> None:
+        self._stopping = True
+        self._exit_code = exit_code
+        self._notifier.send("STOPPING=1", "STATUS=Stopping")
+        self._addresses.close()
+        for generation in self._generations():
+            self._retire(generation, now)
+        if self._next is not None:
+            self._release_lock(self._next)
+            self._next = None
+
+    def _release_lock(self, leaving: Generation) -> None:
+        if leaving.lock is not self._current.lock:
+            leaving.lock.close()
+
+    # systemd
+
+    def _tell_status(self) -> None:
+        pids = " ".join(str(worker.pid) for worker in self._current.workers)
+        self._notifier.send(f"STATUS=Workers: {pids or 'none'}")
+
+    def _ping(self, now: float) -> None:
+        """Tell the watchdog that all is well, unless a worker in service is silent (F-35)."""
+        if self._watchdog is None or now < self._ping_at:
+            return
+        oldest = min((each.heard_at for each in self._current.workers if each.ready), default=now)
+        if now - oldest <= self._patience.alive:
+            self._notifier.send("WATCHDOG=1")
+            self._ping_at = now + self._watchdog / 2

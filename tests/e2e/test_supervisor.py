@@ -1,0 +1,391 @@
+"""The supervisor as a real process with real signals; its workers are stand-ins."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CEILING = 10.0
+# Does what systemd does between fork and exec: the descriptor's number, and the process's own pid.
+PASS_SOCKET = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """Return the first true answer of `condition`."""
+    end = time.monotonic() + CEILING
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(what)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Daemon:
+    """A running supervisor, its settings file, its log, and the service manager's end."""
+
+    def __init__(self, directory: Path, name: str = "one") -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.settings: dict[str, Any] = {
+            "fqdn": "relay.test",
+            "workers": 2,
+            "listen": [f"127.0.0.1:{self.port}"],
+            "control": str(directory / f"{name}.sock"),
+            "queue": str(directory / "queue" / "queue.db"),
+            "patience": {},
+        }
+        self.file = directory / f"{name}.json"
+        self.log = directory / f"{name}.log"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(directory / f"{name}.notify"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.extra: dict[str, str] = {}
+
+    def write(self, **changes: Any) -> None:
+        self.settings |= changes
+        self.file.write_text(json.dumps(self.settings))
+
+    def start(self, *, prefix: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()) -> None:
+        self.write()
+        environment = os.environ | {"NOTIFY_SOCKET": self.manager.getsockname()} | self.extra
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "tests.support.supervised", str(self.file)],
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=pass_fds,
+            )
+
+    def note(self, start: str, *, ceiling: float = CEILING) -> str:
+        """Return the next notification that begins with `start`; others are dropped."""
+        self.manager.settimeout(ceiling)
+        while True:
+            try:
+                text = self.manager.recv(1000).decode()
+            except TimeoutError:
+                raise TimeoutError(f"no {start}; the log:\n{self.log.read_text()}") from None
+            if text.startswith(start):
+                return text
+
+    def up(self) -> None:
+        self.start()
+        self.note("READY=1")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        assert self.process
+        return self.process.wait(CEILING)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = [
+            line for line in self.log.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        read = [json.loads(line) for line in lines]
+        return [event for event in read if event["event"] == name]
+
+    def event(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = eventually(lambda: self.events(name), f"no {name}")[-1]
+        return found
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=CEILING)
+
+    def pids(self) -> set[int]:
+        gone = {event["pid"] for event in self.events("worker_ended")}
+        return {event["pid"] for event in self.events("worker_started")} - gone
+
+    def worker(self, name: str) -> int:
+        pid: int = [each for each in self.events("worker_started") if each["worker"] == name][-1][
+            "pid"
+        ]
+        return pid
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever the test did."""
+        self.manager.close()
+        if self.process is None:
+            return
+        pids = self.pids()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(CEILING)
+        for pid in pids:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether it still runs; orphans may stay zombies where nobody adopts them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ask(client: socket.socket) -> dict[str, Any]:
+    client.sendall(b"?\n")
+    answer: dict[str, Any] = json.loads(client.recv(10_000))
+    return answer
+
+
+def ask_new(daemon: Daemon) -> dict[str, Any]:
+    with daemon.connect() as client:
+        return ask(client)
+
+
+def drain(daemon: Daemon) -> None:
+    while True:
+        daemon.note("WATCHDOG=1", ceiling=0.5)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    with closing(Daemon(tmp_path)) as made:
+        yield made
+
+
+def test_it_starts_all_workers_and_stops_cleanly(daemon: Daemon) -> None:
+    """READY=1 comes when every worker is ready; SIGTERM ends all with exit status 0 (F-22)."""
+    path = daemon.directory / "apps.sock"
+    daemon.write(listen=[*daemon.settings["listen"], f"unix:{path}"])
+    daemon.up()
+    assert len(daemon.events("worker_ready")) == 2
+    pids = daemon.pids()
+    assert set(daemon.note("STATUS=").removeprefix("STATUS=Workers: ").split()) == {
+        str(pid) for pid in pids
+    }
+    assert ask_new(daemon)["pid"] in pids
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert ask(client)["pid"] in pids
+    daemon.send(signal.SIGTERM)
+    daemon.note("STOPPING=1")
+    assert daemon.end() == 0
+    assert not any(runs(pid) for pid in pids)
+    assert not path.exists()
+    assert not Path(daemon.settings["control"]).exists()
+    with pytest.raises(ConnectionRefusedError):
+        daemon.connect()
+
+
+def test_a_worker_has_only_what_is_its_own(daemon: Daemon) -> None:
+    """No pipe but its heartbeat, no word of the service manager, also with a neighbour."""
+    daemon.extra = {"WATCHDOG_USEC": "60000000"}
+    daemon.up()
+    about = ask_new(daemon)
+    assert about["pipes"] == 1
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(about["environment"])
+
+
+def test_a_dead_worker_is_replaced_under_its_name(daemon: Daemon) -> None:
+    daemon.up()
+    first = daemon.worker("1")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: len(daemon.events("worker_ready")) == 3, "no new worker")
+    assert daemon.events("worker_ready")[-1]["worker"] == "1"
+    assert daemon.worker("1") != first
+    assert daemon.event("worker_ended")["signal"] == signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("fqdn", "exit_code"),
+    [
+        pytest.param("wrong.test", 78, id="a worker finds the settings wrong"),
+        pytest.param("early.test", 3, id="no worker becomes ready"),
+        pytest.param("broken.test", 71, id="no worker can start"),
+        pytest.param("bug.test", 70, id="every worker crashes"),
+    ],
+)
+def test_a_hopeless_start_ends_with_the_workers_exit_status(
+    daemon: Daemon, fqdn: str, exit_code: int
+) -> None:
+    daemon.write(fqdn=fqdn, patience={"first_delay": 0.01})
+    daemon.start()
+    assert daemon.end() == exit_code
+    assert not daemon.events("started")
+    daemon.note("STOPPING=1")
+
+
+def test_the_watchdog_hears_nothing_while_a_worker_hangs(daemon: Daemon) -> None:
+    """A worker whose loop hangs is noticed, killed and replaced (F-35)."""
+    daemon.extra = {"WATCHDOG_USEC": "100000"}
+    daemon.write(patience={"alive": 0.3, "silence": 1.5})
+    daemon.up()
+    daemon.note("WATCHDOG=1")
+    hanging = daemon.worker("2")
+    os.kill(hanging, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):  # the pings that were sent before, then nothing
+        drain(daemon)
+    assert daemon.event("worker_killed")["pid"] == hanging
+    eventually(lambda: len(daemon.events("worker_ready")) == 3, "no new worker")
+    daemon.note("WATCHDOG=1")
+
+
+def test_a_reload_without_changes_keeps_the_workers(daemon: Daemon) -> None:
+    """SIGHUP still reaches them, since they open their logs again."""
+    daemon.up()
+    pids = daemon.pids()
+    daemon.send(signal.SIGHUP)
+    assert "MONOTONIC_USEC=" in daemon.note("RELOADING=1")
+    daemon.note("READY=1")
+    eventually(lambda: "SIGHUP" in ask_new(daemon)["seen"], "no SIGHUP")
+    assert daemon.pids() == pids
+
+
+def test_broken_settings_are_reported_and_the_old_ones_stay(daemon: Daemon) -> None:
+    """Every mistake is logged, and no session is lost (F-24)."""
+    daemon.up()
+    pids = daemon.pids()
+    with daemon.connect() as client:
+        before = ask(client)
+        daemon.file.write_text("{")
+        daemon.send(signal.SIGHUP)
+        daemon.note("RELOADING=1")
+        daemon.note("READY=1")
+        assert len(daemon.events("reload_refused")) == 2
+        assert ask(client)["pid"] == before["pid"]
+    assert daemon.pids() == pids
+
+
+def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon) -> None:
+    """Sessions under the old settings go on, new ones get the new settings (F-24)."""
+    gone, added = daemon.port, free_port()
+    kept = daemon.directory / "kept.sock"
+    daemon.write(listen=[f"127.0.0.1:{gone}", f"unix:{kept}"])
+    daemon.up()
+    old = daemon.pids()
+    with daemon.connect() as client:
+        before = ask(client)
+        daemon.write(fqdn="new.test", listen=[f"127.0.0.1:{added}", f"unix:{kept}"])
+        daemon.send(signal.SIGHUP)
+        daemon.note("RELOADING=1")
+        daemon.note("READY=1")
+        daemon.port = added
+        about = ask_new(daemon)
+        assert about["fqdn"] == "new.test"
+        assert about["name"] in {"3", "4"}
+        assert about["pipes"] == 1
+        assert ask(client) | {"seen": []} == before
+        eventually(lambda: len(daemon.pids()) == 3, "the idle old worker stayed")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", gone))
+    eventually(lambda: not daemon.pids() & old, "an old worker stayed")
+    with socket.socket(socket.AF_UNIX) as local:
+        local.connect(str(kept))
+        assert ask(local)["fqdn"] == "new.test"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("taken", id="a new address is taken"),
+        pytest.param("locked", id="the new queue is another daemon's"),
+        pytest.param("wrong", id="a worker finds the settings wrong"),
+        pytest.param("early", id="no worker becomes ready"),
+    ],
+)
+def test_settings_that_cannot_work_change_nothing(daemon: Daemon, fault: str) -> None:
+    daemon.write(patience={"first_delay": 0.01})
+    daemon.up()
+    pids = daemon.pids()
+    with ExitStack() as stack:
+        added, listen = free_port(), daemon.settings["listen"]
+        if fault == "taken":
+            taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            listen = [*listen, f"127.0.0.1:{taken.getsockname()[1]}"]
+        elif fault == "locked":
+            other = stack.enter_context(closing(Daemon(daemon.directory, "other")))
+            other.write(queue=str(daemon.directory / "other" / "queue.db"))
+            other.up()
+            daemon.write(queue=other.settings["queue"])
+        daemon.write(fqdn=f"{fault}.test", listen=[*listen, f"127.0.0.1:{added}"])
+        daemon.send(signal.SIGHUP)
+        daemon.note("RELOADING=1")
+        daemon.note("READY=1")
+    assert daemon.event("reload_refused")
+    assert ask_new(daemon)["fqdn"] == "relay.test"
+    assert pids <= daemon.pids()
+    eventually(lambda: daemon.pids() == pids, "a new worker stayed")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", added))
+
+
+def test_a_second_daemon_on_the_queue_is_refused(daemon: Daemon, tmp_path: Path) -> None:
+    """Also after `kill -9` of the first one's supervisor, while a worker of it lives (F-20)."""
+    daemon.up()
+    assert daemon.process
+    pids = daemon.pids()
+    with closing(Daemon(tmp_path, "two")) as second:
+        second.start()
+        assert second.end() == os.EX_OSERR
+        assert str(daemon.process.pid) in second.event("start_error")["error"]
+        assert not Path(second.settings["control"]).exists()
+        with daemon.connect() as client:
+            ask(client)
+            daemon.send(signal.SIGKILL)
+            assert daemon.end() == -signal.SIGKILL
+            eventually(lambda: "SIGTERM" in ask(client)["seen"], "the worker is not told")
+            second.start()
+            assert second.end() == os.EX_OSERR
+        eventually(lambda: not any(runs(pid) for pid in pids), "a worker survived its supervisor")
+        second.up()
+        assert ask_new(second)["name"] in {"1", "2"}
+
+
+def test_a_stubborn_worker_is_killed_in_the_end(daemon: Daemon) -> None:
+    daemon.write(fqdn="stubborn.test", patience={"drain": 0.2})
+    daemon.up()
+    daemon.send(signal.SIGTERM)
+    assert daemon.end() == 0
+    assert daemon.event("worker_killed")
+
+
+def test_a_second_interrupt_hurries(daemon: Daemon) -> None:
+    daemon.write(fqdn="stubborn.test")
+    daemon.up()
+    daemon.send(signal.SIGINT)
+    daemon.note("STOPPING=1")
+    daemon.send(signal.SIGINT)
+    assert daemon.end() == 0
+
+
+def test_sockets_of_systemd_are_inherited(daemon: Daemon) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        daemon.port = passed.getsockname()[1]
+        daemon.write(listen=["systemd:submission"])
+        daemon.extra = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "submission"}
+        daemon.start(
+            prefix=(sys.executable, "-c", PASS_SOCKET, str(passed.fileno())),
+            pass_fds=(passed.fileno(),),
+        )
+        daemon.note("READY=1")
+    about = ask_new(daemon)
+    assert about["name"] in {"1", "2"}
+    assert not {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} & set(about["environment"])

@@ -1,0 +1,176 @@
+"""A supervisor with stand-in workers, as a program: `python -m tests.support.supervised FILE`.
+
+FILE is JSON: fqdn, workers, listen (addresses), control, queue, patience. Its fqdn says how the
+workers behave: `wrong` and `early` end before they are ready, `quiet` stops its heartbeat,
+`stubborn` ignores SIGTERM, anything else works. A worker answers every line that it is sent with
+JSON about itself; on SIGTERM it stops listening and waits for its clients to leave.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from relayd import supervisor
+from relayd.errors import ConfigError, Mistake, StartError
+from relayd.settings import (
+    HostPort,
+    LimitSettings,
+    LineEndings,
+    ListenerSettings,
+    LogSettings,
+    RetrySettings,
+    Settings,
+    SmarthostSettings,
+    StoreSettings,
+    TlsMode,
+)
+from relayd.worker import Inherited
+
+
+def listener(address: str) -> ListenerSettings:
+    kind, _, rest = address.partition(":")
+    host, _, port = address.rpartition(":")
+    return ListenerSettings(
+        address=address,
+        endpoint=None
+        if kind in {"unix", "systemd"}
+        else HostPort(host=host.strip("[]"), port=int(port)),
+        unix_path=rest if kind == "unix" else None,
+        systemd_name=rest if kind == "systemd" else None,
+        networks=(),
+        line_endings=LineEndings.REJECT,
+    )
+
+
+def settings_of(
+    listen: list[str], *, control: str, queue: str, fqdn: str = "relay.test", workers: int = 1
+) -> Settings:
+    return Settings(
+        file="relayd.toml",
+        fqdn=fqdn,
+        workers=workers,
+        listeners=tuple(listener(address) for address in listen),
+        limits=LimitSettings(
+            message_size=1_000_000, recipients=10, connections=10, connections_per_client=10
+        ),
+        smarthost=SmarthostSettings(hosts=(), tls=TlsMode.OFF, login=None, connections=1),
+        retry=RetrySettings(soft_bounce=(), unreachable=(), give_up_after=timedelta(days=1)),
+        store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
+        control_socket=control,
+        log=LogSettings(status_log="-", level="info", format="json"),
+    )
+
+
+def read_settings(file: str) -> Settings:
+    try:
+        read: dict[str, Any] = json.loads(Path(file).read_bytes())
+    except ValueError as error:
+        mistakes = [
+            Mistake(file=file, key=key, value="", expected="more care") for key in ("a", "b")
+        ]
+        raise ConfigError(tuple(mistakes)) from error
+    read.pop("patience")
+    return settings_of(read.pop("listen"), **read)
+
+
+class StandIn:
+    """A worker that answers lines."""
+
+    def __init__(self, settings: Settings, inherited: Inherited) -> None:
+        self.mood = settings.fqdn.partition(".")[0]
+        self.fqdn = settings.fqdn
+        self.inherited = inherited
+        self.listening = [each for _, each in inherited.listeners] + [inherited.control]
+        self.clients: list[socket.socket] = []
+        self.seen: list[str] = []
+
+    def work(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: self.seen.append(signal.Signals(number).name))
+        os.write(self.inherited.heartbeat, b"R")
+        while self.clients or not self.leaving:
+            if self.leaving:
+                while self.listening:
+                    self.listening.pop().close()
+            for each in select.select([*self.listening, *self.clients], [], [], 0.05)[0]:
+                self.serve(each)
+            if self.mood != "quiet":
+                with suppress(BrokenPipeError):  # the supervisor was killed
+                    os.write(self.inherited.heartbeat, b".")
+        return 0
+
+    @property
+    def leaving(self) -> bool:
+        return "SIGTERM" in self.seen and self.mood != "stubborn"
+
+    def serve(self, ready: socket.socket) -> None:
+        if ready not in self.clients:
+            with suppress(BlockingIOError):  # another worker was faster
+                self.clients.append(ready.accept()[0])
+        elif ready.recv(100):
+            ready.sendall(json.dumps(self.about()).encode() + b"\n")
+        else:
+            self.clients.remove(ready)
+            ready.close()
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "name": self.inherited.name,
+            "pid": os.getpid(),
+            "fqdn": self.fqdn,
+            "seen": self.seen,
+            "pipes": sum(kind_of(fd).startswith("pipe:") for fd in Path("/proc/self/fd").iterdir()),
+            "environment": sorted(os.environ),
+        }
+
+
+def kind_of(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # the listing's own
+        return ""
+
+
+def stand_in(settings: Settings, inherited: Inherited) -> int:
+    assert os.getppid() == inherited.parent_pid
+    match settings.fqdn.partition(".")[0]:
+        case "wrong":
+            return os.EX_CONFIG
+        case "early":
+            return 3
+        case "broken":
+            raise StartError("the queue is upside down")
+        case "bug":
+            raise ZeroDivisionError
+        case _:
+            return StandIn(settings, inherited).work()
+
+
+def main(file: str) -> int:
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    patience = json.loads(Path(file).read_bytes())["patience"]
+    try:
+        return supervisor.run(
+            read_settings(file),
+            reload=lambda: read_settings(file),
+            worker_main=stand_in,
+            patience=supervisor.Patience(**patience),
+        )
+    except StartError as error:
+        print(json.dumps({"event": "start_error", "error": str(error)}))
+        return os.EX_OSERR
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,40 @@
+"""The supervisor's judgement of its workers; what it does to them is tested in `e2e`."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relayd.supervisor.generation import Patience
+from relayd.supervisor.processes import Worker
+from relayd.supervisor.serve import NAP, Supervisor
+from tests.support.supervised import settings_of, stand_in
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    settings = settings_of([], control=f"{tmp_path}/c.sock", queue=f"{tmp_path}/queue.db")
+    made = Supervisor(settings, reload=None, worker_main=stand_in, patience=Patience())
+    yield made
+    made._addresses.close()
+    made._current.lock.close()
+
+
+@pytest.mark.parametrize(("gap", "moved"), [(NAP - 1, 0.0), (600.0, 600.0)])
+def test_a_supervisor_that_was_stopped_blames_nobody(
+    supervisor: Supervisor, gap: float, moved: float
+) -> None:
+    """After SIGSTOP of the whole daemon for ten minutes every worker seems to be silent (F-25)."""
+    now = time.monotonic()
+    worker = Worker(name="1", pid=0, heartbeat=-1, started_at=now, heard_at=now, deadline=now + 20)
+    killed = Worker(name="2", pid=0, heartbeat=-1, started_at=now, heard_at=now, deadline=math.inf)
+    supervisor._retired = [worker, killed]
+    supervisor._looked_at = now
+    supervisor._forgive_nap(now + gap)
+    assert worker.heard_at == pytest.approx(now + moved)
+    assert worker.deadline == pytest.approx(now + 20 + moved)
+    assert killed.deadline == math.inf
+    supervisor._forgive_nap(now + gap)
+    assert worker.heard_at == pytest.approx(now + moved)

@@ -1,0 +1,220 @@
+"""Addresses: bound together or not at all, kept over a reload, cleaned up at the end."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from relayd.errors import StartError
+from relayd.settings import Settings
+from relayd.supervisor.sockets import BACKLOG, Addresses
+from tests.support.supervised import settings_of
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.fixture
+def addresses() -> Iterator[Addresses]:
+    with closing(Addresses({})) as made:
+        yield made
+
+
+def settings_in(directory: Path, *listen: str) -> Settings:
+    control = str(directory / "run" / "control.sock")
+    return settings_of(list(listen), control=control, queue=str(directory / "queue.db"))
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", pytest.param("[::1]", marks=needs_ipv6), "localhost"]
+)
+def test_tcp_addresses_listen_without_blocking(
+    addresses: Addresses, tmp_path: Path, host: str
+) -> None:
+    settings = settings_in(tmp_path, f"{host}:0")
+    addresses.open(settings)
+    found = addresses.listeners(settings)
+    assert found
+    for listener, each in found:
+        assert listener is settings.listeners[0]
+        assert each.gettimeout() == 0
+        with socket.create_connection(each.getsockname()[:2]):
+            pass
+
+
+@needs_ipv6
+def test_ipv6_sockets_leave_ipv4_alone(addresses: Addresses, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, "[::]:0")
+    addresses.open(settings)
+    ((_, bound),) = addresses.listeners(settings)
+    assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
+def test_unix_sockets_have_their_modes_whatever_the_umask(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    """The control socket is for user and group, a listener for every local user."""
+    path = tmp_path / "apps.sock"
+    settings = settings_in(tmp_path, f"unix:{path}")
+    mask = os.umask(0o077)
+    try:
+        addresses.open(settings)
+    finally:
+        os.umask(mask)
+    assert permissions(path) == 0o666
+    assert permissions(Path(settings.control_socket)) == 0o660
+    assert permissions(tmp_path / "run") == 0o755
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(settings.control_socket)
+    addresses.close()
+    assert not path.exists()
+    assert not Path(settings.control_socket).exists()
+
+
+def test_an_abandoned_unix_socket_is_replaced(addresses: Addresses, tmp_path: Path) -> None:
+    path = tmp_path / "apps.sock"
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+    settings = settings_in(tmp_path, f"unix:{path}")
+    addresses.open(settings)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["apps.sock", "run"]
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["answering", "with a full backlog"])
+def test_a_unix_socket_in_use_is_left_alone(
+    addresses: Addresses, tmp_path: Path, *, busy: bool
+) -> None:
+    path = tmp_path / "apps.sock"
+    with socket.socket(socket.AF_UNIX) as old, socket.socket(socket.AF_UNIX) as client:
+        old.bind(str(path))
+        old.listen(0)
+        if busy:
+            client.connect(str(path))
+        before = path.lstat()
+        with pytest.raises(StartError, match="another program listens there"):
+            addresses.open(settings_in(tmp_path, f"unix:{path}"))
+        assert os.path.samestat(before, path.lstat())
+
+
+def test_a_file_in_the_way_is_left_alone(addresses: Addresses, tmp_path: Path) -> None:
+    path = tmp_path / "apps.sock"
+    path.write_text("precious")
+    with pytest.raises(StartError, match="no socket is in the way"):
+        addresses.open(settings_in(tmp_path, f"unix:{path}"))
+    assert path.read_text() == "precious"
+
+
+def test_a_file_that_is_not_ours_any_more_is_not_removed(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    path = tmp_path / "apps.sock"
+    addresses.open(settings_in(tmp_path, f"unix:{path}"))
+    path.unlink()
+    path.write_text("precious")
+    addresses.close()
+    assert path.read_text() == "precious"
+
+
+def test_one_failure_undoes_all(addresses: Addresses, tmp_path: Path) -> None:
+    path = tmp_path / "apps.sock"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = settings_in(tmp_path, f"unix:{path}", f"127.0.0.1:{port}")
+        with pytest.raises(StartError) as caught:
+            addresses.open(settings)
+    assert str(caught.value).startswith(
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; "
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        pytest.param("192.0.2.1:0", "does not have that address", id="foreign address"),
+        pytest.param("systemd:mail", "FileDescriptorName=mail", id="no such systemd socket"),
+        pytest.param("unix:/nowhere/apps.sock", os.strerror(errno.ENOENT), id="no directory"),
+        pytest.param("unix:/tmp/" + "a" * 107, "path too long", id="long path"),
+    ],
+)
+def test_refusals_name_address_and_reason(
+    addresses: Addresses, tmp_path: Path, address: str, says: str
+) -> None:
+    with pytest.raises(StartError) as caught:
+        addresses.open(settings_in(tmp_path, address))
+    assert address in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_is_made_only_under_an_existing_one(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path / "missing")
+    with pytest.raises(StartError, match="create it and give it to the user"):
+        addresses.open(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reload_keeps_sockets_and_closes_the_rest(addresses: Addresses, tmp_path: Path) -> None:
+    kept, dropped, added = (f"unix:{tmp_path / name}.sock" for name in ("kept", "dropped", "added"))
+    old, new = settings_in(tmp_path, kept, dropped), settings_in(tmp_path, kept, added)
+    addresses.open(old)
+    before = addresses.listeners(old)[0][1]
+    addresses.open(new)
+    addresses.close(but=new)
+    assert addresses.listeners(new)[0][1] is before
+    assert sorted(each.name for each in tmp_path.glob("*.sock")) == ["added.sock", "kept.sock"]
+
+
+def test_a_worker_forgets_without_removing_files(addresses: Addresses, tmp_path: Path) -> None:
+    path = tmp_path / "apps.sock"
+    settings = settings_in(tmp_path, f"unix:{path}")
+    addresses.open(settings)
+    ((_, bound),) = addresses.listeners(settings)
+    addresses.forget(but=settings_in(tmp_path))
+    assert bound.fileno() == -1
+    assert path.exists()
+
+
+def test_inherited_sockets_serve_their_listener(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        with closing(Addresses({"mail": (one, two), "spare": ()})) as addresses:
+            settings = settings_in(tmp_path, "systemd:mail")
+            addresses.open(settings)
+            assert [each for _, each in addresses.listeners(settings)] == [one, two]
+            assert addresses.unused(settings) == ["systemd:spare"]
+        assert one.fileno() >= 0
+
+
+def test_the_backlog_holds_a_burst(addresses: Addresses, tmp_path: Path) -> None:
+    """Connections wait in the kernel while all workers are busy."""
+    settings = settings_in(tmp_path, "127.0.0.1:0")
+    addresses.open(settings)
+    ((_, bound),) = addresses.listeners(settings)
+    waiting = [socket.create_connection(bound.getsockname(), timeout=1) for _ in range(200)]
+    for each in waiting:
+        each.close()
+    assert len(waiting) < BACKLOG
