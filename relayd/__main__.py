@@ -1,0 +1,8 @@
+"""The `relayd` command."""
+
+from relayd.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

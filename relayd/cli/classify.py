@@ -1,0 +1,96 @@
+"""`relayd classify`: what delivery would make of an SMTP reply.
+
+Calls the very function that the daemon calls; needs neither settings nor daemon.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from relayd.cli.context import json_option
+from relayd.cli.output import paint, show_json
+from relayd.mail.outcome import Classification
+from relayd.policy.classify import classify_fields
+from relayd.policy.ruleset import builtin_rules
+
+
+class BadInput(click.ClickException):
+    """A line on standard input is not what it should be."""
+
+    exit_code = os.EX_DATAERR
+
+
+@click.command()
+@click.argument("reply", required=False)
+@click.option("--jsonl", is_flag=True, help="Read JSON objects from standard input, one per line.")
+@click.option("--stage", help="What the reply answers: connect, ehlo, mail, rcpt, data, dot ...")
+@click.option("--explain", is_flag=True, help="Name the rule, and say what to do about it.")
+@json_option
+def classify(
+    *, reply: str | None, jsonl: bool, stage: str | None, explain: bool, as_json: bool
+) -> None:
+    """Say why an SMTP reply is negative.
+
+    And whether it ends the message, and whether it proves that the address is invalid.
+
+    REPLY is the reply as the server gave it: relayd classify '550 5.1.1 no such user'
+    """
+    if jsonl == (reply is not None):
+        raise click.UsageError("Give either one REPLY or --jsonl.")
+    if jsonl:
+        _classify_lines(sys.stdin.buffer, stage, explain=explain)
+        return
+    judged = classify_fields(None, None, reply, stage, builtin_rules())
+    fields = _fields(judged, explain=explain)
+    if as_json:
+        show_json(fields)
+        return
+    for name, value in fields.items():
+        click.echo(paint(f"{name:<13} {_word(value)}"))
+
+
+def _classify_lines(lines: Iterable[bytes], stage: str | None, *, explain: bool) -> None:
+    rules = builtin_rules()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        record = _record(line, number)
+        judged = classify_fields(
+            record.get("code"),
+            record.get("enhanced"),
+            record.get("text"),
+            record.get("stage") or stage,
+            rules,
+        )
+        show_json({"id": record.get("id"), **_fields(judged, explain=explain)})
+
+
+def _record(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"line {number} of the input is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise BadInput(f"line {number} of the input is not a JSON object")
+    return record
+
+
+def _fields(judged: Classification, *, explain: bool) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "category": judged.category,
+        "permanent": judged.permanent,
+        "suppress": judged.suppress,
+        "bounce_class": judged.bounce_class,
+    }
+    if explain:
+        fields["rule"] = judged.rule or "none"
+        fields["remedy"] = judged.remedy or "none"
+    return fields
+
+
+def _word(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,113 @@
+"""The `relayd` command: finding the sub-command, and one clear line for every error.
+
+Owns the table of commands and the exit status of every kind of failure. A sub-command's module is
+imported when it is used, so that `relayd status` does not pay for the daemon, nor `relayd serve`
+for the tables of the others.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import click
+
+import relayd
+from relayd.cli.context import settings_option
+from relayd.errors import (
+    ConfigError,
+    DaemonUnreachable,
+    RelaydError,
+    SchemaMismatch,
+    StartError,
+    StoreFull,
+    StoreUnavailable,
+)
+
+_INTERRUPTED = 130  # what a shell expects of a command that ^C ended
+# The first that fits counts. Anything else is EX_SOFTWARE.
+_EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
+    (ConfigError, os.EX_CONFIG),
+    (DaemonUnreachable, os.EX_UNAVAILABLE),
+    (StoreUnavailable, os.EX_TEMPFAIL),
+    (StoreFull, os.EX_TEMPFAIL),
+    (SchemaMismatch, os.EX_DATAERR),
+    (StartError, os.EX_OSERR),
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own: name -> "module:attribute"."""
+
+    def __init__(self, *args: object, lazy: Mapping[str, str], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "serve": "relayd.cli.daemon:serve",
+        "check": "relayd.cli.daemon:check",
+        "demo": "relayd.cli.demo:demo",
+        "status": "relayd.cli.status:status",
+        "addresses": "relayd.cli.addresses:addresses",
+        "queue": "relayd.cli.queue:queue",
+        "log": "relayd.cli.log:log",
+        "classify": "relayd.cli.classify:classify",
+        "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(relayd.__version__, prog_name="relayd", message="%(prog)s %(version)s")
+@settings_option(envvar="RELAYD_CONFIG")
+def root() -> None:
+    """A standalone SMTP relay daemon that keeps a delivery history anyone can query."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # locale C
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line and return its exit status; errors are one line on stderr."""
+    try:
+        status = root.main(list(arguments), prog_name="relayd", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return os.EX_USAGE
+    except click.ClickException as error:
+        click.echo(f"relayd: {error.format_message()}", err=True)
+        return error.exit_code
+    except RelaydError as error:
+        return _report(error)
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    return status if isinstance(status, int) else os.EX_OK
+
+
+def _report(error: RelaydError) -> int:
+    from relayd.cli.output import printable  # noqa: PLC0415
+
+    if isinstance(error, ConfigError):
+        lines = [str(mistake) for mistake in error.mistakes]
+    else:
+        lines = [f"relayd: {' '.join(str(error).split())}"]
+    for line in lines:
+        click.echo(printable(line), err=True)
+    return next(
+        (status for kind, status in _EXIT_STATUS if isinstance(error, kind)), os.EX_SOFTWARE
+    )

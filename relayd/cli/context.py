@@ -1,0 +1,106 @@
+"""What the commands share: which settings file, the store to read, the clock, the exit by a reason.
+
+`-c FILE` may stand before or behind the sub-command; the last one wins, then RELAYD_CONFIG, then
+the default path.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from relayd.errors import StoreUnavailable
+
+if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
+    from relayd.ports import QueueView
+    from relayd.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+_META = "relayd.cli.settings_file"
+
+
+class NoSuch(click.ClickException):
+    """What was asked for does not exist."""
+
+    exit_code = os.EX_NOINPUT
+
+
+class NotRunning(click.ClickException):
+    """There is nothing yet that could be asked."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
+def settings_option(*, envvar: str | None = None) -> Callable[[F], F]:
+    """The option -c. `envvar` belongs to the outermost command only, lest it beat its -c."""
+    return click.option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        envvar=envvar,
+        expose_value=False,
+        callback=_remember,
+        help="The settings file.",
+    )
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+    if value is not None:
+        ctx.meta[_META] = value
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per line, with the log's field names."
+)
+
+
+def settings_file() -> str:
+    """The path of the settings file that this command line means."""
+    from relayd.config import default_path  # noqa: PLC0415
+
+    return str(click.get_current_context().meta.get(_META, default_path))
+
+
+def load_settings() -> "Settings":
+    """Read the settings. Raises ConfigError."""
+    from relayd.config import load  # noqa: PLC0415
+
+    return load(settings_file())
+
+
+@contextmanager
+def open_view() -> "Iterator[QueueView]":
+    """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
+    from relayd.store import open_view as open_url  # noqa: PLC0415
+
+    url = load_settings().store.url
+    try:
+        view = open_url(url)
+    except StoreUnavailable as error:
+        path = url.removeprefix("sqlite:")
+        if _is_missing(path):
+            message = f"no queue yet at {path}; has relayd been started?"
+            raise NotRunning(message) from error
+        raise
+    with closing(view):
+        yield view
+
+
+def _is_missing(path: str) -> bool:
+    """Whether the file is known not to be there; not being allowed to look is another trouble."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def now() -> datetime:
+    """The wall clock: a command is where the time comes from, functions below take it."""
+    return datetime.now(UTC)  # noqa: TID251

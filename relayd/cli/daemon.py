@@ -1,0 +1,64 @@
+"""`relayd serve` and `relayd check`: the daemon itself, and whether its settings would do."""
+
+import os
+
+import click
+
+from relayd.cli.context import json_option, load_settings, settings_file, settings_option
+from relayd.errors import ConfigError
+from relayd.settings import Settings
+
+
+@click.command()
+@settings_option()
+@click.pass_context
+def serve(ctx: click.Context) -> None:
+    """Run the daemon in the foreground.
+
+    SIGHUP reads the settings again, SIGTERM finishes what is open and ends.
+    """
+    from relayd import supervisor  # noqa: PLC0415
+
+    ctx.exit(supervisor.main(settings_file()))
+
+
+@click.command()
+@settings_option()
+@json_option
+@click.pass_context
+def check(ctx: click.Context, *, as_json: bool) -> None:
+    """Read the settings and list every mistake."""
+    from relayd.cli.output import printable, show_json  # noqa: PLC0415
+
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        if not as_json:
+            raise
+        for mistake in error.mistakes:
+            show_json(
+                {
+                    "file": mistake.file,
+                    "key": mistake.key,
+                    "value": mistake.value,
+                    "expected": mistake.expected,
+                }
+            )
+        ctx.exit(os.EX_CONFIG)
+    summary = _summary(settings)
+    if as_json:
+        show_json({"ok": True, "file": settings.file, **summary})
+        return
+    click.echo(printable(f"settings OK: {settings.file}"))
+    for name, value in summary.items():
+        click.echo(printable(f"  {name:<10} {value}"))
+
+
+def _summary(settings: Settings) -> dict[str, str | int]:
+    return {
+        "fqdn": settings.fqdn,
+        "listeners": ", ".join(listener.address for listener in settings.listeners),
+        "smarthost": ", ".join(str(host) for host in settings.smarthost.hosts),
+        "store": settings.store.url,
+        "workers": settings.workers,
+    }

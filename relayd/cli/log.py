@@ -1,0 +1,136 @@
+"""`relayd log`: read or follow the status log file.
+
+Reads only the file, so it works without store and daemon. A line that is not one of ours is
+shown as it stands where neither a filter nor JSON is asked for, and skipped elsewhere.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+import orjson
+
+from relayd.cli import tail
+from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
+from relayd.cli.filters import takes_query
+from relayd.cli.output import paint, printable_json, style_of
+from relayd.mail.event import EventKind
+from relayd.ports import Query
+
+_LOOK_EVERY = 0.5  # seconds
+_RECENT = 16 * 1024  # octets shown first with -f, some forty lines
+Fields = Mapping[str, Any]
+
+
+@click.command()
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until ^C.")
+@click.option(
+    "--event", type=click.Choice(EventKind, case_sensitive=False), help="The event's name."
+)
+@takes_query("status", "recipient", "domain", "sender", "tag", "message_id", "since")
+@json_option
+@settings_option()
+def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool) -> None:
+    """Read the status log, or follow it."""
+    path = load_settings().log.status_log
+    if path == "-":
+        raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
+    wanted = wanted_by(event, query)
+    recent = None if query.since else _RECENT
+    try:
+        lines = tail.follow(path, recent=recent, pause=_wait) if following else tail.read(path)
+        show(lines, wanted, as_json=as_json)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise NoSuch(f"status log {path}: {error.strerror}") from error
+    except KeyboardInterrupt:
+        return
+
+
+def _wait() -> bool:
+    time.sleep(_LOOK_EVERY)
+    return True
+
+
+def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, *, as_json: bool) -> None:
+    """Print the lines that are `wanted`, None being all."""
+    for line in lines:
+        fields = _parsed(line)
+        if fields is None:
+            if wanted is None and line and not as_json:
+                click.echo(paint(line))
+        elif wanted is None or wanted(fields):
+            click.echo(printable_json(line) if as_json else in_words(fields))
+
+
+def _parsed(line: str) -> Fields | None:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def wanted_by(event: EventKind | None, query: Query) -> Callable[[Fields], bool] | None:
+    """Return the test that a line has to pass; None if there is no filter."""
+    texts = {
+        "event": event,
+        "status": query.status,
+        "rcpt": query.recipient,
+        "from": query.sender,
+        "tag": query.tag,
+    }
+    expected = {key: want.casefold() for key, want in texts.items() if want is not None}
+    if event is None and query == Query():
+        return None
+    domain = query.domain.casefold() if query.domain else None
+    header = _bare(query.message_id_header) if query.message_id_header else None
+
+    def wanted(fields: Fields) -> bool:
+        return (
+            all(_folded(fields, key) == want for key, want in expected.items())
+            and (domain is None or _folded(fields, "rcpt").rpartition("@")[2] == domain)
+            and (header is None or _bare(_folded(fields, "message_id")) == header)
+            and (query.since is None or _is_since(fields, query.since))
+        )
+
+    return wanted
+
+
+def _folded(fields: Fields, key: str) -> str:
+    return str(fields.get(key, "")).casefold()
+
+
+def _bare(header: str) -> str:
+    return header.casefold().strip("<>")
+
+
+def _is_since(fields: Fields, since: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(str(fields.get("ts"))) >= since
+    except (ValueError, TypeError):
+        return False
+
+
+def in_words(fields: Fields) -> str:
+    """One event as one line: when, what, which mail, the judgement, the remote's own words."""
+    kind = str(fields.get("event", "?"))
+    parts = [
+        paint(str(fields.get("ts", "?")), "bright_black"),
+        paint(f"{kind:<9}", style_of(kind)),
+        paint(str(fields.get("queue_id", ""))),
+    ]
+    if fields.get("rcpt"):
+        parts.append(paint(f"{fields.get('from') or '<>'} -> {fields['rcpt']}"))
+    judged = [str(fields[key]) for key in ("bounce_class", "category") if fields.get(key)]
+    if judged:
+        parts.append(paint(f"({', '.join(judged)})"))
+    words = fields.get("reply") or fields.get("reason")
+    if words:
+        parts.append(paint(str(words)))
+    if fields.get("remote_host"):
+        parts.append(paint(f"[{fields['remote_host']}]", "bright_black"))
+    return "  ".join(part for part in parts if part)

@@ -1,0 +1,98 @@
+"""How results reach people and programs.
+
+A terminal gets a table with colours, a pipe gets the same rows as tab-separated text, `--json`
+gets one object per line. Owns that no control character of remote origin gets out (A-47, A-89):
+data is never read as markup, and what is not printable is replaced or, in JSON, escaped.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import click
+
+from relayd.mail.event import format_instant
+
+STYLES = {
+    "queued": "cyan",
+    "deferred": "yellow",
+    "held": "magenta",
+    "relayed": "green",
+    "sent": "green",
+    "bounced": "red",
+    "late_bounced": "red",
+    "complained": "red",
+    "refused": "red",
+    "dropped": "bright_black",
+}
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, line breaks and direction overrides."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def printable_json(text: str) -> str:
+    """One line of JSON, with what is not printable in its strings escaped; it stays the same JSON."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def show_json(fields: Mapping[str, object]) -> None:
+    """Print one object; fields that are not known are left out."""
+    known = {name: _json_value(value) for name, value in fields.items() if value is not None}
+    click.echo(printable_json(json.dumps(known, ensure_ascii=False, separators=(",", ":"))))
+
+
+def _json_value(value: object) -> object:
+    match value:
+        case datetime():
+            return format_instant(value)
+        case StrEnum():
+            return value.value
+        case _:
+            return value
+
+
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of text under their titles; a cell that begins with a status gets its colour."""
+    if sys.stdout.isatty():
+        _show_rich(titles, rows)
+        return
+    click.echo("\t".join(titles))
+    for row in rows:
+        click.echo("\t".join(printable(cell) for cell in row))
+
+
+def _show_rich(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold", no_wrap=title in {"ID", "STATUS"})
+    for row in rows:
+        texts = [printable(cell) for cell in row]
+        table.add_row(*(Text(text, style=style_of(text)) for text in texts))
+    Console(highlight=False).print(table)
+
+
+def style_of(text: str) -> str:
+    """The colour of a text that begins with the word of a status or event, else none."""
+    return STYLES.get(text.partition(" ")[0], "")
+
+
+def paint(text: str, style: str = "") -> str:
+    """Colour one printable text for `click.echo`, which takes the colour off again in a pipe."""
+    return click.style(printable(text), fg=style) if style else printable(text)
+
+
+def instant(at: datetime | None) -> str:
+    """An instant for people: UTC, to the second; empty if unknown."""
+    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")

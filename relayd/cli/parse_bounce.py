@@ -1,0 +1,35 @@
+"""`relayd parse-bounce`: what the daemon would make of mail that comes back.
+
+Calls the very function that the daemon calls; needs neither settings nor daemon.
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from relayd.cli.context import json_option
+from relayd.cli.output import paint, show_json
+from relayd.policy.inbound_bounce import parse_bounce as read_bounce
+from relayd.policy.inbound_bounce import to_json
+
+
+@click.command(name="parse-bounce")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@json_option
+def parse_bounce(*, files: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 -- always JSON
+    """Say what a bounce mail is and whom it is about.
+
+    Prints one JSON line per FILE.
+    """
+    unreadable = 0
+    for name in files:
+        try:
+            raw = Path(name).read_bytes()
+        except OSError as error:
+            click.echo(paint(f"relayd: {name}: {error.strerror}"), err=True)
+            unreadable += 1
+            continue
+        show_json(to_json(name, read_bounce(raw)))
+    if unreadable:
+        click.get_current_context().exit(os.EX_NOINPUT)

@@ -1,0 +1,129 @@
+"""Recipients as rows: fetched page by page, as cells of a table, as JSON fields, in words.
+
+`waits_for` is the answer to "why does this mail lie here"; it reads only what the store holds.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from relayd.cli.output import instant
+from relayd.mail.envelope import MessageId, format_id, parse_id
+from relayd.mail.event import EventKind
+from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow, Status
+
+PAGE = 500  # rows asked for at once
+TITLES = ("ID", "RECEIVED", "FROM", "RECIPIENT", "STATUS", "TRIES", "NEXT", "WHY")
+
+
+def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow]:
+    """Matching recipients, newest first, at most `limit`; 0 is all of them."""
+    before: tuple[MessageId, int] | None = None
+    left = limit
+    while True:
+        size = min(PAGE, left) if limit else PAGE
+        page = view.find(query, limit=size, before=before)
+        yield from page
+        left -= len(page)
+        if len(page) < size or (limit and not left):
+            return
+        before = (page[-1].message_id, page[-1].recipient)
+
+
+def resolve(view: QueueView, text: str) -> list[MessageId]:
+    """The messages that `text` names, oldest first: one by its queue id, or all by Message-ID."""
+    try:
+        message_id = parse_id(text)
+    except ValueError:
+        pass
+    else:
+        if view.find(Query(message_id=message_id), limit=1):
+            return [message_id]
+    rows = find_rows(view, Query(message_id_header=text), limit=0)
+    return sorted({row.message_id for row in rows})
+
+
+def recipients_of(view: QueueView, message_id: MessageId) -> Sequence[RecipientRow]:
+    """All recipients of a message, in the order of their RCPT."""
+    rows = find_rows(view, Query(message_id=message_id), limit=0)
+    return sorted(rows, key=lambda row: row.recipient)
+
+
+def fields(row: RecipientRow) -> dict[str, object]:
+    """A recipient with the status log's field names."""
+    return {
+        "ts": row.updated_at,
+        "queue_id": format_id(row.message_id),
+        "message_id": row.message_id_header,
+        "from": row.reverse_path,
+        "rcpt": row.address,
+        "tag": row.tag,
+        "size": row.size,
+        "status": row.status,
+        "attempt": row.attempts,
+        "remote_host": row.remote_host,
+        "code": row.code,
+        "enhanced": row.enhanced,
+        "reply": row.reply,
+        "reason": row.reason,
+        "bounce_class": row.bounce_class,
+        "category": row.category,
+        "suppress": row.suppress if row.status is Status.BOUNCED else None,
+        "possible_duplicate": row.possible_duplicate or None,
+        "next_attempt_at": row.next_attempt_at,
+        "client_ip": row.client_ip,
+        "auth_user": row.auth_user,
+        "received_at": row.received_at,
+        "destination": row.destination,
+        "paused_until": row.paused_until,
+    }
+
+
+def cells(row: RecipientRow) -> tuple[str, ...]:
+    words = [row.status.value]
+    if row.status is Status.BOUNCED and row.bounce_class is not None:
+        words.append(f"({row.bounce_class})")
+    return (
+        format_id(row.message_id),
+        instant(row.received_at),
+        row.reverse_path or "<>",
+        row.address,
+        " ".join(words),
+        str(row.attempts),
+        "running" if row.leased else instant(row.next_attempt_at),
+        row.reply or row.reason or "",
+    )
+
+
+def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
+    """What has to happen next, in words; `history` is the recipient's, oldest first."""
+    match row.status:
+        case Status.RELAYED | Status.SENT | Status.BOUNCED | Status.DROPPED:
+            return "nothing: this is its final status"
+        case Status.HELD:
+            return _held_by(history)
+        case Status.QUEUED | Status.DEFERRED:
+            return _next_step(row, at)
+        case _:
+            assert_never(row.status)
+
+
+def _next_step(row: RecipientRow, at: datetime) -> str:
+    if row.leased:
+        return "a running attempt"
+    retry_at = row.next_attempt_at or at
+    if row.paused_until is not None and row.paused_until > max(at, retry_at):
+        return f"destination {row.destination}, paused until {instant(row.paused_until)}"
+    if retry_at > at:
+        return f"the retry at {instant(retry_at)}"
+    return "a free worker: it is due now"
+
+
+def _held_by(history: Sequence[HistoryEntry]) -> str:
+    held = next((one for one in reversed(history) if one.kind == EventKind.HELD.value), None)
+    if held is None:
+        return "somebody to release it"
+    by = held.detail.get("by") or "somebody"
+    reason = held.detail.get("reason")
+    because = f": {reason}" if reason else ""
+    return f"somebody to release it; held by {by} since {instant(held.at)}{because}"

@@ -1,0 +1,173 @@
+"""`relayd status` and `relayd status show`: what became of the mail, and what it waits for.
+
+Reads the store and never the daemon: it answers while the daemon is down.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import click
+
+from relayd.cli import rows
+from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
+from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
+from relayd.cli.output import instant, paint, show_json, show_table, style_of
+from relayd.mail.envelope import format_id
+from relayd.mail.event import EventKind, format_instant
+from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow
+
+_WATCH_EVERY = 2.0  # seconds
+
+
+@click.group(invoke_without_command=True)
+@takes_query(*EVERY_FILTER)
+@limit_option
+@click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until ^C.")
+@click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How often with --watch.")
+@json_option
+@settings_option()
+@click.pass_context
+def status(
+    ctx: click.Context, *, query: Query, limit: int, watch: bool, rounds: int | None, as_json: bool
+) -> None:
+    """Show one row per recipient, newest first.
+
+    `relayd status show ID` tells everything about one message.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    with open_view() as view:
+        if watch:
+            repeat(
+                lambda: list_recipients(view, query, limit=limit, as_json=as_json), rounds=rounds
+            )
+        else:
+            list_recipients(view, query, limit=limit, as_json=as_json)
+
+
+def list_recipients(view: QueueView, query: Query, *, limit: int, as_json: bool) -> None:
+    """Print the recipients that match, and say when there may be more of them."""
+    found = rows.find_rows(view, query, limit=limit)
+    if as_json:
+        for row in found:
+            show_json(rows.fields(row))
+        return
+    counted = itertools.count()
+    show_table(rows.TITLES, (rows.cells(row) for row, _ in zip(found, counted, strict=False)))
+    if next(counted) == limit:
+        click.echo(f"the newest {limit}; --limit 0 shows all", err=True)
+
+
+def repeat(
+    draw: Callable[[], None], *, rounds: int | None, pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Call `draw` on a fresh screen every 2 seconds, `rounds` times or until ^C."""
+    try:
+        for number in itertools.count(1):
+            click.clear()  # nothing happens where there is no screen
+            draw()
+            sys.stdout.flush()
+            if number == rounds:
+                return
+            pause(_WATCH_EVERY)
+    except KeyboardInterrupt:
+        return
+
+
+@status.command()
+@click.argument("wanted", metavar="ID", type=TEXT)
+@json_option
+@settings_option()
+def show(*, wanted: str, as_json: bool) -> None:
+    """Tell all about one message.
+
+    Every recipient, every attempt with the remote's own words, and what it waits for now.
+    ID is the queue id or the Message-ID header.
+    """
+    with open_view() as view:
+        found = rows.resolve(view, wanted)
+        if not found:
+            raise NoSuch(f"no message {wanted}")
+        for message_id in found:
+            recipients = rows.recipients_of(view, message_id)
+            history = view.history(message_id)
+            if as_json:
+                _show_as_json(recipients, history)
+            else:
+                _show_in_words(recipients, history)
+
+
+def _show_as_json(recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry]) -> None:
+    for row in recipients:
+        own = _history_of(row, history)
+        show_json(
+            {
+                **rows.fields(row),
+                "waits_for": rows.waits_for(row, own, now()),
+                "history": [
+                    {"ts": format_instant(one.at), "event": one.kind, **one.detail} for one in own
+                ],
+            }
+        )
+
+
+def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry]) -> None:
+    if recipients:
+        _message_facts(recipients[0])
+    for row in recipients:
+        own = _history_of(row, history)
+        click.echo()
+        click.echo(
+            f"{paint(row.address)}  {paint(row.status.value, style_of(row.status.value))}"
+            + (f" ({row.bounce_class})" if row.bounce_class else "")
+            + ("  possibly delivered more than once" if row.possible_duplicate else "")
+        )
+        click.echo(paint(f"  waits for  {rows.waits_for(row, own, now())}"))
+        if row.suppress:
+            click.echo("  suppress   the address is invalid: do not use it again")
+        for entry in own:
+            for line in _told(entry):
+                click.echo(line)
+
+
+def _message_facts(row: RecipientRow) -> None:
+    origin = row.client_ip or "a local socket"
+    user = f" as {row.auth_user}" if row.auth_user else ""
+    facts = {
+        "Queue id": format_id(row.message_id),
+        "Received": f"{instant(row.received_at)} from {origin}{user}",
+        "From": row.reverse_path or "<>",
+        "Message-ID": row.message_id_header or "(none)",
+        "Tag": row.tag,
+        "Size": f"{row.size} octets",
+        "Goes to": row.destination,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(paint(f"{name:<12} {value}"))
+
+
+def _told(entry: HistoryEntry) -> Iterable[str]:
+    """One event in words: what, then with whom, then the remote's own words or our reason."""
+    detail = entry.detail
+    attempt = f"  attempt {detail['attempt']}" if "attempt" in detail else ""
+    by = f"  by {detail['by']}" if detail.get("by") else ""
+    yield f"  {instant(entry.at)}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
+    if detail.get("remote_host"):
+        yield paint(
+            f"      {detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
+            f"  {detail.get('route')}  tls {detail.get('tls')}"
+        )
+    stage = f"at {detail['stage']}: " if detail.get("stage") else ""
+    if detail.get("reply"):
+        yield paint(f"      {stage}{detail['reply']}")
+    if detail.get("reason"):
+        yield paint(f"      {'' if detail.get('reply') else stage}{detail['reason']}")
+    if entry.kind == EventKind.DEFERRED.value and detail.get("next_attempt_at"):
+        yield paint(f"      next attempt {detail['next_attempt_at']}")
+
+
+def _history_of(row: RecipientRow, history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+    return [entry for entry in history if entry.recipient == row.recipient]

@@ -1,0 +1,77 @@
+"""Ask the daemon over its control socket, from a command: plain blocking sockets, one question.
+
+Owns the faults a caller can meet: no daemon (DaemonUnreachable), a daemon that cannot just now
+(StoreUnavailable), a daemon that refuses (RelaydError with its words).
+"""
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from relayd.control.protocol import (
+    ActRequest,
+    BadMessage,
+    Message,
+    act_to_json,
+    decode,
+    encode,
+    event_from_json,
+)
+from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
+from relayd.mail.event import Event
+
+TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
+_CHUNK = 256 * 1024
+
+
+def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> Sequence[Event]:
+    """Have the daemon carry out an operator's verb; return an event per recipient changed.
+
+    Raises DaemonUnreachable, StoreUnavailable, RelaydError.
+    """
+    reply = ask(path, act_to_json(request), timeout=timeout)
+    try:
+        return [event_from_json(fields) for fields in reply["events"]]
+    except (BadMessage, KeyError, TypeError, AttributeError) as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
+
+
+def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """Send one request, return the reply if it is a good one. Raises as `act` does."""
+    try:
+        reply = decode(_exchange(path, encode(request), timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"control socket {path}: {exc}") from exc
+    if reply.get("ok") is True:
+        return reply
+    error = str(reply.get("error", "no reason given"))
+    raise StoreUnavailable(error) if reply.get("again") is True else RelaydError(error)
+
+
+def _exchange(path: str, line: bytes, timeout: float) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout)
+        try:
+            sock.connect(path)
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise DaemonUnreachable(f"no daemon at {path}: {reason}") from exc
+        try:
+            sock.sendall(line)
+            answer = _read_line(sock)
+        except TimeoutError as exc:
+            raise DaemonUnreachable(
+                f"no answer from {path} within {timeout:g} s; the request may still be carried out"
+            ) from exc
+        except OSError as exc:
+            raise DaemonUnreachable(f"lost the connection to {path}: {exc.strerror}") from exc
+    if not answer.endswith(b"\n"):
+        raise DaemonUnreachable(f"{path} closed the connection without a whole answer")
+    return answer
+
+
+def _read_line(sock: socket.socket) -> bytes:
+    answer = bytearray()
+    while not answer.endswith(b"\n") and (chunk := sock.recv(_CHUNK)):
+        answer += chunk
+    return bytes(answer)

@@ -1,0 +1,52 @@
+"""Who is at the other end of a unix socket, by the kernel's word (SO_PEERCRED).
+
+Owns the rule who may use the control socket: root, the daemon's own user, and the group of the
+socket file. The file's mode 0660 says the same; this holds even where the mode was changed.
+"""
+
+import grp
+import os
+import pwd
+import socket
+import struct
+from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+
+def admitted_user(connection: socket.socket) -> str | None:
+    """Return the name of the peer's user, for the history; None if it may not come in.
+
+    Asks the user database, which can block.
+    """
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, gid = _CREDENTIALS.unpack(raw)
+    group = _group_of(connection)
+    return _name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
+
+
+def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:
+    """Whether a peer may come in; `group` is that of the socket file, None if it has none."""
+    if uid in {0, own_uid}:
+        return True
+    if group is None or gid == group:
+        return group is not None
+    try:
+        return _name_of(uid) in grp.getgrgid(group).gr_mem
+    except KeyError:
+        return False
+
+
+def _group_of(connection: socket.socket) -> int | None:
+    """The group of the socket file; None when there is no file any more."""
+    try:
+        return Path(connection.getsockname()).stat().st_gid
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,190 @@
+"""The messages of the control socket: one JSON object per line, one request per connection.
+
+Owns the conversion between those objects and our values, in both directions, and knows neither
+sockets nor the store. A request names a `verb`:
+
+    {"verb": "ping"}
+    {"verb": "status"}
+    {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "..."}
+
+A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
+the same request may succeed later. Keys are those of the status log (`docs/events.md`).
+
+Invariant: what is not understood is refused. A misspelt selector must never select everything.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from relayd.mail.envelope import format_id, parse_id
+from relayd.mail.event import Event, EventKind, format_instant
+from relayd.mail.outcome import BounceClass, Category
+from relayd.ports import Action, Query, Status
+
+REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included
+
+Message = Mapping[str, object]
+
+
+class BadMessage(ValueError):
+    """Not a message of this protocol; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActRequest:
+    """Carry out `action` on what `query` selects. An empty query needs `everything`."""
+
+    query: Query
+    action: Action
+    reason: str = ""
+    everything: bool = False
+
+
+def encode(message: Message) -> bytes:
+    """Return one line. Raises BadMessage for text that is not Unicode."""
+    try:
+        return orjson.dumps(dict(message), option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as exc:
+        raise BadMessage(f"cannot be sent as JSON: {exc}") from exc
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Read one line. Raises BadMessage."""
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        raise BadMessage(f"not JSON: {exc}") from exc
+    if not isinstance(message, dict):
+        raise BadMessage("not a JSON object")
+    return message
+
+
+def act_to_json(request: ActRequest) -> Message:
+    return {
+        "verb": "act",
+        "action": request.action.value,
+        "selector": query_to_json(request.query),
+        "reason": request.reason,
+        "all": request.everything,
+    }
+
+
+def act_from_json(message: Message) -> ActRequest:
+    """Read an `act` request. Raises BadMessage, also when it selects everything without saying so."""
+    unknown = message.keys() - {"verb", "action", "selector", "reason", "all"}
+    if unknown:
+        raise BadMessage(f"unknown key {min(unknown)!r}")
+    everything = message.get("all", False)
+    if not isinstance(everything, bool):
+        raise BadMessage("'all' is not true or false")
+    query = query_from_json(message.get("selector"))
+    if selects_everything(query) and not everything:
+        raise BadMessage("the selector is empty, which would select everything")
+    return ActRequest(
+        query=query,
+        action=_read("action", message.get("action"), Action),
+        reason=_read("reason", message.get("reason", ""), str),
+        everything=everything,
+    )
+
+
+def query_to_json(query: Query) -> Message:
+    given: dict[str, object] = {
+        "queue_id": None if query.message_id is None else format_id(query.message_id),
+        "rcpt": query.recipient,
+        "domain": query.domain,
+        "from": query.sender,
+        "message_id": query.message_id_header,
+        "tag": query.tag,
+        "status": query.status,
+        "bounce_class": query.bounce_class,
+        "category": query.category,
+        "since": None if query.since is None else query.since.isoformat(),
+        "until": None if query.until is None else query.until.isoformat(),
+        "unfinished": query.unfinished or None,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def query_from_json(selector: object) -> Query:
+    """Read a selector. Raises BadMessage."""
+    if not isinstance(selector, dict):
+        raise BadMessage("'selector' is not a JSON object")
+    fields: dict[str, Any] = {}
+    for key, value in selector.items():
+        if key == "unfinished":
+            if not isinstance(value, bool):
+                raise BadMessage("'unfinished' is not true or false")
+            fields[key] = value
+        elif key in _READERS:
+            name, reader = _READERS[key]
+            fields[name] = _read(key, value, reader)
+        else:
+            raise BadMessage(f"unknown key {key!r} in the selector")
+    return Query(**fields)
+
+
+def selects_everything(query: Query) -> bool:
+    """Whether no filter is given; that only unfinished mail is meant narrows nothing here."""
+    return replace(query, unfinished=False) == Query()
+
+
+def event_to_json(event: Event) -> Message:
+    identity = {
+        "ts": format_instant(event.at),
+        "event": event.kind.value,
+        "queue_id": format_id(event.message_id),
+        "recipient": event.recipient,
+    }
+    return {**identity, **event.detail, **identity}  # first to be read, and never overridden
+
+
+def event_from_json(fields: Message) -> Event:
+    """Read what `event_to_json` wrote. Raises BadMessage."""
+    detail = dict(fields)
+    number = detail.pop("recipient", None)
+    if not isinstance(number, int):
+        raise BadMessage("'recipient' is not a number")
+    return Event(
+        kind=_read("event", detail.pop("event", None), EventKind),
+        at=_read("ts", detail.pop("ts", None), _instant),
+        message_id=_read("queue_id", detail.pop("queue_id", None), parse_id),
+        recipient=number,
+        detail=detail,  # type: ignore[arg-type]  # JSON values, as decoded
+    )
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("no time zone")
+    return at
+
+
+def _read(key: str, value: object, reader: Callable[[str], Any]) -> Any:
+    if not isinstance(value, str):
+        raise BadMessage(f"{key!r} is not a text")
+    try:
+        return reader(value)
+    except ValueError as exc:
+        raise BadMessage(f"{key!r}: {exc}") from exc
+
+
+# JSON key -> field of Query, and how its text is read.
+_READERS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "queue_id": ("message_id", parse_id),
+    "rcpt": ("recipient", str),
+    "domain": ("domain", str),
+    "from": ("sender", str),
+    "message_id": ("message_id_header", str),
+    "tag": ("tag", str),
+    "status": ("status", Status),
+    "bounce_class": ("bounce_class", BounceClass),
+    "category": ("category", Category),
+    "since": ("since", _instant),
+    "until": ("until", _instant),
+}

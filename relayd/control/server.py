@@ -1,0 +1,160 @@
+"""Answer the control socket inside a worker.
+
+Several workers share one bound, listening unix socket; whoever accepts answers. Owns who is let
+in, the limits on size and time, and that a request which reached the store is carried to its end.
+Leaves the meaning of the verbs to the store, and the mode of the socket file to who bound it.
+
+Cancelling `serve_control` stops accepting at once and returns when the requests in hand are
+answered, so that no change is made in the store without its line in the status log.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from relayd.control import peer
+from relayd.control.protocol import (
+    REQUEST_LIMIT,
+    BadMessage,
+    Message,
+    act_from_json,
+    decode,
+    encode,
+    event_to_json,
+)
+from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
+from relayd.mail.event import Event, JsonValue
+from relayd.ports import QueueStore
+
+_AT_ONCE = 16  # requests in hand; more wait in the listen queue
+_READ_FOR = 5.0  # seconds for the whole request line
+_WRITE_FOR = 10.0  # seconds for the reply
+_NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
+_CHUNK = 64 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """What a request can reach."""
+
+    store: QueueStore
+    on_change: Callable[[], None]
+    record: Callable[[Sequence[Event]], None]
+    info: Callable[[], Mapping[str, JsonValue]]
+
+
+async def serve_control(
+    sock: socket.socket,
+    *,
+    store: QueueStore,
+    on_change: Callable[[], None],
+    record: Callable[[Sequence[Event]], None],
+    info: Callable[[], Mapping[str, JsonValue]],
+) -> None:
+    """Answer requests on `sock`, a listening unix socket, until cancelled.
+
+    `record` gets the events of every change, once it is durable; then `on_change` wakes the
+    deliverer. `info` is what the verb `status` answers.
+    """
+    sock.settimeout(0)  # another worker may be faster: then accept() must not wait
+    desk = _Desk(store=store, on_change=on_change, record=record, info=info)
+    async with asyncio.TaskGroup() as requests:
+        stopped = await _accept_all(sock, desk, requests)
+    raise stopped
+
+
+async def _accept_all(
+    sock: socket.socket, desk: _Desk, requests: asyncio.TaskGroup
+) -> asyncio.CancelledError:
+    """Start a task per connection until cancelled; return that, for the group to end in peace."""
+    places = asyncio.Semaphore(_AT_ONCE)
+    try:
+        while True:
+            await places.acquire()
+            connection = await _accept(sock)
+            task = requests.create_task(_serve_one(connection, desk))
+            task.add_done_callback(lambda _: places.release())
+    except asyncio.CancelledError as exc:
+        return exc
+
+
+async def _accept(sock: socket.socket) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            connection, _ = await loop.sock_accept(sock)
+        except OSError as exc:
+            _log.warning("control_accept_failed", error=str(exc), fault="local")
+            await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
+        else:
+            return connection
+
+
+async def _serve_one(connection: socket.socket, desk: _Desk) -> None:
+    """One connection: who is it, one request, one reply."""
+    loop = asyncio.get_running_loop()
+    with connection:
+        try:
+            reply = encode(await _reply_to(connection, desk))
+            async with asyncio.timeout(_WRITE_FOR):
+                await loop.sock_sendall(connection, reply)
+        except (TimeoutError, OSError) as exc:
+            _log.info("control_client_lost", error=str(exc) or "too slow", fault="peer")
+        except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work
+            _log.exception("control_request_failed", fault="local")
+
+
+async def _reply_to(connection: socket.socket, desk: _Desk) -> Message:
+    try:
+        by = await asyncio.to_thread(peer.admitted_user, connection)
+        if by is None:
+            return _refusal("only root, the daemon's user and the socket's group may do this")
+        async with asyncio.timeout(_READ_FOR):
+            line = await _read_line(connection)
+        return await _carry_out(decode(line), by, desk)
+    except (StoreUnavailable, StoreFull) as exc:
+        return _refusal(str(exc), again=True)
+    except CommitUnknown as exc:
+        return _refusal(f"it is unknown whether the change was made: {exc}", again=True)
+    except (BadMessage, RelaydError) as exc:
+        return _refusal(str(exc))
+
+
+async def _read_line(connection: socket.socket) -> bytes:
+    """Return the request up to its newline. Raises BadMessage if there is no whole one."""
+    loop = asyncio.get_running_loop()
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        chunk = await loop.sock_recv(connection, _CHUNK)
+        if not chunk:
+            raise BadMessage("the request ends before its newline")
+        line += chunk
+        if len(line) > REQUEST_LIMIT:
+            raise BadMessage(f"the request is longer than {REQUEST_LIMIT} octets")
+    return bytes(line)
+
+
+async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
+    match request.get("verb"):
+        case "ping":
+            return {"ok": True}
+        case "status":
+            return {"ok": True, "status": dict(desk.info())}
+        case "act":
+            wanted = act_from_json(request)
+            events = await desk.store.act(wanted.query, wanted.action, by=by, reason=wanted.reason)
+            if events:
+                desk.record(events)
+                desk.on_change()
+            return {"ok": True, "events": [event_to_json(event) for event in events]}
+        case verb:
+            raise BadMessage(f"unknown verb {verb!r}")
+
+
+def _refusal(error: str, *, again: bool = False) -> Message:
+    return {"ok": False, "error": error, "again": again}

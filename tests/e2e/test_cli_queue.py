@@ -1,0 +1,192 @@
+"""`relayd queue` against a real store and a real control socket."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relayd.control.server import serve_control
+from relayd.mail.envelope import NewMessage, format_id
+from relayd.mail.event import Event
+from relayd.ports import Query, Status
+from relayd.store import open_view
+from tests.support.builders import a_message
+from tests.support.cli_world import Ran, World, column, enqueue, make_world
+
+
+@pytest.fixture
+def world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
+    return make_world(tmp_path, capsys.readouterr)
+
+
+@contextlib.asynccontextmanager
+async def daemon(world: World) -> AsyncIterator[list[Event]]:
+    """The control server of one worker; gives the events that it recorded."""
+    store = world.open_store()
+    recorded: list[Event] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(world.socket))
+        listening.listen()
+        async with asyncio.TaskGroup() as group:
+            server = group.create_task(
+                serve_control(
+                    listening,
+                    store=store,
+                    on_change=lambda: None,
+                    record=recorded.extend,
+                    info=dict,
+                )
+            )
+            yield recorded
+            server.cancel()
+    await store.close()
+
+
+@pytest.fixture
+async def queued(world: World) -> list[NewMessage]:
+    messages = [
+        a_message("a@example.org", "b@example.com"),
+        a_message("c@example.org", tag="news"),
+    ]
+    store = world.open_store()
+    await enqueue(store, *messages)
+    await store.close()
+    return messages
+
+
+def statuses(world: World) -> dict[str, Status]:
+    with contextlib.closing(open_view(f"sqlite:{world.folder}/queue.db")) as view:
+        return {row.address: row.status for row in view.find(Query(), limit=99)}
+
+
+async def run(world: World, *arguments: str) -> Ran:
+    return await asyncio.to_thread(world.run, "queue", *arguments)
+
+
+async def test_hold_and_release_by_filter(world: World, queued: list[NewMessage]) -> None:
+    async with daemon(world) as recorded:
+        ran = await run(world, "hold", "--domain", "example.org", "--reason", "look at it")
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out.splitlines()[0] == "held 2 recipients"
+        assert set(column(ran.cells[1:], "RECIPIENT")) == {"a@example.org", "c@example.org"}
+        assert statuses(world) == {
+            "a@example.org": Status.HELD,
+            "b@example.com": Status.QUEUED,
+            "c@example.org": Status.HELD,
+        }
+        assert {event.detail["reason"] for event in recorded} == {"look at it"}
+        told = await asyncio.to_thread(world.run, "status", "show", format_id(queued[1].id))
+        assert "somebody to release it; held by " in told.out
+        assert "look at it" in told.out
+        ran = await run(world, "release", "--all", "--json")
+        assert {(row["event"], row["rcpt"]) for row in ran.rows} == {
+            ("released", "a@example.org"),
+            ("released", "c@example.org"),
+        }
+        assert all(row["queue_id"] and row["by"] and row["ts"] for row in ran.rows)
+    assert set(statuses(world).values()) == {Status.QUEUED}
+
+
+async def test_ids_and_filters_together_narrow(world: World, queued: list[NewMessage]) -> None:
+    ids = [format_id(message.id).lower() for message in queued]
+    async with daemon(world):
+        ran = await run(world, "drop", *ids, "--domain", "example.org")
+        assert (ran.status, ran.out.splitlines()[0]) == (0, "dropped 2 recipients")
+    assert statuses(world)["b@example.com"] is Status.QUEUED
+
+
+VERBS = {"bounce": "bounced", "drop": "dropped", "expedite": "expedited", "hold": "held"}
+
+
+@pytest.mark.parametrize(("verb", "done"), VERBS.items(), ids=VERBS)
+async def test_every_verb_acts_on_an_id(
+    world: World, queued: list[NewMessage], verb: str, done: str
+) -> None:
+    async with daemon(world) as recorded:
+        ran = await run(world, verb, format_id(queued[1].id))
+    assert (ran.status, ran.out.splitlines()[0]) == (0, f"{done} 1 recipient")
+    assert [event.kind.value for event in recorded] == [done]
+
+
+async def test_id_that_matches_nothing_is_66(world: World, queued: list[NewMessage]) -> None:
+    """What matches is changed all the same."""
+    async with daemon(world):
+        ran = await run(world, "hold", "0" * 13, format_id(queued[1].id))
+    assert ran.status == os.EX_NOINPUT
+    assert "0" * 13 in ran.err
+    assert statuses(world)["c@example.org"] is Status.HELD
+
+
+@pytest.mark.usefixtures("queued")
+async def test_filter_that_matches_nothing_is_no_error(world: World) -> None:
+    async with daemon(world):
+        ran = await run(world, "hold", "--tag", "other")
+    assert (ran.status, ran.out) == (0, "held 0 recipients\n")
+
+
+REFUSED = {
+    "hold nothing": ["hold"],
+    "drop nothing": ["drop"],
+    "reason is no selector": ["bounce", "--reason", "x"],
+    "empty recipient": ["drop", "--recipient", ""],
+    "drop all": ["drop", "--all"],
+    "bounce all": ["bounce", "--all"],
+    "yes is no selector": ["drop", "--yes"],
+    "all and an id": ["hold", "--all", "0" * 13],
+    "all and a filter": ["hold", "--all", "--domain", "example.org"],
+    "not an id": ["hold", "a@example.org"],
+}
+
+
+@pytest.mark.usefixtures("queued")
+@pytest.mark.parametrize("arguments", REFUSED.values(), ids=REFUSED)
+async def test_never_everything_by_default(world: World, arguments: list[str]) -> None:
+    async with daemon(world) as recorded:
+        ran = await run(world, *arguments)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+    assert recorded == []
+    assert set(statuses(world).values()) == {Status.QUEUED}
+
+
+@pytest.mark.usefixtures("queued")
+@pytest.mark.parametrize("arguments", [["drop", "--all", "--yes"], ["hold", "--all"]])
+async def test_everything_when_it_is_said(world: World, arguments: list[str]) -> None:
+    async with daemon(world):
+        ran = await run(world, *arguments)
+    assert ran.status == 0
+    assert set(statuses(world).values()) <= {Status.DROPPED, Status.HELD}
+
+
+@pytest.mark.usefixtures("queued")
+def test_without_a_daemon_nothing_is_changed(world: World) -> None:
+    ran = world.run("queue", "hold", "--all")
+    assert (ran.status, ran.out) == (os.EX_UNAVAILABLE, "")
+    assert ran.err == f"relayd: no daemon at {world.socket}: No such file or directory\n"
+    assert set(statuses(world).values()) == {Status.QUEUED}
+
+
+async def test_list_shows_unfinished_only(world: World, queued: list[NewMessage]) -> None:
+    async with daemon(world):
+        await run(world, "drop", "--recipient", "a@example.org")
+    everything = world.run("queue", "list")
+    assert column(everything.cells, "RECIPIENT") == ["c@example.org", "b@example.com"]
+    assert len(world.run("queue", "list", "--tag", "news").cells) == 2
+    by_id = world.run("queue", "list", "--json", *(format_id(one.id) for one in queued))
+    assert {row["rcpt"] for row in by_id.rows} == {"b@example.com", "c@example.org"}
+    assert world.run("queue", "list", "--status", "dropped", "--json").rows == []
+
+
+async def test_change_is_told_even_if_the_store_cannot_be_read(
+    world: World, queued: list[NewMessage]
+) -> None:
+    """An operator in the socket's group may lack the right to read the queue."""
+    async with daemon(world):
+        elsewhere = world.settings.read_text().replace("queue.db", "no.db")
+        world.settings.write_text(elsewhere)
+        ran = await run(world, "hold", format_id(queued[1].id))
+    assert ran.status == 0
+    assert ran.cells == [["held 1 recipient"], ["ID", "RECIPIENT"], [format_id(queued[1].id), "#0"]]

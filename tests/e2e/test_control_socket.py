@@ -1,0 +1,237 @@
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from relayd.control import client
+from relayd.control.protocol import REQUEST_LIMIT, ActRequest, encode
+from relayd.control.server import serve_control
+from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
+from relayd.mail.event import Event, EventKind
+from relayd.ports import Action, Query, Status
+from relayd.store.memory import MemoryStore
+from tests.support.builders import a_message
+from tests.support.cli_world import enqueue
+from tests.support.clock import FakeClock
+
+
+class SlowStore(MemoryStore):
+    """Its `act` waits to be let go, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock())
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.error: BaseException | None = None
+
+    async def act(
+        self, selector: Query, action: Action, *, by: str, reason: str
+    ) -> Sequence[Event]:
+        self.begun.set()
+        await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().act(selector, action, by=by, reason=reason)
+
+
+@dataclass(kw_only=True)
+class Daemon:
+    """Some workers' control servers on one socket."""
+
+    path: str
+    store: SlowStore
+    recorded: list[Event] = field(default_factory=list)
+    wakes: int = 0
+    servers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    async def ask(self, request: dict[str, object]) -> dict[str, object]:
+        return await asyncio.to_thread(client.ask, self.path, request, timeout=10)
+
+    async def act(self, action: Action, query: Query, reason: str = "") -> Sequence[Event]:
+        request = ActRequest(query=query, action=action, reason=reason)
+        return await asyncio.to_thread(client.act, self.path, request, timeout=10)
+
+    async def exchange(self, octets: bytes) -> bytes:
+        """Send raw octets and the end of input; return everything that comes back."""
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        with contextlib.suppress(ConnectionError):
+            writer.write(octets)
+            await writer.drain()
+            writer.write_eof()
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    path = str(tmp_path / "control.sock")
+    daemon = Daemon(path=path, store=SlowStore())
+    daemon.store.go_on.set()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        async with asyncio.TaskGroup() as group:
+            for number in range(2):
+                server = serve_control(
+                    listening,
+                    store=daemon.store,
+                    on_change=daemon.wake,
+                    record=daemon.recorded.extend,
+                    info=lambda number=number: {"worker": number},  # type: ignore[misc]
+                )
+                daemon.servers.append(group.create_task(server))
+            yield daemon
+            for server_task in daemon.servers:
+                server_task.cancel()
+
+
+async def test_ping(daemon: Daemon) -> None:
+    assert await daemon.ask({"verb": "ping"}) == {"ok": True}
+
+
+async def test_status_is_that_of_the_worker_that_answers(daemon: Daemon) -> None:
+    reply = await daemon.ask({"verb": "status"})
+    assert reply["status"] in ({"worker": 0}, {"worker": 1})
+
+
+async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:
+    """The events come back to the client, go to the log, and name the user that asked."""
+    message = a_message("a@example.org", "b@example.com")
+    await enqueue(daemon.store, message)
+    events = await daemon.act(Action.HOLD, Query(domain="example.com"), reason="look at it")
+    assert [(e.kind, e.message_id, e.recipient) for e in events] == [
+        (EventKind.HELD, message.id, 1)
+    ]
+    assert events[0].detail["reason"] == "look at it"
+    assert events[0].detail["by"]
+    assert daemon.recorded == list(events)
+    assert daemon.wakes == 1
+    rows = daemon.store.find(Query(message_id=message.id), limit=9)
+    assert {row.address: row.status for row in rows} == {
+        "a@example.org": Status.QUEUED,
+        "b@example.com": Status.HELD,
+    }
+
+
+async def test_nothing_changed_wakes_nobody(daemon: Daemon) -> None:
+    assert await daemon.act(Action.HOLD, Query(tag="none")) == []
+    assert (daemon.recorded, daemon.wakes) == ([], 0)
+
+
+ERRORS = {
+    "store sick": (StoreUnavailable("disk gone"), StoreUnavailable, "disk gone"),
+    "commit unknown": (CommitUnknown("fsync failed"), StoreUnavailable, "fsync failed"),
+    "other fault": (RelaydError("no"), RelaydError, "no"),
+}
+
+
+@pytest.mark.parametrize(("raised", "expected", "words"), ERRORS.values(), ids=ERRORS)
+async def test_fault_of_the_store_reaches_the_client(
+    daemon: Daemon, raised: Exception, expected: type[Exception], words: str
+) -> None:
+    daemon.store.error = raised
+    with pytest.raises(expected, match=words):
+        await daemon.act(Action.HOLD, Query(tag="x"))
+    daemon.store.error = None
+    assert await daemon.act(Action.HOLD, Query(tag="x")) == []
+
+
+async def test_bug_ends_one_request_only(daemon: Daemon) -> None:
+    daemon.store.error = ZeroDivisionError()
+    with pytest.raises(DaemonUnreachable):
+        await daemon.act(Action.HOLD, Query(tag="x"))
+    assert await daemon.ask({"verb": "ping"}) == {"ok": True}
+
+
+BAD = {
+    "not JSON": b"hold everything\n",
+    "no newline": b'{"verb": "ping"}',
+    "nothing": b"",
+    "a list": b"[]\n",
+    "unknown verb": b'{"verb": "stop"}\n',
+    "no verb": b"{}\n",
+    "empty selector": b'{"verb": "act", "action": "drop", "selector": {}}\n',
+    "invalid UTF-8": b'{"verb": "\xff"}\n',
+}
+
+
+@pytest.mark.parametrize("octets", BAD.values(), ids=BAD)
+async def test_bad_request_is_refused(daemon: Daemon, octets: bytes) -> None:
+    await enqueue(daemon.store, message := a_message("a@example.org"))
+    assert (await daemon.exchange(octets)).startswith(b'{"ok":false,')
+    assert daemon.recorded == []
+    assert daemon.store.find(Query(message_id=message.id), limit=1)[0].status is Status.QUEUED
+
+
+async def test_request_in_pieces_is_one_request(daemon: Daemon) -> None:
+    reader, writer = await asyncio.open_unix_connection(daemon.path)
+    for octet in encode({"verb": "ping"}):
+        writer.write(bytes([octet]))
+        await writer.drain()
+    assert await reader.readline() == b'{"ok":true}\n'
+    writer.close()
+
+
+async def test_endless_line_is_cut_off(daemon: Daemon) -> None:
+    answer = await daemon.exchange(b"x" * (REQUEST_LIMIT + 70_000))
+    assert answer == b"" or b"longer than" in answer
+    assert await daemon.ask({"verb": "ping"}) == {"ok": True}
+
+
+async def test_request_in_hand_outlives_the_server(daemon: Daemon) -> None:
+    """A cancelled server stops accepting, but what reached the store is recorded and answered."""
+    await enqueue(daemon.store, a_message("a@example.org"))
+    daemon.store.go_on.clear()
+    asked = asyncio.ensure_future(daemon.act(Action.HOLD, Query(domain="example.org")))
+    await daemon.store.begun.wait()
+    for server in daemon.servers:
+        server.cancel()
+    daemon.store.go_on.set()
+    events = await asked
+    assert daemon.recorded == list(events) != []
+    done, _ = await asyncio.wait(daemon.servers, timeout=10)
+    assert all(task.cancelled() for task in done)
+    assert len(done) == 2
+
+
+async def test_more_clients_than_places_are_all_served(daemon: Daemon) -> None:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(daemon.exchange(b'{"verb":"ping"}\n')) for _ in range(60)]
+    assert {task.result() for task in asked} == {b'{"ok":true}\n'}
+
+
+def test_no_socket_is_no_daemon(tmp_path: Path) -> None:
+    with pytest.raises(DaemonUnreachable, match="No such file"):
+        client.ask(str(tmp_path / "none.sock"), {"verb": "ping"})
+
+
+def test_socket_that_nobody_listens_on_is_no_daemon(tmp_path: Path) -> None:
+    path = str(tmp_path / "dead.sock")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    with pytest.raises(DaemonUnreachable, match="refused"):
+        client.ask(path, {"verb": "ping"})
+
+
+def test_path_too_long_for_a_socket_is_no_daemon(tmp_path: Path) -> None:
+    with pytest.raises(DaemonUnreachable):
+        client.ask(str(tmp_path / ("x" * 200)), {"verb": "ping"})
+
+
+def test_silent_daemon_is_given_up(tmp_path: Path) -> None:
+    path = str(tmp_path / "silent.sock")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        with pytest.raises(DaemonUnreachable, match=r"within 0\.05 s"):
+            client.ask(path, {"verb": "ping"}, timeout=0.05)

@@ -1,0 +1,114 @@
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from relayd.policy.classify import classify_fields
+from relayd.policy.ruleset import builtin_rules
+from tests.support.cli_world import World
+
+REPLY = "550 5.1.1 <a@example.org>: no such user"
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(octets)))
+
+
+def test_reply_in_words(world: World) -> None:
+    ran = world.run_bare("classify", REPLY, "--stage", "rcpt")
+    told = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert told == {
+        "category": "bad_mailbox",
+        "permanent": "yes",
+        "suppress": "yes",
+        "bounce_class": "hard",
+    }
+
+
+def test_explain_names_the_rule(world: World) -> None:
+    (row,) = world.run_bare("classify", REPLY, "--explain", "--json").rows
+    judged = classify_fields(None, None, REPLY, None, builtin_rules())
+    assert (row["rule"], row["category"]) == (judged.rule, judged.category.value)
+
+
+def test_jsonl_answers_line_by_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [
+        {"id": "a", "code": "550", "enhanced": "5.1.1", "text": "no such user", "stage": "RCPT"},
+        {"id": "b", "code": 452, "enhanced": "4.2.2", "text": "mailbox full", "stage": None},
+        {"id": 3, "text": None},
+    ]
+    octets = "\n\n".join(json.dumps(record) for record in records).encode()
+    feed(monkeypatch, octets + b'\n{"id": "\\ud800", "text": "\\ud800"}\n')
+    ran = world.run_bare("classify", "--jsonl")
+    assert ran.status == 0
+    assert [row["id"] for row in ran.rows] == ["a", "b", 3, "\ud800"]
+    assert [set(row) for row in ran.rows] == [
+        {"id", "category", "permanent", "suppress", "bounce_class"}
+    ] * 4
+    assert (ran.rows[0]["bounce_class"], ran.rows[1]["bounce_class"]) == ("hard", "soft")
+    assert (ran.rows[0]["suppress"], ran.rows[1]["permanent"]) == (True, False)
+
+
+@pytest.mark.parametrize("line", [b"550 no", b"[]", b"\xff", b"[" * 100_000])
+def test_input_that_is_not_jsonl_is_65(
+    world: World, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    feed(monkeypatch, b'{"id": 1, "text": "550 x"}\n' + line + b"\n")
+    ran = world.run_bare("classify", "--jsonl")
+    assert (ran.status, len(ran.rows)) == (os.EX_DATAERR, 1)
+    assert ran.err.startswith("relayd: line 2 of the input")
+
+
+@pytest.mark.parametrize("arguments", [[], [REPLY, "--jsonl"]], ids=["neither", "both"])
+def test_one_kind_of_input(world: World, arguments: list[str]) -> None:
+    assert world.run_bare("classify", *arguments).status == os.EX_USAGE
+
+
+DSN = b"""\
+From: <>
+To: app@app.test
+Content-Type: multipart/report; report-type=delivery-status; boundary=x
+
+--x
+Content-Type: text/plain
+
+Sorry.
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; a@example.org
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user
+
+--x--
+"""
+
+
+def test_parse_bounce_gives_a_line_per_file(world: World, tmp_path: Path) -> None:
+    bounce, other = tmp_path / "bounce.eml", tmp_path / "other.eml"
+    bounce.write_bytes(DSN)
+    other.write_bytes(b"Subject: hello\n\nhello\n")
+    ran = world.run_bare("parse-bounce", str(bounce), str(tmp_path / "absent"), str(other))
+    assert ran.status == os.EX_NOINPUT
+    assert ran.err == f"relayd: {tmp_path}/absent: No such file or directory\n"
+    first, second = ran.rows
+    assert first == {
+        "id": str(bounce),
+        "kind": "bounce",
+        "recipients": [
+            {
+                "address": "a@example.org",
+                "status": "5.1.1",
+                "category": "bad_mailbox",
+                "suppress": True,
+            }
+        ],
+    }
+    assert second == {"id": str(other), "kind": "notbounce", "recipients": []}
+    assert world.run_bare("parse-bounce", str(bounce)).status == 0
+    assert world.run_bare("parse-bounce").status == os.EX_USAGE

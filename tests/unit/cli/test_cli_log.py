@@ -1,0 +1,221 @@
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+
+from relayd.cli import log, tail
+from relayd.mail.event import EventKind
+from relayd.ports import Query
+from tests.support.cli_world import World
+
+LINES = [
+    {
+        "ts": "2026-03-01T12:00:00.000Z",
+        "event": "received",
+        "queue_id": "0" * 13,
+        "message_id": "<1@app.test>",
+        "from": "app@app.test",
+        "rcpt": "a@example.org",
+        "tag": "news",
+        "status": "queued",
+    },
+    {
+        "ts": "2026-03-01T12:00:01.000Z",
+        "event": "bounced",
+        "queue_id": "0" * 13,
+        "message_id": "<1@app.test>",
+        "from": "app@app.test",
+        "rcpt": "a@example.org",
+        "tag": "news",
+        "status": "bounced",
+        "bounce_class": "hard",
+        "category": "bad_mailbox",
+        "reply": "550 5.1.1 no such user",
+        "remote_host": "mx.example.org",
+    },
+    {
+        "ts": "2026-03-02T12:00:00.000Z",
+        "event": "relayed",
+        "queue_id": "1" * 13,
+        "from": "",
+        "rcpt": "b@Example.com",
+        "status": "relayed",
+        "reply": "250 \x9bok",
+    },
+]
+
+
+@pytest.fixture
+def filled(world: World) -> list[str]:
+    lines = [json.dumps(line, ensure_ascii=False) for line in LINES]
+    world.log.write_text("\n".join(["not ours \x1b[2J", *lines, ""]))
+    return lines
+
+
+@pytest.mark.usefixtures("filled")
+def test_read_in_words(world: World) -> None:
+    ran = world.run("log")
+    lines = ran.out.splitlines()
+    assert ran.status == 0
+    assert lines[0] == "not ours ?[2J"
+    assert lines[2] == (
+        "2026-03-01T12:00:01.000Z  bounced    0000000000000  app@app.test -> a@example.org"
+        "  (hard, bad_mailbox)  550 5.1.1 no such user  [mx.example.org]"
+    )
+    assert "<> -> b@Example.com" in lines[3]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_json_passes_lines_through(world: World, filled: list[str]) -> None:
+    lines = world.run("log", "--json", "--since", "2026-01-01").out.splitlines()
+    assert lines[:2] == filled[:2]
+    assert lines[2].isprintable()
+    assert [json.loads(line) for line in lines] == LINES
+
+
+FILTERS: dict[str, tuple[list[str], list[int]]] = {
+    "event": (["--event", "bounced"], [1]),
+    "status": (["--status", "relayed"], [2]),
+    "recipient": (["--recipient", "A@example.org"], [0, 1]),
+    "domain": (["--domain", "example.com"], [2]),
+    "sender": (["--sender", "app@app.test"], [0, 1]),
+    "null sender": (["--sender", "<>"], [2]),
+    "tag": (["--tag", "news", "--event", "received"], [0]),
+    "message-id": (["--message-id", "1@APP.test"], [0, 1]),
+    "since": (["--since", "2026-03-02"], [2]),
+    "nothing": (["--tag", "other"], []),
+}
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(("arguments", "wanted"), FILTERS.values(), ids=FILTERS)
+def test_filters(world: World, arguments: list[str], wanted: list[int]) -> None:
+    assert world.run("log", "--json", *arguments).rows == [LINES[place] for place in wanted]
+
+
+def test_line_without_an_address_is_shown() -> None:
+    told = log.in_words({"ts": "T", "event": "held", "queue_id": "Q", "reason": "a look"})
+    assert click.unstyle(told) == "T  held       Q  a look"
+
+
+def test_line_without_a_time_is_not_since() -> None:
+    wanted = log.wanted_by(None, Query(since=datetime(2026, 3, 1, tzinfo=UTC)))
+    assert wanted is not None
+    assert not any(wanted(fields) for fields in ({}, {"ts": "x"}, {"ts": "2026-03-02"}, {"ts": 7}))
+
+
+def test_filter_by_event_only_is_a_filter() -> None:
+    assert log.wanted_by(EventKind.HELD, Query()) is not None
+    assert log.wanted_by(None, Query()) is None
+
+
+def test_no_log_is_66(world: World) -> None:
+    ran = world.run("log")
+    assert (ran.status, ran.out) == (os.EX_NOINPUT, "")
+    assert ran.err == f"relayd: status log {world.log}: No such file or directory\n"
+
+
+def test_log_on_standard_output_cannot_be_read(world: World) -> None:
+    world.settings.write_text(world.settings.read_text().replace(str(world.log), "-"))
+    ran = world.run("log")
+    assert ran.status == os.EX_NOINPUT
+    assert "standard output" in ran.err
+
+
+def followed(path: Path, *steps: Callable[[], object], recent: int | None = None) -> list[str]:
+    """What following gives when each step happens while the follower waits."""
+    waiting: Iterator[Callable[[], object]] = iter(steps)
+
+    def pause() -> bool:
+        step = next(waiting, None)
+        if step is not None:
+            step()
+        return step is not None
+
+    return list(tail.follow(str(path), recent=recent, pause=pause))
+
+
+def append(path: Path, text: str) -> Callable[[], object]:
+    def do() -> None:
+        with path.open("a") as file:
+            file.write(text)
+
+    return do
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "status.log"
+
+
+def test_follow_gives_whole_lines(path: Path) -> None:
+    path.write_text("1\n2\n3")
+    steps = [append(path, "3"), append(path, "3\n"), append(path, "\n4\n5")]
+    assert followed(path, *steps) == ["1", "2", "333", "", "4"]
+
+
+def test_follow_waits_for_the_file(path: Path) -> None:
+    assert followed(path) == []
+    assert followed(path, lambda: None, append(path, "1\n2\n"), recent=1) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("recent", "lines"),
+    [
+        (None, ["11", "22", "33"]),
+        (0, []),
+        (1, []),
+        (3, ["33"]),
+        (4, ["33"]),
+        (99, ["11", "22", "33"]),
+    ],
+)
+def test_follow_begins_with_recent_whole_lines(
+    path: Path, recent: int | None, lines: list[str]
+) -> None:
+    path.write_text("11\n22\n33\n")
+    assert followed(path, append(path, "44\n"), recent=recent) == [*lines, "44"]
+
+
+def test_follow_survives_a_rename(path: Path) -> None:
+    """The old file is read to its end: its writers go on with it until the new one is written to."""
+    path.write_text("1\n")
+    old = path.with_suffix(".1")
+    steps = [
+        lambda: path.rename(old),
+        append(old, "2\n"),
+        path.touch,
+        append(old, "3\n4"),
+        lambda: (append(old, "\n5\n")(), append(path, "6\n")()),
+        append(path, "7\n"),
+    ]
+    assert followed(path, *steps) == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+def test_follow_survives_truncation(path: Path) -> None:
+    path.write_text("1\n2\n3\n")
+    steps = [lambda: path.write_text(""), append(path, "4\n"), append(path, "5\n")]
+    assert followed(path, *steps) == ["1", "2", "3", "4", "5"]
+
+
+def test_follow_is_not_upset_by_strange_octets(path: Path) -> None:
+    path.write_bytes(b"\xff\x00\n")
+    (line,) = followed(path)
+    assert line == "\ufffd\x00"
+
+
+def test_following_ends_quietly_on_interrupt(
+    world: World, filled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """^C is how following ends; it shows the recent lines before it waits."""
+
+    def interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "_wait", interrupted)
+    ran = world.run("log", "-f", "--json")
+    assert (ran.status, ran.out.splitlines()[:2]) == (0, filled[:2])

@@ -1,0 +1,139 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from relayd import __version__
+from relayd.cli import command
+from relayd.errors import (
+    ConfigError,
+    DaemonUnreachable,
+    LeaseLost,
+    Mistake,
+    RelaydError,
+    SchemaMismatch,
+    StartError,
+    StoreFull,
+    StoreUnavailable,
+)
+from tests.support.cli_world import World
+
+MISTAKES = (
+    Mistake(file="f", key="fqdn", value="'x'", expected="a name with a dot"),
+    Mistake(file="f", key="", value="", expected="cannot be read"),
+)
+STATUSES: dict[str, tuple[RelaydError, int, int]] = {
+    "settings": (ConfigError(MISTAKES), os.EX_CONFIG, 2),
+    "no daemon": (DaemonUnreachable("no daemon"), os.EX_UNAVAILABLE, 1),
+    "store away": (StoreUnavailable("locked"), os.EX_TEMPFAIL, 1),
+    "store full": (StoreFull("full"), os.EX_TEMPFAIL, 1),
+    "other version": (SchemaMismatch("7, expected 6"), os.EX_DATAERR, 1),
+    "cannot start": (StartError("port in use"), os.EX_OSERR, 1),
+    "any other": (LeaseLost("gone"), os.EX_SOFTWARE, 1),
+    "many lines": (RelaydError("a\nb\x1b[31m"), os.EX_SOFTWARE, 1),
+}
+
+
+@pytest.mark.parametrize(("error", "status", "lines"), STATUSES.values(), ids=STATUSES)
+def test_every_error_has_a_status_and_one_line(
+    error: RelaydError, status: int, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command._report(error) == status
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == lines
+    assert all(line.isprintable() for line in printed)
+
+
+def test_every_command_exists() -> None:
+    context = click.Context(command.root)
+    for name in command.root.list_commands(context):
+        assert isinstance(command.root.get_command(context, name), click.Command), name
+
+
+USAGE = {
+    "unknown command": ["frobnicate"],
+    "unknown option": ["status", "--frob"],
+    "unknown verb": ["queue", "requeue"],
+    "status without a value": ["status", "--status", "lost"],
+    "show without an id": ["status", "show"],
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_64(world: World, arguments: list[str]) -> None:
+    ran = world.run(*arguments)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+    assert "Usage: relayd" in ran.err
+
+
+def test_version(world: World) -> None:
+    ran = world.run_bare("--version")
+    assert (ran.status, ran.out) == (0, f"relayd {__version__}\n")
+
+
+def test_settings_file_may_stand_anywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """-c before or behind the command; RELAYD_CONFIG only without -c."""
+    good, bad = str(world.settings), str(tmp_path / "absent.toml")
+    assert world.run_bare("-c", good, "check").status == 0
+    assert world.run_bare("check", "-c", good).status == 0
+    assert world.run_bare("-c", bad, "check", "-c", good).status == 0
+    monkeypatch.setenv("RELAYD_CONFIG", bad)
+    assert world.run_bare("check").status == os.EX_CONFIG
+    assert world.run_bare("-c", good, "check").status == 0
+    assert world.run_bare("check", "-c", good).status == 0
+    monkeypatch.setenv("RELAYD_CONFIG", good)
+    assert world.run_bare("check").status == 0
+
+
+def test_interrupt_is_130(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "invoke", interrupted)
+    assert world.run("check").status == 130
+
+
+NOT_IMPORTED = {
+    "help": (["--help"], ("rich", "apsw", "pydantic", "aiosmtpd")),
+    "serve": (["serve", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.status")),
+    "status": (["status", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.queue")),
+}
+
+
+@pytest.mark.parametrize(("arguments", "modules"), NOT_IMPORTED.values(), ids=NOT_IMPORTED)
+def test_command_imports_only_its_own(arguments: list[str], modules: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from relayd.cli import run; status = run(sys.argv[1].split())\n"
+        "found = [name for name in sys.argv[2:] if name in sys.modules]\n"
+        "sys.exit(f'imported {found}' if found else status)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, " ".join(arguments), *modules],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_reader_that_goes_away_is_no_traceback(world: World) -> None:
+    """`relayd ... | head -1` ends quietly."""
+    command = f"'{sys.executable}' -m relayd -c '{world.settings}' check; echo $? >&2"
+    read, write = os.pipe()
+    os.close(read)
+    ran = subprocess.run(
+        ["sh", "-c", command],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    os.close(write)
+    assert ran.stderr == "1\n"

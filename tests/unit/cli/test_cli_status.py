@@ -1,0 +1,304 @@
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from relayd.cli import rows, status
+from relayd.mail.envelope import MessageId, NewMessage, format_id
+from relayd.mail.event import EventKind
+from relayd.mail.outcome import Outcome, Relayed
+from relayd.ports import Action, HistoryEntry, Query, QueueStore, RecipientRow, Status
+from relayd.store.memory import MemoryStore
+from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
+from tests.support.cli_world import World, column, enqueue
+from tests.support.clock import START, FakeClock
+
+FAR = datetime(2199, 1, 1, tzinfo=UTC)
+NASTY = "550 5.1.1 [red]no such user[/red] \x1b[2J\x1b]0;owned\x07"
+
+
+async def settle(store: QueueStore, message: NewMessage, outcome: Outcome, **fields: Any) -> None:
+    """Have the queue's only worker try `message` and end with `outcome` for all its recipients."""
+    worker = await store.register("worker")
+    for work in await store.claim(worker, limit=100, lease_for=timedelta(minutes=5)):
+        mine = [one for one in work.recipients if work.message.id == message.id]
+        assert mine
+        await store.settle(
+            work.lease, [a_settlement(message.id, one.number, outcome, **fields) for one in mine]
+        )
+
+
+async def fill(world: World) -> dict[str, NewMessage]:
+    """Three messages: bounced, relayed, and one deferred and held."""
+    store = world.open_store()
+    try:
+        bounced = a_message("gone@example.com", message_id_header="<1@app.test>", tag="news")
+        await enqueue(store, bounced)
+        await settle(store, bounced, a_bounce(), code=550, enhanced="5.1.1", reply=NASTY)
+        relayed = a_message("ok@example.com", message_id_header="<1@app.test>")
+        await enqueue(store, relayed)
+        await settle(store, relayed, Relayed())
+        waiting = a_message(
+            "later@example.org", "held@example.net", reverse_path="", auth_user="app"
+        )
+        await enqueue(store, waiting)
+        await settle(store, waiting, a_deferral(FAR))
+        query = Query(recipient="held@example.net")
+        await store.act(query, Action.HOLD, by="alice", reason="look at it")
+    finally:
+        await store.close()
+    return {"bounced": bounced, "relayed": relayed, "waiting": waiting}
+
+
+@pytest.fixture
+async def filled(world: World) -> dict[str, NewMessage]:
+    return await fill(world)
+
+
+def test_no_queue_yet(world: World) -> None:
+    ran = world.run("status")
+    assert (ran.status, ran.out) == (os.EX_UNAVAILABLE, "")
+    assert ran.err == f"relayd: no queue yet at {world.folder}/queue.db; has relayd been started?\n"
+
+
+def test_queue_that_cannot_be_opened_is_another_trouble(world: World) -> None:
+    (world.folder / "queue.db").mkdir()
+    assert world.run("status").status == os.EX_TEMPFAIL
+
+
+@pytest.mark.usefixtures("filled")
+def test_one_row_per_recipient_newest_first(world: World) -> None:
+    ran = world.run("status")
+    assert (ran.status, ran.err) == (0, "")
+    assert set(column(ran.cells, "RECIPIENT")[:2]) == {"later@example.org", "held@example.net"}
+    assert column(ran.cells, "RECIPIENT")[2:] == ["ok@example.com", "gone@example.com"]
+    assert column(ran.cells, "STATUS")[2:] == ["relayed", "bounced (hard)"]
+    assert column(ran.cells, "FROM") == ["<>", "<>", "app@app.test", "app@app.test"]
+    assert "\x1b" not in ran.out
+
+
+def test_json_has_the_names_of_the_log(world: World, filled: dict[str, NewMessage]) -> None:
+    (row,) = world.run("status", "--json", "--recipient", "gone@example.com").rows
+    assert row["queue_id"] == format_id(filled["bounced"].id)
+    expected = {
+        "message_id": "<1@app.test>",
+        "from": "app@app.test",
+        "rcpt": "gone@example.com",
+        "tag": "news",
+        "status": "bounced",
+        "bounce_class": "hard",
+        "category": "bad_mailbox",
+        "suppress": True,
+        "attempt": 1,
+        "code": 550,
+        "enhanced": "5.1.1",
+        "remote_host": "mx.example.test",
+        "client_ip": "127.0.0.1",
+    }
+    assert {key: row[key] for key in expected} == expected
+    assert "next_attempt_at" not in row
+
+
+FILTERS = {
+    "status": (["--status", "deferred"], {"later@example.org"}),
+    "domain": (["--domain", "EXAMPLE.com"], {"ok@example.com", "gone@example.com"}),
+    "null sender": (["--sender", "<>"], {"later@example.org", "held@example.net"}),
+    "message-id": (["--message-id", "1@app.test"], {"ok@example.com", "gone@example.com"}),
+    "tag": (["--tag", "news"], {"gone@example.com"}),
+    "bounce class": (["--bounce-class", "hard"], {"gone@example.com"}),
+    "category": (["--category", "mailbox_full"], {"later@example.org", "held@example.net"}),
+    "since": (["--since", "2026-03-02"], set()),
+    "until": (["--until", "2026-03-02", "--status", "relayed"], {"ok@example.com"}),
+}
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(("arguments", "addresses"), FILTERS.values(), ids=FILTERS)
+def test_filters(world: World, arguments: list[str], addresses: set[str]) -> None:
+    assert {row["rcpt"] for row in world.run("status", "--json", *arguments).rows} == addresses
+
+
+@pytest.mark.usefixtures("filled")
+def test_limit_is_kept_and_told(world: World) -> None:
+    ran = world.run("status", "--limit", "2")
+    assert len(ran.cells) == 3
+    assert "--limit 0" in ran.err
+    assert len(world.run("status", "--limit", "0").cells) == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"), [(0, 1201), (1, 1), (500, 500), (501, 501), (1000, 1000), (5000, 1201)]
+)
+async def test_pages_are_put_together(limit: int, count: int) -> None:
+    store = MemoryStore(FakeClock())
+    await enqueue(store, a_message(*(f"u{n}@example.org" for n in range(1000))))
+    await enqueue(store, a_message(*(f"v{n}@example.org" for n in range(201))))
+    found = list(rows.find_rows(store.view, Query(), limit=limit))
+    assert len(found) == len({(row.message_id, row.recipient) for row in found}) == count
+
+
+def test_show_tells_everything(world: World, filled: dict[str, NewMessage]) -> None:
+    ran = world.run("status", "show", format_id(filled["waiting"].id).lower())
+    assert ran.status == 0
+    for words in (
+        format_id(filled["waiting"].id),
+        "127.0.0.1 as app",
+        "<>",
+        "later@example.org  deferred",
+        "waits for  the retry at 2199-01-01 00:00:00Z",
+        "held@example.net  held",
+        "held by alice since 2026-03-01 12:00:00Z: look at it",
+        "held  by alice",
+    ):
+        assert words in ran.out
+    assert ran.out.count("received") == 2
+
+
+def test_show_by_message_id_shows_each(world: World, filled: dict[str, NewMessage]) -> None:
+    ran = world.run("status", "show", "<1@app.test>")
+    assert ran.out.index(format_id(filled["bounced"].id)) < ran.out.index(
+        format_id(filled["relayed"].id)
+    )
+    assert "the address is invalid" in ran.out
+    assert all(line.isprintable() for line in ran.out.split("\n"))
+
+
+def test_show_as_json(world: World, filled: dict[str, NewMessage]) -> None:
+    first, second = world.run("status", "show", "--json", format_id(filled["waiting"].id)).rows
+    assert (first["rcpt"], second["rcpt"]) == ("later@example.org", "held@example.net")
+    assert [event["event"] for event in second["history"]] == ["received", "deferred", "held"]
+    assert second["history"][-1]["by"] == "alice"
+    assert "held by alice" in second["waits_for"]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("wanted", ["0" * 13, "<none@app.test>", "x"])
+def test_show_of_nothing_is_66(world: World, wanted: str) -> None:
+    ran = world.run("status", "show", wanted)
+    assert (ran.status, ran.err) == (os.EX_NOINPUT, f"relayd: no message {wanted}\n")
+
+
+@pytest.mark.usefixtures("filled")
+def test_watch_shows_again(world: World) -> None:
+    once = world.run("status").out
+    assert world.run("status", "--watch", "--rounds", "1").out == once
+
+
+def test_watch_waits_between_rounds_and_ends_on_interrupt() -> None:
+    done: list[str] = []
+
+    def pause(seconds: float) -> None:
+        done.append(f"wait {seconds:g}")
+        if len(done) > 6:
+            raise KeyboardInterrupt
+
+    status.repeat(lambda: done.append("draw"), rounds=2, pause=pause)
+    assert done == ["draw", "wait 2", "draw"]
+    status.repeat(lambda: done.append("draw"), rounds=None, pause=pause)
+    assert done[3:] == ["draw", "wait 2", "draw", "wait 2"]
+
+
+@pytest.mark.usefixtures("filled")
+def test_terminal_gets_a_table_without_markup_or_escapes_of_strangers(world: World) -> None:
+    """On a terminal the only escapes are our colours; `[red]` in a reply stays text."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "240", "LINES": "50"}
+    command = [sys.executable, "-m", "relayd", "-c", str(world.settings), "status"]
+    process = subprocess.Popen(command, stdout=theirs, env=environment)
+    os.close(theirs)
+    shown = bytearray()
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # the other side was closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    assert b"[red]no such user[/red] ?[2J?]0;owned?" in shown
+    assert b"\x1b[31mbounced (hard)" in shown
+    assert b"\x1b[2J" not in shown
+    assert b"\x07" not in shown
+
+
+def a_row(**fields: Any) -> RecipientRow:
+    row = RecipientRow(
+        message_id=MessageId(1),
+        recipient=0,
+        received_at=START,
+        reverse_path="",
+        address="a@example.org",
+        status=Status.QUEUED,
+        destination="smarthost",
+        size=1,
+        message_id_header=None,
+        tag=None,
+        client_ip="",
+        auth_user=None,
+        attempts=0,
+        next_attempt_at=START,
+        leased=False,
+        possible_duplicate=False,
+        code=None,
+        enhanced=None,
+        reply=None,
+        reason=None,
+        category=None,
+        bounce_class=None,
+        suppress=False,
+        remote_host=None,
+        updated_at=START,
+        paused_until=None,
+    )
+    return replace(row, **fields)
+
+
+HOUR = timedelta(hours=1)
+WAITS: dict[str, tuple[dict[str, Any], str]] = {
+    "due": ({}, "it is due now"),
+    "running": ({"leased": True, "next_attempt_at": START + HOUR}, "a running attempt"),
+    "retry": (
+        {"status": Status.DEFERRED, "next_attempt_at": START + HOUR},
+        "the retry at 2026-03-01 13:00:00Z",
+    ),
+    "paused": (
+        {"paused_until": START + HOUR},
+        "destination smarthost, paused until 2026-03-01 13:00:00Z",
+    ),
+    "pause over": ({"paused_until": START}, "it is due now"),
+    "retry behind the pause": (
+        {"paused_until": START + HOUR, "next_attempt_at": START + 2 * HOUR},
+        "the retry at 2026-03-01 14:00:00Z",
+    ),
+    "pause behind the retry": (
+        {"paused_until": START + 2 * HOUR, "next_attempt_at": START + HOUR},
+        "paused until 2026-03-01 14:00:00Z",
+    ),
+    "held": ({"status": Status.HELD}, "held by alice since 2026-03-01 12:00:00Z: a look"),
+    **{
+        status.value: ({"status": status, "next_attempt_at": None}, "nothing")
+        for status in (Status.RELAYED, Status.SENT, Status.BOUNCED, Status.DROPPED)
+    },
+}
+
+
+@pytest.mark.parametrize(("fields", "words"), WAITS.values(), ids=WAITS)
+def test_what_it_waits_for(fields: dict[str, Any], words: str) -> None:
+    held = [
+        HistoryEntry(
+            kind=EventKind.HELD.value, at=START, recipient=0, detail={"by": by, "reason": why}
+        )
+        for by, why in (("bob", ""), ("alice", "a look"))
+    ]
+    assert words in rows.waits_for(a_row(**fields), held, START)
+
+
+def test_held_by_nobody_known() -> None:
+    assert rows.waits_for(a_row(status=Status.HELD), [], START) == "somebody to release it"

@@ -1,0 +1,134 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relayd.control import protocol
+from relayd.control.protocol import ActRequest, BadMessage
+from relayd.mail.envelope import MessageId
+from relayd.mail.event import Event, EventKind
+from relayd.mail.outcome import BounceClass, Category
+from relayd.ports import Action, Query, Status
+
+TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
+INSTANTS = st.none() | st.datetimes(timezones=st.just(UTC))
+QUERIES = st.builds(
+    Query,
+    message_id=st.none() | st.integers(0, 2**63 - 1).map(MessageId),
+    recipient=TEXTS,
+    domain=TEXTS,
+    sender=TEXTS,
+    message_id_header=TEXTS,
+    tag=TEXTS,
+    status=st.none() | st.sampled_from(Status),
+    bounce_class=st.none() | st.sampled_from(BounceClass),
+    category=st.none() | st.sampled_from(Category),
+    since=INSTANTS,
+    until=INSTANTS,
+    unfinished=st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(QUERIES, st.sampled_from(Action), st.text(st.characters(exclude_categories=["Cs"])))
+def test_request_survives_the_wire(query: Query, action: Action, reason: str) -> None:
+    request = ActRequest(query=query, action=action, reason=reason, everything=True)
+    line = protocol.encode(protocol.act_to_json(request))
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert protocol.act_from_json(protocol.decode(line)) == request
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=40) | st.recursive(st.just(b"1"), lambda b: b.map(lambda x: b"[" + x)))
+def test_any_bytes_are_read_or_refused(line: bytes) -> None:
+    try:
+        message = protocol.decode(line)
+    except BadMessage:
+        return
+    try:
+        protocol.act_from_json(message)
+    except BadMessage:
+        return
+
+
+SELECTORS: dict[str, tuple[Any, str]] = {
+    "none": (None, "not a JSON object"),
+    "list": ([], "not a JSON object"),
+    "empty": ({}, "select everything"),
+    "unfinished only": ({"unfinished": True}, "select everything"),
+    "misspelt key": ({"rcpts": "a@example.org"}, "unknown key 'rcpts'"),
+    "unknown beside known": ({"rcpt": "a@example.org", "x": "y"}, "unknown key 'x'"),
+    "number for text": ({"rcpt": 7}, "'rcpt' is not a text"),
+    "null": ({"rcpt": None}, "'rcpt' is not a text"),
+    "no status": ({"status": "lost"}, "'status'"),
+    "no queue id": ({"queue_id": "12"}, "'queue_id'"),
+    "no time": ({"since": "yesterday"}, "'since'"),
+    "time without zone": ({"since": "2026-11-01T00:00:00"}, "no time zone"),
+    "unfinished as text": ({"rcpt": "a@example.org", "unfinished": "no"}, "'unfinished'"),
+}
+
+
+@pytest.mark.parametrize(("selector", "why"), SELECTORS.values(), ids=SELECTORS)
+def test_selector_that_is_not_understood_is_refused(selector: object, why: str) -> None:
+    message = {"verb": "act", "action": "drop", "selector": selector}
+    with pytest.raises(BadMessage, match=why):
+        protocol.act_from_json(message)
+
+
+REQUESTS: dict[str, dict[str, object]] = {
+    "no action": {"selector": {"rcpt": "a@example.org"}},
+    "unknown action": {"selector": {"rcpt": "a@example.org"}, "action": "delete"},
+    "reason is a number": {"selector": {"rcpt": "a@example.org"}, "action": "hold", "reason": 1},
+    "all is a text": {"selector": {}, "action": "hold", "all": "yes"},
+    "unknown key": {"selector": {"rcpt": "a@example.org"}, "action": "hold", "who": "root"},
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_request_that_is_not_understood_is_refused(request_: dict[str, object]) -> None:
+    with pytest.raises(BadMessage):
+        protocol.act_from_json({"verb": "act", **request_})
+
+
+def test_everything_needs_to_be_said() -> None:
+    """An empty selector passes only together with `all`."""
+    message = {"verb": "act", "action": "hold", "selector": {}, "all": True}
+    assert protocol.act_from_json(message).query == Query()
+
+
+def test_event_survives_the_wire() -> None:
+    event = Event(
+        kind=EventKind.HELD,
+        at=datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(milliseconds=7),
+        message_id=MessageId(12345),
+        recipient=3,
+        detail={"by": "root", "reason": "", "suppress": False},
+    )
+    assert (
+        protocol.event_from_json(protocol.decode(protocol.encode(protocol.event_to_json(event))))
+        == event
+    )
+
+
+def test_detail_never_overrides_what_an_event_is() -> None:
+    detail = {"event": "dropped", "queue_id": "x", "by": "root"}
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    event = Event(kind=EventKind.HELD, at=at, message_id=MessageId(1), recipient=0, detail=detail)
+    fields = protocol.event_to_json(event)
+    assert (fields["event"], fields["queue_id"]) == ("held", "0000000000001")
+
+
+@pytest.mark.parametrize("missing", ["ts", "event", "queue_id", "recipient"])
+def test_event_without_its_identity_is_refused(missing: str) -> None:
+    fields = {"ts": "2026-03-01T12:00:00Z", "event": "held", "queue_id": "0" * 13, "recipient": 0}
+    protocol.event_from_json(fields)
+    with pytest.raises(BadMessage):
+        protocol.event_from_json({key: fields[key] for key in fields if key != missing})
+
+
+def test_text_that_is_not_unicode_is_not_sent() -> None:
+    with pytest.raises(BadMessage):
+        protocol.encode({"verb": "\udcff"})
