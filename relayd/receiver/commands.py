@@ -1,0 +1,82 @@
+"""The arguments of MAIL and RCPT: path and ESMTP parameters, as values or a refusal.
+
+Parameter values keep their case. Unknown parameters are refused (RFC 5321 §4.1.1.11).
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from relayd.mail.address import Address, PathError, parse_path
+from relayd.mail.reply import Reply, SyntaxRefused
+
+NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+_PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?")
+
+_BAD_SENDER = Reply(501, "5.1.7", ("5.1.7 Syntax: MAIL FROM:<address> [parameters]",))
+_BAD_RECIPIENT = Reply(501, "5.1.3", ("5.1.3 Syntax: RCPT TO:<address> [parameters]",))
+_BAD_PARAMETER = Reply(501, "5.5.4", ("5.5.4 Malformed parameter",))
+_UNKNOWN_PARAMETER = Reply(555, "5.5.4", ("5.5.4 Parameter not recognized",))
+_NO_PARAMETERS = Reply(555, "5.5.4", ("5.5.4 Parameters need EHLO",))
+
+
+def parse_mail(argument: bytes, *, extended: bool) -> tuple[Address | None, Mapping[str, str]]:
+    """Read what stands behind `MAIL `. Raises SyntaxRefused."""
+    path, rest = _path(argument, b"FROM:", _BAD_SENDER)
+    parameters = _parameters(rest, extended=extended)
+    for name, value in parameters.items():
+        if not _mail_parameter_fits(name, value):
+            raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _KNOWN else _BAD_PARAMETER)
+    return path, parameters
+
+
+def parse_rcpt(argument: bytes, *, extended: bool) -> Address:
+    """Read what stands behind `RCPT `. Raises SyntaxRefused."""
+    path, rest = _path(argument, b"TO:", _BAD_RECIPIENT)
+    if path is None:
+        raise SyntaxRefused(_BAD_RECIPIENT)
+    if _parameters(rest, extended=extended):
+        raise SyntaxRefused(_UNKNOWN_PARAMETER)
+    return path
+
+
+_KNOWN = frozenset({"SIZE", "BODY", "SMTPUTF8"})
+
+
+def _mail_parameter_fits(name: str, value: str) -> bool:
+    match name:
+        case "SIZE":
+            return value.isdecimal() and len(value) <= 20
+        case "BODY":
+            return value.upper() in ("7BIT", "8BITMIME")
+        case "SMTPUTF8":
+            return value == ""
+        case _:
+            return False
+
+
+def _path(argument: bytes, keyword: bytes, refusal: Reply) -> tuple[Address | None, bytes]:
+    if argument[: len(keyword)].upper() != keyword:
+        raise SyntaxRefused(refusal)
+    # A blank behind the colon is not in the grammar, but many clients put one there.
+    try:
+        return parse_path(argument[len(keyword) :].strip(b" "))
+    except PathError:
+        raise SyntaxRefused(refusal) from None
+
+
+def _parameters(rest: bytes, *, extended: bool) -> Mapping[str, str]:
+    if not rest:
+        return NO_PARAMETERS
+    if not extended:
+        raise SyntaxRefused(_NO_PARAMETERS)
+    parameters: dict[str, str] = {}
+    for word in rest.split():
+        found = _PARAMETER.fullmatch(word)
+        if found is None:
+            raise SyntaxRefused(_BAD_PARAMETER)
+        name = found[1].decode().upper()
+        if name in parameters:
+            raise SyntaxRefused(_BAD_PARAMETER)
+        parameters[name] = (found[2] or b"").decode()
+    return parameters

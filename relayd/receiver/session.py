@@ -1,0 +1,365 @@
+"""One client's SMTP session: what each command means.
+
+Owns the protocol state; decisions are `relayd.policy.admit`'s, octets are `wire.Wire`'s, the
+content is `reader.DataReader`'s, durability is behind `Intake`. A commit cannot be cancelled: a
+client that leaves meanwhile changes nothing (S-05, R-06).
+
+Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced codes); RFC 6531.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from relayd.errors import CommitUnknown, StoreFull
+from relayd.mail.address import Address
+from relayd.mail.envelope import (
+    Client,
+    MessageFacts,
+    MessageId,
+    NewMessage,
+    NewRecipient,
+    format_id,
+)
+from relayd.mail.event import Detail
+from relayd.mail.header import read_facts, trace_header
+from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.policy import admit
+from relayd.receiver.commands import NO_PARAMETERS, parse_mail, parse_rcpt
+from relayd.receiver.reader import DataReader, Fault
+from relayd.receiver.wire import Wire
+from relayd.settings import LimitSettings, ListenerSettings
+
+JUNK_LIMIT = 100  # commands in a row that bring no mail along (A-03)
+ERROR_LIMIT = 100  # refused commands in a session
+_HELO_NAME = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+_ALONE = frozenset({b"EHLO", b"HELO", b"DATA", b"VRFY", b"EXPN", b"HELP", b"NOOP"})
+_HTTP = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
+_BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
+_LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
+
+_NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
+_NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
+
+
+class Intake(Protocol):
+    """How a session hands a message over."""
+
+    def next_id(self, at: datetime) -> MessageId: ...
+
+    def destination_of(self, address: Address, *, is_test: bool) -> str: ...
+
+    def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
+        """Make it durable; the future is done when it is. StoreError otherwise."""
+        ...
+
+    def refused(self, detail: Detail) -> None:
+        """Note a refusal in the status log."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """What the sessions of one listener share."""
+
+    fqdn: str
+    listener: ListenerSettings
+    limits: LimitSettings
+    intake: Intake
+    now: Callable[[], datetime]
+    loop: asyncio.AbstractEventLoop
+    on_close: Callable[[Wire], None]
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What MAIL and RCPT have said so far."""
+
+    reverse_path: Address | None
+    parameters: Mapping[str, str]
+    forward_paths: list[Address] = field(default_factory=list)
+
+    @property
+    def smtputf8(self) -> bool:
+        return "SMTPUTF8" in self.parameters
+
+
+class Session(Wire):
+    """Answers one client."""
+
+    def __init__(self, context: SessionContext, client_ip: str) -> None:
+        super().__init__(context.loop, context.on_close)
+        self._context = context
+        self.client_ip = client_ip
+        self._may_relay = admit.may_relay(client_ip, context.listener.networks)
+        self._helo = ""  # empty: nobody has said hello
+        self._extended = False
+        self._mail: _Transaction | None = None
+        self._junk = 0
+        self._errors = 0
+
+    @property
+    def greeting(self) -> bytes:
+        return b"220 %b ESMTP relayd\r\n" % self._context.fqdn.encode()
+
+    def execute(self, line: bytes) -> None:
+        verb, _, argument = line.partition(b" ")
+        verb = verb.upper()
+        handler = self._handlers.get(verb)
+        if handler is None:
+            self._unknown(verb)
+        elif self._input and verb in _ALONE:
+            self.close_with(b"554 5.5.0 Command pipelined before its turn\r\n")  # S-39
+        else:
+            handler(self, argument)
+        if self._junk > JUNK_LIMIT or self._errors > ERROR_LIMIT:
+            self.close_with(b"421 4.7.0 Too many commands without mail\r\n")
+
+    def _unknown(self, verb: bytes) -> None:
+        if verb in _HTTP or verb[:1] == b"\x16":
+            self.close_with(b"554 5.5.1 This is an SMTP server\r\n")  # A-34
+        elif verb == b"BDAT":
+            self.close_with(b"502 5.5.1 BDAT is not offered\r\n")  # S-43: what follows is content
+        else:
+            self._fail(b"500 5.5.1 Command not recognized\r\n")
+
+    def _ehlo(self, argument: bytes) -> None:
+        if not self._hello(argument, b"501 5.5.4 Syntax: EHLO hostname\r\n"):
+            return
+        self._extended = True
+        self.reply(
+            b"250-%b\r\n250-SIZE %d\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n"
+            b"250 ENHANCEDSTATUSCODES\r\n"
+            % (self._context.fqdn.encode(), self._context.limits.message_size)
+        )
+
+    def _helo_command(self, argument: bytes) -> None:
+        if self._hello(argument, b"501 5.5.4 Syntax: HELO hostname\r\n"):
+            self._extended = False
+            self.reply(b"250 %b\r\n" % self._context.fqdn.encode())
+
+    def _hello(self, argument: bytes, refusal: bytes) -> bool:
+        name = argument.strip()
+        if not _HELO_NAME.fullmatch(name):
+            self._fail(refusal)
+            return False
+        self._junk += 1
+        self._helo = name.decode()
+        self._mail = None
+        return True
+
+    def _mail_command(self, argument: bytes) -> None:
+        if not self._helo:
+            self._fail(b"503 5.5.1 Send EHLO first\r\n")
+            return
+        if self._mail is not None:
+            self._fail(b"503 5.5.1 Nested MAIL command\r\n")
+            return
+        try:
+            path, parameters = parse_mail(argument, extended=self._extended)
+        except SyntaxRefused as refused:
+            self._refuse(refused.reply)
+            return
+        mail = _Transaction(path, parameters)
+        refusal = admit.admit_sender(
+            path,
+            smtputf8=mail.smtputf8,
+            declared_size=int(parameters.get("SIZE", 0)),
+            limits=self._context.limits,
+        )
+        if refusal is not None:
+            self._refuse(refusal, sender=path)
+            return
+        self._mail = mail
+        self.reply(b"250 2.1.0 OK\r\n")
+
+    def _rcpt(self, argument: bytes) -> None:
+        mail = self._mail
+        if mail is None:
+            self._fail(b"503 5.5.1 Send MAIL first\r\n")
+            return
+        try:
+            path = parse_rcpt(argument, extended=self._extended)
+        except SyntaxRefused as refused:
+            self._refuse(refused.reply, sender=mail.reverse_path)
+            return
+        refusal = admit.admit_recipient(
+            path,
+            smtputf8=mail.smtputf8,
+            accepted=len(mail.forward_paths),
+            limits=self._context.limits,
+        )
+        if not self._may_relay:
+            refusal = admit.NO_RELAYING
+        if refusal is not None:
+            self._refuse(refusal, sender=mail.reverse_path, recipient=path)
+            return
+        mail.forward_paths.append(path)
+        self.reply(b"250 2.1.5 OK\r\n")
+
+    def _data_command(self, argument: bytes) -> None:
+        if argument:
+            self._fail(b"501 5.5.4 Syntax: DATA\r\n")
+        elif self._mail is None:
+            self._fail(b"503 5.5.1 Send MAIL first\r\n")
+        elif not self._mail.forward_paths:
+            self._fail(b"554 5.5.1 No valid recipients\r\n")
+        else:
+            self._data = DataReader(
+                size_limit=self._context.limits.message_size,
+                line_endings=self._context.listener.line_endings,
+            )
+            self.reply(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+
+    def _rset(self, argument: bytes) -> None:
+        self._junk += 1
+        if argument:
+            self._fail(b"501 5.5.4 Syntax: RSET\r\n")
+        else:
+            self._mail = None
+            self.reply(b"250 2.0.0 OK\r\n")
+
+    def _noop(self, argument: bytes) -> None:  # noqa: ARG002 -- RFC 5321 §4.1.1.9 ignores it
+        self._junk += 1
+        self.reply(b"250 2.0.0 OK\r\n")
+
+    def _vrfy(self, argument: bytes) -> None:
+        self._junk += 1
+        if argument:
+            self.reply(b"252 2.5.2 Cannot verify, but will try to deliver\r\n")
+        else:
+            self._fail(b"501 5.5.4 Syntax: VRFY address\r\n")
+
+    def _expn(self, argument: bytes) -> None:  # noqa: ARG002 -- refused whatever it asks
+        self._junk += 1
+        self._fail(b"502 5.5.1 EXPN is not offered\r\n")
+
+    def _help(self, argument: bytes) -> None:  # noqa: ARG002 -- one text for all topics
+        self._junk += 1
+        self.reply(b"214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\r\n")
+
+    def _quit(self, argument: bytes) -> None:  # noqa: ARG002 -- leaving is always allowed
+        self.close_with(b"221 2.0.0 Bye\r\n")
+
+    _handlers: ClassVar[Mapping[bytes, Callable[["Session", bytes], None]]] = {
+        b"EHLO": _ehlo,
+        b"HELO": _helo_command,
+        b"MAIL": _mail_command,
+        b"RCPT": _rcpt,
+        b"DATA": _data_command,
+        b"RSET": _rset,
+        b"NOOP": _noop,
+        b"VRFY": _vrfy,
+        b"EXPN": _expn,
+        b"HELP": _help,
+        b"QUIT": _quit,
+    }
+
+    def data_hopeless(self) -> None:
+        self._refuse(admit.TOO_BIG, sender=self._sender())
+        self.close_with(b"")
+
+    def end_of_data(self) -> None:
+        assert self._data is not None
+        content = self._data.result()
+        self._data = None
+        self._junk = 0
+        match content:
+            case Fault.TOO_BIG:
+                self.data_hopeless()
+            case Fault.LINE_ENDINGS:
+                self._refuse(_BARE, sender=self._sender())
+                self.close_with(b"")
+            case Fault.LONG_LINE:
+                self._refuse(_LONG_LINE, sender=self._sender())
+            case bytes():
+                facts, content = read_facts(content)
+                refusal = admit.admit_message(facts)
+                if refusal is None:
+                    self._submit(content, facts)
+                else:
+                    self._refuse(refusal, sender=self._sender())
+        self._mail = None
+
+    def _submit(self, content: bytes, facts: MessageFacts) -> None:
+        """Queue the message; its reply comes with the commit."""
+        mail, context = self._mail, self._context
+        assert mail is not None
+        at = context.now()
+        message_id = context.intake.next_id(at)
+        trace = trace_header(
+            helo=self._helo,
+            client_ip=self.client_ip,
+            fqdn=context.fqdn,
+            protocol=self._protocol(mail),
+            queue_id=format_id(message_id),
+            recipient=str(mail.forward_paths[0]) if len(mail.forward_paths) == 1 else None,
+            at=at,
+        )
+        message = NewMessage(
+            id=message_id,
+            received_at=at,
+            reverse_path=mail.reverse_path,
+            parameters=mail.parameters,
+            recipients=tuple(
+                NewRecipient(
+                    address=path,
+                    destination=context.intake.destination_of(path, is_test=facts.is_test),
+                    parameters=NO_PARAMETERS,
+                )
+                for path in mail.forward_paths
+            ),
+            content=trace + content,
+            facts=facts,
+            client=Client(ip=self.client_ip, helo=self._helo, listener=context.listener.address),
+        )
+        self._busy = True
+        self._queue_id = message_id
+        context.intake.submit(message).add_done_callback(self._committed)
+
+    def _protocol(self, mail: _Transaction) -> str:
+        """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
+        if not self._extended:
+            return "SMTP"
+        return "UTF8SMTP" if mail.smtputf8 else "ESMTP"
+
+    def _committed(self, future: "asyncio.Future[Any]") -> None:
+        error = future.exception()
+        if isinstance(error, CommitUnknown):
+            self.abort()  # neither yes nor no may be said (S-55)
+            return
+        if error is None:
+            self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
+        elif isinstance(error, StoreFull):
+            self._refuse(_NO_ROOM)
+        else:
+            self._refuse(_NO_STORE)
+        self.resume()
+
+    def _sender(self) -> Address | None:
+        return None if self._mail is None else self._mail.reverse_path
+
+    def _refuse(
+        self, reply: Reply, *, sender: Address | None = None, recipient: Address | None = None
+    ) -> None:
+        """Give a reply of policy's, and note it in the status log."""
+        self._context.intake.refused(
+            {
+                "from": str(sender or ""),
+                "rcpt": str(recipient or ""),
+                "client_ip": self.client_ip,
+                "helo": self._helo,
+                "code": reply.code,
+                "enhanced": reply.enhanced,
+                "reply": str(reply),
+                "fault": "policy" if reply.is_permanent else "local",
+            }
+        )
+        self._fail(f"{reply}\r\n".encode())
+
+    def _fail(self, line: bytes) -> None:
+        self._errors += 1
+        self.reply(line)

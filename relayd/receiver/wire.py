@@ -1,0 +1,193 @@
+"""One client's connection: octets in, complete command lines up, replies out.
+
+Owns buffering, line discipline, deadlines and closing; knows nothing of what a command means.
+Driven by callbacks alone: no task, no stream reader, one write for the replies of a pipelined
+group (R-01, R-03, R-04).
+
+Source: RFC 5321 §4.5.3; RFC 2920.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import cast
+
+from aiosmtpd.smtp import SMTP
+
+from relayd.receiver.reader import DataReader
+
+COMMAND_LIMIT = 4096  # octets of a command line with its CRLF: 512 and room for every parameter
+COMMAND_TIMEOUT = 300.0  # seconds, RFC 5321 §4.5.3.2.7
+DATA_TIMEOUT = 180.0  # seconds without a single octet of content
+_STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
+
+
+class Wire(SMTP):
+    """The transport side of a session.
+
+    A subclass of aiosmtpd's `SMTP` that leaves its loop, reader and parsers unused (HD-01 to
+    HD-22): its constructor alone costs hundreds of calls for each connection (HD-10, HD-20).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_close: Callable[["Wire"], None]) -> None:
+        self.loop = loop
+        self._on_close = on_close
+        self._wire: asyncio.Transport | None = None
+        self._input = bytearray()
+        self._output: list[bytes] = []
+        self._data: DataReader | None = None  # set while content is being read
+        self._busy = False  # a message is being committed: nothing is read on
+        self._closing = False  # a last reply is on its way
+        self._at_eof = False
+        self._stopping = False
+
+    @property
+    @abstractmethod
+    def greeting(self) -> bytes: ...
+
+    @abstractmethod
+    def execute(self, line: bytes) -> None:
+        """Carry out one command line, given without its CRLF."""
+
+    @abstractmethod
+    def end_of_data(self) -> None:
+        """The content in `_data` is complete."""
+
+    @abstractmethod
+    def data_hopeless(self) -> None:
+        """The content in `_data` is too large even to wait for its end."""
+
+    # --- what the transport calls ---------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._deadline = self.loop.time() + COMMAND_TIMEOUT
+        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        self._wire.write(self.greeting)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- the base's name
+        self._timer.cancel()
+        self._wire = None
+        self._closing = True
+        self._data = None  # a message without its end is nothing (E-24)
+        self._on_close(self)
+
+    def eof_received(self) -> bool:
+        """The client will send no more; a message that is being committed still gets its reply."""
+        self._at_eof = True
+        return self._busy
+
+    def pause_writing(self) -> None:
+        """The client does not read its replies: do not listen to it either (A-04)."""
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._wire is not None:
+            self._wire.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._data is None:
+            self._input += data
+        else:
+            self._deadline = self.loop.time() + DATA_TIMEOUT
+            rest = self._data.feed(data)
+            if rest is None:
+                if self._data.is_hopeless:
+                    self.data_hopeless()
+                return
+            self._input += rest
+            self.end_of_data()
+        if not self._busy:
+            self._read_commands()
+        elif len(self._input) > COMMAND_LIMIT and self._wire is not None:
+            self._wire.pause_reading()
+
+    # --- what the relay calls -------------------------------------------------------------
+
+    def stop(self) -> None:
+        """The relay is going down: say so, unless a message is on its way in or being committed."""
+        self._stopping = True
+        if not self._busy and self._data is None:
+            self.close_with(_STOPPING)
+
+    def abort(self) -> None:
+        if self._wire is not None:
+            self._wire.abort()
+
+    # --- what the session calls -----------------------------------------------------------
+
+    def reply(self, line: bytes) -> None:
+        """Queue a reply; it is sent when no complete command is left to execute."""
+        self._output.append(line)
+
+    def resume(self) -> None:
+        """The commit is over and its reply queued: go on with what has come in meanwhile."""
+        self._busy = False
+        if self._wire is None or self._closing:
+            self._output.clear()
+            return
+        if self._stopping:
+            self.close_with(_STOPPING)
+            return
+        self._wire.resume_reading()
+        self._read_commands()
+        if self._at_eof and self._wire is not None:
+            self._wire.close()
+
+    def close_with(self, line: bytes) -> None:
+        """Send what is owed and `line`, then close; nothing more is read."""
+        if self._closing:
+            return
+        self._closing = True
+        self._data = None
+        self._input.clear()
+        self._output.append(line)
+        self._flush()
+        if self._wire is not None:
+            self._wire.close()
+
+    def _read_commands(self) -> None:
+        """Execute the complete commands that have come in, then answer all of them at once."""
+        while not (self._busy or self._closing or self._data is not None):
+            line = self._next_line()
+            if line is None:
+                break
+            self.execute(line)
+        if self._output:
+            self._flush()
+        if not self._busy:
+            wait = COMMAND_TIMEOUT if self._data is None else DATA_TIMEOUT
+            self._deadline = self.loop.time() + wait
+
+    def _next_line(self) -> bytes | None:
+        """Take a complete line from the input; None when there is none, or it cannot be one."""
+        end = self._input.find(b"\n")
+        if end < 0:
+            if len(self._input) > COMMAND_LIMIT:
+                self.close_with(b"500 5.5.2 Line too long\r\n")
+            return None
+        line = bytes(self._input[: end + 1])
+        del self._input[: end + 1]
+        if len(line) > COMMAND_LIMIT:
+            self.close_with(b"500 5.5.2 Line too long\r\n")
+            return None
+        if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
+            self.close_with(b"500 5.5.2 Lines end with CR LF\r\n")  # E-27: nothing is executed
+            return None
+        return line[:-2]
+
+    def _flush(self) -> None:
+        if self._wire is not None:
+            self._wire.write(b"".join(self._output))
+        self._output.clear()
+
+    def _check_deadline(self) -> None:
+        if self._busy:
+            self._deadline = self.loop.time() + COMMAND_TIMEOUT
+        if self.loop.time() >= self._deadline:
+            self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
+        else:
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
