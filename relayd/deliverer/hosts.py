@@ -1,0 +1,80 @@
+"""Opening a session with the smarthost: its hosts in their order, failing ones left out for a while.
+
+A host that failed is asked again only when its time is over or no other is left, so that a dead
+first host does not cost every new connection its time-out.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relayd.mail.attempt import RouteKind
+from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
+from relayd.settings import HostPort, SmarthostSettings
+
+_LEFT_OUT_FOR = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFailure:
+    """A host that could not be used, and why."""
+
+    host: HostPort
+    at: datetime
+    failed: SessionFailed
+
+
+class NoHost(Exception):
+    """No host could be used; `failures` is never empty."""
+
+    def __init__(self, failures: tuple[HostFailure, ...]) -> None:
+        self.failures = failures
+        super().__init__("; ".join(f"{failure.host}: {failure.failed}" for failure in failures))
+
+
+class Smarthost:
+    """Knows which of the smarthost's hosts answered lately."""
+
+    def __init__(self, settings: SmarthostSettings, *, transport: Transport, clock: Clock) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._clock = clock
+        self._down_until: dict[HostPort, datetime] = {}
+
+    async def connect(self) -> tuple[Connection, tuple[HostFailure, ...]]:
+        """Return a session, and the failures on the way to it. Raises NoHost."""
+        failures: list[HostFailure] = []
+        for host in self._candidates():
+            try:
+                connection = await self._connect_to(host)
+            except SessionFailed as failed:
+                now = self._clock.now()
+                failures.append(HostFailure(host=host, at=now, failed=failed))
+                self._down_until[host] = now + _LEFT_OUT_FOR
+            else:
+                self._down_until.pop(host, None)
+                return connection, tuple(failures)
+        raise NoHost(tuple(failures))
+
+    def _candidates(self) -> tuple[HostPort, ...]:
+        """Hosts that are not left out, then those that are."""
+        now = self._clock.now()
+        out = [host for host in self._settings.hosts if self._down_until.get(host, now) > now]
+        return (*(host for host in self._settings.hosts if host not in out), *out)
+
+    async def _connect_to(self, host: HostPort) -> Connection:
+        last: SessionFailed | None = None
+        for ip in await self._transport.resolve(host.host, host.port):
+            target = Target(
+                route=RouteKind.SMARTHOST,
+                host=host.host,
+                ip=ip,
+                port=host.port,
+                tls=self._settings.tls,
+                login=self._settings.login,
+            )
+            try:
+                return await self._transport.connect(target)
+            except SessionFailed as failed:
+                last = failed
+        assert last is not None, "resolve() gives at least one address or raises"
+        raise last

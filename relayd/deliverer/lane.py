@@ -1,0 +1,213 @@
+"""The way to one destination: work that is leased, and the connections that carry it.
+
+A connection is a task that takes one piece of work after another; the next begins only when the
+last is on record, so that a crash repeats at most the open transactions. Until a connection has
+proven itself only one is opened. When the destination cannot be used, the lane closes: what is
+under way ends, the rest goes back to the store uncounted.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relayd.deliverer.courier import Courier, facts_of
+from relayd.deliverer.hosts import HostFailure, NoHost, Smarthost
+from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.outcome import NotTried
+from relayd.ports import Connection, Delivery, Lease, Work
+
+_IDLE = 10.0  # seconds a connection is kept open for the next message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneClosed:
+    """Why a lane gave up, for the one who opened it."""
+
+    failures: tuple[HostFailure, ...]
+    login_refused: bool
+
+
+class LaneOwner(Protocol):
+    """Who opened a lane."""
+
+    def done(self, work: Work) -> None:
+        """`work` is out of the lane, whatever became of it."""
+
+    def proven(self, lane: "Lane") -> None:
+        """The destination takes mail."""
+
+    def closed(self, lane: "Lane", why: LaneClosed | None) -> None:
+        """The lane is at its end; `why` is None when its owner closed it."""
+
+
+class Lane:
+    """Delivers what it is given, over up to `connections` connections, until it is closed."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        smarthost: Smarthost,
+        courier: Courier,
+        connections: int,
+        tasks: asyncio.TaskGroup,
+        owner: "LaneOwner",
+    ) -> None:
+        self.lease = lease
+        self._smarthost = smarthost
+        self._courier = courier
+        self._limit = connections
+        self._tasks = tasks
+        self._owner = owner
+        self._waiting: deque[Work] = deque()
+        self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
+        self._open = 0  # connection tasks
+        self._proven = False
+        self._closing: LaneClosed | None = None
+        self._closed = False
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def put(self, work: Work) -> None:
+        """Carry `work` as soon as a connection is free. A closing lane leaves it to the store."""
+        if self._closed:
+            self._owner.done(work)
+            return
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(work)
+                return
+        self._waiting.append(work)
+        self._grow()
+
+    def close(self, why: LaneClosed | None = None) -> None:
+        """Start nothing new; `on_closed` is called when what is under way has ended."""
+        if self._closed:
+            return
+        self._closed, self._closing = True, why
+        while self._waiting:
+            self._owner.done(self._waiting.popleft())
+        for idle in self._idle:
+            if not idle.done():
+                idle.set_result(None)
+        if not self._open:
+            self._owner.closed(self, self._closing)
+
+    def _grow(self) -> None:
+        if self._open < (self._limit if self._proven else 1):
+            self._open += 1
+            self._tasks.create_task(self._carry())
+
+    async def _carry(self) -> None:
+        """Be one connection: open it with the first work, carry on until there is none."""
+        connection: Connection | None = None
+        try:
+            while (work := await self._next()) is not None:
+                connection = await self._attend(work, connection)
+        finally:
+            self._open -= 1
+            if connection is not None:
+                await connection.quit()
+            if self._closed and not self._open:
+                self._owner.closed(self, self._closing)
+            elif self._waiting and not self._closed:
+                self._grow()
+
+    async def _next(self) -> Work | None:
+        """Take the next work, waiting a while for it; None: leave."""
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._closed:
+            return None
+        idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(idle)
+        timer = idle.get_loop().call_later(_IDLE, _give_up, idle)
+        try:
+            return await idle
+        finally:
+            timer.cancel()
+
+    async def _attend(self, work: Work, connection: Connection | None) -> Connection | None:
+        """Carry one work to its record; return the connection if it is of further use."""
+        try:
+            await self._courier.ready()
+            content = await self._courier.content_of(work)
+            left: Sequence[QueuedRecipient] = (
+                work.recipients if content is not None else ()
+            )  # an operator may have ended it
+            while left:
+                try:
+                    connection, failures = await self._session(connection)
+                except NoHost as none:
+                    await self._fail(work, left, none.failures)
+                    return None
+                left = await self._transact(work, left, content or b"", connection, failures)
+            return connection
+        finally:
+            self._owner.done(work)
+
+    async def _session(
+        self, connection: Connection | None
+    ) -> tuple[Connection, Sequence[HostFailure]]:
+        if connection is not None and connection.is_usable:
+            return connection, ()
+        if connection is not None:
+            await connection.quit()
+        return await self._smarthost.connect()
+
+    async def _transact(
+        self,
+        work: Work,
+        recipients: Sequence[QueuedRecipient],
+        content: bytes,
+        connection: Connection,
+        failures: Sequence[HostFailure],
+    ) -> Sequence[QueuedRecipient]:
+        """Run one transaction; return the recipients that need another one at once."""
+        delivery = await connection.deliver(work.message, recipients, content)
+        if delivery.stale:
+            connection.abort()  # HC-15: a kept connection may be gone without a sign
+            return recipients
+        facts = [
+            (recipient, delivery.facts[index])
+            for index, recipient in enumerate(recipients)
+            if index not in delivery.not_tried
+        ]
+        outcomes = await self._courier.record(work, facts, failures)
+        if any(isinstance(outcome, NotTried) for outcome in outcomes):
+            self.close(LaneClosed(failures=(), login_refused=True))
+            return ()
+        self._prove(delivery)
+        return [recipients[index] for index in delivery.not_tried]
+
+    def _prove(self, delivery: Delivery) -> None:
+        """The destination takes mail: use as many connections as there is work for."""
+        if not self._proven and all(facts.breakdown is None for facts in delivery.facts):
+            self._proven = True
+            self._owner.proven(self)
+            for _ in self._waiting:
+                self._grow()
+
+    async def _fail(
+        self,
+        work: Work,
+        recipients: Sequence[QueuedRecipient],
+        failures: tuple[HostFailure, ...],
+    ) -> None:
+        """No host can be used: record that for this work, and close the lane."""
+        refusals = [failure for failure in failures if failure.failed.login_refused]
+        deciding = (refusals or failures)[-1]
+        self.close(LaneClosed(failures=failures, login_refused=bool(refusals)))
+        facts = [(recipient, facts_of(deciding)) for recipient in recipients]
+        others = [failure for failure in failures if failure is not deciding]
+        await self._courier.record(work, facts, others)
+
+
+def _give_up(idle: "asyncio.Future[Work | None]") -> None:
+    if not idle.done():
+        idle.set_result(None)

@@ -1,0 +1,228 @@
+"""Both logs: the status log, one line per recipient and event, and the operational log.
+
+Lines are queued and written by a thread, in batches, so that a slow disk or a full pipe never
+stops the relay (HL-01). The status log is opened again on `reopen` and when its file was rotated
+away. What cannot be written is kept and tried again; only beyond a bound of lines does anything
+get lost, and then it is counted (F-26). The store has every status event in any case.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import orjson
+import structlog
+
+from relayd.mail.envelope import NewMessage, QueuedMessage, format_id
+from relayd.mail.event import Detail, Event, EventKind, format_instant
+from relayd.settings import LogSettings
+
+SCHEMA = 1
+_KEPT = 200_000  # lines held back while they cannot be written
+_LOOK = 1.0  # seconds between looks for a rotated file
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class LineWriter:
+    """Appends lines to a file, or to standard output for `-`, from a thread of its own."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = self._open()
+        self._lines: deque[bytes] = deque()
+        self._signal = threading.Event()
+        self._stop = False
+        self._reopen = False
+        self.lost = 0
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        if len(self._lines) >= _KEPT:
+            self.lost += 1
+            return
+        self._lines.append(line)
+        if not self._signal.is_set():
+            self._signal.set()
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line."""
+        self._reopen = True
+        self._signal.set()
+
+    def close(self) -> None:
+        """Write what is queued, then close."""
+        self._stop = True
+        self._signal.set()
+        self._thread.join()
+        if self._fd > 2:
+            os.close(self._fd)
+
+    def _open(self) -> int:
+        if self._path == "-":
+            return sys.stdout.fileno()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fresh = os.open(self._path, flags, 0o640)
+        with contextlib.suppress(PermissionError):  # somebody else's file that we may append to
+            os.fchmod(fresh, 0o640)  # whatever the umask: its group reads the log
+        return fresh
+
+    def _run(self) -> None:
+        while True:
+            self._signal.wait(_LOOK)
+            stopping = self._stop
+            self._signal.clear()
+            with contextlib.suppress(OSError):  # kept; tried again at the next look
+                self._follow()
+                self._drain()
+            if stopping:
+                return
+
+    def _drain(self) -> None:
+        while self._lines:
+            batch = [self._lines[index] for index in range(min(len(self._lines), 1000))]
+            data = b"".join(batch)
+            written = os.write(self._fd, data)
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+            for _ in batch:
+                self._lines.popleft()
+
+    def _follow(self) -> None:
+        """Open the path again when asked to, or when it is another file than ours by now."""
+        if self._path == "-" or not (self._reopen or self._moved()):
+            return
+        self._reopen = False
+        fresh = self._open()
+        os.close(self._fd)
+        self._fd = fresh
+
+    def _moved(self) -> bool:
+        try:
+            now = Path(self._path).stat()
+        except FileNotFoundError:
+            return True
+        ours = os.fstat(self._fd)
+        return (now.st_dev, now.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+class StatusLog:
+    """`relayd.ports.EventSink`: the status log of one worker."""
+
+    def __init__(self, path: str, *, node: str) -> None:
+        self._writer = LineWriter(path)
+        self._node = node
+
+    def received(self, message: NewMessage) -> None:
+        facts, client, size = message.facts, message.client, len(message.content)
+        for recipient in message.recipients:
+            self._write(
+                message.received_at,
+                EventKind.RECEIVED,
+                {
+                    "queue_id": format_id(message.id),
+                    "message_id": facts.message_id_header,
+                    "from": str(message.reverse_path or ""),
+                    "rcpt": str(recipient.address),
+                    "tag": facts.tag,
+                    "size": size,
+                    "client_ip": client.ip,
+                    "helo": client.helo,
+                    "auth_user": client.auth_user,
+                    "status": "queued",
+                },
+            )
+
+    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        self._write(
+            event.at,
+            event.kind,
+            {
+                "queue_id": format_id(message.id),
+                "message_id": message.message_id_header,
+                "from": message.reverse_path,
+                "rcpt": address,
+                "tag": message.tag,
+                "size": message.size,
+                "status": _STATUS.get(event.kind),
+                **event.detail,
+            },
+        )
+
+    def acted(self, event: Event) -> None:
+        """Note an operator's act: the store gives the event without the message."""
+        fields = {"queue_id": format_id(event.message_id), "status": _STATUS.get(event.kind)}
+        self._write(event.at, event.kind, {**fields, **event.detail})
+
+    def refused(self, at: datetime, detail: Detail) -> None:
+        self._write(at, EventKind.REFUSED, detail)
+
+    def reopen(self) -> None:
+        self._writer.reopen()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, at: datetime, kind: EventKind, fields: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in fields.items() if value is not None}
+        line = {"ts": format_instant(at), "event": kind.value, "node": self._node, **known}
+        self._writer.write(dump({**line, "schema": SCHEMA}) + b"\n")
+
+
+_STATUS = {
+    EventKind.SENT: "sent",
+    EventKind.RELAYED: "relayed",
+    EventKind.DEFERRED: "deferred",
+    EventKind.BOUNCED: "bounced",
+    EventKind.LATE_BOUNCED: "bounced",
+    EventKind.HELD: "held",
+    EventKind.RELEASED: "queued",
+    EventKind.EXPEDITED: "queued",
+    EventKind.DROPPED: "dropped",
+}
+
+
+def dump(value: object) -> bytes:
+    """Serialize one line; whatever the value is, it does not raise (HL-02)."""
+    try:
+        return orjson.dumps(value, default=str)
+    except (TypeError, orjson.JSONEncodeError):
+        return orjson.dumps(repr(value).encode("utf-8", "backslashreplace").decode())
+
+
+class _SafeStream:
+    """Standard error that nobody has to read: a log call never raises, and never ends the relay."""
+
+    def write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+def configure(settings: LogSettings) -> None:
+    """Set up the operational log: one line per event on standard error."""
+    render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if settings.format == "json":
+        render = structlog.processors.JSONRenderer(
+            serializer=lambda value, **_: dump(value).decode()
+        )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _SafeStream())),
+        cache_logger_on_first_use=False,  # a reload may change level and format
+    )
