@@ -69,11 +69,12 @@ class Settlement:
 class QueueStore(Protocol):
     """The queue as a worker uses it."""
 
-    async def register(self, name: str) -> WorkerNumber:
+    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
         """Give this worker a number for its ids and leases; no number is given twice.
 
-        What an earlier worker of the same name had leased is free at once: the caller promises
-        that it is dead. Its open attempts are marked as possible duplicates.
+        What an earlier worker of the same name, or any worker of another daemon, had leased is
+        free at once: the caller promises that they are dead, since one daemon at a time has a
+        queue (F-20). Their open attempts are marked as possible duplicates.
         """
         ...
 

@@ -49,6 +49,7 @@ log = structlog.get_logger()
 class Inherited:
     """What a worker gets from the supervisor."""
 
+    daemon: str  # the same for all workers of one supervisor, and for no other
     name: str  # "1", "2", ...: no two live workers share one
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
@@ -159,7 +160,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     store = open_store(settings.store.url, clock=clock, slots=slots)
     status_log = StatusLog(settings.log.status_log, node=socket.gethostname())
     try:
-        worker = await store.register(inherited.name)
+        worker = await store.register(inherited.name, daemon=inherited.daemon)
         await _serve(settings, inherited, _Parts(store, worker, status_log, clock))
     finally:
         await store.close()

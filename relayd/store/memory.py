@@ -69,18 +69,22 @@ class MemoryStore(MemoryView):
         self._clock = clock
         self._widths = dict(slots or {})
         self._slots: dict[str, list[_Slot]] = {}
-        self._workers: list[str] = []  # worker number n is at n - 1
+        self._workers: list[tuple[str, str]] = []  # daemon and name; number n is at n - 1
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass
 
-    async def register(self, name: str) -> WorkerNumber:
-        dead = {number for number, known in enumerate(self._workers, 1) if known == name}
+    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
+        dead = {
+            number
+            for number, known in enumerate(self._workers, 1)
+            if known[0] != daemon or known[1] == name
+        }
         for destination, slots in self._slots.items():
             for index, slot in enumerate(slots):
                 if slot.owner in dead:
                     self._abandon(destination, index)
-        self._workers.append(name)
+        self._workers.append((daemon, name))
         return WorkerNumber(len(self._workers))
 
     def enqueue(

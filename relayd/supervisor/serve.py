@@ -10,6 +10,7 @@ drain only when the new ones are ready. While anything is wrong with the new set
 
 import gc
 import os
+import secrets
 import select
 import signal
 import time
@@ -51,6 +52,7 @@ class Supervisor:
         """Take the queue's lock and listen. Raises StartError."""
         self._reload = reload
         self._worker_main = worker_main
+        self._name = secrets.token_hex(8)
         self._patience = patience
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
@@ -183,6 +185,7 @@ class Supervisor:
 
         def work(heartbeat: int) -> int:
             inherited = Inherited(
+                daemon=self._name,
                 name=name,
                 listeners=self._addresses.listeners(generation.settings),
                 control=self._addresses.control(generation.settings),

@@ -60,6 +60,17 @@ async def test_a_restarted_worker_frees_what_it_had_leased(
         assert work.lease.epoch > mine.lease.epoch
 
 
+async def test_a_new_daemon_frees_what_the_old_ones_workers_had_leased(
+    box: Box, other: WorkerNumber
+) -> None:
+    """Whatever their names: one daemon at a time has a queue (F-20)."""
+    message = a_message()
+    await box.put(message, worker=other, leased=True)
+    await box.store.register("worker", daemon="the next")
+    row = box.row(message)
+    assert (row.leased, row.possible_duplicate) == (False, True)
+
+
 async def test_a_restart_leaves_other_workers_alone(
     box: Box, worker: WorkerNumber, other: WorkerNumber
 ) -> None:

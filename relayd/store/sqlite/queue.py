@@ -55,19 +55,20 @@ class SqliteStore:
         await asyncio.to_thread(self._writer.close)
         self._reader.close()
 
-    async def register(self, name: str) -> WorkerNumber:
+    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
         now = self._now()
 
         def operation(db: apsw.Connection) -> WorkerNumber:
             orphaned = rows.fetch(
                 db,
-                "SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE name = ?)",
-                (name,),
+                "SELECT id FROM slot WHERE worker IN"
+                " (SELECT number FROM worker WHERE name = ? OR daemon <> ?)",
+                (name, daemon),
             )
             for (slot,) in orphaned:
                 leases.abandon(db, slot, now=now)
-            db.execute("DELETE FROM worker WHERE name = ?", (name,))
-            db.execute("INSERT INTO worker (name) VALUES (?)", (name,))
+            db.execute("DELETE FROM worker WHERE name = ? OR daemon <> ?", (name, daemon))
+            db.execute("INSERT INTO worker (name, daemon) VALUES (?, ?)", (name, daemon))
             return WorkerNumber(db.last_insert_rowid())
 
         return await self._writer.submit(operation)

@@ -76,7 +76,8 @@ CREATE INDEX slot_by_destination ON slot (destination);
 
 CREATE TABLE worker (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL
+    name TEXT NOT NULL,
+    daemon TEXT NOT NULL                 -- one at a time has the queue: workers of another are dead
 );
 
 -- The history. Reception is not repeated here: it is the message row itself.

@@ -1,0 +1,79 @@
+"""Names to addresses and addresses to sockets, for a next hop.
+
+A connection goes to the very address it is given, which somebody vetted (S-26, A-61): names are
+looked up in `resolve` and nowhere else.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+
+from relayd.mail.attempt import Breakdown
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Stage
+from relayd.net.breakdown import broken
+from relayd.ports import SessionFailed, Target
+
+
+class DialFailed(Exception):
+    """No connection; carries the breakdown."""
+
+    def __init__(self, breakdown: Breakdown) -> None:
+        self.breakdown = breakdown
+        super().__init__(breakdown.reason)
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a smarthost, best first. Raises SessionFailed, so is never empty."""
+    with suppress(ValueError):
+        return [str(ip_address(host))]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        why = (exc.strerror or "") if isinstance(exc, OSError) else "not a host name"
+        reason = f"cannot find the address of {host}: {why.lower()}"
+        raise SessionFailed(Stage.CONNECT, broken(Category.DNS_FAILURE, reason, Fault.DNS)) from exc
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def dial(target: Target, protocol: asyncio.Protocol, *, within: float) -> str:
+    """Connect `protocol` and return our own address. Raises DialFailed."""
+    loop = asyncio.get_running_loop()
+    sock = _make_socket(target)
+    try:
+        async with asyncio.timeout(within):
+            await loop.sock_connect(sock, (target.ip, target.port))
+        local_ip: str = sock.getsockname()[0]
+        await loop.create_connection(lambda: protocol, sock=sock)
+    except OSError as exc:  # TimeoutError is one
+        sock.close()
+        reason = (
+            os.strerror(exc.errno).lower() if exc.errno else f"no connection within {within:g} s"
+        )
+        raise DialFailed(broken(Category.CONNECTION_FAILURE, reason)) from exc
+    except BaseException:
+        sock.close()
+        raise
+    return local_ip
+
+
+def _make_socket(target: Target) -> socket.socket:
+    """A socket bound to our source address. What fails here is our own fault."""
+    family = socket.AF_INET6 if ":" in target.ip else socket.AF_INET
+    sock = None
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if target.source_ip is not None:
+            sock.bind((target.source_ip, 0))
+    except OSError as exc:
+        if sock is not None:
+            sock.close()
+        reason = f"cannot make a connection: {(exc.strerror or str(exc)).lower()}"
+        raise DialFailed(broken(Category.CONNECTION_FAILURE, reason, Fault.LOCAL)) from exc
+    return sock

@@ -1,0 +1,162 @@
+"""The outbound side of SMTP, as the deliverer sees it: connect, deliver, quit.
+
+Owns a connection's life over several transactions and turns what happened into facts, one per
+recipient. It judges nothing and retries nothing (`relayd.policy.verdict` and the deliverer do).
+
+Sources: RFC 5321 §3.3, §4.5.3.1.10 (too many recipients), §3.8 (lost connections).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from relayd.mail.attempt import AttemptFacts, Peer
+from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.outcome import Category
+from relayd.mail.reply import Stage
+from relayd.net.dial import resolve
+from relayd.net.smtp_commands import Plan, plan
+from relayd.net.smtp_protocol import Timers
+from relayd.net.smtp_session import Session, open_session
+from relayd.net.smtp_transaction import Ending, Result, transact
+from relayd.net.tls import TlsContexts
+from relayd.ports import Clock, Delivery, SessionFailed, Target
+
+__all__ = [
+    "Connection",
+    "Delivery",
+    "SessionFailed",
+    "Target",
+    "Timers",
+    "TlsContexts",
+    "connect",
+    "resolve",
+]
+
+_NO_TIME = timedelta(0)
+
+
+async def connect(
+    target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
+) -> "Connection":
+    """Return a connection that may take mail. Raises SessionFailed."""
+    began = clock.monotonic()
+    session = await open_session(target, helo=helo, timers=timers, tls=tls, clock=clock)
+    return Connection(session, clock, timedelta(seconds=clock.monotonic() - began))
+
+
+class Connection:
+    """An open session with a next hop; one coroutine at a time may use it."""
+
+    __slots__ = (
+        "_clock",
+        "_protocol",
+        "_session",
+        "_unfinished",
+        "connected_for",
+        "peer",
+        "transactions",
+    )
+
+    def __init__(self, session: Session, clock: Clock, connected_for: timedelta) -> None:
+        self._session = session
+        self._protocol = session.protocol
+        self._clock = clock
+        self._unfinished = False  # RSET is due before the next transaction
+        self.peer: Peer = session.peer()
+        self.transactions = 0
+        self.connected_for = connected_for
+
+    @property
+    def is_usable(self) -> bool:
+        """May take another transaction, as far as we can tell."""
+        return self._protocol.is_idle
+
+    async def deliver(
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
+    ) -> Delivery:
+        """Carry out one transaction. Never raises for what the peer does; cancelled, it hangs up.
+
+        Raises ValueError, with nothing sent, if a command would carry a control character.
+        """
+        started_at, began = self._clock.now(), self._clock.monotonic()
+        reused, was_usable = self.transactions > 0, self.is_usable
+        size = len(content) if content.endswith(b"\r\n") else len(content) + 2
+        todo = plan(message, recipients, size, self._session.offers)
+        result = await self._transact(todo, content)
+        endings = _merge(todo, result.endings, len(recipients))
+        return Delivery(
+            facts=self._facts(endings, started_at, began, reused=reused),
+            not_tried=tuple(index for index, one in enumerate(endings) if one.too_many),
+            stale=reused and not result.heard and not (was_usable and self._broke_protocol()),
+        )
+
+    async def quit(self) -> None:
+        """Say goodbye and close. Takes a few seconds at most and never raises."""
+        if self.is_usable:
+            self._protocol.expect(b"QUIT\r\n", (Stage.MAIL,))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._session.timers.quit):
+                    await self._protocol.answers(1)
+        await self._session.close()
+
+    def abort(self) -> None:
+        """Close the connection without a word."""
+        self._session.abort()
+
+    async def _transact(self, todo: Plan, content: bytes) -> Result:
+        if not todo.rcpts:
+            return Result(endings=[], heard=True, complete=True)
+        reset, self._unfinished = self._unfinished, True
+        self.transactions += 1
+        try:
+            result = await transact(
+                self._protocol,
+                todo,
+                content,
+                pipelining=self._session.offers.pipelining,
+                reset=reset,
+            )
+        except BaseException:  # cancelled: the session is somewhere in the middle of a transaction
+            self.abort()
+            raise
+        self._unfinished = not result.complete
+        return result
+
+    def _broke_protocol(self) -> bool:
+        failure = self._protocol.failure
+        return failure is not None and failure.category is Category.PROTOCOL_ERROR
+
+    def _facts(
+        self, endings: Sequence[Ending], started_at: datetime, began: float, *, reused: bool
+    ) -> tuple[AttemptFacts, ...]:
+        """Give every recipient its facts; those with the same ending share them."""
+        lasted = timedelta(seconds=self._clock.monotonic() - began)
+        connect_for = _NO_TIME if reused else self.connected_for
+        made: dict[int, AttemptFacts] = {}
+        for ending in endings:
+            if id(ending) not in made:
+                made[id(ending)] = AttemptFacts(
+                    peer=self.peer,
+                    stage=ending.stage,
+                    reply=ending.reply,
+                    breakdown=ending.breakdown,
+                    dot_sent=ending.dot_sent,
+                    started_at=started_at,
+                    connect_for=connect_for,
+                    transaction_for=lasted,
+                )
+        return tuple(made[id(ending)] for ending in endings)
+
+
+def _merge(todo: Plan, sent: Sequence[Ending], count: int) -> list[Ending]:
+    """Endings of all recipients: our own refusals, and in between what the server said."""
+    if not todo.refused:
+        return list(sent)
+    refused = {id(one): Ending(stage=one.stage, reply=one.reply) for one in todo.refused.values()}
+    rest = iter(sent)
+    return [
+        refused[id(todo.refused[index])] if index in todo.refused else next(rest)
+        for index in range(count)
+    ]

@@ -1,0 +1,176 @@
+"""What a next hop offers, and the commands of one transaction with it.
+
+Owns the words on the wire from MAIL to DATA, and the refusals that need no question: a message
+that the server says it cannot take is not sent (S-35, S-36, A-48). Pure: no connection in here.
+
+Addresses are the octets we were given; nothing is quoted, folded or re-serialised (HC-04).
+
+Sources: RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import idna
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.reply import Reply, Stage, make_reply
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """The extensions of a server that we know what to do with."""
+
+    pipelining: bool = False
+    size: bool = False
+    size_limit: int | None = None  # octets; None: none that we know of
+    eight_bit_mime: bool = False
+    smtputf8: bool = False
+    dsn: bool = False
+    starttls: bool = False
+    mechanisms: tuple[str, ...] = ()  # of AUTH, lower case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Our own refusal of a message or recipient that this server cannot take."""
+
+    stage: Stage
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The commands of one transaction; without any recipient there is nothing to send."""
+
+    mail: bytes
+    rcpts: tuple[bytes, ...]
+    refused: Mapping[int, Refusal]  # by index; these recipients take no part
+
+
+def read_offers(ehlo: Reply) -> Offers:
+    """Read the extensions off the reply to EHLO; what makes no sense counts as not said."""
+    extensions, mechanisms = parse_esmtp_extensions("\n".join(ehlo.lines))
+    return Offers(
+        pipelining="pipelining" in extensions,
+        size="size" in extensions,
+        size_limit=_read_size(extensions.get("size", "")),
+        eight_bit_mime="8bitmime" in extensions,
+        smtputf8="smtputf8" in extensions,
+        dsn="dsn" in extensions,
+        starttls="starttls" in extensions,
+        mechanisms=tuple(mechanisms),
+    )
+
+
+def plan(
+    message: QueuedMessage, recipients: Sequence[QueuedRecipient], size: int, offers: Offers
+) -> Plan:
+    """Compose the commands. `size` counts the octets that will be sent (RFC 1870 §3).
+
+    Raises ValueError on a control character: such a command must never leave.
+    """
+    needs_utf8 = message.utf8_headers or not _fits_ascii(message.reverse_path)
+    refusal = _refuse_message(message, size, offers, needs_utf8=needs_utf8)
+    if refusal is not None:
+        return Plan(mail=b"", rcpts=(), refused=dict.fromkeys(range(len(recipients)), refusal))
+    use_utf8 = offers.smtputf8 and (
+        needs_utf8
+        or "SMTPUTF8" in message.parameters
+        or not all(_fits_ascii(recipient.address) for recipient in recipients)
+    )
+    rcpts: list[bytes] = []
+    refused: dict[int, Refusal] = {}
+    for index, recipient in enumerate(recipients):
+        path = _encode(recipient.address, utf8=use_utf8)
+        if path is None:
+            refused[index] = _UTF8_RECIPIENT
+            continue
+        extra = _parameters(recipient.parameters, ("NOTIFY", "ORCPT")) if offers.dsn else b""
+        rcpts.append(_command(b"RCPT TO:<%b>%b" % (path, extra)))
+    mail = _mail(message, size, offers, use_utf8=use_utf8)
+    return Plan(mail=mail, rcpts=tuple(rcpts), refused=refused)
+
+
+def hello(verb: bytes, fqdn: str) -> bytes:
+    return _command(verb + b" " + fqdn.encode("ascii"))
+
+
+def _mail(message: QueuedMessage, size: int, offers: Offers, *, use_utf8: bool) -> bytes:
+    parts = [b"MAIL FROM:<%b>" % (_encode(message.reverse_path, utf8=use_utf8) or b"")]
+    if offers.size:
+        parts.append(b" SIZE=%d" % size)
+    if message.is_8bit:
+        parts.append(b" BODY=8BITMIME")
+    if use_utf8:
+        parts.append(b" SMTPUTF8")
+    if offers.dsn and message.parameters:
+        parts.append(_parameters(message.parameters, ("RET", "ENVID")))
+    return _command(b"".join(parts))
+
+
+def _refuse_message(
+    message: QueuedMessage, size: int, offers: Offers, *, needs_utf8: bool
+) -> Refusal | None:
+    if offers.size_limit is not None and size > offers.size_limit:
+        return _refusal(
+            552, f"5.3.4 not sent: {size} octets, and the server takes {offers.size_limit}"
+        )
+    if needs_utf8 and not offers.smtputf8:
+        return _refusal(554, "5.6.7 not sent: it needs SMTPUTF8, which the server does not offer")
+    if message.is_8bit and not offers.eight_bit_mime:
+        return _refusal(554, "5.6.3 not sent: it is 8-bit, and the server does not offer 8BITMIME")
+    return None
+
+
+def _refusal(code: int, text: str, stage: Stage = Stage.MAIL) -> Refusal:
+    return Refusal(stage=stage, reply=make_reply(code, (f"{text} (said by relayd)",)))
+
+
+_UTF8_RECIPIENT = _refusal(
+    554, "5.6.7 not sent: the address needs SMTPUTF8, which the server does not offer", Stage.RCPT
+)
+
+
+def _fits_ascii(address: str) -> bool:
+    return address.isascii() or _encode(address, utf8=False) is not None
+
+
+def _encode(address: str, *, utf8: bool) -> bytes | None:
+    """The octets of an address; None if it cannot go without SMTPUTF8.
+
+    Without it a UTF-8 domain goes as A-labels (S-36), by IDNA 2008: `faß.de` stays itself (HN-03).
+    """
+    if utf8 or address.isascii():
+        return address.encode()
+    local, _, domain = address.rpartition("@")
+    if not local.isascii():
+        return None
+    try:
+        return b"%b@%b" % (local.encode(), idna.encode(domain, uts46=True))
+    except idna.IDNAError:
+        return None
+
+
+def _parameters(given: Mapping[str, str], names: Sequence[str]) -> bytes:
+    """The parameters of these names as they came, each with a blank in front."""
+    return b"".join(
+        b" %b=%b" % (name.encode(), given[name].encode()) for name in names if name in given
+    )
+
+
+def _command(line: bytes) -> bytes:
+    if _CONTROL.search(line):
+        raise ValueError("a control character in a command")
+    return line + b"\r\n"
+
+
+def _read_size(parameter: str) -> int | None:
+    """The limit; None for 0, which RFC 1870 §4 calls no fixed limit, and for what is no number."""
+    if not (parameter.isascii() and parameter.isdigit() and len(parameter) < 20):
+        return None
+    return int(parameter) or None

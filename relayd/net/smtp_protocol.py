@@ -1,0 +1,305 @@
+"""The wire of an outbound SMTP session: commands out, their replies in, one deadline.
+
+Owns which reply belongs to which command, the timers, and why a session broke. Leaves the grammar
+of replies to `replies`, and what they mean to `smtp_session` and `smtp_transaction`.
+
+Built on aiosmtplib's protocol, but its reading is replaced: it takes the next line for the next
+answer whatever was asked (HC-01).
+
+Invariants:
+- A reply is expected from the same step on in which its command is written. Whatever comes
+  beyond that breaks the session, and replies not yet taken by `answers` are void.
+- The first failure stays. After it nothing is written and nothing is read.
+- One coroutine at a time uses a session, so that one future and one timer are enough.
+
+Sources: RFC 5321 §4.5.3.2 (timers); RFC 2920 §3.1 (order of replies).
+"""
+
+import asyncio
+import os
+import ssl
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from aiosmtplib.protocol import SMTPProtocol
+
+from relayd.errors import ReplySyntaxError, TlsFailed
+from relayd.mail.attempt import Breakdown
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Reply, Stage
+from relayd.net.replies import ReplyReader
+from relayd.net.tls import tls_problem
+
+_WAITED_FOR = {stage: f"answer to {stage.upper()}" for stage in Stage} | {
+    Stage.GREETING: "greeting",
+    Stage.DOT: "answer to the final dot",
+}
+
+# First digits that cannot answer a command: then replies and commands are out of step (A-45).
+_IMPOSSIBLE = dict.fromkeys(Stage, (3,)) | {Stage.DATA: (2,), Stage.AUTH: ()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """How long to wait for what, in seconds (S-46, RFC 5321 §4.5.3.2)."""
+
+    connect: float = 30  # TCP; also a TLS handshake
+    greeting: float = 300
+    command: float = 300  # EHLO, STARTTLS, AUTH, MAIL, RCPT, each
+    data: float = 120
+    block: float = 180  # each block of content
+    dot: float = 600
+    quit: float = 5
+
+    def limits(self) -> dict[Stage, float]:
+        """How long the answer at each stage may take."""
+        return dict.fromkeys(Stage, self.command) | {
+            Stage.GREETING: self.greeting,
+            Stage.DATA: self.data,
+            Stage.DOT: self.dot,
+        }
+
+
+class RelayProtocol(SMTPProtocol):
+    """One connection to a next hop, from the greeting on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timers: Timers) -> None:
+        super().__init__(loop=loop)
+        self.failure: Breakdown | None = None
+        self.failed_at = Stage.GREETING  # whose answer was missing, or the latest of all
+        self._wire: asyncio.Transport
+        self._reader = ReplyReader()
+        self._awaited: deque[Stage] = deque()  # commands written, answers still to come
+        self._latest = Stage.GREETING
+        self._replies: list[Reply] = []  # answers not yet taken
+        self._wanted = 1  # how many answers wake the coroutine
+        self._waiter: asyncio.Future[None] | None = None
+        self._blocked = False  # in the middle of the content, waiting for room
+        self._limits = timers.limits()
+        self._block_limit = timers.block
+        self._limit = 0.0  # seconds given to what is waited for now
+        self._deadline: float | None = None  # loop time
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What a session uses
+
+    @property
+    def is_idle(self) -> bool:
+        """Sound, and nothing outstanding in either direction."""
+        return self.failure is None and not self._awaited and self.is_connected
+
+    def expect(self, data: bytes, stages: Sequence[Stage]) -> None:
+        """Write commands; from now on one reply per stage is expected. A broken session is silent."""
+        if self.failure is None:
+            self._awaited.extend(stages)
+            self._latest = stages[-1]
+            self._start(self._limits[stages[0]])
+            self._wire.write(data)
+
+    async def answers(self, count: int) -> list[Reply]:
+        """Take the next `count` replies; fewer when the session broke or the server said 421.
+
+        None at all when the server broke the protocol: after a reply too many nobody can tell
+        which one answers what. `failure` says why there are fewer.
+        """
+        self._wanted = count
+        while len(self._replies) < count and self.failure is None:
+            await self._wait()
+        replies, self._replies = self._replies, []
+        if self.failure is not None and self.failure.category is Category.PROTOCOL_ERROR:
+            return []
+        return replies
+
+    async def send_content(self, blocks: Iterable[tuple[bytes, bool]]) -> bool:
+        """Write `(block, has_dot)` one by one at the peer's speed; return True if the dot left.
+
+        False: the session broke, or the final reply came before its time (A-44). Either way the
+        reply, if any, is for the caller to take with `answers`.
+        """
+        self._awaited.append(Stage.DOT)
+        self._latest = Stage.DOT
+        self._wanted = 1
+        for block, has_dot in blocks:
+            if self.failure is not None or self._replies:
+                return False
+            self._wire.write(block)
+            if not has_dot or self._paused:
+                await self._drain()
+        if self._awaited:
+            self._start(self._limits[Stage.DOT])
+        return True
+
+    async def upgrade(self, context: ssl.SSLContext, host: str, *, within: float) -> None:
+        """Start TLS on this connection, at a moment when nothing is outstanding.
+
+        Raises TlsFailed from its cause; the session is then broken.
+        """
+        if self.failure is not None:
+            raise TlsFailed(self.failure.reason)
+        wire = None
+        try:
+            wire = await self._loop.start_tls(
+                self._wire, self, context, server_hostname=host, ssl_handshake_timeout=within
+            )
+            if wire is None:  # asyncio's way of saying that the peer hung up
+                raise ConnectionResetError
+        except (OSError, ValueError) as exc:  # ValueError: a name that TLS cannot carry
+            problem = tls_problem(exc)
+            self.fail(problem, Category.TLS_FAILURE)
+            raise TlsFailed(problem) from exc
+        finally:
+            if wire is None:
+                self._release()  # `connection_lost` may never be called
+        self.transport = self._wire = wire
+        self._over_ssl = True
+
+    def violate(self, what: str) -> None:
+        """Break the session because the peer broke the protocol."""
+        self.fail(what, Category.PROTOCOL_ERROR)
+
+    def fail(
+        self,
+        reason: str,
+        category: Category = Category.CONNECTION_FAILURE,
+        *,
+        at: Stage | None = None,  # None: where we are
+    ) -> None:
+        """Break the session; only the first reason counts."""
+        if self.failure is not None:
+            return
+        self.failed_at = at or (self._awaited[0] if self._awaited else self._latest)
+        self.failure = Breakdown(category=category, fault=Fault.PEER, reason=reason)
+        self._deadline = None
+        self._wire.abort()
+        self._wake()
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket of a broken session is closed; a matter of a turn of the loop."""
+        await self._closed_future
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire = cast("asyncio.Transport", transport)
+        self._awaited.append(Stage.GREETING)
+        self._start(self._limits[Stage.GREETING])
+
+    def data_received(self, data: bytes) -> None:
+        if self.failure is not None:
+            return
+        outstanding = len(self._awaited)
+        try:
+            for reply in self._reader.read(data):
+                if not self._take(reply):
+                    return
+        except ReplySyntaxError as error:
+            self.violate(str(error))
+            return
+        if not self._awaited:
+            self._deadline = None
+            if self._reader.rest:
+                self._unasked(self._reader.rest.decode("ascii", "replace"))
+        elif len(self._awaited) < outstanding and not self._blocked:
+            self._start(self._limits[self._awaited[0]])
+        if len(self._replies) >= self._wanted:
+            self._wake()
+
+    def eof_received(self) -> bool:
+        self._lose("connection closed by the server")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        number = exc.errno if isinstance(exc, OSError) else None
+        self._lose(os.strerror(number).lower() if number else "connection closed by the server")
+        super().connection_lost(exc)
+        self._release()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wake()
+
+    def _take(self, reply: Reply) -> bool:
+        """Note the answer to the oldest command; return False when the session is over."""
+        if not self._awaited:
+            self._unasked(str(reply))
+            return False
+        stage = self._awaited[0]
+        if reply.code == 421:  # the server leaves, whatever it was asked (S-15)
+            self._replies.append(reply)
+            self._lose("the server said 421")
+            return False
+        if reply.code // 100 in _IMPOSSIBLE[stage]:
+            self.violate(f"{reply.code} in answer to {stage.upper()}")
+            return False
+        self._replies.append(reply)
+        self._awaited.popleft()
+        return True
+
+    def _unasked(self, words: str) -> None:
+        """Judge what answers nothing. A 421 is a server that leaves: earlier replies stand."""
+        if "421".startswith(words[:3]):
+            self._lose("the server said 421 unasked")
+        else:
+            self.violate(f"a reply that nobody asked for: {words[:100].rstrip()}")
+
+    def _lose(self, reason: str) -> None:
+        if self._blocked:
+            reason += ", sending the content"
+        elif self._awaited:
+            reason += f", waiting for the {_WAITED_FOR[self._awaited[0]]}"
+        self.fail(reason)
+
+    def _release(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._closed_future.done():
+            self._closed_future.set_result(None)
+
+    # Waiting
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _drain(self) -> None:
+        """Wait until the peer took most of what was written, or answers already."""
+        self._blocked = True
+        self._start(self._block_limit)
+        await asyncio.sleep(0)  # lets a reply in also while the peer keeps up
+        while self._paused and not self._replies and self.failure is None:
+            await self._wait()
+        self._blocked = False
+
+    def _start(self, seconds: float) -> None:
+        """Set the deadline of what is waited for from now on.
+
+        A timer that goes off early enough is left alone and looks again then: in a steady flow
+        of commands the loop's heap is not touched.
+        """
+        if self.failure is not None:
+            return
+        self._limit = seconds
+        self._deadline = deadline = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        elif self._blocked:
+            self.fail(f"the server took no content for {self._limit:g} s")
+        else:
+            self.fail(f"no {_WAITED_FOR[self._awaited[0]]} within {self._limit:g} s")

@@ -1,0 +1,236 @@
+"""From a socket to a session that can take mail: greeting, EHLO, STARTTLS, login.
+
+Owns the order of these steps and what each TLS mode accepts. Leaves transactions to
+`smtp_transaction`, and whether a failure bounces anything to policy: nothing here does (S-16).
+
+How far TLS may fall back, each step on a connection of its own:
+
+| mode          | tried in this order                                   |
+|---------------|-------------------------------------------------------|
+| off           | clear text                                            |
+| opportunistic | verified, then any certificate, then clear text       |
+| required      | verified, then any certificate                        |
+| verify        | verified                                              |
+
+A certificate that does not verify leads to the second step, any other failure of a handshake to
+the third. A password is sent over verified TLS or to loopback, and nowhere else.
+
+Sources: RFC 5321 §3.1, §3.2, §4.1.1.1; RFC 3207 §4; RFC 4954 §4.
+"""
+
+import asyncio
+import ssl
+from enum import Enum, auto
+from ipaddress import ip_address
+
+import structlog
+
+from relayd.errors import TlsFailed
+from relayd.mail.attempt import Breakdown, Peer, TlsFacts
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Reply, Stage
+from relayd.net.breakdown import broken
+from relayd.net.dial import DialFailed, dial
+from relayd.net.login import REFUSED_CODES, choose_mechanism, log_in
+from relayd.net.smtp_commands import Offers, hello, read_offers
+from relayd.net.smtp_protocol import RelayProtocol, Timers
+from relayd.net.tls import TlsContexts, read_tls_facts
+from relayd.ports import Clock, SessionFailed, Target
+from relayd.settings import Login, TlsMode
+
+_log = structlog.get_logger(__name__)
+
+# Replies to EHLO that say that the server knows only HELO (RFC 5321 §3.2; 501, 504, 550 in practice).
+_ONLY_HELO = frozenset({500, 501, 502, 504, 550})
+
+
+class _Security(Enum):
+    VERIFIED = auto()
+    LENIENT = auto()
+    CLEAR = auto()
+
+
+_LADDERS = {
+    TlsMode.OFF: (_Security.CLEAR,),
+    TlsMode.OPPORTUNISTIC: (_Security.VERIFIED, _Security.LENIENT, _Security.CLEAR),
+    TlsMode.REQUIRED: (_Security.VERIFIED, _Security.LENIENT),
+    TlsMode.VERIFY: (_Security.VERIFIED,),
+}
+
+
+class Session:
+    """A connection on its way to being usable; then what the transactions need to know of it."""
+
+    def __init__(self, target: Target, *, helo: str, timers: Timers) -> None:
+        self.target = target
+        self.helo = helo
+        self.timers = timers
+        self.protocol = RelayProtocol(asyncio.get_running_loop(), timers)
+        self.offers = Offers()
+        self.tls: TlsFacts | None = None
+        self._local_ip = target.source_ip or ""
+
+    def peer(self) -> Peer:
+        return Peer(
+            route=self.target.route,
+            host=self.target.host,
+            ip=self.target.ip,
+            port=self.target.port,
+            local_ip=self._local_ip,
+            helo=self.helo,
+            tls=self.tls,
+        )
+
+    async def dial(self) -> None:
+        """Connect and take the greeting."""
+        try:
+            self._local_ip = await dial(self.target, self.protocol, within=self.timers.connect)
+        except DialFailed as failure:
+            raise self.failed(Stage.CONNECT, failure.breakdown) from failure
+        greeting = await self._answer(Stage.GREETING)
+        if not greeting.is_positive:
+            raise self.failed(Stage.GREETING, greeting)
+
+    async def greet(self) -> None:
+        """Say EHLO, or HELO to a server that knows no better, and learn what it offers."""
+        reply = await self._ask(Stage.EHLO, hello(b"EHLO", self.helo))
+        if reply.is_positive:
+            self.offers = read_offers(reply)
+            return
+        self.offers = Offers()
+        if reply.code in _ONLY_HELO:
+            reply = await self._ask(Stage.EHLO, hello(b"HELO", self.helo))
+        if not reply.is_positive:
+            raise self.failed(Stage.EHLO, reply)
+
+    async def start_tls(self, context: ssl.SSLContext, *, problem: str) -> None:
+        """Ask for TLS, shake hands, forget what was said in clear text, and greet again.
+
+        `problem` is why the certificate is not checked; empty if the context does check it.
+        Raises TlsFailed if only the handshake failed.
+        """
+        reply = await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")
+        if not reply.is_positive:
+            raise self.failed(Stage.STARTTLS, reply)
+        host = self.target.host.rstrip(".") or self.target.ip
+        await self.protocol.upgrade(context, host, within=self.timers.connect)
+        assert self.protocol.transport is not None
+        self.tls = read_tls_facts(self.protocol.transport, problem=problem)
+        await self.greet()
+
+    async def log_in(self, login: Login) -> None:
+        """Log in, or say why not; the password goes over verified TLS or to loopback only (A-51)."""
+        verified = self.tls is not None and self.tls.verified
+        if not verified and not ip_address(self.target.ip).is_loopback:
+            why = self.tls.problem if self.tls is not None else "no TLS"
+            reason = f"no password without verified TLS: {why}"
+            raise self.failed(Stage.AUTH, broken(Category.TLS_FAILURE, reason, Fault.LOCAL))
+        mechanism = choose_mechanism(login.mechanism, self.offers.mechanisms)
+        if mechanism is None:
+            reason = f"the server does not offer to log in by {login.mechanism}"
+            raise self.failed(Stage.AUTH, broken(Category.PROTOCOL_ERROR, reason))
+        reply = await log_in(self.protocol, login, mechanism)
+        if reply is None:
+            raise self._broken(Stage.AUTH)
+        if not reply.is_positive:
+            refused = reply.code in REFUSED_CODES
+            raise self.failed(Stage.AUTH, reply, login_refused=refused)
+
+    def failed(
+        self, stage: Stage, ended_by: Reply | Breakdown, *, login_refused: bool = False
+    ) -> SessionFailed:
+        return SessionFailed(stage, ended_by, peer=self.peer(), login_refused=login_refused)
+
+    def abort(self) -> None:
+        self.protocol.fail("connection closed by us")
+
+    async def close(self) -> None:
+        """Close the connection, if there was one."""
+        if self.protocol.transport is not None:
+            self.abort()
+            await self.protocol.wait_closed()
+
+    async def _ask(self, stage: Stage, command: bytes) -> Reply:
+        self.protocol.expect(command, (stage,))
+        return await self._answer(stage)
+
+    async def _answer(self, stage: Stage) -> Reply:
+        answer = await self.protocol.answers(1)
+        if not answer:
+            raise self._broken(stage)
+        return answer[0]
+
+    def _broken(self, stage: Stage) -> SessionFailed:
+        assert self.protocol.failure is not None
+        return self.failed(stage, self.protocol.failure)
+
+
+async def open_session(
+    target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
+) -> Session:
+    """Return a session that may take mail. Raises SessionFailed."""
+    problem = tls.problem_of(target.host, target.ip, now=clock.monotonic())
+    ladder = _LADDERS[target.tls]
+    security = ladder[0]
+    if problem and _Security.LENIENT in ladder:
+        security = _Security.LENIENT
+    while True:
+        session = Session(target, helo=helo, timers=timers)
+        try:
+            await _prepare(session, security, tls, problem=problem)
+        except TlsFailed as failure:
+            await session.close()
+            problem = str(failure)
+            if _is_about_certificate(failure):
+                tls.remember(target.host, target.ip, problem, now=clock.monotonic())
+                following = _Security.LENIENT
+            else:
+                following = _Security.CLEAR
+            if following not in ladder:
+                ended_by = broken(Category.TLS_FAILURE, problem)
+                raise session.failed(Stage.STARTTLS, ended_by) from failure
+            security = following
+            _log.warning("tls_failed", remote_host=target.host, remote_ip=target.ip, reason=problem)
+        except BaseException:
+            await session.close()
+            raise
+        else:
+            return session
+
+
+async def _prepare(
+    session: Session, security: _Security, tls: TlsContexts, *, problem: str
+) -> None:
+    """Take one session through all steps with this kind of TLS."""
+    await session.dial()
+    await session.greet()
+    mode = session.target.tls
+    if security is not _Security.CLEAR:
+        if session.offers.starttls:
+            await _secure(session, security, tls, problem=problem)
+        elif mode is not TlsMode.OPPORTUNISTIC:
+            reason = "the server does not offer STARTTLS"
+            raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
+    if session.target.login is not None:
+        await session.log_in(session.target.login)
+
+
+async def _secure(session: Session, security: _Security, tls: TlsContexts, *, problem: str) -> None:
+    """Start TLS; where the mode allows it, a refusal to start is noted and lived with."""
+    try:
+        if security is _Security.VERIFIED:
+            await session.start_tls(tls.verified, problem="")
+        else:
+            await session.start_tls(tls.lenient, problem=problem)
+    except SessionFailed as failure:
+        lenient = session.target.tls is TlsMode.OPPORTUNISTIC
+        if not (lenient and failure.stage is Stage.STARTTLS and session.protocol.is_idle):
+            raise
+        target = session.target
+        _log.warning(
+            "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=str(failure)
+        )
+
+
+def _is_about_certificate(failure: TlsFailed) -> bool:
+    return isinstance(failure.__cause__, ssl.SSLCertVerificationError)

@@ -1,0 +1,83 @@
+"""TLS towards a next hop: contexts, what was negotiated, and what went wrong.
+
+Owns the policy-independent part. Which kind of TLS a mode of the settings allows is decided in
+`smtp_session`.
+
+Python cannot say afterwards whether a certificate would have passed, so a handshake is first
+tried with verification. A host whose certificate fails is remembered for an hour, and meets the
+lenient context at once where its mode allows that (A-50: the failure is reported every time).
+
+Sources: RFC 3207; RFC 8996 (TLS 1.2 is the floor); RFC 6125 (names; the common name is not one).
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+from relayd.mail.attempt import TlsFacts
+from relayd.mail.reply import clean_text
+
+_REMEMBER_FOR = 3600.0  # seconds
+_REMEMBER_AT_MOST = 10_000  # hosts
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    text: str
+    until: float  # monotonic seconds
+
+
+class TlsContexts:
+    """One shared context per policy; loading the authorities costs tens of milliseconds (HC-10)."""
+
+    def __init__(self, cafile: str | None = None) -> None:
+        """Load the system's authorities, or those of `cafile` instead."""
+        self.verified = ssl.create_default_context(cafile=cafile)
+        self.verified.hostname_checks_common_name = False
+        # Set by default from Python 3.13 on; some real mail hosts fail it (HU-06).
+        self.verified.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self.lenient = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.lenient.check_hostname = False
+        self.lenient.verify_mode = ssl.CERT_NONE
+        for context in (self.verified, self.lenient):
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._problems: dict[tuple[str, str], _Problem] = {}
+
+    def remember(self, host: str, ip: str, problem: str, *, now: float) -> None:
+        """Note that the certificate of this host does not verify."""
+        if len(self._problems) >= _REMEMBER_AT_MOST:
+            self._problems.clear()
+        self._problems[host, ip] = _Problem(problem, now + _REMEMBER_FOR)
+
+    def problem_of(self, host: str, ip: str, *, now: float) -> str:
+        """Why the certificate of this host did not verify lately; empty if nothing is known."""
+        problem = self._problems.get((host, ip))
+        return problem.text if problem is not None and now < problem.until else ""
+
+
+def read_tls_facts(transport: asyncio.BaseTransport, *, problem: str) -> TlsFacts:
+    """What was negotiated; verified unless there is a problem."""
+    tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher()
+    return TlsFacts(
+        version=tls.version() or "unknown",
+        cipher=cipher[0] if cipher else "unknown",
+        verified=not problem,
+        problem=problem,
+    )
+
+
+def tls_problem(exc: Exception) -> str:
+    """Say in one line why there is no TLS."""
+    match exc:
+        case ssl.SSLCertVerificationError():
+            text = f"certificate not valid: {exc.verify_message.rstrip('.')}"
+        case ssl.SSLError():
+            text = f"TLS handshake failed: {(exc.reason or str(exc)).replace('_', ' ').lower()}"
+        case ConnectionAbortedError() | TimeoutError():
+            text = "TLS handshake not finished in time"
+        case ConnectionError():
+            text = "connection closed in the TLS handshake"
+        case _:
+            text = f"TLS handshake failed: {exc}"
+    return clean_text(text.encode("utf-8", "backslashreplace"), limit=300)

@@ -1,0 +1,310 @@
+"""What an attempt saw is judged, recorded, and only then logged; a sick store stops new attempts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relayd.errors import StoreFull, StoreUnavailable
+from relayd.mail.outcome import BounceClass
+from relayd.ports import Action, Query, QueueStore, QueueView, Status
+from relayd.store.memory import MemoryStore
+from relayd.store.sqlite.queue import SqliteStore
+from relayd.store.sqlite.view import SqliteView
+from tests.support.builders import a_message
+from tests.support.clock import FakeClock
+from tests.support.faulty_store import FaultyStore
+from tests.support.post import Post, a_post, eventually
+from tests.support.scripted_server import CLOSE, Action as Says, InTurn, Raw, ScriptedServer, Wait
+
+LONG = "x" * 9000
+Queue = tuple[QueueStore, QueueView, FakeClock]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Queue]:
+    clock, path = FakeClock(), str(tmp_path / "queue.db")
+    if request.param == "memory":
+        memory = MemoryStore(clock)
+        yield memory, memory.view, clock
+        return
+    store = SqliteStore.open(path, clock=clock, slots={})
+    view = SqliteView(path)
+    yield store, view, clock
+    view.close()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code", "kind"),
+    [
+        pytest.param({}, Status.RELAYED, 250, "relayed", id="taken"),
+        pytest.param({"DOT": "251 yes"}, Status.RELAYED, 251, "relayed", id="251-at-the-dot"),
+        pytest.param(
+            {"RCPT": "550 5.1.1 no such user"}, Status.BOUNCED, 550, "bounced", id="hard-at-rcpt"
+        ),
+        pytest.param(
+            {"DOT": "554 5.7.1 rejected as spam"}, Status.BOUNCED, 554, "bounced", id="at-the-dot"
+        ),
+        pytest.param(
+            {"RCPT": "452 4.2.2 mailbox full"}, Status.DEFERRED, 452, "deferred", id="soft"
+        ),
+        pytest.param({"MAIL": "451 4.3.0 later"}, Status.DEFERRED, 451, "deferred", id="busy"),
+        pytest.param({"MAIL": "421 4.3.2 bye"}, Status.DEFERRED, 421, "deferred", id="421"),
+        pytest.param({"DATA": CLOSE}, Status.DEFERRED, None, "deferred", id="hung-up"),
+        pytest.param({"DOT": CLOSE}, Status.DEFERRED, None, "deferred", id="lost-dot"),
+    ],
+)
+async def test_every_outcome_reaches_store_and_log(
+    queue: Queue, script: dict[str, Says], status: Status, code: int | None, kind: str
+) -> None:
+    async with ScriptedServer(script) as server, a_post(server.port, queue=queue) as post:
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        row = post.row(message)
+        assert (row.status, row.code, row.leased) == (status, code, False)
+        [(event, detail)] = post.events(message)
+        assert event == kind
+        assert detail.get("code") == code
+        assert detail["attempt"] == 1
+        assert detail["remote_port"] == server.port
+        assert await post.store.content(message.id) == (
+            None if status in (Status.RELAYED, Status.BOUNCED) else message.content
+        )
+
+
+async def test_each_recipient_has_an_outcome_of_its_own(queue: Queue) -> None:
+    script: dict[str, Says] = {
+        "RCPT TO:<bad@x.test>": "550 5.1.1 no such user",
+        "RCPT TO:<full@x.test>": "452 4.2.2 mailbox full",
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, queue=queue) as post:
+        message = await post.submit(a_message("full@x.test", "bad@x.test", "good@x.test"))
+        await post.settled()
+        assert [post.row(message, number).status for number in range(3)] == [
+            Status.DEFERRED,
+            Status.BOUNCED,
+            Status.RELAYED,
+        ]
+        assert [post.kinds(message, number) for number in range(3)] == [
+            ["deferred"],
+            ["bounced"],
+            ["relayed"],
+        ]
+        assert post.row(message, 1).bounce_class is BounceClass.HARD
+        assert post.row(message, 1).suppress
+
+
+async def test_only_the_deferred_ones_are_tried_again() -> None:
+    """S-08, S-09: one more try after a soft bounce, then it is final."""
+    script: dict[str, Says] = {"RCPT TO:<full@x.test>": "452 4.2.2 mailbox full"}
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        message = await post.submit(a_message("full@x.test", "good@x.test"))
+        await post.settled()
+        post.advance(timedelta(minutes=16))
+        await eventually(lambda: post.row(message).status is Status.BOUNCED)
+        assert post.row(message).bounce_class is BounceClass.SOFT
+        assert post.row(message).attempts == 2
+        assert post.kinds(message) == ["deferred", "bounced"]
+        assert post.kinds(message, 1) == ["relayed"]
+        assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("reply", [CLOSE, Raw(b"2500 what\r\n"), ("421 bye", CLOSE)])
+async def test_a_lost_answer_to_the_dot_marks_a_possible_duplicate(reply: Says) -> None:
+    """S-06: the message may have been taken; only a lost answer says so."""
+    async with ScriptedServer({"DOT": InTurn(reply, "250 ok")}) as server:
+        async with a_post(server.port) as post:
+            message = await post.submit(a_message("a@x.test"))
+            await post.settled()
+            lost = reply != ("421 bye", CLOSE)
+            assert post.row(message).status is Status.DEFERRED
+            assert post.row(message).possible_duplicate is lost
+            assert post.events(message)[0][1].get("possible_duplicate", False) is lost
+            assert server.connections == 1, "no other host, no other connection in this attempt"
+            post.advance(timedelta(minutes=6))
+            await eventually(lambda: post.row(message).status is Status.RELAYED)
+            assert post.row(message).possible_duplicate is lost
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("the disk is gone"), StoreFull("no room")])
+async def test_no_attempt_starts_while_results_cannot_be_recorded(
+    error: StoreUnavailable | StoreFull,
+) -> None:
+    """S-52, F-12."""
+    store = FaultyStore(FakeClock())
+    store.fail("settle", error=error)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        first = await post.submit(a_message("first@x.test"))
+        with capture_logs() as logs:
+            await eventually(lambda: store.calls["settle"] == 1)
+            later = [await post.submit(a_message("later@x.test")) for _ in range(5)]
+            await eventually(lambda: store.calls["settle"] == 2, "it keeps trying")
+            assert len(server.messages) == 1
+            assert post.sink.noted == []
+            store.heal("settle")
+            await post.settled()
+        assert post.kinds(first) == ["relayed"]
+        assert [post.row(message).status for message in later] == [Status.RELAYED] * 5
+        assert len(server.messages) == 6, "nothing was sent twice"
+        events = [(line["event"], line["log_level"]) for line in logs]
+        assert events == [("deliveries_paused", "critical"), ("deliveries_resumed", "info")]
+
+
+async def test_all_connections_wait_for_a_sick_store() -> None:
+    store = FaultyStore(FakeClock())
+    async with ScriptedServer() as server:
+        async with a_post(server.port, store=store, connections=3) as post:
+            await post.submit(a_message("proof@x.test"))
+            await post.settled()
+            store.fail("settle")
+            for _ in range(20):
+                await post.submit(a_message("a@x.test"), leased=True)
+            await eventually(lambda: store.calls["settle"] >= 4)
+            sent = len(server.messages)
+            assert sent <= 4
+            await eventually(lambda: store.calls["settle"] >= 7, "every connection tries again")
+            assert len(server.messages) == sent
+            store.heal("settle")
+            await post.settled()
+            assert len(server.messages) == 21
+
+
+async def test_content_that_cannot_be_read_waits_for_the_store() -> None:
+    """The store cannot be read for a while: nothing is lost, nothing counts, nobody crashes."""
+    store = FaultyStore(FakeClock())
+    store.fail("content", times=1)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert (post.row(message).status, post.row(message).attempts) == (Status.RELAYED, 1)
+
+
+async def take_over(post: Post) -> None:
+    """Let the lease end and another worker take the slot."""
+    post.clock.advance(timedelta(seconds=61))
+    other = await post.store.register("2")
+    await post.store.claim(other, limit=100, lease_for=timedelta(hours=1))
+
+
+async def test_a_result_without_its_lease_is_discarded() -> None:
+    """F-46: another worker has the slot; our result touches nothing and is not logged."""
+    gate = asyncio.Event()
+    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
+        async with a_post(server.port) as post:
+            message = await post.submit(a_message("a@x.test"))
+            await server.received(1)
+            await take_over(post)
+            with capture_logs() as logs:
+                gate.set()
+                await eventually(lambda: logs)
+            assert [line["event"] for line in logs] == ["result_discarded"]
+            assert post.events(message) == []
+            row = post.row(message)
+            assert (row.status, row.leased, row.possible_duplicate) == (Status.QUEUED, True, True)
+
+
+async def test_nothing_more_is_sent_under_a_lost_lease() -> None:
+    """What waits behind the discarded result has another owner by now: it must not go out twice."""
+    gate = asyncio.Event()
+    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
+        async with a_post(server.port, connections=1) as post:
+            for _ in range(5):
+                await post.submit(a_message("a@x.test", "b@x.test"))
+            await server.received(1)
+            await take_over(post)
+            with capture_logs() as logs:
+                gate.set()
+                await eventually(lambda: logs)
+                await eventually(lambda: server.dialog[-1] == "QUIT")
+            assert len(server.messages) == 1
+            assert post.sink.noted == []
+
+
+async def test_the_rest_of_a_message_is_not_sent_under_a_lost_lease() -> None:
+    """S-19 meets F-46: no next transaction for those who were too many."""
+    gate = asyncio.Event()
+    script: dict[str, Says] = {
+        "RCPT TO:<b@x.test>": "452 4.5.3 too many recipients",
+        "DOT": Wait(gate, "250 ok"),
+    }
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        await post.submit(a_message("a@x.test", "b@x.test"))
+        await server.received(1)
+        await take_over(post)
+        gate.set()
+        await eventually(lambda: server.dialog[-1] == "QUIT")
+        assert [line for line in server.dialog if line.startswith("MAIL")] == [
+            server.dialog[1]
+        ], server.dialog
+
+
+@pytest.mark.parametrize(
+    ("action", "status"), [(Action.DROP, Status.DROPPED), (Action.BOUNCE, Status.BOUNCED)]
+)
+async def test_an_operators_act_on_a_running_attempt_stands(
+    queue: Queue, action: Action, status: Status
+) -> None:
+    """Only what concerns the other recipient is written, and only that is in the log."""
+    gate = asyncio.Event()
+    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
+        async with a_post(server.port, queue=queue) as post:
+            message = await post.submit(a_message("a@x.test", "b@x.test"))
+            await server.received(1)
+            selector = Query(message_id=message.id, recipient="a@x.test")
+            await post.store.act(selector, action, by="me", reason="wrong address")
+            gate.set()
+            await eventually(lambda: post.row(message, 1).status is Status.RELAYED)
+            await eventually(lambda: post.sink.noted)
+            assert post.row(message).status is status
+            assert post.row(message).possible_duplicate
+            assert [noted.address for noted in post.sink.noted] == ["b@x.test"]
+            assert post.kinds(message, 1) == ["relayed"]
+
+
+async def test_a_message_that_was_dropped_before_its_turn_is_not_sent() -> None:
+    gate = asyncio.Event()
+    script: dict[str, Says] = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
+    async with ScriptedServer(script) as server:
+        async with a_post(server.port, connections=1) as post:
+            await post.submit(a_message("first@x.test"))
+            await server.received(1)
+            second = await post.submit(a_message("second@x.test"))
+            await eventually(lambda: post.row(second).leased)
+            third = await post.submit(a_message("third@x.test"))
+            await post.store.act(
+                Query(message_id=second.id), Action.DROP, by="me", reason="not wanted"
+            )
+            gate.set()
+            await eventually(lambda: post.row(third).status is Status.RELAYED)
+            assert [message.rcpts for message in server.messages] == [
+                ("TO:<first@x.test>",),
+                ("TO:<third@x.test>",),
+            ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"550 5.1.1 \x1b[2Jgone\x00\x07\r\n", id="control"),
+        pytest.param(b"550 5.1.1 \xff\xfe\xed\xa0\x80\r\n", id="no-utf8"),
+        pytest.param("550 5.1.1 \u2028{\u202e\r\n".encode(), id="separators"),
+        pytest.param(b"550 5.1.1 '; DROP TABLE message; -- <b>\r\n", id="injection"),
+        pytest.param(f"550 5.1.1 {LONG}\r\n".encode(), id="long"),
+    ],
+)
+async def test_the_outcome_is_written_whatever_the_server_says(queue: Queue, text: bytes) -> None:
+    """A-47."""
+    async with ScriptedServer({"RCPT": Raw(text)}) as server:
+        async with a_post(server.port, queue=queue) as post:
+            message = await post.submit(a_message("a@x.test"))
+            await post.settled()
+            row = post.row(message)
+            assert (row.status, row.code) == (Status.BOUNCED, 550)
+            assert row.reply is not None
+            assert row.reply.isprintable()
+            assert len(row.reply) <= 4100
+            assert post.kinds(message) == ["bounced"]

@@ -1,0 +1,561 @@
+"""Making a session: connect, greeting, EHLO, STARTTLS, login, against servers of every kind."""
+
+import base64
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import structlog
+
+from relayd.mail.attempt import RouteKind
+from relayd.mail.reply import Stage
+from relayd.net.smtp_client import (
+    Connection,
+    SessionFailed,
+    Target,
+    Timers,
+    TlsContexts,
+    connect,
+    resolve,
+)
+from relayd.settings import AuthMechanism, Login, TlsMode
+from tests.support.certificates import Authority, untrusted_context
+from tests.support.clock import FakeClock
+from tests.support.next_hop import HASTY, PATIENT, all_seen, connect_to, deliver, shared_contexts
+from tests.support.scripted_server import (
+    CLOSE,
+    HANG,
+    RESET,
+    SWALLOW,
+    Action,
+    Drip,
+    InTurn,
+    Raw,
+    Script,
+    ScriptedServer,
+)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def contexts(authority: Authority) -> TlsContexts:
+    return TlsContexts(cafile=authority.cafile)
+
+
+async def failure_of(
+    server: ScriptedServer,
+    *,
+    timers: Timers | None = None,
+    tls: TlsMode = TlsMode.OFF,
+    login: Login | None = None,
+    contexts: TlsContexts | None = None,
+) -> SessionFailed:
+    """Connect, which must fail, and say how."""
+    with pytest.raises(SessionFailed) as caught:
+        await connect_to(server, timers=timers or Timers(), tls=tls, login=login, contexts=contexts)
+    failure = caught.value
+    assert (failure.reply is None) != (failure.breakdown is None)
+    assert failure.peer is not None
+    assert failure.peer.port == server.port
+    return failure
+
+
+def words_of(failure: SessionFailed) -> tuple[str, str]:
+    """Category and reason."""
+    assert failure.breakdown is not None
+    return failure.breakdown.category.value, failure.breakdown.reason
+
+
+# Connect
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        server = ScriptedServer()
+        server.port = unused.getsockname()[1]
+        failure = await failure_of(server)
+    assert failure.stage is Stage.CONNECT
+    assert words_of(failure) == ("connection_failure", "connection refused")
+    assert str(failure) == "connect: connection refused"
+
+
+async def test_a_source_address_that_is_not_ours_is_our_fault() -> None:
+    target = Target(
+        route=RouteKind.DIRECT,
+        host="mx.test",
+        ip="127.0.0.1",
+        port=9,
+        tls=TlsMode.OFF,
+        login=None,
+        source_ip="192.0.2.1",
+    )
+    with pytest.raises(SessionFailed) as caught:
+        await connect(
+            target, helo="relay.test", timers=HASTY, tls=shared_contexts(), clock=FakeClock()
+        )
+    assert caught.value.breakdown is not None
+    assert caught.value.breakdown.fault.value == "local"
+
+
+async def test_the_source_address_is_used() -> None:
+    async with ScriptedServer() as server:
+        target = Target(
+            route=RouteKind.SMARTHOST,
+            host="mx.test",
+            ip="127.0.0.1",
+            port=server.port,
+            tls=TlsMode.OFF,
+            login=None,
+            source_ip="127.0.0.2",
+        )
+        connection = await connect(
+            target, helo="relay.test", timers=HASTY, tls=shared_contexts(), clock=FakeClock()
+        )
+        await connection.quit()
+        peer = connection.peer
+        assert (peer.route, peer.host, peer.ip, peer.port) == (
+            RouteKind.SMARTHOST,
+            "mx.test",
+            "127.0.0.1",
+            server.port,
+        )
+        assert (peer.local_ip, peer.helo, peer.tls) == ("127.0.0.2", "relay.test", None)
+
+
+@pytest.mark.parametrize("literal", ["192.0.2.1", "2001:db8::1"])
+async def test_a_literal_is_not_looked_up(literal: str) -> None:
+    assert await resolve(literal, 25) == [literal]
+
+
+async def test_a_name_is_looked_up() -> None:
+    assert "127.0.0.1" in await resolve("localhost", 25)
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 300, "nowhere.invalid"])
+async def test_a_name_without_address_fails(name: str) -> None:
+    with pytest.raises(SessionFailed) as caught:
+        await resolve(name, 25)
+    assert caught.value.breakdown is not None
+    assert caught.value.breakdown.category.value == "dns_failure"
+    assert caught.value.stage is Stage.CONNECT
+
+
+# Greeting and EHLO
+
+
+@pytest.mark.parametrize("stage", ["greeting", "ehlo", "starttls"])
+@pytest.mark.parametrize("code", [421, 450, 454, 521, 554, 599])
+async def test_a_refusal_before_mail(stage: str, code: int) -> None:
+    """A-43, S-16: it is recorded as it is; nothing in here bounces anything."""
+    script: Script = {"EHLO": ["STARTTLS"]} if stage == "starttls" else {}
+    async with ScriptedServer({**script, stage: f"{code} no"}) as server:
+        failure = await failure_of(server, tls=TlsMode.REQUIRED)
+        assert failure.stage == stage
+        assert failure.reply is not None
+        assert failure.reply.code == code
+        assert not failure.login_refused
+
+
+@pytest.mark.parametrize("stage", ["greeting", "ehlo"])
+@pytest.mark.parametrize(
+    ("action", "category"),
+    [
+        pytest.param(SWALLOW, "connection_failure", id="silence"),
+        pytest.param(Drip("220 slowly slowly", 0.05), "connection_failure", id="drip"),
+        pytest.param(CLOSE, "connection_failure", id="close"),
+        pytest.param(RESET, "connection_failure", id="reset"),
+        pytest.param(("220 a", "220 b"), "protocol_error", id="two"),
+        pytest.param("354 go", "protocol_error", id="354"),
+        pytest.param(Raw(b"SSH-2.0-x\r\n"), "protocol_error", id="ssh"),
+        pytest.param(Raw(b"220-x\r\n" * 10_000), "protocol_error", id="endless-lines"),
+        pytest.param(Raw(b"2" * 10_000_000), "protocol_error", id="10-MB"),
+    ],
+)
+async def test_a_breakdown_before_mail(stage: str, action: Action, category: str) -> None:
+    """A-40, A-41, A-42, A-45, A-46."""
+    async with ScriptedServer({stage: action}) as server:
+        slow = action is SWALLOW or isinstance(action, Drip)
+        failure = await failure_of(server, timers=HASTY if slow else PATIENT)
+        assert failure.stage == stage
+        assert words_of(failure)[0] == category
+
+
+async def test_talk_between_greeting_and_ehlo_is_a_violation() -> None:
+    async with ScriptedServer({"GREETING": ("220 hi", Raw(b"25"))}) as server:
+        assert words_of(await failure_of(server))[0] == "protocol_error"
+
+
+@pytest.mark.parametrize("code", [500, 501, 502, 504, 550])
+async def test_helo_where_ehlo_is_not_known(code: int) -> None:
+    """RFC 5321 §3.2; nothing counts as offered then."""
+    async with ScriptedServer({"EHLO": f"{code} what"}) as server:
+        connection = await connect_to(server)
+        await deliver(connection)
+        await connection.quit()
+        assert server.dialog[:3] == [
+            "EHLO relay.test",
+            "HELO relay.test",
+            "MAIL FROM:<app@app.test>",
+        ]
+
+
+async def test_helo_may_be_refused_too() -> None:
+    async with ScriptedServer({"EHLO": "502 what", "HELO": "550 no"}) as server:
+        failure = await failure_of(server)
+        assert (failure.stage, str(failure.reply)) == (Stage.EHLO, "550 no")
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        pytest.param([f"X{number}" for number in range(3000)], id="3000-lines"),
+        pytest.param(
+            ["SIZE -1", "size 9e99", "SIZE", "AUTH=", "AUTH " + "X " * 1000, ""], id="odd"
+        ),
+        pytest.param(["SIZE 0"], id="size-0-is-no-limit"),
+        pytest.param(["SIZE 99999999999999999999999"], id="size-beyond-all"),
+    ],
+)
+async def test_odd_extensions_do_no_harm(extensions: list[str]) -> None:
+    """A-48."""
+    async with ScriptedServer({"EHLO": extensions}) as server:
+        connection = await connect_to(server)
+        assert all_seen(await deliver(connection)) == [("dot", 250)]
+        await connection.quit()
+
+
+# TLS
+
+
+async def delivered(server: ScriptedServer, connection: Connection) -> bool:
+    """Deliver one message and say whether it went over TLS."""
+    assert all_seen(await deliver(connection)) == [("dot", 250)]
+    await connection.quit()
+    return server.messages[-1].tls
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED, TlsMode.VERIFY])
+async def test_a_good_certificate(
+    mode: TlsMode, authority: Authority, contexts: TlsContexts
+) -> None:
+    async with ScriptedServer(tls=authority.server_context("mx.test")) as server:
+        connection = await connect_to(server, tls=mode, contexts=contexts)
+        assert await delivered(server, connection)
+        tls = connection.peer.tls
+        assert tls is not None
+        assert (tls.version, tls.verified, tls.problem) == ("TLSv1.3", True, "")
+        assert tls.cipher.startswith("TLS_")
+        assert server.dialog.count("EHLO relay.test") == 2  # again under TLS (A-48)
+
+
+BAD = [
+    pytest.param(False, "other.test", "hostname mismatch", id="wrong-name"),
+    pytest.param(False, "*.mx.test", "hostname mismatch", id="two-level-wildcard"),
+    pytest.param(True, "mx.test", "unable to get local issuer certificate", id="unknown-authority"),
+]
+
+
+def bad_server(authority: Authority, name: str, *, unknown: bool) -> ssl.SSLContext:
+    return untrusted_context(name) if unknown else authority.server_context(name)
+
+
+@pytest.mark.parametrize(("unknown", "name", "problem"), BAD)
+async def test_verify_means_verify(
+    name: str, problem: str, authority: Authority, contexts: TlsContexts, *, unknown: bool
+) -> None:
+    """A-50: unreachable, with the reason."""
+    async with ScriptedServer(tls=bad_server(authority, name, unknown=unknown)) as server:
+        failure = await failure_of(server, tls=TlsMode.VERIFY, contexts=contexts)
+        assert failure.stage is Stage.STARTTLS
+        category, reason = words_of(failure)
+        assert category == "tls_failure"
+        assert problem in reason.lower()
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED])
+@pytest.mark.parametrize(("unknown", "name", "problem"), BAD)
+async def test_other_modes_take_any_certificate_and_say_so(
+    mode: TlsMode,
+    name: str,
+    problem: str,
+    authority: Authority,
+    contexts: TlsContexts,
+    *,
+    unknown: bool,
+) -> None:
+    """The first time it costs a connection to learn why; after that it is known for an hour."""
+    async with ScriptedServer(tls=bad_server(authority, name, unknown=unknown)) as server:
+        for expected in (2, 3):
+            connection = await connect_to(server, tls=mode, contexts=contexts)
+            assert await delivered(server, connection)
+            tls = connection.peer.tls
+            assert tls is not None
+            assert not tls.verified
+            assert problem in tls.problem.lower()
+            assert server.connections == expected
+
+
+def test_a_problem_is_forgotten_after_an_hour(contexts: TlsContexts) -> None:
+    contexts.remember("mx.test", "192.0.2.1", "expired", now=10.0)
+    assert contexts.problem_of("mx.test", "192.0.2.1", now=3000.0) == "expired"
+    assert contexts.problem_of("mx.test", "192.0.2.2", now=3000.0) == ""
+    assert contexts.problem_of("mx.test", "192.0.2.1", now=4000.0) == ""
+
+
+async def test_tls_is_not_used_when_off(authority: Authority) -> None:
+    async with ScriptedServer(tls=authority.server_context("mx.test")) as server:
+        assert not await delivered(server, await connect_to(server))
+
+
+@pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.VERIFY])
+async def test_starttls_that_is_not_offered(mode: TlsMode) -> None:
+    """A-49: never plaintext."""
+    async with ScriptedServer() as server:
+        failure = await failure_of(server, tls=mode)
+        assert failure.stage is Stage.STARTTLS
+        assert words_of(failure) == ("tls_failure", "the server does not offer STARTTLS")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(("220 go", CLOSE), id="close"),
+        pytest.param(("220 go", RESET), id="reset"),
+        pytest.param(("220 go", HANG), id="silence"),
+    ],
+)
+async def test_a_handshake_that_fails(action: Action) -> None:
+    """A-49: opportunistic goes on in clear text on a new connection, with a log entry."""
+    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": action}
+    timers = Timers(connect=0.3)
+    async with ScriptedServer(script) as server:
+        for mode in (TlsMode.REQUIRED, TlsMode.VERIFY):
+            failure = await failure_of(server, tls=mode, timers=timers)
+            assert failure.stage is Stage.STARTTLS
+            assert words_of(failure)[0] == "tls_failure"
+        with structlog.testing.capture_logs() as log:
+            connection = await connect_to(server, tls=TlsMode.OPPORTUNISTIC, timers=timers)
+        assert connection.peer.tls is None
+        assert not await delivered(server, connection)
+        assert server.connections == 4
+        assert [entry["event"] for entry in log] == ["tls_failed"]
+
+
+async def test_garbage_instead_of_a_handshake() -> None:
+    script: Script = {
+        "EHLO": ["STARTTLS"],
+        "": "500 what",
+        "GREETING": "220 hi",
+        "STARTTLS": "220 go",
+    }
+    async with ScriptedServer(script) as server:
+        failure = await failure_of(server, tls=TlsMode.REQUIRED, timers=Timers(connect=0.3))
+        assert words_of(failure)[0] == "tls_failure"
+        server.unclean.clear()  # a ClientHello is no SMTP
+
+
+async def test_a_handshake_has_a_deadline() -> None:
+    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": ("220 go", HANG)}
+    async with ScriptedServer(script) as server:
+        failure = await failure_of(server, tls=TlsMode.REQUIRED, timers=Timers(connect=0.2))
+        assert words_of(failure) == ("tls_failure", "TLS handshake not finished in time")
+
+
+async def test_an_old_protocol_is_refused(authority: Authority, contexts: TlsContexts) -> None:
+    """A-49: a server that knows TLS 1.1 at most."""
+    context = authority.server_context("mx.test")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with ScriptedServer(tls=context) as server:
+        failure = await failure_of(server, tls=TlsMode.REQUIRED, contexts=contexts)
+        assert words_of(failure)[0] == "tls_failure"
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED])
+async def test_plaintext_behind_the_220_is_an_attack(
+    mode: TlsMode, authority: Authority, contexts: TlsContexts
+) -> None:
+    """A-49, HC-14: injected replies never reach the session under TLS; it is closed at once."""
+    script: Script = {"STARTTLS": ("220 go", "250-mx.test", "250 AUTH PLAIN")}
+    async with ScriptedServer(script, tls=authority.server_context("mx.test")) as server:
+        failure = await failure_of(server, tls=mode, contexts=contexts)
+        assert failure.stage is Stage.STARTTLS
+        assert words_of(failure)[0] == "protocol_error"
+
+
+@pytest.mark.parametrize("code", [454, 502, 554])
+async def test_opportunistic_goes_on_when_starttls_is_refused(code: int) -> None:
+    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": f"{code} not now"}
+    async with ScriptedServer(script) as server:
+        with structlog.testing.capture_logs() as log:
+            connection = await connect_to(server, tls=TlsMode.OPPORTUNISTIC)
+        assert not await delivered(server, connection)
+        assert server.connections == 1
+        assert [entry["event"] for entry in log] == ["tls_failed"]
+
+
+async def test_what_is_offered_under_tls_counts(
+    authority: Authority, contexts: TlsContexts
+) -> None:
+    """A-48: EHLO different after TLS."""
+    script: Script = {"EHLO": InTurn("250 mx.test\nSIZE 1\nSTARTTLS", "250 mx.test")}
+    async with ScriptedServer(script, tls=authority.server_context("mx.test")) as server:
+        connection = await connect_to(server, tls=TlsMode.VERIFY, contexts=contexts)
+        assert await delivered(server, connection)
+
+
+# Login
+
+USER = "relay@x.test"
+SECRET = "open sesame"
+
+
+class RemoteAddress:
+    is_loopback = False
+
+
+@pytest.fixture
+def not_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make our server look as if it were elsewhere: loopback is exempt from the rules of A-51."""
+    monkeypatch.setattr("relayd.net.smtp_session.ip_address", lambda _: RemoteAddress())
+
+
+def a_login(mechanism: AuthMechanism = AuthMechanism.AUTO) -> Login:
+    return Login(username=USER, secret=SECRET, mechanism=mechanism)
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+PLAIN = "AUTH PLAIN " + b64(f"\0{USER}\0{SECRET}")
+XOAUTH2 = "AUTH XOAUTH2 " + b64(f"user={USER}\1auth=Bearer {SECRET}\1\1")
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "offer", "dialog"),
+    [
+        pytest.param(AuthMechanism.AUTO, "AUTH LOGIN PLAIN", [PLAIN], id="auto-plain"),
+        pytest.param(AuthMechanism.AUTO, "AUTH=PLAIN", [PLAIN], id="old-style"),
+        pytest.param(
+            AuthMechanism.AUTO,
+            "AUTH CRAM-MD5 LOGIN",
+            ["AUTH LOGIN", b64(USER), b64(SECRET)],
+            id="auto-login",
+        ),
+        pytest.param(AuthMechanism.PLAIN, "AUTH PLAIN", [PLAIN], id="plain"),
+        pytest.param(
+            AuthMechanism.LOGIN,
+            "AUTH PLAIN LOGIN",
+            ["AUTH LOGIN", b64(USER), b64(SECRET)],
+            id="login",
+        ),
+        pytest.param(AuthMechanism.XOAUTH2, "AUTH XOAUTH2", [XOAUTH2], id="xoauth2"),
+    ],
+)
+async def test_login(mechanism: AuthMechanism, offer: str, dialog: list[str]) -> None:
+    """To loopback a password may go in clear text."""
+    script: Script = {
+        "EHLO": [offer],
+        "AUTH LOGIN": "334 VXNlcm5hbWU6",
+        b64(USER): "334 UGFzc3dvcmQ6",
+        b64(SECRET): "235 welcome",
+    }
+    async with ScriptedServer(script) as server:
+        connection = await connect_to(server, login=a_login(mechanism))
+        await connection.quit()
+        assert server.dialog == ["EHLO relay.test", *dialog, "QUIT"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "refused"),
+    [
+        ("530 5.7.0 no", True),
+        ("534 5.7.9 no", True),
+        ("535 5.7.8 no", True),
+        ("538 5.7.11 no", True),
+        ("454 4.7.0 later", False),
+        ("421 4.3.2 bye", False),
+        ("500 what", False),
+        ("504 5.5.4 no", False),
+    ],
+)
+async def test_a_refused_login(reply: str, *, refused: bool) -> None:
+    """A-51, S-53."""
+    async with ScriptedServer({"EHLO": ["AUTH PLAIN"], "AUTH": reply}) as server:
+        failure = await failure_of(server, login=a_login())
+        assert (failure.stage, str(failure.reply)) == (Stage.AUTH, reply)
+        assert failure.login_refused == refused
+        assert SECRET not in str(failure)
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login", "xoauth2"])
+async def test_challenges_for_ever(mechanism: str) -> None:
+    """A-51: a bounded exchange."""
+    script: Script = {"EHLO": ["AUTH PLAIN LOGIN XOAUTH2"], "AUTH": "334 ", "": "334 "}
+    async with ScriptedServer({**script, "GREETING": "220 hi"}) as server:
+        failure = await failure_of(server, login=a_login(AuthMechanism(mechanism)))
+        assert words_of(failure)[0] == "protocol_error"
+        assert len(server.dialog) <= 4
+
+
+async def test_the_error_of_xoauth2_is_asked_for() -> None:
+    script: Script = {
+        "EHLO": ["AUTH XOAUTH2"],
+        "AUTH": "334 eyJzdGF0dXMiOiI0MDEifQ==",
+        "": "535 no",
+    }
+    async with ScriptedServer({**script, "GREETING": "220 hi"}) as server:
+        failure = await failure_of(server, login=a_login(AuthMechanism.XOAUTH2))
+        assert failure.login_refused
+        assert server.dialog[-1] == ""
+
+
+async def test_a_mechanism_that_is_not_offered() -> None:
+    async with ScriptedServer({"EHLO": ["AUTH CRAM-MD5"]}) as server:
+        failure = await failure_of(server, login=a_login())
+        assert (failure.stage, words_of(failure)[0]) == (Stage.AUTH, "protocol_error")
+        assert len(server.dialog) == 1
+
+
+@pytest.mark.usefixtures("not_loopback")
+async def test_login_under_verified_tls(authority: Authority, contexts: TlsContexts) -> None:
+    """To anybody; and only what is offered under TLS counts."""
+    script: Script = {"EHLO": InTurn("250 x\nAUTH X\nSTARTTLS", "250 x\nAUTH PLAIN")}
+    async with ScriptedServer(script, tls=authority.server_context("mx.test")) as server:
+        connection = await connect_to(
+            server, tls=TlsMode.REQUIRED, login=a_login(), contexts=contexts
+        )
+        await connection.quit()
+        assert PLAIN in server.dialog
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OFF, TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED])
+@pytest.mark.usefixtures("not_loopback")
+async def test_no_password_without_verified_tls(mode: TlsMode, contexts: TlsContexts) -> None:
+    """A-51."""
+    script: Script = {"EHLO": InTurn("250 x\nAUTH PLAIN\nSTARTTLS")}
+    async with ScriptedServer(script, tls=untrusted_context("mx.test")) as server:
+        failure = await failure_of(server, tls=mode, login=a_login(), contexts=contexts)
+        assert failure.stage is Stage.AUTH
+        category, reason = words_of(failure)
+        assert category == "tls_failure"
+        assert reason.startswith("no password without verified TLS")
+        assert not [line for line in server.dialog if line.startswith("AUTH")]
+
+
+def test_contexts_are_safe(contexts: TlsContexts, tmp_path: Path) -> None:
+    assert contexts.verified.verify_mode is ssl.CERT_REQUIRED
+    assert contexts.verified.check_hostname
+    for context in (contexts.verified, contexts.lenient):
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    with pytest.raises(FileNotFoundError):
+        TlsContexts(cafile=str(tmp_path / "missing.pem"))
