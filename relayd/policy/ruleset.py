@@ -1,0 +1,105 @@
+"""A set of rules, compiled: finds the one that decides.
+
+Owns the order of the rules and the index that picks the few worth trying for a reply. What a rule's
+answer means for the recipient is `relayd.policy.classify`'s; reading an operator's files is the
+caller's.
+
+Invariant: the first rule in order that matches decides; the index only skips rules that cannot.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
+
+from relayd.errors import ConfigError
+from relayd.mail.outcome import Category
+from relayd.policy.phrases import Phrase
+from relayd.policy.rule import Facts, Rule
+from relayd.policy.rulefile import Reader
+
+Document = tuple[str, Mapping[str, object]]  # file name, parsed TOML
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    rule: Rule
+    phrase: Phrase | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """Compiled rules. `find` is all that a reader needs."""
+
+    entries: tuple[_Entry, ...]
+    index: Mapping[str, tuple[int, ...]]
+    remedies: Mapping[Category, str]
+
+    # A provider that refuses us says so to thousands of recipients in the same words, once the
+    # addresses are taken out.
+    @lru_cache(maxsize=1024)  # noqa: B019 rule sets live as long as the process
+    def find(self, facts: Facts) -> Rule | None:
+        """The first rule that matches, or None."""
+        index, words = self.index, facts.words
+        known = words.keys & index.keys()  # most words are in no rule
+        hits: set[int] = set()
+        for key in (*known, *words.links, *facts.statuses, *facts.codes, ""):
+            hits.update(index.get(key, ()))
+        for number in sorted(hits):
+            entry = self.entries[number]
+            rule, phrase = entry.rule, entry.phrase
+            if not rule.may_apply(facts) or (phrase and not phrase.found_in(words)):
+                continue
+            if not rule.is_excluded(words):
+                return rule
+        return None
+
+
+def compile_rules(documents: Sequence[Document]) -> Rules:
+    """Check and compile rule files; earlier ones win. Raises `ConfigError` with every mistake."""
+    reader = Reader()
+    for file, document in documents:
+        reader.read_words(file, document)
+    for file, document in documents:
+        reader.read(file, document)
+    if reader.mistakes:
+        raise ConfigError(tuple(reader.mistakes))
+    entries = [_Entry(rule, phrase) for rule in reader.rules for phrase in rule.text or (None,)]
+    return Rules(tuple(entries), _index(entries), reader.remedies)
+
+
+def load_rules(documents: Sequence[Document]) -> Rules:
+    """An operator's rule files, in order, before the built-in ones."""
+    return compile_rules((*documents, *_builtin_documents())) if documents else builtin_rules()
+
+
+@cache
+def builtin_rules() -> Rules:
+    """The rules that come with relayd."""
+    return compile_rules(_builtin_documents())
+
+
+@cache
+def _builtin_documents() -> tuple[Document, ...]:
+    folder = resources.files("relayd.policy").joinpath("rules")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return tuple((f.name, tomllib.loads(f.read_text(encoding="utf-8"))) for f in files)
+
+
+def _index(entries: Sequence[_Entry]) -> dict[str, tuple[int, ...]]:
+    """Under which keys to look for each entry: the rarest set of keys that its phrase needs."""
+    phrases = [entry.phrase for entry in entries if entry.phrase]
+    uses = Counter(key for phrase in phrases for keys in phrase.needs for key in keys)
+    index: dict[str, list[int]] = {}
+    for number, entry in enumerate(entries):
+        rule, phrase = entry.rule, entry.phrase
+        keys = (
+            min(phrase.needs, key=lambda keys: sum(uses[key] for key in keys))
+            if phrase
+            else rule.link or rule.enhanced or rule.code or {""}
+        )
+        for key in keys:
+            index.setdefault(key, []).append(number)
+    return {key: tuple(numbers) for key, numbers in index.items()}

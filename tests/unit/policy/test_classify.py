@@ -1,0 +1,219 @@
+import json
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relayd.mail.outcome import BounceClass, Category, Classification
+from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.policy.classify import classify, classify_fields
+from relayd.policy.ruleset import builtin_rules
+from tests.support.reply_cases import reply_cases
+
+RULES = builtin_rules()
+BAD = {Category.BAD_MAILBOX, Category.BAD_DOMAIN}
+
+
+def judge(reply: str, stage: str = "") -> Classification:
+    return classify_fields(None, None, reply, stage, RULES)
+
+
+@pytest.mark.parametrize(("category", "stage", "reply"), reply_cases())
+def test_wordings_of_mail_servers(category: str, stage: str, reply: str) -> None:
+    got = judge(reply, stage)
+    assert got.category == category, got.rule
+    assert got.suppress == (category in BAD and reply.startswith("5"))
+    assert got.permanent == reply.startswith("5")
+
+
+# Each of these has the words of a bad mailbox or a 5yz, and proves nothing about the address.
+NO_PROOF = {
+    "relay": ("rcpt", "550 5.1.1 kim@a.example: relaying denied, no such domain here"),
+    "sender at MAIL": ("mail", "550 5.1.1 unknown user kim@a.example"),
+    "sender domain": ("rcpt", "553 5.1.8 sender domain b.example not found"),
+    "sender callout": ("rcpt", "550 sender verification failed: user unknown"),
+    "spam": ("rcpt", "550 5.1.1 recipient address rejected: spam"),
+    "auth": ("rcpt", "550 5.7.1 recipient address rejected: fails DMARC"),
+    "quota": ("rcpt", "550 5.1.1 user over quota"),
+    "rate": ("rcpt", "550 5.1.1 mailbox does not exist: domain hourly quota exceeded"),
+    "address in local part": ("data", "554 <nosuchuser@a.example> delivery failed"),
+    "words in a URL": ("data", "554 see http://a.example/user-unknown/mailbox-not-found"),
+    "temporary": ("rcpt", "450 4.1.1 user unknown"),
+    "no words": ("rcpt", "550"),
+    "strange": ("rcpt", "550 computer says no"),
+    "all refused": ("rcpt", "550 5.4.1 All recipient addresses rejected : Access denied"),
+    "blocked": ("rcpt", "550 blocked"),
+    "after the dot": ("dot", "550 mailbox unavailable"),
+}
+
+
+@pytest.mark.parametrize(("stage", "reply"), NO_PROOF.values(), ids=NO_PROOF.keys())
+def test_no_proof_no_suppression(stage: str, reply: str) -> None:
+    assert not judge(reply, stage).suppress
+
+
+CLASSES = {
+    "unknown 5yz blocks": ("550 computer says no", "unknown", True, BounceClass.BLOCK),
+    "unknown 4yz is soft": ("499 computer says maybe", "unknown", False, BounceClass.SOFT),
+    "full for good is soft": ("552 5.2.2 mailbox full", "mailbox_full", True, BounceClass.SOFT),
+    "code beats class": ("552 4.2.2 mailbox full", "mailbox_full", True, BounceClass.SOFT),
+    "and the other way": ("450 5.1.1 no such user", "bad_mailbox", False, BounceClass.SOFT),
+    "spam blocks": ("554 spam", "spam_content", True, BounceClass.BLOCK),
+    "spam for now": ("451 spam", "spam_content", False, BounceClass.SOFT),
+    "no code, 5": ("5.1.1 no such user", "bad_mailbox", True, BounceClass.HARD),
+    "no code, 4": ("4.1.1 no such user", "bad_mailbox", False, BounceClass.SOFT),
+    "words only": ("no such user", "bad_mailbox", True, BounceClass.HARD),
+    "words only, passing": ("mailbox full", "mailbox_full", False, BounceClass.SOFT),
+    "nothing": ("", "unknown", False, BounceClass.SOFT),
+    "positive": ("250 2.1.5 no such user, but thanks", "bad_mailbox", False, BounceClass.SOFT),
+}
+
+
+@pytest.mark.parametrize(
+    ("reply", "category", "permanent", "shown"), CLASSES.values(), ids=CLASSES.keys()
+)
+def test_permanent_and_class(
+    *, reply: str, category: str, permanent: bool, shown: BounceClass
+) -> None:
+    got = judge(reply)
+    assert (got.category, got.permanent, got.bounce_class) == (category, permanent, shown)
+
+
+STAGES = {
+    Stage.CONNECT: Category.REPUTATION,
+    Stage.MAIL: Category.SENDER_CONFIG,
+    Stage.RCPT: Category.BAD_MAILBOX,
+    Stage.DOT: Category.POLICY,
+}
+
+
+@pytest.mark.parametrize(("stage", "category"), STAGES.items())
+def test_stage_decides_where_words_do_not(stage: Stage, category: Category) -> None:
+    reply = Reply(550, None, ("Requested action not taken",))
+    assert classify(reply, stage, RULES).category is category
+
+
+def test_reply_and_fields_agree() -> None:
+    reply = make_reply(550, ("5.1.1 <kim@a.example>", "5.1.1 no such user"))
+    fields = classify_fields("550", "5.1.1", reply.text, "RCPT", RULES)
+    assert classify(reply, Stage.RCPT, RULES) == fields
+    assert fields.rule
+    assert fields.remedy
+
+
+def test_enhanced_code_is_read_off_the_text_and_no_version_or_address_is() -> None:
+    assert judge("550 (#5.2.2)").category is Category.MAILBOX_FULL
+    assert judge("550 #5.2.2: x").category is Category.MAILBOX_FULL
+    assert judge("550 Exim 4.92.3 at 5.2.2.1").category is Category.UNKNOWN
+
+
+# ---- records of `relayd classify --jsonl`
+
+ODD: list[object] = [
+    None,
+    "",
+    "  ",
+    550,
+    550.0,
+    "550 ",
+    "x",
+    "²²²",
+    "\uff15\uff15\uff10",
+    True,
+    [],
+    {},
+    "5.1.1",
+    "9.9.9",
+    b"550",
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_odd_fields_never_raise(odd: object) -> None:
+    for code, enhanced, text, stage in (
+        (odd, None, "x", None),
+        (550, odd, "x", odd),
+        (None, None, odd, "RCPT"),
+    ):
+        got = classify_fields(code, enhanced, text, stage, RULES)
+        assert isinstance(got, Classification)
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "rcpt", " Rcpt "])
+@pytest.mark.parametrize("code", [550, "550", " 550", None])
+def test_case_and_kind_of_fields(code: object, stage: str) -> None:
+    got = classify_fields(code, None, "550 Recipient rejected", stage, RULES)
+    assert got.rule == "recipient-refused-at-rcpt"
+
+
+# ---- properties
+
+ANY_TEXT = st.text(max_size=300) | st.lists(
+    st.sampled_from(sorted({word for case in reply_cases() for word in case[2].split()})),
+    max_size=30,
+).map(" ".join)
+
+
+@given(
+    text=ANY_TEXT,
+    code=st.none() | st.integers(0, 700) | st.text(max_size=4),
+    enhanced=st.none() | st.from_regex(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", fullmatch=True),
+    stage=st.none() | st.sampled_from(["EHLO", "RCPT", "DATA", "QUIT", "dot", "mail"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_judged(text: str, code: object, enhanced: object, stage: object) -> None:
+    got = classify_fields(code, enhanced, text, stage, RULES)
+    json.dumps([got.category, got.permanent, got.suppress, got.bounce_class])
+    assert not got.suppress or (got.permanent and got.category in BAD)
+    assert (got.bounce_class is BounceClass.HARD) == got.suppress
+
+
+def multi_line(reply: str, end: str) -> str:
+    """The reply as a server sends it: two or three words a line, each behind code and status."""
+    found = re.match(r"(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3}))?\s*(.*)", reply)
+    assert found
+    code, status, text = found.groups()
+    words = text.split()
+    rows = [" ".join(words[start : start + 3]) for start in range(0, len(words), 3)] or [""]
+    return end.join(f"{code}-{status} {row}" if status else f"{code}-{row}" for row in rows)
+
+
+CASES = [case for case in reply_cases() if not re.search(r"\d{3}-", case[2])]
+
+
+@given(
+    case=st.sampled_from(CASES), form=st.sampled_from(["\r\n", "\n", "  ", "\t", "upper", "pad"])
+)
+@settings(max_examples=150, deadline=None)
+def test_form_of_the_reply_does_not_matter(case: tuple[str, str, str], form: str) -> None:
+    _, stage, reply = case
+    match form:
+        case "upper":
+            other = reply.replace("user", "USER").replace("mailbox", "Mailbox")
+        case "pad":
+            other = f"  {'   '.join(reply.split(' '))} \r\n"
+        case end:
+            other = multi_line(reply, end)
+    assert judge(other, stage).rule == judge(reply, stage).rule
+
+
+HUGE = {
+    "one word": "a" * 100_000,
+    "dots": "a." * 50_000,
+    "addresses": "a@" * 50_000,
+    "quotes": '"' * 100_000,
+    "links": "http://" * 14_000,
+    "prefixes": "550-5.7.1 " * 10_000,
+    "words": "your mailbox from user not " * 4_000,
+    "letters of all sorts": "\u00e9\u6f22" * 50_000,
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE.keys())
+def test_huge_text_takes_no_time(text: str) -> None:
+    judge("550 warm-up")
+    start = time.perf_counter()
+    judge(f"550 {text}")
+    assert time.perf_counter() - start < 0.05
