@@ -1,0 +1,126 @@
+"""Read mail that comes back: bounces, delays, receipts, complaints and automatic answers.
+
+Owns the order in which the formats are tried, and the result. What a reply means is decided in
+`relayd.policy.classify`; whom the mail is about is decided by its VERP address, which beats every
+recipient named in here (the caller has it).
+
+Invariants: `parse_bounce` never raises, takes bounded time and memory whatever the bytes, and
+gives the same answer for CRLF, LF and CR, and however header fields are folded.
+
+Source: RFC 3464, RFC 3461, RFC 6522, RFC 6533 (reports); RFC 5965 (complaints); RFC 3834 (answers).
+"""
+
+from dataclasses import replace
+
+from relayd.policy.inbound_bounce import arf, autoreply, dsn, notices, recipients, text
+from relayd.policy.inbound_bounce.mime import Mail, read_mail
+from relayd.policy.inbound_bounce.report import read_report, report_text
+from relayd.policy.inbound_bounce.result import (
+    BouncedRecipient,
+    Found,
+    Kind,
+    ParsedBounce,
+    Reading,
+    judge,
+)
+from relayd.policy.ruleset import Rules, builtin_rules
+
+__all__ = ["BouncedRecipient", "Kind", "ParsedBounce", "parse_bounce", "to_json"]
+
+JsonRow = dict[str, str | list[dict[str, str | bool | None]]]
+
+
+def parse_bounce(raw: bytes, *, rules: Rules | None = None) -> ParsedBounce:
+    """Say what a mail is and whom it is about."""
+    mail = read_mail(raw)
+    reading = _read(mail)
+    if reading is None:
+        return ParsedBounce(kind=Kind.NOTBOUNCE)
+    rules = rules or builtin_rules()
+    return ParsedBounce(
+        kind=reading.kind,
+        recipients=tuple(judge(found, rules) for found in reading.found),
+        envelope_id=reading.envelope_id,
+        original_message_id=_message_id(mail),
+        feedback_type=reading.feedback_type,
+    )
+
+
+def to_json(name: str, parsed: ParsedBounce) -> JsonRow:
+    """The line that `relayd parse-bounce` prints for the file `name`."""
+    return {
+        "id": name,
+        "kind": parsed.kind.value,
+        "recipients": [
+            {
+                "address": one.address,
+                "status": one.status,
+                "category": one.category.value if one.category else None,
+                "suppress": one.suppress,
+            }
+            for one in parsed.recipients
+        ],
+    }
+
+
+def _read(mail: Mail) -> Reading | None:
+    """Try the formats, from those that say what they are to those that must be guessed."""
+    complaint = arf.read_complaint(mail)
+    if complaint:
+        return complaint
+    report = dsn.read_dsn(mail)
+    if report:
+        return _with_text(report, mail)
+    return (
+        dsn.read_receipt(mail)
+        or notices.read_notice(mail)
+        or autoreply.read_strong(mail)
+        or _read_embedded(mail)
+        or autoreply.read_challenge(mail)
+        or text.read_text(mail)
+        or _read_packed(mail)
+        or text.read_text(mail, guess=True)
+        or autoreply.read_weak(mail)
+    )
+
+
+def _read_embedded(mail: Mail) -> Reading | None:
+    """Report fields in plain text: of a program that knows no MIME, or passed on by a person."""
+    forwarded = text.is_forward(mail)
+    if not forwarded and not text.comes_from_reporter(mail):
+        return None
+    words = report_text(mail) if forwarded else read_report(mail).text
+    report = dsn.read_embedded(words, forwarded=forwarded)
+    return _with_text(report, mail) if report else None
+
+
+def _read_packed(mail: Mail) -> Reading | None:
+    """A gateway may pack a report into a mail of its own that says nothing itself."""
+    if not text.comes_from_reporter(mail):
+        return None
+    enclosed = mail.first("message/rfc822")
+    if enclosed is None:
+        return dsn.read_embedded(report_text(mail), forwarded=False)
+    inner = read_mail(enclosed.body)
+    return dsn.read_dsn(inner) or text.read_text(inner)
+
+
+def _with_text(report: Reading, mail: Mail) -> Reading:
+    """Fill in from the readable part what the fields leave out."""
+    if all(found.diagnostic for found in report.found):
+        return report
+    blocks = recipients.blocks_of(read_report(mail))
+    said = {address.lower(): words for address, words in blocks.items()}
+    return replace(report, found=tuple(_filled(found, said) for found in report.found))
+
+
+def _filled(found: Found, said: dict[str, str]) -> Found:
+    if found.diagnostic or found.action not in ("failed", "delayed"):
+        return found
+    original = (found.original or "").lower()
+    return replace(found, diagnostic=said.get(found.address.lower()) or said.get(original, ""))
+
+
+def _message_id(mail: Mail) -> str | None:
+    value = read_report(mail).returned.get("message-id")[:998]
+    return value if value.startswith("<") and value.isprintable() else None

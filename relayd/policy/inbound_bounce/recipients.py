@@ -1,0 +1,185 @@
+"""Find the recipients in a report that people were meant to read, and what is said of each.
+
+Owns the shapes, in order of trust: an address at the head of a line or behind a label, an address
+inside a sentence that tells of a failure, an address in a quoted SMTP command. What stands behind
+an address, up to the next one, is about it.
+
+Source: the mail systems' documentation; for qmail "The qmail-send Bounce Message Format" (QSBMF).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relayd.policy.inbound_bounce import phrases
+from relayd.policy.inbound_bounce.address import ADDRESS, find_addresses
+from relayd.policy.inbound_bounce.mime import Headers
+from relayd.policy.inbound_bounce.report import Report
+from relayd.policy.inbound_bounce.result import has_failure_code
+
+_RECIPIENTS_LIMIT = 200
+# An address at the head of a line, with the marks that lists put around it.
+_HEAD = re.compile(
+    r"[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?(?:[\w./-]{1,20};\s?|mailto:)?[<\"'\[(]{0,3}"
+    + ADDRESS
+    + r"[>\"'\])]{0,3}(?P<rest>.*)$"
+)
+_HEAD_REST = re.compile(
+    r"\s*$|\s*[:;,.(\[<\-=]|\s+(?:on|is|was|has|does|did|could|not|no|user|"
+    r"invalid|unknown|error|failed|mailbox|address|account|over)\b",
+    re.IGNORECASE,
+)
+# A reply in front of its address, as in a sendmail transcript.
+_REPLY_HEAD = re.compile(
+    r"\s*[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}\s+)?<?" + ADDRESS + r">?(?:\.\.\.|:|,)(?P<rest>.*)$"
+)
+_BEHIND_NAME = re.compile(r"\s*<" + ADDRESS + r">")
+_LABEL = re.compile(
+    r"[\s>*|\-]{0,20}(?:(?:failed|original|intended|final|target|bounced)[ -])?(?:mail |message |sent )?"
+    r"(?:recipient|address|addressee|addressed to|rcpt to|to|user|destinataire|destinatario|empfänger|宛先)"
+    r"(?:s|\(s\)|\(es\)| address)?\s*[:=]\s*(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+_ANYWHERE = re.compile(ADDRESS)
+_COMMAND = re.compile(r"RCPT TO:\s*<?" + ADDRESS, re.IGNORECASE)
+_GENERATED = re.compile(
+    r"(?:generated|expanded|forwarded|redirected|originally addressed) (?:from|by|to):?\s*<?"
+    + ADDRESS,
+    re.IGNORECASE,
+)
+_X400_RECIPIENT = re.compile(r"(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
+_VERP = re.compile(r"[+-]([\w.+-]{1,64})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A line that begins with an address."""
+
+    line: int
+    address: str
+    rest: str  # what stands behind the address
+    is_reply: bool = False  # the line is a reply, complete in itself
+
+
+def named_recipients(report: Report, headers: Headers) -> dict[str, str]:
+    """Addresses and what is said of each, from the first source in the report that names any."""
+    blocks = blocks_of(report)
+    failed = find_addresses(headers.get("x-failed-recipients"))[:_RECIPIENTS_LIMIT]
+    if failed and not {a.lower() for a in failed} & {a.lower() for a in blocks}:
+        announced = phrases.FAILED.search(report.text) is not None
+        return blocks if blocks and announced else dict.fromkeys(failed, _whole(report.lines))
+    sentences = _in_sentences(report)
+    coded = any(map(has_failure_code, blocks.values()))
+    if blocks and (coded or not sentences or set(sentences) & set(blocks)):
+        return blocks
+    named = sentences or _matches(_GENERATED, report) or _matches(_COMMAND, report)
+    return dict.fromkeys(named[:_RECIPIENTS_LIMIT], _whole(report.lines)) or blocks
+
+
+def guessed_recipients(report: Report, headers: Headers) -> dict[str, str]:
+    sources = (
+        find_addresses(report.returned.get("x-failed-recipients")),
+        _accusable(find_addresses(headers.decoded("subject")), report),
+        find_addresses(report.returned.get("to"))[:1],
+        [f"{m[1]}@{m[2]}" for m in _VERP.finditer(headers.get("to"))],
+    )
+    return dict.fromkeys(next(filter(None, sources), []), _whole(report.lines))
+
+
+def blocks_of(report: Report) -> dict[str, str]:
+    """Addresses that head a line, each with what is said of it, up to the next one."""
+    blocks: dict[str, str] = {}
+    everything = _whole(report.lines)
+    heads = _heads(report)
+    stops = [*(one.line for one in heads), len(report.lines)][1:]
+    for head, stop in zip(heads, stops, strict=True):
+        known = next((one for one in blocks if one.lower() == head.address.lower()), head.address)
+        behind = () if head.is_reply else report.lines[head.line + 1 : stop]
+        block = _reason([head.rest, *behind])
+        if not has_failure_code(blocks.get(known, "")):
+            blocks[known] = block if has_failure_code(block) else blocks.get(known) or block
+        if len(blocks) >= _RECIPIENTS_LIMIT:
+            break
+    if has_failure_code(everything) and not has_failure_code(" ".join(blocks.values())):
+        return dict.fromkeys(blocks, everything)  # one reply, in front of all the addresses
+    return {address: block or everything for address, block in blocks.items()}
+
+
+def _heads(report: Report) -> list[_Head]:
+    """The lines that an address heads, and that accuse it."""
+    announced = next((n for n, line in enumerate(report.lines) if phrases.FAILED.search(line)), 0)
+    heads = []
+    for number, line in enumerate(report.lines):
+        head = _head(number, line, report.lines)
+        if head and not (number and phrases.HELP_LINE.search(report.lines[number - 1])):
+            heads.append(head)
+    accused = [head for head in heads if head.address.lower() not in report.sender] or heads
+    behind = [head for head in accused if head.line >= announced or _has_reply(report, head.line)]
+    return behind or accused
+
+
+def _has_reply(report: Report, number: int) -> bool:
+    """A reply follows at once, so this line needs no sentence in front of it."""
+    near = "\n".join(report.lines[number : number + 4])
+    return has_failure_code(near) and not _LABEL.match(report.lines[number])
+
+
+def _head(number: int, line: str, lines: Sequence[str]) -> _Head | None:
+    label = _LABEL.match(line)
+    text = label.group("rest") if label else line
+    found = _HEAD.match(text)
+    if found and (label or _HEAD_REST.match(found.group("rest"))):
+        inner = _BEHIND_NAME.match(found.group("rest"))  # a display name that looks like one
+        address = inner.group(1) if inner else found.group(1)
+        return _Head(number, address.rstrip("."), found.group("rest").lstrip(" :;,."))
+    found = _REPLY_HEAD.match(text)
+    if found:
+        said = lines[number - 1] if number and lines[number - 1].startswith("<<<") else ""
+        return _Head(number, found.group(1), f"{said} {line}", is_reply=True)
+    found = _X400_RECIPIENT.search(text)
+    return _Head(number, found.group(1), "") if found else None
+
+
+def _in_sentences(report: Report) -> list[str]:
+    """Addresses on lines that tell of the failure, or on the line before or behind one."""
+    named: list[str] = []
+    for number, line in enumerate(report.lines):
+        around = " ".join(report.lines[max(0, number - 1) : number + 2])
+        if "@" in line and phrases.FAILED.search(around):
+            named.extend(
+                match.group(1).rstrip(".")
+                for match in _ANYWHERE.finditer(line)
+                if not phrases.HELP_LINE.search(line[: match.start()])
+            )
+    return list(dict.fromkeys(_accusable(named, report)))
+
+
+def _accusable(addresses: list[str], report: Report) -> list[str]:
+    return [address for address in addresses if address.lower() not in report.sender]
+
+
+def _matches(pattern: re.Pattern[str], report: Report) -> list[str]:
+    return list(dict.fromkeys(match.group(1) for match in pattern.finditer(report.text)))
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The part of a block that gives the reason: the paragraph with the reply, else the first."""
+    return _reply_in(lines) or " ".join(_paragraph(lines)).strip() or _whole(lines)
+
+
+def _whole(lines: Sequence[str]) -> str:
+    """The reply that a report quotes, else all that it says."""
+    return _reply_in(lines) or " ".join(line.strip() for line in lines if line.strip())[:1000]
+
+
+def _reply_in(lines: Sequence[str]) -> str:
+    number = next((n for n, line in enumerate(lines) if has_failure_code(line)), None)
+    if number is None:
+        return ""
+    start = max(0, number - 1) if number and lines[number - 1].strip() else number
+    return " ".join(_paragraph(lines[start:]))
+
+
+def _paragraph(lines: Sequence[str]) -> list[str]:
+    end = next((n for n, line in enumerate(lines) if n and not line.strip()), len(lines))
+    return [line.strip() for line in lines[:end]]
