@@ -9,6 +9,7 @@ Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 LOCAL_PART_LIMIT = 64  # octets, RFC 5321 §4.5.3.1.1
 DOMAIN_LIMIT = 255  # octets, §4.5.3.1.2
@@ -28,7 +29,7 @@ _PATH = re.compile(
     rb"<(?:%s)?(?P<local>%s|%s)@(?P<domain>%s|%s)>"
     % (_ROUTE, _DOT_STRING, _QUOTED, _DOMAIN, _LITERAL)
 )
-_UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x80-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
         raise PathError("local part longer than 64 octets")
     if len(domain) > DOMAIN_LIMIT or found.end() > PATH_LIMIT:
         raise PathError("path longer than 256 octets")
+    if domain[:1] == b"[" and not _is_ip(domain[1:-1].removeprefix(b"IPv6:")):
+        raise PathError("not an address literal")
     try:
         address = Address(local.decode(), domain.decode())
     except UnicodeDecodeError:
@@ -91,6 +94,14 @@ def parse_address(text: str) -> Address:
     if address is None or rest:
         raise PathError("not an address")
     return address
+
+
+def _is_ip(literal: bytes) -> bool:
+    try:
+        ip_address(literal.decode())
+    except ValueError:
+        return False
+    return True
 
 
 def _parameters(argument: bytes, end: int) -> bytes:

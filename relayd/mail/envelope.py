@@ -20,6 +20,7 @@ MessageId = NewType("MessageId", int)
 WorkerNumber = NewType("WorkerNumber", int)
 """Given by the store at registration; never the same for two live workers."""
 
+IDS_PER_MILLISECOND = 4096  # of one worker
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import MessageId
@@ -64,6 +65,8 @@ def kind_of(outcome: Outcome) -> EventKind:
             return EventKind.BOUNCED
         case NotTried():
             return EventKind.ATTEMPTED
+        case _:
+            assert_never(outcome)
 
 
 def attempt_detail(
@@ -118,6 +121,8 @@ def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:
             detail["reason"] = outcome.reason
         case Relayed() | Sent():
             pass
+        case _:
+            assert_never(outcome)
 
 
 def _seconds(duration: timedelta) -> float:

@@ -11,6 +11,7 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from relayd.mail.envelope import MessageFacts
+from relayd.mail.reply import clean_text
 
 _RECEIVED = re.compile(rb"^Received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _MESSAGE_ID = re.compile(
@@ -38,19 +39,18 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
     """
     end = header_end(content)
     header = content[:end]
-    is_8bit = not content.isascii()
     message_id = _MESSAGE_ID.search(header)
     tag, is_test, kept = None, False, content
     lowered = header.lower()
     if b"x-relayd-" in lowered:
         tag, is_test = _control_fields(header)
-        kept = _CONTROL.sub(b"", header) + content[end:]
+        header = _CONTROL.sub(b"", header)
+        kept = header + content[end:]
+    is_8bit = not kept.isascii()
     facts = MessageFacts(
         size=len(content),
         hops=len(_RECEIVED.findall(header)) if b"received" in lowered else 0,
-        message_id_header=message_id.group(1).decode("utf-8", "backslashreplace")
-        if message_id
-        else None,
+        message_id_header=clean_text(message_id.group(1)) if message_id else None,
         tag=tag,
         is_test=is_test,
         is_8bit=is_8bit,

@@ -8,7 +8,7 @@ Source: RFC 5321 §4.2.1, §4.3.2, §4.5.3.2.6; semantics S-06 to S-18, S-53.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.envelope import QueuedRecipient
@@ -50,14 +50,22 @@ class Moment:
 
 
 def decide(
-    facts: AttemptFacts, recipient: QueuedRecipient, rules: VerdictRules, *, moment: Moment
+    facts: AttemptFacts,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    *,
+    moment: Moment,
+    alone: bool = True,
 ) -> Outcome:
     """Return what becomes of `recipient`.
 
     2yz after the final dot is Relayed through a smarthost, Sent on a direct route. 5yz to MAIL,
     RCPT, DATA or the dot bounces; 4yz there is a soft bounce, at our smarthost only when it speaks
     of the address (4.1.x, 4.2.x). All else is no verdict: the host is to blame, and another try
-    follows. No reply after the dot: the message may have been taken (S-06).
+    follows. After the dot nothing but 4yz or 5yz says that the message was not taken (S-06).
+
+    `alone`: the transaction had no other recipient. A refusal of the message as a whole proves
+    nothing about the address of one of several.
     """
     reply, smarthost = facts.reply, _is_smarthost(facts)
     if reply is None:
@@ -69,23 +77,22 @@ def decide(
     found = classify(reply, facts.stage, rules.classifier)
     if facts.stage in _OF_THE_MESSAGE and reply.code != 421:
         if reply.is_permanent:
-            return _bounce(reply, found)
+            return _bounce(reply, found, proves=alone or facts.stage is Stage.RCPT)
         if reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
             return _soft(reply, found, recipient, rules, moment)
     return _no_verdict(facts, recipient, rules, moment, found)
 
 
-def _bounce(reply: Reply, found: Classification) -> Bounced:
-    bounce_class = found.bounce_class
-    if bounce_class is BounceClass.HARD and not found.suppress:
-        bounce_class = BounceClass.BLOCK
+def _bounce(reply: Reply, found: Classification, *, proves: bool) -> Bounced:
+    suppress = found.suppress and proves
+    hard = found.bounce_class is BounceClass.HARD
     return Bounced(
-        bounce_class=bounce_class,
+        bounce_class=BounceClass.BLOCK if hard and not suppress else found.bounce_class,
         category=found.category,
         fault=Fault.PEER,
-        suppress=found.suppress,
+        suppress=suppress,
         reason=found.remedy or "refused for good",
-        status=reply.enhanced or "5.0.0",
+        status=_status(reply, "5"),
     )
 
 
@@ -105,7 +112,7 @@ def _soft(
             fault=Fault.PEER,
             suppress=False,
             reason=f"refused for now, {failures} times: no further try",
-            status=reply.enhanced or "4.0.0",
+            status=_status(reply, "4"),
         )
     return Deferred(
         retry_at=moment.now + wait,
@@ -133,7 +140,7 @@ def _no_verdict(
             category=Category.EXPIRED,
             fault=fault,
             suppress=False,
-            reason=f"given up after {age.days} days: {reason}",
+            reason=f"given up after {_days(age)}: {reason}",
             status="4.4.7",
         )
     return Deferred(
@@ -142,8 +149,12 @@ def _no_verdict(
         fault=fault,
         reason=reason,
         soft_failures=recipient.soft_failures,
-        possible_duplicate=facts.reply is None and facts.dot_sent,
+        possible_duplicate=facts.dot_sent and not _is_refusal(facts.reply),
     )
+
+
+def _days(age: timedelta) -> str:
+    return f"{age.days} days" if age.days > 1 else f"{age // timedelta(hours=1)} hours"
 
 
 def _blame(facts: AttemptFacts, found: Classification | None) -> tuple[Category, Fault, str]:
@@ -151,6 +162,17 @@ def _blame(facts: AttemptFacts, found: Classification | None) -> tuple[Category,
         return facts.breakdown.category, facts.breakdown.fault, facts.breakdown.reason
     category = Category.UNKNOWN if found is None else found.category
     return category, Fault.PEER, f"the server cannot take mail now ({facts.stage})"
+
+
+def _is_refusal(reply: Reply | None) -> bool:
+    """Only 4yz and 5yz promise that the message was not taken."""
+    return reply is not None and (reply.is_transient or reply.is_permanent)
+
+
+def _status(reply: Reply, class_: str) -> str:
+    """The status to report: the server's own where it is of the class of the failure."""
+    enhanced = reply.enhanced or ""
+    return enhanced if enhanced[:1] == class_ else f"{class_}.0.0"
 
 
 def _is_smarthost(facts: AttemptFacts) -> bool:

@@ -1,0 +1,173 @@
+"""Events: which one an outcome is recorded as, and what its fields say."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind, TlsFacts
+from relayd.mail.event import EventKind, JsonValue, attempt_detail, format_instant, kind_of
+from relayd.mail.outcome import Category, Fault, NotTried, Outcome, Relayed, Sent
+from relayd.mail.reply import Reply, Stage, make_reply
+from tests.support.builders import a_bounce, a_deferral
+from tests.support.clock import START
+
+OUTCOMES = [
+    pytest.param(Sent(), EventKind.SENT, {}, id="sent"),
+    pytest.param(Relayed(), EventKind.RELAYED, {}, id="relayed"),
+    pytest.param(
+        a_deferral(START, reason="full"),
+        EventKind.DEFERRED,
+        {
+            "category": "mailbox_full",
+            "fault": "peer",
+            "reason": "full",
+            "next_attempt_at": "2026-03-01T12:00:00.000Z",
+        },
+        id="deferred",
+    ),
+    pytest.param(
+        a_deferral(START, reason="gone", possible_duplicate=True),
+        EventKind.DEFERRED,
+        {
+            "category": "mailbox_full",
+            "fault": "peer",
+            "reason": "gone",
+            "next_attempt_at": "2026-03-01T12:00:00.000Z",
+            "possible_duplicate": True,
+        },
+        id="possibly-sent",
+    ),
+    pytest.param(
+        a_bounce(),
+        EventKind.BOUNCED,
+        {
+            "bounce_class": "hard",
+            "category": "bad_mailbox",
+            "fault": "peer",
+            "suppress": True,
+            "reason": "no such mailbox",
+        },
+        id="bounced",
+    ),
+    pytest.param(
+        NotTried(reason="login refused"),
+        EventKind.ATTEMPTED,
+        {"reason": "login refused"},
+        id="not-tried",
+    ),
+]
+
+
+def some_facts(
+    *, peer: Peer | None = None, reply: Reply | None = None, breakdown: Breakdown | None = None
+) -> AttemptFacts:
+    return AttemptFacts(
+        peer=peer,
+        stage=Stage.RCPT,
+        reply=reply,
+        breakdown=breakdown,
+        dot_sent=False,
+        started_at=START,
+        connect_for=timedelta(milliseconds=12.3456),
+        transaction_for=timedelta(seconds=1.5),
+    )
+
+
+def a_peer(tls: TlsFacts | None = None) -> Peer:
+    return Peer(
+        route=RouteKind.SMARTHOST,
+        host="mx.example.test",
+        ip="192.0.2.1",
+        port=25,
+        local_ip="192.0.2.9",
+        helo="relay.test",
+        tls=tls,
+    )
+
+
+@pytest.mark.parametrize(("outcome", "kind", "fields"), OUTCOMES)
+def test_an_outcome_is_recorded_as_its_event(
+    outcome: Outcome, kind: EventKind, fields: dict[str, JsonValue]
+) -> None:
+    assert kind_of(outcome) is kind
+    detail = attempt_detail(some_facts(), outcome, attempt=3, queued_for=timedelta(seconds=2))
+    assert detail == {
+        "attempt": 3,
+        "stage": "rcpt",
+        **fields,
+        "delay_queue": 2.0,
+        "delay_connect": 0.012,
+        "delay_transaction": 1.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("tls", "fields"),
+    [
+        pytest.param(None, {"tls": "none"}, id="clear"),
+        pytest.param(
+            TlsFacts(version="TLSv1.3", cipher="AES", verified=True),
+            {"tls": "TLSv1.3 AES verified"},
+            id="verified",
+        ),
+        pytest.param(
+            TlsFacts(version="TLSv1.2", cipher="AES", verified=False, problem="self-signed"),
+            {"tls": "TLSv1.2 AES unverified", "tls_problem": "self-signed"},
+            id="unverified",
+        ),
+    ],
+)
+def test_the_connection_is_described(tls: TlsFacts | None, fields: dict[str, JsonValue]) -> None:
+    detail = attempt_detail(
+        some_facts(peer=a_peer(tls)), Relayed(), attempt=1, queued_for=timedelta()
+    )
+    assert {key: detail[key] for key in ("route", "remote_host", "remote_ip", "remote_port")} == {
+        "route": "smarthost",
+        "remote_host": "mx.example.test",
+        "remote_ip": "192.0.2.1",
+        "remote_port": 25,
+    }
+    assert (detail["local_ip"], detail["helo"]) == ("192.0.2.9", "relay.test")
+    assert {key: value for key, value in detail.items() if key.startswith("tls")} == fields
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        pytest.param(
+            "5.1.1 no",
+            {"code": 550, "enhanced": "5.1.1", "reply": "550 5.1.1 no"},
+            id="enhanced-code",
+        ),
+        pytest.param("no", {"code": 550, "reply": "550 no"}, id="plain-reply"),
+    ],
+)
+def test_the_remote_server_is_quoted(text: str, fields: dict[str, JsonValue]) -> None:
+    facts = some_facts(reply=make_reply(550, (text,)))
+    detail = attempt_detail(facts, a_bounce(), attempt=1, queued_for=timedelta())
+    told = {key: value for key, value in detail.items() if key in ("code", "enhanced", "reply")}
+    assert told == fields
+
+
+def test_a_breakdown_is_told_by_the_outcome() -> None:
+    """What is no reply leaves no reply fields; its words are the outcome's reason."""
+    broken = Breakdown(category=Category.DNS_FAILURE, fault=Fault.DNS, reason="no answer")
+    detail = attempt_detail(
+        some_facts(breakdown=broken), a_deferral(), attempt=1, queued_for=timedelta()
+    )
+    assert not {"code", "enhanced", "reply"} & set(detail)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        pytest.param(START, "2026-03-01T12:00:00.000Z", id="whole-second"),
+        pytest.param(
+            datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC),
+            "2026-01-02T03:04:05.678Z",
+            id="milliseconds",
+        ),
+    ],
+)
+def test_instants_are_rfc_3339_in_utc(at: datetime, text: str) -> None:
+    assert format_instant(at) == text

@@ -1,0 +1,108 @@
+"""What a client may ask for: who relays, which sender, which recipient, which message."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from relayd.mail.address import parse_address
+from relayd.mail.reply import Reply
+from relayd.policy import admit
+from relayd.policy.admit import LimitSettings
+from tests.support.builders import a_facts
+
+LIMITS = LimitSettings(message_size=1000, recipients=2, connections=10, connections_per_client=5)
+NETWORKS = tuple(map(ip_network, ["127.0.0.0/8", "::1/128", "10.1.0.0/16", "2001:db8::/32"]))
+
+
+@pytest.mark.parametrize(
+    ("client_ip", "allowed"),
+    [
+        pytest.param("127.0.0.1", True, id="loopback"),
+        pytest.param("127.255.255.254", True, id="loopback-end"),
+        pytest.param("::1", True, id="loopback-6"),
+        pytest.param("10.1.2.3", True, id="listed"),
+        pytest.param("10.2.2.3", False, id="beside-the-listed"),
+        pytest.param("2001:db8::5", True, id="listed-6"),
+        pytest.param("2001:db9::5", False, id="beside-the-listed-6"),
+        pytest.param("::ffff:10.1.2.3", True, id="mapped"),
+        pytest.param("::ffff:203.0.113.9", False, id="mapped-stranger"),
+        pytest.param("::7f00:1", False, id="compatible-is-not-mapped"),
+        pytest.param("2001:db8::5%eth0", True, id="zone"),
+        pytest.param("203.0.113.9", False, id="stranger"),
+        pytest.param("", True, id="unix-socket"),
+    ],
+)
+def test_only_listed_networks_relay(client_ip: str, *, allowed: bool) -> None:
+    """Others are strangers, whatever they speak (S-28, RFC 5321 section 7.9)."""
+    assert admit.may_relay(client_ip, NETWORKS) is allowed
+
+
+def test_without_networks_nobody_relays_by_tcp() -> None:
+    assert not admit.may_relay("127.0.0.1", ())
+    assert admit.may_relay("", ())
+
+
+@pytest.mark.parametrize(
+    ("sender", "smtputf8", "size", "refusal"),
+    [
+        pytest.param("a@x.test", False, 0, None, id="plain"),
+        pytest.param("", False, 0, None, id="null-path"),
+        pytest.param("a@x.test", False, 1000, None, id="size-at-the-limit"),
+        pytest.param("a@x.test", False, 1001, admit.TOO_BIG, id="size-above"),
+        pytest.param("", False, 10**19, admit.TOO_BIG, id="size-of-20-digits"),
+        pytest.param("ü@x.test", True, 0, None, id="utf8-announced"),
+        pytest.param("ü@x.test", False, 0, admit.NEEDS_SMTPUTF8_SENDER, id="utf8-local-part"),
+        pytest.param("a@ü.test", False, 0, admit.NEEDS_SMTPUTF8_SENDER, id="utf8-domain"),
+        pytest.param("ü@x.test", False, 1001, admit.TOO_BIG, id="size-comes-first"),
+    ],
+)
+def test_a_sender_is_admitted_or_refused(
+    sender: str, size: int, refusal: Reply | None, *, smtputf8: bool
+) -> None:
+    """S-37 and S-38 at MAIL."""
+    path = parse_address(sender) if sender else None
+    judged = admit.admit_sender(path, smtputf8=smtputf8, declared_size=size, limits=LIMITS)
+    assert judged is refusal
+
+
+@pytest.mark.parametrize(
+    ("recipient", "smtputf8", "accepted", "refusal"),
+    [
+        pytest.param("a@x.test", False, 0, None, id="first"),
+        pytest.param("a@x.test", False, 1, None, id="last"),
+        pytest.param("a@x.test", False, 2, admit.TOO_MANY_RECIPIENTS, id="one-more"),
+        pytest.param("ü@x.test", True, 0, None, id="utf8-announced"),
+        pytest.param("ü@x.test", False, 0, admit.NEEDS_SMTPUTF8_RECIPIENT, id="utf8-local-part"),
+        pytest.param("a@ü.test", False, 2, admit.NEEDS_SMTPUTF8_RECIPIENT, id="utf8-domain"),
+        pytest.param("a@[192.0.2.1]", False, 0, admit.NO_LITERAL, id="literal"),
+        pytest.param("a@[IPv6:::1]", True, 2, admit.NO_LITERAL, id="literal-6"),
+    ],
+)
+def test_a_recipient_is_admitted_or_refused(
+    recipient: str, accepted: int, refusal: Reply | None, *, smtputf8: bool
+) -> None:
+    """S-27, S-37 and S-41 at RCPT; what is wrong for good is said before what is wrong for now."""
+    judged = admit.admit_recipient(
+        parse_address(recipient), smtputf8=smtputf8, accepted=accepted, limits=LIMITS
+    )
+    assert judged is refusal
+
+
+@pytest.mark.parametrize(("hops", "refusal"), [(0, None), (100, None), (101, admit.LOOP)])
+def test_a_message_in_a_loop_is_refused(hops: int, refusal: Reply | None) -> None:
+    """S-21: a hundred Received fields are let through, one more is a loop."""
+    assert admit.admit_message(a_facts(hops=hops)) is refusal
+
+
+REPLIES = [value for value in vars(admit).values() if isinstance(value, Reply)]
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=str)
+def test_refusals_are_fit_to_be_sent(reply: Reply) -> None:
+    """The enhanced code stands in the text and has the reply's class; ASCII, short (S-47, S-48)."""
+    assert reply.enhanced is not None
+    assert reply.enhanced[0] == str(reply.code)[0]
+    assert all(line.startswith(f"{reply.enhanced} ") for line in reply.lines)
+    assert str(reply).isascii()
+    assert str(reply).isprintable()
+    assert len(str(reply)) < 510

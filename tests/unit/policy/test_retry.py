@@ -1,0 +1,95 @@
+"""When the next attempt is: the schedules, their ends, and how far jitter stretches them."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.policy.retry import (
+    LOGIN_PROBE,
+    RetrySettings,
+    after_no_verdict,
+    after_soft_bounce,
+    pause_after,
+)
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DEFAULT = RetrySettings(
+    soft_bounce=(15 * MINUTE,),
+    unreachable=(5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR),
+    give_up_after=5 * DAY,
+)
+PATIENT = RetrySettings(
+    soft_bounce=(15 * MINUTE, HOUR, DAY), unreachable=(MINUTE,), give_up_after=HOUR
+)
+HASTY = RetrySettings(soft_bounce=(), unreachable=(MINUTE,), give_up_after=timedelta(0))
+
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "waits"),
+    [
+        pytest.param(DEFAULT, [15 * MINUTE, None, None], id="one-retry-by-default"),
+        pytest.param(PATIENT, [15 * MINUTE, HOUR, DAY, None, None], id="as-many-as-entries"),
+        pytest.param(HASTY, [None, None], id="none-at-all"),
+    ],
+)
+def test_a_soft_bounce_is_tried_again_as_often_as_set(
+    rules: RetrySettings, waits: list[timedelta | None]
+) -> None:
+    """S-09: once by default, then no more."""
+    assert [after_soft_bounce(n, rules) for n in range(1, len(waits) + 1)] == waits
+
+
+def test_the_unreachable_schedule_repeats_its_last_wait() -> None:
+    """S-09: 5, 15, 30 minutes, 1, 2, then every 4 hours."""
+    waits = [after_no_verdict(n, n * MINUTE, DEFAULT, jitter=0) for n in range(1, 10)]
+    assert waits == [*DEFAULT.unreachable, 4 * HOUR, 4 * HOUR, 4 * HOUR]
+
+
+@pytest.mark.parametrize(
+    ("age", "gives_up"),
+    [
+        pytest.param(-DAY, False, id="clock-set-back"),
+        pytest.param(timedelta(0), False, id="new"),
+        pytest.param(5 * DAY - timedelta(microseconds=1), False, id="just-before"),
+        pytest.param(5 * DAY, True, id="at-its-end"),
+        pytest.param(400 * DAY, True, id="long-after"),
+    ],
+)
+def test_it_gives_up_at_the_set_age(age: timedelta, *, gives_up: bool) -> None:
+    """Age counts, not the number of attempts (S-09, S-10)."""
+    for failures in (1, 6, 1000):
+        assert (after_no_verdict(failures, age, DEFAULT, jitter=0) is None) is gives_up
+
+
+@given(st.integers(1, 10_000), jitters)
+def test_jitter_stretches_a_wait_by_up_to_a_fifth(failures: int, jitter: float) -> None:
+    """Never shorter than set, so that greylisting is outlasted."""
+    plain = after_no_verdict(failures, timedelta(0), DEFAULT, jitter=0)
+    wait = after_no_verdict(failures, timedelta(0), DEFAULT, jitter=jitter)
+    assert plain is not None
+    assert wait is not None
+    assert plain <= wait <= 1.2 * plain
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"),
+    [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (8, 300), (10**6, 300)],
+)
+def test_a_failing_destination_rests_longer_each_time(failures: int, seconds: int) -> None:
+    """From five seconds, doubled, to five minutes at the most."""
+    assert pause_after(failures, jitter=0) == timedelta(seconds=seconds)
+
+
+@given(st.integers(1, 10_000), jitters)
+def test_a_pause_is_bounded(failures: int, jitter: float) -> None:
+    pause = pause_after(failures, jitter=jitter)
+    assert pause_after(failures, jitter=0) <= pause <= 6 * MINUTE
+
+
+def test_a_refused_login_is_probed_at_most_hourly() -> None:
+    """S-53."""
+    assert LOGIN_PROBE >= HOUR

@@ -1,0 +1,392 @@
+"""What becomes of a recipient: every reply code at every stage, by both routes; every breakdown."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
+from relayd.mail.outcome import (
+    BounceClass,
+    Bounced,
+    Category,
+    Deferred,
+    Fault,
+    NotTried,
+    Outcome,
+    Relayed,
+    Sent,
+)
+from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.policy.retry import RetrySettings
+from relayd.policy.ruleset import builtin_rules
+from relayd.policy.verdict import Moment, VerdictRules, decide
+from tests.support.builders import a_queued_recipient
+from tests.support.clock import START
+
+RETRY = RetrySettings(
+    soft_bounce=(timedelta(minutes=15),),
+    unreachable=(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=4)),
+    give_up_after=timedelta(days=5),
+)
+RULES = VerdictRules(retry=RETRY, classifier=builtin_rules())
+OF_THE_MESSAGE = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT)
+SMARTHOST, DIRECT = RouteKind.SMARTHOST, RouteKind.DIRECT
+
+
+def a_peer(route: RouteKind) -> Peer:
+    return Peer(
+        route=route,
+        host="mx.example.test",
+        ip="192.0.2.1",
+        port=25,
+        local_ip="192.0.2.9",
+        helo="relay.test",
+        tls=None,
+    )
+
+
+def facts_of(
+    stage: Stage, ended_by: Reply | Breakdown, *, route: RouteKind | None, dot_sent: bool = False
+) -> AttemptFacts:
+    return AttemptFacts(
+        peer=a_peer(route) if route else None,
+        stage=stage,
+        reply=ended_by if isinstance(ended_by, Reply) else None,
+        breakdown=ended_by if isinstance(ended_by, Breakdown) else None,
+        dot_sent=dot_sent or (stage is Stage.DOT and isinstance(ended_by, Reply)),
+        started_at=START,
+        connect_for=timedelta(),
+        transaction_for=timedelta(),
+    )
+
+
+def judge(
+    stage: Stage,
+    ended_by: Reply | Breakdown,
+    *,
+    route: RouteKind | None = SMARTHOST,
+    dot_sent: bool = False,
+    attempt: int = 1,
+    soft_failures: int = 0,
+    age: timedelta = timedelta(minutes=1),
+    alone: bool = True,
+) -> Outcome:
+    return decide(
+        facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
+        a_queued_recipient(attempt=attempt, soft_failures=soft_failures),
+        RULES,
+        moment=Moment(received_at=START, now=START + age, jitter=0),
+        alone=alone,
+    )
+
+
+def expected_kind(stage: Stage, code: int, route: RouteKind) -> str:
+    """S-15, S-16 and S-53 once more, as slow and plain as they are written."""
+    first = code // 100
+    if stage is Stage.DOT and first == 2:
+        return "relayed" if route is SMARTHOST else "sent"
+    if route is SMARTHOST and stage in (Stage.AUTH, Stage.MAIL) and code in (530, 534, 535, 538):
+        return "login refused"
+    if stage in OF_THE_MESSAGE and first == 5:
+        return "bounced"
+    if stage in OF_THE_MESSAGE and first == 4 and code != 421 and route is DIRECT:
+        return "soft"
+    return "no verdict"
+
+
+def kind_of(outcome: Outcome) -> str:
+    match outcome:
+        case Relayed():
+            return "relayed"
+        case Sent():
+            return "sent"
+        case NotTried():
+            return "login refused"
+        case Bounced():
+            return "bounced"
+        case Deferred():
+            return "soft" if outcome.soft_failures else "no verdict"
+
+
+@pytest.mark.parametrize("route", RouteKind)
+@pytest.mark.parametrize("stage", Stage)
+def test_every_code_at_every_stage_has_its_verdict(stage: Stage, route: RouteKind) -> None:
+    """By first digit, unknown codes by class, 000 to 999 (S-15)."""
+    wrong = []
+    for code in range(1000):
+        outcome = judge(stage, Reply(code, None, ("whatever",)), route=route)
+        if kind_of(outcome) != expected_kind(stage, code, route):
+            wrong.append((code, outcome))
+    assert not wrong
+
+
+WORDS = [
+    # stage, reply, route, verdict
+    pytest.param(Stage.RCPT, 550, "5.1.1 User unknown", DIRECT, "bounced", id="550-at-rcpt"),
+    pytest.param(Stage.RCPT, 550, "5.1.1 User unknown", SMARTHOST, "bounced", id="550-smarthost"),
+    pytest.param(Stage.DOT, 554, "5.7.1 spam", SMARTHOST, "bounced", id="554-at-the-dot"),
+    pytest.param(Stage.MAIL, 550, "5.7.1 no", DIRECT, "bounced", id="550-at-mail"),
+    pytest.param(Stage.GREETING, 554, "no service", DIRECT, "no verdict", id="554-greeting"),
+    pytest.param(Stage.GREETING, 521, "no mail", SMARTHOST, "no verdict", id="521-greeting"),
+    pytest.param(Stage.EHLO, 502, "what", SMARTHOST, "no verdict", id="502-ehlo"),
+    pytest.param(Stage.RCPT, 521, "5.3.2 no mail", DIRECT, "bounced", id="521-at-rcpt"),
+    pytest.param(Stage.RCPT, 556, "5.1.10 null MX", DIRECT, "bounced", id="556-at-rcpt"),
+    pytest.param(Stage.STARTTLS, 454, "later", SMARTHOST, "no verdict", id="454-starttls"),
+    pytest.param(Stage.AUTH, 454, "4.7.0 later", SMARTHOST, "no verdict", id="454-auth"),
+    pytest.param(Stage.AUTH, 535, "5.7.8 bad login", SMARTHOST, "login refused", id="535-auth"),
+    pytest.param(Stage.MAIL, 530, "5.7.0 log in", SMARTHOST, "login refused", id="530-mail"),
+    pytest.param(Stage.MAIL, 534, "5.7.9 weak", SMARTHOST, "login refused", id="534-mail"),
+    pytest.param(Stage.AUTH, 538, "5.7.11 encrypt", SMARTHOST, "login refused", id="538-auth"),
+    pytest.param(Stage.MAIL, 530, "5.7.0 log in", DIRECT, "bounced", id="530-mail-direct"),
+    pytest.param(Stage.RCPT, 530, "5.7.0 log in", SMARTHOST, "bounced", id="530-rcpt"),
+    pytest.param(Stage.MAIL, 421, "4.3.2 going down", DIRECT, "no verdict", id="421-mail"),
+    pytest.param(Stage.RCPT, 421, "4.2.1 later", SMARTHOST, "no verdict", id="421-with-4.2.1"),
+    pytest.param(Stage.DOT, 421, "4.3.2 going down", DIRECT, "no verdict", id="421-dot"),
+    pytest.param(Stage.RCPT, 450, "4.2.0 greylisted", DIRECT, "soft", id="450-direct"),
+    pytest.param(Stage.RCPT, 452, "4.2.2 mailbox full", DIRECT, "soft", id="452-direct"),
+    pytest.param(Stage.RCPT, 452, "4.2.2 mailbox full", SMARTHOST, "soft", id="452-mailbox"),
+    pytest.param(Stage.RCPT, 451, "4.1.8 bad sender", SMARTHOST, "soft", id="451-address"),
+    pytest.param(Stage.RCPT, 452, "4.3.1 no space", SMARTHOST, "no verdict", id="452-system"),
+    pytest.param(Stage.DOT, 451, "4.7.1 later", SMARTHOST, "no verdict", id="451-policy"),
+    pytest.param(Stage.DOT, 451, "later", SMARTHOST, "no verdict", id="451-plain"),
+    pytest.param(Stage.DOT, 452, "4.10.1 x", SMARTHOST, "no verdict", id="not-4.1"),
+    pytest.param(Stage.RCPT, 552, "5.2.2 over quota", DIRECT, "bounced", id="552-rcpt"),
+    pytest.param(Stage.DOT, 552, "5.3.4 too big", SMARTHOST, "bounced", id="552-dot"),
+    pytest.param(Stage.DOT, 251, "will forward", SMARTHOST, "relayed", id="251-dot"),
+    pytest.param(Stage.DOT, 252, "who knows", DIRECT, "sent", id="252-dot"),
+    pytest.param(Stage.DOT, 299, "odd", DIRECT, "sent", id="299-dot"),
+    pytest.param(Stage.RCPT, 251, "will forward", DIRECT, "no verdict", id="251-rcpt-decides-none"),
+    pytest.param(Stage.MAIL, 220, "hello again", SMARTHOST, "no verdict", id="220-mail"),
+    pytest.param(Stage.DATA, 250, "ok", SMARTHOST, "no verdict", id="250-data"),
+    pytest.param(Stage.DOT, 354, "go on", SMARTHOST, "no verdict", id="354-dot"),
+    pytest.param(Stage.MAIL, 0, "", DIRECT, "no verdict", id="code-0"),
+    pytest.param(Stage.DOT, 999, "?", DIRECT, "no verdict", id="code-999"),
+]
+
+
+@pytest.mark.parametrize(("stage", "code", "text", "route", "kind"), WORDS)
+def test_the_special_replies(
+    stage: Stage, code: int, text: str, route: RouteKind, kind: str
+) -> None:
+    """S-15, S-16, S-53, and the smarthost's 4yz, spelt out."""
+    assert kind_of(judge(stage, make_reply(code, (text,)), route=route)) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "bounce_class", "suppress", "status"),
+    [
+        pytest.param("5.1.1 User unknown", BounceClass.HARD, True, "5.1.1", id="no-such-user"),
+        pytest.param("5.7.1 Message is spam", BounceClass.BLOCK, False, "5.7.1", id="spam"),
+        pytest.param("frobnicated", BounceClass.BLOCK, False, "5.0.0", id="words-nobody-knows"),
+        pytest.param("4.9.9 odd", BounceClass.BLOCK, False, "5.0.0", id="status-of-another-class"),
+        pytest.param("2.0.0 odd", BounceClass.BLOCK, False, "5.0.0", id="status-of-success"),
+    ],
+)
+def test_a_bounce_says_how_bad_it_is(
+    text: str, bounce_class: BounceClass, status: str, *, suppress: bool
+) -> None:
+    """HARD is proof that the address is bad; the report's status has the class of the failure."""
+    outcome = judge(Stage.RCPT, make_reply(550, (text,)), route=DIRECT)
+    assert isinstance(outcome, Bounced)
+    assert (outcome.bounce_class, outcome.suppress) == (bounce_class, suppress)
+    assert outcome.status == status
+    assert outcome.reason
+
+
+@pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "one-of-several"])
+def test_a_refusal_of_the_message_proves_nothing_about_one_of_several(
+    stage: Stage, *, alone: bool
+) -> None:
+    """Only RCPT speaks of one address; the others of the message as a whole (S-08)."""
+    outcome = judge(stage, make_reply(550, ("5.1.1 User unknown",)), route=DIRECT, alone=alone)
+    assert isinstance(outcome, Bounced)
+    proves = alone or stage is Stage.RCPT
+    assert outcome.suppress is proves
+    assert outcome.bounce_class is (BounceClass.HARD if proves else BounceClass.BLOCK)
+
+
+def test_a_soft_bounce_gets_its_retry_and_no_more() -> None:
+    """S-09: one more attempt, then `bounced`, class soft."""
+    reply = make_reply(452, ("4.2.2 mailbox full",))
+    first = judge(Stage.RCPT, reply, route=DIRECT)
+    assert isinstance(first, Deferred)
+    assert first.retry_at == START + timedelta(minutes=16)
+    assert first.soft_failures == 1
+    assert not first.possible_duplicate
+    second = judge(Stage.RCPT, reply, route=DIRECT, attempt=2, soft_failures=1)
+    assert isinstance(second, Bounced)
+    assert second.bounce_class is BounceClass.SOFT
+    assert second.category is Category.MAILBOX_FULL
+    assert (second.suppress, second.status) == (False, "4.2.2")
+
+
+@pytest.mark.parametrize("text", ["later", "2.0.0 later", "5.2.2 full"])
+def test_a_used_up_soft_bounce_reports_a_status_of_class_4(text: str) -> None:
+    outcome = judge(Stage.RCPT, make_reply(450, (text,)), route=DIRECT, attempt=2, soft_failures=1)
+    assert isinstance(outcome, Bounced)
+    assert outcome.status == "4.0.0"
+
+
+BREAKDOWNS = [
+    pytest.param(Category.CONNECTION_FAILURE, Fault.PEER, id="connection"),
+    pytest.param(Category.TLS_FAILURE, Fault.PEER, id="tls"),
+    pytest.param(Category.DNS_FAILURE, Fault.DNS, id="dns"),
+    pytest.param(Category.PROTOCOL_ERROR, Fault.PEER, id="protocol"),
+]
+
+
+@pytest.mark.parametrize("dot_sent", [False, True], ids=["no-dot", "dot-sent"])
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize(("category", "fault"), BREAKDOWNS)
+def test_a_breakdown_is_no_verdict(
+    category: Category, fault: Fault, stage: Stage, *, dot_sent: bool
+) -> None:
+    """It waits; after the dot the message may have been taken (S-06)."""
+    broken = Breakdown(category=category, fault=fault, reason="it broke")
+    for route in (SMARTHOST, DIRECT, None):
+        outcome = judge(stage, broken, route=route, dot_sent=dot_sent, attempt=2, soft_failures=1)
+        assert outcome == Deferred(
+            retry_at=START + timedelta(minutes=6),
+            category=category,
+            fault=fault,
+            reason="it broke",
+            soft_failures=1,
+            possible_duplicate=dot_sent,
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "unknown"),
+    [
+        pytest.param(354, True, id="354"),
+        pytest.param(150, True, id="150"),
+        pytest.param(600, True, id="600"),
+        pytest.param(421, False, id="421"),
+        pytest.param(451, False, id="451"),
+    ],
+)
+def test_a_reply_to_the_dot_that_says_nothing_leaves_the_outcome_unknown(
+    code: int, *, unknown: bool
+) -> None:
+    """Only 2yz, 4yz and 5yz tell whether the message was taken (S-06, A-45)."""
+    outcome = judge(Stage.DOT, Reply(code, None, ("hm",)))
+    assert isinstance(outcome, Deferred)
+    assert outcome.possible_duplicate is unknown
+
+
+def test_waits_grow_with_the_failures_without_a_verdict() -> None:
+    """Soft bounces in between do not count towards the unreachable schedule (S-09)."""
+    reply = make_reply(421, ("4.3.2 no",))
+    waits = []
+    for attempt, soft in [(1, 0), (2, 0), (3, 0), (9, 0), (2, 1), (1, 1)]:
+        outcome = judge(Stage.MAIL, reply, attempt=attempt, soft_failures=soft)
+        assert isinstance(outcome, Deferred)
+        waits.append((outcome.retry_at - START) // timedelta(minutes=1) - 1)
+    assert waits == [5, 15, 240, 240, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        pytest.param(make_reply(421, ("4.3.2 no",)), id="421"),
+        pytest.param(make_reply(451, ("4.3.0 no",)), id="451-of-the-smarthost"),
+        pytest.param(
+            Breakdown(category=Category.DNS_FAILURE, fault=Fault.DNS, reason="no"), id="breakdown"
+        ),
+    ],
+)
+def test_age_ends_it_after_a_fresh_attempt(ended_by: Reply | Breakdown) -> None:
+    """Class soft, status 4.4.7, never a proof against the address (S-09, S-10)."""
+    young = judge(Stage.MAIL, ended_by, attempt=40, age=timedelta(days=5) - timedelta(seconds=1))
+    assert isinstance(young, Deferred)
+    old = judge(Stage.MAIL, ended_by, attempt=1, age=timedelta(days=9))
+    assert isinstance(old, Bounced)
+    assert (old.bounce_class, old.category) == (BounceClass.SOFT, Category.EXPIRED)
+    assert (old.status, old.suppress) == ("4.4.7", False)
+    assert "after 9 days" in old.reason
+
+
+def test_age_is_no_reason_to_give_up_on_a_refused_login() -> None:
+    """S-53: nothing bounces, nothing ages."""
+    reply = make_reply(535, ("5.7.8 bad login",))
+    outcome = judge(Stage.AUTH, reply, age=timedelta(days=400))
+    assert outcome == NotTried(reason="the smarthost refuses our login: 535 5.7.8 bad login")
+
+
+def test_age_does_not_hide_a_verdict() -> None:
+    """An old message that is accepted at last, or refused for good, is just that."""
+    old = timedelta(days=400)
+    assert judge(Stage.DOT, make_reply(250, ("ok",)), age=old) == Relayed()
+    outcome = judge(Stage.RCPT, make_reply(550, ("5.1.1 User unknown",)), age=old)
+    assert isinstance(outcome, Bounced)
+    assert outcome.bounce_class is BounceClass.HARD
+
+
+# --- properties -------------------------------------------------------------------------------
+
+statuses = st.one_of(st.just(""), st.from_regex(r"[245]\.[0-9]{1,2}\.[0-9]{1,2} ", fullmatch=True))
+words = st.sampled_from(
+    ["User unknown", "mailbox full", "spam", "blocked", "try again later", "greylisted", "virus"]
+) | st.text(max_size=20)
+replies = st.builds(
+    lambda code, status, text: make_reply(code, (status + text,)),
+    st.integers(0, 999),
+    statuses,
+    words,
+)
+breakdowns = st.builds(
+    Breakdown,
+    category=st.sampled_from(Category),
+    fault=st.sampled_from(Fault),
+    reason=st.text(max_size=10),
+)
+
+
+@settings(max_examples=300)
+@given(
+    stage=st.sampled_from(Stage),
+    ended_by=replies | breakdowns,
+    route=st.sampled_from([SMARTHOST, DIRECT, None]),
+    dot_sent=st.booleans(),
+    attempt=st.integers(1, 200),
+    soft_failures=st.integers(0, 5),
+    age=st.timedeltas(timedelta(days=-1), timedelta(days=30)),
+)
+def test_what_holds_for_every_attempt(
+    stage: Stage,
+    ended_by: Reply | Breakdown,
+    route: RouteKind | None,
+    attempt: int,
+    soft_failures: int,
+    age: timedelta,
+    *,
+    dot_sent: bool,
+) -> None:
+    """Never an exception; waits end in the future; only 5yz about the mail bounces as hard or block."""
+    outcome = judge(
+        stage,
+        ended_by,
+        route=route,
+        dot_sent=dot_sent,
+        attempt=attempt,
+        soft_failures=soft_failures,
+        age=age,
+    )
+    if isinstance(outcome, Deferred):
+        assert outcome.retry_at > START + age
+        assert outcome.soft_failures in (soft_failures, soft_failures + 1)
+    if isinstance(outcome, Bounced):
+        if outcome.category is Category.EXPIRED and outcome.status == "4.4.7":
+            assert outcome.bounce_class is BounceClass.SOFT
+            assert age >= RETRY.give_up_after
+        else:
+            assert isinstance(ended_by, Reply)
+            assert stage in OF_THE_MESSAGE
+            assert outcome.status[0] == str(ended_by.code)[0]
+        if outcome.bounce_class is not BounceClass.SOFT:
+            assert isinstance(ended_by, Reply)
+            assert ended_by.is_permanent
+        assert outcome.suppress is (outcome.bounce_class is BounceClass.HARD)
