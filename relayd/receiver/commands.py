@@ -71,7 +71,7 @@ def _parameters(rest: bytes, *, extended: bool) -> Mapping[str, str]:
     if not extended:
         raise SyntaxRefused(_NO_PARAMETERS)
     parameters: dict[str, str] = {}
-    for word in rest.split():
+    for word in filter(None, rest.split(b" ")):  # a blank; no tab or other control
         found = _PARAMETER.fullmatch(word)
         if found is None:
             raise SyntaxRefused(_BAD_PARAMETER)

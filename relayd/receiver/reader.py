@@ -34,7 +34,7 @@ class DataReader:
     @property
     def is_hopeless(self) -> bool:
         """The client has sent the limit once more beyond the limit (S-38): stop listening."""
-        return self._dropped > self._size_limit
+        return self._dropped > 2 * self._size_limit
 
     def feed(self, chunk: bytes) -> bytes | None:
         """Take a piece; None while the end has not come, else the octets behind it."""

@@ -19,6 +19,8 @@ from relayd.receiver.reader import DataReader
 COMMAND_LIMIT = 4096  # octets of a command line with its CRLF: 512 and room for every parameter
 COMMAND_TIMEOUT = 300.0  # seconds, RFC 5321 §4.5.3.2.7
 DATA_TIMEOUT = 180.0  # seconds without a single octet of content
+DATA_RATE = 500  # octets of content a second, on the average; a slower client holds a slot (S-46)
+LINGER = 30.0  # seconds for a last reply to be taken
 _STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
 
 
@@ -35,7 +37,11 @@ class Wire(SMTP):
         self._wire: asyncio.Transport | None = None
         self._input = bytearray()
         self._output: list[bytes] = []
+        self._deadline = 0.0
+        self._is_heard = True  # the client takes its replies
         self._data: DataReader | None = None  # set while content is being read
+        self._data_since = 0.0
+        self._received = 0  # octets of that content on the wire
         self._busy = False  # a message is being committed: nothing is read on
         self._closing = False  # a last reply is on its way
         self._at_eof = False
@@ -61,9 +67,12 @@ class Wire(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._deadline = self.loop.time() + COMMAND_TIMEOUT
+        self._set_deadline()
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)
-        self._wire.write(self.greeting)
+        if self._stopping:
+            self.close_with(_STOPPING)
+        else:
+            self._wire.write(self.greeting)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- the base's name
         self._timer.cancel()
@@ -79,10 +88,12 @@ class Wire(SMTP):
 
     def pause_writing(self) -> None:
         """The client does not read its replies: do not listen to it either (A-04)."""
+        self._is_heard = False
         if self._wire is not None:
             self._wire.pause_reading()
 
     def resume_writing(self) -> None:
+        self._is_heard = True
         if self._wire is not None:
             self._wire.resume_reading()
 
@@ -92,14 +103,16 @@ class Wire(SMTP):
         if self._data is None:
             self._input += data
         else:
-            self._deadline = self.loop.time() + DATA_TIMEOUT
+            self._received += len(data)
             rest = self._data.feed(data)
             if rest is None:
+                self._set_deadline()
                 if self._data.is_hopeless:
                     self.data_hopeless()
                 return
             self._input += rest
             self.end_of_data()
+            self._set_deadline()
         if not self._busy:
             self._read_commands()
         elif len(self._input) > COMMAND_LIMIT and self._wire is not None:
@@ -110,7 +123,7 @@ class Wire(SMTP):
     def stop(self) -> None:
         """The relay is going down: say so, unless a message is on its way in or being committed."""
         self._stopping = True
-        if not self._busy and self._data is None:
+        if self._wire is not None and not self._busy and self._data is None:
             self.close_with(_STOPPING)
 
     def abort(self) -> None:
@@ -129,10 +142,9 @@ class Wire(SMTP):
         if self._wire is None or self._closing:
             self._output.clear()
             return
-        if self._stopping:
-            self.close_with(_STOPPING)
-            return
-        self._wire.resume_reading()
+        self._set_deadline()
+        if self._is_heard:
+            self._wire.resume_reading()
         self._read_commands()
         if self._at_eof and self._wire is not None:
             self._wire.close()
@@ -142,6 +154,7 @@ class Wire(SMTP):
         if self._closing:
             return
         self._closing = True
+        self._set_deadline()
         self._data = None
         self._input.clear()
         self._output.append(line)
@@ -151,19 +164,40 @@ class Wire(SMTP):
 
     def _read_commands(self) -> None:
         """Execute the complete commands that have come in, then answer all of them at once."""
+        executed = False
         while not (self._busy or self._closing or self._data is not None):
+            if self._stopping:
+                self.close_with(_STOPPING)
+                break
             line = self._next_line()
             if line is None:
                 break
             self.execute(line)
+            executed = True
         if self._output:
             self._flush()
-        if not self._busy:
-            wait = COMMAND_TIMEOUT if self._data is None else DATA_TIMEOUT
-            self._deadline = self.loop.time() + wait
+        if executed:
+            self._received = 0
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        """A command has its time as a whole, content as long as it flows; a trickle is neither."""
+        now = self.loop.time()
+        if self._closing:
+            self._deadline = now + LINGER
+        elif self._data is None:
+            self._deadline = now + COMMAND_TIMEOUT
+        else:
+            if not self._received:
+                self._data_since = now
+            at_this_rate = self._data_since + DATA_TIMEOUT + self._received / DATA_RATE
+            self._deadline = min(now + DATA_TIMEOUT, at_this_rate)
 
     def _next_line(self) -> bytes | None:
         """Take a complete line from the input; None when there is none, or it cannot be one."""
+        if self._input[:1] == b"\x16":
+            self.close_with(b"554 5.5.1 No TLS handshake here\r\n")  # A-34
+            return None
         end = self._input.find(b"\n")
         if end < 0:
             if len(self._input) > COMMAND_LIMIT:
@@ -188,6 +222,8 @@ class Wire(SMTP):
         if self._busy:
             self._deadline = self.loop.time() + COMMAND_TIMEOUT
         if self.loop.time() >= self._deadline:
+            if self._closing:
+                self.abort()  # it does not even take its last reply (A-04)
+                return
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
-        else:
-            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        self._timer = self.loop.call_at(self._deadline, self._check_deadline)

@@ -1,0 +1,281 @@
+"""A real receiver on a real socket, an intake that commits to the memory store, and a raw client.
+
+`Reception` is the receiver with its door; `WireClient` sends exactly the segments it is told to and
+reads exactly what comes. `on_every_loop` runs a test on asyncio and on uvloop.
+"""
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from relayd.errors import StoreError
+from relayd.mail.address import Address
+from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
+from relayd.mail.event import Detail
+from relayd.policy import route
+from relayd.receiver.listener import Receiver
+from relayd.settings import LimitSettings, LineEndings, ListenerSettings
+from relayd.store.memory import MemoryStore
+from tests.support.clock import FakeClock
+
+FQDN = "relay.test"
+CEILING = 5.0  # seconds for anything to happen
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+on_every_loop = pytest.mark.parametrize("loop", LOOPS)
+
+
+def run_on(loop: str, main: Awaitable[None]) -> None:
+    """Run a test's coroutine on the loop of that name."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await main
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(bounded())
+
+
+class MemoryIntake:
+    """`relayd.receiver.session.Intake` over a memory store, with faults and delays on demand."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.store = MemoryStore(clock)
+        self.messages: list[NewMessage] = []
+        self.refusals: list[Detail] = []
+        self.fault: StoreError | None = None
+        self.is_slow = False  # commits wait for `commit`
+        self._waiting: list[asyncio.Future[Any]] = []
+
+    def next_id(self, at: datetime) -> MessageId:
+        return make_id(at, WorkerNumber(1), len(self.messages) + 1)
+
+    def destination_of(self, address: Address, *, is_test: bool) -> str:
+        return route.destination_of(address.domain, is_test=is_test)
+
+    def is_suppressed(self, address: Address) -> bool:
+        if self.fault is not None:
+            raise self.fault
+        return self.store.is_suppressed(str(address))
+
+    def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.fault is not None:
+            done.set_exception(self.fault)
+            return done
+        self.messages.append(message)
+        if not self.is_slow:
+            return self.store.enqueue(message, worker=WorkerNumber(1), lease_for=None)
+        self._waiting.append(done)
+        return done
+
+    def commit(self) -> None:
+        """Let the commits go on that wait."""
+        for done in self._waiting:
+            done.set_result(())
+        self._waiting.clear()
+
+    def refused(self, detail: Detail) -> None:
+        self.refusals.append(detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the receiver is set up; a dialog script can say each of these."""
+
+    networks: tuple[str, ...] = ("127.0.0.0/8",)
+    line_endings: LineEndings = LineEndings.REJECT
+    message_size: int = 100_000
+    recipients: int = 100
+    connections: int = 100
+    connections_per_client: int = 50
+    refuse_suppressed: bool = False
+
+    @property
+    def limits(self) -> LimitSettings:
+        return LimitSettings(
+            message_size=self.message_size,
+            recipients=self.recipients,
+            connections=self.connections,
+            connections_per_client=self.connections_per_client,
+        )
+
+
+class WireClient:
+    """A client that knows no SMTP: octets out, lines in."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._input = b""
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, segment: bytes) -> None:
+        """Send one segment."""
+        async with asyncio.timeout(CEILING):
+            await self._loop.sock_sendall(self._sock, segment)
+
+    async def line(self) -> str:
+        """Read one line, checked for what holds for each of ours (S-48)."""
+        while b"\r\n" not in self._input:
+            more = await self._receive()
+            assert more, f"closed after {self._input!r}"
+            self._input += more
+        line, _, self._input = self._input.partition(b"\r\n")
+        assert re.fullmatch(rb"[2-5]\d\d[ -][\x20-\x7e]*", line), line
+        assert len(line) <= 510
+        return line.decode()
+
+    async def reply(self) -> list[str]:
+        """Read one whole reply."""
+        lines = [await self.line()]
+        while lines[-1][3] == "-":
+            lines.append(await self.line())
+        return lines
+
+    async def ask(self, *commands: str) -> str:
+        """Send the commands in one segment; return the last line of the last reply."""
+        await self.send("".join(f"{command}\r\n" for command in commands).encode())
+        lines = [""]
+        for _ in commands:
+            lines = await self.reply()
+        return lines[-1]
+
+    async def closed(self) -> None:
+        """Wait for the server's end; nothing may come before it, and no reset."""
+        assert not self._input, self._input
+        assert await self._receive() == b""
+
+    async def gone(self) -> bytes:
+        """Wait for the end or a reset; return what came before it."""
+        try:
+            while more := await self._receive():
+                self._input += more
+        except ConnectionError:
+            pass
+        return self._input
+
+    def half_close(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Close with RST."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._sock.close()
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def _receive(self) -> bytes:
+        async with asyncio.timeout(CEILING):
+            return await self._loop.sock_recv(self._sock, 65536)
+
+
+@dataclass(slots=True, kw_only=True)
+class Reception:
+    """A receiver that listens, and what it took in."""
+
+    receiver: Receiver
+    intake: MemoryIntake
+    tasks: asyncio.TaskGroup
+    address: Any
+    family: socket.AddressFamily
+    clients: list[WireClient] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.receiver.start(self.tasks)
+
+    async def connect(self) -> WireClient:
+        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        sock.settimeout(0)
+        if self.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, self.address)
+        self.clients.append(client := WireClient(sock))
+        return client
+
+    async def greeted(self, hello: str | None = "EHLO app.test") -> WireClient:
+        """A client that has read the greeting and said hello."""
+        client = await self.connect()
+        assert (await client.line()).startswith("220 ")
+        if hello is not None:
+            assert (await client.ask(hello)).startswith("250 ")
+        return client
+
+
+@asynccontextmanager
+async def receiving(
+    options: Options | None = None, *, unix_path: Path | None = None, start: bool = True
+) -> AsyncIterator[Reception]:
+    """Serve on a loopback port, or on a unix socket; nothing is open afterwards."""
+    options, clock = options or Options(), FakeClock()
+    sock, address = _listen(unix_path)
+    listener = ListenerSettings(
+        address="test",
+        networks=tuple(map(ip_network, options.networks)),
+        line_endings=options.line_endings,
+    )
+    intake = MemoryIntake(clock)
+    receiver = Receiver(
+        [(listener, sock)],
+        fqdn=FQDN,
+        limits=options.limits,
+        intake=intake,
+        clock=clock,
+        refuse_suppressed=options.refuse_suppressed,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        reception = Reception(
+            receiver=receiver, intake=intake, tasks=tasks, address=address, family=sock.family
+        )
+        if start:
+            reception.start()
+        try:
+            yield reception
+        finally:
+            for client in reception.clients:
+                client.close()
+            intake.commit()
+            await receiver.stop(within=CEILING)
+            sock.close()
+    assert not receiver._sessions
+    assert not receiver._clients
+
+
+def _listen(unix_path: Path | None) -> tuple[socket.socket, Any]:
+    family = socket.AF_INET if unix_path is None else socket.AF_UNIX
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0) if unix_path is None else str(unix_path))
+    sock.listen(100)
+    sock.settimeout(0)
+    return sock, sock.getsockname()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait, with a ceiling, until something is so."""
+    async with asyncio.timeout(CEILING):
+        while not condition():  # noqa: ASYNC110 -- the condition is anybody's
+            await asyncio.sleep(0.001)
+
+
+def envelopes(messages: Iterable[NewMessage]) -> Sequence[str]:
+    """Each message as `<from> <to> <to>`."""
+    return [
+        " ".join(
+            f"<{path or ''}>"
+            for path in (message.reverse_path, *(one.address for one in message.recipients))
+        )
+        for message in messages
+    ]

@@ -1,0 +1,157 @@
+"""The arguments of MAIL and RCPT: what is read, and which reply refuses the rest."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.mail.address import Address
+from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.receiver.commands import parse_mail, parse_rcpt
+
+APP = Address("app", "x.test")
+
+
+@pytest.mark.parametrize(
+    ("argument", "path", "parameters"),
+    [
+        pytest.param(b"FROM:<app@x.test>", APP, {}, id="plain"),
+        pytest.param(b"from:<app@x.test>", APP, {}, id="keyword-in-any-case"),
+        pytest.param(b"FROM: <app@x.test>", APP, {}, id="blank-behind-the-colon"),
+        pytest.param(b"FROM:<app@x.test>  ", APP, {}, id="trailing-blanks"),
+        pytest.param(b"FROM:<>", None, {}, id="null-path"),
+        pytest.param(b"FROM:<> BODY=7BIT", None, {"BODY": "7BIT"}, id="null-path-with-parameter"),
+        pytest.param(b"FROM:<app@x.test> SIZE=0", APP, {"SIZE": "0"}, id="size-0"),
+        pytest.param(b"FROM:<app@x.test> SIZE=" + b"9" * 20, APP, {"SIZE": "9" * 20}, id="size-20"),
+        pytest.param(
+            b"FROM:<app@x.test> size=7 body=8bitmime smtputf8",
+            APP,
+            {"SIZE": "7", "BODY": "8bitmime", "SMTPUTF8": ""},
+            id="names-in-any-case-values-kept",
+        ),
+        pytest.param(
+            b"FROM:<app@x.test>   SIZE=7   BODY=8BITMIME",
+            APP,
+            {"SIZE": "7", "BODY": "8BITMIME"},
+            id="several-blanks",
+        ),
+    ],
+)
+def test_mail_is_read(argument: bytes, path: Address | None, parameters: dict[str, str]) -> None:
+    assert parse_mail(argument, extended=True) == (path, parameters)
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "enhanced"),
+    [
+        pytest.param(b"", 501, "5.1.7", id="nothing"),
+        pytest.param(b"<app@x.test>", 501, "5.1.7", id="no-keyword"),
+        pytest.param(b"TO:<app@x.test>", 501, "5.1.7", id="wrong-keyword"),
+        pytest.param(b"FROM <app@x.test>", 501, "5.1.7", id="no-colon"),
+        pytest.param(b"FROM :<app@x.test>", 501, "5.1.7", id="blank-before-the-colon"),
+        pytest.param(b"FROM:app@x.test", 501, "5.1.7", id="no-brackets"),
+        pytest.param(b"FROM:\t<app@x.test>", 501, "5.1.7", id="tab-behind-the-colon"),
+        pytest.param(b"FROM:<app@x.test>SIZE=3", 501, "5.1.7", id="no-blank-before-a-parameter"),
+        pytest.param(b"FROM:<app@x.test> SIZE", 501, "5.5.4", id="size-without-value"),
+        pytest.param(b"FROM:<app@x.test> SIZE=", 501, "5.5.4", id="size-with-empty-value"),
+        pytest.param(b"FROM:<app@x.test> SIZE=-1", 501, "5.5.4", id="negative-size"),
+        pytest.param(b"FROM:<app@x.test> SIZE=9e9", 501, "5.5.4", id="size-no-number"),
+        pytest.param(b"FROM:<app@x.test> SIZE=" + b"9" * 21, 501, "5.5.4", id="size-of-21-digits"),
+        pytest.param(b"FROM:<app@x.test> SIZE=1 SIZE=2", 501, "5.5.4", id="twice"),
+        pytest.param(b"FROM:<app@x.test> SIZE=1 size=2", 501, "5.5.4", id="twice-in-another-case"),
+        pytest.param(b"FROM:<app@x.test> BODY=BINARYMIME", 501, "5.5.4", id="binarymime"),
+        pytest.param(b"FROM:<app@x.test> BODY", 501, "5.5.4", id="body-without-value"),
+        pytest.param(b"FROM:<app@x.test> SMTPUTF8=1", 501, "5.5.4", id="smtputf8-with-value"),
+        pytest.param(b"FROM:<app@x.test> =1", 501, "5.5.4", id="no-name"),
+        pytest.param(b"FROM:<app@x.test> -X=1", 501, "5.5.4", id="name-begins-with-hyphen"),
+        pytest.param(b"FROM:<app@x.test> X=a=b", 501, "5.5.4", id="two-equal-signs"),
+        pytest.param(b"FROM:<app@x.test> X_Y=1", 501, "5.5.4", id="underscore"),
+        pytest.param("FROM:<app@x.test> X=ü".encode(), 501, "5.5.4", id="utf8-value"),
+        pytest.param(b"FROM:<app@x.test> XTRA=1", 555, "5.5.4", id="unknown"),
+        pytest.param(b"FROM:<app@x.test> X-TRA", 555, "5.5.4", id="unknown-with-hyphen"),
+        pytest.param(b"FROM:<app@x.test> AUTH=<>", 555, "5.5.4", id="auth-is-not-offered"),
+        pytest.param(b"FROM:<app@x.test> RET=HDRS", 555, "5.5.4", id="dsn-is-not-offered"),
+    ],
+)
+def test_a_bad_mail_is_refused(argument: bytes, code: int, enhanced: str) -> None:
+    """501 for what is malformed, 555 for what is not known (RFC 5321 section 4.1.1.11, S-56)."""
+    with pytest.raises(SyntaxRefused) as caught:
+        parse_mail(argument, extended=True)
+    assert (caught.value.reply.code, caught.value.reply.enhanced) == (code, enhanced)
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        pytest.param(b"TO:<app@x.test>", APP, id="plain"),
+        pytest.param(b"to: <app@x.test> ", APP, id="case-and-blanks"),
+        pytest.param(b"TO:<@a.test,@b.test:app@x.test>", APP, id="source-route"),
+        pytest.param(b'TO:<"a b"@x.test>', Address('"a b"', "x.test"), id="quoted"),
+        pytest.param(b"TO:<postmaster@x.test>", Address("postmaster", "x.test"), id="postmaster"),
+    ],
+)
+def test_rcpt_is_read(argument: bytes, path: Address) -> None:
+    assert parse_rcpt(argument, extended=True) == path
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "enhanced"),
+    [
+        pytest.param(b"", 501, "5.1.3", id="nothing"),
+        pytest.param(b"TO:<>", 501, "5.1.3", id="null-path"),
+        pytest.param(b"TO:", 501, "5.1.3", id="no-path"),
+        pytest.param(b"TO:<a(c)@x.test>", 501, "5.1.3", id="comment"),
+        pytest.param(b"TO:<a@b@c>", 501, "5.1.3", id="two-at-signs"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=NEVER", 555, "5.5.4", id="dsn-is-not-offered"),
+        pytest.param(b"TO:<app@x.test> ==", 501, "5.5.4", id="malformed-parameter"),
+    ],
+)
+def test_a_bad_rcpt_is_refused(argument: bytes, code: int, enhanced: str) -> None:
+    with pytest.raises(SyntaxRefused) as caught:
+        parse_rcpt(argument, extended=True)
+    assert (caught.value.reply.code, caught.value.reply.enhanced) == (code, enhanced)
+
+
+def test_after_helo_there_are_no_parameters() -> None:
+    """They are part of the service extensions (RFC 5321 section 4.1.1.11)."""
+    assert parse_mail(b"FROM:<app@x.test>", extended=False) == (APP, {})
+    for parse, argument in ((parse_mail, b"FROM:<a@b> SIZE=1"), (parse_rcpt, b"TO:<a@b> X=1")):
+        with pytest.raises(SyntaxRefused) as caught:
+            parse(argument, extended=False)
+        assert caught.value.reply.code == 555
+
+
+@pytest.mark.parametrize("octet", [*range(0x20), *range(0x7F, 0xA0)])
+def test_no_control_character_passes_for_a_blank(octet: int) -> None:
+    """Only a blank parts the words of a command (A-24)."""
+    odd = bytes([octet])
+    for argument in (
+        b"FROM:" + odd + b"<app@x.test>",
+        b"FROM:<app@x.test>" + odd,
+        b"FROM:<app@x.test>" + odd + b"SIZE=1",
+        b"FROM:<app@x.test> " + odd + b"SIZE=1",
+        b"FROM:<app@x.test> SIZE=1" + odd,
+        b"FROM:<app@x.test> SIZE=1" + odd + b"BODY=7BIT",
+    ):
+        with pytest.raises(SyntaxRefused):
+            parse_mail(argument, extended=True)
+
+
+@given(argument=st.binary(max_size=60), extended=st.booleans())
+def test_any_octets_are_read_or_refused(argument: bytes, *, extended: bool) -> None:
+    """And the refusal repeats nothing of them (S-48)."""
+    for parse, keyword in ((parse_mail, b"FROM:<a@b>"), (parse_rcpt, b"TO:<a@b>")):
+        for tried in (argument, keyword + argument, keyword[:-5] + argument):
+            reply = refusal_of(parse, tried, extended=extended)
+            assert reply is None or reply.is_permanent
+            assert f"{reply}".isascii()
+            assert f"{reply}".isprintable()
+
+
+def refusal_of(parse: Callable[..., object], argument: bytes, *, extended: bool) -> Reply | None:
+    try:
+        parse(argument, extended=extended)
+    except SyntaxRefused as refused:
+        return refused.reply
+    return None

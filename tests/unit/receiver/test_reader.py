@@ -1,0 +1,261 @@
+"""Where the content ends and what it is: the end-of-data matrix, in every form it can arrive."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from relayd.receiver.reader import LINE_LIMIT, DataReader, Fault
+from relayd.settings import LineEndings
+
+REJECT, NORMALIZE = LineEndings.REJECT, LineEndings.NORMALIZE
+PLENTY = 1_000_000
+HEAD, SMUGGLED, TAIL, BEHIND = (
+    b"A: b\r\n\r\nhead",
+    b"MAIL FROM:<e@x.test>\r\n",
+    b"z\r\n",
+    b"QUIT\r\n",
+)
+
+Verdict = tuple[bytes | Fault, bytes]  # the result, and what stands behind the end of the data
+
+
+def read(pieces: Iterator[bytes], line_endings: LineEndings, size: int = PLENTY) -> Verdict | None:
+    """Feed a reader; None when the end has not come."""
+    reader = DataReader(size_limit=size, line_endings=line_endings)
+    for piece in pieces:
+        rest = reader.feed(piece)
+        if rest is not None:
+            return reader.result(), rest + b"".join(pieces)
+    return None
+
+
+def arrivals(wire: bytes) -> Iterator[Iterator[bytes]]:
+    """Whole, byte by byte, and cut in two at every place (HT-06)."""
+    yield iter([wire])
+    yield iter([wire[i : i + 1] for i in range(len(wire))])
+    for cut in range(1, len(wire)):
+        yield iter([wire[:cut], wire[cut:]])
+
+
+# id, sequence, what `normalize` makes of it; `reject` answers 550 where that differs from plain
+# unstuffing, or where the third column says so.
+MIDDLE = [
+    pytest.param(b"\n.\n", b"\r\n.\r\n", False, id="E-01"),
+    pytest.param(b"\n.\r\n", b"\r\n.\r\n", False, id="E-02"),
+    pytest.param(b"\r\n.\n", b"\r\n\r\n", False, id="E-03"),
+    pytest.param(b"\r.\r", b" . ", False, id="E-04"),
+    pytest.param(b"\r.\n", b" .\r\n", False, id="E-05"),
+    pytest.param(b"\n.\r", b"\r\n. ", False, id="E-06"),
+    pytest.param(b"\r.\r\n", b" .\r\n", False, id="E-07"),
+    pytest.param(b"\r\n.\r", b"\r\n ", False, id="E-08"),
+    pytest.param(b"\r\n\x00.\r\n", b"\r\n .\r\n", False, id="E-09"),
+    pytest.param(b"\r\n.\x00\r\n", b"\r\n \r\n", False, id="E-10"),
+    pytest.param(b"\r\n.\r\r\n", b"\r\n \r\n", False, id="E-11"),
+    pytest.param(b"\r\r\n.\r\r\n", b" \r\n \r\n", False, id="E-12"),
+    pytest.param(b"\n\n.\r\n", b"\r\n\r\n.\r\n", False, id="E-15"),
+    pytest.param(b"\r\n.\n.\r\n", b"\r\n\r\n.\r\n", False, id="E-16-lf"),
+    pytest.param(b"\r\n.\r.\r\n", b"\r\n .\r\n", False, id="E-16-cr"),
+    pytest.param(b"\r\n. \r\n", b"\r\n \r\n", True, id="E-17-blank-behind"),
+    pytest.param(b"\r\n.\t\r\n", b"\r\n\t\r\n", True, id="E-17-tab-behind"),
+    pytest.param(b"\r\n .\r\n", b"\r\n .\r\n", True, id="E-17-blank-before"),
+    pytest.param(b"\r\n..\r\n", b"\r\n.\r\n", True, id="E-18"),
+    pytest.param(b"\x0b.\x0b", b"\x0b.\x0b", True, id="E-19-vt"),
+    pytest.param(b"\x0c.\x0c", b"\x0c.\x0c", True, id="E-19-ff"),
+    pytest.param(b"\x1c.\x1c", b"\x1c.\x1c", True, id="E-19-fs"),
+    pytest.param(b"\x1d.\x1d", b"\x1d.\x1d", True, id="E-19-gs"),
+    pytest.param(b"\x1e.\x1e", b"\x1e.\x1e", True, id="E-19-rs"),
+    pytest.param(b"\xc2\x85.\xc2\x85", b"\xc2\x85.\xc2\x85", True, id="E-19-nel"),
+    pytest.param("\u2028.\u2028".encode(), "\u2028.\u2028".encode(), True, id="E-19-ls"),
+    pytest.param("\u2029.\u2029".encode(), "\u2029.\u2029".encode(), True, id="E-19-ps"),
+    pytest.param(b"\xff.\xff", b"\xff.\xff", True, id="E-20-ff"),
+    pytest.param(b"\x85.\x85\x8d.\x8a", b"\x85.\x85\x8d.\x8a", True, id="E-20-c1"),
+    pytest.param(b"\r\n.\r\x00\n", b"\r\n  \r\n", False, id="E-28-nul-inside-crlf"),
+    pytest.param(b"\r\x00\n.\r\x00\n", b"  \r\n.  \r\n", False, id="E-28-nul-in-both"),
+    pytest.param(b"\r\n\r.\r\n", b"\r\n .\r\n", False, id="E-28-cr-before-the-dot"),
+    pytest.param(b"\r\n\n.\r\n", b"\r\n\r\n.\r\n", False, id="E-28-lf-before-the-dot"),
+    pytest.param(b"\n.\r\n\r\n", b"\r\n.\r\n\r\n", False, id="E-28-empty-line-behind"),
+]
+
+
+@pytest.mark.parametrize(("sequence", "normalized", "clean"), MIDDLE)
+def test_it_does_not_end_the_data(sequence: bytes, normalized: bytes, *, clean: bool) -> None:
+    """What looks like an end to others is content, or refused; only CRLF.CRLF ends (S-30)."""
+    wire = HEAD + sequence + SMUGGLED + TAIL + b".\r\n" + BEHIND
+    content = HEAD + normalized + SMUGGLED + TAIL
+    for pieces in arrivals(wire):
+        assert read(pieces, REJECT) == (content if clean else Fault.LINE_ENDINGS, BEHIND)
+    for pieces in arrivals(wire):
+        assert read(pieces, NORMALIZE) == (content, BEHIND)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "normalized", "clean"),
+    [
+        pytest.param(b"\r\r\n.\r\n", b" \r\n", False, id="E-13"),
+        pytest.param(b"\n\r\n.\r\n", b"\r\n\r\n", False, id="E-14"),
+        pytest.param(b"\r\n.\r\n", b"\r\n", True, id="E-21"),
+        pytest.param(b"\r\n\r\n.\r\n", b"\r\n\r\n", True, id="E-21-empty-line-before"),
+        pytest.param(b"\x00\r\n.\r\n", b" \r\n", False, id="E-28-nul-before"),
+        pytest.param(b"\r\n..\r\n.\r\n", b"\r\n.\r\n", True, id="E-18-then-the-end"),
+    ],
+)
+def test_it_ends_the_data(sequence: bytes, normalized: bytes, *, clean: bool) -> None:
+    """The end is where it is, whatever came before it; all behind it is not content (E-25)."""
+    wire, behind = HEAD + sequence + SMUGGLED + BEHIND, SMUGGLED + BEHIND
+    for pieces in arrivals(wire):
+        content = HEAD + normalized
+        assert read(pieces, REJECT) == (content if clean else Fault.LINE_ENDINGS, behind)
+    for pieces in arrivals(wire):
+        assert read(pieces, NORMALIZE) == (HEAD + normalized, behind)
+
+
+@pytest.mark.parametrize(
+    ("wire", "content"),
+    [
+        pytest.param(b".\r\n", b"", id="E-23"),
+        pytest.param(b"\r\n.\r\n", b"\r\n", id="one-empty-line"),
+        pytest.param(b"..\r\n.\r\n", b".\r\n", id="stuffed-first-line"),
+        pytest.param(b".a\r\n.\r\n", b"a\r\n", id="unstuffed-first-line"),
+    ],
+)
+def test_a_dot_right_behind_354_counts_too(wire: bytes, content: bytes) -> None:
+    for pieces in arrivals(wire + BEHIND):
+        assert read(pieces, REJECT) == (content, BEHIND)
+
+
+@pytest.mark.parametrize("wire", [b"", b".", b".\r", b"\r\n.", b"a\r\n.\r", b"a\r\n..\r\n", b".\n"])
+def test_without_its_end_there_is_no_message(wire: bytes) -> None:
+    """E-24: whatever has come is nothing yet."""
+    for pieces in arrivals(wire):
+        assert read(pieces, REJECT) is None
+
+
+@pytest.mark.parametrize("line_endings", LineEndings)
+@pytest.mark.parametrize(
+    "length",
+    [*range(998, 1004), 65535, 65536, 65537, LINE_LIMIT - 1, LINE_LIMIT, LINE_LIMIT + 1],
+)
+def test_a_long_line_is_kept_whole_or_refused(length: int, line_endings: LineEndings) -> None:
+    """E-22: a dot and CRLF at its tail end nothing; the limit is 1 MiB (S-40)."""
+    line = b"x" * (length - 1) + b"."
+    wire = b"a\r\n" + line + b"\r\nb\r\n.\r\n"
+    expected = wire[:-3] if length <= LINE_LIMIT else Fault.LONG_LINE
+    for cut in (0, 3, 3 + length, 4 + length, 5 + length, len(wire) - 2):
+        pieces = iter([wire[:cut], wire[cut:]])
+        assert read(pieces, line_endings, 2 * LINE_LIMIT) == (expected, b"")
+
+
+@pytest.mark.parametrize("lines", [1, 2, 5])
+def test_every_line_has_the_limit_to_itself(lines: int) -> None:
+    short = (b"x" * LINE_LIMIT + b"\r\n") * lines
+    long = short + b"x" * (LINE_LIMIT + 1) + b"\r\n"
+    assert read(iter([short + b".\r\n"]), REJECT, 8 * LINE_LIMIT) == (short, b"")
+    assert read(iter([long + b".\r\n"]), REJECT, 8 * LINE_LIMIT) == (Fault.LONG_LINE, b"")
+
+
+# --- size -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line", [b"x" * 8 + b"\r\n", b".\r\n", b"\r\n"], ids=["text", "dot", "empty"]
+)
+def test_the_size_counts_without_the_stuffing(line: bytes) -> None:
+    """S-38: exact to the octet, however many dots were added on the way."""
+    content = line * 30
+    stuffed = content.replace(b".\r\n", b"..\r\n") + b".\r\n"
+    for pieces in arrivals(stuffed):
+        assert read(pieces, REJECT, len(content)) == (content, b"")
+    for pieces in arrivals(stuffed):
+        assert read(pieces, REJECT, len(content) - 1) == (Fault.TOO_BIG, b"")
+
+
+def test_a_message_far_too_big_is_not_kept() -> None:
+    """S-38, A-06: at most a little more than the limit is held, and its end is still seen."""
+    reader = DataReader(size_limit=1000, line_endings=REJECT)
+    for _ in range(25):
+        assert reader.feed(b"x" * 98 + b"\r\n") is None
+        assert len(reader._buffer) < 1500
+    assert reader.feed(b".\r\nQUIT\r\n") == b"QUIT\r\n"
+    assert reader.result() is Fault.TOO_BIG
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100, 5000])
+def test_a_message_without_end_is_hopeless_in_time(piece: int) -> None:
+    """The limit, and the limit again; what comes in one piece may overshoot by that piece."""
+    reader, sent = DataReader(size_limit=1000, line_endings=REJECT), 0
+    while not reader.is_hopeless:
+        assert reader.feed(b"x" * piece) is None
+        sent += piece
+    assert 2000 < sent <= 1000 * 4 / 3 + 1000 + 20 + piece
+
+
+def test_what_fits_is_never_hopeless() -> None:
+    reader = DataReader(size_limit=1000, line_endings=REJECT)
+    for _ in range(1990):
+        reader.feed(b"x")
+        assert not reader.is_hopeless
+
+
+# --- against a slow reference -----------------------------------------------------------------
+
+
+def slow(wire: bytes, line_endings: LineEndings, size: int) -> Verdict | None:
+    """The rules of section 4 once more, line by line."""
+    lines = wire.split(b"\r\n")
+    complete = lines[:-1]  # the last one has no CRLF
+    if b"." not in complete:
+        return None
+    end = complete.index(b".")
+    rest = b"\r\n".join(lines[end + 1 :])
+    content = [line[1:] if line[:1] == b"." else line for line in lines[:end]]
+    if sum(len(line) + 2 for line in content) > size:
+        return Fault.TOO_BIG, rest
+    if any(set(line) & set(b"\r\n\0") for line in content):
+        if line_endings is REJECT:
+            return Fault.LINE_ENDINGS, rest
+        table = {ord("\r"): b" ", 0: b" ", ord("\n"): b"\r\n"}
+        content = [b"".join(table.get(octet, bytes([octet])) for octet in line) for line in content]
+    return b"".join(line + b"\r\n" for line in content), rest
+
+
+tokens = st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\0", b"a", b"\r\n.", b"\r\n.\r\n", b".."])
+
+
+@settings(max_examples=400)
+@given(
+    wire=st.lists(tokens, max_size=24).map(b"".join),
+    cuts=st.lists(st.integers(0, 60), max_size=8).map(sorted),
+    line_endings=st.sampled_from(LineEndings),
+    size=st.sampled_from([3, 6, 10, 20, PLENTY]),
+)
+@example(wire=b"\r\r\n.\r\n", cuts=[1, 2, 3, 4], line_endings=NORMALIZE, size=PLENTY)
+@example(wire=b"..\r\n" * 5 + b".\r\n", cuts=list(range(23)), line_endings=REJECT, size=14)
+@example(wire=b"..\r\n" * 5 + b".\r\n", cuts=list(range(23)), line_endings=REJECT, size=15)
+def test_the_reader_agrees_with_the_slow_reference(
+    wire: bytes, cuts: list[int], line_endings: LineEndings, size: int
+) -> None:
+    """Any octets in any pieces: the same content, the same rest, the same refusal."""
+    edges = [0, *cuts, len(wire)]
+    pieces = iter([wire[a:b] for a, b in pairwise(edges)])
+    assert read(pieces, line_endings, size) == slow(wire, line_endings, size)
+
+
+@settings(max_examples=200)
+@given(st.lists(tokens, max_size=24).map(b"".join))
+def test_what_is_stuffed_comes_out_unstuffed(text: bytes) -> None:
+    """unstuff(stuff(x)) = x for clean content (S-32), and nothing irregular gets out (S-31)."""
+    content = b"".join(line + b"\r\n" for line in text.translate(None, b"\r\0").split(b"\n"))
+    stuffed = b"".join(
+        (b"." + line if line[:1] == b"." else line) + b"\r\n"
+        for line in content.split(b"\r\n")[:-1]
+    )
+    for line_endings in LineEndings:
+        assert read(iter([stuffed + b".\r\n"]), line_endings) == (content, b"")
+    normalized = read(iter([text + b"\r\n.\r\n"]), NORMALIZE)
+    assert normalized is not None
+    assert isinstance(normalized[0], bytes)
+    lone = normalized[0].replace(b"\r\n", b"")
+    assert not set(lone) & set(b"\r\n\0")

@@ -1,0 +1,307 @@
+"""A session's transport side by itself: deadlines, writes, and closing, on a clock moved by hand."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, cast
+
+import pytest
+
+from relayd.receiver import wire
+from relayd.receiver.session import Session, SessionContext
+from relayd.settings import LimitSettings, LineEndings, ListenerSettings
+from tests.support.clock import START, FakeClock
+from tests.support.receiving import MemoryIntake
+
+GROUP = b"MAIL FROM:<app@x.test>\r\nRCPT TO:<user@y.test>\r\n"
+OPEN = b"EHLO app.test\r\n", GROUP, b"DATA\r\n"
+
+
+@dataclass(slots=True)
+class Timer:
+    when: float
+    callback: Callable[[], None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@dataclass(slots=True)
+class ManualLoop:
+    """What a session asks of an event loop: the time, and to be called later."""
+
+    now: float = 1000.0
+    timers: list[Timer] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        self.timers.append(timer := Timer(when, callback))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and every timer fire at its instant."""
+        end = self.now + seconds
+        while due := [one for one in self.timers if one.when <= end and not one.is_cancelled]:
+            timer = min(due, key=lambda one: one.when)
+            self.timers.remove(timer)
+            self.now = max(self.now, timer.when)
+            timer.callback()
+        self.now = end
+
+
+@dataclass(slots=True)
+class ManualTransport:
+    """Remembers each write by itself."""
+
+    written: list[bytes] = field(default_factory=list)
+    is_closing: bool = False
+    is_aborted: bool = False
+    paused: bool = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_closing
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.is_closing = True
+
+    def abort(self) -> None:
+        self.is_aborted = self.is_closing = True
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def reads(self) -> bool:
+        return not self.paused
+
+
+class Line:
+    """A session with both its ends in hand."""
+
+    def __init__(self) -> None:
+        self.loop = ManualLoop()
+        self.intake = MemoryIntake(FakeClock())
+        self.closed: list[wire.Wire] = []
+        context = SessionContext(
+            fqdn="relay.test",
+            listener=ListenerSettings(
+                address="test",
+                networks=(ip_network("127.0.0.0/8"),),
+                line_endings=LineEndings.REJECT,
+            ),
+            limits=LimitSettings(
+                message_size=1_000_000, recipients=100, connections=10, connections_per_client=10
+            ),
+            intake=self.intake,
+            now=lambda: START,
+            loop=cast("asyncio.AbstractEventLoop", self.loop),
+            on_close=self.closed.append,
+        )
+        self.session = Session(context, "127.0.0.1")
+        self.transport = ManualTransport()
+
+    def connect(self) -> None:
+        self.session.connection_made(cast("Any", self.transport))
+
+    def say(self, *segments: bytes) -> list[bytes]:
+        """Deliver segments; return what was written meanwhile, a write each."""
+        before = len(self.transport.written)
+        for segment in segments:
+            self.session.data_received(segment)
+        return self.transport.written[before:]
+
+    @property
+    def last(self) -> bytes:
+        return self.transport.written[-1]
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    line.connect()
+    yield line
+    if not line.closed:
+        line.session.connection_lost(None)
+    assert line.closed == [line.session]
+    assert all(timer.is_cancelled for timer in line.loop.timers), "a timer outlives its session"
+
+
+# --- writes -------------------------------------------------------------------------------------
+
+
+def test_a_group_is_answered_in_one_write(line: Line) -> None:
+    """R-04: as many replies as commands, in order, in one piece."""
+    line.say(b"EHLO app.test\r\n")
+    (replies,) = line.say(b"RSET\r\n" + GROUP + b"RCPT TO:<x\r\nDATA\r\n")
+    codes = [one[:3] for one in replies.split(b"\r\n")[:-1]]
+    assert codes == [b"250", b"250", b"250", b"501", b"354"]
+
+
+def test_an_incomplete_command_does_not_hold_back_the_replies(line: Line) -> None:
+    line.say(b"EHLO app.test\r\n")
+    (replies,) = line.say(GROUP + b"RCPT TO:<o")
+    assert replies == b"250 2.1.0 OK\r\n250 2.1.5 OK\r\n"
+    assert line.say(b"ther@y.test>\r\n") == [b"250 2.1.5 OK\r\n"]
+
+
+async def test_the_reply_to_the_dot_and_the_next_group_are_one_write(line: Line) -> None:
+    line.say(*OPEN)
+    assert line.say(b"x\r\n.\r\n" + GROUP) == []
+    await asyncio.sleep(0)  # the commit's callback
+    assert line.last.count(b"\r\n") == 3
+    assert line.last.startswith(b"250 2.0.0 OK queued as ")
+
+
+# --- deadlines (A-02, S-46) ---------------------------------------------------------------------
+
+TIMEOUT = b"421 4.4.2 Timeout, closing connection\r\n"
+
+
+def test_silence_is_cut_off(line: Line) -> None:
+    line.loop.advance(wire.COMMAND_TIMEOUT - 1)
+    assert line.last == b"220 relay.test ESMTP relayd\r\n"
+    line.loop.advance(1)
+    assert line.last == TIMEOUT
+    assert line.transport.is_closing
+    assert not line.transport.is_aborted
+
+
+def test_every_command_starts_the_time_again(line: Line) -> None:
+    for _ in range(5):
+        line.loop.advance(wire.COMMAND_TIMEOUT - 1)
+        line.say(b"NOOP\r\n")
+    assert not line.transport.is_closing
+
+
+def test_an_octet_now_and_then_is_no_command(line: Line) -> None:
+    """A-02: the whole command has to come in time."""
+    for octet in b"NOOP NOOP":
+        line.loop.advance(wire.COMMAND_TIMEOUT / 4)
+        line.say(bytes([octet]))
+    assert line.last == TIMEOUT
+
+
+def test_content_has_to_flow(line: Line) -> None:
+    line.say(*OPEN)
+    line.loop.advance(wire.COMMAND_TIMEOUT)
+    assert line.last == TIMEOUT
+
+
+def test_content_must_not_trickle(line: Line) -> None:
+    """S-46: an octet a minute holds no slot, though it never pauses for long."""
+    line.say(*OPEN)
+    for _ in range(10):
+        line.loop.advance(60)
+        line.say(b"x")
+    assert line.last == TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("octets", "is_enough"),
+    [
+        pytest.param(wire.DATA_RATE, True, id="at-the-least-rate"),
+        pytest.param(wire.DATA_RATE // 2, False, id="at-half-of-it"),
+    ],
+)
+def test_content_has_a_least_rate(line: Line, octets: int, *, is_enough: bool) -> None:
+    """S-46: above it a message may take as long as it takes."""
+    line.say(*OPEN)
+    for _ in range(190):
+        line.loop.advance(5)
+        line.say(b"x" * (octets * 5))
+    assert line.transport.is_closing is not is_enough
+
+
+async def test_the_commit_is_not_on_the_clients_clock(line: Line) -> None:
+    """S-04: however long it takes, and the client has its full time afterwards."""
+    line.intake.is_slow = True
+    line.say(*OPEN, b".\r\n")
+    line.loop.advance(5 * wire.COMMAND_TIMEOUT)
+    assert not line.transport.is_closing
+    line.intake.commit()
+    await asyncio.sleep(0)
+    assert line.last.startswith(b"250 2.0.0 ")
+    line.loop.advance(wire.COMMAND_TIMEOUT - 1)
+    assert not line.transport.is_closing
+    line.loop.advance(wire.COMMAND_TIMEOUT)
+    assert line.last == TIMEOUT
+
+
+@pytest.mark.parametrize("command", [b"QUIT\r\n", b""], ids=["quit", "timeout"])
+def test_who_does_not_take_its_last_reply_is_cut_off(line: Line, command: bytes) -> None:
+    """A-04: a closed transport that cannot empty its buffer is aborted."""
+    line.say(command)
+    line.loop.advance(wire.COMMAND_TIMEOUT + wire.LINGER)
+    assert line.transport.is_aborted
+
+
+# --- back-pressure (A-04) -----------------------------------------------------------------------
+
+
+async def test_who_does_not_read_is_not_read_from(line: Line) -> None:
+    line.session.pause_writing()
+    assert not line.transport.reads()
+    line.session.resume_writing()
+    assert line.transport.reads()
+    line.say(*OPEN)
+    line.session.pause_writing()
+    line.say(b".\r\n")
+    await asyncio.sleep(0)
+    assert line.last.startswith(b"250 2.0.0 ")
+    assert not line.transport.reads(), "a finished commit does not end the pause"
+
+
+async def test_a_flood_during_the_commit_is_not_read(line: Line) -> None:
+    line.intake.is_slow = True
+    line.say(*OPEN, b".\r\n", b"RSET\r\n" * 600)
+    assert line.transport.reads()
+    line.say(b"RSET\r\n" * 200)
+    assert not line.transport.reads()
+    line.intake.commit()
+    await asyncio.sleep(0)
+    assert line.transport.reads()
+
+
+# --- closing ------------------------------------------------------------------------------------
+
+
+def test_nothing_is_read_behind_the_last_reply(line: Line) -> None:
+    line.say(b"QUIT\r\n")
+    assert line.say(b"NOOP\r\n", b"QUIT\r\n") == []
+
+
+async def test_a_commit_that_outlives_its_client_is_harmless(line: Line) -> None:
+    """S-05: no write to a transport that is gone."""
+    line.intake.is_slow = True
+    line.say(*OPEN, b".\r\n")
+    line.session.connection_lost(ConnectionResetError())
+    line.intake.commit()
+    await asyncio.sleep(0)
+    line.session.pause_writing()
+    line.session.resume_writing()
+    line.session.abort()
+    assert len(line.intake.messages) == 1
+    assert line.last.startswith(b"354 ")
+
+
+def test_a_stop_before_the_connection_is_set_up() -> None:
+    """F-22: it is told as soon as it can be told, and not greeted."""
+    line = Line()
+    line.session.stop()
+    line.connect()
+    assert line.transport.written == [b"421 4.3.2 Shutting down, try again soon\r\n"]
+    assert line.transport.is_closing
+    line.session.connection_lost(None)
+
+
+def test_a_stop_is_said_once(line: Line) -> None:
+    line.session.stop()
+    line.session.stop()
+    assert line.transport.written[1:] == [b"421 4.3.2 Shutting down, try again soon\r\n"]
