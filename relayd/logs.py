@@ -8,11 +8,13 @@ get lost, and then it is counted (F-26). The store has every status event in any
 
 import contextlib
 import os
+import stat
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -25,7 +27,8 @@ from relayd.settings import LogSettings
 
 SCHEMA = 1
 _KEPT = 200_000  # lines held back while they cannot be written
-_LOOK = 1.0  # seconds between looks for a rotated file
+_LOOK = 0.05  # seconds between batches: waking the thread for each line costs more than the line
+_PARTING = 3.0  # seconds that the last lines may take
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -36,6 +39,7 @@ class LineWriter:
         self._path = path
         self._fd = self._open()
         self._lines: deque[bytes] = deque()
+        self._unwritten = b""  # what is left of a batch
         self._signal = threading.Event()
         self._stop = False
         self._reopen = False
@@ -48,8 +52,6 @@ class LineWriter:
             self.lost += 1
             return
         self._lines.append(line)
-        if not self._signal.is_set():
-            self._signal.set()
 
     def reopen(self) -> None:
         """Open the file anew before the next line."""
@@ -57,11 +59,11 @@ class LineWriter:
         self._signal.set()
 
     def close(self) -> None:
-        """Write what is queued, then close."""
+        """Write what is queued, then close. A pipe that nobody reads does not hold us for ever."""
         self._stop = True
         self._signal.set()
-        self._thread.join()
-        if self._fd > 2:
+        self._thread.join(_PARTING)
+        if self._fd > 2 and not self._thread.is_alive():
             os.close(self._fd)
 
     def _open(self) -> int:
@@ -69,30 +71,30 @@ class LineWriter:
             return sys.stdout.fileno()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fresh = os.open(self._path, flags, 0o640)
-        with contextlib.suppress(PermissionError):  # somebody else's file that we may append to
-            os.fchmod(fresh, 0o640)  # whatever the umask: its group reads the log
+        if stat.S_ISREG(os.fstat(fresh).st_mode):  # /dev/null keeps its mode
+            with contextlib.suppress(PermissionError):  # somebody else's file we may append to
+                os.fchmod(fresh, 0o640)  # whatever the umask: its group reads the log
         return fresh
 
     def _run(self) -> None:
         while True:
             self._signal.wait(_LOOK)
             stopping = self._stop
-            self._signal.clear()
-            with contextlib.suppress(OSError):  # kept; tried again at the next look
-                self._follow()
-                self._drain()
+            if self._lines or self._unwritten or self._reopen:
+                with contextlib.suppress(OSError):  # kept; tried again at the next look
+                    self._follow()
+                    self._drain()
             if stopping:
                 return
+            self._signal.clear()
 
     def _drain(self) -> None:
-        while self._lines:
-            batch = [self._lines[index] for index in range(min(len(self._lines), 1000))]
-            data = b"".join(batch)
-            written = os.write(self._fd, data)
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
-            for _ in batch:
-                self._lines.popleft()
+        while self._unwritten or self._lines:
+            if not self._unwritten:
+                batch = min(len(self._lines), 1000)
+                self._unwritten = b"".join(self._lines.popleft() for _ in range(batch))
+            written = os.write(self._fd, self._unwritten)
+            self._unwritten = self._unwritten[written:]
 
     def _follow(self) -> None:
         """Open the path again when asked to, or when it is another file than ours by now."""
@@ -193,7 +195,34 @@ def dump(value: object) -> bytes:
     try:
         return orjson.dumps(value, default=str)
     except (TypeError, orjson.JSONEncodeError):
-        return orjson.dumps(repr(value).encode("utf-8", "backslashreplace").decode())
+        return orjson.dumps(_plain(value, depth=4))
+
+
+def _plain(value: object, *, depth: int) -> object:
+    """What JSON can hold of a value: surrogates escaped, large numbers and objects as text."""
+    match value:
+        case None | bool() | float():
+            return value
+        case int() if -(1 << 63) <= value < 1 << 63:
+            return value
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping() if depth:
+            return {
+                str(_plain(key, depth=0)): _plain(inner, depth=depth - 1)
+                for key, inner in value.items()
+            }
+        case list() | tuple() if depth:
+            return [_plain(inner, depth=depth - 1) for inner in value]
+        case _:
+            return _described(value)
+
+
+def _described(value: object) -> str:
+    try:
+        return repr(value).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # noqa: BLE001 -- anybody's __repr__
+        return f"<{type(value).__name__}>"
 
 
 class _SafeStream:
@@ -201,11 +230,18 @@ class _SafeStream:
 
     def write(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(line)
+            sys.stderr.write(line.encode("utf-8", "backslashreplace").decode())
 
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+def _safely(render: Any, logger: object, method: str, event: dict[str, Any]) -> Any:
+    try:
+        return render(logger, method, dict(event))
+    except Exception:  # noqa: BLE001 -- a log call never raises
+        return dump(event).decode()
 
 
 def configure(settings: LogSettings) -> None:
@@ -220,7 +256,7 @@ def configure(settings: LogSettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.processors.format_exc_info,
-            render,
+            partial(_safely, render),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _SafeStream())),

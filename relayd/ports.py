@@ -6,7 +6,7 @@ consistent. All of them may raise StoreUnavailable, StoreFull (where they write)
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,11 +14,14 @@ from typing import Protocol
 
 from relayd.errors import PeerError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
+from relayd.mail.dns import Addresses, MxAnswer
 from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.mail.event import Detail, Event, JsonValue
-from relayd.mail.outcome import BounceClass, Category, Outcome
+from relayd.mail.outcome import BounceClass, Category, Outcome, Rerouted
 from relayd.mail.reply import Reply, Stage
 from relayd.settings import Login, TlsMode
+
+INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
 
 
 class Clock(Protocol):
@@ -58,7 +61,7 @@ class Settlement:
 
     message_id: MessageId
     recipient: int
-    outcome: Outcome
+    outcome: Outcome | Rerouted
     events: tuple[Event, ...]  # written in the same transaction, oldest first
     code: int | None = None  # of the reply that decided
     enhanced: str | None = None
@@ -91,7 +94,12 @@ class QueueStore(Protocol):
         ...
 
     async def claim(
-        self, worker: WorkerNumber, *, limit: int, lease_for: timedelta
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int,
+        lease_for: timedelta,
+        but: Collection[str] = (),
     ) -> Sequence[Work]:
         """Lease free slots of due destinations to `worker`, and up to `limit` due recipients in all.
 
@@ -99,8 +107,8 @@ class QueueStore(Protocol):
         The destination that waits longest comes first, its oldest recipients first. Each
         recipient's attempt count rises in the same transaction (S-07). A worker has one slot of a
         destination at most; the one it holds already keeps its epoch, and its lease is renewed. A
-        slot whose lease ended is free: taking it frees what its owner had, as `reap` does. Empty
-        if nothing is due; never waits.
+        slot whose lease ended is free: taking it frees what its owner had, as `reap` does.
+        Destinations in `but` are passed over. Empty if nothing is due; never waits.
         """
         ...
 
@@ -114,13 +122,16 @@ class QueueStore(Protocol):
         ...
 
     def settle(
-        self, lease: Lease, settlements: Sequence[Settlement]
+        self,
+        lease: Lease,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
-        """Write outcomes and events in one commit. LeaseLost, and nothing written, if the lease is stale.
+        """Write outcomes, events, and reports as new messages in one commit. LeaseLost, and nothing written, if the lease is stale.
 
         Stale means that the slot was freed or taken since. A recipient that is no longer leased
         under it, because an operator acted on it or it was settled before, is passed over with its
-        events: the future's result is what was written. When nobody waits for a message any more, its content is deleted.
+        events: the future's result is what was written; without any, the reports are not. When nobody waits for a message any more, its content is deleted.
         """
         ...
 
@@ -161,6 +172,13 @@ class QueueStore(Protocol):
         cannot be called back, so it is marked as a possible duplicate, and what becomes of that
         attempt is not recorded. `expedite` leaves leased ones alone, and ends the pause of the
         destinations of the others. `release` makes held ones due at once.
+        """
+        ...
+
+    async def unsuppress(self, address: str, *, by: str) -> bool:
+        """Forget what spoke against an address; False when nothing did, as `is_suppressed` tells.
+
+        From then on only bounces after this instant count. The history itself stays.
         """
         ...
 
@@ -296,7 +314,18 @@ class QueueView(Protocol):
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         """Return addresses with a matching recipient, most recently used first.
 
-        What a row sums up is all messages to the address, not only those that match.
+        What a row sums up is all messages to the address, not only those that match; `suppress`
+        is what `is_suppressed` tells.
+        """
+        ...
+
+    def is_suppressed(self, address: str) -> bool:
+        """Tell whether the bounces of an address speak against using it again.
+
+        They do after one that proves it invalid (`Bounced.suppress`), and after those of two
+        messages because its mailbox is inactive; only those count that came after the address was
+        last unsuppressed. An indexed read, short enough for an event loop. May raise
+        StoreUnavailable.
         """
         ...
 
@@ -358,6 +387,11 @@ class Connection(Protocol):
         """May take another transaction."""
         ...
 
+    @property
+    def transactions(self) -> int:
+        """How many it has carried."""
+        ...
+
     async def deliver(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
     ) -> Delivery:
@@ -380,6 +414,18 @@ class Transport(Protocol):
 
     async def connect(self, target: Target) -> Connection:
         """Open a session. Raises SessionFailed."""
+        ...
+
+
+class Resolver(Protocol):
+    """The DNS as direct delivery needs it. Bounded in time; never raises for what the DNS says."""
+
+    async def mx(self, domain: str) -> MxAnswer:
+        """Return where mail for `domain` goes; in any case, U-labels or A-labels."""
+        ...
+
+    async def addresses(self, host: str) -> Addresses:
+        """Return the addresses of a mail host; none for what cannot be a name."""
         ...
 
 

@@ -12,9 +12,14 @@ from enum import StrEnum
 
 from relayd.policy.admit import LimitSettings, Network
 from relayd.policy.retry import RetrySettings
+from relayd.policy.route import HostPort, RouteRules
+from relayd.policy.ruleset import RuleTexts
 
 __all__ = [
     "AuthMechanism",
+    "BounceSettings",
+    "DirectSettings",
+    "DnsSettings",
     "HostPort",
     "LimitSettings",
     "LineEndings",
@@ -23,6 +28,7 @@ __all__ = [
     "Login",
     "Network",
     "RetrySettings",
+    "RouteRules",
     "Settings",
     "SmarthostSettings",
     "StoreSettings",
@@ -56,15 +62,6 @@ class AuthMechanism(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostPort:
-    host: str  # a name, an IPv4 address, or an IPv6 address without brackets
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerSettings:
     """One address to accept mail on: exactly one of `endpoint`, `unix_path`, `systemd_name` is set."""
 
@@ -95,6 +92,31 @@ class SmarthostSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BounceSettings:
+    dsn: bool  # report failures to the sender
+    refuse_suppressed: bool  # RCPT of a suppressed address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectSettings:
+    """Delivery to the recipient's own MX."""
+
+    port: int
+    tls: TlsMode
+    source_addresses: tuple[
+        str, ...
+    ]  # one of the right family is taken by chance; none: the system's
+    allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to
+    connections_per_destination: int  # and MX site, all workers together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSettings:
+    nameservers: tuple[HostPort, ...]  # none: the system's
+    timeout: timedelta  # for one answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     url: str  # sqlite:PATH
     history: timedelta  # how long finished messages stay queryable
@@ -117,7 +139,12 @@ class Settings:
     listeners: tuple[ListenerSettings, ...]
     limits: LimitSettings
     smarthost: SmarthostSettings
+    direct: DirectSettings
+    dns: DnsSettings
+    routes: RouteRules
     retry: RetrySettings
+    bounces: BounceSettings
     store: StoreSettings
     control_socket: str
     log: LogSettings
+    rules: RuleTexts  # the operator's own, checked; they come before the built-in ones

@@ -1,33 +1,66 @@
-"""`relayd addresses`: one row per recipient address, to see which ones to suppress."""
+"""`relayd addresses`: one row per recipient address: which ones are suppressed, and lifting that.
+
+Lists from the store; lifting goes through the daemon's control socket, for the command never writes
+the store itself (F-21).
+"""
+
+from typing import Any
 
 import click
 
-from relayd.cli.context import json_option, open_view, settings_option
-from relayd.cli.filters import limit_option, takes_query
+from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
+from relayd.cli.filters import limit_option, rows_wanted, takes_query
 from relayd.cli.output import instant, show_json, show_table
+from relayd.control import client
+from relayd.mail.address import PathError, parse_address
 from relayd.ports import AddressRow, Query
 
 _ALL = 2**31  # more rows than a queue holds
 _TITLES = ("ADDRESS", "STATUS", "LAST", "MESSAGES", "HARD", "OTHER", "SUPPRESS", "LAST REPLY")
 
 
+class AddressType(click.ParamType[str]):
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(parse_address(str(value)))
+        except PathError as error:
+            self.fail(f"{value!r} is no address: {error}", param, ctx)
+
+
 @click.command()
 @takes_query("recipient", "domain", "status", "bounce_class", "since")
 @limit_option
+@click.option("--unsuppress", type=AddressType(), help="Let only bounces from now on count.")
 @json_option
 @settings_option()
-def addresses(*, query: Query, limit: int, as_json: bool) -> None:
+def addresses(*, query: Query, limit: int | None, unsuppress: str | None, as_json: bool) -> None:
     """Show one row per recipient address.
 
-    Its last status, how often it bounced, and whether to suppress it.
+    Its last status, how often it bounced, and whether it is suppressed.
     """
+    if unsuppress is not None:
+        _unsuppress(unsuppress, query, as_json=as_json)
+        return
     with open_view() as view:
-        rows = view.addresses(query, limit=limit or _ALL)
+        rows = view.addresses(query, limit=rows_wanted(limit, as_json=as_json) or _ALL)
     if as_json:
         for row in rows:
             show_json(_fields(row))
     else:
         show_table(_TITLES, (_cells(row) for row in rows))
+
+
+def _unsuppress(address: str, query: Query, *, as_json: bool) -> None:
+    if query != Query():
+        raise click.UsageError("--unsuppress takes one address, and no filter.")
+    if not client.unsuppress(load_settings().control_socket, address):
+        raise NoSuch(f"{address} is not suppressed")
+    if as_json:
+        show_json({"rcpt": address, "suppress": False})
+    else:
+        click.echo(f"unsuppressed {address}")
 
 
 def _fields(row: AddressRow) -> dict[str, object]:

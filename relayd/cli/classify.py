@@ -1,6 +1,6 @@
 """`relayd classify`: what delivery would make of an SMTP reply.
 
-Calls the very function that the daemon calls; needs neither settings nor daemon.
+Calls the very function that the daemon calls, with the same rules; needs no daemon.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from relayd.cli.context import json_option
+from relayd.cli.context import json_option, load_rules, settings_option
 from relayd.cli.output import paint, show_json
 from relayd.mail.outcome import Classification
 from relayd.policy.classify import classify_fields
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.ruleset import Rules
 
 
 class BadInput(click.ClickException):
@@ -30,6 +30,7 @@ class BadInput(click.ClickException):
 @click.option("--stage", help="What the reply answers: connect, ehlo, mail, rcpt, data, dot ...")
 @click.option("--explain", is_flag=True, help="Name the rule, and say what to do about it.")
 @json_option
+@settings_option()
 def classify(
     *, reply: str | None, jsonl: bool, stage: str | None, explain: bool, as_json: bool
 ) -> None:
@@ -41,10 +42,11 @@ def classify(
     """
     if jsonl == (reply is not None):
         raise click.UsageError("Give either one REPLY or --jsonl.")
+    rules = load_rules()
     if jsonl:
-        _classify_lines(sys.stdin.buffer, stage, explain=explain)
+        _classify_lines(sys.stdin.buffer, stage, rules, explain=explain)
         return
-    judged = classify_fields(None, None, reply, stage, builtin_rules())
+    judged = classify_fields(None, None, reply, stage, rules)
     fields = _fields(judged, explain=explain)
     if as_json:
         show_json(fields)
@@ -53,8 +55,9 @@ def classify(
         click.echo(paint(f"{name:<13} {_word(value)}"))
 
 
-def _classify_lines(lines: Iterable[bytes], stage: str | None, *, explain: bool) -> None:
-    rules = builtin_rules()
+def _classify_lines(
+    lines: Iterable[bytes], stage: str | None, rules: Rules, *, explain: bool
+) -> None:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

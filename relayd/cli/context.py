@@ -16,6 +16,7 @@ import click
 from relayd.errors import StoreUnavailable
 
 if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
+    from relayd.policy.ruleset import Rules
     from relayd.ports import QueueView
     from relayd.settings import Settings
 
@@ -70,6 +71,19 @@ def load_settings() -> "Settings":
     from relayd.config import load  # noqa: PLC0415
 
     return load(settings_file())
+
+
+def load_rules() -> "Rules":
+    """The rules for replies: the operator's beside the settings, and the built-in ones.
+
+    The settings themselves are not read, and need not exist: then it is the folder beside the
+    default path that counts, if there is one. Raises ConfigError.
+    """
+    from relayd.config import default_path, read_rules  # noqa: PLC0415
+    from relayd.policy.ruleset import rules_from  # noqa: PLC0415
+
+    named = settings_file()
+    return rules_from(read_rules(named if Path(named).exists() else default_path))
 
 
 @contextmanager

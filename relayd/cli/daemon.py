@@ -61,4 +61,5 @@ def _summary(settings: Settings) -> dict[str, str | int]:
         "smarthost": ", ".join(str(host) for host in settings.smarthost.hosts),
         "store": settings.store.url,
         "workers": settings.workers,
+        "rules": ", ".join(name for name, _ in settings.rules) or "built-in only",
     }

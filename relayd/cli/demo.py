@@ -151,7 +151,9 @@ def _wait(view: QueueView, say: object) -> None:
 
 
 def _show(view: QueueView, *, as_json: bool) -> None:
-    found = list(rows.find_rows(view, Query(), limit=0))[::-1]
+    found = sorted(
+        rows.find_rows(view, Query(), limit=0), key=lambda row: (row.message_id, row.recipient)
+    )
     if as_json:
         for row in found:
             show_json(rows.fields(row))

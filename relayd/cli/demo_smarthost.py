@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 ACCEPT = "250 2.1.5 OK"
 HANG_UP = "hang up"  # close without an answer to the final dot
@@ -90,7 +90,7 @@ class DemoSmarthost:
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
-    def __enter__(self) -> "DemoSmarthost":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -66,7 +66,7 @@ def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
 @queue.command(name="list")
 @_selector
 @limit_option
-def list_(*, ids: tuple[MessageId, ...], query: Query, limit: int, as_json: bool) -> None:
+def list_(*, ids: tuple[MessageId, ...], query: Query, limit: int | None, as_json: bool) -> None:
     """Show what is queued, deferred or held."""
     with open_view() as view:
         for one in _queries(ids, replace(query, unfinished=True)):

@@ -12,7 +12,7 @@ import click
 
 from relayd.cli import rows
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
-from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
+from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, rows_wanted, takes_query
 from relayd.cli.output import instant, paint, show_json, show_table, style_of
 from relayd.mail.envelope import format_id
 from relayd.mail.event import EventKind, format_instant
@@ -30,7 +30,13 @@ _WATCH_EVERY = 2.0  # seconds
 @settings_option()
 @click.pass_context
 def status(
-    ctx: click.Context, *, query: Query, limit: int, watch: bool, rounds: int | None, as_json: bool
+    ctx: click.Context,
+    *,
+    query: Query,
+    limit: int | None,
+    watch: bool,
+    rounds: int | None,
+    as_json: bool,
 ) -> None:
     """Show one row per recipient, newest first.
 
@@ -47,17 +53,18 @@ def status(
             list_recipients(view, query, limit=limit, as_json=as_json)
 
 
-def list_recipients(view: QueueView, query: Query, *, limit: int, as_json: bool) -> None:
+def list_recipients(view: QueueView, query: Query, *, limit: int | None, as_json: bool) -> None:
     """Print the recipients that match, and say when there may be more of them."""
-    found = rows.find_rows(view, query, limit=limit)
+    wanted = rows_wanted(limit, as_json=as_json)
+    found = rows.find_rows(view, query, limit=wanted)
     if as_json:
         for row in found:
             show_json(rows.fields(row))
         return
     counted = itertools.count()
     show_table(rows.TITLES, (rows.cells(row) for row, _ in zip(found, counted, strict=False)))
-    if next(counted) == limit:
-        click.echo(f"the newest {limit}; --limit 0 shows all", err=True)
+    if next(counted) == wanted:
+        click.echo(f"the newest {wanted}; --limit 0 shows all", err=True)
 
 
 def repeat(

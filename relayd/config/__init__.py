@@ -2,7 +2,8 @@
 
 Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
 file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
-rules between keys and what is not built yet in `checks`, secret files in `secrets`.
+rules between keys and what is not built yet in `checks`, secret files in `secrets`, the operator's
+rules for replies in `rules`.
 """
 
 import sys
@@ -13,20 +14,38 @@ from pathlib import Path
 from relayd.config.checks import NOT_YET, check, is_postponed
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.routes import named_route
+from relayd.config.rules import read_rules
 from relayd.config.secrets import SecretError, read_secret
 from relayd.errors import ConfigError, Mistake
+from relayd.mail.address import parse_address
+from relayd.policy.route import RouteRule
+from relayd.policy.ruleset import RuleTexts
 from relayd.settings import (
+    BounceSettings,
+    DirectSettings,
+    DnsSettings,
     LimitSettings,
     ListenerSettings,
     Login,
     LogSettings,
     RetrySettings,
+    RouteRules,
     Settings,
     SmarthostSettings,
     StoreSettings,
 )
 
-__all__ = ["DEFAULTS", "NOT_YET", "default_path", "from_mapping", "is_postponed", "load"]
+__all__ = [
+    "DEFAULTS",
+    "NOT_YET",
+    "RuleTexts",
+    "default_path",
+    "from_mapping",
+    "is_postponed",
+    "load",
+    "read_rules",
+]
 
 default_path = "/etc/relayd/relayd.toml"
 
@@ -55,9 +74,10 @@ def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settin
     document = read_document(report)
     check(document, report)
     login = _login(document.smarthost, report)
+    rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
-    return _settings(document, file, login)
+    return _settings(document, file, login=login, rules=rules)
 
 
 def _one_line(error: Exception) -> str:
@@ -78,7 +98,15 @@ def _login(smarthost: Smarthost, report: Report) -> Login | None:
     return Login(username=smarthost.username, secret=secrets[0], mechanism=smarthost.auth)
 
 
-def _settings(document: Document, file: str, login: Login | None) -> Settings:
+def _rules(report: Report) -> RuleTexts:
+    try:
+        return read_rules(report.file)
+    except ConfigError as error:
+        report.mistakes += error.mistakes
+        return ()
+
+
+def _settings(document: Document, file: str, *, login: Login | None, rules: RuleTexts) -> Settings:
     return Settings(
         file=file,
         fqdn=document.fqdn,
@@ -91,10 +119,16 @@ def _settings(document: Document, file: str, login: Login | None) -> Settings:
             login=login,
             connections=document.smarthost.connections,
         ),
+        direct=_direct(document),
+        dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
+        routes=_routes(document),
         retry=RetrySettings(
             soft_bounce=tuple(document.retry.soft_bounce),
             unreachable=tuple(document.retry.unreachable),
             give_up_after=document.retry.give_up_after,
+        ),
+        bounces=BounceSettings(
+            dsn=document.bounces.dsn, refuse_suppressed=document.bounces.refuse_suppressed
         ),
         store=StoreSettings(**document.store.model_dump()),
         control_socket=document.control.socket,
@@ -103,6 +137,32 @@ def _settings(document: Document, file: str, login: Login | None) -> Settings:
             level=document.log.level.value,
             format=_log_format(document.log.format),
         ),
+        rules=rules,
+    )
+
+
+def _direct(document: Document) -> DirectSettings:
+    direct = document.direct
+    return DirectSettings(
+        port=direct.port,
+        tls=direct.tls,
+        source_addresses=tuple(direct.source_addresses),
+        allow_networks=tuple(direct.allow_networks),
+        connections_per_destination=direct.connections_per_destination,
+    )
+
+
+def _routes(document: Document) -> RouteRules:
+    redirect = document.redirect
+    return RouteRules(
+        use_remote_smtp=document.use_remote_smtp,
+        rules=tuple(
+            RouteRule(pattern=pattern, route=named_route(pattern, name))
+            for pattern, name in document.routes.items()
+        ),
+        test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
+        redirect_to=parse_address(redirect.to) if redirect.to else None,
+        redirect_allow=frozenset(each.lower() for each in redirect.allow),
     )
 
 

@@ -22,14 +22,8 @@ from relayd.settings import AuthMechanism, HostPort, TlsMode
 # believes in a protection that is not there. The release that builds one deletes its line here.
 # (`store.url` with PostgreSQL is refused by its reader in `model`.)
 NOT_YET: dict[str, str] = {
-    "use_remote_smtp": "direct sending",
     "listen.tls": "TLS for clients",
     "listen.auth": "accounts for clients",
-    "direct": "direct sending",
-    "routes": "routes",
-    "test_mail": "test mail",
-    "redirect": "redirection",
-    "dns": "DNS lookups",
     "bounces.verp_domain": "late bounces",
     "metrics": "metrics",
     "tls": "TLS for clients",

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
+from relayd.config import routes as where
 from relayd.config import units
 from relayd.settings import AuthMechanism, HostPort, LineEndings, Network, TlsMode
 
@@ -145,22 +146,22 @@ class Smarthost(Table):
 class Direct(Table):
     port: Port = 25
     tls: Tls = TlsMode.OPPORTUNISTIC
-    source_addresses: list[Text] = []
+    source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
 
 
 class TestMail(Table):
-    recipients: list[Text] = []
+    recipients: list[Annotated[str, PlainValidator(where.address)]] = []
 
 
 class Redirect(Table):
-    to: Text = ""
-    allow: list[Text] = []
+    to: Annotated[str, PlainValidator(where.address_or_none)] = ""
+    allow: list[Annotated[str, PlainValidator(where.address_or_domain)]] = []
 
 
 class Dns(Table):
-    nameservers: list[Text] = []
+    nameservers: list[Annotated[HostPort, PlainValidator(where.nameserver)]] = []
     timeout: Duration = units.duration("20s")
 
 
@@ -174,6 +175,7 @@ class Retry(Table):
 
 class Bounces(Table):
     dsn: bool = True
+    refuse_suppressed: bool = False
     verp_domain: Text = ""
 
 
@@ -214,7 +216,7 @@ class Document(Table):
     limits: Limits = Limits()
     smarthost: Smarthost = Smarthost()
     direct: Direct = Direct()
-    routes: dict[str, Text] = Field(default_factory=dict)
+    routes: Annotated[dict[str, Text], AfterValidator(where.table)] = Field(default_factory=dict)
     test_mail: TestMail = TestMail()
     redirect: Redirect = Redirect()
     dns: Dns = Dns()

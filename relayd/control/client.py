@@ -16,6 +16,7 @@ from relayd.control.protocol import (
     decode,
     encode,
     event_from_json,
+    unsuppress_to_json,
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
@@ -34,6 +35,12 @@ def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> Sequence
         return [event_from_json(fields) for fields in reply["events"]]
     except (BadMessage, KeyError, TypeError, AttributeError) as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
+
+
+def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:
+    """Have the daemon forget what spoke against an address; False when nothing did. Raises as `act`."""
+    reply = ask(path, unsuppress_to_json(address), timeout=timeout)
+    return reply.get("unsuppressed") is True
 
 
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:

@@ -6,6 +6,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "ping"}
     {"verb": "status"}
     {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "..."}
+    {"verb": "unsuppress", "rcpt": "a@example.org"}
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
 the same request may succeed later. Keys are those of the status log (`docs/events.md`).
@@ -20,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from relayd.mail.address import parse_address
 from relayd.mail.envelope import format_id, parse_id
 from relayd.mail.event import Event, EventKind, format_instant
 from relayd.mail.outcome import BounceClass, Category
@@ -90,6 +92,18 @@ def act_from_json(message: Message) -> ActRequest:
         reason=_read("reason", message.get("reason", ""), str),
         everything=everything,
     )
+
+
+def unsuppress_to_json(address: str) -> Message:
+    return {"verb": "unsuppress", "rcpt": address}
+
+
+def unsuppress_from_json(message: Message) -> str:
+    """Read an `unsuppress` request: the address. Raises BadMessage."""
+    unknown = message.keys() - {"verb", "rcpt"}
+    if unknown:
+        raise BadMessage(f"unknown key {min(unknown)!r}")
+    return str(_read("rcpt", message.get("rcpt"), parse_address))
 
 
 def query_to_json(query: Query) -> Message:

@@ -24,6 +24,7 @@ from relayd.control.protocol import (
     decode,
     encode,
     event_to_json,
+    unsuppress_from_json,
 )
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
 from relayd.mail.event import Event, JsonValue
@@ -152,6 +153,12 @@ async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
                 desk.record(events)
                 desk.on_change()
             return {"ok": True, "events": [event_to_json(event) for event in events]}
+        case "unsuppress":
+            address = unsuppress_from_json(request)
+            changed = await desk.store.unsuppress(address, by=by)
+            if changed:
+                _log.info("unsuppressed", rcpt=address, by=by)
+            return {"ok": True, "unsuppressed": changed}
         case verb:
             raise BadMessage(f"unknown verb {verb!r}")
 

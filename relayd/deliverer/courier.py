@@ -5,21 +5,28 @@ further attempt is started until it can (S-52); a result whose lease was lost is
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 
 from relayd.deliverer.hosts import HostFailure
+from relayd.deliverer.reports import Failure, Reporter
 from relayd.errors import CommitUnknown, LeaseLost, StoreError
-from relayd.mail.attempt import AttemptFacts, Peer, RouteKind
-from relayd.mail.envelope import QueuedRecipient, format_id
-from relayd.mail.event import Event, EventKind, attempt_detail, kind_of
-from relayd.mail.outcome import NotTried, Outcome
-from relayd.policy.verdict import Moment, VerdictRules, decide
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
+from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
+from relayd.mail.event import Detail, Event, EventKind, attempt_detail, kind_of
+from relayd.mail.outcome import Bounced, Category, Fault, Held, Moved, NotTried, Outcome
+from relayd.mail.reply import Stage
+from relayd.policy.plan import transactions
+from relayd.policy.route import HOLD, RouteRules, key_for
+from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports import Clock, EventSink, QueueStore, Settlement, Work
 
-_RETRY_STORE = 1.0  # seconds between tries to record a result
+T = TypeVar("T")
+_RETRY_STORE = 1.0  # seconds between tries to use the store
 
 log = structlog.get_logger()
 
@@ -34,12 +41,16 @@ class Courier:
         sink: EventSink,
         clock: Clock,
         rules: VerdictRules,
+        routes: RouteRules,
         jitter: Callable[[], float],
+        reporter: Reporter | None = None,
     ) -> None:
         self._store = store
         self._sink = sink
         self._clock = clock
         self._rules = rules
+        self._routes = routes
+        self._reporter = reporter  # None: reports are off
         self._jitter = jitter
         self._well = asyncio.Event()
         self._well.set()
@@ -53,31 +64,128 @@ class Courier:
         """Return the content to send; None when it is gone, which ends the attempt without a trace."""
         if work.content is not None:
             return work.content
-        return await self._store.content(work.message.id)
+        return await self._insist(lambda: self._store.content(work.message.id))
+
+    def transactions(self, work: Work) -> list[list[QueuedRecipient]]:
+        """Return its recipients by transaction, with the addresses that the next hop is given."""
+        return transactions(work.recipients, self._routes)
+
+    async def sort_out(self, work: Work) -> Work | None:
+        """Return `work` with the recipients that still belong to its destination; None if none does.
+
+        The settings may have changed since the route key was stored: the others are moved to where
+        they go now, or held by a rule.
+        """
+        keys = {
+            recipient.number: key_for(
+                recipient.address, is_test=work.message.is_test, rules=self._routes
+            )
+            for recipient in work.recipients
+        }
+        astray = [each for each in work.recipients if keys[each.number] != work.lease.destination]
+        astray += [each for each in work.recipients if keys[each.number] == HOLD]
+        if not astray:
+            return work
+        await self._settle(work, [self._rerouted(work, each, keys[each.number]) for each in astray])
+        left = tuple(each for each in work.recipients if each not in astray)
+        return replace(work, recipients=left) if left else None
+
+    def _rerouted(self, work: Work, recipient: QueuedRecipient, key: str) -> Settlement:
+        events: tuple[Event, ...] = ()
+        if key == HOLD:
+            detail = {"by": "[routes]", "reason": "the settings hold this domain"}
+            events = (self._event(EventKind.HELD, work, recipient, detail),)
+        return Settlement(
+            message_id=work.message.id,
+            recipient=recipient.number,
+            outcome=Held() if key == HOLD else Moved(key),
+            events=events,
+        )
+
+    def _event(
+        self, kind: EventKind, work: Work, recipient: QueuedRecipient, detail: Detail
+    ) -> Event:
+        return Event(
+            kind=kind,
+            at=self._clock.now(),
+            message_id=work.message.id,
+            recipient=recipient.number,
+            detail=detail,
+        )
+
+    def mishap(self, peer: Peer) -> AttemptFacts:
+        """Return the facts of a transaction that a bug of ours ended, nobody knows how far in."""
+        return AttemptFacts(
+            peer=peer,
+            stage=Stage.MAIL,
+            reply=None,
+            breakdown=Breakdown(
+                category=Category.UNKNOWN,
+                fault=Fault.LOCAL,
+                reason="an error inside relayd: the operational log has it",
+            ),
+            dot_sent=True,
+            started_at=self._clock.now(),
+            connect_for=timedelta(),
+            transaction_for=timedelta(),
+        )
 
     async def record(
         self,
         work: Work,
         facts: Sequence[tuple[QueuedRecipient, AttemptFacts]],
         failures: Sequence[HostFailure] = (),
-    ) -> Sequence[Outcome]:
-        """Judge each recipient and commit the outcomes; `failures` are the hosts tried before."""
-        outcomes = [self._judge(work, recipient, seen) for recipient, seen in facts]
+        *,
+        outranked: bool = False,
+        content: bytes = b"",
+    ) -> Sequence[Outcome] | None:
+        """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
+
+        `outranked`: one of those is a better MX than the one that answered (S-17). `content` is
+        what a report on bounces returns.
+        None when the lease was lost: the results are discarded, and nothing more may be sent under it.
+        """
+        scope = Scope(alone=len(facts) == 1, outranked=outranked)
+        outcomes = [self._judge(work, recipient, seen, scope) for recipient, seen in facts]
         settlements = [
             self._settlement(work, recipient, seen, outcome, failures)
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]
-        addresses = {recipient.number: recipient.address for recipient, _ in facts}
-        for settlement in await self._settle(work, settlements):
+        addresses = {recipient.number: recipient.address for recipient in work.recipients}
+        report = self._report(work, zip(facts, outcomes, strict=True), content)
+        written = await self._settle(work, settlements, [report] if report is not None else [])
+        if written is None:
+            return None
+        if written and report is not None:
+            self._sink.received(report)
+        for settlement in written:
             for event in settlement.events:
                 self._sink.record(event, work.message, addresses[settlement.recipient])
         return outcomes
 
-    def _judge(self, work: Work, recipient: QueuedRecipient, seen: AttemptFacts) -> Outcome:
+    def _report(
+        self,
+        work: Work,
+        judged: Iterable[tuple[tuple[QueuedRecipient, AttemptFacts], Outcome]],
+        content: bytes,
+    ) -> NewMessage | None:
+        if self._reporter is None:
+            return None
+        failures = [
+            Failure(recipient, outcome, seen)
+            for (recipient, seen), outcome in judged
+            if isinstance(outcome, Bounced)
+        ]
+        now = self._clock.now()
+        return self._reporter.report(work, failures, content, now=now) if failures else None
+
+    def _judge(
+        self, work: Work, recipient: QueuedRecipient, seen: AttemptFacts, scope: Scope
+    ) -> Outcome:
         moment = Moment(
             received_at=work.message.received_at, now=self._clock.now(), jitter=self._jitter()
         )
-        return decide(seen, recipient, self._rules, moment=moment)
+        return decide(seen, recipient, self._rules, moment=moment, scope=scope)
 
     def _settlement(
         self,
@@ -87,20 +195,13 @@ class Courier:
         outcome: Outcome,
         failures: Sequence[HostFailure],
     ) -> Settlement:
-        now = self._clock.now()
         detail = attempt_detail(
             seen,
             outcome,
             attempt=recipient.attempt,
             queued_for=seen.started_at - work.message.received_at,
         )
-        event = Event(
-            kind=kind_of(outcome),
-            at=now,
-            message_id=work.message.id,
-            recipient=recipient.number,
-            detail=detail,
-        )
+        event = self._event(kind_of(outcome), work, recipient, detail)
         earlier = [self._earlier(work, recipient, failure) for failure in failures]
         reply = seen.reply
         return Settlement(
@@ -130,17 +231,25 @@ class Courier:
             detail=detail,
         )
 
-    async def _settle(self, work: Work, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-        """Commit; return what was written: nothing when the lease was lost."""
+    async def _settle(
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
+    ) -> Sequence[Settlement] | None:
+        """Commit; return what was written, None when the lease was lost."""
+        try:
+            return await self._insist(lambda: self._store.settle(work.lease, settlements, reports))
+        except LeaseLost as lost:
+            log.warning("result_discarded", queue_id=format_id(work.message.id), reason=str(lost))
+            return None
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it can answer; no attempt starts meanwhile."""
         while True:
             try:
-                written = await self._store.settle(work.lease, settlements)
-            except LeaseLost as lost:
-                log.warning(
-                    "result_discarded", queue_id=format_id(work.message.id), reason=str(lost)
-                )
-                return ()
-            except CommitUnknown:
+                answer = await ask()
+            except (LeaseLost, CommitUnknown):
                 raise
             except StoreError as error:
                 if self._well.is_set():
@@ -151,14 +260,14 @@ class Courier:
                 if not self._well.is_set():
                     log.info("deliveries_resumed")
                 self._well.set()
-                return written
+                return answer
 
 
 def facts_of(failure: HostFailure) -> AttemptFacts:
     """Return a failed session as the facts of an attempt."""
     failed = failure.failed
     peer = failed.peer or Peer(
-        route=RouteKind.SMARTHOST,
+        route=failure.route,
         host=failure.host.host,
         ip="",
         port=failure.host.port,

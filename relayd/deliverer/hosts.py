@@ -1,4 +1,4 @@
-"""Opening a session with the smarthost: its hosts in their order, failing ones left out for a while.
+"""Opening a session with a next hop that the settings name: its hosts in their order.
 
 A host that failed is asked again only when its time is over or no other is left, so that a dead
 first host does not cost every new connection its time-out.
@@ -6,10 +6,12 @@ first host does not cost every new connection its time-out.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from relayd.mail.attempt import RouteKind
+from relayd.policy.route import HostPort
 from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
-from relayd.settings import HostPort, SmarthostSettings
+from relayd.settings import SmarthostSettings
 
 _LEFT_OUT_FOR = timedelta(seconds=60)
 
@@ -21,6 +23,17 @@ class HostFailure:
     host: HostPort
     at: datetime
     failed: SessionFailed
+    route: RouteKind = RouteKind.SMARTHOST
+    preference: int = 0  # of its MX record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A connection, and what happened on the way to it."""
+
+    connection: Connection
+    failures: tuple[HostFailure, ...] = ()
+    outranked: bool = False  # a better MX than this one failed in this attempt (S-17)
 
 
 class NoHost(Exception):
@@ -30,9 +43,34 @@ class NoHost(Exception):
         self.failures = failures
         super().__init__("; ".join(f"{failure.host}: {failure.failed}" for failure in failures))
 
+    @property
+    def is_final(self) -> bool:
+        """It is proven that there is nowhere to deliver to: no reason to wait, nobody to spare."""
+        breakdown = self.failures[-1].failed.breakdown
+        return breakdown is not None and bool(breakdown.status)
+
+
+class NextHop(Protocol):
+    """Where the mail of one destination goes."""
+
+    @property
+    def lingers(self) -> float:
+        """Seconds a connection waits for the next message before it is given back."""
+        ...
+
+    async def connect(self) -> Session:
+        """Open a session, or take an idle one. Raises NoHost."""
+        ...
+
+    async def give_back(self, connection: Connection) -> None:
+        """Take a connection that its lane has no more work for."""
+        ...
+
 
 class Smarthost:
-    """Knows which of the smarthost's hosts answered lately."""
+    """A next hop of configured hosts; knows which of them answered lately."""
+
+    lingers = 10.0
 
     def __init__(self, settings: SmarthostSettings, *, transport: Transport, clock: Clock) -> None:
         self._settings = settings
@@ -40,8 +78,7 @@ class Smarthost:
         self._clock = clock
         self._down_until: dict[HostPort, datetime] = {}
 
-    async def connect(self) -> tuple[Connection, tuple[HostFailure, ...]]:
-        """Return a session, and the failures on the way to it. Raises NoHost."""
+    async def connect(self) -> Session:
         failures: list[HostFailure] = []
         for host in self._candidates():
             try:
@@ -52,8 +89,11 @@ class Smarthost:
                 self._down_until[host] = now + _LEFT_OUT_FOR
             else:
                 self._down_until.pop(host, None)
-                return connection, tuple(failures)
+                return Session(connection=connection, failures=tuple(failures))
         raise NoHost(tuple(failures))
+
+    async def give_back(self, connection: Connection) -> None:
+        await connection.quit()
 
     def _candidates(self) -> tuple[HostPort, ...]:
         """Hosts that are not left out, then those that are."""

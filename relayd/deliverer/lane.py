@@ -12,13 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from relayd.deliverer.courier import Courier, facts_of
-from relayd.deliverer.hosts import HostFailure, NoHost, Smarthost
-from relayd.mail.envelope import QueuedRecipient
+from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, Session
+from relayd.mail.envelope import QueuedRecipient, format_id
 from relayd.mail.outcome import NotTried
 from relayd.ports import Connection, Delivery, Lease, Work
 
-_IDLE = 10.0  # seconds a connection is kept open for the next message
+_KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +53,14 @@ class Lane:
         self,
         lease: Lease,
         *,
-        smarthost: Smarthost,
+        hop: NextHop,
         courier: Courier,
         connections: int,
         tasks: asyncio.TaskGroup,
         owner: "LaneOwner",
     ) -> None:
         self.lease = lease
-        self._smarthost = smarthost
+        self._hop = hop
         self._courier = courier
         self._limit = connections
         self._tasks = tasks
@@ -71,6 +75,11 @@ class Lane:
     @property
     def is_closing(self) -> bool:
         return self._closed
+
+    @property
+    def waiting(self) -> int:
+        """How much work no connection has taken yet."""
+        return len(self._waiting)
 
     def put(self, work: Work) -> None:
         """Carry `work` as soon as a connection is free. A closing lane leaves it to the store."""
@@ -112,21 +121,28 @@ class Lane:
         finally:
             self._open -= 1
             if connection is not None:
-                await connection.quit()
-            if self._closed and not self._open:
-                self._owner.closed(self, self._closing)
-            elif self._waiting and not self._closed:
-                self._grow()
+                await self._hop.give_back(connection)
+        if self._closed and not self._open:
+            self._owner.closed(self, self._closing)
+        elif self._waiting and not self._closed:
+            self._grow()
+        elif not self._open and not self._hop.lingers:
+            asyncio.get_running_loop().call_later(_KEPT_FOR, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """Hand the slot of a destination back that has nothing more for us."""
+        if not self._open and not self._waiting:
+            self.close()
 
     async def _next(self) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
         if self._waiting:
             return self._waiting.popleft()
-        if self._closed:
+        if self._closed or not self._hop.lingers:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
-        timer = idle.get_loop().call_later(_IDLE, _give_up, idle)
+        timer = idle.get_loop().call_later(self._hop.lingers, _give_up, idle)
         try:
             return await idle
         finally:
@@ -137,39 +153,49 @@ class Lane:
         try:
             await self._courier.ready()
             content = await self._courier.content_of(work)
-            left: Sequence[QueuedRecipient] = (
-                work.recipients if content is not None else ()
-            )  # an operator may have ended it
-            while left:
-                try:
-                    connection, failures = await self._session(connection)
-                except NoHost as none:
-                    await self._fail(work, left, none.failures)
-                    return None
-                left = await self._transact(work, left, content or b"", connection, failures)
+            if content is None:
+                return connection  # an operator ended it meanwhile
+            for recipients in self._courier.transactions(work):
+                connection = await self._carry_to(work, recipients, content, connection)
             return connection
         finally:
             self._owner.done(work)
 
-    async def _session(
-        self, connection: Connection | None
-    ) -> tuple[Connection, Sequence[HostFailure]]:
+    async def _carry_to(
+        self,
+        work: Work,
+        recipients: list[QueuedRecipient],
+        content: bytes,
+        connection: Connection | None,
+    ) -> Connection | None:
+        """Bring the message to all `recipients`, in as many transactions as that takes."""
+        while recipients:
+            try:
+                session = await self._session(connection)
+            except NoHost as none:
+                await self._fail(work, recipients, content, none)
+                return None
+            connection = session.connection
+            recipients = await self._transact(work, recipients, content, session)
+        return connection
+
+    async def _session(self, connection: Connection | None) -> Session:
         if connection is not None and connection.is_usable:
-            return connection, ()
+            return Session(connection=connection)
         if connection is not None:
-            await connection.quit()
-        return await self._smarthost.connect()
+            await self._hop.give_back(connection)
+        return await self._hop.connect()
 
     async def _transact(
         self,
         work: Work,
-        recipients: Sequence[QueuedRecipient],
+        recipients: list[QueuedRecipient],
         content: bytes,
-        connection: Connection,
-        failures: Sequence[HostFailure],
-    ) -> Sequence[QueuedRecipient]:
+        session: Session,
+    ) -> list[QueuedRecipient]:
         """Run one transaction; return the recipients that need another one at once."""
-        delivery = await connection.deliver(work.message, recipients, content)
+        connection = session.connection
+        delivery = await self._deliver(work, recipients, content, connection)
         if delivery.stale:
             connection.abort()  # HC-15: a kept connection may be gone without a sign
             return recipients
@@ -178,12 +204,36 @@ class Lane:
             for index, recipient in enumerate(recipients)
             if index not in delivery.not_tried
         ]
-        outcomes = await self._courier.record(work, facts, failures)
+        outcomes = await self._courier.record(
+            work,
+            facts,
+            session.failures,
+            outranked=session.outranked,
+            content=content,
+        )
+        if outcomes is None:  # what waits has another owner by now
+            self.close()
+            return []
         if any(isinstance(outcome, NotTried) for outcome in outcomes):
             self.close(LaneClosed(failures=(), login_refused=True))
-            return ()
+            return []
         self._prove(delivery)
         return [recipients[index] for index in delivery.not_tried]
+
+    async def _deliver(
+        self,
+        work: Work,
+        recipients: Sequence[QueuedRecipient],
+        content: bytes,
+        connection: Connection,
+    ) -> Delivery:
+        """Run one transaction; a bug that one message trips over must not stop the others."""
+        try:
+            return await connection.deliver(work.message, recipients, content)
+        except Exception:
+            log.exception("attempt_failed", queue_id=format_id(work.message.id), fault="local")
+            connection.abort()
+            return Delivery(facts=(self._courier.mishap(connection.peer),) * len(recipients))
 
     def _prove(self, delivery: Delivery) -> None:
         """The destination takes mail: use as many connections as there is work for."""
@@ -194,18 +244,16 @@ class Lane:
                 self._grow()
 
     async def _fail(
-        self,
-        work: Work,
-        recipients: Sequence[QueuedRecipient],
-        failures: tuple[HostFailure, ...],
+        self, work: Work, recipients: list[QueuedRecipient], content: bytes, none: NoHost
     ) -> None:
-        """No host can be used: record that for this work, and close the lane."""
-        refusals = [failure for failure in failures if failure.failed.login_refused]
-        deciding = (refusals or failures)[-1]
-        self.close(LaneClosed(failures=failures, login_refused=bool(refusals)))
+        """No host can be used: record that for this work, and close the lane if waiting may help."""
+        refusals = [failure for failure in none.failures if failure.failed.login_refused]
+        deciding = (refusals or none.failures)[-1]
+        if not none.is_final:
+            self.close(LaneClosed(failures=none.failures, login_refused=bool(refusals)))
         facts = [(recipient, facts_of(deciding)) for recipient in recipients]
-        others = [failure for failure in failures if failure is not deciding]
-        await self._courier.record(work, facts, others)
+        others = [failure for failure in none.failures if failure is not deciding]
+        await self._courier.record(work, facts, others, content=content)
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

@@ -6,13 +6,13 @@ on a clean stop.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 
 import structlog
 
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.hosts import Smarthost
+from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.lane import Lane, LaneClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.envelope import WorkerNumber
@@ -21,6 +21,7 @@ from relayd.ports import Clock, QueueStore, Work
 
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
+LANE_WINDOW = 250  # of them waiting for one destination
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content held for them
 _CLAIM = 200  # recipients claimed at once
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
@@ -36,15 +37,15 @@ class Scheduler:
         *,
         store: QueueStore,
         worker: WorkerNumber,
-        smarthost: Smarthost,
+        next_hop: Callable[[str], NextHop],
         courier: Courier,
         clock: Clock,
-        connections: Mapping[str, int],
+        connections: Callable[[str], int],
         jitter: Callable[[], float],
     ) -> None:
         self._store = store
         self._worker = worker
-        self._smarthost = smarthost
+        self._next_hop = next_hop
         self._courier = courier
         self._clock = clock
         self._connections = connections
@@ -58,11 +59,19 @@ class Scheduler:
         self._quiet = asyncio.Event()  # no lane is open
         self._tasks: asyncio.TaskGroup | None = None
 
-    def has_room(self, octets: int) -> bool:
-        """Tell whether a new message may be born into the window."""
+    def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
+        """Tell whether more may be leased: a new message of that size for those destinations."""
         return (
-            not self._stopping and self._count < WINDOW and self._octets + octets <= WINDOW_OCTETS
+            not self._stopping
+            and self._count < WINDOW
+            and self._octets + octets <= WINDOW_OCTETS
+            and not any(self._is_full(destination) for destination in destinations)
         )
+
+    def _is_full(self, destination: str) -> bool:
+        """A slow destination may not fill the window; a closing lane leaves all to the store."""
+        lane = self._lanes.get(destination)
+        return lane is not None and (lane.is_closing or lane.waiting >= LANE_WINDOW)
 
     def put(self, work: Work) -> None:
         """Take leased work into the window."""
@@ -74,6 +83,8 @@ class Scheduler:
             if lane is not None:
                 lane.close()  # the slot was lost and taken again: that lane's work is stale
             lane = self._lanes[destination] = self._open(work)
+        if self._stopping:
+            lane.close()  # a claim or a commit that was under way brought it: hand it back
         lane.put(work)
 
     def wake(self) -> None:
@@ -93,7 +104,7 @@ class Scheduler:
                 raise
             except StoreError as error:
                 log.warning("claim_failed", fault="local", reason=str(error))
-            if claimed < _CLAIM or not self.has_room(0):
+            if not claimed or not self.has_room(0):
                 await self._doze()
         renewal.cancel()
 
@@ -113,11 +124,14 @@ class Scheduler:
 
     async def _claim(self) -> int:
         room = min(WINDOW - self._count, _CLAIM)
-        if room < _CLAIM // 4 or self._octets >= WINDOW_OCTETS:
+        if room < _CLAIM // 4 or not self.has_room(0):
             return 0
-        work = await self._store.claim(self._worker, limit=room, lease_for=LEASE_FOR)
+        full = {destination for destination in self._lanes if self._is_full(destination)}
+        work = await self._store.claim(self._worker, limit=room, lease_for=LEASE_FOR, but=full)
         for piece in work:
-            self.put(piece)
+            mine = await self._courier.sort_out(piece)
+            if mine is not None:
+                self.put(mine)
         return sum(len(piece.recipients) for piece in work)
 
     async def _doze(self) -> None:
@@ -151,9 +165,9 @@ class Scheduler:
         destination = work.lease.destination
         return Lane(
             work.lease,
-            smarthost=self._smarthost,
+            hop=self._next_hop(destination),
             courier=self._courier,
-            connections=self._connections.get(destination, 1),
+            connections=self._connections(destination),
             tasks=self._tasks,
             owner=self,
         )
@@ -188,13 +202,26 @@ class Scheduler:
                 paused_until=until.isoformat(timespec="seconds"),
                 reason="; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures),
             )
-        try:
-            await self._store.release(lane.lease, paused_until=until)
-        except CommitUnknown:
-            raise
-        except StoreError as error:
-            log.warning("release_failed", fault="local", reason=str(error))
+        await self._release(lane, until)
         if self._lanes.get(destination) is lane:
             del self._lanes[destination]
         self._quiet.set()
         self._wake.set()
+
+    async def _release(self, lane: Lane, paused_until: datetime | None) -> None:
+        """Hand a lease back, however often it takes; a lane's lease without the lane never ends.
+
+        Claims of others from the destination would renew it. At a stop the successor frees it.
+        """
+        while True:
+            try:
+                await self._store.release(lane.lease, paused_until=paused_until)
+            except CommitUnknown:
+                raise
+            except StoreError as error:
+                log.warning("release_failed", fault="local", reason=str(error))
+            else:
+                return
+            if self._stopping:
+                return
+            await asyncio.sleep(_POLL)

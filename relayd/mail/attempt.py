@@ -47,6 +47,7 @@ class Breakdown:
     category: Category  # connection_failure, tls_failure, dns_failure or protocol_error
     fault: Fault
     reason: str  # one cleaned line: "connection refused", "no answer to MAIL within 300 s"
+    status: str = ""  # enhanced status code, when this proves that no mail can be delivered there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,3 +135,18 @@ class NotTried:
 
 
 Outcome = Sent | Relayed | Deferred | Bounced | NotTried
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """No attempt: the settings send it elsewhere by now, to the destination of this route key."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No attempt: a rule holds it."""
+
+
+Rerouted = Moved | Held

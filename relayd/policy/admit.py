@@ -20,6 +20,7 @@ NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
 NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
 NEEDS_SMTPUTF8_RECIPIENT = Reply(553, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
 NO_LITERAL = Reply(553, "5.1.3", ("5.1.3 Address literals are not relayed",))
+SUPPRESSED = Reply(550, "5.7.1", ("5.7.1 Recipient is suppressed after a hard bounce",))
 LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))
 
 Network = IPv4Network | IPv6Network

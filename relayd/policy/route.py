@@ -1,12 +1,144 @@
-"""Where a recipient goes.
+"""Where a recipient goes, and under which key the store keeps that destination.
 
-Owns the route keys: the name of a destination in the store, by which leases, limits and pauses
-are kept. The route is decided at the attempt, so that a changed setting applies to queued mail.
+Leases, limits and pauses are kept by route key. A message gets its keys at intake, and the route is
+decided anew at each attempt, so that a changed setting applies to queued mail: when the key
+differs by then, the recipient is moved and claimed again under the right one.
+
+Test mail goes by the smarthost whatever else is set. `[redirect]` changes the address that the next
+hop is given, before anything else is decided.
 """
 
+from dataclasses import dataclass
+from typing import assert_never
+
+from relayd.mail.address import Address, parse_address
+
 SMARTHOST = "smarthost"
+HOLD = "hold"
+_MX = "mx:"
+_HOST = "host:"
 
 
-def destination_of(domain: str, *, is_test: bool) -> str:  # noqa: ARG001 -- all mail goes one way yet
-    """Return the route key for a recipient's domain."""
-    return SMARTHOST
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPort:
+    host: str  # a name, an IPv4 address, or an IPv6 address without brackets
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ViaSmarthost:
+    """Through the smarthost."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViaMx:
+    """To the MX of `domain`, which is in lower case."""
+
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViaHost:
+    """To a host that a `[routes]` entry names."""
+
+    host: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class OnHold:
+    """Nowhere for now: a `[routes]` entry holds it."""
+
+    pattern: str
+
+
+Route = ViaSmarthost | ViaMx | ViaHost | OnHold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRule:
+    """One entry of `[routes]`: mail to `pattern` takes `route`; ViaMx without a domain is "direct"."""
+
+    pattern: str  # "example.org", or "*.example.org" for what lies below it
+    route: Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRules:
+    use_remote_smtp: bool = False
+    rules: tuple[RouteRule, ...] = ()  # the first that matches counts
+    test_recipients: frozenset[str] = frozenset()  # in lower case
+    redirect_to: Address | None = None
+    redirect_allow: frozenset[str] = frozenset()  # addresses or domains, in lower case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A route, and the reason for `relayd route` to tell."""
+
+    route: Route
+    reason: str
+
+
+def decide(address: Address, *, is_test: bool, rules: RouteRules) -> Decision:
+    """Return where mail to `address` goes; `address` is the one that `forwarded` gave."""
+    domain = address.domain.lower()
+    if is_test:
+        return Decision(route=ViaSmarthost(), reason="a test mail (X-Relayd-Test: yes)")
+    if str(address).lower() in rules.test_recipients:
+        return Decision(route=ViaSmarthost(), reason="listed in [test_mail] recipients")
+    for rule in rules.rules:
+        if matches(domain, rule.pattern):
+            route = ViaMx(domain) if isinstance(rule.route, ViaMx) else rule.route
+            return Decision(route=route, reason=f'[routes] "{rule.pattern}"')
+    if rules.use_remote_smtp:
+        return Decision(route=ViaMx(domain), reason="use_remote_smtp = true")
+    return Decision(route=ViaSmarthost(), reason="use_remote_smtp = false")
+
+
+def forwarded(address: Address, rules: RouteRules) -> Address:
+    """Return the address that the next hop is given: another one while `[redirect]` is set."""
+    if rules.redirect_to is None:
+        return address
+    allowed = {str(address).lower(), address.domain.lower()} & rules.redirect_allow
+    return address if allowed else rules.redirect_to
+
+
+def matches(domain: str, pattern: str) -> bool:
+    """Tell whether a domain, in lower case, is meant by a pattern of `[routes]`."""
+    pattern = pattern.lower()
+    return domain.endswith(pattern[1:]) if pattern.startswith("*.") else domain == pattern
+
+
+def key_of(route: Route) -> str:
+    """Return the route key, by which the store knows the destination."""
+    match route:
+        case ViaSmarthost():
+            return SMARTHOST
+        case ViaMx(domain):
+            return f"{_MX}{domain}"
+        case ViaHost(host):
+            return f"{_HOST}{host}"
+        case OnHold():
+            return HOLD
+        case _:
+            assert_never(route)
+
+
+def key_for(recipient: str, *, is_test: bool, rules: RouteRules) -> str:
+    """Return the route key of a recipient as the store has it."""
+    address = forwarded(parse_address(recipient), rules)
+    return key_of(decide(address, is_test=is_test, rules=rules).route)
+
+
+def mx_domain_of(key: str) -> str | None:
+    """Return the domain of a ViaMx key; None for the others."""
+    return key.removeprefix(_MX) if key.startswith(_MX) else None
+
+
+def host_of(key: str) -> HostPort:
+    """Return the host of a ViaHost key."""
+    host, _, port = key.removeprefix(_HOST).rpartition(":")
+    return HostPort(host=host.strip("[]"), port=int(port))

@@ -21,6 +21,7 @@ _LINK = re.compile(r"p=\w+|[a-z0-9.-]+")
 _CATEGORIES = {category.value: category for category in Category}
 _STAGES = {stage.value: stage for stage in Stage}
 _KEYS = frozenset(Rule.__slots__)
+_CONDITIONS = frozenset({"text", "link", "code", "enhanced", "stage"})
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Reader:
             suppress=self._suppress(table),
             remedy=self._remedy(table),
         )
-        if not (rule.text or rule.link or rule.code or rule.enhanced or rule.stage):
+        if table.keys().isdisjoint(_CONDITIONS):
             self._wrong("", None, "a condition: text, link, code, enhanced or stage")
         if len(self.mistakes) == before:
             self.rules.append(rule)

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 
-from relayd.errors import ConfigError
+from relayd.errors import ConfigError, Mistake
 from relayd.mail.outcome import Category
 from relayd.policy.phrases import Phrase
 from relayd.policy.rule import Facts, Rule
 from relayd.policy.rulefile import Reader
 
 Document = tuple[str, Mapping[str, object]]  # file name, parsed TOML
+RuleTexts = tuple[tuple[str, str], ...]  # file name, TOML text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,29 @@ def compile_rules(documents: Sequence[Document]) -> Rules:
         raise ConfigError(tuple(reader.mistakes))
     entries = [_Entry(rule, phrase) for rule in reader.rules for phrase in rule.text or (None,)]
     return Rules(tuple(entries), _index(entries), reader.remedies)
+
+
+def rules_from(texts: RuleTexts) -> Rules:
+    """The rules of TOML files, in order, before the built-in ones. Raises `ConfigError` as above."""
+    documents: list[Document] = []
+    mistakes: list[Mistake] = []
+    for file, text in texts:
+        try:
+            documents.append((file, tomllib.loads(text)))
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # TOMLDecodeError, and what tomllib trips over
+            shown = "".join(char if char.isprintable() else "?" for char in str(error))[:200]
+            expected = f"not valid TOML: {shown}"
+            mistakes.append(Mistake(file=file, key="", value="", expected=expected))
+    try:
+        rules = load_rules(documents)
+    except ConfigError as error:
+        raise ConfigError((*mistakes, *error.mistakes)) from error
+    if mistakes:
+        raise ConfigError(tuple(mistakes))
+    return rules
 
 
 def load_rules(documents: Sequence[Document]) -> Rules:

@@ -10,7 +10,7 @@ Source: RFC 5321 §4.2.1, §4.3.2, §4.5.3.2.6; semantics S-06 to S-18, S-53.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from relayd.mail.attempt import AttemptFacts, RouteKind
+from relayd.mail.attempt import AttemptFacts, Breakdown, RouteKind
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.outcome import (
     BounceClass,
@@ -49,13 +49,21 @@ class Moment:
     jitter: float  # from 0 up to 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What surrounded the attempt."""
+
+    alone: bool = True  # no other recipient in the transaction, whom a refusal may be about
+    outranked: bool = False  # a better MX could not be used in this attempt
+
+
 def decide(
     facts: AttemptFacts,
     recipient: QueuedRecipient,
     rules: VerdictRules,
     *,
     moment: Moment,
-    alone: bool = True,
+    scope: Scope = Scope(),
 ) -> Outcome:
     """Return what becomes of `recipient`.
 
@@ -64,9 +72,11 @@ def decide(
     of the address (4.1.x, 4.2.x). All else is no verdict: the host is to blame, and another try
     follows. After the dot nothing but 4yz or 5yz says that the message was not taken (S-06).
 
-    `alone`: the transaction had no other recipient. A refusal of the message as a whole proves
-    nothing about the address of one of several.
+    What the DNS proves bounces too. The 5yz of a backup MX does not, while a better one was not to
+    be had: it may be out of date (S-17).
     """
+    if facts.breakdown is not None and facts.breakdown.status:
+        return _proven(facts.breakdown)
     reply, smarthost = facts.reply, _is_smarthost(facts)
     if reply is None:
         return _no_verdict(facts, recipient, rules, moment, None)
@@ -75,12 +85,15 @@ def decide(
     if reply.is_positive and facts.stage is Stage.DOT:
         return Relayed() if smarthost else Sent()
     found = classify(reply, facts.stage, rules.classifier)
-    if facts.stage in _OF_THE_MESSAGE and reply.code != 421:
-        if reply.is_permanent:
-            return _bounce(reply, found, proves=alone or facts.stage is Stage.RCPT)
-        if reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
-            return _soft(reply, found, recipient, rules, moment)
-    return _no_verdict(facts, recipient, rules, moment, found)
+    if facts.stage not in _OF_THE_MESSAGE or reply.code == 421:
+        verdict: Outcome | None = None
+    elif reply.is_permanent and not scope.outranked:
+        verdict = _bounce(reply, found, proves=scope.alone or facts.stage is Stage.RCPT)
+    elif reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
+        verdict = _soft(reply, found, recipient, rules, moment)
+    else:
+        verdict = None
+    return verdict or _no_verdict(facts, recipient, rules, moment, found)
 
 
 def _bounce(reply: Reply, found: Classification, *, proves: bool) -> Bounced:
@@ -93,6 +106,19 @@ def _bounce(reply: Reply, found: Classification, *, proves: bool) -> Bounced:
         suppress=suppress,
         reason=found.remedy or "refused for good",
         status=_status(reply, "5"),
+    )
+
+
+def _proven(breakdown: Breakdown) -> Bounced:
+    """The DNS says that the domain takes no mail."""
+    hard = breakdown.category is Category.BAD_DOMAIN
+    return Bounced(
+        bounce_class=BounceClass.HARD if hard else BounceClass.BLOCK,
+        category=breakdown.category,
+        fault=breakdown.fault,
+        suppress=hard,
+        reason=breakdown.reason,
+        status=breakdown.status,
     )
 
 

@@ -38,6 +38,7 @@ class Receiver:
         limits: LimitSettings,
         intake: Intake,
         clock: Clock,
+        refuse_suppressed: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
@@ -53,6 +54,7 @@ class Receiver:
                     fqdn=fqdn,
                     listener=listener,
                     limits=limits,
+                    refuse_suppressed=refuse_suppressed,
                     intake=intake,
                     now=clock.now,
                     loop=self._loop,

@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, assert_never
 
-from relayd.errors import CommitUnknown, StoreFull
+from relayd.errors import CommitUnknown, StoreError, StoreFull
 from relayd.mail.address import Address
 from relayd.mail.envelope import (
     Client,
@@ -43,6 +43,7 @@ _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 
 _NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
+_NO_HISTORY = Reply(451, "4.3.0", ("4.3.0 Cannot check the recipient now, try again later",))
 
 
 class Intake(Protocol):
@@ -51,6 +52,13 @@ class Intake(Protocol):
     def next_id(self, at: datetime) -> MessageId: ...
 
     def destination_of(self, address: Address, *, is_test: bool) -> str: ...
+
+    def is_suppressed(self, address: Address) -> bool:
+        """Tell whether the history speaks against the address; asked only if the settings want it.
+
+        May raise StoreError.
+        """
+        ...
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         """Make it durable; the future is done when it is. StoreError otherwise."""
@@ -68,6 +76,7 @@ class SessionContext:
     fqdn: str
     listener: ListenerSettings
     limits: LimitSettings
+    refuse_suppressed: bool = False
     intake: Intake
     now: Callable[[], datetime]
     loop: asyncio.AbstractEventLoop
@@ -111,15 +120,19 @@ class Session(Wire):
         handler = self._handlers.get(verb)
         if handler is None:
             self._unknown(verb)
-        elif self._input and verb in _ALONE:
+        elif self._input and self._ends_its_group(verb):
             self.close_with(b"554 5.5.0 Command pipelined before its turn\r\n")  # S-39
         else:
             handler(self, argument)
         if self._junk > JUNK_LIMIT or self._errors > ERROR_LIMIT:
             self.close_with(b"421 4.7.0 Too many commands without mail\r\n")
 
+    def _ends_its_group(self, verb: bytes) -> bool:
+        """Nothing may be sent behind it before its reply; what follows QUIT is just dropped."""
+        return verb in _ALONE or (not self._extended and verb != b"QUIT")
+
     def _unknown(self, verb: bytes) -> None:
-        if verb in _HTTP or verb[:1] == b"\x16":
+        if verb in _HTTP:
             self.close_with(b"554 5.5.1 This is an SMTP server\r\n")  # A-34
         elif verb == b"BDAT":
             self.close_with(b"502 5.5.1 BDAT is not offered\r\n")  # S-43: what follows is content
@@ -127,7 +140,7 @@ class Session(Wire):
             self._fail(b"500 5.5.1 Command not recognized\r\n")
 
     def _ehlo(self, argument: bytes) -> None:
-        if not self._hello(argument, b"501 5.5.4 Syntax: EHLO hostname\r\n"):
+        if not self._hello(argument, b"501 Syntax: EHLO hostname\r\n"):
             return
         self._extended = True
         self.reply(
@@ -137,12 +150,13 @@ class Session(Wire):
         )
 
     def _helo_command(self, argument: bytes) -> None:
-        if self._hello(argument, b"501 5.5.4 Syntax: HELO hostname\r\n"):
+        if self._hello(argument, b"501 Syntax: HELO hostname\r\n"):
             self._extended = False
             self.reply(b"250 %b\r\n" % self._context.fqdn.encode())
 
     def _hello(self, argument: bytes, refusal: bytes) -> bool:
-        name = argument.strip()
+        """Tell whether the name will do. No reply to a hello has an enhanced code (RFC 2034 §4)."""
+        name = argument.strip(b" ")
         if not _HELO_NAME.fullmatch(name):
             self._fail(refusal)
             return False
@@ -197,8 +211,18 @@ class Session(Wire):
         if refusal is not None:
             self._refuse(refusal, sender=mail.reverse_path, recipient=path)
             return
+        refusal = self._suppression(path) if self._context.refuse_suppressed else None
+        if refusal is not None:  # no error of the client's: a list may hold many such addresses
+            self._refuse(refusal, sender=mail.reverse_path, recipient=path, is_error=False)
+            return
         mail.forward_paths.append(path)
         self.reply(b"250 2.1.5 OK\r\n")
+
+    def _suppression(self, path: Address) -> Reply | None:
+        try:
+            return admit.SUPPRESSED if self._context.intake.is_suppressed(path) else None
+        except StoreError:
+            return _NO_HISTORY
 
     def _data_command(self, argument: bytes) -> None:
         if argument:
@@ -282,6 +306,8 @@ class Session(Wire):
                     self._submit(content, facts)
                 else:
                     self._refuse(refusal, sender=self._sender())
+            case _:
+                assert_never(content)
         self._mail = None
 
     def _submit(self, content: bytes, facts: MessageFacts) -> None:
@@ -343,7 +369,12 @@ class Session(Wire):
         return None if self._mail is None else self._mail.reverse_path
 
     def _refuse(
-        self, reply: Reply, *, sender: Address | None = None, recipient: Address | None = None
+        self,
+        reply: Reply,
+        *,
+        sender: Address | None = None,
+        recipient: Address | None = None,
+        is_error: bool = True,
     ) -> None:
         """Give a reply of policy's, and note it in the status log."""
         self._context.intake.refused(
@@ -358,7 +389,8 @@ class Session(Wire):
                 "fault": "policy" if reply.is_permanent else "local",
             }
         )
-        self._fail(f"{reply}\r\n".encode())
+        self._errors += is_error
+        self.reply(f"{reply}\r\n".encode())
 
     def _fail(self, line: bytes) -> None:
         self._errors += 1

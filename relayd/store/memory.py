@@ -7,7 +7,7 @@ questions to `relayd.store.memory_view`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -22,6 +22,8 @@ from relayd.mail.outcome import (
     Category,
     Deferred,
     Fault,
+    Held,
+    Moved,
     NotTried,
     RecipientState,
     Relayed,
@@ -90,6 +92,16 @@ class MemoryStore(MemoryView):
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
+        recipients = self._add(message)
+        works: list[Work] = []
+        if lease_for is not None:
+            for destination in dict.fromkeys(one.destination for one in recipients):
+                if not self._is_paused(destination):
+                    group = [one for one in recipients if one.destination == destination]
+                    works += self._lease(group, self._take(destination, worker, lease_for))
+        return _done([replace(work, content=message.content) for work in works])
+
+    def _add(self, message: NewMessage) -> list[Recipient]:
         assert message.id not in self._tables.messages, "ids are unique"
         recipients = [
             Recipient(
@@ -103,19 +115,20 @@ class MemoryStore(MemoryView):
         ]
         stored = Message(new=message, content=message.content, recipients=recipients)
         self._tables.messages[message.id] = stored
-        works: list[Work] = []
-        if lease_for is not None:
-            for destination in dict.fromkeys(one.destination for one in recipients):
-                if not self._is_paused(destination):
-                    group = [one for one in recipients if one.destination == destination]
-                    works += self._lease(group, self._take(destination, worker, lease_for))
-        return _done([replace(work, content=message.content) for work in works])
+        return recipients
 
     async def claim(
-        self, worker: WorkerNumber, *, limit: int, lease_for: timedelta
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int,
+        lease_for: timedelta,
+        but: Collection[str] = (),
     ) -> Sequence[Work]:
         works: list[Work] = []
         for destination in self._due_destinations():
+            if destination in but:
+                continue
             lease = self._take(destination, worker, lease_for) if limit > 0 else None
             if lease is not None:
                 due = self._due(destination)[:limit]
@@ -136,7 +149,10 @@ class MemoryStore(MemoryView):
         return lost
 
     def settle(
-        self, lease: Lease, settlements: Sequence[Settlement]
+        self,
+        lease: Lease,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
         if self._current(lease) is None:
             lost: asyncio.Future[Sequence[Settlement]] = asyncio.get_running_loop().create_future()
@@ -151,6 +167,8 @@ class MemoryStore(MemoryView):
             message.events.extend(settlement.events)
             message.drop_content()
             written.append(settlement)
+        for report in reports if written else ():
+            self._add(report)
         return _done(written)
 
     async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
@@ -201,6 +219,12 @@ class MemoryStore(MemoryView):
             message.drop_content()
             events.append(event)
         return events
+
+    async def unsuppress(self, address: str, *, by: str) -> bool:  # noqa: ARG002 -- not kept here
+        if not self.is_suppressed(address):
+            return False
+        self._tables.unsuppressed[address.lower()] = self._clock.now()
+        return True
 
     async def purge(self, older_than: datetime) -> int:
         old = [
@@ -297,9 +321,13 @@ class MemoryStore(MemoryView):
 
 def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
     outcome = settlement.outcome
-    if isinstance(outcome, NotTried):
+    if isinstance(outcome, NotTried | Moved | Held):
         recipient.attempts -= 1
         recipient.requeue(now)
+        if isinstance(outcome, Moved):
+            recipient.moved_to = outcome.destination
+        elif isinstance(outcome, Held):
+            recipient.move(RecipientState.HELD, now)
         return
     recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
     recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host

@@ -6,7 +6,7 @@ change to `relayd.store.memory`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter
 
 from relayd.mail.envelope import (
@@ -18,8 +18,18 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.event import Event, EventKind
 from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, BounceClass, Category, RecipientState
-from relayd.ports import AddressRow, Counts, HistoryEntry, Lease, Query, RecipientRow, Status
+from relayd.ports import (
+    INACTIVE_BOUNCES,
+    AddressRow,
+    Counts,
+    HistoryEntry,
+    Lease,
+    Query,
+    RecipientRow,
+    Status,
+)
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 
 
@@ -45,6 +55,7 @@ class Recipient:
     bounce_class: BounceClass | None = None
     suppress: bool = False
     remote_host: str | None = None
+    moved_to: str = ""  # another destination than at intake
 
     @property
     def status(self) -> Status:
@@ -55,7 +66,7 @@ class Recipient:
 
     @property
     def destination(self) -> str:
-        return self.new.destination
+        return self.moved_to or self.new.destination
 
     def is_waiting(self) -> bool:
         return self.state is RecipientState.QUEUED and self.lease is None
@@ -93,6 +104,7 @@ class Tables:
 
     messages: dict[MessageId, Message] = field(default_factory=dict)
     paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
+    unsuppressed: dict[str, datetime] = field(default_factory=dict)  # address in lower case: since
 
     def recipients(self) -> Iterator[Recipient]:
         for message in self.messages.values():
@@ -139,7 +151,22 @@ class MemoryView:
             groups.setdefault(row.address.lower(), []).append(row)
         chosen = [rows for rows in groups.values() if any(_matches(row, query) for row in rows)]
         chosen.sort(key=lambda rows: max(row.message_id for row in rows), reverse=True)
-        return [_address_row(rows) for rows in chosen[:limit]]
+        return [_address_row(rows, suppress=self._suppresses(rows)) for rows in chosen[:limit]]
+
+    def is_suppressed(self, address: str) -> bool:
+        rows = [row for row in self._rows() if row.address.lower() == address.lower()]
+        return self._suppresses(rows)
+
+    def _suppresses(self, rows: Sequence[RecipientRow]) -> bool:
+        """Whether all that happened to one address speaks against it."""
+        counted = [
+            row
+            for row in rows
+            if row.status is Status.BOUNCED
+            and row.updated_at > self._tables.unsuppressed.get(row.address.lower(), _NEVER)
+        ]
+        inactive = {row.message_id for row in counted if row.category is Category.INACTIVE_MAILBOX}
+        return any(row.suppress for row in counted) or len(inactive) >= INACTIVE_BOUNCES
 
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
@@ -234,7 +261,7 @@ def _received(new: NewMessage, recipient: int) -> Event:
     )
 
 
-def _address_row(rows: Sequence[RecipientRow]) -> AddressRow:
+def _address_row(rows: Sequence[RecipientRow], *, suppress: bool) -> AddressRow:
     last = max(rows, key=attrgetter("message_id", "recipient"))
     bounced = [row for row in rows if row.status is Status.BOUNCED]
     hard = sum(row.bounce_class is BounceClass.HARD for row in bounced)
@@ -246,7 +273,7 @@ def _address_row(rows: Sequence[RecipientRow]) -> AddressRow:
         last_status=last.status,
         last_at=last.updated_at,
         last_reply=last.reply or last.reason,
-        suppress=any(row.suppress for row in bounced),
+        suppress=suppress,
     )
 
 

@@ -18,7 +18,8 @@ from tests.support.builders import a_message
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
-from tests.support.scripted_server import CLOSE, Action as Says, InTurn, Raw, ScriptedServer, Wait
+from tests.support.scripted_server import CLOSE, InTurn, Raw, ScriptedServer, Wait
+from tests.support.scripted_server import Action as Says
 
 LONG = "x" * 9000
 Queue = tuple[QueueStore, QueueView, FakeClock]
@@ -116,18 +117,20 @@ async def test_only_the_deferred_ones_are_tried_again() -> None:
 @pytest.mark.parametrize("reply", [CLOSE, Raw(b"2500 what\r\n"), ("421 bye", CLOSE)])
 async def test_a_lost_answer_to_the_dot_marks_a_possible_duplicate(reply: Says) -> None:
     """S-06: the message may have been taken; only a lost answer says so."""
-    async with ScriptedServer({"DOT": InTurn(reply, "250 ok")}) as server:
-        async with a_post(server.port) as post:
-            message = await post.submit(a_message("a@x.test"))
-            await post.settled()
-            lost = reply != ("421 bye", CLOSE)
-            assert post.row(message).status is Status.DEFERRED
-            assert post.row(message).possible_duplicate is lost
-            assert post.events(message)[0][1].get("possible_duplicate", False) is lost
-            assert server.connections == 1, "no other host, no other connection in this attempt"
-            post.advance(timedelta(minutes=6))
-            await eventually(lambda: post.row(message).status is Status.RELAYED)
-            assert post.row(message).possible_duplicate is lost
+    async with (
+        ScriptedServer({"DOT": InTurn(reply, "250 ok")}) as server,
+        a_post(server.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        lost = reply != ("421 bye", CLOSE)
+        assert post.row(message).status is Status.DEFERRED
+        assert post.row(message).possible_duplicate is lost
+        assert post.events(message)[0][1].get("possible_duplicate", False) is lost
+        assert server.connections == 1, "no other host, no other connection in this attempt"
+        post.advance(timedelta(minutes=6))
+        await eventually(lambda: post.row(message).status is Status.RELAYED)
+        assert post.row(message).possible_duplicate is lost
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the disk is gone"), StoreFull("no room")])
@@ -156,21 +159,23 @@ async def test_no_attempt_starts_while_results_cannot_be_recorded(
 
 async def test_all_connections_wait_for_a_sick_store() -> None:
     store = FaultyStore(FakeClock())
-    async with ScriptedServer() as server:
-        async with a_post(server.port, store=store, connections=3) as post:
-            await post.submit(a_message("proof@x.test"))
-            await post.settled()
-            store.fail("settle")
-            for _ in range(20):
-                await post.submit(a_message("a@x.test"), leased=True)
-            await eventually(lambda: store.calls["settle"] >= 4)
-            sent = len(server.messages)
-            assert sent <= 4
-            await eventually(lambda: store.calls["settle"] >= 7, "every connection tries again")
-            assert len(server.messages) == sent
-            store.heal("settle")
-            await post.settled()
-            assert len(server.messages) == 21
+    async with (
+        ScriptedServer() as server,
+        a_post(server.port, store=store, connections=3) as post,
+    ):
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        store.fail("settle")
+        for _ in range(20):
+            await post.submit(a_message("a@x.test"), leased=True)
+        await eventually(lambda: store.calls["settle"] >= 4)
+        sent = len(server.messages)
+        assert sent <= 4
+        await eventually(lambda: store.calls["settle"] >= 7, "every connection tries again")
+        assert len(server.messages) == sent
+        store.heal("settle")
+        await post.settled()
+        assert len(server.messages) == 21
 
 
 async def test_content_that_cannot_be_read_waits_for_the_store() -> None:
@@ -187,41 +192,46 @@ async def take_over(post: Post) -> None:
     """Let the lease end and another worker take the slot."""
     post.clock.advance(timedelta(seconds=61))
     other = await post.store.register("2")
+    await post.store.reap()
     await post.store.claim(other, limit=100, lease_for=timedelta(hours=1))
 
 
 async def test_a_result_without_its_lease_is_discarded() -> None:
     """F-46: another worker has the slot; our result touches nothing and is not logged."""
     gate = asyncio.Event()
-    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
-        async with a_post(server.port) as post:
-            message = await post.submit(a_message("a@x.test"))
-            await server.received(1)
-            await take_over(post)
-            with capture_logs() as logs:
-                gate.set()
-                await eventually(lambda: logs)
-            assert [line["event"] for line in logs] == ["result_discarded"]
-            assert post.events(message) == []
-            row = post.row(message)
-            assert (row.status, row.leased, row.possible_duplicate) == (Status.QUEUED, True, True)
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        await take_over(post)
+        with capture_logs() as logs:
+            gate.set()
+            await eventually(lambda: logs)
+        assert [line["event"] for line in logs] == ["result_discarded"]
+        assert post.events(message) == []
+        row = post.row(message)
+        assert (row.status, row.leased, row.possible_duplicate) == (Status.QUEUED, True, True)
 
 
 async def test_nothing_more_is_sent_under_a_lost_lease() -> None:
     """What waits behind the discarded result has another owner by now: it must not go out twice."""
     gate = asyncio.Event()
-    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
-        async with a_post(server.port, connections=1) as post:
-            for _ in range(5):
-                await post.submit(a_message("a@x.test", "b@x.test"))
-            await server.received(1)
-            await take_over(post)
-            with capture_logs() as logs:
-                gate.set()
-                await eventually(lambda: logs)
-                await eventually(lambda: server.dialog[-1] == "QUIT")
-            assert len(server.messages) == 1
-            assert post.sink.noted == []
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port, connections=1) as post,
+    ):
+        for _ in range(5):
+            await post.submit(a_message("a@x.test", "b@x.test"))
+        await server.received(1)
+        await take_over(post)
+        with capture_logs() as logs:
+            gate.set()
+            await eventually(lambda: logs)
+            await eventually(lambda: server.dialog[-1] == "QUIT")
+        assert len(server.messages) == 1
+        assert post.sink.noted == []
 
 
 async def test_the_rest_of_a_message_is_not_sent_under_a_lost_lease() -> None:
@@ -237,9 +247,9 @@ async def test_the_rest_of_a_message_is_not_sent_under_a_lost_lease() -> None:
         await take_over(post)
         gate.set()
         await eventually(lambda: server.dialog[-1] == "QUIT")
-        assert [line for line in server.dialog if line.startswith("MAIL")] == [
-            server.dialog[1]
-        ], server.dialog
+        assert [line for line in server.dialog if line.startswith("MAIL")] == [server.dialog[1]], (
+            server.dialog
+        )
 
 
 @pytest.mark.parametrize(
@@ -250,40 +260,39 @@ async def test_an_operators_act_on_a_running_attempt_stands(
 ) -> None:
     """Only what concerns the other recipient is written, and only that is in the log."""
     gate = asyncio.Event()
-    async with ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server:
-        async with a_post(server.port, queue=queue) as post:
-            message = await post.submit(a_message("a@x.test", "b@x.test"))
-            await server.received(1)
-            selector = Query(message_id=message.id, recipient="a@x.test")
-            await post.store.act(selector, action, by="me", reason="wrong address")
-            gate.set()
-            await eventually(lambda: post.row(message, 1).status is Status.RELAYED)
-            await eventually(lambda: post.sink.noted)
-            assert post.row(message).status is status
-            assert post.row(message).possible_duplicate
-            assert [noted.address for noted in post.sink.noted] == ["b@x.test"]
-            assert post.kinds(message, 1) == ["relayed"]
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port, queue=queue) as post,
+    ):
+        message = await post.submit(a_message("a@x.test", "b@x.test"))
+        await server.received(1)
+        selector = Query(message_id=message.id, recipient="a@x.test")
+        await post.store.act(selector, action, by="me", reason="wrong address")
+        gate.set()
+        await eventually(lambda: post.row(message, 1).status is Status.RELAYED)
+        await eventually(lambda: post.sink.noted)
+        assert post.row(message).status is status
+        assert post.row(message).possible_duplicate
+        assert [noted.address for noted in post.sink.noted] == ["b@x.test"]
+        assert post.kinds(message, 1) == ["relayed"]
 
 
 async def test_a_message_that_was_dropped_before_its_turn_is_not_sent() -> None:
     gate = asyncio.Event()
     script: dict[str, Says] = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
-    async with ScriptedServer(script) as server:
-        async with a_post(server.port, connections=1) as post:
-            await post.submit(a_message("first@x.test"))
-            await server.received(1)
-            second = await post.submit(a_message("second@x.test"))
-            await eventually(lambda: post.row(second).leased)
-            third = await post.submit(a_message("third@x.test"))
-            await post.store.act(
-                Query(message_id=second.id), Action.DROP, by="me", reason="not wanted"
-            )
-            gate.set()
-            await eventually(lambda: post.row(third).status is Status.RELAYED)
-            assert [message.rcpts for message in server.messages] == [
-                ("TO:<first@x.test>",),
-                ("TO:<third@x.test>",),
-            ]
+    async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
+        await post.submit(a_message("first@x.test"))
+        await server.received(1)
+        second = await post.submit(a_message("second@x.test"))
+        await eventually(lambda: post.row(second).leased)
+        third = await post.submit(a_message("third@x.test"))
+        await post.store.act(Query(message_id=second.id), Action.DROP, by="me", reason="not wanted")
+        gate.set()
+        await eventually(lambda: post.row(third).status is Status.RELAYED)
+        assert [message.rcpts for message in server.messages] == [
+            ("TO:<first@x.test>",),
+            ("TO:<third@x.test>",),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -298,13 +307,15 @@ async def test_a_message_that_was_dropped_before_its_turn_is_not_sent() -> None:
 )
 async def test_the_outcome_is_written_whatever_the_server_says(queue: Queue, text: bytes) -> None:
     """A-47."""
-    async with ScriptedServer({"RCPT": Raw(text)}) as server:
-        async with a_post(server.port, queue=queue) as post:
-            message = await post.submit(a_message("a@x.test"))
-            await post.settled()
-            row = post.row(message)
-            assert (row.status, row.code) == (Status.BOUNCED, 550)
-            assert row.reply is not None
-            assert row.reply.isprintable()
-            assert len(row.reply) <= 4100
-            assert post.kinds(message) == ["bounced"]
+    async with (
+        ScriptedServer({"RCPT": Raw(text)}) as server,
+        a_post(server.port, queue=queue) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        row = post.row(message)
+        assert (row.status, row.code) == (Status.BOUNCED, 550)
+        assert row.reply is not None
+        assert row.reply.isprintable()
+        assert len(row.reply) <= 4100
+        assert post.kinds(message) == ["bounced"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from relayd.control import client
 from relayd.control.protocol import REQUEST_LIMIT, ActRequest, encode
@@ -14,9 +15,10 @@ from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUn
 from relayd.mail.event import Event, EventKind
 from relayd.ports import Action, Query, Status
 from relayd.store.memory import MemoryStore
-from tests.support.builders import a_message
+from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
+from tests.support.stores import LEASE
 
 
 class SlowStore(MemoryStore):
@@ -123,6 +125,22 @@ async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:
     }
 
 
+async def test_unsuppress_lifts_and_says_if_there_was_anything_to_lift(daemon: Daemon) -> None:
+    worker = await daemon.store.register("past")
+    message = a_message("gone@example.org")
+    for work in await daemon.store.enqueue(message, worker=worker, lease_for=LEASE):
+        await daemon.store.settle(work.lease, settlements_of(work, a_bounce()))
+    with capture_logs() as logged:
+        for lifted in (True, False):
+            told = await asyncio.to_thread(client.unsuppress, daemon.path, "Gone@example.org")
+            assert told is lifted
+            assert not daemon.store.is_suppressed("gone@example.org")
+    [line] = logged
+    assert (line["event"], line["rcpt"]) == ("unsuppressed", "Gone@example.org")
+    assert line["by"]
+    assert (daemon.recorded, daemon.wakes) == ([], 0)
+
+
 async def test_nothing_changed_wakes_nobody(daemon: Daemon) -> None:
     assert await daemon.act(Action.HOLD, Query(tag="none")) == []
     assert (daemon.recorded, daemon.wakes) == ([], 0)
@@ -160,6 +178,7 @@ BAD = {
     "a list": b"[]\n",
     "unknown verb": b'{"verb": "stop"}\n',
     "no verb": b"{}\n",
+    "no address": b'{"verb": "unsuppress", "rcpt": "everybody"}\n',
     "empty selector": b'{"verb": "act", "action": "drop", "selector": {}}\n',
     "invalid UTF-8": b'{"verb": "\xff"}\n',
 }

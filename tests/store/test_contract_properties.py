@@ -24,7 +24,7 @@ from relayd.mail.outcome import TRANSITIONS, NotTried, Outcome, RecipientState, 
 from relayd.ports import Action, Query, RecipientRow, Status, Work
 from tests.support.builders import a_bounce, a_deferral, a_message, a_recipient, a_settlement
 from tests.support.clock import START
-from tests.support.stores import LEASE, OPENERS, SLOTS, WIDE, Box
+from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
 
 T = TypeVar("T")
 Key = tuple[MessageId, int]
@@ -215,6 +215,13 @@ class Queue(RuleBasedStateMachine):
 
         self.on_all(act)
 
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def unsuppress(self, data: st.DataObject) -> None:
+        message = data.draw(st.sampled_from(self.messages))
+        address = str(message.recipients[0].address)
+        self.on_all(lambda bench: bench.box.store.unsuppress(address, by="ann"))
+
     @rule()
     def purge(self) -> None:
         old = self.now - timedelta(minutes=5)
@@ -276,6 +283,11 @@ class Queue(RuleBasedStateMachine):
         assert (due is None) == (not waiting)
         views = [bench.box.view for bench in self.benches]
         assert all(view.counts() == views[0].counts() for view in views)
+        suppressed = [
+            {row.address for row in view.addresses(Query(), limit=ALL) if row.suppress}
+            for view in views
+        ]
+        assert all(some == suppressed[0] for some in suppressed)
         for message in self.messages[-3:]:
             told = [
                 [(one.kind, one.at, one.recipient) for one in view.history(message.id)]

@@ -64,7 +64,8 @@ class MemoryIntake:
         return make_id(at, WorkerNumber(1), len(self.messages) + 1)
 
     def destination_of(self, address: Address, *, is_test: bool) -> str:
-        return route.destination_of(address.domain, is_test=is_test)
+        found = route.decide(address, is_test=is_test, rules=route.RouteRules())
+        return route.key_of(found.route)
 
     def is_suppressed(self, address: Address) -> bool:
         if self.fault is not None:

@@ -7,6 +7,11 @@ the reply.
 
 REPLIES = """\
 = bad_mailbox
+rcpt 550 "kim" is not a user here
+rcpt 550 Mail address does not resolve to a mailbox
+rcpt 550 cuda_nsu <kim@a.example>
+rcpt 550 Delivery refused: this is not one of our addresses
+rcpt 550 5.1.1 The recipient address you entered could not be located
 rcpt 550 #5.1.1 bad address kim@a.example
 rcpt 550 Address not present in directory
 rcpt 550 destination addresses were unknown
@@ -137,6 +142,7 @@ rcpt 550 5.1.1 Email address not known
 rcpt 550 This recipient e-mail address was not found
 rcpt 550 RCPT address has non-existant mailbox
 = bad_domain
+rcpt 550 5.4.4 all relevant MX records point to non-existent hosts
 rcpt 554 5.1.2 no mail server for that domain
 - 550 5.1.2 no such host
 - 550 5.1.2 <x@b.example>: Recipient address rejected: Domain not found
@@ -173,6 +179,8 @@ rcpt 550 5.7.1 Mailbox has been frozen
 rcpt 550 Domain has been suspended? account inactive
 rcpt 525 5.7.13 Disabled recipient address
 = mailbox_full
+rcpt 550 mail box space not enough or too many mail in it
+rcpt 451 mailbox exceeds allowed size
 rcpt 552 account is exceeding their quota
 rcpt 552 The user's mailbox exceeded the local limit
 rcpt 552 user mail box full
@@ -207,6 +215,7 @@ rcpt 554 Recipient's mailbox exceeded its quota
 rcpt 450 4.2.2 The recipient's mailbox is out of storage space
 rcpt 550 El buzón está lleno
 = message_too_large
+data 550 Your email is bigger than 20 MB
 data 552 message exceeds maximum message size
 mail 552 mail size limit exceeded
 data 552 5.3.4 too big
@@ -221,6 +230,8 @@ data 554 Maximum email size exceeded
 data 523 the message size exceeds the limit of the recipient
 mail 552 #5.3.4 message size exceeds limit
 = spam_content
+data 554 5.7.1 垃圾邮件被拒绝
+data 550 permanent failure for one or more recipients (kim@a.example:blocked)
 data 550 rejected: message content looks like spam
 data 550 this message does look like spam
 data 554 appears to be unsolicited
@@ -252,6 +263,7 @@ data 550 5.7.1 Bulk mail rejected
 data 550 5.7.514 Decision Engine classified the mail item was rejected because of potential spam
 data 541 5.7.1 Message classified as spam by cloud filter
 = virus
+data 554 We do not accept .exe attachments
 data 550 virus infected message rejected
 data 550 dangerous attachment
 data 550 5.7.1 This message contains malware (Eicar-Test-Signature)
@@ -264,6 +276,10 @@ data 554 5.6.1 infected attachment found
 data 552 5.7.0 illegal attachment
 data 554 5.7.1 File type not allowed
 = reputation
+connect 554 cox 192.0.2.1 blocked AUP#CXBL
+connect 554 5.7.1 - Connection refused. 192.0.2.1
+connect 554 5.7.1 Rejected: 192.0.2.1 listed at dnsbl.a.example
+connect 421 HL:REP 163 smtp10
 connect 550 blocked by RBL
 mail 550 host rejected: blacklisted
 rcpt 554 Connection refused due to abuse from your network
@@ -302,6 +318,7 @@ rcpt 554 5.7.1 <kim@a.example>: Sender address rejected: domain listed in Spamha
 rcpt 550 5.7.1 your domain is blacklisted
 connect 421 Rejected: open proxy
 = policy
+rcpt 550 cuda_nsu 5.7.1 <kim@a.example>: Recipient address rejected: policy rejection
 rcpt 550 Rejected for policy reasons
 rcpt 553 denied by local ACL
 rcpt 550 message refused by recipient
@@ -326,6 +343,8 @@ rcpt 553 5.7.1 User does not accept mail from you
 rcpt 550 5.7.1 External senders are not permitted to send to this list
 rcpt 550 Geo blocked: mail from your country not accepted
 = auth_failure
+data 554 5.7.9 Message not accepted for policy reasons. See https://postmaster.yahooinc.com/error-codes
+data 550 MI:SPF 163 mx30
 mail 550 sender fails SPF verification
 data 550 5.7.1 not accepted: failed sender authentication
 data 550 domain policy requires DKIM
@@ -344,6 +363,7 @@ rcpt 550 5.7.1 Recipient address rejected: SPF-Result=a.example: 'SPF fail - not
 data 421 4.7.0 This message does not pass authentication checks (SPF and DKIM both do not pass)
 data 550 5.7.515 Access denied, sending domain a.example doesn't meet the required authentication level
 = sender_config
+data 554 DT:SUM 163 smtp10
 mail 553 sorry, your envelope sender domain must exist (#5.7.1)
 mail 553 Sorry, your mail from address is not valid
 connect 550 Missing reverse DNS
@@ -379,6 +399,9 @@ rcpt 550 rDNS lookup of 192.0.2.1 failed
 mail 550 your domain doesn't exist
 connect 550 5.7.25 reverse DNS does not match
 = rate_limit
+connect 421 cmsmtp 192.0.2.1 blocked AUP#CXCNCT
+mail 450 MI:DMC 163 smtp10
+connect 421 HL:ICC 163 smtp10
 rcpt 452 4.3.1 too many messages from your server
 rcpt 550 number of messages exceeds maximum per hour
 data 421 excessive sending from your account
@@ -413,6 +436,7 @@ mail 451 4.7.1 Domain a.example has exceeded the max emails per hour (100/100 (1
 mail 550 Domain a.example has exceeded the max defers and failures per hour (5/5 (100%)) allowed. Message discarded.
 rcpt 421 4.2.1 Too many connections from your IP
 = greylist
+rcpt 450 4.2.0 Please try again later, this is your first attempt
 rcpt 450 4.2.0 <kim@a.example>: Recipient address rejected: Greylisted, see http://a.example/help
 rcpt 451 4.7.1 Greylisting in action, please come back later
 rcpt 451 Temporarily rejected, please try again in 5 minutes
@@ -423,6 +447,9 @@ rcpt 450 4.7.1 <kim@a.example>: Recipient address rejected: Greylisted for 5 min
 rcpt 451 4.7.1 Sorry, the service is currently unavailable. Please come back later. Greylisting
 rcpt 450 try again in 10 minutes
 = relay_denied
+rcpt 550 5.7.1 We do not host this domain
+rcpt 554 5.7.1 This mail server requires authentication when attempting to send to a non-local address
+rcpt 554 RP:FRL 163 mx9
 rcpt 550 Sorry, we don't relay
 rcpt 554 we do not relay without RFC2554 authentication
 rcpt 553 you are not allowed to relay mail
@@ -484,6 +511,8 @@ data 550 Header missing required Date
 data 554 5.6.0 Message contains bare CR
 data 550 5.7.7 message has malformed headers
 = dns_failure
+rcpt 451 host lookup did not complete
+rcpt 450 Name or service not known
 rcpt 450 4.1.2 <kim@a.example>: Recipient address rejected: Domain not found, try again later? temporary DNS failure
 rcpt 450 4.4.3 DNS lookup failure
 rcpt 451 4.1.2 temporary DNS error, try again later
@@ -493,6 +522,7 @@ rcpt 451 4.1.2 temporary DNS error, try again later
 - 421 4.4.2 a.example Error: timeout exceeded
 - 451 4.4.2 Connection dropped
 = remote_system
+data 451 qq write error or disk full (#4.3.0)
 data 550 5.3.5 local configuration error
 rcpt 451 unable to verify user at this time
 rcpt 451 could not load recipient database
@@ -519,6 +549,7 @@ data 554 5.4.6 Too many hops
 data 554 5.4.0 mail loops back to me (MX problem?)
 data 550 Mail loop detected
 = expired
+- 554 retry time not reached for any host after a long failure period
 - 550 4.4.7 QUEUE.Expired; message expired
 - 554 5.4.7 Delivery expired (message too old) 'timeout'
 - 550 4.4.7 Message delayed

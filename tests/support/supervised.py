@@ -22,12 +22,16 @@ import structlog
 from relayd import supervisor
 from relayd.errors import ConfigError, Mistake, StartError
 from relayd.settings import (
+    BounceSettings,
+    DirectSettings,
+    DnsSettings,
     HostPort,
     LimitSettings,
     LineEndings,
     ListenerSettings,
     LogSettings,
     RetrySettings,
+    RouteRules,
     Settings,
     SmarthostSettings,
     StoreSettings,
@@ -63,10 +67,21 @@ def settings_of(
             message_size=1_000_000, recipients=10, connections=10, connections_per_client=10
         ),
         smarthost=SmarthostSettings(hosts=(), tls=TlsMode.OFF, login=None, connections=1),
+        direct=DirectSettings(
+            port=25,
+            tls=TlsMode.OFF,
+            source_addresses=(),
+            allow_networks=(),
+            connections_per_destination=1,
+        ),
+        dns=DnsSettings(nameservers=(), timeout=timedelta(seconds=1)),
+        routes=RouteRules(),
+        bounces=BounceSettings(dsn=True, refuse_suppressed=False),
         retry=RetrySettings(soft_bounce=(), unreachable=(), give_up_after=timedelta(days=1)),
         store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
         control_socket=control,
         log=LogSettings(status_log="-", level="info", format="json"),
+        rules=(),
     )
 
 

@@ -6,7 +6,7 @@ import apsw
 import orjson
 
 from relayd.mail.event import Event
-from relayd.mail.outcome import Bounced, Deferred, NotTried, Relayed, Sent
+from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
 from relayd.ports import Lease, Settlement
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.rows import to_ms
@@ -27,6 +27,15 @@ _PUT_BACK = (
     " WHERE message_id = ? AND number = ? AND slot = ?"
 )
 
+_MOVE = (
+    "UPDATE recipient SET slot = NULL, attempts = attempts - 1, destination = ?, next_attempt_at = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ?"
+)
+_HOLD = (
+    "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ?"
+)
+
 
 def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:
     """Write one outcome with its events; False, and nothing, if an operator took the recipient away."""
@@ -34,6 +43,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
     reply = (settlement.code, settlement.enhanced, settlement.reply)
     host = settlement.remote_host
     due_at: int | None = None
+    destination = lease.destination
     match settlement.outcome:
         case Relayed() | Sent() as accepted:
             state = "relayed" if isinstance(accepted, Relayed) else "sent"
@@ -49,10 +59,15 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         case NotTried():
             due_at = now
             db.execute(_PUT_BACK, (now, *row))
+        case Moved(destination):
+            due_at = now
+            db.execute(_MOVE, (destination, now, *row))
+        case Held():
+            db.execute(_HOLD, (now, *row))
     if not db.changes():
         return False
     if due_at is not None:
-        leases.touch(db, lease.destination, due_at)
+        leases.touch(db, destination, due_at)
     for event in settlement.events:
         record(db, event)
     return True

@@ -5,7 +5,7 @@ every change of state follows `TRANSITIONS`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.event import Event
 from relayd.ports import Action, Clock, Lease, Query, Settlement, Work
-from relayd.store.sqlite import leases, operators, outcomes, rows
+from relayd.store.sqlite import leases, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare
 from relayd.store.sqlite.writer import Writer
 
@@ -115,7 +115,12 @@ class SqliteStore:
         return leases.acquire(db, destination, worker, width=width, now=now, until=until)
 
     async def claim(
-        self, worker: WorkerNumber, *, limit: int, lease_for: timedelta
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int,
+        lease_for: timedelta,
+        but: Collection[str] = (),
     ) -> Sequence[Work]:
         now = self._now()
 
@@ -125,6 +130,8 @@ class SqliteStore:
             for destination in leases.due(db, worker, widths=self._slots, now=now):
                 if room <= 0:
                     break
+                if destination in but:
+                    continue
                 lease = self._acquire(db, destination, worker, lease_for, now)
                 if lease is not None:
                     taken = _lease_due(db, lease, now=now, limit=room)
@@ -154,7 +161,10 @@ class SqliteStore:
         return await self._writer.submit(operation)
 
     def settle(
-        self, lease: Lease, settlements: Sequence[Settlement]
+        self,
+        lease: Lease,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
         now = self._now()
 
@@ -163,6 +173,10 @@ class SqliteStore:
                 raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
             written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
             outcomes.drop_content(db, {settlement.message_id for settlement in settlements})
+            for report in reports if written else ():
+                _insert_message(db, report)
+                for number in range(len(report.recipients)):
+                    _insert_recipient(db, report, number, None)
             return written
 
         return self._writer.submit(operation)
@@ -195,6 +209,12 @@ class SqliteStore:
         at = self._clock.now()
         return await self._writer.submit(
             lambda db: operators.act(db, selector, action, by=by, reason=reason, at=at)
+        )
+
+    async def unsuppress(self, address: str, *, by: str) -> bool:
+        now = self._now()
+        return await self._writer.submit(
+            lambda db: suppression.unsuppress(db, address, by=by, now=now)
         )
 
     async def purge(self, older_than: datetime) -> int:

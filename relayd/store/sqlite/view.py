@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import apsw
 import orjson
 
 from relayd.mail.envelope import MessageId
 from relayd.mail.outcome import BounceClass, Category
 from relayd.ports import AddressRow, Counts, HistoryEntry, Query, RecipientRow, Status
-from relayd.store.sqlite.connection import open_reader
+from relayd.store.sqlite import suppression
+from relayd.store.sqlite.connection import open_reader, translate
 from relayd.store.sqlite.rows import fetch, from_ms
 from relayd.store.sqlite.search import conditions
 
@@ -19,6 +21,8 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " (SELECT paused_until FROM destination WHERE key = r.destination)"
 )
+
+_IS_SUPPRESSED = suppression.suppressed("r.address_key")
 
 
 class SqliteView:
@@ -70,7 +74,7 @@ class SqliteView:
             self._db,
             "SELECT r.address, count(*), sum(r.bounce_class IS 'hard'),"  # noqa: S608 -- constants
             " sum(r.state = 'bounced' AND r.bounce_class IS NOT 'hard'), r.state, r.category,"
-            " r.updated_at, coalesce(r.reply, r.reason), sum(r.suppress) > 0, max(r.message_id)"
+            f" r.updated_at, coalesce(r.reply, r.reason), {_IS_SUPPRESSED}, max(r.message_id)"
             f" FROM recipient r WHERE r.address_key IN (SELECT r.address_key FROM recipient r"
             f" JOIN message m ON m.id = r.message_id WHERE {where})"
             " GROUP BY r.address_key ORDER BY max(r.message_id) DESC LIMIT ?",
@@ -89,6 +93,12 @@ class SqliteView:
             )
             for row in found
         ]
+
+    def is_suppressed(self, address: str) -> bool:
+        try:
+            return suppression.is_suppressed(self._db, address)
+        except apsw.Error as exc:
+            raise translate(exc) from exc
 
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}

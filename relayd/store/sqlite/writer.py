@@ -42,42 +42,47 @@ class Writer:
         self._path = path
         self._db = open_writer(path)
         self._lock = FileLock(f"{path}.write")
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._gathering: list[_Request] = []  # of this round of the event loop
+        self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
         self._broken: StoreError | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, operation: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
         """Run `operation` inside the next transaction; the future is done when that is durable."""
-        request = _Request(operation, asyncio.get_running_loop())
-        self._requests.put(request)
+        loop = asyncio.get_running_loop()
+        request = _Request(operation, loop)
+        if not self._gathering:
+            loop.call_soon(self._hand_over)  # what this round brings goes over in one piece
+        self._gathering.append(request)
         return request.future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathering = self._gathering, []
+        if gathered:
+            self._turns.put(gathered)
 
     def close(self) -> None:
         """Finish what was submitted, then close. Blocks for the disk."""
-        self._requests.put(None)
+        self._hand_over()
+        self._turns.put([])
         self._thread.join()
         self._db.close()
         self._lock.close()
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            turn: list[_Request] = []
-            request = self._requests.get()
-            while True:
-                if request is None:
-                    stopping = True
-                    break
-                turn.append(request)
-                if len(turn) == _TURN:
-                    break
+        while turn := self._turns.get():
+            stopping = False
+            while len(turn) < _TURN and not stopping:
                 try:
-                    request = self._requests.get_nowait()
+                    more = self._turns.get_nowait()
                 except queue.Empty:
                     break
-            if turn:
-                self._take_turn(turn)
+                turn += more
+                stopping = not more
+            self._take_turn(turn)
+            if stopping:
+                return
 
     def _take_turn(self, turn: Sequence[_Request]) -> None:
         self._lock.acquire()

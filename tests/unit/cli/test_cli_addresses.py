@@ -51,3 +51,25 @@ def test_filters_and_json(world: World) -> None:
 
 def test_no_queue_yet(world: World) -> None:
     assert world.run("addresses").status == os.EX_UNAVAILABLE
+
+
+WRONG = {
+    "no address": ["--unsuppress", "example.com"],
+    "a name and an address": ["--unsuppress", "Kim <kim@example.com>"],
+    "with a filter": ["--unsuppress", "gone@example.com", "--domain", "example.com"],
+}
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
+def test_unsuppress_takes_one_address_and_no_filter(world: World, arguments: list[str]) -> None:
+    ran = world.run("addresses", *arguments)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+
+
+@pytest.mark.usefixtures("filled")
+def test_unsuppress_needs_the_daemon(world: World) -> None:
+    """The command never writes the store itself (F-21)."""
+    assert world.run("addresses", "--unsuppress", "gone@example.com").status == os.EX_UNAVAILABLE
+    (row,) = world.run("addresses", "--recipient", "gone@example.com", "--json").rows
+    assert row["suppress"] is True

@@ -66,6 +66,61 @@ def test_one_kind_of_input(world: World, arguments: list[str]) -> None:
     assert world.run_bare("classify", *arguments).status == os.EX_USAGE
 
 
+OWN_RULE = '[[rule]]\nid = "own"\ncategory = "policy"\ntext = "no such user"\n'
+
+
+def own_rules(world: World, text: str = OWN_RULE) -> None:
+    folder = world.folder / "rules.d"
+    folder.mkdir()
+    (folder / "10-own.toml").write_text(text)
+
+
+def test_own_rules_come_first(world: World, tmp_path: Path) -> None:
+    """Of the settings that `-c` names, before or behind the command; for mails as for replies."""
+    own_rules(world)
+    for ran in (
+        world.run("classify", REPLY, "--explain", "--json"),
+        world.run_bare("classify", "-c", str(world.settings), REPLY, "--explain", "--json"),
+    ):
+        assert [row["rule"] for row in ran.rows] == ["own"]
+    bounce = tmp_path / "bounce.eml"
+    bounce.write_bytes(DSN)
+    (row,) = world.run_bare("parse-bounce", str(bounce), "-c", str(world.settings)).rows
+    (recipient,) = row["recipients"]
+    assert (recipient["category"], recipient["suppress"]) == ("policy", False)
+
+
+def test_own_rules_need_no_good_settings(world: World) -> None:
+    """A secret that its reader may not read must not be in the way of a question."""
+    own_rules(world)
+    world.settings.write_text("nonsense [")
+    assert world.run("classify", REPLY, "--explain", "--json").rows[0]["rule"] == "own"
+
+
+def test_without_settings_the_default_folder_counts(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_folder := tmp_path / "etc").mkdir()
+    monkeypatch.setattr("relayd.config.default_path", str(own_folder / "relayd.toml"))
+    absent = str(tmp_path / "absent" / "relayd.toml")
+    for arguments in ((), ("-c", absent)):
+        (row,) = world.run_bare("classify", REPLY, "--explain", "--json", *arguments).rows
+        assert row["rule"] == "bad-mailbox-words"
+    (own_folder / "rules.d").mkdir()
+    (own_folder / "rules.d" / "a.toml").write_text(OWN_RULE)
+    for arguments in ((), ("-c", absent)):
+        (row,) = world.run_bare("classify", REPLY, "--explain", "--json", *arguments).rows
+        assert row["rule"] == "own"
+
+
+@pytest.mark.parametrize("command", ["classify", "parse-bounce"])
+def test_a_mistake_in_own_rules_is_78(world: World, command: str) -> None:
+    own_rules(world, OWN_RULE.replace("policy", "bad luck"))
+    ran = world.run(command, REPLY)
+    assert (ran.status, ran.out) == (os.EX_CONFIG, "")
+    assert "rules.d/10-own.toml: rule[0].category" in ran.err
+
+
 DSN = b"""\
 From: <>
 To: app@app.test

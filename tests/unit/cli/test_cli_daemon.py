@@ -14,6 +14,7 @@ def test_check_sums_up(world: World) -> None:
         "smarthost",
         "store",
         "workers",
+        "rules",
     ]
     assert "relay.example.org" in summary[0]
 

@@ -1,6 +1,7 @@
 import json
 import re
 import time
+from random import Random  # noqa: TID251 -- seeded by hypothesis
 
 import pytest
 from hypothesis import given, settings
@@ -196,6 +197,28 @@ def test_form_of_the_reply_does_not_matter(case: tuple[str, str, str], form: str
             other = f"  {'   '.join(reply.split(' '))} \r\n"
         case end:
             other = multi_line(reply, end)
+    assert judge(other, stage).rule == judge(reply, stage).rule
+
+
+@given(octets=st.binary(max_size=200), head=st.sampled_from([b"", b"550 5.1.1 ", b"451 "]))
+@settings(max_examples=100, deadline=None)
+def test_any_octets_are_judged(octets: bytes, head: bytes) -> None:
+    """As the session reads them: UTF-8 where it is, else octet by octet."""
+    for charset in ("utf-8", "latin-1", "utf-16"):
+        assert judge((head + octets).decode(charset, "replace")).category in Category
+
+
+@given(case=st.sampled_from(CASES), seed=st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_letter_case_and_commas_do_not_matter(case: tuple[str, str, str], seed: Random) -> None:
+    """Host names are told from the tags of a provider by their case, so those stay."""
+    _, stage, reply = case
+    words = [
+        word.upper() if word.isalpha() and seed.random() < 0.3 else word for word in reply.split()
+    ]
+    other = " ".join(
+        f"{word}," if word.isalpha() and seed.random() < 0.1 else word for word in words
+    )
     assert judge(other, stage).rule == judge(reply, stage).rule
 
 

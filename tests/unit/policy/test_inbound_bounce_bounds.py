@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relayd.mail.outcome import Category
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.inbound_bounce.mime import read_mail
 
@@ -137,6 +138,57 @@ def test_one_mail_has_one_answer(
     assert plain.original_message_id == "<m@a.example>"
     assert [(one.address, one.status) for one in plain.recipients] == [
         (f"{local}@example.com", status) for local, status in recipients
+    ]
+
+
+REASONS = {
+    "550 5.1.1 Empfänger unbekannt": Category.BAD_MAILBOX,
+    "552 5.2.2 Boîte aux lettres pleine": Category.MAILBOX_FULL,
+    "550 5.1.1 Usuário não encontrado": Category.BAD_MAILBOX,
+}
+
+
+def compose_text(
+    local: str, reason: str, *, encoding: str, fold: str, charset: str, words: str
+) -> bytes:
+    """A report for people only, in a language with accents."""
+    subject = "Unzustellbar: schöne Grüße".encode(charset)
+    octets = (
+        base64.b64encode(subject) if words == "b" else quopri.encodestring(subject, header=True)
+    )
+    written = octets.decode()
+    body = (
+        "Ihre Nachricht konnte nicht zugestellt werden, schöne Grüße.\n"
+        f"Could not be delivered to the following recipient:\n\n<{local}@example.com>: {reason}\n"
+    )
+    head = (
+        f"From: Mail Delivery{fold}System <MAILER-DAEMON@a.example>\n"
+        f"To:{fold}app@app.test\nSubject:{fold}=?{charset}?{words}?{written}?=\n"
+        f"Content-Type: text/plain;{fold}charset={charset}\n"
+        f"Content-Transfer-Encoding:{fold}{encoding}\n\n"
+    )
+    return head.encode() + ENCODE[encoding](body.encode(charset))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    LOCAL,
+    st.sampled_from(sorted(REASONS)),
+    st.sampled_from(sorted(ENCODE)),
+    st.sampled_from([" ", "\n ", "\n\t", "\n  \t"]),
+    st.sampled_from(["utf-8", "iso-8859-1", "windows-1252"]),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.sampled_from("bq"),
+)
+def test_one_text_has_one_answer(
+    local: str, reason: str, encoding: str, fold: str, charset: str, line_end: bytes, words: str
+) -> None:
+    """Also where the words that decide have accents."""
+    raw = compose_text(local, reason, encoding=encoding, fold=fold, charset=charset, words=words)
+    parsed = parse_bounce(raw.replace(b"\n", line_end))
+    assert parsed.kind is Kind.BOUNCE
+    assert [(one.address, one.category) for one in parsed.recipients] == [
+        (f"{local}@example.com", REASONS[reason])
     ]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relayd.policy.route import SMARTHOST, destination_of
+from relayd.policy.route import SMARTHOST, RouteRules, key_for
 
 
 @pytest.mark.parametrize("domain", ["example.com", "EXAMPLE.com", "exämple.test", "[192.0.2.1]"])

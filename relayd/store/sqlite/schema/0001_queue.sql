@@ -53,8 +53,18 @@ CREATE INDEX recipient_due ON recipient (destination, next_attempt_at)
     WHERE state = 'queued' AND slot IS NULL;
 CREATE INDEX recipient_leased ON recipient (slot) WHERE slot IS NOT NULL;
 CREATE INDEX recipient_by_address ON recipient (address_key);
+-- What may speak against an address: few rows, so that asking is cheap for one that bounces a lot.
+CREATE INDEX recipient_suppressing ON recipient (address_key)
+    WHERE state = 'bounced' AND (suppress OR category = 'inactive_mailbox');
 CREATE INDEX recipient_notable ON recipient (state)
     WHERE state IN ('held', 'bounced', 'dropped');
+
+-- Addresses that an operator gave another chance: only bounces after that instant count.
+CREATE TABLE unsuppressed (
+    address_key TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL                     -- who did it
+) WITHOUT ROWID;
 
 -- When a destination has something to do; a row appears with its first unleased recipient.
 CREATE TABLE destination (

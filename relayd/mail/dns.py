@@ -1,0 +1,105 @@
+"""What the DNS says about where mail goes: the answers as values, and domain names as it knows them.
+
+Owns the words between the resolver, which asks, and `relayd.policy.mx`, which judges. An answer is
+definite unless it is a `DnsFailure` or comes with one: a failed lookup proves nothing (A-64).
+
+Sources: RFC 5321 §2.3.5, §5.1; RFC 7505 (null MX); RFC 5890 (A-labels); RFC 1035 §2.3.4 (sizes).
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+import idna
+
+from relayd.mail.outcome import Fault
+
+IpAddress = IPv4Address | IPv6Address
+
+_NAME_LIMIT = 253  # characters, without the root
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxHost:
+    preference: int  # the lowest is the best
+    name: str  # lower case, without the root; need not be a name that can exist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxHosts:
+    """The domain has MX records. The root is left out, so `hosts` may be empty (RFC 7505 §3)."""
+
+    hosts: tuple[MxHost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImplicitMx:
+    """The domain exists without MX records: it is its own mail host (RFC 5321 §5.1)."""
+
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class NullMx:
+    """The domain says that it takes no mail (RFC 7505)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchDomain:
+    """NXDOMAIN, or not a domain name at all."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsFailure:
+    """No answer that means anything. Says nothing about the domain."""
+
+    reason: str  # one cleaned line: "10.0.0.1 answers SERVFAIL to MX a.test"
+    fault: Fault = Fault.DNS
+
+
+MxAnswer = MxHosts | ImplicitMx | NullMx | NoSuchDomain | DnsFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """What A and AAAA gave, both families by turns. Without failures, there are no others."""
+
+    ips: tuple[IpAddress, ...] = ()
+    failures: tuple[DnsFailure, ...] = ()  # lookups that may have given more
+
+
+class DomainError(ValueError):
+    """Not a domain name; the text says why and quotes nothing."""
+
+
+def a_labels(domain: str) -> str:
+    """Return `domain` in lower case, as A-labels, without the root's dot. Raises DomainError.
+
+    U-labels go by IDNA 2008 in its UTS 46 mapping, so `faß.de` stays itself (HN-03). Refused is
+    what no mail domain can be: an address literal, an IP address without brackets (a top-level
+    domain is never a number, RFC 3696 §2), and labels beyond letters, digits, hyphen, underscore.
+    """
+    if domain.startswith("["):
+        raise DomainError("an address literal, not a domain name")
+    name = domain if domain.isascii() else _encoded(domain)
+    name = name.lower().removesuffix(".")
+    if len(name) > _NAME_LIMIT:
+        raise DomainError("a domain name of more than 253 characters")
+    if _NAME.fullmatch(name) is None:
+        raise DomainError("not a domain name")
+    if name.rpartition(".")[2].isdigit():
+        raise DomainError("a number, not a domain name")
+    return name
+
+
+def _encoded(domain: str) -> str:
+    if len(domain) > _NAME_LIMIT:  # a label in ASCII is never shorter
+        raise DomainError("a domain name of more than 253 characters")
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except UnicodeError:  # idna's own errors are of this kind
+        raise DomainError("not an internationalised domain name") from None

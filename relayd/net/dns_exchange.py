@@ -1,0 +1,130 @@
+"""One question to one name server, over UDP or TCP.
+
+Owns the sockets, and bounds what an answer costs us. dnspython takes up to thirteen seconds to
+read 64 KB of hostile records, and nothing else runs meanwhile (A-62): so the counts in the header
+are lowered before it reads, and the records behind them stay unread. The sockets are our own
+because the library's own hand it every datagram whole, pay for a task per wait, and never hear
+that a port is closed.
+
+An answer counts if it comes from the address asked, to the port asked from, with the id and the
+question of the query; all else is passed over while there is time (A-65, RFC 5452).
+
+Sources: RFC 1035 §4.1.1 (header), §4.2 (transports).
+"""
+
+import asyncio
+import struct
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.nameserver
+import dns.query
+
+RECORD_LIMIT = 50  # read of one answer
+_HEADER = struct.Struct("!HHHHHH")
+
+
+class Excess(Exception):
+    """Stands among the `errors` of a message of which some records were left unread."""
+
+
+class BoundedNameserver(dns.nameserver.Do53Nameserver):
+    """A name server as `dns.asyncresolver` wants it."""
+
+    async def async_query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109
+        source: str | None,  # noqa: ARG002
+        source_port: int,  # noqa: ARG002
+        max_size: bool,  # noqa: FBT001
+        backend: Any,  # noqa: ARG002
+        one_rr_per_rrset: bool = False,  # noqa: ARG002, FBT001, FBT002
+        ignore_trailing: bool = False,  # noqa: ARG002, FBT001, FBT002
+    ) -> dns.message.Message:
+        """Ask; by TCP if `max_size`. Raises dns.message.Truncated to be asked again by TCP."""
+        ask = _by_tcp if max_size else _by_udp
+        try:
+            async with asyncio.timeout(timeout):
+                return await ask(request, self.address, self.port)
+        except TimeoutError as exc:  # to the library an OSError would mean: never ask it again
+            raise dns.exception.Timeout from exc
+
+
+async def _by_udp(request: dns.message.Message, host: str, port: int) -> dns.message.Message:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[dns.message.Message] = loop.create_future()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _Listening(request, answer), remote_addr=(host, port)
+    )
+    try:
+        transport.sendto(request.to_wire())
+        return await answer
+    finally:
+        transport.close()
+
+
+async def _by_tcp(request: dns.message.Message, host: str, port: int) -> dns.message.Message:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        wire = request.to_wire()
+        writer.write(struct.pack("!H", len(wire)) + wire)
+        (size,) = struct.unpack("!H", await reader.readexactly(2))
+        answer = read_answer(await reader.readexactly(size))
+    finally:
+        writer.close()
+    if not request.is_response(answer):
+        raise dns.query.BadResponse
+    return answer
+
+
+class _Listening(asyncio.DatagramProtocol):
+    """Waits for the datagram that answers `request`."""
+
+    def __init__(
+        self, request: dns.message.Message, answer: "asyncio.Future[dns.message.Message]"
+    ) -> None:
+        self._request = request
+        self._id = struct.pack("!H", request.id)
+        self._answer = answer
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:  # noqa: ARG002 -- the socket is connected
+        if self._answer.done() or data[:2] != self._id:  # a flood of guesses is not even parsed
+            return
+        try:
+            message = read_answer(data)
+        except dns.message.Truncated as cut:
+            if self._request.is_response(cut.kwargs["message"]):
+                self._answer.set_exception(cut)
+        except Exception:  # noqa: BLE001 -- no message: somebody guesses, or the true one is to come
+            return
+        else:
+            if self._request.is_response(message):
+                self._answer.set_result(message)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(exc)
+
+
+def read_answer(wire: bytes) -> dns.message.Message:
+    """Return the message, with the first `RECORD_LIMIT` of its records.
+
+    If there are more, an `Excess` is among its `errors`. Raises dns.message.Truncated and
+    whatever else the library makes of malformed octets.
+    """
+    if len(wire) < _HEADER.size:
+        raise dns.message.ShortHeader
+    *start, questions, answers, authorities, additional = _HEADER.unpack_from(wire)
+    counts, left = [], RECORD_LIMIT
+    for count in (answers, authorities, additional):
+        counts.append(min(count, left))
+        left -= counts[-1]
+    is_cut = counts != [answers, authorities, additional]
+    if is_cut:
+        wire = _HEADER.pack(*start, min(questions, 1), *counts) + wire[_HEADER.size :]
+    message = dns.message.from_wire(wire, raise_on_truncation=True, ignore_trailing=is_cut)
+    if is_cut:
+        message.errors.append(dns.message.MessageError(Excess(), _HEADER.size))
+    return message

@@ -1,0 +1,29 @@
+"""Which addresses are this machine's own."""
+
+import socket
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv6Address
+
+
+def is_own(
+    ip: IPv4Address | IPv6Address, port: int, listening: Collection[tuple[str, int]]
+) -> bool:
+    """Tell whether a connection to `ip` and `port` would come back to us (S-22).
+
+    Every address of this machine counts, but of the loopback ones only those that we listen on:
+    the others are how a mail server beside us is reached.
+    """
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if ip.is_loopback:
+        return (str(ip), port) in listening or any(
+            listened == port and host in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+            for host, listened in listening
+        )
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(ip), 0))
+        except OSError:
+            return False
+    return True

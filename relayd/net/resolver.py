@@ -1,0 +1,135 @@
+"""The DNS as direct delivery sees it: mail hosts of a domain, addresses of a host.
+
+Owns the way from a question to its answer: what is no domain name never reaches the DNS (HN-04);
+what is known is not asked again; equal questions at one time are asked once (R-12). Answers are
+values, failures among them; nothing that the DNS does raises. Which hosts and addresses are good
+for anything is decided in `relayd.policy.mx`.
+
+Sources: RFC 5321 §5.1, RFC 7505 §3.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from itertools import chain, zip_longest
+from typing import assert_never
+
+from relayd.mail.dns import (
+    Addresses,
+    DnsFailure,
+    DomainError,
+    ImplicitMx,
+    IpAddress,
+    MxAnswer,
+    MxHost,
+    MxHosts,
+    NoSuchDomain,
+    NullMx,
+    a_labels,
+)
+from relayd.net.dns_cache import DnsCache, Question
+from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
+from relayd.ports import Clock
+from relayd.settings import HostPort
+
+_NULL_MX = ("0 .",)  # alone; RFC 7505 §3
+
+
+class DnsResolver:
+    """`relayd.ports.Resolver` over name servers; with none given, those of the system."""
+
+    def __init__(
+        self, *, nameservers: Sequence[HostPort], timeout: timedelta, clock: Clock
+    ) -> None:
+        self._lookup = DnsLookup(nameservers, timeout)
+        self._cache = DnsCache(clock)
+        self._running: dict[Question, asyncio.Task[Finding]] = {}
+
+    async def mx(self, domain: str) -> MxAnswer:
+        try:
+            name = a_labels(domain)
+        except DomainError as error:
+            return NoSuchDomain(reason=f"the recipient's domain is {error}")
+        found = await self._find(name, "MX")
+        match found:
+            case Records(texts=texts, complete=True) if texts == _NULL_MX:
+                return NullMx()
+            case Records(texts=texts):
+                return _mail_hosts(texts)
+            case Nothing(exists=True):
+                return ImplicitMx(domain=name)
+            case Nothing():
+                return NoSuchDomain(reason=f"the domain {name} does not exist")
+            case DnsFailure():
+                return found
+            case _:
+                assert_never(found)
+
+    async def addresses(self, host: str) -> Addresses:
+        try:
+            name = a_labels(host)
+        except DomainError:
+            return Addresses()
+        types = ("A", "AAAA")
+        found = await asyncio.gather(*(self._find(name, each) for each in types))
+        families = [_ips(each) for each in found]
+        failures = [
+            _failure(each, f"{type_} {name}") for each, type_ in zip(found, types, strict=True)
+        ]
+        by_turns = chain.from_iterable(zip_longest(*families))
+        return Addresses(
+            ips=tuple(ip for ip in by_turns if ip is not None),
+            failures=tuple(failure for failure in failures if failure is not None),
+        )
+
+    async def _find(self, name: str, rdtype: str) -> Finding:
+        """Look it up in the cache, else wait for the query of whoever asked first.
+
+        The query is a task that belongs to nobody: who gives up waiting does not end it for the
+        others. It ends by itself in time, never fails, and this dict keeps it alive.
+        """
+        question = (name, rdtype)
+        known = self._cache.get(question)
+        if known is not None:
+            return known
+        running = self._running.get(question)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(self._ask(question))
+            self._running[question] = running
+            running.add_done_callback(lambda _: self._running.pop(question))
+        return await asyncio.shield(running)
+
+    async def _ask(self, question: Question) -> Finding:
+        finding = await self._lookup.ask(*question)
+        self._cache.put(question, finding)
+        return finding
+
+
+def _mail_hosts(texts: Sequence[str]) -> MxHosts:
+    """Read MX records. The root is no host."""
+    pairs = [text.split(" ", 1) for text in texts]
+    return MxHosts(
+        hosts=tuple(
+            MxHost(preference=int(preference), name=exchange.lower().removesuffix("."))
+            for preference, exchange in pairs
+            if exchange != "."
+        )
+    )
+
+
+def _ips(found: Finding) -> tuple[IpAddress, ...]:
+    return tuple(map(ip_address, found.texts)) if isinstance(found, Records) else ()
+
+
+def _failure(found: Finding, question: str) -> DnsFailure | None:
+    """Why there may be more than was found; None if the answer is definite."""
+    match found:
+        case DnsFailure():
+            return found
+        case Nothing(proven=False):
+            return DnsFailure(reason=f"an empty answer to {question} that proves nothing")
+        case Records(complete=False):
+            return DnsFailure(reason=f"more records for {question} than are looked at")
+        case _:
+            return None

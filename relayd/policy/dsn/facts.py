@@ -1,0 +1,66 @@
+"""What a report is made of, and whether anybody wants it.
+
+Source: RFC 3461 §4.1 (NOTIFY), §4.3 (RET); RFC 3464 §2.3.3 (actions).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from relayd.mail.reply import Reply
+
+Action = Literal["failed", "delayed", "relayed", "delivered"]
+Occasion = Literal["failure", "delay", "success"]
+
+_NOTIFY_WORDS = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRecipient:
+    """One recipient that a report speaks of."""
+
+    address: str
+    orig_rcpt: str | None  # ORCPT as received: type and xtext
+    action: Action
+    status: str  # enhanced status code, such as 5.1.1
+    remote_host: str | None  # who gave `reply`
+    reply: Reply | None  # None when no server said anything
+    reason: str  # one line for people
+    last_attempt_at: datetime
+    will_retry_until: datetime | None  # of a delayed one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DsnFacts:
+    """What a report says about the message as a whole."""
+
+    reporting_mta: str  # our fqdn
+    queue_id: str
+    reverse_path: str  # whom the report goes to
+    envelope_id: str | None  # ENVID as received, xtext
+    received_at: datetime
+    received_from: str | None  # the name the client gave
+    ret: Literal["FULL", "HDRS"] | None
+    needs_utf8: bool  # send it with SMTPUTF8; a reverse-path beyond ASCII implies it
+    now: datetime
+    token: str  # unique; becomes the local part of the Message-ID
+
+    @property
+    def is_utf8(self) -> bool:
+        """The report itself is internationalized. UTF-8 recipients alone do not ask for that."""
+        return self.needs_utf8 or not self.reverse_path.isascii()
+
+
+def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occasion) -> bool:
+    """Tell whether the sender is told of `event`; `parameters` are those of RCPT.
+
+    Never for the null reverse-path, so that no report causes another (S-12). Without NOTIFY only
+    failures are told: RFC 3461 leaves delays to us, and senders take them for failures. NEVER
+    counts only where it stands alone, as it must; in doubt a failure is told (S-11).
+    """
+    if reverse_path in ("", "<>"):
+        return False
+    given = {word.strip().upper() for word in parameters.get("NOTIFY", "").split(",")}
+    asked = given & _NOTIFY_WORDS
+    return event.upper() in asked if asked else event == "failure"

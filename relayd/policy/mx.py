@@ -1,0 +1,272 @@
+"""Choose the mail hosts of a domain: which, in what order, at which addresses.
+
+Owns every judgement on DNS answers: MX order, our own place among the hosts, the addresses nobody
+may connect to, and whether the answers prove that no mail can be delivered. Asks nothing itself:
+the caller looks up what `plan_hosts` names and hands the answers to `choose`. Randomness comes in
+as `chance`.
+
+Invariant: only definite answers make a domain undeliverable. Where a lookup failed, or a cap kept
+us from looking further, the domain is merely unreachable now.
+
+Sources: RFC 5321 §5.1; RFC 7505; semantics S-22, S-24 to S-26, A-60 to A-64, A-67.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, ip_network
+from typing import assert_never
+
+from relayd.mail.attempt import Breakdown
+from relayd.mail.dns import (
+    Addresses,
+    DnsFailure,
+    ImplicitMx,
+    IpAddress,
+    MxAnswer,
+    MxHost,
+    MxHosts,
+    NoSuchDomain,
+    NullMx,
+)
+from relayd.mail.outcome import Category
+from relayd.policy.admit import Network
+
+_NOTES_SHOWN = 3  # in a reason; the rest is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxRules:
+    own_names: frozenset[str]  # A-labels in lower case
+    own_addresses: frozenset[IpAddress]  # where a connection would come back to this machine
+    allow_networks: tuple[Network, ...]  # forbidden ones that an MX may point to after all
+    max_hosts: int = 10
+    max_addresses: int = 20
+
+
+class AddressVerdict(StrEnum):
+    """May we connect to an address that the DNS gave? The words go behind "is"."""
+
+    USABLE = "usable"
+    OWN = "our own"
+    UNSPECIFIED = "unspecified"
+    LOOPBACK = "loopback"
+    PRIVATE = "private"
+    SHARED = "shared address space"  # carrier-grade NAT, RFC 6598
+    LINK_LOCAL = "link-local"
+    MULTICAST = "multicast"
+    RESERVED = "reserved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeliverable:
+    """The DNS proves that the domain takes no mail from us."""
+
+    status: str  # enhanced status code, such as 5.1.2
+    category: Category
+    reason: str  # one line for people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """The hosts whose addresses are to be looked up, best first."""
+
+    domain: str
+    hosts: tuple[MxHost, ...]  # never empty
+    implicit: bool  # the domain itself, for want of MX records
+    cut_off: bool  # there are more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An address to connect to, as it is: nobody looks it up again (S-26, A-61)."""
+
+    host: str
+    ip: str
+    preference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Whom to try, in this order; never empty."""
+
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
+
+
+_FORBIDDEN: tuple[tuple[Network, AddressVerdict], ...] = tuple(
+    (ip_network(network), verdict)
+    for verdict, networks in (
+        (AddressVerdict.UNSPECIFIED, ("0.0.0.0/8", "::/128")),
+        (AddressVerdict.LOOPBACK, ("127.0.0.0/8", "::1/128")),
+        (AddressVerdict.PRIVATE, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),
+        (AddressVerdict.PRIVATE, ("fc00::/7", "fec0::/10")),
+        (AddressVerdict.SHARED, ("100.64.0.0/10",)),
+        (AddressVerdict.LINK_LOCAL, ("169.254.0.0/16", "fe80::/10")),
+        (AddressVerdict.MULTICAST, ("224.0.0.0/4", "ff00::/8")),
+        (AddressVerdict.RESERVED, ("240.0.0.0/4",)),
+    )
+    for network in networks
+)
+# IPv6 forms that carry an IPv4 address in their last 32 bits: mapped, compatible, NAT64 (RFC 6052).
+_CARRIERS = tuple(ip_network(each) for each in ("::ffff:0:0/96", "::/96", "64:ff9b::/96"))
+
+
+def order_hosts(answer: MxHosts | ImplicitMx, *, chance: Callable[[], float]) -> tuple[MxHost, ...]:
+    """Return the hosts by preference, equal ones in the order of `chance`; each name once."""
+    match answer:
+        case MxHosts(hosts=hosts):
+            ordered = sorted(hosts, key=lambda host: (host.preference, chance()))
+            best = {host.name: host for host in reversed(ordered)}
+            return tuple(host for host in ordered if best[host.name] is host)
+        case ImplicitMx(domain=domain):
+            return (MxHost(preference=0, name=domain),)
+        case _:
+            assert_never(answer)
+
+
+def drop_self_and_worse(hosts: tuple[MxHost, ...], own: Collection[str]) -> tuple[MxHost, ...]:
+    """Return the hosts that are better than the best of ours (S-22): the others send back to us."""
+    ours = min((host.preference for host in hosts if host.name in own), default=None)
+    return hosts if ours is None else tuple(host for host in hosts if host.preference < ours)
+
+
+def vet_address(ip: IpAddress, rules: MxRules) -> AddressVerdict:
+    """Judge an address that a stranger's DNS wants us to connect to (S-26).
+
+    An IPv6 address that carries an IPv4 address is judged by both. `allow_networks` permits
+    what is forbidden, but never our own addresses: that would be a loop.
+    """
+    forms = _forms(ip)
+    if any(form in rules.own_addresses for form in forms):
+        return AddressVerdict.OWN
+    if any(form in network for form in forms for network in rules.allow_networks):
+        return AddressVerdict.USABLE
+    for network, verdict in _FORBIDDEN:
+        if any(form in network for form in forms):
+            return verdict
+    return AddressVerdict.USABLE
+
+
+def plan_hosts(
+    domain: str, answer: MxAnswer, rules: MxRules, *, chance: Callable[[], float]
+) -> HostPlan | Undeliverable | Breakdown:
+    """Return the hosts to look up, or why there are none."""
+    match answer:
+        case MxHosts() | ImplicitMx():
+            return _plan(domain, answer, rules, chance)
+        case NullMx():
+            return _bad_domain("5.1.10", f"{domain} takes no mail (null MX)")
+        case NoSuchDomain(reason=reason):
+            return _bad_domain("5.1.2", reason)
+        case DnsFailure():
+            return _unreachable(answer)
+        case _:
+            assert_never(answer)
+
+
+def choose(
+    plan: HostPlan, found: Mapping[str, Addresses], rules: MxRules
+) -> Candidates | Undeliverable | Breakdown:
+    """Return the addresses to try, or why there are none. `found` has every host of the plan."""
+    own = {host.name for host in plan.hosts if _is_own(found[host.name], rules)}
+    hosts = drop_self_and_worse(plan.hosts, own)
+    if not hosts:
+        return _loop(plan.domain)
+    candidates: dict[str, Candidate] = {}  # by address: the same one twice is no second chance
+    skipped: list[str] = [f"{name}: this is ourselves" for name in sorted(own)]
+    for host in hosts:
+        usable, notes = _vetted(host, found[host.name], rules)
+        skipped += notes
+        for ip in usable:
+            if len(candidates) < rules.max_addresses:
+                candidates.setdefault(
+                    ip, Candidate(host=host.name, ip=ip, preference=host.preference)
+                )
+    if candidates:
+        return Candidates(candidates=tuple(candidates.values()), skipped=tuple(skipped))
+    return _nothing_usable(plan, [found[host.name] for host in hosts], skipped, rules)
+
+
+def _plan(
+    domain: str, answer: MxHosts | ImplicitMx, rules: MxRules, chance: Callable[[], float]
+) -> HostPlan | Undeliverable:
+    listed = order_hosts(answer, chance=chance)
+    hosts = drop_self_and_worse(listed, rules.own_names)
+    if not listed:
+        return _misdirected(domain, "its MX records name no host")
+    if not hosts:
+        return _loop(domain)
+    return HostPlan(
+        domain=domain,
+        hosts=hosts[: rules.max_hosts],
+        implicit=isinstance(answer, ImplicitMx),
+        cut_off=len(hosts) > rules.max_hosts,
+    )
+
+
+def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], list[str]]:
+    """Return the usable addresses of a host, and a note on each of the others."""
+    verdicts = [(str(ip), vet_address(ip, rules)) for ip in found.ips]
+    usable = [ip for ip, verdict in verdicts if verdict is AddressVerdict.USABLE]
+    notes = [
+        f"{host.name}: {ip} is {verdict}"
+        for ip, verdict in verdicts
+        if verdict is not AddressVerdict.USABLE
+    ]
+    notes += [f"{host.name}: {failure.reason}" for failure in found.failures]
+    return usable, notes or ([] if usable else [f"{host.name}: no address"])
+
+
+def _nothing_usable(
+    plan: HostPlan, found: list[Addresses], skipped: list[str], rules: MxRules
+) -> Undeliverable | Breakdown:
+    failures = [failure for one in found for failure in one.failures]
+    if failures:
+        return _unreachable(failures[0])
+    if plan.cut_off:
+        reason = f"none of the first {rules.max_hosts} MX hosts of {plan.domain} can be used"
+        return _unreachable(DnsFailure(reason=reason))
+    if plan.implicit and not any(one.ips for one in found):
+        # Empty answers all round come from broken servers as well: no proof (A-64).
+        return _unreachable(DnsFailure(reason=f"{plan.domain} has neither MX nor address records"))
+    return _misdirected(plan.domain, _shortened(skipped))
+
+
+def _forms(ip: IpAddress) -> tuple[IpAddress, ...]:
+    """The address, and the IPv4 address inside it if there is one."""
+    if isinstance(ip, IPv4Address):
+        return (ip,)
+    inside = ip.sixtofour
+    if inside is None and any(ip in carrier for carrier in _CARRIERS) and int(ip) > 1:
+        inside = IPv4Address(int(ip) & 0xFFFFFFFF)
+    return (ip,) if inside is None else (ip, inside)
+
+
+def _is_own(found: Addresses, rules: MxRules) -> bool:
+    return any(vet_address(ip, rules) is AddressVerdict.OWN for ip in found.ips)
+
+
+def _shortened(notes: list[str]) -> str:
+    more = len(notes) - _NOTES_SHOWN
+    shown = "; ".join(notes[:_NOTES_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _bad_domain(status: str, reason: str) -> Undeliverable:
+    return Undeliverable(status=status, category=Category.BAD_DOMAIN, reason=reason)
+
+
+def _misdirected(domain: str, why: str) -> Undeliverable:
+    """The mail hosts are named wrongly. That may get put right, so the address is not to blame."""
+    reason = f"no mail host of {domain} can be used: {why}"
+    return Undeliverable(status="5.4.4", category=Category.DNS_FAILURE, reason=reason)
+
+
+def _loop(domain: str) -> Undeliverable:
+    reason = f"we are the best mail host of {domain} ourselves: mail would loop"
+    return Undeliverable(status="5.4.6", category=Category.ROUTING_LOOP, reason=reason)
+
+
+def _unreachable(failure: DnsFailure) -> Breakdown:
+    return Breakdown(category=Category.DNS_FAILURE, fault=failure.fault, reason=failure.reason)

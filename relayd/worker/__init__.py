@@ -1,0 +1,194 @@
+"""One worker process: settings in, a receiver and a deliverer over one store out.
+
+The composition root: the only place that knows the concrete parts. Owns their order of start and
+stop. `intake.py` takes messages over, `outward.py` puts delivery together, `system.py` has the
+clock and the network.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from relayd.control.server import serve_control
+from relayd.deliverer.scheduler import Scheduler
+from relayd.errors import CommitUnknown, RelaydError, StoreError
+from relayd.logs import StatusLog
+from relayd.mail.event import Event
+from relayd.policy import route
+from relayd.receiver.listener import Receiver
+from relayd.settings import ListenerSettings, Settings
+from relayd.store import open_store, open_view
+from relayd.worker.intake import IdSource, Intake
+from relayd.worker.outward import Parts, deliver
+from relayd.worker.system import SmtpTransport, SystemClock
+
+__all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
+
+STOP_WITHIN = 30.0  # seconds for messages and transactions under way, each
+_BEAT = 1.0  # seconds between heartbeats
+_TIDY = 3600.0  # seconds between looks for history that is too old
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited:
+    """What a worker gets from the supervisor."""
+
+    daemon: str  # the same for all workers of one supervisor, and for no other
+    name: str  # "1", "2", ...: no two live workers share one
+    listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
+    control: socket.socket
+    heartbeat: int  # descriptor: "R" when ready, then "." every second
+    parent_pid: int
+
+
+def run(settings: Settings, inherited: Inherited) -> int:
+    """Work until SIGTERM, then finish what was begun. Returns the exit status."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)  # sessions are no cycles; what is left can wait
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_work(settings, inherited))
+        except* CommitUnknown as unknown:
+            # The handle is done for (HQ-03); a fresh process finds out what the file holds.
+            log.critical("worker_ends", fault="local", reason=str(unknown.exceptions[0]))
+        except* RelaydError as error:
+            log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
+    return 1
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _work(settings: Settings, inherited: Inherited) -> int:
+    clock = SystemClock()
+    slots = {route.SMARTHOST: settings.workers}
+    store = open_store(settings.store.url, clock=clock, slots=slots)
+    view = open_view(settings.store.url)
+    status_log = StatusLog(settings.log.status_log, node=socket.gethostname())
+    try:
+        worker = await store.register(inherited.name, daemon=inherited.daemon)
+        await _serve(
+            settings, inherited, Parts(store, view, worker, IdSource(worker), status_log, clock)
+        )
+    finally:
+        view.close()
+        await store.close()
+        status_log.close()
+    return 0
+
+
+async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
+    stopping = _stop_signal(parts.status_log)
+    async with asyncio.TaskGroup() as tasks:
+        outward = deliver(settings, parts, tasks)
+        scheduler = outward.scheduler
+        intake = Intake(
+            store=parts.store,
+            view=parts.view,
+            worker=parts.worker,
+            ids=parts.ids,
+            scheduler=scheduler,
+            status_log=parts.status_log,
+            clock=parts.clock,
+            routes=settings.routes,
+        )
+        receiver = Receiver(
+            inherited.listeners,
+            fqdn=settings.fqdn,
+            limits=settings.limits,
+            intake=intake,
+            clock=parts.clock,
+            refuse_suppressed=settings.bounces.refuse_suppressed,
+        )
+        background = [
+            tasks.create_task(_answer(inherited, parts, scheduler)),
+            tasks.create_task(_beat(inherited, stopping)),
+            tasks.create_task(_tidy(settings.store.history, parts)),
+            tasks.create_task(_end_with(intake.unknown)),
+        ]
+        delivering = tasks.create_task(scheduler.run(tasks))
+        receiver.start(tasks)
+        os.write(inherited.heartbeat, b"R")
+        try:
+            await stopping.wait()
+        except asyncio.CancelledError:  # a part of this worker failed: the others will serve
+            await receiver.stop(within=0)
+            raise
+        await receiver.stop(within=STOP_WITHIN)
+        await scheduler.stop(within=STOP_WITHIN)
+        outward.sites.close()
+        await delivering
+        for task in background:
+            task.cancel()
+    log.info("worker_stopped", worker=inherited.name)
+
+
+async def _answer(inherited: Inherited, parts: Parts, scheduler: Scheduler) -> None:
+    """Serve the control socket."""
+    await serve_control(
+        inherited.control,
+        store=parts.store,
+        on_change=scheduler.wake,
+        record=partial(_record_acts, parts.status_log),
+        info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+    )
+
+
+def _stop_signal(status_log: StatusLog) -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, status_log.reopen)
+    return stopping
+
+
+def _record_acts(status_log: StatusLog, events: Sequence[Event]) -> None:
+    for event in events:
+        status_log.acted(event)
+
+
+async def _beat(inherited: Inherited, stopping: asyncio.Event) -> None:
+    """Tell the supervisor that the loop turns; stop when it is gone."""
+    while True:
+        await asyncio.sleep(_BEAT)
+        if os.getppid() != inherited.parent_pid:
+            stopping.set()
+            return
+        try:
+            os.write(inherited.heartbeat, b".")
+        except (BlockingIOError, BrokenPipeError):
+            continue  # it is slow, or gone, which the next look at the parent tells
+
+
+async def _end_with(unknown: "asyncio.Future[None]") -> None:
+    """End the worker when a commit failed in an unknown way: its store is of no further use."""
+    await unknown
+
+
+async def _tidy(history: timedelta, parts: Parts) -> None:
+    """Delete what is older than the history is kept, a piece at a time."""
+    while True:
+        deleted = 0
+        try:
+            deleted = await parts.store.purge(parts.clock.now() - history)
+        except CommitUnknown:
+            raise
+        except StoreError as error:
+            log.warning("purge_failed", fault="local", reason=str(error))
+        await asyncio.sleep(1.0 if deleted else _TIDY)

@@ -1,0 +1,100 @@
+"""From a complete message to a durable one, and on to its delivery.
+
+What happens at the moment a message is durable: it is logged, and delivered from memory when it
+was born leased.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
+from relayd.errors import CommitUnknown
+from relayd.logs import StatusLog
+from relayd.mail.address import Address
+from relayd.mail.envelope import (
+    IDS_PER_MILLISECOND,
+    MessageId,
+    NewMessage,
+    WorkerNumber,
+    make_id,
+)
+from relayd.mail.event import Detail
+from relayd.policy import route
+from relayd.ports import Clock, QueueStore, QueueView, Work
+
+
+class IdSource:
+    """Message ids of one worker; they rise and never repeat, also when the clock is set back."""
+
+    def __init__(self, worker: WorkerNumber) -> None:
+        self._worker = worker
+        self._latest = datetime(2020, 1, 1, tzinfo=UTC)  # ids count from here
+        self._count = 0
+
+    def next_id(self, at: datetime) -> MessageId:
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        self._count += 1
+        if at > self._latest or self._count == IDS_PER_MILLISECOND:
+            self._latest = max(at, self._latest + timedelta(milliseconds=1))
+            self._count = 0
+        return make_id(self._latest, self._worker, self._count)
+
+
+class Intake:
+    """`relayd.receiver.session.Intake`: from a complete message to a durable one."""
+
+    def __init__(
+        self,
+        *,
+        store: QueueStore,
+        view: QueueView,
+        worker: WorkerNumber,
+        ids: IdSource,
+        scheduler: Scheduler,
+        status_log: StatusLog,
+        clock: Clock,
+        routes: route.RouteRules,
+    ) -> None:
+        self._routes = routes
+        self._store = store
+        self._view = view
+        self._worker = worker
+        self._ids = ids
+        self._scheduler = scheduler
+        self._status_log = status_log
+        self._clock = clock
+        # Fails with the first commit of which nobody knows the outcome.
+        self.unknown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def next_id(self, at: datetime) -> MessageId:
+        return self._ids.next_id(at)
+
+    def destination_of(self, address: Address, *, is_test: bool) -> str:
+        address = route.forwarded(address, self._routes)
+        return route.key_of(route.decide(address, is_test=is_test, rules=self._routes).route)
+
+    def is_suppressed(self, address: Address) -> bool:
+        return self._view.is_suppressed(str(address))
+
+    def submit(self, message: NewMessage) -> "asyncio.Future[Sequence[Work]]":
+        destinations = {recipient.destination for recipient in message.recipients}
+        has_room = self._scheduler.has_room(len(message.content), destinations)
+        lease_for = LEASE_FOR if has_room and route.HOLD not in destinations else None
+        stored = self._store.enqueue(message, worker=self._worker, lease_for=lease_for)
+        stored.add_done_callback(partial(self._stored, message))
+        return stored
+
+    def refused(self, detail: Detail) -> None:
+        self._status_log.refused(self._clock.now(), detail)
+
+    def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
+        error = stored.exception()
+        if isinstance(error, CommitUnknown) and not self.unknown.done():
+            self.unknown.set_exception(error)
+        if error is not None:
+            return
+        self._status_log.received(message)
+        for work in stored.result():
+            self._scheduler.put(work)

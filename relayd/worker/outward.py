@@ -1,0 +1,114 @@
+"""Putting delivery together: transport, DNS, judgement, and the scheduler that drives them."""
+
+import asyncio
+import random  # noqa: TID251 -- the one random source
+from dataclasses import dataclass
+from functools import partial
+
+from relayd.deliverer.courier import Courier
+from relayd.deliverer.directions import Directions
+from relayd.deliverer.mxhop import MxParts, Sites
+from relayd.deliverer.reports import Reporter
+from relayd.deliverer.scheduler import Scheduler
+from relayd.logs import StatusLog
+from relayd.mail.envelope import WorkerNumber
+from relayd.net.local import is_own
+from relayd.net.resolver import DnsResolver
+from relayd.policy.mx import MxRules
+from relayd.policy.ruleset import rules_from
+from relayd.policy.verdict import VerdictRules
+from relayd.ports import Clock, QueueStore, QueueView
+from relayd.settings import Settings
+from relayd.worker.intake import IdSource
+from relayd.worker.system import SmtpTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker's halves share."""
+
+    store: QueueStore
+    view: QueueView
+    worker: WorkerNumber
+    ids: IdSource
+    status_log: StatusLog
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    scheduler: Scheduler
+    sites: Sites
+
+
+def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outward:
+    """Put the deliverer together; its connections live in `tasks`."""
+    source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
+    transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
+    share = -(-settings.direct.connections_per_destination // settings.workers)
+    sites = Sites(share, tasks)
+    mx = mx_parts(settings, parts.clock, transport, sites, source)
+    directions = Directions(
+        settings.smarthost,
+        transport=transport,
+        clock=parts.clock,
+        mx=mx,
+        workers=settings.workers,
+    )
+    reporter = Reporter(
+        fqdn=settings.fqdn,
+        routes=settings.routes,
+        next_id=parts.ids.next_id,
+        now=parts.clock.now(),
+        workers=settings.workers,
+    )
+    courier = Courier(
+        store=parts.store,
+        sink=parts.status_log,
+        clock=parts.clock,
+        rules=VerdictRules(retry=settings.retry, classifier=rules_from(settings.rules)),
+        routes=settings.routes,
+        jitter=source.random,
+        reporter=reporter if settings.bounces.dsn else None,
+    )
+    scheduler = Scheduler(
+        store=parts.store,
+        worker=parts.worker,
+        next_hop=directions.next_hop,
+        courier=courier,
+        clock=parts.clock,
+        connections=directions.connections,
+        jitter=source.random,
+    )
+    return Outward(scheduler, sites)
+
+
+def mx_parts(
+    settings: Settings,
+    clock: Clock,
+    transport: SmtpTransport,
+    sites: Sites,
+    source: random.Random,
+) -> MxParts:
+    """Return what MX hops share."""
+    listening = frozenset(
+        (listener.endpoint.host, listener.endpoint.port)
+        for listener in settings.listeners
+        if listener.endpoint is not None
+    )
+    return MxParts(
+        settings=settings.direct,
+        rules=MxRules(
+            own_names=frozenset({settings.fqdn.lower()}),
+            own_addresses=frozenset(),
+            allow_networks=settings.direct.allow_networks,
+        ),
+        resolver=DnsResolver(
+            nameservers=settings.dns.nameservers, timeout=settings.dns.timeout, clock=clock
+        ),
+        transport=transport,
+        sites=sites,
+        clock=clock,
+        chance=source.random,
+        is_own=partial(is_own, port=settings.direct.port, listening=listening),
+    )

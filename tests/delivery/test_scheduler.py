@@ -1,0 +1,291 @@
+"""What a worker delivers next: its window, its leases, and an orderly end."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from relayd.deliverer import scheduler
+from relayd.deliverer.scheduler import LANE_WINDOW, WINDOW, WINDOW_OCTETS
+from relayd.mail.envelope import NewMessage
+from relayd.ports import Status
+from relayd.store.memory import MemoryStore
+from tests.support.builders import SMARTHOST, a_message
+from tests.support.clock import FakeClock
+from tests.support.faulty_store import FaultyStore
+from tests.support.post import Post, a_post, eventually
+from tests.support.scripted_server import Action, InTurn, ScriptedServer, Wait
+
+Script = dict[str, Action | list[str]]
+
+
+async def put_all(store: MemoryStore, count: int) -> list[NewMessage]:
+    messages = [a_message(f"user{number}@x.test") for number in range(count)]
+    worker = await store.register("earlier")
+    for message in messages:
+        await store.enqueue(message, worker=worker, lease_for=None)
+    return messages
+
+
+async def test_mail_that_waited_is_delivered() -> None:
+    store = MemoryStore(FakeClock())
+    messages = await put_all(store, 450)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await post.settled()
+        assert {post.row(one).status for one in messages} == {Status.RELAYED}
+        rcpts = [one.rcpts for one in server.messages]
+        assert len(rcpts) == len(set(rcpts)) == 450
+
+
+async def test_what_becomes_due_is_noticed_without_a_wake() -> None:
+    """Wake-ups are hints and may be lost."""
+    store = MemoryStore(FakeClock())
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await eventually(lambda: post.scheduler._tasks is not None)
+        await put_all(store, 1)
+        await server.received(1)
+
+
+async def test_a_stuck_destination_does_not_fill_the_window() -> None:
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    await put_all(store, WINDOW + 300)
+    async with (
+        ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
+        a_post(server.port, store=store) as post,
+    ):
+        await eventually(lambda: post.leased() > LANE_WINDOW)
+        assert post.scheduler.has_room(0), "for other destinations"
+        assert not post.scheduler.has_room(0, [SMARTHOST])
+        for _ in range(3):
+            post.scheduler.wake()
+            await asyncio.sleep(0)
+        late = await post.submit(a_message("late@x.test"), leased=True)
+        assert not post.row(late).leased
+        assert post.leased() < 2 * LANE_WINDOW
+        gate.set()
+        await post.settled()
+        assert post.row(late).status is Status.RELAYED
+
+
+async def test_never_more_than_a_window_is_leased_while_a_lane_closes() -> None:
+    """A lane that closes leaves work to the store: claiming on would lease the whole queue."""
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    script: Script = {
+        "GREETING": InTurn("220 mx.test", "554 no more today"),
+        "DOT": InTurn("250 ok", Wait(gate, "250 ok")),
+    }
+    async with (
+        ScriptedServer(script) as server,
+        a_post(server.port, store=store, connections=2) as post,
+    ):
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        await post.submit(a_message("running@x.test"))
+        await server.received(2)
+        refused = await post.submit(a_message("refused@x.test"))
+        await post.settled(refused)
+        await put_all(store, 500)
+        claims = store.calls["claim"]
+        post.scheduler.wake()
+        born = await post.submit(a_message("born@x.test"), leased=True)
+        await asyncio.sleep(0.05)
+        assert post.leased() <= 2, "one is running"
+        assert not post.row(born).leased
+        assert store.calls["claim"] <= claims + 2, "it does not spin"
+        gate.set()
+        await post.quiet()
+
+
+async def test_the_window_is_bounded_in_octets_too() -> None:
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        assert post.scheduler.has_room(WINDOW_OCTETS)
+        assert not post.scheduler.has_room(WINDOW_OCTETS + 1)
+
+
+async def test_the_window_is_empty_again_when_all_is_done() -> None:
+    script: Script = {"RCPT": InTurn("550 5.1.1 no", "250 ok"), "DOT": InTurn("451 no", "250 ok")}
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        for _ in range(20):
+            await post.submit(a_message("a@x.test"), leased=True)
+        await post.settled()
+        await eventually(lambda: post.scheduler.has_room(WINDOW_OCTETS))
+        assert post.scheduler._count == 0
+
+
+async def test_a_store_that_gives_no_work_is_asked_again() -> None:
+    store = FaultyStore(FakeClock())
+    store.fail("claim", times=2)
+    await put_all(store, 3)
+    async with ScriptedServer() as server:
+        with capture_logs() as logs:
+            async with a_post(server.port, store=store) as post:
+                await eventually(lambda: store.calls["claim"])
+                post.scheduler.wake()
+                await eventually(lambda: store.calls["claim"] > 1)
+                post.scheduler.wake()
+                await server.received(3)
+    assert [line["event"] for line in logs] == ["claim_failed", "claim_failed"]
+
+
+async def test_two_workers_share_a_queue_and_nothing_goes_twice() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock, {SMARTHOST: 2})
+    await put_all(store, 200)
+    async with (
+        ScriptedServer() as server,
+        a_post(server.port, store=store, name="1") as one,
+        a_post(server.port, store=store, name="2") as two,
+    ):
+        for number in range(100):
+            await one.submit(a_message(f"one{number}@x.test"), leased=True)
+            await two.submit(a_message(f"two{number}@x.test"), leased=True)
+        await eventually(lambda: len(one.logged() | two.logged()) == 400)
+        rcpts = [message.rcpts for message in server.messages]
+        assert len(rcpts) == len(set(rcpts)) == 400
+        assert {row.status for row in one.rows()} == {Status.RELAYED}
+        assert one.sink.noted, "the first had a share"
+        assert two.sink.noted, "the second had a share"
+
+
+async def test_stop_lets_transactions_end_and_hands_the_rest_back() -> None:
+    """F-22: nothing is lost, nothing goes twice, nothing is left leased."""
+    gate = asyncio.Event()
+    store = MemoryStore(FakeClock())
+    messages = await put_all(store, 50)
+    async with ScriptedServer({"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}) as server:
+        async with a_post(server.port, store=store) as post:
+            await server.received(1)
+            stopping = asyncio.ensure_future(post.scheduler.stop(within=5))
+            await eventually(lambda: not post.scheduler.has_room(0))
+            assert not stopping.done()
+            gate.set()
+            await stopping
+            await post.quiet()
+            statuses = [post.row(one).status for one in messages]
+            assert statuses.count(Status.RELAYED) == len(server.messages) == 1
+            assert statuses.count(Status.QUEUED) == 49
+            assert sorted(row.attempts for row in post.rows()) == [0] * 49 + [1]
+            assert not any(row.possible_duplicate for row in post.rows())
+            assert server.dialog[-1] == "QUIT"
+        async with a_post(server.port, store=store, name="2") as successor:
+            await eventually(lambda: len(successor.logged()) == 49)
+        rcpts = [message.rcpts for message in server.messages]
+        assert len(rcpts) == len(set(rcpts)) == 50
+
+
+async def test_stop_in_the_middle_of_a_claim_hands_back_what_it_brings() -> None:
+    store = FaultyStore(FakeClock())
+    gate = store.hold("claim")
+    await put_all(store, 5)
+    async with ScriptedServer() as server:
+        async with a_post(server.port, store=store) as post:
+            await eventually(lambda: store.calls["claim"])
+            stopping = asyncio.ensure_future(post.scheduler.stop(within=1))
+            await asyncio.sleep(0)
+            gate.set()
+            await stopping
+            await post.running
+            await post.quiet()
+        assert server.messages == []
+
+
+async def test_stop_while_idle_is_quick_and_says_goodbye() -> None:
+    async with ScriptedServer() as server:
+        async with a_post(server.port) as post:
+            await post.submit(a_message("a@x.test"))
+            await post.settled()
+        assert server.dialog[-1] == "QUIT"
+
+
+async def test_stop_does_not_wait_for_ever() -> None:
+    gate = asyncio.Event()
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port) as post,
+    ):
+        await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        with capture_logs() as logs:
+            await post.scheduler.stop(within=0.05)
+        assert [line["event"] for line in logs] == ["stopped_with_open_transactions"]
+        gate.set()
+
+
+@pytest.fixture
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew every 0.05 s; FakeClock decides when leases end."""
+    monkeypatch.setattr(scheduler, "LEASE_FOR", timedelta(seconds=0.15))
+
+
+async def until_renewed(post: Post) -> None:
+    """Let two rounds of renewal pass."""
+    store = post.store
+    assert isinstance(store, FaultyStore)
+    seen = store.calls["extend"]
+    await eventually(lambda: store.calls["extend"] >= seen + 2)
+
+
+@pytest.mark.usefixtures("short_leases")
+async def test_leases_are_renewed_while_work_goes_on() -> None:
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port, store=store) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        for _ in range(5):
+            post.clock.advance(timedelta(seconds=0.1))
+            await until_renewed(post)
+        assert await store.reap() == 0
+        gate.set()
+        await post.settled()
+        assert post.row(message).status is Status.RELAYED
+
+
+@pytest.mark.usefixtures("short_leases")
+async def test_a_lost_lease_closes_its_lane_and_the_mail_goes_on_under_a_new_one() -> None:
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    async with ScriptedServer({"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}) as server:
+        async with a_post(server.port, store=store, connections=1) as post:
+            messages = [await post.submit(a_message(f"u{number}@x.test")) for number in range(4)]
+            await server.received(1)
+            with capture_logs() as logs:
+                store.fail("extend", times=1)
+                await until_renewed(post)
+                other = await store.register("2")
+                post.clock.advance(timedelta(hours=1))
+                await store.reap()  # somebody else frees the slot
+                taken = await store.claim(other, limit=1, lease_for=timedelta(hours=1))
+                await until_renewed(post)
+                await store.release(taken[0].lease)
+                gate.set()
+                await eventually(lambda: {post.row(one).status for one in messages} == {"relayed"})
+            events = [line["event"] for line in logs]
+            assert "renewal_failed" in events
+            assert "lease_lost" in events
+            assert "result_discarded" in events
+        rcpts = [message.rcpts[0] for message in server.messages]
+        assert sorted(rcpts) == sorted(
+            [rcpts[0], *(f"TO:<u{number}@x.test>" for number in range(4))]
+        )
+
+
+@pytest.mark.usefixtures("short_leases")
+async def test_the_work_of_a_dead_worker_is_taken_over() -> None:
+    store = FaultyStore(FakeClock())
+    messages = await put_all(store, 3)
+    dead = await store.register("dead")
+    await store.claim(dead, limit=10, lease_for=timedelta(seconds=60))
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await until_renewed(post)
+        assert server.messages == []
+        post.clock.advance(timedelta(seconds=61))
+        await server.received(3)
+        await post.settled()
+        assert all(post.row(one).possible_duplicate for one in messages)

@@ -1,0 +1,121 @@
+"""What every store must do: which addresses their bounces speak against, and lifting that."""
+
+import pytest
+
+from relayd.mail.envelope import NewMessage, WorkerNumber
+from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed
+from relayd.ports import Action, Query
+from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
+from tests.support.stores import ALL, Box
+
+HARD = a_bounce()
+GONE_DOMAIN = a_bounce(category=Category.BAD_DOMAIN)
+INACTIVE = a_bounce(BounceClass.BLOCK, category=Category.INACTIVE_MAILBOX)
+BLOCKED = a_bounce(BounceClass.BLOCK, category=Category.POLICY)
+FULL = a_bounce(BounceClass.SOFT, category=Category.MAILBOX_FULL)
+WAITS = a_deferral(category=Category.INACTIVE_MAILBOX)
+GOOD = Relayed()
+
+
+async def settled(
+    box: Box, worker: WorkerNumber, outcome: Outcome | Action, *addresses: str
+) -> NewMessage:
+    """One message, a minute after the last, with one outcome for all of it."""
+    box.advance(60)
+    message = a_message(*(addresses or ("a@example.com",)), at=box.clock.now())
+    (work,) = await box.put(message, worker=worker, leased=True)
+    if isinstance(outcome, Action):
+        await box.store.act(Query(message_id=message.id), outcome, by="ann", reason="")
+    else:
+        await box.store.settle(work.lease, settlements_of(work, outcome))
+    return message
+
+
+def is_suppressed(box: Box, address: str = "a@example.com") -> bool:
+    """What the point read says; the list must say the same of every address."""
+    rows = {row.address.lower(): row for row in box.view.addresses(Query(), limit=ALL)}
+    for one in rows.values():
+        assert one.suppress == box.view.is_suppressed(one.address), one
+    return box.view.is_suppressed(address)
+
+
+HISTORIES: dict[str, tuple[bool, list[Outcome | Action]]] = {
+    "nothing": (False, []),
+    "accepted": (False, [GOOD]),
+    "no such mailbox": (True, [HARD]),
+    "no such domain": (True, [GONE_DOMAIN]),
+    "no proof": (False, [a_bounce(suppress=False)] * 3),
+    "accepted since": (True, [HARD, GOOD]),
+    "inactive once": (False, [INACTIVE]),
+    "inactive twice": (True, [INACTIVE, INACTIVE]),
+    "inactive twice, with others between": (True, [INACTIVE, GOOD, BLOCKED, INACTIVE]),
+    "inactive, but not given up": (False, [INACTIVE, WAITS]),
+    "full for long": (False, [FULL] * 4),
+    "blocked for long": (False, [BLOCKED] * 4),
+    "bounced by an operator": (False, [Action.BOUNCE] * 2),
+    "dropped by an operator": (False, [INACTIVE, Action.DROP]),
+}
+
+
+@pytest.mark.parametrize(("suppressed", "history"), HISTORIES.values(), ids=HISTORIES)
+async def test_what_suppresses_an_address(
+    box: Box, worker: WorkerNumber, *, suppressed: bool, history: list[Outcome | Action]
+) -> None:
+    for outcome in history:
+        await settled(box, worker, outcome)
+    assert is_suppressed(box) is suppressed
+
+
+async def test_two_bounces_of_one_message_are_one(box: Box, worker: WorkerNumber) -> None:
+    await settled(box, worker, INACTIVE, "a@example.com", "A@example.com")
+    assert not is_suppressed(box)
+    await settled(box, worker, INACTIVE)
+    assert is_suppressed(box)
+
+
+async def test_an_address_has_no_case_and_no_neighbours(box: Box, worker: WorkerNumber) -> None:
+    await settled(box, worker, HARD, "A.User@Example.com")
+    assert is_suppressed(box, "a.user@EXAMPLE.com")
+    for other in ("user@example.com", "a.user@example.org", "a.user", "%@example.com", ""):
+        assert not is_suppressed(box, other)
+
+
+@pytest.mark.parametrize("history", [[HARD], [INACTIVE, INACTIVE], [HARD, INACTIVE, INACTIVE]])
+async def test_lifting_lets_only_later_bounces_count(
+    box: Box, worker: WorkerNumber, history: list[Outcome | Action]
+) -> None:
+    """Also those of the same instant are forgiven; the history itself stays."""
+    for outcome in history:
+        await settled(box, worker, outcome)
+    before = box.view.addresses(Query(), limit=ALL)[0]
+    assert await box.store.unsuppress("A@Example.com", by="ann")
+    assert not is_suppressed(box)
+    after = box.view.addresses(Query(), limit=ALL)[0]
+    assert (after.hard_bounces, after.other_bounces) == (before.hard_bounces, before.other_bounces)
+    await settled(box, worker, INACTIVE)
+    assert not is_suppressed(box)
+    await settled(box, worker, INACTIVE)
+    assert is_suppressed(box)
+
+
+async def test_it_can_be_lifted_again(box: Box, worker: WorkerNumber) -> None:
+    for _ in range(2):
+        await settled(box, worker, HARD)
+        assert is_suppressed(box)
+        assert await box.store.unsuppress("a@example.com", by="ann")
+        assert not is_suppressed(box)
+
+
+async def test_what_is_not_suppressed_cannot_be_lifted(box: Box, worker: WorkerNumber) -> None:
+    """And what counted so far goes on counting."""
+    assert not await box.store.unsuppress("a@example.com", by="ann")
+    await settled(box, worker, INACTIVE)
+    assert not await box.store.unsuppress("a@example.com", by="ann")
+    await settled(box, worker, INACTIVE)
+    assert is_suppressed(box)
+
+
+async def test_lifting_one_address_lifts_no_other(box: Box, worker: WorkerNumber) -> None:
+    await settled(box, worker, HARD, "a@example.com", "b@example.com")
+    assert await box.store.unsuppress("a@example.com", by="ann")
+    assert is_suppressed(box, "b@example.com")

@@ -1,0 +1,31 @@
+"""Asking for one address costs the event loop little, and a broken file is told as such."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from relayd.errors import StoreUnavailable
+from relayd.store.sqlite.suppression import _IS_SUPPRESSED
+from tests.support.stores import open_sqlite
+
+
+async def test_one_address_is_found_by_the_small_index(tmp_path: Path) -> None:
+    box = open_sqlite(tmp_path)
+    db = apsw.Connection(str(tmp_path / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    plan = db.execute(f"EXPLAIN QUERY PLAN {_IS_SUPPRESSED}", ("example.com@a",)).fetchall()
+    steps = [str(step[3]) for step in plan]
+    db.close()
+    await box.close()
+    assert any("USING INDEX recipient_suppressing (address_key=?)" in step for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN recipient")]
+
+
+async def test_a_broken_file_is_a_fault_of_the_store(tmp_path: Path) -> None:
+    box = open_sqlite(tmp_path)
+    with apsw.Connection(str(tmp_path / "queue.db")) as db:
+        db.execute("DROP TABLE unsuppressed")
+    db.close()
+    with pytest.raises(StoreUnavailable):
+        box.view.is_suppressed("a@example.com")
+    await box.close()

@@ -1,0 +1,319 @@
+"""`relayd serve` as real processes, and a smarthost in a thread: for tests of the whole.
+
+with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port) as daemon:
+    daemon.send("a@x.test")
+    eventually(lambda: daemon.statuses() == {"a@x.test": "relayed"}, "relayed")
+"""
+
+import asyncio
+import json
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from relayd.cli.rows import find_rows
+from relayd.ports import Query, RecipientRow
+from relayd.store import open_view
+from tests.support.scripted_server import Message, Script, ScriptedServer
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+CEILING = 15.0
+EVERYTHING = Query()
+CONTENT = "Subject: Hello\r\n\r\nHello.\r\n"
+
+_SETTINGS = """\
+fqdn = "relay.test"
+workers = {workers}
+[[listen]]
+address = "127.0.0.1:{port}"
+[[listen]]
+address = "unix:{folder}/smtp.sock"
+[limits]
+message_size = "{message_size}"
+[smarthost]
+hosts = ["127.0.0.1:{smarthost}"]
+tls = "off"
+connections = {connections}
+{smarthost_more}
+[retry]
+soft_bounce = ["1s"]
+unreachable = ["1s"]
+[store]
+url = "sqlite:{queue}"
+[control]
+socket = "{folder}/control.sock"
+[status_log]
+path = "{folder}/status.log"
+[log]
+format = "json"
+"""
+
+
+def eventually(condition: Callable[[], T], what: str, *, within: float = CEILING) -> T:
+    """Return the first true answer of `condition`."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(what)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What one command line gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Daemon:
+    """A relay in a folder: its settings, its processes, its logs, and its command line."""
+
+    def __init__(
+        self, folder: Path, smarthost: int, *, queue: Path | None = None, **settings: object
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.file = folder / "relayd.toml"
+        self.log = folder / "daemon.log"
+        self.status_log = folder / "status.log"
+        self.queue = queue or folder / "queue.db"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._settings = {
+            "workers": 2,
+            "port": self.port,
+            "folder": folder,
+            "queue": self.queue,
+            "smarthost": smarthost,
+            "smarthost_more": "",
+            "message_size": "2MB",
+            "connections": 20,
+        } | settings
+        self.write()
+
+    def write(self, **changes: object) -> None:
+        self._settings |= changes
+        self.file.write_text(_SETTINGS.format(**self._settings))
+
+    # Processes
+
+    def start(self, *prefix: str) -> None:
+        """Start the daemon, under the command `prefix` if given, as leader of its own group."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "relayd", "serve", "-c", str(self.file)],
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def up(self, *prefix: str) -> float:
+        """Start and wait until all workers are ready; return how long that took."""
+        began, seen = time.monotonic(), len(self.events("started"))
+        self.start(*prefix)
+
+        def is_up() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"it did not start:\n{self.log.read_text()[-2000:]}"
+            return len(self.events("started")) > seen
+
+        eventually(is_up, "the daemon is ready")
+        return time.monotonic() - began
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self, *, within: float = 40) -> int:
+        """Wait for the end; return the exit status."""
+        assert self.process is not None
+        return self.process.wait(within)
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.end()
+
+    def kill(self) -> None:
+        """`kill -9` of the supervisor and all workers at one instant, as far as that goes."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.end()
+
+    def kill_worker(self, name: str) -> int:
+        """`kill -9` of one worker; return its process id."""
+        pid: int = [one for one in self.events("worker_started") if one["worker"] == name][-1][
+            "pid"
+        ]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def close(self) -> None:
+        """Leave no process behind, whatever the test did."""
+        if self.process is not None and self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.end(within=3)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Events of the operational log with that name."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_bytes().split(b"\n")[:-1]
+        read = [json.loads(line) for line in lines if line.startswith(b"{")]
+        return [event for event in read if event["event"] == name]
+
+    # Mail in
+
+    def client(self) -> smtplib.SMTP:
+        return smtplib.SMTP("127.0.0.1", self.port, local_hostname="app.test", timeout=CEILING)
+
+    def send(self, *recipients: str, content: str = CONTENT, sender: str = "app@app.test") -> str:
+        """Submit a message as an application would; return its queue id."""
+        with self.client() as client:
+            client.ehlo()
+            client.mail(sender)
+            for recipient in recipients:
+                assert client.rcpt(recipient)[0] == 250
+            code, text = client.data(content)
+        assert code == 250, text
+        return text.decode().rpartition(" ")[2]
+
+    # The command line
+
+    def run(self, *arguments: str) -> Ran:
+        """Run `relayd ARGUMENTS` on these settings in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "relayd", "-c", str(self.file), *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=CEILING,
+            check=False,
+        )
+        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+
+    def status(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `relayd status --json` says of all recipients that match."""
+        ran = self.run("status", "--json", "--limit", "0", *arguments)
+        assert ran.status == 0, ran.err
+        return ran.rows
+
+    def rows(self, query: Query = EVERYTHING) -> list[RecipientRow]:
+        """The same rows, without the cost of a process: to wait for something."""
+        with closing(open_view(f"sqlite:{self.queue}")) as view:
+            return list(find_rows(view, query, limit=0))
+
+    def statuses(self) -> dict[str, str]:
+        return {row.address: row.status.value for row in self.rows()}
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The status log; every line is whole and an object."""
+        return [json.loads(line) for line in self.status_log.read_bytes().splitlines()]
+
+
+@contextmanager
+def a_daemon(
+    folder: Path, smarthost: int, *, queue: Path | None = None, **settings: object
+) -> Iterator[Daemon]:
+    """A running relay for the length of the block."""
+    daemon = Daemon(folder, smarthost, queue=queue, **settings)
+    try:
+        daemon.up()
+        yield daemon
+    finally:
+        daemon.close()
+
+
+class _Server(ScriptedServer):
+    """A ScriptedServer on a port that was chosen before."""
+
+    def __init__(self, script: Script | None, port: int) -> None:
+        super().__init__(script)
+        self.wanted = port
+
+    async def serve(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.wanted)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+
+class SmarthostThread:
+    """A ScriptedServer with an event loop in a thread of its own; may be down and up again."""
+
+    def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
+        self.server = _Server(script, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._call(self.server.serve())
+        self.port = self.server.port
+
+    def _call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CEILING)
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return list(self.server.messages)
+
+    @property
+    def rcpts(self) -> list[str]:
+        """Every recipient that was accepted with a message, once per message."""
+        return [
+            rcpt.partition("<")[2].partition(">")[0]
+            for message in self.messages
+            for rcpt in message.rcpts
+        ]
+
+    def received(self, count: int) -> Sequence[Message]:
+        eventually(lambda: len(self.server.messages) >= count, f"{count} messages")
+        return self.messages
+
+    def close(self) -> None:
+        self._call(self.server.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CEILING)
+        self._loop.close()
+
+
+@contextmanager
+def a_smarthost(script: Script | None = None, *, port: int = 0) -> Iterator[SmarthostThread]:
+    smarthost = SmarthostThread(script, port=port)
+    try:
+        yield smarthost
+        assert not smarthost.server.unclean
+    finally:
+        smarthost.close()
+
+
+def without_trace(content: bytes) -> bytes:
+    """The content as the client gave it: our Received field is the first (S-23)."""
+    assert content.startswith(b"Received: "), content[:80]
+    lines = content.split(b"\r\n")
+    end = next(number for number, line in enumerate(lines[1:], 1) if line[:1] not in (b" ", b"\t"))
+    return b"\r\n".join(lines[end:])

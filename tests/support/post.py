@@ -1,0 +1,223 @@
+"""A whole deliverer for tests: scheduler, lanes and courier over a store, out to real sockets.
+
+async with a_post(server.port) as post:
+    message = await post.submit(a_message("a@x.test"))
+    await post.settled()
+    assert post.row(message).status is Status.RELAYED
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+
+from relayd.deliverer.courier import Courier
+from relayd.deliverer.hosts import Smarthost
+from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
+from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, WorkerNumber
+from relayd.mail.event import Detail, Event, EventKind
+from relayd.policy.retry import RetrySettings
+from relayd.policy.route import SMARTHOST, RouteRules
+from relayd.policy.ruleset import builtin_rules
+from relayd.policy.verdict import VerdictRules
+from relayd.ports import Query, QueueStore, QueueView, RecipientRow, Transport
+from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
+from relayd.store.memory import MemoryStore
+from relayd.worker import SmtpTransport
+from tests.support.clock import FakeClock
+
+CEILING = 5.0
+ALL = 10_000
+RETRY = RetrySettings(
+    soft_bounce=(timedelta(minutes=15),),
+    unreachable=(timedelta(minutes=5), timedelta(minutes=30)),
+    give_up_after=timedelta(days=5),
+)
+rules = cache(builtin_rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One line that the status log would have."""
+
+    event: Event
+    message: QueuedMessage
+    address: str
+
+
+@dataclass(slots=True)
+class ListSink:
+    """`relayd.ports.EventSink` that keeps what it is told."""
+
+    noted: list[Noted] = field(default_factory=list)
+
+    def received(self, message: NewMessage) -> None:
+        pass
+
+    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        self.noted.append(Noted(event, message, address))
+
+    def refused(self, at: datetime, detail: Detail) -> None:
+        pass
+
+
+async def eventually(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until `condition` is true."""
+    end = time.monotonic() + CEILING
+    while not condition():
+        assert time.monotonic() < end, what or "it did not come true"
+        await asyncio.sleep(0.002)
+
+
+@dataclass(slots=True, kw_only=True)
+class Post:
+    """A running deliverer and what it works on."""
+
+    store: QueueStore
+    view: QueueView
+    clock: FakeClock
+    sink: ListSink
+    scheduler: Scheduler
+    worker: WorkerNumber
+    running: "asyncio.Task[None]"
+
+    async def submit(self, message: NewMessage, *, leased: bool = False) -> NewMessage:
+        """Queue a message; with `leased` it is born into the window as in a worker."""
+        lease_for = (
+            LEASE_FOR
+            if leased and self.scheduler.has_room(len(message.content), [SMARTHOST])
+            else None
+        )
+        works = await self.store.enqueue(message, worker=self.worker, lease_for=lease_for)
+        for work in works:
+            self.scheduler.put(work)
+        self.scheduler.wake()
+        return message
+
+    def advance(self, by: timedelta) -> None:
+        self.clock.advance(by)
+        self.scheduler.wake()
+
+    def rows(self) -> Sequence[RecipientRow]:
+        return self.view.find(Query(), limit=ALL)
+
+    def row(self, message: NewMessage, number: int = 0) -> RecipientRow:
+        found = self.view.find(Query(message_id=message.id), limit=ALL)
+        return next(row for row in found if row.recipient == number)
+
+    def leased(self) -> int:
+        return sum(row.leased for row in self.rows())
+
+    def events(self, message: NewMessage, number: int = 0) -> list[tuple[str, Detail]]:
+        """What happened to a recipient after its reception: by the store, and by the log alike."""
+        stored = [
+            (entry.kind, dict(entry.detail))
+            for entry in self.view.history(message.id)
+            if entry.recipient == number and entry.kind != "received"
+        ]
+        logged = [
+            (noted.event.kind.value, dict(noted.event.detail))
+            for noted in self.sink.noted
+            if (noted.event.message_id, noted.event.recipient) == (message.id, number)
+        ]
+        assert stored == logged, "store and log never disagree"
+        return [(kind, detail) for kind, detail in stored]
+
+    def kinds(self, message: NewMessage, number: int = 0) -> list[str]:
+        return [kind for kind, _ in self.events(message, number)]
+
+    async def settled(self, *messages: NewMessage) -> None:
+        """Wait until something was recorded for every recipient of the messages, or of all.
+
+        The log comes after the store, so that is waited for.
+        """
+        ids = {message.id for message in messages}
+        wanted = {
+            (row.message_id, row.recipient)
+            for row in self.rows()
+            if not ids or row.message_id in ids
+        }
+        await eventually(lambda: wanted <= self.logged(), "not settled")
+
+    def logged(self) -> set[tuple[MessageId, int]]:
+        """Which recipients have an outcome in the log."""
+        return {
+            (noted.event.message_id, noted.event.recipient)
+            for noted in self.sink.noted
+            if noted.event.kind is not EventKind.ATTEMPTED
+        }
+
+    async def quiet(self) -> None:
+        """Wait until nothing is leased."""
+        await eventually(lambda: not self.leased(), "still leased")
+
+    async def stop(self) -> None:
+        await self.scheduler.stop(within=CEILING)
+        await self.running
+
+
+def hosts_of(*ports: int) -> tuple[HostPort, ...]:
+    return tuple(HostPort(host="127.0.0.1", port=port) for port in ports)
+
+
+@asynccontextmanager
+async def a_post(
+    *ports: int,
+    store: MemoryStore | None = None,
+    queue: tuple[QueueStore, QueueView, FakeClock] | None = None,
+    connections: int = 4,
+    login: Login | None = None,
+    transport: Transport | None = None,
+    name: str = "1",
+) -> AsyncIterator[Post]:
+    """Run a deliverer whose smarthost has these ports; stop it at the end."""
+    clock = queue[2] if queue else store._clock if store else FakeClock()
+    assert isinstance(clock, FakeClock)
+    if queue is None:
+        store = store or MemoryStore(clock)
+        queue = (store, store.view, clock)
+    worker = await queue[0].register(name)
+    sink = ListSink()
+    settings = SmarthostSettings(
+        hosts=hosts_of(*ports), tls=TlsMode.OFF, login=login, connections=connections
+    )
+    scheduler = Scheduler(
+        store=queue[0],
+        worker=worker,
+        next_hop=lambda _: Smarthost(
+            settings, transport=transport or the_transport(clock), clock=clock
+        ),
+        courier=Courier(
+            store=queue[0],
+            sink=sink,
+            clock=clock,
+            rules=VerdictRules(retry=RETRY, classifier=rules()),
+            routes=RouteRules(),
+            jitter=lambda: 0.0,
+        ),
+        clock=clock,
+        connections=lambda _: connections,
+        jitter=lambda: 0.0,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        post = Post(
+            store=queue[0],
+            view=queue[1],
+            clock=clock,
+            sink=sink,
+            scheduler=scheduler,
+            worker=worker,
+            running=tasks.create_task(scheduler.run(tasks)),
+        )
+        await asyncio.sleep(0)  # it runs: work may be put into it
+        try:
+            yield post
+        finally:
+            await post.stop()
+
+
+def the_transport(clock: FakeClock) -> SmtpTransport:
+    return SmtpTransport(helo="relay.test", clock=clock)

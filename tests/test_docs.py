@@ -1,0 +1,71 @@
+"""The documentation names what the code has: events, log fields, commands, exit statuses, links."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from relayd.cli.command import root
+from relayd.mail.event import EventKind
+from relayd.ports import Action, Status
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_event_is_documented(kind: EventKind) -> None:
+    assert f"`{kind}`" in text_of("events.md")
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_is_in_the_readme(status: Status) -> None:
+    assert f"| `{status}` |" in (ROOT / "README.md").read_text()
+
+
+def test_every_operational_event_is_documented() -> None:
+    """Whatever is given to `log.warning("...")` and its kind has its line."""
+    names = set()
+    for source in (ROOT / "relayd").rglob("*.py"):
+        names |= set(
+            re.findall(
+                r"\blog\.(?:info|warning|error|critical|exception)\(\s*\"(\w+)\"",
+                source.read_text(),
+            )
+        )
+    page = text_of("events.md")
+    assert not {name for name in names if f"`{name}`" not in page}
+
+
+def test_every_log_field_is_documented() -> None:
+    """Fields that the code writes into events stand in the table of fields."""
+    written = set()
+    for name in ("relayd/mail/event.py", "relayd/logs.py"):
+        source = (ROOT / name).read_text()
+        written |= set(re.findall(r"detail\[\"(\w+)\"\]", source))
+        written |= set(re.findall(r"^ +\"(\w+)\": ", source, re.MULTILINE))
+    page = text_of("events.md")
+    assert not {field for field in written if f"`{field}`" not in page}
+
+
+def test_every_command_is_documented() -> None:
+    page = text_of("commands.md")
+    assert not [name for name in root.commands if f"`relayd {name}" not in page]
+    for name in root.list_commands(None):  # type: ignore[arg-type]  # it needs no context
+        assert f"`relayd {name}" in page, name
+
+
+@pytest.mark.parametrize("action", Action)
+def test_every_verb_of_the_queue_is_documented(action: Action) -> None:
+    assert f"| `{action}` |" in text_of("commands.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target

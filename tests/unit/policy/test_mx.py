@@ -1,0 +1,429 @@
+"""Which hosts and addresses of a domain are tried, and what proves that there are none."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.mail.attempt import Breakdown
+from relayd.mail.dns import (
+    Addresses,
+    DnsFailure,
+    ImplicitMx,
+    MxAnswer,
+    MxHost,
+    MxHosts,
+    NoSuchDomain,
+    NullMx,
+)
+from relayd.mail.outcome import Category, Fault
+from relayd.policy.mx import (
+    AddressVerdict,
+    Candidates,
+    HostPlan,
+    MxRules,
+    Undeliverable,
+    choose,
+    drop_self_and_worse,
+    order_hosts,
+    plan_hosts,
+    vet_address,
+)
+
+RULES = MxRules(
+    own_names=frozenset({"relay.test"}),
+    own_addresses=frozenset({ip_address("198.51.100.1"), ip_address("2001:db8:1::1")}),
+    allow_networks=(),
+)
+NOT_NOW = DnsFailure(reason="10.0.0.1 answers SERVFAIL to A b.test")
+
+
+def hosts(*listed: str) -> tuple[MxHost, ...]:
+    """`hosts("10 a.test", ...)`."""
+    pairs = [each.split(" ") for each in listed]
+    return tuple(MxHost(preference=int(preference), name=name) for preference, name in pairs)
+
+
+def found(*ips: str, failed: bool = False) -> Addresses:
+    return Addresses(ips=tuple(ip_address(ip) for ip in ips), failures=(NOT_NOW,) if failed else ())
+
+
+def rules_that_allow(*networks: str) -> MxRules:
+    return MxRules(
+        own_names=RULES.own_names,
+        own_addresses=RULES.own_addresses,
+        allow_networks=tuple(ip_network(network) for network in networks),
+    )
+
+
+def planned(answer: MxAnswer, rules: MxRules = RULES) -> HostPlan | Undeliverable | Breakdown:
+    return plan_hosts("a.test", answer, rules, chance=lambda: 0.0)
+
+
+def the_plan(*listed: str, implicit: bool = False, cut_off: bool = False) -> HostPlan:
+    return HostPlan(domain="a.test", hosts=hosts(*listed), implicit=implicit, cut_off=cut_off)
+
+
+FORBIDDEN = [
+    ("0.0.0.0", AddressVerdict.UNSPECIFIED),
+    ("0.1.2.3", AddressVerdict.UNSPECIFIED),
+    ("127.0.0.1", AddressVerdict.LOOPBACK),
+    ("127.1.2.3", AddressVerdict.LOOPBACK),
+    ("10.0.0.1", AddressVerdict.PRIVATE),
+    ("172.16.0.1", AddressVerdict.PRIVATE),
+    ("172.31.255.255", AddressVerdict.PRIVATE),
+    ("192.168.1.1", AddressVerdict.PRIVATE),
+    ("100.64.0.1", AddressVerdict.SHARED),
+    ("100.127.255.255", AddressVerdict.SHARED),
+    ("169.254.169.254", AddressVerdict.LINK_LOCAL),
+    ("224.0.0.1", AddressVerdict.MULTICAST),
+    ("239.255.255.255", AddressVerdict.MULTICAST),
+    ("240.0.0.1", AddressVerdict.RESERVED),
+    ("255.255.255.255", AddressVerdict.RESERVED),
+    ("::", AddressVerdict.UNSPECIFIED),
+    ("::1", AddressVerdict.LOOPBACK),
+    ("fe80::1", AddressVerdict.LINK_LOCAL),
+    ("febf::1", AddressVerdict.LINK_LOCAL),
+    ("fec0::1", AddressVerdict.PRIVATE),
+    ("fc00::1", AddressVerdict.PRIVATE),
+    ("fdff::1", AddressVerdict.PRIVATE),
+    ("ff02::1", AddressVerdict.MULTICAST),
+    ("::ffff:127.0.0.1", AddressVerdict.LOOPBACK),
+    ("::ffff:0.0.0.0", AddressVerdict.UNSPECIFIED),
+    ("::ffff:10.0.0.1", AddressVerdict.PRIVATE),
+    ("::ffff:100.64.0.1", AddressVerdict.SHARED),
+    ("::ffff:169.254.169.254", AddressVerdict.LINK_LOCAL),
+    ("::ffff:224.0.0.1", AddressVerdict.MULTICAST),
+    ("::127.0.0.1", AddressVerdict.LOOPBACK),
+    ("64:ff9b::10.0.0.1", AddressVerdict.PRIVATE),
+    ("2002:7f00:1::", AddressVerdict.LOOPBACK),
+    ("198.51.100.1", AddressVerdict.OWN),
+    ("::ffff:198.51.100.1", AddressVerdict.OWN),
+    ("2001:db8:1::1", AddressVerdict.OWN),
+]
+USABLE = [
+    *("1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255"),
+    *("128.0.0.0", "169.253.0.1", "172.15.255.255", "172.32.0.0", "192.0.2.1", "192.167.255.255"),
+    *("223.255.255.255", "2001:db8::1", "2600::1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1"),
+    *("2002:c000:201::1", "fbff::1"),
+]
+
+
+@pytest.mark.parametrize(("ip", "verdict"), [pytest.param(*row, id=row[0]) for row in FORBIDDEN])
+def test_nobody_sends_us_into_our_own_networks(ip: str, verdict: AddressVerdict) -> None:
+    """S-26, A-60."""
+    assert vet_address(ip_address(ip), RULES) is verdict
+
+
+@pytest.mark.parametrize("ip", USABLE)
+def test_what_lies_outside_is_usable(ip: str) -> None:
+    assert vet_address(ip_address(ip), RULES) is AddressVerdict.USABLE
+
+
+@pytest.mark.parametrize(
+    ("networks", "ip", "verdict"),
+    [
+        pytest.param(["127.0.0.0/8"], "127.0.0.2", AddressVerdict.USABLE, id="permitted"),
+        pytest.param(["127.0.0.0/8"], "::ffff:127.0.0.2", AddressVerdict.USABLE, id="mapped"),
+        pytest.param(["127.0.0.2/32"], "127.0.0.3", AddressVerdict.LOOPBACK, id="no-more"),
+        pytest.param(["fd00::/8"], "fd00::1", AddressVerdict.USABLE, id="ula"),
+        pytest.param(["10.0.0.0/8"], "fd00::1", AddressVerdict.PRIVATE, id="other-family"),
+        pytest.param(["0.0.0.0/0"], "198.51.100.1", AddressVerdict.OWN, id="never-our-own"),
+    ],
+)
+def test_listed_networks_are_permitted(
+    networks: list[str], ip: str, verdict: AddressVerdict
+) -> None:
+    assert vet_address(ip_address(ip), rules_that_allow(*networks)) is verdict
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_disguised_ipv4_address_is_judged_as_itself(number: int) -> None:
+    verdict = vet_address(IPv4Address(number), RULES)
+    assert vet_address(IPv6Address((0xFFFF << 32) | number), RULES) is verdict
+    assert vet_address(IPv6Address((0x2002 << 112) | (number << 80)), RULES) is verdict
+
+
+def test_hosts_come_by_preference_and_equal_ones_by_chance() -> None:
+    answer = MxHosts(hosts=hosts("20 c.test", "10 a.test", "10 b.test", "5 d.test"))
+    falling = count(start=1, step=-0.1)
+    ordered = order_hosts(answer, chance=lambda: next(falling))
+    assert [host.name for host in ordered] == ["d.test", "b.test", "a.test", "c.test"]
+    rising = count(step=0.1)
+    ordered = order_hosts(answer, chance=lambda: next(rising))
+    assert [host.name for host in ordered] == ["d.test", "a.test", "b.test", "c.test"]
+
+
+def test_a_host_that_is_listed_twice_is_tried_once_at_its_best() -> None:
+    answer = MxHosts(hosts=hosts("20 a.test", "10 b.test", "5 a.test"))
+    assert order_hosts(answer, chance=lambda: 0) == hosts("5 a.test", "10 b.test")
+
+
+@pytest.mark.parametrize(
+    ("listed", "left"),
+    [
+        pytest.param(["10 b.test"], ["10 b.test"], id="not-there"),
+        pytest.param(["10 b.test", "20 relay.test"], ["10 b.test"], id="backup"),
+        pytest.param(["10 relay.test", "20 b.test"], [], id="best"),
+        pytest.param(["10 b.test", "10 relay.test"], [], id="equal-ones-go-too"),
+        pytest.param(["5 b.test", "10 relay.test", "20 relay.test"], ["5 b.test"], id="twice"),
+    ],
+)
+def test_we_send_to_better_hosts_than_ourselves_only(listed: list[str], left: list[str]) -> None:
+    """S-22, RFC 5321 §5.1."""
+    assert drop_self_and_worse(hosts(*listed), RULES.own_names) == hosts(*left)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "category"),
+    [
+        pytest.param(NullMx(), "5.1.10", Category.BAD_DOMAIN, id="null-mx"),
+        pytest.param(NoSuchDomain(reason="no"), "5.1.2", Category.BAD_DOMAIN, id="nxdomain"),
+        pytest.param(MxHosts(hosts=()), "5.4.4", Category.DNS_FAILURE, id="only-the-root"),
+        pytest.param(
+            MxHosts(hosts=hosts("10 relay.test", "20 b.test")),
+            "5.4.6",
+            Category.ROUTING_LOOP,
+            id="we-are-the-best",
+        ),
+        pytest.param(
+            ImplicitMx(domain="relay.test"), "5.4.6", Category.ROUTING_LOOP, id="implicit-loop"
+        ),
+    ],
+)
+def test_answers_that_prove_it_end_the_matter(
+    answer: MxAnswer, status: str, category: Category
+) -> None:
+    """S-22, S-24, S-25."""
+    ending = planned(answer)
+    assert isinstance(ending, Undeliverable)
+    assert (ending.status, ending.category) == (status, category)
+    assert ending.reason
+
+
+@pytest.mark.parametrize("fault", [Fault.DNS, Fault.LOCAL])
+def test_a_failed_lookup_proves_nothing(fault: Fault) -> None:
+    """A-64: the resolver is down, and nothing bounces."""
+    ending = planned(DnsFailure(reason="no answer", fault=fault))
+    assert ending == Breakdown(category=Category.DNS_FAILURE, fault=fault, reason="no answer")
+
+
+def test_the_domain_is_its_own_host_for_want_of_others() -> None:
+    assert planned(ImplicitMx(domain="a.test")) == the_plan("0 a.test", implicit=True)
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked", "cut_off"),
+    [pytest.param(10, 10, False, id="all"), pytest.param(5000, 10, True, id="capped")],
+)
+def test_ten_hosts_are_looked_up_at_most(listed: int, asked: int, *, cut_off: bool) -> None:
+    """S-24, A-62."""
+    answer = MxHosts(hosts=hosts(*(f"{n} m{n}.test" for n in range(listed))))
+    plan = planned(answer)
+    assert isinstance(plan, HostPlan)
+    assert plan.hosts == answer.hosts[:asked]
+    assert plan.cut_off is cut_off
+
+
+CHOSEN: list[tuple[str, HostPlan, Mapping[str, Addresses], list[str]]] = [
+    ("one", the_plan("10 b.test"), {"b.test": found("192.0.2.1")}, ["b.test 192.0.2.1"]),
+    (
+        "in-order",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found("192.0.2.1", "2001:db8::1"), "c.test": found("192.0.2.2")},
+        ["b.test 192.0.2.1", "b.test 2001:db8::1", "c.test 192.0.2.2"],
+    ),
+    (
+        "the-same-address-once",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found("192.0.2.1"), "c.test": found("192.0.2.1", "192.0.2.2")},
+        ["b.test 192.0.2.1", "c.test 192.0.2.2"],
+    ),
+    (
+        "without-the-forbidden",
+        the_plan("10 b.test"),
+        {"b.test": found("127.0.0.1", "192.0.2.1", "::1")},
+        ["b.test 192.0.2.1"],
+    ),
+    (
+        "a-worse-host-while-a-better-one-fails",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found(failed=True), "c.test": found("192.0.2.2")},
+        ["c.test 192.0.2.2"],
+    ),
+    (
+        "half-an-answer",
+        the_plan("10 b.test"),
+        {"b.test": found("192.0.2.1", failed=True)},
+        ["b.test 192.0.2.1"],
+    ),
+    (
+        "better-than-ourselves",
+        the_plan("10 b.test", "20 c.test", "30 d.test"),
+        {
+            "b.test": found("192.0.2.1"),
+            "c.test": found("192.0.2.2", "198.51.100.1"),
+            "d.test": found("192.0.2.3"),
+        },
+        ["b.test 192.0.2.1"],
+    ),
+    (
+        "at-most-twenty",
+        the_plan("10 b.test", "20 c.test"),
+        {
+            "b.test": found(*(f"192.0.2.{n}" for n in range(15))),
+            "c.test": found(*(f"203.0.113.{n}" for n in range(15))),
+        },
+        [f"b.test 192.0.2.{n}" for n in range(15)] + [f"c.test 203.0.113.{n}" for n in range(5)],
+    ),
+    (
+        "implicit",
+        the_plan("0 a.test", implicit=True),
+        {"a.test": found("192.0.2.1")},
+        ["a.test 192.0.2.1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("plan", "addresses", "chosen"), [pytest.param(*row[1:], id=row[0]) for row in CHOSEN]
+)
+def test_usable_addresses_are_tried_in_order(
+    plan: HostPlan, addresses: Mapping[str, Addresses], chosen: list[str]
+) -> None:
+    result = choose(plan, addresses, RULES)
+    assert isinstance(result, Candidates)
+    assert [f"{one.host} {one.ip}" for one in result.candidates] == chosen
+
+
+def test_what_is_left_out_is_explained() -> None:
+    plan = the_plan("10 b.test", "20 c.test", "30 d.test")
+    addresses = {
+        "b.test": found("10.0.0.1", "192.0.2.1", failed=True),
+        "c.test": found(),
+        "d.test": found("198.51.100.1"),
+    }
+    result = choose(plan, addresses, RULES)
+    assert isinstance(result, Candidates)
+    assert result.skipped == (
+        "d.test: this is ourselves",
+        "b.test: 10.0.0.1 is private",
+        f"b.test: {NOT_NOW.reason}",
+        "c.test: no address",
+    )
+
+
+NOT_CHOSEN: list[tuple[str, HostPlan, Mapping[str, Addresses], str]] = [
+    ("no-address", the_plan("10 b.test"), {"b.test": found()}, "5.4.4"),
+    ("all-forbidden", the_plan("10 b.test"), {"b.test": found("127.0.0.1", "::1")}, "5.4.4"),
+    (
+        "implicit-and-forbidden",
+        the_plan("0 a.test", implicit=True),
+        {"a.test": found("10.0.0.1")},
+        "5.4.4",
+    ),
+    ("own-address", the_plan("10 b.test"), {"b.test": found("198.51.100.1")}, "5.4.6"),
+    (
+        "own-address-behind-a-useless-host",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found(), "c.test": found("198.51.100.1")},
+        "5.4.4",
+    ),
+    (
+        "forbidden-and-failed",
+        the_plan("10 b.test"),
+        {"b.test": found("127.0.0.1", failed=True)},
+        "unreachable",
+    ),
+    (
+        "one-of-two-failed",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found(), "c.test": found(failed=True)},
+        "unreachable",
+    ),
+    ("there-are-more", the_plan("10 b.test", cut_off=True), {"b.test": found()}, "unreachable"),
+    (
+        "neither-mx-nor-address",
+        the_plan("0 a.test", implicit=True),
+        {"a.test": found()},
+        "unreachable",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("plan", "addresses", "ending"), [pytest.param(*row[1:], id=row[0]) for row in NOT_CHOSEN]
+)
+def test_without_an_address_only_proof_is_final(
+    plan: HostPlan, addresses: Mapping[str, Addresses], ending: str
+) -> None:
+    """S-22, S-24, S-26: hard if every lookup was definite, else unreachable."""
+    result = choose(plan, addresses, RULES)
+    match result:
+        case Undeliverable():
+            assert result.status == ending
+        case Breakdown():
+            assert ending == "unreachable"
+            assert result.category is Category.DNS_FAILURE
+        case Candidates():
+            pytest.fail(f"{result} of unusable hosts")
+
+
+def test_a_long_explanation_is_cut_short() -> None:
+    forbidden = found(*(f"10.0.0.{n}" for n in range(50)))
+    result = choose(the_plan("10 b.test"), {"b.test": forbidden}, RULES)
+    assert isinstance(result, Undeliverable)
+    assert result.reason == (
+        "no mail host of a.test can be used: b.test: 10.0.0.0 is private; "
+        "b.test: 10.0.0.1 is private; b.test: 10.0.0.2 is private; and 47 more"
+    )
+
+
+NAMES = ("b.test", "c.test", "d.test", "relay.test")
+names = st.sampled_from(NAMES)
+some_hosts = st.lists(st.builds(MxHost, preference=st.integers(0, 3), name=names), max_size=6).map(
+    lambda listed: MxHosts(hosts=tuple(listed))
+)
+some_addresses = st.builds(
+    Addresses,
+    ips=st.lists(
+        st.sampled_from([ip for ip, _ in FORBIDDEN] + USABLE).map(ip_address), max_size=6
+    ).map(tuple),
+    failures=st.sampled_from([(), (NOT_NOW,)]),
+)
+
+
+@given(some_hosts, st.fixed_dictionaries(dict.fromkeys(NAMES, some_addresses)))
+def test_whatever_the_dns_says(answer: MxHosts, addresses: dict[str, Addresses]) -> None:
+    """Chosen addresses are usable and better than ourselves; a failure never proves anything."""
+    plan = planned(answer)
+    if not isinstance(plan, HostPlan):
+        assert isinstance(plan, Undeliverable)
+        return
+    result = choose(plan, addresses, RULES)
+    if isinstance(result, Candidates):
+        assert 0 < len(result.candidates) <= RULES.max_addresses
+        preferences = [one.preference for one in result.candidates]
+        assert preferences == sorted(preferences)
+        for one in result.candidates:
+            assert vet_address(ip_address(one.ip), RULES) is AddressVerdict.USABLE
+            assert ip_address(one.ip) in addresses[one.host].ips
+            assert one.host not in RULES.own_names
+    elif isinstance(result, Undeliverable) and result.status == "5.4.4":
+        better = [host for host in plan.hosts if host.preference < _ours(plan, addresses)]
+        assert not any(addresses[host.name].failures for host in better)
+
+
+def _ours(plan: HostPlan, addresses: dict[str, Addresses]) -> float:
+    return min(
+        (
+            host.preference
+            for host in plan.hosts
+            for ip in addresses[host.name].ips
+            if vet_address(ip, RULES) is AddressVerdict.OWN
+        ),
+        default=float("inf"),
+    )
