@@ -17,7 +17,7 @@ from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
 from relayd.mail.dns import Addresses, MxAnswer
 from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.mail.event import Detail, Event, JsonValue
-from relayd.mail.outcome import BounceClass, Category, Outcome, Rerouted
+from relayd.mail.outcome import BounceClass, Bounced, Category, Outcome, Rerouted
 from relayd.mail.reply import Reply, Stage
 from relayd.settings import Login, TlsMode
 
@@ -175,6 +175,20 @@ class QueueStore(Protocol):
         """
         ...
 
+    def note_late(
+        self, notice: "LateNotice | None", copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        """Record what came back after acceptance, and queue its copy for the sender, in one commit.
+
+        A `late_bounced` notice applies to a recipient that is relayed or sent; another one only
+        adds to the history. The result is the notice if it was recorded. Starts at once.
+        """
+        ...
+
+    async def secret(self) -> bytes:
+        """Return the 32 random octets of this store, made when first asked for."""
+        ...
+
     async def unsuppress(self, address: str, *, by: str) -> bool:
         """Forget what spoke against an address; False when nothing did, as `is_suppressed` tells.
 
@@ -192,6 +206,14 @@ class QueueStore(Protocol):
     async def close(self) -> None:
         """Finish what was begun, then let go of the store."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateNotice:
+    """What became known of a recipient after its acceptance."""
+
+    event: Event
+    outcome: Bounced | None  # with a late bounce
 
 
 class Action(StrEnum):

@@ -94,6 +94,7 @@ class SmarthostSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BounceSettings:
     dsn: bool  # report failures to the sender
+    verp_domain: str  # of return paths, as A-labels; empty: late bounces are not read
     refuse_suppressed: bool  # RCPT of a suppressed address
 
 

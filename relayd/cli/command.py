@@ -64,6 +64,8 @@ class LazyGroup(click.Group):
         "addresses": "relayd.cli.addresses:addresses",
         "queue": "relayd.cli.queue:queue",
         "log": "relayd.cli.log:log",
+        "route": "relayd.cli.route:route",
+        "test-mail": "relayd.cli.test_mail:test_mail",
         "classify": "relayd.cli.classify:classify",
         "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
     },

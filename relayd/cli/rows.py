@@ -10,6 +10,8 @@ from typing import assert_never
 from relayd.cli.output import instant
 from relayd.mail.envelope import MessageId, format_id, parse_id
 from relayd.mail.event import EventKind
+from relayd.mail.outcome import Category
+from relayd.policy.verdict import LOGIN_REFUSALS
 from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow, Status
 
 PAGE = 500  # rows asked for at once
@@ -103,20 +105,56 @@ def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) 
         case Status.HELD:
             return _held_by(history)
         case Status.QUEUED | Status.DEFERRED:
-            return _next_step(row, at)
+            return _next_step(row, history, at)
         case _:
             assert_never(row.status)
 
 
-def _next_step(row: RecipientRow, at: datetime) -> str:
+def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
     if row.leased:
         return "a running attempt"
     retry_at = row.next_attempt_at or at
+    last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):
-        return f"destination {row.destination}, paused until {instant(row.paused_until)}"
+        until = f"destination {row.destination}, paused until {instant(row.paused_until)}"
+        down = _destination_trouble(last)
+        return f"{until}: {down}" if down else until
     if retry_at > at:
-        return f"the retry at {instant(retry_at)}"
+        until = f"the retry at {instant(retry_at)}"
+        return until if last is None else f"{until}: {_trouble(last)}"
     return "a free worker: it is due now"
+
+
+def _last_attempt(history: Sequence[HistoryEntry]) -> HistoryEntry | None:
+    """What last stopped this recipient; None before its first attempt."""
+    stops = {EventKind.ATTEMPTED.value, EventKind.DEFERRED.value}
+    return next((one for one in reversed(history) if one.kind in stops), None)
+
+
+def _trouble(last: HistoryEntry) -> str:
+    """What an attempt failed on."""
+    detail = last.detail
+    if down := _destination_trouble(last):
+        return down
+    said = detail.get("reply") or detail.get("reason") or "no reason is known"
+    return f"{detail.get('remote_host') or 'relayd'} says {said}"
+
+
+def _destination_trouble(last: HistoryEntry | None) -> str:
+    """What is wrong with the destination as a whole; empty if the attempt does not tell."""
+    if last is None:
+        return ""
+    detail = last.detail
+    said = detail.get("reply") or detail.get("reason") or "no reason is known"
+    if last.kind == EventKind.ATTEMPTED.value and detail.get("code") in LOGIN_REFUSALS:
+        return f"{detail.get('remote_host')} refuses our login, {said}"
+    match detail.get("category"):
+        case Category.DNS_FAILURE:
+            return f"DNS failure, {said}"
+        case Category.CONNECTION_FAILURE | Category.TLS_FAILURE:
+            return f"no session with {detail.get('remote_host') or 'any server'}, {said}"
+        case _:
+            return ""
 
 
 def _held_by(history: Sequence[HistoryEntry]) -> str:

@@ -128,7 +128,9 @@ def _settings(document: Document, file: str, *, login: Login | None, rules: Rule
             give_up_after=document.retry.give_up_after,
         ),
         bounces=BounceSettings(
-            dsn=document.bounces.dsn, refuse_suppressed=document.bounces.refuse_suppressed
+            dsn=document.bounces.dsn,
+            verp_domain=document.bounces.verp_domain,
+            refuse_suppressed=document.bounces.refuse_suppressed,
         ),
         store=StoreSettings(**document.store.model_dump()),
         control_socket=document.control.socket,

@@ -4,6 +4,8 @@ Owns the rules that need more than one key, and the list of what this version ca
 check leaves out values that had a mistake of their own: one mistake is reported once.
 """
 
+from collections.abc import Iterator
+
 from relayd.config import units
 from relayd.config.mistakes import Report
 from relayd.config.model import (
@@ -16,6 +18,8 @@ from relayd.config.model import (
     dotted,
     leaves,
 )
+from relayd.config.routes import named_route
+from relayd.policy.route import ViaHost
 from relayd.settings import AuthMechanism, HostPort, TlsMode
 
 # Keys and tables that have no effect yet: anything but the default is refused, so that nobody
@@ -24,7 +28,6 @@ from relayd.settings import AuthMechanism, HostPort, TlsMode
 NOT_YET: dict[str, str] = {
     "listen.tls": "TLS for clients",
     "listen.auth": "accounts for clients",
-    "bounces.verp_domain": "late bounces",
     "metrics": "metrics",
     "tls": "TLS for clients",
 }
@@ -35,6 +38,7 @@ def check(document: Document, report: Report) -> None:
     _check_not_yet(document, report)
     _check_listeners(document.listen, report)
     _check_loop(document, report)
+    _check_redirect(document, report)
     if report.is_sound(*_login_keys()):
         _check_login(document.smarthost, report)
 
@@ -78,9 +82,7 @@ def _check_listeners(listeners: list[Listen], report: Report) -> None:
 
 def _check_loop(document: Document, report: Report) -> None:
     """Mail that we hand to ourselves would go round until its hop count ends it."""
-    if not report.is_sound(("smarthost", "hosts")):
-        return
-    for index, hop in enumerate(document.smarthost.hosts):
+    for key, hop in _next_hops(document, report):
         for number, listener in enumerate(document.listen):
             own = listener.address.endpoint
             if (
@@ -88,11 +90,26 @@ def _check_loop(document: Document, report: Report) -> None:
                 and report.is_sound(("listen", number, "address"))
                 and _is_same(hop, own, document.fqdn.lower())
             ):
-                report.add(
-                    ("smarthost", "hosts", index),
-                    f"a loop: this is our own listener listen[{number}]",
-                )
+                report.add(key, f"a loop: this is our own listener listen[{number}]")
                 break
+
+
+def _next_hops(document: Document, report: Report) -> Iterator[tuple[Key, HostPort]]:
+    """Every server that the settings name, and where they do."""
+    if report.is_sound(("smarthost", "hosts")):
+        for index, hop in enumerate(document.smarthost.hosts):
+            yield ("smarthost", "hosts", index), hop
+    for pattern, name in document.routes.items():
+        route = named_route(pattern, name)
+        if isinstance(route, ViaHost):
+            yield ("routes", pattern), route.host
+
+
+def _check_redirect(document: Document, report: Report) -> None:
+    """Who names exceptions believes that all other mail is kept from leaving."""
+    redirect = document.redirect
+    if redirect.allow and not redirect.to and report.is_sound(("redirect", "to")):
+        report.add(("redirect", "allow"), "needs redirect.to: without it all mail leaves")
 
 
 def _is_same(hop: HostPort, own: HostPort, fqdn: str) -> bool:

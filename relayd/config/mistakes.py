@@ -106,7 +106,7 @@ def read_document(report: Report) -> Document:
         errors = wrong.errors(include_url=False, include_input=False)
     repaired = deepcopy(dict(report.data))
     for error in errors:
-        key: Key = error["loc"]
+        key = _key_of(error)
         if error["type"] == "extra_forbidden":
             report.add_unknown(key)
             _remove(repaired, key)
@@ -117,6 +117,12 @@ def read_document(report: Report) -> Document:
             _remove(repaired, setting)
     repaired.setdefault("fqdn", PLACEHOLDER_FQDN)
     return Document.model_validate(repaired)
+
+
+def _key_of(error: ErrorDetails) -> Key:
+    """Where the mistake is; a key of `[routes]` that is wrong itself, like its value."""
+    key: Key = error["loc"]
+    return key[:2] if key[0] == "routes" else key
 
 
 def _expected(error: ErrorDetails) -> str:

@@ -176,7 +176,7 @@ class Retry(Table):
 class Bounces(Table):
     dsn: bool = True
     refuse_suppressed: bool = False
-    verp_domain: Text = ""
+    verp_domain: Annotated[str, PlainValidator(where.domain_or_none)] = ""
 
 
 class Store(Table):
@@ -216,7 +216,10 @@ class Document(Table):
     limits: Limits = Limits()
     smarthost: Smarthost = Smarthost()
     direct: Direct = Direct()
-    routes: Annotated[dict[str, Text], AfterValidator(where.table)] = Field(default_factory=dict)
+    routes: dict[
+        Annotated[str, PlainValidator(where.pattern)],
+        Annotated[str, PlainValidator(where.destination)],
+    ] = Field(default_factory=dict)
     test_mail: TestMail = TestMail()
     redirect: Redirect = Redirect()
     dns: Dns = Dns()

@@ -1,5 +1,6 @@
 """Reading what says where mail goes: routes, addresses, name servers."""
 
+from contextlib import suppress
 from ipaddress import ip_address
 
 from relayd.config import units
@@ -23,22 +24,26 @@ def named_route(pattern: str, name: str) -> Route:
             return ViaHost(units.next_hop(name))
 
 
-def table(routes: dict[str, str]) -> dict[str, str]:
-    """Check the patterns and values of `[routes]`."""
-    for pattern, name in routes.items():
-        try:
-            a_labels(pattern.removeprefix("*."))
-        except DomainError as wrong:
-            raise ValueError(
-                f'{pattern!r} is {wrong}: expected "example.org" or "*.example.org"'
-            ) from None
-        try:
-            named_route(pattern, name)
-        except ValueError:
-            raise ValueError(
-                f'{pattern!r}: expected "smarthost", "direct", "hold" or HOST:PORT'
-            ) from None
-    return routes
+def pattern(value: object) -> str:
+    """Read a key of `[routes]`."""
+    text = units.text(value)
+    try:
+        a_labels(text.removeprefix("*."))
+    except DomainError:
+        raise ValueError(
+            'expected a domain as key, such as "example.org", or "*.example.org" for all below it'
+        ) from None
+    return text
+
+
+def destination(value: object) -> str:
+    """Read a value of `[routes]`."""
+    text = units.text(value)
+    try:
+        named_route("", text)
+    except ValueError:
+        raise ValueError('expected "smarthost", "direct", "hold" or "HOST:PORT"') from None
+    return text
 
 
 def address(value: object) -> str:
@@ -66,6 +71,17 @@ def address_or_domain(value: object) -> str:
     return text
 
 
+def domain_or_none(value: object) -> str:
+    """Read a domain; empty stays empty."""
+    text = units.text(value)
+    try:
+        return text and a_labels(text)
+    except DomainError as wrong:
+        raise ValueError(
+            f"expected a domain such as bounces.example.org: this is {wrong}"
+        ) from None
+
+
 def ip(value: object) -> str:
     """Read an IP address."""
     try:
@@ -77,13 +93,12 @@ def ip(value: object) -> str:
 def nameserver(value: object) -> HostPort:
     """Read IP or IP:PORT; an IPv6 address with a port is in brackets."""
     text = units.text(value)
+    with suppress(ValueError):
+        return HostPort(host=ip(text), port=_DNS_PORT)
     try:
-        return HostPort(host=str(ip_address(text.strip("[]"))), port=_DNS_PORT)
+        server = units.next_hop(text)
+        return HostPort(host=ip(server.host), port=server.port)
     except ValueError:
-        pass
-    server = units.next_hop(text)
-    try:
-        ip_address(server.host)
-    except ValueError:
-        raise ValueError("expected IP or IP:PORT, such as 192.0.2.53") from None
-    return server
+        raise ValueError(
+            'expected "IP" or "IP:PORT", such as "192.0.2.53" or "[2001:db8::53]:53"'
+        ) from None

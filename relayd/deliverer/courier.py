@@ -20,7 +20,7 @@ from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
 from relayd.mail.event import Detail, Event, EventKind, attempt_detail, kind_of
 from relayd.mail.outcome import Bounced, Category, Fault, Held, Moved, NotTried, Outcome
 from relayd.mail.reply import Stage
-from relayd.policy.plan import transactions
+from relayd.policy.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.route import HOLD, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports import Clock, EventSink, QueueStore, Settlement, Work
@@ -44,6 +44,7 @@ class Courier:
         routes: RouteRules,
         jitter: Callable[[], float],
         reporter: Reporter | None = None,
+        paths: ReturnPaths | None = None,
     ) -> None:
         self._store = store
         self._sink = sink
@@ -51,6 +52,7 @@ class Courier:
         self._rules = rules
         self._routes = routes
         self._reporter = reporter  # None: reports are off
+        self._paths = paths  # None: the reverse-path goes out as it came in
         self._jitter = jitter
         self._well = asyncio.Event()
         self._well.set()
@@ -66,9 +68,9 @@ class Courier:
             return work.content
         return await self._insist(lambda: self._store.content(work.message.id))
 
-    def transactions(self, work: Work) -> list[list[QueuedRecipient]]:
-        """Return its recipients by transaction, with the addresses that the next hop is given."""
-        return transactions(work.recipients, self._routes)
+    def transactions(self, work: Work) -> list[Transaction]:
+        """Return the envelopes that the next hop is given."""
+        return transactions(work.message, work.recipients, self._routes, self._paths)
 
     async def sort_out(self, work: Work) -> Work | None:
         """Return `work` with the recipients that still belong to its destination; None if none does.
@@ -137,15 +139,17 @@ class Courier:
         failures: Sequence[HostFailure] = (),
         *,
         outranked: bool = False,
+        unanimous: bool = False,
         content: bytes = b"",
     ) -> Sequence[Outcome] | None:
         """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
 
-        `outranked`: one of those is a better MX than the one that answered (S-17). `content` is
+        `outranked`: one of those is a better MX than the one that answered (S-17). `unanimous`:
+        every host of a direct route says that it takes no mail (S-16). `content` is
         what a report on bounces returns.
         None when the lease was lost: the results are discarded, and nothing more may be sent under it.
         """
-        scope = Scope(alone=len(facts) == 1, outranked=outranked)
+        scope = Scope(alone=len(facts) == 1, outranked=outranked, unanimous=unanimous)
         outcomes = [self._judge(work, recipient, seen, scope) for recipient, seen in facts]
         settlements = [
             self._settlement(work, recipient, seen, outcome, failures)

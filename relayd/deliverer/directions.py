@@ -35,9 +35,7 @@ class Directions:
         domain = mx_domain_of(destination)
         if domain is not None:
             return MxHop(domain, self._mx)
-        settings = replace(
-            self._settings, hosts=(host_of(destination),), tls=TlsMode.OPPORTUNISTIC, login=None
-        )
+        settings = host_settings(self._settings, destination)
         return Smarthost(settings, transport=self._transport, clock=self._clock)
 
     def connections(self, destination: str) -> int:
@@ -45,3 +43,13 @@ class Directions:
         if destination == SMARTHOST:
             return -(-self._settings.connections // self._workers)
         return self._mx.settings.connections_per_destination
+
+
+def host_settings(smarthost: SmarthostSettings, destination: str) -> SmarthostSettings:
+    """Return how the hosts of a destination are used that is no domain of its own.
+
+    A host that `[routes]` names gets none of the smarthost's secrets.
+    """
+    if destination == SMARTHOST:
+        return smarthost
+    return replace(smarthost, hosts=(host_of(destination),), tls=TlsMode.OPPORTUNISTIC, login=None)

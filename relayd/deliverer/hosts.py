@@ -10,6 +10,7 @@ from typing import Protocol
 
 from relayd.mail.attempt import RouteKind
 from relayd.policy.route import HostPort
+from relayd.policy.verdict import NO_MAIL_HERE
 from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
 from relayd.settings import SmarthostSettings
 
@@ -48,6 +49,16 @@ class NoHost(Exception):
         """It is proven that there is nowhere to deliver to: no reason to wait, nobody to spare."""
         breakdown = self.failures[-1].failed.breakdown
         return breakdown is not None and bool(breakdown.status)
+
+    @property
+    def is_unanimous(self) -> bool:
+        """Every host of a direct route says that it takes no mail at all (S-16, RFC 7504)."""
+        return all(
+            failure.route is RouteKind.DIRECT
+            and failure.failed.reply is not None
+            and failure.failed.reply.code in NO_MAIL_HERE
+            for failure in self.failures
+        )
 
 
 class NextHop(Protocol):

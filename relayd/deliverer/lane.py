@@ -8,7 +8,6 @@ under way ends, the rest goes back to the store uncounted.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, Session
 from relayd.mail.envelope import QueuedRecipient, format_id
 from relayd.mail.outcome import NotTried
+from relayd.policy.plan import Transaction
 from relayd.ports import Connection, Delivery, Lease, Work
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
@@ -155,8 +155,8 @@ class Lane:
             content = await self._courier.content_of(work)
             if content is None:
                 return connection  # an operator ended it meanwhile
-            for recipients in self._courier.transactions(work):
-                connection = await self._carry_to(work, recipients, content, connection)
+            for transaction in self._courier.transactions(work):
+                connection = await self._carry_to(work, transaction, content, connection)
             return connection
         finally:
             self._owner.done(work)
@@ -164,19 +164,20 @@ class Lane:
     async def _carry_to(
         self,
         work: Work,
-        recipients: list[QueuedRecipient],
+        transaction: Transaction,
         content: bytes,
         connection: Connection | None,
     ) -> Connection | None:
-        """Bring the message to all `recipients`, in as many transactions as that takes."""
-        while recipients:
+        """Bring the message to all recipients, in as many goes as that takes."""
+        while transaction.recipients:
             try:
                 session = await self._session(connection)
             except NoHost as none:
-                await self._fail(work, recipients, content, none)
+                await self._fail(work, transaction.recipients, content, none)
                 return None
             connection = session.connection
-            recipients = await self._transact(work, recipients, content, session)
+            left = await self._transact(work, transaction, content, session)
+            transaction = Transaction(transaction.message, left)
         return connection
 
     async def _session(self, connection: Connection | None) -> Session:
@@ -189,13 +190,13 @@ class Lane:
     async def _transact(
         self,
         work: Work,
-        recipients: list[QueuedRecipient],
+        transaction: Transaction,
         content: bytes,
         session: Session,
     ) -> list[QueuedRecipient]:
         """Run one transaction; return the recipients that need another one at once."""
-        connection = session.connection
-        delivery = await self._deliver(work, recipients, content, connection)
+        connection, recipients = session.connection, transaction.recipients
+        delivery = await self._deliver(transaction, content, connection)
         if delivery.stale:
             connection.abort()  # HC-15: a kept connection may be gone without a sign
             return recipients
@@ -221,19 +222,17 @@ class Lane:
         return [recipients[index] for index in delivery.not_tried]
 
     async def _deliver(
-        self,
-        work: Work,
-        recipients: Sequence[QueuedRecipient],
-        content: bytes,
-        connection: Connection,
+        self, transaction: Transaction, content: bytes, connection: Connection
     ) -> Delivery:
         """Run one transaction; a bug that one message trips over must not stop the others."""
         try:
-            return await connection.deliver(work.message, recipients, content)
+            return await connection.deliver(transaction.message, transaction.recipients, content)
         except Exception:
-            log.exception("attempt_failed", queue_id=format_id(work.message.id), fault="local")
+            queue_id = format_id(transaction.message.id)
+            log.exception("attempt_failed", queue_id=queue_id, fault="local")
             connection.abort()
-            return Delivery(facts=(self._courier.mishap(connection.peer),) * len(recipients))
+            mishap = self._courier.mishap(connection.peer)
+            return Delivery(facts=(mishap,) * len(transaction.recipients))
 
     def _prove(self, delivery: Delivery) -> None:
         """The destination takes mail: use as many connections as there is work for."""
@@ -249,11 +248,13 @@ class Lane:
         """No host can be used: record that for this work, and close the lane if waiting may help."""
         refusals = [failure for failure in none.failures if failure.failed.login_refused]
         deciding = (refusals or none.failures)[-1]
-        if not none.is_final:
+        if not (none.is_final or none.is_unanimous):
             self.close(LaneClosed(failures=none.failures, login_refused=bool(refusals)))
         facts = [(recipient, facts_of(deciding)) for recipient in recipients]
         others = [failure for failure in none.failures if failure is not deciding]
-        await self._courier.record(work, facts, others, content=content)
+        await self._courier.record(
+            work, facts, others, unanimous=none.is_unanimous, content=content
+        )
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

@@ -92,18 +92,18 @@ class MxHop:
         self._site_of: dict[int, Site] = {}  # by the id of a connection in use
 
     async def connect(self) -> Session:
+        chosen = await self.candidates()  # bounded by the resolver
+        if not isinstance(chosen, Candidates):
+            raise NoHost((self._proof(chosen),))
+        site = self._parts.sites.of(frozenset(each.host for each in chosen.candidates))
+        await site.places.acquire()  # as long as it takes: the hosts are not to blame
         try:
-            async with asyncio.timeout(_FIND_WITHIN):
-                chosen = await self.candidates()
-                if not isinstance(chosen, Candidates):
-                    raise NoHost((self._proof(chosen),))
-                return await self._session(chosen)
-        except TimeoutError:
-            reason = f"no mail host of {self._domain} answered within {_FIND_WITHIN:g} s"
-            breakdown = Breakdown(
-                category=Category.CONNECTION_FAILURE, fault=Fault.PEER, reason=reason
-            )
-            raise NoHost((self._proof(breakdown),)) from None
+            session = self._take_idle(site) or await self._try_all(chosen)
+        except BaseException:
+            site.places.release()
+            raise
+        self._site_of[id(session.connection)] = site
+        return session
 
     async def give_back(self, connection: Connection) -> None:
         site = self._site_of.pop(id(connection), None)
@@ -131,18 +131,6 @@ class MxHop:
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
         return choose(plan, addresses, replace(parts.rules, own_addresses=own))
 
-    async def _session(self, chosen: Candidates) -> Session:
-        hosts = frozenset(candidate.host for candidate in chosen.candidates)
-        site = self._parts.sites.of(hosts)
-        await site.places.acquire()
-        try:
-            session = self._take_idle(site) or await self._try_all(chosen)
-        except BaseException:
-            site.places.release()
-            raise
-        self._site_of[id(session.connection)] = site
-        return session
-
     def _take_idle(self, site: Site) -> Session | None:
         while site.idle:
             connection, timer = site.idle.pop()
@@ -154,15 +142,28 @@ class MxHop:
 
     async def _try_all(self, chosen: Candidates) -> Session:
         failures: list[HostFailure] = []
-        for candidate in chosen.candidates:
-            try:
-                connection = await self._parts.transport.connect(self._target(candidate))
-            except SessionFailed as failed:
-                failures.append(self._failure(candidate, failed))
-            else:
-                better = any(one.preference < candidate.preference for one in failures)
-                return Session(connection=connection, failures=tuple(failures), outranked=better)
+        try:
+            async with asyncio.timeout(_FIND_WITHIN):
+                for candidate in chosen.candidates:
+                    try:
+                        connection = await self._parts.transport.connect(self._target(candidate))
+                    except SessionFailed as failed:
+                        failures.append(self._failure(candidate, failed))
+                    else:
+                        better = any(one.preference < candidate.preference for one in failures)
+                        return Session(
+                            connection=connection, failures=tuple(failures), outranked=better
+                        )
+        except TimeoutError:
+            failures.append(self._proof(self._too_slow()))
         raise NoHost(tuple(failures))
+
+    def _too_slow(self) -> Breakdown:
+        return Breakdown(
+            category=Category.CONNECTION_FAILURE,
+            fault=Fault.PEER,
+            reason=f"no mail host of {self._domain} was ready within {_FIND_WITHIN:g} s",
+        )
 
     def _target(self, candidate: Candidate) -> Target:
         settings = self._parts.settings

@@ -19,6 +19,10 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("4.5.3 Too many recipients, send the 
 NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
 NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
 NEEDS_SMTPUTF8_RECIPIENT = Reply(553, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
+NO_RETURN_PATH = Reply(550, "5.1.1", ("5.1.1 No such return path",))
+RETURN_PATH_ALONE = Reply(
+    452, "4.5.3", ("4.5.3 A return path takes mail of its own, send it apart",)
+)
 NO_LITERAL = Reply(553, "5.1.3", ("5.1.3 Address literals are not relayed",))
 SUPPRESSED = Reply(550, "5.7.1", ("5.7.1 Recipient is suppressed after a hard bounce",))
 LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))

@@ -2,28 +2,64 @@
 
 One copy for many recipients at the same next hop (S-19), up to the number that every server has to
 take (S-41). Owns also what the next hop is told instead of what the client said: the address that
-`[redirect]` puts in its place.
+`[redirect]` puts in its place, and with `verp_domain` a reverse-path of its own for each recipient,
+by which a late bounce tells whom it is about.
 
 Source: RFC 5321 §4.5.3.1.8, §4.5.4.1.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relayd.mail.address import parse_address
-from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.policy import verp
 from relayd.policy.route import RouteRules, forwarded
 
 AT_ONCE = 100  # recipients of one transaction
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnPaths:
+    """How return paths are made and recognized."""
+
+    domain: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"ReturnPaths({self.domain!r}, key=***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One envelope as the next hop is given it."""
+
+    message: QueuedMessage
+    recipients: list[QueuedRecipient]
+
+
 def transactions(
-    recipients: Sequence[QueuedRecipient], rules: RouteRules
-) -> list[list[QueuedRecipient]]:
-    """Return the recipients by transaction, each with the address to be given at RCPT."""
+    message: QueuedMessage,
+    recipients: Sequence[QueuedRecipient],
+    rules: RouteRules,
+    paths: ReturnPaths | None,
+) -> list[Transaction]:
+    """Return the envelopes that bring `message` to `recipients`."""
     told = recipients if rules.redirect_to is None else [_told(each, rules) for each in recipients]
-    return [list(told[start : start + AT_ONCE]) for start in range(0, len(told), AT_ONCE)]
+    if paths is not None and message.reverse_path:
+        return [Transaction(_returning(message, each, paths), [each]) for each in told]
+    return [
+        Transaction(message, list(told[start : start + AT_ONCE]))
+        for start in range(0, len(told), AT_ONCE)
+    ]
 
 
 def _told(recipient: QueuedRecipient, rules: RouteRules) -> QueuedRecipient:
     return replace(recipient, address=str(forwarded(parse_address(recipient.address), rules)))
+
+
+def _returning(
+    message: QueuedMessage, recipient: QueuedRecipient, paths: ReturnPaths
+) -> QueuedMessage:
+    path = verp.encode(message.id, recipient.number, key=paths.key, domain=paths.domain)
+    return replace(message, reverse_path=str(path))

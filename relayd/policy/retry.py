@@ -8,6 +8,7 @@ them; we begin shorter, because greylisting hosts accept a retry after minutes. 
 gets one retry only departs from it on purpose (S-09); more entries in `soft_bounce` restore it.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -44,6 +45,31 @@ def pause_after(failures: int, *, jitter: float) -> timedelta:
     """Return how long to leave a destination alone that failed `failures` times in a row."""
     seconds = min(5 * 2 ** min(failures - 1, 10), 300)
     return timedelta(seconds=seconds * (1 + _SPREAD * jitter))
+
+
+_LEAST_ASKED = timedelta(minutes=1)
+_MOST_ASKED = timedelta(hours=4)
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
+_ASKED = re.compile(
+    r"\b(?:in|after|for|wait|within)\s{1,3}(\d{1,5})\s{0,3}(s|m|h)(?:ec|in|our|r)?\w{0,5}\b",
+    re.IGNORECASE,
+)
+
+
+def asked_for(text: str) -> timedelta | None:
+    """Return the delay that a reply asks for ("try again in 300 seconds"); None if it does not."""
+    found = _ASKED.search(text)
+    return None if found is None else int(found[1]) * _UNITS[found[2].lower()]
+
+
+def heed(wait: timedelta, asked: timedelta | None) -> timedelta:
+    """Return the wait when a server has asked for another one, within bounds.
+
+    Greylisting hosts say when they will take the mail: sooner is in vain, later only late.
+    """
+    if asked is None:
+        return wait
+    return max(min(wait, _LEAST_ASKED), min(asked, max(wait, _MOST_ASKED)))
 
 
 LOGIN_PROBE = timedelta(hours=1)

@@ -31,6 +31,7 @@ from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import Rules
 
 LOGIN_REFUSALS = frozenset({530, 534, 535, 538})
+NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
 
@@ -55,6 +56,7 @@ class Scope:
 
     alone: bool = True  # no other recipient in the transaction, whom a refusal may be about
     outranked: bool = False  # a better MX could not be used in this attempt
+    unanimous: bool = False  # every host says that it takes no mail at all (RFC 7504)
 
 
 def decide(
@@ -85,8 +87,10 @@ def decide(
     if reply.is_positive and facts.stage is Stage.DOT:
         return Relayed() if smarthost else Sent()
     found = classify(reply, facts.stage, rules.classifier)
-    if facts.stage not in _OF_THE_MESSAGE or reply.code == 421:
-        verdict: Outcome | None = None
+    if scope.unanimous and reply.code in NO_MAIL_HERE:
+        verdict: Outcome | None = _bounce(reply, found, proves=True)
+    elif facts.stage not in _OF_THE_MESSAGE or reply.code == 421:
+        verdict = None
     elif reply.is_permanent and not scope.outranked:
         verdict = _bounce(reply, found, proves=scope.alone or facts.stage is Stage.RCPT)
     elif reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
@@ -141,7 +145,7 @@ def _soft(
             status=_status(reply, "4"),
         )
     return Deferred(
-        retry_at=moment.now + wait,
+        retry_at=moment.now + retry.heed(wait, retry.asked_for(reply.text)),
         category=found.category,
         fault=Fault.PEER,
         reason="refused for now",
@@ -169,8 +173,9 @@ def _no_verdict(
             reason=f"given up after {_days(age)}: {reason}",
             status="4.4.7",
         )
+    asked = None if facts.reply is None else retry.asked_for(facts.reply.text)
     return Deferred(
-        retry_at=moment.now + wait,
+        retry_at=moment.now + retry.heed(wait, asked),
         category=category,
         fault=fault,
         reason=reason,

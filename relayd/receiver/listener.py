@@ -130,6 +130,9 @@ class Receiver:
         except OSError:
             connection.close()
             self._closed(session)
+        except asyncio.CancelledError:  # this worker fails; uvloop has closed the transport
+            self._closed(session)
+            raise
 
     def _closed(self, session: Wire) -> None:
         if session not in self._sessions:

@@ -53,6 +53,14 @@ class Intake(Protocol):
 
     def destination_of(self, address: Address, *, is_test: bool) -> str: ...
 
+    def owns(self, address: Address) -> bool:
+        """Tell whether an address lies in the domain of our return paths."""
+        ...
+
+    def is_return_path(self, address: Address) -> bool:
+        """Tell whether such an address is one of ours that is not forgotten. May raise StoreError."""
+        ...
+
     def is_suppressed(self, address: Address) -> bool:
         """Tell whether the history speaks against the address; asked only if the settings want it.
 
@@ -200,6 +208,10 @@ class Session(Wire):
         except SyntaxRefused as refused:
             self._refuse(refused.reply, sender=mail.reverse_path)
             return
+        refusal = self._return_path(path, mail)
+        if refusal is not None or self._context.intake.owns(path):
+            self._answer(path, mail, refusal)
+            return
         refusal = admit.admit_recipient(
             path,
             smtputf8=mail.smtputf8,
@@ -215,8 +227,27 @@ class Session(Wire):
         if refusal is not None:  # no error of the client's: a list may hold many such addresses
             self._refuse(refusal, sender=mail.reverse_path, recipient=path, is_error=False)
             return
+        self._answer(path, mail, None)
+
+    def _answer(self, path: Address, mail: _Transaction, refusal: Reply | None) -> None:
+        if refusal is not None:
+            self._refuse(refusal, sender=mail.reverse_path, recipient=path)
+            return
         mail.forward_paths.append(path)
         self.reply(b"250 2.1.5 OK\r\n")
+
+    def _return_path(self, path: Address, mail: _Transaction) -> Reply | None:
+        """Judge a recipient as far as return paths go: they are anybody's to write to, one by one."""
+        intake = self._context.intake
+        if any(intake.owns(other) for other in mail.forward_paths) or (
+            intake.owns(path) and mail.forward_paths
+        ):
+            return admit.RETURN_PATH_ALONE
+        try:
+            known = not intake.owns(path) or intake.is_return_path(path)
+        except StoreError:
+            return _NO_HISTORY
+        return None if known else admit.NO_RETURN_PATH
 
     def _suppression(self, path: Address) -> Reply | None:
         try:

@@ -29,7 +29,7 @@ from relayd.mail.outcome import (
     Relayed,
     Sent,
 )
-from relayd.ports import Action, Clock, Lease, Query, Settlement, Work
+from relayd.ports import Action, Clock, LateNotice, Lease, Query, Settlement, Work
 from relayd.store.memory_view import (
     MemoryView,
     Message,
@@ -219,6 +219,28 @@ class MemoryStore(MemoryView):
             message.drop_content()
             events.append(event)
         return events
+
+    def note_late(
+        self, notice: LateNotice | None, copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        self._add(copy)
+        if notice is None:
+            return _done(None)
+        event, outcome = notice.event, notice.outcome
+        message = self._tables.messages[event.message_id]
+        recipient = message.recipients[event.recipient]
+        if outcome is not None:
+            if recipient.state not in (RecipientState.RELAYED, RecipientState.SENT):
+                return _done(None)
+            recipient.move(RecipientState.BOUNCED, self._clock.now())
+            recipient.reason, recipient.category = outcome.reason, outcome.category
+            recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
+            recipient.enhanced = outcome.status
+        message.events.append(event)
+        return _done(notice)
+
+    async def secret(self) -> bytes:
+        return b"the same for every memory store."
 
     async def unsuppress(self, address: str, *, by: str) -> bool:  # noqa: ARG002 -- not kept here
         if not self.is_suppressed(address):

@@ -96,7 +96,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
     stopping = _stop_signal(parts.status_log)
     async with asyncio.TaskGroup() as tasks:
-        outward = deliver(settings, parts, tasks)
+        outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
         intake = Intake(
             store=parts.store,
@@ -107,6 +107,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             status_log=parts.status_log,
             clock=parts.clock,
             routes=settings.routes,
+            late=outward.late,
         )
         receiver = Receiver(
             inherited.listeners,

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.errors import CommitUnknown
@@ -22,7 +23,8 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.event import Detail
 from relayd.policy import route
-from relayd.ports import Clock, QueueStore, QueueView, Work
+from relayd.ports import Clock, LateNotice, QueueStore, QueueView, Work
+from relayd.worker.late import LateBounces
 
 
 class IdSource:
@@ -45,7 +47,7 @@ class IdSource:
 class Intake:
     """`relayd.receiver.session.Intake`: from a complete message to a durable one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- where everything meets
         self,
         *,
         store: QueueStore,
@@ -56,7 +58,9 @@ class Intake:
         status_log: StatusLog,
         clock: Clock,
         routes: route.RouteRules,
+        late: LateBounces | None = None,
     ) -> None:
+        self._late = late
         self._routes = routes
         self._store = store
         self._view = view
@@ -75,10 +79,20 @@ class Intake:
         address = route.forwarded(address, self._routes)
         return route.key_of(route.decide(address, is_test=is_test, rules=self._routes).route)
 
+    def owns(self, address: Address) -> bool:
+        return self._late is not None and self._late.owns(address)
+
+    def is_return_path(self, address: Address) -> bool:
+        return self._late is not None and self._late.row_of(address) is not None
+
     def is_suppressed(self, address: Address) -> bool:
         return self._view.is_suppressed(str(address))
 
-    def submit(self, message: NewMessage) -> "asyncio.Future[Sequence[Work]]":
+    def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
+        if self._late is not None and self._late.owns(message.recipients[0].address):
+            taken = self._late.take(message)
+            taken.add_done_callback(self._returned)
+            return taken
         destinations = {recipient.destination for recipient in message.recipients}
         has_room = self._scheduler.has_room(len(message.content), destinations)
         lease_for = LEASE_FOR if has_room and route.HOLD not in destinations else None
@@ -88,6 +102,14 @@ class Intake:
 
     def refused(self, detail: Detail) -> None:
         self._status_log.refused(self._clock.now(), detail)
+
+    def _returned(self, taken: "asyncio.Future[LateNotice | None]") -> None:
+        """Log what a returned mail changed, and have its copy delivered."""
+        if taken.exception() is None:
+            notice = taken.result()
+            if notice is not None:
+                self._status_log.acted(notice.event)
+            self._scheduler.wake()
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
         error = stored.exception()

@@ -7,20 +7,24 @@ from functools import partial
 
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
-from relayd.deliverer.mxhop import MxParts, Sites
+from relayd.deliverer.mxhop import MxHop, MxParts, Sites
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
 from relayd.logs import StatusLog
+from relayd.mail.attempt import Breakdown
+from relayd.mail.dns import MxAnswer
 from relayd.mail.envelope import WorkerNumber
 from relayd.net.local import is_own
 from relayd.net.resolver import DnsResolver
-from relayd.policy.mx import MxRules
-from relayd.policy.ruleset import rules_from
+from relayd.policy.mx import Candidates, MxRules, Undeliverable
+from relayd.policy.plan import ReturnPaths
+from relayd.policy.ruleset import Rules, rules_from
 from relayd.policy.verdict import VerdictRules
 from relayd.ports import Clock, QueueStore, QueueView
 from relayd.settings import Settings
 from relayd.worker.intake import IdSource
-from relayd.worker.system import SmtpTransport
+from relayd.worker.late import LateBounces
+from relayd.worker.system import SmtpTransport, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,10 @@ class Parts:
 class Outward:
     scheduler: Scheduler
     sites: Sites
+    late: LateBounces | None
 
 
-def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outward:
+async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outward:
     """Put the deliverer together; its connections live in `tasks`."""
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
@@ -62,14 +67,17 @@ def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outwa
         now=parts.clock.now(),
         workers=settings.workers,
     )
+    rules = rules_from(settings.rules)
+    late = await _late(settings, parts, rules)
     courier = Courier(
         store=parts.store,
         sink=parts.status_log,
         clock=parts.clock,
-        rules=VerdictRules(retry=settings.retry, classifier=rules_from(settings.rules)),
+        rules=VerdictRules(retry=settings.retry, classifier=rules),
         routes=settings.routes,
         jitter=source.random,
         reporter=reporter if settings.bounces.dsn else None,
+        paths=None if late is None else late.paths,
     )
     scheduler = Scheduler(
         store=parts.store,
@@ -80,7 +88,21 @@ def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outwa
         connections=directions.connections,
         jitter=source.random,
     )
-    return Outward(scheduler, sites)
+    return Outward(scheduler, sites, late)
+
+
+async def _late(settings: Settings, parts: Parts, rules: Rules) -> LateBounces | None:
+    """Return who takes late bounces; None while no domain is set for them."""
+    if not settings.bounces.verp_domain:
+        return None
+    return LateBounces(
+        paths=ReturnPaths(domain=settings.bounces.verp_domain, key=await parts.store.secret()),
+        store=parts.store,
+        view=parts.view,
+        rules=rules,
+        routes=settings.routes,
+        clock=parts.clock,
+    )
 
 
 def mx_parts(
@@ -112,3 +134,16 @@ def mx_parts(
         chance=source.random,
         is_own=partial(is_own, port=settings.direct.port, listening=listening),
     )
+
+
+async def look_up(
+    settings: Settings, domain: str
+) -> tuple[MxAnswer, Candidates | Undeliverable | Breakdown]:
+    """Return what the DNS says of a domain, and what delivery makes of it; connects to nobody."""
+    clock = SystemClock()
+    transport = SmtpTransport(helo=settings.fqdn, clock=clock)
+    source = random.Random()  # noqa: S311 -- the order of equal hosts
+    async with asyncio.TaskGroup() as tasks:
+        parts = mx_parts(settings, clock, transport, Sites(1, tasks), source)
+        answer = await parts.resolver.mx(domain)
+        return answer, await MxHop(domain, parts).candidates()

@@ -184,12 +184,11 @@ async def a_post(
     settings = SmarthostSettings(
         hosts=hosts_of(*ports), tls=TlsMode.OFF, login=login, connections=connections
     )
+    smarthost = Smarthost(settings, transport=transport or the_transport(clock), clock=clock)
     scheduler = Scheduler(
         store=queue[0],
         worker=worker,
-        next_hop=lambda _: Smarthost(
-            settings, transport=transport or the_transport(clock), clock=clock
-        ),
+        next_hop=lambda _: smarthost,
         courier=Courier(
             store=queue[0],
             sink=sink,

@@ -67,6 +67,14 @@ class MemoryIntake:
         found = route.decide(address, is_test=is_test, rules=route.RouteRules())
         return route.key_of(found.route)
 
+    def owns(self, address: Address) -> bool:
+        return address.domain == "returns.test"
+
+    def is_return_path(self, address: Address) -> bool:
+        if self.fault is not None:
+            raise self.fault
+        return address.local == "known"
+
     def is_suppressed(self, address: Address) -> bool:
         if self.fault is not None:
             raise self.fault

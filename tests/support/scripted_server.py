@@ -1,8 +1,8 @@
-"""A next hop that follows a script: a real SMTP server on 127.0.0.1, made for misbehaving.
+"""A next hop that follows a script: a real SMTP server on loopback, made for misbehaving.
 
     script = {"RCPT TO:<a@x.test>": "550 5.1.1 no such user"}
     async with ScriptedServer(script) as server:
-        ...                                    # send mail to 127.0.0.1, server.port
+        ...                                    # send mail to server.host, server.port
         await server.received(1)               # wait for a message
         assert server.messages[0].content == ...
 
@@ -109,11 +109,21 @@ class Message:
 class ScriptedServer:
     """See the module. `tls` is a server context: STARTTLS is offered then."""
 
-    def __init__(self, script: Script | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.script = {key.upper(): action for key, action in (script or {}).items()}
         self.tls = tls
-        self.port = 0
+        self.host = host
+        self.port = port
         self.connections = 0
+        self.open = 0
+        self.most_open = 0  # connections at one time
         self.dialog: list[str] = []
         self.messages: list[Message] = []
         self.unclean: list[bytes] = []
@@ -121,7 +131,7 @@ class ScriptedServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -161,6 +171,8 @@ class ScriptedServer:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         transport = writer.transport
         session = _Session(self, reader, writer, self.connections)
         try:
@@ -168,6 +180,7 @@ class ScriptedServer:
         except (_HungUp, OSError, asyncio.CancelledError):  # 3.11 would log a cancelled handler
             pass
         finally:
+            self.open -= 1
             if session.broken:
                 transport.abort()
             else:

@@ -19,7 +19,17 @@ from relayd.config import units
 from relayd.config.mistakes import show_value
 from relayd.config.model import Document, dotted, leaves
 from relayd.errors import ConfigError, Mistake
-from relayd.settings import AuthMechanism, HostPort, LineEndings, Settings, TlsMode
+from relayd.mail.address import Address
+from relayd.policy.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
+from relayd.settings import (
+    AuthMechanism,
+    DirectSettings,
+    DnsSettings,
+    HostPort,
+    LineEndings,
+    Settings,
+    TlsMode,
+)
 
 ROOT = Path(__file__).parents[2]
 FQDN = 'fqdn = "relay.example.org"\n'
@@ -63,9 +73,20 @@ def test_one_line_is_enough() -> None:
     assert found.smarthost.hosts == (HostPort(host="127.0.0.1", port=25),)
     assert found.smarthost.tls is TlsMode.OPPORTUNISTIC
     assert found.smarthost.login is None
+    assert found.routes == RouteRules(use_remote_smtp=False)
+    assert found.direct == DirectSettings(
+        port=25,
+        tls=TlsMode.OPPORTUNISTIC,
+        source_addresses=(),
+        allow_networks=(),
+        connections_per_destination=10,
+    )
+    assert found.dns == DnsSettings(nameservers=(), timeout=timedelta(seconds=20))
     assert found.retry.soft_bounce == (timedelta(minutes=15),)
     assert found.retry.unreachable[-1] == timedelta(hours=4)
     assert found.retry.give_up_after == timedelta(days=5)
+    assert found.bounces.refuse_suppressed is False
+    assert found.rules == ()
     assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
     assert found.log.format in {"json", "console"}
 
@@ -74,6 +95,7 @@ def test_every_supported_key_can_be_set() -> None:
     """What is written arrives, as a value of the right type."""
     found = read("""
         fqdn = "mx1.relay.example.org"
+        use_remote_smtp = true
         workers = 3
         [[listen]]
         address = "[::]:25"
@@ -92,12 +114,32 @@ def test_every_supported_key_can_be_set() -> None:
         hosts = ["Mail.Example.ORG:587", "[2001:DB8::0:1]:25"]
         tls = "verify"
         connections = 4
+        [direct]
+        port = 2626
+        tls = "verify"
+        source_addresses = ["192.0.2.1", "2001:DB8::0:1"]
+        allow_networks = ["10.0.0.0/8", "127.0.0.9"]
+        connections_per_destination = 3
+        [routes]
+        "a.example.org" = "smarthost"
+        "*.example.org" = "Host.Example.ORG:2525"
+        "b.example" = "direct"
+        "c.example" = "hold"
+        [test_mail]
+        recipients = ["QA@Example.org"]
+        [redirect]
+        to = "Catch.All@staging.example.org"
+        allow = ["Boss@Example.org", "Team.Example.ORG"]
+        [dns]
+        nameservers = ["192.0.2.53", "127.0.0.1:5353", "::1", "[2001:DB8::0:53]:54"]
+        timeout = "5s"
         [retry]
         soft_bounce = []
         unreachable = ["1h30m"]
         give_up_after = "1w2d"
         [bounces]
         dsn = false
+        refuse_suppressed = true
         [store]
         url = "sqlite:/srv/q.db"
         history = "1d"
@@ -125,9 +167,41 @@ def test_every_supported_key_can_be_set() -> None:
         HostPort(host="2001:db8::1", port=25),
     )
     assert found.smarthost.tls is TlsMode.VERIFY
+    assert found.direct == DirectSettings(
+        port=2626,
+        tls=TlsMode.VERIFY,
+        source_addresses=("192.0.2.1", "2001:db8::1"),
+        allow_networks=(ip_network("10.0.0.0/8"), ip_network("127.0.0.9/32")),
+        connections_per_destination=3,
+    )
+    assert found.routes == RouteRules(
+        use_remote_smtp=True,
+        rules=(
+            RouteRule(pattern="a.example.org", route=ViaSmarthost()),
+            RouteRule(
+                pattern="*.example.org",
+                route=ViaHost(HostPort(host="host.example.org", port=2525)),
+            ),
+            RouteRule(pattern="b.example", route=ViaMx("")),
+            RouteRule(pattern="c.example", route=OnHold("c.example")),
+        ),
+        test_recipients=frozenset({"qa@example.org"}),
+        redirect_to=Address("Catch.All", "staging.example.org"),
+        redirect_allow=frozenset({"boss@example.org", "team.example.org"}),
+    )
+    assert found.dns == DnsSettings(
+        nameservers=(
+            HostPort(host="192.0.2.53", port=53),
+            HostPort(host="127.0.0.1", port=5353),
+            HostPort(host="::1", port=53),
+            HostPort(host="2001:db8::53", port=54),
+        ),
+        timeout=timedelta(seconds=5),
+    )
     assert found.retry.soft_bounce == ()
     assert found.retry.unreachable == (timedelta(hours=1, minutes=30),)
     assert found.retry.give_up_after == timedelta(days=9)
+    assert found.bounces.refuse_suppressed is True
     assert found.store.history == timedelta(days=1)
     assert (found.log.status_log, found.log.level, found.log.format) == ("-", "debug", "console")
 
@@ -146,7 +220,11 @@ def test_every_supported_key_can_be_set() -> None:
             id="smarthost-elsewhere-on-our-port",
         ),
         pytest.param('[smarthost]\nhosts = ["mail_1:25"]', id="container-name"),
-        pytest.param("[routes]\n[dns]\nnameservers = []", id="postponed-at-its-default"),
+        pytest.param("[tls]\n[metrics]\naddress = ''", id="postponed-at-its-default"),
+        pytest.param('[routes]\n"b\u00fccher.example" = "hold"', id="route-in-u-labels"),
+        pytest.param('[routes]\n"example.org" = "localhost:25"', id="route-to-this-machine"),
+        pytest.param('[redirect]\nto = ""', id="redirect-off"),
+        pytest.param('[direct]\nallow_networks = ["127.0.0.0/8"]', id="mx-on-loopback"),
     ],
 )
 def test_what_is_allowed(toml: str) -> None:
@@ -356,21 +434,117 @@ WRONG = {
     "log-level": ("log.level", '"debug", "info"', FQDN + '[log]\nlevel = "verbose"'),
     "log-format": ("log.format", '"console"', FQDN + '[log]\nformat = "text"'),
 }
+WRONG |= {
+    "remote-text": ("use_remote_smtp", "true or false", FQDN + 'use_remote_smtp = "yes"'),
+    "remote-number": ("use_remote_smtp", "true or false", FQDN + "use_remote_smtp = 1"),
+    "remote-needs-a-name": ("fqdn", "is missing", "use_remote_smtp = true"),
+    "direct-port": ("direct.port", "from 1 to 65535", FQDN + "[direct]\nport = 0"),
+    "direct-tls": ("direct.tls", '"opportunistic"', FQDN + '[direct]\ntls = "on"'),
+    "direct-source-name": (
+        "direct.source_addresses[1]",
+        "an IP address",
+        FQDN + '[direct]\nsource_addresses = ["192.0.2.1", "mx.example.org"]',
+    ),
+    "direct-source-with-port": (
+        "direct.source_addresses[0]",
+        "an IP address",
+        FQDN + '[direct]\nsource_addresses = ["192.0.2.1:25"]',
+    ),
+    "direct-networks": (
+        "direct.allow_networks[0]",
+        "bits set behind the prefix",
+        FQDN + '[direct]\nallow_networks = ["10.0.0.1/8"]',
+    ),
+    "direct-connections": (
+        "direct.connections_per_destination",
+        "from 1",
+        FQDN + "[direct]\nconnections_per_destination = 0",
+    ),
+    "routes-list": ("routes", "a table", FQDN + "routes = []"),
+    "routes-word": (
+        'routes."example.org"',
+        '"smarthost", "direct", "hold"',
+        FQDN + '[routes]\n"example.org" = "drop"',
+    ),
+    "routes-unquoted": (
+        "routes.example",
+        '"smarthost", "direct", "hold"',
+        FQDN + '[routes]\nexample = "mail.example.org"',
+    ),
+    "routes-number": (
+        'routes."a.example"',
+        "text in quotes",
+        FQDN + '[routes]\n"b.example" = "hold"\n"a.example" = 25',
+    ),
+    "routes-dotted": ("routes.example", "text in quotes", FQDN + "[routes]\nexample.org = 'hold'"),
+    "routes-star-alone": ('routes."*"', '"*.example.org"', FQDN + '[routes]\n"*" = "hold"'),
+    "routes-star-inside": (
+        'routes."a.*.example"',
+        '"*.example.org"',
+        FQDN + '[routes]\n"a.*.example" = "hold"',
+    ),
+    "routes-address": (
+        'routes."a@example.org"',
+        "a domain as key",
+        FQDN + '[routes]\n"a@example.org" = "hold"',
+    ),
+    "routes-loop": (
+        'routes."example.org"',
+        "our own listener listen[0]",
+        FQDN + '[routes]\n"example.org" = "localhost:2525"',
+    ),
+    "routes-wildcard": (
+        'routes."example.org"',
+        '"HOST:PORT"',
+        FQDN + '[routes]\n"example.org" = "0.0.0.0:25"',
+    ),
+    "test-mail-domain": (
+        "test_mail.recipients[0]",
+        "user@example.org",
+        FQDN + '[test_mail]\nrecipients = ["example.org"]',
+    ),
+    "test-mail-text": (
+        "test_mail.recipients",
+        "a list",
+        FQDN + '[test_mail]\nrecipients = "a@example.org"',
+    ),
+    "redirect-domain": ("redirect.to", "an address", FQDN + '[redirect]\nto = "example.org"'),
+    "redirect-null": ("redirect.to", "an address", FQDN + '[redirect]\nto = "<>"'),
+    "redirect-allow": (
+        "redirect.allow[1]",
+        "an address or a domain",
+        FQDN + '[redirect]\nto = "a@example.org"\nallow = ["example.org", "*.example.org"]',
+    ),
+    "redirect-allow-address": (
+        "redirect.allow[0]",
+        "an address",
+        FQDN + '[redirect]\nto = "a@example.org"\nallow = ["a b@example.org"]',
+    ),
+    "redirect-allow-alone": (
+        "redirect.allow",
+        "needs redirect.to",
+        FQDN + '[redirect]\nallow = ["example.org"]',
+    ),
+    "nameserver-name": (
+        "dns.nameservers[0]",
+        '"IP" or "IP:PORT"',
+        FQDN + '[dns]\nnameservers = ["dns.example.org"]',
+    ),
+    "nameserver-name-and-port": (
+        "dns.nameservers[1]",
+        '"IP" or "IP:PORT"',
+        FQDN + '[dns]\nnameservers = ["192.0.2.53", "dns.example.org:53"]',
+    ),
+    "nameserver-bracket": (
+        "dns.nameservers[0]",
+        '"IP" or "IP:PORT"',
+        FQDN + '[dns]\nnameservers = ["[::1"]',
+    ),
+    "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
+}
 NOT_YET = {
-    "use_remote_smtp": "use_remote_smtp = true",
     "listen[0].tls": '[[listen]]\ntls = "starttls"',
     "listen[0].auth": '[[listen]]\nauth = "required"',
-    "direct.port": "[direct]\nport = 26",
-    "direct.tls": '[direct]\ntls = "verify"',
-    "direct.source_addresses": '[direct]\nsource_addresses = ["192.0.2.1"]',
-    "direct.allow_networks": '[direct]\nallow_networks = ["10.0.0.0/8"]',
-    "direct.connections_per_destination": "[direct]\nconnections_per_destination = 1",
-    "routes": '[routes]\n"*.internal.example" = "10.0.0.5:25"',
-    "test_mail.recipients": '[test_mail]\nrecipients = ["a@example.org"]',
-    "redirect.to": '[redirect]\nto = "a@example.org"',
-    "redirect.allow": '[redirect]\nallow = ["example.org"]',
-    "dns.nameservers": '[dns]\nnameservers = ["192.0.2.53"]',
-    "dns.timeout": '[dns]\ntimeout = "5s"',
     "bounces.verp_domain": '[bounces]\nverp_domain = "b.example.org"',
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
     "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
@@ -408,7 +582,7 @@ def test_all_mistakes_come_at_once() -> None:
     found = mistakes_in("""
         workers = 0
         wrong = 1
-        use_remote_smtp = true
+        use_remote_smtp = 1
         [[listen]]
         address = "nowhere"
         [[listen]]
@@ -421,14 +595,26 @@ def test_all_mistakes_come_at_once() -> None:
         hosts = ["127.0.0.1:2525", "[::1]:25"]
         [retry]
         soft_bounce = ["x", "1m", "y"]
+        [routes]
+        "a.example" = "nowhere"
+        "*" = "nowhere"
+        "b.example" = "[::1]:2525"
+        [redirect]
+        to = "nobody"
+        allow = ["example.org"]
         """)
     assert sorted(mistake.key for mistake in found) == [
         "fqdn",
         "listen[0].address",
         "listen[1].networks",
         "listen[1].tls",
+        "redirect.to",
         "retry.soft_bounce[0]",
         "retry.soft_bounce[2]",
+        'routes."*"',
+        'routes."*"',
+        'routes."a.example"',
+        'routes."b.example"',
         "smarthost.hosts[0]",
         "use_remote_smtp",
         "workers",

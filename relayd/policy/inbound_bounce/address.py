@@ -41,7 +41,8 @@ def read_typed(value: str) -> str | None:
     typed = _TYPED.match(value)
     kind, rest = (typed.group(1).lower(), typed.group(2)) if typed else ("", value)
     rest = _ROUTE.sub("", rest.strip())
-    if kind in ("x400", "x.400") or rest.lower().startswith(("/c=", "c=")):
+    untyped_x400 = rest.lower().startswith(("/c=", "c=")) and not _ANY.fullmatch(rest.strip("<>"))
+    if kind in ("x400", "x.400") or untyped_x400:
         inside = _X400.search(rest)
         return _one(inside.group(1).replace("(a)", "@")) if inside else None
     if kind == "utf-8":

@@ -7,7 +7,7 @@ import orjson
 
 from relayd.mail.event import Event
 from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
-from relayd.ports import Lease, Settlement
+from relayd.ports import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.rows import to_ms
 
@@ -70,6 +70,31 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         leases.touch(db, destination, due_at)
     for event in settlement.events:
         record(db, event)
+    return True
+
+
+def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
+    """Record what came back; a bounce only of what was accepted, and only once."""
+    event, outcome = notice.event, notice.outcome
+    if outcome is not None:
+        db.execute(
+            "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
+            " suppress = ?, enhanced = ?, updated_at = ? WHERE message_id = ? AND number = ?"
+            " AND state IN ('relayed', 'sent')",
+            (
+                outcome.reason,
+                outcome.category,
+                outcome.bounce_class,
+                int(outcome.suppress),
+                outcome.status,
+                now,
+                event.message_id,
+                event.recipient,
+            ),
+        )
+        if not db.changes():
+            return False
+    record(db, event)
     return True
 
 

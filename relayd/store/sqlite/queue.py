@@ -22,7 +22,7 @@ from relayd.mail.envelope import (
     first_id_at,
 )
 from relayd.mail.event import Event
-from relayd.ports import Action, Clock, Lease, Query, Settlement, Work
+from relayd.ports import Action, Clock, LateNotice, Lease, Query, Settlement, Work
 from relayd.store.sqlite import leases, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare
 from relayd.store.sqlite.writer import Writer
@@ -210,6 +210,26 @@ class SqliteStore:
         return await self._writer.submit(
             lambda db: operators.act(db, selector, action, by=by, reason=reason, at=at)
         )
+
+    def note_late(
+        self, notice: LateNotice | None, copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        now = self._now()
+
+        def operation(db: apsw.Connection) -> LateNotice | None:
+            _insert_message(db, copy)
+            _insert_recipient(db, copy, 0, None)
+            known = notice is not None and outcomes.note_late(db, notice, now=now)
+            return notice if known else None
+
+        return self._writer.submit(operation)
+
+    async def secret(self) -> bytes:
+        def operation(db: apsw.Connection) -> bytes:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(32))")
+            return bytes(db.execute("SELECT value FROM meta WHERE key = 'secret'").get)
+
+        return await self._writer.submit(operation)
 
     async def unsuppress(self, address: str, *, by: str) -> bool:
         now = self._now()

@@ -302,3 +302,75 @@ def test_what_it_waits_for(fields: dict[str, Any], words: str) -> None:
 
 def test_held_by_nobody_known() -> None:
     assert rows.waits_for(a_row(status=Status.HELD), [], START) == "somebody to release it"
+
+
+DEFERRED = {"status": Status.DEFERRED, "next_attempt_at": START + HOUR, "attempts": 1}
+PAUSED = DEFERRED | {"paused_until": START + 2 * HOUR}
+RETRY = "the retry at 2026-03-01 13:00:00Z"
+PAUSE = "destination smarthost, paused until 2026-03-01 14:00:00Z"
+FULL = {"remote_host": "mx.a.test", "category": "mailbox_full", "reply": "452 4.2.2 full"}
+DEAD = {"remote_host": "mx.a.test", "category": "connection_failure", "reason": "refused"}
+NO_DNS = {"category": "dns_failure", "reason": "192.0.2.53 answers SERVFAIL to MX a.test"}
+NO_LOGIN = {"remote_host": "hub.test", "code": 535, "reply": "535 5.7.8 wrong password"}
+TROUBLES: dict[str, tuple[dict[str, Any], EventKind, dict[str, Any], str]] = {
+    "refused for now": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        FULL,
+        f"{RETRY}: mx.a.test says 452 4.2.2 full",
+    ),
+    "no answer": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        DEAD,
+        f"{RETRY}: no session with mx.a.test, refused",
+    ),
+    "DNS failure": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        NO_DNS,
+        f"{RETRY}: DNS failure, 192.0.2.53 answers SERVFAIL to MX a.test",
+    ),
+    "nothing known": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        {},
+        f"{RETRY}: relayd says no reason is known",
+    ),
+    "dead destination": (
+        PAUSED,
+        EventKind.DEFERRED,
+        DEAD,
+        f"{PAUSE}: no session with mx.a.test, refused",
+    ),
+    "paused without an answer of the DNS": (
+        PAUSED,
+        EventKind.DEFERRED,
+        NO_DNS,
+        f"{PAUSE}: DNS failure, 192.0.2.53 answers SERVFAIL to MX a.test",
+    ),
+    "login refused": (
+        {"paused_until": START + 2 * HOUR},
+        EventKind.ATTEMPTED,
+        NO_LOGIN,
+        f"{PAUSE}: hub.test refuses our login, 535 5.7.8 wrong password",
+    ),
+    "a full mailbox is no reason for a pause": (PAUSED, EventKind.DEFERRED, FULL, PAUSE),
+}
+
+
+@pytest.mark.parametrize(("fields", "kind", "detail", "words"), TROUBLES.values(), ids=TROUBLES)
+def test_what_it_failed_on(
+    fields: dict[str, Any], kind: EventKind, detail: dict[str, Any], words: str
+) -> None:
+    """The last attempt counts, whatever an operator did since."""
+    history = [
+        HistoryEntry(kind=one.value, at=START, recipient=0, detail=said)
+        for one, said in (
+            (EventKind.RECEIVED, {}),
+            (EventKind.DEFERRED, {"reply": "451 an older one"}),
+            (kind, detail),
+            (EventKind.EXPEDITED, {"by": "alice"}),
+        )
+    ]
+    assert rows.waits_for(a_row(**fields), history, START) == words

@@ -127,6 +127,11 @@ def test_a_plain_report() -> None:
             id="x400 with an address inside",
         ),
         pytest.param(
+            "Final-Recipient: rfc822; c=a@example.com\nAction: failed\nStatus: 5.1.1\n",
+            ["c=a@example.com"],
+            id="looks like x400 and is an address",
+        ),
+        pytest.param(
             "Final-Recipient: utf-8; \\x{5F20}@example.com\nAction: failed\nStatus: 5.1.1\n",
             ["\u5f20@example.com"],
             id="utf-8 in ASCII form",

@@ -11,6 +11,8 @@ from relayd.policy.retry import (
     RetrySettings,
     after_no_verdict,
     after_soft_bounce,
+    asked_for,
+    heed,
     pause_after,
 )
 
@@ -93,3 +95,32 @@ def test_a_pause_is_bounded(failures: int, jitter: float) -> None:
 def test_a_refused_login_is_probed_at_most_hourly() -> None:
     """S-53."""
     assert LOGIN_PROBE >= HOUR
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("4.7.1 Greylisted, please try again in 300 seconds", 300),
+        ("Try again in 5 minutes", 300),
+        ("greylisting in action, please come back in 00:04:59", None),
+        ("wait 2 hours", 7200),
+        ("retry after 90 sec", 90),
+        ("too many connections", None),
+        ("in 5 years", None),
+    ],
+)
+def test_a_delay_asked_for_is_read(text: str, seconds: int | None) -> None:
+    asked = asked_for(text)
+    assert (None if asked is None else asked.total_seconds()) == seconds
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"), [(None, 15), (5, 5), (0, 1), (60, 60), (5000, 240)], ids=str
+)
+def test_a_delay_asked_for_is_heeded_within_bounds(asked: int | None, minutes: int) -> None:
+    wanted = None if asked is None else timedelta(minutes=asked)
+    assert heed(timedelta(minutes=15), wanted) == timedelta(minutes=minutes)
+
+
+def test_a_schedule_shorter_than_the_least_delay_stands() -> None:
+    assert heed(timedelta(seconds=1), timedelta(0)) == timedelta(seconds=1)

@@ -1,11 +1,168 @@
-"""Where a recipient goes."""
+"""Where a recipient goes, and the key of that destination."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relayd.policy.route import SMARTHOST, RouteRules, key_for
+from relayd.mail.address import Address, parse_address
+from relayd.policy.route import (
+    HOLD,
+    SMARTHOST,
+    HostPort,
+    OnHold,
+    Route,
+    RouteRule,
+    RouteRules,
+    ViaHost,
+    ViaMx,
+    ViaSmarthost,
+    decide,
+    forwarded,
+    host_of,
+    key_for,
+    key_of,
+    matches,
+    mx_domain_of,
+)
+
+HOST = HostPort(host="mail.internal.example", port=2525)
+DIRECT = RouteRules(use_remote_smtp=True)
+EXCEPTIONS = RouteRules(
+    use_remote_smtp=True,
+    rules=(
+        RouteRule(pattern="held.example", route=OnHold("held.example")),
+        RouteRule(pattern="vip.partner.example", route=ViaMx("")),
+        RouteRule(pattern="*.partner.example", route=ViaHost(HOST)),
+        RouteRule(pattern="Partner.example", route=ViaSmarthost()),
+    ),
+    test_recipients=frozenset({"qa@held.example"}),
+)
+
+
+def where(address: str, rules: RouteRules, *, is_test: bool = False) -> Route:
+    return decide(parse_address(address), is_test=is_test, rules=rules).route
 
 
 @pytest.mark.parametrize("domain", ["example.com", "EXAMPLE.com", "exämple.test", "[192.0.2.1]"])
-@pytest.mark.parametrize("is_test", [False, True])
-def test_all_mail_goes_to_the_smarthost(domain: str, *, is_test: bool) -> None:
-    assert destination_of(domain, is_test=is_test) == SMARTHOST == "smarthost"
+def test_without_direct_mode_all_mail_goes_to_the_smarthost(domain: str) -> None:
+    decision = decide(Address("user", domain), is_test=False, rules=RouteRules())
+    assert decision.route == ViaSmarthost()
+    assert decision.reason == "use_remote_smtp = false"
+
+
+@pytest.mark.parametrize(
+    ("domain", "key"),
+    [
+        pytest.param("example.com", "mx:example.com", id="plain"),
+        pytest.param("EXAMPLE.Com", "mx:example.com", id="any-case"),
+        pytest.param("EXÄMPLE.test", "mx:exämple.test", id="u-labels"),
+        pytest.param("[192.0.2.1]", "mx:[192.0.2.1]", id="literal"),
+    ],
+)
+def test_in_direct_mode_mail_goes_to_its_own_domain(domain: str, key: str) -> None:
+    """One key for one domain, however it is written."""
+    assert key_for(f"user@{domain}", is_test=False, rules=DIRECT) == key
+    assert mx_domain_of(key) == key[3:]
+    reason = decide(Address("user", domain), is_test=False, rules=DIRECT).reason
+    assert reason == "use_remote_smtp = true"
+
+
+@pytest.mark.parametrize(
+    ("address", "route", "reason"),
+    [
+        pytest.param("a@held.example", OnHold("held.example"), '[routes] "held.', id="hold"),
+        pytest.param("a@HELD.Example", OnHold("held.example"), '[routes] "held.', id="any-case"),
+        pytest.param("a@sub.held.example", ViaMx("sub.held.example"), "use_", id="not-below"),
+        pytest.param("a@x.partner.example", ViaHost(HOST), '"*.partner', id="below"),
+        pytest.param("a@y.x.partner.example", ViaHost(HOST), '"*.partner', id="far-below"),
+        pytest.param(
+            "a@Vip.Partner.example", ViaMx("vip.partner.example"), '"vip.', id="the-first-counts"
+        ),
+        pytest.param("a@partner.example", ViaSmarthost(), '"Partner.', id="star-is-below-only"),
+        pytest.param("a@xpartner.example", ViaMx("xpartner.example"), "use_", id="whole-labels"),
+    ],
+)
+def test_exceptions_come_before_the_mode(address: str, route: Route, reason: str) -> None:
+    """[routes] in its order; a pattern means that domain, or with a star all below it."""
+    decision = decide(parse_address(address), is_test=False, rules=EXCEPTIONS)
+    assert decision.route == route
+    assert reason in decision.reason
+
+
+@pytest.mark.parametrize("domain", ["other.example", "held.example", "x.partner.example"])
+def test_test_mail_always_goes_to_the_smarthost(domain: str) -> None:
+    """Whatever else is set, by header or by address in any case."""
+    decision = decide(Address("a", domain), is_test=True, rules=EXCEPTIONS)
+    assert decision.route == ViaSmarthost()
+    assert "X-Relayd-Test" in decision.reason
+    assert where("QA@Held.Example", EXCEPTIONS) == ViaSmarthost()
+    listed = decide(parse_address("QA@Held.Example"), is_test=False, rules=EXCEPTIONS)
+    assert "[test_mail]" in listed.reason
+
+
+CATCH_ALL = parse_address("catch.all@staging.example")
+STAGING = RouteRules(
+    use_remote_smtp=True,
+    rules=(RouteRule(pattern="staging.example", route=ViaHost(HOST)),),
+    redirect_to=CATCH_ALL,
+    redirect_allow=frozenset({"boss@example.org", "team.example"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "goes_out"),
+    [
+        pytest.param("user@example.org", False, id="anybody"),
+        pytest.param("Boss@Example.ORG", True, id="allowed-address"),
+        pytest.param("boss.x@example.org", False, id="its-domain-is-not"),
+        pytest.param("anybody@Team.example", True, id="allowed-domain"),
+        pytest.param("anybody@sub.team.example", False, id="not-below-it"),
+    ],
+)
+def test_redirection_lets_out_only_who_is_allowed(address: str, *, goes_out: bool) -> None:
+    given = parse_address(address)
+    assert forwarded(given, STAGING) == (given if goes_out else CATCH_ALL)
+    assert forwarded(given, RouteRules()) == given
+
+
+def test_a_redirected_recipient_goes_where_the_new_address_does() -> None:
+    assert key_for("user@example.org", is_test=False, rules=STAGING) == f"host:{HOST}"
+    assert key_for("boss@example.org", is_test=False, rules=STAGING) == "mx:example.org"
+    assert key_for("user@example.org", is_test=True, rules=STAGING) == SMARTHOST
+
+
+@pytest.mark.parametrize(
+    ("route", "key"),
+    [
+        pytest.param(ViaSmarthost(), SMARTHOST, id="smarthost"),
+        pytest.param(ViaMx("a.test"), "mx:a.test", id="mx"),
+        pytest.param(ViaHost(HOST), "host:mail.internal.example:2525", id="host"),
+        pytest.param(
+            ViaHost(HostPort(host="2001:db8::1", port=25)), "host:[2001:db8::1]:25", id="ipv6"
+        ),
+        pytest.param(OnHold("*.a.test"), HOLD, id="hold"),
+    ],
+)
+def test_keys_are_stable(route: Route, key: str) -> None:
+    """They are stored: their spelling is for ever, and leads back to where they came from."""
+    assert key_of(route) == key
+    assert mx_domain_of(key) == (route.domain if isinstance(route, ViaMx) else None)
+    if isinstance(route, ViaHost):
+        assert host_of(key) == route.host
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_a_host_survives_its_key(ip: object, port: int) -> None:
+    host = HostPort(host=str(ip), port=port)
+    assert host_of(key_of(ViaHost(host))) == host
+
+
+labels = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4)
+
+
+@given(labels, labels)
+def test_a_star_stands_for_one_label_or_more(domain: list[str], below: list[str]) -> None:
+    above = ".".join(below)
+    meant = len(domain) > len(below) and domain[-len(below) :] == below
+    assert matches(".".join(domain), f"*.{above}") is meant
+    assert matches(".".join(domain), above) is (domain == below)

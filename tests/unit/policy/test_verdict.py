@@ -21,7 +21,7 @@ from relayd.mail.outcome import (
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import builtin_rules
-from relayd.policy.verdict import Moment, VerdictRules, decide
+from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START
 
@@ -72,13 +72,14 @@ def judge(
     soft_failures: int = 0,
     age: timedelta = timedelta(minutes=1),
     alone: bool = True,
+    outranked: bool = False,
 ) -> Outcome:
     return decide(
         facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
         a_queued_recipient(attempt=attempt, soft_failures=soft_failures),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
-        alone=alone,
+        scope=Scope(alone=alone, outranked=outranked),
     )
 
 
@@ -206,6 +207,62 @@ def test_a_refusal_of_the_message_proves_nothing_about_one_of_several(
     proves = alone or stage is Stage.RCPT
     assert outcome.suppress is proves
     assert outcome.bounce_class is (BounceClass.HARD if proves else BounceClass.BLOCK)
+
+
+@pytest.mark.parametrize("stage", OF_THE_MESSAGE)
+def test_the_5yz_of_a_backup_bounces_nothing_while_a_better_one_is_out_of_reach(
+    stage: Stage,
+) -> None:
+    """S-17: it may be out of date. The recipient waits by the unreachable schedule."""
+    reply = make_reply(550, ("5.1.1 User unknown",))
+    outcome = judge(
+        stage, reply, route=DIRECT, attempt=2, soft_failures=1, outranked=True, alone=False
+    )
+    assert isinstance(outcome, Deferred)
+    assert outcome.retry_at == START + timedelta(minutes=6)
+    assert (outcome.fault, outcome.soft_failures) == (Fault.PEER, 1)
+    assert not outcome.possible_duplicate
+    assert isinstance(judge(stage, reply, route=DIRECT), Bounced)
+
+
+def test_what_else_a_backup_says_counts() -> None:
+    """S-17 is about refusals for good only; and patience ends."""
+    full = make_reply(452, ("4.2.2 mailbox full",))
+    assert judge(Stage.DOT, make_reply(250, ("ok",)), route=DIRECT, outranked=True) == Sent()
+    soft = judge(Stage.RCPT, full, route=DIRECT, outranked=True)
+    assert isinstance(soft, Deferred)
+    assert soft.soft_failures == 1
+    unknown = make_reply(550, ("5.1.1 User unknown",))
+    old = judge(Stage.RCPT, unknown, route=DIRECT, outranked=True, age=timedelta(days=6))
+    assert isinstance(old, Bounced)
+    assert (old.bounce_class, old.category) == (BounceClass.SOFT, Category.EXPIRED)
+    assert (old.status, old.suppress) == ("4.4.7", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "category", "bounce_class", "suppress"),
+    [
+        pytest.param("5.1.2", Category.BAD_DOMAIN, BounceClass.HARD, True, id="nxdomain"),
+        pytest.param("5.1.10", Category.BAD_DOMAIN, BounceClass.HARD, True, id="null-mx"),
+        pytest.param("5.4.4", Category.DNS_FAILURE, BounceClass.BLOCK, False, id="none-usable"),
+        pytest.param("5.4.6", Category.ROUTING_LOOP, BounceClass.BLOCK, False, id="ourselves"),
+    ],
+)
+def test_what_the_dns_proves_bounces_at_once(
+    status: str, category: Category, bounce_class: BounceClass, *, suppress: bool
+) -> None:
+    """S-22, S-24 to S-26: for every recipient there; only a domain without mail makes addresses bad."""
+    proof = Breakdown(category=category, fault=Fault.DNS, reason="the proof", status=status)
+    for alone in (True, False):
+        outcome = judge(Stage.CONNECT, proof, route=DIRECT, alone=alone)
+        assert outcome == Bounced(
+            bounce_class=bounce_class,
+            category=category,
+            fault=Fault.DNS,
+            suppress=suppress,
+            reason="the proof",
+            status=status,
+        )
 
 
 def test_a_soft_bounce_gets_its_retry_and_no_more() -> None:
@@ -351,6 +408,8 @@ breakdowns = st.builds(
     ended_by=replies | breakdowns,
     route=st.sampled_from([SMARTHOST, DIRECT, None]),
     dot_sent=st.booleans(),
+    alone=st.booleans(),
+    outranked=st.booleans(),
     attempt=st.integers(1, 200),
     soft_failures=st.integers(0, 5),
     age=st.timedeltas(timedelta(days=-1), timedelta(days=30)),
@@ -364,6 +423,8 @@ def test_what_holds_for_every_attempt(
     age: timedelta,
     *,
     dot_sent: bool,
+    alone: bool,
+    outranked: bool,
 ) -> None:
     """Never an exception; waits end in the future; only 5yz about the mail bounces as hard or block."""
     outcome = judge(
@@ -374,6 +435,8 @@ def test_what_holds_for_every_attempt(
         attempt=attempt,
         soft_failures=soft_failures,
         age=age,
+        alone=alone,
+        outranked=outranked,
     )
     if isinstance(outcome, Deferred):
         assert outcome.retry_at > START + age
@@ -389,4 +452,5 @@ def test_what_holds_for_every_attempt(
         if outcome.bounce_class is not BounceClass.SOFT:
             assert isinstance(ended_by, Reply)
             assert ended_by.is_permanent
+            assert not outranked
         assert outcome.suppress is (outcome.bounce_class is BounceClass.HARD)

@@ -90,6 +90,12 @@ CREATE TABLE worker (
     daemon TEXT NOT NULL                 -- one at a time has the queue: workers of another are dead
 );
 
+-- What the store knows by itself.
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
 -- The history. Reception is not repeated here: it is the message row itself.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY,

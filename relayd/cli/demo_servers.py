@@ -1,15 +1,21 @@
-"""The smarthost of `relayd demo`: a small SMTP server on loopback that answers by recipient.
+"""The servers of `relayd demo`: small SMTP servers on loopback that answer by recipient.
 
-A stand-in for the world outside; the relay in front of it is the real one.
+Stand-ins for the world outside, the smarthost and the mail servers of domains; the relay in front
+of them is the real one.
 """
 
 import socketserver
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
+from relayd.errors import StartError
+
 ACCEPT = "250 2.1.5 OK"
+_TRIES = 10  # to find a port that is free on all addresses
 HANG_UP = "hang up"  # close without an answer to the final dot
 
 
@@ -32,15 +38,16 @@ class Script:
 
 class _Session(socketserver.StreamRequestHandler):
     script: ClassVar[Script]
+    name: ClassVar[str]
 
     def handle(self) -> None:
-        self._say("220 smarthost.demo.test ESMTP (scripted)")
+        self._say(f"220 {self.name} ESMTP (scripted)")
         recipients: list[str] = []
         while line := self.rfile.readline().strip().decode(errors="replace"):
             match line.split(" ")[0].upper():
                 case "EHLO":
                     self._say(
-                        "250-smarthost.demo.test\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250 PIPELINING"
+                        f"250-{self.name}\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250 PIPELINING"
                     )
                 case "RCPT":
                     address = line.partition("<")[2].partition(">")[0]
@@ -80,15 +87,17 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.write(f"{line}\r\n".encode())
 
 
-class DemoSmarthost:
+class DemoServer:
     """Serves in threads of its own while the block lasts."""
 
-    def __init__(self, script: Script) -> None:
-        handler = type("_Scripted", (_Session,), {"script": script})
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    def __init__(
+        self, script: Script, name: str, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        handler = type("_Scripted", (_Session,), {"script": script, "name": name})
+        self._server = socketserver.ThreadingTCPServer((host, port), handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -98,3 +107,20 @@ class DemoSmarthost:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def mail_servers(script: Script, hosts: Sequence[tuple[str, str]]) -> Iterator[int]:
+    """Run a server for each name and address, all on one port; gives the port."""
+    for _ in range(_TRIES):
+        with ExitStack() as stack:
+            port = 0
+            try:
+                for name, host in hosts:
+                    server = DemoServer(script, name, host=host, port=port)
+                    port = stack.enter_context(server).port
+            except OSError:
+                continue  # another program has that port on one of the addresses
+            yield port
+            return
+    raise StartError("no port is free on " + ", ".join(host for _, host in hosts))

@@ -1,0 +1,91 @@
+"""The findings of `relayd route` in words: a line each, under the address."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, assert_never
+
+from relayd.cli.output import instant, paint
+from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.route import Route as Way
+from relayd.settings import HostPort, TlsMode
+
+_TLS = {
+    TlsMode.OFF: "off: clear text",
+    TlsMode.OPPORTUNISTIC: "opportunistic: where offered, with any certificate, else clear text",
+    TlsMode.REQUIRED: "required: with any certificate, never in clear text",
+    TlsMode.VERIFY: "verify: only with a certificate that proves the name",
+}
+_COLOURS = {"deliverable": "green", "bounced": "red", "deferred": "yellow", "held": "magenta"}
+
+
+def in_words(fields: Mapping[str, Any], way: Way) -> Iterator[str]:
+    """Give the lines to print for the JSON fields of one address."""
+    yield paint(fields["rcpt"])
+    for label, lines in _parts(fields, way):
+        for number, line in enumerate(lines):
+            yield paint(f"  {'' if number else label:<14}{line}")
+    verdict = fields["verdict"]
+    yield paint(f"  {'verdict':<14}{_verdict(fields)}", _COLOURS[verdict])
+
+
+def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[str]]]:
+    if fields["redirected_to"] is not None:
+        yield "redirected", [f"to {fields['redirected_to']}, by [redirect]"]
+    yield "goes", [_goes(way)]
+    yield "because", [fields["reason"]]
+    yield "route key", [fields["destination"]]
+    if fields.get("mx") is not None:
+        listed = [f"{record['preference']} {record['host']}" for record in fields["mx"]]
+        yield "MX", listed or ["none: the domain itself is its mail server"]
+    yield "tries", [_host(host) for host in fields.get("hosts", ())]
+    yield "left out", fields.get("skipped", ())
+    if "tls" in fields:
+        yield "TLS", [_TLS[fields["tls"]]]
+        yield "login", ["yes" if fields["login"] else "no"]
+    if "source_addresses" in fields:
+        chosen = ", ".join(fields["source_addresses"])
+        yield "sent from", [chosen or "an address that the system chooses"]
+    if "connections" in fields:
+        yield "connections", [f"at most {fields['connections']} at once"]
+    if fields.get("suppress"):
+        yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
+    yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]
+
+
+def _goes(way: Way) -> str:
+    match way:
+        case ViaMx(domain):
+            return f"direct, to the mail servers of {domain}"
+        case ViaSmarthost():
+            return "through the smarthost"
+        case ViaHost(host):
+            return f"through the host {host}"
+        case OnHold():
+            return "nowhere: it is held until somebody releases it"
+        case _:
+            assert_never(way)
+
+
+def _host(host: Mapping[str, Any]) -> str:
+    if "remote_ip" not in host:
+        return str(HostPort(host=host["remote_host"], port=host["remote_port"]))
+    return f"{host['remote_host']} [{host['remote_ip']}]:{host['remote_port']}"
+
+
+def _queue(fields: Mapping[str, Any]) -> str:
+    waiting = fields["waiting"]
+    count = "nothing waits" if not waiting else f"{waiting} waiting"
+    until: datetime | None = fields["paused_until"]
+    return count if until is None else f"{count}; the destination is paused until {instant(until)}"
+
+
+def _verdict(fields: Mapping[str, Any]) -> str:
+    match fields["verdict"]:
+        case "bounced":
+            return f"bounces at once: {fields['enhanced']} {fields['why']}"
+        case "deferred":
+            return f"waits for another try: {fields['why']}"
+        case "held":
+            return "held by the settings"
+        case _:
+            return "deliverable, as far as this shows"

@@ -1,0 +1,104 @@
+"""A disk without room: 452 at the dot, no ghost, and service by itself when there is room again.
+
+Needs a small file system of its own, which only root may mount.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from relayd.ports import Query
+from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
+from tests.support.scripted_server import Drip
+
+SIZE = 16 * 1024 * 1024
+LARGE = "Subject: large\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 20_000  # 1.4 MB
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB."""
+    folder, mount = tmp_path / "disk", shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("only root may mount a small file system")
+    folder.mkdir()
+    command = [mount, "-t", "tmpfs", "-o", f"size={SIZE}", "relayd-test", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Fill the disk to the last octet, for the length of the block."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as out:
+        try:
+            while out.write(b"\0" * 4096):
+                pass
+        except OSError:
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def submit(daemon: Daemon, address: str, content: str) -> tuple[int, bytes]:
+    """Send one message; return the reply to its dot."""
+    with daemon.client() as client:
+        client.ehlo()
+        assert client.mail("app@app.test")[0] == 250
+        assert client.rcpt(address)[0] == 250
+        return client.data(content)
+
+
+def test_no_room_is_452_and_leaves_nothing_behind(disk: Path, tmp_path: Path) -> None:
+    """F-11, F-13."""
+    with a_smarthost() as smarthost:
+        with a_daemon(tmp_path, smarthost.port, queue=disk / "queue.db") as daemon:
+            daemon.send("before@x.test")
+            smarthost.received(1)
+            eventually(lambda: daemon.statuses() == {"before@x.test": "relayed"}, "relayed")
+            with full(disk):
+                for number in range(5):
+                    code, text = submit(daemon, f"refused{number}@x.test", LARGE)
+                    assert (code, text[:6]) == (452, b"4.3.1 ")
+                assert set(daemon.statuses()) == {"before@x.test"}, "no ghost"
+                assert not daemon.events("worker_ended")
+            assert submit(daemon, "after@x.test", LARGE)[0] == 250
+            eventually(lambda: daemon.statuses().get("after@x.test") == "relayed", "relayed")
+            assert daemon.stop() == 0
+        assert sorted(smarthost.rcpts) == ["after@x.test", "before@x.test"]
+    db = apsw.Connection(str(disk / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    assert db.execute("PRAGMA integrity_check").get == "ok"
+    db.close()
+
+
+def test_results_wait_for_room_and_nothing_is_sent_twice(disk: Path, tmp_path: Path) -> None:
+    """F-12: the disk fills up while messages are under way."""
+    slow = {"DOT": Drip("250 2.0.0 taken", 0.03)}  # time to fill the disk behind our dot
+    recipients = [f"u{number}@x.test" for number in range(6)]
+    with a_smarthost(slow) as smarthost:
+        with a_daemon(tmp_path, smarthost.port, queue=disk / "queue.db") as daemon:
+            for recipient in recipients:
+                daemon.send(recipient)
+            smarthost.received(1)
+            with full(disk):
+                eventually(lambda: daemon.events("deliveries_paused"), "paused")
+                sent = len(smarthost.messages)
+                assert submit(daemon, "refused@x.test", LARGE)[0] == 452
+                assert len(smarthost.messages) <= sent + 20, "no new attempts"
+            eventually(lambda: not daemon.rows(Query(unfinished=True)), "recorded", within=CEILING)
+            assert daemon.events("deliveries_resumed")
+            assert daemon.statuses() == dict.fromkeys(recipients, "relayed")
+            assert daemon.stop() == 0
+        assert sorted(smarthost.rcpts) == recipients, "each once"

@@ -1,0 +1,536 @@
+"""Direct mode: which mail host of a domain is used, what its failure means, and who shares it."""
+
+import asyncio
+import ssl
+
+import pytest
+import trustme
+
+from relayd.deliverer import mxhop
+from relayd.deliverer.hosts import NoHost
+from relayd.deliverer.mxhop import Sites
+from relayd.mail.outcome import BounceClass, Category
+from relayd.ports import Status
+from relayd.settings import TlsMode
+from tests.support.direct import A1, A2, A3, FINE, Script, a_direct_post, mx
+from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Zones
+from tests.support.dns_server import Wait as WaitForDns
+from tests.support.post import eventually
+from tests.support.scripted_server import CLOSE, HANG, InTurn, ScriptedServer, Wait
+
+UNKNOWN: Script = {"RCPT": "550 5.1.1 no such user"}
+BUSY: Script = {"GREETING": "421 4.3.2 too busy"}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working host has to be found in no time."""
+    monkeypatch.setattr(mxhop, "_FIND_WITHIN", 0.1)
+
+
+# --- which host
+
+
+async def test_the_best_host_gets_the_mail_and_that_is_sent() -> None:
+    zones = mx(A1, A2)
+    async with a_direct_post(zones, {A1: FINE, A2: FINE}) as direct:
+        message = await direct.send("a@x.test", content=b"Subject: x\r\n\r\n.hello\r\n")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.SENT
+        [(kind, detail)] = direct.post.events(message)
+        assert (kind, detail["route"], detail["helo"]) == ("sent", "direct", "relay.test")
+        assert (detail["remote_host"], detail["remote_ip"]) == ("mx1.x.test", A1)
+        assert detail["remote_port"] == direct.port
+        [got] = direct.server(A1).messages
+        assert got.content == b"Subject: x\r\n\r\n.hello\r\n"
+        assert direct.server(A1).dialog[0] == "EHLO relay.test"
+        assert (direct.server(A2).connections, direct.smarthost.connections) == (0, 0)
+
+
+@pytest.mark.parametrize("better", ["10 mx2.x.test.", "0 mx2.x.test."])
+async def test_records_count_by_preference_not_by_place(better: str) -> None:
+    zones: Zones = mx(A1, A2) | {"x.test": {"MX": ["20 mx1.x.test.", better]}}
+    async with a_direct_post(zones, {A1: FINE, A2: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.server(A2).received(1)
+        assert direct.server(A1).connections == 0
+
+
+async def test_without_mx_records_the_domain_is_its_own_host() -> None:
+    async with a_direct_post({"x.test": {"A": [A1]}}, {A1: FINE}) as direct:
+        message = await direct.send("a@X.Test")
+        await direct.post.settled()
+        assert direct.post.row(message).remote_host == "x.test"
+        assert direct.server(A1).messages[0].rcpts == ("TO:<a@X.Test>",)
+
+
+BROKEN = [
+    pytest.param(None, "connect", id="refused"),
+    pytest.param({"GREETING": "554 5.3.2 no service here"}, "greeting", id="554-greeting"),
+    pytest.param({"GREETING": "521 5.3.2 no mail here"}, "greeting", id="521-greeting"),
+    pytest.param(BUSY, "greeting", id="421-greeting"),
+    pytest.param({"GREETING": CLOSE}, "greeting", id="hangs-up"),
+    pytest.param({"GREETING": "SSH-2.0-OpenSSH"}, "greeting", id="no-smtp"),
+    pytest.param({"EHLO": "451 4.3.0 not now", "HELO": "451 not now"}, "ehlo", id="ehlo"),
+]
+
+
+@pytest.mark.parametrize(("script", "stage"), BROKEN)
+async def test_the_next_host_takes_what_the_best_cannot(script: Script | None, stage: str) -> None:
+    """S-16: one bad host bounces nothing; its failure is in the history as an attempt."""
+    scripts = {A2: FINE} if script is None else {A1: script, A2: FINE}
+    async with a_direct_post(mx(A1, A2), scripts) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.SENT
+        assert direct.post.row(message).attempts == 1
+        (tried, first), (done, last) = direct.post.events(message)
+        assert (tried, done) == ("attempted", "sent")
+        assert (first["remote_host"], first["stage"]) == ("mx1.x.test", stage)
+        assert first["route"] == "direct"
+        assert (last["remote_host"], last["remote_ip"]) == ("mx2.x.test", A2)
+
+
+async def test_a_host_without_the_required_tls_is_passed_over() -> None:
+    certificate = trustme.CA().issue_cert("mx2.x.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    async with a_direct_post(mx(A1, A2), {A1: FINE, A2: FINE}, tls=TlsMode.REQUIRED) as direct:
+        direct.server(A2).tls = context
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        (_, first), (done, _) = direct.post.events(message)
+        assert (first["stage"], done) == ("starttls", "sent")
+        assert direct.server(A2).messages[0].tls
+
+
+async def test_every_address_of_a_host_is_tried_before_the_next_host() -> None:
+    zones: Zones = mx(A1, A3) | {"mx1.x.test": {"A": [A1, A2]}}
+    async with a_direct_post(zones, {A2: FINE, A3: FINE}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        (_, first), (_, last) = direct.post.events(message)
+        assert (first["remote_ip"], last["remote_ip"]) == (A1, A2)
+        assert direct.server(A3).connections == 0
+
+
+async def test_when_no_host_works_the_mail_waits() -> None:
+    async with a_direct_post(mx(A1, A2), {A2: BUSY}) as direct:
+        first = await direct.send("a@x.test")
+        await direct.post.settled(first)
+        row = direct.post.row(first)
+        assert (row.status, row.category) == (Status.DEFERRED, Category.REMOTE_SYSTEM)
+        assert direct.post.kinds(first) == ["attempted", "deferred"]
+        assert direct.server(A2).connections == 1
+        assert not row.leased
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        pytest.param("521 5.3.2 no mail here", Status.BOUNCED, id="all-say-521"),
+        pytest.param("554 5.3.2 go away", Status.DEFERRED, id="one-says-554"),
+    ],
+)
+async def test_only_521_from_every_host_is_final(other: str, status: Status) -> None:
+    """S-16, RFC 7504."""
+    scripts: dict[str, Script] = {A1: {"GREETING": "521 no mail"}, A2: {"GREETING": other}}
+    async with a_direct_post(mx(A1, A2), scripts) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is status
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_host_that_never_speaks_does_not_hold_the_mail_for_ever() -> None:
+    """S-24: within a time for all hosts together, it waits for a better day."""
+    async with a_direct_post(mx(A1, A2), {A2: {"GREETING": HANG}}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.category) == (Status.DEFERRED, Category.CONNECTION_FAILURE)
+        assert "was ready within" in str(row.reason)
+        assert direct.post.kinds(message) == ["attempted", "deferred"]
+
+
+async def test_it_sends_from_the_addresses_it_was_told() -> None:
+    sources = ("2001:db8::1", "127.0.0.77")
+    async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=sources) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        [(_, detail)] = direct.post.events(message)
+        assert detail["local_ip"] == "127.0.0.77"
+
+
+# --- a backup that may be out of date (S-17)
+
+
+async def test_a_backups_refusal_is_no_verdict_while_the_best_host_is_down() -> None:
+    async with a_direct_post(mx(A1, A2), {A2: UNKNOWN}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.code) == (Status.DEFERRED, 550)
+        assert not row.suppress
+        assert direct.post.kinds(message) == ["attempted", "deferred"]
+
+
+async def test_nor_is_it_for_the_next_message_on_that_connection() -> None:
+    gate = asyncio.Event()
+    script: Script = {"MAIL": InTurn(Wait(gate, "250 ok"), "250 ok"), **UNKNOWN}
+    async with a_direct_post(mx(A1, A2), {A2: script}, connections=1) as direct:
+        first = await direct.send("a@x.test")
+        await direct.server(A2).until(lambda: direct.server(A2).connections == 1)
+        second = await direct.send("b@x.test")
+        await eventually(lambda: direct.post.leased() == 2)
+        gate.set()
+        await direct.post.settled()
+        statuses = [direct.post.row(one).status for one in (first, second)]
+        assert statuses == [Status.DEFERRED, Status.DEFERRED]
+
+
+async def test_equal_hosts_outrank_nobody() -> None:
+    """Each of them knows the domain's mailboxes."""
+    zones: Zones = mx(A1, A2) | {"x.test": {"MX": ["10 mx1.x.test.", "10 mx2.x.test."]}}
+    async with a_direct_post(zones, {A2: UNKNOWN}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.bounce_class) == (Status.BOUNCED, BounceClass.HARD)
+
+
+async def test_an_idle_connection_to_a_backup_does_not_pass_over_the_best_host() -> None:
+    best: Script = {"GREETING": InTurn("421 4.3.2 later", "220 mx1.x.test")}
+    async with a_direct_post(mx(A1, A2), {A1: best, A2: UNKNOWN}) as direct:
+        first = await direct.send("a@x.test")
+        await direct.post.settled(first)
+        second = await direct.send("b@x.test")
+        await direct.post.settled(second)
+        assert direct.post.row(second).status is Status.SENT
+        assert direct.post.row(second).remote_host == "mx1.x.test"
+
+
+async def test_who_is_the_best_host_is_each_domains_own_affair() -> None:
+    """Two domains with the same hosts in another order: a backup of one is the best of the other."""
+    zones: Zones = mx(A1, A2) | {"y.test": {"MX": ["10 mx2.x.test.", "20 mx1.x.test."]}}
+    async with a_direct_post(zones, {A1: FINE, A2: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.server(A1).received(1)
+        await direct.post.quiet()
+        message = await direct.send("a@y.test")
+        await direct.post.settled()
+        assert direct.post.row(message).remote_host == "mx2.x.test"
+
+
+# --- what the DNS says
+
+
+PROOFS = [
+    pytest.param(
+        {"x.test": {"MX": ["0 ."]}}, "5.1.10", Category.BAD_DOMAIN, BounceClass.HARD, id="null-mx"
+    ),
+    pytest.param({}, "5.1.2", Category.BAD_DOMAIN, BounceClass.HARD, id="nxdomain"),
+    pytest.param(
+        mx("10.0.0.1", "169.254.169.254"),
+        "5.4.4",
+        Category.DNS_FAILURE,
+        BounceClass.BLOCK,
+        id="private",
+    ),
+    pytest.param(mx("0.0.0.0"), "5.4.4", Category.DNS_FAILURE, BounceClass.BLOCK, id="unspecified"),
+    pytest.param(mx("224.0.0.1"), "5.4.4", Category.DNS_FAILURE, BounceClass.BLOCK, id="multicast"),
+    pytest.param(
+        {"x.test": {"MX": ["10 gone.x.test."]}},
+        "5.4.4",
+        Category.DNS_FAILURE,
+        BounceClass.BLOCK,
+        id="no-address",
+    ),
+    pytest.param(
+        {"x.test": {"MX": ["10 relay.test."]}, "relay.test": {"A": [A1]}},
+        "5.4.6",
+        Category.ROUTING_LOOP,
+        BounceClass.BLOCK,
+        id="our-own-name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("zones", "status", "category", "bounce_class"), PROOFS)
+async def test_what_the_dns_proves_bounces_every_recipient_at_once(
+    zones: Zones, status: str, category: Category, bounce_class: BounceClass
+) -> None:
+    """S-22, S-24 to S-26: no connection, no second try; hard only where the domain takes no mail."""
+    async with a_direct_post(zones, {A1: FINE}) as direct:
+        messages = [await direct.send("a@x.test", "b@x.test") for _ in range(2)]
+        await direct.post.settled()
+        for message in messages:
+            for number in (0, 1):
+                row = direct.post.row(message, number)
+                assert (row.status, row.bounce_class) == (Status.BOUNCED, bounce_class)
+                assert row.category is category
+                assert row.suppress is (bounce_class is BounceClass.HARD)
+                [(_, detail)] = direct.post.events(message, number)
+                assert detail["fault"] == "dns"
+                assert detail["enhanced"] == status
+        assert direct.server(A1).connections == 0
+        assert direct.dns.count("x.test", "MX") == 1, "known from then on"
+
+
+async def test_loopback_is_forbidden_like_other_private_addresses() -> None:
+    async with a_direct_post(mx(A1), {A1: FINE}, allow=()) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.BOUNCED
+        assert f"{A1} is loopback" in str(direct.post.row(message).reason)
+        assert direct.server(A1).connections == 0
+
+
+async def test_a_forbidden_address_is_skipped_where_there_are_others() -> None:
+    for bad in ("10.0.0.1", "0.0.0.0", "224.0.0.1"):
+        async with a_direct_post(mx(bad, A2), {A2: FINE}) as direct:
+            message = await direct.send("a@x.test")
+            await direct.post.settled()
+            assert direct.post.kinds(message) == ["sent"], bad
+
+
+FAILURES = [
+    pytest.param({"x.test": SERVFAIL}, id="servfail"),
+    pytest.param({"x.test": DROP}, id="no-answer"),
+    pytest.param({"x.test": EMPTY}, id="empty"),
+    pytest.param({"x.test": {"MX": ["10 mx1.x.test."]}, "mx1.x.test": SERVFAIL}, id="host"),
+]
+
+
+@pytest.mark.parametrize("zones", FAILURES)
+async def test_a_failed_lookup_proves_nothing(zones: Zones) -> None:
+    """A-64: while the resolver is down nothing bounces."""
+    async with a_direct_post(zones, {}, dns_timeout=0.3) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.category) == (Status.DEFERRED, Category.DNS_FAILURE)
+        [(_, detail)] = direct.post.events(message)
+        assert detail["fault"] == "dns"
+
+
+async def test_a_slow_lookup_holds_up_no_other_domain() -> None:
+    """A-62."""
+    gate = asyncio.Event()
+    zones: Zones = mx(A1) | {"slow.test": WaitForDns(gate, ["10 mx1.x.test."])}
+    async with a_direct_post(zones, {A1: FINE}) as direct:
+        slow = await direct.send("a@slow.test")
+        await direct.dns.until(lambda: direct.dns.count("slow.test", "MX") > 0)
+        other = await direct.send("a@x.test")
+        await direct.post.settled(other)
+        assert not direct.post.events(slow)
+        gate.set()
+        await direct.post.settled()
+        assert direct.post.row(slow).status is Status.SENT
+
+
+async def test_our_own_listener_among_the_hosts_ends_the_list() -> None:
+    """S-22: what is as good as we are or worse would send it back to us."""
+    zones = mx(A1, A2, A3)
+    listening = frozenset({(A2, 0)})
+    async with a_direct_post(zones, {A3: FINE}, listening=listening) as direct:
+        waits = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(waits).status is Status.DEFERRED
+        assert direct.post.row(waits).remote_host == "mx1.x.test"
+        assert direct.server(A3).connections == 0
+    listening = frozenset({(A1, 0)})
+    async with a_direct_post(zones, {A2: FINE, A3: FINE}, listening=listening) as direct:
+        loops = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(loops)
+        assert (row.status, row.category) == (Status.BOUNCED, Category.ROUTING_LOOP)
+        assert direct.server(A2).connections == 0
+
+
+# --- connections
+
+
+async def test_domains_with_the_same_hosts_share_their_connections() -> None:
+    zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
+    async with a_direct_post(zones, {A1: FINE}) as direct:
+        for address in ("a@x.test", "a@y.test", "b@x.test"):
+            message = await direct.send(address)
+            await direct.post.settled(message)
+            await direct.post.quiet()
+        assert len(direct.server(A1).messages) == 3
+        assert direct.server(A1).connections == 1
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_never_more_connections_than_allowed_to_one_site(connections: int) -> None:
+    """However many domains and however much mail; and nobody waits for ever."""
+    gate = asyncio.Event()
+    zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
+    script: Script = {"DOT": InTurn(*[Wait(gate, "250 ok")] * connections, "250 ok")}
+    async with a_direct_post(zones, {A1: script}, connections=connections) as direct:
+        messages = [
+            await direct.send(f"{number}@{domain}")
+            for number in range(15)
+            for domain in ("x.test", "y.test")
+        ]
+        await direct.server(A1).received(connections)
+        await eventually(lambda: direct.post.leased() == 30)
+        gate.set()
+        await direct.post.settled()
+        assert {direct.post.row(one).status for one in messages} == {Status.SENT}
+        assert {direct.post.row(one).attempts for one in messages} == {1}
+        assert direct.server(A1).most_open == connections
+
+
+@pytest.mark.usefixtures("quick")
+async def test_waiting_for_a_place_is_no_failure_of_the_host() -> None:
+    gate = asyncio.Event()
+    zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
+    script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
+    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+        await direct.send("a@x.test")
+        await direct.server(A1).received(1)
+        waits = await direct.send("a@y.test")
+        await eventually(lambda: direct.post.leased() == 2)
+        await asyncio.sleep(0.2)  # twice the time to find a host
+        assert not direct.post.events(waits)
+        gate.set()
+        await direct.post.settled()
+        assert direct.post.kinds(waits) == ["sent"]
+
+
+async def test_a_long_queue_for_one_domain_does_not_starve_another_of_the_site() -> None:
+    zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
+    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+        await direct.send("first@x.test")
+        await direct.server(A1).received(1)
+        for number in range(140):
+            await direct.send(f"{number}@x.test")
+        await direct.send("a@y.test")
+        await eventually(lambda: direct.post.leased() == 142)
+        gate.set()
+        await direct.post.settled()
+        rcpts = [message.rcpts[0] for message in direct.server(A1).messages]
+        assert rcpts.index("TO:<a@y.test>") < len(rcpts) - 1
+
+
+async def test_an_idle_connection_is_left_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mxhop, "_IDLE_FOR", 0.05)
+    async with a_direct_post(mx(A1), {A1: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.post.settled()
+        await eventually(lambda: not direct.server(A1).open)
+        assert direct.server(A1).dialog[-1] == "QUIT"
+        again = await direct.send("a@x.test")
+        await direct.post.settled(again)
+        assert direct.server(A1).connections == 2
+
+
+async def test_idle_connections_are_left_at_a_stop() -> None:
+    async with a_direct_post(mx(A1), {A1: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.post.settled()
+        await direct.post.quiet()
+        server = direct.server(A1)
+        assert server.open == 1
+    assert server.dialog[-1] == "QUIT"
+
+
+async def test_an_idle_connection_that_the_host_closed_is_replaced() -> None:
+    script: Script = {"DOT": InTurn(("250 ok", CLOSE), "250 ok")}
+    async with a_direct_post(mx(A1), {A1: script}) as direct:
+        for _ in range(2):
+            message = await direct.send("a@x.test")
+            await direct.post.settled(message)
+            await direct.post.quiet()
+            assert direct.post.kinds(message) == ["sent"]
+        assert direct.server(A1).connections == 2
+
+
+async def test_a_connection_gone_stale_in_the_pool_is_replaced_uncounted() -> None:
+    zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
+    script: Script = {"MAIL": InTurn("250 ok", ("421 4.4.2 idle for too long", CLOSE), "250 ok")}
+    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+        first = await direct.send("a@x.test")
+        await direct.post.settled(first)
+        await direct.post.quiet()
+        second = await direct.send("a@y.test")
+        await direct.post.settled(second)
+        assert direct.post.kinds(second) == ["sent"]
+        assert direct.post.row(second).attempts == 1
+        assert direct.server(A1).connections == 2
+
+
+async def test_a_place_is_free_again_whatever_happened() -> None:
+    """Failed attempts leave nothing behind that a later one would have to wait for."""
+    script: Script = {
+        "GREETING": InTurn("421 4.3.2 later", "220 mx1.x.test"),
+        "DATA": InTurn(CLOSE, "354 go"),
+        "DOT": InTurn("451 4.3.0 later", "250 ok"),
+    }
+    async with a_direct_post(mx(A1), {A1: script}, connections=1) as direct:
+        hop = direct.hop()
+        with pytest.raises(NoHost):
+            await hop.connect()
+        for _ in range(2):
+            await direct.send("a@x.test")
+            await direct.post.settled()
+        async with asyncio.timeout(2):
+            session = await hop.connect()
+        await hop.give_back(session)
+
+
+async def test_places_in_use_count_however_many_sites_there_are() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        sites = Sites(1, tasks)
+        hosts = frozenset({"mx.test"})
+        busy = sites.of(hosts)
+        await busy.places.acquire()
+        for number in range(10_500):
+            sites.of(frozenset({f"mx{number}.test"}))
+        assert sites.of(hosts) is busy
+        assert len(sites._sites) < 100, "those that nobody uses are forgotten"
+
+
+# --- many recipients
+
+
+async def test_one_copy_for_all_recipients_of_a_domain() -> None:
+    """S-19: and each has its own answer."""
+    zones: Zones = mx(A1) | mx(A2, domain="y.test")
+    script: Script = {"RCPT TO:<b@x.test>": "550 5.1.1 no such user"}
+    async with a_direct_post(zones, {A1: script, A2: FINE}) as direct:
+        message = await direct.send("a@x.test", "b@x.test", "c@X.test", "a@y.test", leased=True)
+        await direct.post.settled()
+        assert [one.rcpts for one in direct.server(A1).messages] == [
+            ("TO:<a@x.test>", "TO:<c@X.test>")
+        ]
+        assert [one.rcpts for one in direct.server(A2).messages] == [("TO:<a@y.test>",)]
+        kinds = [direct.post.kinds(message, number) for number in range(4)]
+        assert kinds == [["sent"], ["bounced"], ["sent"], ["sent"]]
+
+
+async def test_more_than_a_hundred_recipients_take_several_transactions() -> None:
+    """S-41: a server need not take more at once."""
+    async with a_direct_post(mx(A1), {A1: FINE}) as direct:
+        message = await direct.send(*(f"u{number}@x.test" for number in range(250)), leased=True)
+        await direct.post.settled()
+        server: ScriptedServer = direct.server(A1)
+        assert [len(one.rcpts) for one in server.messages] == [100, 100, 50]
+        assert server.connections == 1
+        assert {row.status for row in direct.post.rows()} == {Status.SENT}
+        assert direct.post.kinds(message, 249) == ["sent"]
+
+
+async def test_a_host_that_fails_is_not_asked_again_for_the_rest_of_the_message() -> None:
+    """They go back uncounted: the destination is left alone."""
+    async with a_direct_post(mx(A1), {A1: BUSY}) as direct:
+        await direct.send(*(f"u{number}@x.test" for number in range(250)), leased=True)
+        await eventually(lambda: any(row.attempts for row in direct.post.rows()))
+        await direct.post.quiet()
+        assert direct.server(A1).connections == 1
+        attempts = sorted(row.attempts for row in direct.post.rows())
+        assert attempts == [0] * 150 + [1] * 100

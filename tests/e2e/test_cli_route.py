@@ -1,0 +1,231 @@
+"""`relayd route` against a real name server and a real queue."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from relayd.mail.outcome import BounceClass
+from tests.support.builders import a_bounce, a_message, a_recipient, a_settlement
+from tests.support.cli_world import Ran, World, enqueue, make_world
+from tests.support.dns_server import DROP, SERVFAIL, DnsServer, Zones
+
+FAR = datetime(2199, 1, 1, tzinfo=UTC)
+ZONES: Zones = {
+    "mill.test": {"MX": ["20 mx2.mill.test.", "10 mx1.mill.test.", "10 inner.mill.test."]},
+    "mx1.mill.test": {"A": ["203.0.113.1"]},
+    "mx2.mill.test": {"A": ["203.0.113.2"], "AAAA": ["2001:db8::2"]},
+    "inner.mill.test": {"A": ["10.0.0.1"]},
+    "bare.test": {"A": ["203.0.113.9"]},
+    "nomail.test": {"MX": ["0 ."]},
+    "ours.test": {"MX": ["10 relay.example.org."]},
+    "inside.test": {"MX": ["10 inner.mill.test."]},
+    "sick.test": SERVFAIL,
+    "silent.test": DROP,
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
+    return make_world(tmp_path, capsys.readouterr)
+
+
+def configure(world: World, *, top: str = "", tables: str = "") -> None:
+    world.settings.write_text(f"{top}\n{world.settings.read_text()}\n{tables}")
+
+
+async def direct(world: World, *arguments: str, tables: str = "") -> Ran:
+    """Run `relayd route` in direct mode, with the zones above."""
+    async with DnsServer(ZONES) as server:
+        dns = f'[dns]\nnameservers = ["{server.endpoint}"]\ntimeout = "1s"\n'
+        configure(world, top="use_remote_smtp = true", tables=dns + tables)
+        return await asyncio.to_thread(world.run, "route", *arguments)
+
+
+VERDICTS = {
+    "MX": ("a@mill.test", os.EX_OK, "deliverable", None, None),
+    "no MX but an address": ("a@BARE.test", os.EX_OK, "deliverable", None, None),
+    "null MX": ("a@nomail.test", 1, "bounced", "5.1.10", "takes no mail"),
+    "no such domain": ("a@nowhere.test", 1, "bounced", "5.1.2", "does not exist"),
+    "an address literal": ("a@[203.0.113.1]", 1, "bounced", "5.1.2", "address literal"),
+    "only private hosts": ("a@inside.test", 1, "bounced", "5.4.4", "10.0.0.1 is private"),
+    "we are its best host": ("a@ours.test", 1, "bounced", "5.4.6", "would loop"),
+    "DNS failure": ("a@sick.test", os.EX_TEMPFAIL, "deferred", None, "SERVFAIL"),
+    "no answer": ("a@silent.test", os.EX_TEMPFAIL, "deferred", None, "no answer"),
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "verdict", "enhanced", "why"), VERDICTS.values(), ids=VERDICTS
+)
+async def test_what_the_dns_says(
+    world: World, address: str, status: int, verdict: str, enhanced: str | None, why: str | None
+) -> None:
+    ran = await direct(world, address, "--json")
+    assert (ran.status, ran.err) == (status, "")
+    (row,) = ran.rows
+    assert (row["route"], row["verdict"], row.get("enhanced")) == ("direct", verdict, enhanced)
+    assert (why or "") in row.get("why", "")
+    assert row["destination"] == f"mx:{address.partition('@')[2].lower()}"
+
+
+async def test_hosts_addresses_and_what_is_left_out(world: World) -> None:
+    ran = await direct(world, "a@mill.test", "--json", tables="[direct]\nport = 2526\n")
+    (row,) = ran.rows
+    assert [(one["preference"], one["host"]) for one in row["mx"]] == [
+        (10, "inner.mill.test"),
+        (10, "mx1.mill.test"),
+        (20, "mx2.mill.test"),
+    ]
+    tried = [(one["remote_host"], one["remote_ip"], one["remote_port"]) for one in row["hosts"]]
+    assert tried == [
+        ("mx1.mill.test", "203.0.113.1", 2526),
+        ("mx2.mill.test", "203.0.113.2", 2526),
+        ("mx2.mill.test", "2001:db8::2", 2526),
+    ]
+    assert row["skipped"] == ["inner.mill.test: 10.0.0.1 is private"]
+    assert (row["tls"], row["login"], row["connections"]) == ("opportunistic", False, 10)
+
+
+async def test_direct_mode_in_words(world: World) -> None:
+    source = '[direct]\nsource_addresses = ["127.0.0.1", "::1"]\ntls = "required"\n'
+    ran = await direct(world, "a@mill.test", tables=source)
+    assert ran.status == 0
+    lines = [line.strip() for line in ran.out.splitlines()]
+    assert lines == [
+        "a@mill.test",
+        "goes          direct, to the mail servers of mill.test",
+        "because       use_remote_smtp = true",
+        "route key     mx:mill.test",
+        "MX            10 inner.mill.test",
+        "10 mx1.mill.test",
+        "20 mx2.mill.test",
+        "tries         mx1.mill.test [203.0.113.1]:25",
+        "mx2.mill.test [203.0.113.2]:25",
+        "mx2.mill.test [2001:db8::2]:25",
+        "left out      inner.mill.test: 10.0.0.1 is private",
+        "TLS           required: with any certificate, never in clear text",
+        "login         no",
+        "sent from     127.0.0.1, ::1",
+        "connections   at most 10 at once",
+        f"queue         no queue yet at {world.folder}/queue.db; has relayd been started?",
+        "verdict       deliverable, as far as this shows",
+    ]
+
+
+async def test_domain_without_mx_in_words(world: World) -> None:
+    ran = await direct(world, "a@bare.test")
+    assert "MX            none: the domain itself is its mail server" in ran.out
+    assert "tries         bare.test [203.0.113.9]:25" in ran.out
+    assert "sent from     an address that the system chooses" in ran.out
+
+
+async def test_bounce_and_delay_in_words(world: World) -> None:
+    ran = await direct(world, "a@nomail.test")
+    assert "bounces at once: 5.1.10 nomail.test takes no mail (null MX)" in ran.out
+    ran = await direct(make_world(world.folder, world.readouterr), "a@sick.test")
+    assert "waits for another try: 127.0.0.1 answers SERVFAIL to MX sick.test" in ran.out
+
+
+WITHOUT_DNS = {
+    "by default": ([], "through the smarthost", "use_remote_smtp = false", "127.0.0.1:2626"),
+    "test mail": (["--test"], "through the smarthost", "a test mail", "127.0.0.1:2626"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "goes", "because", "host"), WITHOUT_DNS.values(), ids=WITHOUT_DNS
+)
+def test_the_smarthost(
+    world: World, options: list[str], goes: str, because: str, host: str
+) -> None:
+    configure(world, tables='[smarthost]\nhosts = ["127.0.0.1:2626"]\ntls = "off"\n')
+    ran = world.run("route", "a@mill.test", *options)
+    assert ran.status == 0
+    for words in (goes, because, f"tries         {host}", "TLS           off: clear text"):
+        assert words in ran.out
+    assert "connections   at most 20 at once" in ran.out
+
+
+EXCEPTIONS = """
+[smarthost]
+hosts = ["hub.test:587"]
+tls = "verify"
+username = "relay"
+password_file = "password"
+[routes]
+"held.test" = "hold"
+"*.inner.test" = "[::1]:2626"
+[test_mail]
+recipients = ["probe@mill.test"]
+[redirect]
+to = "all@inbox.inner.test"
+allow = ["held.test", "probe@mill.test"]
+"""
+
+
+def test_routes_redirect_and_test_recipients(world: World) -> None:
+    (world.folder / "password").touch(mode=0o600)
+    (world.folder / "password").write_text("geheim\n")
+    configure(world, tables=EXCEPTIONS)
+    ran = world.run("route", "a@held.test")
+    assert ran.status == os.EX_TEMPFAIL
+    assert "goes          nowhere: it is held until somebody releases it" in ran.out
+    assert "verdict       held by the settings" in ran.out
+    ran = world.run("route", "probe@mill.test")
+    assert (ran.status, "geheim" in ran.out) == (0, False)
+    assert "because       listed in [test_mail] recipients" in ran.out
+    assert "tries         hub.test:587" in ran.out
+    assert "login         yes" in ran.out
+    ran = world.run("route", "someone@mill.test")
+    assert ran.status == 0
+    assert "redirected    to all@inbox.inner.test, by [redirect]" in ran.out
+    assert "goes          through the host [::1]:2626" in ran.out
+    assert "login         no" in ran.out, "the secret is for the smarthost alone"
+    (row,) = world.run("route", "someone@mill.test", "--json").rows
+    assert row["redirected_to"] == "all@inbox.inner.test"
+    assert row["hosts"] == [{"remote_host": "::1", "remote_port": 2626}]
+    assert row["destination"] == "host:[::1]:2626"
+    (row,) = world.run("route", "a@held.test", "--json").rows
+    assert (row["route"], row["verdict"]) == ("hold", "held")
+
+
+async def test_what_the_queue_says(world: World) -> None:
+    """How many wait for the destination, until when it is paused, what speaks against the address."""
+    store = world.open_store()
+    gone = a_message(a_recipient("gone@mill.test", destination="mx:mill.test"))
+    worker = await enqueue(store, gone)
+    (work,) = await store.claim(worker, limit=9, lease_for=timedelta(minutes=1))
+    await store.settle(work.lease, [a_settlement(gone.id, 0, a_bounce(BounceClass.HARD))])
+    two = [a_recipient(f"{name}@mill.test", destination="mx:mill.test") for name in "ab"]
+    await enqueue(store, a_message(*two), a_message("other@bare.test"))
+    worked = await store.claim(worker, limit=9, lease_for=timedelta(minutes=1))
+    for work in worked:
+        paused = FAR if work.lease.destination == "mx:mill.test" else None
+        await store.release(work.lease, paused_until=paused)
+    await store.close()
+    ran = await direct(world, "gone@mill.test", "--json")
+    (row,) = ran.rows
+    assert (row["waiting"], row["suppress"]) == (2, True)
+    assert row["paused_until"] == "2199-01-01T00:00:00.000Z"
+    told = await asyncio.to_thread(world.run, "route", "gone@mill.test")
+    queue = "2 waiting; the destination is paused until 2199-01-01 00:00:00Z"
+    assert f"queue         {queue}" in told.out
+    assert "suppressed    its bounces speak against using it" in told.out
+    other = await asyncio.to_thread(world.run, "route", "x@bare.test", "--test")
+    assert "queue         1 waiting\n" in other.out
+
+
+def test_queue_that_cannot_be_read_is_no_obstacle(world: World) -> None:
+    (world.folder / "queue.db").write_text("this is no database" * 100)
+    ran = world.run("route", "a@mill.test")
+    assert ran.status == 0
+    assert "queue         the queue cannot be read: " in ran.out
+
+
+@pytest.mark.parametrize("address", ["mill.test", "a b@mill.test", "a@", ""])
+def test_what_is_no_address_is_64(world: World, address: str) -> None:
+    ran = world.run("route", address)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
