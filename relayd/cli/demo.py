@@ -79,6 +79,11 @@ class _Relay:
     def store(self) -> str:
         return f"sqlite:{self.folder}/queue.db"
 
+    @property
+    def last_words(self) -> str:
+        """The end of its operational log."""
+        return (self.folder / "daemon.log").read_text(errors="replace")[-2000:]
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per recipient.")
@@ -97,7 +102,7 @@ def demo(*, as_json: bool) -> None:
             _until_ready(relay)
             say(f"{relay.title}: relayd on 127.0.0.1:{relay.port}")
             for sample in relay.samples:
-                say(f"  sending {sample.subject}: {_send(sample, relay.port)}")
+                say(f"  sending {sample.subject}: {_send(sample, relay)}")
         views = [stack.enter_context(closing(open_view(relay.store))) for relay in relays]
         _wait(views, show_progress=sys.stderr.isatty() and not as_json)
         for relay, view in zip(relays, views, strict=True):
@@ -176,12 +181,18 @@ def _until_ready(relay: _Relay) -> None:
                 return
         except (OSError, StoreUnavailable):
             time.sleep(0.05)
-    log = (relay.folder / "daemon.log").read_text()
-    raise StartError(f"the daemon did not start: {log[-500:]}")
+    raise StartError(f"the daemon did not start: {relay.last_words}")
 
 
-def _send(sample: Sample, port: int) -> str:
+def _send(sample: Sample, relay: _Relay) -> str:
     """Submit one mail as an application would; return the relay's answer."""
+    try:
+        return _submit(sample, relay.port)
+    except (OSError, smtplib.SMTPException) as broken:
+        raise StartError(f"the daemon broke off, {broken}: {relay.last_words}") from broken
+
+
+def _submit(sample: Sample, port: int) -> str:
     lines = [
         f"Subject: {sample.subject}",
         f"From: {demo_samples.SENDER}",

@@ -84,11 +84,12 @@ class Courier:
             )
             for recipient in work.recipients
         }
-        astray = [each for each in work.recipients if keys[each.number] != work.lease.destination]
-        astray += [each for each in work.recipients if keys[each.number] == HOLD]
+        stays = {work.lease.destination} - {HOLD}
+        astray = [each for each in work.recipients if keys[each.number] not in stays]
         if not astray:
             return work
-        await self._settle(work, [self._rerouted(work, each, keys[each.number]) for each in astray])
+        settlements = [self._rerouted(work, each, keys[each.number]) for each in astray]
+        self._log(work, await self._settle(work, settlements) or ())
         left = tuple(each for each in work.recipients if each not in astray)
         return replace(work, recipients=left) if left else None
 
@@ -155,17 +156,20 @@ class Courier:
             self._settlement(work, recipient, seen, outcome, failures)
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]
-        addresses = {recipient.number: recipient.address for recipient in work.recipients}
         report = self._report(work, zip(facts, outcomes, strict=True), content)
         written = await self._settle(work, settlements, [report] if report is not None else [])
         if written is None:
             return None
         if written and report is not None:
             self._sink.received(report)
+        self._log(work, written)
+        return outcomes
+
+    def _log(self, work: Work, written: Sequence[Settlement]) -> None:
+        addresses = {recipient.number: recipient.address for recipient in work.recipients}
         for settlement in written:
             for event in settlement.events:
                 self._sink.record(event, work.message, addresses[settlement.recipient])
-        return outcomes
 
     def _report(
         self,
@@ -208,13 +212,14 @@ class Courier:
         event = self._event(kind_of(outcome), work, recipient, detail)
         earlier = [self._earlier(work, recipient, failure) for failure in failures]
         reply = seen.reply
+        proof = outcome.status if reply is None and isinstance(outcome, Bounced) else None
         return Settlement(
             message_id=work.message.id,
             recipient=recipient.number,
             outcome=outcome,
             events=(*earlier, event),
             code=None if reply is None else reply.code,
-            enhanced=None if reply is None else reply.enhanced,
+            enhanced=proof if reply is None else reply.enhanced,
             reply=None if reply is None else str(reply),
             remote_host=None if seen.peer is None else seen.peer.host,
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from relayd.deliverer.hosts import NextHop, Smarthost
 from relayd.deliverer.mxhop import MxHop, MxParts
-from relayd.policy.route import SMARTHOST, host_of, mx_domain_of
+from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
 from relayd.ports import Clock, Transport
 from relayd.settings import SmarthostSettings, TlsMode
 
@@ -29,8 +29,8 @@ class Directions:
         self._smarthost = Smarthost(smarthost, transport=transport, clock=clock)
 
     def next_hop(self, destination: str) -> NextHop:
-        """Return where the mail of `destination` goes."""
-        if destination == SMARTHOST:
+        """Return where the mail of `destination` goes; what is held never gets as far as to ask."""
+        if destination in (SMARTHOST, HOLD):
             return self._smarthost
         domain = mx_domain_of(destination)
         if domain is not None:

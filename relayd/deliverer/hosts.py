@@ -73,8 +73,12 @@ class NextHop(Protocol):
         """Open a session, or take an idle one. Raises NoHost."""
         ...
 
-    async def give_back(self, connection: Connection) -> None:
-        """Take a connection that its lane has no more work for."""
+    def keeps(self, session: Session) -> bool:
+        """Tell whether a lane may carry on with its session."""
+        ...
+
+    async def give_back(self, session: Session) -> None:
+        """Take a session that its lane has no more use for."""
         ...
 
 
@@ -103,8 +107,11 @@ class Smarthost:
                 return Session(connection=connection, failures=tuple(failures))
         raise NoHost(tuple(failures))
 
-    async def give_back(self, connection: Connection) -> None:
-        await connection.quit()
+    def keeps(self, session: Session) -> bool:
+        return session.connection.is_usable
+
+    async def give_back(self, session: Session) -> None:
+        await session.connection.quit()
 
     def _candidates(self) -> tuple[HostPort, ...]:
         """Hosts that are not left out, then those that are."""

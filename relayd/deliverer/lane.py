@@ -8,7 +8,7 @@ under way ends, the rest goes back to the store uncounted.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -114,14 +114,14 @@ class Lane:
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
-        connection: Connection | None = None
+        session: Session | None = None
         try:
             while (work := await self._next()) is not None:
-                connection = await self._attend(work, connection)
+                session = await self._attend(work, session)
         finally:
             self._open -= 1
-            if connection is not None:
-                await self._hop.give_back(connection)
+            if session is not None:
+                await self._hop.give_back(session)
         if self._closed and not self._open:
             self._owner.closed(self, self._closing)
         elif self._waiting and not self._closed:
@@ -148,16 +148,18 @@ class Lane:
         finally:
             timer.cancel()
 
-    async def _attend(self, work: Work, connection: Connection | None) -> Connection | None:
-        """Carry one work to its record; return the connection if it is of further use."""
+    async def _attend(self, work: Work, session: Session | None) -> Session | None:
+        """Carry one work to its record; return the session if it is of further use."""
         try:
             await self._courier.ready()
             content = await self._courier.content_of(work)
             if content is None:
-                return connection  # an operator ended it meanwhile
+                return session  # an operator ended it meanwhile
             for transaction in self._courier.transactions(work):
-                connection = await self._carry_to(work, transaction, content, connection)
-            return connection
+                if self._closed:
+                    break  # the others go back to the store with what waits
+                session = await self._carry_to(work, transaction, content, session)
+            return session
         finally:
             self._owner.done(work)
 
@@ -166,25 +168,26 @@ class Lane:
         work: Work,
         transaction: Transaction,
         content: bytes,
-        connection: Connection | None,
-    ) -> Connection | None:
+        session: Session | None,
+    ) -> Session | None:
         """Bring the message to all recipients, in as many goes as that takes."""
         while transaction.recipients:
             try:
-                session = await self._session(connection)
+                session = await self._session(session)
             except NoHost as none:
                 await self._fail(work, transaction.recipients, content, none)
                 return None
-            connection = session.connection
             left = await self._transact(work, transaction, content, session)
             transaction = Transaction(transaction.message, left)
-        return connection
+        return session
 
-    async def _session(self, connection: Connection | None) -> Session:
-        if connection is not None and connection.is_usable:
-            return Session(connection=connection)
-        if connection is not None:
-            await self._hop.give_back(connection)
+    async def _session(self, session: Session | None) -> Session:
+        """Return the session to go on with: the one there is, or another one."""
+        if session is None:
+            return await self._hop.connect()
+        if self._hop.keeps(session):
+            return replace(session, failures=())  # those are in the history of one message
+        await self._hop.give_back(session)
         return await self._hop.connect()
 
     async def _transact(

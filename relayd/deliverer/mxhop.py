@@ -7,9 +7,10 @@ Source: RFC 5321 §5.1.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from weakref import WeakValueDictionary
 
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.mail.attempt import Breakdown, RouteKind
@@ -34,37 +35,45 @@ _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Site:
-    """What the domains with one set of MX hosts share, in this worker."""
+    """What the domains with one set of MX hosts share, in this worker.
+
+    There are never more connections, in use and idle ones together, than places: a connection is
+    opened only by who has a place, and when no idle one will do; an idle one is left for it then.
+    """
 
     places: asyncio.Semaphore
     idle: list[tuple[Connection, asyncio.TimerHandle]] = field(default_factory=list)
 
 
 class Sites:
-    """All sites that this worker has to do with lately."""
+    """All sites that this worker has to do with at present: in use, waited for, or idle."""
 
     def __init__(self, connections: int, tasks: asyncio.TaskGroup) -> None:
         self._connections = connections
         self._tasks = tasks
-        self._sites: dict[frozenset[str], Site] = {}
+        self._sites: WeakValueDictionary[frozenset[str], Site] = WeakValueDictionary()
 
     def of(self, hosts: frozenset[str]) -> Site:
-        if len(self._sites) > 10_000:
-            self._sites = {key: site for key, site in self._sites.items() if site.idle}
         return self._sites.setdefault(hosts, Site(asyncio.Semaphore(self._connections)))
 
-    def say_goodbye(self, connection: Connection) -> None:
-        self._tasks.create_task(connection.quit())
+    def leave(self, site: Site, connection: Connection) -> None:
+        """Say goodbye to an idle connection. It has a place until it is closed."""
+        self._tasks.create_task(_leave(site, connection))
 
     def close(self) -> None:
         """Leave all idle connections."""
-        for site in self._sites.values():
+        for site in tuple(self._sites.values()):
             for connection, timer in site.idle:
                 timer.cancel()
-                self.say_goodbye(connection)
+                self.leave(site, connection)
             site.idle.clear()
+
+
+async def _leave(site: Site, connection: Connection) -> None:
+    async with site.places:
+        await connection.quit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +107,25 @@ class MxHop:
         site = self._parts.sites.of(frozenset(each.host for each in chosen.candidates))
         await site.places.acquire()  # as long as it takes: the hosts are not to blame
         try:
-            session = self._take_idle(site) or await self._try_all(chosen)
+            session = await self._take_idle(site, chosen) or await self._try_all(chosen)
         except BaseException:
             site.places.release()
             raise
         self._site_of[id(session.connection)] = site
         return session
 
-    async def give_back(self, connection: Connection) -> None:
+    def keeps(self, session: Session) -> bool:
+        """Tell whether it has not had its share yet; others may wait for the place."""
+        connection = session.connection
+        return connection.is_usable and connection.transactions < _REUSED_AT_MOST
+
+    async def give_back(self, session: Session) -> None:
+        connection = session.connection
         site = self._site_of.pop(id(connection), None)
         if site is None:
             await connection.quit()
             return
-        if connection.is_usable and connection.transactions < _REUSED_AT_MOST:
+        if self.keeps(session):
             loop = asyncio.get_running_loop()
             timer = loop.call_later(_IDLE_FOR, self._drop, site, connection)
             site.idle.append((connection, timer))
@@ -131,13 +146,22 @@ class MxHop:
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
         return choose(plan, addresses, replace(parts.rules, own_addresses=own))
 
-    def _take_idle(self, site: Site) -> Session | None:
-        while site.idle:
-            connection, timer = site.idle.pop()
+    async def _take_idle(self, site: Site, chosen: Candidates) -> Session | None:
+        """Return an idle connection to a best host of this domain; without one, make room.
+
+        To another host, it may be a backup: that is for when the best ones were asked.
+        """
+        best = chosen.candidates[0].preference
+        hosts = {one.host for one in chosen.candidates if one.preference == best}
+        suited = [
+            entry for entry in site.idle if entry[0].is_usable and entry[0].peer.host in hosts
+        ]
+        for connection, timer in (suited or site.idle)[-1:]:
             timer.cancel()
-            if connection.is_usable:
-                return Session(connection=connection)
-            connection.abort()
+            site.idle.remove((connection, timer))
+            if suited:
+                return Session(connection=connection, outranked=_is_outranked(chosen, best))
+            await connection.quit()
         return None
 
     async def _try_all(self, chosen: Candidates) -> Session:
@@ -150,9 +174,10 @@ class MxHop:
                     except SessionFailed as failed:
                         failures.append(self._failure(candidate, failed))
                     else:
-                        better = any(one.preference < candidate.preference for one in failures)
                         return Session(
-                            connection=connection, failures=tuple(failures), outranked=better
+                            connection=connection,
+                            failures=tuple(failures),
+                            outranked=_is_outranked(chosen, candidate.preference, failures),
                         )
         except TimeoutError:
             failures.append(self._proof(self._too_slow()))
@@ -205,4 +230,13 @@ class MxHop:
     def _drop(self, site: Site, connection: Connection) -> None:
         """An idle connection has waited long enough."""
         site.idle = [(each, timer) for each, timer in site.idle if each is not connection]
-        self._parts.sites.say_goodbye(connection)
+        self._parts.sites.leave(site, connection)
+
+
+def _is_outranked(
+    chosen: Candidates, preference: int, failures: Sequence[HostFailure] = ()
+) -> bool:
+    """Tell whether a host that is better than `preference` is out of reach just now (S-17)."""
+    if chosen.unheard is not None and chosen.unheard < preference:
+        return True
+    return any(failure.preference < preference for failure in failures)

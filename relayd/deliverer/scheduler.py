@@ -17,7 +17,7 @@ from relayd.deliverer.lane import Lane, LaneClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.envelope import WorkerNumber
 from relayd.policy import retry
-from relayd.ports import Clock, QueueStore, Work
+from relayd.ports import Clock, Lease, QueueStore, Work
 
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
@@ -82,7 +82,7 @@ class Scheduler:
         if lane is None or lane.lease != work.lease:
             if lane is not None:
                 lane.close()  # the slot was lost and taken again: that lane's work is stale
-            lane = self._lanes[destination] = self._open(work)
+            lane = self._lanes[destination] = self._open(work.lease)
         if self._stopping:
             lane.close()  # a claim or a commit that was under way brought it: hand it back
         lane.put(work)
@@ -132,6 +132,10 @@ class Scheduler:
             mine = await self._courier.sort_out(piece)
             if mine is not None:
                 self.put(mine)
+        for lease in {piece.lease for piece in work}:
+            if lease.destination not in self._lanes:  # nothing was left to be delivered there
+                lane = self._lanes[lease.destination] = self._open(lease)
+                lane.close()
         return sum(len(piece.recipients) for piece in work)
 
     async def _doze(self) -> None:
@@ -160,14 +164,13 @@ class Scheduler:
                     log.warning("lease_lost", destination=lane.lease.destination)
                     lane.close()
 
-    def _open(self, work: Work) -> Lane:
+    def _open(self, lease: Lease) -> Lane:
         assert self._tasks is not None
-        destination = work.lease.destination
         return Lane(
-            work.lease,
-            hop=self._next_hop(destination),
+            lease,
+            hop=self._next_hop(lease.destination),
             courier=self._courier,
-            connections=self._connections(destination),
+            connections=self._connections(lease.destination),
             tasks=self._tasks,
             owner=self,
         )

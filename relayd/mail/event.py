@@ -95,6 +95,8 @@ def attempt_detail(
         if reply.enhanced is not None:
             detail["enhanced"] = reply.enhanced
         detail["reply"] = str(reply)
+    elif isinstance(outcome, Bounced):
+        detail["enhanced"] = outcome.status  # nobody else named one
     _outcome_fields(detail, outcome)
     detail["delay_queue"] = _seconds(queued_for)
     detail["delay_connect"] = _seconds(facts.connect_for)

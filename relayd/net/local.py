@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 def is_own(
@@ -11,19 +11,21 @@ def is_own(
     """Tell whether a connection to `ip` and `port` would come back to us (S-22).
 
     Every address of this machine counts, but of the loopback ones only those that we listen on:
-    the others are how a mail server beside us is reached.
+    the others are how a mail server beside us is reached. Nothing is sent.
     """
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     if ip.is_loopback:
-        return (str(ip), port) in listening or any(
-            listened == port and host in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+        return any(
+            listened == port and host in (str(ip), "localhost", "0.0.0.0", "::")  # noqa: S104
             for host, listened in listening
         )
+    # The way to our own address begins at that address. Whether it can be bound would tell less:
+    # so can 0.0.0.0 and multicast groups, and any address with the sysctl ip_nonlocal_bind.
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((str(ip), 0))
+            probe.connect((str(ip), port))
         except OSError:
             return False
-    return True
+        return str(ip_address(probe.getsockname()[0])) == str(ip)

@@ -21,10 +21,13 @@ def event_of(parsed: ParsedBounce) -> EventKind | None:
 
 
 def outcome_of(parsed: ParsedBounce) -> Bounced | None:
-    """Return the bounce that the mail reports; None when it reports none."""
+    """Return the bounce that the mail reports; None when it reports none.
+
+    A mail that tells of several is about an alias or a list, and proves nothing of the address itself.
+    """
     if parsed.kind is not Kind.BOUNCE:
         return None
-    failed = [each for each in parsed.recipients if each.category is not None]
+    failed = [each for each in parsed.recipients if each.action == "failed"]
     if not failed:
         return Bounced(
             bounce_class=BounceClass.BLOCK,
@@ -35,11 +38,15 @@ def outcome_of(parsed: ParsedBounce) -> Bounced | None:
             status="5.0.0",
         )
     found = failed[0]
+    suppress = found.suppress and len(parsed.recipients) == 1
+    bounce_class = found.bounce_class or BounceClass.BLOCK
+    if bounce_class is BounceClass.HARD and not suppress:
+        bounce_class = BounceClass.BLOCK
     return Bounced(
-        bounce_class=found.bounce_class or BounceClass.BLOCK,
+        bounce_class=bounce_class,
         category=found.category or Category.UNKNOWN,
         fault=Fault.PEER,
-        suppress=found.suppress and len(failed) == 1,
+        suppress=suppress,
         reason=found.diagnostic or "returned",
         status=found.status or "5.0.0",
     )

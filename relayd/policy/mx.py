@@ -92,6 +92,7 @@ class Candidates:
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
+    unheard: int | None = None  # preference of the best host whose addresses could not be learnt
 
 
 _FORBIDDEN: tuple[tuple[Network, AddressVerdict], ...] = tuple(
@@ -174,17 +175,24 @@ def choose(
     if not hosts:
         return _loop(plan.domain)
     candidates: dict[str, Candidate] = {}  # by address: the same one twice is no second chance
+    unheard: list[int] = []
     skipped: list[str] = [f"{name}: this is ourselves" for name in sorted(own)]
     for host in hosts:
         usable, notes = _vetted(host, found[host.name], rules)
         skipped += notes
+        if found[host.name].failures and not usable:
+            unheard.append(host.preference)
         for ip in usable:
             if len(candidates) < rules.max_addresses:
                 candidates.setdefault(
                     ip, Candidate(host=host.name, ip=ip, preference=host.preference)
                 )
     if candidates:
-        return Candidates(candidates=tuple(candidates.values()), skipped=tuple(skipped))
+        return Candidates(
+            candidates=tuple(candidates.values()),
+            skipped=tuple(skipped),
+            unheard=min(unheard, default=None),
+        )
     return _nothing_usable(plan, [found[host.name] for host in hosts], skipped, rules)
 
 

@@ -227,15 +227,17 @@ class MemoryStore(MemoryView):
         if notice is None:
             return _done(None)
         event, outcome = notice.event, notice.outcome
-        message = self._tables.messages[event.message_id]
-        recipient = message.recipients[event.recipient]
+        message = self._tables.messages.get(event.message_id)
+        if message is None:
+            return _done(None)
         if outcome is not None:
+            recipient = message.recipients[event.recipient]
             if recipient.state not in (RecipientState.RELAYED, RecipientState.SENT):
                 return _done(None)
             recipient.move(RecipientState.BOUNCED, self._clock.now())
             recipient.reason, recipient.category = outcome.reason, outcome.category
             recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
-            recipient.enhanced = outcome.status
+            recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
         message.events.append(event)
         return _done(notice)
 

@@ -20,7 +20,7 @@ import structlog
 
 from relayd.control.server import serve_control
 from relayd.deliverer.scheduler import Scheduler
-from relayd.errors import CommitUnknown, RelaydError, StoreError
+from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StoreError
 from relayd.logs import StatusLog
 from relayd.mail.event import Event
 from relayd.policy import route
@@ -56,15 +56,19 @@ def run(settings: Settings, inherited: Inherited) -> int:
     """Work until SIGTERM, then finish what was begun. Returns the exit status."""
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)  # sessions are no cycles; what is left can wait
+    status = os.EX_SOFTWARE
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(_work(settings, inherited))
         except* CommitUnknown as unknown:
             # The handle is done for (HQ-03); a fresh process finds out what the file holds.
             log.critical("worker_ends", fault="local", reason=str(unknown.exceptions[0]))
+        except* SchemaMismatch as mismatch:
+            log.critical("worker_ends", fault="local", reason=str(mismatch.exceptions[0]))
+            status = os.EX_CONFIG  # another try would end the same way
         except* RelaydError as error:
             log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
-    return 1
+    return status
 
 
 def _loop_factory() -> Any:

@@ -100,8 +100,8 @@ def test_every_250_comes_after_its_sync(tmp_path: Path) -> None:
         eventually(lambda: len(smarthost.messages) >= load.acked(), "relayed")
         assert daemon.stop() == 0
         assert daemon.process is not None
-        over = f"{daemon.process.pid} +++ exited".encode()
-        eventually(lambda: over in trace.read_bytes()[-1000:], "strace has written all")
+        over = re.compile(rb"^%d +\+\+\+ exited" % daemon.process.pid, re.MULTILINE)
+        eventually(lambda: over.search(trace.read_bytes()[-1000:]), "strace has written all")
     order = Order()
     with trace.open(errors="replace") as lines:
         order.follow(lines)

@@ -106,12 +106,12 @@ async def test_a_host_without_the_required_tls_is_passed_over() -> None:
 
 async def test_every_address_of_a_host_is_tried_before_the_next_host() -> None:
     zones: Zones = mx(A1, A3) | {"mx1.x.test": {"A": [A1, A2]}}
-    async with a_direct_post(zones, {A2: FINE, A3: FINE}) as direct:
+    async with a_direct_post(zones, {A3: FINE}) as direct:
         message = await direct.send("a@x.test")
         await direct.post.settled()
-        (_, first), (_, last) = direct.post.events(message)
-        assert (first["remote_ip"], last["remote_ip"]) == (A1, A2)
-        assert direct.server(A3).connections == 0
+        (_, first), (_, second), (done, last) = direct.post.events(message)
+        assert {first["remote_ip"], second["remote_ip"]} == {A1, A2}
+        assert (done, last["remote_ip"]) == ("sent", A3)
 
 
 async def test_when_no_host_works_the_mail_waits() -> None:
@@ -208,6 +208,21 @@ async def test_an_idle_connection_to_a_backup_does_not_pass_over_the_best_host()
         await direct.post.settled(second)
         assert direct.post.row(second).status is Status.SENT
         assert direct.post.row(second).remote_host == "mx1.x.test"
+
+
+async def test_a_best_host_that_the_dns_does_not_tell_is_down_as_well() -> None:
+    """A lookup that failed hides an address; one that shows there is none hides nothing."""
+    for answer, status in ((SERVFAIL, Status.DEFERRED), ({"TXT": ["x"]}, Status.BOUNCED)):
+        zones: Zones = {**mx(A1, A2), "mx1.x.test": answer}
+        async with a_direct_post(zones, {A2: UNKNOWN}) as direct:
+            first = await direct.send("a@x.test")
+            await direct.post.settled(first)
+            await direct.post.quiet()
+            again = await direct.send("b@x.test")  # over the idle connection
+            await direct.post.settled(again)
+            found = [direct.post.row(one).status for one in (first, again)]
+            assert found == [status, status]
+            assert direct.server(A2).connections == 1
 
 
 async def test_who_is_the_best_host_is_each_domains_own_affair() -> None:

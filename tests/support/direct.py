@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
+from typing import Any
 
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
@@ -43,7 +44,7 @@ Script = Mapping[str, Action | list[str]]
 FINE: Script = {}
 
 
-def mx(*addresses: str, domain: str = "x.test") -> Zones:
+def mx(*addresses: str, domain: str = "x.test") -> dict[str, Any]:
     """Zones of a domain whose mail hosts have these addresses, the best first."""
     hosts = {f"mx{number}.{domain}": ip for number, ip in enumerate(addresses, 1)}
     records = [f"{10 * number} {host}." for number, host in enumerate(hosts, 1)]

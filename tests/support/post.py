@@ -154,6 +154,11 @@ class Post:
         """Wait until nothing is leased."""
         await eventually(lambda: not self.leased(), "still leased")
 
+    async def paused(self) -> None:
+        """Wait until the destination is left alone: that comes after the outcome."""
+        now = self.clock.now()
+        await eventually(lambda: (until := self.rows()[0].paused_until) and until > now, "no pause")
+
     async def stop(self) -> None:
         await self.scheduler.stop(within=CEILING)
         await self.running

@@ -10,7 +10,7 @@ import apsw
 from relayd.ports import Lease
 from relayd.store.sqlite.rows import fetch
 
-FAR = 1 << 62  # later than any instant
+_RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
 
 def acquire(
@@ -26,7 +26,8 @@ def acquire(
     )
     for slot, owner, epoch, lease_ends_at in slots:
         if owner == worker:
-            db.execute("UPDATE slot SET lease_ends_at = ? WHERE id = ?", (until, slot))
+            if until >= lease_ends_at + _RENEWED_BY:
+                db.execute("UPDATE slot SET lease_ends_at = ? WHERE id = ?", (until, slot))
             return Lease(destination, slot, epoch)
         if owner is not None and lease_ends_at > now:
             live += 1

@@ -76,10 +76,17 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
 def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
     """Record what came back; a bounce only of what was accepted, and only once."""
     event, outcome = notice.event, notice.outcome
-    if outcome is not None:
+    if outcome is None:
+        known = db.execute(
+            "SELECT 1 FROM recipient WHERE message_id = ? AND number = ?",
+            (event.message_id, event.recipient),
+        ).get
+        if not known:
+            return False
+    else:
         db.execute(
             "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
-            " suppress = ?, enhanced = ?, updated_at = ? WHERE message_id = ? AND number = ?"
+            " suppress = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ? WHERE message_id = ? AND number = ?"
             " AND state IN ('relayed', 'sent')",
             (
                 outcome.reason,

@@ -24,7 +24,7 @@ from relayd.mail.envelope import (
 from relayd.mail.event import Event
 from relayd.ports import Action, Clock, LateNotice, Lease, Query, Settlement, Work
 from relayd.store.sqlite import leases, operators, outcomes, rows, suppression
-from relayd.store.sqlite.connection import open_reader, prepare
+from relayd.store.sqlite.connection import open_reader, prepare, translate
 from relayd.store.sqlite.writer import Writer
 
 _PURGE_AT_ONCE = 2000  # messages deleted in one transaction
@@ -269,7 +269,10 @@ class SqliteStore:
     async def _read(self, sql: str, bindings: tuple[Any, ...]) -> Any:
         """Ask for one value on the reading connection, off the event loop."""
         async with self._reading:
-            return await asyncio.to_thread(lambda: self._reader.execute(sql, bindings).get)
+            try:
+                return await asyncio.to_thread(lambda: self._reader.execute(sql, bindings).get)
+            except apsw.Error as exc:
+                raise translate(exc) from exc
 
     def _now(self) -> int:
         return rows.to_ms(self._clock.now())

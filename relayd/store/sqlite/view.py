@@ -41,8 +41,7 @@ class SqliteView:
         if before is not None:
             where += " AND (r.message_id < ? OR (r.message_id = ? AND r.number > ?))"
             bound += [before[0], before[0], before[1]]
-        found = fetch(
-            self._db,
+        found = self._fetch(
             f"SELECT {_COLUMNS} FROM recipient r JOIN message m ON m.id = r.message_id"  # noqa: S608 -- constants
             f" WHERE {where} ORDER BY r.message_id DESC, r.number LIMIT ?",
             [*bound, limit],
@@ -50,15 +49,13 @@ class SqliteView:
         return [_row(row) for row in found]
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
-        received = fetch(
-            self._db,
+        received = self._fetch(
             "SELECT 'received', m.received_at, r.number, json_object('client_ip', m.client_ip,"
             " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user, 'size', m.size)"
             " FROM message m JOIN recipient r ON r.message_id = m.id WHERE m.id = ? ORDER BY r.number",
             (message_id,),
         )
-        later = fetch(
-            self._db,
+        later = self._fetch(
             "SELECT kind, at, recipient, detail FROM event WHERE message_id = ? ORDER BY id",
             (message_id,),
         )
@@ -70,8 +67,7 @@ class SqliteView:
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         where, bound = conditions(query)
         # With one max() SQLite takes the bare columns from the row that holds the maximum.
-        found = fetch(
-            self._db,
+        found = self._fetch(
             "SELECT r.address, count(*), sum(r.bounce_class IS 'hard'),"  # noqa: S608 -- constants
             " sum(r.state = 'bounced' AND r.bounce_class IS NOT 'hard'), r.state, r.category,"
             f" r.updated_at, coalesce(r.reply, r.reason), {_IS_SUPPRESSED}, max(r.message_id)"
@@ -103,8 +99,7 @@ class SqliteView:
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
-        rows = fetch(
-            self._db,
+        rows = self._fetch(
             "SELECT state, category IS NOT NULL, destination, count(*) FROM recipient"
             " WHERE state IN ('queued', 'held') GROUP BY 1, 2, 3",
         )
@@ -113,6 +108,12 @@ class SqliteView:
             by_status[status] = by_status.get(status, 0) + number
             by_destination[destination] = by_destination.get(destination, 0) + number
         return Counts(by_status=by_status, by_destination=by_destination)
+
+    def _fetch(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return fetch(self._db, sql, bindings)
+        except apsw.Error as exc:
+            raise translate(exc) from exc
 
 
 def _status(state: str, failed: object) -> Status:

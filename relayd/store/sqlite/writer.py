@@ -5,7 +5,8 @@ them all. Turns between processes are taken by a file lock, not by SQLite's poll
 resolved only after its commit returned. Nothing here can be cancelled (S-04).
 
 When a request fails, the whole turn is rolled back and each request is tried alone, so that one
-that cannot be written (too large for the room left) does not take its neighbours with it.
+that cannot be written (too large for the room left) does not take its neighbours with it. After a
+commit of unknown outcome every later request is told CommitUnknown too: a new process has to look.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreError
 from relayd.store.sqlite.connection import FileLock, open_writer, translate
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Writer:
         self._lock = FileLock(f"{path}.write")
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
-        self._broken: StoreError | None = None
+        self._broken: CommitUnknown | None = None  # for good: its process has to end
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -131,9 +132,9 @@ class Writer:
             # After a failed write or sync the data may or may not survive: this handle is done for
             # (HQ-03), and nobody may be told either yes or no (S-55).
             self._rollback()
-            self._broken = StoreUnavailable(f"the queue file failed in a commit: {exc}")
+            self._broken = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
             for request in turn:
-                request.error = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
+                request.error = self._broken
         return True
 
     def _rollback(self) -> None:
@@ -141,7 +142,7 @@ class Writer:
             try:
                 self._db.execute("ROLLBACK")
             except apsw.Error as exc:
-                self._broken = StoreUnavailable(f"the queue file failed in a rollback: {exc}")
+                self._broken = CommitUnknown(f"the queue file failed in a rollback: {exc}")
 
 
 def _resolve(turn: Sequence[_Request]) -> None:
