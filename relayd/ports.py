@@ -1,8 +1,10 @@
 """The seams: what the parts of a worker expect of each other, as Protocols.
 
 The store has a few large verbs. Each is one transaction; no caller combines two of them to stay
-consistent. All of them may raise StoreUnavailable, StoreFull (where they write) and, from
-`enqueue` and `settle`, CommitUnknown (S-55).
+consistent. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
+(S-55). After that one every verb raises it: the process has to end, and the next one looks anew.
+
+Leases end by a clock of the machine that nobody can set; all other instants are the wall clock's.
 """
 
 import asyncio
@@ -99,9 +101,12 @@ class QueueStore(Protocol):
         *,
         limit: int,
         lease_for: timedelta,
+        each: int | None = None,
         but: Collection[str] = (),
     ) -> Sequence[Work]:
         """Lease free slots of due destinations to `worker`, and up to `limit` due recipients in all.
+
+        At most `each` of one destination.
 
         Due means queued, not leased, `next_attempt_at` reached, and the destination not paused.
         The destination that waits longest comes first, its oldest recipients first. Each

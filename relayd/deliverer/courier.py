@@ -5,10 +5,9 @@ further attempt is started until it can (S-52); a result whose lease was lost is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 
@@ -25,7 +24,6 @@ from relayd.policy.route import HOLD, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports import Clock, EventSink, QueueStore, Settlement, Work
 
-T = TypeVar("T")
 _RETRY_STORE = 1.0  # seconds between tries to use the store
 
 log = structlog.get_logger()
@@ -66,32 +64,44 @@ class Courier:
         """Return the content to send; None when it is gone, which ends the attempt without a trace."""
         if work.content is not None:
             return work.content
-        return await self._insist(lambda: self._store.content(work.message.id))
+        while True:
+            try:
+                return await self._store.content(work.message.id)
+            except StoreError as error:  # when it can be read again, it need not be writable
+                queue_id = format_id(work.message.id)
+                log.warning("content_not_read", queue_id=queue_id, fault="local", reason=str(error))
+            await asyncio.sleep(_RETRY_STORE)
 
     def transactions(self, work: Work) -> list[Transaction]:
         """Return the envelopes that the next hop is given."""
         return transactions(work.message, work.recipients, self._routes, self._paths)
 
+    def belongs(self, work: Work) -> bool:
+        """Tell whether all of `work` goes to its destination still.
+
+        The settings may have changed since the route key was stored.
+        """
+        stays = {work.lease.destination} - {HOLD}
+        return all(self._key(work, each) in stays for each in work.recipients)
+
     async def sort_out(self, work: Work) -> Work | None:
         """Return `work` with the recipients that still belong to its destination; None if none does.
 
-        The settings may have changed since the route key was stored: the others are moved to where
-        they go now, or held by a rule.
+        The others are moved to where they go now, or held by a rule.
         """
-        keys = {
-            recipient.number: key_for(
-                recipient.address, is_test=work.message.is_test, rules=self._routes
-            )
-            for recipient in work.recipients
-        }
+        keys = {each.number: self._key(work, each) for each in work.recipients}
         stays = {work.lease.destination} - {HOLD}
         astray = [each for each in work.recipients if keys[each.number] not in stays]
-        if not astray:
-            return work
         settlements = [self._rerouted(work, each, keys[each.number]) for each in astray]
-        self._log(work, await self._settle(work, settlements) or ())
+        written = await self._settle(work, settlements)
+        if written is None:
+            return None  # all of it has another owner by now
+        self._log(work, written)
         left = tuple(each for each in work.recipients if each not in astray)
         return replace(work, recipients=left) if left else None
+
+    def _key(self, work: Work, recipient: QueuedRecipient) -> str:
+        return key_for(recipient.address, is_test=work.message.is_test, rules=self._routes)
 
     def _rerouted(self, work: Work, recipient: QueuedRecipient, key: str) -> Settlement:
         events: tuple[Event, ...] = ()
@@ -179,8 +189,9 @@ class Courier:
     ) -> NewMessage | None:
         if self._reporter is None:
             return None
+        meant = {each.number: each for each in work.recipients}  # whatever the next hop was told
         failures = [
-            Failure(recipient, outcome, seen)
+            Failure(meant.get(recipient.number, recipient), outcome, seen)
             for (recipient, seen), outcome in judged
             if isinstance(outcome, Bounced)
         ]
@@ -246,30 +257,34 @@ class Courier:
         settlements: Sequence[Settlement],
         reports: Sequence[NewMessage] = (),
     ) -> Sequence[Settlement] | None:
-        """Commit; return what was written, None when the lease was lost."""
-        try:
-            return await self._insist(lambda: self._store.settle(work.lease, settlements, reports))
-        except LeaseLost as lost:
-            log.warning("result_discarded", queue_id=format_id(work.message.id), reason=str(lost))
-            return None
+        """Commit, however often it takes; no attempt starts meanwhile (S-52).
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it can answer; no attempt starts meanwhile."""
+        Return what was written, None when the lease was lost.
+        """
         while True:
             try:
-                answer = await ask()
-            except (LeaseLost, CommitUnknown):
+                written = await self._store.settle(work.lease, settlements, reports)
+            except CommitUnknown:
                 raise
+            except LeaseLost as lost:
+                self._recover()
+                queue_id = format_id(work.message.id)
+                log.warning("result_discarded", queue_id=queue_id, reason=str(lost))
+                return None
             except StoreError as error:
                 if self._well.is_set():
                     log.critical("deliveries_paused", fault="local", reason=str(error))
                 self._well.clear()
                 await asyncio.sleep(_RETRY_STORE)
             else:
-                if not self._well.is_set():
-                    log.info("deliveries_resumed")
-                self._well.set()
-                return answer
+                self._recover()
+                return written
+
+    def _recover(self) -> None:
+        """The store has answered, if only that the lease is lost."""
+        if not self._well.is_set():
+            log.info("deliveries_resumed")
+        self._well.set()
 
 
 def facts_of(failure: HostFailure) -> AttemptFacts:

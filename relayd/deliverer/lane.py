@@ -15,6 +15,7 @@ import structlog
 
 from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, Session
+from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient, format_id
 from relayd.mail.outcome import NotTried
 from relayd.policy.plan import Transaction
@@ -38,6 +39,10 @@ class LaneOwner(Protocol):
 
     def done(self, work: Work) -> None:
         """`work` is out of the lane, whatever became of it."""
+
+    async def holds(self, lane: "Lane") -> bool:
+        """Tell whether the lane's lease is still ours; else the lane is closed."""
+        ...
 
     def proven(self, lane: "Lane") -> None:
         """The destination takes mail."""
@@ -71,10 +76,16 @@ class Lane:
         self._proven = False
         self._closing: LaneClosed | None = None
         self._closed = False
+        self._ended = False  # and its owner knows
 
     @property
     def is_closing(self) -> bool:
         return self._closed
+
+    @property
+    def is_proven(self) -> bool:
+        """The destination has taken mail since the lane was opened."""
+        return self._proven
 
     @property
     def waiting(self) -> int:
@@ -104,7 +115,12 @@ class Lane:
         for idle in self._idle:
             if not idle.done():
                 idle.set_result(None)
-        if not self._open:
+        self._end()
+
+    def _end(self) -> None:
+        """Tell the owner, once, when the last connection has no more work."""
+        if self._closed and not self._open and not self._ended:
+            self._ended = True
             self._owner.closed(self, self._closing)
 
     def _grow(self) -> None:
@@ -122,9 +138,10 @@ class Lane:
             self._open -= 1
             if session is not None:
                 await self._hop.give_back(session)
-        if self._closed and not self._open:
-            self._owner.closed(self, self._closing)
-        elif self._waiting and not self._closed:
+        self._end()
+        if self._closed:
+            return
+        if self._waiting:
             self._grow()
         elif not self._open and not self._hop.lingers:
             asyncio.get_running_loop().call_later(_KEPT_FOR, self._close_if_idle)
@@ -151,10 +168,10 @@ class Lane:
     async def _attend(self, work: Work, session: Session | None) -> Session | None:
         """Carry one work to its record; return the session if it is of further use."""
         try:
-            await self._courier.ready()
             content = await self._courier.content_of(work)
             if content is None:
                 return session  # an operator ended it meanwhile
+            await self._courier.ready()
             for transaction in self._courier.transactions(work):
                 if self._closed:
                     break  # the others go back to the store with what waits
@@ -177,6 +194,8 @@ class Lane:
             except NoHost as none:
                 await self._fail(work, transaction.recipients, content, none)
                 return None
+            if not await self._owner.holds(self):
+                break  # it may have taken long to get here
             left = await self._transact(work, transaction, content, session)
             transaction = Transaction(transaction.message, left)
         return session
@@ -239,7 +258,7 @@ class Lane:
 
     def _prove(self, delivery: Delivery) -> None:
         """The destination takes mail: use as many connections as there is work for."""
-        if not self._proven and all(facts.breakdown is None for facts in delivery.facts):
+        if not self._proven and all(map(_is_answer, delivery.facts)):
             self._proven = True
             self._owner.proven(self)
             for _ in self._waiting:
@@ -258,6 +277,11 @@ class Lane:
         await self._courier.record(
             work, facts, others, unanimous=none.is_unanimous, content=content
         )
+
+
+def _is_answer(facts: AttemptFacts) -> bool:
+    """Tell whether the server has dealt with the mail; with 421 it turns away whoever comes."""
+    return facts.reply is not None and facts.reply.code != 421
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

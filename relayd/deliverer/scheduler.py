@@ -2,7 +2,7 @@
 
 Keeps a window of due work, not the queue. New messages may be born into the window; everything
 else is claimed when there is room. Leases are renewed at a third of their time, and handed back
-on a clean stop.
+on a clean stop. A worker that slept, or was stopped, asks for its leases before it sends anything.
 """
 
 import asyncio
@@ -22,9 +22,12 @@ from relayd.ports import Clock, Lease, QueueStore, Work
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
 LANE_WINDOW = 250  # of them waiting for one destination
-WINDOW_OCTETS = 64 * 1024 * 1024  # of content held for them
+UNPROVEN_WINDOW = 20  # the same while nobody knows if it takes mail: the dead leave room for others
+WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
+_CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
+_SURE = 2 / 3  # of the time of a lease, from its renewal on; two renewals are due by then
 
 log = structlog.get_logger()
 
@@ -54,6 +57,7 @@ class Scheduler:
         self._failures: dict[str, int] = {}  # in a row, by destination
         self._count = 0
         self._octets = 0
+        self._held_until = 0.0  # monotonic: when the leases of the lanes may be over
         self._stopping = False
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()  # no lane is open
@@ -71,12 +75,19 @@ class Scheduler:
     def _is_full(self, destination: str) -> bool:
         """A slow destination may not fill the window; a closing lane leaves all to the store."""
         lane = self._lanes.get(destination)
-        return lane is not None and (lane.is_closing or lane.waiting >= LANE_WINDOW)
+        if lane is None:
+            return False
+        return lane.is_closing or lane.waiting >= _room_of(lane)
+
+    def _room_to_claim(self) -> int:
+        """Claims bring little content along, so octets do not count."""
+        room = min(WINDOW - self._count, _CLAIM)
+        return 0 if self._stopping or room < _CLAIM // 4 else room
 
     def put(self, work: Work) -> None:
         """Take leased work into the window."""
         self._count += 1
-        self._octets += work.message.size
+        self._octets += len(work.content or b"")
         destination = work.lease.destination
         lane = self._lanes.get(destination)
         if lane is None or lane.lease != work.lease:
@@ -94,6 +105,7 @@ class Scheduler:
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Claim and deliver until `stop`."""
         self._tasks = tasks
+        self._held_until = self._clock.monotonic() + _SURE * LEASE_FOR.total_seconds()
         renewal = tasks.create_task(self._renew())
         while not self._stopping:
             self._wake.clear()
@@ -104,7 +116,7 @@ class Scheduler:
                 raise
             except StoreError as error:
                 log.warning("claim_failed", fault="local", reason=str(error))
-            if not claimed or not self.has_room(0):
+            if not claimed or not self._room_to_claim():
                 await self._doze()
         renewal.cancel()
 
@@ -123,12 +135,18 @@ class Scheduler:
             log.warning("stopped_with_open_transactions", lanes=len(self._lanes))
 
     async def _claim(self) -> int:
-        room = min(WINDOW - self._count, _CLAIM)
-        if room < _CLAIM // 4 or not self.has_room(0):
+        room = self._room_to_claim()
+        if not room:
             return 0
         full = {destination for destination in self._lanes if self._is_full(destination)}
-        work = await self._store.claim(self._worker, limit=room, lease_for=LEASE_FOR, but=full)
-        for piece in work:
+        work = await self._store.claim(
+            self._worker, limit=room, each=_CLAIM_EACH, lease_for=LEASE_FOR, but=full
+        )
+        astray = [piece for piece in work if not self._courier.belongs(piece)]
+        for piece in work:  # at once: while the others are sorted out a lease may be lost
+            if piece not in astray:
+                self.put(piece)
+        for piece in astray:
             mine = await self._courier.sort_out(piece)
             if mine is not None:
                 self.put(mine)
@@ -146,12 +164,15 @@ class Scheduler:
             pass
 
     async def _renew(self) -> None:
+        done = self._clock.monotonic()
         while True:
             await asyncio.sleep(LEASE_FOR.total_seconds() / 3)
-            leases = [lane.lease for lane in self._lanes.values()]
             try:
-                lost = await self._store.extend(leases, worker=self._worker, lease_for=LEASE_FOR)
-                freed = await self._store.reap()
+                await self._extend()
+                before, done = done, self._clock.monotonic()
+                # If that took a lease's time, the others are late as well: they go first.
+                late = done - before >= LEASE_FOR.total_seconds()
+                freed = 0 if late else await self._store.reap()
             except CommitUnknown:
                 raise
             except StoreError as error:
@@ -159,10 +180,19 @@ class Scheduler:
                 continue
             if freed:
                 self._wake.set()
-            for lane in tuple(self._lanes.values()):
-                if lane.lease in lost:
-                    log.warning("lease_lost", destination=lane.lease.destination)
-                    lane.close()
+
+    async def _extend(self) -> None:
+        """Renew the leases of all lanes, and close those that lost theirs."""
+        until = self._clock.monotonic() + _SURE * LEASE_FOR.total_seconds()
+        lanes = tuple(self._lanes.values())
+        lost = await self._store.extend(
+            [lane.lease for lane in lanes], worker=self._worker, lease_for=LEASE_FOR
+        )
+        self._held_until = until
+        for lane in lanes:
+            if lane.lease in lost and not lane.is_closing:
+                log.warning("lease_lost", destination=lane.lease.destination)
+                lane.close()
 
     def _open(self, lease: Lease) -> Lane:
         assert self._tasks is not None
@@ -179,12 +209,26 @@ class Scheduler:
 
     def done(self, work: Work) -> None:
         self._count -= 1
-        self._octets -= work.message.size
-        if self._count == WINDOW // 2:
+        self._octets -= len(work.content or b"")
+        lane = self._lanes.get(work.lease.destination)
+        if self._count == WINDOW // 2 or (lane is not None and lane.waiting == _room_of(lane) // 2):
             self._wake.set()
+
+    async def holds(self, lane: Lane) -> bool:
+        """Tell whether the lease of a lane is ours for sure; ask the store if that is long ago."""
+        while not lane.is_closing and self._clock.monotonic() >= self._held_until:
+            try:
+                await self._extend()
+            except CommitUnknown:
+                raise
+            except StoreError as error:
+                log.warning("renewal_failed", fault="local", reason=str(error))
+                await asyncio.sleep(_POLL)
+        return not lane.is_closing
 
     def proven(self, lane: Lane) -> None:
         self._failures.pop(lane.lease.destination, None)
+        self._wake.set()
 
     def closed(self, lane: Lane, why: LaneClosed | None) -> None:
         assert self._tasks is not None
@@ -228,3 +272,7 @@ class Scheduler:
             if self._stopping:
                 return
             await asyncio.sleep(_POLL)
+
+
+def _room_of(lane: Lane) -> int:
+    return LANE_WINDOW if lane.is_proven else UNPROVEN_WINDOW

@@ -70,13 +70,29 @@ class Receiver:
         for sock, context in self._doors:
             self._loop.add_reader(sock, self._accept, sock, context)
 
-    async def stop(self, *, within: float) -> None:
-        """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
+    async def hand_over(self, *, within: float) -> None:
+        """Accept no more, and wait while the clients there are go on as they like."""
+        self._close_doors()
+        try:
+            async with asyncio.timeout(within):
+                await self._idle.wait()
+        except TimeoutError:
+            log.info("clients_linger", sessions=len(self._sessions))
+
+    def hurry(self) -> None:
+        """Ask every client to leave that has no message on its way in."""
+        for session in tuple(self._sessions):
+            session.stop()
+
+    def _close_doors(self) -> None:
         for sock, _ in self._doors:
             self._loop.remove_reader(sock)
         self._doors.clear()
-        for session in tuple(self._sessions):
-            session.stop()
+
+    async def stop(self, *, within: float) -> None:
+        """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
+        self._close_doors()
+        self.hurry()
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()

@@ -44,6 +44,7 @@ _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 _NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
 _NO_HISTORY = Reply(451, "4.3.0", ("4.3.0 Cannot check the recipient now, try again later",))
+_NO_ERRORS = (admit.SUPPRESSED, _NO_HISTORY)  # of the client's: a list may meet many of these
 
 
 class Intake(Protocol):
@@ -208,46 +209,42 @@ class Session(Wire):
         except SyntaxRefused as refused:
             self._refuse(refused.reply, sender=mail.reverse_path)
             return
-        refusal = self._return_path(path, mail)
-        if refusal is not None or self._context.intake.owns(path):
-            self._answer(path, mail, refusal)
+        owned = self._context.intake.owns(path)
+        refusal = self._return_path(path, mail) if owned else self._forward_path(path, mail)
+        if refusal is not None:
+            self._refuse(
+                refusal,
+                sender=mail.reverse_path,
+                recipient=path,
+                is_error=refusal not in _NO_ERRORS,
+            )
             return
+        mail.forward_paths.append(path)
+        self.reply(b"250 2.1.5 OK\r\n")
+
+    def _forward_path(self, path: Address, mail: _Transaction) -> Reply | None:
+        if not self._may_relay:
+            return admit.NO_RELAYING
+        if mail.forward_paths and self._context.intake.owns(mail.forward_paths[0]):
+            return admit.RETURN_PATH_ALONE
         refusal = admit.admit_recipient(
             path,
             smtputf8=mail.smtputf8,
             accepted=len(mail.forward_paths),
             limits=self._context.limits,
         )
-        if not self._may_relay:
-            refusal = admit.NO_RELAYING
-        if refusal is not None:
-            self._refuse(refusal, sender=mail.reverse_path, recipient=path)
-            return
-        refusal = self._suppression(path) if self._context.refuse_suppressed else None
-        if refusal is not None:  # no error of the client's: a list may hold many such addresses
-            self._refuse(refusal, sender=mail.reverse_path, recipient=path, is_error=False)
-            return
-        self._answer(path, mail, None)
-
-    def _answer(self, path: Address, mail: _Transaction, refusal: Reply | None) -> None:
-        if refusal is not None:
-            self._refuse(refusal, sender=mail.reverse_path, recipient=path)
-            return
-        mail.forward_paths.append(path)
-        self.reply(b"250 2.1.5 OK\r\n")
+        if refusal is None and self._context.refuse_suppressed:
+            return self._suppression(path)
+        return refusal
 
     def _return_path(self, path: Address, mail: _Transaction) -> Reply | None:
-        """Judge a recipient as far as return paths go: they are anybody's to write to, one by one."""
-        intake = self._context.intake
-        if any(intake.owns(other) for other in mail.forward_paths) or (
-            intake.owns(path) and mail.forward_paths
-        ):
+        """Judge a return path: it is anybody's to write to, in a message of its own."""
+        if mail.forward_paths:
             return admit.RETURN_PATH_ALONE
         try:
-            known = not intake.owns(path) or intake.is_return_path(path)
+            return None if self._context.intake.is_return_path(path) else admit.NO_RETURN_PATH
         except StoreError:
             return _NO_HISTORY
-        return None if known else admit.NO_RETURN_PATH
 
     def _suppression(self, path: Address) -> Reply | None:
         try:

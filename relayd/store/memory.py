@@ -53,7 +53,7 @@ _ACTS = {
 
 @dataclass(slots=True, kw_only=True)
 class _Slot:
-    ends_at: datetime
+    ends_at: float  # monotonic
     epoch: int = 0
     owner: WorkerNumber | None = None
 
@@ -123,6 +123,7 @@ class MemoryStore(MemoryView):
         *,
         limit: int,
         lease_for: timedelta,
+        each: int | None = None,
         but: Collection[str] = (),
     ) -> Sequence[Work]:
         works: list[Work] = []
@@ -131,7 +132,7 @@ class MemoryStore(MemoryView):
                 continue
             lease = self._take(destination, worker, lease_for) if limit > 0 else None
             if lease is not None:
-                due = self._due(destination)[:limit]
+                due = self._due(destination)[: min(limit, each or limit)]
                 works += self._lease(due, lease)
                 limit -= len(due)
         return works
@@ -145,7 +146,7 @@ class MemoryStore(MemoryView):
             if slot is None or slot.owner != worker:
                 lost.append(lease)
             else:
-                slot.ends_at = self._clock.now() + lease_for
+                slot.ends_at = self._clock.monotonic() + lease_for.total_seconds()
         return lost
 
     def settle(
@@ -191,7 +192,7 @@ class MemoryStore(MemoryView):
             self._abandon(destination, index)
             for destination, slots in self._slots.items()
             for index, slot in enumerate(slots)
-            if slot.owner is not None and slot.ends_at <= self._clock.now()
+            if slot.owner is not None and slot.ends_at <= self._clock.monotonic()
         )
 
     async def next_due(self) -> datetime | None:
@@ -308,7 +309,7 @@ class MemoryStore(MemoryView):
 
     def _take(self, destination: str, worker: WorkerNumber, lease_for: timedelta) -> Lease | None:
         """Lease the slot that `worker` owns, else a free one; None when others own them all."""
-        now = self._clock.now()
+        now = self._clock.monotonic()
         slots = self._slots.setdefault(destination, [])
         while len(slots) < self._widths.get(destination, 1):
             slots.append(_Slot(ends_at=now))
@@ -321,7 +322,7 @@ class MemoryStore(MemoryView):
         if slot.owner != worker:
             self._abandon(destination, index)
             slot.owner = worker
-        slot.ends_at = now + lease_for
+        slot.ends_at = now + lease_for.total_seconds()
         return Lease(destination, index, slot.epoch)
 
     def _lease(self, recipients: Sequence[Recipient], lease: Lease | None) -> list[Work]:

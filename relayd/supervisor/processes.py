@@ -25,6 +25,7 @@ from relayd.errors import ConfigError, RelaydError
 
 READY = b"R"  # what a worker writes when it is ready; any other byte is a beat
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 log = structlog.get_logger()
@@ -61,12 +62,15 @@ class Worker:
         self.ready = self.ready or reports
         return reports
 
-    def retire(self, deadline: float) -> None:
-        """Ask it to finish what it has begun and end."""
+    def retire(self, deadline: float, *, for_others: bool = False) -> None:
+        """Ask it to finish what it has begun and end.
+
+        `for_others`: others take its place, so its clients may take their time.
+        """
         if not self.retired:
             self.retired = True
             self.deadline = deadline
-            self.signal(signal.SIGTERM)
+            self.signal(HAND_OVER if for_others and self.ready else signal.SIGTERM)
 
     def kill(self) -> None:
         self.deadline = math.inf  # once is enough

@@ -207,9 +207,9 @@ class Supervisor:
         log.info("worker_started", worker=name, pid=worker.pid)
         return worker
 
-    def _retire(self, generation: Generation, now: float) -> None:
+    def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
         for worker in generation.disband():
-            worker.retire(now + self._patience.drain)
+            worker.retire(now + self._patience.drain, for_others=for_others)
             self._retired.append(worker)
 
     # Starting, reloading and stopping
@@ -276,7 +276,7 @@ class Supervisor:
 
     def _replace(self, leaving: Generation, event: str, now: float) -> None:
         """Let go of a generation and of all that only it needed; its workers drain meanwhile."""
-        self._retire(leaving, now)
+        self._retire(leaving, now, for_others=True)
         self._addresses.close(but=self._current.settings)
         self._release_lock(leaving)
         self._announce(event)
@@ -286,6 +286,8 @@ class Supervisor:
         self._exit_code = exit_code
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()
+        for worker in self._retired:  # those that hand over have no more time for it
+            worker.signal(signal.SIGTERM)
         for generation in self._generations():
             self._retire(generation, now)
         if self._next is not None:

@@ -34,6 +34,7 @@ from relayd.worker.system import SmtpTransport, SystemClock
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way, each
+HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 _BEAT = 1.0  # seconds between heartbeats
 _TIDY = 3600.0  # seconds between looks for history that is too old
 
@@ -98,7 +99,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 
 
 async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
-    stopping = _stop_signal(parts.status_log)
+    stopping, leaving = _stop_signals(parts.status_log)
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
@@ -135,7 +136,13 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
         except asyncio.CancelledError:  # a part of this worker failed: the others will serve
             await receiver.stop(within=0)
             raise
-        await receiver.stop(within=STOP_WITHIN)
+        if leaving.is_set():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
+            async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
+                handing_over.create_task(scheduler.stop(within=HAND_OVER_WITHIN))
+                handing_over.create_task(receiver.hand_over(within=HAND_OVER_WITHIN))
+        await receiver.stop(within=STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set())
         await scheduler.stop(within=STOP_WITHIN)
         outward.sites.close()
         await delivering
@@ -155,12 +162,19 @@ async def _answer(inherited: Inherited, parts: Parts, scheduler: Scheduler) -> N
     )
 
 
-def _stop_signal(status_log: StatusLog) -> asyncio.Event:
-    stopping = asyncio.Event()
+def _stop_signals(status_log: StatusLog) -> tuple[asyncio.Event, asyncio.Event]:
+    """Return what SIGTERM sets, and SIGUSR1 before it: stop, and stop because others take over."""
+    stopping, leaving = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        leaving.set()
+        stopping.set()
+
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGUSR1, leave)
     loop.add_signal_handler(signal.SIGHUP, status_log.reopen)
-    return stopping
+    return stopping, leaving
 
 
 def _record_acts(status_log: StatusLog, events: Sequence[Event]) -> None:

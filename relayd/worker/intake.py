@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
-from relayd.errors import CommitUnknown
+from relayd.errors import CommitUnknown, StoreError
 from relayd.logs import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import (
@@ -90,9 +90,7 @@ class Intake:
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         if self._late is not None and self._late.owns(message.recipients[0].address):
-            taken = self._late.take(message)
-            taken.add_done_callback(self._returned)
-            return taken
+            return self._take_back(message, self._late)
         destinations = {recipient.destination for recipient in message.recipients}
         has_room = self._scheduler.has_room(len(message.content), destinations)
         lease_for = LEASE_FOR if has_room and route.HOLD not in destinations else None
@@ -103,20 +101,33 @@ class Intake:
     def refused(self, detail: Detail) -> None:
         self._status_log.refused(self._clock.now(), detail)
 
-    def _returned(self, taken: "asyncio.Future[LateNotice | None]") -> None:
+    def _take_back(self, message: NewMessage, late: LateBounces) -> "asyncio.Future[Any]":
+        try:
+            returned = late.read(message)
+        except StoreError as error:
+            failed = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+        stored = self._store.note_late(returned.notice, returned.copy)
+        stored.add_done_callback(partial(self._taken_back, returned.copy))
+        return stored
+
+    def _taken_back(self, copy: NewMessage, stored: "asyncio.Future[LateNotice | None]") -> None:
         """Log what a returned mail changed, and have its copy delivered."""
-        if taken.exception() is None:
-            notice = taken.result()
-            if notice is not None:
+        if self._is_durable(stored):
+            self._status_log.received(copy)
+            if (notice := stored.result()) is not None:
                 self._status_log.acted(notice.event)
             self._scheduler.wake()
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
+        if self._is_durable(stored):
+            self._status_log.received(message)
+            for work in stored.result():
+                self._scheduler.put(work)
+
+    def _is_durable(self, stored: "asyncio.Future[Any]") -> bool:
         error = stored.exception()
         if isinstance(error, CommitUnknown) and not self.unknown.done():
             self.unknown.set_exception(error)
-        if error is not None:
-            return
-        self._status_log.received(message)
-        for work in stored.result():
-            self._scheduler.put(work)
+        return error is None

@@ -1,12 +1,12 @@
-"""Mail that comes back to a return path: read it, record what it says, hand it to the sender.
+"""Mail that comes back to a return path: read it, and say what is to be recorded and handed on.
 
-One transaction stores both the change of status and the copy for the original sender. A return
-path that was made up, or whose message is forgotten, is refused at RCPT and changes nothing.
+The change of status and the copy for the original sender are stored in one transaction. A return path
+that was made up, or whose message is forgotten, is refused at RCPT and changes nothing.
 """
 
-import asyncio
 from dataclasses import dataclass, replace
 
+from relayd.errors import StoreUnavailable
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event, EventKind, JsonValue
@@ -15,15 +15,22 @@ from relayd.policy import late, route, verp
 from relayd.policy.inbound_bounce import parse_bounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules
-from relayd.ports import Clock, LateNotice, Query, QueueStore, QueueView, RecipientRow
+from relayd.ports import Clock, LateNotice, Query, QueueView, RecipientRow
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What came back."""
+
+    notice: LateNotice | None  # None: it says nothing final
+    copy: NewMessage  # for the original sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateBounces:
-    """Recognizes return paths, and takes what arrives there."""
+    """Recognizes return paths, and reads what arrives there."""
 
     paths: ReturnPaths
-    store: QueueStore
     view: QueueView
     rules: Rules
     routes: route.RouteRules
@@ -34,24 +41,34 @@ class LateBounces:
         return address.domain.lower() == self.paths.domain.lower()
 
     def row_of(self, address: Address) -> RecipientRow | None:
-        """Return the recipient that a return path stands for; None if it is forged or forgotten."""
+        """Return the recipient that a return path stands for; None if it is forged or forgotten.
+
+        May raise StoreError. Reads one row of the message, however many recipients it has.
+        """
         token = verp.decode(address, key=self.paths.key, domain=self.paths.domain)
         if token is None:
             return None
-        rows = self.view.find(Query(message_id=token.message_id), limit=1_000_000)
+        before = (token.message_id, token.recipient - 1)
+        rows = self.view.find(Query(message_id=token.message_id), limit=1, before=before)
         return next((row for row in rows if row.recipient == token.recipient), None)
 
-    def take(self, message: NewMessage) -> "asyncio.Future[LateNotice | None]":
-        """Store what came back; the future has what was recorded."""
+    def read(self, message: NewMessage) -> Returned:
+        """Read mail to a return path. Raises StoreError, also when that was forgotten since RCPT."""
         row = self.row_of(message.recipients[0].address)
-        assert row is not None, "checked at RCPT, and history is kept for days"
+        if row is None:
+            raise StoreUnavailable("the message of this return path is forgotten by now")
         parsed = parse_bounce(message.content, rules=self.rules)
         kind = late.event_of(parsed)
         notice = None if kind is None else self._notice(row, kind, late.outcome_of(parsed))
-        return self.store.note_late(notice, self._copy(message, row.reverse_path))
+        return Returned(notice, self._copy(message, row.reverse_path))
 
     def _notice(self, row: RecipientRow, kind: EventKind, outcome: Bounced | None) -> LateNotice:
-        detail: dict[str, JsonValue] = {"from": row.reverse_path, "rcpt": row.address}
+        detail: dict[str, JsonValue] = {
+            "message_id": row.message_id_header,
+            "from": row.reverse_path,
+            "rcpt": row.address,
+            "tag": row.tag,
+        }
         if outcome is not None:
             detail |= {
                 "bounce_class": outcome.bounce_class.value,
@@ -77,4 +94,5 @@ class LateBounces:
             destination=route.key_for(sender, is_test=False, rules=self.routes),
             parameters={},
         )
-        return replace(message, reverse_path=None, recipients=(recipient,))
+        facts = replace(message.facts, is_test=False, tag=None)  # those are for applications to say
+        return replace(message, reverse_path=None, recipients=(recipient,), facts=facts)

@@ -97,7 +97,6 @@ async def _late(settings: Settings, parts: Parts, rules: Rules) -> LateBounces |
         return None
     return LateBounces(
         paths=ReturnPaths(domain=settings.bounces.verp_domain, key=await parts.store.secret()),
-        store=parts.store,
         view=parts.view,
         rules=rules,
         routes=settings.routes,

@@ -1,20 +1,21 @@
 """What an attempt saw is judged, recorded, and only then logged; a sick store stops new attempts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer.scheduler import LEASE_FOR
 from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.outcome import BounceClass
-from relayd.ports import Action, Query, QueueStore, QueueView, Status
+from relayd.ports import Action, Query, QueueStore, QueueView, Status, Work
 from relayd.store.memory import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
-from tests.support.builders import a_message
+from tests.support.builders import a_message, a_recipient
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
@@ -188,12 +189,100 @@ async def test_content_that_cannot_be_read_waits_for_the_store() -> None:
         assert (post.row(message).status, post.row(message).attempts) == (Status.RELAYED, 1)
 
 
-async def take_over(post: Post) -> None:
+async def test_that_content_can_be_read_does_not_end_the_pause() -> None:
+    """S-52: a full disk can be read from."""
+    store = FaultyStore(FakeClock())
+    async with (
+        ScriptedServer() as server,
+        a_post(server.port, store=store, connections=3) as post,
+    ):
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        gate = store.hold("content")
+        store.fail("settle")
+        await post.submit(a_message("to-be-read@x.test"))
+        await eventually(lambda: store.calls["content"] == 2)
+        await post.submit(a_message("at-hand@x.test"), leased=True)
+        await eventually(lambda: store.calls["settle"] >= 2)
+        await post.submit(a_message("waits@x.test"), leased=True)
+        gate.set()
+        failed = store.calls["settle"]
+        await eventually(lambda: store.calls["settle"] >= failed + 2, "it tries again")
+        assert len(server.messages) == 2
+        store.heal("settle")
+        await post.settled()
+        assert len(server.messages) == 4
+
+
+async def test_deliveries_go_on_when_a_sick_store_comes_back_without_the_lease() -> None:
+    store = FaultyStore(FakeClock())
+    store.fail("settle", times=1)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await post.submit(a_message("a@x.test"))
+        with capture_logs() as logs:
+            await eventually(lambda: store.calls["settle"] == 1)
+            taken = await take_over(post)
+            await eventually(lambda: logs[-1]["event"] == "result_discarded")
+            assert "deliveries_resumed" in [line["event"] for line in logs]
+        await post.store.release(taken[0].lease)
+        post.scheduler.wake()
+        await eventually(lambda: post.rows()[0].status is Status.RELAYED)
+
+
+async def take_over(post: Post) -> Sequence[Work]:
     """Let the lease end and another worker take the slot."""
     post.clock.advance(timedelta(seconds=61))
     other = await post.store.register("2")
     await post.store.reap()
-    await post.store.claim(other, limit=100, lease_for=timedelta(hours=1))
+    return await post.store.claim(other, limit=100, lease_for=timedelta(hours=1))
+
+
+async def test_after_a_nap_a_worker_asks_for_its_lease_before_it_sends() -> None:
+    """F-25, F-46: what it had in hand is somebody else's by now."""
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        message = a_message("a@x.test")
+        [work] = await post.store.enqueue(message, worker=post.worker, lease_for=LEASE_FOR)
+        await take_over(post)
+        with capture_logs() as logs:
+            post.scheduler.put(work)
+            await eventually(lambda: post.scheduler._count == 0)
+        assert len(server.messages) == 1
+        assert [line["event"] for line in logs] == ["lease_lost"]
+
+
+async def test_a_lease_that_ended_and_was_not_taken_is_as_good_as_ever() -> None:
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        post.clock.advance(timedelta(hours=1))
+        message = await post.submit(a_message("a@x.test"), leased=True)
+        await post.settled(message)
+        assert (len(server.messages), server.connections) == (2, 1)
+
+
+async def test_what_is_claimed_along_with_mail_to_be_moved_does_not_wait_for_that() -> None:
+    """While a sick store keeps us from moving it, the lease of the rest may be lost."""
+    store = FaultyStore(FakeClock())
+    earlier = await store.register("earlier")
+    moved = a_recipient("a@a.test", destination="mx:a.test")
+    await store.enqueue(a_message(moved), worker=earlier, lease_for=None)
+    store._clock.advance(timedelta(seconds=1))  # type: ignore[attr-defined]
+    rest = a_message("b@x.test", at=store._clock.now())
+    await store.enqueue(rest, worker=earlier, lease_for=None)
+    store.fail("settle", times=1)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await eventually(lambda: store.calls["settle"] == 1)
+        taken = await take_over(post)
+        with capture_logs() as logs:
+            await eventually(lambda: logs)
+            await eventually(lambda: post.scheduler._count == 0)
+            for work in taken:
+                await post.store.release(work.lease)
+            post.scheduler.wake()
+            await eventually(lambda: post.row(rest).status is Status.RELAYED)
+        assert len([one for one in server.messages if one.rcpts == ("TO:<b@x.test>",)]) == 1
 
 
 async def test_a_result_without_its_lease_is_discarded() -> None:

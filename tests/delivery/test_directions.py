@@ -60,7 +60,7 @@ async def test_routes_make_exceptions_by_domain() -> None:
             },
             remote=False,
         )
-        zones: Zones = BOTH | {"sub.x.test": {"MX": ["10 mx1.x.test."]}}
+        zones: Zones = {**BOTH, "sub.x.test": {"MX": ["10 mx1.x.test."]}}
         async with a_direct_post(zones, {A1: FINE, A2: FINE}, routes=routes) as direct:
             message = await direct.send("a@x.test", "b@sub.x.test", "c@y.test")
             await direct.post.settled()
@@ -226,7 +226,7 @@ async def test_a_lost_lease_moves_nothing() -> None:
 
 async def test_how_many_connections_a_worker_may_use() -> None:
     """The smarthost's are shared by the workers; a domain is one worker's at a time."""
-    async with a_direct_post({}, {}, connections=7) as direct:
+    async with a_direct_post({}, {}, connections_per_destination=7) as direct:
         settings = direct.parts.settings
         smarthost = direct.post.scheduler._next_hop(SMARTHOST)
         assert direct.post.scheduler._next_hop(SMARTHOST) is smarthost, "it knows who is down"

@@ -354,3 +354,39 @@ async def test_a_message_that_trips_over_a_bug_does_not_stop_the_others() -> Non
             ("attempt_failed", "error")
         ]
         assert {row.destination for row in post.rows()} == {SMARTHOST}
+
+
+async def test_a_lane_of_many_connections_ends_once() -> None:
+    """Each of them finds that the destination is down; that is one failure, not three."""
+    gate = asyncio.Event()
+    down = ("421 4.3.2 going down", CLOSE)
+    script: dict[str, Action | list[str]] = {
+        "GREETING": InTurn("220 mx.test", "220 mx.test", "220 mx.test", "421 down"),
+        "DOT": InTurn("250 ok", *[Wait(gate, "250 ok")] * 3, "250 ok"),
+        "MAIL": InTurn(*["250 ok"] * 4, down),
+        "QUIT": Wait(gate, "221 bye"),
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, connections=3) as post:
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        for _ in range(3):
+            await post.submit(a_message("a@x.test"))
+        await eventually(lambda: server.connections == 3)
+        with capture_logs() as logs:
+            gate.set()
+            await post.settled()
+            await post.submit(a_message("b@x.test"), leased=True)
+            await post.paused()
+            await post.quiet()
+        assert [line["event"] for line in logs].count("destination_down") == 1
+        assert post.scheduler._failures == {SMARTHOST: 1}
+
+
+async def test_a_server_that_turns_everybody_away_is_not_asked_in_parallel() -> None:
+    """421 at MAIL proves no more than 421 in the greeting (A-53)."""
+    script: dict[str, Action | list[str]] = {"MAIL": ("421 4.7.0 too many connections", CLOSE)}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=5) as post:
+        for _ in range(20):
+            await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert server.most_open == 1

@@ -178,7 +178,7 @@ async def test_a_backups_refusal_is_no_verdict_while_the_best_host_is_down() -> 
 async def test_nor_is_it_for_the_next_message_on_that_connection() -> None:
     gate = asyncio.Event()
     script: Script = {"MAIL": InTurn(Wait(gate, "250 ok"), "250 ok"), **UNKNOWN}
-    async with a_direct_post(mx(A1, A2), {A2: script}, connections=1) as direct:
+    async with a_direct_post(mx(A1, A2), {A2: script}, connections_per_destination=1) as direct:
         first = await direct.send("a@x.test")
         await direct.server(A2).until(lambda: direct.server(A2).connections == 1)
         second = await direct.send("b@x.test")
@@ -293,7 +293,7 @@ async def test_what_the_dns_proves_bounces_every_recipient_at_once(
 
 
 async def test_loopback_is_forbidden_like_other_private_addresses() -> None:
-    async with a_direct_post(mx(A1), {A1: FINE}, allow=()) as direct:
+    async with a_direct_post(mx(A1), {A1: FINE}, allow_networks=()) as direct:
         message = await direct.send("a@x.test")
         await direct.post.settled()
         assert direct.post.row(message).status is Status.BOUNCED
@@ -347,14 +347,14 @@ async def test_a_slow_lookup_holds_up_no_other_domain() -> None:
 async def test_our_own_listener_among_the_hosts_ends_the_list() -> None:
     """S-22: what is as good as we are or worse would send it back to us."""
     zones = mx(A1, A2, A3)
-    listening = frozenset({(A2, 0)})
+    listening = frozenset({A2})
     async with a_direct_post(zones, {A3: FINE}, listening=listening) as direct:
         waits = await direct.send("a@x.test")
         await direct.post.settled()
         assert direct.post.row(waits).status is Status.DEFERRED
         assert direct.post.row(waits).remote_host == "mx1.x.test"
         assert direct.server(A3).connections == 0
-    listening = frozenset({(A1, 0)})
+    listening = frozenset({A1})
     async with a_direct_post(zones, {A2: FINE, A3: FINE}, listening=listening) as direct:
         loops = await direct.send("a@x.test")
         await direct.post.settled()
@@ -383,7 +383,9 @@ async def test_never_more_connections_than_allowed_to_one_site(connections: int)
     gate = asyncio.Event()
     zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
     script: Script = {"DOT": InTurn(*[Wait(gate, "250 ok")] * connections, "250 ok")}
-    async with a_direct_post(zones, {A1: script}, connections=connections) as direct:
+    async with a_direct_post(
+        zones, {A1: script}, connections_per_destination=connections
+    ) as direct:
         messages = [
             await direct.send(f"{number}@{domain}")
             for number in range(15)
@@ -403,7 +405,7 @@ async def test_waiting_for_a_place_is_no_failure_of_the_host() -> None:
     gate = asyncio.Event()
     zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
     script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
-    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+    async with a_direct_post(zones, {A1: script}, connections_per_destination=1) as direct:
         await direct.send("a@x.test")
         await direct.server(A1).received(1)
         waits = await direct.send("a@y.test")
@@ -419,13 +421,13 @@ async def test_a_long_queue_for_one_domain_does_not_starve_another_of_the_site()
     zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
     gate = asyncio.Event()
     script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
-    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+    async with a_direct_post(zones, {A1: script}, connections_per_destination=1) as direct:
         await direct.send("first@x.test")
         await direct.server(A1).received(1)
         for number in range(140):
             await direct.send(f"{number}@x.test")
-        await direct.send("a@y.test")
-        await eventually(lambda: direct.post.leased() == 142)
+        other = await direct.send("a@y.test")
+        await eventually(lambda: direct.post.row(other).leased)
         gate.set()
         await direct.post.settled()
         rcpts = [message.rcpts[0] for message in direct.server(A1).messages]
@@ -468,7 +470,7 @@ async def test_an_idle_connection_that_the_host_closed_is_replaced() -> None:
 async def test_a_connection_gone_stale_in_the_pool_is_replaced_uncounted() -> None:
     zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
     script: Script = {"MAIL": InTurn("250 ok", ("421 4.4.2 idle for too long", CLOSE), "250 ok")}
-    async with a_direct_post(zones, {A1: script}, connections=1) as direct:
+    async with a_direct_post(zones, {A1: script}, connections_per_destination=1) as direct:
         first = await direct.send("a@x.test")
         await direct.post.settled(first)
         await direct.post.quiet()
@@ -486,7 +488,7 @@ async def test_a_place_is_free_again_whatever_happened() -> None:
         "DATA": InTurn(CLOSE, "354 go"),
         "DOT": InTurn("451 4.3.0 later", "250 ok"),
     }
-    async with a_direct_post(mx(A1), {A1: script}, connections=1) as direct:
+    async with a_direct_post(mx(A1), {A1: script}, connections_per_destination=1) as direct:
         hop = direct.hop()
         with pytest.raises(NoHost):
             await hop.connect()

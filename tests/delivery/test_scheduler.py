@@ -1,18 +1,25 @@
 """What a worker delivers next: its window, its leases, and an orderly end."""
 
 import asyncio
+import itertools
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer import scheduler
-from relayd.deliverer.scheduler import LANE_WINDOW, WINDOW, WINDOW_OCTETS
+from relayd.deliverer.courier import Courier
+from relayd.deliverer.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.scheduler import LANE_WINDOW, UNPROVEN_WINDOW, WINDOW, WINDOW_OCTETS
 from relayd.mail.envelope import NewMessage
-from relayd.ports import Status
+from relayd.mail.outcome import Category
+from relayd.mail.reply import Stage
+from relayd.net.breakdown import broken
+from relayd.ports import SessionFailed, Status
+from relayd.settings import HostPort
 from relayd.store.memory import MemoryStore
-from tests.support.builders import SMARTHOST, a_message
-from tests.support.clock import FakeClock
+from tests.support.builders import SMARTHOST, a_message, a_recipient
+from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
 from tests.support.scripted_server import Action, InTurn, ScriptedServer, Wait
@@ -55,7 +62,7 @@ async def test_a_stuck_destination_does_not_fill_the_window() -> None:
         ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
         a_post(server.port, store=store) as post,
     ):
-        await eventually(lambda: post.leased() > LANE_WINDOW)
+        await eventually(lambda: post.leased() > UNPROVEN_WINDOW)
         assert post.scheduler.has_room(0), "for other destinations"
         assert not post.scheduler.has_room(0, [SMARTHOST])
         for _ in range(3):
@@ -63,7 +70,7 @@ async def test_a_stuck_destination_does_not_fill_the_window() -> None:
             await asyncio.sleep(0)
         late = await post.submit(a_message("late@x.test"), leased=True)
         assert not post.row(late).leased
-        assert post.leased() < 2 * LANE_WINDOW
+        assert post.leased() < LANE_WINDOW
         gate.set()
         await post.settled()
         assert post.row(late).status is Status.RELAYED
@@ -289,3 +296,75 @@ async def test_the_work_of_a_dead_worker_is_taken_over() -> None:
         await server.received(3)
         await post.settled()
         assert all(post.row(one).possible_duplicate for one in messages)
+
+
+class Mute:
+    """The next hop of a destination that does not answer until the test is over."""
+
+    lingers = 0.0
+
+    def __init__(self, end: asyncio.Event) -> None:
+        self._end = end
+
+    async def connect(self) -> Session:
+        await self._end.wait()
+        failed = SessionFailed(Stage.CONNECT, broken(Category.CONNECTION_FAILURE, "no answer"))
+        host = HostPort(host="mx.test", port=25)
+        raise NoHost((HostFailure(host=host, at=START, failed=failed),))
+
+    def keeps(self, session: Session) -> bool:
+        raise NotImplementedError
+
+    async def give_back(self, session: Session) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("count", "octets"), [(WINDOW // 4, 100), (4, WINDOW_OCTETS // 4)])
+async def test_the_dead_leave_room_for_the_others(
+    count: int, octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-34, A-62: long queues for hosts that do not answer, in messages or in octets."""
+    monkeypatch.setattr(Courier, "belongs", lambda *_: True)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        alive, end = post.scheduler._next_hop, asyncio.Event()
+        post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
+        for name, _ in itertools.product("abcdef", range(count)):
+            dead = a_recipient("a@dead.test", destination=f"mx:{name}.test")
+            message = a_message(dead, content=b"x" * octets)
+            await post.store.enqueue(message, worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await eventually(lambda: len(post.scheduler._lanes) > 3)
+        message = await post.submit(a_message("a@x.test"))
+        await eventually(lambda: post.row(message).status is Status.RELAYED)
+        end.set()
+
+
+async def test_a_long_queue_is_fetched_without_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a window full a second: who has worked off half of it looks for more."""
+    monkeypatch.setattr(scheduler, "_POLL", 60.0)
+    store = MemoryStore(FakeClock())
+    await put_all(store, 3 * LANE_WINDOW)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await post.settled()
+        assert len(server.messages) == 3 * LANE_WINDOW
+
+
+@pytest.mark.usefixtures("short_leases")
+async def test_a_worker_that_slept_lets_the_others_renew_first() -> None:
+    """F-25: all workers wake up together, each with leases that seem to be over."""
+    store = FaultyStore(FakeClock())
+    await put_all(store, 3)
+    other = await store.register("2")
+    taken = await store.claim(other, limit=10, lease_for=timedelta(seconds=60))
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await eventually(lambda: store.calls["extend"] >= 1)
+        seen = store.calls["extend"]
+        post.clock.advance(timedelta(seconds=61))
+        await eventually(lambda: store.calls["extend"] > seen)
+        lost = await store.extend(
+            [work.lease for work in taken], worker=other, lease_for=timedelta(seconds=60)
+        )
+        await until_renewed(post)
+        assert list(lost) == []
+        assert not any(row.possible_duplicate for row in post.rows())
+        assert server.messages == []

@@ -1,13 +1,16 @@
-"""`relayd demo`: the whole relay in a few seconds, with the statuses it promises."""
+"""`relayd demo`: the whole relay in a few seconds, in both modes, with the statuses it promises."""
 
 import json
 import subprocess
 import sys
 import time
 
+import pytest
+
+from relayd.cli.demo_servers import Script, mail_servers
+from relayd.errors import StartError
 from tests.support.daemon import ROOT
 
-SENDER = "app@shop.test"
 EXPECTED = {
     "anna@shop.test": "relayed",
     "bert@a.test": "relayed",
@@ -25,6 +28,22 @@ EXPECTED = {
     "tired@d.test": "deferred",
     "frieda@a.test": "relayed",
 }
+EXPECTED_DIRECT = {
+    "hanna@mill.test": "sent",
+    "nobody@mill.test": "bounced hard",
+    "ida@nowhere.test": "bounced hard",
+    "jan@nomail.test": "bounced hard",
+    "full@mill.test": "bounced soft",
+    "strict@fort.test": "bounced block",
+    "grey@fort.test": "sent",
+    "karl@pair.test": "sent",
+    "lena@dead.test": "deferred",
+    "max@mill.test": "relayed",
+}
+TRIED_TWICE = {"busy@b.test", "grey@c.test", "full@b.test", "unsure@d.test", "tired@d.test"}
+TRIED_TWICE |= {"full@mill.test", "grey@fort.test"}
+SMARTHOST_TITLE = "\nThrough the smarthost (use_remote_smtp = false)\n"
+DIRECT_TITLE = "\nDirect to the recipients' servers (use_remote_smtp = true)\n"
 
 
 def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -43,27 +62,50 @@ def test_every_sample_gets_its_status() -> None:
     done = demo("--json")
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 10
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    reports = [row["status"] for row in told if row["rcpt"] == SENDER]
-    assert reports == ["relayed"] * 5, "one for each message with a bounce"
-    rows = {row["rcpt"]: row for row in told if row["rcpt"] != SENDER}
-    statuses = {
+    everything = [json.loads(line) for line in done.stdout.splitlines()]
+    reports = sorted(row["status"] for row in everything if not row["from"])
+    assert reports == ["relayed"] * 5 + ["sent"] * 5, "one for each message with a bounce"
+    rows = {row["rcpt"]: row for row in everything if row["from"]}
+    told = {
         rcpt: " ".join(filter(None, (row["status"], row.get("bounce_class"))))
         for rcpt, row in rows.items()
     }
-    assert statuses == EXPECTED
+    assert told == EXPECTED | EXPECTED_DIRECT
+    assert {rcpt for rcpt, row in rows.items() if row["attempt"] == 2} == TRIED_TWICE
     assert rows["unsure@d.test"]["possible_duplicate"], "its first dot got no answer"
     assert rows["nobody@shop.test"]["suppress"]
     assert not rows["full@b.test"].get("suppress")
     assert rows["anna@shop.test"]["tag"] == "order-1001"
-    assert [rows[rcpt]["attempt"] for rcpt in ("busy@b.test", "grey@c.test")] == [2, 2]
+    assert rows["karl@pair.test"]["remote_host"] == "backup.pair.test"
+    assert rows["lena@dead.test"]["category"] == "connection_failure"
+    assert rows["ida@nowhere.test"]["category"] == "bad_domain"
+    assert rows["max@mill.test"]["destination"] == "smarthost"
 
 
 def test_it_reads_as_a_story() -> None:
     done = demo()
     assert done.returncode == 0, done.stderr
     assert "too large for the relay: 552 5.3.4" in done.stdout
-    assert "nobody@shop.test" in done.stdout
-    assert "1 deferred, 14 relayed, 5 bounced" in done.stdout
-    assert "relayd status show ID" in done.stdout
+    first, rest = _tables(done.stdout)
+    assert "nobody@shop.test" in first
+    assert "1 deferred, 9 relayed, 5 bounced; 5 reports of bounces to app@shop.test" in first
+    assert "nobody@mill.test" in rest
+    assert "1 deferred, 1 relayed, 3 sent, 5 bounced; 5 reports" in rest
+    assert "relayd status show ID" in rest
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def _tables(text: str) -> tuple[str, str]:
+    """The smarthost's table, and the direct one with what follows."""
+    _, _, tables = text.rpartition(SMARTHOST_TITLE)
+    first, _, rest = tables.partition(DIRECT_TITLE)
+    return first, rest
+
+
+def test_mail_servers_that_cannot_share_a_port() -> None:
+    hosts = [("a.test", "127.0.0.2"), ("b.test", "127.0.0.2")]
+    with (
+        pytest.raises(StartError, match=r"no port is free on 127\.0\.0\.2, 127\.0\.0\.2"),
+        mail_servers(Script(rcpt={}, dot={}), hosts),
+    ):
+        pass

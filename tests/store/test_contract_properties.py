@@ -20,9 +20,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relayd.errors import LeaseLost
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.mail.outcome import TRANSITIONS, NotTried, Outcome, RecipientState, Relayed, Sent
-from relayd.ports import Action, Query, RecipientRow, Status, Work
-from tests.support.builders import a_bounce, a_deferral, a_message, a_recipient, a_settlement
+from relayd.mail.outcome import (
+    TRANSITIONS,
+    Held,
+    Moved,
+    NotTried,
+    Outcome,
+    RecipientState,
+    Relayed,
+    Rerouted,
+    Sent,
+)
+from relayd.ports import Action, Query, RecipientRow, Settlement, Status, Work
+from tests.support.builders import (
+    a_bounce,
+    a_deferral,
+    a_message,
+    a_recipient,
+    a_rerouting,
+    a_settlement,
+)
 from tests.support.clock import START
 from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
 
@@ -36,7 +53,7 @@ STEPS = (7, 61, 607)
 WORKERS = st.sampled_from(["ann", "bob"])
 
 
-def outcomes(now: datetime) -> dict[str, Outcome]:
+def outcomes(now: datetime) -> dict[str, Outcome | Rerouted]:
     return {
         "relayed": Relayed(),
         "sent": Sent(),
@@ -44,6 +61,8 @@ def outcomes(now: datetime) -> dict[str, Outcome]:
         "deferred": a_deferral(now + timedelta(minutes=5)),
         "unknown": a_deferral(now, possible_duplicate=True),
         "not tried": NotTried(reason="login refused"),
+        "held": Held(),
+        **{f"moved to {name}": Moved(name) for name in DESTINATIONS},
     }
 
 
@@ -123,10 +142,17 @@ class Queue(RuleBasedStateMachine):
         number = self.workers[worker]
         return self.took(bench, await bench.box.put(message, worker=number, leased=leased))
 
-    @rule(worker=WORKERS, limit=st.sampled_from([1, 2, 50]))
-    def claim(self, worker: str, limit: int) -> None:
+    @rule(
+        worker=WORKERS,
+        limit=st.sampled_from([1, 2, 50]),
+        but=st.sampled_from([(), (), (WIDE,), DESTINATIONS[:2]]),
+    )
+    def claim(self, worker: str, limit: int, but: Sequence[str]) -> None:
         async def claim(bench: Bench) -> list[object]:
-            return self.took(bench, await bench.box.claim(self.workers[worker], limit=limit))
+            number = self.workers[worker]
+            works = await bench.box.claim(number, limit=limit, but=but)
+            assert not {work.lease.destination for work in works} & set(but)
+            return self.took(bench, works)
 
         self.on_all(claim)
 
@@ -159,7 +185,7 @@ class Queue(RuleBasedStateMachine):
         async def settle(bench: Bench) -> bool:
             work = bench.works[index]
             settlements = [
-                a_settlement(work.message.id, one.number, outcomes(self.now)[name], at=self.now)
+                settlement_of(work, one.number, outcomes(self.now)[name], self.now)
                 for one, name in zip(work.recipients, chosen, strict=True)
                 if name is not None
             ]
@@ -298,6 +324,14 @@ class Queue(RuleBasedStateMachine):
 
 async def opened(name: str, directory: Path) -> Box:
     return OPENERS[name](directory)
+
+
+def settlement_of(
+    work: Work, recipient: int, outcome: Outcome | Rerouted, at: datetime
+) -> Settlement:
+    if isinstance(outcome, Moved | Held):
+        return a_rerouting(work.message.id, recipient, outcome, at=at)
+    return a_settlement(work.message.id, recipient, outcome, at=at)
 
 
 def keys_of(message: NewMessage) -> list[Key]:

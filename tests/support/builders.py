@@ -16,16 +16,18 @@ from relayd.mail.envelope import (
     WorkerNumber,
     make_id,
 )
-from relayd.mail.event import Event, JsonValue, kind_of
+from relayd.mail.event import Event, EventKind, JsonValue, kind_of
 from relayd.mail.outcome import (
     BounceClass,
     Bounced,
     Category,
     Deferred,
     Fault,
+    Held,
     NotTried,
     Outcome,
     Relayed,
+    Rerouted,
 )
 from relayd.ports import Settlement, Work
 from tests.support.clock import START
@@ -211,6 +213,25 @@ def a_settlement(
         enhanced=enhanced,
         reply=reply,
         remote_host=remote_host,
+    )
+
+
+def a_rerouting(
+    message_id: MessageId, recipient: int, outcome: Rerouted, *, at: datetime = START
+) -> Settlement:
+    """A settlement without an attempt: moved silently, or held with its event."""
+    held = Event(
+        kind=EventKind.HELD,
+        at=at,
+        message_id=message_id,
+        recipient=recipient,
+        detail={"by": "[routes]"},
+    )
+    return Settlement(
+        message_id=message_id,
+        recipient=recipient,
+        outcome=outcome,
+        events=(held,) if isinstance(outcome, Held) else (),
     )
 
 

@@ -35,6 +35,7 @@ CONTENT = "Subject: Hello\r\n\r\nHello.\r\n"
 _SETTINGS = """\
 fqdn = "relay.test"
 workers = {workers}
+use_remote_smtp = {remote}
 [[listen]]
 address = "127.0.0.1:{port}"
 [[listen]]
@@ -105,6 +106,7 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = {
             "workers": 2,
+            "remote": "false",
             "port": self.port,
             "folder": folder,
             "queue": self.queue,
@@ -251,27 +253,15 @@ def a_daemon(
         daemon.close()
 
 
-class _Server(ScriptedServer):
-    """A ScriptedServer on a port that was chosen before."""
-
-    def __init__(self, script: Script | None, port: int) -> None:
-        super().__init__(script)
-        self.wanted = port
-
-    async def serve(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.wanted)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-
 class SmarthostThread:
     """A ScriptedServer with an event loop in a thread of its own; may be down and up again."""
 
     def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
-        self.server = _Server(script, port)
+        self.server = ScriptedServer(script, port=port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._call(self.server.serve())
+        self._call(self.server.__aenter__())
         self.port = self.server.port
 
     def _call(self, coroutine: Any) -> Any:

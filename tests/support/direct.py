@@ -13,7 +13,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
@@ -29,7 +29,7 @@ from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import MxRules
 from relayd.policy.route import RouteRules, key_for
 from relayd.policy.verdict import VerdictRules
-from relayd.settings import DirectSettings, DnsSettings, HostPort, SmarthostSettings, TlsMode
+from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
 from relayd.store.memory import MemoryStore
 from tests.support.builders import CONTENT, a_facts, a_message, a_recipient
 from tests.support.clock import FakeClock
@@ -39,9 +39,15 @@ from tests.support.scripted_server import Action, ScriptedServer
 
 A1, A2, A3 = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 DIRECT = RouteRules(use_remote_smtp=True)
-LOOPBACK = ("127.0.0.0/8",)
 Script = Mapping[str, Action | list[str]]
 FINE: Script = {}
+_SETTINGS = DirectSettings(
+    port=0,
+    tls=TlsMode.OFF,
+    source_addresses=(),
+    allow_networks=(ip_network("127.0.0.0/8"),),
+    connections_per_destination=10,
+)
 
 
 def mx(*addresses: str, domain: str = "x.test") -> dict[str, Any]:
@@ -95,94 +101,31 @@ async def a_direct_post(
     scripts: Mapping[str, Script],
     *,
     routes: RouteRules = DIRECT,
-    connections: int = 10,
-    allow: tuple[str, ...] = LOOPBACK,
-    tls: TlsMode = TlsMode.OFF,
-    source_addresses: tuple[str, ...] = (),
-    listening: frozenset[tuple[str, int]] = frozenset(),
+    listening: frozenset[str] = frozenset(),
     store: MemoryStore | None = None,
     dns_timeout: float = 2,
     name: str = "1",
+    **settings: Any,
 ) -> AsyncIterator[Direct]:
-    """Run all of it; the deliverer stops first."""
+    """Run all of it; the deliverer stops first.
+
+    `listening` are the addresses where the relay itself takes mail, `settings` are of `[direct]`.
+    """
+    store = store or MemoryStore(FakeClock())
+    direct = replace(_SETTINGS, port=_free_port(), **settings)
     async with AsyncExitStack() as stack:
-        port = _free_port()
-        servers = {ip: ScriptedServer(script, host=ip, port=port) for ip, script in scripts.items()}
-        for server in servers.values():
-            await stack.enter_async_context(server)
+        servers = {
+            ip: await stack.enter_async_context(ScriptedServer(script, host=ip, port=direct.port))
+            for ip, script in scripts.items()
+        }
         smarthost = await stack.enter_async_context(ScriptedServer())
         dns = await stack.enter_async_context(DnsServer(zones))
-        store = store or MemoryStore(FakeClock())
-        clock = store._clock
-        assert isinstance(clock, FakeClock)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        sites = Sites(connections, tasks)
-        transport = the_transport(clock)
-        dns_settings = DnsSettings(
-            nameservers=(dns.endpoint,), timeout=timedelta(seconds=dns_timeout)
+        sites = Sites(direct.connections_per_destination, tasks)
+        parts = _mx_parts(
+            direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        parts = MxParts(
-            settings=DirectSettings(
-                port=port,
-                tls=tls,
-                source_addresses=source_addresses,
-                allow_networks=tuple(ip_network(one) for one in allow),
-                connections_per_destination=connections,
-            ),
-            rules=MxRules(
-                own_names=frozenset({"relay.test"}),
-                own_addresses=frozenset(),
-                allow_networks=tuple(ip_network(one) for one in allow),
-            ),
-            resolver=DnsResolver(
-                nameservers=dns_settings.nameservers, timeout=dns_settings.timeout, clock=clock
-            ),
-            transport=transport,
-            sites=sites,
-            clock=clock,
-            chance=lambda: 0.0,
-            is_own=partial(is_own, port=port, listening={(ip, at or port) for ip, at in listening}),
-        )
-        directions = Directions(
-            SmarthostSettings(
-                hosts=(HostPort(host="127.0.0.1", port=smarthost.port),),
-                tls=TlsMode.OFF,
-                login=None,
-                connections=4,
-            ),
-            transport=transport,
-            clock=clock,
-            mx=parts,
-            workers=1,
-        )
-        sink = ListSink()
-        worker = await store.register(name)
-        scheduler = Scheduler(
-            store=store,
-            worker=worker,
-            next_hop=directions.next_hop,
-            courier=Courier(
-                store=store,
-                sink=sink,
-                clock=clock,
-                rules=VerdictRules(retry=RETRY, classifier=rules()),
-                routes=routes,
-                jitter=lambda: 0.0,
-            ),
-            clock=clock,
-            connections=directions.connections,
-            jitter=lambda: 0.0,
-        )
-        post = Post(
-            store=store,
-            view=store.view,
-            clock=clock,
-            sink=sink,
-            scheduler=scheduler,
-            worker=worker,
-            running=tasks.create_task(scheduler.run(tasks)),
-        )
-        await asyncio.sleep(0)  # it runs: work may be put into it
+        post = await _post(store, name, routes, _directions(parts, smarthost), tasks)
         try:
             yield Direct(
                 post=post,
@@ -191,8 +134,89 @@ async def a_direct_post(
                 smarthost=smarthost,
                 parts=parts,
                 routes=routes,
-                port=port,
+                port=direct.port,
             )
         finally:
             await post.stop()
             sites.close()
+
+
+def _clock(store: MemoryStore) -> FakeClock:
+    assert isinstance(store._clock, FakeClock)
+    return store._clock
+
+
+def _resolver(dns: DnsServer, timeout: float, clock: FakeClock) -> DnsResolver:
+    return DnsResolver(nameservers=(dns.endpoint,), timeout=timedelta(seconds=timeout), clock=clock)
+
+
+def _mx_parts(
+    direct: DirectSettings,
+    resolver: DnsResolver,
+    sites: Sites,
+    listening: frozenset[str],
+    clock: FakeClock,
+) -> MxParts:
+    return MxParts(
+        settings=direct,
+        rules=MxRules(
+            own_names=frozenset({"relay.test"}),
+            own_addresses=frozenset(),
+            allow_networks=direct.allow_networks,
+        ),
+        resolver=resolver,
+        transport=the_transport(clock),
+        sites=sites,
+        clock=clock,
+        chance=lambda: 0.0,
+        is_own=partial(is_own, port=direct.port, listening={(ip, direct.port) for ip in listening}),
+    )
+
+
+def _directions(parts: MxParts, smarthost: ScriptedServer) -> Directions:
+    settings = SmarthostSettings(
+        hosts=(HostPort(host=smarthost.host, port=smarthost.port),),
+        tls=TlsMode.OFF,
+        login=None,
+        connections=4,
+    )
+    return Directions(settings, transport=parts.transport, clock=parts.clock, mx=parts, workers=1)
+
+
+async def _post(
+    store: MemoryStore,
+    name: str,
+    routes: RouteRules,
+    directions: Directions,
+    tasks: asyncio.TaskGroup,
+) -> Post:
+    clock, sink = _clock(store), ListSink()
+    worker = await store.register(name)
+    courier = Courier(
+        store=store,
+        sink=sink,
+        clock=clock,
+        rules=VerdictRules(retry=RETRY, classifier=rules()),
+        routes=routes,
+        jitter=lambda: 0.0,
+    )
+    scheduler = Scheduler(
+        store=store,
+        worker=worker,
+        next_hop=directions.next_hop,
+        courier=courier,
+        clock=clock,
+        connections=directions.connections,
+        jitter=lambda: 0.0,
+    )
+    running = tasks.create_task(scheduler.run(tasks))
+    await asyncio.sleep(0)  # it runs: work may be put into it
+    return Post(
+        store=store,
+        view=store.view,
+        clock=clock,
+        sink=sink,
+        scheduler=scheduler,
+        worker=worker,
+        running=running,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from relayd.errors import StoreError, StoreUnavailable
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.ports import Lease, Settlement, Work
+from relayd.ports import LateNotice, Lease, Settlement, Work
 from relayd.store.memory import MemoryStore
 from tests.support.clock import FakeClock
 
@@ -65,10 +65,11 @@ class FaultyStore(MemoryStore):
         *,
         limit: int,
         lease_for: timedelta,
+        each: int | None = None,
         but: Collection[str] = (),
     ) -> Sequence[Work]:
         await self._pass("claim")
-        return await super().claim(worker, limit=limit, lease_for=lease_for, but=but)
+        return await super().claim(worker, limit=limit, lease_for=lease_for, each=each, but=but)
 
     async def extend(
         self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
@@ -85,6 +86,13 @@ class FaultyStore(MemoryStore):
         if (error := self._fault("settle")) is not None:
             return _failed(error)
         return super().settle(lease, settlements, reports)
+
+    def note_late(
+        self, notice: LateNotice | None, copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        if (error := self._fault("note_late")) is not None:
+            return _failed(error)
+        return super().note_late(notice, copy)
 
     async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
         await self._pass("release")

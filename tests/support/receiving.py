@@ -61,14 +61,14 @@ class MemoryIntake:
         self._waiting: list[asyncio.Future[Any]] = []
 
     def next_id(self, at: datetime) -> MessageId:
-        return make_id(at, WorkerNumber(1), len(self.messages) + 1)
+        return make_id(at, WorkerNumber(9), len(self.messages) + 1)  # no id of a_message
 
     def destination_of(self, address: Address, *, is_test: bool) -> str:
         found = route.decide(address, is_test=is_test, rules=route.RouteRules())
         return route.key_of(found.route)
 
     def owns(self, address: Address) -> bool:
-        return address.domain == "returns.test"
+        return address.domain.lower() == "returns.test"
 
     def is_return_path(self, address: Address) -> bool:
         if self.fault is not None:

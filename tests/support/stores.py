@@ -1,6 +1,6 @@
 """Every implementation of the store, opened the same way, for suites that run over all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,8 +32,10 @@ class Box:
         lease_for = LEASE if leased else None
         return await self.store.enqueue(message, worker=worker, lease_for=lease_for)
 
-    async def claim(self, worker: WorkerNumber, *, limit: int = ALL) -> Sequence[Work]:
-        return await self.store.claim(worker, limit=limit, lease_for=LEASE)
+    async def claim(
+        self, worker: WorkerNumber, *, limit: int = ALL, but: Collection[str] = ()
+    ) -> Sequence[Work]:
+        return await self.store.claim(worker, limit=limit, lease_for=LEASE, but=but)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))

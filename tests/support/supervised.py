@@ -109,7 +109,7 @@ class StandIn:
         self.seen: list[str] = []
 
     def work(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda number, _: self.seen.append(signal.Signals(number).name))
         os.write(self.inherited.heartbeat, b"R")
         while self.clients or not self.leaving:
@@ -125,7 +125,7 @@ class StandIn:
 
     @property
     def leaving(self) -> bool:
-        return "SIGTERM" in self.seen and self.mood != "stubborn"
+        return not {"SIGTERM", "SIGUSR1"}.isdisjoint(self.seen) and self.mood != "stubborn"
 
     def serve(self, ready: socket.socket) -> None:
         if ready not in self.clients:

@@ -23,6 +23,7 @@ from relayd.mail.address import Address
 from relayd.policy.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
 from relayd.settings import (
     AuthMechanism,
+    BounceSettings,
     DirectSettings,
     DnsSettings,
     HostPort,
@@ -91,6 +92,21 @@ def test_one_line_is_enough() -> None:
     assert found.log.format in {"json", "console"}
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", ""),
+        ("Bounces.Example.ORG", "bounces.example.org"),
+        ("bounces.example.org.", "bounces.example.org"),
+        ("bücher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_the_domain_of_return_paths_is_one_that_every_server_takes(
+    written: str, meant: str
+) -> None:
+    assert read(f'{FQDN}[bounces]\nverp_domain = "{written}"').bounces.verp_domain == meant
+
+
 def test_every_supported_key_can_be_set() -> None:
     """What is written arrives, as a value of the right type."""
     found = read("""
@@ -139,6 +155,7 @@ def test_every_supported_key_can_be_set() -> None:
         give_up_after = "1w2d"
         [bounces]
         dsn = false
+        verp_domain = "bounces.example.org"
         refuse_suppressed = true
         [store]
         url = "sqlite:/srv/q.db"
@@ -202,6 +219,9 @@ def test_every_supported_key_can_be_set() -> None:
     assert found.retry.unreachable == (timedelta(hours=1, minutes=30),)
     assert found.retry.give_up_after == timedelta(days=9)
     assert found.bounces.refuse_suppressed is True
+    assert found.bounces == BounceSettings(
+        dsn=False, refuse_suppressed=True, verp_domain="bounces.example.org"
+    )
     assert found.store.history == timedelta(days=1)
     assert (found.log.status_log, found.log.level, found.log.format) == ("-", "debug", "console")
 
@@ -540,12 +560,16 @@ WRONG |= {
         '"IP" or "IP:PORT"',
         FQDN + '[dns]\nnameservers = ["[::1"]',
     ),
+    "verp-address": (
+        "bounces.verp_domain",
+        "a domain",
+        FQDN + '[bounces]\nverp_domain = "b@example.org"',
+    ),
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }
 NOT_YET = {
     "listen[0].tls": '[[listen]]\ntls = "starttls"',
     "listen[0].auth": '[[listen]]\nauth = "required"',
-    "bounces.verp_domain": '[bounces]\nverp_domain = "b.example.org"',
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
     "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
     "tls.certificate": '[tls]\ncertificate = "/etc/relayd/cert.pem"',

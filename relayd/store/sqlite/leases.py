@@ -1,9 +1,11 @@
 """Slots and destinations inside one transaction: who may deliver where, and when.
 
-Plain functions on a connection that is in a write transaction. Instants are milliseconds.
+Plain functions on a connection that is in a write transaction. Instants are milliseconds: `now` and
+all others of the wall clock, those of a `Term` and `at` of the clock that leases end by.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import apsw
 
@@ -13,8 +15,16 @@ from relayd.store.sqlite.rows import fetch
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """From when until when a lease is to hold, by the clock that leases end by."""
+
+    at: int
+    until: int
+
+
 def acquire(
-    db: apsw.Connection, destination: str, worker: int, *, width: int, now: int, until: int
+    db: apsw.Connection, destination: str, worker: int, *, width: int, now: int, term: Term
 ) -> Lease | None:
     """Take or keep a slot of `destination` for `worker`; None when all `width` slots have owners."""
     live = 0
@@ -26,10 +36,10 @@ def acquire(
     )
     for slot, owner, epoch, lease_ends_at in slots:
         if owner == worker:
-            if until >= lease_ends_at + _RENEWED_BY:
-                db.execute("UPDATE slot SET lease_ends_at = ? WHERE id = ?", (until, slot))
+            if term.until >= lease_ends_at + _RENEWED_BY:
+                db.execute("UPDATE slot SET lease_ends_at = ? WHERE id = ?", (term.until, slot))
             return Lease(destination, slot, epoch)
-        if owner is not None and lease_ends_at > now:
+        if owner is not None and lease_ends_at > term.at:
             live += 1
         elif free is None:
             free = (slot, owner, epoch)
@@ -38,7 +48,7 @@ def acquire(
     if free is None:
         db.execute(
             "INSERT INTO slot (destination, worker, epoch, lease_ends_at) VALUES (?, ?, 1, ?)",
-            (destination, worker, until),
+            (destination, worker, term.until),
         )
         return Lease(destination, db.last_insert_rowid(), 1)
     slot, owner, epoch = free
@@ -46,7 +56,7 @@ def acquire(
         abandon(db, slot, now=now)
     db.execute(
         "UPDATE slot SET worker = ?, epoch = ?, lease_ends_at = ? WHERE id = ?",
-        (worker, epoch + 1, until, slot),
+        (worker, epoch + 1, term.until, slot),
     )
     return Lease(destination, slot, epoch + 1)
 
@@ -119,13 +129,15 @@ def paused_until(db: apsw.Connection, destination: str) -> int:
     return int(found or 0)
 
 
-def due(db: apsw.Connection, worker: int, *, widths: Mapping[str, int], now: int) -> Iterator[str]:
+def due(
+    db: apsw.Connection, worker: int, *, widths: Mapping[str, int], now: int, at: int
+) -> Iterator[str]:
     """Yield destinations with due recipients and a slot that `worker` has or may take, oldest first."""
     owned = fetch(
         db,
         "SELECT destination, count(*) FROM slot"
         " WHERE worker IS NOT NULL AND worker <> ? AND lease_ends_at > ? GROUP BY destination",
-        (worker, now),
+        (worker, at),
     )
     taken: dict[str, int] = dict(owned)
     waiting = fetch(db, "SELECT key FROM destination WHERE due_at <= ? ORDER BY due_at", (now,))

@@ -110,9 +110,8 @@ class SqliteStore:
         lease_for: timedelta,
         now: int,
     ) -> Lease | None:
-        width = self._slots.get(destination, 1)
-        until = now + lease_for // timedelta(milliseconds=1)
-        return leases.acquire(db, destination, worker, width=width, now=now, until=until)
+        width, term = self._slots.get(destination, 1), self._term(lease_for)
+        return leases.acquire(db, destination, worker, width=width, now=now, term=term)
 
     async def claim(
         self,
@@ -120,6 +119,7 @@ class SqliteStore:
         *,
         limit: int,
         lease_for: timedelta,
+        each: int | None = None,
         but: Collection[str] = (),
     ) -> Sequence[Work]:
         now = self._now()
@@ -127,14 +127,15 @@ class SqliteStore:
         def operation(db: apsw.Connection) -> Sequence[Work]:
             work: list[Work] = []
             room = limit
-            for destination in leases.due(db, worker, widths=self._slots, now=now):
+            at = self._term(lease_for).at
+            for destination in leases.due(db, worker, widths=self._slots, now=now, at=at):
                 if room <= 0:
                     break
                 if destination in but:
                     continue
                 lease = self._acquire(db, destination, worker, lease_for, now)
                 if lease is not None:
-                    taken = _lease_due(db, lease, now=now, limit=room)
+                    taken = _lease_due(db, lease, now=now, limit=min(room, each or room))
                     room -= sum(map(len, taken.values()))
                     work.extend(_claimed_work(db, lease, taken))
                     leases.refresh(db, destination)
@@ -145,10 +146,8 @@ class SqliteStore:
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:
-        until = self._now() + lease_for // timedelta(milliseconds=1)
-
         def operation(db: apsw.Connection) -> Sequence[Lease]:
-            lost = []
+            lost, until = [], self._term(lease_for).until
             for lease in held:
                 db.execute(
                     "UPDATE slot SET lease_ends_at = ? WHERE id = ? AND epoch = ? AND worker = ?",
@@ -197,7 +196,9 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> int:
             ended = rows.fetch(
-                db, "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?", (now,)
+                db,
+                "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?",
+                (self._term().at,),
             )
             return sum(leases.abandon(db, slot, now=now) for (slot,) in ended)
 
@@ -273,6 +274,11 @@ class SqliteStore:
                 return await asyncio.to_thread(lambda: self._reader.execute(sql, bindings).get)
             except apsw.Error as exc:
                 raise translate(exc) from exc
+
+    def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:
+        """Count from the present: an operation may have waited long for its turn."""
+        at = int(self._clock.monotonic() * 1000)
+        return leases.Term(at, at + lease_for // timedelta(milliseconds=1))
 
     def _now(self) -> int:
         return rows.to_ms(self._clock.now())

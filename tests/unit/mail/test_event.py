@@ -46,6 +46,7 @@ OUTCOMES = [
             "fault": "peer",
             "suppress": True,
             "reason": "no such mailbox",
+            "enhanced": "5.1.1",  # of ours: no reply decided
         },
         id="bounced",
     ),

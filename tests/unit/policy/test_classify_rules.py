@@ -8,7 +8,14 @@ from relayd.errors import ConfigError
 from relayd.mail.outcome import Category
 from relayd.policy.classify import classify_fields
 from relayd.policy.phrases import PhraseError, Words, parse_phrase, words_of
-from relayd.policy.ruleset import Document, Rules, builtin_rules, compile_rules, load_rules
+from relayd.policy.ruleset import (
+    Document,
+    Rules,
+    builtin_rules,
+    compile_rules,
+    load_rules,
+    rules_from,
+)
 
 SETS = {"who": ["user", "mail box", "boss*"], "little": ["the", "is"]}
 
@@ -243,7 +250,7 @@ def test_rule_ids_are_unique() -> None:
 
 def test_the_example_in_the_docs_is_a_rule() -> None:
     docs = Path(__file__).parents[3].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", docs, re.DOTALL)
+    (example,) = re.findall(r"(?ms)^```toml\n(.*?)^```", docs)  # not those inside a list
     rules = load_rules([document(example)])
     assert rules.entries[0].rule.id == "example-gateway"
 
@@ -251,3 +258,35 @@ def test_the_example_in_the_docs_is_a_rule() -> None:
 def test_the_docs_name_each_category() -> None:
     docs = Path(__file__).parents[3].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
     assert all(f"`{category}`" in docs for category in Category)
+
+
+RULE = '[[rule]]\nid = "{id}"\ncategory = "policy"\ntext = "computer says no"\n'
+
+
+def test_an_operators_rules_come_first_in_the_order_of_their_files() -> None:
+    rules = rules_from((("1.toml", RULE.format(id="first")), ("2.toml", RULE.format(id="second"))))
+    judged = classify_fields(None, None, "550 Computer says no", None, rules)
+    assert (judged.rule, judged.category) == ("first", Category.POLICY)
+    assert rules_from(()) is builtin_rules()
+
+
+@pytest.mark.parametrize(
+    ("texts", "files"),
+    [
+        pytest.param([("a.toml", "[[rule")], ["a.toml"], id="no-toml"),
+        pytest.param([("a.toml", "x = " + "[" * 5000)], ["a.toml"], id="nested-too-deep"),
+        pytest.param([("a.toml", "a = 1\x1b[31m")], ["a.toml"], id="control-characters"),
+        pytest.param(
+            [("a.toml", RULE.format(id="")), ("b.toml", "=")],
+            ["b.toml", "a.toml"],
+            id="all-at-once",
+        ),
+    ],
+)
+def test_rules_that_cannot_be_read_are_all_named(
+    texts: list[tuple[str, str]], files: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        rules_from(tuple(texts))
+    assert [mistake.file for mistake in caught.value.mistakes] == files
+    assert all(str(mistake).isprintable() for mistake in caught.value.mistakes)

@@ -299,6 +299,25 @@ def test_usable_addresses_are_tried_in_order(
     assert [f"{one.host} {one.ip}" for one in result.candidates] == chosen
 
 
+@pytest.mark.parametrize(
+    ("best", "unheard"),
+    [
+        pytest.param(found(failed=True), 10, id="failed"),
+        pytest.param(found("10.0.0.1", failed=True), 10, id="failed-beside-a-forbidden-one"),
+        pytest.param(found("192.0.2.9", failed=True), None, id="one-of-its-addresses-is-known"),
+        pytest.param(found(), None, id="has-none"),
+        pytest.param(found("10.0.0.1"), None, id="forbidden"),
+    ],
+)
+def test_the_best_host_that_the_dns_hides_is_named(best: Addresses, unheard: int | None) -> None:
+    """S-17: while it may be there, the refusals of worse ones are not final."""
+    plan = the_plan("10 b.test", "20 c.test", "30 d.test")
+    lookups = {"b.test": best, "c.test": found("192.0.2.1"), "d.test": found(failed=True)}
+    result = choose(plan, lookups, RULES)
+    assert isinstance(result, Candidates)
+    assert result.unheard == (30 if unheard is None else unheard)
+
+
 def test_what_is_left_out_is_explained() -> None:
     plan = the_plan("10 b.test", "20 c.test", "30 d.test")
     addresses = {

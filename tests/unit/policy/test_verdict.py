@@ -73,13 +73,14 @@ def judge(
     age: timedelta = timedelta(minutes=1),
     alone: bool = True,
     outranked: bool = False,
+    unanimous: bool = False,
 ) -> Outcome:
     return decide(
         facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
         a_queued_recipient(attempt=attempt, soft_failures=soft_failures),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
-        scope=Scope(alone=alone, outranked=outranked),
+        scope=Scope(alone=alone, outranked=outranked, unanimous=unanimous),
     )
 
 
@@ -223,6 +224,18 @@ def test_the_5yz_of_a_backup_bounces_nothing_while_a_better_one_is_out_of_reach(
     assert (outcome.fault, outcome.soft_failures) == (Fault.PEER, 1)
     assert not outcome.possible_duplicate
     assert isinstance(judge(stage, reply, route=DIRECT), Bounced)
+
+
+@pytest.mark.parametrize("code", [521, 556])
+def test_hosts_that_take_no_mail_are_believed_when_all_say_so(code: int) -> None:
+    """S-16, RFC 7504: one alone may be out of order."""
+    reply = make_reply(code, ("no mail here",))
+    assert isinstance(judge(Stage.GREETING, reply, route=DIRECT), Deferred)
+    outcome = judge(Stage.GREETING, reply, route=DIRECT, unanimous=True, alone=False)
+    assert isinstance(outcome, Bounced)
+    assert outcome.status[0] == "5"
+    other = make_reply(554, ("no service",))
+    assert isinstance(judge(Stage.GREETING, other, route=DIRECT, unanimous=True), Deferred)
 
 
 def test_what_else_a_backup_says_counts() -> None:

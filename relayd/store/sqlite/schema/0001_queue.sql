@@ -80,9 +80,10 @@ CREATE TABLE slot (
     destination TEXT NOT NULL,
     worker INTEGER,                      -- NULL: free
     epoch INTEGER NOT NULL,
-    lease_ends_at INTEGER NOT NULL
+    lease_ends_at INTEGER NOT NULL       -- by the monotonic clock: nobody can set that
 );
 CREATE INDEX slot_by_destination ON slot (destination);
+CREATE INDEX slot_owned ON slot (destination) WHERE worker IS NOT NULL; -- few, of all ever used
 
 CREATE TABLE worker (
     number INTEGER PRIMARY KEY AUTOINCREMENT,

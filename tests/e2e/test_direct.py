@@ -1,0 +1,218 @@
+"""`relayd serve` in direct mode: name server, mail hosts and smarthost on loopback, every fate of a mail."""
+
+import asyncio
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import CEILING, Daemon, a_daemon, eventually, free_port
+from tests.support.dns_server import SERVFAIL, DnsServer, Zones
+from tests.support.scripted_server import InTurn, Script, ScriptedServer
+
+FINE, UNKNOWN, FULL, GREY, BACKUP, DOWN = (f"127.0.1.{number}" for number in range(1, 7))
+SCRIPTS: Mapping[str, Script] = {
+    FINE: {},
+    UNKNOWN: {"RCPT TO:<nobody@hard.test>": "550 5.1.1 No such user"},
+    FULL: {"RCPT TO": "452 4.2.2 Mailbox full"},
+    GREY: {"RCPT TO": InTurn("450 4.7.1 Greylisted", "250 2.1.5 ok")},
+    BACKUP: {"RCPT TO": "550 5.1.1 Never heard of"},
+}
+ZONES: Zones = {
+    "app.test": {"MX": ["10 mx.fine.test."]},
+    "fine.test": {"MX": ["10 mx.fine.test.", "20 mx.down.test."]},
+    "implicit.test": {"A": [FINE]},
+    "hard.test": {"MX": ["10 mx.hard.test."]},
+    "soft.test": {"MX": ["10 mx.soft.test."]},
+    "grey.test": {"MX": ["10 mx.grey.test."]},
+    "down.test": {"MX": ["10 mx.down.test."]},
+    "stale.test": {"MX": ["10 mx.down.test.", "20 mx.stale.test."]},
+    "null.test": {"MX": ["0 ."]},
+    "sick.test": SERVFAIL,
+    "loop.test": {"MX": ["10 relay.test."]},
+    "private.test": {"A": ["10.0.0.1"]},
+    "relay.test": {"A": [FINE]},
+    "mx.fine.test": {"A": [FINE]},
+    "mx.hard.test": {"A": [UNKNOWN]},
+    "mx.soft.test": {"A": [FULL]},
+    "mx.grey.test": {"A": [GREY]},
+    "mx.stale.test": {"A": [BACKUP]},
+    "mx.down.test": {"A": [DOWN]},
+}
+# Address: status, class of the bounce, attempts (None: at least one), enhanced code
+FATES: dict[str, tuple[str, str | None, int | None, str | None]] = {
+    "kim@fine.test": ("sent", None, 1, "2.0.0"),
+    "kim@implicit.test": ("sent", None, 1, "2.0.0"),
+    "nobody@hard.test": ("bounced", "hard", 1, "5.1.1"),
+    "kim@hard.test": ("sent", None, 1, "2.0.0"),
+    "kim@soft.test": ("bounced", "soft", 2, "4.2.2"),
+    "kim@grey.test": ("sent", None, 2, "2.0.0"),
+    "kim@down.test": ("deferred", None, None, None),
+    "kim@stale.test": ("deferred", None, None, "5.1.1"),
+    "kim@sick.test": ("deferred", None, None, None),
+    "kim@null.test": ("bounced", "hard", 1, "5.1.10"),
+    "kim@gone.test": ("bounced", "hard", 1, "5.1.2"),
+    "kim@loop.test": ("bounced", "block", 1, "5.4.6"),
+    "kim@private.test": ("bounced", "block", 1, "5.4.4"),
+}
+
+
+class Internet:
+    """Everything beyond the relay, with an event loop in a thread of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.servers = {
+            ip: ScriptedServer(script, host=ip, port=port) for ip, script in SCRIPTS.items()
+        }
+        self.smarthost = ScriptedServer()
+        self.dns = DnsServer(ZONES)
+        self._stack = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._call(self._start())
+
+    def _call(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CEILING)
+
+    async def _start(self) -> None:
+        for server in (*self.servers.values(), self.smarthost):
+            await self._stack.enter_async_context(server)
+        await self._stack.enter_async_context(self.dns)
+
+    def close(self) -> None:
+        self._call(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CEILING)
+        self._loop.close()
+
+
+def rcpts_of(server: ScriptedServer) -> list[str]:
+    return [rcpt[4:-1] for message in server.messages for rcpt in message.rcpts]
+
+
+@contextmanager
+def a_relay(folder: Path) -> Iterator[tuple[Daemon, Internet]]:
+    port = free_port()
+    internet = Internet(port)
+    more = (
+        f'[direct]\nport = {port}\ntls = "off"\nallow_networks = ["127.0.0.0/8"]\n'
+        f'[dns]\nnameservers = ["{internet.dns.endpoint}"]\ntimeout = "5s"\n'
+        '[routes]\n"held.test" = "hold"\n"*.inside.test" = "smarthost"\n'
+        '[test_mail]\nrecipients = ["qa@fine.test"]\n'
+    )
+    try:
+        with a_daemon(
+            folder, internet.smarthost.port, remote="true", smarthost_more=more
+        ) as daemon:
+            yield daemon, internet
+    finally:
+        internet.close()
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Internet]]:
+    """One relay for all tests; the fates of its mail are decided when the first test begins."""
+    with a_relay(tmp_path_factory.mktemp("relayd")) as (daemon, internet):
+        daemon.send(*FATES)
+        daemon.send("kim@held.test", "kim@x.inside.test")
+        daemon.send("kim@fine.test", content="X-Relayd-Test: yes\r\nSubject: test\r\n\r\nx\r\n")
+        daemon.send("qa@fine.test")
+        eventually(lambda: settled(daemon), "every mail has met its fate")
+        yield daemon, internet
+
+
+def settled(daemon: Daemon) -> bool:
+    wanted = {address: fate[0] for address, fate in FATES.items()}
+    found = daemon.statuses()
+    tried = {row.address: row.attempts for row in daemon.rows()}
+    return (
+        all(found[address] == status for address, status in wanted.items())
+        and all(tried[address] >= (fate[2] or 1) for address, fate in FATES.items())
+        and found["qa@fine.test"] == "relayed"
+        and found["kim@held.test"] == "held"
+    )
+
+
+def test_every_fate_is_told_as_it_was(relay: tuple[Daemon, Internet]) -> None:
+    """By the command line as JSON, one row per recipient."""
+    daemon, _ = relay
+    rows = {row["rcpt"]: row for row in daemon.status() if row["rcpt"] in FATES}
+    rows["kim@fine.test"] = next(
+        row for row in daemon.status("--recipient", "kim@fine.test") if row["status"] == "sent"
+    )
+    told = {
+        address: (
+            row["status"],
+            row.get("bounce_class"),
+            row["attempt"] if FATES[address][2] else None,
+            row.get("enhanced"),
+        )
+        for address, row in rows.items()
+    }
+    assert told == FATES
+    suppressed = {address for address, row in rows.items() if row.get("suppress")}
+    assert suppressed == {"nobody@hard.test", "kim@null.test", "kim@gone.test"}
+
+
+def test_a_soft_bounce_gets_exactly_one_more_attempt(relay: tuple[Daemon, Internet]) -> None:
+    """S-09: two visits to the host, and no third."""
+    _, internet = relay
+    tried = Counter(line for line in internet.servers[FULL].dialog if line.startswith("RCPT"))
+    assert tried == {"RCPT TO:<kim@soft.test>": 2}
+    assert rcpts_of(internet.servers[GREY]) == ["kim@grey.test"]
+    refused = Counter(line for line in internet.servers[UNKNOWN].dialog if "nobody" in line)
+    assert refused == {"RCPT TO:<nobody@hard.test>": 1}
+
+
+def test_it_says_its_full_name(relay: tuple[Daemon, Internet]) -> None:
+    daemon, internet = relay
+    greetings = {
+        line for server in internet.servers.values() for line in server.dialog if "EHLO" in line
+    }
+    assert greetings == {"EHLO relay.test"}
+    [line] = [one for one in daemon.log_lines() if one["event"] == "sent" and "grey" in one["rcpt"]]
+    assert (line["helo"], line["route"]) == ("relay.test", "direct")
+    assert (line["remote_host"], line["remote_ip"]) == ("mx.grey.test", GREY)
+
+
+def test_the_smarthost_gets_test_mail_and_exceptions_only(relay: tuple[Daemon, Internet]) -> None:
+    _, internet = relay
+    got = sorted(rcpts_of(internet.smarthost))
+    assert got == ["kim@fine.test", "kim@x.inside.test", "qa@fine.test"]
+
+
+def test_a_report_on_bounces_goes_to_the_senders_own_host(relay: tuple[Daemon, Internet]) -> None:
+    _, internet = relay
+    fine = internet.servers[FINE]
+    eventually(
+        lambda: "app@app.test" in rcpts_of(fine), "a report on what bounced in the first attempt"
+    )
+    reports = [one for one in fine.messages if one.rcpts == ("TO:<app@app.test>",)]
+    assert all(one.mail.startswith("FROM:<>") for one in reports)
+
+
+def test_queued_mail_follows_a_changed_mode(tmp_path: Path) -> None:
+    """`use_remote_smtp` switched off: what waits for a dead host goes by the smarthost after all."""
+    with a_relay(tmp_path) as (daemon, internet):
+        daemon.send("kim@down.test", "kim@held.test")
+        eventually(
+            lambda: daemon.statuses() == {"kim@down.test": "deferred", "kim@held.test": "held"},
+            "deferred and held",
+        )
+        daemon.write(remote="false")
+        generation = len(daemon.events("worker_started"))
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: len(daemon.events("worker_started")) >= generation + 2, "reloaded")
+        eventually(
+            lambda: daemon.run("queue", "expedite", "--domain", "down.test").status == 0,
+            "expedited",
+        )
+        eventually(lambda: daemon.statuses()["kim@down.test"] == "relayed", "relayed")
+        assert rcpts_of(internet.smarthost) == ["kim@down.test"]
+        assert daemon.statuses()["kim@held.test"] == "held"

@@ -1,0 +1,55 @@
+"""What the queue file does wrong is told as a fault of the store, and ends what has to end."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+from relayd.errors import CommitUnknown, StoreUnavailable
+from relayd.ports import Action, Query
+from relayd.store.sqlite.queue import SqliteStore
+from tests.support.builders import a_message
+from tests.support.stores import LEASE, Box, open_sqlite
+
+
+def fail_commits(box: Box) -> None:
+    """Let every commit fail as if the disk had; a refusal by SQLite's own hook is no FullError."""
+    assert isinstance(box.store, SqliteStore)
+    box.store._writer._db.set_commit_hook(lambda: True)
+
+
+async def test_after_an_unknown_commit_nothing_else_is_promised(tmp_path: Path) -> None:
+    """HQ-03: whoever asks next learns that this process is done for, not that it may try again.
+
+    An operator's request may be the only one in the turn, and it ends no worker.
+    """
+    box = open_sqlite(tmp_path)
+    worker = await box.store.register("1")
+    message = a_message("a@x.test")
+    await box.put(message, worker=worker)
+    fail_commits(box)
+    with pytest.raises(CommitUnknown):
+        await box.store.act(Query(message_id=message.id), Action.HOLD, by="me", reason="why not")
+    for _ in range(2):
+        with pytest.raises(CommitUnknown):
+            await box.claim(worker)
+    with pytest.raises(CommitUnknown):
+        await box.store.extend([], worker=worker, lease_for=timedelta(seconds=1))
+    await box.close()
+
+
+async def test_a_file_that_cannot_be_read_is_a_fault_of_the_store(tmp_path: Path) -> None:
+    """Not an exception of the library, which would end the worker in the middle of its attempts."""
+    box = open_sqlite(tmp_path)
+    worker = await box.store.register("1")
+    message = a_message("a@x.test")
+    await box.store.enqueue(message, worker=worker, lease_for=LEASE)
+    with apsw.Connection(str(tmp_path / "queue.db")) as db:
+        db.execute("DROP TABLE content; DROP TABLE destination")
+    db.close()
+    with pytest.raises(StoreUnavailable):
+        await box.store.content(message.id)
+    with pytest.raises(StoreUnavailable):
+        await box.store.next_due()
+    await box.close()

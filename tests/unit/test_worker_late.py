@@ -1,0 +1,257 @@
+"""Mail to a return path in the composition root: who is meant, what is logged, what is handed on."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.logs import StatusLog
+from relayd.mail.address import Address, parse_address
+from relayd.mail.envelope import MessageId, NewMessage
+from relayd.policy import verp
+from relayd.policy.plan import ReturnPaths
+from relayd.policy.route import RouteRules
+from relayd.policy.ruleset import builtin_rules
+from relayd.ports import Query, QueueView, Status
+from relayd.worker.intake import IdSource, Intake
+from relayd.worker.late import LateBounces
+from tests.support.builders import a_facts, a_message
+from tests.support.clock import FakeClock
+from tests.support.faulty_store import FaultyStore
+from tests.support.post import Post, a_post, eventually
+from tests.support.scripted_server import ScriptedServer
+from tests.support.stores import open_sqlite
+
+PATHS = ReturnPaths(domain="bounces.relay.test", key=bytes(range(32)))
+QMAIL = (
+    b"From: MAILER-DAEMON@mx.x.test\r\nSubject: failure notice\r\n\r\n"
+    b"Hi. This is the qmail-send program at mx.x.test.\r\n"
+    b"I'm afraid I wasn't able to deliver your message to the following addresses.\r\n"
+    b"This is a permanent error; I've given up. Sorry it didn't work out.\r\n\r\n"
+    b"<b@x.test>:\r\n192.0.2.1 does not like recipient.\r\n"
+    b"Remote host said: 550 5.1.1 no such user\r\nGiving up on 192.0.2.1.\r\n"
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def post(server: ScriptedServer) -> AsyncIterator[Post]:
+    async with a_post(server.port, store=FaultyStore(FakeClock())) as post:
+        yield post
+
+
+@pytest.fixture
+def status_log(tmp_path: Path) -> Path:
+    return tmp_path / "status.log"
+
+
+def late_of(post: Post, view: QueueView | None = None) -> LateBounces:
+    return LateBounces(
+        paths=PATHS,
+        view=view or post.view,
+        rules=builtin_rules(),
+        routes=RouteRules(),
+        clock=post.clock,
+    )
+
+
+def intake_of(post: Post, log: StatusLog, late: LateBounces | None) -> Intake:
+    return Intake(
+        store=post.store,
+        view=post.view,
+        worker=post.worker,
+        ids=IdSource(post.worker),
+        scheduler=post.scheduler,
+        status_log=log,
+        clock=post.clock,
+        routes=RouteRules(),
+        late=late,
+    )
+
+
+@pytest.fixture
+async def intake(post: Post, status_log: Path) -> AsyncIterator[Intake]:
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        yield intake_of(post, log, late_of(post))
+
+
+def path_of(message: NewMessage | MessageId, recipient: int = 0) -> Address:
+    message_id = message.id if isinstance(message, NewMessage) else message
+    return verp.encode(message_id, recipient, key=PATHS.key, domain=PATHS.domain)
+
+
+async def relayed(post: Post, count: int = 3) -> NewMessage:
+    message = a_message(*(f"{name}@x.test" for name in "abcdefghij"[:count]), tag="news")
+    await post.submit(message)
+    await post.settled(message)
+    return message
+
+
+def a_return(
+    post: Post, message: NewMessage, recipient: int = 1, content: bytes = QMAIL, **facts: Any
+) -> NewMessage:
+    post.clock.advance(timedelta(minutes=1))
+    return a_message(
+        str(path_of(message, recipient)),
+        at=post.clock.now(),
+        reverse_path="",
+        content=content,
+        facts=a_facts(content, **facts),
+    )
+
+
+def lines_in(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_bytes().splitlines()]
+
+
+async def test_a_bounce_is_recorded_logged_and_handed_on(
+    intake: Intake, post: Post, server: ScriptedServer, status_log: Path
+) -> None:
+    message = await relayed(post)
+    returned = a_return(post, message)
+    await intake.submit(returned)
+    await server.received(2)
+    assert [post.row(message, number).status for number in range(3)] == [
+        Status.RELAYED,
+        Status.BOUNCED,
+        Status.RELAYED,
+    ]
+    handed_on = server.messages[-1]
+    assert handed_on.mail.startswith("FROM:<> ")
+    assert handed_on.rcpts == ("TO:<app@app.test>",)
+    assert handed_on.content == QMAIL
+    await eventually(lambda: len(lines_in(status_log)) == 2)
+    received, bounced = lines_in(status_log)
+    assert (received["event"], received["from"], received["rcpt"]) == (
+        "received",
+        "",
+        "app@app.test",
+    )
+    stored = dict(post.view.history(message.id)[-1].detail)
+    assert {key: bounced[key] for key in stored} == stored, "store and log never disagree"
+    assert stored | {"event": bounced["event"], "status": bounced["status"]} == {
+        "event": "late_bounced",
+        "status": "bounced",
+        "from": "app@app.test",
+        "rcpt": "b@x.test",
+        "tag": "news",
+        "bounce_class": "hard",
+        "category": "bad_mailbox",
+        "suppress": True,
+        "enhanced": "5.1.1",
+        "reason": stored["reason"],
+        "fault": "peer",
+    }
+    assert "550 5.1.1 no such user" in str(stored["reason"])
+
+
+async def test_a_stranger_neither_steers_nor_labels_the_copy(intake: Intake, post: Post) -> None:
+    """`X-Relayd-Test` and `X-Relayd-Tag` are an application's words, not those of a mail server."""
+    message = await relayed(post)
+    returned = a_return(post, message, is_test=True, tag="forged", is_8bit=True)
+    await intake.submit(returned)
+    assert post.row(returned).tag is None
+    stored = post.store._tables.messages[returned.id]  # type: ignore[attr-defined]
+    assert not stored.new.facts.is_test
+    assert stored.new.facts.is_8bit
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("no"), CommitUnknown("who knows")])
+async def test_what_is_not_durable_changes_nothing(
+    intake: Intake, post: Post, status_log: Path, error: StoreError
+) -> None:
+    assert isinstance(post.store, FaultyStore)
+    message = await relayed(post)
+    before = post.rows()
+    post.store.fail("note_late", error=error)
+    with pytest.raises(type(error)):
+        await intake.submit(a_return(post, message))
+    assert post.rows() == before
+    assert lines_in(status_log) == []
+    if isinstance(error, CommitUnknown):
+        with pytest.raises(CommitUnknown):  # which ends the worker, as with any other message
+            await intake.unknown
+    else:
+        assert not intake.unknown.done()
+
+
+async def test_a_message_forgotten_since_rcpt_is_told_to_come_again(
+    intake: Intake, post: Post
+) -> None:
+    """Then RCPT refuses it for good; an assertion here would cut the session off."""
+    message = await relayed(post)
+    returned = a_return(post, message)
+    assert intake.is_return_path(returned.recipients[0].address)
+    assert await post.store.purge(post.clock.now() + timedelta(seconds=1)) == 1
+    with pytest.raises(StoreUnavailable):
+        await intake.submit(returned)
+    assert not intake.is_return_path(returned.recipients[0].address)
+    assert post.rows() == []
+
+
+async def test_a_store_that_cannot_be_read_is_an_error_of_the_store(
+    post: Post, status_log: Path, tmp_path: Path
+) -> None:
+    message = await relayed(post)
+    box = open_sqlite(tmp_path)
+    with apsw.Connection(str(tmp_path / "queue.db")) as db:
+        db.execute("DROP TABLE recipient")
+    db.close()
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        intake = intake_of(post, log, late_of(post, box.view))
+        returned = a_return(post, message)
+        with pytest.raises(StoreError):
+            intake.is_return_path(returned.recipients[0].address)
+        with pytest.raises(StoreError):
+            await intake.submit(returned)
+    await box.close()
+
+
+async def test_which_addresses_are_return_paths(intake: Intake, post: Post) -> None:
+    message = await relayed(post)
+    for number in range(3):
+        path = path_of(message, number)
+        assert intake.owns(path)
+        assert intake.is_return_path(path)
+        shouted = parse_address(str(path).upper())
+        assert intake.owns(shouted)
+        assert intake.is_return_path(shouted)
+    others = {
+        "of no recipient": path_of(message, 3),
+        "of no message": path_of(MessageId(message.id + 1)),
+        "of an older message": path_of(MessageId(message.id - 1)),
+        "of another key": verp.encode(message.id, 0, key=bytes(32), domain=PATHS.domain),
+        "of nobody": parse_address(f"postmaster@{PATHS.domain}"),
+    }
+    for what, path in others.items():
+        assert intake.owns(path), what
+        assert not intake.is_return_path(path), what
+    elsewhere = verp.encode(message.id, 0, key=PATHS.key, domain=f"x.{PATHS.domain}")
+    assert not intake.owns(elsewhere)
+
+
+async def test_without_a_domain_there_are_no_return_paths(post: Post, status_log: Path) -> None:
+    message = await relayed(post)
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        intake = intake_of(post, log, None)
+        assert not intake.owns(path_of(message))
+        assert not intake.is_return_path(path_of(message))
+
+
+async def test_the_right_recipient_of_many(post: Post) -> None:
+    """One row is read, however many recipients the message has."""
+    message = await relayed(post, count=10)
+    late = late_of(post)
+    found = [late.row_of(path_of(message, number)) for number in range(10)]
+    assert found == sorted(post.view.find(Query(), limit=10), key=lambda row: row.recipient)
