@@ -65,6 +65,7 @@ class Settlement:
     recipient: int
     outcome: Outcome | Rerouted
     events: tuple[Event, ...]  # written in the same transaction, oldest first
+    attempt: int | None = None  # its number; None: of whichever is leased
     code: int | None = None  # of the reply that decided
     enhanced: str | None = None
     reply: str | None = None  # the reply's text, cleaned
@@ -135,8 +136,8 @@ class QueueStore(Protocol):
         """Write outcomes, events, and reports as new messages in one commit. LeaseLost, and nothing written, if the lease is stale.
 
         Stale means that the slot was freed or taken since. A recipient that is no longer leased
-        under it, because an operator acted on it or it was settled before, is passed over with its
-        events: the future's result is what was written; without any, the reports are not. When nobody waits for a message any more, its content is deleted.
+        under it for that attempt, because an operator acted on it or it was settled before, is
+        passed over with its events: the future's result is what was written; without any, the reports are not. When nobody waits for a message any more, its content is deleted.
         """
         ...
 
@@ -155,7 +156,8 @@ class QueueStore(Protocol):
     async def reap(self) -> int:
         """Free slots whose lease ended; return how many recipients that freed.
 
-        Those are due at once and marked as possible duplicates.
+        Those are due at once and marked as possible duplicates. Notices too, as `register` does,
+        that the wall clock was set back: waits and pauses go on from where they were (F-31).
         """
         ...
 

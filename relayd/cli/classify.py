@@ -5,6 +5,7 @@ Calls the very function that the daemon calls, with the same rules; needs no dae
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,8 @@ from relayd.cli.output import paint, show_json
 from relayd.mail.outcome import Classification
 from relayd.policy.classify import classify_fields
 from relayd.policy.ruleset import Rules
+
+_NOT_NEGATIVE = re.compile(r"\s*[23][0-9]{2}(?![0-9])")
 
 
 class BadInput(click.ClickException):
@@ -42,6 +45,10 @@ def classify(
     """
     if jsonl == (reply is not None):
         raise click.UsageError("Give either one REPLY or --jsonl.")
+    if reply is not None and _NOT_NEGATIVE.match(reply):
+        raise click.UsageError(
+            "A reply of 2xx or 3xx is not negative: there is nothing to classify."
+        )
     rules = load_rules()
     if jsonl:
         _classify_lines(sys.stdin.buffer, stage, rules, explain=explain)

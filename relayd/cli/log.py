@@ -128,6 +128,8 @@ def in_words(fields: Fields) -> str:
     judged = [str(fields[key]) for key in ("bounce_class", "category") if fields.get(key)]
     if judged:
         parts.append(paint(f"({', '.join(judged)})"))
+    if kind == EventKind.REFUSED and fields.get("client_ip"):
+        parts.append(paint(f"from client {fields['client_ip']}"))
     words = fields.get("reply") or fields.get("reason")
     if words:
         parts.append(paint(str(words)))

@@ -21,7 +21,18 @@ from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow
 _WATCH_EVERY = 2.0  # seconds
 
 
-@click.group(invoke_without_command=True)
+class _StatusGroup(click.Group):
+    """Knows what somebody meant who wrote an ID and left out `show`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}. For one message: relayd status show ID")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_StatusGroup, invoke_without_command=True)
 @takes_query(*EVERY_FILTER)
 @limit_option
 @click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until ^C.")

@@ -31,6 +31,9 @@ def read_secret(name: str, *, beside: Path) -> str:
         if directory and "/" not in name and (credential := Path(directory) / name).exists():
             path = credential
         raw = _read(path, protected=bool(directory) and _is_inside(path, Path(directory)))
+    except FileNotFoundError:
+        where = "" if "/" in name else " among the systemd credentials or beside the settings"
+        raise SecretError(f"there is no such file{where}") from None
     except OSError as error:
         raise SecretError(f"the file cannot be read: {error.strerror}") from None
     return _secret_in(raw)

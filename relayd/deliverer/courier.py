@@ -113,6 +113,7 @@ class Courier:
             recipient=recipient.number,
             outcome=Held() if key == HOLD else Moved(key),
             events=events,
+            attempt=recipient.attempt,
         )
 
     def _event(
@@ -229,6 +230,7 @@ class Courier:
             recipient=recipient.number,
             outcome=outcome,
             events=(*earlier, event),
+            attempt=recipient.attempt,
             code=None if reply is None else reply.code,
             enhanced=proof if reply is None else reply.enhanced,
             reply=None if reply is None else str(reply),

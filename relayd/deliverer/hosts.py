@@ -5,7 +5,7 @@ first host does not cost every new connection its time-out.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from relayd.mail.attempt import RouteKind
@@ -14,7 +14,7 @@ from relayd.policy.verdict import NO_MAIL_HERE
 from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
 from relayd.settings import SmarthostSettings
 
-_LEFT_OUT_FOR = timedelta(seconds=60)
+_LEFT_OUT_FOR = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Smarthost:
         self._settings = settings
         self._transport = transport
         self._clock = clock
-        self._down_until: dict[HostPort, datetime] = {}
+        self._down_until: dict[HostPort, float] = {}  # monotonic
 
     async def connect(self) -> Session:
         failures: list[HostFailure] = []
@@ -99,9 +99,8 @@ class Smarthost:
             try:
                 connection = await self._connect_to(host)
             except SessionFailed as failed:
-                now = self._clock.now()
-                failures.append(HostFailure(host=host, at=now, failed=failed))
-                self._down_until[host] = now + _LEFT_OUT_FOR
+                failures.append(HostFailure(host=host, at=self._clock.now(), failed=failed))
+                self._down_until[host] = self._clock.monotonic() + _LEFT_OUT_FOR
             else:
                 self._down_until.pop(host, None)
                 return Session(connection=connection, failures=tuple(failures))
@@ -115,7 +114,7 @@ class Smarthost:
 
     def _candidates(self) -> tuple[HostPort, ...]:
         """Hosts that are not left out, then those that are."""
-        now = self._clock.now()
+        now = self._clock.monotonic()
         out = [host for host in self._settings.hosts if self._down_until.get(host, now) > now]
         return (*(host for host in self._settings.hosts if host not in out), *out)
 

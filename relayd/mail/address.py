@@ -90,7 +90,10 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
 
 def parse_address(text: str) -> Address:
     """Read `local@domain` as people and settings write it. Raises PathError."""
-    address, rest = parse_path(b"<" + text.encode("utf-8", "surrogatepass") + b">")
+    path = b"<" + text.encode("utf-8", "surrogatepass") + b">"
+    if _PATH.match(path) is None:  # parse_path would speak of angle brackets that nobody wrote
+        raise PathError("expected local@domain")
+    address, rest = parse_path(path)
     if address is None or rest:
         raise PathError("not an address")
     return address

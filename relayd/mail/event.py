@@ -79,7 +79,8 @@ def attempt_detail(
         detail["remote_host"] = peer.host
         detail["remote_ip"] = peer.ip
         detail["remote_port"] = peer.port
-        detail["local_ip"] = peer.local_ip
+        if peer.local_ip:  # none before there is a connection
+            detail["local_ip"] = peer.local_ip
         detail["helo"] = peer.helo
         if peer.tls is not None:
             detail["tls"] = (

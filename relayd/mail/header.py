@@ -9,19 +9,23 @@ Source: RFC 5322 §2.2 (fields, folding), RFC 5321 §4.4 (trace), §6.3 (loops).
 import re
 from datetime import datetime
 from email.utils import format_datetime
+from itertools import islice
 
 from relayd.mail.envelope import MessageFacts
 from relayd.mail.reply import clean_text
 
 _RECEIVED = re.compile(rb"^Received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _MESSAGE_ID = re.compile(
-    rb"^Message-ID[ \t]*:(?:[ \t]|\r\n[ \t])*(<[^\r\n<> \t]{1,990}>)", re.IGNORECASE | re.MULTILINE
+    rb"^Message-ID[ \t]*+:[ \t]*+(?:\r\n[ \t]++)?(<[^\r\n<> \t]{1,990}>)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _CONTROL = re.compile(
     rb"^X-Relayd-([A-Za-z0-9-]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAG_LIMIT = 200  # characters kept of X-Relayd-Tag
+_VALUE_LIMIT = 4096  # octets looked at of one of our control fields
+_FIELDS_LIMIT = 100  # of them looked at; all are removed
 
 
 def header_end(content: bytes) -> int:
@@ -61,7 +65,8 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
 
 def _control_fields(header: bytes) -> tuple[str | None, bool]:
     tag, is_test = None, False
-    for name, raw in _CONTROL.findall(header):
+    for found in islice(_CONTROL.finditer(header), _FIELDS_LIMIT):
+        name, raw = found[1], found[2][:_VALUE_LIMIT]
         value = " ".join(raw.decode("utf-8", "backslashreplace").split())
         value = "".join(char for char in value if char.isprintable())
         if name.lower() == b"tag":

@@ -4,14 +4,12 @@ Only CRLF ends a line and only CRLF.CRLF ends the data (semantics section 4). Fe
 arrives, in any pieces; keeps at most the size limit. Knows no socket.
 """
 
-import re
 from enum import Enum, auto
 
 from relayd.settings import LineEndings
 
 LINE_LIMIT = 1024 * 1024  # octets of one line without its CRLF (S-40)
 _END = b"\r\n.\r\n"
-_IRREGULAR = re.compile(rb"\r\n|[\r\n\0]")
 
 
 class Fault(Enum):
@@ -62,7 +60,7 @@ class DataReader:
         if not is_clean(content):
             if self._line_endings is LineEndings.REJECT:
                 return Fault.LINE_ENDINGS
-            content = _IRREGULAR.sub(_regular, content)
+            content = _regular(content)
         if len(content) > LINE_LIMIT and _has_long_line(content):
             return Fault.LONG_LINE
         return content
@@ -74,8 +72,10 @@ def is_clean(content: bytes) -> bool:
     return lines == content.count(b"\r") == content.count(b"\n") and b"\0" not in content
 
 
-def _regular(found: re.Match[bytes]) -> bytes:
-    return b"\r\n" if found[0] in (b"\r\n", b"\n") else b" "
+def _regular(content: bytes) -> bytes:
+    """Turn each bare LF into CRLF, and each bare CR or NUL into a blank."""
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\0", b" ")
+    return content.replace(b"\n", b"\r\n")
 
 
 def _has_long_line(content: bytes) -> bool:

@@ -9,7 +9,7 @@ Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced cod
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, assert_never
@@ -350,7 +350,7 @@ class Session(Wire):
             fqdn=context.fqdn,
             protocol=self._protocol(mail),
             queue_id=format_id(message_id),
-            recipient=str(mail.forward_paths[0]) if len(mail.forward_paths) == 1 else None,
+            recipient=_named_in_trace(mail.forward_paths),
             at=at,
         )
         message = NewMessage(
@@ -423,3 +423,13 @@ class Session(Wire):
     def _fail(self, line: bytes) -> None:
         self._errors += 1
         self.reply(line)
+
+
+def _named_in_trace(paths: Sequence[Address]) -> str | None:
+    """Return the one recipient, if there is one (S-50).
+
+    Not one that goes out as A-labels: its message must not need SMTPUTF8 because of us (S-36).
+    """
+    path = paths[0]
+    fits = path.is_ascii or path.needs_smtputf8
+    return str(path) if len(paths) == 1 and fits else None

@@ -72,11 +72,13 @@ class MemoryStore(MemoryView):
         self._widths = dict(slots or {})
         self._slots: dict[str, list[_Slot]] = {}
         self._workers: list[tuple[str, str]] = []  # daemon and name; number n is at n - 1
+        self._seen = clock.now()
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass
 
     async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
+        self._watch_clock()
         dead = {
             number
             for number, known in enumerate(self._workers, 1)
@@ -162,9 +164,13 @@ class MemoryStore(MemoryView):
         written = []
         for settlement in settlements:
             message = self._tables.messages.get(settlement.message_id)
-            if message is None or message.recipients[settlement.recipient].lease != lease:
+            if message is None:
+                continue
+            recipient = message.recipients[settlement.recipient]
+            attempt = settlement.attempt or recipient.attempts
+            if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
-            _apply(message.recipients[settlement.recipient], settlement, self._clock.now())
+            _apply(recipient, settlement, self._clock.now())
             message.events.extend(settlement.events)
             message.drop_content()
             written.append(settlement)
@@ -187,7 +193,21 @@ class MemoryStore(MemoryView):
         message = self._tables.messages.get(message_id)
         return None if message is None else message.content
 
+    def _watch_clock(self) -> None:
+        """Notice that the wall clock was set back: then all waits go on from where they were."""
+        now = self._clock.now()
+        back, self._seen = self._seen - now, now
+        if back < timedelta(minutes=1):
+            return
+        for recipient in self._tables.recipients():
+            if recipient.is_waiting():
+                at = recipient.next_attempt_at
+                recipient.next_attempt_at = max(min(now, at), at - back)
+        for destination, until in self._tables.paused.items():
+            self._tables.paused[destination] = max(min(now, until), until - back)
+
     async def reap(self) -> int:
+        self._watch_clock()
         return sum(
             self._abandon(destination, index)
             for destination, slots in self._slots.items()

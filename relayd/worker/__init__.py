@@ -33,7 +33,7 @@ from relayd.worker.system import SmtpTransport, SystemClock
 
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
-STOP_WITHIN = 30.0  # seconds for messages and transactions under way, each
+STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 _BEAT = 1.0  # seconds between heartbeats
 _TIDY = 3600.0  # seconds between looks for history that is too old
@@ -142,8 +142,10 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
                 handing_over.create_task(scheduler.stop(within=HAND_OVER_WITHIN))
                 handing_over.create_task(receiver.hand_over(within=HAND_OVER_WITHIN))
-        await receiver.stop(within=STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set())
-        await scheduler.stop(within=STOP_WITHIN)
+        within = STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set()
+        async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
+            ending.create_task(receiver.stop(within=within))
+            ending.create_task(scheduler.stop(within=within))
         outward.sites.close()
         await delivering
         for task in background:

@@ -139,6 +139,13 @@ TRACE = (
             id="smtputf8",
         ),
         pytest.param(
+            "EHLO app.test",
+            ("MAIL FROM:<a@x.test> SMTPUTF8", "RCPT TO:<b@bücher.test>"),
+            "UTF8SMTP",
+            "",
+            id="only-the-domain-is-utf8",
+        ),
+        pytest.param(
             "EHLO app.test", (*TRANSACTION, "RCPT TO:<b@y.test>"), "ESMTP", "", id="two-recipients"
         ),
         pytest.param(

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -398,6 +399,33 @@ def test_sigterm_under_load_loses_and_repeats_nothing(tmp_path: Path) -> None:
         assert {row["rcpt"] for row in daemon.status()} == set(smarthost.rcpts)
         lines = [line for line in daemon.log_lines() if line["event"] == "relayed"]
         assert len(lines) == len(smarthost.rcpts)
+
+
+def test_a_slow_client_keeps_no_attempts_going_after_sigterm(tmp_path: Path) -> None:
+    """F-22: deliveries end while clients do, or the last of them would be killed in their middle."""
+    with (
+        a_smarthost() as smarthost,
+        a_daemon(tmp_path, smarthost.port, workers=1) as daemon,
+    ):
+        clients = [daemon.client(), daemon.client()]
+        for number, client in enumerate(clients):
+            client.docmd("EHLO app.test")
+            client.docmd("MAIL FROM:<a@x.test>")
+            client.docmd(f"RCPT TO:<{number}@x.test>")
+            assert client.docmd("DATA")[0] == 354
+        daemon.signal(signal.SIGTERM)
+        eventually(lambda: daemon.events("stopping"), "it stops")
+        time.sleep(0.3)  # the worker hears of it after the log
+        for client in clients:
+            client.send(b"Subject: slow\r\n\r\n.\r\n")
+            assert client.getreply()[0] == 250
+            time.sleep(0.3)  # long enough for an attempt
+            client.close()
+        assert daemon.end() == 0
+        assert smarthost.messages == []
+        assert daemon.statuses() == {"0@x.test": "queued", "1@x.test": "queued"}
+        daemon.up()
+        eventually(lambda: set(daemon.statuses().values()) == {"relayed"}, "relayed")
 
 
 def test_mail_waits_for_a_smarthost_that_is_down(tmp_path: Path) -> None:

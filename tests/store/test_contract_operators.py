@@ -1,5 +1,6 @@
 """What every store must do: the operator's verbs (S-20)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -229,6 +230,22 @@ async def test_what_is_taken_from_an_attempt_may_have_been_sent(
     assert again.recipients[0].possible_duplicate
     await box.store.settle(work.lease, [a_settlement(message.id, 1)])
     assert not box.row(message, 1).possible_duplicate
+
+
+async def test_an_attempt_that_was_called_off_does_not_speak_for_the_next(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Held and released while it ran: the same worker tries again under the same lease."""
+    message, work = await leased_pair(box, worker)
+    await box.store.act(Query(recipient="a@example.com"), Action.HOLD, by="ann", reason="")
+    await act(box, Action.RELEASE, message)
+    (again,) = await box.claim(worker)
+    assert again.lease == work.lease
+    first = replace(a_settlement(message.id, 0, a_deferral()), attempt=1)
+    assert await box.store.settle(work.lease, [first]) == []
+    second = replace(a_settlement(message.id, 0), attempt=2)
+    assert await box.store.settle(work.lease, [second]) == [second]
+    assert box.row(message, 0).status is Status.RELAYED
 
 
 async def test_what_is_taken_from_a_lease_is_not_reaped(box: Box, worker: WorkerNumber) -> None:

@@ -1,5 +1,6 @@
 """What the queue file does wrong is told as a fault of the store, and ends what has to end."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,4 +53,17 @@ async def test_a_file_that_cannot_be_read_is_a_fault_of_the_store(tmp_path: Path
         await box.store.content(message.id)
     with pytest.raises(StoreUnavailable):
         await box.store.next_due()
+    await box.close()
+
+
+async def test_nothing_is_tried_again_on_a_handle_that_failed(tmp_path: Path) -> None:
+    """Nor for those that came with the others: one failed, so each was tried alone."""
+    box = open_sqlite(tmp_path)
+    assert isinstance(box.store, SqliteStore)
+    writer, results = box.store._writer, iter([True])
+    writer._db.set_commit_hook(lambda: next(results, False))
+    wrong = ("SELECT nothing FROM nowhere", "SELECT 1")
+    asked = [writer.submit(lambda db, sql=sql: db.execute(sql).get) for sql in ("SELECT 1", *wrong)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [CommitUnknown] * 3
     await box.close()

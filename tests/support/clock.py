@@ -18,6 +18,11 @@ class FakeClock:
     def monotonic(self) -> float:
         return (self._now - self._start).total_seconds()
 
+    def jump(self, by: timedelta) -> None:
+        """Set the wall clock forward or back; monotonic time knows nothing of that."""
+        self._now += by
+        self._start += by
+
     def advance(self, by: timedelta) -> None:
         assert by >= timedelta(0), "monotonic time never goes back"
         self._now += by

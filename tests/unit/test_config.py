@@ -773,6 +773,14 @@ def test_a_secret_file_must_be_a_file(tmp_path: Path) -> None:
         assert mistake.key == "smarthost.password_file"
 
 
+def test_a_missing_secret_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    """The name is not shown: it may be the secret itself, in the wrong place."""
+    (mistake,) = mistakes_in(login_toml(tmp_path / "hunter2"))
+    assert mistake.expected == "there is no such file"
+    (mistake,) = mistakes_in(login_toml("hunter2"))
+    assert mistake.expected.endswith("among the systemd credentials or beside the settings")
+
+
 def test_credentials_of_systemd_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare name is a credential, whatever its mode, else a file beside the settings."""
     credentials = tmp_path / "credentials"

@@ -12,6 +12,7 @@ import apsw
 from relayd.ports import Lease
 from relayd.store.sqlite.rows import fetch
 
+_SET_BACK = 60_000  # milliseconds: less is no stall
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
 
@@ -122,6 +123,26 @@ def pause(db: apsw.Connection, destination: str, until: int) -> None:
         (destination, until),
     )
     refresh(db, destination)
+
+
+def watch_clock(db: apsw.Connection, now: int) -> None:
+    """Notice that the wall clock was set back: then all waits go on from where they were (F-31)."""
+    seen = int(db.execute("SELECT value FROM meta WHERE key = 'clock'").get or 0)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('clock', ?)", (now,))
+    back = seen - now
+    if back < _SET_BACK:
+        return
+    db.execute(
+        "UPDATE recipient SET next_attempt_at = max(?1, next_attempt_at - ?2)"
+        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > ?1",
+        (now, back),
+    )
+    db.execute(
+        "UPDATE destination SET paused_until = max(?1, paused_until - ?2) WHERE paused_until > ?1",
+        (now, back),
+    )
+    for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (now,)):
+        refresh(db, destination)
 
 
 def paused_until(db: apsw.Connection, destination: str) -> int:

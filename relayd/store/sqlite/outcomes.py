@@ -11,35 +11,36 @@ from relayd.ports import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.rows import to_ms
 
+# A settlement is of one attempt: an operator may have held and released the recipient since.
 _FINISH = (
     "UPDATE recipient SET state = ?, slot = NULL, code = ?, enhanced = ?, reply = ?, reason = ?,"
     " category = ?, bounce_class = ?, suppress = ?, remote_host = ?, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
 _DEFER = (
     "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
     " possible_duplicate = possible_duplicate OR ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
     " reason = ?, category = ?, remote_host = ?, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
 _PUT_BACK = (
     "UPDATE recipient SET slot = NULL, attempts = attempts - 1, next_attempt_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
 
 _MOVE = (
     "UPDATE recipient SET slot = NULL, attempts = attempts - 1, destination = ?, next_attempt_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
 _HOLD = (
     "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ?"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
 
 
 def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:
     """Write one outcome with its events; False, and nothing, if an operator took the recipient away."""
-    row = (settlement.message_id, settlement.recipient, lease.slot)
+    row = (settlement.message_id, settlement.recipient, lease.slot, settlement.attempt)
     reply = (settlement.code, settlement.enhanced, settlement.reply)
     host = settlement.remote_host
     due_at: int | None = None

@@ -59,6 +59,7 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> WorkerNumber:
+            leases.watch_clock(db, now)
             orphaned = rows.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IN"
@@ -195,6 +196,7 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> int:
+            leases.watch_clock(db, now)
             ended = rows.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?",

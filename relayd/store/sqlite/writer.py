@@ -72,32 +72,39 @@ class Writer:
         self._lock.close()
 
     def _run(self) -> None:
-        while turn := self._turns.get():
-            stopping = False
-            while len(turn) < _TURN and not stopping:
-                try:
-                    more = self._turns.get_nowait()
-                except queue.Empty:
-                    break
-                turn += more
-                stopping = not more
-            self._take_turn(turn)
-            if stopping:
-                return
+        """Take turns until an empty one says stop.
+
+        What comes in while another process has the lock goes into the same commit.
+        """
+        stopping = False
+        while not stopping and (turn := self._turns.get()):
+            self._lock.acquire()
+            try:
+                stopping = self._gather(turn)
+                self._take_turn(turn)
+            finally:
+                self._lock.release()
+            turn[0].loop.call_soon_threadsafe(_resolve, turn)
+
+    def _gather(self, turn: list[_Request]) -> bool:
+        """Add what else has been handed over; True when the last of it says stop."""
+        while len(turn) < _TURN:
+            try:
+                more = self._turns.get_nowait()
+            except queue.Empty:
+                return False
+            if not more:
+                return True
+            turn += more
+        return False
 
     def _take_turn(self, turn: Sequence[_Request]) -> None:
-        self._lock.acquire()
-        try:
-            if self._broken is not None:
-                for request in turn:
-                    request.error = self._broken
-            elif not self._commit(turn):
-                for request in turn:
-                    request.error = None
-                    self._commit([request])
-        finally:
-            self._lock.release()
-        turn[0].loop.call_soon_threadsafe(_resolve, turn)
+        if self._broken is None and self._commit(turn):
+            return
+        for request in turn:
+            request.error = self._broken
+            if self._broken is None:
+                self._commit([request])
 
     def _commit(self, turn: Sequence[_Request]) -> bool:
         """Run the turn in one transaction; False when it has to be tried one by one."""

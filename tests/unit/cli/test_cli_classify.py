@@ -167,3 +167,15 @@ def test_parse_bounce_gives_a_line_per_file(world: World, tmp_path: Path) -> Non
     assert second == {"id": str(other), "kind": "notbounce", "recipients": []}
     assert world.run_bare("parse-bounce", str(bounce)).status == 0
     assert world.run_bare("parse-bounce").status == os.EX_USAGE
+
+
+@pytest.mark.parametrize("reply", ["250 ok", "354", " 250-2.1.5 ok"])
+def test_reply_that_is_not_negative_is_64(world: World, reply: str) -> None:
+    ran = world.run_bare("classify", reply)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+    assert "not negative" in ran.err
+
+
+@pytest.mark.parametrize("reply", ["2500 mails are too many", "mailbox full"])
+def test_words_without_a_code_are_classified(world: World, reply: str) -> None:
+    assert world.run_bare("classify", reply).status == 0

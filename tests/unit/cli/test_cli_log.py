@@ -219,3 +219,8 @@ def test_following_ends_quietly_on_interrupt(
     monkeypatch.setattr(log, "_wait", interrupted)
     ran = world.run("log", "-f", "--json")
     assert (ran.status, ran.out.splitlines()[:2]) == (0, filled[:2])
+
+
+def test_refusal_names_the_client() -> None:
+    refused = {"ts": "T", "event": "refused", "client_ip": "192.0.2.7", "rcpt": "", "reply": "550"}
+    assert log.in_words(refused).endswith("  from client 192.0.2.7  550")

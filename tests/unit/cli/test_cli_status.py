@@ -374,3 +374,9 @@ def test_what_it_failed_on(
         )
     ]
     assert rows.waits_for(a_row(**fields), history, START) == words
+
+
+def test_id_without_show_says_what_to_write(world: World) -> None:
+    ran = world.run("status", "0CNA0NJ6E0401")
+    assert ran.status == os.EX_USAGE
+    assert "relayd status show ID" in ran.err

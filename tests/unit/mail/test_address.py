@@ -279,3 +279,9 @@ def test_a_hostile_path_costs_linear_time(argument: bytes) -> None:
             parse_path(argument)
         best = min(best, time.perf_counter() - start)
     assert best < 0.05
+
+
+@pytest.mark.parametrize("text", ["bad", "@x.test", "a@", "a b@x.test", "<a@x.test>"])
+def test_a_wrong_address_of_people_is_told_in_their_terms(text: str) -> None:
+    with pytest.raises(PathError, match=r"expected local@domain"):
+        parse_address(text)

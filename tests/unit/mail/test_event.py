@@ -1,5 +1,6 @@
 """Events: which one an outcome is recorded as, and what its fields say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -172,3 +173,9 @@ def test_a_breakdown_is_told_by_the_outcome() -> None:
 )
 def test_instants_are_rfc_3339_in_utc(at: datetime, text: str) -> None:
     assert format_instant(at) == text
+
+
+def test_no_connection_has_no_address_of_ours() -> None:
+    peer = replace(a_peer(None), local_ip="")
+    detail = attempt_detail(some_facts(peer=peer), Relayed(), attempt=1, queued_for=timedelta())
+    assert "local_ip" not in detail

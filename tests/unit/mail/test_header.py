@@ -190,6 +190,20 @@ def test_a_hostile_header_costs_linear_time(content: bytes) -> None:
     assert best < 0.1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"Message-ID:" + (b" " * 1_000_000 + b"\r\n ") * 8, id="blanks"),
+        pytest.param(b"X-Relayd-Tag: " + b"a a a a a a a\r\n " * 500_000 + b"\r\n", id="a-tag"),
+    ],
+)
+def test_a_message_that_is_all_header_does_not_stop_the_loop(content: bytes) -> None:
+    """A-08: no work by the octet; a worker that is silent for too long is killed."""
+    start = time.perf_counter()
+    read_facts(content)
+    assert time.perf_counter() - start < 0.7
+
+
 TRACE: dict[str, Any] = {
     "helo": "app.test",
     "client_ip": "192.0.2.7",

@@ -1,5 +1,6 @@
 """Where the content ends and what it is: the end-of-data matrix, in every form it can arrive."""
 
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -259,3 +260,13 @@ def test_what_is_stuffed_comes_out_unstuffed(text: bytes) -> None:
     assert isinstance(normalized[0], bytes)
     lone = normalized[0].replace(b"\r\n", b"")
     assert not set(lone) & set(b"\r\n\0")
+
+
+def test_normalizing_costs_no_work_by_the_octet() -> None:
+    """A-08: the loop must not stand still for it."""
+    reader = DataReader(size_limit=20 * PLENTY, line_endings=NORMALIZE)
+    assert reader.feed(b"\n" * 8_000_000 + b"\r\n.\r\n") == b""
+    start = time.perf_counter()
+    content = reader.result()
+    assert time.perf_counter() - start < 0.7
+    assert content == b"\r\n" * 8_000_001

@@ -1,0 +1,82 @@
+"""A wall clock that is set: leases do not notice, and no mail waits for an instant of the past."""
+
+from datetime import timedelta
+
+import pytest
+
+from relayd.mail.envelope import WorkerNumber
+from relayd.mail.outcome import NotTried
+from tests.support.builders import a_deferral, a_message, settlements_of
+from tests.support.stores import LEASE, Box
+
+DAY = timedelta(days=1)
+MINUTES = timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("by", [DAY, 5 * DAY, -DAY])
+async def test_a_lease_holds_whatever_the_clock_says(
+    box: Box, worker: WorkerNumber, other: WorkerNumber, by: timedelta
+) -> None:
+    """F-30, F-31: nobody else takes what is being sent just now."""
+    message = a_message("a@x.test")
+    [work] = await box.put(message, worker=worker, leased=True)
+    await box.put(a_message("b@x.test"), worker=worker)
+    box.clock.jump(by)
+    assert await box.store.reap() == 0
+    assert await box.claim(other) == []
+    settled = await box.store.settle(work.lease, settlements_of(work))
+    assert len(settled) == 1
+    assert not box.row(message).possible_duplicate
+
+
+async def test_a_lease_ends_though_the_clock_was_set_back(box: Box, worker: WorkerNumber) -> None:
+    await box.put(a_message("a@x.test"), worker=worker, leased=True)
+    box.clock.jump(-DAY)
+    box.clock.advance(LEASE + timedelta(seconds=1))
+    assert await box.store.reap() == 1
+    assert len(await box.claim(worker)) == 1
+
+
+@pytest.mark.parametrize("look", ["reap", "register"])
+async def test_mail_is_due_though_the_clock_was_set_back(
+    box: Box, worker: WorkerNumber, look: str
+) -> None:
+    """F-31: it came in, or was put back, in the time that the clock showed before."""
+    await box.put(a_message("new@x.test", at=box.clock.now()), worker=worker)
+    back = a_message("back@x.test", at=box.clock.now() - DAY)
+    [work] = await box.put(back, worker=worker, leased=True)
+    await box.store.settle(work.lease, settlements_of(work, NotTried(reason="for no reason")))
+    box.clock.jump(-DAY)
+    await (box.store.reap() if look == "reap" else box.store.register("new"))
+    assert len(await box.claim(worker)) == 2
+
+
+async def test_waits_and_pauses_are_as_long_as_they_were(box: Box, worker: WorkerNumber) -> None:
+    message = a_message("a@x.test", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    deferral = a_deferral(box.clock.now() + MINUTES)
+    await box.store.settle(work.lease, settlements_of(work, deferral))
+    await box.store.release(work.lease, paused_until=box.clock.now() + 2 * MINUTES)
+    await box.store.reap()
+    box.clock.jump(-DAY)
+    for _ in range(2):  # the second look finds nothing to do
+        await box.store.reap()
+        assert box.row(message).next_attempt_at == box.clock.now() + MINUTES
+        assert box.row(message).paused_until == box.clock.now() + 2 * MINUTES
+    box.clock.advance(2 * MINUTES - timedelta(seconds=1))
+    assert await box.claim(worker) == []
+    box.clock.advance(timedelta(seconds=1))
+    assert len(await box.claim(worker)) == 1
+
+
+async def test_a_clock_that_is_put_right_by_seconds_changes_nothing(
+    box: Box, worker: WorkerNumber
+) -> None:
+    message = a_message("a@x.test", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    at = box.clock.now() + MINUTES
+    await box.store.settle(work.lease, settlements_of(work, a_deferral(at)))
+    await box.store.reap()
+    box.clock.jump(timedelta(seconds=-30))
+    await box.store.reap()
+    assert box.row(message).next_attempt_at == at
