@@ -30,8 +30,8 @@ def daemon(
     tmp_path_factory: pytest.TempPathFactory, smarthost: SmarthostThread
 ) -> Iterator[Daemon]:
     """A relay in direct mode, which test mail must not be sent by."""
-    mode = "1\nuse_remote_smtp = true"
-    with a_daemon(tmp_path_factory.mktemp("relay"), smarthost.port, workers=mode) as running:
+    folder = tmp_path_factory.mktemp("relay")
+    with a_daemon(folder, smarthost.port, workers=1, remote="true") as running:
         yield running
 
 

@@ -63,7 +63,11 @@ async def test_nothing_is_tried_again_on_a_handle_that_failed(tmp_path: Path) ->
     writer, results = box.store._writer, iter([True])
     writer._db.set_commit_hook(lambda: next(results, False))
     wrong = ("SELECT nothing FROM nowhere", "SELECT 1")
-    asked = [writer.submit(lambda db, sql=sql: db.execute(sql).get) for sql in ("SELECT 1", *wrong)]
+
+    def ask(sql: str) -> "asyncio.Future[object]":
+        return writer.submit(lambda db: db.execute(sql).get)
+
+    asked = [ask(sql) for sql in ("SELECT 1", *wrong)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [CommitUnknown] * 3
     await box.close()
