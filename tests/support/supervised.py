@@ -172,7 +172,8 @@ def stand_in(settings: Settings, inherited: Inherited) -> int:
 
 def main(file: str) -> int:
     structlog.configure(
-        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.WriteLoggerFactory(),  # a line is one write, whoever else writes
     )
     patience = json.loads(Path(file).read_bytes())["patience"]
     try:
