@@ -71,10 +71,6 @@ class ReplySyntaxError(PeerError):
     """Its reply is malformed, too long, or answers nothing we asked."""
 
 
-class Unreachable(PeerError):
-    """No connection, a lost one, or no answer in time."""
-
-
 class TlsFailed(PeerError):
     """The TLS session that the settings ask for cannot be had."""
 

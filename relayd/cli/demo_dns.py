@@ -4,8 +4,7 @@ A stand-in for the world outside, as `demo_servers` is; the resolver that asks i
 """
 
 import socketserver
-import threading
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import dns.message
 import dns.rcode
@@ -13,6 +12,7 @@ import dns.rdatatype
 import dns.rrset
 
 from relayd.cli.demo_samples import Zones
+from relayd.cli.demo_servers import Served
 
 _TTL = 60
 _SOA = dns.rrset.from_text("test.", _TTL, "IN", "SOA", "ns.test. admin.test. 1 3600 600 86400 60")
@@ -38,21 +38,9 @@ class _Question(socketserver.BaseRequestHandler):
         sock.sendto(response.to_wire(), self.client_address)
 
 
-class DemoDns:
-    """Serves `zones` in threads of its own while the block lasts."""
+class DemoDns(Served):
+    """A name server that knows `zones`."""
 
     def __init__(self, zones: Zones) -> None:
         handler = type("_Zones", (_Question,), {"zones": zones})
-        self._server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(socketserver.ThreadingUDPServer(("127.0.0.1", 0), handler))

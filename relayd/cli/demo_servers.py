@@ -87,17 +87,16 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.write(f"{line}\r\n".encode())
 
 
-class DemoServer:
-    """Serves in threads of its own while the block lasts."""
+class Served:
+    """A server that runs in threads of its own while the block lasts."""
 
     def __init__(
-        self, script: Script, name: str, *, host: str = "127.0.0.1", port: int = 0
+        self, server: socketserver.ThreadingTCPServer | socketserver.ThreadingUDPServer
     ) -> None:
-        handler = type("_Scripted", (_Session,), {"script": script, "name": name})
-        self._server = socketserver.ThreadingTCPServer((host, port), handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        server.daemon_threads = True
+        self._server = server
+        self.port = int(server.server_address[1])
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -107,6 +106,16 @@ class DemoServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class DemoServer(Served):
+    """A mail server that follows `script`."""
+
+    def __init__(
+        self, script: Script, name: str, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        handler = type("_Scripted", (_Session,), {"script": script, "name": name})
+        super().__init__(socketserver.ThreadingTCPServer((host, port), handler))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ further attempt is started until it can (S-52); a result whose lease was lost is
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -117,11 +117,18 @@ class Courier:
         )
 
     def _event(
-        self, kind: EventKind, work: Work, recipient: QueuedRecipient, detail: Detail
+        self,
+        kind: EventKind,
+        work: Work,
+        recipient: QueuedRecipient,
+        detail: Detail,
+        *,
+        at: datetime | None = None,
     ) -> Event:
+        """Return an event of now, or of `at`."""
         return Event(
             kind=kind,
-            at=self._clock.now(),
+            at=at or self._clock.now(),
             message_id=work.message.id,
             recipient=recipient.number,
             detail=detail,
@@ -245,13 +252,7 @@ class Courier:
             attempt=recipient.attempt,
             queued_for=failure.at - work.message.received_at,
         )
-        return Event(
-            kind=EventKind.ATTEMPTED,
-            at=failure.at,
-            message_id=work.message.id,
-            recipient=recipient.number,
-            detail=detail,
-        )
+        return self._event(EventKind.ATTEMPTED, work, recipient, detail, at=failure.at)
 
     async def _settle(
         self,

@@ -106,7 +106,7 @@ class Lane:
         self._grow()
 
     def close(self, why: LaneClosed | None = None) -> None:
-        """Start nothing new; `on_closed` is called when what is under way has ended."""
+        """Start nothing new; the owner is told when what is under way has ended."""
         if self._closed:
             return
         self._closed, self._closing = True, why
