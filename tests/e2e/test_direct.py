@@ -176,7 +176,13 @@ def test_it_says_its_full_name(relay: tuple[Daemon, Internet]) -> None:
         line for server in internet.servers.values() for line in server.dialog if "EHLO" in line
     }
     assert greetings == {"EHLO relay.test"}
-    [line] = [one for one in daemon.log_lines() if one["event"] == "sent" and "grey" in one["rcpt"]]
+
+    def sent_to_grey() -> list[dict[str, Any]]:
+        return [
+            one for one in daemon.log_lines() if one["event"] == "sent" and "grey" in one["rcpt"]
+        ]
+
+    [line] = eventually(sent_to_grey, "the log is written a moment after the commit")
     assert (line["helo"], line["route"]) == ("relay.test", "direct")
     assert (line["remote_host"], line["remote_ip"]) == ("mx.grey.test", GREY)
 
