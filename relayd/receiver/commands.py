@@ -1,6 +1,9 @@
 """The arguments of MAIL and RCPT: path and ESMTP parameters, as values or a refusal.
 
 Parameter values keep their case. Unknown parameters are refused (RFC 5321 §4.1.1.11).
+
+Source: RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8);
+RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
 """
 
 import re
@@ -11,7 +14,12 @@ from relayd.mail.address import Address, PathError, parse_path
 from relayd.mail.reply import Reply, SyntaxRefused
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
-_PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?")
+_PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x80-\xff]+))?")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+_ENVID_LIMIT = 100  # characters, RFC 3461 §4.4
+_ORCPT_LIMIT = 500  # characters, RFC 3461 §4.2
 
 _BAD_SENDER = Reply(501, "5.1.7", ("5.1.7 Syntax: MAIL FROM:<address> [parameters]",))
 _BAD_RECIPIENT = Reply(501, "5.1.3", ("5.1.3 Syntax: RCPT TO:<address> [parameters]",))
@@ -26,33 +34,68 @@ def parse_mail(argument: bytes, *, extended: bool) -> tuple[Address | None, Mapp
     parameters = _parameters(rest, extended=extended)
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
-            raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _KNOWN else _BAD_PARAMETER)
+            raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
     return path, parameters
 
 
-def parse_rcpt(argument: bytes, *, extended: bool) -> Address:
+def parse_rcpt(
+    argument: bytes, *, extended: bool, smtputf8: bool = False
+) -> tuple[Address, Mapping[str, str]]:
     """Read what stands behind `RCPT `. Raises SyntaxRefused."""
     path, rest = _path(argument, b"TO:", _BAD_RECIPIENT)
     if path is None:
         raise SyntaxRefused(_BAD_RECIPIENT)
-    if _parameters(rest, extended=extended):
-        raise SyntaxRefused(_UNKNOWN_PARAMETER)
-    return path
+    parameters = _parameters(rest, extended=extended)
+    for name, value in parameters.items():
+        if not (_rcpt_parameter_fits(name, value) and (smtputf8 or value.isascii())):
+            raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_RCPT else _BAD_PARAMETER)
+    return path, parameters
 
 
-_KNOWN = frozenset({"SIZE", "BODY", "SMTPUTF8"})
+_OF_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_OF_RCPT = frozenset({"NOTIFY", "ORCPT"})
 
 
 def _mail_parameter_fits(name: str, value: str) -> bool:
     match name:
         case "SIZE":
-            return value.isdecimal() and len(value) <= 20
+            return value.isascii() and value.isdecimal() and len(value) <= 20
         case "BODY":
             return value.upper() in ("7BIT", "8BITMIME")
         case "SMTPUTF8":
             return value == ""
+        case "RET":
+            return value.upper() in ("FULL", "HDRS")
+        case "ENVID":
+            return len(value) <= _ENVID_LIMIT and _is_xtext(value)
         case _:
             return False
+
+
+def _rcpt_parameter_fits(name: str, value: str) -> bool:
+    match name:
+        case "NOTIFY":
+            words = value.upper().split(",")
+            return words == ["NEVER"] or (_NOTIFY.issuperset(words) and _are_distinct(words))
+        case "ORCPT":
+            kind, _, address = value.partition(";")
+            fits = len(value) <= _ORCPT_LIMIT and _ADDRESS_TYPE.fullmatch(kind) is not None
+            return fits and (_is_xtext(address) or (kind.lower() == "utf-8" and _is_text(address)))
+        case _:
+            return False
+
+
+def _is_xtext(value: str) -> bool:
+    return _XTEXT.fullmatch(value) is not None
+
+
+def _is_text(address: str) -> bool:
+    r"""Tell whether it may be an address in UTF-8, as itself or with `\x{...}` (RFC 6533 §3)."""
+    return address != "" and address.isprintable()
+
+
+def _are_distinct(words: list[str]) -> bool:
+    return len(set(words)) == len(words)
 
 
 def _path(argument: bytes, keyword: bytes, refusal: Reply) -> tuple[Address | None, bytes]:
@@ -78,5 +121,8 @@ def _parameters(rest: bytes, *, extended: bool) -> Mapping[str, str]:
         name = found[1].decode().upper()
         if name in parameters:
             raise SyntaxRefused(_BAD_PARAMETER)
-        parameters[name] = (found[2] or b"").decode()
+        try:
+            parameters[name] = (found[2] or b"").decode()
+        except UnicodeDecodeError:
+            raise SyntaxRefused(_BAD_PARAMETER) from None
     return parameters

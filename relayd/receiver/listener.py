@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import structlog
 
 from relayd.ports import Clock
-from relayd.receiver.session import Intake, Session, SessionContext
+from relayd.receiver.intake import Intake
+from relayd.receiver.session import Session, SessionContext
 from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings, ListenerSettings
 

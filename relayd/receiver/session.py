@@ -10,26 +10,26 @@ Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced cod
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, assert_never
+from typing import Any, ClassVar, assert_never
 
-from relayd.errors import CommitUnknown, StoreError, StoreFull
+from relayd.errors import CommitUnknown, StoreFull
 from relayd.mail.address import Address
 from relayd.mail.envelope import (
     Client,
     MessageFacts,
-    MessageId,
     NewMessage,
     NewRecipient,
     format_id,
 )
-from relayd.mail.event import Detail
 from relayd.mail.header import read_facts, trace_header
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy import admit
-from relayd.receiver.commands import NO_PARAMETERS, parse_mail, parse_rcpt
+from relayd.receiver.commands import parse_mail, parse_rcpt
+from relayd.receiver.intake import Intake
 from relayd.receiver.reader import DataReader, Fault
+from relayd.receiver.transaction import NO_HISTORY, RecipientRules, Transaction
 from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings, ListenerSettings
 
@@ -43,39 +43,7 @@ _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 
 _NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
-_NO_HISTORY = Reply(451, "4.3.0", ("4.3.0 Cannot check the recipient now, try again later",))
-_NO_ERRORS = (admit.SUPPRESSED, _NO_HISTORY)  # of the client's: a list may meet many of these
-
-
-class Intake(Protocol):
-    """How a session hands a message over."""
-
-    def next_id(self, at: datetime) -> MessageId: ...
-
-    def destination_of(self, address: Address, *, is_test: bool) -> str: ...
-
-    def owns(self, address: Address) -> bool:
-        """Tell whether an address lies in the domain of our return paths."""
-        ...
-
-    def is_return_path(self, address: Address) -> bool:
-        """Tell whether such an address is one of ours that is not forgotten. May raise StoreError."""
-        ...
-
-    def is_suppressed(self, address: Address) -> bool:
-        """Tell whether the history speaks against the address; asked only if the settings want it.
-
-        May raise StoreError.
-        """
-        ...
-
-    def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
-        """Make it durable; the future is done when it is. StoreError otherwise."""
-        ...
-
-    def refused(self, detail: Detail) -> None:
-        """Note a refusal in the status log."""
-        ...
+_NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +60,6 @@ class SessionContext:
     on_close: Callable[[Wire], None]
 
 
-@dataclass(slots=True)
-class _Transaction:
-    """What MAIL and RCPT have said so far."""
-
-    reverse_path: Address | None
-    parameters: Mapping[str, str]
-    forward_paths: list[Address] = field(default_factory=list)
-
-    @property
-    def smtputf8(self) -> bool:
-        return "SMTPUTF8" in self.parameters
-
-
 class Session(Wire):
     """Answers one client."""
 
@@ -112,10 +67,15 @@ class Session(Wire):
         super().__init__(context.loop, context.on_close)
         self._context = context
         self.client_ip = client_ip
-        self._may_relay = admit.may_relay(client_ip, context.listener.networks)
+        self._rules = RecipientRules(
+            may_relay=admit.may_relay(client_ip, context.listener.networks),
+            limits=context.limits,
+            refuse_suppressed=context.refuse_suppressed,
+            intake=context.intake,
+        )
         self._helo = ""  # empty: nobody has said hello
         self._extended = False
-        self._mail: _Transaction | None = None
+        self._mail: Transaction | None = None
         self._junk = 0
         self._errors = 0
 
@@ -154,7 +114,7 @@ class Session(Wire):
         self._extended = True
         self.reply(
             b"250-%b\r\n250-SIZE %d\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n"
-            b"250 ENHANCEDSTATUSCODES\r\n"
+            b"250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n"
             % (self._context.fqdn.encode(), self._context.limits.message_size)
         )
 
@@ -186,7 +146,7 @@ class Session(Wire):
         except SyntaxRefused as refused:
             self._refuse(refused.reply)
             return
-        mail = _Transaction(path, parameters)
+        mail = Transaction(path, parameters)
         refusal = admit.admit_sender(
             path,
             smtputf8=mail.smtputf8,
@@ -205,12 +165,11 @@ class Session(Wire):
             self._fail(b"503 5.5.1 Send MAIL first\r\n")
             return
         try:
-            path = parse_rcpt(argument, extended=self._extended)
+            path, parameters = parse_rcpt(argument, extended=self._extended, smtputf8=mail.smtputf8)
         except SyntaxRefused as refused:
             self._refuse(refused.reply, sender=mail.reverse_path)
             return
-        owned = self._context.intake.owns(path)
-        refusal = self._return_path(path, mail) if owned else self._forward_path(path, mail)
+        refusal = mail.refusal_of(path, self._rules)
         if refusal is not None:
             self._refuse(
                 refusal,
@@ -219,45 +178,15 @@ class Session(Wire):
                 is_error=refusal not in _NO_ERRORS,
             )
             return
-        mail.forward_paths.append(path)
+        mail.recipients.append((path, parameters))
         self.reply(b"250 2.1.5 OK\r\n")
-
-    def _forward_path(self, path: Address, mail: _Transaction) -> Reply | None:
-        if not self._may_relay:
-            return admit.NO_RELAYING
-        if mail.forward_paths and self._context.intake.owns(mail.forward_paths[0]):
-            return admit.RETURN_PATH_ALONE
-        refusal = admit.admit_recipient(
-            path,
-            smtputf8=mail.smtputf8,
-            accepted=len(mail.forward_paths),
-            limits=self._context.limits,
-        )
-        if refusal is None and self._context.refuse_suppressed:
-            return self._suppression(path)
-        return refusal
-
-    def _return_path(self, path: Address, mail: _Transaction) -> Reply | None:
-        """Judge a return path: it is anybody's to write to, in a message of its own."""
-        if mail.forward_paths:
-            return admit.RETURN_PATH_ALONE
-        try:
-            return None if self._context.intake.is_return_path(path) else admit.NO_RETURN_PATH
-        except StoreError:
-            return _NO_HISTORY
-
-    def _suppression(self, path: Address) -> Reply | None:
-        try:
-            return admit.SUPPRESSED if self._context.intake.is_suppressed(path) else None
-        except StoreError:
-            return _NO_HISTORY
 
     def _data_command(self, argument: bytes) -> None:
         if argument:
             self._fail(b"501 5.5.4 Syntax: DATA\r\n")
         elif self._mail is None:
             self._fail(b"503 5.5.1 Send MAIL first\r\n")
-        elif not self._mail.forward_paths:
+        elif not self._mail.recipients:
             self._fail(b"554 5.5.1 No valid recipients\r\n")
         else:
             self._data = DataReader(
@@ -350,7 +279,7 @@ class Session(Wire):
             fqdn=context.fqdn,
             protocol=self._protocol(mail),
             queue_id=format_id(message_id),
-            recipient=_named_in_trace(mail.forward_paths),
+            recipient=_named_in_trace([path for path, _ in mail.recipients]),
             at=at,
         )
         message = NewMessage(
@@ -362,9 +291,9 @@ class Session(Wire):
                 NewRecipient(
                     address=path,
                     destination=context.intake.destination_of(path, is_test=facts.is_test),
-                    parameters=NO_PARAMETERS,
+                    parameters=parameters,
                 )
-                for path in mail.forward_paths
+                for path, parameters in mail.recipients
             ),
             content=trace + content,
             facts=facts,
@@ -374,7 +303,7 @@ class Session(Wire):
         self._queue_id = message_id
         context.intake.submit(message).add_done_callback(self._committed)
 
-    def _protocol(self, mail: _Transaction) -> str:
+    def _protocol(self, mail: Transaction) -> str:
         """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
         if not self._extended:
             return "SMTP"

@@ -45,7 +45,7 @@ class IdSource:
 
 
 class Intake:
-    """`relayd.receiver.session.Intake`: from a complete message to a durable one."""
+    """`relayd.receiver.intake.Intake`: from a complete message to a durable one."""
 
     def __init__(  # noqa: PLR0913 -- where everything meets
         self,

@@ -50,7 +50,7 @@ def run_on(loop: str, main: Awaitable[None]) -> None:
 
 
 class MemoryIntake:
-    """`relayd.receiver.session.Intake` over a memory store, with faults and delays on demand."""
+    """`relayd.receiver.intake.Intake` over a memory store, with faults and delays on demand."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.store = MemoryStore(clock)

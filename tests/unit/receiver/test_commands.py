@@ -67,11 +67,11 @@ def test_mail_is_read(argument: bytes, path: Address | None, parameters: dict[st
         pytest.param(b"FROM:<app@x.test> -X=1", 501, "5.5.4", id="name-begins-with-hyphen"),
         pytest.param(b"FROM:<app@x.test> X=a=b", 501, "5.5.4", id="two-equal-signs"),
         pytest.param(b"FROM:<app@x.test> X_Y=1", 501, "5.5.4", id="underscore"),
-        pytest.param("FROM:<app@x.test> X=ü".encode(), 501, "5.5.4", id="utf8-value"),
+        pytest.param("FROM:<app@x.test> X=ü".encode(), 555, "5.5.4", id="utf8-value"),
+        pytest.param("FROM:<app@x.test> SIZE=٣".encode(), 501, "5.5.4", id="foreign-digit"),
         pytest.param(b"FROM:<app@x.test> XTRA=1", 555, "5.5.4", id="unknown"),
         pytest.param(b"FROM:<app@x.test> X-TRA", 555, "5.5.4", id="unknown-with-hyphen"),
         pytest.param(b"FROM:<app@x.test> AUTH=<>", 555, "5.5.4", id="auth-is-not-offered"),
-        pytest.param(b"FROM:<app@x.test> RET=HDRS", 555, "5.5.4", id="dsn-is-not-offered"),
     ],
 )
 def test_a_bad_mail_is_refused(argument: bytes, code: int, enhanced: str) -> None:
@@ -92,7 +92,7 @@ def test_a_bad_mail_is_refused(argument: bytes, code: int, enhanced: str) -> Non
     ],
 )
 def test_rcpt_is_read(argument: bytes, path: Address) -> None:
-    assert parse_rcpt(argument, extended=True) == path
+    assert parse_rcpt(argument, extended=True) == (path, {})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,25 @@ def test_rcpt_is_read(argument: bytes, path: Address) -> None:
         pytest.param(b"TO:", 501, "5.1.3", id="no-path"),
         pytest.param(b"TO:<a(c)@x.test>", 501, "5.1.3", id="comment"),
         pytest.param(b"TO:<a@b@c>", 501, "5.1.3", id="two-at-signs"),
-        pytest.param(b"TO:<app@x.test> NOTIFY=NEVER", 555, "5.5.4", id="dsn-is-not-offered"),
+        pytest.param(b"TO:<app@x.test> X-NOTIFY=NEVER", 555, "5.5.4", id="unknown-parameter"),
+        pytest.param(b"TO:<app@x.test> RET=FULL", 555, "5.5.4", id="parameter-of-mail"),
+        pytest.param(b"TO:<app@x.test> NOTIFY", 501, "5.5.4", id="notify-nothing"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=NEVER,DELAY", 501, "5.5.4", id="never-and-more"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=DELAY,DELAY", 501, "5.5.4", id="a-word-twice"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=ALWAYS", 501, "5.5.4", id="notify-unknown"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=DELAY,", 501, "5.5.4", id="notify-half"),
+        pytest.param(b"TO:<app@x.test> NOTIFY=DELAY NOTIFY=DELAY", 501, "5.5.4", id="twice"),
+        pytest.param(b"TO:<app@x.test> ORCPT=app@x.test", 501, "5.5.4", id="orcpt-without-type"),
+        pytest.param(b"TO:<app@x.test> ORCPT=rfc822;", 501, "5.5.4", id="orcpt-empty"),
+        pytest.param(b"TO:<app@x.test> ORCPT=rfc822;a+b", 501, "5.5.4", id="orcpt-no-xtext"),
+        pytest.param(b"TO:<app@x.test> ORCPT=rfc822;a+2b", 501, "5.5.4", id="orcpt-lower-hex"),
+        pytest.param(
+            b"TO:<app@x.test> ORCPT=rfc822;" + b"a" * 494, 501, "5.5.4", id="orcpt-too-long"
+        ),
+        pytest.param(
+            "TO:<app@x.test> ORCPT=utf-8;ü@x.test".encode(), 501, "5.5.4", id="needs-smtputf8"
+        ),
+        pytest.param(b"TO:<app@x.test> ORCPT=utf-8;\xff", 501, "5.5.4", id="orcpt-no-utf-8"),
         pytest.param(b"TO:<app@x.test> ==", 501, "5.5.4", id="malformed-parameter"),
     ],
 )
@@ -111,6 +129,53 @@ def test_a_bad_rcpt_is_refused(argument: bytes, code: int, enhanced: str) -> Non
     with pytest.raises(SyntaxRefused) as caught:
         parse_rcpt(argument, extended=True)
     assert (caught.value.reply.code, caught.value.reply.enhanced) == (code, enhanced)
+
+
+@pytest.mark.parametrize(
+    ("words", "parameters"),
+    [
+        pytest.param("NOTIFY=NEVER", {"NOTIFY": "NEVER"}, id="never"),
+        pytest.param(
+            "notify=success,Failure,DELAY", {"NOTIFY": "success,Failure,DELAY"}, id="all-of-them"
+        ),
+        pytest.param("ORCPT=rfc822;Bob+2B1@X.test", {"ORCPT": "rfc822;Bob+2B1@X.test"}, id="xtext"),
+        pytest.param("ORCPT=x-Fax;1", {"ORCPT": "x-Fax;1"}, id="another-type"),
+        pytest.param(
+            r"ORCPT=utf-8;\x{FC}@x.test NOTIFY=DELAY",
+            {"ORCPT": r"utf-8;\x{FC}@x.test", "NOTIFY": "DELAY"},
+            id="escaped-utf-8",
+        ),
+        pytest.param("ORCPT=utf-8;ü@x.test", {"ORCPT": "utf-8;ü@x.test"}, id="plain-utf-8"),
+    ],
+)
+def test_dsn_parameters_of_rcpt_are_kept_to_the_letter(
+    words: str, parameters: dict[str, str]
+) -> None:
+    """RFC 3461 section 4.1, 4.2; RFC 6533 section 3 (S-56)."""
+    argument = f"TO:<app@x.test> {words}".encode()
+    assert parse_rcpt(argument, extended=True, smtputf8=True) == (APP, parameters)
+
+
+@pytest.mark.parametrize(
+    ("words", "parameters"),
+    [
+        pytest.param("RET=hdrs", {"RET": "hdrs"}, id="ret"),
+        pytest.param("ret=FULL ENVID=QQ+2BaZ", {"RET": "FULL", "ENVID": "QQ+2BaZ"}, id="both"),
+        pytest.param(f"ENVID={'e' * 100}", {"ENVID": "e" * 100}, id="envid-longest"),
+    ],
+)
+def test_dsn_parameters_of_mail_are_kept_to_the_letter(
+    words: str, parameters: dict[str, str]
+) -> None:
+    """RFC 3461 section 4.3, 4.4 (S-56)."""
+    assert parse_mail(f"FROM:<app@x.test> {words}".encode(), extended=True) == (APP, parameters)
+
+
+@pytest.mark.parametrize("words", ["RET", "RET=BODY", "ENVID", "ENVID=a+b", "ENVID=" + "e" * 101])
+def test_bad_dsn_parameters_of_mail_are_refused(words: str) -> None:
+    with pytest.raises(SyntaxRefused) as caught:
+        parse_mail(f"FROM:<app@x.test> {words}".encode(), extended=True)
+    assert (caught.value.reply.code, caught.value.reply.enhanced) == (501, "5.5.4")
 
 
 def test_after_helo_there_are_no_parameters() -> None:

@@ -1,0 +1,40 @@
+"""What the receiver asks of the rest of the worker, for one message and its addresses."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Protocol
+
+from relayd.mail.address import Address
+from relayd.mail.envelope import MessageId, NewMessage
+from relayd.mail.event import Detail
+
+
+class Intake(Protocol):
+    """How a session hands a message over."""
+
+    def next_id(self, at: datetime) -> MessageId: ...
+
+    def destination_of(self, address: Address, *, is_test: bool) -> str: ...
+
+    def owns(self, address: Address) -> bool:
+        """Tell whether an address lies in the domain of our return paths."""
+        ...
+
+    def is_return_path(self, address: Address) -> bool:
+        """Tell whether such an address is one of ours that is not forgotten. May raise StoreError."""
+        ...
+
+    def is_suppressed(self, address: Address) -> bool:
+        """Tell whether the history speaks against the address; asked only if the settings want it.
+
+        May raise StoreError.
+        """
+        ...
+
+    def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
+        """Make it durable; the future is done when it is. StoreError otherwise."""
+        ...
+
+    def refused(self, detail: Detail) -> None:
+        """Note a refusal in the status log."""
+        ...
