@@ -18,12 +18,15 @@ from relayd.policy.ruleset import RuleTexts
 __all__ = [
     "AuthMechanism",
     "BounceSettings",
+    "CertificateSettings",
     "DirectSettings",
     "DnsSettings",
     "HostPort",
     "LimitSettings",
     "LineEndings",
+    "ListenerAuth",
     "ListenerSettings",
+    "ListenerTls",
     "LogSettings",
     "Login",
     "Network",
@@ -41,6 +44,22 @@ class LineEndings(StrEnum):
 
     REJECT = "reject"
     NORMALIZE = "normalize"
+
+
+class ListenerTls(StrEnum):
+    """TLS towards clients."""
+
+    OFF = "off"
+    STARTTLS = "starttls"  # offered
+    IMPLICIT = "implicit"  # the connection begins with the handshake
+
+
+class ListenerAuth(StrEnum):
+    """Whether clients log in."""
+
+    OFF = "off"
+    OPTIONAL = "optional"  # who does may relay from anywhere
+    REQUIRED = "required"  # nobody relays without
 
 
 class TlsMode(StrEnum):
@@ -71,6 +90,18 @@ class ListenerSettings:
     systemd_name: str | None = None
     networks: tuple[Network, ...]  # who may relay; peers on a unix socket always may
     line_endings: LineEndings
+    tls: ListenerTls = ListenerTls.OFF
+    auth: ListenerAuth = ListenerAuth.OFF
+    proxy_networks: tuple[Network, ...] = ()  # who begins with a PROXY header
+    xclient_networks: tuple[Network, ...] = ()  # who may say XCLIENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSettings:
+    """Paths of PEM files: the certificate with its chain, and its key."""
+
+    certificate: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +140,7 @@ class DirectSettings:
     ]  # one of the right family is taken by chance; none: the system's
     allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to
     connections_per_destination: int  # and MX site, all workers together
+    messages_per_minute: int  # to one MX site, all workers together; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +170,7 @@ class Settings:
     fqdn: str
     workers: int  # processes
     listeners: tuple[ListenerSettings, ...]
+    certificate: CertificateSettings | None  # for listeners with TLS
     limits: LimitSettings
     smarthost: SmarthostSettings
     direct: DirectSettings

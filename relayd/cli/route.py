@@ -121,6 +121,7 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
             "login": False,
             "source_addresses": list(direct.source_addresses),
             "connections": direct.connections_per_destination,
+            "messages_per_minute": direct.messages_per_minute or None,
         }
     if isinstance(way, OnHold):
         return {}

@@ -47,6 +47,8 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "sent from", [chosen or "an address that the system chooses"]
     if "connections" in fields:
         yield "connections", [f"at most {fields['connections']} at once"]
+    if fields.get("messages_per_minute"):
+        yield "rate", [f"at most {fields['messages_per_minute']} messages a minute"]
     if fields.get("suppress"):
         yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
     yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]

@@ -2,8 +2,8 @@
 
 Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
 file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
-rules between keys and what is not built yet in `checks`, secret files in `secrets`, the operator's
-rules for replies in `rules`.
+rules between keys and what is not built yet in `checks`, secret files in `secrets`, the certificate
+of listeners in `certificate`, the operator's rules for replies in `rules`.
 """
 
 import sys
@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from relayd.config.certificate import read_certificate
 from relayd.config.checks import NOT_YET, check, is_postponed
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
@@ -23,6 +24,7 @@ from relayd.policy.route import RouteRule
 from relayd.policy.ruleset import RuleTexts
 from relayd.settings import (
     BounceSettings,
+    CertificateSettings,
     DirectSettings,
     DnsSettings,
     LimitSettings,
@@ -74,10 +76,11 @@ def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settin
     document = read_document(report)
     check(document, report)
     login = _login(document.smarthost, report)
+    certificate = read_certificate(document, report)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
-    return _settings(document, file, login=login, rules=rules)
+    return _settings(document, file, login=login, certificate=certificate, rules=rules)
 
 
 def _one_line(error: Exception) -> str:
@@ -106,12 +109,20 @@ def _rules(report: Report) -> RuleTexts:
         return ()
 
 
-def _settings(document: Document, file: str, *, login: Login | None, rules: RuleTexts) -> Settings:
+def _settings(
+    document: Document,
+    file: str,
+    *,
+    login: Login | None,
+    certificate: CertificateSettings | None,
+    rules: RuleTexts,
+) -> Settings:
     return Settings(
         file=file,
         fqdn=document.fqdn,
         workers=process_count(document.workers),
         listeners=tuple(_listener(each) for each in document.listen),
+        certificate=certificate,
         limits=LimitSettings(**document.limits.model_dump()),
         smarthost=SmarthostSettings(
             hosts=tuple(document.smarthost.hosts),
@@ -151,6 +162,7 @@ def _direct(document: Document) -> DirectSettings:
         source_addresses=tuple(direct.source_addresses),
         allow_networks=tuple(direct.allow_networks),
         connections_per_destination=direct.connections_per_destination,
+        messages_per_minute=direct.messages_per_minute,
     )
 
 
@@ -176,6 +188,10 @@ def _listener(listen: Listen) -> ListenerSettings:
         systemd_name=listen.address.systemd_name,
         networks=tuple(listen.networks),
         line_endings=listen.line_endings,
+        tls=listen.tls,
+        auth=listen.auth,
+        proxy_networks=tuple(listen.proxy_networks),
+        xclient_networks=tuple(listen.xclient_networks),
     )
 
 

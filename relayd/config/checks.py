@@ -20,16 +20,14 @@ from relayd.config.model import (
 )
 from relayd.config.routes import named_route
 from relayd.policy.route import ViaHost
-from relayd.settings import AuthMechanism, HostPort, TlsMode
+from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
 # Keys and tables that have no effect yet: anything but the default is refused, so that nobody
 # believes in a protection that is not there. The release that builds one deletes its line here.
 # (`store.url` with PostgreSQL is refused by its reader in `model`.)
 NOT_YET: dict[str, str] = {
-    "listen.tls": "TLS for clients",
     "listen.auth": "accounts for clients",
     "metrics": "metrics",
-    "tls": "TLS for clients",
 }
 
 
@@ -72,11 +70,23 @@ def _check_listeners(listeners: list[Listen], report: Report) -> None:
             and not units.is_loopback(endpoint.host)
             and report.is_sound(("listen", index, "networks"))
             and "networks" not in listener.model_fields_set
+            and listener.auth is ListenerAuth.OFF
         ):
             report.add(
                 ("listen", index, "networks"),
                 f"is missing; {endpoint} can be reached from outside:"
                 " write which networks may relay without a login",
+            )
+        if (
+            endpoint is not None
+            and not units.is_loopback(endpoint.host)
+            and listener.auth is not ListenerAuth.OFF
+            and listener.tls is ListenerTls.OFF
+            and report.is_sound(("listen", index, "tls"))
+        ):
+            report.add(
+                ("listen", index, "tls"),
+                'expected "starttls" or "implicit": from outside, a login is taken over TLS only',
             )
 
 

@@ -17,25 +17,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from relayd.config import routes as where
 from relayd.config import units
-from relayd.settings import AuthMechanism, HostPort, LineEndings, Network, TlsMode
+from relayd.settings import (
+    AuthMechanism,
+    HostPort,
+    LineEndings,
+    ListenerAuth,
+    ListenerTls,
+    Network,
+    TlsMode,
+)
 
 Item = TypeVar("Item")
 Key = tuple[str | int, ...]
 """The way to a value: ("listen", 0, "address")."""
 
 MOST_WORKERS = 64
-
-
-class ListenerTls(StrEnum):
-    OFF = "off"
-    STARTTLS = "starttls"
-    IMPLICIT = "implicit"
-
-
-class ListenerAuth(StrEnum):
-    OFF = "off"
-    OPTIONAL = "optional"
-    REQUIRED = "required"
 
 
 class LogLevel(StrEnum):
@@ -124,6 +120,8 @@ class Listen(Table):
     line_endings: Annotated[LineEndings, PlainValidator(units.word(LineEndings))] = (
         LineEndings.REJECT
     )
+    proxy_networks: list[Range] = []
+    xclient_networks: list[Range] = []
 
 
 class Limits(Table):
@@ -149,6 +147,7 @@ class Direct(Table):
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
+    messages_per_minute: Annotated[int, PlainValidator(units.whole(0, 100_000))] = 0
 
 
 class TestMail(Table):

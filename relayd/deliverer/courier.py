@@ -250,7 +250,7 @@ class Courier:
             seen,
             NotTried(reason=str(failure.failed)),
             attempt=recipient.attempt,
-            queued_for=failure.at - work.message.received_at,
+            queued_for=seen.started_at - work.message.received_at,
         )
         return self._event(EventKind.ATTEMPTED, work, recipient, detail, at=failure.at)
 
@@ -292,6 +292,8 @@ class Courier:
 
 def facts_of(failure: HostFailure) -> AttemptFacts:
     """Return a failed session as the facts of an attempt."""
+    if failure.facts is not None:
+        return failure.facts
     failed = failure.failed
     peer = failed.peer or Peer(
         route=failure.route,

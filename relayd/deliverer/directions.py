@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 
-from relayd.deliverer.hosts import NextHop, Smarthost
+from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.mxhop import MxHop, MxParts
+from relayd.deliverer.smarthost import Smarthost
 from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
 from relayd.ports import Clock, Transport
 from relayd.settings import SmarthostSettings, TlsMode
 
 
 class Directions:
-    """Gives a lane its next hop, and the number of connections it may use."""
+    """Gives a lane its next hop, with the limits that are a worker's share."""
 
     def __init__(
         self,
@@ -25,8 +26,7 @@ class Directions:
         self._transport = transport
         self._clock = clock
         self._mx = mx
-        self._workers = workers
-        self._smarthost = Smarthost(smarthost, transport=transport, clock=clock)
+        self._smarthost = self._hosts(smarthost, -(-smarthost.connections // workers))
 
     def next_hop(self, destination: str) -> NextHop:
         """Return where the mail of `destination` goes; what is held never gets as far as to ask."""
@@ -35,14 +35,18 @@ class Directions:
         domain = mx_domain_of(destination)
         if domain is not None:
             return MxHop(domain, self._mx)
-        settings = host_settings(self._settings, destination)
-        return Smarthost(settings, transport=self._transport, clock=self._clock)
+        # One worker at a time has such a destination, so all its connections.
+        connections = self._mx.settings.connections_per_destination
+        return self._hosts(host_settings(self._settings, destination), connections)
 
-    def connections(self, destination: str) -> int:
-        """Return how many connections one worker may use at once."""
-        if destination == SMARTHOST:
-            return -(-self._settings.connections // self._workers)
-        return self._mx.settings.connections_per_destination
+    def _hosts(self, settings: SmarthostSettings, connections: int) -> Smarthost:
+        return Smarthost(
+            settings,
+            connections=connections,
+            transport=self._transport,
+            clock=self._clock,
+            outages=self._mx.sites.outages,
+        )
 
 
 def host_settings(smarthost: SmarthostSettings, destination: str) -> SmarthostSettings:

@@ -1,20 +1,17 @@
-"""Opening a session with a next hop that the settings name: its hosts in their order.
+"""What a lane and the way to its hosts tell each other: sessions, and why there is none."""
 
-A host that failed is asked again only when its time is over or no other is left, so that a dead
-first host does not cost every new connection its time-out.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from relayd.mail.attempt import RouteKind
+from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.route import HostPort
 from relayd.policy.verdict import NO_MAIL_HERE
-from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
-from relayd.settings import SmarthostSettings
+from relayd.ports import Connection, SessionFailed
 
-_LEFT_OUT_FOR = 60.0  # seconds
+Address = tuple[str, int]
+"""An IP address, or a name for which there is none; and a port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +23,18 @@ class HostFailure:
     failed: SessionFailed
     route: RouteKind = RouteKind.SMARTHOST
     preference: int = 0  # of its MX record
+    at_door: bool = True  # it takes nothing from us; False: what we brought may be to blame
+    facts: AttemptFacts | None = None  # of the transaction that broke; None: it had none
+
+    @property
+    def address(self) -> Address:
+        peer = self.failed.peer
+        return (self.host.host if peer is None else peer.ip, self.host.port)
+
+    @property
+    def turned_away(self) -> bool:
+        """The server leaves whoever comes; fewer at once may fare better."""
+        return self.failed.reply is not None and self.failed.reply.code == 421
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,8 @@ class Session:
 
     connection: Connection
     failures: tuple[HostFailure, ...] = ()
-    outranked: bool = False  # a better MX than this one failed in this attempt (S-17)
+    preference: int = 0  # of the host's MX record
+    outranked: bool = False  # a better MX than this one is out of reach (S-17)
 
 
 class NoHost(Exception):
@@ -43,6 +53,11 @@ class NoHost(Exception):
     def __init__(self, failures: tuple[HostFailure, ...]) -> None:
         self.failures = failures
         super().__init__("; ".join(f"{failure.host}: {failure.failed}" for failure in failures))
+
+    @property
+    def is_down(self) -> bool:
+        """No host deals with us at all, whatever we bring."""
+        return all(failure.at_door for failure in self.failures)
 
     @property
     def is_final(self) -> bool:
@@ -60,6 +75,27 @@ class NoHost(Exception):
             for failure in self.failures
         )
 
+    @property
+    def login_refused(self) -> bool:
+        return self.is_down and any(failure.failed.login_refused for failure in self.failures)
+
+    @property
+    def deciding(self) -> HostFailure:
+        """The failure that the recipients are judged by: a refused login, or who let us in last."""
+        if self.is_down:
+            found = [failure for failure in self.failures if failure.failed.login_refused]
+        else:
+            found = [failure for failure in self.failures if not failure.at_door]
+        return (found or self.failures)[-1]
+
+
+class NotYet(Exception):
+    """No transaction may begin before `until`; nobody failed."""
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+        super().__init__(f"not before {until}")
+
 
 class NextHop(Protocol):
     """Where the mail of one destination goes."""
@@ -69,8 +105,22 @@ class NextHop(Protocol):
         """Seconds a connection waits for the next message before it is given back."""
         ...
 
-    async def connect(self) -> Session:
-        """Open a session, or take an idle one. Raises NoHost."""
+    @property
+    def allowed(self) -> int:
+        """How many connections are allowed by now, at least 1."""
+        ...
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell whether a rate holds the mail back."""
+        ...
+
+    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
+        """Open a session, or take an idle one. Raises NoHost, NotYet.
+
+        `after` are the hosts that failed in this attempt so far. They are not asked again, and
+        stand before the others in the failures of whatever comes of it.
+        """
         ...
 
     def keeps(self, session: Session) -> bool:
@@ -81,57 +131,10 @@ class NextHop(Protocol):
         """Take a session that its lane has no more use for."""
         ...
 
+    def answered(self) -> None:
+        """A server has dealt with a transaction: one more connection is allowed."""
+        ...
 
-class Smarthost:
-    """A next hop of configured hosts; knows which of them answered lately."""
-
-    lingers = 10.0
-
-    def __init__(self, settings: SmarthostSettings, *, transport: Transport, clock: Clock) -> None:
-        self._settings = settings
-        self._transport = transport
-        self._clock = clock
-        self._down_until: dict[HostPort, float] = {}  # monotonic
-
-    async def connect(self) -> Session:
-        failures: list[HostFailure] = []
-        for host in self._candidates():
-            try:
-                connection = await self._connect_to(host)
-            except SessionFailed as failed:
-                failures.append(HostFailure(host=host, at=self._clock.now(), failed=failed))
-                self._down_until[host] = self._clock.monotonic() + _LEFT_OUT_FOR
-            else:
-                self._down_until.pop(host, None)
-                return Session(connection=connection, failures=tuple(failures))
-        raise NoHost(tuple(failures))
-
-    def keeps(self, session: Session) -> bool:
-        return session.connection.is_usable
-
-    async def give_back(self, session: Session) -> None:
-        await session.connection.quit()
-
-    def _candidates(self) -> tuple[HostPort, ...]:
-        """Hosts that are not left out, then those that are."""
-        now = self._clock.monotonic()
-        out = [host for host in self._settings.hosts if self._down_until.get(host, now) > now]
-        return (*(host for host in self._settings.hosts if host not in out), *out)
-
-    async def _connect_to(self, host: HostPort) -> Connection:
-        last: SessionFailed | None = None
-        for ip in await self._transport.resolve(host.host, host.port):
-            target = Target(
-                route=RouteKind.SMARTHOST,
-                host=host.host,
-                ip=ip,
-                port=host.port,
-                tls=self._settings.tls,
-                login=self._settings.login,
-            )
-            try:
-                return await self._transport.connect(target)
-            except SessionFailed as failed:
-                last = failed
-        assert last is not None, "resolve() gives at least one address or raises"
-        raise last
+    def turned_away(self) -> None:
+        """A server has too much of us: half as many are allowed."""
+        ...

@@ -2,23 +2,25 @@
 
 A connection is a task that takes one piece of work after another; the next begins only when the
 last is on record, so that a crash repeats at most the open transactions. Until a connection has
-proven itself only one is opened. When the destination cannot be used, the lane closes: what is
-under way ends, the rest goes back to the store uncounted.
+proven itself only one is opened, then as many as the next hop allows. When the destination cannot
+be used, the lane closes: what is under way ends, the rest goes back to the store uncounted.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import structlog
 
+from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
-from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, Session
+from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient, format_id
-from relayd.mail.outcome import NotTried
-from relayd.policy.plan import Transaction
+from relayd.mail.outcome import Bounced, Category, Deferred, NotTried, Outcome
 from relayd.ports import Connection, Delivery, Lease, Work
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
@@ -30,8 +32,9 @@ log = structlog.get_logger()
 class LaneClosed:
     """Why a lane gave up, for the one who opened it."""
 
-    failures: tuple[HostFailure, ...]
-    login_refused: bool
+    failures: tuple[HostFailure, ...] = ()
+    login_refused: bool = False
+    until: datetime | None = None  # nobody failed, but nothing more may be sent before
 
 
 class LaneOwner(Protocol):
@@ -52,7 +55,7 @@ class LaneOwner(Protocol):
 
 
 class Lane:
-    """Delivers what it is given, over up to `connections` connections, until it is closed."""
+    """Delivers what it is given, until it is closed."""
 
     def __init__(
         self,
@@ -60,26 +63,32 @@ class Lane:
         *,
         hop: NextHop,
         courier: Courier,
-        connections: int,
         tasks: asyncio.TaskGroup,
         owner: "LaneOwner",
     ) -> None:
         self.lease = lease
         self._hop = hop
         self._courier = courier
-        self._limit = connections
         self._tasks = tasks
         self._owner = owner
         self._waiting: deque[Work] = deque()
         self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
+        self._connecting: set[asyncio.Timeout] = set()
         self._open = 0  # connection tasks
         self._proven = False
-        self._closing: LaneClosed | None = None
-        self._closed = False
+        self._why: LaneClosed | None = None
+        self._closing = False  # it takes no more work
+        self._closed = False  # and sends nothing more
         self._ended = False  # and its owner knows
 
     @property
     def is_closing(self) -> bool:
+        """It takes no more work."""
+        return self._closing
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing may be sent any more but what is under way."""
         return self._closed
 
     @property
@@ -88,13 +97,18 @@ class Lane:
         return self._proven
 
     @property
+    def is_limited(self) -> bool:
+        """A rate holds the mail back."""
+        return self._hop.is_limited
+
+    @property
     def waiting(self) -> int:
         """How much work no connection has taken yet."""
         return len(self._waiting)
 
     def put(self, work: Work) -> None:
         """Carry `work` as soon as a connection is free. A closing lane leaves it to the store."""
-        if self._closed:
+        if self._closing:
             self._owner.done(work)
             return
         while self._idle:
@@ -105,11 +119,23 @@ class Lane:
         self._waiting.append(work)
         self._grow()
 
+    def drain(self, until: datetime) -> None:
+        """Send what has its turn, and nothing more before `until`."""
+        if not self._closing:
+            self._leave(LaneClosed(until=until))
+
     def close(self, why: LaneClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
         if self._closed:
             return
-        self._closed, self._closing = True, why
+        self._closed = True
+        for connecting in self._connecting:
+            connecting.reschedule(asyncio.get_running_loop().time())
+        self._leave(why)
+
+    def _leave(self, why: LaneClosed | None) -> None:
+        """Take nothing more, and leave to the store what waits."""
+        self._closing, self._why = True, why or self._why
         while self._waiting:
             self._owner.done(self._waiting.popleft())
         for idle in self._idle:
@@ -119,12 +145,12 @@ class Lane:
 
     def _end(self) -> None:
         """Tell the owner, once, when the last connection has no more work."""
-        if self._closed and not self._open and not self._ended:
+        if self._closing and not self._open and not self._ended:
             self._ended = True
-            self._owner.closed(self, self._closing)
+            self._owner.closed(self, self._why)
 
     def _grow(self) -> None:
-        if self._open < (self._limit if self._proven else 1):
+        if self._open < (self._hop.allowed if self._proven else 1):
             self._open += 1
             self._tasks.create_task(self._carry())
 
@@ -139,7 +165,7 @@ class Lane:
             if session is not None:
                 await self._hop.give_back(session)
         self._end()
-        if self._closed:
+        if self._closing:
             return
         if self._waiting:
             self._grow()
@@ -153,9 +179,11 @@ class Lane:
 
     async def _next(self) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
+        if self._open > self._hop.allowed:
+            return None  # the server has too much of us: the others are enough
         if self._waiting:
             return self._waiting.popleft()
-        if self._closed or not self._hop.lingers:
+        if self._closing or not self._hop.lingers:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
@@ -171,117 +199,150 @@ class Lane:
             content = await self._courier.content_of(work)
             if content is None:
                 return session  # an operator ended it meanwhile
-            await self._courier.ready()
             for transaction in self._courier.transactions(work):
-                if self._closed:
+                if self._closing:
                     break  # the others go back to the store with what waits
-                session = await self._carry_to(work, transaction, content, session)
+                attempt = Attempt(
+                    work=work,
+                    message=transaction.message,
+                    recipients=transaction.recipients,
+                    content=content,
+                )
+                session = await self._carry_to(attempt, session)
             return session
         finally:
             self._owner.done(work)
 
-    async def _carry_to(
-        self,
-        work: Work,
-        transaction: Transaction,
-        content: bytes,
-        session: Session | None,
-    ) -> Session | None:
+    async def _carry_to(self, attempt: Attempt, session: Session | None) -> Session | None:
         """Bring the message to all recipients, in as many goes as that takes."""
-        while transaction.recipients:
+        while attempt.recipients:
+            await self._courier.ready()
             try:
-                session = await self._session(session)
+                session = await self._session(session, attempt.failures)
             except NoHost as none:
-                await self._fail(work, transaction.recipients, content, none)
+                await self._fail(attempt, none)
                 return None
-            if not await self._owner.holds(self):
-                break  # it may have taken long to get here
-            left = await self._transact(work, transaction, content, session)
-            transaction = Transaction(transaction.message, left)
+            except NotYet as later:
+                self.drain(later.until)
+                session = None
+            if session is None or not await self._owner.holds(self):  # it may have taken long
+                if attempt.failures:
+                    await self._fail(attempt, NoHost(attempt.failures))
+                break
+            attempt = await self._transact(attempt, session)
         return session
 
-    async def _session(self, session: Session | None) -> Session:
-        """Return the session to go on with: the one there is, or another one."""
-        if session is None:
-            return await self._hop.connect()
-        if self._hop.keeps(session):
-            return replace(session, failures=())  # those are in the history of one message
-        await self._hop.give_back(session)
-        return await self._hop.connect()
+    async def _session(
+        self, session: Session | None, after: Sequence[HostFailure]
+    ) -> Session | None:
+        """Return the session to go on with, another one if need be; None when the lane closes."""
+        if session is not None:
+            if self._hop.keeps(session):
+                return replace(session, failures=())  # those are in the history of one message
+            await self._hop.give_back(session)
+        if self._closed:
+            return None
+        try:
+            async with asyncio.timeout(None) as connecting:  # until `close`
+                self._connecting.add(connecting)
+                try:
+                    return await self._hop.connect(after)
+                finally:
+                    self._connecting.discard(connecting)
+        except TimeoutError:
+            return None
 
-    async def _transact(
-        self,
-        work: Work,
-        transaction: Transaction,
-        content: bytes,
-        session: Session,
-    ) -> list[QueuedRecipient]:
-        """Run one transaction; return the recipients that need another one at once."""
-        connection, recipients = session.connection, transaction.recipients
-        delivery = await self._deliver(transaction, content, connection)
+    async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
+        """Run one transaction; return what needs another one at once."""
+        connection = session.connection
+        delivery = await self._deliver(attempt, connection)
         if delivery.stale:
             connection.abort()  # HC-15: a kept connection may be gone without a sign
-            return recipients
-        facts = [
-            (recipient, delivery.facts[index])
-            for index, recipient in enumerate(recipients)
-            if index not in delivery.not_tried
-        ]
-        outcomes = await self._courier.record(
-            work,
-            facts,
-            session.failures,
-            outranked=session.outranked,
-            content=content,
-        )
+            return attempt
+        judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
+        if rest.failures:
+            connection.abort()
+        outcomes: Sequence[Outcome] | None = ()
+        if judged:
+            outcomes = await self._courier.record(
+                attempt.work,
+                judged,
+                session.failures,
+                outranked=session.outranked,
+                content=attempt.content,
+            )
         if outcomes is None:  # what waits has another owner by now
             self.close()
-            return []
+            return attempt.done()
         if any(isinstance(outcome, NotTried) for outcome in outcomes):
-            self.close(LaneClosed(failures=(), login_refused=True))
-            return []
-        self._prove(delivery)
-        return [recipients[index] for index in delivery.not_tried]
+            self.close(LaneClosed(login_refused=True))
+            return attempt.done()
+        lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
+        if lost_at_door or _is_too_much(delivery.facts, judged, outcomes):
+            self._hop.turned_away()
+        elif all(facts.reply is not None for facts in delivery.facts):
+            self._prove()
+        return rest
 
-    async def _deliver(
-        self, transaction: Transaction, content: bytes, connection: Connection
-    ) -> Delivery:
+    async def _deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
         """Run one transaction; a bug that one message trips over must not stop the others."""
         try:
-            return await connection.deliver(transaction.message, transaction.recipients, content)
+            return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
         except Exception:
-            queue_id = format_id(transaction.message.id)
+            queue_id = format_id(attempt.message.id)
             log.exception("attempt_failed", queue_id=queue_id, fault="local")
             connection.abort()
             mishap = self._courier.mishap(connection.peer)
-            return Delivery(facts=(mishap,) * len(transaction.recipients))
+            return Delivery(facts=(mishap,) * len(attempt.recipients))
 
-    def _prove(self, delivery: Delivery) -> None:
-        """The destination takes mail: use as many connections as there is work for."""
-        if not self._proven and all(map(_is_answer, delivery.facts)):
-            self._proven = True
-            self._owner.proven(self)
-            for _ in self._waiting:
+    def _prove(self) -> None:
+        """The destination takes mail: use more connections if there is work for them."""
+        self._hop.answered()
+        if self._proven:
+            if self._waiting:
                 self._grow()
+            return
+        self._proven = True
+        self._owner.proven(self)
+        for _ in self._waiting:
+            self._grow()
 
-    async def _fail(
-        self, work: Work, recipients: list[QueuedRecipient], content: bytes, none: NoHost
-    ) -> None:
-        """No host can be used: record that for this work, and close the lane if waiting may help."""
-        refusals = [failure for failure in none.failures if failure.failed.login_refused]
-        deciding = (refusals or none.failures)[-1]
-        if not (none.is_final or none.is_unanimous):
-            self.close(LaneClosed(failures=none.failures, login_refused=bool(refusals)))
-        facts = [(recipient, facts_of(deciding)) for recipient in recipients]
-        others = [failure for failure in none.failures if failure is not deciding]
-        await self._courier.record(
-            work, facts, others, unanimous=none.is_unanimous, content=content
+    async def _fail(self, attempt: Attempt, none: NoHost) -> None:
+        """No host can be used: record that for this work, and close the lane if waiting may help.
+
+        What a host let in and did not survive says more of the message than of the host.
+        """
+        if none.is_down and not (none.is_final or none.is_unanimous or self._is_over_quota(none)):
+            self.close(LaneClosed(failures=none.failures, login_refused=none.login_refused))
+        deciding = none.deciding
+        outcomes = await self._courier.record(
+            attempt.work,
+            [(recipient, facts_of(deciding)) for recipient in attempt.recipients],
+            [failure for failure in none.failures if failure is not deciding],
+            unanimous=none.is_unanimous,
+            content=attempt.content,
         )
+        if outcomes is None:
+            self.close()
+
+    def _is_over_quota(self, none: NoHost) -> bool:
+        """Tell whether it is only one connection too many: the others go on."""
+        return self._open > 1 and all(failure.turned_away for failure in none.failures)
 
 
-def _is_answer(facts: AttemptFacts) -> bool:
-    """Tell whether the server has dealt with the mail; with 421 it turns away whoever comes."""
-    return facts.reply is not None and facts.reply.code != 421
+def _is_too_much(
+    facts: Iterable[AttemptFacts],
+    judged: Iterable[tuple[QueuedRecipient, AttemptFacts]],
+    outcomes: Iterable[Outcome],
+) -> bool:
+    """Tell whether a server says that it wants less of us: by 421, or in words with a 4yz."""
+    return any(each.reply is not None and each.reply.code == 421 for each in facts) or any(
+        isinstance(outcome, Deferred | Bounced)
+        and outcome.category is Category.RATE_LIMIT
+        and seen.reply is not None
+        and seen.reply.is_transient
+        for (_, seen), outcome in zip(judged, outcomes, strict=True)
+    )
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

@@ -1,21 +1,23 @@
 """Opening a session with a domain's own mail host, found by DNS.
 
-Looks up, lets `policy.mx` choose, and tries the candidates in that order. Domains that share their
-MX hosts share a `Site`: the number of connections to it, and those that are idle.
+Looks up, lets `policy.mx` choose, and tries the candidates in that order, those that failed lately
+after the others. What is shared with the other domains of the same hosts is in `sites`.
 
 Source: RFC 5321 §5.1.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from ipaddress import ip_address
-from weakref import WeakValueDictionary
 
-from relayd.deliverer.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.hosts import Address, HostFailure, NoHost, NotYet, Session
+from relayd.deliverer.search import Search
+from relayd.deliverer.sites import Site, Sites
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
-from relayd.mail.outcome import Category, Fault
+from relayd.mail.outcome import Fault
 from relayd.mail.reply import Stage
 from relayd.policy.mx import (
     Candidate,
@@ -27,53 +29,13 @@ from relayd.policy.mx import (
     plan_hosts,
 )
 from relayd.policy.route import HostPort
+from relayd.policy.throttle import PATIENCE
 from relayd.ports import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 
-_FIND_WITHIN = 300.0  # seconds to find a working host (S-24)
 _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class Site:
-    """What the domains with one set of MX hosts share, in this worker.
-
-    There are never more connections, in use and idle ones together, than places: a connection is
-    opened only by who has a place, and when no idle one will do; an idle one is left for it then.
-    """
-
-    places: asyncio.Semaphore
-    idle: list[tuple[Connection, asyncio.TimerHandle]] = field(default_factory=list)
-
-
-class Sites:
-    """All sites that this worker has to do with at present: in use, waited for, or idle."""
-
-    def __init__(self, connections: int, tasks: asyncio.TaskGroup) -> None:
-        self._connections = connections
-        self._tasks = tasks
-        self._sites: WeakValueDictionary[frozenset[str], Site] = WeakValueDictionary()
-
-    def of(self, hosts: frozenset[str]) -> Site:
-        return self._sites.setdefault(hosts, Site(asyncio.Semaphore(self._connections)))
-
-    def leave(self, site: Site, connection: Connection) -> None:
-        """Say goodbye to an idle connection. It has a place until it is closed."""
-        self._tasks.create_task(_leave(site, connection))
-
-    def close(self) -> None:
-        """Leave all idle connections."""
-        for site in tuple(self._sites.values()):
-            for connection, timer in site.idle:
-                timer.cancel()
-                self.leave(site, connection)
-            site.idle.clear()
-
-
-async def _leave(site: Site, connection: Connection) -> None:
-    async with site.places:
-        await connection.quit()
+_AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +60,29 @@ class MxHop:
     def __init__(self, domain: str, parts: MxParts) -> None:
         self._domain = domain
         self._parts = parts
+        self._site: Site | None = None  # the latest; it changes with the DNS only
         self._site_of: dict[int, Site] = {}  # by the id of a connection in use
 
-    async def connect(self) -> Session:
+    @property
+    def allowed(self) -> int:
+        return 1 if self._site is None else self._site.places.allowed
+
+    @property
+    def is_limited(self) -> bool:
+        return self._parts.sites.are_limited
+
+    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         chosen = await self.candidates()  # bounded by the resolver
         if not isinstance(chosen, Candidates):
-            raise NoHost((self._proof(chosen),))
+            raise NoHost((*after, self._proof(chosen)))
+        failed = {failure.address for failure in after}
+        if all(self._address(each) in failed for each in chosen.candidates):
+            raise NoHost(tuple(after))
         site = self._parts.sites.of(frozenset(each.host for each in chosen.candidates))
-        await site.places.acquire()  # as long as it takes: the hosts are not to blame
+        self._site = site
+        await self._enter(site, may_begin=bool(after))
         try:
-            session = await self._take_idle(site, chosen) or await self._try_all(chosen)
+            session = await self._open(site, chosen, after)
         except BaseException:
             site.places.release()
             raise
@@ -115,9 +90,11 @@ class MxHop:
         return session
 
     def keeps(self, session: Session) -> bool:
-        """Tell whether it has not had its share yet; others may wait for the place."""
-        connection = session.connection
-        return connection.is_usable and connection.transactions < _REUSED_AT_MOST
+        """Tell whether it has not had its share yet; others may wait for the place.
+
+        With a limited rate nobody holds a connection while waiting for a turn.
+        """
+        return not self.is_limited and _is_fresh(session.connection)
 
     async def give_back(self, session: Session) -> None:
         connection = session.connection
@@ -125,13 +102,21 @@ class MxHop:
         if site is None:
             await connection.quit()
             return
-        if self.keeps(session):
+        if _is_fresh(connection) and not site.places.is_crowded:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(_IDLE_FOR, self._drop, site, connection)
             site.idle.append((connection, timer))
         else:
             await connection.quit()
         site.places.release()
+
+    def answered(self) -> None:
+        if self._site is not None:
+            self._site.places.answered()
+
+    def turned_away(self) -> None:
+        if self._site is not None:
+            self._site.places.turned_away()
 
     async def candidates(self) -> Candidates | Undeliverable | Breakdown:
         """Return whom to connect to, or why nobody; also what `relayd route` shows."""
@@ -146,49 +131,94 @@ class MxHop:
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
         return choose(plan, addresses, replace(parts.rules, own_addresses=own))
 
-    async def _take_idle(self, site: Site, chosen: Candidates) -> Session | None:
-        """Return an idle connection to a best host of this domain; without one, make room.
+    async def _enter(self, site: Site, *, may_begin: bool) -> None:
+        """Wait for a turn, unless it has one, and for a place. Raises NotYet.
+
+        For a place as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
+        that none of them is ready, that need not be found again for every domain in the line.
+        """
+        failed, clock = site.failed, self._parts.clock
+        while True:
+            wait = 0.0 if may_begin else self._parts.sites.turn(site, self._domain)
+            if wait > PATIENCE:
+                raise self._not_yet(wait)
+            due = clock.monotonic() + wait
+            await asyncio.sleep(wait)
+            await site.places.acquire()
+            if site.failed != failed:
+                site.places.release()
+                raise self._not_yet(_AGAIN_AFTER)
+            if may_begin or clock.monotonic() - due <= PATIENCE:
+                return
+            site.places.release()  # the turn is over: too many would begin at once
+
+    def _not_yet(self, wait: float) -> NotYet:
+        return NotYet(self._parts.clock.now() + timedelta(seconds=wait))
+
+    async def _open(self, site: Site, chosen: Candidates, after: Sequence[HostFailure]) -> Session:
+        parts = self._parts
+        search = Search(
+            after,
+            transport=parts.transport,
+            clock=parts.clock,
+            outages=parts.sites.outages,
+            turned_away=site.places.turned_away,
+        )
+        order = sorted(
+            (each for each in chosen.candidates if search.may_ask(self._address(each))),
+            key=lambda each: search.is_out(self._address(each)),
+        )
+        hosts = {each.host for each in order if each.preference == order[0].preference}
+        connection = await self._take_idle(site, hosts, search)
+        if connection is not None:
+            return self._session(connection, order[0], chosen, search)
+        for candidate in order:
+            if search.is_over:
+                break
+            connection = await search.ask(self._target(candidate), candidate.preference)
+            if connection is not None:
+                return self._session(connection, candidate, chosen, search)
+        if not after and not all(failure.turned_away for failure in search.failures):
+            site.failed += 1
+        raise NoHost(search.failures)
+
+    async def _take_idle(
+        self, site: Site, hosts: Collection[str], search: Search
+    ) -> Connection | None:
+        """Return an idle connection to one of the first hosts; without one, make room.
 
         To another host, it may be a backup: that is for when the best ones were asked.
         """
-        best = chosen.candidates[0].preference
-        hosts = {one.host for one in chosen.candidates if one.preference == best}
-        suited = [
-            entry for entry in site.idle if entry[0].is_usable and entry[0].peer.host in hosts
-        ]
+        suited = [entry for entry in site.idle if _suits(entry[0], hosts, search)]
         for connection, timer in (suited or site.idle)[-1:]:
             timer.cancel()
             site.idle.remove((connection, timer))
             if suited:
-                return Session(connection=connection, outranked=_is_outranked(chosen, best))
-            await connection.quit()
+                return connection
+            try:
+                await connection.quit()
+            finally:
+                connection.abort()  # nobody else would, if this is cancelled
         return None
 
-    async def _try_all(self, chosen: Candidates) -> Session:
-        failures: list[HostFailure] = []
-        try:
-            async with asyncio.timeout(_FIND_WITHIN):
-                for candidate in chosen.candidates:
-                    try:
-                        connection = await self._parts.transport.connect(self._target(candidate))
-                    except SessionFailed as failed:
-                        failures.append(self._failure(candidate, failed))
-                    else:
-                        return Session(
-                            connection=connection,
-                            failures=tuple(failures),
-                            outranked=_is_outranked(chosen, candidate.preference, failures),
-                        )
-        except TimeoutError:
-            failures.append(self._proof(self._too_slow()))
-        raise NoHost(tuple(failures))
+    def _session(
+        self, connection: Connection, to: Candidate, chosen: Candidates, search: Search
+    ) -> Session:
+        """Return the session; it is outranked if there is a better host: that is out of reach.
 
-    def _too_slow(self) -> Breakdown:
-        return Breakdown(
-            category=Category.CONNECTION_FAILURE,
-            fault=Fault.PEER,
-            reason=f"no mail host of {self._domain} was ready within {_FIND_WITHIN:g} s",
+        For it failed in this attempt or lately, or its addresses could not be learnt (S-17).
+        """
+        better = [each.preference for each in chosen.candidates]
+        better += [] if chosen.unheard is None else [chosen.unheard]
+        return Session(
+            connection=connection,
+            failures=search.failures,
+            preference=to.preference,
+            outranked=min(better) < to.preference,
         )
+
+    def _address(self, candidate: Candidate) -> Address:
+        return (candidate.ip, self._parts.settings.port)
 
     def _target(self, candidate: Candidate) -> Target:
         settings = self._parts.settings
@@ -203,15 +233,6 @@ class MxHop:
             tls=settings.tls,
             login=None,
             source_ip=picked,
-        )
-
-    def _failure(self, candidate: Candidate, failed: SessionFailed) -> HostFailure:
-        return HostFailure(
-            host=HostPort(host=candidate.host, port=self._parts.settings.port),
-            at=self._parts.clock.now(),
-            failed=failed,
-            route=RouteKind.DIRECT,
-            preference=candidate.preference,
         )
 
     def _proof(self, why: Undeliverable | Breakdown) -> HostFailure:
@@ -233,10 +254,11 @@ class MxHop:
         self._parts.sites.leave(site, connection)
 
 
-def _is_outranked(
-    chosen: Candidates, preference: int, failures: Sequence[HostFailure] = ()
-) -> bool:
-    """Tell whether a host that is better than `preference` is out of reach just now (S-17)."""
-    if chosen.unheard is not None and chosen.unheard < preference:
-        return True
-    return any(failure.preference < preference for failure in failures)
+def _is_fresh(connection: Connection) -> bool:
+    """Tell whether it may take more transactions."""
+    return connection.is_usable and connection.transactions < _REUSED_AT_MOST
+
+
+def _suits(connection: Connection, hosts: Collection[str], search: Search) -> bool:
+    peer = connection.peer
+    return connection.is_usable and peer.host in hosts and search.may_ask((peer.ip, peer.port))

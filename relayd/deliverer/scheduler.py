@@ -22,7 +22,7 @@ from relayd.ports import Clock, Lease, QueueStore, Work
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
 LANE_WINDOW = 250  # of them waiting for one destination
-UNPROVEN_WINDOW = 20  # the same while nobody knows if it takes mail: the dead leave room for others
+SLOW_WINDOW = 20  # the same at a limited rate, or while nobody knows if it takes mail
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
@@ -43,7 +43,6 @@ class Scheduler:
         next_hop: Callable[[str], NextHop],
         courier: Courier,
         clock: Clock,
-        connections: Callable[[str], int],
         jitter: Callable[[], float],
     ) -> None:
         self._store = store
@@ -51,7 +50,6 @@ class Scheduler:
         self._next_hop = next_hop
         self._courier = courier
         self._clock = clock
-        self._connections = connections
         self._jitter = jitter
         self._lanes: dict[str, Lane] = {}
         self._failures: dict[str, int] = {}  # in a row, by destination
@@ -190,7 +188,7 @@ class Scheduler:
         )
         self._held_until = until
         for lane in lanes:
-            if lane.lease in lost and not lane.is_closing:
+            if lane.lease in lost and not lane.is_closed:
                 log.warning("lease_lost", destination=lane.lease.destination)
                 lane.close()
 
@@ -200,7 +198,6 @@ class Scheduler:
             lease,
             hop=self._next_hop(lease.destination),
             courier=self._courier,
-            connections=self._connections(lease.destination),
             tasks=self._tasks,
             owner=self,
         )
@@ -216,7 +213,7 @@ class Scheduler:
 
     async def holds(self, lane: Lane) -> bool:
         """Tell whether the lease of a lane is ours for sure; ask the store if that is long ago."""
-        while not lane.is_closing and self._clock.monotonic() >= self._held_until:
+        while not lane.is_closed and self._clock.monotonic() >= self._held_until:
             try:
                 await self._extend()
             except CommitUnknown:
@@ -224,7 +221,7 @@ class Scheduler:
             except StoreError as error:
                 log.warning("renewal_failed", fault="local", reason=str(error))
                 await asyncio.sleep(_POLL)
-        return not lane.is_closing
+        return not lane.is_closed
 
     def proven(self, lane: Lane) -> None:
         self._failures.pop(lane.lease.destination, None)
@@ -236,24 +233,28 @@ class Scheduler:
 
     async def _hand_back(self, lane: Lane, why: LaneClosed | None) -> None:
         destination = lane.lease.destination
-        until = None
-        if why is not None:
-            failures = self._failures[destination] = self._failures.get(destination, 0) + 1
-            pause = retry.LOGIN_PROBE
-            if not why.login_refused:
-                pause = retry.pause_after(failures, jitter=self._jitter())
-            until = self._clock.now() + pause
-            log.error(
-                "login_refused" if why.login_refused else "destination_down",
-                destination=destination,
-                paused_until=until.isoformat(timespec="seconds"),
-                reason="; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures),
-            )
-        await self._release(lane, until)
+        await self._release(lane, None if why is None else self._pause(destination, why))
         if self._lanes.get(destination) is lane:
             del self._lanes[destination]
         self._quiet.set()
         self._wake.set()
+
+    def _pause(self, destination: str, why: LaneClosed) -> datetime:
+        """Return until when to leave the destination alone."""
+        if why.until is not None:
+            return why.until
+        failures = self._failures[destination] = self._failures.get(destination, 0) + 1
+        pause = retry.LOGIN_PROBE
+        if not why.login_refused:
+            pause = retry.pause_after(failures, jitter=self._jitter())
+        until = self._clock.now() + pause
+        log.error(
+            "login_refused" if why.login_refused else "destination_down",
+            destination=destination,
+            paused_until=until.isoformat(timespec="seconds"),
+            reason="; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures),
+        )
+        return until
 
     async def _release(self, lane: Lane, paused_until: datetime | None) -> None:
         """Hand a lease back, however often it takes; a lane's lease without the lane never ends.
@@ -275,4 +276,4 @@ class Scheduler:
 
 
 def _room_of(lane: Lane) -> int:
-    return LANE_WINDOW if lane.is_proven else UNPROVEN_WINDOW
+    return LANE_WINDOW if lane.is_proven and not lane.is_limited else SLOW_WINDOW

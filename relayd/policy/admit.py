@@ -43,8 +43,13 @@ def may_relay(client_ip: str, networks: Sequence[Network]) -> bool:
 
     The empty string is a unix socket: whoever may open it may relay.
     """
+    return not client_ip or is_among(client_ip, networks)
+
+
+def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
+    """Tell whether a client's address is in one of the networks; a unix socket is in none."""
     if not client_ip:
-        return True
+        return False
     address = _unmapped(ip_address(client_ip.partition("%")[0]))
     return any(address in network for network in networks)
 

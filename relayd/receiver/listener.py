@@ -9,20 +9,26 @@ import asyncio
 import errno
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 import structlog
 
+from relayd.policy import admit
 from relayd.ports import Clock
+from relayd.receiver import proxy
+from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
-from relayd.receiver.session import Session, SessionContext
-from relayd.receiver.wire import Wire
-from relayd.settings import LimitSettings, ListenerSettings
+from relayd.receiver.session import Session
+from relayd.receiver.tls import ServerTls
+from relayd.receiver.wire import HANDSHAKE_TIMEOUT, Wire
+from relayd.settings import LimitSettings, ListenerSettings, ListenerTls
 
 _ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
+_PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
 _PAUSE = 0.25  # seconds without accepting when the system has no room
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TOO_MANY = b"421 4.7.0 Too many connections, try again later\r\n"
+_NO_HEADER = b"421 4.7.0 PROXY header expected\r\n"
 _EARLY = b"554 5.5.0 Spoke before the greeting\r\n"
 
 log = structlog.get_logger()
@@ -40,12 +46,14 @@ class Receiver:
         intake: Intake,
         clock: Clock,
         refuse_suppressed: bool = False,
+        tls: ServerTls | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._sessions: set[Wire] = set()
+        self._sessions: dict[Wire, str] = {}  # and whose they are: an address
         self._clients: Counter[str] = Counter()
         self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()  # handshakes and the like
         self._idle = asyncio.Event()
         self._idle.set()
         self._doors = [
@@ -56,9 +64,12 @@ class Receiver:
                     listener=listener,
                     limits=limits,
                     refuse_suppressed=refuse_suppressed,
+                    tls=tls,
                     intake=intake,
                     now=clock.now,
                     loop=self._loop,
+                    spawn=self._spawn,
+                    on_moved=self._moved,
                     on_close=self._closed,
                 ),
             )
@@ -100,6 +111,8 @@ class Receiver:
         except TimeoutError:
             for session in tuple(self._sessions):
                 session.abort()
+        for task in tuple(self._running):
+            task.cancel()
 
     def _accept(self, sock: socket.socket, context: SessionContext) -> None:
         for _ in range(_ACCEPTS_PER_WAKE):
@@ -123,27 +136,85 @@ class Receiver:
         if (sock, context) in self._doors:
             self._loop.add_reader(sock, self._accept, sock, context)
 
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        assert self._tasks is not None
+        task = self._tasks.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
     def _welcome(self, connection: socket.socket, address: object, context: SessionContext) -> None:
         connection.settimeout(0)
         client_ip = str(address[0]) if isinstance(address, tuple) else ""
-        if (
-            len(self._sessions) >= self._limits.connections
-            or self._clients[client_ip] >= self._limits.connections_per_client
-        ):
-            _turn_away(connection, _TOO_MANY)
-        elif _speaks_early(connection):
+        if admit.is_among(client_ip, context.listener.proxy_networks):
+            self._spawn(self._ask_proxy(connection, client_ip, context))
+        else:
+            self._let_in(connection, client_ip, context)
+
+    async def _ask_proxy(
+        self, connection: socket.socket, proxy_ip: str, context: SessionContext
+    ) -> None:
+        """Learn from a proxy who the client is; without that nobody comes in."""
+        try:
+            async with asyncio.timeout(_PROXY_TIMEOUT):
+                client_ip = await proxy.read_client(self._loop, connection)
+        except (proxy.ProxyError, OSError) as error:  # TimeoutError is an OSError
+            log.warning("proxy_refused", client_ip=proxy_ip, reason=str(error) or "no PROXY header")
+            _turn_away(connection, _NO_HEADER)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            self._let_in(connection, client_ip or proxy_ip, context)
+
+    def _let_in(self, connection: socket.socket, client_ip: str, context: SessionContext) -> None:
+        is_implicit = context.listener.tls is ListenerTls.IMPLICIT
+        if not self._has_room(client_ip):
+            _turn_away(connection, b"" if is_implicit else _TOO_MANY)
+        elif not is_implicit and _speaks_early(connection):
             _turn_away(connection, _EARLY)
         else:
             session = Session(context, client_ip)
-            self._sessions.add(session)
+            self._sessions[session] = client_ip
             self._clients[client_ip] += 1
             self._idle.clear()
-            assert self._tasks is not None
-            self._tasks.create_task(self._connect(session, connection))
+            self._spawn(self._connect(session, connection, context))
 
-    async def _connect(self, session: Session, connection: socket.socket) -> None:
+    def _has_room(self, client_ip: str) -> bool:
+        if self._clients[client_ip] >= self._limits.connections_per_client:
+            return False
+        return len(self._sessions) < self._limits.connections or self._make_room(client_ip)
+
+    def _make_room(self, client_ip: str) -> bool:
+        """Send an idle session away of the client that has most, unless that is this one (A-01)."""
+        greediest = max(self._clients, key=self._clients.__getitem__)
+        if self._clients[greediest] <= self._clients[client_ip] + 1:
+            return False
+        idle = [
+            session
+            for session, whose in self._sessions.items()
+            if whose == greediest and session.is_idle
+        ]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda session: session.deadline)
+        longest.make_way()
+        self._closed(longest)  # its place is free, though it may take a while to be gone
+        return True
+
+    async def _connect(
+        self, session: Session, connection: socket.socket, context: SessionContext
+    ) -> None:
+        tls = context.tls if context.listener.tls is ListenerTls.IMPLICIT else None
         try:
-            await self._loop.connect_accepted_socket(lambda: session, connection)
+            if tls is None:
+                await self._loop.connect_accepted_socket(lambda: session, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: session,
+                    connection,
+                    ssl=tls.context(),
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                )
         except OSError:
             connection.close()
             self._closed(session)
@@ -151,16 +222,24 @@ class Receiver:
             self._closed(session)
             raise
 
+    def _moved(self, session: Wire, client_ip: str) -> None:
+        """Count a session as another client's, whom its proxy speaks for."""
+        self._count_out(self._sessions[session])
+        self._sessions[session] = client_ip
+        self._clients[client_ip] += 1
+
     def _closed(self, session: Wire) -> None:
-        if session not in self._sessions:
+        client_ip = self._sessions.pop(session, None)
+        if client_ip is None:
             return
-        self._sessions.discard(session)
-        assert isinstance(session, Session)
-        self._clients[session.client_ip] -= 1
-        if not self._clients[session.client_ip]:
-            del self._clients[session.client_ip]
+        self._count_out(client_ip)
         if not self._sessions:
             self._idle.set()
+
+    def _count_out(self, client_ip: str) -> None:
+        self._clients[client_ip] -= 1
+        if not self._clients[client_ip]:
+            del self._clients[client_ip]
 
 
 def _speaks_early(connection: socket.socket) -> bool:
@@ -173,7 +252,8 @@ def _speaks_early(connection: socket.socket) -> bool:
 
 def _turn_away(connection: socket.socket, line: bytes) -> None:
     try:
-        connection.send(line)
+        if line:
+            connection.send(line)
     except OSError:
         pass  # it has left already
     finally:

@@ -1,17 +1,14 @@
 """One client's SMTP session: what each command means.
 
-Owns the protocol state; decisions are `relayd.policy.admit`'s, octets are `wire.Wire`'s, the
-content is `reader.DataReader`'s, durability is behind `Intake`. A commit cannot be cancelled: a
-client that leaves meanwhile changes nothing (S-05, R-06).
+Owns the mail and the order of commands; who the client is, `identity.Identity` knows. Decisions are
+`relayd.policy.admit`'s, octets `wire.Wire`'s, the content `reader.DataReader`'s, durability is behind
+`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06).
 
 Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced codes); RFC 6531.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, assert_never
 
 from relayd.errors import CommitUnknown, StoreFull
@@ -27,16 +24,15 @@ from relayd.mail.header import read_facts, trace_header
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy import admit
 from relayd.receiver.commands import parse_mail, parse_rcpt
-from relayd.receiver.intake import Intake
+from relayd.receiver.identity import Identity
 from relayd.receiver.reader import DataReader, Fault
-from relayd.receiver.transaction import NO_HISTORY, RecipientRules, Transaction
-from relayd.receiver.wire import Wire
-from relayd.settings import LimitSettings, ListenerSettings
+from relayd.receiver.transaction import NO_HISTORY, Transaction
 
 JUNK_LIMIT = 100  # commands in a row that bring no mail along (A-03)
 ERROR_LIMIT = 100  # refused commands in a session
-_HELO_NAME = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
-_ALONE = frozenset({b"EHLO", b"HELO", b"DATA", b"VRFY", b"EXPN", b"HELP", b"NOOP"})
+_ALONE = frozenset(
+    {b"EHLO", b"HELO", b"DATA", b"VRFY", b"EXPN", b"HELP", b"NOOP", b"STARTTLS", b"XCLIENT"}
+)
 _HTTP = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
@@ -46,42 +42,8 @@ _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again 
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionContext:
-    """What the sessions of one listener share."""
-
-    fqdn: str
-    listener: ListenerSettings
-    limits: LimitSettings
-    refuse_suppressed: bool = False
-    intake: Intake
-    now: Callable[[], datetime]
-    loop: asyncio.AbstractEventLoop
-    on_close: Callable[[Wire], None]
-
-
-class Session(Wire):
+class Session(Identity):
     """Answers one client."""
-
-    def __init__(self, context: SessionContext, client_ip: str) -> None:
-        super().__init__(context.loop, context.on_close)
-        self._context = context
-        self.client_ip = client_ip
-        self._rules = RecipientRules(
-            may_relay=admit.may_relay(client_ip, context.listener.networks),
-            limits=context.limits,
-            refuse_suppressed=context.refuse_suppressed,
-            intake=context.intake,
-        )
-        self._helo = ""  # empty: nobody has said hello
-        self._extended = False
-        self._mail: Transaction | None = None
-        self._junk = 0
-        self._errors = 0
-
-    @property
-    def greeting(self) -> bytes:
-        return b"220 %b ESMTP relayd\r\n" % self._context.fqdn.encode()
 
     def execute(self, line: bytes) -> None:
         verb, _, argument = line.partition(b" ")
@@ -98,7 +60,7 @@ class Session(Wire):
 
     def _ends_its_group(self, verb: bytes) -> bool:
         """Nothing may be sent behind it before its reply; what follows QUIT is just dropped."""
-        return verb in _ALONE or (not self._extended and verb != b"QUIT")
+        return verb in _ALONE or (not self.extended and verb != b"QUIT")
 
     def _unknown(self, verb: bytes) -> None:
         if verb in _HTTP:
@@ -108,41 +70,15 @@ class Session(Wire):
         else:
             self._fail(b"500 5.5.1 Command not recognized\r\n")
 
-    def _ehlo(self, argument: bytes) -> None:
-        if not self._hello(argument, b"501 Syntax: EHLO hostname\r\n"):
-            return
-        self._extended = True
-        self.reply(
-            b"250-%b\r\n250-SIZE %d\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n"
-            b"250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n"
-            % (self._context.fqdn.encode(), self._context.limits.message_size)
-        )
-
-    def _helo_command(self, argument: bytes) -> None:
-        if self._hello(argument, b"501 Syntax: HELO hostname\r\n"):
-            self._extended = False
-            self.reply(b"250 %b\r\n" % self._context.fqdn.encode())
-
-    def _hello(self, argument: bytes, refusal: bytes) -> bool:
-        """Tell whether the name will do. No reply to a hello has an enhanced code (RFC 2034 §4)."""
-        name = argument.strip(b" ")
-        if not _HELO_NAME.fullmatch(name):
-            self._fail(refusal)
-            return False
-        self._junk += 1
-        self._helo = name.decode()
-        self._mail = None
-        return True
-
     def _mail_command(self, argument: bytes) -> None:
-        if not self._helo:
+        if not self.helo:
             self._fail(b"503 5.5.1 Send EHLO first\r\n")
             return
         if self._mail is not None:
             self._fail(b"503 5.5.1 Nested MAIL command\r\n")
             return
         try:
-            path, parameters = parse_mail(argument, extended=self._extended)
+            path, parameters = parse_mail(argument, extended=self.extended)
         except SyntaxRefused as refused:
             self._refuse(refused.reply)
             return
@@ -165,7 +101,7 @@ class Session(Wire):
             self._fail(b"503 5.5.1 Send MAIL first\r\n")
             return
         try:
-            path, parameters = parse_rcpt(argument, extended=self._extended, smtputf8=mail.smtputf8)
+            path, parameters = parse_rcpt(argument, extended=self.extended, smtputf8=mail.smtputf8)
         except SyntaxRefused as refused:
             self._refuse(refused.reply, sender=mail.reverse_path)
             return
@@ -226,8 +162,10 @@ class Session(Wire):
         self.close_with(b"221 2.0.0 Bye\r\n")
 
     _handlers: ClassVar[Mapping[bytes, Callable[["Session", bytes], None]]] = {
-        b"EHLO": _ehlo,
-        b"HELO": _helo_command,
+        b"EHLO": Identity.say_ehlo,
+        b"HELO": Identity.say_helo,
+        b"STARTTLS": Identity.say_starttls,
+        b"XCLIENT": Identity.say_xclient,
         b"MAIL": _mail_command,
         b"RCPT": _rcpt,
         b"DATA": _data_command,
@@ -274,7 +212,7 @@ class Session(Wire):
         at = context.now()
         message_id = context.intake.next_id(at)
         trace = trace_header(
-            helo=self._helo,
+            helo=self.helo,
             client_ip=self.client_ip,
             fqdn=context.fqdn,
             protocol=self._protocol(mail),
@@ -297,7 +235,12 @@ class Session(Wire):
             ),
             content=trace + content,
             facts=facts,
-            client=Client(ip=self.client_ip, helo=self._helo, listener=context.listener.address),
+            client=Client(
+                ip=self.client_ip,
+                helo=self.helo,
+                listener=context.listener.address,
+                auth_user=self.auth_user,
+            ),
         )
         self._busy = True
         self._queue_id = message_id
@@ -305,9 +248,11 @@ class Session(Wire):
 
     def _protocol(self, mail: Transaction) -> str:
         """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
-        if not self._extended:
+        if not self.extended:
             return "SMTP"
-        return "UTF8SMTP" if mail.smtputf8 else "ESMTP"
+        secure = "S" if self.tls_version is not None else ""
+        known = "A" if self.auth_user is not None else ""
+        return ("UTF8SMTP" if mail.smtputf8 else "ESMTP") + secure + known
 
     def _committed(self, future: "asyncio.Future[Any]") -> None:
         error = future.exception()
@@ -324,34 +269,6 @@ class Session(Wire):
 
     def _sender(self) -> Address | None:
         return None if self._mail is None else self._mail.reverse_path
-
-    def _refuse(
-        self,
-        reply: Reply,
-        *,
-        sender: Address | None = None,
-        recipient: Address | None = None,
-        is_error: bool = True,
-    ) -> None:
-        """Give a reply of policy's, and note it in the status log."""
-        self._context.intake.refused(
-            {
-                "from": str(sender or ""),
-                "rcpt": str(recipient or ""),
-                "client_ip": self.client_ip,
-                "helo": self._helo,
-                "code": reply.code,
-                "enhanced": reply.enhanced,
-                "reply": str(reply),
-                "fault": "policy" if reply.is_permanent else "local",
-            }
-        )
-        self._errors += is_error
-        self.reply(f"{reply}\r\n".encode())
-
-    def _fail(self, line: bytes) -> None:
-        self._errors += 1
-        self.reply(line)
 
 
 def _named_in_trace(paths: Sequence[Address]) -> str | None:

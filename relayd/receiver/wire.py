@@ -8,8 +8,10 @@ Source: RFC 5321 §4.5.3; RFC 2920.
 """
 
 import asyncio
+import ssl
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from aiosmtpd.smtp import SMTP
@@ -21,6 +23,8 @@ COMMAND_TIMEOUT = 300.0  # seconds, RFC 5321 §4.5.3.2.7
 DATA_TIMEOUT = 180.0  # seconds without a single octet of content
 DATA_RATE = 500  # octets of content a second, on the average; a slower client holds a slot (S-46)
 LINGER = 30.0  # seconds for a last reply to be taken
+HANDSHAKE_TIMEOUT = 30.0  # seconds (A-10)
+_OTHERS = b"421 4.7.0 Idle, and others need the room\r\n"
 _STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
 
 
@@ -42,10 +46,17 @@ class Wire(SMTP):
         self._data: DataReader | None = None  # set while content is being read
         self._data_since = 0.0
         self._received = 0  # octets of that content on the wire
-        self._busy = False  # a message is being committed: nothing is read on
+        self._busy = False  # a commit or a check is under way: nothing is read on
         self._closing = False  # a last reply is on its way
         self._at_eof = False
         self._stopping = False
+        self._lost = False
+        self.tls_version: str | None = None  # such as TLSv1.3; None in clear text
+
+    @property
+    def line_limit(self) -> int:
+        """How long the command line may be that comes next, in octets with its CRLF."""
+        return COMMAND_LIMIT
 
     @property
     @abstractmethod
@@ -67,6 +78,7 @@ class Wire(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self.tls_version = _tls_version(transport)
         self._set_deadline()
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)
         if self._stopping:
@@ -75,6 +87,9 @@ class Wire(SMTP):
             self._wire.write(self.greeting)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- the base's name
+        if self._lost:
+            return  # a handshake that fails may or may not bring us here first
+        self._lost = True
         self._timer.cancel()
         self._wire = None
         self._closing = True
@@ -84,7 +99,7 @@ class Wire(SMTP):
     def eof_received(self) -> bool:
         """The client will send no more; a message that is being committed still gets its reply."""
         self._at_eof = True
-        return self._busy
+        return self._busy and self.tls_version is None  # TLS has no half-closed state
 
     def pause_writing(self) -> None:
         """The client does not read its replies: do not listen to it either (A-04)."""
@@ -123,8 +138,22 @@ class Wire(SMTP):
     def stop(self) -> None:
         """The relay is going down: say so, unless a message is on its way in or being committed."""
         self._stopping = True
-        if self._wire is not None and not self._busy and self._data is None:
+        if self.is_idle:
             self.close_with(_STOPPING)
+
+    @property
+    def is_idle(self) -> bool:
+        """No message is on its way in, and nothing is being worked on."""
+        return self._wire is not None and not self._busy and self._data is None
+
+    @property
+    def deadline(self) -> float:
+        """Return when the client's time is over, on the loop's clock."""
+        return self._deadline
+
+    def make_way(self) -> None:
+        """Close an idle session in favour of others."""
+        self.close_with(_OTHERS)
 
     def abort(self) -> None:
         if self._wire is not None:
@@ -132,12 +161,46 @@ class Wire(SMTP):
 
     # --- what the session calls -----------------------------------------------------------
 
+    def hold(self) -> None:
+        """Read nothing until `resume`."""
+        self._busy = True
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    async def start_tls(self, context: ssl.SSLContext) -> bool:
+        """Answer what is owed in clear text, then shake hands; False: the connection is over.
+
+        To be called after `hold`, when nothing is buffered (S-44).
+        """
+        if self._wire is None:
+            return False
+        self._flush()
+        wire: asyncio.Transport | None = None
+        try:
+            with suppress(OSError):  # a failed handshake is the client's affair
+                wire = await self.loop.start_tls(
+                    self._wire,
+                    self,
+                    context,
+                    server_side=True,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                )
+        finally:
+            if wire is None:
+                self.abort()
+                self.connection_lost(None)
+        if wire is None or self._lost:
+            return False
+        self._wire = wire
+        self.tls_version = _tls_version(wire)
+        return True
+
     def reply(self, line: bytes) -> None:
         """Queue a reply; it is sent when no complete command is left to execute."""
         self._output.append(line)
 
     def resume(self) -> None:
-        """The commit is over and its reply queued: go on with what has come in meanwhile."""
+        """What was waited for is over, its reply queued: go on with what has come in meanwhile."""
         self._busy = False
         if self._wire is None or self._closing:
             self._output.clear()
@@ -200,12 +263,13 @@ class Wire(SMTP):
             return None
         end = self._input.find(b"\n")
         if end < 0:
-            if len(self._input) > COMMAND_LIMIT:
+            if len(self._input) > self.line_limit:
                 self.close_with(b"500 5.5.2 Line too long\r\n")
             return None
+        limit = self.line_limit
         line = bytes(self._input[: end + 1])
         del self._input[: end + 1]
-        if len(line) > COMMAND_LIMIT:
+        if len(line) > limit:
             self.close_with(b"500 5.5.2 Line too long\r\n")
             return None
         if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
@@ -227,3 +291,8 @@ class Wire(SMTP):
                 return
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+
+
+def _tls_version(transport: asyncio.BaseTransport) -> str | None:
+    found = transport.get_extra_info("ssl_object")
+    return None if found is None else str(found.version())

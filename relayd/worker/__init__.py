@@ -20,11 +20,13 @@ import structlog
 
 from relayd.control.server import serve_control
 from relayd.deliverer.scheduler import Scheduler
-from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StoreError
+from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StartError, StoreError
 from relayd.logs import StatusLog
 from relayd.mail.event import Event
 from relayd.policy import route
+from relayd.ports import Clock
 from relayd.receiver.listener import Receiver
+from relayd.receiver.tls import ServerTls
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
@@ -121,6 +123,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             intake=intake,
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
+            tls=_server_tls(settings, parts.clock),
         )
         background = [
             tasks.create_task(_answer(inherited, parts, scheduler)),
@@ -151,6 +154,16 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
         for task in background:
             task.cancel()
     log.info("worker_stopped", worker=inherited.name)
+
+
+def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:
+    """Load the certificate, if listeners need it; it was good when the settings were read."""
+    if settings.certificate is None:
+        return None
+    try:
+        return ServerTls(settings.certificate, clock)
+    except OSError as error:
+        raise StartError(f"the certificate cannot be used: {error}") from error
 
 
 async def _answer(inherited: Inherited, parts: Parts, scheduler: Scheduler) -> None:

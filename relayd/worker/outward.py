@@ -7,9 +7,10 @@ from functools import partial
 
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
-from relayd.deliverer.mxhop import MxHop, MxParts, Sites
+from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.sites import Sites
 from relayd.logs import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.dns import MxAnswer
@@ -19,6 +20,7 @@ from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules, rules_from
+from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
 from relayd.ports import Clock, QueueStore, QueueView
 from relayd.settings import Settings
@@ -51,7 +53,8 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
     share = -(-settings.direct.connections_per_destination // settings.workers)
-    sites = Sites(share, tasks)
+    per_minute = share_of(settings.direct.messages_per_minute, settings.workers)
+    sites = Sites(share, tasks, clock=parts.clock, per_minute=per_minute)
     mx = mx_parts(settings, parts.clock, transport, sites, source)
     directions = Directions(
         settings.smarthost,
@@ -85,7 +88,6 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         next_hop=directions.next_hop,
         courier=courier,
         clock=parts.clock,
-        connections=directions.connections,
         jitter=source.random,
     )
     return Outward(scheduler, sites, late)
@@ -143,6 +145,6 @@ async def look_up(
     transport = SmtpTransport(helo=settings.fqdn, clock=clock)
     source = random.Random()  # noqa: S311 -- the order of equal hosts
     async with asyncio.TaskGroup() as tasks:
-        parts = mx_parts(settings, clock, transport, Sites(1, tasks), source)
+        parts = mx_parts(settings, clock, transport, Sites(1, tasks, clock=clock), source)
         answer = await parts.resolver.mx(domain)
         return answer, await MxHop(domain, parts).candidates()

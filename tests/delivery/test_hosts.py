@@ -1,21 +1,28 @@
 """The smarthost's hosts in their order, those that failed left out for a while."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
 
-from relayd.deliverer.hosts import NoHost, Smarthost
-from relayd.mail.outcome import Category
+from relayd.deliverer import search
+from relayd.deliverer.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.search import Outages, Search
+from relayd.deliverer.smarthost import Smarthost
+from relayd.mail.attempt import RouteKind
+from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
-from relayd.ports import Status
+from relayd.net.breakdown import broken
+from relayd.ports import SessionFailed, Status, Target, Transport
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
+from relayd.worker import SmtpTransport
 from tests.support.builders import a_message
 from tests.support.clock import FakeClock
 from tests.support.post import a_post, hosts_of, the_transport
-from tests.support.scripted_server import CLOSE, Action, InTurn, ScriptedServer
+from tests.support.scripted_server import CLOSE, HANG, Action, InTurn, ScriptedServer
 
 LOGIN = Login(username="relay", secret="secret", mechanism=AuthMechanism.AUTO)
 OFFERS = ["PIPELINING", "AUTH PLAIN LOGIN"]
@@ -29,11 +36,30 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def a_smarthost(clock: FakeClock, *ports: int, login: Login | None = None) -> Smarthost:
-    settings = SmarthostSettings(
-        hosts=hosts_of(*ports), tls=TlsMode.OFF, login=login, connections=1
+def a_smarthost(
+    clock: FakeClock, *hosts: HostPort, transport: Transport | None = None, connections: int = 1
+) -> Smarthost:
+    settings = SmarthostSettings(hosts=hosts, tls=TlsMode.OFF, login=None, connections=connections)
+    return Smarthost(
+        settings,
+        connections=connections,
+        transport=transport or the_transport(clock),
+        clock=clock,
+        outages=Outages(clock),
     )
-    return Smarthost(settings, transport=the_transport(clock), clock=clock)
+
+
+class Names(SmtpTransport):
+    """Finds addresses in a table; a name that is not in it fails as it does in the DNS."""
+
+    def __init__(self, clock: FakeClock, **table: Sequence[str]) -> None:
+        super().__init__(helo="relay.test", clock=clock)
+        self.table = table
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return self.table.get(host) or await super().resolve(f"{host}..", port)
 
 
 BROKEN: list[tuple[str, dict[str, Action | list[str]], Stage]] = [
@@ -92,7 +118,7 @@ async def test_only_the_message_that_met_the_failure_has_it_in_its_history(
 async def test_a_dead_host_is_left_out_for_a_minute(closed_port: int) -> None:
     clock = FakeClock()
     async with ScriptedServer() as good:
-        smarthost = a_smarthost(clock, closed_port, good.port)
+        smarthost = a_smarthost(clock, *hosts_of(closed_port, good.port))
         seen = []
         for seconds in (0, 30, 29, 2):
             clock.advance(timedelta(seconds=seconds))
@@ -108,7 +134,7 @@ async def test_a_host_that_is_back_is_the_first_again() -> None:
     clock = FakeClock()
     flaky = {"GREETING": InTurn("421 4.3.2 later", "220 mx.test")}
     async with ScriptedServer(flaky) as first, ScriptedServer() as second:
-        smarthost = a_smarthost(clock, first.port, second.port)
+        smarthost = a_smarthost(clock, *hosts_of(first.port, second.port))
         ports = []
         for _ in range(2):
             session = await smarthost.connect()
@@ -123,7 +149,7 @@ async def test_hosts_left_out_are_asked_when_no_other_is_left(closed_port: int) 
     """Leaving out must not turn a host that works again into an outage."""
     clock = FakeClock()
     async with ScriptedServer({"GREETING": InTurn("554 no", "220 mx.test")}) as only:
-        smarthost = a_smarthost(clock, closed_port, only.port)
+        smarthost = a_smarthost(clock, *hosts_of(closed_port, only.port))
         with pytest.raises(NoHost) as none:
             await smarthost.connect()
         assert [failure.host.port for failure in none.value.failures] == [closed_port, only.port]
@@ -138,13 +164,8 @@ async def test_hosts_left_out_are_asked_when_no_other_is_left(closed_port: int) 
 async def test_an_unknown_name_is_a_failure_like_others() -> None:
     clock = FakeClock()
     async with ScriptedServer() as good:
-        settings = SmarthostSettings(
-            hosts=(HostPort(host="bad..name", port=25), *hosts_of(good.port)),
-            tls=TlsMode.OFF,
-            login=None,
-            connections=1,
-        )
-        smarthost = Smarthost(settings, transport=the_transport(clock), clock=clock)
+        bad = HostPort(host="bad..name", port=25)
+        smarthost = a_smarthost(clock, bad, *hosts_of(good.port))
         session = await smarthost.connect()
         connection = session.connection
         [failure] = session.failures
@@ -162,3 +183,199 @@ async def test_hosts_share_no_more_than_their_turn() -> None:
             await post.submit(a_message("a@x.test"))
         await post.settled()
         assert [len(server.messages) for server in servers] == [20, 0]
+
+
+# --- the addresses of one name
+
+
+MX = "mx"
+
+
+async def test_every_address_of_a_name_is_tried_and_each_failure_is_told() -> None:
+    clock = FakeClock()
+    async with ScriptedServer(host="127.0.0.13") as good:
+        names = Names(clock, mx=["127.0.0.11", "127.0.0.12", "127.0.0.13"])
+        smarthost = a_smarthost(clock, HostPort(host=MX, port=good.port), transport=names)
+        session = await smarthost.connect()
+        await session.connection.quit()
+        ips = [failure.address[0] for failure in session.failures]
+        assert (ips, session.connection.peer.ip) == (["127.0.0.11", "127.0.0.12"], "127.0.0.13")
+
+
+async def test_a_dead_address_is_left_out_not_its_host() -> None:
+    """It costs one connection its time-out, not every one."""
+    clock = FakeClock()
+    async with ScriptedServer(host="127.0.0.12") as good, ScriptedServer(port=good.port) as backup:
+        names = Names(clock, mx=["127.0.0.11", "127.0.0.12"])
+        hosts = HostPort(host=MX, port=good.port), HostPort(host="127.0.0.1", port=backup.port)
+        smarthost = a_smarthost(clock, *hosts, transport=names)
+        seen = []
+        for seconds in (0, 59, 2):
+            clock.advance(timedelta(seconds=seconds))
+            session = await smarthost.connect()
+            await session.connection.quit()
+            seen.append((len(session.failures), session.connection.peer.ip))
+        assert seen == [(1, "127.0.0.12"), (0, "127.0.0.12"), (1, "127.0.0.12")]
+        assert backup.connections == 0
+
+
+async def test_a_name_that_is_not_found_is_looked_up_after_the_others() -> None:
+    clock = FakeClock()
+    async with ScriptedServer() as good:
+        names = Names(clock, up=["127.0.0.1"])
+        hosts = HostPort(host="gone", port=25), HostPort(host="up", port=good.port)
+        smarthost = a_smarthost(clock, *hosts, transport=names)
+        for _ in range(2):
+            session = await smarthost.connect()
+            await session.connection.quit()
+        assert names.asked == ["gone", "up", "up"]
+        names.table = {}
+        with pytest.raises(NoHost):
+            await smarthost.connect()
+        assert names.asked[3:] == ["up", "gone"]
+
+
+async def test_two_names_of_one_address_are_no_second_chance(closed_port: int) -> None:
+    clock = FakeClock()
+    names = Names(clock, one=["127.0.0.1"], two=["127.0.0.1"])
+    hosts = [HostPort(host=name, port=closed_port) for name in ("one", "two")]
+    smarthost = a_smarthost(clock, *hosts, transport=names)
+    for _ in ("fresh", "left out"):
+        with pytest.raises(NoHost) as none:
+            await smarthost.connect()
+        assert len(none.value.failures) == 1
+
+
+# --- the search for another one, in the same attempt
+
+
+async def test_who_failed_in_this_attempt_is_not_asked_again() -> None:
+    clock = FakeClock()
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(ScriptedServer()) for _ in range(3)]
+        smarthost = a_smarthost(clock, *hosts_of(*(server.port for server in servers)))
+        failures: tuple[HostFailure, ...] = ()
+        for server in servers:
+            session = await smarthost.connect(failures)
+            assert session.connection.peer.port == server.port
+            assert session.failures == failures
+            await session.connection.quit()
+            failures = (*failures, a_failure(session, clock))
+        with pytest.raises(NoHost) as none:
+            await smarthost.connect(failures)
+        assert none.value.failures == failures, "all of them, and nobody else"
+
+
+def a_failure(session: Session, clock: FakeClock, *, at_door: bool = False) -> HostFailure:
+    """What a transaction over `session` that broke leaves."""
+    peer = session.connection.peer
+    lost = broken(Category.CONNECTION_FAILURE, "lost")
+    return HostFailure(
+        host=HostPort(host=peer.host, port=peer.port),
+        at=clock.now(),
+        failed=SessionFailed(Stage.RCPT, lost, peer=peer),
+        at_door=at_door,
+    )
+
+
+@pytest.mark.parametrize("at_door", [False, True])
+async def test_only_a_host_that_takes_nothing_from_us_is_left_out_later(*, at_door: bool) -> None:
+    """One that broke over a message may be as good as any for the next."""
+    clock = FakeClock()
+    async with ScriptedServer() as first, ScriptedServer() as second:
+        smarthost = a_smarthost(clock, *hosts_of(first.port, second.port))
+        session = await smarthost.connect()
+        await session.connection.quit()
+        other = await smarthost.connect([a_failure(session, clock, at_door=at_door)])
+        await other.connection.quit()
+        later = await smarthost.connect()
+        await later.connection.quit()
+        assert later.connection.peer.port == (second.port if at_door else first.port)
+
+
+async def test_five_minutes_after_the_first_failure_nobody_else_is_asked() -> None:
+    """S-24."""
+    clock = FakeClock()
+    async with ScriptedServer() as first, ScriptedServer() as second:
+        smarthost = a_smarthost(clock, *hosts_of(first.port, second.port))
+        session = await smarthost.connect()
+        await session.connection.quit()
+        failure = a_failure(session, clock)
+        clock.advance(timedelta(minutes=5))
+        with pytest.raises(NoHost) as none:
+            await smarthost.connect([failure])
+        assert none.value.failures == (failure,)
+        assert second.connections == 0
+
+
+class Silent(Names):
+    """Its name server does not answer."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        raise AssertionError(host, port)
+
+
+@pytest.mark.parametrize("kind", [Names, Silent])
+async def test_a_host_that_does_not_get_ready_is_left_when_the_time_is_up(
+    kind: type[Names], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "FIND_WITHIN", 0.1)
+    clock = FakeClock()
+    async with ScriptedServer({"GREETING": HANG}) as server:
+        host = HostPort(host=MX, port=server.port)
+        smarthost = a_smarthost(clock, host, transport=kind(clock, mx=["127.0.0.1"]))
+        with pytest.raises(NoHost, match="not ready") as none:
+            await smarthost.connect()
+        [failure] = none.value.failures
+        assert failure.address[0] == (MX if kind is Silent else "127.0.0.1")
+
+
+async def test_what_is_our_own_fault_does_not_speak_against_a_host(closed_port: int) -> None:
+    """Without descriptors, say, no host can be reached; none of them is down."""
+    clock = FakeClock()
+    outages = Outages(clock)
+    peer = Target(
+        route=RouteKind.SMARTHOST,
+        host=MX,
+        ip="127.0.0.1",
+        port=closed_port,
+        tls=TlsMode.OFF,
+        login=None,
+        source_ip="192.0.2.1",  # not ours
+    )
+    looking = Search(
+        (), transport=the_transport(clock), clock=clock, outages=outages, turned_away=lambda: None
+    )
+    assert await looking.ask(peer) is None
+    [failure] = looking.failures
+    assert failure.failed.breakdown is not None
+    assert failure.failed.breakdown.fault is Fault.LOCAL
+    assert failure.address not in outages
+
+
+def test_the_memory_for_outages_is_bounded() -> None:
+    outages = Outages(FakeClock())
+    for number in range(10_001):
+        outages.note((str(number), 25))
+    assert ("0", 25) not in outages
+    assert ("1", 25) in outages
+    assert ("10000", 25) in outages
+
+
+# --- how many connections
+
+
+async def test_a_421_halves_the_connections_that_are_allowed() -> None:
+    clock = FakeClock()
+    greetings = InTurn("220 mx.test", "421 4.7.0 too many connections", "220 mx.test")
+    async with ScriptedServer({"GREETING": greetings}) as server:
+        smarthost = a_smarthost(clock, *hosts_of(server.port), connections=8)
+        session = await smarthost.connect()
+        for _ in range(9):
+            smarthost.answered()
+        assert smarthost.allowed == 8
+        with pytest.raises(NoHost):
+            await smarthost.connect()
+        assert smarthost.allowed == 4
+        await smarthost.give_back(session)

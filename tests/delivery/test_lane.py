@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from relayd.errors import StoreUnavailable
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Category, Fault
+from relayd.net.smtp_client import Timers
 from relayd.ports import Action as Act
 from relayd.ports import Connection, Delivery, Query, Status, Target
 from relayd.settings import AuthMechanism, Login
@@ -21,8 +23,18 @@ from relayd.worker import SmtpTransport
 from tests.support.builders import SMARTHOST, a_message
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
-from tests.support.post import a_post, eventually
-from tests.support.scripted_server import CLOSE, Action, InTurn, ScriptedServer, Wait
+from tests.support.post import Post, a_post, eventually
+from tests.support.scripted_server import (
+    CLOSE,
+    HANG,
+    RESET,
+    Action,
+    InBody,
+    InTurn,
+    Raw,
+    ScriptedServer,
+    Wait,
+)
 
 LOGIN = Login(username="relay", secret="secret", mechanism=AuthMechanism.AUTO)
 OFFERS = ["PIPELINING", "AUTH PLAIN LOGIN"]
@@ -361,14 +373,15 @@ async def test_a_lane_of_many_connections_ends_once() -> None:
     gate = asyncio.Event()
     down = ("421 4.3.2 going down", CLOSE)
     script: dict[str, Action | list[str]] = {
-        "GREETING": InTurn("220 mx.test", "220 mx.test", "220 mx.test", "421 down"),
-        "DOT": InTurn("250 ok", *[Wait(gate, "250 ok")] * 3, "250 ok"),
-        "MAIL": InTurn(*["250 ok"] * 4, down),
+        "GREETING": InTurn("220 mx.test", "220 mx.test", "220 mx.test", "554 down"),
+        "DOT": InTurn("250 ok", "250 ok", *[Wait(gate, "250 ok")] * 3, "250 ok"),
+        "MAIL": InTurn(*["250 ok"] * 5, down),
         "QUIT": Wait(gate, "221 bye"),
     }
     async with ScriptedServer(script) as server, a_post(server.port, connections=3) as post:
-        await post.submit(a_message("proof@x.test"))
-        await post.settled()
+        for _ in range(2):
+            await post.submit(a_message("proof@x.test"))
+            await post.settled()
         for _ in range(3):
             await post.submit(a_message("a@x.test"))
         await eventually(lambda: server.connections == 3)
@@ -382,11 +395,515 @@ async def test_a_lane_of_many_connections_ends_once() -> None:
         assert post.scheduler._failures == {SMARTHOST: 1}
 
 
-async def test_a_server_that_turns_everybody_away_is_not_asked_in_parallel() -> None:
-    """421 at MAIL proves no more than 421 in the greeting (A-53)."""
-    script: dict[str, Action | list[str]] = {"MAIL": ("421 4.7.0 too many connections", CLOSE)}
-    async with ScriptedServer(script) as server, a_post(server.port, connections=5) as post:
+@pytest.mark.parametrize("ending", [("421 4.7.0 too many connections", CLOSE), CLOSE, RESET])
+async def test_a_server_that_turns_everybody_away_is_left_alone(ending: Action) -> None:
+    """421 at MAIL, or a lost connection, proves no more than one in the greeting (A-53)."""
+    async with (
+        ScriptedServer({"MAIL": ending}) as server,
+        a_post(server.port, connections=5) as post,
+    ):
+        messages = [await post.submit(a_message("a@x.test")) for _ in range(20)]
+        await post.paused()
+        await post.quiet()
+        assert server.connections == 1
+        assert sorted(row.attempts for row in post.rows()) == [0] * 19 + [1]
+        [tried] = [one for one in messages if post.kinds(one)]
+        [(kind, detail)] = post.events(tried)
+        assert (kind, detail["stage"]) == ("deferred", "mail")
+        assert {row.paused_until for row in post.rows()} == {after(seconds=5)}
+
+
+# --- the next host in the same attempt
+
+Script = dict[str, Action | list[str]]
+LARGE = b"Subject: large\r\n\r\n" + (b"x" * 998 + b"\r\n") * 20_000  # more than the kernel buffers
+GONE = [
+    pytest.param(CLOSE, id="closed"),
+    pytest.param(RESET, id="reset"),
+    pytest.param("421 4.3.2 going down", id="421"),
+    pytest.param(Raw(b"whatever\r\n"), id="malformed"),
+    pytest.param(("250 ok", "250 and another one"), id="one-too-many"),
+]
+
+
+@pytest.mark.parametrize("action", GONE)
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+async def test_a_session_that_ends_before_the_dot_leads_to_the_next_host(
+    stage: str, action: Action
+) -> None:
+    """A-42, A-43, A-46: at once, as part of the attempt, and the history names both."""
+    async with (
+        ScriptedServer({stage: action}) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test", "b@x.test"))
+        await post.settled()
+        for number in (0, 1):
+            assert post.row(message, number).attempts == 1
+            assert not post.row(message, number).possible_duplicate
+            (tried, first), (done, last) = post.events(message, number)
+            assert (tried, done) == ("attempted", "relayed")
+            assert (first["remote_port"], last["remote_port"]) == (bad.port, good.port)
+            assert first["reason"]
+        assert [one.rcpts for one in good.messages] == [("TO:<a@x.test>", "TO:<b@x.test>")]
+
+
+@pytest.mark.parametrize("action", [CLOSE, RESET, "421 4.3.2 going down", "250 what"])
+async def test_one_that_ends_in_the_middle_of_the_content_does_too(action: Action) -> None:
+    async with (
+        ScriptedServer({"DATA": InBody(30_000, action)}) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test", content=LARGE))
+        await post.settled()
+        (tried, first), (done, _) = post.events(message)
+        assert (tried, first["stage"], done) == ("attempted", "data", "relayed")
+        assert [one.content for one in good.messages] == [LARGE]
+
+
+async def test_one_that_does_not_answer_does_too() -> None:
+    transport = SmtpTransport(helo="relay.test", clock=FakeClock())
+    transport._timers = Timers(command=0.2)
+    async with (
+        ScriptedServer({"RCPT": HANG}) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port, transport=transport) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert post.kinds(message) == ["attempted", "relayed"]
+        assert post.events(message)[0][1]["reason"] == "rcpt: no answer to RCPT within 0.2 s"
+
+
+async def test_those_who_have_an_answer_of_their_own_stay_behind() -> None:
+    """S-08: refused is refused; nobody is asked about them again."""
+    script: Script = {
+        "RCPT TO:<a@x.test>": "550 5.1.1 no such user",
+        "RCPT TO:<b@x.test>": "450 4.2.0 greylisted, try later",
+        "RCPT TO:<d@x.test>": CLOSE,
+    }
+    async with (
+        ScriptedServer(script) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message(*(f"{name}@x.test" for name in "abcd")))
+        await post.settled()
+        assert [post.kinds(message, number) for number in range(4)] == [
+            ["bounced"],
+            ["deferred"],
+            ["attempted", "relayed"],
+            ["attempted", "relayed"],
+        ]
+        assert [one.rcpts for one in good.messages] == [("TO:<c@x.test>", "TO:<d@x.test>")]
+        assert post.events(message)[0][1]["remote_port"] == bad.port
+
+
+@pytest.mark.parametrize(
+    ("action", "may_have_it"),
+    [
+        (CLOSE, True),
+        (RESET, True),
+        (Raw(b"25\r\n"), True),
+        ("354 what", True),
+        ("421 4.3.2 bye", False),
+    ],
+)
+async def test_after_the_dot_nobody_else_is_asked(action: Action, *, may_have_it: bool) -> None:
+    """S-06: what was not refused may have been taken."""
+    async with (
+        ScriptedServer({"DOT": action}) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert post.kinds(message) == ["deferred"]
+        assert post.row(message).possible_duplicate is may_have_it
+        assert good.connections == 0
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+@pytest.mark.parametrize("code", [450, 451, 550, 554])
+async def test_a_verdict_is_not_taken_to_another_host(stage: str, code: int) -> None:
+    async with (
+        ScriptedServer({stage: f"{code} no"}) as first,
+        ScriptedServer() as second,
+        a_post(first.port, second.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert post.kinds(message) == ["bounced" if code > 500 else "deferred"]
+        assert second.connections == 0
+
+
+async def test_an_error_of_ours_is_not_taken_to_another_host() -> None:
+    """Nobody knows how far it got."""
+    clock = FakeClock()
+    transport = ClumsyTransport(helo="relay.test", clock=clock)
+    async with (
+        ScriptedServer() as first,
+        ScriptedServer() as second,
+        a_post(first.port, second.port, transport=transport) as post,
+    ):
+        with capture_logs():
+            message = await post.submit(a_message("poison@x.test"))
+            await post.settled()
+        assert post.kinds(message) == ["deferred"]
+        assert second.connections == 0
+
+
+async def test_when_no_host_is_left_the_last_one_decides_and_all_are_in_the_history() -> None:
+    scripts: list[Script] = [{"RCPT": CLOSE}, {"GREETING": "554 no"}, {"DATA": "421 4.3.2 bye"}]
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(ScriptedServer(one)) for one in scripts]
+        ports = [server.port for server in servers]
+        post = await stack.enter_async_context(a_post(*ports))
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        events = post.events(message)
+        assert [kind for kind, _ in events] == ["attempted", "attempted", "deferred"]
+        assert [detail["remote_port"] for _, detail in events] == ports
+        assert [detail["stage"] for _, detail in events] == ["rcpt", "greeting", "data"]
+        row = post.row(message)
+        assert (row.attempts, row.code) == (1, 421)
+        assert row.next_attempt_at == after(minutes=5)
+        assert [server.connections for server in servers] == [1, 1, 1], "each once"
+
+
+async def test_the_history_tells_how_long_a_transaction_lasted_that_broke() -> None:
+    gates = [asyncio.Event() for _ in range(2)]
+    async with (
+        ScriptedServer({"RCPT": Wait(gates[0], CLOSE)}) as first,
+        ScriptedServer({"RCPT": Wait(gates[1], CLOSE)}) as second,
+        a_post(first.port, second.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        for server, gate in zip((first, second), gates, strict=True):
+            await eventually(lambda server=server: "RCPT TO:<a@x.test>" in server.dialog)  # type: ignore[misc]
+            post.clock.advance(timedelta(seconds=3))
+            gate.set()
+        await post.settled()
+        (_, tried), (_, last) = post.events(message)
+        assert (tried["delay_transaction"], last["delay_transaction"]) == (3, 3)
+        assert (tried["delay_queue"], last["delay_queue"]) == (0, 3)
+
+
+async def test_recipients_too_many_for_a_session_that_ends_go_on_with_the_others() -> None:
+    """S-19 meets A-42."""
+    script: Script = {
+        "RCPT TO:<b@x.test>": "452 4.5.3 too many recipients",
+        "DATA": "421 4.3.2 going down",
+    }
+    async with (
+        ScriptedServer(script) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test", "b@x.test"))
+        await post.settled()
+        assert [one.rcpts for one in good.messages] == [("TO:<a@x.test>", "TO:<b@x.test>")]
+        assert {row.attempts for row in post.rows()} == {1}
+        assert post.kinds(message, 0) == ["attempted", "relayed"]
+
+
+async def test_the_next_transaction_of_the_message_has_no_part_in_the_failure() -> None:
+    """Recipients beyond a hundred go on where the first ones arrived."""
+    async with (
+        ScriptedServer({"DATA": InTurn(CLOSE, "354 go")}) as bad,
+        ScriptedServer() as good,
+        a_post(bad.port, good.port) as post,
+    ):
+        message = await post.submit(a_message(*(f"u{number}@x.test" for number in range(150))))
+        await post.settled()
+        assert [len(one.rcpts) for one in good.messages] == [100, 50]
+        assert (bad.connections, good.connections) == (1, 1)
+        assert post.kinds(message, 0) == ["attempted", "relayed"]
+        assert post.kinds(message, 149) == ["relayed"]
+
+
+async def test_a_stale_connection_is_no_failure_on_the_way_to_the_next_host() -> None:
+    """HC-15 first: the host is asked afresh; only when that breaks too the next one is."""
+    ends = InTurn("250 ok", CLOSE, CLOSE)
+    async with (
+        ScriptedServer({"MAIL": ends}) as first,
+        ScriptedServer() as second,
+        a_post(first.port, second.port, connections=1) as post,
+    ):
+        await post.submit(a_message("a@x.test"))
+        await post.settled()
+        message = await post.submit(a_message("b@x.test"))
+        await post.settled()
+        assert post.kinds(message) == ["attempted", "relayed"]
+        assert (first.connections, second.connections) == (2, 1)
+
+
+async def test_the_next_host_is_not_asked_while_results_cannot_be_recorded() -> None:
+    """S-52."""
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    async with (
+        ScriptedServer({"RCPT TO:<b@x.test>": Wait(gate, CLOSE)}) as first,
+        ScriptedServer() as second,
+        a_post(first.port, second.port, store=store, connections=2) as post,
+    ):
+        await post.submit(a_message("proof@x.test"))
+        await post.settled()
+        moves = await post.submit(a_message("b@x.test"))
+        await eventually(lambda: "RCPT TO:<b@x.test>" in first.dialog)
+        store.fail("settle")
+        failed = store.calls["settle"]
+        await post.submit(a_message("a@x.test"))
+        await eventually(lambda: store.calls["settle"] > failed)
+        gate.set()
+        await eventually(lambda: first.open == 1)
+        await eventually(lambda: store.calls["settle"] > failed + 1)
+        assert second.connections == 0
+        store.heal("settle")
+        await post.settled()
+        assert post.kinds(moves) == ["attempted", "relayed"]
+
+
+async def test_a_lost_lease_ends_the_search_for_a_host() -> None:
+    """F-46: what is recorded of it is discarded, and nobody is sent anything."""
+    gate = asyncio.Event()
+    async with (
+        ScriptedServer({"RCPT": CLOSE}) as first,
+        ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as second,
+        a_post(first.port, second.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await eventually(lambda: second.connections)
+        post.clock.advance(timedelta(seconds=61))
+        other = await post.store.register("2")
+        await post.store.reap()
+        await post.store.claim(other, limit=9, lease_for=timedelta(hours=1))
+        with capture_logs() as logs:
+            gate.set()
+            await eventually(lambda: logs and logs[-1]["event"] == "result_discarded")
+        assert post.events(message) == []
+        assert "MAIL" not in " ".join(second.dialog)
+
+
+async def test_a_stop_does_not_wait_for_the_next_host() -> None:
+    """What was seen is recorded; who is being dialed is left."""
+    async with (
+        ScriptedServer({"RCPT": CLOSE}) as bad,
+        ScriptedServer({"GREETING": HANG}) as slow,
+        a_post(bad.port, slow.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await eventually(lambda: slow.connections)
+        with capture_logs() as logs:
+            await post.scheduler.stop(within=2)
+        assert post.kinds(message) == ["deferred"]
+        assert post.events(message)[0][1]["stage"] == "rcpt"
+        assert logs == []
+
+
+async def test_a_stop_does_not_wait_for_a_host_that_does_not_answer() -> None:
+    """Nothing was tried with the message, so nothing counts."""
+    async with ScriptedServer({"GREETING": HANG}) as server, a_post(server.port) as post:
+        await post.submit(a_message("a@x.test"))
+        await eventually(lambda: server.connections)
+        with capture_logs() as logs:
+            await post.scheduler.stop(within=2)
+        assert logs == []
+        await post.quiet()
+        [row] = post.rows()
+        assert (row.status, row.attempts) == (Status.QUEUED, 0)
+
+
+# --- a message that no host survives
+
+
+@pytest.mark.parametrize("action", [CLOSE, "421 4.3.0 error", Raw(b"oops\r\n")])
+@pytest.mark.parametrize("stage", ["RCPT TO:<poison@x.test>", "DATA"])
+async def test_a_message_that_no_host_survives_stops_nobody_else(
+    stage: str, action: Action
+) -> None:
+    """A-53: it may be the message's own fault. It waits; the destination is not left alone."""
+    script: Script = {stage: action if stage != "DATA" else InTurn(action, "354 go")}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
+        with capture_logs() as logs:
+            poison = await post.submit(a_message("poison@x.test"))
+            others = [await post.submit(a_message("a@x.test")) for _ in range(5)]
+            await post.settled()
+        assert post.kinds(poison) == ["deferred"]
+        assert {post.row(one).status for one in others} == {Status.RELAYED}
+        assert {row.paused_until for row in post.rows()} == {None}
+        assert logs == []
+        assert server.connections == 2
+
+
+async def test_neither_does_it_when_another_host_is_down() -> None:
+    """The one that let us in deals with others."""
+    script: Script = {"RCPT TO:<poison@x.test>": CLOSE}
+    async with (
+        ScriptedServer(script) as first,
+        ScriptedServer({"GREETING": "554 5.3.2 no"}) as second,
+        a_post(first.port, second.port) as post,
+    ):
+        poison = await post.submit(a_message("poison@x.test"))
+        good = await post.submit(a_message("a@x.test"))
+        await post.settled()
+        assert post.row(good).status is Status.RELAYED
+        assert {row.paused_until for row in post.rows()} == {None}
+        kinds = [(kind, detail["stage"]) for kind, detail in post.events(poison)]
+        assert kinds == [("attempted", "greeting"), ("deferred", "rcpt")]
+
+
+async def test_greylisting_pauses_nobody() -> None:
+    """A-53: it gets its one retry, late enough."""
+    script: Script = {"RCPT": "451 4.7.1 greylisted, come back later"}
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        messages = [await post.submit(a_message(f"u{number}@x.test")) for number in range(5)]
+        await post.settled()
+        assert {post.row(one).status for one in messages} == {Status.DEFERRED}
+        assert {row.paused_until for row in post.rows()} == {None}
+        assert {row.next_attempt_at for row in post.rows()} >= {after(minutes=5)}
+
+
+# --- how many connections
+
+
+def allowed(post: Post) -> int:
+    return post.scheduler._next_hop(SMARTHOST).allowed
+
+
+async def test_each_answered_transaction_allows_one_connection_more() -> None:
+    gates = [asyncio.Event() for _ in range(2)]
+    dots = [Wait(gates[0], "250 ok")] * 2 + [Wait(gates[1], "250 ok")] * 4
+    async with (
+        ScriptedServer({"DOT": InTurn("250 ok", *dots, "250 ok")}) as server,
+        a_post(server.port, connections=10) as post,
+    ):
         for _ in range(20):
             await post.submit(a_message("a@x.test"))
+        await server.received(1 + 2)
+        assert server.connections == 2
+        gates[0].set()
+        await server.received(1 + 2 + 4)
+        assert server.connections == 4
+        gates[1].set()
         await post.settled()
-        assert server.most_open == 1
+
+
+async def test_a_smarthost_soon_has_all_its_connections() -> None:
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn(*["250 ok"] * 9, *[Wait(gate, "250 ok")] * 10, "250 ok")}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=10) as post:
+        for _ in range(30):
+            await post.submit(a_message("a@x.test"))
+        await server.received(9 + 10)
+        assert server.most_open == 10
+        gate.set()
+        await post.settled()
+
+
+async def test_a_lane_that_is_opened_again_is_soon_as_fast_as_the_last_one() -> None:
+    """One connection to prove itself; then at once what the smarthost took before."""
+    gate = asyncio.Event()
+    async with ScriptedServer() as server, a_post(server.port, connections=4) as post:
+        for _ in range(10):
+            await post.submit(a_message("a@x.test"))
+        await post.settled()
+        post.scheduler._lanes[SMARTHOST].close()
+        await eventually(lambda: not post.scheduler._lanes)
+        server.script["DOT"] = InTurn("250 ok", *[Wait(gate, "250 ok")] * 4, "250 ok")
+        for _ in range(9):
+            await post.submit(a_message("a@x.test"), leased=True)
+        await server.received(10 + 1 + 4)
+        gate.set()
+        await post.settled()
+
+
+REFUSALS = [
+    pytest.param("DOT", "421 4.7.0 slow down", 2, id="421-at-the-dot"),
+    pytest.param("RCPT", "421 4.7.0 slow down", 2, id="421-at-rcpt"),
+    pytest.param("MAIL", "451 4.7.1 rate limit exceeded, try again later", 2, id="rate-at-mail"),
+    pytest.param("DOT", "451 4.3.0 temporary failure", 5, id="another-451"),
+    pytest.param("RCPT", CLOSE, 4, id="lost-at-rcpt"),
+]
+
+
+@pytest.mark.parametrize(("stage", "action", "connections"), REFUSALS)
+async def test_a_server_that_has_too_much_of_us_gets_half_as_many(
+    stage: str, action: Action, connections: int
+) -> None:
+    """A-53. What is lost over a message says nothing of that."""
+    good = "250 ok"
+    script: Script = {stage: InTurn(*[good] * 3, action, good)}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=9) as post:
+        for _ in range(4):
+            await post.submit(a_message("a@x.test"))
+            await post.settled()
+        assert allowed(post) == connections
+        assert server.messages
+
+
+async def test_connections_beyond_what_is_allowed_by_now_are_left() -> None:
+    gates = [asyncio.Event() for _ in range(2)]
+    away, fine = Wait(gates[0], "421 4.7.0 slow down"), Wait(gates[1], "250 ok")
+    script: Script = {"DOT": InTurn(*["250 ok"] * 3, away, away, fine, fine, "250 ok")}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=4) as post:
+        for _ in range(3):
+            await post.submit(a_message("a@x.test"))
+            await post.settled()
+        for _ in range(4):
+            await post.submit(a_message("a@x.test"))
+        await server.received(3 + 4)
+        assert server.open == 4
+        waits = [await post.submit(a_message("b@x.test"), leased=True) for _ in range(9)]
+        gates[0].set()
+        await eventually(lambda: server.open == 2)
+        assert allowed(post) == 1
+        assert not any(post.kinds(one) for one in waits)
+        gates[1].set()
+        await post.settled(*waits)
+
+
+async def test_one_connection_too_many_stops_nobody() -> None:
+    """A-53: a quota at the server. The others go on; only its message waits."""
+    gate = asyncio.Event()
+    script: Script = {
+        "GREETING": InTurn("220 mx.test", "220 mx.test", "421 4.7.0 too many connections"),
+        "DOT": InTurn("250 ok", "250 ok", *[Wait(gate, "250 ok")] * 2, "250 ok"),
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, connections=9) as post:
+        with capture_logs() as logs:
+            for _ in range(2):
+                await post.submit(a_message("proof@x.test"))
+                await post.settled()
+            for _ in range(2):
+                await post.submit(a_message("a@x.test"))
+            await server.received(4)
+            late = await post.submit(a_message("late@x.test"))
+            await post.settled(late)
+            gate.set()
+            await post.settled()
+            after_it = await post.submit(a_message("b@x.test"))
+            await post.settled()
+        assert [line["event"] for line in logs] == []
+        assert post.kinds(late) == ["deferred"]
+        assert post.row(after_it).status is Status.RELAYED
+        assert {row.paused_until for row in post.rows()} == {None}
+        assert server.connections == 3
+
+
+async def test_421_at_every_third_message_delays_nobody() -> None:
+    """A-53: a kept connection that is at its end is replaced."""
+    mail: list[Action] = ["250 ok", "250 ok", ("421 4.7.0 enough for one connection", CLOSE)] * 10
+    async with (
+        ScriptedServer({"MAIL": InTurn(*mail)}) as server,
+        a_post(server.port, connections=1) as post,
+    ):
+        messages = [await post.submit(a_message("a@x.test")) for _ in range(20)]
+        await post.settled()
+        assert {(post.row(one).status, post.row(one).attempts) for one in messages} == {
+            (Status.RELAYED, 1)
+        }
+        assert server.connections == 10
+        assert {row.paused_until for row in post.rows()} == {None}

@@ -2,22 +2,33 @@
 
 import asyncio
 import ssl
+from datetime import timedelta
 
 import pytest
 import trustme
 
-from relayd.deliverer import mxhop
+from relayd.deliverer import mxhop, search
 from relayd.deliverer.hosts import NoHost
-from relayd.deliverer.mxhop import Sites
+from relayd.deliverer.sites import Sites
 from relayd.mail.outcome import BounceClass, Category
 from relayd.ports import Status
 from relayd.settings import TlsMode
+from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, A3, FINE, Script, a_direct_post, mx
 from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Zones
 from tests.support.dns_server import Wait as WaitForDns
 from tests.support.post import eventually
-from tests.support.scripted_server import CLOSE, HANG, InTurn, ScriptedServer, Wait
+from tests.support.scripted_server import (
+    CLOSE,
+    HANG,
+    Action,
+    InTurn,
+    Raw,
+    ScriptedServer,
+    Wait,
+)
 
+LEFT_OUT = timedelta(seconds=61)  # a little more than a host that failed is left out
 UNKNOWN: Script = {"RCPT": "550 5.1.1 no such user"}
 BUSY: Script = {"GREETING": "421 4.3.2 too busy"}
 
@@ -25,7 +36,7 @@ BUSY: Script = {"GREETING": "421 4.3.2 too busy"}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A working host has to be found in no time."""
-    monkeypatch.setattr(mxhop, "_FIND_WITHIN", 0.1)
+    monkeypatch.setattr(search, "FIND_WITHIN", 0.1)
 
 
 # --- which host
@@ -149,7 +160,8 @@ async def test_a_host_that_never_speaks_does_not_hold_the_mail_for_ever() -> Non
         await direct.post.settled()
         row = direct.post.row(message)
         assert (row.status, row.category) == (Status.DEFERRED, Category.CONNECTION_FAILURE)
-        assert "was ready within" in str(row.reason)
+        assert "not ready when the 0.1 s" in str(row.reason)
+        assert row.remote_host == "mx2.x.test", "who it is that keeps us waiting"
         assert direct.post.kinds(message) == ["attempted", "deferred"]
 
 
@@ -162,6 +174,84 @@ async def test_it_sends_from_the_addresses_it_was_told() -> None:
         assert detail["local_ip"] == "127.0.0.77"
 
 
+# --- the next host in the same attempt
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("action", [CLOSE, "421 4.3.2 going down", Raw(b"oops\r\n")])
+async def test_a_session_that_ends_before_the_dot_leads_to_the_next_host(
+    stage: str, action: Action
+) -> None:
+    """A-42."""
+    async with a_direct_post(mx(A1, A2), {A1: {stage: action}, A2: FINE}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).attempts == 1
+        (tried, first), (done, last) = direct.post.events(message)
+        assert (tried, done) == ("attempted", "sent")
+        assert (first["remote_ip"], last["remote_ip"]) == (A1, A2)
+        assert first["delay_queue"] == 0
+
+
+async def test_each_address_is_asked_once_in_an_attempt() -> None:
+    zones: Zones = mx(A1, A3) | {"mx1.x.test": {"A": [A1, A2]}}
+    broken: Script = {"RCPT": CLOSE}
+    async with a_direct_post(zones, {A1: broken, A2: broken, A3: broken}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        events = direct.post.events(message)
+        assert [kind for kind, _ in events] == ["attempted", "attempted", "deferred"]
+        assert {detail["remote_ip"] for _, detail in events} == {A1, A2, A3}
+        assert events[-1][1]["remote_ip"] == A3
+        assert [direct.server(ip).connections for ip in (A1, A2, A3)] == [1, 1, 1]
+        assert direct.post.row(message).paused_until is None
+
+
+async def test_the_last_of_them_is_asked_within_five_minutes() -> None:
+    """S-24, counted from the first failure on."""
+    gate = asyncio.Event()
+    late: Script = {"RCPT": Wait(gate, CLOSE)}
+    async with a_direct_post(mx(A1, A2, A3), {A1: {"RCPT": CLOSE}, A2: late, A3: FINE}) as direct:
+        message = await direct.send("a@x.test")
+        await eventually(lambda: direct.server(A2).connections)
+        direct.post.clock.advance(timedelta(minutes=6))
+        gate.set()
+        await direct.post.settled()
+        assert direct.post.kinds(message) == ["attempted", "deferred"]
+        assert direct.server(A3).connections == 0
+
+
+async def test_an_idle_connection_does_not_lead_back_to_a_host_that_failed() -> None:
+    gate = asyncio.Event()
+    zones: Zones = {"x.test": {"MX": ["10 mx1.x.test."]}, "mx1.x.test": {"A": [A1, A2]}}
+    both = InTurn("250 ok", *[Wait(gate, "250 ok")] * 2, "250 ok")
+    script: Script = {"RCPT TO:<poison@x.test>": CLOSE, "DOT": both}
+    async with a_direct_post(zones, {A1: script, A2: script}) as direct:
+        servers = [direct.server(ip) for ip in (A1, A2)]
+        for number in range(3):
+            await direct.send(f"u{number}@x.test")
+        await eventually(lambda: sum(server.open for server in servers) == 2)
+        gate.set()
+        await direct.post.settled()
+        await direct.post.quiet()
+        assert {server.open for server in servers} == {0, 2}, "two idle ones to the same address"
+        poison = await direct.send("poison@x.test")
+        await direct.post.settled()
+        assert direct.post.kinds(poison) == ["attempted", "deferred"]
+        for server in servers:
+            assert "".join(server.dialog).count("poison") == 1
+
+
+async def test_a_place_is_free_while_the_next_host_is_looked_for() -> None:
+    """With one place only: the broken session gives it back before another one takes it."""
+    async with a_direct_post(
+        mx(A1, A2), {A1: {"RCPT": CLOSE}, A2: FINE}, connections_per_destination=1
+    ) as direct:
+        messages = [await direct.send(f"u{number}@x.test") for number in range(3)]
+        await direct.post.settled()
+        assert {direct.post.row(one).status for one in messages} == {Status.SENT}
+
+
 # --- a backup that may be out of date (S-17)
 
 
@@ -172,6 +262,16 @@ async def test_a_backups_refusal_is_no_verdict_while_the_best_host_is_down() -> 
         row = direct.post.row(message)
         assert (row.status, row.code) == (Status.DEFERRED, 550)
         assert not row.suppress
+        assert direct.post.kinds(message) == ["attempted", "deferred"]
+
+
+@pytest.mark.parametrize("action", [CLOSE, "421 4.3.2 going down"])
+async def test_nor_is_it_when_the_best_host_ended_the_session(action: Action) -> None:
+    async with a_direct_post(mx(A1, A2), {A1: {"RCPT": action}, A2: UNKNOWN}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.code) == (Status.DEFERRED, 550)
         assert direct.post.kinds(message) == ["attempted", "deferred"]
 
 
@@ -204,6 +304,7 @@ async def test_an_idle_connection_to_a_backup_does_not_pass_over_the_best_host()
     async with a_direct_post(mx(A1, A2), {A1: best, A2: UNKNOWN}) as direct:
         first = await direct.send("a@x.test")
         await direct.post.settled(first)
+        direct.post.advance(LEFT_OUT)
         second = await direct.send("b@x.test")
         await direct.post.settled(second)
         assert direct.post.row(second).status is Status.SENT
@@ -235,6 +336,75 @@ async def test_who_is_the_best_host_is_each_domains_own_affair() -> None:
         message = await direct.send("a@y.test")
         await direct.post.settled()
         assert direct.post.row(message).remote_host == "mx2.x.test"
+
+
+# --- hosts that failed lately
+
+
+OTHERS: Zones = mx(A1, A2) | {
+    "y.test": {"MX": ["10 mx1.x.test.", "20 mx3.y.test."]},
+    "mx3.y.test": {"A": [A3]},
+}
+
+
+async def test_a_dead_host_costs_one_connection_its_time_out_not_each() -> None:
+    """F-34: whichever domain the next one is for; and it is asked again after a while."""
+    async with a_direct_post(OTHERS, {A2: FINE, A3: FINE}) as direct:
+        seen = []
+        for address, wait in (("a@x.test", timedelta()), ("a@y.test", LEFT_OUT)):
+            message = await direct.send(address)
+            await direct.post.settled()
+            seen.append(direct.post.kinds(message))
+            direct.post.advance(wait)
+        late = await direct.send("late@y.test")
+        await direct.post.settled()
+        assert seen == [["attempted", "sent"], ["sent"]]
+        assert direct.post.kinds(late) == ["attempted", "sent"]
+
+
+async def test_a_backup_refuses_for_good_in_vain_while_the_best_host_is_left_out() -> None:
+    """S-17: nobody asked it in this attempt, but it is no less the better one."""
+    async with a_direct_post(OTHERS, {A2: FINE, A3: UNKNOWN}) as direct:
+        await direct.send("a@x.test")
+        await direct.post.settled()
+        message = await direct.send("a@y.test")
+        await direct.post.settled()
+        assert direct.post.kinds(message) == ["deferred"]
+        assert direct.post.row(message).code == 550
+
+
+async def test_a_host_that_is_left_out_is_asked_when_the_others_fail() -> None:
+    best: Script = {"GREETING": InTurn("421 4.3.2 later", "220 mx1.x.test"), **UNKNOWN}
+    async with a_direct_post(OTHERS, {A1: best, A2: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.post.settled()
+        message = await direct.send("a@y.test")
+        await direct.post.settled()
+        events = [(kind, detail["remote_ip"]) for kind, detail in direct.post.events(message)]
+        assert events == [("attempted", A3), ("bounced", A1)]
+
+
+async def test_a_host_that_let_somebody_in_is_forgotten_as_dead() -> None:
+    best: Script = {"GREETING": InTurn("421 4.3.2 later", "220 mx1.x.test")}
+    async with a_direct_post(mx(A1), {A1: best}) as direct:
+        hop = direct.hop()
+        address = (A1, direct.port)
+        with pytest.raises(NoHost):
+            await hop.connect()
+        assert address in direct.parts.sites.outages
+        await hop.give_back(await hop.connect())
+        assert address not in direct.parts.sites.outages
+
+
+async def test_one_that_turns_us_away_at_mail_is_left_out_as_well() -> None:
+    scripts: dict[str, Script] = {A1: {"MAIL": "421 4.7.0 too busy"}, A2: FINE, A3: FINE}
+    async with a_direct_post(OTHERS, scripts) as direct:
+        await direct.send("a@x.test")
+        await direct.post.settled()
+        message = await direct.send("a@y.test")
+        await direct.post.settled()
+        assert direct.post.kinds(message) == ["sent"]
+        assert direct.server(A1).connections == 1
 
 
 # --- what the DNS says
@@ -382,7 +552,8 @@ async def test_never_more_connections_than_allowed_to_one_site(connections: int)
     """However many domains and however much mail; and nobody waits for ever."""
     gate = asyncio.Event()
     zones: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}}
-    script: Script = {"DOT": InTurn(*[Wait(gate, "250 ok")] * connections, "250 ok")}
+    waits = [Wait(gate, "250 ok")] * connections
+    script: Script = {"DOT": InTurn(*["250 ok"] * connections, *waits, "250 ok")}
     async with a_direct_post(
         zones, {A1: script}, connections_per_destination=connections
     ) as direct:
@@ -391,8 +562,8 @@ async def test_never_more_connections_than_allowed_to_one_site(connections: int)
             for number in range(15)
             for domain in ("x.test", "y.test")
         ]
-        await direct.server(A1).received(connections)
-        await eventually(lambda: direct.post.leased() == 30)
+        await direct.server(A1).received(2 * connections)
+        await eventually(lambda: direct.post.leased() == 30 - connections)
         gate.set()
         await direct.post.settled()
         assert {direct.post.row(one).status for one in messages} == {Status.SENT}
@@ -502,7 +673,7 @@ async def test_a_place_is_free_again_whatever_happened() -> None:
 
 async def test_places_in_use_count_however_many_sites_there_are() -> None:
     async with asyncio.TaskGroup() as tasks:
-        sites = Sites(1, tasks)
+        sites = Sites(1, tasks, clock=FakeClock())
         hosts = frozenset({"mx.test"})
         busy = sites.of(hosts)
         await busy.places.acquire()

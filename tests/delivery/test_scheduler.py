@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 from relayd.deliverer import scheduler
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.scheduler import LANE_WINDOW, UNPROVEN_WINDOW, WINDOW, WINDOW_OCTETS
+from relayd.deliverer.scheduler import LANE_WINDOW, SLOW_WINDOW, WINDOW, WINDOW_OCTETS
 from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
@@ -62,7 +63,7 @@ async def test_a_stuck_destination_does_not_fill_the_window() -> None:
         ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
         a_post(server.port, store=store) as post,
     ):
-        await eventually(lambda: post.leased() > UNPROVEN_WINDOW)
+        await eventually(lambda: post.leased() > SLOW_WINDOW)
         assert post.scheduler.has_room(0), "for other destinations"
         assert not post.scheduler.has_room(0, [SMARTHOST])
         for _ in range(3):
@@ -302,20 +303,28 @@ class Mute:
     """The next hop of a destination that does not answer until the test is over."""
 
     lingers = 0.0
+    allowed = 1
+    is_limited = False
 
     def __init__(self, end: asyncio.Event) -> None:
         self._end = end
 
-    async def connect(self) -> Session:
+    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         await self._end.wait()
         failed = SessionFailed(Stage.CONNECT, broken(Category.CONNECTION_FAILURE, "no answer"))
         host = HostPort(host="mx.test", port=25)
-        raise NoHost((HostFailure(host=host, at=START, failed=failed),))
+        raise NoHost((*after, HostFailure(host=host, at=START, failed=failed)))
 
     def keeps(self, session: Session) -> bool:
         raise NotImplementedError
 
     async def give_back(self, session: Session) -> None:
+        raise NotImplementedError
+
+    def answered(self) -> None:
+        raise NotImplementedError
+
+    def turned_away(self) -> None:
         raise NotImplementedError
 
 

@@ -83,7 +83,7 @@ COMMANDS: dict[str, tuple[int, ...] | int] = {
     "": 500,
     ".": 500,
     "BDAT 0 LAST": 502,
-    "STARTTLS": 500,
+    "STARTTLS": 502,
     "AUTH LOGIN": 500,
     "ETRN x.test": 500,
     "TURN": 500,
@@ -412,6 +412,34 @@ def test_a_connection_too_many_is_turned_away(options: Options, loop: str) -> No
             assert (await first.ask("QUIT")).startswith("221 ")
             await until(lambda: len(reception.receiver._sessions) == 1)
             assert (await send_message(await reception.greeted())).startswith("250 ")
+
+    run_on(loop, main())
+
+
+@on_every_loop
+def test_idle_sessions_of_the_greediest_make_room(loop: str) -> None:
+    """A-01: nobody keeps the others out by being there; who sends is left alone."""
+
+    async def main() -> None:
+        async with receiving(Options(connections=4)) as reception:
+            sending = await reception.connect(source="127.0.0.2")
+            assert (await sending.line()).startswith("220 ")
+            for command in ("EHLO a.test", "MAIL FROM:<a@x.test>", "RCPT TO:<b@y.test>", "DATA"):
+                await sending.ask(command)
+            idle = []
+            for _ in range(3):
+                idle.append(await reception.connect(source="127.0.0.2"))
+                assert (await idle[-1].line()).startswith("220 ")
+            good = await reception.connect()
+            assert (await good.line()).startswith("220 ")
+            assert await idle[0].line() == "421 4.7.0 Idle, and others need the room"
+            await idle[0].closed()
+            assert (await good.ask("EHLO app.test")).startswith("250 ")
+            assert (await send_message(good)).startswith("250 ")
+            again = await reception.connect(source="127.0.0.2")  # it has as many as it may
+            assert (await again.line()).startswith("421 4.7.0 Too many connections")
+            await sending.send(b".\r\n")
+            assert (await sending.line()).startswith("250 2.0.0 OK queued")
 
     run_on(loop, main())
 

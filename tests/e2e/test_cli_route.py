@@ -87,6 +87,7 @@ async def test_hosts_addresses_and_what_is_left_out(world: World) -> None:
     ]
     assert row["skipped"] == ["inner.mill.test: 10.0.0.1 is private"]
     assert (row["tls"], row["login"], row["connections"]) == ("opportunistic", False, 10)
+    assert "messages_per_minute" not in row
 
 
 async def test_direct_mode_in_words(world: World) -> None:
@@ -113,6 +114,17 @@ async def test_direct_mode_in_words(world: World) -> None:
         f"queue         no queue yet at {world.folder}/queue.db; has relayd been started?",
         "verdict       deliverable, as far as this shows",
     ]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_a_limited_rate_is_told(world: World, *, as_json: bool) -> None:
+    rate = "[direct]\nmessages_per_minute = 30\n"
+    ran = await direct(world, "a@mill.test", *(["--json"] if as_json else []), tables=rate)
+    if as_json:
+        assert ran.rows[0]["messages_per_minute"] == 30
+    else:
+        words = "connections   at most 10 at once\n  rate          at most 30 messages a minute\n"
+        assert words in ran.out
 
 
 async def test_domain_without_mx_in_words(world: World) -> None:

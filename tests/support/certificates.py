@@ -5,6 +5,8 @@ from pathlib import Path
 
 import trustme
 
+from relayd.settings import CertificateSettings
+
 
 class Authority:
     """Signs server certificates; `cafile` makes a client trust it."""
@@ -17,6 +19,14 @@ class Authority:
     def server_context(self, *names: str) -> ssl.SSLContext:
         """A server with a good certificate for these names or addresses."""
         return _context(self._authority, *names)
+
+    def write_pair(self, directory: Path, *names: str) -> CertificateSettings:
+        """A certificate and its key as files, as a listener takes them."""
+        issued = self._authority.issue_cert(*names)
+        certificate, key = directory / "certificate.pem", directory / "key.pem"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return CertificateSettings(certificate=str(certificate), key=str(key))
 
 
 def untrusted_context(*names: str) -> ssl.SSLContext:

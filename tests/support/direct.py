@@ -21,8 +21,9 @@ from typing import Any
 
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
-from relayd.deliverer.mxhop import MxHop, MxParts, Sites
+from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.sites import Sites
 from relayd.mail.envelope import NewMessage
 from relayd.net.local import is_own
 from relayd.net.resolver import DnsResolver
@@ -47,6 +48,7 @@ _SETTINGS = DirectSettings(
     source_addresses=(),
     allow_networks=(ip_network("127.0.0.0/8"),),
     connections_per_destination=10,
+    messages_per_minute=0,
 )
 
 
@@ -121,7 +123,12 @@ async def a_direct_post(
         smarthost = await stack.enter_async_context(ScriptedServer())
         dns = await stack.enter_async_context(DnsServer(zones))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        sites = Sites(direct.connections_per_destination, tasks)
+        sites = Sites(
+            direct.connections_per_destination,
+            tasks,
+            clock=_clock(store),
+            per_minute=direct.messages_per_minute,
+        )
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
@@ -206,7 +213,6 @@ async def _post(
         next_hop=directions.next_hop,
         courier=courier,
         clock=clock,
-        connections=directions.connections,
         jitter=lambda: 0.0,
     )
     running = tasks.create_task(scheduler.run(tasks))

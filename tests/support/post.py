@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.hosts import Smarthost
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
+from relayd.deliverer.search import Outages
+from relayd.deliverer.smarthost import Smarthost
 from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, WorkerNumber
 from relayd.mail.event import Detail, Event, EventKind
 from relayd.policy.retry import RetrySettings
@@ -189,7 +190,13 @@ async def a_post(
     settings = SmarthostSettings(
         hosts=hosts_of(*ports), tls=TlsMode.OFF, login=login, connections=connections
     )
-    smarthost = Smarthost(settings, transport=transport or the_transport(clock), clock=clock)
+    smarthost = Smarthost(
+        settings,
+        connections=connections,
+        transport=transport or the_transport(clock),
+        clock=clock,
+        outages=Outages(clock),
+    )
     scheduler = Scheduler(
         store=queue[0],
         worker=worker,
@@ -203,7 +210,6 @@ async def a_post(
             jitter=lambda: 0.0,
         ),
         clock=clock,
-        connections=lambda _: connections,
         jitter=lambda: 0.0,
     )
     async with asyncio.TaskGroup() as tasks:

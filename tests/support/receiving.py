@@ -25,7 +25,14 @@ from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
 from relayd.mail.event import Detail
 from relayd.policy import route
 from relayd.receiver.listener import Receiver
-from relayd.settings import LimitSettings, LineEndings, ListenerSettings
+from relayd.receiver.tls import ServerTls
+from relayd.settings import (
+    CertificateSettings,
+    LimitSettings,
+    LineEndings,
+    ListenerSettings,
+    ListenerTls,
+)
 from relayd.store.memory import MemoryStore
 from tests.support.clock import FakeClock
 
@@ -112,6 +119,10 @@ class Options:
     connections: int = 100
     connections_per_client: int = 50
     refuse_suppressed: bool = False
+    tls: ListenerTls = ListenerTls.OFF
+    certificate: CertificateSettings | None = None
+    proxy_networks: tuple[str, ...] = ()
+    xclient_networks: tuple[str, ...] = ()
 
     @property
     def limits(self) -> LimitSettings:
@@ -206,10 +217,12 @@ class Reception:
     def start(self) -> None:
         self.receiver.start(self.tasks)
 
-    async def connect(self) -> WireClient:
+    async def connect(self, *, source: str = "127.0.0.1") -> WireClient:
+        """Connect as another client: any address of 127.0.0.0/8 will do."""
         sock = socket.socket(self.family, socket.SOCK_STREAM)
         sock.settimeout(0)
         if self.family == socket.AF_INET:
+            sock.bind((source, 0))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, self.address)
         self.clients.append(client := WireClient(sock))
@@ -235,6 +248,9 @@ async def receiving(
         address="test",
         networks=tuple(map(ip_network, options.networks)),
         line_endings=options.line_endings,
+        tls=options.tls,
+        proxy_networks=tuple(map(ip_network, options.proxy_networks)),
+        xclient_networks=tuple(map(ip_network, options.xclient_networks)),
     )
     intake = MemoryIntake(clock)
     receiver = Receiver(
@@ -244,6 +260,7 @@ async def receiving(
         intake=intake,
         clock=clock,
         refuse_suppressed=options.refuse_suppressed,
+        tls=None if options.certificate is None else ServerTls(options.certificate, clock),
     )
     async with asyncio.TaskGroup() as tasks:
         reception = Reception(

@@ -12,6 +12,7 @@ script does not name goes well. A value is an `Action`:
 
     "250 ok"              a reply; CRLF is added, "\\n" inside separates the lines of a longer one
     Raw(b"250 ok\\n")      these octets
+    Beneath(b"oops")      these octets without TLS, under a session that has it
     Drip("250 ok", 0.05)  one octet every 0.05 s
     SWALLOW               no reply
     HANG                  no reply, and deaf from now on
@@ -31,6 +32,7 @@ A bare CR, bare LF or NUL in anything that came in is noted too and fails the te
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -48,6 +50,11 @@ _UNCLEAN = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 
 @dataclass(frozen=True)
 class Raw:
+    octets: bytes
+
+
+@dataclass(frozen=True)
+class Beneath:
     octets: bytes
 
 
@@ -91,7 +98,7 @@ class InTurn:
         return self._actions.pop(0) if len(self._actions) > 1 else self._actions[0]
 
 
-Action = str | Raw | Drip | Silent | Wait | InBody | InTurn | tuple["Action", ...]
+Action = str | Raw | Beneath | Drip | Silent | Wait | InBody | InTurn | tuple["Action", ...]
 Script = Mapping[str, Action | list[str]]
 
 
@@ -302,16 +309,8 @@ class _Session:
         """Do it; return True if it said yes (2yz or 3yz)."""
         yes = False
         match action:
-            case str() | Raw():
-                octets = _octets(action)
-                self.pending += octets
-                yes = octets[:1] in (b"2", b"3")
-            case Drip(text, every):
-                await self.flush()
-                for octet in _octets(text):
-                    self.writer.write(bytes([octet]))
-                    await asyncio.sleep(every)
-                yes = text[0] in "23"
+            case str() | Raw() | Drip() | Beneath():
+                yes = await self.say(action)
             case Wait(event, then):
                 await self.flush()
                 await event.wait()
@@ -329,6 +328,21 @@ class _Session:
             case Silent.SWALLOW | InBody():
                 pass
         return yes
+
+    async def say(self, words: str | Raw | Drip | Beneath) -> bool:
+        """Send something; return True if it is a yes."""
+        if isinstance(words, str | Raw):
+            octets = _octets(words)
+            self.pending += octets
+            return octets[:1] in (b"2", b"3")
+        await self.flush()
+        if isinstance(words, Beneath):
+            os.write(self.writer.get_extra_info("socket").fileno(), words.octets)
+            return False
+        for octet in _octets(words.text):
+            self.writer.write(bytes([octet]))
+            await asyncio.sleep(words.every)
+        return words.text[0] in "23"
 
     async def hang_up(self, *, reset: bool) -> None:
         await self.flush()

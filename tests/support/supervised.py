@@ -63,6 +63,7 @@ def settings_of(
         fqdn=fqdn,
         workers=workers,
         listeners=tuple(listener(address) for address in listen),
+        certificate=None,
         limits=LimitSettings(
             message_size=1_000_000, recipients=10, connections=10, connections_per_client=10
         ),
@@ -73,6 +74,7 @@ def settings_of(
             source_addresses=(),
             allow_networks=(),
             connections_per_destination=1,
+            messages_per_minute=0,
         ),
         dns=DnsSettings(nameservers=(), timeout=timedelta(seconds=1)),
         routes=RouteRules(),

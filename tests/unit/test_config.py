@@ -81,6 +81,7 @@ def test_one_line_is_enough() -> None:
         source_addresses=(),
         allow_networks=(),
         connections_per_destination=10,
+        messages_per_minute=0,
     )
     assert found.dns == DnsSettings(nameservers=(), timeout=timedelta(seconds=20))
     assert found.retry.soft_bounce == (timedelta(minutes=15),)
@@ -136,6 +137,7 @@ def test_every_supported_key_can_be_set() -> None:
         source_addresses = ["192.0.2.1", "2001:DB8::0:1"]
         allow_networks = ["10.0.0.0/8", "127.0.0.9"]
         connections_per_destination = 3
+        messages_per_minute = 90
         [routes]
         "a.example.org" = "smarthost"
         "*.example.org" = "Host.Example.ORG:2525"
@@ -190,6 +192,7 @@ def test_every_supported_key_can_be_set() -> None:
         source_addresses=("192.0.2.1", "2001:db8::1"),
         allow_networks=(ip_network("10.0.0.0/8"), ip_network("127.0.0.9/32")),
         connections_per_destination=3,
+        messages_per_minute=90,
     )
     assert found.routes == RouteRules(
         use_remote_smtp=True,
@@ -480,6 +483,11 @@ WRONG |= {
         "from 1",
         FQDN + "[direct]\nconnections_per_destination = 0",
     ),
+    "direct-rate": (
+        "direct.messages_per_minute",
+        "from 0 to 100000",
+        FQDN + "[direct]\nmessages_per_minute = -1",
+    ),
     "routes-list": ("routes", "a table", FQDN + "routes = []"),
     "routes-word": (
         'routes."example.org"',
@@ -568,12 +576,9 @@ WRONG |= {
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }
 NOT_YET = {
-    "listen[0].tls": '[[listen]]\ntls = "starttls"',
     "listen[0].auth": '[[listen]]\nauth = "required"',
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
     "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
-    "tls.certificate": '[tls]\ncertificate = "/etc/relayd/cert.pem"',
-    "tls.key": '[tls]\nkey = "/etc/relayd/key.pem"',
 }
 
 

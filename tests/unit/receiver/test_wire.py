@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from relayd.receiver import wire
-from relayd.receiver.session import Session, SessionContext
+from relayd.receiver.context import SessionContext
+from relayd.receiver.session import Session
 from relayd.settings import LimitSettings, LineEndings, ListenerSettings
 from tests.support.clock import START, FakeClock
 from tests.support.receiving import MemoryIntake
@@ -66,6 +67,10 @@ class ManualTransport:
         assert not self.is_closing
         self.written.append(data)
 
+    def get_extra_info(self, name: str) -> object:
+        assert name == "ssl_object"
+        return None
+
     def close(self) -> None:
         self.is_closing = True
 
@@ -102,6 +107,8 @@ class Line:
             intake=self.intake,
             now=lambda: START,
             loop=cast("asyncio.AbstractEventLoop", self.loop),
+            spawn=lambda coroutine: coroutine.close(),
+            on_moved=lambda _session, _client_ip: None,
             on_close=self.closed.append,
         )
         self.session = Session(context, "127.0.0.1")

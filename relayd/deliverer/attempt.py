@@ -1,0 +1,76 @@
+"""One attempt of one envelope: who has a result, and who goes on to another transaction.
+
+When a session ends under a transaction before the final dot, nothing was said about those it
+concerns: they go on to the next host, in the same attempt (A-42). After the dot never (S-06).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from relayd.deliverer.hosts import HostFailure, Session
+from relayd.mail.attempt import AttemptFacts
+from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.reply import Stage
+from relayd.policy.route import HostPort
+from relayd.ports import Delivery, SessionFailed, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What is left to do."""
+
+    work: Work
+    message: QueuedMessage  # with the reverse-path that the next hop is given
+    recipients: Sequence[QueuedRecipient]
+    content: bytes
+    failures: tuple[HostFailure, ...] = ()  # the hosts that failed these recipients
+
+    def judged(self, delivery: Delivery) -> list[tuple[QueuedRecipient, AttemptFacts]]:
+        """Return the recipients that a transaction has a result for, and what it saw."""
+        return [
+            (recipient, delivery.facts[index])
+            for index, recipient in enumerate(self.recipients)
+            if not _goes_on(delivery, index)
+        ]
+
+    def rest(self, delivery: Delivery, session: Session) -> "Attempt":
+        """Return what is left after a transaction: with a new failure if that broke."""
+        left = [
+            recipient
+            for index, recipient in enumerate(self.recipients)
+            if _goes_on(delivery, index)
+        ]
+        broken = next((facts for facts in delivery.facts if _broke(facts)), None)
+        if broken is None:
+            return replace(self, recipients=left, failures=())
+        failure = _failure(broken, session)
+        return replace(self, recipients=left, failures=(*session.failures, failure))
+
+    def done(self) -> "Attempt":
+        """Return that nothing is left."""
+        return replace(self, recipients=())
+
+
+def _goes_on(delivery: Delivery, index: int) -> bool:
+    """Tell whether a recipient needs another transaction: one too many, or the session ended."""
+    return index in delivery.not_tried or _broke(delivery.facts[index])
+
+
+def _broke(facts: AttemptFacts) -> bool:
+    """Tell whether the session ended before the dot; all whom that concerns share the facts."""
+    return not facts.dot_sent and (facts.reply is None or facts.reply.code == 421)
+
+
+def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
+    peer, ended_by = facts.peer, facts.reply or facts.breakdown
+    assert peer is not None, "there was a connection"
+    assert ended_by is not None, "one of them is set"
+    return HostFailure(
+        host=HostPort(host=peer.host, port=peer.port),
+        at=facts.started_at + facts.transaction_for,
+        failed=SessionFailed(facts.stage, ended_by, peer=peer),
+        route=peer.route,
+        preference=session.preference,
+        at_door=facts.stage is Stage.MAIL and session.connection.transactions == 1,
+        facts=facts,
+    )

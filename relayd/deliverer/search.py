@@ -1,0 +1,150 @@
+"""The search for a host that lets us in: whom to ask, for how long, and who failed lately.
+
+An address that failed is asked after all others for a while, so that a dead best host does not
+cost every new connection its time-out (F-34). It is asked when no other is left: leaving out must
+not turn a host that works again into an outage.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from relayd.deliverer.hosts import Address, HostFailure
+from relayd.mail.attempt import Breakdown, Peer
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Stage
+from relayd.policy.route import HostPort
+from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
+
+FIND_WITHIN = 300.0  # seconds to find a working host (S-24)
+_LEFT_OUT_FOR = 60.0  # seconds
+_REMEMBERED = 10_000  # addresses
+
+
+class Outages:
+    """The addresses that failed lately, of all hosts that this worker has to do with."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[Address, float] = {}  # monotonic, the earliest first
+
+    def note(self, address: Address) -> None:
+        self._until.pop(address, None)
+        self._until[address] = self._clock.monotonic() + _LEFT_OUT_FOR
+        if len(self._until) > _REMEMBERED:
+            del self._until[next(iter(self._until))]
+
+    def forget(self, address: Address) -> None:
+        self._until.pop(address, None)
+
+    def __contains__(self, address: Address) -> bool:
+        until = self._until.get(address)
+        return until is not None and until > self._clock.monotonic()
+
+
+class Search:
+    """One search, in an attempt in which the hosts of `after` have failed already."""
+
+    def __init__(
+        self,
+        after: Sequence[HostFailure],
+        *,
+        transport: Transport,
+        clock: Clock,
+        outages: Outages,
+        turned_away: Callable[[], None],
+    ) -> None:
+        self.failures: tuple[HostFailure, ...] = tuple(after)
+        self._asked = {failure.address for failure in after}
+        spent = (clock.now() - after[0].at).total_seconds() if after else 0.0
+        self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
+        self._transport = transport
+        self._clock = clock
+        self._outages = outages
+        self._turned_away = turned_away
+        for failure in after[-1:]:  # those before are noted
+            self._note(failure)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the time is up; somebody was asked in any case."""
+        return bool(self.failures) and self._left() <= 0
+
+    def may_ask(self, address: Address) -> bool:
+        return address not in self._asked
+
+    def is_out(self, address: Address) -> bool:
+        """Tell whether it failed lately."""
+        return address in self._outages
+
+    async def resolve(self, host: HostPort) -> Sequence[str]:
+        """Return the addresses of a configured host that may be asked; a failure leaves none."""
+        try:
+            async with asyncio.timeout(self._left()):
+                ips = await self._transport.resolve(host.host, host.port)
+        except TimeoutError:
+            self._fail(HostFailure(host=host, at=self._clock.now(), failed=_too_slow()))
+        except SessionFailed as failed:
+            self._fail(HostFailure(host=host, at=self._clock.now(), failed=failed))
+        else:
+            return [ip for ip in ips if self.may_ask((ip, host.port))]
+        return ()
+
+    async def ask(self, target: Target, preference: int = 0) -> Connection | None:
+        """Connect; None, and one failure more, if that cannot be done."""
+        try:
+            async with asyncio.timeout(self._left()):
+                connection = await self._transport.connect(target)
+        except TimeoutError:
+            failed = _too_slow(target)
+        except SessionFailed as failure:
+            failed = failure
+        else:
+            self._outages.forget((target.ip, target.port))
+            return connection
+        self._fail(
+            HostFailure(
+                host=HostPort(host=target.host, port=target.port),
+                at=self._clock.now(),
+                failed=failed,
+                route=target.route,
+                preference=preference,
+            )
+        )
+        return None
+
+    def _left(self) -> float:
+        """Return the seconds that are left."""
+        return self._ends - self._clock.monotonic()
+
+    def _fail(self, failure: HostFailure) -> None:
+        self.failures += (failure,)
+        self._asked.add(failure.address)
+        self._note(failure)
+        if failure.turned_away:
+            self._turned_away()
+
+    def _note(self, failure: HostFailure) -> None:
+        breakdown = failure.failed.breakdown
+        ours = breakdown is not None and breakdown.fault is Fault.LOCAL
+        if failure.at_door and not (ours and failure.failed.stage is Stage.CONNECT):
+            self._outages.note(failure.address)
+
+
+def _too_slow(target: Target | None = None) -> SessionFailed:
+    breakdown = Breakdown(
+        category=Category.CONNECTION_FAILURE,
+        fault=Fault.PEER,
+        reason=f"not ready when the {FIND_WITHIN:g} s to find a working host were over",
+    )
+    peer = None
+    if target is not None:
+        peer = Peer(
+            route=target.route,
+            host=target.host,
+            ip=target.ip,
+            port=target.port,
+            local_ip="",
+            helo="",
+            tls=None,
+        )
+    return SessionFailed(Stage.CONNECT, breakdown, peer=peer)

@@ -1,0 +1,135 @@
+"""What the domains with one set of MX hosts share, in one worker: connections, and their limits.
+
+There are never more connections, in use and idle ones together, than places: a connection is
+opened only by who has a place, and when no idle one will do; an idle one is left for it then. How
+many places there are depends on how the hosts take it (`policy.throttle`).
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from relayd.deliverer.search import Outages
+from relayd.policy.throttle import Ramp, Throttle
+from relayd.ports import Clock, Connection
+
+_THROTTLES = 1000  # kept before those are dropped that are of no more use
+
+
+class Places:
+    """As many as a ramp allows, given in the order in which they were asked for."""
+
+    def __init__(self, most: int) -> None:
+        self._ramp = Ramp(most)
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def allowed(self) -> int:
+        return self._ramp.allowed
+
+    @property
+    def is_crowded(self) -> bool:
+        """Tell whether more are taken than are allowed by now."""
+        return self._taken > self._ramp.allowed
+
+    async def acquire(self) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._give()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():  # it was given at this very moment
+                self.release()
+            raise
+
+    def release(self) -> None:
+        self._taken -= 1
+        self._give()
+
+    def answered(self) -> None:
+        self._ramp = self._ramp.raised()
+        self._give()
+
+    def turned_away(self) -> None:
+        self._ramp = self._ramp.halved()
+
+    def _give(self) -> None:
+        while self._waiting and self._taken < self._ramp.allowed:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._taken += 1
+                place.set_result(None)
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Site:
+    """One set of MX hosts."""
+
+    hosts: frozenset[str]
+    places: Places
+    idle: list[tuple[Connection, asyncio.TimerHandle]] = field(default_factory=list)
+    failed: int = 0  # searches in which no host was ready
+
+
+class Sites:
+    """All sites that this worker has to do with at present: in use, waited for, or idle."""
+
+    def __init__(
+        self, connections: int, tasks: asyncio.TaskGroup, *, clock: Clock, per_minute: int = 0
+    ) -> None:
+        """Limit each site to so many connections and transactions a minute; 0: any number."""
+        self.outages = Outages(clock)
+        self._connections = connections
+        self._tasks = tasks
+        self._clock = clock
+        self._per_minute = per_minute
+        self._sites: WeakValueDictionary[frozenset[str], Site] = WeakValueDictionary()
+        self._throttles: dict[frozenset[str], Throttle] = {}  # they outlive a site without work
+
+    @property
+    def are_limited(self) -> bool:
+        """Tell whether there is a limit on transactions."""
+        return self._per_minute > 0
+
+    def of(self, hosts: frozenset[str]) -> Site:
+        return self._sites.setdefault(hosts, Site(hosts, Places(self._connections)))
+
+    def turn(self, site: Site, who: str) -> float:
+        """Return the seconds until `who` may begin a transaction; see `Throttle.turn`."""
+        if not self._per_minute:
+            return 0.0
+        now = self._clock.monotonic()
+        if site.hosts not in self._throttles:
+            self._make_room(now)
+            self._throttles[site.hosts] = Throttle(self._per_minute)
+        return self._throttles[site.hosts].turn(who, now=now)
+
+    def leave(self, site: Site, connection: Connection) -> None:
+        """Say goodbye to an idle connection. It has a place until it is closed."""
+        self._tasks.create_task(_leave(site, connection))
+
+    def close(self) -> None:
+        """Leave all idle connections."""
+        for site in tuple(self._sites.values()):
+            for connection, timer in site.idle:
+                timer.cancel()
+                self.leave(site, connection)
+            site.idle.clear()
+
+    def _make_room(self, now: float) -> None:
+        if len(self._throttles) >= _THROTTLES:
+            busy = {
+                hosts: one for hosts, one in self._throttles.items() if not one.is_idle(now=now)
+            }
+            self._throttles = busy
+
+
+async def _leave(site: Site, connection: Connection) -> None:
+    await site.places.acquire()
+    try:
+        await connection.quit()
+    finally:
+        site.places.release()

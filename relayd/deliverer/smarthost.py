@@ -1,0 +1,84 @@
+"""Opening a session with a next hop that the settings name: its hosts in their order."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from relayd.deliverer.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.search import Outages, Search
+from relayd.mail.attempt import RouteKind
+from relayd.policy.route import HostPort
+from relayd.policy.throttle import Ramp
+from relayd.ports import Clock, Target, Transport
+from relayd.settings import SmarthostSettings
+
+
+class Smarthost:
+    """A next hop of configured hosts, with all their addresses."""
+
+    lingers = 10.0
+    is_limited = False
+
+    def __init__(
+        self,
+        settings: SmarthostSettings,
+        *,
+        connections: int,
+        transport: Transport,
+        clock: Clock,
+        outages: Outages,
+    ) -> None:
+        self._settings = settings
+        self._ramp = Ramp(connections)
+        self._transport = transport
+        self._clock = clock
+        self._outages = outages
+
+    @property
+    def allowed(self) -> int:
+        return self._ramp.allowed
+
+    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
+        search = Search(
+            after,
+            transport=self._transport,
+            clock=self._clock,
+            outages=self._outages,
+            turned_away=self.turned_away,
+        )
+        hosts = sorted(self._settings.hosts, key=lambda host: search.is_out((host.host, host.port)))
+        todo: deque[HostPort | Target] = deque(hosts)  # names to look up, addresses to ask
+        while todo and not search.is_over:
+            each = todo.popleft()
+            if isinstance(each, HostPort):
+                found = [self._target(each, ip) for ip in await search.resolve(each)]
+                todo.extend(one for one in found if search.is_out((one.ip, one.port)))
+                todo.extendleft(
+                    one for one in reversed(found) if not search.is_out((one.ip, one.port))
+                )
+            elif search.may_ask((each.ip, each.port)):  # two names may share it
+                connection = await search.ask(each)
+                if connection is not None:
+                    return Session(connection=connection, failures=search.failures)
+        raise NoHost(search.failures)
+
+    def keeps(self, session: Session) -> bool:
+        return session.connection.is_usable
+
+    async def give_back(self, session: Session) -> None:
+        await session.connection.quit()
+
+    def answered(self) -> None:
+        self._ramp = self._ramp.raised()
+
+    def turned_away(self) -> None:
+        self._ramp = self._ramp.halved()
+
+    def _target(self, host: HostPort, ip: str) -> Target:
+        return Target(
+            route=RouteKind.SMARTHOST,
+            host=host.host,
+            ip=ip,
+            port=host.port,
+            tls=self._settings.tls,
+            login=self._settings.login,
+        )

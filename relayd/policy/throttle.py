@@ -1,0 +1,74 @@
+"""How fast one site is given mail: connections at once, and transactions in a minute.
+
+Owns the arithmetic: no clock, no waiting. Instants and waits are seconds of a clock that never goes
+back. Source: semantics A-53.
+"""
+
+from dataclasses import dataclass, replace
+
+PATIENCE = 5.0  # seconds that one may wait for a turn, keeping what it has
+_LATE = 10.0  # seconds that a booked turn is kept for one who does not come
+_FAR = 300.0  # seconds: nothing is booked beyond
+
+
+def share_of(limit: int, workers: int) -> int:
+    """Return what one worker may use of a limit on all: an equal share, at least 1. 0 is no limit."""
+    return max(1, limit // workers) if limit else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Connections that may be open at once: `allowed` by now, of `most`."""
+
+    most: int
+    allowed: int = 1
+
+    def raised(self) -> "Ramp":
+        """The server has answered a transaction: one more."""
+        return self if self.allowed >= self.most else replace(self, allowed=self.allowed + 1)
+
+    def halved(self) -> "Ramp":
+        """The server has turned one away."""
+        return self if self.allowed == 1 else replace(self, allowed=self.allowed // 2)
+
+
+class Throttle:
+    """Turns at one site, spread evenly, in the order in which they were asked for.
+
+    Who would wait too long is sent away, and has its turn booked: so it need hold nothing
+    meanwhile, and nobody who comes later is before it. A turn that nobody uses is lost.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._every = 60 / per_minute
+        self._free_at = float("-inf")
+        self._booked: dict[str, float] = {}  # the earliest first
+
+    def turn(self, who: str, *, now: float) -> float:
+        """Return how long to wait until `who` may begin one transaction.
+
+        Up to PATIENCE the turn is given; who has to wait longer asks again when that is over.
+        """
+        self._forget_late(now)
+        at = self._booked.get(who)
+        if at is None:
+            at = max(self._free_at, now)
+            if at - now > _FAR:
+                return _FAR
+            self._free_at = at + self._every
+        if at - now > PATIENCE:
+            self._booked[who] = at
+        else:
+            self._booked.pop(who, None)
+        return max(0.0, at - now)
+
+    def is_idle(self, *, now: float) -> bool:
+        """Tell whether a new one would serve as well."""
+        return self._free_at <= now
+
+    def _forget_late(self, now: float) -> None:
+        while self._booked:
+            who, at = next(iter(self._booked.items()))
+            if at >= now - _LATE:
+                return
+            del self._booked[who]

@@ -1,0 +1,26 @@
+"""What the sessions of one listener share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+
+from relayd.receiver.intake import Intake
+from relayd.receiver.tls import ServerTls
+from relayd.receiver.wire import Wire
+from relayd.settings import LimitSettings, ListenerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    fqdn: str
+    listener: ListenerSettings
+    limits: LimitSettings
+    refuse_suppressed: bool = False
+    tls: ServerTls | None = None  # set where the listener has TLS
+    intake: Intake
+    now: Callable[[], datetime]
+    loop: asyncio.AbstractEventLoop
+    spawn: Callable[[Coroutine[None, None, None]], object]  # for what cannot be done at once
+    on_moved: Callable[[Wire, str], None]  # a session turns out to be another client's
+    on_close: Callable[[Wire], None]

@@ -1,0 +1,177 @@
+"""Who the client is: EHLO and HELO, STARTTLS, XCLIENT, and what it may do because of it.
+
+Owns what is known of the client and is forgotten when that changes; the mail is `session`'s.
+
+Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
+"""
+
+import re
+
+from relayd.mail.address import Address
+from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.policy import admit
+from relayd.receiver import xclient
+from relayd.receiver.context import SessionContext
+from relayd.receiver.transaction import RecipientRules, Transaction
+from relayd.receiver.wire import Wire
+from relayd.settings import ListenerTls
+
+_HELO_NAME = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+
+
+class Identity(Wire):
+    """A client that has a name, perhaps TLS, perhaps an account."""
+
+    def __init__(self, context: SessionContext, client_ip: str) -> None:
+        super().__init__(context.loop, context.on_close)
+        self._context = context
+        self._is_proxy = admit.is_among(client_ip, context.listener.xclient_networks)
+        self.client_ip = client_ip
+        self.helo = ""  # empty: nobody has said hello
+        self.extended = False
+        self.auth_user: str | None = None
+        self._mail: Transaction | None = None
+        self._junk = 0
+        self._errors = 0
+        self._rules = self._recipient_rules()
+
+    @property
+    def greeting(self) -> bytes:
+        return b"220 %b ESMTP relayd\r\n" % self._context.fqdn.encode()
+
+    def _recipient_rules(self) -> RecipientRules:
+        """Say what holds for recipients; to be asked again whenever the client changes."""
+        context = self._context
+        return RecipientRules(
+            may_relay=admit.may_relay(self.client_ip, context.listener.networks),
+            limits=context.limits,
+            refuse_suppressed=context.refuse_suppressed,
+            intake=context.intake,
+        )
+
+    def _forget(self) -> None:
+        """Forget all that the client said (RFC 3207 §4.2)."""
+        self.helo, self.extended, self._mail = "", False, None
+
+    # --- hello --------------------------------------------------------------------------------
+
+    def say_ehlo(self, argument: bytes) -> None:
+        if not self._hello(argument, b"501 Syntax: EHLO hostname\r\n"):
+            return
+        self.extended = True
+        lines = [
+            self._context.fqdn.encode(),
+            b"SIZE %d" % self._context.limits.message_size,
+            b"8BITMIME",
+            b"SMTPUTF8",
+            b"PIPELINING",
+            b"ENHANCEDSTATUSCODES",
+            b"DSN",
+            *self._further_offers(),
+        ]
+        last = lines.pop()
+        self.reply(b"".join(b"250-%b\r\n" % line for line in lines) + b"250 %b\r\n" % last)
+
+    def _further_offers(self) -> list[bytes]:
+        offers = []
+        if self._offers_tls():
+            offers.append(b"STARTTLS")
+        if self._is_proxy:
+            offers.append(xclient.OFFERED)
+        return offers
+
+    def say_helo(self, argument: bytes) -> None:
+        if self._hello(argument, b"501 Syntax: HELO hostname\r\n"):
+            self.extended = False
+            self.reply(b"250 %b\r\n" % self._context.fqdn.encode())
+
+    def _hello(self, argument: bytes, refusal: bytes) -> bool:
+        """Tell whether the name will do. No reply to a hello has an enhanced code (RFC 2034 §4)."""
+        name = argument.strip(b" ")
+        if not _HELO_NAME.fullmatch(name):
+            self._fail(refusal)
+            return False
+        self._junk += 1
+        self.helo = name.decode()
+        self._mail = None
+        return True
+
+    # --- TLS ----------------------------------------------------------------------------------
+
+    def _offers_tls(self) -> bool:
+        return self._context.listener.tls is ListenerTls.STARTTLS and self.tls_version is None
+
+    def say_starttls(self, argument: bytes) -> None:
+        if argument:
+            self._fail(b"501 5.5.4 Syntax: STARTTLS\r\n")
+        elif self.tls_version is not None:
+            self._fail(b"503 5.5.1 TLS is on already\r\n")
+        elif not self._offers_tls():
+            self._fail(b"502 5.5.1 STARTTLS is not offered\r\n")
+        elif self._mail is not None:
+            self._fail(b"503 5.5.1 Not inside a mail transaction\r\n")
+        else:
+            self._junk += 1
+            self.reply(b"220 2.0.0 Ready to start TLS\r\n")
+            self.hold()
+            self._context.spawn(self._secure())
+
+    async def _secure(self) -> None:
+        assert self._context.tls is not None
+        if await self.start_tls(self._context.tls.context()):
+            self._forget()
+            self.resume()
+
+    # --- a proxy's word -----------------------------------------------------------------------
+
+    def say_xclient(self, argument: bytes) -> None:
+        if not self._is_proxy:
+            self._fail(b"550 5.7.1 Not for you to say\r\n")
+            return
+        if self._mail is not None:
+            self._fail(b"503 5.5.1 Not inside a mail transaction\r\n")
+            return
+        try:
+            claim = xclient.parse_xclient(argument)
+        except SyntaxRefused as refused:
+            self._refuse(refused.reply)
+            return
+        self._forget()
+        self.helo = claim.helo or ""
+        self.auth_user = claim.login
+        if claim.address is not None:
+            self._context.on_moved(self, claim.address)
+            self.client_ip = claim.address
+        self._rules = self._recipient_rules()
+        self._junk += 1
+        self.reply(self.greeting)
+
+    # --- refusals -----------------------------------------------------------------------------
+
+    def _refuse(
+        self,
+        reply: Reply,
+        *,
+        sender: Address | None = None,
+        recipient: Address | None = None,
+        is_error: bool = True,
+    ) -> None:
+        """Give a reply of policy's, and note it in the status log."""
+        self._context.intake.refused(
+            {
+                "from": str(sender or ""),
+                "rcpt": str(recipient or ""),
+                "client_ip": self.client_ip,
+                "helo": self.helo,
+                "code": reply.code,
+                "enhanced": reply.enhanced,
+                "reply": str(reply),
+                "fault": "policy" if reply.is_permanent else "local",
+            }
+        )
+        self._errors += is_error
+        self.reply(f"{reply}\r\n".encode())
+
+    def _fail(self, line: bytes) -> None:
+        self._errors += 1
+        self.reply(line)

@@ -1,0 +1,120 @@
+"""How fast a site is given mail: the slow start, and turns at an even rate."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.policy.throttle import PATIENCE, Ramp, Throttle, share_of
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "share"),
+    [(0, 4, 0), (60, 1, 60), (60, 4, 15), (10, 4, 2), (1, 4, 1), (3, 4, 1)],
+)
+def test_workers_share_a_limit_equally_and_each_has_some(
+    limit: int, workers: int, share: int
+) -> None:
+    """Rounded down, so that together they keep it; no limit stays none."""
+    assert share_of(limit, workers) == share
+
+
+# --- connections
+
+
+def test_each_answer_allows_one_connection_more_up_to_the_limit() -> None:
+    ramp, seen = Ramp(4), []
+    for _ in range(6):
+        seen.append(ramp.allowed)
+        ramp = ramp.raised()
+    assert seen == [1, 2, 3, 4, 4, 4]
+
+
+def test_who_is_turned_away_uses_half_as_many_but_one_at_least() -> None:
+    ramp, seen = Ramp(20, 20), []
+    for _ in range(6):
+        ramp = ramp.halved()
+        seen.append(ramp.allowed)
+    assert seen == [10, 5, 2, 1, 1, 1]
+
+
+@given(st.integers(1, 50), st.lists(st.booleans()))
+def test_a_ramp_stays_within_its_bounds(most: int, answers: list[bool]) -> None:
+    ramp = Ramp(most)
+    for answered in answers:
+        ramp = ramp.raised() if answered else ramp.halved()
+        assert 1 <= ramp.allowed <= most
+
+
+# --- turns
+
+
+def test_the_first_turn_is_at_once_and_the_others_follow_evenly() -> None:
+    throttle = Throttle(60)
+    assert [throttle.turn("a", now=100.0) for _ in range(4)] == [0, 1, 2, 3]
+
+
+def test_time_that_nobody_used_is_not_saved_up() -> None:
+    """A site that was left alone for an hour gets no burst."""
+    throttle = Throttle(60)
+    assert throttle.turn("a", now=0.0) == 0
+    assert [throttle.turn("a", now=3600.0) for _ in range(3)] == [0, 1, 2]
+
+
+def test_who_would_wait_too_long_comes_again_when_its_turn_is() -> None:
+    throttle = Throttle(6)  # one in ten seconds
+    assert throttle.turn("a", now=0.0) == 0
+    assert throttle.turn("a", now=0.0) == 10
+    assert throttle.turn("a", now=4.0) == 6, "it is booked: asking again takes no other turn"
+    assert throttle.turn("b", now=4.0) == 16
+    assert throttle.turn("a", now=10.5) == 0
+    assert throttle.turn("b", now=15.0) == 5, "near enough to wait for"
+    assert throttle.turn("c", now=15.0) == 15
+
+
+def test_a_turn_is_kept_for_a_while_for_one_who_is_late() -> None:
+    throttle = Throttle(6)
+    throttle.turn("a", now=0.0)
+    assert [throttle.turn(who, now=0.0) for who in "abc"] == [10, 20, 30]
+    assert throttle.turn("a", now=19.0) == 0
+    assert throttle.turn("b", now=31.0) == 9, "too late: it has to line up anew"
+    assert throttle.turn("c", now=31.0) == 0
+
+
+def test_nothing_is_booked_far_ahead() -> None:
+    """What the settings or the queue are by then, nobody knows."""
+    throttle = Throttle(1)
+    waits = [throttle.turn(str(number), now=0.0) for number in range(9)]
+    assert waits == [0, 60, 120, 180, 240, 300, 300, 300, 300]
+    assert [throttle.turn(str(number), now=300.0) for number in (6, 7)] == [60, 120]
+
+
+def test_it_can_be_forgotten_when_the_next_turn_is_free() -> None:
+    throttle = Throttle(60)
+    assert throttle.is_idle(now=0.0)
+    throttle.turn("a", now=0.0)
+    assert not throttle.is_idle(now=0.9)
+    assert throttle.is_idle(now=1.0)
+
+
+@given(
+    st.integers(1, 600),
+    st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 20)), max_size=60),
+)
+def test_turns_are_never_closer_than_the_rate_allows(
+    per_minute: int, calls: list[tuple[str, float]]
+) -> None:
+    """But for those who are late at a booked one: they are left out here."""
+    throttle, now, granted = Throttle(per_minute), 0.0, []
+    for who, later in calls:
+        now += later
+        booked = throttle._booked.get(who)
+        wait = throttle.turn(who, now=now)
+        assert wait >= 0
+        is_late = booked is not None and booked < now
+        if wait <= PATIENCE and not is_late:
+            granted.append(now + wait)
+    assert granted == sorted(granted)
+    gaps = [after - before for before, after in pairwise(granted)]
+    assert all(gap >= 60 / per_minute - 1e-6 for gap in gaps)
