@@ -37,6 +37,12 @@ def test_only_listed_networks_relay(client_ip: str, *, allowed: bool) -> None:
     assert admit.may_relay(client_ip, NETWORKS) is allowed
 
 
+def test_a_unix_socket_is_in_no_network() -> None:
+    """Its peers are trusted as clients; they speak for nobody else, as a proxy might."""
+    assert not admit.is_among("", NETWORKS)
+    assert admit.is_among("10.1.2.3", NETWORKS)
+
+
 def test_without_networks_nobody_relays_by_tcp() -> None:
     assert not admit.may_relay("127.0.0.1", ())
     assert admit.may_relay("", ())
