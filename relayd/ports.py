@@ -170,15 +170,22 @@ class QueueStore(Protocol):
         ...
 
     async def act(
-        self, selector: "Query", action: "Action", *, by: str, reason: str
-    ) -> Sequence[Event]:
-        """Carry out an operator's verb on all queued or held recipients that match; return the events.
+        self,
+        selector: "Query",
+        action: "Action",
+        *,
+        by: str,
+        reason: str,
+        report: "ReportGivenUp | None" = None,
+    ) -> "Acted":
+        """Carry out an operator's verb on all queued or held recipients that match.
 
         One event per recipient that changed, its detail with `by`, `reason` and the new `status`.
         `hold`, `bounce` and `drop` take a leased recipient out of its lease: its running attempt
         cannot be called back, so it is marked as a possible duplicate, and what becomes of that
         attempt is not recorded. `expedite` leaves leased ones alone, and ends the pause of the
-        destinations of the others. `release` makes held ones due at once.
+        destinations of the others. `release` makes held ones due at once. With `bounce`, `report`
+        is asked once for each message, and what it gives is queued in the same transaction.
         """
         ...
 
@@ -213,6 +220,29 @@ class QueueStore(Protocol):
     async def close(self) -> None:
         """Finish what was begun, then let go of the store."""
         ...
+
+
+class ReportGivenUp(Protocol):
+    """Composes the report on recipients of one message whom an operator bounces."""
+
+    def __call__(
+        self,
+        message: QueuedMessage,
+        recipients: Sequence[QueuedRecipient],
+        content: bytes,
+        reason: str,
+        /,
+    ) -> NewMessage | None:
+        """Return the report; None when nobody wants one. May be called on a thread of the store."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What an operator's verb changed, and the reports that it queued."""
+
+    events: tuple[Event, ...] = ()
+    reports: tuple[NewMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,5 +162,5 @@ def _addresses(changed: Sequence[Event]) -> dict[tuple[MessageId, int], str]:
 _add_verb(Action.HOLD, "Keep mail from being tried until it is released.")
 _add_verb(Action.RELEASE, "Let held mail go on, at once.")
 _add_verb(Action.EXPEDITE, "Try waiting mail now.")
-_add_verb(Action.BOUNCE, "Give mail up: it ends as bounced; no report is mailed.")
+_add_verb(Action.BOUNCE, "Give mail up: it ends as bounced, and its sender gets a report.")
 _add_verb(Action.DROP, "Delete mail.")

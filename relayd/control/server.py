@@ -10,7 +10,7 @@ answered, so that no change is made in the store without its line in the status 
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -27,8 +27,8 @@ from relayd.control.protocol import (
     unsuppress_from_json,
 )
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
-from relayd.mail.event import Event, JsonValue
-from relayd.ports import QueueStore
+from relayd.mail.event import JsonValue
+from relayd.ports import Acted, QueueStore, ReportGivenUp
 
 _AT_ONCE = 16  # requests in hand; more wait in the listen queue
 _READ_FOR = 5.0  # seconds for the whole request line
@@ -45,7 +45,8 @@ class _Desk:
 
     store: QueueStore
     on_change: Callable[[], None]
-    record: Callable[[Sequence[Event]], None]
+    record: Callable[[Acted], None]
+    report: ReportGivenUp | None
     info: Callable[[], Mapping[str, JsonValue]]
 
 
@@ -54,16 +55,17 @@ async def serve_control(
     *,
     store: QueueStore,
     on_change: Callable[[], None],
-    record: Callable[[Sequence[Event]], None],
+    record: Callable[[Acted], None],
     info: Callable[[], Mapping[str, JsonValue]],
+    report: ReportGivenUp | None = None,
 ) -> None:
     """Answer requests on `sock`, a listening unix socket, until cancelled.
 
-    `record` gets the events of every change, once it is durable; then `on_change` wakes the
-    deliverer. `info` is what the verb `status` answers.
+    `record` gets every change, once it is durable; then `on_change` wakes the deliverer. `info` is
+    what the verb `status` answers. `report` tells senders what was bounced; None: nobody does.
     """
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-    desk = _Desk(store=store, on_change=on_change, record=record, info=info)
+    desk = _Desk(store=store, on_change=on_change, record=record, report=report, info=info)
     async with asyncio.TaskGroup() as requests:
         stopped = await _accept_all(sock, desk, requests)
     raise stopped
@@ -148,11 +150,13 @@ async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
             return {"ok": True, "status": dict(desk.info())}
         case "act":
             wanted = act_from_json(request)
-            events = await desk.store.act(wanted.query, wanted.action, by=by, reason=wanted.reason)
-            if events:
-                desk.record(events)
+            acted = await desk.store.act(
+                wanted.query, wanted.action, by=by, reason=wanted.reason, report=desk.report
+            )
+            if acted.events:
+                desk.record(acted)
                 desk.on_change()
-            return {"ok": True, "events": [event_to_json(event) for event in events]}
+            return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
         case "unsuppress":
             address = unsuppress_from_json(request)
             changed = await desk.store.unsuppress(address, by=by)

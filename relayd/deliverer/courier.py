@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from relayd.deliverer.hosts import HostFailure
-from relayd.deliverer.reports import Failure, Reporter
+from relayd.deliverer.reports import Fate, Reporter
 from relayd.errors import CommitUnknown, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
@@ -198,19 +198,20 @@ class Courier:
         if self._reporter is None:
             return None
         meant = {each.number: each for each in work.recipients}  # whatever the next hop was told
-        failures = [
-            Failure(meant.get(recipient.number, recipient), outcome, seen)
+        fates = (
+            Fate(meant.get(recipient.number, recipient), outcome, seen)
             for (recipient, seen), outcome in judged
-            if isinstance(outcome, Bounced)
-        ]
-        now = self._clock.now()
-        return self._reporter.report(work, failures, content, now=now) if failures else None
+        )
+        return self._reporter.report(work.message, fates, content, now=self._clock.now())
 
     def _judge(
         self, work: Work, recipient: QueuedRecipient, seen: AttemptFacts, scope: Scope
     ) -> Outcome:
         moment = Moment(
-            received_at=work.message.received_at, now=self._clock.now(), jitter=self._jitter()
+            received_at=work.message.received_at,
+            now=self._clock.now(),
+            jitter=self._jitter(),
+            is_report=work.message.is_report,
         )
         return decide(seen, recipient, self._rules, moment=moment, scope=scope)
 

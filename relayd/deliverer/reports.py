@@ -1,13 +1,14 @@
-"""Reports to senders: which bounces get one, and its way into the queue.
+"""Reports to senders: which outcomes get one, and its way into the queue.
 
 A report is a message like any other, from the null reverse-path, stored in the very transaction
-that records the bounce: if it cannot be queued, the recipient has not bounced (S-11). One for each
+that records what it reports: if it cannot be queued, the recipient has not bounced (S-11). One for each
 message and round, within a budget (S-54); what goes beyond it is recorded and counted, not mailed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import (
+    REPORT,
     Client,
     MessageId,
     NewMessage,
@@ -24,40 +26,55 @@ from relayd.mail.envelope import (
     format_id,
 )
 from relayd.mail.header import read_facts
-from relayd.mail.outcome import Bounced
+from relayd.mail.outcome import (
+    BounceClass,
+    Bounced,
+    Category,
+    Deferred,
+    Fault,
+    Outcome,
+    Relayed,
+    Sent,
+)
+from relayd.mail.reply import Reply
 from relayd.policy.dsn import (
     USUAL_LIMITS,
+    Action,
     DsnBudget,
     DsnFacts,
     DsnLimits,
     FailedRecipient,
+    Occasion,
     compose,
     may_mail,
+    occasion_of,
     wants_report,
 )
 from relayd.policy.route import RouteRules, key_for
-from relayd.ports import Work
 
 FULL_COPY_LIMIT = 50_000  # octets of a message that goes back whole
 
 log = structlog.get_logger()
 
+_ACTIONS: Mapping[Occasion, Action] = MappingProxyType(
+    {"failure": "failed", "delay": "delayed", "success": "relayed"}
+)
 _ASCII: Mapping[str, str] = MappingProxyType({})
 _8BIT: Mapping[str, str] = MappingProxyType({"BODY": "8BITMIME"})
 _UTF8: Mapping[str, str] = MappingProxyType({"BODY": "8BITMIME", "SMTPUTF8": ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A recipient that bounced in this attempt."""
+class Fate:
+    """What became of a recipient, and the attempt that decided it; without one an operator did."""
 
     recipient: QueuedRecipient
-    outcome: Bounced
-    seen: AttemptFacts
+    outcome: Outcome
+    seen: AttemptFacts | None
 
 
 class Reporter:
-    """Composes the reports of one worker."""
+    """Composes the reports of one worker, for any thread."""
 
     def __init__(
         self,
@@ -67,11 +84,14 @@ class Reporter:
         next_id: Callable[[datetime], MessageId],
         now: datetime,
         workers: int,
+        give_up_after: timedelta,
     ) -> None:
         self._fqdn = fqdn
         self._routes = routes
         self._next_id = next_id
+        self._give_up_after = give_up_after
         self._budget = DsnBudget(at=now)
+        self._lock = threading.Lock()  # of the budget
         self._limits = DsnLimits(
             per_sender=max(1, USUAL_LIMITS.per_sender // workers),
             in_total=max(1, USUAL_LIMITS.in_total // workers),
@@ -79,31 +99,75 @@ class Reporter:
         )
 
     def report(
-        self, work: Work, failures: Sequence[Failure], original: bytes, *, now: datetime
+        self, message: QueuedMessage, fates: Iterable[Fate], original: bytes, *, now: datetime
     ) -> NewMessage | None:
-        """Return the report on `failures`; None when nobody wants it or the budget is spent."""
-        message = work.message
-        wanted = [
-            failure
-            for failure in failures
-            if wants_report(message.reverse_path, failure.recipient.parameters, event="failure")
-        ]
+        """Return the report on `fates`; None when nobody wants it or the budget is spent."""
+        wanted = [named for fate in fates if (named := self._named(message, fate, now)) is not None]
         if not wanted:
             return None
-        fits, self._budget = may_mail(
-            self._budget, message.reverse_path, now=now, limits=self._limits
-        )
+        with self._lock:
+            fits, self._budget = may_mail(
+                self._budget, message.reverse_path, now=now, limits=self._limits
+            )
         if not fits:
             log.warning("report_not_mailed", queue_id=format_id(message.id), fault="policy")
             return None
         message_id = self._next_id(now)
         content = compose(
             self._facts(message, message_id, now),
-            [_failed(failure, now) for failure in wanted],
+            wanted,
             original,
             full_copy_limit=FULL_COPY_LIMIT,
         )
         return self._message(message_id, message.reverse_path, content, now)
+
+    def report_given_up(
+        self,
+        message: QueuedMessage,
+        recipients: Sequence[QueuedRecipient],
+        original: bytes,
+        *,
+        reason: str,
+        now: datetime,
+    ) -> NewMessage | None:
+        """Return the report on recipients whom an operator bounces, as `report` does."""
+        outcome = Bounced(
+            bounce_class=BounceClass.BLOCK,
+            category=Category.POLICY,
+            fault=Fault.POLICY,
+            suppress=False,
+            reason=f"given up by the operator of this relay: {reason}".removesuffix(": "),
+            status="5.0.0",
+        )
+        return self.report(
+            message, [Fate(each, outcome, None) for each in recipients], original, now=now
+        )
+
+    def _named(self, message: QueuedMessage, fate: Fate, now: datetime) -> FailedRecipient | None:
+        """Return what the report says of a recipient; None when it is not to speak of it."""
+        seen = fate.seen
+        peer = None if seen is None else seen.peer
+        occasion = occasion_of(
+            fate.outcome,
+            taken_over=peer is not None and peer.dsn,
+            received_at=message.received_at,
+            now=now,
+        )
+        parameters = fate.recipient.parameters
+        if occasion is None or not wants_report(message.reverse_path, parameters, event=occasion):
+            return None
+        reply = None if seen is None else seen.reply
+        return FailedRecipient(
+            address=fate.recipient.address,
+            orig_rcpt=parameters.get("ORCPT"),
+            action=_ACTIONS[occasion],
+            status=_status(fate.outcome, reply),
+            remote_host=None if peer is None else peer.host,
+            reply=reply,
+            reason="" if isinstance(fate.outcome, Relayed | Sent) else fate.outcome.reason,
+            last_attempt_at=now,
+            will_retry_until=message.received_at + self._give_up_after,
+        )
 
     def _facts(self, message: QueuedMessage, message_id: MessageId, now: datetime) -> DsnFacts:
         ret = message.parameters.get("RET", "").upper()
@@ -137,19 +201,13 @@ class Reporter:
             ),
             content=content,
             facts=replace(facts, tag=None),
-            client=Client(ip="", helo=self._fqdn, listener="report"),
+            client=Client(ip="", helo=self._fqdn, listener=REPORT),
         )
 
 
-def _failed(failure: Failure, now: datetime) -> FailedRecipient:
-    return FailedRecipient(
-        address=failure.recipient.address,
-        orig_rcpt=failure.recipient.parameters.get("ORCPT"),
-        action="failed",
-        status=failure.outcome.status,
-        remote_host=None if failure.seen.peer is None else failure.seen.peer.host,
-        reply=failure.seen.reply,
-        reason=failure.outcome.reason,
-        last_attempt_at=now,
-        will_retry_until=None,
-    )
+def _status(outcome: Outcome, reply: Reply | None) -> str:
+    """Return the status to report, of the class of the outcome; empty when nobody gave one."""
+    if isinstance(outcome, Bounced):
+        return outcome.status
+    enhanced = "" if reply is None else reply.enhanced or ""
+    return enhanced if enhanced[:1] == ("4" if isinstance(outcome, Deferred) else "2") else ""

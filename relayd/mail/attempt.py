@@ -38,6 +38,7 @@ class Peer:
     local_ip: str
     helo: str
     tls: TlsFacts | None
+    dsn: bool = False  # it offers to take the parameters of RFC 3461 over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

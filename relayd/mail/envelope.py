@@ -78,6 +78,10 @@ class MessageFacts:
     utf8_headers: bool = False  # the header section has octets above 127
 
 
+REPORT = "report"
+"""Stands for the listener of messages that are reports of ours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """Who gave us the message."""
@@ -110,6 +114,11 @@ class NewMessage:
     facts: MessageFacts
     client: Client
 
+    @property
+    def is_report(self) -> bool:
+        """It is a report of ours to a sender."""
+        return self.client.listener == REPORT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedMessage:
@@ -125,6 +134,7 @@ class QueuedMessage:
     is_test: bool
     is_8bit: bool
     utf8_headers: bool
+    is_report: bool = False  # a report of ours to a sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,7 @@ class Session:
             local_ip=self._local_ip,
             helo=self.helo,
             tls=self.tls,
+            dsn=self.offers.dsn,
         )
 
     async def dial(self) -> None:

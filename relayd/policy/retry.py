@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+_REPORT_LIFETIME = timedelta(days=1)
 _SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed together parts
 
 
@@ -29,16 +30,21 @@ def after_soft_bounce(soft_failures: int, rules: RetrySettings) -> timedelta | N
 
 
 def after_no_verdict(
-    failures: int, age: timedelta, rules: RetrySettings, *, jitter: float
+    failures: int, age: timedelta, rules: RetrySettings, *, jitter: float, is_report: bool = False
 ) -> timedelta | None:
     """Return the wait after the `failures`-th attempt without a verdict; None when time is up.
 
     `jitter` is a number from 0 up to 1.
     """
-    if age >= rules.give_up_after:
+    if age >= lifetime(rules, is_report=is_report):
         return None
     wait = rules.unreachable[min(failures, len(rules.unreachable)) - 1]
     return wait * (1 + _SPREAD * jitter)
+
+
+def lifetime(rules: RetrySettings, *, is_report: bool) -> timedelta:
+    """Return the age from which a failed attempt is the last; a report is soon of no interest (S-09)."""
+    return min(rules.give_up_after, _REPORT_LIFETIME) if is_report else rules.give_up_after
 
 
 def pause_after(failures: int, *, jitter: float) -> timedelta:

@@ -48,6 +48,7 @@ class Moment:
     received_at: datetime
     now: datetime
     jitter: float  # from 0 up to 1
+    is_report: bool = False  # the message is a report of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,9 @@ def _no_verdict(
     category, fault, reason = _blame(facts, found)
     failures = max(1, recipient.attempt - recipient.soft_failures)
     age = moment.now - moment.received_at
-    wait = retry.after_no_verdict(failures, age, rules.retry, jitter=moment.jitter)
+    wait = retry.after_no_verdict(
+        failures, age, rules.retry, jitter=moment.jitter, is_report=moment.is_report
+    )
     if wait is None:
         return Bounced(
             bounce_class=BounceClass.SOFT,

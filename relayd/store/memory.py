@@ -29,7 +29,17 @@ from relayd.mail.outcome import (
     Relayed,
     Sent,
 )
-from relayd.ports import Action, Clock, LateNotice, Lease, Query, Settlement, Work
+from relayd.ports import (
+    Acted,
+    Action,
+    Clock,
+    LateNotice,
+    Lease,
+    Query,
+    ReportGivenUp,
+    Settlement,
+    Work,
+)
 from relayd.store.memory_view import (
     MemoryView,
     Message,
@@ -220,9 +230,16 @@ class MemoryStore(MemoryView):
         return min((self._due_at(one) for one in waiting), default=None)
 
     async def act(
-        self, selector: Query, action: Action, *, by: str, reason: str
-    ) -> Sequence[Event]:
+        self,
+        selector: Query,
+        action: Action,
+        *,
+        by: str,
+        reason: str,
+        report: ReportGivenUp | None = None,
+    ) -> Acted:
         events = []
+        given_up: dict[MessageId, list[Recipient]] = {}
         for row in self.find(selector, limit=sum(1 for _ in self._tables.recipients())):
             message = self._tables.messages[row.message_id]
             recipient = message.recipients[row.recipient]
@@ -237,9 +254,28 @@ class MemoryStore(MemoryView):
                 event, detail={"from": row.reverse_path, "rcpt": row.address, **event.detail}
             )
             message.events.append(event)
-            message.drop_content()
             events.append(event)
-        return events
+            given_up.setdefault(row.message_id, []).append(recipient)
+        asked = report if action is Action.BOUNCE else None
+        reports = [] if asked is None else self._reports(given_up, asked, reason=reason)
+        for message_id in given_up:
+            self._tables.messages[message_id].drop_content()
+        return Acted(events=tuple(events), reports=tuple(reports))
+
+    def _reports(
+        self, given_up: Mapping[MessageId, list[Recipient]], report: ReportGivenUp, *, reason: str
+    ) -> list[NewMessage]:
+        reports = []
+        for message_id, those in given_up.items():
+            message = self._tables.messages[message_id]
+            recipients = [queued_recipient(one) for one in sorted(those, key=attrgetter("number"))]
+            composed = report(
+                queued_message(message.new), recipients, message.content or b"", reason
+            )
+            if composed is not None:
+                self._add(composed)
+                reports.append(composed)
+        return reports
 
     def note_late(
         self, notice: LateNotice | None, copy: NewMessage

@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,18 +18,16 @@ from typing import Any
 import structlog
 
 from relayd.control.server import serve_control
-from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StartError, StoreError
 from relayd.logs import StatusLog
-from relayd.mail.event import Event
 from relayd.policy import route
-from relayd.ports import Clock
+from relayd.ports import Acted, Clock
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
-from relayd.worker.outward import Parts, deliver
+from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.system import SmtpTransport, SystemClock
 
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
@@ -126,7 +123,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             tls=_server_tls(settings, parts.clock),
         )
         background = [
-            tasks.create_task(_answer(inherited, parts, scheduler)),
+            tasks.create_task(_answer(inherited, parts, outward)),
             tasks.create_task(_beat(inherited, stopping)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
@@ -166,13 +163,14 @@ def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:
         raise StartError(f"the certificate cannot be used: {error}") from error
 
 
-async def _answer(inherited: Inherited, parts: Parts, scheduler: Scheduler) -> None:
+async def _answer(inherited: Inherited, parts: Parts, outward: Outward) -> None:
     """Serve the control socket."""
     await serve_control(
         inherited.control,
         store=parts.store,
-        on_change=scheduler.wake,
+        on_change=outward.scheduler.wake,
         record=partial(_record_acts, parts.status_log),
+        report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},
     )
 
@@ -192,8 +190,10 @@ def _stop_signals(status_log: StatusLog) -> tuple[asyncio.Event, asyncio.Event]:
     return stopping, leaving
 
 
-def _record_acts(status_log: StatusLog, events: Sequence[Event]) -> None:
-    for event in events:
+def _record_acts(status_log: StatusLog, acted: Acted) -> None:
+    for report in acted.reports:
+        status_log.received(report)
+    for event in acted.events:
         status_log.acted(event)
 
 

@@ -5,6 +5,7 @@ was born leased.
 """
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,20 +29,25 @@ from relayd.worker.late import LateBounces
 
 
 class IdSource:
-    """Message ids of one worker; they rise and never repeat, also when the clock is set back."""
+    """Message ids of one worker; they rise and never repeat, also when the clock is set back.
+
+    For any thread: the store asks for reports on its own.
+    """
 
     def __init__(self, worker: WorkerNumber) -> None:
         self._worker = worker
         self._latest = datetime(2020, 1, 1, tzinfo=UTC)  # ids count from here
         self._count = 0
+        self._lock = threading.Lock()
 
     def next_id(self, at: datetime) -> MessageId:
         at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        self._count += 1
-        if at > self._latest or self._count == IDS_PER_MILLISECOND:
-            self._latest = max(at, self._latest + timedelta(milliseconds=1))
-            self._count = 0
-        return make_id(self._latest, self._worker, self._count)
+        with self._lock:
+            self._count += 1
+            if at > self._latest or self._count == IDS_PER_MILLISECOND:
+                self._latest = max(at, self._latest + timedelta(milliseconds=1))
+                self._count = 0
+            return make_id(self._latest, self._worker, self._count)
 
 
 class Intake:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random  # noqa: TID251 -- the one random source
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,7 @@ from relayd.deliverer.sites import Sites
 from relayd.logs import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.dns import MxAnswer
-from relayd.mail.envelope import WorkerNumber
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.net.local import is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
@@ -22,7 +23,7 @@ from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules, rules_from
 from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
-from relayd.ports import Clock, QueueStore, QueueView
+from relayd.ports import Clock, QueueStore, QueueView, ReportGivenUp
 from relayd.settings import Settings
 from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces
@@ -46,6 +47,7 @@ class Outward:
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
+    report_given_up: ReportGivenUp | None  # by an operator; None: reports are off
 
 
 async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outward:
@@ -69,6 +71,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         next_id=parts.ids.next_id,
         now=parts.clock.now(),
         workers=settings.workers,
+        give_up_after=settings.retry.give_up_after,
     )
     rules = rules_from(settings.rules)
     late = await _late(settings, parts, rules)
@@ -90,7 +93,19 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         clock=parts.clock,
         jitter=source.random,
     )
-    return Outward(scheduler, sites, late)
+    given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
+    return Outward(scheduler, sites, late, given_up)
+
+
+def _report_given_up(
+    reporter: Reporter,
+    clock: Clock,
+    message: QueuedMessage,
+    recipients: Sequence[QueuedRecipient],
+    content: bytes,
+    reason: str,
+) -> NewMessage | None:
+    return reporter.report_given_up(message, recipients, content, reason=reason, now=clock.now())
 
 
 async def _late(settings: Settings, parts: Parts, rules: Rules) -> LateBounces | None:

@@ -37,7 +37,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                     listening,
                     store=store,
                     on_change=lambda: None,
-                    record=recorded.extend,
+                    record=lambda acted: recorded.extend(acted.events),
                     info=dict,
                 )
             )

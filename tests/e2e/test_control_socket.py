@@ -13,7 +13,7 @@ from relayd.control.protocol import REQUEST_LIMIT, ActRequest, encode
 from relayd.control.server import serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event, EventKind
-from relayd.ports import Action, Query, Status
+from relayd.ports import Acted, Action, Query, ReportGivenUp, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
@@ -31,13 +31,19 @@ class SlowStore(MemoryStore):
         self.error: BaseException | None = None
 
     async def act(
-        self, selector: Query, action: Action, *, by: str, reason: str
-    ) -> Sequence[Event]:
+        self,
+        selector: Query,
+        action: Action,
+        *,
+        by: str,
+        reason: str,
+        report: ReportGivenUp | None = None,
+    ) -> Acted:
         self.begun.set()
         await self.go_on.wait()
         if self.error is not None:
             raise self.error
-        return await super().act(selector, action, by=by, reason=reason)
+        return await super().act(selector, action, by=by, reason=reason, report=report)
 
 
 @dataclass(kw_only=True)
@@ -88,7 +94,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                     listening,
                     store=daemon.store,
                     on_change=daemon.wake,
-                    record=daemon.recorded.extend,
+                    record=lambda acted: daemon.recorded.extend(acted.events),
                     info=lambda number=number: {"worker": number},  # type: ignore[misc]
                 )
                 daemon.servers.append(group.create_task(server))

@@ -1,13 +1,22 @@
 """What every store must do: the operator's verbs (S-20)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from relayd.mail.envelope import NewMessage, WorkerNumber
+from relayd.mail.envelope import (
+    REPORT,
+    Client,
+    NewMessage,
+    QueuedMessage,
+    QueuedRecipient,
+    WorkerNumber,
+)
 from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed, Sent
-from relayd.ports import Action, Query, Status, Work
+from relayd.ports import Acted, Action, Query, Status, Work
+from relayd.store.memory import MemoryStore
 from tests.support.builders import (
     a_bounce,
     a_deferral,
@@ -41,7 +50,7 @@ OUTCOMES: dict[str, Outcome] = {"relayed": Relayed(), "sent": Sent(), "bounced":
 async def act(box: Box, action: Action, message: NewMessage) -> int:
     """Carry out `action` on `message`; return how many recipients changed."""
     query = Query(message_id=message.id)
-    return len(await box.store.act(query, action, by="ann", reason="because"))
+    return len((await box.store.act(query, action, by="ann", reason="because")).events)
 
 
 async def bring_into(state: str, box: Box, worker: WorkerNumber) -> NewMessage:
@@ -96,7 +105,8 @@ async def test_a_verb_is_on_record(
     await box.put(message, worker=worker)
     box.advance(7)
     query = Query(message_id=message.id)
-    events = await box.store.act(query, action, by="ann", reason="wrong list")
+    acted = await box.store.act(query, action, by="ann", reason="wrong list")
+    events = acted.events
     entries = box.later_history(message)
     assert sorted(event.recipient for event in events) == [0, 1]
     assert sorted(entry.recipient for entry in entries) == [0, 1]
@@ -265,10 +275,10 @@ async def test_what_is_taken_from_a_lease_is_not_reaped(box: Box, worker: Worker
 async def test_a_verb_acts_on_what_matches_only(box: Box, worker: WorkerNumber) -> None:
     message = a_message("a@example.com", "B@Example.COM", "c@other.test")
     await box.put(message, worker=worker)
-    events = await box.store.act(
+    acted = await box.store.act(
         Query(domain="EXAMPLE.com", sender="app@APP.test"), Action.HOLD, by="ann", reason=""
     )
-    assert sorted(event.recipient for event in events) == [0, 1]
+    assert sorted(event.recipient for event in acted.events) == [0, 1]
     assert box.row(message, 2).status is Status.QUEUED
 
 
@@ -289,5 +299,68 @@ async def test_an_empty_text_is_no_wildcard(box: Box, worker: WorkerNumber, quer
     """A slip of the operator's must not drop the whole queue."""
     message = a_message("a@example.com", "b@other.test", tag="t", message_id_header="<1@app.test>")
     await box.put(message, worker=worker)
-    assert await box.store.act(query, Action.DROP, by="ann", reason="") == []
+    assert await box.store.act(query, Action.DROP, by="ann", reason="") == Acted()
     assert box.row(message).status is Status.QUEUED
+
+
+async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNumber) -> None:
+    """S-11: whoever composes the report sees whom it is about; what it gives waits to be sent."""
+    asked = a_recipient("a@example.com", parameters={"NOTIFY": "FAILURE"})
+    message = a_message(asked, "b@example.com", "c@other.test")
+    await box.put(message, worker=worker)
+    told = a_message("app@app.test", reverse_path="")
+    seen: list[object] = []
+
+    def report(
+        about: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes, reason: str
+    ) -> NewMessage:
+        seen.append((about.id, [one.address for one in recipients], content, reason))
+        assert recipients[0].parameters == {"NOTIFY": "FAILURE"}
+        return told
+
+    acted = await box.store.act(
+        Query(domain="example.com"), Action.BOUNCE, by="ann", reason="no list", report=report
+    )
+    assert seen == [(message.id, ["a@example.com", "b@example.com"], message.content, "no list")]
+    assert acted.reports == (told,)
+    claimed = {work.message.id: work for work in await box.claim(worker)}
+    assert set(claimed) == {message.id, told.id}
+    assert [one.address for one in claimed[told.id].recipients] == ["app@app.test"]
+
+
+@pytest.mark.parametrize("action", [Action.HOLD, Action.EXPEDITE, Action.DROP])
+async def test_other_verbs_are_no_business_of_the_sender(
+    box: Box, worker: WorkerNumber, action: Action
+) -> None:
+    message = a_message()
+    await box.put(message, worker=worker)
+    acted = await box.store.act(
+        Query(message_id=message.id), action, by="ann", reason="", report=_nobody_may_ask
+    )
+    assert (len(acted.events), acted.reports) == (1, ())
+
+
+async def test_without_its_report_mail_has_not_bounced(box: Box, worker: WorkerNumber) -> None:
+    """S-11: when it cannot be composed, nothing has changed."""
+    if isinstance(box.store, MemoryStore):
+        pytest.skip("it cannot roll back")
+    message = a_message()
+    await box.put(message, worker=worker)
+    query = Query(message_id=message.id)
+    with pytest.raises(RuntimeError):
+        await box.store.act(query, Action.BOUNCE, by="ann", reason="", report=_nobody_may_ask)
+    assert box.row(message).status is Status.QUEUED
+
+
+def _nobody_may_ask(*_: object) -> NewMessage | None:
+    raise RuntimeError("asked for a report")
+
+
+async def test_a_report_is_known_as_one(box: Box, worker: WorkerNumber) -> None:
+    """S-09: it is given up sooner."""
+    report = replace(a_message(), client=Client(ip="", helo="relay.test", listener=REPORT))
+    message = a_message()
+    await box.put(report, worker=worker)
+    await box.put(message, worker=worker)
+    known = {work.message.id: work.message.is_report for work in await box.claim(worker)}
+    assert known == {report.id: True, message.id: False}

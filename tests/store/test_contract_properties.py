@@ -236,8 +236,8 @@ class Queue(RuleBasedStateMachine):
     def act(self, action: Action, domain: str) -> None:
         async def act(bench: Bench) -> object:
             query = Query(domain=domain)
-            events = await bench.box.store.act(query, action, by="ann", reason="why")
-            return sorted((one.message_id, one.recipient, one.kind, one.at) for one in events)
+            acted = await bench.box.store.act(query, action, by="ann", reason="why")
+            return sorted((one.message_id, one.recipient, one.kind, one.at) for one in acted.events)
 
         self.on_all(act)
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from relayd.deliverer.courier import Courier
+from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.deliverer.search import Outages
 from relayd.deliverer.smarthost import Smarthost
@@ -28,6 +29,7 @@ from relayd.ports import Query, QueueStore, QueueView, RecipientRow, Transport
 from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
 from relayd.store.memory import MemoryStore
 from relayd.worker import SmtpTransport
+from relayd.worker.intake import IdSource
 from tests.support.clock import FakeClock
 
 CEILING = 5.0
@@ -178,6 +180,7 @@ async def a_post(
     login: Login | None = None,
     transport: Transport | None = None,
     name: str = "1",
+    reports: bool = False,
 ) -> AsyncIterator[Post]:
     """Run a deliverer whose smarthost has these ports; stop it at the end."""
     clock = queue[2] if queue else store._clock if store else FakeClock()
@@ -208,6 +211,7 @@ async def a_post(
             rules=VerdictRules(retry=RETRY, classifier=rules()),
             routes=RouteRules(),
             jitter=lambda: 0.0,
+            reporter=a_reporter(clock) if reports else None,
         ),
         clock=clock,
         jitter=lambda: 0.0,
@@ -227,6 +231,18 @@ async def a_post(
             yield post
         finally:
             await post.stop()
+
+
+def a_reporter(clock: FakeClock) -> Reporter:
+    ids = IdSource(WorkerNumber(500))
+    return Reporter(
+        fqdn="relay.test",
+        routes=RouteRules(),
+        next_id=ids.next_id,
+        now=clock.now(),
+        workers=1,
+        give_up_after=RETRY.give_up_after,
+    )
 
 
 def the_transport(clock: FakeClock) -> SmtpTransport:

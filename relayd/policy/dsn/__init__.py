@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from email.utils import format_datetime
 
 from relayd.policy.dsn.budget import USUAL_LIMITS, DsnBudget, DsnLimits, may_mail
-from relayd.policy.dsn.facts import Action, DsnFacts, FailedRecipient, Occasion, wants_report
+from relayd.policy.dsn.facts import (
+    Action,
+    DsnFacts,
+    FailedRecipient,
+    Occasion,
+    occasion_of,
+    wants_report,
+)
 from relayd.policy.dsn.fields import machine_readable
 from relayd.policy.dsn.lines import clean_address, clean_name
 from relayd.policy.dsn.returned import Part, returned
@@ -31,6 +38,7 @@ __all__ = [
     "Occasion",
     "compose",
     "may_mail",
+    "occasion_of",
     "wants_report",
 ]
 

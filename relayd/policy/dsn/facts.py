@@ -1,17 +1,21 @@
-"""What a report is made of, and whether anybody wants it.
+"""What a report is made of, what there is to report, and whether anybody wants it.
 
-Source: RFC 3461 §4.1 (NOTIFY), §4.3 (RET); RFC 3464 §2.3.3 (actions).
+Source: RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §5.2 (who reports a success); RFC 3464 §2.3.3 (actions).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
+from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply
 
 Action = Literal["failed", "delayed", "relayed", "delivered"]
 Occasion = Literal["failure", "delay", "success"]
+
+DELAYED_AFTER = timedelta(hours=4)
+"""Age of a message at which those are told who asked to be told of a delay."""
 
 _NOTIFY_WORDS = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
@@ -52,6 +56,26 @@ class DsnFacts:
         return self.needs_utf8 or not self.reverse_path.isascii()
 
 
+def occasion_of(
+    outcome: Outcome, *, taken_over: bool, received_at: datetime, now: datetime
+) -> Occasion | None:
+    """Return what an attempt at `now` that ended in `outcome` is an occasion for; None: nothing.
+
+    `taken_over`: the next hop was told what the sender asked for, and reports a success itself. A
+    delay is reported once, with nothing remembered: after the last attempt before it becomes one.
+    """
+    match outcome:
+        case Bounced():
+            return "failure"
+        case Relayed() | Sent():
+            return None if taken_over else "success"
+        case Deferred():
+            delayed = received_at + DELAYED_AFTER
+            return "delay" if now < delayed <= outcome.retry_at else None
+        case _:
+            return None
+
+
 def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occasion) -> bool:
     """Tell whether the sender is told of `event`; `parameters` are those of RCPT.
 
@@ -61,6 +85,9 @@ def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occ
     """
     if reverse_path in ("", "<>"):
         return False
-    given = {word.strip().upper() for word in parameters.get("NOTIFY", "").split(",")}
+    notify = parameters.get("NOTIFY")
+    if notify is None:
+        return event == "failure"
+    given = {word.strip().upper() for word in notify.split(",")}
     asked = given & _NOTIFY_WORDS
     return event.upper() in asked if asked else event == "failure"

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 import apsw
 
-from relayd.mail.envelope import MessageId
+from relayd.mail.envelope import MessageId, NewMessage
 from relayd.mail.event import Event, EventKind
 from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Action, Query, Status
+from relayd.ports import Acted, Action, Query, ReportGivenUp, Status
 from relayd.store.sqlite import leases, outcomes
-from relayd.store.sqlite.rows import fetch, to_ms
+from relayd.store.sqlite.rows import MESSAGE_COLUMNS, fetch, message_of, recipient_of, to_ms
 from relayd.store.sqlite.search import UNFINISHED, conditions
 
 KINDS = {
@@ -56,9 +57,16 @@ class _Target:
 
 
 def act(
-    db: apsw.Connection, selector: Query, action: Action, *, by: str, reason: str, at: datetime
-) -> Sequence[Event]:
-    """Carry out `action` on every recipient that matches and allows it; return the events."""
+    db: apsw.Connection,
+    selector: Query,
+    action: Action,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    report: ReportGivenUp | None = None,
+) -> Acted:
+    """Carry out `action` on every recipient that matches and allows it; the reports are not stored."""
     where, bound = conditions(selector)
     found = fetch(
         db,
@@ -79,12 +87,44 @@ def act(
         )
         for row in found
     ]
+    reports: list[NewMessage] = []
+    if action is Action.BOUNCE and report is not None:
+        reports = _reports(db, targets, report, reason=reason)
     _apply(db, targets, action, reason=reason, now=to_ms(at))
     events = [_event(target, action, by=by, reason=reason, at=at) for target in targets]
     for event in events:
         outcomes.record(db, event)
     outcomes.drop_content(db, {target.message_id for target in targets})
-    return events
+    return Acted(events=tuple(events), reports=tuple(reports))
+
+
+def _reports(
+    db: apsw.Connection, targets: Sequence[_Target], report: ReportGivenUp, *, reason: str
+) -> list[NewMessage]:
+    """Compose a report for each message, while its content is there."""
+    reports = []
+    for message_id, those in groupby(targets, key=lambda target: target.message_id):
+        numbers = {target.number for target in those}
+        *row, body = fetch(
+            db,
+            f"SELECT {MESSAGE_COLUMNS}, c.body FROM message m"  # noqa: S608 -- fixed columns
+            " JOIN content c ON c.message_id = m.id WHERE m.id = ?",
+            (message_id,),
+        )[0]
+        recipients = [
+            recipient_of(each)
+            for each in fetch(
+                db,
+                "SELECT number, address, parameters, attempts, soft_failures, possible_duplicate"
+                " FROM recipient WHERE message_id = ? ORDER BY number",
+                (message_id,),
+            )
+            if each[0] in numbers
+        ]
+        composed = report(message_of(tuple(row)), recipients, bytes(body), reason)
+        if composed is not None:
+            reports.append(composed)
+    return reports
 
 
 def _apply(

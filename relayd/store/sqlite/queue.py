@@ -21,8 +21,17 @@ from relayd.mail.envelope import (
     WorkerNumber,
     first_id_at,
 )
-from relayd.mail.event import Event
-from relayd.ports import Action, Clock, LateNotice, Lease, Query, Settlement, Work
+from relayd.ports import (
+    Acted,
+    Action,
+    Clock,
+    LateNotice,
+    Lease,
+    Query,
+    ReportGivenUp,
+    Settlement,
+    Work,
+)
 from relayd.store.sqlite import leases, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare, translate
 from relayd.store.sqlite.writer import Writer
@@ -174,9 +183,7 @@ class SqliteStore:
             written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
             outcomes.drop_content(db, {settlement.message_id for settlement in settlements})
             for report in reports if written else ():
-                _insert_message(db, report)
-                for number in range(len(report.recipients)):
-                    _insert_recipient(db, report, number, None)
+                _insert_unleased(db, report)
             return written
 
         return self._writer.submit(operation)
@@ -207,12 +214,23 @@ class SqliteStore:
         return await self._writer.submit(operation)
 
     async def act(
-        self, selector: Query, action: Action, *, by: str, reason: str
-    ) -> Sequence[Event]:
+        self,
+        selector: Query,
+        action: Action,
+        *,
+        by: str,
+        reason: str,
+        report: ReportGivenUp | None = None,
+    ) -> Acted:
         at = self._clock.now()
-        return await self._writer.submit(
-            lambda db: operators.act(db, selector, action, by=by, reason=reason, at=at)
-        )
+
+        def operation(db: apsw.Connection) -> Acted:
+            acted = operators.act(db, selector, action, by=by, reason=reason, at=at, report=report)
+            for each in acted.reports:
+                _insert_unleased(db, each)
+            return acted
+
+        return await self._writer.submit(operation)
 
     def note_late(
         self, notice: LateNotice | None, copy: NewMessage
@@ -220,8 +238,7 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> LateNotice | None:
-            _insert_message(db, copy)
-            _insert_recipient(db, copy, 0, None)
+            _insert_unleased(db, copy)
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
 
@@ -298,7 +315,7 @@ def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
             len(message.content),
             facts.message_id_header,
             facts.tag,
-            rows.flags_of(facts),
+            rows.flags_of(message),
             rows.dump(message.parameters),
             client.ip,
             client.helo,
@@ -309,6 +326,13 @@ def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
     db.execute(
         "INSERT INTO content (message_id, body) VALUES (?, ?)", (message.id, message.content)
     )
+
+
+def _insert_unleased(db: apsw.Connection, message: NewMessage) -> None:
+    """Add a message that anybody may claim."""
+    _insert_message(db, message)
+    for number in range(len(message.recipients)):
+        _insert_recipient(db, message, number, None)
 
 
 def _insert_recipient(

@@ -8,12 +8,12 @@ from typing import Any
 import apsw
 import orjson
 
-from relayd.mail.envelope import MessageFacts, MessageId, NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_TEST, _8BIT, _UTF8 = 1, 2, 4
+_TEST, _8BIT, _UTF8, _REPORT = 1, 2, 4, 8
 
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters"
@@ -41,8 +41,10 @@ def load(text: str | None) -> Mapping[str, str]:
     return orjson.loads(text) if text else NO_PARAMETERS
 
 
-def flags_of(facts: MessageFacts) -> int:
-    return facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
+def flags_of(message: NewMessage) -> int:
+    facts = message.facts
+    kept = facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
+    return kept | message.is_report * _REPORT
 
 
 def queued_message(message: NewMessage) -> QueuedMessage:
@@ -59,6 +61,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         is_test=facts.is_test,
         is_8bit=facts.is_8bit,
         utf8_headers=facts.utf8_headers,
+        is_report=message.is_report,
     )
 
 
@@ -76,6 +79,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_test=bool(flags & _TEST),
         is_8bit=bool(flags & _8BIT),
         utf8_headers=bool(flags & _UTF8),
+        is_report=bool(flags & _REPORT),
     )
 
 

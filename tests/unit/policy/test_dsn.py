@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relayd.mail.address import PathError, parse_address
+from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, make_reply
 from relayd.policy.dsn import (
     Action,
@@ -23,9 +24,11 @@ from relayd.policy.dsn import (
     Occasion,
     compose,
     may_mail,
+    occasion_of,
     wants_report,
 )
 from relayd.policy.inbound_bounce import Kind, parse_bounce
+from tests.support.builders import a_bounce, a_deferral
 from tests.support.clock import START
 
 ORIGINAL = b"From: <app@app.test>\r\nSubject: Hello\r\nMessage-ID: <1@app.test>\r\n\r\nHello.\r\n"
@@ -158,6 +161,45 @@ def test_notify_says_what_the_sender_is_told(
         assert wants_report("app@app.test", parameters, event=event) is wanted
         assert not wants_report("", parameters, event=event)
         assert not wants_report("<>", parameters, event=event)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "taken_over", "occasion"),
+    [
+        pytest.param(a_bounce(), False, "failure", id="bounced"),
+        pytest.param(a_bounce(), True, "failure", id="bounced by who takes reports over"),
+        pytest.param(Relayed(), False, "success", id="relayed"),
+        pytest.param(Sent(), False, "success", id="sent"),
+        pytest.param(Relayed(), True, None, id="relayed to who reports it"),
+        pytest.param(Sent(), True, None, id="sent to who reports it"),
+        pytest.param(NotTried(reason="no"), False, None, id="not tried"),
+    ],
+)
+def test_an_outcome_is_an_occasion_to_report(
+    outcome: Outcome, occasion: Occasion | None, *, taken_over: bool
+) -> None:
+    """A success is reported by the last one who knows of it (RFC 3461 section 5.2)."""
+    found = occasion_of(outcome, taken_over=taken_over, received_at=START, now=START)
+    assert found == occasion
+
+
+@pytest.mark.parametrize(
+    ("now", "retry_at", "reported"),
+    [
+        pytest.param(0, 30, False, id="soon again"),
+        pytest.param(120, 239, False, id="again before that"),
+        pytest.param(120, 240, True, id="not again before that"),
+        pytest.param(239, 400, True, id="at the last moment"),
+        pytest.param(240, 480, False, id="told before"),
+        pytest.param(0, 9000, True, id="a long wait at once"),
+    ],
+)
+def test_a_delay_is_reported_once(now: int, retry_at: int, *, reported: bool) -> None:
+    """By the last attempt in the first four hours; minutes here."""
+    outcome = a_deferral(START + timedelta(minutes=retry_at))
+    at = START + timedelta(minutes=now)
+    found = occasion_of(outcome, taken_over=False, received_at=START, now=at)
+    assert found == ("delay" if reported else None)
 
 
 # What it says

@@ -1,5 +1,6 @@
 """When the next attempt is: the schedules, their ends, and how far jitter stretches them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from relayd.policy.retry import (
     after_soft_bounce,
     asked_for,
     heed,
+    lifetime,
     pause_after,
 )
 
@@ -65,6 +67,19 @@ def test_it_gives_up_at_the_set_age(age: timedelta, *, gives_up: bool) -> None:
     """Age counts, not the number of attempts (S-09, S-10)."""
     for failures in (1, 6, 1000):
         assert (after_no_verdict(failures, age, DEFAULT, jitter=0) is None) is gives_up
+
+
+@pytest.mark.parametrize(
+    ("give_up_after", "of_a_report"), [(5 * DAY, DAY), (DAY, DAY), (HOUR, HOUR)], ids=str
+)
+def test_a_report_is_given_up_after_a_day(give_up_after: timedelta, of_a_report: timedelta) -> None:
+    """S-09; never later than other mail."""
+    rules = replace(DEFAULT, give_up_after=give_up_after)
+    assert lifetime(rules, is_report=True) == of_a_report
+    assert lifetime(rules, is_report=False) == give_up_after
+    for age, gives_up in ((of_a_report, True), (of_a_report - MINUTE, False)):
+        wait = after_no_verdict(1, age, rules, jitter=0, is_report=True)
+        assert (wait is None) is gives_up
 
 
 @given(st.integers(1, 10_000), jitters)

@@ -8,7 +8,7 @@ CREATE TABLE message (
     size INTEGER NOT NULL,               -- octets of the content as stored
     message_id_header TEXT,
     tag TEXT,
-    flags INTEGER NOT NULL,              -- 1 test mail, 2 8-bit content, 4 UTF-8 in the header section
+    flags INTEGER NOT NULL,              -- 1 test mail, 2 8-bit content, 4 UTF-8 in the header section, 8 report
     parameters TEXT,                     -- of MAIL, as a JSON object; NULL when there are none
     client_ip TEXT NOT NULL,
     helo TEXT NOT NULL,

@@ -1,0 +1,152 @@
+"""What senders are told: of a bounce, of a delay and a success if they asked, by nobody twice."""
+
+import email
+from collections.abc import Mapping
+from datetime import timedelta
+from email.message import Message
+
+import pytest
+
+from relayd.mail.envelope import NewMessage
+from relayd.ports import Action, Query, Status
+from relayd.store.memory import MemoryStore
+from tests.support.builders import CONTENT, a_message, a_recipient
+from tests.support.post import Post, a_post, a_reporter, eventually
+from tests.support.scripted_server import Action as Says
+from tests.support.scripted_server import ScriptedServer
+
+WITH_DSN, WITHOUT_DSN = {"EHLO": ["PIPELINING", "DSN"]}, {"EHLO": ["PIPELINING"]}
+BUSY: Mapping[str, Says] = {"MAIL FROM:<app": "451 4.3.0 later"}
+DAYS = timedelta(days=1)
+
+
+def reports(post: Post, *originals: NewMessage) -> list[NewMessage]:
+    assert isinstance(post.store, MemoryStore)
+    known = {message.id for message in originals}
+    return [one.new for one in post.store._tables.messages.values() if one.new.id not in known]
+
+
+def fields(report: NewMessage) -> list[dict[str, str]]:
+    """The groups of message/delivery-status behind the first, that of the message."""
+    mail = email.message_from_bytes(report.content)
+    status = mail.get_payload(1)
+    assert isinstance(status, Message)
+    groups = status.get_payload()
+    assert isinstance(groups, list)
+    return [dict(group.items()) for group in groups[1:]]  # type: ignore[union-attr]
+
+
+def asking(notify: str, address: str = "a@x.test") -> NewMessage:
+    return a_message(a_recipient(address, parameters={"NOTIFY": notify}))
+
+
+async def test_a_bounce_is_reported_with_the_servers_words() -> None:
+    script: dict[str, Says] = {"RCPT TO:<a@x": "550 5.1.1 no such user"}
+    async with ScriptedServer(script) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(a_message("a@x.test", "b@x.test"))
+        await post.settled()
+        [report] = reports(post, message)
+        [about] = fields(report)
+        assert (about["Final-Recipient"], about["Action"], about["Status"]) == (
+            "rfc822; a@x.test",
+            "failed",
+            "5.1.1",
+        )
+        assert report.reverse_path is None
+        await eventually(lambda: server.messages[-1].mail.startswith("FROM:<>"))
+
+
+@pytest.mark.parametrize(
+    ("script", "notify", "told"),
+    [
+        pytest.param(WITHOUT_DSN, "SUCCESS,FAILURE", True, id="nobody else reports it"),
+        pytest.param(WITH_DSN, "SUCCESS,FAILURE", False, id="the next hop reports it"),
+        pytest.param(WITHOUT_DSN, "FAILURE", False, id="not asked for"),
+        pytest.param(WITHOUT_DSN, "NEVER", False, id="not wanted"),
+    ],
+)
+async def test_who_asked_is_told_that_it_was_passed_on(
+    script: dict[str, Says], notify: str, *, told: bool
+) -> None:
+    """RFC 3461 section 5.2: what a next hop without DSN takes is "relayed", and the end of our news."""
+    async with ScriptedServer(script) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(asking(notify))
+        await post.settled(message)
+        assert post.row(message).status is Status.RELAYED
+        assert [one["Action"] for each in reports(post, message) for one in fields(each)] == (
+            ["relayed"] if told else []
+        )
+
+
+async def test_who_asked_is_told_once_that_it_takes_long() -> None:
+    """With nothing remembered: by the attempt after which the next one comes too late."""
+    async with ScriptedServer(BUSY) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(asking("DELAY"))
+        other = await post.submit(a_message("b@x.test"))
+        await post.settled()
+        for attempts in range(2, 12):
+            post.advance(timedelta(minutes=31))
+            await eventually(lambda n=attempts: post.row(message).attempts == n)  # type: ignore[misc]
+            await eventually(lambda n=attempts: post.row(other).attempts == n)  # type: ignore[misc]
+            await post.quiet()
+        [report] = reports(post, message, other)
+        [about] = fields(report)
+        assert (about["Action"], about["Status"]) == ("delayed", "4.3.0")
+        assert "Will-Retry-Until" in about
+
+
+async def test_a_report_that_nobody_takes_is_given_up_after_a_day() -> None:
+    """S-09, S-12: and nobody is told of that."""
+    script: dict[str, Says] = {
+        "RCPT TO:<a@x": "550 5.1.1 no such user",
+        "MAIL FROM:<>": "451 4.3.0 later",
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(a_message("a@x.test"))
+        await post.settled(message)
+        [report] = reports(post, message)
+        await post.settled(report)
+        assert post.row(report).status is Status.DEFERRED
+        post.advance(DAYS)
+        await eventually(lambda: post.row(report).status is Status.BOUNCED)
+        assert reports(post, message, report) == []
+
+
+async def test_an_operators_bounce_is_reported() -> None:
+    async with ScriptedServer(BUSY) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(a_message("a@x.test", "b@x.test"))
+        await post.settled()
+        reporter = a_reporter(post.clock)
+        acted = await post.store.act(
+            Query(message_id=message.id, recipient="a@x.test"),
+            Action.BOUNCE,
+            by="ann",
+            reason="wrong list",
+            report=lambda about, recipients, content, reason: reporter.report_given_up(
+                about, recipients, content, reason=reason, now=post.clock.now()
+            ),
+        )
+        [report] = acted.reports
+        [about] = fields(report)
+        assert about["Final-Recipient"] == "rfc822; a@x.test"
+        assert "operator of this relay: wrong list" in " ".join(about["Diagnostic-Code"].split())
+        assert b"Subject: Hello" in report.content, CONTENT
+        post.scheduler.wake()
+        await eventually(lambda: post.row(report).status is Status.RELAYED)
+
+
+async def test_an_operators_bounce_of_null_mail_is_not_reported() -> None:
+    async with a_post(1, reports=True) as post:
+        reporter = a_reporter(post.clock)
+        message = a_message("a@x.test", reverse_path="")
+        await post.store.enqueue(message, worker=post.worker, lease_for=None)
+        acted = await post.store.act(
+            Query(message_id=message.id),
+            Action.BOUNCE,
+            by="ann",
+            reason="",
+            report=lambda about, recipients, content, reason: reporter.report_given_up(
+                about, recipients, content, reason=reason, now=post.clock.now()
+            ),
+        )
+        assert (len(acted.events), acted.reports) == (1, ())
