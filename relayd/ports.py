@@ -141,11 +141,13 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
         """Hand a slot back with everything still leased under it, uncounted.
 
-        With `paused_until` nobody claims from the destination before that instant; without, an
-        earlier pause stands. A stale lease is no error and changes nothing.
+        With `paused_until` nobody claims from the destination before that instant, which `why`
+        explains to people; without, an earlier pause stands. A stale lease is no error and changes nothing.
         """
         ...
 
@@ -323,6 +325,8 @@ class RecipientRow:
     remote_host: str | None
     updated_at: datetime
     paused_until: datetime | None  # of the destination
+    paused_for: str = ""  # why, for people
+    served: bool = False  # a worker has the destination in hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

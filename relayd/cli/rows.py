@@ -78,6 +78,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "received_at": row.received_at,
         "destination": row.destination,
         "paused_until": row.paused_until,
+        "paused_for": row.paused_for or None,
     }
 
 
@@ -112,16 +113,18 @@ def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) 
 
 def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
     if row.leased:
-        return "a running attempt"
+        return f"a running attempt, or its turn at a connection to {row.destination}"
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):
         until = f"destination {row.destination}, paused until {instant(row.paused_until)}"
-        down = _destination_trouble(last)
+        down = row.paused_for or _destination_trouble(last)
         return f"{until}: {down}" if down else until
     if retry_at > at:
         until = f"the retry at {instant(retry_at)}"
         return until if last is None else f"{until}: {_trouble(last)}"
+    if row.served:
+        return f"its turn behind others for {row.destination}, within the limits set for that"
     return "a free worker: it is due now"
 
 

@@ -90,11 +90,12 @@ class NoHost(Exception):
 
 
 class NotYet(Exception):
-    """No transaction may begin before `until`; nobody failed."""
+    """No transaction may begin before `until`, and why; nobody failed in this attempt."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, until: datetime, why: str) -> None:
         self.until = until
-        super().__init__(f"not before {until}")
+        self.why = why
+        super().__init__(f"not before {until}: {why}")
 
 
 class NextHop(Protocol):

@@ -35,6 +35,7 @@ class LaneClosed:
     failures: tuple[HostFailure, ...] = ()
     login_refused: bool = False
     until: datetime | None = None  # nobody failed, but nothing more may be sent before
+    reason: str = ""  # for that
 
 
 class LaneOwner(Protocol):
@@ -119,10 +120,10 @@ class Lane:
         self._waiting.append(work)
         self._grow()
 
-    def drain(self, until: datetime) -> None:
-        """Send what has its turn, and nothing more before `until`."""
+    def drain(self, later: NotYet) -> None:
+        """Send what has its turn, and nothing more before the time."""
         if not self._closing:
-            self._leave(LaneClosed(until=until))
+            self._leave(LaneClosed(until=later.until, reason=later.why))
 
     def close(self, why: LaneClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
@@ -223,7 +224,7 @@ class Lane:
                 await self._fail(attempt, none)
                 return None
             except NotYet as later:
-                self.drain(later.until)
+                self.drain(later)
                 session = None
             if session is None or not await self._owner.holds(self):  # it may have taken long
                 if attempt.failures:

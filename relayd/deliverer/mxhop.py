@@ -35,6 +35,8 @@ from relayd.settings import DirectSettings
 
 _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
+_RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
+_DOWN = "none of its mail hosts was ready when mail of another domain asked them"
 _AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 
 
@@ -141,19 +143,19 @@ class MxHop:
         while True:
             wait = 0.0 if may_begin else self._parts.sites.turn(site, self._domain)
             if wait > PATIENCE:
-                raise self._not_yet(wait)
+                raise self._not_yet(wait, _RATE)
             due = clock.monotonic() + wait
             await asyncio.sleep(wait)
             await site.places.acquire()
             if site.failed != failed:
                 site.places.release()
-                raise self._not_yet(_AGAIN_AFTER)
+                raise self._not_yet(_AGAIN_AFTER, _DOWN)
             if may_begin or clock.monotonic() - due <= PATIENCE:
                 return
             site.places.release()  # the turn is over: too many would begin at once
 
-    def _not_yet(self, wait: float) -> NotYet:
-        return NotYet(self._parts.clock.now() + timedelta(seconds=wait))
+    def _not_yet(self, wait: float, why: str) -> NotYet:
+        return NotYet(self._parts.clock.now() + timedelta(seconds=wait), why)
 
     async def _open(self, site: Site, chosen: Candidates, after: Sequence[HostFailure]) -> Session:
         parts = self._parts

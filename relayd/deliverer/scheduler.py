@@ -27,6 +27,7 @@ WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
+_WORDS = 500  # characters of why a destination is paused
 _SURE = 2 / 3  # of the time of a lease, from its renewal on; two renewals are due by then
 
 log = structlog.get_logger()
@@ -233,7 +234,8 @@ class Scheduler:
 
     async def _hand_back(self, lane: Lane, why: LaneClosed | None) -> None:
         destination = lane.lease.destination
-        await self._release(lane, None if why is None else self._pause(destination, why))
+        until = None if why is None else self._pause(destination, why)
+        await self._release(lane, until, "" if why is None else _in_words(why))
         if self._lanes.get(destination) is lane:
             del self._lanes[destination]
         self._quiet.set()
@@ -252,18 +254,18 @@ class Scheduler:
             "login_refused" if why.login_refused else "destination_down",
             destination=destination,
             paused_until=until.isoformat(timespec="seconds"),
-            reason="; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures),
+            reason=_in_words(why),
         )
         return until
 
-    async def _release(self, lane: Lane, paused_until: datetime | None) -> None:
+    async def _release(self, lane: Lane, paused_until: datetime | None, why: str) -> None:
         """Hand a lease back, however often it takes; a lane's lease without the lane never ends.
 
         Claims of others from the destination would renew it. At a stop the successor frees it.
         """
         while True:
             try:
-                await self._store.release(lane.lease, paused_until=paused_until)
+                await self._store.release(lane.lease, paused_until=paused_until, why=why[:_WORDS])
             except CommitUnknown:
                 raise
             except StoreError as error:
@@ -273,6 +275,12 @@ class Scheduler:
             if self._stopping:
                 return
             await asyncio.sleep(_POLL)
+
+
+def _in_words(why: LaneClosed) -> str:
+    if why.until is not None:
+        return why.reason
+    return "; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures)
 
 
 def _room_of(lane: Lane) -> int:

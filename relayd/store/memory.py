@@ -8,7 +8,7 @@ questions to `relayd.store.memory_view`.
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TypeVar, assert_never
@@ -44,6 +44,7 @@ from relayd.store.memory_view import (
     MemoryView,
     Message,
     Recipient,
+    Slot,
     Tables,
     queued_message,
     queued_recipient,
@@ -61,13 +62,6 @@ _ACTS = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class _Slot:
-    ends_at: float  # monotonic
-    epoch: int = 0
-    owner: WorkerNumber | None = None
-
-
 class MemoryStore(MemoryView):
     """`relayd.ports.QueueStore`, with the questions of a QueueView beside it.
 
@@ -80,7 +74,6 @@ class MemoryStore(MemoryView):
         self.view = MemoryView(self._tables)
         self._clock = clock
         self._widths = dict(slots or {})
-        self._slots: dict[str, list[_Slot]] = {}
         self._workers: list[tuple[str, str]] = []  # daemon and name; number n is at n - 1
         self._seen = clock.now()
 
@@ -94,7 +87,7 @@ class MemoryStore(MemoryView):
             for number, known in enumerate(self._workers, 1)
             if known[0] != daemon or known[1] == name
         }
-        for destination, slots in self._slots.items():
+        for destination, slots in self._tables.slots.items():
             for index, slot in enumerate(slots):
                 if slot.owner in dead:
                     self._abandon(destination, index)
@@ -188,7 +181,9 @@ class MemoryStore(MemoryView):
             self._add(report)
         return _done(written)
 
-    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
         slot = self._current(lease)
         if slot is None:
             return
@@ -198,6 +193,7 @@ class MemoryStore(MemoryView):
         slot.owner = None
         if paused_until is not None:
             self._tables.paused[lease.destination] = paused_until
+            self._tables.paused_for[lease.destination] = why
 
     async def content(self, message_id: MessageId) -> bytes | None:
         message = self._tables.messages.get(message_id)
@@ -220,7 +216,7 @@ class MemoryStore(MemoryView):
         self._watch_clock()
         return sum(
             self._abandon(destination, index)
-            for destination, slots in self._slots.items()
+            for destination, slots in self._tables.slots.items()
             for index, slot in enumerate(slots)
             if slot.owner is not None and slot.ends_at <= self._clock.monotonic()
         )
@@ -249,6 +245,7 @@ class MemoryStore(MemoryView):
                 if recipient.lease is not None:
                     continue
                 self._tables.paused.pop(recipient.destination, None)
+                self._tables.paused_for.pop(recipient.destination, None)
             event = _act_on(recipient, action, at=self._clock.now(), by=by, reason=reason)
             event = replace(
                 event, detail={"from": row.reverse_path, "rcpt": row.address, **event.detail}
@@ -345,16 +342,16 @@ class MemoryStore(MemoryView):
     def _leased(self, lease: Lease) -> list[Recipient]:
         return [one for one in self._tables.recipients() if one.lease == lease]
 
-    def _current(self, lease: Lease) -> _Slot | None:
+    def _current(self, lease: Lease) -> Slot | None:
         """Return the slot of a lease that still holds, be it past its end, while nobody took it."""
-        for index, slot in enumerate(self._slots.get(lease.destination, [])):
+        for index, slot in enumerate(self._tables.slots.get(lease.destination, [])):
             if (index, slot.epoch) == (lease.slot, lease.epoch) and slot.owner is not None:
                 return slot
         return None
 
     def _abandon(self, destination: str, index: int) -> int:
         """Free a slot whose owner is gone; return how many recipients that freed."""
-        slot = self._slots[destination][index]
+        slot = self._tables.slots[destination][index]
         leased = self._leased(Lease(destination, index, slot.epoch))
         for recipient in leased:
             recipient.possible_duplicate = True
@@ -366,9 +363,9 @@ class MemoryStore(MemoryView):
     def _take(self, destination: str, worker: WorkerNumber, lease_for: timedelta) -> Lease | None:
         """Lease the slot that `worker` owns, else a free one; None when others own them all."""
         now = self._clock.monotonic()
-        slots = self._slots.setdefault(destination, [])
+        slots = self._tables.slots.setdefault(destination, [])
         while len(slots) < self._widths.get(destination, 1):
-            slots.append(_Slot(ends_at=now))
+            slots.append(Slot(ends_at=now))
         owned = [index for index, slot in enumerate(slots) if slot.owner == worker]
         free = [i for i, slot in enumerate(slots) if slot.owner is None or slot.ends_at <= now]
         if not owned + free:

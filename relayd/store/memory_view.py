@@ -15,6 +15,7 @@ from relayd.mail.envelope import (
     NewRecipient,
     QueuedMessage,
     QueuedRecipient,
+    WorkerNumber,
 )
 from relayd.mail.event import Event, EventKind
 from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, BounceClass, Category, RecipientState
@@ -31,6 +32,15 @@ from relayd.ports import (
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """A right to deliver to a destination."""
+
+    ends_at: float  # monotonic
+    epoch: int = 0
+    owner: WorkerNumber | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +114,8 @@ class Tables:
 
     messages: dict[MessageId, Message] = field(default_factory=dict)
     paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
+    paused_for: dict[str, str] = field(default_factory=dict)  # destination: why
+    slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
     unsuppressed: dict[str, datetime] = field(default_factory=dict)  # address in lower case: since
 
     def recipients(self) -> Iterator[Recipient]:
@@ -179,7 +191,7 @@ class MemoryView:
     def _rows(self) -> Iterator[RecipientRow]:
         for recipient in self._tables.recipients():
             new = self._tables.messages[recipient.message_id].new
-            yield _row(new, recipient, self._tables.paused.get(recipient.destination))
+            yield _row(new, recipient, self._tables)
 
 
 def queued_message(new: NewMessage) -> QueuedMessage:
@@ -213,7 +225,8 @@ def _reverse_path(new: NewMessage) -> str:
     return "" if new.reverse_path is None else str(new.reverse_path)
 
 
-def _row(new: NewMessage, recipient: Recipient, paused_until: datetime | None) -> RecipientRow:
+def _row(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRow:
+    destination = recipient.destination
     return RecipientRow(
         message_id=new.id,
         recipient=recipient.number,
@@ -221,7 +234,7 @@ def _row(new: NewMessage, recipient: Recipient, paused_until: datetime | None) -
         reverse_path=_reverse_path(new),
         address=str(recipient.new.address),
         status=recipient.status,
-        destination=recipient.destination,
+        destination=destination,
         size=len(new.content),
         message_id_header=new.facts.message_id_header,
         tag=new.facts.tag,
@@ -242,7 +255,9 @@ def _row(new: NewMessage, recipient: Recipient, paused_until: datetime | None) -
         suppress=recipient.suppress,
         remote_host=recipient.remote_host,
         updated_at=recipient.updated_at,
-        paused_until=paused_until,
+        paused_until=tables.paused.get(destination),
+        paused_for=tables.paused_for.get(destination, ""),
+        served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
     )
 
 

@@ -144,6 +144,7 @@ async def test_when_no_host_is_up_one_message_says_so_and_the_rest_waits_uncount
         assert {row.paused_until for row in post.rows()} == {after(seconds=5)}
         [down] = [line for line in logs if line["event"] == "destination_down"]
         assert "closed for today" in down["reason"]
+        assert all("closed for today" in row.paused_for for row in post.rows())
 
 
 async def test_a_refused_connection_defers_as_unreachable() -> None:

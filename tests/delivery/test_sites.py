@@ -172,6 +172,7 @@ async def test_who_has_to_wait_long_waits_in_the_queue_uncounted() -> None:
                 for row in waiting:
                     assert row.attempts == 0
                     assert row.paused_until == clock.now() + timedelta(minutes=1)
+                    assert "rate limit" in row.paused_for
                 direct.post.advance(timedelta(minutes=1))
         assert logs == []
         assert [direct.post.kinds(one) for one in messages] == [["sent"]] * 3

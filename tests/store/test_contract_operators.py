@@ -186,6 +186,18 @@ async def test_expedite_makes_deferred_mail_due(box: Box, worker: WorkerNumber) 
     assert work.recipients[0].attempt == 2
 
 
+async def test_a_pause_says_why(box: Box, worker: WorkerNumber) -> None:
+    """And a destination in hand is told from one that nobody has taken."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    assert (box.row(message).served, box.row(message).paused_for) == (True, "")
+    until = box.clock.now() + timedelta(hours=1)
+    await box.store.release(work.lease, paused_until=until, why="nobody is there")
+    assert (box.row(message).served, box.row(message).paused_for) == (False, "nobody is there")
+    await act(box, Action.EXPEDITE, message)
+    assert box.row(message).paused_for == ""
+
+
 async def test_expedite_lifts_a_pause(box: Box, worker: WorkerNumber) -> None:
     """Of the destinations of what it expedites, and of no others."""
     messages = [a_message(a_recipient(destination=name)) for name in ("one.test", "two.test")]

@@ -94,9 +94,11 @@ class FaultyStore(MemoryStore):
             return _failed(error)
         return super().note_late(notice, copy)
 
-    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
         await self._pass("release")
-        await super().release(lease, paused_until=paused_until)
+        await super().release(lease, paused_until=paused_until, why=why)
 
     async def content(self, message_id: MessageId) -> bytes | None:
         await self._pass("content")

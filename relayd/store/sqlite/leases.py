@@ -115,12 +115,13 @@ def refresh(db: apsw.Connection, destination: str) -> None:
     )
 
 
-def pause(db: apsw.Connection, destination: str, until: int) -> None:
+def pause(db: apsw.Connection, destination: str, until: int, *, why: str = "") -> None:
     """Let nobody claim from `destination` before `until`."""
     db.execute(
-        "INSERT INTO destination (key, paused_until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
-        " SET paused_until = excluded.paused_until",
-        (destination, until),
+        "INSERT INTO destination (key, paused_until, paused_for) VALUES (?, ?, ?)"
+        " ON CONFLICT (key) DO UPDATE"
+        " SET paused_until = excluded.paused_until, paused_for = excluded.paused_for",
+        (destination, until, why),
     )
     refresh(db, destination)
 

@@ -188,14 +188,16 @@ class SqliteStore:
 
         return self._writer.submit(operation)
 
-    async def release(self, lease: Lease, *, paused_until: datetime | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
         now = self._now()
 
         def operation(db: apsw.Connection) -> None:
             if leases.holds(db, lease):
                 leases.hand_back(db, lease.slot, now=now)
                 if paused_until is not None:
-                    leases.pause(db, lease.destination, rows.to_ms(paused_until))
+                    leases.pause(db, lease.destination, rows.to_ms(paused_until), why=why)
 
         await self._writer.submit(operation)
 

@@ -19,7 +19,8 @@ _COLUMNS = (
     " r.destination, m.size, m.message_id_header, m.tag, m.client_ip, m.auth_user, r.attempts,"
     " r.next_attempt_at, r.slot IS NOT NULL, r.possible_duplicate, r.code, r.enhanced, r.reply,"
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
-    " (SELECT paused_until FROM destination WHERE key = r.destination)"
+    " d.paused_until, d.paused_for,"
+    " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL)"
 )
 
 _IS_SUPPRESSED = suppression.suppressed("r.address_key")
@@ -43,6 +44,7 @@ class SqliteView:
             bound += [before[0], before[0], before[1]]
         found = self._fetch(
             f"SELECT {_COLUMNS} FROM recipient r JOIN message m ON m.id = r.message_id"  # noqa: S608 -- constants
+            " LEFT JOIN destination d ON d.key = r.destination"
             f" WHERE {where} ORDER BY r.message_id DESC, r.number LIMIT ?",
             [*bound, limit],
         )
@@ -153,4 +155,6 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         remote_host=row[23],
         updated_at=from_ms(row[24]),
         paused_until=from_ms(row[25]) if row[25] else None,
+        paused_for=row[26] if row[25] else "",
+        served=bool(row[27]),
     )

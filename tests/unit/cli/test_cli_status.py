@@ -272,6 +272,11 @@ WAITS: dict[str, tuple[dict[str, Any], str]] = {
         {"paused_until": START + HOUR},
         "destination smarthost, paused until 2026-03-01 13:00:00Z",
     ),
+    "paused for a reason": (
+        {"paused_until": START + HOUR, "paused_for": "the rate limit of its mail hosts"},
+        "until 2026-03-01 13:00:00Z: the rate limit of its mail hosts",
+    ),
+    "in line": ({"served": True}, "its turn behind others for smarthost"),
     "pause over": ({"paused_until": START}, "it is due now"),
     "retry behind the pause": (
         {"paused_until": START + HOUR, "next_attempt_at": START + 2 * HOUR},
