@@ -52,6 +52,8 @@ tls = "off"
 allow_networks = ["127.0.0.0/8"]
 [dns]
 nameservers = ["127.0.0.1:{dns}"]
+[bounces]
+verp_domain = "{return_domain}"
 """
 _PLACE = """\
 [[listen]]
@@ -74,6 +76,7 @@ class _Relay:
     folder: Path
     port: int
     process: "subprocess.Popen[bytes]"
+    script: Script  # of the servers around it
 
     @property
     def store(self) -> str:
@@ -104,7 +107,12 @@ def demo(*, as_json: bool) -> None:
             for sample in relay.samples:
                 say(f"  sending {sample.subject}: {_send(sample, relay)}")
         views = [stack.enter_context(closing(open_view(relay.store))) for relay in relays]
-        _wait(views, show_progress=sys.stderr.isatty() and not as_json)
+        show_progress = sys.stderr.isatty() and not as_json
+        _wait(views, show_progress=show_progress)
+        for relay in relays:
+            for path, address in relay.script.taken_late:
+                say(f"  mail for {address} comes back late: {_give_back(path, address, relay)}")
+        _wait(views, show_progress=show_progress)
         for relay, view in zip(relays, views, strict=True):
             _show(view, relay.title, as_json=as_json)
     say(f"\n{time.monotonic() - began:.1f} s. The same table for your own mail: relayd status")
@@ -125,7 +133,7 @@ def _smarthost(folder: Path) -> Iterator[_Relay]:
             direct="false", smarthost=smarthost.port, unreachable='["1s", "1h"]'
         )
         samples = demo_samples.SMARTHOST_SAMPLES
-        with _relay(title, samples, folder / "smarthost", settings) as relay:
+        with _relay(title, samples, script, folder / "smarthost", settings) as relay:
             yield relay
 
 
@@ -134,7 +142,9 @@ def _direct(folder: Path) -> Iterator[_Relay]:
     """A relay that finds the recipients' own servers; it has a smarthost for test mail."""
     from relayd.cli.demo_dns import DemoDns  # noqa: PLC0415 -- brings dnspython
 
-    script = Script(rcpt=demo_samples.DIRECT_RCPT, dot=demo_samples.DIRECT_DOT)
+    script = Script(
+        rcpt=demo_samples.DIRECT_RCPT, dot=demo_samples.DIRECT_DOT, late=demo_samples.DIRECT_LATE
+    )
     title = "Direct to the recipients' servers (use_remote_smtp = true)"
     with (
         DemoServer(script, "smarthost.demo.test") as smarthost,
@@ -142,14 +152,16 @@ def _direct(folder: Path) -> Iterator[_Relay]:
         mail_servers(script, demo_samples.MAIL_HOSTS) as mx,
     ):
         settings = _SETTINGS.format(direct="true", smarthost=smarthost.port, unreachable='["1h"]')
-        settings += _DIRECT.format(mx=mx, dns=dns.port)
+        settings += _DIRECT.format(mx=mx, dns=dns.port, return_domain=demo_samples.RETURN_DOMAIN)
         samples = demo_samples.DIRECT_SAMPLES
-        with _relay(title, samples, folder / "direct", settings) as relay:
+        with _relay(title, samples, script, folder / "direct", settings) as relay:
             yield relay
 
 
 @contextmanager
-def _relay(title: str, samples: Sequence[Sample], folder: Path, settings: str) -> Iterator[_Relay]:
+def _relay(
+    title: str, samples: Sequence[Sample], script: Script, folder: Path, settings: str
+) -> Iterator[_Relay]:
     """Run `relayd serve` on a free port for the length of the block; it may not be ready yet."""
     folder.mkdir()
     port = _free_port()
@@ -159,7 +171,7 @@ def _relay(title: str, samples: Sequence[Sample], folder: Path, settings: str) -
     with (folder / "daemon.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- ourselves
     try:
-        yield _Relay(title, samples, folder, port, process)
+        yield _Relay(title, samples, folder, port, process, script)
     finally:
         process.terminate()
         process.wait()
@@ -186,13 +198,6 @@ def _until_ready(relay: _Relay) -> None:
 
 def _send(sample: Sample, relay: _Relay) -> str:
     """Submit one mail as an application would; return the relay's answer."""
-    try:
-        return _submit(sample, relay.port)
-    except (OSError, smtplib.SMTPException) as broken:
-        raise StartError(f"the daemon broke off, {broken}: {relay.last_words}") from broken
-
-
-def _submit(sample: Sample, port: int) -> str:
     lines = [
         f"Subject: {sample.subject}",
         f"From: {demo_samples.SENDER}",
@@ -202,13 +207,25 @@ def _submit(sample: Sample, port: int) -> str:
         *["A sample mail of relayd demo."] * (sample.size // 31),
         "",
     ]
-    with smtplib.SMTP("127.0.0.1", port, local_hostname="app.shop.test") as client:
-        client.ehlo()
-        client.mail(demo_samples.SENDER)
-        for recipient in sample.recipients:
-            client.rcpt(recipient)
-        code, text = client.data("\r\n".join(lines))
-    return f"{code} {text.decode(errors='replace')}"
+    return _submit(relay, demo_samples.SENDER, sample.recipients, "\n".join(lines))
+
+
+def _give_back(path: str, address: str, relay: _Relay) -> str:
+    """Bring a late bounce to the return path, as another server does; return the relay's answer."""
+    return _submit(relay, "", [path], demo_samples.late_bounce(address))
+
+
+def _submit(relay: _Relay, sender: str, recipients: Sequence[str], content: str) -> str:
+    try:
+        with smtplib.SMTP("127.0.0.1", relay.port, local_hostname="app.shop.test") as client:
+            client.ehlo()
+            client.mail(sender)
+            for recipient in recipients:
+                client.rcpt(recipient)
+            code, text = client.data(content)
+        return f"{code} {text.decode(errors='replace')}"
+    except (OSError, smtplib.SMTPException) as broken:
+        raise StartError(f"the daemon broke off, {broken}: {relay.last_words}") from broken
 
 
 def _wait(views: Sequence[QueueView], *, show_progress: bool) -> None:

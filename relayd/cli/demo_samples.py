@@ -61,6 +61,7 @@ DIRECT_SAMPLES = (
     Sample(subject="to a greylisting server", recipients=("grey@fort.test",)),
     Sample(subject="past a dead server to its backup", recipients=("karl@pair.test",)),
     Sample(subject="to a dead server", recipients=("lena@dead.test",)),
+    Sample(subject="to a proxy that bounces later", recipients=("nora@proxy.test",)),
     Sample(subject="a test mail: by the smarthost", recipients=("max@mill.test",), is_test=True),
 )
 DIRECT_RCPT: Answers = {
@@ -70,10 +71,14 @@ DIRECT_RCPT: Answers = {
 }
 DIRECT_DOT: Answers = {"strict@fort.test": ["550 5.7.1 Message rejected as spam"]}
 
+DIRECT_LATE = frozenset({"nora@proxy.test"})
+RETURN_DOMAIN = "return.shop.test"
+
 MAIL_HOSTS = (
     ("mx.mill.test", "127.0.0.2"),
     ("mx.fort.test", "127.0.0.3"),
     ("backup.pair.test", "127.0.0.4"),
+    ("mx.proxy.test", "127.0.0.6"),
 )
 DEAD_HOST = "127.0.0.5"  # nobody listens there
 ZONES: Zones = {
@@ -82,7 +87,35 @@ ZONES: Zones = {
     "fort.test": {"MX": ["10 mx.fort.test."]},
     "pair.test": {"MX": ["10 mx.dead.test.", "20 backup.pair.test."]},
     "dead.test": {"MX": ["10 mx.dead.test."]},
+    "proxy.test": {"MX": ["10 mx.proxy.test."]},
     "nomail.test": {"MX": ["0 ."]},  # null MX, RFC 7505
     "mx.dead.test": {"A": [DEAD_HOST]},
     **{name: {"A": [host]} for name, host in MAIL_HOSTS},
 }
+
+
+def late_bounce(address: str) -> str:
+    """Return what a server mails that took mail for `address` before it knew better (RFC 3464)."""
+    return f"""\
+From: Mail Delivery System <mailer-daemon@mx.proxy.test>
+Subject: Undelivered mail
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="cut"
+
+--cut
+Content-Type: text/plain
+
+Your message could not be delivered.
+
+--cut
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.proxy.test
+
+Final-Recipient: rfc822; {address}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 No such user behind the proxy
+
+--cut--
+"""

@@ -21,10 +21,15 @@ HANG_UP = "hang up"  # close without an answer to the final dot
 
 @dataclass(slots=True, kw_only=True)
 class Script:
-    """What to answer to RCPT, and to the final dot; the last answer of a list repeats."""
+    """What to answer to RCPT, and to the final dot; the last answer of a list repeats.
+
+    Mail to an address in `late` is taken, and noted in `taken_late` with its reverse-path.
+    """
 
     rcpt: dict[str, list[str]]
     dot: dict[str, list[str]]
+    late: frozenset[str] = frozenset()
+    taken_late: list[tuple[str, str]] = field(default_factory=list)  # reverse-path, address
     asked: Counter[str] = field(default_factory=Counter)
 
     def answer(self, where: str, address: str) -> str:
@@ -41,28 +46,30 @@ class _Session(socketserver.StreamRequestHandler):
     name: ClassVar[str]
 
     def handle(self) -> None:
+        self.sender = ""
+        self.recipients: list[str] = []
         self._say(f"220 {self.name} ESMTP (scripted)")
-        recipients: list[str] = []
         while line := self.rfile.readline().strip().decode(errors="replace"):
             match line.split(" ")[0].upper():
                 case "EHLO":
                     self._say(
                         f"250-{self.name}\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250 PIPELINING"
                     )
+                case "MAIL":
+                    self.sender = _path(line)
+                    self._say("250 2.1.0 OK")
                 case "RCPT":
-                    address = line.partition("<")[2].partition(">")[0]
+                    address = _path(line)
                     answer = self.script.answer("rcpt", address)
                     if answer == ACCEPT:
-                        recipients.append(address)
+                        self.recipients.append(address)
                     self._say(answer)
-                case "DATA" if recipients:
-                    if not self._content(recipients):
-                        return
-                    recipients = []
                 case "DATA":
-                    self._say("554 5.5.1 No valid recipients")
+                    if not self._data():
+                        return
+                    self.recipients = []
                 case "RSET":
-                    recipients = []
+                    self.recipients = []
                     self._say("250 2.0.0 OK")
                 case "QUIT":
                     self._say("221 2.0.0 Bye")
@@ -70,21 +77,29 @@ class _Session(socketserver.StreamRequestHandler):
                 case _:
                     self._say("250 2.0.0 OK")
 
-    def _content(self, recipients: list[str]) -> bool:
+    def _data(self) -> bool:
+        """Take the content; False: hang up."""
+        if not self.recipients:
+            self._say("554 5.5.1 No valid recipients")
+            return True
         self._say("354 Go ahead")
         while self.rfile.readline() not in (b".\r\n", b""):
             pass
-        answer = next(
-            (found for each in recipients if (found := self.script.answer("dot", each)) != ACCEPT),
-            "250 2.0.0 OK, taken",
-        )
+        answers = (self.script.answer("dot", each) for each in self.recipients)
+        answer = next((found for found in answers if found != ACCEPT), "250 2.0.0 OK, taken")
         if answer == HANG_UP:
             return False
+        late = self.script.late.intersection(self.recipients)
+        self.script.taken_late += [(self.sender, address) for address in late]
         self._say(answer)
         return True
 
     def _say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
+
+
+def _path(line: str) -> str:
+    return line.partition("<")[2].partition(">")[0]
 
 
 class Served:

@@ -39,6 +39,7 @@ EXPECTED_DIRECT = {
     "karl@pair.test": "sent",
     "lena@dead.test": "deferred",
     "max@mill.test": "relayed",
+    "nora@proxy.test": "bounced hard",
 }
 TRIED_TWICE = {"busy@b.test", "grey@c.test", "full@b.test", "unsure@d.test", "tired@d.test"}
 TRIED_TWICE |= {"full@mill.test", "grey@fort.test"}
@@ -64,7 +65,7 @@ def test_every_sample_gets_its_status() -> None:
     assert time.monotonic() - began < 10
     everything = [json.loads(line) for line in done.stdout.splitlines()]
     reports = sorted(row["status"] for row in everything if not row["from"])
-    assert reports == ["relayed"] * 5 + ["sent"] * 5, "one for each message with a bounce"
+    assert reports == ["relayed"] * 5 + ["sent"] * 6, "one for each message with a bounce"
     rows = {row["rcpt"]: row for row in everything if row["from"]}
     told = {
         rcpt: " ".join(filter(None, (row["status"], row.get("bounce_class"))))
@@ -80,6 +81,7 @@ def test_every_sample_gets_its_status() -> None:
     assert rows["lena@dead.test"]["category"] == "connection_failure"
     assert rows["ida@nowhere.test"]["category"] == "bad_domain"
     assert rows["max@mill.test"]["destination"] == "smarthost"
+    assert rows["nora@proxy.test"]["suppress"], "its late bounce was understood"
 
 
 def test_it_reads_as_a_story() -> None:
@@ -90,7 +92,8 @@ def test_it_reads_as_a_story() -> None:
     assert "nobody@shop.test" in first
     assert "1 deferred, 9 relayed, 5 bounced; 5 reports of bounces to app@shop.test" in first
     assert "nobody@mill.test" in rest
-    assert "1 deferred, 1 relayed, 3 sent, 5 bounced; 5 reports" in rest
+    assert "mail for nora@proxy.test comes back late: 250 2.0.0" in done.stdout
+    assert "1 deferred, 1 relayed, 3 sent, 6 bounced; 6 reports" in rest
     assert "relayd status show ID" in rest
     assert "Traceback" not in done.stdout + done.stderr
 
