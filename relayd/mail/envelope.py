@@ -23,6 +23,7 @@ WorkerNumber = NewType("WorkerNumber", int)
 IDS_PER_MILLISECOND = 4096  # of one worker
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{13}\Z")
 
@@ -35,11 +36,9 @@ def make_id(at: datetime, worker: WorkerNumber, count: int) -> MessageId:
 
 def format_id(message_id: MessageId) -> str:
     """The queue id as people see it: 13 characters."""
-    value, out = int(message_id), []
-    for _ in range(13):
-        out.append(_ALPHABET[value & 31])
-        value >>= 5
-    return "".join(reversed(out))
+    value = int(message_id)
+    pairs = [_PAIRS[value >> shift & 1023] for shift in (50, 40, 30, 20, 10, 0)]
+    return _ALPHABET[value >> 60] + "".join(pairs)
 
 
 def parse_id(text: str) -> MessageId:

@@ -2,7 +2,8 @@
 
 Group commit (R-13): while one commit waits for the disk, requests queue up; the next turn takes
 them all. Turns between processes are taken by a file lock, not by SQLite's polling. A future is
-resolved only after its commit returned. Nothing here can be cancelled (S-04).
+resolved only after its commit is durable; for that wait a process has given its turn up (ADR 8).
+Nothing here can be cancelled (S-04).
 
 When a request fails, the whole turn is rolled back and each request is tried alone, so that one
 that cannot be written (too large for the room left) does not take its neighbours with it. After a
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 import apsw
 
 from relayd.errors import CommitUnknown, StoreError
-from relayd.store.sqlite.connection import FileLock, open_writer, translate
+from relayd.store.sqlite.connection import open_writer, translate
+from relayd.store.sqlite.lock import FileLock
+from relayd.store.sqlite.wal import Wal
 
 T = TypeVar("T")
 Operation = Callable[[apsw.Connection], Any]
@@ -42,6 +45,7 @@ class Writer:
     def __init__(self, path: str) -> None:
         self._path = path
         self._db = open_writer(path)
+        self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
@@ -68,6 +72,7 @@ class Writer:
         self._hand_over()
         self._turns.put([])
         self._thread.join()
+        self._wal.close()
         self._db.close()
         self._lock.close()
 
@@ -84,7 +89,10 @@ class Writer:
                 self._take_turn(turn)
             finally:
                 self._lock.release()
+            self._make_durable(turn)
             turn[0].loop.call_soon_threadsafe(_resolve, turn)
+            if self._wal.is_long:
+                self._wal.shorten(self._lock)
 
     def _gather(self, turn: list[_Request]) -> bool:
         """Add what else has been handed over; True when the last of it says stop."""
@@ -143,6 +151,16 @@ class Writer:
             for request in turn:
                 request.error = self._broken
         return True
+
+    def _make_durable(self, turn: Sequence[_Request]) -> None:
+        """Sync what was committed, while other processes have their turns."""
+        try:
+            self._wal.sync()
+        except OSError as exc:
+            # As after a failed commit: it may or may not survive, and this handle is done for.
+            self._broken = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
+            for request in turn:
+                request.error = self._broken
 
     def _rollback(self) -> None:
         if not self._db.getautocommit():

@@ -1,0 +1,76 @@
+"""The write-ahead log of the queue file: made durable by us, and kept short.
+
+SQLite commits without a sync (`synchronous=NORMAL`), so that a process gives its turn up before it
+waits for the disk; `sync` is what makes a commit durable, and nobody is told of one before. The log
+is synced whole, so a commit is never durable without those that it was built on. Whatever SQLite
+itself must sync, the log before a checkpoint, the file behind it, a header that begins the log
+anew, it does in this mode too.
+
+Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous; ADR 8.
+"""
+
+import os
+
+import apsw
+import structlog
+
+from relayd.store.sqlite.lock import FileLock
+
+CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once
+
+log = structlog.get_logger()
+
+
+class Wal:
+    """The log of an open connection; one thread uses both."""
+
+    def __init__(self, db: apsw.Connection, path: str) -> None:
+        self._db = db
+        self._pages = 0
+        self._allowed = CHECKPOINT_PAGES
+        self._is_synced = True
+        db.set_wal_hook(self._committed)
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # from now on the log is there
+        self._fd = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._pages, self._is_synced = pages, False
+        return apsw.SQLITE_OK
+
+    @property
+    def is_long(self) -> bool:
+        return self._pages >= self._allowed
+
+    def sync(self) -> None:
+        """Return when all commits are durable. Raises OSError: nobody knows if they are (HQ-03)."""
+        if not self._is_synced:
+            os.fdatasync(self._fd)
+            self._is_synced = True
+
+    def shorten(self, lock: FileLock) -> None:
+        """Copy the log into the file: most of it beside the others' turns, the rest in a turn.
+
+        After that the next commit begins the log anew. If somebody reads from it, or a checkpoint
+        fails, it grows some more before the next try: nothing is lost by that.
+        """
+        self._checkpoint()
+        lock.acquire()
+        try:
+            is_done = self._checkpoint()
+        finally:
+            lock.release()
+        self._allowed = CHECKPOINT_PAGES if is_done else self._pages + CHECKPOINT_PAGES // 4
+
+    def _checkpoint(self) -> bool:
+        """Copy what can be copied without waiting; tell whether that is all."""
+        try:
+            in_log, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            return False  # another process is at it
+        except apsw.Error as exc:
+            log.warning("checkpoint_failed", fault="local", reason=str(exc))
+            return False
+        return bool(in_log == copied)
+
+    def close(self) -> None:
+        os.close(self._fd)

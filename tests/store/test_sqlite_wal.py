@@ -1,0 +1,134 @@
+"""The log of the queue file: synced before anybody is told, and not left to grow."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import apsw
+import pytest
+
+from relayd.errors import CommitUnknown
+from relayd.store.sqlite import wal
+from relayd.store.sqlite.connection import open_writer, prepare
+from relayd.store.sqlite.lock import FileLock
+from relayd.store.sqlite.queue import SqliteStore
+from relayd.store.sqlite.wal import CHECKPOINT_PAGES, Wal
+from tests.support.builders import a_message
+from tests.support.stores import Box, open_sqlite
+
+ALLOWED = 100  # pages of 4 KiB
+OVERHEAD = 2  # times that: a turn is committed before its length is known
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> str:
+    path = str(tmp_path / "queue.db")
+    prepare(path)
+    return path
+
+
+async def fill(box: Box, messages: int) -> None:
+    worker = await box.store.register("1")
+    for _ in range(messages):
+        await box.put(a_message(content=b"x" * 8000), worker=worker)
+
+
+def log_pages(directory: Path) -> int:
+    return (directory / "queue.db-wal").stat().st_size // 4096
+
+
+async def test_the_log_is_kept_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", ALLOWED)
+    box = open_sqlite(tmp_path)
+    await fill(box, 200)
+    assert log_pages(tmp_path) <= ALLOWED * OVERHEAD
+    await box.close()
+
+
+async def test_a_reader_makes_it_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HQ-04: the log grows past what somebody reads, and is short again soon after."""
+    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", ALLOWED)
+    box = open_sqlite(tmp_path)
+    await fill(box, 1)
+    reader = apsw.Connection(str(tmp_path / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM message").get == 1
+    await fill(box, 100)
+    long = log_pages(tmp_path)
+    assert long > ALLOWED * OVERHEAD
+    reader.close()
+    await fill(box, 100)
+    assert log_pages(tmp_path) <= long + ALLOWED * OVERHEAD
+    await box.close()
+
+
+def test_a_commit_is_synced_once(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    sync = os.fdatasync
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    db = open_writer(queue)
+    log = Wal(db, queue)
+    log.sync()
+    assert synced == []
+    db.execute("INSERT INTO meta VALUES ('a', x'00')")
+    log.sync()
+    log.sync()
+    assert synced == [f"{queue}-wal"]
+    log.close()
+    db.close()
+
+
+def test_a_sync_that_fails_is_tried_again_by_nobody(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    db = open_writer(queue)
+    log = Wal(db, queue)
+    db.execute("INSERT INTO meta VALUES ('a', x'00')")
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        log.sync()
+    log.close()
+    db.close()
+
+
+def test_an_unfinished_checkpoint_is_not_tried_again_at_once(queue: str) -> None:
+    first = open_writer(queue)
+    log, lock = Wal(first, queue), FileLock(f"{queue}.write")
+    first.execute("INSERT INTO meta VALUES ('a', x'00')")
+    reader = apsw.Connection(queue, flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM meta").fetchall()
+    first.execute("INSERT INTO meta VALUES ('b', x'00')")
+    log._pages = CHECKPOINT_PAGES
+    log.shorten(lock)
+    assert not log.is_long, "a reader is in the way"
+    for db in (reader, first):
+        db.close()
+    log.close()
+    lock.close()
+
+
+async def test_the_store_says_so_when_a_sync_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither yes nor no (S-55), and nothing more from this process."""
+    box = open_sqlite(tmp_path)
+    worker = await box.store.register("1")
+    assert isinstance(box.store, SqliteStore)
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(box.store._writer._wal, "sync", fail)
+    for _ in range(2):
+        with pytest.raises(CommitUnknown):
+            await box.put(a_message(), worker=worker)
+    await asyncio.wait_for(box.close(), 5)
