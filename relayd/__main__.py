@@ -1,8 +1,19 @@
-"""The `relayd` command."""
+"""The `relayd` command; called by the name of `sendmail`, that is what it is."""
 
-from relayd.cli import main
+import sys
+from pathlib import PurePath
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line of this process."""
+    if PurePath(sys.argv[0]).name == "sendmail":
+        from relayd.cli.sendmail import main as sendmail  # noqa: PLC0415 -- quick without click
+
+        sys.exit(sendmail(sys.argv[1:]))
+    from relayd.cli.command import main as relayd  # noqa: PLC0415
+
+    relayd()
+
 
 if __name__ == "__main__":
     main()

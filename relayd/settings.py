@@ -94,6 +94,9 @@ class ListenerSettings:
     auth: ListenerAuth = ListenerAuth.OFF
     proxy_networks: tuple[Network, ...] = ()  # who begins with a PROXY header
     xclient_networks: tuple[Network, ...] = ()  # who may say XCLIENT
+    add_headers: bool = False  # Date and Message-ID where they are missing
+    strip_bcc: bool = False
+    hide_client: bool = False  # from those who read the trace field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,1 @@
-"""The `relayd` command. Everything is in the modules; `command` is where it begins."""
-
-from relayd.cli.command import main, run
-
-__all__ = ["main", "run"]
+"""The `relayd` command. It begins in `command`; `sendmail` is a program of its own, without click."""

@@ -68,6 +68,7 @@ class LazyGroup(click.Group):
         "test-mail": "relayd.cli.test_mail:test_mail",
         "classify": "relayd.cli.classify:classify",
         "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
+        "sendmail": "relayd.cli.sendmail_command:sendmail",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

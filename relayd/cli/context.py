@@ -59,11 +59,17 @@ json_option = click.option(
 )
 
 
+def named_settings_file() -> str | None:
+    """The path of the settings file, if this command line or RELAYD_CONFIG names one."""
+    named: str | None = click.get_current_context().meta.get(_META)
+    return named
+
+
 def settings_file() -> str:
     """The path of the settings file that this command line means."""
     from relayd.config import default_path  # noqa: PLC0415
 
-    return str(click.get_current_context().meta.get(_META, default_path))
+    return named_settings_file() or default_path
 
 
 def load_settings() -> "Settings":

@@ -192,6 +192,9 @@ def _listener(listen: Listen) -> ListenerSettings:
         auth=listen.auth,
         proxy_networks=tuple(listen.proxy_networks),
         xclient_networks=tuple(listen.xclient_networks),
+        add_headers=listen.add_headers,
+        strip_bcc=listen.strip_bcc,
+        hide_client=listen.hide_client,
     )
 
 

@@ -122,6 +122,9 @@ class Listen(Table):
     )
     proxy_networks: list[Range] = []
     xclient_networks: list[Range] = []
+    add_headers: bool = False
+    strip_bcc: bool = False
+    hide_client: bool = False
 
 
 class Limits(Table):

@@ -1,7 +1,8 @@
 """The header section as bytes: read the few facts policy needs, put our trace line in front.
 
 Nothing here parses MIME or re-serialises a message (HY-01). Only the top header section counts,
-field names in any case, folded lines included; our own `X-Relayd-*` control fields are removed.
+field names in any case, folded lines included; our own `X-Relayd-*` control fields are removed,
+and Bcc fields where that is asked for.
 
 Source: RFC 5322 §2.2 (fields, folding), RFC 5321 §4.4 (trace), §6.3 (loops).
 """
@@ -23,6 +24,9 @@ _CONTROL = re.compile(
     rb"^X-Relayd-([A-Za-z0-9-]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
+_BCC = re.compile(
+    rb"^(?:Resent-)?Bcc[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
+)
 _TAG_LIMIT = 200  # characters kept of X-Relayd-Tag
 _VALUE_LIMIT = 4096  # octets looked at of one of our control fields
 _FIELDS_LIMIT = 100  # of them looked at; all are removed
@@ -36,11 +40,23 @@ def header_end(content: bytes) -> int:
     return len(content) if end < 0 else end + 2
 
 
-def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
-    """Return the facts about `content`, and it without our control fields.
+def without_bcc(content: bytes) -> bytes:
+    """`content` without its Bcc and Resent-Bcc fields; all other octets stay (RFC 5322 §3.6.3)."""
+    end = header_end(content)
+    header = content[:end]
+    if b"bcc" not in header.lower():
+        return content
+    return _BCC.sub(b"", header) + content[end:]
+
+
+def read_facts(content: bytes, *, strip_bcc: bool = False) -> tuple[MessageFacts, bytes]:
+    """Return the facts about `content`, and it without our control fields; nor Bcc if `strip_bcc`.
 
     The content returned is the very same object when there was nothing to remove.
     """
+    size = len(content)
+    if strip_bcc:
+        content = without_bcc(content)
     end = header_end(content)
     header = content[:end]
     message_id = _MESSAGE_ID.search(header)
@@ -52,7 +68,7 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
         kept = header + content[end:]
     is_8bit = not kept.isascii()
     facts = MessageFacts(
-        size=len(content),
+        size=size,
         hops=len(_RECEIVED.findall(header)) if b"received" in lowered else 0,
         message_id_header=clean_text(message_id.group(1)) if message_id else None,
         tag=tag,
@@ -85,15 +101,20 @@ def trace_header(
     queue_id: str,
     recipient: str | None,
     at: datetime,
+    hide_client: bool = False,
 ) -> bytes:
     """Our Received field, folded, CRLF at its end.
 
-    `recipient` is given when there is exactly one (S-50). `helo` must be printable ASCII.
+    `recipient` is given when there is exactly one (S-50). `helo` must be printable ASCII. A client
+    to be hidden is neither named nor left out, for the grammar wants a domain there: it is ours.
     Source: RFC 5321 §4.4.
     """
-    origin = (
-        f"from {helo} ([{_literal(client_ip)}])" if client_ip else f"from {helo} (local socket)"
-    )
+    if hide_client:
+        origin = f"from {fqdn} (client not shown)"
+    elif client_ip:
+        origin = f"from {helo} ([{_literal(client_ip)}])"
+    else:
+        origin = f"from {helo} (local socket)"
     wanted_by = f"\r\n\tfor <{recipient}>" if recipient else ""
     return (
         f"Received: {origin}\r\n\tby {fqdn} (relayd) with {protocol} id {queue_id}{wanted_by};"

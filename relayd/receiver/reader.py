@@ -6,6 +6,7 @@ arrives, in any pieces; keeps at most the size limit. Knows no socket.
 
 from enum import Enum, auto
 
+from relayd.mail.line_ends import cleaned, is_clean
 from relayd.settings import LineEndings
 
 LINE_LIMIT = 1024 * 1024  # octets of one line without its CRLF (S-40)
@@ -60,22 +61,10 @@ class DataReader:
         if not is_clean(content):
             if self._line_endings is LineEndings.REJECT:
                 return Fault.LINE_ENDINGS
-            content = _regular(content)
+            content = cleaned(content)
         if len(content) > LINE_LIMIT and _has_long_line(content):
             return Fault.LONG_LINE
         return content
-
-
-def is_clean(content: bytes) -> bool:
-    """Tell whether there is no bare CR, no bare LF and no NUL."""
-    lines = content.count(b"\r\n")
-    return lines == content.count(b"\r") == content.count(b"\n") and b"\0" not in content
-
-
-def _regular(content: bytes) -> bytes:
-    """Turn each bare LF into CRLF, and each bare CR or NUL into a blank."""
-    content = content.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\0", b" ")
-    return content.replace(b"\n", b"\r\n")
 
 
 def _has_long_line(content: bytes) -> bool:

@@ -22,6 +22,7 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.header import read_facts, trace_header
 from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.mail.submission import facts_with, missing_fields
 from relayd.policy import admit
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.identity import Identity
@@ -195,7 +196,8 @@ class Session(Identity):
             case Fault.LONG_LINE:
                 self._refuse(_LONG_LINE, sender=self._sender())
             case bytes():
-                facts, content = read_facts(content)
+                strip_bcc = self._context.listener.strip_bcc
+                facts, content = read_facts(content, strip_bcc=strip_bcc)
                 refusal = admit.admit_message(facts)
                 if refusal is None:
                     self._submit(content, facts)
@@ -219,7 +221,12 @@ class Session(Identity):
             queue_id=format_id(message_id),
             recipient=_named_in_trace([path for path, _ in mail.recipients]),
             at=at,
+            hide_client=context.listener.hide_client,
         )
+        if context.listener.add_headers:
+            own_id = f"<{format_id(message_id)}@{context.fqdn}>"
+            added = missing_fields(content, message_id=own_id, at=at)
+            trace, facts = trace + added, facts_with(added, facts)
         message = NewMessage(
             id=message_id,
             received_at=at,

@@ -62,14 +62,17 @@ class Addresses:
     def open(self, settings: Settings) -> None:
         """Bind what `settings` name and is not bound yet: all of it, or StartError and none."""
         added: dict[str, Bound] = {}
+        directory = Path(settings.control_socket).parent  # listeners may stand there too
         try:
             for listener in settings.listeners:
                 key = _key(listener)
                 if key not in self._inherited and key not in self._bound and key not in added:
+                    if listener.unix_path and Path(listener.unix_path).parent == directory:
+                        make_directory(directory, 0o755)
                     added[key] = _bind(listener)
             control = f"unix:{settings.control_socket}"
             if control not in self._bound and control not in added:
-                make_directory(Path(settings.control_socket).parent, 0o755)
+                make_directory(directory, 0o755)
                 added[control] = _listen_unix(settings.control_socket, CONTROL_MODE)
         except StartError:
             for bound in added.values():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relayd.cli import run
+from relayd.cli.command import run
 from relayd.mail.envelope import NewMessage, WorkerNumber
 from relayd.ports import QueueStore
 from relayd.store import open_store

@@ -123,6 +123,9 @@ class Options:
     certificate: CertificateSettings | None = None
     proxy_networks: tuple[str, ...] = ()
     xclient_networks: tuple[str, ...] = ()
+    add_headers: bool = False
+    strip_bcc: bool = False
+    hide_client: bool = False
 
     @property
     def limits(self) -> LimitSettings:
@@ -251,6 +254,9 @@ async def receiving(
         tls=options.tls,
         proxy_networks=tuple(map(ip_network, options.proxy_networks)),
         xclient_networks=tuple(map(ip_network, options.xclient_networks)),
+        add_headers=options.add_headers,
+        strip_bcc=options.strip_bcc,
+        hide_client=options.hide_client,
     )
     intake = MemoryIntake(clock)
     receiver = Receiver(

@@ -120,6 +120,9 @@ def test_every_supported_key_can_be_set() -> None:
         line_endings = "normalize"
         [[listen]]
         address = "unix:/run/relayd/smtp.sock"
+        add_headers = true
+        strip_bcc = true
+        hide_client = true
         [[listen]]
         address = "systemd:smtp"
         [limits]
@@ -180,6 +183,10 @@ def test_every_supported_key_can_be_set() -> None:
     assert found.listeners[0].line_endings is LineEndings.NORMALIZE
     assert found.listeners[1].unix_path == "/run/relayd/smtp.sock"
     assert found.listeners[2].systemd_name == "smtp"
+    assert [
+        (listener.add_headers, listener.strip_bcc, listener.hide_client)
+        for listener in found.listeners
+    ] == [(False, False, False), (True, True, True), (False, False, False)]
     assert found.limits.message_size == 65536
     assert found.smarthost.hosts == (
         HostPort(host="mail.example.org", port=587),

@@ -88,6 +88,15 @@ def test_unix_sockets_have_their_modes_whatever_the_umask(
     assert not Path(settings.control_socket).exists()
 
 
+def test_a_listener_may_stand_beside_the_control_socket(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    """Where `relayd sendmail` looks for it: the directory is made first, also without systemd."""
+    addresses.open(settings_in(tmp_path, f"unix:{tmp_path}/run/smtp.sock"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "run" / "smtp.sock"))
+
+
 def test_an_abandoned_unix_socket_is_replaced(addresses: Addresses, tmp_path: Path) -> None:
     path = tmp_path / "apps.sock"
     with socket.socket(socket.AF_UNIX) as old:

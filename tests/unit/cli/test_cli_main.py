@@ -108,7 +108,7 @@ NOT_IMPORTED = {
 @pytest.mark.parametrize(("arguments", "modules"), NOT_IMPORTED.values(), ids=NOT_IMPORTED)
 def test_command_imports_only_its_own(arguments: list[str], modules: tuple[str, ...]) -> None:
     code = (
-        "import sys; from relayd.cli import run; status = run(sys.argv[1].split())\n"
+        "import sys; from relayd.cli.command import run; status = run(sys.argv[1].split())\n"
         "found = [name for name in sys.argv[2:] if name in sys.modules]\n"
         "sys.exit(f'imported {found}' if found else status)"
     )

@@ -1,0 +1,215 @@
+"""Handing a message to the daemon of this machine, by SMTP, in a few blocking lines.
+
+Owns which door of the daemon a local program knocks at, and the exit status that a refusal means.
+The settings are only looked at, for their listeners: who may not read them finds the daemon at
+`DEFAULT_SOCKET`. It is all or nothing: one refused recipient, and nothing is queued.
+
+Source: RFC 5321 §3.3; sysexits(3).
+"""
+
+import os
+import re
+import select
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from relayd.mail.address import Address
+from relayd.mail.reply import Reply, Stage, clean_text, make_reply
+from relayd.net.stuffing import stuffed_blocks
+
+DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
+DEFAULT_SOCKET = "/run/relayd/smtp.sock"
+_DEFAULT_LISTENER = "127.0.0.1:2525"
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to knock
+_PATIENCE = 120.0  # seconds for one step
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\r\n]*)\r\n")
+_LINE_LIMIT = 4096
+_LINES_LIMIT = 100
+
+Door = str | tuple[str, int]
+"""The path of a unix socket, or host and port."""
+
+
+class NotTaken(Exception):
+    """The message is not queued: the exit status, and a sentence that says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+def find_door(settings: str | None) -> Door:
+    """Return where the daemon listens: its first unix socket, else its first loopback address.
+
+    `settings` is a file that somebody named, and then has to be readable. Raises NotTaken.
+    """
+    try:
+        document = tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
+    except (OSError, ValueError, RecursionError) as error:
+        if settings is None:
+            return DEFAULT_SOCKET
+        reason = getattr(error, "strerror", None) or "not valid TOML"
+        raise NotTaken(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}") from None
+    doors = [door for each in _listeners(document) if (door := _door(each)) is not None]
+    return next((door for door in doors if isinstance(door, str)), (*doors, DEFAULT_SOCKET)[0])
+
+
+def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    written = document.get("listen", [{}])
+    if isinstance(written, list):
+        yield from (each for each in written if isinstance(each, dict))
+
+
+def _door(listener: Mapping[str, Any]) -> Door | None:
+    """Return where a listener can be reached without TLS, login and network; None if it cannot."""
+    address = str(listener.get("address", _DEFAULT_LISTENER))
+    if listener.get("tls") == "implicit" or listener.get("auth") == "required":
+        return None
+    if address.startswith("unix:"):
+        return address.removeprefix("unix:")
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    host = _LOOPBACK.get(host, host)
+    is_local = host in {"localhost", "::1"} or host.startswith("127.")
+    return (host, int(port)) if is_local and port.isdecimal() else None
+
+
+def connect(door: Door) -> socket.socket:
+    """Connect to the daemon. Raises NotTaken."""
+    try:
+        if not isinstance(door, str):
+            return socket.create_connection(door, timeout=_PATIENCE)
+        local = socket.socket(socket.AF_UNIX)
+        try:
+            local.settimeout(_PATIENCE)
+            local.connect(door)
+        except OSError:
+            local.close()
+            raise
+    except OSError as error:
+        where = door if isinstance(door, str) else f"{door[0]} port {door[1]}"
+        message = f"no relay answers at {where}: {error.strerror or error}"
+        raise NotTaken(os.EX_TEMPFAIL, message) from None
+    return local
+
+
+class Handover:
+    """One session with the daemon, from the hello on. `fqdn` is the name that it goes by."""
+
+    def __init__(self, door: Door) -> None:
+        self._connection = connect(door)
+        self._replies = self._connection.makefile("rb")
+
+    def __enter__(self) -> Self:
+        self._expect(220, Stage.GREETING)
+        self.fqdn = self._ask("EHLO localhost", 250, Stage.EHLO).lines[0].partition(" ")[0]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):
+            self._connection.sendall(b"QUIT\r\n")
+        self._replies.close()
+        self._connection.close()
+
+    def send(
+        self, mail: str, recipients: Sequence[Address], content: bytes, *, notify: str = ""
+    ) -> Reply:
+        """Queue `content`; `mail` is what stands behind MAIL. Return the reply. Raises NotTaken."""
+        self._ask(f"MAIL FROM:{mail}", 250, Stage.MAIL)
+        for address in recipients:
+            self._ask(f"RCPT TO:<{address}>{notify}", 250, Stage.RCPT, f"{address}: ")
+        self._ask("DATA", 354, Stage.DATA)
+        for block, _ in stuffed_blocks(content):
+            self._send(block)
+        return self._expect(250, Stage.DOT)
+
+    def _ask(self, command: str, expected: int, stage: Stage, about: str = "") -> Reply:
+        self._send(f"{command}\r\n".encode())
+        return self._expect(expected, stage, about)
+
+    def _send(self, octets: bytes) -> None:
+        try:
+            self._connection.sendall(octets)
+        except BrokenPipeError:
+            pass  # it has said why: that is read next
+        except OSError as error:
+            raise _lost(error) from None
+
+    def _expect(self, code: int, stage: Stage, about: str = "") -> Reply:
+        reply = self._reply()
+        if reply.code != code:
+            raise NotTaken(status_of(reply, stage), f"{about}the relay answers {reply}")
+        return reply
+
+    def _reply(self) -> Reply:
+        lines: list[str] = []
+        for _ in range(_LINES_LIMIT):
+            try:
+                line = self._replies.readline(_LINE_LIMIT)
+            except OSError as error:
+                raise _lost(error) from None
+            found = _REPLY_LINE.fullmatch(line)
+            if found is None:
+                break
+            lines.append(clean_text(found[3]))
+            if found[2] != b"-":
+                return make_reply(int(found[1]), tuple(lines))
+        raise NotTaken(os.EX_TEMPFAIL, "the relay's reply makes no sense or does not come")
+
+
+def _lost(error: OSError) -> NotTaken:
+    return NotTaken(
+        os.EX_TEMPFAIL, f"the connection to the relay is lost: {error.strerror or error}"
+    )
+
+
+def status_of(reply: Reply, stage: Stage) -> int:
+    """Return the exit status for a reply that is not the one hoped for."""
+    enhanced = reply.enhanced or ""
+    if not reply.is_permanent:
+        return os.EX_TEMPFAIL
+    if enhanced.startswith("5.1."):
+        return os.EX_NOUSER if stage is Stage.RCPT else os.EX_DATAERR
+    if enhanced.startswith("5.6.") or enhanced == "5.3.4":
+        return os.EX_DATAERR
+    return os.EX_UNAVAILABLE
+
+
+def converse(door: Door) -> None:
+    """Carry SMTP between our standard input and output and the daemon, until that closes.
+
+    Nothing is carried to it before its greeting: speaking earlier is refused. Raises NotTaken.
+    """
+    with connect(door) as daemon:
+        waiting: list[socket.socket | int] = [daemon]
+        is_greeted = False
+        while True:
+            ready, _, _ = select.select(waiting, [], [])
+            if daemon in ready:
+                said = daemon.recv(65536)
+                if not said:
+                    return
+                _write(said)
+                if not is_greeted:
+                    waiting, is_greeted = [daemon, 0], True
+            if 0 in ready:
+                given = os.read(0, 65536)
+                if not given:
+                    waiting = [daemon]
+                with suppress(BrokenPipeError):  # its last words are read next
+                    daemon.sendall(given) if given else daemon.shutdown(socket.SHUT_WR)
+
+
+def _write(octets: bytes) -> None:
+    while octets:
+        octets = octets[os.write(1, octets) :]

@@ -1,0 +1,135 @@
+"""`relayd sendmail`: a message from standard input into the queue, as sendmail does it.
+
+Owns the program that PHP, cron, git and mailx call; it works for every local user, without the
+settings and without click, and starts quickly. What the letters mean is in `sendmail_options`, what
+is done to the content in `relayd.mail.submission`, the way to the daemon in `handover`.
+"""
+
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from relayd.cli.handover import Handover, NotTaken, converse, find_door
+from relayd.cli.sendmail_options import Options, UsageError, parse_options
+from relayd.mail.address import Address, PathError, parse_address
+from relayd.mail.address_list import parse_addresses
+from relayd.mail.header import header_end, without_bcc
+from relayd.mail.reply import clean_text
+from relayd.mail.submission import local_message, mailbox, missing_fields, until_dot, values_of
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str], *, settings: str | None = None) -> int:
+    """Carry out one command line; return the exit status. What goes wrong is one line on stderr."""
+    try:
+        _run(parse_options(arguments), settings or os.environ.get("RELAYD_CONFIG"))
+    except UsageError as error:
+        return _say(f"{error}", os.EX_USAGE)
+    except NotTaken as error:
+        return _say(f"{error}", error.status)
+    except OSError as error:  # of our standard input or output
+        return _say(f"{error.strerror or error}", os.EX_IOERR)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return os.EX_OK
+
+
+def _say(text: str, status: int) -> int:
+    line = clean_text(text.encode("utf-8", "backslashreplace"))
+    print(f"sendmail: {line}", file=sys.stderr)
+    return status
+
+
+def _run(options: Options, settings: str | None) -> None:
+    door = find_door(settings)
+    if options.speaks_smtp:
+        converse(door)
+        return
+    if not options.recipients and not options.reads_recipients:
+        raise UsageError("no recipients: name them, or take those of the message with -t")
+    message = _read(dot_ends=options.dot_ends)
+    recipients = [*options.recipients, *_of_header(message, options)]
+    if not recipients:
+        raise UsageError("no recipients in the message")
+    with Handover(door) as daemon:
+        _hand_over(daemon, options, recipients, without_bcc(message))
+
+
+def _read(*, dot_ends: bool) -> bytes:
+    with open(0, "rb", closefd=False) as given:
+        return local_message(until_dot(given) if dot_ends else given.read())
+
+
+def _of_header(message: bytes, options: Options) -> list[Address]:
+    """Return whom -t means: of a message that is sent again, those it is sent again to."""
+    if not options.reads_recipients:
+        return []
+    values = list(values_of(message, "Resent-To", "Resent-Cc", "Resent-Bcc"))
+    values = values or list(values_of(message, "To", "Cc", "Bcc"))
+    try:
+        return [
+            address
+            for value in values
+            for address in parse_addresses(value.decode("utf-8", "surrogateescape"))
+        ]
+    except PathError as error:
+        raise NotTaken(os.EX_NOUSER, f"{error}") from None
+
+
+def _hand_over(
+    daemon: Handover, options: Options, recipients: Sequence[Address], message: bytes
+) -> None:
+    """Queue the message, completed with what only the daemon knows: our domain."""
+    sender = _here(options.sender, daemon.fqdn) if options.sender else _user(daemon.fqdn)
+    at = datetime.now(UTC).astimezone()  # noqa: TID251 -- a command is where the time comes from
+    added = missing_fields(
+        message,
+        message_id=f"<{at:%Y%m%d%H%M%S}.{os.urandom(8).hex()}@{daemon.fqdn}>",
+        at=at,
+        author=mailbox(options.name, sender),
+    )
+    content = added + message
+    paths = list(dict.fromkeys(_here(each, daemon.fqdn) for each in recipients))
+    path = "" if options.is_null_sender else f"{sender}"
+    mail = f"<{path}>{options.parameters}{_extensions(path, paths, content)}"
+    reply = daemon.send(mail, paths, content, notify=options.notify)
+    if options.is_verbose:
+        print(reply)
+
+
+def _here(address: Address, fqdn: str) -> Address:
+    """Return the address; one without a domain is of this machine."""
+    return address if address.domain else Address(address.local, fqdn)
+
+
+def _user(fqdn: str) -> Address:
+    """Return the address of who calls us."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid{os.getuid()}"
+    try:
+        return parse_address(f"{name}@{fqdn}")
+    except PathError:
+        raise NotTaken(os.EX_NOUSER, f"{name!r} cannot send mail: use -f ADDRESS") from None
+
+
+def _extensions(path: str, paths: Sequence[Address], content: bytes) -> str:
+    """Return the parameters of MAIL that content and addresses ask for."""
+    is_8bit = "" if content.isascii() else " BODY=8BITMIME"
+    header = content[: header_end(content)]
+    needs_utf8 = not (path.isascii() and all(each.is_ascii for each in paths))
+    if not needs_utf8 and not header.isascii():
+        needs_utf8 = _is_utf8(header)
+    return is_8bit + (" SMTPUTF8" if needs_utf8 else "")
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
