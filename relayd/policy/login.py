@@ -67,6 +67,10 @@ class BackOff:
         self._known[pair] = now
         _keep_newest(self._known)
 
+    def forgive(self) -> None:
+        """Forget all failures: the accounts are others now, so what was wrong may be right."""
+        self._records.clear()
+
     def _keys(self, user: str, client_ip: str, now: float) -> list[_Key]:
         pair = _pair(user, client_ip)
         if now - self._known.get(pair, float("-inf")) <= KNOWN_FOR:

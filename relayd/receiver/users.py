@@ -65,10 +65,10 @@ class Users:
     async def check(self, given: Credentials, client_ip: str) -> Account | Reply:
         """Return the account that is now logged in to, or what refuses the login."""
         now, user = self._clock.monotonic(), given.user
+        account = self.find(user)
         if self._back_off.wait(user, client_ip, now=now):
             _note(user, client_ip, "too many failed logins before")
             return TOO_OFTEN
-        account = self.find(user)
         try:
             is_right = await self._is_right(given, account, now)
         except Unverifiable as error:
@@ -135,6 +135,7 @@ class Users:
             log.warning("users_kept", fault="local", reason=str(error))
         else:
             self._good.clear()
+            self._back_off.forgive()
             log.info("users_loaded", users=len(self._accounts))
 
     def _stamp(self) -> tuple[int, ...]:

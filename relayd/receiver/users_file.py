@@ -18,14 +18,17 @@ _LIMIT = 4 << 20  # octets
 _OTHERS = 0o007
 _MODE = 0o640
 
+Change = Callable[[str, Mapping[str, Account]], str]
+"""From the text of the file, and the accounts in it, to the new text."""
+
 
 def read_users(path: Path) -> Mapping[str, Account]:
     """Return the accounts by name. Raises UsersError."""
     return _parse(path, _text_of(path))
 
 
-def change_users(path: Path, change: Callable[[str], str], *, group_of: Path) -> None:
-    """Give the text of the file to `change` and write what it returns; one command at a time.
+def change_users(path: Path, change: Change, *, group_of: Path) -> None:
+    """Give the file to `change` and write what it returns; one command at a time.
 
     The file keeps its owner and group; a new one gets the group of `group_of`, where that is
     allowed. Raises UsersError.
@@ -36,7 +39,8 @@ def change_users(path: Path, change: Callable[[str], str], *, group_of: Path) ->
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
             old = path.stat() if path.exists() else None
-            text = change("" if old is None else _text_of(path))
+            text = "" if old is None else _text_of(path)
+            text = change(text, _parse(path, text))
             _parse(path, text)
             _replace(path, text, old, group=group_of.stat().st_gid)
             os.fsync(directory)

@@ -50,6 +50,16 @@ def test_success_resets() -> None:
     assert back_off.wait("app", FAR, now=0.0) == 0
 
 
+def test_failures_are_forgiven_but_who_is_known_stays_known() -> None:
+    back_off = BackOff()
+    back_off.succeeded("app", FAR, now=0.0)
+    failing(back_off, "other", FAR)
+    back_off.forgive()
+    assert back_off.wait("other", FAR, now=0.0) == 0
+    failing(back_off, "other", FAR)
+    assert back_off.wait("app", FAR, now=0.0) == 0
+
+
 @pytest.mark.parametrize(
     ("guesser", "client_ip", "user", "stops"),
     [

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,18 @@ def test_who_fails_often_is_not_even_checked(file: Path, checks: Checks) -> None
     checking(file, main)
 
 
+def test_who_was_put_off_may_try_the_new_password_at_once(file: Path) -> None:
+    async def main(users: Users, clock: FakeClock) -> None:
+        for _ in range(20):
+            await users.check(BAD, FAR)
+        assert await users.check(BAD, FAR) == TOO_OFTEN
+        write_users(file, ("app", "hunter3", ""))
+        clock.advance(timedelta(seconds=2))
+        assert isinstance(await users.check(BAD, FAR), Account)
+
+    checking(file, main)
+
+
 # --- the file
 
 
@@ -279,7 +291,7 @@ def test_a_file_of_no_use_is_refused(tmp_path: Path, content: bytes, mode: int, 
     file = tmp_path / "users"
     file.write_bytes(content)
     file.chmod(mode)
-    for use in (read_users, lambda path: change_users(path, lambda text: text, group_of=path)):
+    for use in (read_users, lambda path: change_users(path, lambda text, _: text, group_of=path)):
         with pytest.raises(UsersError, match=words) as caught:
             use(file)
         assert "hunter2" not in str(caught.value)
@@ -297,18 +309,18 @@ def test_a_change_is_one_step(tmp_path: Path) -> None:
     file = tmp_path / "users"
     (tmp_path / ".users.new").write_text("left over")
     line = f"app {cheap_hash('x')}\n"
-    change_users(file, lambda text: text + line, group_of=tmp_path)
+    change_users(file, lambda text, _: text + line, group_of=tmp_path)
     assert (file.read_text(), file.stat().st_mode & 0o777) == (line, 0o640)
     assert file.stat().st_gid == tmp_path.stat().st_gid
     file.chmod(0o600)
     link = tmp_path / "link"
     link.symlink_to(file)
-    change_users(link, lambda text: "# more\n" + text, group_of=tmp_path)
+    change_users(link, lambda text, _: "# more\n" + text, group_of=tmp_path)
     assert (file.read_text(), file.stat().st_mode & 0o777) == (f"# more\n{line}", 0o600)
     with pytest.raises(UsersError, match="line 1"):
-        change_users(file, lambda _: "nonsense", group_of=tmp_path)
+        change_users(file, lambda *_: "nonsense", group_of=tmp_path)
     with pytest.raises(UsersError, match="written"):
-        change_users(tmp_path / "absent" / "users", lambda text: text, group_of=tmp_path)
+        change_users(tmp_path / "absent" / "users", lambda text, _: text, group_of=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "users"]
 
 
@@ -316,7 +328,7 @@ def test_changes_wait_for_each_other(tmp_path: Path) -> None:
     file = tmp_path / "users"
 
     def add(number: int) -> None:
-        def change(text: str) -> str:
+        def change(text: str, _: Mapping[str, Account]) -> str:
             time.sleep(0.01)  # long enough for the others to have read, if they could
             return f"{text}u{number} {cheap_hash('x')}\n"
 
