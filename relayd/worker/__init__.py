@@ -20,13 +20,21 @@ import structlog
 
 from relayd.control.server import serve_control
 from relayd.deliverer.scheduler import Scheduler
-from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StartError, StoreError
+from relayd.errors import (
+    CommitUnknown,
+    RelaydError,
+    SchemaMismatch,
+    StartError,
+    StoreError,
+    UsersError,
+)
 from relayd.logs import StatusLog
 from relayd.mail.event import Event
 from relayd.policy import route
 from relayd.ports import Clock
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
+from relayd.receiver.users import Users
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
@@ -116,6 +124,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             routes=settings.routes,
             late=outward.late,
         )
+        users = _users(settings, parts.clock)
         receiver = Receiver(
             inherited.listeners,
             fqdn=settings.fqdn,
@@ -124,6 +133,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
             tls=_server_tls(settings, parts.clock),
+            users=users,
         )
         background = [
             tasks.create_task(_answer(inherited, parts, scheduler)),
@@ -150,6 +160,8 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             ending.create_task(receiver.stop(within=within))
             ending.create_task(scheduler.stop(within=within))
         outward.sites.close()
+        if users is not None:
+            users.close()
         await delivering
         for task in background:
             task.cancel()
@@ -164,6 +176,16 @@ def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:
         return ServerTls(settings.certificate, clock)
     except OSError as error:
         raise StartError(f"the certificate cannot be used: {error}") from error
+
+
+def _users(settings: Settings, clock: Clock) -> Users | None:
+    """Read the users file, if listeners need it; it was good when the settings were read."""
+    if settings.users_file is None:
+        return None
+    try:
+        return Users(settings.users_file, clock)
+    except UsersError as error:
+        raise StartError(f"the users file cannot be used: {error}") from error
 
 
 async def _answer(inherited: Inherited, parts: Parts, scheduler: Scheduler) -> None:
