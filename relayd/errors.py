@@ -35,6 +35,10 @@ class ConfigError(RelaydError):
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
+class UsersError(RelaydError):
+    """The users file cannot be used; says why, without a word of its content (exit status 78)."""
+
+
 class StartError(RelaydError):
     """The daemon cannot start as things are: a port in use, an unreadable secret, a second daemon."""
 

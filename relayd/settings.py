@@ -174,6 +174,7 @@ class Settings:
     workers: int  # processes
     listeners: tuple[ListenerSettings, ...]
     certificate: CertificateSettings | None  # for listeners with TLS
+    users_file: str | None  # set where a listener takes logins
     limits: LimitSettings
     smarthost: SmarthostSettings
     direct: DirectSettings

@@ -22,12 +22,14 @@ from relayd.errors import (
     StartError,
     StoreFull,
     StoreUnavailable,
+    UsersError,
 )
 
 _INTERRUPTED = 130  # what a shell expects of a command that ^C ended
 # The first that fits counts. Anything else is EX_SOFTWARE.
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (ConfigError, os.EX_CONFIG),
+    (UsersError, os.EX_CONFIG),
     (DaemonUnreachable, os.EX_UNAVAILABLE),
     (StoreUnavailable, os.EX_TEMPFAIL),
     (StoreFull, os.EX_TEMPFAIL),
@@ -66,6 +68,7 @@ class LazyGroup(click.Group):
         "log": "relayd.cli.log:log",
         "route": "relayd.cli.route:route",
         "test-mail": "relayd.cli.test_mail:test_mail",
+        "user": "relayd.cli.user:user",
         "classify": "relayd.cli.classify:classify",
         "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
         "sendmail": "relayd.cli.sendmail_command:sendmail",

@@ -3,7 +3,7 @@
 Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
 file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
 rules between keys and what is not built yet in `checks`, secret files in `secrets`, the certificate
-of listeners in `certificate`, the operator's rules for replies in `rules`.
+of listeners in `certificate`, the users file in `users`, the operator's rules for replies in `rules`.
 """
 
 import sys
@@ -18,6 +18,7 @@ from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.secrets import SecretError, read_secret
+from relayd.config.users import check_users, find_users
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
 from relayd.policy.route import RouteRule
@@ -47,6 +48,7 @@ __all__ = [
     "is_postponed",
     "load",
     "read_rules",
+    "users_path",
 ]
 
 default_path = "/etc/relayd/relayd.toml"
@@ -54,6 +56,18 @@ default_path = "/etc/relayd/relayd.toml"
 
 def load(path: str) -> Settings:
     """Read and check the settings in the file `path`. Raises ConfigError with every mistake."""
+    return from_mapping(_read(path), file=path)
+
+
+def users_path(path: str) -> Path:
+    """Return where the settings in the file `path` say the users file is.
+
+    It may not exist yet, so the settings need not be right otherwise. Raises ConfigError.
+    """
+    return find_users(Report(path, _read(path)))
+
+
+def _read(path: str) -> Mapping[str, object]:
     problem = ""
     data: dict[str, object] = {}
     try:
@@ -67,7 +81,7 @@ def load(path: str) -> Settings:
         problem = f"not valid TOML: {_one_line(error)}"
     if problem:
         raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
-    return from_mapping(data, file=path)
+    return data
 
 
 def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settings:
@@ -77,10 +91,18 @@ def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settin
     check(document, report)
     login = _login(document.smarthost, report)
     certificate = read_certificate(document, report)
+    users_file = check_users(document, report)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
-    return _settings(document, file, login=login, certificate=certificate, rules=rules)
+    return _settings(
+        document,
+        file,
+        login=login,
+        certificate=certificate,
+        users_file=users_file,
+        rules=rules,
+    )
 
 
 def _one_line(error: Exception) -> str:
@@ -115,6 +137,7 @@ def _settings(
     *,
     login: Login | None,
     certificate: CertificateSettings | None,
+    users_file: str | None,
     rules: RuleTexts,
 ) -> Settings:
     return Settings(
@@ -123,6 +146,7 @@ def _settings(
         workers=process_count(document.workers),
         listeners=tuple(_listener(each) for each in document.listen),
         certificate=certificate,
+        users_file=users_file,
         limits=LimitSettings(**document.limits.model_dump()),
         smarthost=SmarthostSettings(
             hosts=tuple(document.smarthost.hosts),

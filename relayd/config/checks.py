@@ -26,7 +26,6 @@ from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, 
 # believes in a protection that is not there. The release that builds one deletes its line here.
 # (`store.url` with PostgreSQL is refused by its reader in `model`.)
 NOT_YET: dict[str, str] = {
-    "listen.auth": "accounts for clients",
     "metrics": "metrics",
 }
 

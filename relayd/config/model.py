@@ -127,6 +127,10 @@ class Listen(Table):
     hide_client: bool = False
 
 
+class Auth(Table):
+    users_file: Text = "users"
+
+
 class Limits(Table):
     message_size: Size = 35 * units.SIZE_UNITS["MB"]
     recipients: Count = 1000
@@ -215,6 +219,7 @@ class Document(Table):
     use_remote_smtp: bool = False
     workers: Annotated[int | Literal["auto"], PlainValidator(_workers)] = "auto"
     listen: Annotated[list[Listen], AfterValidator(_not_empty)] = [Listen()]
+    auth: Auth = Auth()
     limits: Limits = Limits()
     smarthost: Smarthost = Smarthost()
     direct: Direct = Direct()

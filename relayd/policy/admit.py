@@ -25,6 +25,9 @@ RETURN_PATH_ALONE = Reply(
 )
 NO_LITERAL = Reply(553, "5.1.3", ("5.1.3 Address literals are not relayed",))
 SUPPRESSED = Reply(550, "5.7.1", ("5.7.1 Recipient is suppressed after a hard bounce",))
+NOT_YOUR_SENDER = Reply(553, "5.7.1", ("5.7.1 Your account may not use this sender",))
+NEEDS_LOGIN = Reply(530, "5.7.0", ("5.7.0 Authentication required",))
+NEEDS_TLS = Reply(530, "5.7.0", ("5.7.0 Must issue a STARTTLS command first",))
 LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))
 
 Network = IPv4Network | IPv6Network
@@ -52,6 +55,11 @@ def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
         return False
     address = _unmapped(ip_address(client_ip.partition("%")[0]))
     return any(address in network for network in networks)
+
+
+def is_this_machine(client_ip: str) -> bool:
+    """Tell whether a client is on this machine: on a unix socket, or a loopback address."""
+    return not client_ip or _unmapped(ip_address(client_ip.partition("%")[0])).is_loopback
 
 
 def admit_sender(

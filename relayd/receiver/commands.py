@@ -19,6 +19,7 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ENVID_LIMIT = 100  # characters, RFC 3461 §4.4
+_SUBMITTER_LIMIT = 500  # characters, RFC 4954 §3
 _ORCPT_LIMIT = 500  # characters, RFC 3461 §4.2
 
 _BAD_SENDER = Reply(501, "5.1.7", ("5.1.7 Syntax: MAIL FROM:<address> [parameters]",))
@@ -28,10 +29,20 @@ _UNKNOWN_PARAMETER = Reply(555, "5.5.4", ("5.5.4 Parameter not recognized",))
 _NO_PARAMETERS = Reply(555, "5.5.4", ("5.5.4 Parameters need EHLO",))
 
 
-def parse_mail(argument: bytes, *, extended: bool) -> tuple[Address | None, Mapping[str, str]]:
-    """Read what stands behind `MAIL `. Raises SyntaxRefused."""
+def parse_mail(
+    argument: bytes, *, extended: bool, takes_auth: bool = False
+) -> tuple[Address | None, Mapping[str, str]]:
+    """Read what stands behind `MAIL `. Raises SyntaxRefused.
+
+    AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5).
+    """
     path, rest = _path(argument, b"FROM:", _BAD_SENDER)
     parameters = _parameters(rest, extended=extended)
+    submitter = parameters.get("AUTH") if takes_auth else None
+    if submitter is not None:
+        if not _is_submitter(submitter):
+            raise SyntaxRefused(_BAD_PARAMETER)
+        parameters = {name: value for name, value in parameters.items() if name != "AUTH"}
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
@@ -83,6 +94,10 @@ def _rcpt_parameter_fits(name: str, value: str) -> bool:
             return fits and (_is_xtext(address) or (kind.lower() == "utf-8" and _is_text(address)))
         case _:
             return False
+
+
+def _is_submitter(value: str) -> bool:
+    return value == "<>" or (len(value) <= _SUBMITTER_LIMIT and _is_xtext(value))
 
 
 def _is_xtext(value: str) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
+from relayd.receiver.users import Users
 from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings, ListenerSettings
 
@@ -18,6 +19,7 @@ class SessionContext:
     limits: LimitSettings
     refuse_suppressed: bool = False
     tls: ServerTls | None = None  # set where the listener has TLS
+    users: Users | None = None  # set where clients may log in
     intake: Intake
     now: Callable[[], datetime]
     loop: asyncio.AbstractEventLoop

@@ -43,11 +43,22 @@ class Identity(Wire):
         """Say what holds for recipients; to be asked again whenever the client changes."""
         context = self._context
         return RecipientRules(
-            may_relay=admit.may_relay(self.client_ip, context.listener.networks),
+            may_relay=self._may_relay(),
             limits=context.limits,
             refuse_suppressed=context.refuse_suppressed,
             intake=context.intake,
         )
+
+    def _may_relay(self) -> bool:
+        return admit.may_relay(self.client_ip, self._context.listener.networks)
+
+    def _protocol(self, *, smtputf8: bool) -> str:
+        """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
+        if not self.extended:
+            return "SMTP"
+        secure = "S" if self.tls_version is not None else ""
+        known = "A" if self.auth_user is not None else ""
+        return ("UTF8SMTP" if smtputf8 else "ESMTP") + secure + known
 
     def _forget(self) -> None:
         """Forget all that the client said (RFC 3207 §4.2)."""

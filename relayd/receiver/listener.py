@@ -20,8 +20,9 @@ from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
 from relayd.receiver.session import Session
 from relayd.receiver.tls import ServerTls
+from relayd.receiver.users import Users
 from relayd.receiver.wire import HANDSHAKE_TIMEOUT, Wire
-from relayd.settings import LimitSettings, ListenerSettings, ListenerTls
+from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
 
 _ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
@@ -47,6 +48,7 @@ class Receiver:
         clock: Clock,
         refuse_suppressed: bool = False,
         tls: ServerTls | None = None,
+        users: Users | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
@@ -65,6 +67,7 @@ class Receiver:
                     limits=limits,
                     refuse_suppressed=refuse_suppressed,
                     tls=tls,
+                    users=None if listener.auth is ListenerAuth.OFF else users,
                     intake=intake,
                     now=clock.now,
                     loop=self._loop,

@@ -8,7 +8,8 @@ Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced cod
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, assert_never
 
 from relayd.errors import CommitUnknown, StoreFull
@@ -24,6 +25,7 @@ from relayd.mail.header import read_facts, trace_header
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.submission import facts_with, missing_fields
 from relayd.policy import admit
+from relayd.receiver.auth import Login
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.identity import Identity
 from relayd.receiver.reader import DataReader, Fault
@@ -31,9 +33,8 @@ from relayd.receiver.transaction import NO_HISTORY, Transaction
 
 JUNK_LIMIT = 100  # commands in a row that bring no mail along (A-03)
 ERROR_LIMIT = 100  # refused commands in a session
-_ALONE = frozenset(
-    {b"EHLO", b"HELO", b"DATA", b"VRFY", b"EXPN", b"HELP", b"NOOP", b"STARTTLS", b"XCLIENT"}
-)
+_ALONE = frozenset(b"EHLO HELO DATA VRFY EXPN HELP NOOP STARTTLS AUTH XCLIENT".split())
+_WHOLE_LOGIN = re.compile(rb"(?i) *PLAIN +[^ ]")  # RFC 4954 §4: no challenge will follow
 _HTTP = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
@@ -43,24 +44,32 @@ _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again 
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
-class Session(Identity):
+class Session(Login):
     """Answers one client."""
 
     def execute(self, line: bytes) -> None:
+        if self._answer is not None:
+            self.take_answer(line)
+        else:
+            self._command(line)
+        if self._junk > JUNK_LIMIT or self._errors > ERROR_LIMIT:
+            self.close_with(b"421 4.7.0 Too many commands without mail\r\n")
+
+    def _command(self, line: bytes) -> None:
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
         handler = self._handlers.get(verb)
         if handler is None:
             self._unknown(verb)
-        elif self._input and self._ends_its_group(verb):
+        elif self._input and self._ends_its_group(verb, argument):
             self.close_with(b"554 5.5.0 Command pipelined before its turn\r\n")  # S-39
         else:
             handler(self, argument)
-        if self._junk > JUNK_LIMIT or self._errors > ERROR_LIMIT:
-            self.close_with(b"421 4.7.0 Too many commands without mail\r\n")
 
-    def _ends_its_group(self, verb: bytes) -> bool:
+    def _ends_its_group(self, verb: bytes, argument: bytes) -> bool:
         """Nothing may be sent behind it before its reply; what follows QUIT is just dropped."""
+        if verb == b"AUTH" and _WHOLE_LOGIN.match(argument):
+            return not self.extended
         return verb in _ALONE or (not self.extended and verb != b"QUIT")
 
     def _unknown(self, verb: bytes) -> None:
@@ -78,13 +87,17 @@ class Session(Identity):
         if self._mail is not None:
             self._fail(b"503 5.5.1 Nested MAIL command\r\n")
             return
+        if self._is_turned_away():
+            return
         try:
-            path, parameters = parse_mail(argument, extended=self.extended)
+            path, parameters = parse_mail(
+                argument, extended=self.extended, takes_auth=self._offers_auth()
+            )
         except SyntaxRefused as refused:
             self._refuse(refused.reply)
             return
         mail = Transaction(path, parameters)
-        refusal = admit.admit_sender(
+        refusal = self._refusal_of_sender(path) or admit.admit_sender(
             path,
             smtputf8=mail.smtputf8,
             declared_size=int(parameters.get("SIZE", 0)),
@@ -166,6 +179,7 @@ class Session(Identity):
         b"EHLO": Identity.say_ehlo,
         b"HELO": Identity.say_helo,
         b"STARTTLS": Identity.say_starttls,
+        b"AUTH": Login.say_auth,
         b"XCLIENT": Identity.say_xclient,
         b"MAIL": _mail_command,
         b"RCPT": _rcpt,
@@ -217,9 +231,9 @@ class Session(Identity):
             helo=self.helo,
             client_ip=self.client_ip,
             fqdn=context.fqdn,
-            protocol=self._protocol(mail),
+            protocol=self._protocol(smtputf8=mail.smtputf8),
             queue_id=format_id(message_id),
-            recipient=_named_in_trace([path for path, _ in mail.recipients]),
+            recipient=mail.named_in_trace,
             at=at,
             hide_client=context.listener.hide_client,
         )
@@ -253,14 +267,6 @@ class Session(Identity):
         self._queue_id = message_id
         context.intake.submit(message).add_done_callback(self._committed)
 
-    def _protocol(self, mail: Transaction) -> str:
-        """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
-        if not self.extended:
-            return "SMTP"
-        secure = "S" if self.tls_version is not None else ""
-        known = "A" if self.auth_user is not None else ""
-        return ("UTF8SMTP" if mail.smtputf8 else "ESMTP") + secure + known
-
     def _committed(self, future: "asyncio.Future[Any]") -> None:
         error = future.exception()
         if isinstance(error, CommitUnknown):
@@ -276,13 +282,3 @@ class Session(Identity):
 
     def _sender(self) -> Address | None:
         return None if self._mail is None else self._mail.reverse_path
-
-
-def _named_in_trace(paths: Sequence[Address]) -> str | None:
-    """Return the one recipient, if there is one (S-50).
-
-    Not one that goes out as A-labels: its message must not need SMTPUTF8 because of us (S-36).
-    """
-    path = paths[0]
-    fits = path.is_ascii or path.needs_smtputf8
-    return str(path) if len(paths) == 1 and fits else None

@@ -39,6 +39,16 @@ class Transaction:
     def smtputf8(self) -> bool:
         return "SMTPUTF8" in self.parameters
 
+    @property
+    def named_in_trace(self) -> str | None:
+        """Return the one recipient, if there is one (S-50).
+
+        Not one that goes out as A-labels: its message must not need SMTPUTF8 because of us (S-36).
+        """
+        path, _ = self.recipients[0]
+        fits = path.is_ascii or path.needs_smtputf8
+        return str(path) if len(self.recipients) == 1 and fits else None
+
     def refusal_of(self, path: Address, rules: RecipientRules) -> Reply | None:
         """Judge one more recipient; None: it may come in."""
         if rules.intake.owns(path):

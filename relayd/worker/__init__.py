@@ -18,12 +18,20 @@ from typing import Any
 import structlog
 
 from relayd.control.server import serve_control
-from relayd.errors import CommitUnknown, RelaydError, SchemaMismatch, StartError, StoreError
+from relayd.errors import (
+    CommitUnknown,
+    RelaydError,
+    SchemaMismatch,
+    StartError,
+    StoreError,
+    UsersError,
+)
 from relayd.logs import StatusLog
 from relayd.policy import route
 from relayd.ports import Acted, Clock
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
+from relayd.receiver.users import Users
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
@@ -113,6 +121,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             routes=settings.routes,
             late=outward.late,
         )
+        users = _users(settings, parts.clock)
         receiver = Receiver(
             inherited.listeners,
             fqdn=settings.fqdn,
@@ -121,6 +130,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
             tls=_server_tls(settings, parts.clock),
+            users=users,
         )
         background = [
             tasks.create_task(_answer(inherited, parts, outward)),
@@ -147,6 +157,8 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             ending.create_task(receiver.stop(within=within))
             ending.create_task(scheduler.stop(within=within))
         outward.sites.close()
+        if users is not None:
+            users.close()
         await delivering
         for task in background:
             task.cancel()
@@ -161,6 +173,16 @@ def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:
         return ServerTls(settings.certificate, clock)
     except OSError as error:
         raise StartError(f"the certificate cannot be used: {error}") from error
+
+
+def _users(settings: Settings, clock: Clock) -> Users | None:
+    """Read the users file, if listeners need it; it was good when the settings were read."""
+    if settings.users_file is None:
+        return None
+    try:
+        return Users(settings.users_file, clock)
+    except UsersError as error:
+        raise StartError(f"the users file cannot be used: {error}") from error
 
 
 async def _answer(inherited: Inherited, parts: Parts, outward: Outward) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
-from relayd.settings import LineEndings
+from relayd.settings import LineEndings, ListenerAuth
 from tests.support.receiving import (
     LOOPS,
     MemoryIntake,
@@ -75,6 +75,8 @@ def options_of(steps: list[Step]) -> tuple[Options, StoreError | None]:
                 options = replace(options, **limit)
             case "@networks":
                 options = replace(options, networks=tuple(text.split()))
+            case "@auth":
+                options = replace(options, auth=ListenerAuth(text))
             case "@line_endings":
                 options = replace(options, line_endings=LineEndings(text))
             case "@store":

@@ -84,7 +84,7 @@ COMMANDS: dict[str, tuple[int, ...] | int] = {
     ".": 500,
     "BDAT 0 LAST": 502,
     "STARTTLS": 502,
-    "AUTH LOGIN": 500,
+    "AUTH LOGIN": 502,
     "ETRN x.test": 500,
     "TURN": 500,
     "SEND FROM:<a@x.test>": 500,

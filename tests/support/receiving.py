@@ -8,6 +8,7 @@ import asyncio
 import re
 import socket
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,17 +27,21 @@ from relayd.mail.event import Detail
 from relayd.policy import route
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
+from relayd.receiver.users import Users
 from relayd.settings import (
     CertificateSettings,
     LimitSettings,
     LineEndings,
+    ListenerAuth,
     ListenerSettings,
     ListenerTls,
 )
 from relayd.store.memory import MemoryStore
+from tests.support.accounts import write_users
 from tests.support.clock import FakeClock
 
 FQDN = "relay.test"
+ACCOUNTS = (("app", "hunter2", ""), ("shop", "hunter2", "@x.test"))
 CEILING = 5.0  # seconds for anything to happen
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -121,6 +126,7 @@ class Options:
     refuse_suppressed: bool = False
     tls: ListenerTls = ListenerTls.OFF
     certificate: CertificateSettings | None = None
+    auth: ListenerAuth = ListenerAuth.OFF
     proxy_networks: tuple[str, ...] = ()
     xclient_networks: tuple[str, ...] = ()
     add_headers: bool = False
@@ -213,6 +219,8 @@ class Reception:
     receiver: Receiver
     intake: MemoryIntake
     tasks: asyncio.TaskGroup
+    clock: FakeClock
+    users_file: Path  # app (hunter2) may send as anybody, shop (hunter2) as @x.test
     address: Any
     family: socket.AddressFamily
     clients: list[WireClient] = field(default_factory=list)
@@ -245,13 +253,25 @@ async def receiving(
     options: Options | None = None, *, unix_path: Path | None = None, start: bool = True
 ) -> AsyncIterator[Reception]:
     """Serve on a loopback port, or on a unix socket; nothing is open afterwards."""
-    options, clock = options or Options(), FakeClock()
+    with tempfile.TemporaryDirectory() as folder:
+        users_file = write_users(Path(folder) / "users", *ACCOUNTS)
+        async with _receiving(options or Options(), unix_path, users_file, start=start) as it:
+            yield it
+
+
+@asynccontextmanager
+async def _receiving(
+    options: Options, unix_path: Path | None, users_file: Path, *, start: bool
+) -> AsyncIterator[Reception]:
+    clock = FakeClock()
+    users = Users(str(users_file), clock)
     sock, address = _listen(unix_path)
     listener = ListenerSettings(
         address="test",
         networks=tuple(map(ip_network, options.networks)),
         line_endings=options.line_endings,
         tls=options.tls,
+        auth=options.auth,
         proxy_networks=tuple(map(ip_network, options.proxy_networks)),
         xclient_networks=tuple(map(ip_network, options.xclient_networks)),
         add_headers=options.add_headers,
@@ -267,10 +287,17 @@ async def receiving(
         clock=clock,
         refuse_suppressed=options.refuse_suppressed,
         tls=None if options.certificate is None else ServerTls(options.certificate, clock),
+        users=users,
     )
     async with asyncio.TaskGroup() as tasks:
         reception = Reception(
-            receiver=receiver, intake=intake, tasks=tasks, address=address, family=sock.family
+            receiver=receiver,
+            intake=intake,
+            tasks=tasks,
+            clock=clock,
+            users_file=users_file,
+            address=address,
+            family=sock.family,
         )
         if start:
             reception.start()
@@ -281,6 +308,7 @@ async def receiving(
                 client.close()
             intake.commit()
             await receiver.stop(within=CEILING)
+            users.close()
             sock.close()
     assert not receiver._sessions
     assert not receiver._clients

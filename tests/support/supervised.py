@@ -64,6 +64,7 @@ def settings_of(
         workers=workers,
         listeners=tuple(listener(address) for address in listen),
         certificate=None,
+        users_file=None,
         limits=LimitSettings(
             message_size=1_000_000, recipients=10, connections=10, connections_per_client=10
         ),

@@ -28,9 +28,11 @@ from relayd.settings import (
     DnsSettings,
     HostPort,
     LineEndings,
+    ListenerAuth,
     Settings,
     TlsMode,
 )
+from tests.support.accounts import write_users
 
 ROOT = Path(__file__).parents[2]
 FQDN = 'fqdn = "relay.example.org"\n'
@@ -583,7 +585,6 @@ WRONG |= {
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }
 NOT_YET = {
-    "listen[0].auth": '[[listen]]\nauth = "required"',
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
     "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
 }
@@ -597,6 +598,92 @@ def test_a_wrong_setting_is_named(key: str, expected: str, toml: str) -> None:
     assert expected in mistake.expected
     assert mistake.file == "relayd.toml"
     assert str(mistake).isprintable()
+
+
+# -- logins of clients
+
+TAKES_LOGINS = FQDN + '[[listen]]\nauth = "required"\n'
+
+
+def a_users_file(path: Path, *, mode: int = 0o640) -> Path:
+    write_users(path, ("app", "hunter2", "")).chmod(mode)
+    return path
+
+
+def load(folder: Path, toml: str) -> Settings:
+    (folder / "relayd.toml").write_text(toml)
+    return config.load(str(folder / "relayd.toml"))
+
+
+@pytest.mark.parametrize("named", ["", '[auth]\nusers_file = "users"', "{}"])
+def test_the_users_file_is_found_beside_the_settings(tmp_path: Path, named: str) -> None:
+    path = a_users_file(tmp_path / "users")
+    absolute = f'[auth]\nusers_file = "{path}"'
+    found = load(tmp_path, TAKES_LOGINS + named.format(absolute))
+    assert found.users_file == str(path)
+    assert found.listeners[0].auth is ListenerAuth.REQUIRED
+
+
+def test_without_logins_no_users_file_is_looked_for(tmp_path: Path) -> None:
+    assert load(tmp_path, FQDN + '[auth]\nusers_file = "nowhere"').users_file is None
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "expected"),
+    [
+        pytest.param(None, 0, "`relayd user add NAME` makes it", id="absent"),
+        pytest.param(b"app hunter2\n", 0o600, "line 1: expected an argon2id hash", id="broken"),
+        pytest.param(b"", 0o644, "chmod o-rwx", id="open-to-others"),
+    ],
+)
+def test_a_users_file_of_no_use_is_one_clear_line(
+    tmp_path: Path, content: bytes | None, mode: int, expected: str
+) -> None:
+    path = tmp_path / "users"
+    if content is not None:
+        a_secret(path, content, mode)
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, TAKES_LOGINS)
+        [mistake] = caught.value.mistakes
+        assert mistake.key == "auth.users_file"
+        assert str(path) in mistake.expected
+        assert expected in mistake.expected
+        assert "hunter2" not in str(mistake)
+        assert str(mistake).isprintable()
+
+
+@pytest.mark.parametrize("tls", ["", 'tls = "off"'])
+@pytest.mark.parametrize("auth", ["optional", "required"])
+def test_no_password_is_taken_from_outside_in_clear_text(
+    tmp_path: Path, tls: str, auth: str
+) -> None:
+    a_users_file(tmp_path / "users")
+    toml = f'{FQDN}[[listen]]\naddress = "0.0.0.0:587"\nauth = "{auth}"\n{tls}'
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, toml)
+    [mistake] = caught.value.mistakes
+    assert mistake.key == "listen[0].tls"
+    assert 'expected "starttls" or "implicit"' in mistake.expected
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:587", "[::1]:587", "localhost:587", "unix:/s"])
+def test_a_password_may_be_taken_inside_this_machine(tmp_path: Path, address: str) -> None:
+    a_users_file(tmp_path / "users")
+    assert load(tmp_path, f'{FQDN}[[listen]]\naddress = "{address}"\nauth = "optional"').users_file
+
+
+def test_the_users_file_is_found_in_settings_that_are_wrong_otherwise(tmp_path: Path) -> None:
+    """They are wrong until there is a first user."""
+    file = tmp_path / "relayd.toml"
+    file.write_text('[auth]\nusers_file = "mine"\n[limits]\nrecipients = 0\n')
+    assert config.users_path(str(file)) == tmp_path / "mine"
+    file.write_text("[auth]\nusers_file = 1\n[limits]\nrecipients = 0\n")
+    with pytest.raises(ConfigError) as caught:
+        config.users_path(str(file))
+    assert [mistake.key for mistake in caught.value.mistakes] == ["auth.users_file"]
+    with pytest.raises(ConfigError):
+        config.users_path(str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize(("key", "toml"), NOT_YET.items(), ids=NOT_YET.keys())

@@ -274,10 +274,10 @@ def test_a_hostile_path_costs_linear_time(argument: bytes) -> None:
     """100 KB in less than 50 ms (A-12); the best of three, since others use the machine too."""
     best = 1.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         with pytest.raises(PathError):
             parse_path(argument)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < 0.05
 
 

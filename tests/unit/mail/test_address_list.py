@@ -106,8 +106,8 @@ def test_any_text_is_a_list_or_refused(text: str) -> None:
 def test_a_hostile_list_costs_linear_time(text: str) -> None:
     best = 1.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         with suppress(PathError):
             parse_addresses(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < 0.3

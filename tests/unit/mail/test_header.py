@@ -231,12 +231,12 @@ def test_content_without_control_fields_passes_unchanged(content: bytes) -> None
     ],
 )
 def test_a_hostile_header_costs_linear_time(content: bytes) -> None:
-    """A-08; the best of three, since others use the machine too."""
+    """A-08; the best of three of the CPU time, since others use the machine too."""
     best = 1.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         read_facts(content)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < 0.1
 
 
@@ -249,9 +249,9 @@ def test_a_hostile_header_costs_linear_time(content: bytes) -> None:
 )
 def test_a_message_that_is_all_header_does_not_stop_the_loop(content: bytes) -> None:
     """A-08: no work by the octet; a worker that is silent for too long is killed."""
-    start = time.perf_counter()
+    start = time.thread_time()
     read_facts(content)
-    assert time.perf_counter() - start < 0.7
+    assert time.thread_time() - start < 0.7
 
 
 TRACE: dict[str, Any] = {

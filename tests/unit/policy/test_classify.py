@@ -237,6 +237,6 @@ HUGE = {
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE.keys())
 def test_huge_text_takes_no_time(text: str) -> None:
     judge("550 warm-up")
-    start = time.perf_counter()
+    start = time.thread_time()
     judge(f"550 {text}")
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05

@@ -57,9 +57,9 @@ def nested(levels: int, *, same: bool) -> bytes:
     ],
 )
 def test_hostile_mail(raw: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     parsed = parse_bounce(raw)
-    assert time.perf_counter() - started < 1.5  # usually some hundredths of it
+    assert time.thread_time() - started < 1.5  # usually some hundredths of it
     assert len(parsed.recipients) <= 200
     assert all(len(one.diagnostic) <= 4096 for one in parsed.recipients)
 

@@ -266,7 +266,7 @@ def test_normalizing_costs_no_work_by_the_octet() -> None:
     """A-08: the loop must not stand still for it."""
     reader = DataReader(size_limit=20 * PLENTY, line_endings=NORMALIZE)
     assert reader.feed(b"\n" * 8_000_000 + b"\r\n.\r\n") == b""
-    start = time.perf_counter()
+    start = time.thread_time()
     content = reader.result()
-    assert time.perf_counter() - start < 0.7
+    assert time.thread_time() - start < 0.7
     assert content == b"\r\n" * 8_000_001

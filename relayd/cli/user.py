@@ -1,0 +1,158 @@
+"""`relayd user`: the accounts that clients log in to.
+
+Changes the users file of the settings; a running daemon notices by itself. The settings need not
+be right otherwise: they are wrong until there is a first user. A password is never an argument.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relayd.cli.context import NoSuch, json_option, settings_file, settings_option
+from relayd.cli.output import printable, show_json, show_table
+from relayd.mail.account import (
+    Account,
+    AccountError,
+    parse_name,
+    parse_sender,
+    with_account,
+    without_account,
+)
+
+if TYPE_CHECKING:
+    from relayd.receiver.users_file import Change
+
+_PASSWORD_LIMIT = 1024  # octets
+_TITLES = ("USER", "SENDERS")
+
+
+class BadPassword(click.ClickException):
+    """What was given is no password."""
+
+    exit_code = os.EX_DATAERR
+
+
+class NameType(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return parse_name(str(value))
+        except AccountError as error:
+            self.fail(str(error), param, ctx)
+
+
+class SendersType(click.ParamType[Sequence[str]]):
+    name = "senders"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Sequence[str]:
+        try:
+            return tuple(parse_sender(each) for each in str(value).split(",") if each)
+        except AccountError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group()
+@settings_option()
+def user() -> None:
+    """Manage the accounts that clients log in to."""
+
+
+@user.command()
+@click.argument("name", type=NameType())
+@click.option(
+    "--senders",
+    type=SendersType(),
+    metavar="A,@DOMAIN",
+    help="The reverse-paths that it may use, set apart by commas; empty: any.",
+)
+@settings_option()
+def add(name: str, senders: Sequence[str] | None) -> None:
+    """Add a user, or give one a new password.
+
+    The password is asked for on a terminal, else it is the first line of the input. A user that
+    exists keeps its senders unless --senders is given.
+    """
+    from relayd.receiver.passwords import hash_password  # noqa: PLC0415
+
+    path, hashed = _path(), hash_password(_password())
+    was_there = False
+
+    def change(text: str, accounts: Mapping[str, Account]) -> str:
+        nonlocal was_there
+        old = accounts.get(name)
+        was_there = old is not None
+        kept = old.senders if old is not None else ()
+        wanted = kept if senders is None else tuple(senders)
+        return with_account(text, Account(name=name, hash=hashed, senders=wanted))
+
+    _change(path, change)
+    click.echo(printable(f"{'changed' if was_there else 'added'} {name} in {path}"))
+
+
+@user.command()
+@click.argument("name", type=NameType())
+@settings_option()
+def remove(name: str) -> None:
+    """Remove a user; sessions that it has open end with their next message."""
+    path = _path()
+
+    def change(text: str, accounts: Mapping[str, Account]) -> str:
+        if name not in accounts:
+            raise NoSuch(f"there is no user {name} in {path}")
+        return without_account(text, name)
+
+    _change(path, change)
+    click.echo(printable(f"removed {name} from {path}"))
+
+
+@user.command("list")
+@json_option
+@settings_option()
+def list_users(*, as_json: bool) -> None:
+    """Show every user, and the senders that it may use."""
+    from relayd.receiver.users_file import read_users  # noqa: PLC0415
+
+    accounts = read_users(_path()).values()
+    if as_json:
+        for each in accounts:
+            show_json({"auth_user": each.name, "senders": each.senders})
+    else:
+        show_table(_TITLES, ((each.name, ", ".join(each.senders) or "any") for each in accounts))
+
+
+def _path() -> Path:
+    from relayd.config import users_path  # noqa: PLC0415
+
+    return users_path(settings_file())
+
+
+def _change(path: Path, change: "Change") -> None:
+    from relayd.receiver.users_file import change_users  # noqa: PLC0415
+
+    change_users(path, change, group_of=Path(settings_file()))
+
+
+def _password() -> str:
+    """Ask for it twice without echo, or read one line that nobody types."""
+    if sys.stdin.isatty():
+        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    else:
+        try:
+            password = sys.stdin.buffer.readline(_PASSWORD_LIMIT + 3).decode()
+        except UnicodeDecodeError:
+            raise BadPassword("expected a password in UTF-8") from None
+        password = password.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise BadPassword("expected a password: one line of input")
+    if len(password.encode()) > _PASSWORD_LIMIT or any(ord(char) < 32 for char in password):
+        raise BadPassword(
+            f"expected a password of at most {_PASSWORD_LIMIT} octets, without control characters"
+        )
+    return password

@@ -1,0 +1,37 @@
+"""Check the users file that listeners with logins need, and say where it is."""
+
+from pathlib import Path
+
+from relayd.config.mistakes import Report, read_document
+from relayd.config.model import Document
+from relayd.errors import ConfigError, UsersError
+from relayd.receiver.users_file import read_users
+from relayd.settings import ListenerAuth
+
+_KEY = ("auth", "users_file")
+
+
+def check_users(document: Document, report: Report) -> str | None:
+    """Return where the file is; None if no listener takes logins. Reports one that is no use."""
+    if all(listener.auth is ListenerAuth.OFF for listener in document.listen):
+        return None
+    path = _path(document, report)
+    if report.is_sound(_KEY):
+        try:
+            read_users(path)
+        except UsersError as error:
+            report.add(_KEY, str(error))
+    return str(path)
+
+
+def find_users(report: Report) -> Path:
+    """Return where the file is, or will be. Raises ConfigError, of no other mistake than its name's."""
+    document = read_document(report)
+    if not report.is_sound(_KEY):
+        mine = [each for each in report.mistakes if each.key.startswith(_KEY[0])]
+        raise ConfigError(tuple(mine))
+    return _path(document, report)
+
+
+def _path(document: Document, report: Report) -> Path:
+    return Path(report.file).parent / document.auth.users_file

@@ -1,0 +1,127 @@
+"""Accounts: who may log in, and one line of the users file for each.
+
+Owns the text of the file. A line has the name, an argon2id hash of the password, and the senders
+that the account may use, set apart by blanks; without senders it may use any. Empty lines and
+comments, which begin with "#", mean nothing.
+
+Source: RFC 4616 §2 (names); the PHC string format (hashes).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relayd.mail.address import Address, PathError, parse_address
+
+# What a hash may ask of us: a slip of the hand must not stop every login.
+_MEMORY_LIMIT = 1 << 18  # KiB
+_ROUNDS_LIMIT = 64
+_LANES_LIMIT = 16
+
+_NAME = re.compile(r"(?!#)[!-~]{1,255}")
+_HASH = re.compile(
+    r"\$argon2id\$v=19\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})"
+    r"\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,172}"
+)
+
+
+class AccountError(ValueError):
+    """Not an account; the text says why, without a word of what was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    name: str
+    hash: str
+    senders: tuple[str, ...] = ()  # addresses and `@domain`s; none: any
+
+    def __repr__(self) -> str:
+        return f"Account({self.name!r}, hash=***, senders={self.senders!r})"
+
+    def may_send_as(self, reverse_path: Address | None) -> bool:
+        """Tell whether the reverse-path is this account's to use; the null one is everybody's.
+
+        Case does not count. A domain does not stand for those below it.
+        """
+        if reverse_path is None or not self.senders:
+            return True
+        domain = f"@{reverse_path.domain}".lower()
+        return any(
+            each.lower() in (domain, f"{reverse_path.local}{domain}".lower())
+            for each in self.senders
+        )
+
+
+def parse_name(text: str) -> str:
+    """Raises AccountError."""
+    if not _NAME.fullmatch(text):
+        raise AccountError(
+            'expected a name of at most 255 printable ASCII characters, without blanks or "#" first'
+        )
+    return text
+
+
+def parse_sender(text: str) -> str:
+    """Read an address or `@domain`. Raises AccountError."""
+    try:
+        parse_address(f"x{text}" if text.startswith("@") else text)
+    except PathError:
+        raise AccountError("expected senders as user@example.org or @example.org") from None
+    if any(char.isspace() for char in text):
+        raise AccountError("expected senders without blanks")
+    return text
+
+
+def parse_accounts(text: str) -> Mapping[str, Account]:
+    """Read a users file. Raises AccountError, which names the line."""
+    accounts: dict[str, Account] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            account = _parse_line(line)
+        except AccountError as error:
+            raise AccountError(f"line {number}: {error}") from None
+        if account.name in accounts:
+            raise AccountError(f"line {number}: this name stands further up already")
+        accounts[account.name] = account
+    return accounts
+
+
+def with_account(text: str, account: Account) -> str:
+    """Return the file with the account, in the place of one of its name or at the end."""
+    line = " ".join((account.name, account.hash, *account.senders))
+    lines = text.splitlines()
+    for number, other in enumerate(lines):
+        if other.split()[:1] == [account.name]:
+            lines[number] = line
+            break
+    else:
+        lines.append(line)
+    return "".join(f"{each}\n" for each in lines)
+
+
+def without_account(text: str, name: str) -> str:
+    """Return the file without the account of that name."""
+    return "".join(f"{line}\n" for line in text.splitlines() if line.split()[:1] != [name])
+
+
+def _parse_line(line: str) -> Account:
+    words = line.split()
+    if len(words) < 2:
+        raise AccountError("expected NAME HASH [SENDER ...]")
+    return Account(
+        name=parse_name(words[0]),
+        hash=_parse_hash(words[1]),
+        senders=tuple(parse_sender(each) for each in words[2:]),
+    )
+
+
+def _parse_hash(text: str) -> str:
+    found = _HASH.fullmatch(text)
+    if found is None:
+        raise AccountError("expected an argon2id hash, as `relayd user add` writes it")
+    memory, rounds, lanes = map(int, found.groups())
+    if memory > _MEMORY_LIMIT or rounds > _ROUNDS_LIMIT or lanes > _LANES_LIMIT:
+        raise AccountError("this hash costs too much memory, time or threads")
+    return text

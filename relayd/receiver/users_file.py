@@ -1,0 +1,99 @@
+"""The users file on the disk: reading it, and changing it in one step.
+
+Owns the refusal of a file that others can read. The receiver reads, `relayd user` changes; whoever
+reads meanwhile sees the old file or the new one.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from relayd.errors import UsersError
+from relayd.mail.account import Account, AccountError, parse_accounts
+
+_LIMIT = 4 << 20  # octets
+_OTHERS = 0o007
+_MODE = 0o640
+
+Change = Callable[[str, Mapping[str, Account]], str]
+"""From the text of the file, and the accounts in it, to the new text."""
+
+
+def read_users(path: Path) -> Mapping[str, Account]:
+    """Return the accounts by name. Raises UsersError."""
+    return _parse(path, _text_of(path))
+
+
+def change_users(path: Path, change: Change, *, group_of: Path) -> None:
+    """Give the file to `change` and write what it returns; one command at a time.
+
+    The file keeps its owner and group; a new one gets the group of `group_of`, where that is
+    allowed. Raises UsersError.
+    """
+    path = path.resolve()
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            old = path.stat() if path.exists() else None
+            text = "" if old is None else _text_of(path)
+            text = change(text, _parse(path, text))
+            _parse(path, text)
+            _replace(path, text, old, group=group_of.stat().st_gid)
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise UsersError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _replace(path: Path, text: str, old: os.stat_result | None, *, group: int) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)  # of a command that was killed
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123 - nobody else's file
+            if old is None:
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), -1, group)
+            else:
+                os.fchown(file.fileno(), old.st_uid, old.st_gid)
+            os.fchmod(file.fileno(), _MODE if old is None else old.st_mode & _MODE)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _parse(path: Path, text: str) -> Mapping[str, Account]:
+    try:
+        return parse_accounts(text)
+    except AccountError as error:
+        raise UsersError(f"{path}: {error}") from error
+
+
+def _text_of(path: Path) -> str:
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor: we judge what we read
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
+                raise UsersError(f"{path}: expected a file of at most {_LIMIT} octets")
+            if status.st_mode & _OTHERS:
+                raise UsersError(
+                    f"others may use {path} (mode {stat.S_IMODE(status.st_mode):04o});"
+                    " run chmod o-rwx on it"
+                )
+            return file.read(_LIMIT).decode()
+    except FileNotFoundError as error:
+        raise UsersError(f"there is no {path}; `relayd user add NAME` makes it") from error
+    except OSError as error:
+        raise UsersError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsersError(f"{path}: expected UTF-8 text") from error

@@ -1,0 +1,35 @@
+"""A users file for tests: its hashes are real, and cost as little as argon2 allows."""
+
+from functools import cache
+from pathlib import Path
+
+import argon2
+
+from relayd.mail.account import Account, with_account
+from relayd.receiver.passwords import hash_password
+
+_CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@cache
+def cheap_hash(password: str) -> str:
+    return _CHEAP.hash(password)
+
+
+@cache
+def dear_hash(password: str) -> str:
+    """As `relayd user add` makes it."""
+    return hash_password(password)
+
+
+def write_users(path: Path, *accounts: tuple[str, str, str]) -> Path:
+    """Write the file of (name, password, senders set apart by blanks) in one step."""
+    text = ""
+    for name, password, senders in accounts:
+        account = Account(name=name, hash=cheap_hash(password), senders=tuple(senders.split()))
+        text = with_account(text, account)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.chmod(0o640)
+    fresh.replace(path)
+    return path

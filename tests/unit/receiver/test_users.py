@@ -1,0 +1,368 @@
+"""The users file, and checking logins against it: what is verified, remembered, and put off."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from relayd.errors import UsersError
+from relayd.mail.account import Account
+from relayd.receiver import users as module
+from relayd.receiver.passwords import NOBODY, Unverifiable, hash_password, is_password
+from relayd.receiver.sasl import Credentials
+from relayd.receiver.users import TOO_OFTEN, TROUBLE, WRONG, Users
+from relayd.receiver.users_file import change_users, read_users
+from tests.support.accounts import cheap_hash, dear_hash, write_users
+from tests.support.clock import FakeClock
+
+FAR = "192.0.2.7"
+GOOD = Credentials(user="app", password="hunter2")
+BAD = Credentials(user="app", password="hunter3")
+NONE = Credentials(user="nobody", password="hunter2")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_users(tmp_path / "users", ("app", "hunter2", ""), ("b", "hunter2", "@x.test"))
+
+
+class Checks:
+    """Counts the verifications, on their way to the real one."""
+
+    def __init__(self) -> None:
+        self.hashes: list[str] = []
+        self.fault: Exception | None = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def __call__(self, password: str, hashed: str) -> bool:
+        self.hashes.append(hashed)
+        self.go_on.wait(5)
+        if self.fault is not None:
+            raise self.fault
+        return is_password(password, hashed)
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Checks]:
+    checks = Checks()
+    monkeypatch.setattr(module, "is_password", checks)
+    yield checks
+    checks.go_on.set()
+
+
+def checking(
+    file: Path, main: Callable[[Users, FakeClock], Awaitable[None]]
+) -> list[dict[str, Any]]:
+    """Run `main` with the users of the file; return what was logged."""
+
+    async def bounded() -> None:
+        clock = FakeClock()
+        users = Users(str(file), clock)
+        try:
+            async with asyncio.timeout(10):
+                await main(users, clock)
+        finally:
+            users.close()
+
+    with capture_logs() as logs:
+        asyncio.run(bounded())
+    return [dict(entry) for entry in logs]
+
+
+def test_right_and_wrong(file: Path, checks: Checks) -> None:
+    async def main(users: Users, _: FakeClock) -> None:
+        account = await users.check(GOOD, FAR)
+        assert isinstance(account, Account)
+        assert account.name == "app"
+        assert await users.check(BAD, FAR) == WRONG
+        assert await users.check(Credentials(user="", password=""), FAR) == WRONG
+
+    logs = checking(file, main)
+    assert [entry["event"] for entry in logs] == ["login_failed", "login_failed"]
+    assert (logs[0]["client_ip"], logs[0]["auth_user"]) == (FAR, "app")
+    assert len(checks.hashes) == 3
+
+
+@pytest.mark.parametrize(("acts_as", "does"), [("", True), ("app", True), ("b", False)])
+def test_nobody_acts_as_another(file: Path, acts_as: str, *, does: bool) -> None:
+    given = Credentials(user="app", password="hunter2", acts_as=acts_as)
+
+    async def main(users: Users, _: FakeClock) -> None:
+        assert isinstance(await users.check(given, FAR), Account) is does
+
+    checking(file, main)
+
+
+def test_an_unknown_user_costs_what_a_wrong_password_costs(tmp_path: Path, checks: Checks) -> None:
+    """A-32: one verification each, against hashes of the same cost, and the same reply."""
+    file = tmp_path / "users"
+    file.touch(mode=0o600)
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        assert await users.check(NONE, FAR) == WRONG
+        write_users(file, ("app", "hunter2", ""))
+        clock.advance(timedelta(seconds=2))
+        assert await users.check(NONE, FAR) == await users.check(BAD, FAR) == WRONG
+
+    checking(file, main)
+    assert checks.hashes == [NOBODY, cheap_hash("hunter2"), cheap_hash("hunter2")]
+    assert (
+        NOBODY.rpartition("$")[0].rpartition("$")[0]
+        == (dear_hash("x").rpartition("$")[0].rpartition("$")[0])
+    )
+    assert len(NOBODY) == len(dear_hash("x"))
+    assert not is_password("x", NOBODY)
+
+
+def test_even_the_right_password_of_another_is_wrong_for_nobody(file: Path) -> None:
+    """The hash that an unknown name is checked against belongs to somebody."""
+
+    async def main(users: Users, _: FakeClock) -> None:
+        assert await users.check(NONE, FAR) == WRONG
+        assert await users.check(NONE, FAR) == WRONG
+
+    checking(file, main)
+
+
+def test_a_good_login_is_remembered_for_five_minutes(file: Path, checks: Checks) -> None:
+    async def main(users: Users, clock: FakeClock) -> None:
+        for after, count in ((0, 1), (299, 1), (2, 2)):
+            clock.advance(timedelta(seconds=after))
+            assert isinstance(await users.check(GOOD, FAR), Account)
+            assert len(checks.hashes) == count
+        assert await users.check(BAD, FAR) == WRONG
+        assert await users.check(BAD, FAR) == WRONG
+        assert len(checks.hashes) == 4, "a bad one is not"
+        held = repr(vars(users))
+        assert "hunter" not in held
+
+    checking(file, main)
+
+
+def test_what_is_remembered_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_KEPT", 1)
+
+    async def main(users: Users, _: FakeClock) -> None:
+        await users.check(GOOD, FAR)
+        await users.check(Credentials(user="b", password="hunter2"), FAR)
+        assert len(users._good) == 1
+
+    checking(file, main)
+
+
+def test_the_same_login_at_once_is_checked_once(file: Path, checks: Checks) -> None:
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            logins = [tasks.create_task(users.check(GOOD, FAR)) for _ in range(20)]
+            await asyncio.sleep(0)
+            checks.go_on.set()
+        assert all(isinstance(login.result(), Account) for login in logins)
+
+    checking(file, main)
+    assert len(checks.hashes) == 1
+
+
+def test_too_many_checks_are_put_off(
+    file: Path, checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WAITING", 3)
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            logins = [
+                tasks.create_task(users.check(Credentials(user="app", password=str(number)), FAR))
+                for number in range(4)
+            ]
+            await asyncio.sleep(0)
+            await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+            assert logins[3].result() == TROUBLE
+            checks.go_on.set()
+        assert [login.result() for login in logins] == [WRONG, WRONG, WRONG, TROUBLE]
+
+    assert "login_not_checked" in [entry["event"] for entry in checking(file, main)]
+
+
+def test_a_check_that_fails_is_nobody_s_fault(file: Path, checks: Checks) -> None:
+    async def main(users: Users, _: FakeClock) -> None:
+        checks.fault = Unverifiable("no memory")
+        for _attempt in range(10):
+            assert await users.check(GOOD, FAR) == TROUBLE
+        checks.fault = None
+        assert isinstance(await users.check(GOOD, FAR), Account)
+
+    logs = checking(file, main)
+    assert {entry["event"] for entry in logs} == {"login_not_checked"}
+
+
+def test_without_a_thread_logins_are_put_off(file: Path) -> None:
+    async def main(users: Users, _: FakeClock) -> None:
+        users.close()
+        assert await users.check(GOOD, FAR) == TROUBLE
+
+    assert [entry["event"] for entry in checking(file, main)] == ["login_not_checked"]
+
+
+def test_who_fails_often_is_not_even_checked(file: Path, checks: Checks) -> None:
+    async def main(users: Users, clock: FakeClock) -> None:
+        replies = [await users.check(BAD, FAR) for _ in range(7)]
+        assert replies == [WRONG] * 5 + [TOO_OFTEN] * 2
+        assert await users.check(GOOD, FAR) == TOO_OFTEN
+        assert len(checks.hashes) == 5
+        assert isinstance(await users.check(GOOD, "198.51.100.1"), Account)
+        clock.advance(timedelta(seconds=31))
+        assert isinstance(await users.check(GOOD, FAR), Account)
+        assert await users.check(BAD, FAR) == WRONG
+
+    checking(file, main)
+
+
+def test_who_was_put_off_may_try_the_new_password_at_once(file: Path) -> None:
+    async def main(users: Users, clock: FakeClock) -> None:
+        for _ in range(20):
+            await users.check(BAD, FAR)
+        assert await users.check(BAD, FAR) == TOO_OFTEN
+        write_users(file, ("app", "hunter3", ""))
+        clock.advance(timedelta(seconds=2))
+        assert isinstance(await users.check(BAD, FAR), Account)
+
+    checking(file, main)
+
+
+# --- the file
+
+
+def test_a_changed_file_is_read_again(file: Path, checks: Checks) -> None:
+    """And what was good before is checked again."""
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        assert isinstance(await users.check(GOOD, FAR), Account)
+        write_users(file, ("app", "hunter3", ""))
+        assert isinstance(await users.check(GOOD, FAR), Account)  # it looks now and then only
+        clock.advance(timedelta(seconds=2))
+        assert await users.check(GOOD, FAR) == WRONG
+        assert isinstance(await users.check(BAD, FAR), Account)
+        assert len(checks.hashes) == 3
+
+    assert "users_loaded" in [entry["event"] for entry in checking(file, main)]
+
+
+@pytest.mark.parametrize("how", ["broken", "open-to-others", "gone"])
+def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> None:
+    def spoil() -> None:
+        match how:
+            case "broken":
+                file.write_text("app hunter2\n")
+            case "gone":
+                file.unlink()
+            case _:
+                file.chmod(0o644)
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        spoil()
+        for _ in range(3):
+            clock.advance(timedelta(seconds=2))
+            assert isinstance(await users.check(GOOD, FAR), Account)
+
+    [entry] = checking(file, main)
+    assert entry["event"] == "users_kept", "once, not at each look"
+    assert "hunter2" not in str(entry)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (b"app hunter2\n", 0o600, "line 1"),
+        (b"\xff", 0o600, "UTF-8"),
+        (b"", 0o604, "chmod o-rwx"),
+        (b"#" * ((4 << 20) + 1), 0o600, "at most"),
+    ],
+)
+def test_a_file_of_no_use_is_refused(tmp_path: Path, content: bytes, mode: int, words: str) -> None:
+    file = tmp_path / "users"
+    file.write_bytes(content)
+    file.chmod(mode)
+    for use in (read_users, lambda path: change_users(path, lambda text, _: text, group_of=path)):
+        with pytest.raises(UsersError, match=words) as caught:
+            use(file)
+        assert "hunter2" not in str(caught.value)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["absent", "directory"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UsersError):
+        read_users(tmp_path / "users" if kind == "absent" else tmp_path)
+
+
+def test_a_change_is_one_step(tmp_path: Path) -> None:
+    """Mode and group stay; what a killed command left is no hindrance; a failure leaves nothing."""
+    file = tmp_path / "users"
+    (tmp_path / ".users.new").write_text("left over")
+    line = f"app {cheap_hash('x')}\n"
+    change_users(file, lambda text, _: text + line, group_of=tmp_path)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (line, 0o640)
+    assert file.stat().st_gid == tmp_path.stat().st_gid
+    file.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    change_users(link, lambda text, _: "# more\n" + text, group_of=tmp_path)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (f"# more\n{line}", 0o600)
+    with pytest.raises(UsersError, match="line 1"):
+        change_users(file, lambda *_: "nonsense", group_of=tmp_path)
+    with pytest.raises(UsersError, match="written"):
+        change_users(tmp_path / "absent" / "users", lambda text, _: text, group_of=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "users"]
+
+
+def test_changes_wait_for_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+
+    def add(number: int) -> None:
+        def change(text: str, _: Mapping[str, Account]) -> str:
+            time.sleep(0.01)  # long enough for the others to have read, if they could
+            return f"{text}u{number} {cheap_hash('x')}\n"
+
+        change_users(file, change, group_of=tmp_path)
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read_users(file)) == 8
+
+
+# --- passwords
+
+
+def test_a_password_in_either_form_is_the_same() -> None:
+    """RFC 8265 section 4.2.2."""
+    assert is_password("mu\u0308de", hash_password("m\u00fcde"))
+    assert not is_password("mude", hash_password("m\u00fcde"))
+
+
+@pytest.mark.parametrize("hashed", ["", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", "plain"])
+def test_what_is_no_hash_cannot_be_checked(hashed: str) -> None:
+    with pytest.raises(Unverifiable):
+        is_password("x", hashed)
+
+
+def test_a_hash_costs_what_it_shall() -> None:
+    assert dear_hash("x").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_refusals_have_codes_of_their_class() -> None:
+    for reply in (WRONG, TROUBLE, TOO_OFTEN):
+        assert reply.enhanced is not None
+        assert reply.lines[0].startswith(f"{reply.enhanced} ")
+        assert reply.enhanced[0] == str(reply.code)[0]
