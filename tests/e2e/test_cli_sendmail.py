@@ -4,6 +4,7 @@ import email
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,10 +76,29 @@ class Caller:
             check=False,
         )  # fmt: skip
 
+    def by(self, *command: str, folder: Path, given: bytes = b"") -> None:
+        """Run a program that will call it; `{sendmail}` in its arguments is where it is."""
+        found = shutil.which(command[0])
+        if found is None:
+            pytest.skip(f"{command[0]} is not installed")
+        done = subprocess.run(
+            [found, *(each.replace("{sendmail}", str(self._program)) for each in command[1:])],
+            input=given,
+            capture_output=True,
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "RELAYD_CONFIG": str(self._settings)},
+            timeout=CEILING,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
     def sent(self, *arguments: str, given: bytes = MAIL) -> tuple[str, list[str], bytes]:
         """Call it, expect success and silence; return what leaves: MAIL, recipients, content."""
         done = self.call(*arguments, given=given)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        return self.left()
+
+    def left(self) -> tuple[str, list[str], bytes]:
         eventually(lambda: len(self._smarthost.messages) > self._seen, "it leaves")
         message = self._smarthost.messages[self._seen]
         self._seen += 1
@@ -306,6 +326,58 @@ def test_one_refused_recipient_and_nothing_is_queued(caller: Caller, daemon: Dae
     assert caller.call("never@x.test", "a@[192.0.2.1]").returncode == os.EX_NOUSER
     daemon.send("after@x.test")
     assert "never@x.test" not in daemon.statuses()
+
+
+PHP = r"""
+$more = ["From" => "app@x.test", "Cc" => "c@x.test", "Bcc" => "b@x.test"];
+exit(mail("a@x.test", "Hello", "One\n.\nTwo\n", $more, "-fbounces@x.test") ? 0 : 1);
+"""
+PATCH = b"""\
+From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001
+From: A <a@x.test>
+Date: Sun, 1 Mar 2026 12:00:00 +0000
+Subject: [PATCH] x
+
+.
+--
+2.39
+"""
+
+
+def test_mail_from_php(caller: Caller, tmp_path: Path) -> None:
+    caller.by("php", "-d", "sendmail_path={sendmail} -t -i", "-r", PHP, folder=tmp_path)
+    mail, paths, content = caller.left()
+    assert mail.startswith("FROM:<bounces@x.test>")
+    assert sorted(paths) == ["a@x.test", "b@x.test", "c@x.test"]
+    assert b"b@x.test" not in content
+    assert content.endswith(b"\r\n\r\nOne\r\n.\r\nTwo\r\n\r\n")
+    assert fields_of(content)["From"] == "app@x.test"
+
+
+def test_mail_from_s_nail(caller: Caller, tmp_path: Path) -> None:
+    command = ("s-nail", "-n", "-S", "mta={sendmail}", "-S", "v15-compat", "-r", "app@x.test")
+    caller.by(
+        *command, "-s", "Hello", "-b", "b@x.test", "a@x.test", folder=tmp_path, given=b"One\n.\n"
+    )
+    mail, paths, content = caller.left()
+    assert mail.startswith("FROM:<app@x.test>")
+    assert sorted(paths) == ["a@x.test", "b@x.test"]
+    assert b"b@x.test" not in content
+    assert b"\r\n\r\nOne\r\n" in content
+
+
+def test_mail_from_git(caller: Caller, tmp_path: Path) -> None:
+    if not Path("/usr/lib/git-core/git-send-email").exists():
+        pytest.skip("git send-email is not installed")
+    (tmp_path / "x.patch").write_bytes(PATCH)
+    (tmp_path / ".gitconfig").write_text("[user]\nname = A\nemail = a@x.test\n")
+    command = ("git", "send-email", "--smtp-server={sendmail}", "--confirm=never", "--quiet")
+    people = ("--from=a@x.test", "--to=b@x.test", "--bcc=c@x.test", "--suppress-cc=all")
+    caller.by(*command, *people, "x.patch", folder=tmp_path)
+    _, paths, content = caller.left()
+    assert sorted(paths) == ["b@x.test", "c@x.test"]
+    assert b"c@x.test" not in content
+    assert b"\r\n\r\n.\r\n--\r\n2.39\r\n" in content
 
 
 def listening_at(folder: Path, address: str) -> Path:
