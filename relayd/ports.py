@@ -16,6 +16,7 @@ from typing import Protocol
 
 from relayd.errors import PeerError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
+from relayd.mail.content import Content
 from relayd.mail.dns import Addresses, MxAnswer
 from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.mail.event import Detail, Event, JsonValue
@@ -54,7 +55,7 @@ class Work:
     lease: Lease
     message: QueuedMessage
     recipients: tuple[QueuedRecipient, ...]
-    content: bytes | None  # None: read it with `QueueStore.content` (large, after a claim)
+    content: Content | None  # None: read it with `QueueStore.content` (large, after a claim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +85,16 @@ class QueueStore(Protocol):
         """
         ...
 
+    def spool(self) -> "Spool":
+        """Return a place for content that is too large to be held. May raise StoreError."""
+        ...
+
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
         """Store one message; the future is done when it is durable (S-01, S-03).
+
+        Content from `spool` is the store's from now on; if it cannot be stored it is discarded.
 
         Starts at once and cannot be cancelled. With `lease_for`, recipients whose destination has
         a slot that `worker` holds or can take, and is not paused, are born leased: they come back
@@ -151,7 +158,7 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def content(self, message_id: MessageId) -> bytes | None:
+    async def content(self, message_id: MessageId) -> Content | None:
         """Return the content as stored; None when it is gone."""
         ...
 
@@ -224,6 +231,20 @@ class QueueStore(Protocol):
         ...
 
 
+class Spool(Protocol):
+    """A place for one message that is being received: written once, front to back."""
+
+    def write(self, octets: bytes, /) -> None:
+        """Add octets. Raises StoreFull, StoreUnavailable."""
+        ...
+
+    def finish(self, head: bytes, /) -> Content:
+        """Return what was written with `head` in front, for `QueueStore.enqueue`."""
+        ...
+
+    def discard(self) -> None: ...
+
+
 class ReportGivenUp(Protocol):
     """Composes the report on recipients of one message whom an operator bounces."""
 
@@ -231,7 +252,7 @@ class ReportGivenUp(Protocol):
         self,
         message: QueuedMessage,
         recipients: Sequence[QueuedRecipient],
-        content: bytes,
+        content: Content,
         reason: str,
         /,
     ) -> NewMessage | None:
@@ -456,7 +477,7 @@ class Connection(Protocol):
         ...
 
     async def deliver(
-        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
     ) -> Delivery:
         """Run one transaction; never raises for what the peer does."""
         ...

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from relayd.deliverer.hosts import HostFailure, Session
 from relayd.mail.attempt import AttemptFacts
+from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.reply import Stage
 from relayd.policy.route import HostPort
@@ -22,7 +23,7 @@ class Attempt:
     work: Work
     message: QueuedMessage  # with the reverse-path that the next hop is given
     recipients: Sequence[QueuedRecipient]
-    content: bytes
+    content: Content
     failures: tuple[HostFailure, ...] = ()  # the hosts that failed these recipients
 
     def judged(self, delivery: Delivery) -> list[tuple[QueuedRecipient, AttemptFacts]]:

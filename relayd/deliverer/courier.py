@@ -15,6 +15,7 @@ from relayd.deliverer.hosts import HostFailure
 from relayd.deliverer.reports import Fate, Reporter
 from relayd.errors import CommitUnknown, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
+from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
 from relayd.mail.event import Detail, Event, EventKind, attempt_detail, kind_of
 from relayd.mail.outcome import Bounced, Category, Fault, Held, Moved, NotTried, Outcome
@@ -60,7 +61,7 @@ class Courier:
         if not self._well.is_set():
             await self._well.wait()
 
-    async def content_of(self, work: Work) -> bytes | None:
+    async def content_of(self, work: Work) -> Content | None:
         """Return the content to send; None when it is gone, which ends the attempt without a trace."""
         if work.content is not None:
             return work.content
@@ -159,7 +160,7 @@ class Courier:
         *,
         outranked: bool = False,
         unanimous: bool = False,
-        content: bytes = b"",
+        content: Content = b"",
     ) -> Sequence[Outcome] | None:
         """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
 
@@ -193,7 +194,7 @@ class Courier:
         self,
         work: Work,
         judged: Iterable[tuple[tuple[QueuedRecipient, AttemptFacts], Outcome]],
-        content: bytes,
+        content: Content,
     ) -> NewMessage | None:
         if self._reporter is None:
             return None

@@ -15,6 +15,7 @@ import structlog
 
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts
+from relayd.mail.content import Content
 from relayd.mail.envelope import (
     REPORT,
     Client,
@@ -53,6 +54,7 @@ from relayd.policy.dsn import (
 from relayd.policy.route import RouteRules, key_for
 
 FULL_COPY_LIMIT = 50_000  # octets of a message that goes back whole
+_LOOKED_AT = 128 * 1024  # octets of any other: its header section is in there
 
 log = structlog.get_logger()
 
@@ -99,7 +101,7 @@ class Reporter:
         )
 
     def report(
-        self, message: QueuedMessage, fates: Iterable[Fate], original: bytes, *, now: datetime
+        self, message: QueuedMessage, fates: Iterable[Fate], original: Content, *, now: datetime
     ) -> NewMessage | None:
         """Return the report on `fates`; None when nobody wants it or the budget is spent."""
         wanted = [named for fate in fates if (named := self._named(message, fate, now)) is not None]
@@ -116,7 +118,7 @@ class Reporter:
         content = compose(
             self._facts(message, message_id, now),
             wanted,
-            original,
+            original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
         )
         return self._message(message_id, message.reverse_path, content, now)
@@ -125,7 +127,7 @@ class Reporter:
         self,
         message: QueuedMessage,
         recipients: Sequence[QueuedRecipient],
-        original: bytes,
+        original: Content,
         *,
         reason: str,
         now: datetime,

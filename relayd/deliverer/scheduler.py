@@ -86,7 +86,7 @@ class Scheduler:
     def put(self, work: Work) -> None:
         """Take leased work into the window."""
         self._count += 1
-        self._octets += len(work.content or b"")
+        self._octets += _held(work)
         destination = work.lease.destination
         lane = self._lanes.get(destination)
         if lane is None or lane.lease != work.lease:
@@ -207,7 +207,7 @@ class Scheduler:
 
     def done(self, work: Work) -> None:
         self._count -= 1
-        self._octets -= len(work.content or b"")
+        self._octets -= _held(work)
         lane = self._lanes.get(work.lease.destination)
         if self._count == WINDOW // 2 or (lane is not None and lane.waiting == _room_of(lane) // 2):
             self._wake.set()
@@ -275,6 +275,11 @@ class Scheduler:
             if self._stopping:
                 return
             await asyncio.sleep(_POLL)
+
+
+def _held(work: Work) -> int:
+    """Return how many octets of content it has in memory; a file is none of them."""
+    return len(work.content) if isinstance(work.content, bytes) else 0
 
 
 def _in_words(why: LaneClosed) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import NewType
 
 from relayd.mail.address import Address
+from relayd.mail.content import Content
 
 MessageId = NewType("MessageId", int)
 """63 bits: 42 of milliseconds since 2020, 9 of the worker's number, 12 of a counter. Sorts by time."""
@@ -109,7 +110,7 @@ class NewMessage:
     reverse_path: Address | None  # None is the null reverse-path
     parameters: Mapping[str, str]  # BODY, SMTPUTF8, RET, ENVID of MAIL; usually empty
     recipients: tuple[NewRecipient, ...]
-    content: bytes  # trace header first, CRLF lines, not dot-stuffed
+    content: Content  # trace header first, CRLF lines, not dot-stuffed
     facts: MessageFacts
     client: Client
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, Peer
+from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
@@ -74,7 +75,7 @@ class Connection:
         return self._protocol.is_idle
 
     async def deliver(
-        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
     ) -> Delivery:
         """Carry out one transaction. Never raises for what the peer does; cancelled, it hangs up.
 
@@ -82,7 +83,7 @@ class Connection:
         """
         started_at, began = self._clock.now(), self._clock.monotonic()
         reused, was_usable = self.transactions > 0, self.is_usable
-        size = len(content) if content.endswith(b"\r\n") else len(content) + 2
+        size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
         todo = plan(message, recipients, size, self._session.offers)
         result = await self._transact(todo, content)
         endings = _merge(todo, result.endings, len(recipients))
@@ -105,7 +106,7 @@ class Connection:
         """Close the connection without a word."""
         self._session.abort()
 
-    async def _transact(self, todo: Plan, content: bytes) -> Result:
+    async def _transact(self, todo: Plan, content: Content) -> Result:
         if not todo.rcpts:
             return Result(endings=[], heard=True, complete=True)
         reset, self._unfinished = self._unfinished, True

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relayd.mail.attempt import Breakdown
+from relayd.mail.content import Content
 from relayd.mail.reply import Reply, Stage
 from relayd.net.smtp_commands import Plan
 from relayd.net.smtp_protocol import RelayProtocol
@@ -41,7 +42,7 @@ class Result:
 
 
 async def transact(
-    protocol: RelayProtocol, plan: Plan, content: bytes, *, pipelining: bool, reset: bool = False
+    protocol: RelayProtocol, plan: Plan, content: Content, *, pipelining: bool, reset: bool = False
 ) -> Result:
     """Carry out the transaction; with `reset`, end the one before it first.
 
@@ -142,7 +143,7 @@ def _common_ending(
     return None
 
 
-async def _send_content(protocol: RelayProtocol, content: bytes) -> Ending:
+async def _send_content(protocol: RelayProtocol, content: Content) -> Ending:
     dot_sent = await protocol.send_content(stuffed_blocks(content))
     answer = await protocol.answers(1)
     stage = Stage.DOT if dot_sent else Stage.DATA

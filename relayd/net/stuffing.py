@@ -7,22 +7,24 @@ Source: RFC 5321 §4.5.2.
 
 from collections.abc import Iterator
 
+from relayd.mail.content import Content
+
 BLOCK = 64 * 1024  # octets before stuffing
 
 
-def stuffed_blocks(content: bytes, block: int = BLOCK) -> Iterator[tuple[bytes, bool]]:
+def stuffed_blocks(content: Content, block: int = BLOCK) -> Iterator[tuple[bytes, bool]]:
     """Yield `(octets, has_dot)`; the final dot is in the last block."""
     start, size = 0, len(content)
-    lead = b"." if content.startswith(b".") else b""
+    lead = b"." if content[:1] == b"." else b""
     while size - start > block:
         end = start + block
         # A cut right behind CR or CRLF would hide a dot that follows.
-        if content[end - 1] == 0x0D:
+        if content[end - 1 : end] == b"\r":
             end -= 1
         elif content[end - 2 : end] == b"\r\n":
             end -= 2
         yield lead + content[start:end].replace(b"\r\n.", b"\r\n.."), False
         start, lead = end, b""
-    tail = content[start:] if start else content
+    tail = content[start:]
     ending = b".\r\n" if not tail or tail.endswith(b"\r\n") else b"\r\n.\r\n"
     yield b"".join((lead, tail.replace(b"\r\n.", b"\r\n.."), ending)), True

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from relayd.mail.address import Address
 from relayd.mail.envelope import MessageId, NewMessage
 from relayd.mail.event import Detail
+from relayd.ports import Spool
 
 
 class Intake(Protocol):
@@ -29,6 +30,10 @@ class Intake(Protocol):
 
         May raise StoreError.
         """
+        ...
+
+    def spool(self) -> Spool:
+        """Return a place for what is too large to be held. May raise StoreError."""
         ...
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":

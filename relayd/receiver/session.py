@@ -10,7 +10,8 @@ Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced cod
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, assert_never
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from relayd.errors import CommitUnknown, StoreFull
 from relayd.mail.address import Address
@@ -25,10 +26,11 @@ from relayd.mail.header import read_facts, trace_header
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.submission import facts_with, missing_fields
 from relayd.policy import admit
+from relayd.ports import Spool
 from relayd.receiver.auth import Login
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.identity import Identity
-from relayd.receiver.reader import DataReader, Fault
+from relayd.receiver.reader import DataReader, Fault, Received
 from relayd.receiver.transaction import NO_HISTORY, Transaction
 
 JUNK_LIMIT = 100  # commands in a row that bring no mail along (A-03)
@@ -41,6 +43,14 @@ _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 
 _NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
+_FAULTS: Mapping[Fault, Reply] = {
+    Fault.TOO_BIG: admit.TOO_BIG,
+    Fault.LINE_ENDINGS: _BARE,
+    Fault.LONG_LINE: _LONG_LINE,
+    Fault.LONG_HEADER: Reply(552, "5.3.4", ("5.3.4 Header section too big",)),
+    Fault.NO_ROOM: _NO_ROOM,
+    Fault.NO_SPOOL: _NO_STORE,
+}
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
@@ -142,6 +152,7 @@ class Session(Login):
             self._data = DataReader(
                 size_limit=self._context.limits.message_size,
                 line_endings=self._context.listener.line_endings,
+                spool=self._context.intake.spool,
             )
             self.reply(b"354 End data with <CR><LF>.<CR><LF>\r\n")
 
@@ -198,30 +209,30 @@ class Session(Login):
 
     def end_of_data(self) -> None:
         assert self._data is not None
-        content = self._data.result()
+        received = self._data.result()
         self._data = None
         self._junk = 0
-        match content:
-            case Fault.TOO_BIG:
-                self.data_hopeless()
-            case Fault.LINE_ENDINGS:
-                self._refuse(_BARE, sender=self._sender())
+        if isinstance(received, Received):
+            self._judge(received)
+        else:
+            self._refuse(_FAULTS[received], sender=self._sender())
+            if received in (Fault.TOO_BIG, Fault.LINE_ENDINGS):
                 self.close_with(b"")
-            case Fault.LONG_LINE:
-                self._refuse(_LONG_LINE, sender=self._sender())
-            case bytes():
-                strip_bcc = self._context.listener.strip_bcc
-                facts, content = read_facts(content, strip_bcc=strip_bcc)
-                refusal = admit.admit_message(facts)
-                if refusal is None:
-                    self._submit(content, facts)
-                else:
-                    self._refuse(refusal, sender=self._sender())
-            case _:
-                assert_never(content)
         self._mail = None
 
-    def _submit(self, content: bytes, facts: MessageFacts) -> None:
+    def _judge(self, received: Received) -> None:
+        facts, head = read_facts(received.head, strip_bcc=self._context.listener.strip_bcc)
+        if received.rest is not None:
+            is_8bit = facts.is_8bit or received.rest_is_8bit
+            facts = replace(facts, size=received.size, is_8bit=is_8bit)
+        refusal = admit.admit_message(facts)
+        if refusal is None:
+            self._submit(head, received.rest, facts)
+        else:
+            received.discard()
+            self._refuse(refusal, sender=self._sender())
+
+    def _submit(self, head: bytes, rest: Spool | None, facts: MessageFacts) -> None:
         """Queue the message; its reply comes with the commit."""
         mail, context = self._mail, self._context
         assert mail is not None
@@ -239,7 +250,7 @@ class Session(Login):
         )
         if context.listener.add_headers:
             own_id = f"<{format_id(message_id)}@{context.fqdn}>"
-            added = missing_fields(content, message_id=own_id, at=at)
+            added = missing_fields(head, message_id=own_id, at=at)
             trace, facts = trace + added, facts_with(added, facts)
         message = NewMessage(
             id=message_id,
@@ -254,7 +265,7 @@ class Session(Login):
                 )
                 for path, parameters in mail.recipients
             ),
-            content=trace + content,
+            content=trace + head if rest is None else rest.finish(trace + head),
             facts=facts,
             client=Client(
                 ip=self.client_ip,

@@ -93,7 +93,9 @@ class Wire(SMTP):
         self._timer.cancel()
         self._wire = None
         self._closing = True
-        self._data = None  # a message without its end is nothing (E-24)
+        if self._data is not None:  # a message without its end is nothing (E-24)
+            self._data.discard()
+            self._data = None
         self._on_close(self)
 
     def eof_received(self) -> bool:

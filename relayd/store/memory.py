@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import TypeVar, assert_never
 
 from relayd.errors import LeaseLost
+from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
 from relayd.mail.event import Event, EventKind, JsonValue
 from relayd.mail.outcome import (
@@ -38,6 +39,7 @@ from relayd.ports import (
     Query,
     ReportGivenUp,
     Settlement,
+    Spool,
     Work,
 )
 from relayd.store.memory_view import (
@@ -93,6 +95,9 @@ class MemoryStore(MemoryView):
                     self._abandon(destination, index)
         self._workers.append((daemon, name))
         return WorkerNumber(len(self._workers))
+
+    def spool(self) -> Spool:
+        return MemorySpool()
 
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
@@ -195,7 +200,7 @@ class MemoryStore(MemoryView):
             self._tables.paused[lease.destination] = paused_until
             self._tables.paused_for[lease.destination] = why
 
-    async def content(self, message_id: MessageId) -> bytes | None:
+    async def content(self, message_id: MessageId) -> Content | None:
         message = self._tables.messages.get(message_id)
         return None if message is None else message.content
 
@@ -450,6 +455,22 @@ def _act_on(recipient: Recipient, action: Action, *, at: datetime, by: str, reas
         recipient=recipient.number,
         detail=detail,
     )
+
+
+class MemorySpool:
+    """`relayd.ports.Spool` that keeps what it is there to get rid of."""
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    def write(self, octets: bytes, /) -> None:
+        self._octets += octets
+
+    def finish(self, head: bytes, /) -> Content:
+        return head + bytes(self._octets)
+
+    def discard(self) -> None:
+        self._octets.clear()
 
 
 def _done(result: T) -> "asyncio.Future[T]":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 
+from relayd.mail.content import Content
 from relayd.mail.envelope import (
     MessageId,
     NewMessage,
@@ -96,7 +97,7 @@ class Message:
     """One message with its recipients and its history."""
 
     new: NewMessage
-    content: bytes | None
+    content: Content | None
     recipients: list[Recipient]
     events: list[Event] = field(default_factory=list)
 

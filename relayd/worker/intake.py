@@ -24,7 +24,7 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.event import Detail
 from relayd.policy import route
-from relayd.ports import Clock, LateNotice, QueueStore, QueueView, Work
+from relayd.ports import Clock, LateNotice, QueueStore, QueueView, Spool, Work
 from relayd.worker.late import LateBounces
 
 
@@ -93,6 +93,9 @@ class Intake:
 
     def is_suppressed(self, address: Address) -> bool:
         return self._view.is_suppressed(str(address))
+
+    def spool(self) -> Spool:
+        return self._store.spool()
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         if self._late is not None and self._late.owns(message.recipients[0].address):

@@ -17,6 +17,8 @@ from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules
 from relayd.ports import Clock, LateNotice, Query, QueueView, RecipientRow
 
+_LOOKED_AT = 1 << 20  # octets of what comes back; a report is in front of the message it is about
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:
@@ -57,7 +59,7 @@ class LateBounces:
         row = self.row_of(message.recipients[0].address)
         if row is None:
             raise StoreUnavailable("the message of this return path is forgotten by now")
-        parsed = parse_bounce(message.content, rules=self.rules)
+        parsed = parse_bounce(message.content[:_LOOKED_AT], rules=self.rules)
         kind = late.event_of(parsed)
         notice = None if kind is None else self._notice(row, kind, late.outcome_of(parsed))
         return Returned(notice, self._copy(message, row.reverse_path))

@@ -14,6 +14,7 @@ from relayd.deliverer.scheduler import Scheduler
 from relayd.deliverer.sites import Sites
 from relayd.logs import StatusLog
 from relayd.mail.attempt import Breakdown
+from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.net.local import is_own
@@ -102,7 +103,7 @@ def _report_given_up(
     clock: Clock,
     message: QueuedMessage,
     recipients: Sequence[QueuedRecipient],
-    content: bytes,
+    content: Content,
     reason: str,
 ) -> NewMessage | None:
     return reporter.report_given_up(message, recipients, content, reason=reason, now=clock.now())

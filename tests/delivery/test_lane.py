@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.errors import StoreUnavailable
+from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Category, Fault
 from relayd.net.smtp_client import Timers
@@ -331,7 +332,7 @@ class Clumsy:
         self.transactions = 0
 
     async def deliver(
-        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
     ) -> Delivery:
         if recipients[0].address == "poison@x.test":
             raise ValueError("a control character in a command")

@@ -28,7 +28,7 @@ def reports(post: Post, *originals: NewMessage) -> list[NewMessage]:
 
 def fields(report: NewMessage) -> list[dict[str, str]]:
     """The groups of message/delivery-status behind the first, that of the message."""
-    mail = email.message_from_bytes(report.content)
+    mail = email.message_from_bytes(report.content[:])
     status = mail.get_payload(1)
     assert isinstance(status, Message)
     groups = status.get_payload()
@@ -130,7 +130,7 @@ async def test_an_operators_bounce_is_reported() -> None:
         [about] = fields(report)
         assert about["Final-Recipient"] == "rfc822; a@x.test"
         assert "operator of this relay: wrong list" in " ".join(about["Diagnostic-Code"].split())
-        assert b"Subject: Hello" in report.content, CONTENT
+        assert b"Subject: Hello" in report.content[:], CONTENT
         post.scheduler.wake()
         await eventually(lambda: post.row(report).status is Status.RELAYED)
 

@@ -152,7 +152,7 @@ def test_a_client_in_clear_text_is_asked_for_tls_where_it_must_log_in(
             assert (await client.send()).startswith("250 2.0.0 ")
             [message] = reception.intake.messages
             assert (message.client.ip, message.client.auth_user) == ("192.0.2.7", "app")
-            assert b"(relayd) with ESMTPSA id" in message.content
+            assert b"(relayd) with ESMTPSA id" in message.content[:]
 
     run_on(loop, main())
 
@@ -168,7 +168,7 @@ def test_auth_under_implicit_tls(authority: Authority, tmp_path: Path, loop: str
             assert any(OFFER in line for line in await client.ask_all("EHLO app.test"))
             assert (await client.ask(GOOD)).startswith("235 2.7.0 ")
             assert (await client.send()).startswith("250 2.0.0 ")
-            assert b"(relayd) with ESMTPSA id" in reception.intake.messages[0].content
+            assert b"(relayd) with ESMTPSA id" in reception.intake.messages[0].content[:]
 
     run_on(loop, main())
 
@@ -201,7 +201,7 @@ def test_auth_on_a_unix_socket_is_in_the_trace(tmp_path: Path) -> None:
             await client.send(b"x\r\n.\r\n")
             assert (await client.line()).startswith("250 2.0.0 ")
             [message] = reception.intake.messages
-            assert b"(relayd) with ESMTPA id" in message.content
+            assert b"(relayd) with ESMTPA id" in message.content[:]
             assert (message.client.ip, message.client.auth_user) == ("", "app")
 
     run_on("asyncio", main())

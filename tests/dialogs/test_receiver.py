@@ -205,7 +205,7 @@ def test_bytes_in_are_bytes_out(sent: bytes, kept: bytes, loop: str) -> None:
             client = await reception.greeted()
             assert (await send_message(client, sent)).startswith("250 ")
             content = reception.intake.messages[0].content
-            assert content.partition(b"+0000\r\n")[2] == kept
+            assert content[:].partition(b"+0000\r\n")[2] == kept
 
     run_on(loop, main())
 
@@ -238,7 +238,9 @@ def test_what_is_stored_beside_the_content(tmp_path: Path) -> None:
             assert (facts.is_test, facts.is_8bit, facts.utf8_headers) == (True, True, False)
             assert (client_facts.ip, client_facts.helo) == ("", "[192.0.2.7]")
             assert (client_facts.listener, client_facts.auth_user) == ("test", None)
-            assert message.content.startswith(b"Received: from [192.0.2.7] (local socket)\r\n\tby ")
+            assert message.content[:].startswith(
+                b"Received: from [192.0.2.7] (local socket)\r\n\tby "
+            )
 
     run_on("asyncio", main())
 
@@ -281,7 +283,8 @@ def test_smuggled_bytes_make_one_message(loop: str) -> None:
                 await client.send(wire[cut:])
                 assert (await client.line()).startswith("250 ")
             contents = {
-                message.content.partition(b"+0000\r\n")[2] for message in reception.intake.messages
+                message.content[:].partition(b"+0000\r\n")[2]
+                for message in reception.intake.messages
             }
             assert contents == {b"a\r\n.\r\nb . c\r\n\r\nd\r\n"}
             assert len(reception.intake.messages) == len(wire) - 1

@@ -17,7 +17,7 @@ async def sent(reception: Reception, content: bytes) -> tuple[bytes, bytes]:
     assert (await client.ask("DATA")).startswith("354 ")
     await client.send(content + b".\r\n")
     assert (await client.line()).startswith("250 ")
-    trace, end, rest = reception.intake.messages[-1].content.partition(b"+0000\r\n")
+    trace, end, rest = reception.intake.messages[-1].content[:].partition(b"+0000\r\n")
     return trace + end, rest
 
 

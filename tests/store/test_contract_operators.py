@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from relayd.mail.content import Content
 from relayd.mail.envelope import (
     REPORT,
     Client,
@@ -324,7 +325,7 @@ async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNu
     seen: list[object] = []
 
     def report(
-        about: QueuedMessage, recipients: Sequence[QueuedRecipient], content: bytes, reason: str
+        about: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content, reason: str
     ) -> NewMessage:
         seen.append((about.id, [one.address for one in recipients], content, reason))
         assert recipients[0].parameters == {"NOTIFY": "FAILURE"}

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relayd.errors import StoreError, StoreUnavailable
+from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
 from relayd.ports import LateNotice, Lease, Settlement, Work
 from relayd.store.memory import MemoryStore
@@ -100,7 +101,7 @@ class FaultyStore(MemoryStore):
         await self._pass("release")
         await super().release(lease, paused_until=paused_until, why=why)
 
-    async def content(self, message_id: MessageId) -> bytes | None:
+    async def content(self, message_id: MessageId) -> Content | None:
         await self._pass("content")
         return await super().content(message_id)
 

@@ -25,6 +25,7 @@ from relayd.mail.address import Address
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
 from relayd.mail.event import Detail
 from relayd.policy import route
+from relayd.ports import Spool
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -91,6 +92,11 @@ class MemoryIntake:
         if self.fault is not None:
             raise self.fault
         return self.store.is_suppressed(str(address))
+
+    def spool(self) -> Spool:
+        if self.fault is not None:
+            raise self.fault
+        return self.store.spool()
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -65,8 +65,11 @@ def act(
     reason: str,
     at: datetime,
     report: ReportGivenUp | None = None,
-) -> Acted:
-    """Carry out `action` on every recipient that matches and allows it; the reports are not stored."""
+) -> tuple[Acted, list[MessageId]]:
+    """Carry out `action` on every recipient that matches and allows it.
+
+    The reports are not stored. Return also whose files can go once all this is durable.
+    """
     where, bound = conditions(selector)
     found = fetch(
         db,
@@ -94,8 +97,8 @@ def act(
     events = [_event(target, action, by=by, reason=reason, at=at) for target in targets]
     for event in events:
         outcomes.record(db, event)
-    outcomes.drop_content(db, {target.message_id for target in targets})
-    return Acted(events=tuple(events), reports=tuple(reports))
+    dropped = outcomes.drop_content(db, {target.message_id for target in targets})
+    return Acted(events=tuple(events), reports=tuple(reports)), dropped
 
 
 def _reports(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import apsw
 import orjson
 
+from relayd.mail.envelope import MessageId
 from relayd.mail.event import Event
 from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
 from relayd.ports import LateNotice, Lease, Settlement
@@ -120,11 +121,18 @@ def record(db: apsw.Connection, event: Event) -> None:
     )
 
 
-def drop_content(db: apsw.Connection, messages: Iterable[int]) -> None:
-    """Delete the content of those messages that nobody waits for any more."""
+def drop_content(db: apsw.Connection, messages: Iterable[MessageId]) -> list[MessageId]:
+    """Delete the content of those messages that nobody waits for any more.
+
+    Return those whose files can go once that is durable.
+    """
+    beside = []
     for message_id in messages:
-        db.execute(
+        dropped = db.execute(
             "DELETE FROM content WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient"
-            " WHERE message_id = ?1 AND state IN ('queued', 'held'))",
+            " WHERE message_id = ?1 AND state IN ('queued', 'held')) RETURNING beside",
             (message_id,),
-        )
+        ).get
+        if dropped:
+            beside.append(message_id)
+    return beside

@@ -5,22 +5,17 @@ every change of state follows `TRANSITIONS`.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import apsw
 
-from relayd.errors import LeaseLost
-from relayd.mail.address import Address
-from relayd.mail.envelope import (
-    MessageId,
-    NewMessage,
-    NewRecipient,
-    QueuedRecipient,
-    WorkerNumber,
-    first_id_at,
-)
+from relayd.errors import CommitUnknown, LeaseLost
+from relayd.mail.content import Content
+from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, first_id_at
 from relayd.ports import (
     Acted,
     Action,
@@ -30,14 +25,17 @@ from relayd.ports import (
     Query,
     ReportGivenUp,
     Settlement,
+    Spool,
     Work,
 )
-from relayd.store.sqlite import leases, operators, outcomes, rows, suppression
+from relayd.store.sqlite import leases, messages, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare, translate
+from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite.writer import Writer
 
+T = TypeVar("T")
+
 _PURGE_AT_ONCE = 2000  # messages deleted in one transaction
-_CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
 
 
 class SqliteStore:
@@ -47,6 +45,7 @@ class SqliteStore:
         self._clock = clock
         self._slots = slots
         self._writer = Writer(path)
+        self._files = SpoolDirectory(path)
         self._reader = open_reader(path)
         self._reading = asyncio.Lock()
 
@@ -93,12 +92,38 @@ class SqliteStore:
             for recipient in message.recipients:
                 if (where := recipient.destination) not in taken:
                     taken[where] = self._born_lease(db, where, worker, lease_for, now)
-            _insert_message(db, message)
+            messages.insert_message(db, message)
             for number, recipient in enumerate(message.recipients):
-                _insert_recipient(db, message, number, taken[recipient.destination])
-            return _born_work(message, taken)
+                messages.insert_recipient(db, message, number, taken[recipient.destination])
+            return messages.born_work(message, taken)
 
-        return self._writer.submit(operation)
+        return self._store(message, operation)
+
+    def spool(self) -> Spool:
+        return self._files.new()
+
+    def _store(
+        self, message: NewMessage, operation: Callable[[apsw.Connection], T]
+    ) -> "asyncio.Future[T]":
+        """Run the operation that inserts `message`; a content file is durable before it begins."""
+        if not isinstance(message.content, FileContent):
+            return self._writer.submit(operation)
+        return asyncio.ensure_future(self._store_with_file(message.content, message.id, operation))
+
+    async def _store_with_file(
+        self,
+        content: FileContent,
+        message_id: MessageId,
+        operation: Callable[[apsw.Connection], T],
+    ) -> T:
+        try:
+            await asyncio.to_thread(self._files.keep, content, message_id)
+            return await self._writer.submit(operation)
+        except CommitUnknown:
+            raise  # the message may be there: then it needs its file
+        except BaseException:
+            content.path.unlink(missing_ok=True)
+            raise
 
     def _born_lease(
         self,
@@ -145,9 +170,9 @@ class SqliteStore:
                     continue
                 lease = self._acquire(db, destination, worker, lease_for, now)
                 if lease is not None:
-                    taken = _lease_due(db, lease, now=now, limit=min(room, each or room))
+                    taken = messages.lease_due(db, lease, now=now, limit=min(room, each or room))
                     room -= sum(map(len, taken.values()))
-                    work.extend(_claimed_work(db, lease, taken))
+                    work.extend(messages.claimed_work(db, lease, taken))
                     leases.refresh(db, destination)
             return work
 
@@ -176,17 +201,25 @@ class SqliteStore:
         reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
         now = self._now()
+        files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Sequence[Settlement]:
             if not leases.holds(db, lease):
                 raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
             written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
-            outcomes.drop_content(db, {settlement.message_id for settlement in settlements})
+            files.extend(outcomes.drop_content(db, {each.message_id for each in settlements}))
             for report in reports if written else ():
-                _insert_unleased(db, report)
+                messages.insert_unleased(db, report)
             return written
 
-        return self._writer.submit(operation)
+        settled = self._writer.submit(operation)
+        settled.add_done_callback(partial(self._remove, files))
+        return settled
+
+    def _remove(self, files: Collection[MessageId], done: "asyncio.Future[Any]") -> None:
+        """Remove the files of content that is dropped for good; what did not happen removes none."""
+        if files and not done.cancelled() and done.exception() is None:
+            self._files.remove(files)
 
     async def release(
         self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
@@ -225,14 +258,20 @@ class SqliteStore:
         report: ReportGivenUp | None = None,
     ) -> Acted:
         at = self._clock.now()
+        files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Acted:
-            acted = operators.act(db, selector, action, by=by, reason=reason, at=at, report=report)
+            acted, dropped = operators.act(
+                db, selector, action, by=by, reason=reason, at=at, report=report
+            )
             for each in acted.reports:
-                _insert_unleased(db, each)
+                messages.insert_unleased(db, each)
+            files.extend(dropped)
             return acted
 
-        return await self._writer.submit(operation)
+        acting = self._writer.submit(operation)
+        acting.add_done_callback(partial(self._remove, files))
+        return await acting
 
     def note_late(
         self, notice: LateNotice | None, copy: NewMessage
@@ -240,11 +279,11 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> LateNotice | None:
-            _insert_unleased(db, copy)
+            messages.insert_unleased(db, copy)
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
 
-        return self._writer.submit(operation)
+        return self._store(copy, operation)
 
     async def secret(self) -> bytes:
         def operation(db: apsw.Connection) -> bytes:
@@ -278,21 +317,42 @@ class SqliteStore:
                 db.executemany(f"DELETE FROM {table} WHERE {key} = ?", old)  # noqa: S608 -- fixed names
             return len(old)
 
-        return await self._writer.submit(operation)
+        purged = await self._writer.submit(operation)
+        if not purged:
+            await self._read(self._sweep)
+        return purged
 
-    async def content(self, message_id: MessageId) -> bytes | None:
-        body = await self._read("SELECT body FROM content WHERE message_id = ?", (message_id,))
-        return None if body is None else bytes(body)
+    def _sweep(self, db: apsw.Connection) -> None:
+        """Remove files that a crash left without their message."""
+        with suppress(OSError):
+            self._files.sweep(
+                lambda files: [
+                    each
+                    for each in files
+                    if db.execute("SELECT 1 FROM content WHERE message_id = ?", (each,)).get
+                ]
+            )
+
+    async def content(self, message_id: MessageId) -> Content | None:
+        def read(db: apsw.Connection) -> Content | None:
+            sql = "SELECT body, beside FROM content WHERE message_id = ?"
+            found = rows.fetch(db, sql, (message_id,))
+            if not found:
+                return None
+            [(body, beside)] = found
+            return self._files.content_of(message_id, body, beside) if beside else bytes(body)
+
+        return await self._read(read)
 
     async def next_due(self) -> datetime | None:
-        due_at = await self._read("SELECT min(due_at) FROM destination", ())
+        due_at = await self._read(lambda db: db.execute("SELECT min(due_at) FROM destination").get)
         return None if due_at is None else rows.from_ms(due_at)
 
-    async def _read(self, sql: str, bindings: tuple[Any, ...]) -> Any:
-        """Ask for one value on the reading connection, off the event loop."""
+    async def _read(self, question: Callable[[apsw.Connection], T]) -> T:
+        """Ask on the reading connection, off the event loop."""
         async with self._reading:
             try:
-                return await asyncio.to_thread(lambda: self._reader.execute(sql, bindings).get)
+                return await asyncio.to_thread(question, self._reader)
             except apsw.Error as exc:
                 raise translate(exc) from exc
 
@@ -303,129 +363,3 @@ class SqliteStore:
 
     def _now(self) -> int:
         return rows.to_ms(self._clock.now())
-
-
-def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
-    facts, client = message.facts, message.client
-    db.execute(
-        "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
-        " parameters, client_ip, helo, listener, auth_user) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            message.id,
-            rows.to_ms(message.received_at),
-            str(message.reverse_path or ""),
-            len(message.content),
-            facts.message_id_header,
-            facts.tag,
-            rows.flags_of(message),
-            rows.dump(message.parameters),
-            client.ip,
-            client.helo,
-            client.listener,
-            client.auth_user,
-        ),
-    )
-    db.execute(
-        "INSERT INTO content (message_id, body) VALUES (?, ?)", (message.id, message.content)
-    )
-
-
-def _insert_unleased(db: apsw.Connection, message: NewMessage) -> None:
-    """Add a message that anybody may claim."""
-    _insert_message(db, message)
-    for number in range(len(message.recipients)):
-        _insert_recipient(db, message, number, None)
-
-
-def _insert_recipient(
-    db: apsw.Connection, message: NewMessage, number: int, lease: Lease | None
-) -> None:
-    recipient: NewRecipient = message.recipients[number]
-    address: Address = recipient.address
-    due_at = rows.to_ms(message.received_at)
-    db.execute(
-        "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
-        " state, slot, next_attempt_at, attempts, updated_at) VALUES (?,?,?,?,?,?,'queued',?,?,?,?)",
-        (
-            message.id,
-            number,
-            str(address),
-            rows.address_key(address.local, address.domain),
-            rows.dump(recipient.parameters),
-            recipient.destination,
-            None if lease is None else lease.slot,
-            due_at,
-            0 if lease is None else 1,
-            due_at,
-        ),
-    )
-    if lease is None:
-        leases.touch(db, recipient.destination, due_at)
-
-
-def _born_work(message: NewMessage, taken: Mapping[str, Lease | None]) -> Sequence[Work]:
-    queued = rows.queued_message(message)
-    return [
-        Work(
-            lease=lease,
-            message=queued,
-            recipients=tuple(
-                QueuedRecipient(
-                    number=number,
-                    address=str(recipient.address),
-                    parameters=recipient.parameters,
-                    attempt=1,
-                    soft_failures=0,
-                    possible_duplicate=False,
-                )
-                for number, recipient in enumerate(message.recipients)
-                if recipient.destination == destination
-            ),
-            content=message.content,
-        )
-        for destination, lease in taken.items()
-        if lease is not None
-    ]
-
-
-def _lease_due(
-    db: apsw.Connection, lease: Lease, *, now: int, limit: int
-) -> dict[int, list[QueuedRecipient]]:
-    """Lease up to `limit` due recipients; return them by message."""
-    due = rows.fetch(
-        db,
-        "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"
-        " possible_duplicate FROM recipient WHERE destination = ? AND state = 'queued'"
-        " AND slot IS NULL AND next_attempt_at <= ? ORDER BY next_attempt_at, message_id LIMIT ?",
-        (lease.destination, now, limit),
-    )
-    db.executemany(
-        "UPDATE recipient SET slot = ?, attempts = attempts + 1 WHERE message_id = ? AND number = ?",
-        [(lease.slot, row[0], row[1]) for row in due],
-    )
-    taken: dict[int, list[QueuedRecipient]] = {}
-    for row in due:
-        taken.setdefault(row[0], []).append(rows.recipient_of(row[1:]))
-    return taken
-
-
-def _claimed_work(
-    db: apsw.Connection, lease: Lease, taken: Mapping[int, list[QueuedRecipient]]
-) -> Sequence[Work]:
-    work = []
-    for message_id, recipients in taken.items():
-        *row, body = rows.fetch(
-            db,
-            f"SELECT {rows.MESSAGE_COLUMNS}, CASE WHEN m.size <= ? THEN c.body END FROM message m"  # noqa: S608 -- fixed columns
-            " JOIN content c ON c.message_id = m.id WHERE m.id = ?",
-            (_CONTENT_WITH_CLAIM, message_id),
-        )[0]
-        work.append(
-            Work(
-                lease=lease,
-                message=rows.message_of(tuple(row)),
-                recipients=tuple(recipients),
-                content=body,
-            )
-        )
-    return work

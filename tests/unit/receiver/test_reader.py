@@ -8,8 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relayd.receiver.reader import LINE_LIMIT, DataReader, Fault
+from relayd.errors import StoreError, StoreFull, StoreUnavailable
+from relayd.receiver import reader as reading
+from relayd.receiver.reader import LINE_LIMIT, DataReader, Fault, Received
 from relayd.settings import LineEndings
+from relayd.store.memory import MemorySpool
 
 REJECT, NORMALIZE = LineEndings.REJECT, LineEndings.NORMALIZE
 PLENTY = 1_000_000
@@ -25,12 +28,29 @@ Verdict = tuple[bytes | Fault, bytes]  # the result, and what stands behind the 
 
 def read(pieces: Iterator[bytes], line_endings: LineEndings, size: int = PLENTY) -> Verdict | None:
     """Feed a reader; None when the end has not come."""
-    reader = DataReader(size_limit=size, line_endings=line_endings)
+    reader = a_reader(size, line_endings)
     for piece in pieces:
-        rest = reader.feed(piece)
-        if rest is not None:
-            return reader.result(), rest + b"".join(pieces)
+        behind = reader.feed(piece)
+        if behind is not None:
+            return content_of(reader.result()), behind + b"".join(pieces)
     return None
+
+
+def a_reader(size: int, line_endings: LineEndings = LineEndings.REJECT) -> DataReader:
+    return DataReader(size_limit=size, line_endings=line_endings, spool=MemorySpool)
+
+
+def content_of(result: Received | Fault) -> bytes | Fault:
+    """What was received, in one piece; all that is said of it fits."""
+    if isinstance(result, Fault):
+        return result
+    if result.rest is None:
+        assert result.size == len(result.head)
+        return result.head
+    content = result.rest.finish(result.head)[:]
+    assert result.size == len(content)
+    assert result.rest_is_8bit is not content[len(result.head) :].isascii()
+    return content
 
 
 def arrivals(wire: bytes) -> Iterator[Iterator[bytes]]:
@@ -142,16 +162,16 @@ def test_without_its_end_there_is_no_message(wire: bytes) -> None:
 def test_a_long_line_is_kept_whole_or_refused(length: int, line_endings: LineEndings) -> None:
     """E-22: a dot and CRLF at its tail end nothing; the limit is 1 MiB (S-40)."""
     line = b"x" * (length - 1) + b"."
-    wire = b"a\r\n" + line + b"\r\nb\r\n.\r\n"
+    wire = b"\r\na\r\n" + line + b"\r\nb\r\n.\r\n"
     expected = wire[:-3] if length <= LINE_LIMIT else Fault.LONG_LINE
-    for cut in (0, 3, 3 + length, 4 + length, 5 + length, len(wire) - 2):
+    for cut in (0, 5, 5 + length, 6 + length, 7 + length, len(wire) - 2):
         pieces = iter([wire[:cut], wire[cut:]])
         assert read(pieces, line_endings, 2 * LINE_LIMIT) == (expected, b"")
 
 
 @pytest.mark.parametrize("lines", [1, 2, 5])
 def test_every_line_has_the_limit_to_itself(lines: int) -> None:
-    short = (b"x" * LINE_LIMIT + b"\r\n") * lines
+    short = b"\r\n" + (b"x" * LINE_LIMIT + b"\r\n") * lines
     long = short + b"x" * (LINE_LIMIT + 1) + b"\r\n"
     assert read(iter([short + b".\r\n"]), REJECT, 8 * LINE_LIMIT) == (short, b"")
     assert read(iter([long + b".\r\n"]), REJECT, 8 * LINE_LIMIT) == (Fault.LONG_LINE, b"")
@@ -175,10 +195,10 @@ def test_the_size_counts_without_the_stuffing(line: bytes) -> None:
 
 def test_a_message_far_too_big_is_not_kept() -> None:
     """S-38, A-06: at most a little more than the limit is held, and its end is still seen."""
-    reader = DataReader(size_limit=1000, line_endings=REJECT)
+    reader = a_reader(1000)
     for _ in range(25):
         assert reader.feed(b"x" * 98 + b"\r\n") is None
-        assert len(reader._buffer) < 1500
+        assert len(reader._input) + len(reader._head) < 2500
     assert reader.feed(b".\r\nQUIT\r\n") == b"QUIT\r\n"
     assert reader.result() is Fault.TOO_BIG
 
@@ -186,7 +206,7 @@ def test_a_message_far_too_big_is_not_kept() -> None:
 @pytest.mark.parametrize("piece", [1, 7, 100, 5000])
 def test_a_message_without_end_is_hopeless_in_time(piece: int) -> None:
     """The limit, and the limit again; what comes in one piece may overshoot by that piece."""
-    reader, sent = DataReader(size_limit=1000, line_endings=REJECT), 0
+    reader, sent = a_reader(1000), 0
     while not reader.is_hopeless:
         assert reader.feed(b"x" * piece) is None
         sent += piece
@@ -194,7 +214,7 @@ def test_a_message_without_end_is_hopeless_in_time(piece: int) -> None:
 
 
 def test_what_fits_is_never_hopeless() -> None:
-    reader = DataReader(size_limit=1000, line_endings=REJECT)
+    reader = a_reader(1000)
     for _ in range(1990):
         reader.feed(b"x")
         assert not reader.is_hopeless
@@ -240,8 +260,19 @@ def test_the_reader_agrees_with_the_slow_reference(
 ) -> None:
     """Any octets in any pieces: the same content, the same rest, the same refusal."""
     edges = [0, *cuts, len(wire)]
-    pieces = iter([wire[a:b] for a, b in pairwise(edges)])
-    assert read(pieces, line_endings, size) == slow(wire, line_endings, size)
+    pieces = [wire[a:b] for a, b in pairwise(edges)]
+    expected = slow(wire, line_endings, size)
+    assert read(iter(pieces), line_endings, size) == expected
+    for piece, held in ((5, 4), (6, PLENTY), (9, 7)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "_PIECE", piece)
+            patch.setattr(reading, "HELD", held)
+            patch.setattr(reading, "_has_header", lambda _: True)
+            found = read(iter(pieces), line_endings, size)
+        if found != expected:  # whichever it meets first
+            assert expected is not None
+            assert found == (Fault.LINE_ENDINGS, expected[1])
+            assert expected[0] is Fault.TOO_BIG
 
 
 @settings(max_examples=200)
@@ -264,9 +295,85 @@ def test_what_is_stuffed_comes_out_unstuffed(text: bytes) -> None:
 
 def test_normalizing_costs_no_work_by_the_octet() -> None:
     """A-08: the loop must not stand still for it."""
-    reader = DataReader(size_limit=20 * PLENTY, line_endings=NORMALIZE)
-    assert reader.feed(b"\n" * 8_000_000 + b"\r\n.\r\n") == b""
+    reader = a_reader(20 * PLENTY, NORMALIZE)
     start = time.thread_time()
-    content = reader.result()
+    assert reader.feed(b"\n" * 8_000_000 + b"\r\n.\r\n") == b""
+    content = content_of(reader.result())
     assert time.thread_time() - start < 0.7
     assert content == b"\r\n" * 8_000_001
+
+
+# --- what is too large to be held -------------------------------------------------------------
+
+LARGE = 4 * reading.HELD
+
+
+def test_what_is_large_is_not_held() -> None:
+    """D.3: 25 MB of empty lines cost no more memory than anything else."""
+    reader = a_reader(2 * LARGE)
+    for _ in range(LARGE // 1000):
+        assert reader.feed(b"\r\n" * 500) is None
+        assert len(reader._input) + len(reader._head) <= reading.HELD + 70_000
+    assert reader.feed(b".\r\n") == b""
+    result = reader.result()
+    assert isinstance(result, Received)
+    assert len(result.head) == reading.HELD
+    assert content_of(result) == b"\r\n" * (LARGE // 1000 * 500)
+
+
+@pytest.mark.parametrize(
+    ("header", "fits"),
+    [
+        pytest.param(b"A: b\r\n\r\n", True, id="short"),
+        pytest.param(b"\r\n", True, id="none"),
+        pytest.param(b"A: b\r\n" * (reading.HELD // 6 - 2) + b"\r\n", True, id="just-fits"),
+        pytest.param(b"A: b\r\n" * (reading.HELD // 6 + 1) + b"\r\n", False, id="too-long"),
+    ],
+)
+def test_the_header_section_of_what_is_large_has_to_be_held(header: bytes, *, fits: bool) -> None:
+    """It is looked into and changed (S-23), which a file is not."""
+    wire = header + (b"x" * 998 + b"\r\n") * (LARGE // 1000)
+    found = read(iter([wire, b".\r\n"]), REJECT, 2 * LARGE)
+    assert found == (wire if fits else Fault.LONG_HEADER, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [(StoreFull("no room"), Fault.NO_ROOM), (StoreUnavailable("no disk"), Fault.NO_SPOOL)],
+    ids=["full", "broken"],
+)
+@pytest.mark.parametrize("fails_at", ["creation", "write"])
+def test_a_spool_that_fails_is_told_at_the_dot(
+    error: StoreError, fault: Fault, fails_at: str
+) -> None:
+    """F-11: by 452 or 451, and what was spooled is gone."""
+    spools: list[MemorySpool] = []
+
+    class Failing(MemorySpool):
+        def __init__(self) -> None:
+            super().__init__()
+            spools.append(self)
+            if fails_at == "creation":
+                raise error
+
+        def write(self, octets: bytes, /) -> None:
+            super().write(octets)
+            if len(self._octets) > reading.HELD:
+                raise error
+
+    reader = DataReader(size_limit=2 * LARGE, line_endings=REJECT, spool=Failing)
+    for _ in range(LARGE // 1000):
+        assert reader.feed(b"x" * 998 + b"\r\n") is None
+    assert reader.feed(b".\r\n") == b""
+    assert reader.result() is fault
+    assert [bytes(spool._octets) for spool in spools] == [b""]
+
+
+def test_who_leaves_leaves_nothing_behind() -> None:
+    """E-24."""
+    spool = MemorySpool()
+    reader = DataReader(size_limit=2 * LARGE, line_endings=REJECT, spool=lambda: spool)
+    reader.feed(b"x\r\n" * reading.HELD)
+    assert spool._octets
+    reader.discard()
+    assert not spool._octets

@@ -1,0 +1,175 @@
+"""Large content: a file for each message in a directory beside the queue file (HQ-07).
+
+A file is written while its message comes in, under a name that says so. Before the commit that makes
+the message ours it is synced, renamed for the message, and the directory synced: a row never stands
+without its file. The other way round is possible after a crash, and harmless; `sweep` removes what
+belongs to nobody.
+
+Reads and writes are plain system calls of up to a few hundred KiB, mostly of the page cache.
+"""
+
+import errno
+import itertools
+import os
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from relayd.errors import StoreFull, StoreUnavailable
+from relayd.mail.content import Content
+from relayd.mail.envelope import MessageId, format_id, parse_id
+
+_PART = ".part"
+_ABANDONED_AFTER = 3600.0  # seconds without a write; a live one is never silent for so long
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class FileContent:
+    """`relayd.mail.content.Content`: octets in memory, and behind them those of a file."""
+
+    def __init__(self, head: bytes, path: Path, beside: int) -> None:
+        self.head = head
+        self.path = path
+        self.beside = beside  # octets in the file
+        self._descriptor = -1  # until the file is read
+
+    def __len__(self) -> int:
+        return len(self.head) + self.beside
+
+    def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
+        """Return a run of octets. Raises OSError."""
+        start, stop, _ = part.indices(len(self))
+        first = self.head[start:stop]
+        begin = max(start - len(self.head), 0)
+        left = stop - len(self.head) - begin
+        return first if left <= 0 else first + self._read(begin, left)
+
+    def _read(self, begin: int, left: int) -> bytes:
+        if self._descriptor < 0:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        found = os.pread(self._descriptor, left, begin)
+        if len(found) < left:
+            raise OSError(errno.EIO, "a content file is shorter than it was", str(self.path))
+        return found
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+class SpoolFile:
+    """`relayd.ports.Spool` on a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file. Raises StoreFull, StoreUnavailable."""
+        self._path = path
+        self._size = 0
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._descriptor = os.open(path, flags, 0o600)
+        except OSError as exc:
+            raise _told(exc) from exc
+
+    def write(self, octets: bytes, /) -> None:
+        left = memoryview(octets)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError as exc:
+            raise _told(exc) from exc
+        self._size += len(octets)
+
+    def finish(self, head: bytes, /) -> Content:
+        self._close()
+        return FileContent(head, self._path, self._size)
+
+    def discard(self) -> None:
+        self._close()
+        self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class SpoolDirectory:
+    """All content files of one queue; workers of the same queue share it."""
+
+    def __init__(self, queue: str) -> None:
+        """Create the directory if need be. Raises StoreUnavailable."""
+        self._path = Path(f"{queue}.content")
+        self._count = itertools.count()
+        try:
+            if not self._path.is_dir():
+                self._path.mkdir(mode=0o700, exist_ok=True)
+                _sync(self._path.parent)
+        except OSError as exc:
+            raise _told(exc) from exc
+
+    def new(self) -> SpoolFile:
+        """Raises StoreFull, StoreUnavailable."""
+        return SpoolFile(
+            self._path / f"{os.getpid()}-{next(self._count)}-{time.monotonic_ns()}{_PART}"
+        )
+
+    def keep(self, content: FileContent, message_id: MessageId) -> None:
+        """Make a file durable under its message's name. Raises StoreFull, StoreUnavailable."""
+        path = self._of(message_id)
+        try:
+            _sync(content.path)
+            content.path.rename(path)
+            content.path = path
+            _sync(self._path)
+        except OSError as exc:
+            raise _told(exc) from exc
+
+    def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
+        """Return content whose file is there. Raises StoreUnavailable."""
+        path = self._of(message_id)
+        if not path.is_file():
+            raise StoreUnavailable(f"{path} is missing: restore it with the queue file")
+        return FileContent(head, path, beside)
+
+    def remove(self, messages: Iterable[MessageId]) -> None:
+        for message_id in messages:
+            with suppress(OSError):  # the next sweep has another try
+                self._of(message_id).unlink(missing_ok=True)
+
+    def sweep(self, known: Callable[[Collection[MessageId]], Collection[MessageId]]) -> int:
+        """Remove what a crash left: files without a message that `known` has; return how many.
+
+        What is young may belong to a message that is just being stored.
+        """
+        old = [path for path in self._path.iterdir() if _is_abandoned(path)]
+        named = {parse_id(path.name): path for path in old if path.suffix != _PART}
+        orphans = [path for path in old if path.suffix == _PART]
+        orphans += [named[each] for each in named.keys() - set(known(named.keys()))]
+        for path in orphans:
+            path.unlink(missing_ok=True)
+        return len(orphans)
+
+    def _of(self, message_id: MessageId) -> Path:
+        return self._path / format_id(message_id)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED_AFTER  # noqa: TID251 -- the file's clock
+    except FileNotFoundError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _told(exc: OSError) -> StoreFull | StoreUnavailable:
+    if exc.errno in _FULL:
+        return StoreFull("no room left for large messages")
+    return StoreUnavailable(f"a content file cannot be written: {exc.strerror}")

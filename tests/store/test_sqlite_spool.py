@@ -1,0 +1,205 @@
+"""Large content on disk: when its file is there, and that nothing stays that belongs to nobody."""
+
+import errno
+import os
+import stat
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
+from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
+from relayd.store.sqlite import spool
+from relayd.store.sqlite.queue import SqliteStore
+from tests.support.builders import a_message, a_settlement
+from tests.support.stores import Box, open_sqlite
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return open_sqlite(tmp_path)
+
+
+def files(box: Box) -> set[str]:
+    assert isinstance(box.store, SqliteStore)
+    return {path.name for path in box.store._files._path.iterdir()}
+
+
+def a_large_message(box: Box) -> NewMessage:
+    place = box.store.spool()
+    place.write(b"body\r\n" * 100)
+    return replace(a_message(), content=place.finish(b"Subject: x\r\n\r\n"))
+
+
+async def test_a_file_lives_as_long_as_its_message(box: Box) -> None:
+    worker = await box.store.register("1")
+    message = a_large_message(box)
+    [name] = files(box)
+    assert name.endswith(".part")
+    [work] = await box.put(message, worker=worker, leased=True)
+    assert files(box) == {format_id(message.id)}
+    await box.store.settle(work.lease, [a_settlement(message.id)])
+    assert files(box) == set()
+    await box.close()
+
+
+async def test_only_its_owner_may_read_it(box: Box) -> None:
+    """A-95."""
+    await box.put(a_large_message(box), worker=await box.store.register("1"))
+    assert isinstance(box.store, SqliteStore)
+    directory = box.store._files._path
+    [file] = directory.iterdir()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    await box.close()
+
+
+async def test_the_file_and_its_name_are_durable_before_the_row_is(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HQ-07: file, then directory, then commit."""
+    assert isinstance(box.store, SqliteStore)
+    order: list[str] = []
+    sync, commit = os.fsync, box.store._writer._wal.sync
+
+    def note(descriptor: int) -> None:
+        order.append(Path(f"/proc/self/fd/{descriptor}").readlink().suffix)
+        sync(descriptor)
+
+    def note_commit() -> None:
+        order.append("commit")
+        commit()
+
+    worker = await box.store.register("1")
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(box.store._writer._wal, "sync", note_commit)
+    await box.put(a_large_message(box), worker=worker)
+    assert order == [".part", ".content", "commit"]
+    await box.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, StoreFull), (errno.EIO, StoreUnavailable)],
+    ids=["full", "broken"],
+)
+async def test_a_sync_that_fails_refuses_the_message(
+    box: Box, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StoreError]
+) -> None:
+    """Nobody has promised anything yet: the file goes, the client hears 452 or 451."""
+
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    worker = await box.store.register("1")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(error):
+        await box.put(a_large_message(box), worker=worker)
+    assert (files(box), box.rows()) == (set(), [])
+    await box.close()
+
+
+async def test_a_commit_that_fails_takes_the_file_along(box: Box) -> None:
+    worker = await box.store.register("1")
+    first = a_large_message(box)
+    await box.put(first, worker=worker)
+    again = replace(a_large_message(box), id=first.id)  # no such id is given twice
+    with pytest.raises(StoreUnavailable):
+        await box.put(again, worker=WorkerNumber(worker))
+    assert not [name for name in files(box) if name.endswith(".part")]
+    await box.close()
+
+
+async def test_a_commit_that_nobody_knows_of_keeps_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-55: the message may be there after all, and then it needs its file."""
+    assert isinstance(box.store, SqliteStore)
+    worker = await box.store.register("1")
+
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(box.store._writer._wal, "sync", fail)
+    message = a_large_message(box)
+    with pytest.raises(CommitUnknown):
+        await box.put(message, worker=worker)
+    assert files(box) == {format_id(message.id)}
+    await box.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EROFS, StoreUnavailable)],
+    ids=["full", "quota", "read-only"],
+)
+async def test_a_disk_without_room_is_told_from_a_broken_one(
+    box: Box, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StoreError]
+) -> None:
+    """F-11, F-17."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    place = box.store.spool()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        with pytest.raises(error):
+            place.write(b"x")
+        patch.setattr(os, "open", fail)
+        with pytest.raises(error):
+            box.store.spool()
+    place.discard()
+    place.discard()
+    assert files(box) == set()
+    await box.close()
+
+
+async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
+    """Files in progress and files without a row, once they are old; never those of a message."""
+    assert isinstance(box.store, SqliteStore)
+    directory = box.store._files._path
+    worker = await box.store.register("1")
+    kept = a_large_message(box)
+    await box.put(kept, worker=worker)
+    orphan, young = format_id(a_message().id), format_id(a_message().id)
+    for name in ("1-2-3.part", "4-5-6.part", orphan, young):
+        (directory / name).write_bytes(b"x")
+    for name in ("1-2-3.part", orphan, format_id(kept.id)):
+        os.utime(directory / name, times=(0, 0))
+    assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+    assert files(box) == {"4-5-6.part", young, format_id(kept.id)}
+    await box.close()
+
+
+async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
+    """A queue file that was restored without its directory."""
+    worker = await box.store.register("1")
+    message = a_large_message(box)
+    await box.put(message, worker=worker)
+    assert isinstance(box.store, SqliteStore)
+    box.store._files.remove([message.id])
+    with pytest.raises(StoreUnavailable, match=rf"{format_id(message.id)} is missing"):
+        await box.store.content(message.id)
+    await box.close()
+
+
+async def test_a_file_that_was_cut_short_is_no_content(box: Box) -> None:
+    worker = await box.store.register("1")
+    message = a_large_message(box)
+    await box.put(message, worker=worker)
+    assert isinstance(box.store, SqliteStore)
+    os.truncate(box.store._files._path / format_id(message.id), 10)
+    content = await box.store.content(message.id)
+    assert content is not None
+    with pytest.raises(OSError, match="shorter"):
+        content[:]
+    await box.close()
+
+
+def test_the_directory_has_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "queue.db.content").write_bytes(b"")
+    with pytest.raises(StoreUnavailable):
+        spool.SpoolDirectory(str(tmp_path / "queue.db"))
