@@ -256,6 +256,26 @@ def test_a_changed_file_is_read_again(file: Path, checks: Checks) -> None:
     assert "users_loaded" in [entry["event"] for entry in checking(file, main)]
 
 
+def test_a_check_under_way_is_of_the_old_password_only(file: Path, checks: Checks) -> None:
+    """Who logs in with it meanwhile is checked against the new one."""
+    checks.go_on.clear()
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            before = tasks.create_task(users.check(GOOD, FAR))
+            await asyncio.sleep(0)
+            write_users(file, ("app", "hunter3", ""))
+            clock.advance(timedelta(seconds=2))
+            after = tasks.create_task(users.check(GOOD, FAR))
+            await asyncio.sleep(0)
+            checks.go_on.set()
+        assert after.result() == WRONG
+        assert before.result() != users.find("app"), "its session ends with its next message"
+        assert await users.check(GOOD, FAR) == WRONG
+
+    checking(file, main)
+
+
 @pytest.mark.parametrize("how", ["broken", "open-to-others", "gone"])
 def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> None:
     def spoil() -> None:
