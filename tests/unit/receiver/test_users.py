@@ -1,6 +1,7 @@
 """The users file, and checking logins against it: what is verified, remembered, and put off."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -342,6 +343,19 @@ def test_a_change_is_one_step(tmp_path: Path) -> None:
     with pytest.raises(UsersError, match="written"):
         change_users(tmp_path / "absent" / "users", lambda text, _: text, group_of=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "users"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+def test_owner_and_group_stay(tmp_path: Path) -> None:
+    """And a new file gets the group of the settings, so that the daemon can read it."""
+    file, settings = tmp_path / "users", tmp_path / "relayd.toml"
+    settings.touch()
+    os.chown(settings, 0, 4321)
+    change_users(file, lambda text, _: text, group_of=settings)
+    assert (file.stat().st_uid, file.stat().st_gid) == (os.geteuid(), 4321)
+    os.chown(file, 1234, 1235)
+    change_users(file, lambda text, _: text, group_of=settings)
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)
 
 
 def test_changes_wait_for_each_other(tmp_path: Path) -> None:
