@@ -19,6 +19,7 @@ FIRST_WAIT = 30.0  # seconds; each failure more doubles it
 LONGEST_WAIT = 900.0  # seconds
 KNOWN_FOR = 86_400.0  # seconds that a source is remembered for its last success
 MOST_RECORDS = 10_000
+_NAME_LIMIT = 256  # characters of a name; no account has a longer one
 
 _Key = tuple[str, ...]
 
@@ -72,6 +73,7 @@ class BackOff:
         self._records.clear()
 
     def _keys(self, user: str, client_ip: str, now: float) -> list[_Key]:
+        user = user[:_NAME_LIMIT]
         pair = _pair(user, client_ip)
         if now - self._known.get(pair, float("-inf")) <= KNOWN_FOR:
             return [pair]

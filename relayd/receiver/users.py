@@ -83,26 +83,24 @@ class Users:
 
     async def _is_right(self, given: Credentials, account: Account | None, now: float) -> bool:
         """Check the password, unless that was done lately, or is being done. Raises Unverifiable."""
-        digest = self._digest(given)
+        hashed = self._hash_of_nobody() if account is None else account.hash
+        digest = self._digest(given, hashed)
         if now - self._good.get(digest, float("-inf")) < _KEPT_FOR:
             return True
         check = self._running.get(digest)
         if check is None:
             if len(self._running) >= _WAITING:
                 raise Unverifiable("too many logins at once")
-            check = self._begin(digest, given.password, account)
+            check = self._begin(digest, given.password, hashed)
         is_right = await asyncio.shield(check)
-        if is_right and account is not None and self._accounts.get(given.user) == account:
+        if is_right and account is not None:
             self._good.pop(digest, None)
             self._good[digest] = now
             if len(self._good) > _MOST_KEPT:
                 del self._good[next(iter(self._good))]
         return is_right
 
-    def _begin(
-        self, digest: bytes, password: str, account: Account | None
-    ) -> "asyncio.Future[bool]":
-        hashed = self._hash_of_nobody() if account is None else account.hash
+    def _begin(self, digest: bytes, password: str, hashed: str) -> "asyncio.Future[bool]":
         loop = asyncio.get_running_loop()
         try:
             check = loop.run_in_executor(self._threads, is_password, password, hashed)
@@ -116,8 +114,10 @@ class Users:
         """Return a hash that costs what the others cost."""
         return next((account.hash for account in self._accounts.values()), NOBODY)
 
-    def _digest(self, given: Credentials) -> bytes:
-        return hmac.digest(self._key, f"{given.user}\0{given.password}".encode(), "sha256")
+    def _digest(self, given: Credentials, hashed: str) -> bytes:
+        """Name a login: the user, the password, and the hash that it is right for."""
+        text = f"{given.user}\0{given.password}\0{hashed}"
+        return hmac.digest(self._key, text.encode(), "sha256")
 
     def _look(self) -> None:
         """Read the file again if it has changed."""

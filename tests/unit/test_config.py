@@ -653,6 +653,11 @@ def test_a_users_file_of_no_use_is_one_clear_line(
         assert str(mistake).isprintable()
 
 
+def test_a_wrong_name_of_the_users_file_is_one_mistake() -> None:
+    [mistake] = mistakes_in(TAKES_LOGINS + "[auth]\nusers_file = 1")
+    assert mistake.key == "auth.users_file"
+
+
 @pytest.mark.parametrize("tls", ["", 'tls = "off"'])
 @pytest.mark.parametrize("auth", ["optional", "required"])
 def test_no_password_is_taken_from_outside_in_clear_text(

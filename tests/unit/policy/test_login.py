@@ -106,6 +106,8 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         back_off.failed("app", f"198.51.{number}.1", now=0.0)
         back_off.succeeded("app", f"203.0.{number}.1", now=0.0)
+    back_off.failed("x" * 9000, FAR, now=0.0)
+    assert max(len(word) for key in back_off._records for word in key) <= 256
     assert len(back_off._records) <= 10
     assert len(back_off._known) <= 10
     assert back_off.wait("app", FAR, now=0.0) == 0, "the oldest is forgotten first"

@@ -1,6 +1,7 @@
 """The users file, and checking logins against it: what is verified, remembered, and put off."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -256,6 +257,26 @@ def test_a_changed_file_is_read_again(file: Path, checks: Checks) -> None:
     assert "users_loaded" in [entry["event"] for entry in checking(file, main)]
 
 
+def test_a_check_under_way_is_of_the_old_password_only(file: Path, checks: Checks) -> None:
+    """Who logs in with it meanwhile is checked against the new one."""
+    checks.go_on.clear()
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            before = tasks.create_task(users.check(GOOD, FAR))
+            await asyncio.sleep(0)
+            write_users(file, ("app", "hunter3", ""))
+            clock.advance(timedelta(seconds=2))
+            after = tasks.create_task(users.check(GOOD, FAR))
+            await asyncio.sleep(0)
+            checks.go_on.set()
+        assert after.result() == WRONG
+        assert before.result() != users.find("app"), "its session ends with its next message"
+        assert await users.check(GOOD, FAR) == WRONG
+
+    checking(file, main)
+
+
 @pytest.mark.parametrize("how", ["broken", "open-to-others", "gone"])
 def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> None:
     def spoil() -> None:
@@ -322,6 +343,19 @@ def test_a_change_is_one_step(tmp_path: Path) -> None:
     with pytest.raises(UsersError, match="written"):
         change_users(tmp_path / "absent" / "users", lambda text, _: text, group_of=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "users"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+def test_owner_and_group_stay(tmp_path: Path) -> None:
+    """And a new file gets the group of the settings, so that the daemon can read it."""
+    file, settings = tmp_path / "users", tmp_path / "relayd.toml"
+    settings.touch()
+    os.chown(settings, 0, 4321)
+    change_users(file, lambda text, _: text, group_of=settings)
+    assert (file.stat().st_uid, file.stat().st_gid) == (os.geteuid(), 4321)
+    os.chown(file, 1234, 1235)
+    change_users(file, lambda text, _: text, group_of=settings)
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)
 
 
 def test_changes_wait_for_each_other(tmp_path: Path) -> None:
