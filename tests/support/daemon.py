@@ -210,11 +210,12 @@ class Daemon:
 
     # The command line
 
-    def run(self, *arguments: str) -> Ran:
+    def run(self, *arguments: str, stdin: str = "") -> Ran:
         """Run `relayd ARGUMENTS` on these settings in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "relayd", "-c", str(self.file), *arguments],
             cwd=ROOT,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=CEILING,
