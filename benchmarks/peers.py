@@ -18,11 +18,9 @@ from tests.support import postfix
 
 RELAYD_SETTINGS = """\
 fqdn = "relay.bench.test"
-{workers}
+{top}
 [[listen]]
 address = "127.0.0.1:{port}"
-[limits]
-connections_per_client = 1000
 [smarthost]
 hosts = ["127.0.0.1:{sink}"]
 [store]
@@ -31,6 +29,7 @@ url = "sqlite:{folder}/queue.db"
 socket = "{folder}/control.sock"
 [status_log]
 path = "{folder}/status.log"
+{more}
 """
 
 
@@ -76,15 +75,19 @@ class Relay(ABC):
 
 class Relayd(Relay):
     name = "relayd"
-    workers: int | None = None  # None: the default
+    top = ""  # settings that stand before all tables
+    more = "[limits]\nconnections_per_client = 1000"  # tables
 
     def start(self) -> None:
         self.folder.mkdir(parents=True)
         settings = self.folder / "relayd.toml"
-        workers = "" if self.workers is None else f"workers = {self.workers}"
         settings.write_text(
             RELAYD_SETTINGS.format(
-                workers=workers, port=self.port, sink=self.sink, folder=self.folder
+                top=self.top,
+                more=self.more,
+                port=self.port,
+                sink=self.sink,
+                folder=self.folder,
             )
         )
         with (self.folder / "daemon.log").open("wb") as log:
@@ -102,6 +105,10 @@ class Relayd(Relay):
 
     def processes(self) -> list[int]:
         return [self._daemon.pid, *_children(self._daemon.pid)]
+
+    def workers(self) -> list[int]:
+        """Return the pids of its workers, when all of them are there."""
+        return _children(self._daemon.pid)
 
 
 class Postfix(Relay):
