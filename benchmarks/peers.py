@@ -14,13 +14,13 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tests.support import postfix
+
 RELAYD_SETTINGS = """\
 fqdn = "relay.bench.test"
-{workers}
+{top}
 [[listen]]
 address = "127.0.0.1:{port}"
-[limits]
-connections_per_client = 1000
 [smarthost]
 hosts = ["127.0.0.1:{sink}"]
 [store]
@@ -29,23 +29,7 @@ url = "sqlite:{folder}/queue.db"
 socket = "{folder}/control.sock"
 [status_log]
 path = "{folder}/status.log"
-"""
-
-POSTFIX_MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = relay.bench.test
-mydestination =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-relayhost = [127.0.0.1]:{sink}
-smtp_tls_security_level =
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
-multi_instance_enable = no
+{more}
 """
 
 
@@ -91,15 +75,19 @@ class Relay(ABC):
 
 class Relayd(Relay):
     name = "relayd"
-    workers: int | None = None  # None: the default
+    top = ""  # settings that stand before all tables
+    more = "[limits]\nconnections_per_client = 1000"  # tables
 
     def start(self) -> None:
         self.folder.mkdir(parents=True)
         settings = self.folder / "relayd.toml"
-        workers = "" if self.workers is None else f"workers = {self.workers}"
         settings.write_text(
             RELAYD_SETTINGS.format(
-                workers=workers, port=self.port, sink=self.sink, folder=self.folder
+                top=self.top,
+                more=self.more,
+                port=self.port,
+                sink=self.sink,
+                folder=self.folder,
             )
         )
         with (self.folder / "daemon.log").open("wb") as log:
@@ -118,64 +106,37 @@ class Relayd(Relay):
     def processes(self) -> list[int]:
         return [self._daemon.pid, *_children(self._daemon.pid)]
 
+    def workers(self) -> list[int]:
+        """Return the pids of its workers, when all of them are there."""
+        return _children(self._daemon.pid)
+
 
 class Postfix(Relay):
     name = "postfix"
 
     @staticmethod
     def is_installed() -> bool:
-        return shutil.which("postfix") is not None and os.geteuid() == 0
+        return not postfix.why_not()
 
     def start(self) -> None:
-        config = self.folder / "etc"
-        config.mkdir(parents=True)
-        (self.folder / "queue").mkdir()
-        (self.folder / "data").mkdir()
-        shutil.chown(self.folder / "data", "postfix")
-        for parent in (self.folder, *self.folder.parents):
+        settings = {
+            "myhostname": "relay.bench.test",
+            "mynetworks": "127.0.0.0/8",
+            "relayhost": f"[127.0.0.1]:{self.sink}",
+        }
+        self._postfix = postfix.Postfix(self.folder, port=self.port, settings=settings)
+        for parent in self.folder.parents:
             if parent.stat().st_mode & 0o005 != 0o005 and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o055)
-        main = POSTFIX_MAIN.format(folder=self.folder, sink=self.sink)
-        (config / "main.cf").write_text(main)
-        stock = Path("/usr/share/postfix/master.cf.dist").read_text()
-        lines = [line for line in stock.splitlines() if not line.startswith("#")]
-        port = f"127.0.0.1:{self.port}"
-        served = [
-            line.replace("smtp ", f"{port} ", 1).replace(" y ", " n ", 1)
-            if line.startswith("smtp ") and "inet" in line
-            else _without_chroot(line)
-            for line in lines
-        ]
-        (config / "master.cf").write_text("\n".join(served) + "\n")
-        self._run("start")
+        self._postfix.start()
         self.wait_until_ready()
 
     def stop(self) -> None:
-        self._run("stop")
+        self._postfix.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def processes(self) -> list[int]:
-        master = int((self.folder / "queue/pid/master.pid").read_text())
-        return [master, *_children(master)]
-
-    def _run(self, verb: str) -> None:
-        done = subprocess.run(
-            ["postfix", "-c", str(self.folder / "etc"), verb],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"postfix {verb}: {done.stdout}{done.stderr}")
-
-
-def _without_chroot(line: str) -> str:
-    """Turn the chroot column off: the queue of the benchmark holds no copy of /etc."""
-    fields = line.split()
-    if len(fields) > 5 and not line.startswith(" "):
-        fields[4] = "n"
-        return " ".join(fields)
-    return line
+        return [self._postfix.pid, *_children(self._postfix.pid)]
 
 
 def _children(pid: int) -> list[int]:

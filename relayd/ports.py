@@ -111,6 +111,7 @@ class QueueStore(Protocol):
         lease_for: timedelta,
         each: int | None = None,
         but: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         """Lease free slots of due destinations to `worker`, and up to `limit` due recipients in all.
 
@@ -121,7 +122,7 @@ class QueueStore(Protocol):
         recipient's attempt count rises in the same transaction (S-07). A worker has one slot of a
         destination at most; the one it holds already keeps its epoch, and its lease is renewed. A
         slot whose lease ended is free: taking it frees what its owner had, as `reap` does.
-        Destinations in `but` are passed over. Empty if nothing is due; never waits.
+        Destinations in `but` are passed over, and all that are not in `only`, if given. Empty if nothing is due; never waits.
         """
         ...
 

@@ -6,6 +6,7 @@ on a clean stop. A worker that slept, or was stopped, asks for its leases before
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
@@ -23,6 +24,7 @@ LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
 LANE_WINDOW = 250  # of them waiting for one destination
 SLOW_WINDOW = 20  # the same at a limited rate, or while nobody knows if it takes mail
+TRIAL_WINDOW = 500  # messages for all destinations of which nobody knows that, together
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
@@ -56,6 +58,8 @@ class Scheduler:
         self._failures: dict[str, int] = {}  # in a row, by destination
         self._count = 0
         self._octets = 0
+        self._on_trial: Counter[Lease] = Counter()  # of the count: in lanes that have not proven
+        self._trial = 0  # the same, of all lanes
         self._held_until = 0.0  # monotonic: when the leases of the lanes may be over
         self._stopping = False
         self._wake = asyncio.Event()
@@ -72,11 +76,15 @@ class Scheduler:
         )
 
     def _is_full(self, destination: str) -> bool:
-        """A slow destination may not fill the window; a closing lane leaves all to the store."""
+        """A slow destination may not fill the window; a closing lane leaves all to the store.
+
+        Nor may many together of which nobody knows if they take mail: it may be minutes until
+        they do not (F-34).
+        """
         lane = self._lanes.get(destination)
-        if lane is None:
-            return False
-        return lane.is_closing or lane.waiting >= _room_of(lane)
+        if (lane is None or not lane.is_proven) and self._trial >= TRIAL_WINDOW:
+            return True
+        return lane is not None and (lane.is_closing or lane.waiting >= _room_of(lane))
 
     def _room_to_claim(self) -> int:
         """Claims bring little content along, so octets do not count."""
@@ -95,6 +103,9 @@ class Scheduler:
             lane = self._lanes[destination] = self._open(work.lease)
         if self._stopping:
             lane.close()  # a claim or a commit that was under way brought it: hand it back
+        if not lane.is_proven:
+            self._on_trial[work.lease] += 1
+            self._trial += 1
         lane.put(work)
 
     def wake(self) -> None:
@@ -138,8 +149,14 @@ class Scheduler:
         if not room:
             return 0
         full = {destination for destination in self._lanes if self._is_full(destination)}
+        proven = {destination for destination, lane in self._lanes.items() if lane.is_proven}
         work = await self._store.claim(
-            self._worker, limit=room, each=_CLAIM_EACH, lease_for=LEASE_FOR, but=full
+            self._worker,
+            limit=room,
+            each=_CLAIM_EACH if self._trial < TRIAL_WINDOW // 4 else SLOW_WINDOW,
+            lease_for=LEASE_FOR,
+            but=full,
+            only=proven if self._trial >= TRIAL_WINDOW else None,
         )
         astray = [piece for piece in work if not self._courier.belongs(piece)]
         for piece in work:  # at once: while the others are sorted out a lease may be lost
@@ -208,6 +225,8 @@ class Scheduler:
     def done(self, work: Work) -> None:
         self._count -= 1
         self._octets -= _held(work)
+        if self._on_trial[work.lease]:
+            self._end_trial(work.lease, 1)
         lane = self._lanes.get(work.lease.destination)
         if self._count == WINDOW // 2 or (lane is not None and lane.waiting == _room_of(lane) // 2):
             self._wake.set()
@@ -224,7 +243,17 @@ class Scheduler:
                 await asyncio.sleep(_POLL)
         return not lane.is_closed
 
+    def _end_trial(self, lease: Lease, count: int) -> None:
+        before = self._trial
+        self._on_trial[lease] -= count
+        self._trial -= count
+        if not self._on_trial[lease]:
+            del self._on_trial[lease]
+        if self._trial <= TRIAL_WINDOW // 2 < before:
+            self._wake.set()
+
     def proven(self, lane: Lane) -> None:
+        self._end_trial(lane.lease, self._on_trial[lane.lease])
         self._failures.pop(lane.lease.destination, None)
         self._wake.set()
 

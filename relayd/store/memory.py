@@ -135,10 +135,11 @@ class MemoryStore(MemoryView):
         lease_for: timedelta,
         each: int | None = None,
         but: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         works: list[Work] = []
         for destination in self._due_destinations():
-            if destination in but:
+            if destination in but or (only is not None and destination not in only):
                 continue
             lease = self._take(destination, worker, lease_for) if limit > 0 else None
             if lease is not None:

@@ -11,7 +11,13 @@ from structlog.testing import capture_logs
 from relayd.deliverer import scheduler
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.scheduler import LANE_WINDOW, SLOW_WINDOW, WINDOW, WINDOW_OCTETS
+from relayd.deliverer.scheduler import (
+    LANE_WINDOW,
+    SLOW_WINDOW,
+    TRIAL_WINDOW,
+    WINDOW,
+    WINDOW_OCTETS,
+)
 from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
@@ -346,6 +352,44 @@ async def test_the_dead_leave_room_for_the_others(
         message = await post.submit(a_message("a@x.test"))
         await eventually(lambda: post.row(message).status is Status.RELAYED)
         end.set()
+
+
+@pytest.mark.parametrize("leased", [True, False], ids=["born leased", "claimed"])
+async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
+    *, leased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-34: what nobody knows to take mail gets a part of the window only, all of it together."""
+    monkeypatch.setattr(Courier, "belongs", lambda *_: True)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        alive, end = post.scheduler._next_hop, asyncio.Event()
+        post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
+        await post.settled(await post.submit(a_message("first@x.test")))
+        for number in range(2 * WINDOW):
+            dead = a_recipient("a@dead.test", destination=f"mx:{number % 100}.test")
+            await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await eventually(lambda: post.leased() >= TRIAL_WINDOW)
+        assert not post.scheduler.has_room(0, ["mx:new.test"])
+        message = await post.submit(a_message("a@x.test"), leased=leased)
+        await eventually(lambda: post.row(message).status is Status.RELAYED)
+        assert TRIAL_WINDOW <= post.leased() < WINDOW
+        end.set()
+
+
+async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer() -> None:
+    gate = asyncio.Event()
+    store = MemoryStore(FakeClock())
+    await put_all(store, SLOW_WINDOW)
+    async with (
+        ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
+        a_post(server.port, store=store) as post,
+    ):
+        await eventually(lambda: post.scheduler._trial == SLOW_WINDOW)
+        gate.set()
+        await post.settled()
+        await eventually(lambda: post.scheduler._count == 0)
+        assert post.scheduler._trial == 0
+        assert not post.scheduler._on_trial
 
 
 async def test_a_long_queue_is_fetched_without_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,17 @@ async def test_claim_passes_over_the_destinations_it_is_told(
     assert [work.message.id for work in await box.claim(other)] == [first.id]
 
 
+async def test_claim_takes_from_the_destinations_it_is_told_only(
+    box: Box, worker: WorkerNumber
+) -> None:
+    for name in (OLD, NEW):
+        await box.put(a_message(a_recipient(destination=name)), worker=worker)
+    assert await box.claim(worker, only=[]) == []
+    assert await box.claim(worker, only=[NEW], but=[NEW]) == []
+    (work,) = await box.claim(worker, only=[NEW])
+    assert work.lease.destination == NEW
+
+
 async def test_what_is_passed_over_takes_nothing_of_the_limit(
     box: Box, worker: WorkerNumber
 ) -> None:

@@ -44,7 +44,7 @@ address = "unix:{folder}/smtp.sock"
 message_size = "{message_size}"
 [smarthost]
 hosts = ["127.0.0.1:{smarthost}"]
-tls = "off"
+tls = "{smarthost_tls}"
 connections = {connections}
 {smarthost_more}
 [retry]
@@ -111,6 +111,7 @@ class Daemon:
             "folder": folder,
             "queue": self.queue,
             "smarthost": smarthost,
+            "smarthost_tls": "off",
             "smarthost_more": "",
             "message_size": "2MB",
             "connections": 20,

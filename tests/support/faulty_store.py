@@ -68,9 +68,12 @@ class FaultyStore(MemoryStore):
         lease_for: timedelta,
         each: int | None = None,
         but: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         await self._pass("claim")
-        return await super().claim(worker, limit=limit, lease_for=lease_for, each=each, but=but)
+        return await super().claim(
+            worker, limit=limit, lease_for=lease_for, each=each, but=but, only=only
+        )
 
     async def extend(
         self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta

@@ -33,9 +33,14 @@ class Box:
         return await self.store.enqueue(message, worker=worker, lease_for=lease_for)
 
     async def claim(
-        self, worker: WorkerNumber, *, limit: int = ALL, but: Collection[str] = ()
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int = ALL,
+        but: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Sequence[Work]:
-        return await self.store.claim(worker, limit=limit, lease_for=LEASE, but=but)
+        return await self.store.claim(worker, limit=limit, lease_for=LEASE, but=but, only=only)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))

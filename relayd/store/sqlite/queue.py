@@ -156,6 +156,7 @@ class SqliteStore:
         lease_for: timedelta,
         each: int | None = None,
         but: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         now = self._now()
 
@@ -166,7 +167,7 @@ class SqliteStore:
             for destination in leases.due(db, worker, widths=self._slots, now=now, at=at):
                 if room <= 0:
                     break
-                if destination in but:
+                if destination in but or (only is not None and destination not in only):
                     continue
                 lease = self._acquire(db, destination, worker, lease_for, now)
                 if lease is not None:
