@@ -81,7 +81,8 @@ class QueueStore(Protocol):
 
         What an earlier worker of the same name, or any worker of another daemon, had leased is
         free at once: the caller promises that they are dead, since one daemon at a time has a
-        queue (F-20). Their open attempts are marked as possible duplicates.
+        queue (F-20). Their open attempts are marked as possible duplicates. All pauses end: the
+        settings may have changed that they were for (S-53).
         """
         ...
 

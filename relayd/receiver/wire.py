@@ -285,11 +285,11 @@ class Wire(SMTP):
         self._output.clear()
 
     def _check_deadline(self) -> None:
-        if self._busy:
-            self._deadline = self.loop.time() + COMMAND_TIMEOUT
         if self.loop.time() >= self._deadline:
-            if self._closing:
-                self.abort()  # it does not even take its last reply
+            if self._closing or self._busy:
+                # It does not even take its last reply, or it can be told neither yes nor no:
+                # nobody knows if the commit will happen (S-04, S-55).
+                self.abort()
                 return
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)

@@ -76,6 +76,7 @@ class SqliteStore:
             )
             for (slot,) in orphaned:
                 leases.abandon(db, slot, now=now)
+            leases.end_pauses(db, now=now)
             db.execute("DELETE FROM worker WHERE name = ? OR daemon <> ?", (name, daemon))
             db.execute("INSERT INTO worker (name, daemon) VALUES (?, ?)", (name, daemon))
             return WorkerNumber(db.last_insert_rowid())
@@ -107,7 +108,7 @@ class SqliteStore:
     ) -> "asyncio.Future[T]":
         """Run the operation that inserts `message`; a content file is durable before it begins."""
         if not isinstance(message.content, FileContent):
-            return self._writer.submit(operation)
+            return self._writer.submit(operation, is_patient=False)
         return asyncio.ensure_future(self._store_with_file(message.content, message.id, operation))
 
     async def _store_with_file(
@@ -118,7 +119,7 @@ class SqliteStore:
     ) -> T:
         try:
             await asyncio.to_thread(self._files.keep, content, message_id)
-            return await self._writer.submit(operation)
+            return await self._writer.submit(operation, is_patient=False)
         except CommitUnknown:
             raise  # the message may be there: then it needs its file
         except BaseException:
