@@ -86,6 +86,13 @@ class QueueStore(Protocol):
         """
         ...
 
+    def has_room(self) -> bool:
+        """Tell whether new messages may be taken; without waiting for the disk.
+
+        Not when it is all but full: the rest is kept for outcomes and reports (F-10, F-12).
+        """
+        ...
+
     def spool(self) -> "Spool":
         """Return a place for content that is too large to be held. May raise StoreError."""
         ...

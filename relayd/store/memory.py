@@ -98,6 +98,9 @@ class MemoryStore(MemoryView):
         self._workers.append((daemon, name))
         return WorkerNumber(len(self._workers))
 
+    def has_room(self) -> bool:
+        return True
+
     def spool(self) -> Spool:
         return MemorySpool()
 

@@ -94,6 +94,9 @@ class Intake:
     def is_suppressed(self, address: Address) -> bool:
         return self._view.is_suppressed(str(address))
 
+    def has_room(self) -> bool:
+        return self._store.has_room()
+
     def spool(self) -> Spool:
         return self._store.spool()
 

@@ -30,6 +30,7 @@ from relayd.ports import (
 )
 from relayd.store.sqlite import leases, messages, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare, translate
+from relayd.store.sqlite.disk import Disk
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite.writer import Writer
 
@@ -46,6 +47,7 @@ class SqliteStore:
         self._slots = slots
         self._writer = Writer(path)
         self._files = SpoolDirectory(path)
+        self._disk = Disk(path)
         self._reader = open_reader(path)
         self._reading = asyncio.Lock()
 
@@ -99,6 +101,9 @@ class SqliteStore:
             return messages.born_work(message, taken)
 
         return self._store(message, operation)
+
+    def has_room(self) -> bool:
+        return self._disk.has_room(self._clock.monotonic())
 
     def spool(self) -> Spool:
         return self._files.new()
