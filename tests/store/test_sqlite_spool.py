@@ -174,6 +174,35 @@ async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
     await box.close()
 
 
+async def test_letting_go_of_a_file_never_fails(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F-17: on a disk that became read-only the session goes on, and says 451."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    place = box.store.spool()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        place.discard()
+    assert len(files(box)) == 1, "for the next sweep"
+    await box.close()
+
+
+async def test_what_is_not_ours_is_left_where_it_is(box: Box) -> None:
+    """The directory may be a file system of its own, with a lost+found."""
+    assert isinstance(box.store, SqliteStore)
+    directory = box.store._files._path
+    (directory / "lost+found").mkdir()
+    (directory / "readme.txt").write_bytes(b"x")
+    orphan = format_id(a_message().id)
+    (directory / orphan).write_bytes(b"x")
+    for path in directory.iterdir():
+        os.utime(path, times=(0, 0))
+    assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+    assert files(box) == {"lost+found", "readme.txt"}
+    await box.close()
+
+
 async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
     """A queue file that was restored without its directory."""
     worker = await box.store.register("1")
