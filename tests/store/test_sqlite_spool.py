@@ -1,11 +1,13 @@
 """Large content on disk: when its file is there, and that nothing stays that belongs to nobody."""
 
+import asyncio
 import errno
 import os
 import stat
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_message, a_settlement
-from tests.support.stores import Box, open_sqlite
+from tests.support.stores import LEASE, Box, open_sqlite
 
 
 @pytest.fixture
@@ -109,6 +111,29 @@ async def test_a_commit_that_fails_takes_the_file_along(box: Box) -> None:
     with pytest.raises(StoreUnavailable):
         await box.put(again, worker=WorkerNumber(worker))
     assert not [name for name in files(box) if name.endswith(".part")]
+    await box.close()
+
+
+async def test_it_is_known_before_what_is_committed_behind_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that was handed back behind it must not look as if it were still there."""
+    assert isinstance(box.store, SqliteStore)
+    worker = await box.store.register("1")
+    submit, order, behind = box.store._writer.submit, list[str](), list[asyncio.Future[None]]()
+
+    def submit_two(*given: Any) -> "asyncio.Future[Any]":
+        first = submit(*given)
+        behind.append(submit(lambda _: None))
+        behind[-1].add_done_callback(lambda _: order.append("behind"))
+        return first
+
+    monkeypatch.setattr(box.store._writer, "submit", submit_two)
+    stored = box.store.enqueue(a_large_message(box), worker=worker, lease_for=LEASE)
+    stored.add_done_callback(lambda _: order.append("stored"))
+    await stored
+    await asyncio.gather(*behind)
+    assert order == ["stored", "behind"]
     await box.close()
 
 

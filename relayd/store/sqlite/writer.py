@@ -31,10 +31,15 @@ _TURN = 500  # requests in one transaction at most
 class _Request:
     __slots__ = ("error", "future", "loop", "operation", "result")
 
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        loop: asyncio.AbstractEventLoop,
+        future: "asyncio.Future[Any]",
+    ) -> None:
         self.operation = operation
         self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
+        self.future = future
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -53,10 +58,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
-        """Run `operation` inside the next transaction; the future is done when that is durable."""
+    def submit(
+        self,
+        operation: Callable[[apsw.Connection], T],
+        future: "asyncio.Future[T] | None" = None,
+    ) -> "asyncio.Future[T]":
+        """Run `operation` inside the next transaction; the future is done when that is durable.
+
+        Futures are done in the order of their submission. `future` is one that was made before.
+        """
         loop = asyncio.get_running_loop()
-        request = _Request(operation, loop)
+        request = _Request(operation, loop, loop.create_future() if future is None else future)
         if not self._gathering:
             loop.call_soon(self._hand_over)  # what this round brings goes over in one piece
         self._gathering.append(request)
