@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
-from tests.support.builders import a_message, a_settlement
+from tests.support.builders import a_message, a_recipient, a_settlement
 from tests.support.stores import LEASE, Box, open_sqlite
 
 
@@ -152,6 +153,38 @@ async def test_a_commit_that_nobody_knows_of_keeps_it(
     with pytest.raises(CommitUnknown):
         await box.put(message, worker=worker)
     assert files(box) == {format_id(message.id)}
+    await box.close()
+
+
+async def test_a_commit_that_fails_removes_no_file(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-12: two outcomes do not fit on the disk together, and of the two only one does."""
+    assert isinstance(box.store, SqliteStore)
+    writer = box.store._writer
+    worker = await box.store.register("1")
+    message = replace(
+        a_large_message(box),
+        recipients=(a_recipient("a@x.test"), a_recipient("b@x.test")),
+    )
+    [work] = await box.put(message, worker=worker, leased=True)
+    finish, full = writer._finish, iter((False, True))
+
+    def fail_twice(turn: Sequence[Any]) -> bool:
+        if (answer := next(full, None)) is None:
+            return finish(turn)
+        writer._rollback()
+        if answer:
+            turn[0].error = StoreFull("no room left for the queue file")
+        return answer
+
+    monkeypatch.setattr(writer, "_finish", fail_twice)
+    settled = [box.store.settle(work.lease, [a_settlement(message.id, each)]) for each in (0, 1)]
+    results = await asyncio.gather(*settled, return_exceptions=True)
+    assert isinstance(results[0], StoreFull)
+    assert files(box) == {format_id(message.id)}, "the first recipient still waits"
+    await box.store.settle(work.lease, [a_settlement(message.id, 0)])
+    assert files(box) == set()
     await box.close()
 
 

@@ -214,7 +214,8 @@ class SqliteStore:
             if not leases.holds(db, lease):
                 raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
             written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
-            files.extend(outcomes.drop_content(db, {each.message_id for each in settlements}))
+            # Not `extend`: it runs again, alone, when its turn was rolled back.
+            files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
                 messages.insert_unleased(db, report)
             return written
@@ -273,7 +274,7 @@ class SqliteStore:
             )
             for each in acted.reports:
                 messages.insert_unleased(db, each)
-            files.extend(dropped)
+            files[:] = dropped
             return acted
 
         acting = self._writer.submit(operation)
