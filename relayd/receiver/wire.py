@@ -93,9 +93,7 @@ class Wire(SMTP):
         self._timer.cancel()
         self._wire = None
         self._closing = True
-        if self._data is not None:  # a message without its end is nothing (E-24)
-            self._data.discard()
-            self._data = None
+        self._drop_data()
         self._on_close(self)
 
     def eof_received(self) -> bool:
@@ -220,12 +218,18 @@ class Wire(SMTP):
             return
         self._closing = True
         self._set_deadline()
-        self._data = None
+        self._drop_data()
         self._input.clear()
         self._output.append(line)
         self._flush()
         if self._wire is not None:
             self._wire.close()
+
+    def _drop_data(self) -> None:
+        """Let go of a message whose end has not come: it is nothing (E-24)."""
+        if self._data is not None:
+            self._data.discard()
+            self._data = None
 
     def _read_commands(self) -> None:
         """Execute the complete commands that have come in, then answer all of them at once."""

@@ -45,10 +45,15 @@ class _Request:
         "result",
     )
 
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        loop: asyncio.AbstractEventLoop,
+        future: "asyncio.Future[Any]",
+    ) -> None:
         self.operation = operation
         self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
+        self.future = future
         self.result: Any = None
         self.error: Exception | None = None
         self.has_begun = False  # only one of these two becomes true
@@ -72,14 +77,19 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, operation: Callable[[apsw.Connection], T], *, is_patient: bool = True
+        self,
+        operation: Callable[[apsw.Connection], T],
+        future: "asyncio.Future[T] | None" = None,
+        *,
+        is_patient: bool = True,
     ) -> "asyncio.Future[T]":
         """Run `operation` inside the next transaction; the future is done when that is durable.
 
-        Who is not patient gets StoreUnavailable when that has not begun within 30 seconds.
+        Who is not patient gets StoreUnavailable when that has not begun within 30 seconds. All other
+        futures are done in the order of their submission. `future` is one that was made before.
         """
         loop = asyncio.get_running_loop()
-        request = _Request(operation, loop)
+        request = _Request(operation, loop, loop.create_future() if future is None else future)
         if not self._gathering:
             loop.call_soon(self._hand_over)  # what this round brings goes over in one piece
         self._gathering.append(request)

@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from relayd.receiver import wire
 from relayd.receiver.context import SessionContext
+from relayd.receiver.reader import HELD
 from relayd.receiver.session import Session
 from relayd.settings import LimitSettings, LineEndings, ListenerSettings
+from relayd.store.sqlite.spool import SpoolDirectory, SpoolFile
 from tests.support.clock import START, FakeClock
 from tests.support.receiving import MemoryIntake
 
@@ -208,6 +211,24 @@ def test_content_must_not_trickle(line: Line) -> None:
         line.loop.advance(60)
         line.say(b"x")
     assert line.last == TIMEOUT
+
+
+def test_who_is_cut_off_leaves_no_content_behind(line: Line, tmp_path: Path) -> None:
+    """No descriptor and no file stays of a large message whose end did not come in time."""
+    files = SpoolDirectory(str(tmp_path / "queue.db"))
+    places: list[SpoolFile] = []
+
+    def place() -> SpoolFile:
+        places.append(files.new())
+        return places[-1]
+
+    line.intake.spool = place  # type: ignore[method-assign]
+    line.say(*OPEN, b"Subject: x\r\n\r\n" + b"x\r\n" * (HELD // 2))
+    assert len(list((tmp_path / "queue.db.content").iterdir())) == 1
+    line.loop.advance(wire.COMMAND_TIMEOUT)
+    assert line.last == TIMEOUT
+    assert list((tmp_path / "queue.db.content").iterdir()) == []
+    assert places[0]._descriptor == -1
 
 
 @pytest.mark.parametrize(
