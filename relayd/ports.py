@@ -168,7 +168,10 @@ class QueueStore(Protocol):
         ...
 
     async def content(self, message_id: MessageId) -> Content | None:
-        """Return the content as stored; None when it is gone."""
+        """Return the content as stored; None when it is gone with its last recipient.
+
+        Raises ContentLost when it is missing though it is needed.
+        """
         ...
 
     async def reap(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
+from relayd.errors import CommitUnknown, ContentLost, StoreError, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
@@ -268,7 +268,7 @@ async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
     await box.put(message, worker=worker)
     assert isinstance(box.store, SqliteStore)
     box.store._files.remove([message.id])
-    with pytest.raises(StoreUnavailable, match=rf"{format_id(message.id)} is missing"):
+    with pytest.raises(ContentLost, match=rf"{format_id(message.id)} is missing"):
         await box.store.content(message.id)
     await box.close()
 

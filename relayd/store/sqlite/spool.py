@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from relayd.errors import StoreFull, StoreUnavailable
+from relayd.errors import ContentLost, StoreFull, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, format_id, parse_id
 
@@ -128,10 +128,10 @@ class SpoolDirectory:
             raise _told(exc) from exc
 
     def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
-        """Return content whose file is there. Raises StoreUnavailable."""
+        """Return content whose file is there. Raises ContentLost."""
         path = self._of(message_id)
         if not path.is_file():
-            raise StoreUnavailable(f"{path} is missing: restore it with the queue file")
+            raise ContentLost(f"{path} is missing: restore it with the queue file")
         return FileContent(head, path, beside)
 
     def remove(self, messages: Iterable[MessageId]) -> None:
