@@ -28,6 +28,7 @@ TRIAL_WINDOW = 500  # messages for all destinations of which nobody knows that, 
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
+_REMEMBERED = 10_000  # destinations that failed, and how often
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
 _WORDS = 500  # characters of why a destination is paused
 _SURE = 2 / 3  # of the time of a lease, from its renewal on; two renewals are due by then
@@ -55,7 +56,7 @@ class Scheduler:
         self._clock = clock
         self._jitter = jitter
         self._lanes: dict[str, Lane] = {}
-        self._failures: dict[str, int] = {}  # in a row, by destination
+        self._failures: dict[str, int] = {}  # in a row, by destination; the latest last
         self._count = 0
         self._octets = 0
         self._on_trial: Counter[Lease] = Counter()  # of the count: in lanes that have not proven
@@ -274,7 +275,9 @@ class Scheduler:
         """Return until when to leave the destination alone."""
         if why.until is not None:
             return why.until
-        failures = self._failures[destination] = self._failures.get(destination, 0) + 1
+        failures = self._failures[destination] = self._failures.pop(destination, 0) + 1
+        if len(self._failures) > _REMEMBERED:
+            del self._failures[next(iter(self._failures))]
         pause = retry.LOGIN_PROBE
         if not why.login_refused:
             pause = retry.pause_after(failures, jitter=self._jitter())
