@@ -315,9 +315,7 @@ def _held(work: Work) -> int:
 
 
 def _in_words(why: LaneClosed) -> str:
-    if why.until is not None:
-        return why.reason
-    return "; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures)
+    return why.reason or "; ".join(f"{each.host}: {each.failed}" for each in why.failures)
 
 
 def _room_of(lane: Lane) -> int:
