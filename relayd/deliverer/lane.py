@@ -35,7 +35,7 @@ class LaneClosed:
     failures: tuple[HostFailure, ...] = ()
     login_refused: bool = False
     until: datetime | None = None  # nobody failed, but nothing more may be sent before
-    reason: str = ""  # for that
+    reason: str = ""  # where `failures` do not say it
 
 
 class LaneOwner(Protocol):
@@ -274,9 +274,10 @@ class Lane:
         if outcomes is None:  # what waits has another owner by now
             self.close()
             return attempt.done()
-        if any(isinstance(outcome, NotTried) for outcome in outcomes):
-            self.close(LaneClosed(login_refused=True))
-            return attempt.done()
+        for outcome in outcomes:
+            if isinstance(outcome, NotTried):
+                self.close(LaneClosed(login_refused=True, reason=outcome.reason))
+                return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
         if lost_at_door or _is_too_much(delivery.facts, judged, outcomes):
             self._hop.turned_away()

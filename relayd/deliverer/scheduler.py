@@ -30,6 +30,7 @@ _TRUSTED_AT_MOST = 10_000  # destinations
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
+_REMEMBERED = 10_000  # destinations that failed, and how often
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
 _WORDS = 500  # characters of why a destination is paused
 _SURE = 2 / 3  # of the time of a lease, from its renewal on; two renewals are due by then
@@ -57,7 +58,7 @@ class Scheduler:
         self._clock = clock
         self._jitter = jitter
         self._lanes: dict[str, Lane] = {}
-        self._failures: dict[str, int] = {}  # in a row, by destination
+        self._failures: dict[str, int] = {}  # in a row, by destination; the latest last
         self._count = 0
         self._octets = 0
         self._on_trial: Counter[Lease] = Counter()  # of the count: in lanes that have not proven
@@ -290,7 +291,9 @@ class Scheduler:
         if why.until is not None:
             return why.until
         self._trusted.pop(destination, None)
-        failures = self._failures[destination] = self._failures.get(destination, 0) + 1
+        failures = self._failures[destination] = self._failures.pop(destination, 0) + 1
+        if len(self._failures) > _REMEMBERED:
+            del self._failures[next(iter(self._failures))]
         pause = retry.LOGIN_PROBE
         if not why.login_refused:
             pause = retry.pause_after(failures, jitter=self._jitter())
@@ -328,9 +331,7 @@ def _held(work: Work) -> int:
 
 
 def _in_words(why: LaneClosed) -> str:
-    if why.until is not None:
-        return why.reason
-    return "; ".join(f"{failure.host}: {failure.failed}" for failure in why.failures)
+    return why.reason or "; ".join(f"{each.host}: {each.failed}" for each in why.failures)
 
 
 def _room_of(lane: Lane) -> int:

@@ -58,6 +58,7 @@ class Receiver:
         self._running: set[asyncio.Task[None]] = set()  # handshakes and the like
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurrying = False  # clients are asked to leave
         self._doors = [
             (
                 sock,
@@ -96,6 +97,7 @@ class Receiver:
 
     def hurry(self) -> None:
         """Ask every client to leave that has no message on its way in."""
+        self._hurrying = True
         for session in tuple(self._sessions):
             session.stop()
 
@@ -177,6 +179,8 @@ class Receiver:
             _turn_away(connection, _EARLY)
         else:
             session = Session(context, client_ip)
+            if self._hurrying:
+                session.stop()  # its proxy took its time to say who it is
             self._sessions[session] = client_ip
             self._clients[client_ip] += 1
             self._idle.clear()

@@ -256,6 +256,9 @@ async def test_a_refused_login_bounces_nothing_and_counts_nothing(
         assert tried == [["attempted"]]
         [alert] = [line for line in logs if line["event"] == "login_refused"]
         assert alert["log_level"] == "error"
+        words = next(reply for reply in script.values() if isinstance(reply, str))
+        assert words in alert["reason"]
+        assert {row.paused_for for row in post.rows()} == {alert["reason"]}
         assert server.messages == []
 
 

@@ -401,6 +401,24 @@ async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
         assert not post.scheduler._trusted
 
 
+async def test_what_is_remembered_of_dead_destinations_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Courier, "belongs", lambda *_: True)
+    monkeypatch.setattr(scheduler, "_REMEMBERED", 3)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        end = asyncio.Event()
+        end.set()
+        post.scheduler._next_hop = lambda _: Mute(end)
+        for number in range(9):
+            dead = a_recipient("a@dead.test", destination=f"mx:{number}.test")
+            await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await post.settled()
+        await eventually(lambda: not post.scheduler._lanes)
+        assert len(post.scheduler._failures) == 3
+
+
 async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer() -> None:
     gate = asyncio.Event()
     store = MemoryStore(FakeClock())

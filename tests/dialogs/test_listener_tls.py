@@ -310,6 +310,28 @@ def test_without_its_header_a_proxy_is_turned_away(
 
 
 @on_every_loop
+def test_whose_header_comes_in_a_stop_is_told_so(loop: str) -> None:
+    """F-22: it is no reason to wait, nor to be cut off in the middle of something."""
+
+    async def main() -> None:
+        async with receiving(Options(proxy_networks=("127.0.0.9/32",))) as reception:
+            busy = await reception.greeted()
+            for command in ENVELOPE:
+                await busy.ask(command)
+            late = await reception.connect(source="127.0.0.9")
+            await until(lambda: len(reception.receiver._running) == 1)
+            stopping = reception.tasks.create_task(reception.receiver.stop(within=5))
+            await until(lambda: not reception.receiver._doors)
+            await late.send(b"PROXY TCP4 127.0.0.8 127.0.0.1 5000 25\r\n")
+            assert (await late.line()).startswith("421 4.3.2 ")
+            await busy.send(MESSAGE)
+            assert (await busy.line()).startswith("250 2.0.0 ")
+            await stopping
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_a_header_may_come_octet_by_octet(loop: str) -> None:
     async def main() -> None:
         settings = Options(proxy_networks=("127.0.0.0/8",), networks=("127.0.0.9/32",))

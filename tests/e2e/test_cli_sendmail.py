@@ -307,6 +307,7 @@ USAGE = {
     "no address in the message": (["-t"], b"To: a b@x.test\n\n", os.EX_NOUSER, "'a b@x.test'"),
     "refused": (["a@[192.0.2.1]"], MAIL, os.EX_NOUSER, "a@[192.0.2.1]: the relay answers 553 "),
     "too big": (["-i", "a@x.test"], b"\n" + b"x" * 2_100_000, os.EX_DATAERR, "answers 552 "),
+    "far too big": (["-i", "a@x.test"], b"\n" + b"x\n" * 10_000_000, os.EX_DATAERR, "answers 552 "),
 }
 
 
