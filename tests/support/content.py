@@ -28,10 +28,11 @@ def a_reader(size: int, line_endings: LineEndings = LineEndings.REJECT) -> DataR
 
 
 @contextmanager
-def small(**limits: int) -> Iterator[None]:
+def small(
+    *, piece: int = reading._PIECE, held: int = reading.HELD, line: int = reading.LINE_LIMIT
+) -> Iterator[None]:
     """Have the reader take smaller pieces, or hold less, so that few octets reach its every path."""
-    names = {"piece": "_PIECE", "held": "HELD", "line": "LINE_LIMIT"}
-    with patch.multiple(reading, **{names[name]: limit for name, limit in limits.items()}):
+    with patch.multiple(reading, _PIECE=piece, HELD=held, LINE_LIMIT=line):
         yield
 
 
