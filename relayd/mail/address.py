@@ -9,7 +9,7 @@ Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 LOCAL_PART_LIMIT = 64  # octets, RFC 5321 §4.5.3.1.1
 DOMAIN_LIMIT = 255  # octets, §4.5.3.1.2
@@ -19,7 +19,7 @@ PATH_LIMIT = 256  # octets with the angle brackets, §4.5.3.1.3
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"
 _LABEL = rb"[A-Za-z0-9_\x80-\xff](?:[A-Za-z0-9_\x80-\xff-]{0,61}[A-Za-z0-9_\x80-\xff])?"
 _DOMAIN = rb"%(label)s(?:\.%(label)s)*" % {b"label": _LABEL}
-_LITERAL = rb"\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]"
+_LITERAL = rb"\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[Ii][Pp][Vv]6:[0-9A-Fa-f:.]{2,45})\]"
 _DOT_STRING = rb"%(atext)s+(?:\.%(atext)s+)*" % {b"atext": _ATEXT}
 _QUOTED = rb'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\x20-\x7e])*"'
 _ROUTE = rb"@%(domain)s(?:,@%(domain)s)*:" % {b"domain": _DOMAIN}
@@ -77,9 +77,10 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
         raise PathError("local part longer than 64 octets")
     if len(domain) > DOMAIN_LIMIT or found.end() > PATH_LIMIT:
         raise PathError("path longer than 256 octets")
-    if domain[:1] == b"[" and not _is_ip(domain[1:-1].removeprefix(b"IPv6:")):
+    if domain[:1] == b"[" and not _is_ip(domain[1:-1]):
         raise PathError("not an address literal")
     try:
+        argument[: found.end()].decode()  # the route that is left out, too
         address = Address(local.decode(), domain.decode())
     except UnicodeDecodeError:
         raise PathError("not valid UTF-8") from None
@@ -101,7 +102,10 @@ def parse_address(text: str) -> Address:
 
 def _is_ip(literal: bytes) -> bool:
     try:
-        ip_address(literal.decode())
+        if literal[:5].upper() == b"IPV6:":
+            IPv6Address(literal[5:].decode())
+        else:
+            IPv4Address(literal.decode())
     except ValueError:
         return False
     return True

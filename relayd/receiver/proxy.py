@@ -8,13 +8,18 @@ Source: the PROXY protocol specification of haproxy.org, sections 2.1 and 2.2.
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _FIXED = 16  # octets of a version 2 header in front of its addresses
 _TEXT_LIMIT = 107  # octets of a version 1 header
 _MORE_LIMIT = 4096  # octets of addresses and further fields that version 2 may bring
 _LOCAL, _PROXIED = 0x20, 0x21
+_TEXT_FAMILIES: Mapping[bytes, type[IPv4Address] | type[IPv6Address]] = {
+    b"TCP4": IPv4Address,
+    b"TCP6": IPv6Address,
+}
 _ADDRESS_LENGTH = {0x1: 4, 0x2: 16}  # by address family: IPv4, IPv6
 
 
@@ -104,15 +109,15 @@ def _text(header: bytes) -> str | None:
     words = header[:-2].split(b" ")
     if words[1:2] == [b"UNKNOWN"]:
         return None
-    if len(words) != 6 or words[1] not in (b"TCP4", b"TCP6"):
+    family = _TEXT_FAMILIES.get(words[1]) if len(words) == 6 else None
+    if family is None:
         raise ProxyError("a PROXY header of another kind")
+    if b"%" in header:  # the library would take any text behind it for a zone
+        raise ProxyError("a PROXY header with a zone")
     try:
-        client = ip_address(words[2].decode("ascii"))
-        ip_address(words[3].decode("ascii"))
+        client, _ = (family(word.decode("ascii")) for word in words[2:4])
     except ValueError:
         raise ProxyError("a PROXY header with a bad address") from None
-    if client.version != (4 if words[1] == b"TCP4" else 6):
-        raise ProxyError("a PROXY header with an address of the other family")
     if not all(_is_port(word) for word in words[4:]):
         raise ProxyError("a PROXY header with a bad port")
     return str(client)

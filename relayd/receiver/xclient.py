@@ -62,6 +62,8 @@ def _address(value: str) -> str | None:
     said = _said(value)
     if said is None:
         return None
+    if "%" in said:  # the library would take any text behind it for a zone
+        raise SyntaxRefused(_BAD)
     try:
         return str(ip_address(said[5:] if said[:5].upper() == "IPV6:" else said))
     except ValueError:

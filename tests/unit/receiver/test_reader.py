@@ -1,7 +1,6 @@
 """Where the content ends and what it is: the end-of-data matrix, in every form it can arrive."""
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -13,38 +12,10 @@ from relayd.receiver import reader as reading
 from relayd.receiver.reader import LINE_LIMIT, DataReader, Fault, Received
 from relayd.settings import LineEndings
 from relayd.store.memory import MemorySpool
+from tests.support.content import PLENTY, a_reader, content_of, read, slow, small
 from tests.support.end_of_data import BEHIND, ENDS, HEAD, MIDDLE, SMUGGLED, TAIL, arrivals
 
 REJECT, NORMALIZE = LineEndings.REJECT, LineEndings.NORMALIZE
-PLENTY = 1_000_000
-Verdict = tuple[bytes | Fault, bytes]  # the result, and what stands behind the end of the data
-
-
-def read(pieces: Iterator[bytes], line_endings: LineEndings, size: int = PLENTY) -> Verdict | None:
-    """Feed a reader; None when the end has not come."""
-    reader = a_reader(size, line_endings)
-    for piece in pieces:
-        behind = reader.feed(piece)
-        if behind is not None:
-            return content_of(reader.result()), behind + b"".join(pieces)
-    return None
-
-
-def a_reader(size: int, line_endings: LineEndings = LineEndings.REJECT) -> DataReader:
-    return DataReader(size_limit=size, line_endings=line_endings, spool=MemorySpool)
-
-
-def content_of(result: Received | Fault) -> bytes | Fault:
-    """What was received, in one piece; all that is said of it fits."""
-    if isinstance(result, Fault):
-        return result
-    if result.rest is None:
-        assert result.size == len(result.head)
-        return result.head
-    content = result.rest.finish(result.head)[:]
-    assert result.size == len(content)
-    assert result.rest_is_8bit is not content[len(result.head) :].isascii()
-    return content
 
 
 @pytest.mark.parametrize(("sequence", "normalized", "clean"), MIDDLE)
@@ -159,25 +130,6 @@ def test_what_fits_is_never_hopeless() -> None:
 # --- against a slow reference -----------------------------------------------------------------
 
 
-def slow(wire: bytes, line_endings: LineEndings, size: int) -> Verdict | None:
-    """The rules of section 4 once more, line by line."""
-    lines = wire.split(b"\r\n")
-    complete = lines[:-1]  # the last one has no CRLF
-    if b"." not in complete:
-        return None
-    end = complete.index(b".")
-    rest = b"\r\n".join(lines[end + 1 :])
-    content = [line[1:] if line[:1] == b"." else line for line in lines[:end]]
-    if sum(len(line) + 2 for line in content) > size:
-        return Fault.TOO_BIG, rest
-    if any(set(line) & set(b"\r\n\0") for line in content):
-        if line_endings is REJECT:
-            return Fault.LINE_ENDINGS, rest
-        table = {ord("\r"): b" ", 0: b" ", ord("\n"): b"\r\n"}
-        content = [b"".join(table.get(octet, bytes([octet])) for octet in line) for line in content]
-    return b"".join(line + b"\r\n" for line in content), rest
-
-
 tokens = st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\0", b"a", b"\r\n.", b"\r\n.\r\n", b".."])
 
 
@@ -200,9 +152,7 @@ def test_the_reader_agrees_with_the_slow_reference(
     expected = slow(wire, line_endings, size)
     assert read(iter(pieces), line_endings, size) == expected
     for piece, held in ((5, 4), (6, PLENTY), (9, 7)):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "_PIECE", piece)
-            patch.setattr(reading, "HELD", held)
+        with small(piece=piece, held=held), pytest.MonkeyPatch.context() as patch:
             patch.setattr(reading, "_has_header", lambda _: True)
             assert read(iter(pieces), line_endings, size) == expected
 

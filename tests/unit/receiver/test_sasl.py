@@ -43,6 +43,8 @@ def test_an_equals_sign_is_an_empty_initial_response() -> None:
         (b"AA", MALFORMED),
         (b"AAAA=", MALFORMED),
         (b"AA==AA==", MALFORMED),
+        (b"AAAA====", MALFORMED),
+        (b"====", MALFORMED),
         (b"AA A", MALFORMED),
         (b" AAAA", MALFORMED),
         (b"-_-_", MALFORMED),

@@ -29,6 +29,7 @@ def test_what_it_says_is_taken(argument: bytes, claim: ClientClaim) -> None:
         b"ADDR",
         b"COLOUR=red",
         b"ADDR=far.test",
+        b"ADDR=IPV6:fe80::1%x)+20by+20(",
         b"HELO=a+0D+0Ab",
         b"HELO=\xff",
         b"HELO=" + b"a" * 256,
