@@ -5,7 +5,6 @@ addresses differ. Nothing here changes a durability setting.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ fqdn = "relay.bench.test"
 [[listen]]
 address = "127.0.0.1:{port}"
 [smarthost]
-hosts = ["127.0.0.1:{sink}"]
+hosts = ["{host}:{sink}"]
 [store]
 url = "sqlite:{folder}/queue.db"
 [control]
@@ -38,10 +37,10 @@ class Relay(ABC):
 
     name: str
 
-    def __init__(self, folder: Path, *, port: int, sink: int) -> None:
+    def __init__(self, folder: Path, *, port: int, sink: int, host: str = "127.0.0.1") -> None:
         self.folder = folder
         self.port = port
-        self.sink = sink
+        self.host, self.sink = host, sink  # the next hop
 
     @abstractmethod
     def start(self) -> None: ...
@@ -79,20 +78,22 @@ class Relayd(Relay):
     more = "[limits]\nconnections_per_client = 1000"  # tables
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True)
-        settings = self.folder / "relayd.toml"
-        settings.write_text(
+        """Start it, on the queue that is in its folder if there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.settings = self.folder / "relayd.toml"
+        self.settings.write_text(
             RELAYD_SETTINGS.format(
                 top=self.top,
                 more=self.more,
                 port=self.port,
+                host=self.host,
                 sink=self.sink,
                 folder=self.folder,
             )
         )
         with (self.folder / "daemon.log").open("wb") as log:
             self._daemon = subprocess.Popen(
-                [sys.executable, "-m", "relayd", "serve", "-c", str(settings)],
+                [sys.executable, "-m", "relayd", "serve", "-c", str(self.settings)],
                 stdout=log,
                 stderr=log,
             )
@@ -101,7 +102,6 @@ class Relayd(Relay):
     def stop(self) -> None:
         self._daemon.send_signal(signal.SIGTERM)
         self._daemon.wait()
-        shutil.rmtree(self.folder)
 
     def processes(self) -> list[int]:
         return [self._daemon.pid, *_children(self._daemon.pid)]
@@ -122,7 +122,7 @@ class Postfix(Relay):
         settings = {
             "myhostname": "relay.bench.test",
             "mynetworks": "127.0.0.0/8",
-            "relayhost": f"[127.0.0.1]:{self.sink}",
+            "relayhost": f"[{self.host}]:{self.sink}",
         }
         self._postfix = postfix.Postfix(self.folder, port=self.port, settings=settings)
         for parent in self.folder.parents:
@@ -133,10 +133,16 @@ class Postfix(Relay):
 
     def stop(self) -> None:
         self._postfix.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def processes(self) -> list[int]:
         return [self._postfix.pid, *_children(self._postfix.pid)]
+
+
+def memory_mb(pid: int, what: str = "VmRSS") -> int:
+    """Return the resident memory of a process; VmHWM is the most it ever was."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{what}:")]
+    return int(line.split()[1]) // 1000
 
 
 def _children(pid: int) -> list[int]:

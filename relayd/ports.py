@@ -7,22 +7,25 @@ consistent. All of them may raise StoreUnavailable and, where they write, StoreF
 Leases end by a clock of the machine that nobody can set; all other instants are the wall clock's.
 """
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from relayd.errors import PeerError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
 from relayd.mail.content import Content
-from relayd.mail.dns import Addresses, MxAnswer
 from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
 from relayd.mail.event import Detail, Event, JsonValue
 from relayd.mail.outcome import BounceClass, Bounced, Category, Outcome, Rerouted
 from relayd.mail.reply import Reply, Stage
-from relayd.settings import Login, TlsMode
+
+if TYPE_CHECKING:  # a command that only asks pays for none of these
+    import asyncio
+
+    from relayd.mail.dns import Addresses, MxAnswer
+    from relayd.settings import Login, TlsMode
 
 INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
 
@@ -438,8 +441,8 @@ class Target:
     host: str  # the name, for SNI, the certificate and the history
     ip: str
     port: int
-    tls: TlsMode
-    login: Login | None
+    tls: "TlsMode"
+    login: "Login | None"
     source_ip: str | None = None
 
 
@@ -516,11 +519,11 @@ class Transport(Protocol):
 class Resolver(Protocol):
     """The DNS as direct delivery needs it. Bounded in time; never raises for what the DNS says."""
 
-    async def mx(self, domain: str) -> MxAnswer:
+    async def mx(self, domain: str) -> "MxAnswer":
         """Return where mail for `domain` goes; in any case, U-labels or A-labels."""
         ...
 
-    async def addresses(self, host: str) -> Addresses:
+    async def addresses(self, host: str) -> "Addresses":
         """Return the addresses of a mail host; none for what cannot be a name."""
         ...
 

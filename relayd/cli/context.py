@@ -95,9 +95,10 @@ def load_rules() -> "Rules":
 @contextmanager
 def open_view() -> "Iterator[QueueView]":
     """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
+    from relayd.cli.store_url import find_store  # noqa: PLC0415
     from relayd.store import open_view as open_url  # noqa: PLC0415
 
-    url = load_settings().store.url
+    url = find_store(named_settings_file()) or load_settings().store.url
     try:
         view = open_url(url)
     except StoreUnavailable as error:

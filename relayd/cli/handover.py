@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from relayd.cli import DEFAULT_SETTINGS
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, Stage, clean_text, make_reply
 from relayd.net.stuffing import stuffed_blocks
 
-DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
 DEFAULT_SOCKET = "/run/relayd/smtp.sock"
 _DEFAULT_LISTENER = "127.0.0.1:2525"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to knock

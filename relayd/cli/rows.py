@@ -11,7 +11,6 @@ from relayd.cli.output import instant
 from relayd.mail.envelope import MessageId, format_id, parse_id
 from relayd.mail.event import EventKind
 from relayd.mail.outcome import Category
-from relayd.policy.verdict import LOGIN_REFUSALS
 from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow, Status
 
 PAGE = 500  # rows asked for at once
@@ -147,6 +146,8 @@ def _destination_trouble(last: HistoryEntry | None) -> str:
     """What is wrong with the destination as a whole; empty if the attempt does not tell."""
     if last is None:
         return ""
+    from relayd.policy.verdict import LOGIN_REFUSALS  # noqa: PLC0415 -- a list needs none of it
+
     detail = last.detail
     said = detail.get("reply") or detail.get("reason") or "no reason is known"
     if last.kind == EventKind.ATTEMPTED.value and detail.get("code") in LOGIN_REFUSALS:

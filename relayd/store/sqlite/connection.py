@@ -5,7 +5,6 @@ Owns what must hold before the first statement: a SQLite without the WAL-reset b
 """
 
 import os
-from importlib import resources
 from pathlib import Path
 
 import apsw
@@ -15,6 +14,7 @@ from relayd.store.sqlite.lock import FileLock
 
 APPLICATION_ID = 0x72656C61  # "rela"
 OLDEST_SQLITE = 3_051_003  # HQ-01
+_SCHEMA = Path(__file__).with_name("schema")
 
 
 def prepare(path: str) -> None:
@@ -120,10 +120,7 @@ def _apply(db: apsw.Connection, *, since: int) -> None:
 
 
 def _migrations() -> list[tuple[int, str]]:
-    files = resources.files("relayd.store.sqlite").joinpath("schema").iterdir()
-    return sorted(
-        (int(file.name[:4]), file.read_text()) for file in files if file.name.endswith(".sql")
-    )
+    return sorted((int(file.name[:4]), file.read_text()) for file in _SCHEMA.glob("*.sql"))
 
 
 def _pragma(db: apsw.Connection, name: str) -> int:
