@@ -170,6 +170,7 @@ class Settings:
     """Everything, for the composition root; each part is given its slice."""
 
     file: str  # where the settings were read
+    values: tuple[tuple[str, str], ...]  # name and JSON text of each key, for whoever asks
     fqdn: str
     workers: int  # processes
     listeners: tuple[ListenerSettings, ...]

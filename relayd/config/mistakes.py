@@ -88,6 +88,14 @@ class Report:
             self.broken.add(key[:-1])
         self._append(key, "", f"unknown key{_nearest(key)}")
 
+    def add_expected(self, key: Key, expected: str) -> None:
+        """Note a key that was asked for wrongly; the file has no part in it."""
+        self._append(key, "", expected)
+
+    def add_table(self, key: Key) -> None:
+        """Note a table that was taken for a key."""
+        self._append(key, "", f"expected one key of this table; {_keys_of(dotted(key))}")
+
     def _append(self, key: Key, shown: str, expected: str) -> None:
         self.mistakes.append(
             Mistake(file=self.file, key=show_key(key), value=shown, expected=expected)
@@ -169,10 +177,7 @@ def _nearest(key: Key) -> str:
     """What the writer may have meant: a key of the same table, else any key or table."""
     path, table = dotted(key), dotted(key[:-1])
     prefix = f"{table}." if table else ""
-    tables = {name.partition(".")[0] for name in DEFAULTS}
-    known = [*DEFAULTS, *sorted(tables)]
-    here = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
-    here = [name for name in here if "." not in name]
+    here = _names_in(table)
     leaf = path.removeprefix(prefix)
     if close := get_close_matches(leaf, here, n=1):
         return f'; did you mean "{close[0]}"?'
@@ -181,4 +186,17 @@ def _nearest(key: Key) -> str:
         return f'; there is "{elsewhere[0]}"'
     if close := get_close_matches(path, DEFAULTS, n=1):
         return f'; did you mean "{close[0]}"?'
-    return f"; the keys here are {', '.join(dict.fromkeys(here))}"
+    return f"; {_keys_of(table)}"
+
+
+def _keys_of(table: str) -> str:
+    return f"the keys here are {', '.join(dict.fromkeys(_names_in(table)))}"
+
+
+def _names_in(table: str) -> list[str]:
+    """The keys of a table, by its dotted name, and at the top the tables too."""
+    prefix = f"{table}." if table else ""
+    tables = {name.partition(".")[0] for name in DEFAULTS}
+    known = [*DEFAULTS, *sorted(tables)]
+    here = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
+    return [name for name in here if "." not in name]

@@ -60,6 +60,7 @@ def settings_of(
 ) -> Settings:
     return Settings(
         file="relayd.toml",
+        values=(("fqdn", json.dumps(fqdn)),),
         fqdn=fqdn,
         workers=workers,
         listeners=tuple(listener(address) for address in listen),
