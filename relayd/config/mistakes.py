@@ -78,7 +78,7 @@ class Report:
 
     def add(self, key: Key, expected: str) -> None:
         """Note one mistake; the value is looked up in the data."""
-        value = _lookup(self.data, key)
+        value = lookup(self.data, key)
         shown = "" if value is None or dotted(key) in _SECRET_KEYS else show_value(value)
         self._append(key, shown, expected)
 
@@ -155,7 +155,8 @@ def _setting_of(key: Key) -> Key:
     return key[:2]
 
 
-def _lookup(data: object, key: Key) -> object:
+def lookup(data: object, key: Key) -> object:
+    """Return what stands at `key`, None if nothing does."""
     for part in key:
         match data, part:
             case dict(), str():
@@ -168,7 +169,7 @@ def _lookup(data: object, key: Key) -> object:
 
 
 def _remove(data: dict[str, object], key: Key) -> None:
-    holder = _lookup(data, key[:-1])
+    holder = lookup(data, key[:-1])
     if isinstance(holder, dict):
         holder.pop(key[-1], None)
 

@@ -29,7 +29,7 @@ def flaw_of(fqdn: str) -> str:
         return "is an address, no name"
     for reserved in RESERVED:
         if name == reserved or name.endswith(f".{reserved}"):
-            return f"ends in {reserved}, which is not in the public DNS"
+            return f"ends in {reserved}, which is nobody's in the public DNS"
     if "." not in name:
         return "has one label only"
     return ""

@@ -39,4 +39,4 @@ def test_a_name_that_cannot_be_there_is_told_why(name: str, flaw: str) -> None:
 @pytest.mark.parametrize("reserved", RESERVED)
 def test_reserved_names_and_all_below_them_are_none(reserved: str) -> None:
     for name in (reserved, f"relay.{reserved}"):
-        assert f"ends in {reserved}, which is not in the public DNS" in flaw_of(name)
+        assert f"ends in {reserved}, which is nobody's in the public DNS" in flaw_of(name)
