@@ -71,7 +71,7 @@ def compare_daemon(settings: Settings, *, as_json: bool) -> None:
     except DaemonUnreachable as error:
         answer = _unreachable(error)
     except RelaydError as error:
-        answer = Answer(state=State.UNKNOWN, reasons=(str(error),))
+        answer = Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
     rows = list(_differences(answer, settings))
     if as_json:
         for name, running, text in rows:

@@ -38,7 +38,8 @@ def name_of(key: Key) -> str:
 
 def is_table(key: Key) -> bool:
     """Whether it stands for several keys: a table, or a listener."""
-    return key in {(name,) for name in _TABLES} or (key[0] == "listen" and len(key) == 2)
+    is_listener = key[0] == "listen" and len(key) == 2 and isinstance(key[1], int)
+    return is_listener or key in {(name,) for name in _TABLES}
 
 
 def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> None:

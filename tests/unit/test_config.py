@@ -1004,6 +1004,32 @@ def test_durations_add_up(counts: list[int]) -> None:
     )
 
 
+@given(st.integers(1, int(units.LONGEST.total_seconds())))
+@settings(max_examples=50, deadline=None)
+def test_a_duration_survives_being_written(seconds: int) -> None:
+    assert units.duration(units.format_duration(timedelta(seconds=seconds))) == timedelta(
+        seconds=seconds
+    )
+
+
+@given(st.integers(1, 512 * 10**6))
+@settings(max_examples=50, deadline=None)
+def test_a_size_survives_being_written(octets: int) -> None:
+    assert units.size(1, 512 * 10**6)(units.format_size(octets)) == octets
+
+
+@pytest.mark.parametrize(
+    "written", ["1s", "90s", "15m", "1h30m", "36h", "5d", "90d", "35MB", "64KiB"]
+)
+def test_values_are_written_as_people_write_them(written: str) -> None:
+    """But for what has a shorter way: 90 seconds are a minute and a half."""
+    if written[-1] == "B":
+        assert units.format_size(units.size(1, 10**9)(written)) == written
+    else:
+        again = units.format_duration(units.duration(written))
+        assert again == {"90s": "1m30s"}.get(written, written)
+
+
 @given(st.ip_addresses(), st.integers(1, 65535))
 @settings(max_examples=50, deadline=None)
 def test_an_address_survives_being_printed(host: object, port: int) -> None:
