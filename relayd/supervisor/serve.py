@@ -20,7 +20,7 @@ from itertools import count
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.logs import configure
+from relayd.logs import configure, try_status_log
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
 from relayd.supervisor.generation import Generation, Patience, report_end
@@ -52,7 +52,7 @@ class Supervisor:
         worker_main: WorkerMain,
         patience: Patience,
     ) -> None:
-        """Take the queue's lock and listen. Raises StartError."""
+        """Take the queue's lock, look at the status log, and listen. Raises StartError."""
         self._reload = reload
         self._worker_main = worker_main
         self._name = secrets.token_hex(8)
@@ -62,6 +62,7 @@ class Supervisor:
         self._addresses = Addresses(inherited_sockets(os.environ))
         lock = QueueLock(settings.store.url)
         try:
+            try_status_log(settings.log.status_log)
             self._addresses.open(settings)
         except RelaydError:
             lock.close()
@@ -276,6 +277,7 @@ class Supervisor:
         if settings.store.url != lock.url:
             lock = QueueLock(settings.store.url)
         try:
+            try_status_log(settings.log.status_log)
             self._addresses.open(settings)
         except RelaydError:
             if lock is not self._current.lock:

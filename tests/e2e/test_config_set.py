@@ -113,6 +113,16 @@ def test_settings_that_the_daemon_cannot_run_with_are_told_with_the_way_back(
         assert daemon.run("config", "diff").out.endswith("daemon: runs with it now\n")
 
 
+def test_a_status_log_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
+    with a_smarthost({}) as smarthost, a_daemon(tmp_path, smarthost.port, workers=1) as daemon:
+        path = tmp_path / "no" / "status.log"
+        [row] = daemon.run("config", "set", "status_log.path", str(path), "--json").rows
+        assert row["daemon"] == "refused"
+        [reason] = row["reasons"]
+        assert reason.startswith(f"cannot write the status log {path}: No such file or directory")
+        daemon.send("a@x.test")
+
+
 def test_a_file_that_was_wrong_before_is_told_to_whoever_asks_for_a_reload(tmp_path: Path) -> None:
     with a_smarthost({}) as smarthost, a_daemon(tmp_path, smarthost.port, workers=1) as daemon:
         daemon.file.write_text("frob = 1\n")
