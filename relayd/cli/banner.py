@@ -22,6 +22,7 @@ from relayd.control import client
 from relayd.errors import DaemonUnreachable, RelaydError
 from relayd.settings import Settings
 
+_DASH = "- "
 _REMEDY = "`systemctl reload relayd` has it read the file"
 
 
@@ -106,8 +107,8 @@ def show_banner(changed: Changed, answer: Answer, *, as_json: bool) -> None:
     title = "Setting updated" if changed.written else "Nothing to update"
     lines = [*_change_lines(changed), *_daemon_lines(answer), *_way_back(changed, answer)]
     if changed.began_direct:
-        lines += ["", "Mail now goes straight to the recipients' own servers:"]
-        lines += [f"- {each}" for each in (*risks, *first)]
+        lines += ["", "Direct mode sends straight to the recipients' own servers:"]
+        lines += [f"{_DASH}{each}" for each in (*risks, *first)]
     _print_framed(title, [printable(line) for line in lines])
 
 
@@ -175,9 +176,18 @@ def _print_framed(title: str, lines: Iterable[str]) -> None:
         for line in lines:
             click.echo(f"  {line}" if line else "")
         return
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console, Group  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    text = Text("\n".join(lines))
-    Console(highlight=False).print(Panel(text, title=title, title_align="left", expand=False))
+    parts: list[Text | Table] = []
+    for line in lines:
+        if line.startswith(_DASH):
+            item = Table.grid(padding=(0, 1))  # so that its further lines are indented
+            item.add_row("-", Text(line.removeprefix(_DASH)))
+            parts.append(item)
+        else:
+            parts.append(Text(line))
+    frame = Panel(Group(*parts), title=title, title_align="left", expand=False)
+    Console(highlight=False).print(frame)
