@@ -6,6 +6,7 @@ Durations are `timedelta`, sizes octets, secrets already read from their files. 
 only in `config`. Documentation of every key: `docs/config.md`.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -187,3 +188,8 @@ class Settings:
     control_socket: str
     log: LogSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal `values`."""
+        return hashlib.sha256(repr(self.values).encode("utf-8", "replace")).hexdigest()

@@ -8,8 +8,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
@@ -40,7 +40,8 @@ class State(StrEnum):
 class Answer:
     state: State
     reasons: tuple[str, ...] = ()
-    in_force: client.InForce | None = None
+    file: str = ""  # that the daemon read
+    running: Mapping[str, str] = field(default_factory=dict)  # with what values, if it told
 
     @property
     def exit_status(self) -> int:
@@ -58,22 +59,27 @@ class Answer:
 def ask_to_reload(changed: Changed) -> Answer:
     """Have the daemon read the file again, and hear what came of it."""
     try:
-        return _judge(client.reload(changed.control_socket), changed.settings)
+        reloaded = client.reload(changed.control_socket)
     except DaemonUnreachable as error:
         return _unreachable(error)
     except RelaydError as error:
         return Answer(state=State.REFUSED, reasons=tuple(str(error).splitlines()))
+    current = reloaded.digest == changed.settings.digest
+    return Answer(state=State.CURRENT if current else State.OLDER, file=reloaded.file)
 
 
 def compare_daemon(settings: Settings, *, as_json: bool) -> None:
     """Say whether the daemon runs with these settings, and in what it does not."""
+    written = dict(settings.values)
     try:
-        answer = _judge(client.running_settings(settings.control_socket), settings)
+        found = client.running_settings(settings.control_socket)
+        state = State.CURRENT if found.values == written else State.OLDER
+        answer = Answer(state=state, file=found.file, running=found.values)
     except DaemonUnreachable as error:
         answer = _unreachable(error)
     except RelaydError as error:
         answer = Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
-    rows = list(_differences(answer, settings))
+    rows = list(_differences(answer.running, written)) if answer.running else []
     if as_json:
         for name, running, text in rows:
             show_json({"key": name, "running": _value(running), "value": _value(text)})
@@ -112,11 +118,6 @@ def show_banner(changed: Changed, answer: Answer, *, as_json: bool) -> None:
     _print_framed(title, [printable(line) for line in lines])
 
 
-def _judge(in_force: client.InForce, settings: Settings) -> Answer:
-    current = in_force.values == dict(settings.values)
-    return Answer(state=State.CURRENT if current else State.OLDER, in_force=in_force)
-
-
 def _unreachable(error: DaemonUnreachable) -> Answer:
     """Nobody there, or somebody who may not be asked: by what the system said."""
     absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
@@ -124,11 +125,8 @@ def _unreachable(error: DaemonUnreachable) -> Answer:
 
 
 def _differences(
-    answer: Answer, settings: Settings
+    running: Mapping[str, str], written: Mapping[str, str]
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    if answer.in_force is None:
-        return
-    running, written = answer.in_force.values, dict(settings.values)
     for name in dict.fromkeys((*written, *running)):
         if running.get(name) != written.get(name):
             yield name, running.get(name), written.get(name)
@@ -147,8 +145,7 @@ def _daemon_lines(answer: Answer) -> Iterator[str]:
         case State.CURRENT:
             yield "daemon: runs with it now"
         case State.OLDER:
-            file = answer.in_force.file if answer.in_force else ""
-            yield f"daemon: runs with other settings, read from {file}; {_REMEDY}"
+            yield f"daemon: runs with other settings, read from {answer.file}; {_REMEDY}"
         case State.REFUSED:
             yield "daemon: keeps its old settings, because"
             yield from (f"  {reason}" for reason in answer.reasons)

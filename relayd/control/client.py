@@ -53,25 +53,33 @@ class InForce:
     values: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """Which settings a daemon runs with, now that it has read them again."""
+
+    file: str
+    digest: str
+
+
 def running_settings(path: str, *, timeout: float = TIMEOUT) -> InForce:
     """Return what the daemon runs with. Raises as `act` does."""
-    return _in_force(path, ask(path, {"verb": "settings"}, timeout=timeout))
-
-
-def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> InForce:
-    """Have the daemon read its settings again; return what is in force then.
-
-    Raises RelaydError with a line for each reason when it keeps the old ones, else as `act` does.
-    """
-    return _in_force(path, ask(path, {"verb": "reload"}, timeout=timeout))
-
-
-def _in_force(path: str, reply: Message) -> InForce:
-    match reply:
+    match ask(path, {"verb": "settings"}, timeout=timeout):
         case {"file": str(file), "settings": dict(values)}:
             return InForce(file=file, values=values)
         case _:
             raise RelaydError(f"{path} answered something strange: no settings")
+
+
+def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> Reloaded:
+    """Have the daemon read its settings again; return what is in force then.
+
+    Raises RelaydError with a line for each reason when it keeps the old ones, else as `act` does.
+    """
+    match ask(path, {"verb": "reload"}, timeout=timeout):
+        case {"file": str(file), "digest": str(digest)}:
+            return Reloaded(file=file, digest=digest)
+        case _:
+            raise RelaydError(f"{path} answered something strange: no digest")
 
 
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:

@@ -11,8 +11,8 @@ sockets nor the store. A request names a `verb`:
     {"verb": "reload"}
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
-the same request may succeed later. The last two answer with `file` and `settings`, name to JSON text,
-that are in force; `reload` does not answer before they are. Keys are those of the status log (`docs/events.md`).
+the same request may succeed later. The last two answer with the `file` of the settings in force, and
+`settings`, name to JSON text, or `digest`; `reload` does not answer before they are. Keys are those of the status log (`docs/events.md`).
 
 Invariant: what is not understood is refused. A misspelt selector must never select everything.
 """

@@ -11,8 +11,13 @@ from relayd.control.protocol import encode
 from relayd.settings import Settings
 from relayd.supervisor.processes import Worker
 
+_MOST = 60  # reasons
+_LONGEST = 500  # characters of one
+
 
 class Askers:
+    """Who asked, and has no answer yet."""
+
     def __init__(self) -> None:
         self._waiting: list[Worker] = []  # for the reload that is not begun
         self._served: list[Worker] = []  # by the one that is under way
@@ -38,6 +43,18 @@ class Askers:
 
 
 def _answer(settings: Settings, reasons: Sequence[str]) -> bytes:
+    """Short enough for the line between us to take it at once."""
     if reasons:
-        return encode({"ok": False, "error": "\n".join(reasons), "again": False})
-    return encode({"ok": True, "file": settings.file, "settings": dict(settings.values)})
+        return encode({"ok": False, "error": _plain("\n".join(_first(reasons))), "again": False})
+    return encode({"ok": True, "file": _plain(settings.file), "digest": settings.digest})
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    kept = [reason[:_LONGEST] for reason in reasons[:_MOST]]
+    left = len(reasons) - len(kept)
+    return [*kept, f"and {left} more: see `relayd check`"] if left else kept
+
+
+def _plain(text: str) -> str:
+    """A file's name may hold what is not Unicode."""
+    return text.encode("utf-8", "replace").decode()

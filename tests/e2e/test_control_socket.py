@@ -129,16 +129,16 @@ async def test_settings_are_those_that_the_worker_runs_with(daemon: Daemon) -> N
 
 
 async def test_reload_answers_with_what_is_in_force_then(daemon: Daemon) -> None:
-    daemon.reloaded = {"ok": True, "file": "f", "settings": {"fqdn": '"new.test"'}}
+    daemon.reloaded = {"ok": True, "file": "f", "digest": "d"}
     found = await asyncio.to_thread(client.reload, daemon.path)
-    assert found == client.InForce(file="f", values={"fqdn": '"new.test"'})
+    assert found == client.Reloaded(file="f", digest="d")
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         pytest.param({"ok": False, "error": "a: no\nb: no"}, "^a: no\nb: no$", id="refused"),
-        pytest.param({"ok": True, "settings": []}, "something strange", id="nonsense"),
+        pytest.param({"ok": True, "digest": []}, "something strange", id="nonsense"),
         pytest.param(RelaydError("the supervisor is gone"), "supervisor is gone", id="nobody"),
     ],
 )

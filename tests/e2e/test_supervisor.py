@@ -14,15 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.daemon import PASS_SOCKET
+from tests.support.supervised import settings_of
+
 ROOT = Path(__file__).parents[2]
 CEILING = 10.0
-# Does what systemd does between fork and exec: the descriptor's number, and the process's own pid.
-PASS_SOCKET = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
@@ -168,6 +164,10 @@ def reload(client: socket.socket) -> dict[str, Any]:
         answer += client.recv(10_000)
     read: dict[str, Any] = json.loads(answer)
     return read
+
+
+def digest_of(fqdn: str) -> str:
+    return settings_of([], control="unused", queue="unused", fqdn=fqdn).digest
 
 
 def drain(daemon: Daemon) -> None:
@@ -407,11 +407,11 @@ def test_sockets_of_systemd_are_inherited(daemon: Daemon) -> None:
 def test_who_asks_for_a_reload_is_answered_when_the_new_workers_serve(daemon: Daemon) -> None:
     daemon.up()
     with daemon.connect() as client:
-        assert reload(client)["settings"] == {"fqdn": '"relay.test"'}  # nothing has changed
+        assert reload(client)["digest"] == digest_of("relay.test")  # nothing has changed
         assert daemon.event("settings_kept")
         daemon.write(fqdn="new.test")
         answer = reload(client)
-        assert answer == {"ok": True, "file": "relayd.toml", "settings": {"fqdn": '"new.test"'}}
+        assert answer == {"ok": True, "file": "relayd.toml", "digest": digest_of("new.test")}
         assert daemon.event("reloaded")
         eventually(lambda: ask_new(daemon)["fqdn"] == "new.test", "the old workers still accept")
         assert ask(client)["fqdn"] == "relay.test"  # who asked has its old worker still
@@ -446,7 +446,7 @@ def test_what_is_written_while_a_reload_runs_is_not_missed(daemon: Daemon) -> No
         daemon.send(signal.SIGHUP)
         daemon.note("RELOADING=1")
         daemon.write(fqdn="second.test")
-        assert reload(client)["settings"] == {"fqdn": '"second.test"'}
+        assert reload(client)["digest"] == digest_of("second.test")
     eventually(lambda: ask_new(daemon)["fqdn"] == "second.test", "the old workers still accept")
 
 

@@ -223,7 +223,7 @@ ANSWERS = {
         "daemon: cannot be asked (a: no; b: no)",
     ),
     "another-file": (
-        b'{"ok":true,"file":"/etc/other.toml","settings":{"fqdn":"\\"x\\""}}\n',
+        b'{"ok":true,"file":"/etc/other.toml","digest":"0","settings":{"fqdn":"\\"x\\""}}\n',
         "older",
         os.EX_UNAVAILABLE,
         "daemon: runs with other settings, read from /etc/other.toml;",
