@@ -21,6 +21,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
+from relayd.errors import StartError
 from relayd.mail.envelope import NewMessage, QueuedMessage, format_id
 from relayd.mail.event import Detail, Event, EventKind, format_instant
 from relayd.settings import LogSettings
@@ -29,7 +30,19 @@ SCHEMA = 1
 _KEPT = 200_000  # lines held back while they cannot be written
 _LOOK = 0.05  # seconds between batches: waking the thread for each line costs more than the line
 _PARTING = 3.0  # seconds that the last lines may take
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def try_status_log(path: str) -> None:
+    """Raise StartError unless lines can be appended to the file `path`; it is made if it is missing."""
+    if path == "-":
+        return
+    try:  # without O_NONBLOCK, opening a FIFO would wait for its reader
+        os.close(os.open(path, _FLAGS | os.O_NONBLOCK, 0o640))
+    except OSError as error:
+        message = f"cannot write the status log {path}: {error.strerror}; see status_log.path"
+        raise StartError(message) from error
 
 
 class LineWriter:
@@ -69,8 +82,7 @@ class LineWriter:
     def _open(self) -> int:
         if self._path == "-":
             return sys.stdout.fileno()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fresh = os.open(self._path, flags, 0o640)
+        fresh = os.open(self._path, _FLAGS, 0o640)
         if stat.S_ISREG(os.fstat(fresh).st_mode):  # /dev/null keeps its mode
             with contextlib.suppress(PermissionError):  # somebody else's file we may append to
                 os.fchmod(fresh, 0o640)  # whatever the umask: its group reads the log

@@ -6,6 +6,7 @@ Durations are `timedelta`, sizes octets, secrets already read from their files. 
 only in `config`. Documentation of every key: `docs/config.md`.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -170,6 +171,7 @@ class Settings:
     """Everything, for the composition root; each part is given its slice."""
 
     file: str  # where the settings were read
+    values: tuple[tuple[str, str], ...]  # name and JSON text of each key, for whoever asks
     fqdn: str
     workers: int  # processes
     listeners: tuple[ListenerSettings, ...]
@@ -186,3 +188,8 @@ class Settings:
     control_socket: str
     log: LogSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal `values`."""
+        return hashlib.sha256(repr(self.values).encode("utf-8", "replace")).hexdigest()

@@ -61,6 +61,7 @@ class LazyGroup(click.Group):
     lazy={
         "serve": "relayd.cli.daemon:serve",
         "check": "relayd.cli.daemon:check",
+        "config": "relayd.cli.config:config",
         "demo": "relayd.cli.demo:demo",
         "status": "relayd.cli.status:status",
         "addresses": "relayd.cli.addresses:addresses",

@@ -4,6 +4,8 @@ Owns the way from a file to a checked `Settings`, and says everything that is wr
 file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
 rules between keys and what is not built yet in `checks`, secret files in `secrets`, the certificate
 of listeners in `certificate`, the users file in `users`, the operator's rules for replies in `rules`.
+The way back: `values` says what counts, by the names of `keys`; `change` sets one key in the file, and
+`edit` knows where its line goes.
 """
 
 import sys
@@ -19,6 +21,7 @@ from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.secrets import SecretError, read_secret
 from relayd.config.users import check_users, find_users
+from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
 from relayd.policy.route import RouteRule
@@ -47,6 +50,7 @@ __all__ = [
     "from_mapping",
     "is_postponed",
     "load",
+    "read",
     "read_rules",
     "users_path",
 ]
@@ -56,7 +60,7 @@ default_path = "/etc/relayd/relayd.toml"
 
 def load(path: str) -> Settings:
     """Read and check the settings in the file `path`. Raises ConfigError with every mistake."""
-    return from_mapping(_read(path), file=path)
+    return from_mapping(read(path)[1], file=path)
 
 
 def users_path(path: str) -> Path:
@@ -64,14 +68,18 @@ def users_path(path: str) -> Path:
 
     It may not exist yet, so the settings need not be right otherwise. Raises ConfigError.
     """
-    return find_users(Report(path, _read(path)))
+    return find_users(Report(path, read(path)[1]))
 
 
-def _read(path: str) -> Mapping[str, object]:
+def read(path: str) -> tuple[str, Mapping[str, object]]:
+    """Return the text of the file `path` and what it says, unchecked.
+
+    Raises ConfigError if it is not TOML.
+    """
     problem = ""
-    data: dict[str, object] = {}
     try:
-        data = tomllib.loads(Path(path).read_bytes().decode())
+        text = Path(path).read_bytes().decode()
+        return text, tomllib.loads(text)
     except OSError as error:
         problem = f"the settings cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -79,9 +87,7 @@ def _read(path: str) -> Mapping[str, object]:
         problem = f"expected UTF-8 text (line {line})"
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what tomllib trips over
         problem = f"not valid TOML: {_one_line(error)}"
-    if problem:
-        raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
-    return data
+    raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
 
 
 def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settings:
@@ -142,6 +148,7 @@ def _settings(
 ) -> Settings:
     return Settings(
         file=file,
+        values=tuple({**values_of(document), **values_of_rules(rules)}.items()),
         fqdn=document.fqdn,
         workers=process_count(document.workers),
         listeners=tuple(_listener(each) for each in document.listen),

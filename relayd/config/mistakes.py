@@ -78,7 +78,7 @@ class Report:
 
     def add(self, key: Key, expected: str) -> None:
         """Note one mistake; the value is looked up in the data."""
-        value = _lookup(self.data, key)
+        value = lookup(self.data, key)
         shown = "" if value is None or dotted(key) in _SECRET_KEYS else show_value(value)
         self._append(key, shown, expected)
 
@@ -87,6 +87,14 @@ class Report:
         if len(key) > 1:
             self.broken.add(key[:-1])
         self._append(key, "", f"unknown key{_nearest(key)}")
+
+    def add_expected(self, key: Key, expected: str) -> None:
+        """Note a key that was asked for wrongly; the file has no part in it."""
+        self._append(key, "", expected)
+
+    def add_table(self, key: Key) -> None:
+        """Note a table that was taken for a key."""
+        self._append(key, "", f"expected one key of this table; {_keys_of(dotted(key))}")
 
     def _append(self, key: Key, shown: str, expected: str) -> None:
         self.mistakes.append(
@@ -147,7 +155,8 @@ def _setting_of(key: Key) -> Key:
     return key[:2]
 
 
-def _lookup(data: object, key: Key) -> object:
+def lookup(data: object, key: Key) -> object:
+    """Return what stands at `key`, None if nothing does."""
     for part in key:
         match data, part:
             case dict(), str():
@@ -160,7 +169,7 @@ def _lookup(data: object, key: Key) -> object:
 
 
 def _remove(data: dict[str, object], key: Key) -> None:
-    holder = _lookup(data, key[:-1])
+    holder = lookup(data, key[:-1])
     if isinstance(holder, dict):
         holder.pop(key[-1], None)
 
@@ -169,10 +178,7 @@ def _nearest(key: Key) -> str:
     """What the writer may have meant: a key of the same table, else any key or table."""
     path, table = dotted(key), dotted(key[:-1])
     prefix = f"{table}." if table else ""
-    tables = {name.partition(".")[0] for name in DEFAULTS}
-    known = [*DEFAULTS, *sorted(tables)]
-    here = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
-    here = [name for name in here if "." not in name]
+    here = _names_in(table)
     leaf = path.removeprefix(prefix)
     if close := get_close_matches(leaf, here, n=1):
         return f'; did you mean "{close[0]}"?'
@@ -181,4 +187,17 @@ def _nearest(key: Key) -> str:
         return f'; there is "{elsewhere[0]}"'
     if close := get_close_matches(path, DEFAULTS, n=1):
         return f'; did you mean "{close[0]}"?'
-    return f"; the keys here are {', '.join(dict.fromkeys(here))}"
+    return f"; {_keys_of(table)}"
+
+
+def _keys_of(table: str) -> str:
+    return f"the keys here are {', '.join(dict.fromkeys(_names_in(table)))}"
+
+
+def _names_in(table: str) -> list[str]:
+    """The keys of a table, by its dotted name, and at the top the tables too."""
+    prefix = f"{table}." if table else ""
+    tables = {name.partition(".")[0] for name in DEFAULTS}
+    known = [*DEFAULTS, *sorted(tables)]
+    here = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
+    return [name for name in here if "." not in name]

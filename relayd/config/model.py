@@ -13,7 +13,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from relayd.config import routes as where
 from relayd.config import units
@@ -84,14 +91,24 @@ def _not_empty(items: list[Item]) -> list[Item]:
 NOT_YET_TEXT = "not supported by this version yet"
 
 Text = Annotated[str, PlainValidator(units.text)]
-Duration = Annotated[timedelta, PlainValidator(units.duration)]
-Hop = Annotated[HostPort, PlainValidator(units.next_hop)]
-Range = Annotated[Network, PlainValidator(units.network)]
-Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode))]
+# How a value is written again; only `mode="json"` asks for it.
+AsText = PlainSerializer(str, return_type=str, when_used="json")
+Duration = Annotated[
+    timedelta,
+    PlainValidator(units.duration),
+    PlainSerializer(units.format_duration, return_type=str, when_used="json"),
+]
+Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
+Range = Annotated[Network, PlainValidator(units.network), AsText]
+Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
 # SQLite takes no value beyond 10^9 octets, and a worker holds a message in memory.
-Size = Annotated[int, PlainValidator(units.size(1000, 512 * 10**6))]
+Size = Annotated[
+    int,
+    PlainValidator(units.size(1000, 512 * 10**6)),
+    PlainSerializer(units.format_size, return_type=str, when_used="json"),
+]
 
 
 def _listening(address: str) -> units.ListenAddress:
@@ -111,13 +128,15 @@ class Table(BaseModel):
 
 
 class Listen(Table):
-    address: Annotated[units.ListenAddress, PlainValidator(units.listen_address)] = _listening(
-        "127.0.0.1:2525"
+    address: Annotated[units.ListenAddress, PlainValidator(units.listen_address), AsText] = (
+        _listening("127.0.0.1:2525")
     )
-    tls: Annotated[ListenerTls, PlainValidator(units.word(ListenerTls))] = ListenerTls.OFF
-    auth: Annotated[ListenerAuth, PlainValidator(units.word(ListenerAuth))] = ListenerAuth.OFF
+    tls: Annotated[ListenerTls, PlainValidator(units.word(ListenerTls)), AsText] = ListenerTls.OFF
+    auth: Annotated[ListenerAuth, PlainValidator(units.word(ListenerAuth)), AsText] = (
+        ListenerAuth.OFF
+    )
     networks: list[Range] = _networks("127.0.0.0/8", "::1/128")
-    line_endings: Annotated[LineEndings, PlainValidator(units.word(LineEndings))] = (
+    line_endings: Annotated[LineEndings, PlainValidator(units.word(LineEndings)), AsText] = (
         LineEndings.REJECT
     )
     proxy_networks: list[Range] = []
@@ -142,7 +161,9 @@ class Smarthost(Table):
     hosts: Annotated[list[Hop], AfterValidator(_not_empty)] = [HostPort(host="127.0.0.1", port=25)]
     tls: Tls = TlsMode.OPPORTUNISTIC
     username: Text = ""
-    auth: Annotated[AuthMechanism, PlainValidator(units.word(AuthMechanism))] = AuthMechanism.AUTO
+    auth: Annotated[AuthMechanism, PlainValidator(units.word(AuthMechanism)), AsText] = (
+        AuthMechanism.AUTO
+    )
     password_file: Text = ""
     token_file: Text = ""
     connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
@@ -167,7 +188,7 @@ class Redirect(Table):
 
 
 class Dns(Table):
-    nameservers: list[Annotated[HostPort, PlainValidator(where.nameserver)]] = []
+    nameservers: list[Annotated[HostPort, PlainValidator(where.nameserver), AsText]] = []
     timeout: Duration = units.duration("20s")
 
 
@@ -199,8 +220,8 @@ class StatusLog(Table):
 
 
 class Log(Table):
-    level: Annotated[LogLevel, PlainValidator(units.word(LogLevel))] = LogLevel.INFO
-    format: Annotated[LogFormat, PlainValidator(units.word(LogFormat))] = LogFormat.AUTO
+    level: Annotated[LogLevel, PlainValidator(units.word(LogLevel)), AsText] = LogLevel.INFO
+    format: Annotated[LogFormat, PlainValidator(units.word(LogFormat)), AsText] = LogFormat.AUTO
 
 
 class Metrics(Table):

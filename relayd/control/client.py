@@ -5,7 +5,8 @@ Owns the faults a caller can meet: no daemon (DaemonUnreachable), a daemon that 
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relayd.control.protocol import (
@@ -22,6 +23,7 @@ from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
+RELOAD_TIMEOUT = 90.0  # one reload may be under way, and each has 30 s
 _CHUNK = 256 * 1024
 
 
@@ -41,6 +43,43 @@ def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:
     """Have the daemon forget what spoke against an address; False when nothing did. Raises as `act`."""
     reply = ask(path, unsuppress_to_json(address), timeout=timeout)
     return reply.get("unsuppressed") is True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """The settings that a daemon runs with: their file, name and JSON text of each."""
+
+    file: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """Which settings a daemon runs with, now that it has read them again."""
+
+    file: str
+    digest: str
+
+
+def running_settings(path: str, *, timeout: float = TIMEOUT) -> InForce:
+    """Return what the daemon runs with. Raises as `act` does."""
+    match ask(path, {"verb": "settings"}, timeout=timeout):
+        case {"file": str(file), "settings": dict(values)}:
+            return InForce(file=file, values=values)
+        case _:
+            raise RelaydError(f"{path} answered something strange: no settings")
+
+
+def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> Reloaded:
+    """Have the daemon read its settings again; return what is in force then.
+
+    Raises RelaydError with a line for each reason when it keeps the old ones, else as `act` does.
+    """
+    match ask(path, {"verb": "reload"}, timeout=timeout):
+        case {"file": str(file), "digest": str(digest)}:
+            return Reloaded(file=file, digest=digest)
+        case _:
+            raise RelaydError(f"{path} answered something strange: no digest")
 
 
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:

@@ -7,9 +7,12 @@ sockets nor the store. A request names a `verb`:
     {"verb": "status"}
     {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "..."}
     {"verb": "unsuppress", "rcpt": "a@example.org"}
+    {"verb": "settings"}
+    {"verb": "reload"}
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
-the same request may succeed later. Keys are those of the status log (`docs/events.md`).
+the same request may succeed later. The last two answer with the `file` of the settings in force, and
+`settings`, name to JSON text, or `digest`; `reload` does not answer before they are. Keys are those of the status log (`docs/events.md`).
 
 Invariant: what is not understood is refused. A misspelt selector must never select everything.
 """

@@ -10,7 +10,7 @@ answered, so that no change is made in the store without its line in the status 
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +29,7 @@ from relayd.control.protocol import (
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
 from relayd.mail.event import JsonValue
 from relayd.ports import Acted, QueueStore, ReportGivenUp
+from relayd.settings import Settings
 
 _AT_ONCE = 16  # requests in hand; more wait in the listen queue
 _READ_FOR = 5.0  # seconds for the whole request line
@@ -48,6 +49,8 @@ class _Desk:
     record: Callable[[Acted], None]
     report: ReportGivenUp | None
     info: Callable[[], Mapping[str, JsonValue]]
+    settings: Settings
+    reload: Callable[[], Awaitable[Message]]
 
 
 async def serve_control(
@@ -57,15 +60,27 @@ async def serve_control(
     on_change: Callable[[], None],
     record: Callable[[Acted], None],
     info: Callable[[], Mapping[str, JsonValue]],
+    settings: Settings,
+    reload: Callable[[], Awaitable[Message]],
     report: ReportGivenUp | None = None,
 ) -> None:
     """Answer requests on `sock`, a listening unix socket, until cancelled.
 
     `record` gets every change, once it is durable; then `on_change` wakes the deliverer. `info` is
-    what the verb `status` answers. `report` tells senders what was bounced; None: nobody does.
+    what the verb `status` answers. `settings` are those that this worker runs with, and `reload` has
+    the daemon read them again; it returns the reply. `report` tells senders what was bounced; None:
+    nobody does.
     """
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-    desk = _Desk(store=store, on_change=on_change, record=record, report=report, info=info)
+    desk = _Desk(
+        store=store,
+        on_change=on_change,
+        record=record,
+        report=report,
+        info=info,
+        settings=settings,
+        reload=reload,
+    )
     async with asyncio.TaskGroup() as requests:
         stopped = await _accept_all(sock, desk, requests)
     raise stopped
@@ -163,6 +178,12 @@ async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
             if changed:
                 _log.info("unsuppressed", rcpt=address, by=by)
             return {"ok": True, "unsuppressed": changed}
+        case "settings":
+            values = dict(desk.settings.values)
+            return {"ok": True, "file": desk.settings.file, "settings": values}
+        case "reload":
+            _log.info("reload_asked", by=by)
+            return await desk.reload()
         case verb:
             raise BadMessage(f"unknown verb {verb!r}")
 

@@ -7,6 +7,7 @@ cannot be read, leave the certificate in use.
 Source: RFC 3207; RFC 8996, RFC 9325 (TLS 1.2 is the floor); A-73.
 """
 
+import math
 import ssl
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class ServerTls:
             self._looked_at = now
             self._look()
         return self._context
+
+    def look_again(self) -> None:
+        """Look with the next handshake, however short ago the last look was."""
+        self._looked_at = -math.inf
 
     def _look(self) -> None:
         try:

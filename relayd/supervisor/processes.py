@@ -1,6 +1,7 @@
 """One worker process: fork it, hear its heartbeat, signal it, bury it.
 
-Owns what happens between `fork` and the worker's own code, and the parent's end of the heartbeat.
+Owns what happens between `fork` and the worker's own code, and the parent's end of the line between
+them, by which heartbeats come (`relayd.worker.supervision` is the other end).
 Knows nothing of settings or mail; `relayd.supervisor.serve` decides who lives.
 
 A worker starts with SIGTERM and SIGCHLD at their defaults and SIGINT ignored, since a terminal
@@ -12,6 +13,7 @@ import ctypes
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,8 +24,8 @@ from typing import NoReturn
 import structlog
 
 from relayd.errors import ConfigError, RelaydError
+from relayd.worker.supervision import READY, RELOAD
 
-READY = b"R"  # what a worker writes when it is ready; any other byte is a beat
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -39,12 +41,13 @@ class Worker:
 
     name: str
     pid: int
-    heartbeat: int  # the pipe's end to read from; -1 when the worker has closed its own
+    heartbeat: int  # our end of the line; -1 when the worker has closed its own
     started_at: float
     heard_at: float
     deadline: float  # when it is killed; each heartbeat moves it, until the worker is retired
     ready: bool = False
     retired: bool = False
+    asks: bool = False  # for a reload; whoever heeds it clears this
 
     def hear(self, now: float, *, patience: float) -> bool:
         """Take in its heartbeats; return True when it reports that it is ready."""
@@ -52,15 +55,24 @@ class Worker:
             beats = os.read(self.heartbeat, 4096) if self.heartbeat >= 0 else b""
         except BlockingIOError:
             return False
+        except ConnectionResetError:  # it ended before it had read our answer
+            beats = b""
         if not beats:
             self.forget()
             return False
         self.heard_at = now
         if not self.retired:
             self.deadline = now + patience
+        self.asks = self.asks or RELOAD in beats
         reports = READY in beats and not self.ready
         self.ready = self.ready or reports
         return reports
+
+    def tell(self, line: bytes) -> None:
+        """Answer it; never blocks. A worker that is gone needs no answer."""
+        if self.heartbeat >= 0:
+            with suppress(OSError):
+                os.write(self.heartbeat, line)
 
     def retire(self, deadline: float, *, for_others: bool = False) -> None:
         """Ask it to finish what it has begun and end.
@@ -122,31 +134,33 @@ class Signals:
 def spawn(
     name: str, work: Callable[[int], int], *, close: Callable[[], None], patience: float
 ) -> Worker:
-    """Fork a worker that runs `work` with its end of the heartbeat, after `close` in the child.
+    """Fork a worker that runs `work` with its end of the line, after `close` in the child.
 
     The worker has `patience` seconds to say something. Raises OSError if there is no room for
     another process.
     """
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.settimeout(0)
     parent = os.getpid()
     # A signal for the child must not run the parent's handler there: both share the wake-up pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
     try:
         pid = os.fork()
         if pid == 0:
-            os.close(reader)
-            _be_worker(lambda: work(writer), close=close, parent=parent)
+            ours.close()
+            _be_worker(lambda: work(theirs.detach()), close=close, parent=parent)
     except OSError:
-        os.close(reader)
+        ours.close()
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(writer)
+        theirs.close()
     now = time.monotonic()
     return Worker(
         name=name,
         pid=pid,
-        heartbeat=reader,
+        heartbeat=ours.detach(),
         started_at=now,
         heard_at=now,
         deadline=now + patience,

@@ -20,8 +20,9 @@ from itertools import count
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.logs import configure
+from relayd.logs import configure, try_status_log
 from relayd.settings import Settings
+from relayd.supervisor.askers import Askers
 from relayd.supervisor.generation import Generation, Patience, report_end
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Signals, Worker, spawn
@@ -33,6 +34,8 @@ WorkerMain = Callable[[Settings, Inherited], int]
 Reload = Callable[[], Settings]
 
 TICK = 0.5  # seconds between two looks at the clock when nothing happens
+NOT_STARTED = "the workers did not start with the new settings"
+STOPS = "the daemon stops"
 NAP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
 
 log = structlog.get_logger()
@@ -49,7 +52,7 @@ class Supervisor:
         worker_main: WorkerMain,
         patience: Patience,
     ) -> None:
-        """Take the queue's lock and listen. Raises StartError."""
+        """Take the queue's lock, look at the status log, and listen. Raises StartError."""
         self._reload = reload
         self._worker_main = worker_main
         self._name = secrets.token_hex(8)
@@ -59,6 +62,7 @@ class Supervisor:
         self._addresses = Addresses(inherited_sockets(os.environ))
         lock = QueueLock(settings.store.url)
         try:
+            try_status_log(settings.log.status_log)
             self._addresses.open(settings)
         except RelaydError:
             lock.close()
@@ -69,6 +73,7 @@ class Supervisor:
         self._retired: list[Worker] = []
         self._announced = False
         self._reload_wanted = False
+        self._askers = Askers()
         self._stopping = False
         self._exit_code = os.EX_OK
         self._ping_at = 0.0
@@ -141,11 +146,14 @@ class Supervisor:
                 for worker in self._workers():
                     worker.kill()
             case signal.SIGHUP if not self._stopping:
-                self._reload_wanted = True
-                for worker in self._workers():  # they open their logs again
-                    worker.signal(signal.SIGHUP)
+                self._want_reload()
             case _:  # SIGCHLD: we look after the dead on every turn
                 pass
+
+    def _want_reload(self) -> None:
+        self._reload_wanted = True
+        for worker in self._workers():  # they open their logs again
+            worker.signal(signal.SIGHUP)
 
     # The workers
 
@@ -163,6 +171,18 @@ class Supervisor:
                 if worker.hear(now, patience=self._patience.silence):
                     generation.welcome()
                     log.info("worker_ready", worker=worker.name, pid=worker.pid)
+        self._heed_askers()
+
+    def _heed_askers(self) -> None:
+        """A worker asks for what SIGHUP does, and for an answer."""
+        asking = [worker for worker in self._workers() if worker.asks]
+        for worker in asking:
+            worker.asks = False
+            self._askers.add(worker)
+        if asking and self._stopping:
+            self._askers.dismiss(self._current.settings, STOPS)
+        elif asking:
+            self._want_reload()
 
     def _bury(self, now: float) -> None:
         for worker in list(self._retired):
@@ -236,6 +256,8 @@ class Supervisor:
 
     def _begin_reload(self, now: float) -> None:
         self._reload_wanted = False
+        self._askers.begin()
+        reasons: list[str] = []
         self._notifier.reloading()
         try:
             settings = self._current.settings if self._reload is None else self._reload()
@@ -243,9 +265,11 @@ class Supervisor:
                 self._prepare(settings, now)
                 return
         except RelaydError as error:
-            for line in str(error).splitlines():
+            reasons = str(error).splitlines()
+            for line in reasons:
                 log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to mend
         self._announce("settings_kept")
+        self._askers.answer(self._current.settings, reasons)
 
     def _prepare(self, settings: Settings, now: float) -> None:
         """Take what the new settings need, before anything of the old is given up. Raises StartError."""
@@ -253,6 +277,7 @@ class Supervisor:
         if settings.store.url != lock.url:
             lock = QueueLock(settings.store.url)
         try:
+            try_status_log(settings.log.status_log)
             self._addresses.open(settings)
         except RelaydError:
             if lock is not self._current.lock:
@@ -269,10 +294,12 @@ class Supervisor:
             configure(coming.settings.log)
             self._log_addresses()
             self._replace(leaving, "reloaded", now)
+            self._askers.answer(coming.settings)
         elif late or coming.exit_code is not None:
             self._next = None
-            log.error("reload_refused", error="the workers did not start with the new settings")
+            log.error("reload_refused", error=NOT_STARTED)
             self._replace(coming, "settings_kept", now)
+            self._askers.answer(self._current.settings, [f"{NOT_STARTED}; the log says why"])
 
     def _replace(self, leaving: Generation, event: str, now: float) -> None:
         """Let go of a generation and of all that only it needed; its workers drain meanwhile."""
@@ -286,6 +313,7 @@ class Supervisor:
         self._exit_code = exit_code
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()
+        self._askers.dismiss(self._current.settings, STOPS)
         for worker in self._retired:  # those that hand over have no more time for it
             worker.signal(signal.SIGTERM)
         for generation in self._generations():

@@ -36,6 +36,7 @@ from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
+from relayd.worker.supervision import Supervision
 from relayd.worker.system import SmtpTransport, SystemClock
 from relayd.worker.wakeup import Wakeups
 
@@ -43,7 +44,6 @@ __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
-_BEAT = 1.0  # seconds between heartbeats
 _TIDY = 3600.0  # seconds between looks for history that is too old
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Inherited:
     name: str  # "1", "2", ...: no two live workers share one
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
-    heartbeat: int  # descriptor: "R" when ready, then "." every second
+    heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int
 
 
@@ -107,7 +107,8 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 
 
 async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
-    stopping, leaving = _stop_signals(parts.status_log)
+    stopping, leaving = _stop_signals()
+    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
@@ -125,6 +126,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             hint=wakeups.give,
         )
         users = _users(settings, parts.clock)
+        tls = _server_tls(settings, parts.clock)
         receiver = Receiver(
             inherited.listeners,
             fqdn=settings.fqdn,
@@ -132,23 +134,27 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             intake=intake,
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
-            tls=_server_tls(settings, parts.clock),
+            tls=tls,
             users=users,
         )
         background = [
-            tasks.create_task(_answer(inherited, parts, outward, wakeups)),
-            tasks.create_task(_beat(inherited, stopping)),
+            tasks.create_task(supervision.beat(stopping)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
+        answering = tasks.create_task(
+            _answer(settings, inherited, parts, outward, supervision, wakeups)
+        )
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
-        os.write(inherited.heartbeat, b"R")
+        _on_hangup(parts.status_log, tls)
+        supervision.ready()
         try:
             await stopping.wait()
         except asyncio.CancelledError:  # a part of this worker failed: the others will serve
             await receiver.stop(within=0)
             raise
+        answering.cancel()  # it ends what it has in hand; the next question is for others
         if leaving.is_set():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
@@ -189,7 +195,14 @@ def _users(settings: Settings, clock: Clock) -> Users | None:
         raise StartError(f"the users file cannot be used: {error}") from error
 
 
-async def _answer(inherited: Inherited, parts: Parts, outward: Outward, wakeups: Wakeups) -> None:
+async def _answer(
+    settings: Settings,
+    inherited: Inherited,
+    parts: Parts,
+    outward: Outward,
+    supervision: Supervision,
+    wakeups: Wakeups,
+) -> None:
     """Serve the control socket."""
 
     def changed() -> None:
@@ -203,10 +216,23 @@ async def _answer(inherited: Inherited, parts: Parts, outward: Outward, wakeups:
         record=partial(_record_acts, parts.status_log),
         report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+        settings=settings,
+        reload=supervision.reload,
     )
 
 
-def _stop_signals(status_log: StatusLog) -> tuple[asyncio.Event, asyncio.Event]:
+def _on_hangup(status_log: StatusLog, tls: ServerTls | None) -> None:
+    """SIGHUP: open the log again, and look at the certificate at once; users are looked at anyway."""
+
+    def look_again() -> None:
+        status_log.reopen()
+        if tls is not None:
+            tls.look_again()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
+
+
+def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     """Return what SIGTERM sets, and SIGUSR1 before it: stop, and stop because others take over."""
     stopping, leaving = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -217,7 +243,6 @@ def _stop_signals(status_log: StatusLog) -> tuple[asyncio.Event, asyncio.Event]:
 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGUSR1, leave)
-    loop.add_signal_handler(signal.SIGHUP, status_log.reopen)
     return stopping, leaving
 
 
@@ -226,19 +251,6 @@ def _record_acts(status_log: StatusLog, acted: Acted) -> None:
         status_log.received(report)
     for event in acted.events:
         status_log.acted(event)
-
-
-async def _beat(inherited: Inherited, stopping: asyncio.Event) -> None:
-    """Tell the supervisor that the loop turns; stop when it is gone."""
-    while True:
-        await asyncio.sleep(_BEAT)
-        if os.getppid() != inherited.parent_pid:
-            stopping.set()
-            return
-        try:
-            os.write(inherited.heartbeat, b".")
-        except (BlockingIOError, BrokenPipeError):
-            continue  # it is slow, or gone, which the next look at the parent tells
 
 
 async def _end_with(unknown: "asyncio.Future[None]") -> None:

@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from relayd.control.protocol import Message
 from relayd.control.server import serve_control
+from relayd.errors import RelaydError
 from relayd.mail.envelope import NewMessage, format_id
 from relayd.mail.event import Event
 from relayd.ports import Query, Status
 from relayd.store import open_view
 from tests.support.builders import a_message
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
+from tests.support.supervised import settings_of
+
+
+async def no_reload() -> Message:
+    raise RelaydError("nobody asked for it")
 
 
 @pytest.fixture
@@ -39,6 +46,8 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                     on_change=lambda: None,
                     record=lambda acted: recorded.extend(acted.events),
                     info=dict,
+                    settings=settings_of([], control="unused", queue="unused"),
+                    reload=no_reload,
                 )
             )
             yield recorded

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.control import client
-from relayd.control.protocol import REQUEST_LIMIT, ActRequest, encode
+from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, encode
 from relayd.control.server import serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event, EventKind
@@ -19,6 +19,9 @@ from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
 from tests.support.stores import LEASE
+from tests.support.supervised import settings_of
+
+SETTINGS = settings_of([], control="unused", queue="unused")
 
 
 class SlowStore(MemoryStore):
@@ -55,6 +58,12 @@ class Daemon:
     recorded: list[Event] = field(default_factory=list)
     wakes: int = 0
     servers: list[asyncio.Task[None]] = field(default_factory=list)
+    reloaded: Message | RelaydError = field(default_factory=dict)
+
+    async def reload(self) -> Message:
+        if isinstance(self.reloaded, RelaydError):
+            raise self.reloaded
+        return self.reloaded
 
     def wake(self) -> None:
         self.wakes += 1
@@ -96,6 +105,8 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                     on_change=daemon.wake,
                     record=lambda acted: daemon.recorded.extend(acted.events),
                     info=lambda number=number: {"worker": number},  # type: ignore[misc]
+                    settings=SETTINGS,
+                    reload=daemon.reload,
                 )
                 daemon.servers.append(group.create_task(server))
             yield daemon
@@ -110,6 +121,33 @@ async def test_ping(daemon: Daemon) -> None:
 async def test_status_is_that_of_the_worker_that_answers(daemon: Daemon) -> None:
     reply = await daemon.ask({"verb": "status"})
     assert reply["status"] in ({"worker": 0}, {"worker": 1})
+
+
+async def test_settings_are_those_that_the_worker_runs_with(daemon: Daemon) -> None:
+    found = await asyncio.to_thread(client.running_settings, daemon.path)
+    assert found == client.InForce(file="relayd.toml", values={"fqdn": '"relay.test"'})
+
+
+async def test_reload_answers_with_what_is_in_force_then(daemon: Daemon) -> None:
+    daemon.reloaded = {"ok": True, "file": "f", "digest": "d"}
+    found = await asyncio.to_thread(client.reload, daemon.path)
+    assert found == client.Reloaded(file="f", digest="d")
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        pytest.param({"ok": False, "error": "a: no\nb: no"}, "^a: no\nb: no$", id="refused"),
+        pytest.param({"ok": True, "digest": []}, "something strange", id="nonsense"),
+        pytest.param(RelaydError("the supervisor is gone"), "supervisor is gone", id="nobody"),
+    ],
+)
+async def test_reload_says_why_not(
+    daemon: Daemon, reply: Message | RelaydError, reason: str
+) -> None:
+    daemon.reloaded = reply
+    with pytest.raises(RelaydError, match=reason):
+        await asyncio.to_thread(client.reload, daemon.path)
 
 
 async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:

@@ -1,10 +1,23 @@
 """A reload swaps the workers; clients and mail do not notice (F-24)."""
 
+import re
 import signal
+import socket
+import ssl
+import sys
+from contextlib import closing
 from pathlib import Path
 
 from relayd.ports import Query, Status
-from tests.support.daemon import a_daemon, a_smarthost, eventually
+from tests.support.certificates import Authority
+from tests.support.daemon import (
+    CEILING,
+    PASS_SOCKET,
+    Daemon,
+    a_daemon,
+    a_smarthost,
+    eventually,
+)
 
 
 def test_a_session_outlives_a_reload_and_its_mail_is_delivered(tmp_path: Path) -> None:
@@ -27,3 +40,68 @@ def test_a_session_outlives_a_reload_and_its_mail_is_delivered(tmp_path: Path) -
             eventually(lambda query=query: daemon.rows(query), f"{address} relayed")  # type: ignore[misc]
         client.quit()
         assert daemon.stop() == 0
+
+
+def test_a_restart_under_socket_activation_refuses_no_connection(tmp_path: Path) -> None:
+    """Who comes while no daemon runs waits in the socket that systemd holds, and is served."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        a_smarthost({}) as smarthost,
+        closing(Daemon(tmp_path, smarthost.port, workers=1)) as daemon,
+    ):
+        own, daemon.port = daemon.port, held.getsockname()[1]
+        text = daemon.file.read_text()
+        daemon.file.write_text(text.replace(f"127.0.0.1:{own}", "systemd:smtp"))
+
+        def start() -> None:
+            seen = len(daemon.events("started"))
+            daemon.start(sys.executable, "-c", PASS_SOCKET, str(held.fileno()), keep=held)
+            eventually(lambda: len(daemon.events("started")) > seen, "the daemon is ready")
+
+        start()
+        daemon.send("before@x.test")
+        assert daemon.stop() == 0
+        with socket.create_connection(("127.0.0.1", daemon.port), CEILING) as waiting:
+            start()
+            assert waiting.recv(100).startswith(b"220 ")
+        daemon.send("after@x.test")
+        assert daemon.stop() == 0
+
+
+def test_sighup_looks_at_the_certificate_at_once(tmp_path: Path) -> None:
+    """With the settings as they were; no worker is replaced for it."""
+    authority = Authority(tmp_path)
+    pair = authority.write_pair(tmp_path, "old.test")
+    with (
+        a_smarthost({}) as smarthost,
+        closing(Daemon(tmp_path, smarthost.port, workers=1)) as daemon,
+    ):
+        tls = f'tls = "starttls"\n[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
+        text = daemon.file.read_text()
+        daemon.file.write_text(text.replace("[limits]", f"{tls}[limits]"))
+        daemon.up()
+        assert name_shown(daemon) == "old.test"
+        authority.write_pair(tmp_path, "new.test")
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: daemon.events("settings_kept"), "the signal was heeded")
+        eventually(lambda: name_shown(daemon) == "new.test", "the new certificate")
+        assert len(daemon.events("worker_started")) == 1
+
+
+def name_shown(daemon: Daemon) -> str:
+    """The name in the certificate on the unix socket."""
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(CEILING)
+        plain.connect(str(daemon.folder / "smtp.sock"))
+        for said in (b"", b"EHLO app.test\r\n", b"STARTTLS\r\n"):
+            plain.sendall(said)
+            reply = b""
+            while not re.search(rb"(?m)^[0-9]{3} .*\r\n\Z", reply):
+                reply += plain.recv(1000)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(daemon.folder / "authority.pem")
+        context.check_hostname = False
+        with context.wrap_socket(plain, server_hostname="any.test") as secure:
+            shown = secure.getpeercert()
+        assert shown is not None
+        return str(shown["subjectAltName"][0][1])

@@ -14,15 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.daemon import PASS_SOCKET
+from tests.support.supervised import settings_of
+
 ROOT = Path(__file__).parents[2]
 CEILING = 10.0
-# Does what systemd does between fork and exec: the descriptor's number, and the process's own pid.
-PASS_SOCKET = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
@@ -160,6 +156,20 @@ def ask_new(daemon: Daemon) -> dict[str, Any]:
         return ask(client)
 
 
+def reload(client: socket.socket) -> dict[str, Any]:
+    client.settimeout(CEILING)
+    client.sendall(b"reload\n")
+    answer = b""
+    while not answer.endswith(b"\n"):
+        answer += client.recv(10_000)
+    read: dict[str, Any] = json.loads(answer)
+    return read
+
+
+def digest_of(fqdn: str) -> str:
+    return settings_of([], control="unused", queue="unused", fqdn=fqdn).digest
+
+
 def drain(daemon: Daemon) -> None:
     while True:
         daemon.note("WATCHDOG=1", ceiling=0.5)
@@ -196,11 +206,11 @@ def test_it_starts_all_workers_and_stops_cleanly(daemon: Daemon) -> None:
 
 
 def test_a_worker_has_only_what_is_its_own(daemon: Daemon) -> None:
-    """No pipe but its heartbeat, no word of the service manager, also with a neighbour."""
+    """No pipe of the supervisor, no word of the service manager, also with a neighbour."""
     daemon.extra = {"WATCHDOG_USEC": "60000000"}
     daemon.up()
     about = ask_new(daemon)
-    assert about["pipes"] == 1
+    assert about["pipes"] == 0
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(about["environment"])
 
 
@@ -291,7 +301,7 @@ def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon
         about = ask_new(daemon)
         assert about["fqdn"] == "new.test"
         assert about["name"] in {"3", "4"}
-        assert about["pipes"] == 1
+        assert about["pipes"] == 0
         assert ask(client) | {"seen": []} == before
         eventually(lambda: len(daemon.pids()) == 3, "the idle old worker stayed")
         with pytest.raises(ConnectionRefusedError):
@@ -389,3 +399,65 @@ def test_sockets_of_systemd_are_inherited(daemon: Daemon) -> None:
     about = ask_new(daemon)
     assert about["name"] in {"1", "2"}
     assert not {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} & set(about["environment"])
+
+
+# A worker asks, for somebody at the control socket
+
+
+def test_who_asks_for_a_reload_is_answered_when_the_new_workers_serve(daemon: Daemon) -> None:
+    daemon.up()
+    with daemon.connect() as client:
+        assert reload(client)["digest"] == digest_of("relay.test")  # nothing has changed
+        assert daemon.event("settings_kept")
+        daemon.write(fqdn="new.test")
+        answer = reload(client)
+        assert answer == {"ok": True, "file": "relayd.toml", "digest": digest_of("new.test")}
+        assert daemon.event("reloaded")
+        eventually(lambda: ask_new(daemon)["fqdn"] == "new.test", "the old workers still accept")
+        assert ask(client)["fqdn"] == "relay.test"  # who asked has its old worker still
+
+
+def test_who_asks_for_a_reload_is_told_every_mistake(daemon: Daemon) -> None:
+    daemon.up()
+    daemon.file.write_text("{")
+    with daemon.connect() as client:
+        answer = reload(client)
+    assert (answer["ok"], answer["again"]) == (False, False)
+    assert [line.partition(": ")[2] for line in answer["error"].splitlines()] == [
+        "a: more care",
+        "b: more care",
+    ]
+    assert ask_new(daemon)["fqdn"] == "relay.test"
+
+
+def test_who_asks_for_a_reload_is_told_that_the_workers_do_not_start(daemon: Daemon) -> None:
+    daemon.write(patience={"first_delay": 0.01})
+    daemon.up()
+    daemon.write(fqdn="early.test")
+    with daemon.connect() as client:
+        assert "did not start with the new settings" in reload(client)["error"]
+
+
+def test_what_is_written_while_a_reload_runs_is_not_missed(daemon: Daemon) -> None:
+    """The answer is about settings that were read after the question."""
+    daemon.up()
+    with daemon.connect() as client:
+        daemon.write(fqdn="first.test")
+        daemon.send(signal.SIGHUP)
+        daemon.note("RELOADING=1")
+        daemon.write(fqdn="second.test")
+        assert reload(client)["digest"] == digest_of("second.test")
+    eventually(lambda: ask_new(daemon)["fqdn"] == "second.test", "the old workers still accept")
+
+
+def test_a_stop_leaves_no_question_without_an_answer(daemon: Daemon) -> None:
+    """The new worker never gets ready; SIGTERM comes before anybody gives up on it."""
+    daemon.up()
+    daemon.write(fqdn="stuck.test")
+    with daemon.connect() as client:
+        client.sendall(b"reload\n")
+        daemon.note("RELOADING=1")
+        daemon.send(signal.SIGTERM)
+        client.settimeout(CEILING)
+        assert json.loads(client.recv(10_000))["error"] == "the daemon stops"
+    assert daemon.end() == 0

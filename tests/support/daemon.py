@@ -32,6 +32,14 @@ CEILING = 15.0
 EVERYTHING = Query()
 CONTENT = "Subject: Hello\r\n\r\nHello.\r\n"
 
+# Does what systemd does between fork and exec: the descriptor's number, and the process's own pid.
+PASS_SOCKET = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 _SETTINGS = """\
 fqdn = "relay.test"
 workers = {workers}
@@ -124,8 +132,12 @@ class Daemon:
 
     # Processes
 
-    def start(self, *prefix: str) -> None:
-        """Start the daemon, under the command `prefix` if given, as leader of its own group."""
+    def start(self, *prefix: str, keep: socket.socket | None = None) -> None:
+        """Start the daemon, under the command `prefix` if given, as leader of its own group.
+
+        `keep` is a socket of systemd, for `PASS_SOCKET` as prefix.
+        """
+        passed = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"} if keep else {}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [*prefix, sys.executable, "-m", "relayd", "serve", "-c", str(self.file)],
@@ -133,6 +145,8 @@ class Daemon:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                env=os.environ | passed,
+                pass_fds=() if keep is None else (keep.fileno(),),
             )
 
     def up(self, *prefix: str) -> float:

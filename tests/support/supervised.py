@@ -1,9 +1,10 @@
 """A supervisor with stand-in workers, as a program: `python -m tests.support.supervised FILE`.
 
 FILE is JSON: fqdn, workers, listen (addresses), control, queue, patience. Its fqdn says how the
-workers behave: `wrong` and `early` end before they are ready, `quiet` stops its heartbeat,
+workers behave: `wrong` and `early` end before they are ready, `stuck` never is, `quiet` stops its heartbeat,
 `stubborn` ignores SIGTERM, anything else works. A worker answers every line that it is sent with
-JSON about itself; on SIGTERM it stops listening and waits for its clients to leave.
+JSON about itself, but `reload` with what the supervisor answers; on SIGTERM it stops listening and
+waits for its clients to leave.
 """
 
 import json
@@ -60,6 +61,7 @@ def settings_of(
 ) -> Settings:
     return Settings(
         file="relayd.toml",
+        values=(("fqdn", json.dumps(fqdn)),),
         fqdn=fqdn,
         workers=workers,
         listeners=tuple(listener(address) for address in listen),
@@ -134,11 +136,20 @@ class StandIn:
         if ready not in self.clients:
             with suppress(BlockingIOError):  # another worker was faster
                 self.clients.append(ready.accept()[0])
-        elif ready.recv(100):
-            ready.sendall(json.dumps(self.about()).encode() + b"\n")
+        elif line := ready.recv(100):
+            is_reload = line == b"reload\n"
+            ready.sendall(self.reload() if is_reload else json.dumps(self.about()).encode() + b"\n")
         else:
             self.clients.remove(ready)
             ready.close()
+
+    def reload(self) -> bytes:
+        os.write(self.inherited.heartbeat, b"L")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            select.select([self.inherited.heartbeat], [], [])
+            answer += os.read(self.inherited.heartbeat, 10_000)
+        return answer
 
     def about(self) -> dict[str, Any]:
         return {
@@ -165,6 +176,9 @@ def stand_in(settings: Settings, inherited: Inherited) -> int:
             return os.EX_CONFIG
         case "early":
             return 3
+        case "stuck":
+            signal.pause()
+            return 0
         case "broken":
             raise StartError("the queue is upside down")
         case "bug":

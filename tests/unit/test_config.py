@@ -33,9 +33,9 @@ from relayd.settings import (
     TlsMode,
 )
 from tests.support.accounts import write_users
+from tests.support.wrong_settings import FQDN, WRONG
 
 ROOT = Path(__file__).parents[2]
-FQDN = 'fqdn = "relay.example.org"\n'
 
 
 @pytest.fixture(autouse=True)
@@ -266,324 +266,6 @@ def test_what_is_allowed(toml: str) -> None:
 
 # -- what is wrong: the key that must be named, what was expected, the file
 
-LOGIN = '[smarthost]\nusername = "app"\n'
-WRONG = {
-    "fqdn-missing": ("fqdn", "is missing", ""),
-    "fqdn-type": ("fqdn", "text in quotes", "fqdn = 5"),
-    "fqdn-no-dot": ("fqdn", "at least one dot", 'fqdn = "relay"'),
-    "fqdn-dot-at-end": ("fqdn", "without a dot at its end", 'fqdn = "relay.example.org."'),
-    "fqdn-not-ascii": ("fqdn", "A-labels", 'fqdn = "relay.exämple.org"'),
-    "fqdn-address": ("fqdn", "no address", 'fqdn = "192.0.2.1"'),
-    "fqdn-hyphen": ("fqdn", "inner hyphens", 'fqdn = "-relay.example.org"'),
-    "fqdn-long-label": ("fqdn", "labels of", f'fqdn = "{"a" * 64}.example.org"'),
-    "fqdn-injection": ("fqdn", "control characters", r'fqdn = "relay.example.org\r\nX: y"'),
-    "workers-zero": ("workers", "from 1 to 64", FQDN + "workers = 0"),
-    "workers-text": ("workers", 'or "auto"', FQDN + 'workers = "4"'),
-    "workers-bool": ("workers", "whole number", FQDN + "workers = true"),
-    "workers-huge": ("workers", "from 1 to 64", FQDN + "workers = 0x" + "f" * 5000),
-    "unknown-top": ("worker", 'did you mean "workers"?', FQDN + "worker = 1"),
-    "unknown-table": ("smarthosts", 'did you mean "smarthost"?', FQDN + "[smarthosts]"),
-    "unknown-nested": (
-        "limits.mesage_size",
-        'did you mean "message_size"?',
-        FQDN + '[limits]\nmesage_size = "1MB"',
-    ),
-    "unknown-listener-key": (
-        "listen[0].adress",
-        'did you mean "address"?',
-        FQDN + '[[listen]]\nadress = "127.0.0.1:25"',
-    ),
-    "unknown-elsewhere": (
-        "hosts",
-        'there is "smarthost.hosts"',
-        FQDN + 'hosts = ["192.0.2.1:25"]',
-    ),
-    "unknown-no-idea": ("log.zzz", "the keys here are level, format", FQDN + "[log]\nzzz = 1"),
-    "unknown-odd-name": (r'"a\nb"', "unknown key", FQDN + r'"a\nb" = 1'),
-    "table-is-number": ("limits", "a table", FQDN + "limits = 5"),
-    "table-is-list": ("retry", "a table", FQDN + "retry = [1]"),
-    "listen-one-bracket": ("listen", "[[listen]]", FQDN + '[listen]\naddress = "127.0.0.1:25"'),
-    "listen-entry-not-table": ("listen[0]", "a table", FQDN + 'listen = ["127.0.0.1:25"]'),
-    "listen-empty": ("listen", "at least one entry", FQDN + "listen = []"),
-    "listen-no-port": ("listen[0].address", "HOST:PORT", FQDN + '[[listen]]\naddress = "::1"'),
-    "listen-port-range": (
-        "listen[0].address",
-        "HOST:PORT",
-        FQDN + '[[listen]]\naddress = "127.0.0.1:65536"',
-    ),
-    "listen-bad-ipv4": (
-        "listen[0].address",
-        "HOST:PORT",
-        FQDN + '[[listen]]\naddress = "127.0.0.256:25"',
-    ),
-    "listen-relative-unix": (
-        "listen[0].address",
-        "absolute path",
-        FQDN + '[[listen]]\naddress = "unix:smtp.sock"',
-    ),
-    "listen-long-unix": (
-        "listen[0].address",
-        "at most 107 octets",
-        FQDN + f'[[listen]]\naddress = "unix:/{"a" * 107}"',
-    ),
-    "listen-systemd-no-name": (
-        "listen[0].address",
-        "systemd:NAME",
-        FQDN + '[[listen]]\naddress = "systemd:"',
-    ),
-    "listen-duplicate": (
-        "listen[1].address",
-        "duplicate: listen[0]",
-        FQDN + '[[listen]]\naddress = "[::1]:25"\n[[listen]]\naddress = "[0::1]:25"',
-    ),
-    "listen-duplicate-default": (
-        "listen[1].address",
-        "duplicate",
-        FQDN + "[[listen]]\n[[listen]]",
-    ),
-    "listen-open-without-networks": (
-        "listen[1].networks",
-        "is missing",
-        FQDN + '[[listen]]\n[[listen]]\naddress = "0.0.0.0:26"',
-    ),
-    "networks-host-bits": (
-        "listen[0].networks[1]",
-        'write "10.0.0.0/8" for the whole network or "10.0.0.5/32"',
-        FQDN + '[[listen]]\nnetworks = ["::1", "10.0.0.5/8"]',
-    ),
-    "networks-garbage": (
-        "listen[0].networks[0]",
-        "expected a network",
-        FQDN + '[[listen]]\nnetworks = ["office"]',
-    ),
-    "networks-not-a-list": (
-        "listen[0].networks",
-        "a list",
-        FQDN + '[[listen]]\naddress = "0.0.0.0:26"\nnetworks = "10.0.0.0/8"',
-    ),
-    "line-endings-word": (
-        "listen[0].line_endings",
-        '"reject", "normalize"',
-        FQDN + '[[listen]]\nline_endings = "ignore"',
-    ),
-    "size-no-unit": ("limits.message_size", "a size such as", FQDN + "[limits]\nmessage_size = 35"),
-    "size-bad-unit": (
-        "limits.message_size",
-        "a size such as",
-        FQDN + '[limits]\nmessage_size = "35mb"',
-    ),
-    "size-too-large": (
-        "limits.message_size",
-        "512,000,000 octets",
-        FQDN + '[limits]\nmessage_size = "1GB"',
-    ),
-    "recipients-zero": ("limits.recipients", "from 1", FQDN + "[limits]\nrecipients = 0"),
-    "connections-float": (
-        "limits.connections",
-        "whole number",
-        FQDN + "[limits]\nconnections = 1.5",
-    ),
-    "hosts-empty": ("smarthost.hosts", "at least one", FQDN + "[smarthost]\nhosts = []"),
-    "hosts-text": ("smarthost.hosts", "a list", FQDN + '[smarthost]\nhosts = "192.0.2.1:25"'),
-    "hosts-port-zero": (
-        "smarthost.hosts[1]",
-        "port from 1",
-        FQDN + '[smarthost]\nhosts = ["192.0.2.1:25", "192.0.2.1:0"]',
-    ),
-    "hosts-wildcard": (
-        "smarthost.hosts[0]",
-        "a server to connect to",
-        FQDN + '[smarthost]\nhosts = ["0.0.0.0:25"]',
-    ),
-    "hosts-url": (
-        "smarthost.hosts[0]",
-        "HOST:PORT",
-        FQDN + '[smarthost]\nhosts = ["smtp://mail.example.org:25"]',
-    ),
-    "loop-literal": (
-        "smarthost.hosts[0]",
-        "our own listener listen[0]",
-        FQDN + '[smarthost]\nhosts = ["127.0.0.1:2525"]',
-    ),
-    "loop-localhost": (
-        "smarthost.hosts[1]",
-        "a loop",
-        FQDN + '[smarthost]\nhosts = ["192.0.2.1:25", "LocalHost:2525"]',
-    ),
-    "loop-wildcard": (
-        "smarthost.hosts[0]",
-        "a loop",
-        FQDN + '[[listen]]\naddress = "[::]:25"\nnetworks = ["::1"]',
-    ),
-    "loop-by-our-name": (
-        "smarthost.hosts[0]",
-        "a loop",
-        FQDN + '[[listen]]\naddress = "0.0.0.0:26"\nnetworks = ["::1"]\n'
-        '[smarthost]\nhosts = ["relay.example.org:26"]',
-    ),
-    "smarthost-tls-word": (
-        "smarthost.tls",
-        '"verify"',
-        FQDN + "[smarthost]\ntls = true",
-    ),
-    "login-without-secret": ("smarthost.password_file", "is missing", FQDN + LOGIN),
-    "login-without-token": (
-        "smarthost.token_file",
-        "is missing",
-        FQDN + LOGIN + 'auth = "xoauth2"',
-    ),
-    "auth-without-login": (
-        "smarthost.auth",
-        "needs username",
-        FQDN + '[smarthost]\nauth = "plain"',
-    ),
-    "duration-number": ("retry.give_up_after", "a duration", FQDN + "[retry]\ngive_up_after = 5"),
-    "duration-no-unit": (
-        "retry.give_up_after",
-        "a duration",
-        FQDN + '[retry]\ngive_up_after = "5"',
-    ),
-    "duration-zero": ("retry.soft_bounce[0]", "from 1s", FQDN + '[retry]\nsoft_bounce = ["0s"]'),
-    "duration-order": (
-        "retry.soft_bounce[1]",
-        "1h30m",
-        FQDN + '[retry]\nsoft_bounce = ["1m", "1m1h"]',
-    ),
-    "duration-overflow": ("store.history", "to 520w", FQDN + '[store]\nhistory = "999999w"'),
-    "duration-empty": ("store.history", "a duration", FQDN + '[store]\nhistory = ""'),
-    "unreachable-empty": ("retry.unreachable", "at least one", FQDN + "[retry]\nunreachable = []"),
-    "dsn-text": ("bounces.dsn", "true or false", FQDN + '[bounces]\ndsn = "yes"'),
-    "store-relative": ("store.url", "absolute path", FQDN + '[store]\nurl = "sqlite:queue.db"'),
-    "store-no-scheme": ("store.url", "sqlite:", FQDN + '[store]\nurl = "/srv/q.db"'),
-    "store-slashes": ("store.url", "sqlite:", FQDN + '[store]\nurl = "sqlite:///srv/q.db"'),
-    "socket-relative": ("control.socket", "absolute", FQDN + '[control]\nsocket = "c.sock"'),
-    "status-log-relative": ("status_log.path", '"-"', FQDN + '[status_log]\npath = "status.log"'),
-    "status-log-directory": (
-        "status_log.path",
-        "a file",
-        FQDN + '[status_log]\npath = "/var/log/"',
-    ),
-    "log-level": ("log.level", '"debug", "info"', FQDN + '[log]\nlevel = "verbose"'),
-    "log-format": ("log.format", '"console"', FQDN + '[log]\nformat = "text"'),
-}
-WRONG |= {
-    "remote-text": ("use_remote_smtp", "true or false", FQDN + 'use_remote_smtp = "yes"'),
-    "remote-number": ("use_remote_smtp", "true or false", FQDN + "use_remote_smtp = 1"),
-    "remote-needs-a-name": ("fqdn", "is missing", "use_remote_smtp = true"),
-    "direct-port": ("direct.port", "from 1 to 65535", FQDN + "[direct]\nport = 0"),
-    "direct-tls": ("direct.tls", '"opportunistic"', FQDN + '[direct]\ntls = "on"'),
-    "direct-source-name": (
-        "direct.source_addresses[1]",
-        "an IP address",
-        FQDN + '[direct]\nsource_addresses = ["192.0.2.1", "mx.example.org"]',
-    ),
-    "direct-source-with-port": (
-        "direct.source_addresses[0]",
-        "an IP address",
-        FQDN + '[direct]\nsource_addresses = ["192.0.2.1:25"]',
-    ),
-    "direct-networks": (
-        "direct.allow_networks[0]",
-        "bits set behind the prefix",
-        FQDN + '[direct]\nallow_networks = ["10.0.0.1/8"]',
-    ),
-    "direct-connections": (
-        "direct.connections_per_destination",
-        "from 1",
-        FQDN + "[direct]\nconnections_per_destination = 0",
-    ),
-    "direct-rate": (
-        "direct.messages_per_minute",
-        "from 0 to 100000",
-        FQDN + "[direct]\nmessages_per_minute = -1",
-    ),
-    "routes-list": ("routes", "a table", FQDN + "routes = []"),
-    "routes-word": (
-        'routes."example.org"',
-        '"smarthost", "direct", "hold"',
-        FQDN + '[routes]\n"example.org" = "drop"',
-    ),
-    "routes-unquoted": (
-        "routes.example",
-        '"smarthost", "direct", "hold"',
-        FQDN + '[routes]\nexample = "mail.example.org"',
-    ),
-    "routes-number": (
-        'routes."a.example"',
-        "text in quotes",
-        FQDN + '[routes]\n"b.example" = "hold"\n"a.example" = 25',
-    ),
-    "routes-dotted": ("routes.example", "text in quotes", FQDN + "[routes]\nexample.org = 'hold'"),
-    "routes-star-alone": ('routes."*"', '"*.example.org"', FQDN + '[routes]\n"*" = "hold"'),
-    "routes-star-inside": (
-        'routes."a.*.example"',
-        '"*.example.org"',
-        FQDN + '[routes]\n"a.*.example" = "hold"',
-    ),
-    "routes-address": (
-        'routes."a@example.org"',
-        "a domain as key",
-        FQDN + '[routes]\n"a@example.org" = "hold"',
-    ),
-    "routes-loop": (
-        'routes."example.org"',
-        "our own listener listen[0]",
-        FQDN + '[routes]\n"example.org" = "localhost:2525"',
-    ),
-    "routes-wildcard": (
-        'routes."example.org"',
-        '"HOST:PORT"',
-        FQDN + '[routes]\n"example.org" = "0.0.0.0:25"',
-    ),
-    "test-mail-domain": (
-        "test_mail.recipients[0]",
-        "user@example.org",
-        FQDN + '[test_mail]\nrecipients = ["example.org"]',
-    ),
-    "test-mail-text": (
-        "test_mail.recipients",
-        "a list",
-        FQDN + '[test_mail]\nrecipients = "a@example.org"',
-    ),
-    "redirect-domain": ("redirect.to", "an address", FQDN + '[redirect]\nto = "example.org"'),
-    "redirect-null": ("redirect.to", "an address", FQDN + '[redirect]\nto = "<>"'),
-    "redirect-allow": (
-        "redirect.allow[1]",
-        "an address or a domain",
-        FQDN + '[redirect]\nto = "a@example.org"\nallow = ["example.org", "*.example.org"]',
-    ),
-    "redirect-allow-address": (
-        "redirect.allow[0]",
-        "an address",
-        FQDN + '[redirect]\nto = "a@example.org"\nallow = ["a b@example.org"]',
-    ),
-    "redirect-allow-alone": (
-        "redirect.allow",
-        "needs redirect.to",
-        FQDN + '[redirect]\nallow = ["example.org"]',
-    ),
-    "nameserver-name": (
-        "dns.nameservers[0]",
-        '"IP" or "IP:PORT"',
-        FQDN + '[dns]\nnameservers = ["dns.example.org"]',
-    ),
-    "nameserver-name-and-port": (
-        "dns.nameservers[1]",
-        '"IP" or "IP:PORT"',
-        FQDN + '[dns]\nnameservers = ["192.0.2.53", "dns.example.org:53"]',
-    ),
-    "nameserver-bracket": (
-        "dns.nameservers[0]",
-        '"IP" or "IP:PORT"',
-        FQDN + '[dns]\nnameservers = ["[::1"]',
-    ),
-    "verp-address": (
-        "bounces.verp_domain",
-        "a domain",
-        FQDN + '[bounces]\nverp_domain = "b@example.org"',
-    ),
-    "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
-}
 NOT_YET = {
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
     "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
@@ -1002,6 +684,32 @@ def test_durations_add_up(counts: list[int]) -> None:
     assert units.duration(written) == timedelta(
         weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
     )
+
+
+@given(st.integers(1, int(units.LONGEST.total_seconds())))
+@settings(max_examples=50, deadline=None)
+def test_a_duration_survives_being_written(seconds: int) -> None:
+    assert units.duration(units.format_duration(timedelta(seconds=seconds))) == timedelta(
+        seconds=seconds
+    )
+
+
+@given(st.integers(1, 512 * 10**6))
+@settings(max_examples=50, deadline=None)
+def test_a_size_survives_being_written(octets: int) -> None:
+    assert units.size(1, 512 * 10**6)(units.format_size(octets)) == octets
+
+
+@pytest.mark.parametrize(
+    "written", ["1s", "90s", "15m", "1h30m", "36h", "5d", "90d", "35MB", "64KiB"]
+)
+def test_values_are_written_as_people_write_them(written: str) -> None:
+    """But for what has a shorter way: 90 seconds are a minute and a half."""
+    if written[-1] == "B":
+        assert units.format_size(units.size(1, 10**9)(written)) == written
+    else:
+        again = units.format_duration(units.duration(written))
+        assert again == {"90s": "1m30s"}.get(written, written)
 
 
 @given(st.ip_addresses(), st.integers(1, 65535))

@@ -1,12 +1,15 @@
 """The supervisor's judgement of its workers; what it does to them is tested in `e2e`."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from relayd.errors import StartError
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.processes import Worker
 from relayd.supervisor.serve import NAP, Supervisor
@@ -20,6 +23,27 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     yield made
     made._addresses.close()
     made._current.lock.close()
+
+
+@pytest.mark.parametrize("fault", ["no-folder", "directory", "fifo", "link"])
+def test_a_status_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path, fault: str) -> None:
+    """A-102: said before any worker is started, and nothing is left behind."""
+    path = tmp_path / "no" / "status.log" if fault == "no-folder" else tmp_path / "status.log"
+    match fault:
+        case "directory":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("elsewhere")
+        case _:
+            pass
+    settings = settings_of([], control=f"{tmp_path}/c.sock", queue=f"{tmp_path}/queue.db")
+    settings = replace(settings, log=replace(settings.log, status_log=str(path)))
+    for _ in range(2):
+        with pytest.raises(StartError, match=r"cannot write the status log .*see status_log\.path"):
+            Supervisor(settings, reload=None, worker_main=stand_in, patience=Patience())
+    assert not (tmp_path / "c.sock").exists()
 
 
 @pytest.mark.parametrize(("gap", "moved"), [(NAP - 1, 0.0), (600.0, 600.0)])

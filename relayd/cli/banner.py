@@ -1,0 +1,190 @@
+"""The banner behind a changed setting: what changed, where, and whether the daemon runs with it.
+
+Owns the questions to the daemon, and what each answer means for people and for the exit status. On
+a terminal the banner has a frame, in a pipe it is plain text.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+import click
+
+from relayd.cli.direct_words import preflight, warnings
+from relayd.cli.output import printable, show_json, show_table
+from relayd.config.change import Changed
+from relayd.control import client
+from relayd.errors import DaemonUnreachable, RelaydError
+from relayd.settings import Settings
+
+_DASH = "- "
+_REMEDY = "`systemctl reload relayd` has it read the file"
+
+
+class State(StrEnum):
+    """How the daemon stands to the file."""
+
+    CURRENT = "current"  # runs with it
+    OLDER = "older"  # runs with what the file said before, or with another file
+    REFUSED = "refused"  # was asked to and cannot
+    STOPPED = "stopped"  # does not run
+    UNKNOWN = "unknown"  # cannot be asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    state: State
+    reasons: tuple[str, ...] = ()
+    file: str = ""  # that the daemon read
+    running: Mapping[str, str] = field(default_factory=dict)  # with what values, if it told
+
+    @property
+    def exit_status(self) -> int:
+        match self.state:
+            case State.CURRENT | State.STOPPED:
+                return os.EX_OK
+            case State.REFUSED:
+                return os.EX_OSERR
+            case State.OLDER | State.UNKNOWN:
+                return os.EX_UNAVAILABLE
+            case other:
+                assert_never(other)
+
+
+def ask_to_reload(changed: Changed) -> Answer:
+    """Have the daemon read the file again, and hear what came of it."""
+    try:
+        reloaded = client.reload(changed.control_socket)
+    except DaemonUnreachable as error:
+        return _unreachable(error)
+    except RelaydError as error:
+        return Answer(state=State.REFUSED, reasons=tuple(str(error).splitlines()))
+    current = reloaded.digest == changed.settings.digest
+    return Answer(state=State.CURRENT if current else State.OLDER, file=reloaded.file)
+
+
+def compare_daemon(settings: Settings, *, as_json: bool) -> None:
+    """Say whether the daemon runs with these settings, and in what it does not."""
+    written = dict(settings.values)
+    try:
+        found = client.running_settings(settings.control_socket)
+        state = State.CURRENT if found.values == written else State.OLDER
+        answer = Answer(state=state, file=found.file, running=found.values)
+    except DaemonUnreachable as error:
+        answer = _unreachable(error)
+    except RelaydError as error:
+        answer = Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
+    rows = list(_differences(answer.running, written)) if answer.running else []
+    if as_json:
+        for name, running, text in rows:
+            show_json({"key": name, "running": _value(running), "value": _value(text)})
+        show_json({"daemon": answer.state, "reasons": answer.reasons or None})
+        return
+    click.echo("")
+    for line in _daemon_lines(answer):
+        click.echo(printable(line))
+    if rows:
+        show_table(("KEY", "RUNNING", "FILE"), ((name, a or "-", b or "-") for name, a, b in rows))
+
+
+def show_banner(changed: Changed, answer: Answer, *, as_json: bool) -> None:
+    """Print what became of a setting."""
+    risks = list(warnings(changed.settings)) if changed.began_direct else []
+    first = list(preflight(changed.settings)) if changed.began_direct else []
+    if as_json:
+        show_json(
+            {
+                "file": changed.file,
+                "key": changed.name,
+                "from": _value(changed.old),
+                "to": _value(changed.new),
+                "written": changed.written,
+                "daemon": answer.state,
+                "reasons": answer.reasons or None,
+                "warnings": [*risks, *first] or None,
+            }
+        )
+        return
+    title = "Setting updated" if changed.written else "Nothing to update"
+    lines = [*_change_lines(changed), *_daemon_lines(answer), *_way_back(changed, answer)]
+    if changed.began_direct:
+        lines += ["", "Direct mode sends straight to the recipients' own servers:"]
+        lines += [f"{_DASH}{each}" for each in (*risks, *first)]
+    _print_framed(title, [printable(line) for line in lines])
+
+
+def _unreachable(error: DaemonUnreachable) -> Answer:
+    """Nobody there, or somebody who may not be asked: by what the system said."""
+    absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+    return Answer(state=State.STOPPED if absent else State.UNKNOWN, reasons=(str(error),))
+
+
+def _differences(
+    running: Mapping[str, str], written: Mapping[str, str]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in dict.fromkeys((*written, *running)):
+        if running.get(name) != written.get(name):
+            yield name, running.get(name), written.get(name)
+
+
+def _change_lines(changed: Changed) -> Iterator[str]:
+    if changed.old == changed.new:
+        yield f"{changed.name}: {changed.new}, as before"
+    else:
+        yield f"{changed.name}: {changed.old or 'not set'} -> {changed.new}"
+    yield f"file: {changed.file}"
+
+
+def _daemon_lines(answer: Answer) -> Iterator[str]:
+    match answer.state:
+        case State.CURRENT:
+            yield "daemon: runs with it now"
+        case State.OLDER:
+            yield f"daemon: runs with other settings, read from {answer.file}; {_REMEDY}"
+        case State.REFUSED:
+            yield "daemon: keeps its old settings, because"
+            yield from (f"  {reason}" for reason in answer.reasons)
+        case State.STOPPED:
+            yield f"daemon: does not run ({'; '.join(answer.reasons)})"
+        case State.UNKNOWN:
+            yield f"daemon: cannot be asked ({'; '.join(answer.reasons)}); {_REMEDY}"
+        case other:
+            assert_never(other)
+
+
+def _way_back(changed: Changed, answer: Answer) -> Iterator[str]:
+    if answer.state is State.REFUSED and changed.written and changed.old is not None:
+        back = shlex.join(["relayd", "config", "set", changed.name, changed.old])
+        yield f"the way back: {back}"
+
+
+def _value(text: str | None) -> object:
+    return None if text is None else json.loads(text)
+
+
+def _print_framed(title: str, lines: Iterable[str]) -> None:
+    if not sys.stdout.isatty():
+        click.echo(title)
+        for line in lines:
+            click.echo(f"  {line}" if line else "")
+        return
+    from rich.console import Console, Group  # noqa: PLC0415
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    parts: list[Text | Table] = []
+    for line in lines:
+        if line.startswith(_DASH):
+            item = Table.grid(padding=(0, 1))  # so that its further lines are indented
+            item.add_row("-", Text(line.removeprefix(_DASH)))
+            parts.append(item)
+        else:
+            parts.append(Text(line))
+    frame = Panel(Group(*parts), title=title, title_align="left", expand=False)
+    Console(highlight=False).print(frame)

@@ -1,0 +1,121 @@
+"""Set one key in the text of a settings file, and leave everything else as people wrote it.
+
+Owns where the line goes: in the place of the old value; else behind the comment that shows the key
+with its default, as in `etc/relayd.toml`; else behind the last key of its table. Knows nothing of
+what the keys mean.
+
+Invariant: the new text says what the old one said but for that key, or nothing is returned. Both
+are read again to see it, so a way of writing TOML that this module does not know costs an error,
+never a setting.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import tomlkit
+from tomlkit.container import Container
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Array, Comment, Item, Table
+
+from relayd.config.model import Key
+
+_COMMENT = re.compile(r""""(?:\\.|[^"\\])*"|'[^']*'|(#[^\r\n]*)""")
+
+
+class Uneditable(ValueError):
+    """The file is written in a way that cannot be changed here."""
+
+
+def with_value(text: str, key: Key, value: object) -> str:
+    """Return `text`, which is TOML, with `key` set to `value`. Raises Uneditable."""
+    for edit in (_by_line, _by_assignment):
+        with suppress(TOMLKitError, ValueError, LookupError, TypeError, AttributeError):
+            edited = edit(text, key, value)
+            if tomllib.loads(edited) == _with(tomllib.loads(text), key, value):
+                return edited
+    raise Uneditable("this file is written in a way that cannot be changed by a command")
+
+
+def _with(data: dict[str, Any], key: Key, value: object) -> dict[str, Any]:
+    """What the new text has to say."""
+    holder: Any = data
+    for part in key[:-1]:
+        if isinstance(part, int):
+            holder += [{} for _ in range(part + 1 - len(holder))]
+            holder = holder[part]
+        else:
+            holder = holder.setdefault(part, [] if part == "listen" else {})
+    holder[key[-1]] = value
+    return data
+
+
+def _by_line(text: str, key: Key, value: object) -> str:
+    document = tomlkit.parse(text)
+    end = "\r\n" if "\r\n" in text else "\n"
+    line = f"{tomlkit.key(str(key[-1])).as_string()} = {tomlkit.item(value).as_string()}{end}"
+    try:
+        holder = _holder(document, key)
+    except LookupError:
+        return _with_table(text, key, line, end)
+    if key[-1] in holder:
+        _replace(holder, str(key[-1]), value, end)
+        return tomlkit.dumps(document)
+    container, header = (holder.value, holder) if isinstance(holder, Table) else (holder, None)
+    place = _place(container, str(key[-1])) or header
+    if place is None:
+        return line + text
+    if not place.trivia.trail.endswith("\n"):
+        place.trivia.trail += end
+    place.trivia.trail += line
+    return tomlkit.dumps(document)
+
+
+def _by_assignment(text: str, key: Key, value: object) -> str:
+    """Let tomlkit find the place: in an inline table, or among dotted keys."""
+    document = tomlkit.parse(text)
+    _holder(document, key)[key[-1]] = value
+    return tomlkit.dumps(document)
+
+
+def _holder(document: Container, key: Key) -> Any:
+    holder: Any = document
+    for part in key[:-1]:
+        holder = holder[part]
+    return holder
+
+
+def _replace(holder: Any, name: str, value: object, end: str) -> None:
+    """Comments inside a list that goes stand in front of the new one."""
+    old, new = holder[name], tomlkit.item(value)
+    holder[name] = new
+    if isinstance(old, Array):
+        comments = [found[1] for found in _COMMENT.finditer(old.as_string()) if found[1]]
+        indent = holder[name].trivia.indent
+        holder[name].trivia.indent = "".join(f"{indent}{each}{end}" for each in comments) + indent
+
+
+def _place(container: Container, name: str) -> Item | None:
+    """Return what the new line follows; None: it is the first of its table."""
+    shown = re.compile(rf"# ?{re.escape(name)} *=")
+    last = None
+    for known, item in container.body:
+        if isinstance(item, Comment) and shown.match(item.trivia.comment):
+            return item
+        if known is not None and not isinstance(item, Table | AoT):
+            last = item
+    return last
+
+
+def _with_table(text: str, key: Key, line: str, end: str) -> str:
+    """Append the table, or as many listeners as are missing up to the one that is meant."""
+    headers = _missing_listeners(text, key) if key[0] == "listen" else [f"[{key[0]}]"]
+    start = end if text and not text.endswith("\n") else ""
+    return f"{text}{start}{''.join(f'{end}{header}{end}' for header in headers)}{line}"
+
+
+def _missing_listeners(text: str, key: Key) -> Iterator[str]:
+    there = len(tomllib.loads(text).get("listen", ()))
+    return ("[[listen]]" for _ in range(there, int(key[1]) + 1))

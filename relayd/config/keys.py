@@ -1,0 +1,70 @@
+"""The names of settings on a command line: `smarthost.tls`, `listen.0.address`, `routes."*.x.example"`.
+
+Owns reading and writing them. `listen[0].address`, as messages have it, is read as well, and what
+follows `routes.` is one pattern with or without its quotes, since a shell takes them off.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+from relayd.config.mistakes import Report
+from relayd.config.model import DEFAULTS, Key, dotted
+from relayd.errors import ConfigError
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_INDEX = re.compile(r"\[(\d{1,4})\]")
+_TABLES = {name.partition(".")[0] for name in DEFAULTS if "." in name} | {"routes"}
+
+
+def parse_key(name: str) -> Key:
+    """Return the way to a key or table, which may not exist."""
+    if name.startswith("routes."):
+        pattern = name.removeprefix("routes.")
+        quoted = len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "'\""
+        return ("routes", pattern[1:-1] if quoted else pattern)
+    first, *rest = _INDEX.sub(r".\1", name).split(".")
+    number_first = first == "listen" and rest and rest[0].isdecimal() and len(rest[0]) < 5
+    return (first, int(rest[0]), *rest[1:]) if number_first else (first, *rest)
+
+
+def name_of(key: Key) -> str:
+    """Return the name that `parse_key` reads."""
+    shown = [str(part) for part in key]
+    if key[0] == "routes" and len(key) > 1 and not _BARE.fullmatch(shown[1]):
+        shown[1] = json.dumps(shown[1], ensure_ascii=False)
+    return ".".join(shown)
+
+
+def is_table(key: Key) -> bool:
+    """Whether it stands for several keys: a table, or a listener."""
+    is_listener = key[0] == "listen" and len(key) == 2 and isinstance(key[1], int)
+    return is_listener or key in {(name,) for name in _TABLES}
+
+
+def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> None:
+    """Raise ConfigError, with the nearest right key, for one that does not exist.
+
+    `one`: a table will not do, nor a listener beyond the first that is missing in `data`.
+    """
+    report = Report(file, data)
+    if is_table(key):
+        if one and key == ("routes",):
+            report.add_expected(key, 'expected a pattern too, such as routes."*.example.org"')
+        elif one:
+            report.add_table(key)
+    elif key[0] == "listen" and not isinstance(key[1], int):
+        report.add_expected(key, "expected the number of a listener, such as listen.0.address")
+    elif not (key[0] == "routes" or dotted(key) in DEFAULTS):
+        report.add_unknown(key)
+    elif one and key[0] == "listen" and isinstance(key[1], int):
+        _check_number(key[1], key, report)
+    if report.mistakes:
+        raise ConfigError(tuple(report.mistakes))
+
+
+def _check_number(number: int, key: Key, report: Report) -> None:
+    written = report.data.get("listen")
+    count = max(1, len(written)) if isinstance(written, list) else 1
+    if number > count:
+        report.add_expected(key, f"expected listen.0 to listen.{count}, which would be a new one")

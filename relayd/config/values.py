@@ -1,0 +1,62 @@
+"""Every setting as it counts, by its name: what the file says, and the default where it is silent.
+
+For whoever asks: `relayd config`, and the daemon when it says what it runs with. A value is text
+in JSON, which TOML reads too, spelt in one way whatever the file's spelling was: equal settings
+have equal texts. Names are those that `keys` reads. No secret stands here, since the settings
+name only the files of secrets; what a URL has in front of its "@" is left out.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from relayd.config.keys import name_of
+from relayd.config.model import PLACEHOLDER_FQDN, Document, Key
+from relayd.policy.ruleset import RuleTexts
+
+Values = Mapping[str, str]
+
+RULES = "rules.d/"  # how the names of rule files begin, which are no keys
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def values_of(document: Document) -> Values:
+    """Return the text of every key, in the order of the reference; `routes` by its patterns."""
+    return {
+        name_of(key): json.dumps(_without_user(value), ensure_ascii=False)
+        for key, value in _leaves(document.model_dump(mode="json"))
+    }
+
+
+def values_of_rules(rules: RuleTexts) -> Values:
+    """Return a digest for every rule file, to see that one was changed."""
+    return {
+        f"{RULES}{name}": json.dumps(f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        for name, text in rules
+    }
+
+
+def default_of(name: str) -> str | None:
+    """Return the default of a key; None if it has none, and for what stands in `[routes]`."""
+    if name == "fqdn":
+        return None
+    return _DEFAULTS.get(re.sub(r"^listen\.\d+\.", "listen.0.", name))
+
+
+def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*at, name))
+        elif isinstance(value, list) and (*at, name) == ("listen",):
+            for index, listener in enumerate(value):
+                yield from _leaves(listener, (name, index))
+        else:
+            yield (*at, name), value
+
+
+def _without_user(value: object) -> object:
+    return _USER_INFO.sub("…@", value) if isinstance(value, str) else value
+
+
+_DEFAULTS = values_of(Document(fqdn=PLACEHOLDER_FQDN))

@@ -1,0 +1,63 @@
+"""The line between a worker and its supervisor.
+
+Out go READY, a beat each second while the loop turns, and RELOAD; in comes one line of JSON for each
+RELOAD, when the new settings are in force or are not going to be.
+"""
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+
+from relayd.control.protocol import Message, decode
+from relayd.errors import RelaydError
+
+READY, BEAT, RELOAD = b"R", b".", b"L"
+
+_EVERY = 1.0  # seconds between heartbeats
+_CHUNK = 64 * 1024
+
+
+class Supervision:
+    """A worker's end, for as long as the process lives."""
+
+    def __init__(self, descriptor: int, parent_pid: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.settimeout(0)
+        self._parent_pid = parent_pid
+        self._turn = asyncio.Lock()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def ready(self) -> None:
+        self._socket.send(READY)
+
+    async def beat(self, stopping: asyncio.Event) -> None:
+        """Tell the supervisor that the loop turns; set `stopping` when it is gone."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            if os.getppid() != self._parent_pid:
+                stopping.set()
+                return
+            # It is slow, or gone, which the next look at the parent tells.
+            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                self._socket.send(BEAT)
+
+    async def reload(self) -> Message:
+        """Have the settings read again; return the answer. Raises RelaydError when none will come."""
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            line = bytearray()
+            try:
+                await loop.sock_sendall(self._socket, RELOAD)
+                while not line.endswith(b"\n"):
+                    chunk = await loop.sock_recv(self._socket, _CHUNK)
+                    if not chunk:
+                        break
+                    line += chunk
+            except OSError as error:
+                raise RelaydError(f"the supervisor cannot be asked: {error.strerror}") from error
+            if not line:
+                raise RelaydError("the supervisor is gone")
+            return decode(bytes(line))

@@ -1,0 +1,270 @@
+"""A setting is changed in the file in one step, or not at all; what counts is said in one spelling."""
+
+import os
+import shutil
+import stat
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from relayd import config
+from relayd.config.change import Changed, change
+from relayd.config.keys import name_of, parse_key
+from relayd.config.model import Document
+from relayd.config.values import default_of, values_of
+from relayd.errors import ConfigError, Mistake
+
+ROOT = Path(__file__).parents[2]
+FQDN = 'fqdn = "relay.firm-of-ours.com"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "relayd.toml"
+    path.write_text(f"# mine\n{FQDN}")
+    return path
+
+
+def put(file: Path, name: str, value: object, *, force: bool = False) -> Changed:
+    return change(str(file), parse_key(name), value, force=force)
+
+
+def refused(file: Path, name: str, value: object) -> tuple[Mistake, ...]:
+    """The mistakes; the file has not been touched."""
+    before = (file.read_bytes(), file.stat().st_ino)
+    with pytest.raises(ConfigError) as caught:
+        put(file, name, value)
+    assert (file.read_bytes(), file.stat().st_ino) == before
+    assert sorted(each.name for each in file.parent.iterdir()) == [file.name]
+    return caught.value.mistakes
+
+
+def test_a_change_says_what_was_and_what_is(file: Path) -> None:
+    changed = put(file, "retry.give_up_after", "48h")
+    assert (changed.name, changed.old, changed.new) == ("retry.give_up_after", '"5d"', '"2d"')
+    assert changed.written
+    assert changed.control_socket == "/run/relayd/control.sock"
+    assert file.read_text() == f'# mine\n{FQDN}\n[retry]\ngive_up_after = "48h"\n'
+    again = put(file, "retry.give_up_after", "48h")
+    assert (again.old, again.new, again.written) == ('"2d"', '"2d"', False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fqdn", "relay.firm-of-ours.com"),
+        ("listen.1.address", "unix:/run/relayd/smtp.sock"),
+        ("routes.*.x.example", "hold"),
+    ],
+)
+def test_what_was_not_there_has_no_old_value(tmp_path: Path, name: str, value: str) -> None:
+    shutil.copy(ROOT / "etc/relayd.toml", tmp_path / "relayd.toml")
+    if name != "fqdn":
+        put(tmp_path / "relayd.toml", "fqdn", "relay.firm-of-ours.com")
+    changed = put(tmp_path / "relayd.toml", name, value)
+    assert (changed.old, changed.new) == (None, f'"{value}"')
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key", "expected"),
+    [
+        ("frob", 1, "frob", "unknown key"),
+        ("smarthost.hots", [], "smarthost.hots", 'did you mean "hosts"?'),
+        ("lisen.0.address", "", "lisen.0.address", 'did you mean "listen.address"?'),
+        ("listen.0.adress", "", "listen[0].adress", 'did you mean "address"?'),
+        ("listen.address", "", "listen.address", "such as listen.0.address"),
+        ("listen.2.address", "unix:/s", "listen[2].address", "expected listen.0 to listen.1"),
+        ("listen[9].tls", "off", "listen[9].tls", "expected listen.0 to listen.1"),
+        ("smarthost", 1, "smarthost", "one key of this table; the keys here are hosts, tls"),
+        ("listen", [], "listen", "one key of this table; the keys here are address, tls"),
+        ("listen.0", 1, "listen[0]", "one key of this table; the keys here are address, tls"),
+        ("routes", {}, "routes", "expected a pattern"),
+        ("routes.", "hold", 'routes.""', "a domain as key"),
+        ("routes.*", "hold", 'routes."*"', '"*.example.org"'),
+        ("", 1, '""', "unknown key"),
+        ("fqdn.x", 1, "fqdn.x", "unknown key"),
+        ("a\nb = 1\nc", 1, '"a\\nb = 1\\nc"', "unknown key"),
+        ("workers", 0, "workers", "from 1 to 64"),
+        ("smarthost.username", 5, "smarthost.username", "text in quotes"),
+        ("smarthost.hosts", "mail:25", "smarthost.hosts", "a list"),
+        ("smarthost.hosts", [], "smarthost.hosts", "at least one"),
+        ("smarthost.hosts", ["127.0.0.1:2525"], "smarthost.hosts[0]", "a loop"),
+        ("smarthost.username", "app", "smarthost.password_file", "is missing"),
+        ("redirect.allow", ["x.example"], "redirect.allow", "needs redirect.to"),
+        ("tls.key", "hunter2", "tls.certificate", "is missing"),
+        ("listen.0.tls", "starttls", "listen[0].tls", "needs tls.certificate"),
+        ("metrics.address", "127.0.0.1:9000", "metrics.address", "not supported"),
+    ],
+)
+def test_a_wrong_change_is_refused_and_the_file_stays(
+    file: Path, name: str, value: object, key: str, expected: str
+) -> None:
+    mistakes = refused(file, name, value)
+    assert key in {mistake.key for mistake in mistakes}
+    assert any(expected in mistake.expected for mistake in mistakes)
+    assert all(mistake.file == str(file) and str(mistake).isprintable() for mistake in mistakes)
+    assert "hunter2" not in str(mistakes)
+
+
+def test_every_mistake_of_the_result_is_listed(file: Path) -> None:
+    """Those that were there before too: a file with any mistake is of no use."""
+    file.write_text(f"{FQDN}frob = 1\n[log]\nlevel = 5\n")
+    keys = {mistake.key for mistake in refused(file, "workers", 0)}
+    assert keys == {"frob", "log.level", "workers"}
+    file.write_text(f"{FQDN}log = 5\n")
+    [mistake] = refused(file, "log.level", "info")
+    assert (mistake.key, mistake.expected) == ("log", "expected a table of keys")
+
+
+def test_what_cannot_be_edited_is_said(file: Path) -> None:
+    file.write_text(f'{FQDN}listen = [{{address = "127.0.0.1:2525"}}]\n')
+    [mistake] = refused(file, "listen.1.address", "unix:/s")
+    assert "cannot be changed by a command" in mistake.expected
+
+
+def test_a_change_can_mend_a_file(file: Path) -> None:
+    """As with the one that is shipped."""
+    file.write_text("fqdn = 'x'\n")
+    assert put(file, "fqdn", "relay.firm-of-ours.com").old is None
+    assert file.read_text() == FQDN
+
+
+# -- direct mode
+
+
+def test_direct_mode_wants_a_name_that_others_can_believe(file: Path) -> None:
+    file.write_text('fqdn = "relay.example.org"\n')
+    [mistake] = refused(file, "use_remote_smtp", value=True)
+    assert (mistake.key, mistake.value) == ("fqdn", '"relay.example.org"')
+    assert "ends in example.org" in mistake.expected
+    assert "--force" in mistake.expected
+    assert put(file, "use_remote_smtp", value=True, force=True).began_direct
+    assert not put(file, "use_remote_smtp", value=True, force=True).began_direct
+    assert put(file, "workers", 2).written  # whoever forced it is left alone
+    assert "ends in local" in refused(file, "fqdn", "relay.office.local")[0].expected
+    assert put(file, "fqdn", "relay.firm-of-ours.com").written
+
+
+def test_the_way_back_from_direct_mode_asks_nothing(file: Path) -> None:
+    assert put(file, "use_remote_smtp", value=True).began_direct
+    assert not put(file, "use_remote_smtp", value=False).began_direct
+
+
+# -- the file
+
+
+def test_mode_owner_group_and_link_stay(tmp_path: Path, file: Path) -> None:
+    real = tmp_path / "elsewhere" / "real.toml"
+    real.parent.mkdir()
+    file.rename(real)
+    file.symlink_to(real)
+    real.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(real, 12345, 54321)
+    before, inode = real.stat(), real.stat().st_ino
+    put(file, "workers", 2)
+    after = real.stat()
+    assert file.is_symlink()
+    assert after.st_ino != inode
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    assert after.st_mtime_ns > before.st_mtime_ns
+    assert [each.name for each in real.parent.iterdir()] == ["real.toml"]
+    assert tomllib.loads(real.read_text())["workers"] == 2
+
+
+@pytest.mark.parametrize("fault", ["absent", "loop", "directory", "no-folder"])
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "relayd.toml"
+    match fault:
+        case "loop":
+            path.symlink_to(path)
+        case "directory":
+            path.mkdir()
+        case "no-folder":
+            path = tmp_path / "no" / "relayd.toml"
+        case _:
+            pass
+    with pytest.raises(ConfigError) as caught:
+        put(path, "workers", 2)
+    [mistake] = caught.value.mistakes
+    assert (mistake.file, mistake.key) == (str(path), "")
+
+
+def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    [mistake] = refused(file, "workers", 2)
+    assert mistake.expected == "the settings cannot be written: No space left on device"
+
+
+def test_commands_at_the_same_time_lose_nothing(file: Path) -> None:
+    """Each reads what the one before has written."""
+    names = [f"d{number}.example" for number in range(8)]
+    threads = [
+        threading.Thread(target=put, args=(file, f"routes.{name}", "hold")) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(tomllib.loads(file.read_text())["routes"]) == names
+
+
+# -- keys and values
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("fqdn", "fqdn"),
+        ("listen[12].tls", "listen.12.tls"),
+        ("listen.0", "listen.0"),
+        ("routes.a", "routes.a"),
+        ("routes.*.x.example", 'routes."*.x.example"'),
+        ("routes.'x.example'", 'routes."x.example"'),
+        ('routes."bücher.example"', 'routes."bücher.example"'),
+    ],
+)
+def test_a_key_has_one_name(written: str, name: str) -> None:
+    assert name_of(parse_key(written)) == name
+    assert parse_key(name) == parse_key(written)
+
+
+def test_every_default_is_written_as_the_file_would_have_it() -> None:
+    """What a value is written as is read as the same, so a new kind of key is not forgotten."""
+    document = Document(fqdn="relay.example.org")
+    written = document.model_dump(mode="json")
+    assert Document.model_validate(written) == document
+    values = values_of(document)
+    assert list(values) == [
+        name.replace("listen.", "listen.0.") for name in config.DEFAULTS if name != "routes"
+    ]
+    for name, text in values.items():
+        assert tomllib.loads(f"x = {text}")
+        assert default_of(name) == (None if name == "fqdn" else text)
+    assert values["limits.message_size"] == '"35MB"'
+    assert values["store.history"] == '"90d"'
+    assert values["listen.0.networks"] == '["127.0.0.0/8", "::1/128"]'
+
+
+def test_equal_settings_have_equal_values(file: Path) -> None:
+    file.write_text(f'{FQDN}[retry]\ngive_up_after = "1w"\n[smarthost]\nhosts = ["MAIL.x.de:25"]')
+    first = config.load(str(file)).values
+    file.write_text(f'{FQDN}[smarthost]\nhosts = ["mail.x.de:25"]\n[retry]\ngive_up_after = "7d"')
+    assert config.load(str(file)).values == first
+
+
+def test_a_changed_rule_is_a_changed_value(file: Path) -> None:
+    rules = file.parent / "rules.d"
+    rules.mkdir()
+    rule = '[[rule]]\nid = "a"\ncategory = "policy"\ntext = "{}"\n'
+    (rules / "10.toml").write_text(rule.format("one"))
+    first = dict(config.load(str(file)).values)
+    (rules / "10.toml").write_text(rule.format("two"))
+    second = dict(config.load(str(file)).values)
+    assert {name for name in second if first[name] != second[name]} == {"rules.d/10.toml"}

@@ -1,0 +1,58 @@
+"""A worker's end of the line to its supervisor."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from relayd.control.protocol import BadMessage
+from relayd.errors import RelaydError
+from relayd.worker.supervision import READY, RELOAD, Supervision
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Supervision, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    supervision = Supervision(ours.detach(), os.getppid())
+    theirs.settimeout(10)
+    with theirs, supervision._socket:
+        yield supervision, theirs
+
+
+async def ask(theirs: socket.socket, answer: bytes) -> bytes:
+    """The supervisor hears a question and gives its answer."""
+    heard = await asyncio.to_thread(theirs.recv, 100)
+    theirs.sendall(answer)
+    return heard
+
+
+async def test_questions_are_asked_one_by_one(line: tuple[Supervision, socket.socket]) -> None:
+    """So each answer is for the one that asked; it may come in pieces."""
+    supervision, theirs = line
+    supervision.ready()
+    assert theirs.recv(100) == READY
+    first = asyncio.ensure_future(supervision.reload())
+    second = asyncio.ensure_future(supervision.reload())
+    assert await ask(theirs, b'{"ok":') == RELOAD
+    theirs.sendall(b'true,"n":1}\n')
+    assert await first == {"ok": True, "n": 1}
+    assert await ask(theirs, b'{"n":2}\n') == RELOAD
+    assert await second == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [(b"", RelaydError), (b'{"ok":', BadMessage)], ids=["none", "half"]
+)
+async def test_a_supervisor_that_goes_leaves_nobody_waiting(
+    line: tuple[Supervision, socket.socket], answer: bytes, error: type[Exception]
+) -> None:
+    supervision, theirs = line
+    asked = asyncio.ensure_future(supervision.reload())
+    assert await ask(theirs, answer) == RELOAD
+    theirs.close()
+    with pytest.raises(error):
+        await asked
+    with pytest.raises(RelaydError, match="cannot be asked: Broken pipe"):
+        await supervision.reload()
