@@ -28,6 +28,7 @@ from relayd.settings import (
     CertificateSettings,
     DirectSettings,
     DnsSettings,
+    DoctorSettings,
     LimitSettings,
     ListenerSettings,
     Login,
@@ -174,6 +175,7 @@ def _settings(
             level=document.log.level.value,
             format=_log_format(document.log.format),
         ),
+        doctor=DoctorSettings(blocklists=tuple(document.doctor.blocklists)),
         rules=rules,
     )
 
