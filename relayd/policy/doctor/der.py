@@ -32,7 +32,7 @@ class CertificateFacts:
 def rsa_bits(key: bytes) -> int:
     """Return the size of an RSA key, as SubjectPublicKeyInfo or bare. Raises DerError."""
     fields = _inside(key, _SEQUENCE)
-    if fields[0][0] == _SEQUENCE:
+    if fields and fields[0][0] == _SEQUENCE:
         _, bits = _nth(fields, 1, _BITS)
         fields = _inside(bits[1:], _SEQUENCE)
     _, modulus = _nth(fields, 0, _INTEGER)

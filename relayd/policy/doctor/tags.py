@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-_TAG = re.compile(r"\s*([a-z][a-z0-9_]*)\s*=\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"([a-z][a-z0-9_]*)\s*=\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class TagError(ValueError):
@@ -13,12 +13,10 @@ class TagError(ValueError):
 def parse_tags(text: str) -> Mapping[str, str]:
     """Return the values by tag, in lower case, in their order. Raises TagError."""
     tags: dict[str, str] = {}
-    for part in text.split(";"):
-        if not part.strip():
-            continue
+    for part in filter(None, map(str.strip, text.split(";"))):
         found = _TAG.fullmatch(part)
         if found is None:
-            raise TagError(f'"{part.strip()[:40]}" is no tag=value')
+            raise TagError(f'"{part[:40]}" is no tag=value')
         name = found[1].lower()
         if name in tags:
             raise TagError(f"{name}= stands there twice")
