@@ -147,9 +147,11 @@ def _round(
     """Make every check once and print the findings; return whether one has failed."""
     from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
     from relayd.doctor.saved import save  # noqa: PLC0415
+    from relayd.logs import silenced  # noqa: PLC0415
 
     at = now()
-    findings = asyncio.run(_findings(settings, wish, memory))
+    with silenced():
+        findings = asyncio.run(_findings(settings, wish, memory))
     if as_json:
         for finding in findings:
             show_json(fields_of(finding, at))

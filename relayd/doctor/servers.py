@@ -28,14 +28,14 @@ async def check_port(scene: Scene) -> Sequence[Finding]:
     """Try the hosts that the operator named, from every address that we would send from."""
     if not scene.wish.reach:
         return [judge_no_reach()]
-    found = []
+    found, tls = [], TlsContexts()
     for host in scene.wish.reach:
         ips, trouble = await _addresses(scene, host)
         ways = list(_ways(scene, ips))
         if not ways:
             found.append(judge_reach(Knock(host=str(host), trouble=trouble)))
         for source, ip in ways:
-            found.append(judge_reach(await _reach(scene, host, ip, source)))
+            found.append(judge_reach(await _reach(scene, host, ip, source, tls)))
     return found
 
 
@@ -68,7 +68,9 @@ def _ways(scene: Scene, ips: Sequence[IpAddress]) -> Iterator[tuple[IpAddress | 
             yield source, ip
 
 
-async def _reach(scene: Scene, host: HostPort, ip: IpAddress, source: IpAddress | None) -> Knock:
+async def _reach(
+    scene: Scene, host: HostPort, ip: IpAddress, source: IpAddress | None, tls: TlsContexts
+) -> Knock:
     target = Target(
         route=RouteKind.DIRECT,
         host=host.host,
@@ -79,7 +81,7 @@ async def _reach(scene: Scene, host: HostPort, ip: IpAddress, source: IpAddress 
         source_ip=None if source is None else str(source),
     )
     words = str(host) if source is None else f"{host} from {source}"
-    return await _knock(scene, target, words, TlsContexts())
+    return await _knock(scene, target, words, tls)
 
 
 async def _smarthost(scene: Scene, host: HostPort, tls: TlsContexts) -> Knock:

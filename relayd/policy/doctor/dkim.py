@@ -91,11 +91,11 @@ def _rsa_problems(key: bytes) -> Iterator[Problem]:
         bits = rsa_bits(key)
     except DerError:
         yield Level.FAIL, "the key cannot be read", _AGAIN
-        return
-    if bits < LEAST_BITS:
-        yield Level.FAIL, f"the key has {bits} bits: receivers ignore it", _LONGER
-    if bits < GOOD_BITS:
-        yield Level.WARN, f"the key has only {bits} bits", _LONGER
+    else:
+        if bits < LEAST_BITS:
+            yield Level.FAIL, f"the key has {bits} bits: receivers ignore it", _LONGER
+        if bits < GOOD_BITS:
+            yield Level.WARN, f"the key has only {bits} bits", _LONGER
 
 
 def _ed25519_problems(key: bytes) -> Iterator[Problem]:
