@@ -4,10 +4,9 @@ Needs no daemon. `relayd.doctor` asks, `relayd.policy.doctor` judges; here it is
 """
 
 import asyncio
-import itertools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from relayd.cli.context import json_option, load_settings, now, settings_option
 from relayd.cli.doctor_words import progress, show_findings, summary
 from relayd.cli.filters import DurationType
 from relayd.cli.output import show_json
+from relayd.cli.status import repeat
 from relayd.mail.dns import DomainError, IpAddress, a_labels
 from relayd.policy.doctor.finding import Finding, has_failed
 
@@ -138,7 +138,7 @@ def doctor(
 
     if watch is None:
         ctx.exit(1 if look() else 0)
-    _repeat(look, watch, rounds)
+    repeat(look, rounds=rounds, every=watch.total_seconds(), pause=time.sleep)
 
 
 def _round(
@@ -173,20 +173,6 @@ async def _findings(settings: "Settings", wish: "Wish", memory: "Memory") -> lis
         with progress(step.words):
             found += await step.run()
     return found
-
-
-def _repeat(look: Callable[[], object], period: timedelta, rounds: int | None) -> None:
-    """Look again and again, `rounds` times or until ^C."""
-    try:
-        for number in itertools.count(1):
-            click.clear()  # nothing happens where there is no screen
-            look()
-            sys.stdout.flush()
-            if number == rounds:
-                return
-            time.sleep(period.total_seconds())
-    except KeyboardInterrupt:
-        return
 
 
 def _host_of(text: str, port: int) -> "HostPort":

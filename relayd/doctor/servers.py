@@ -61,11 +61,19 @@ async def _addresses(scene: Scene, host: HostPort) -> tuple[tuple[IpAddress, ...
 def _ways(scene: Scene, ips: Sequence[IpAddress]) -> Iterator[tuple[IpAddress | None, IpAddress]]:
     """Give the addresses to try, each with the one of ours to bind to; None: the system chooses."""
     chosen = [ip_address(each) for each in scene.settings.direct.source_addresses]
-    families = {ip.version for ip in scene.local} or {4, 6}
-    sources: Sequence[tuple[IpAddress | None, int]] = [(ip, ip.version) for ip in chosen]
-    for source, family in sources or [(None, family) for family in sorted(families)]:
-        for ip in [ip for ip in ips if ip.version == family][:1]:
+    for source in chosen:
+        for ip in _of_family(source.version, ips):
             yield source, ip
+    if not chosen:
+        families = sorted({ip.version for ip in scene.local})
+        likely = [ip for family in families for ip in _of_family(family, ips)]
+        for ip in likely or ips[:1]:
+            yield None, ip
+
+
+def _of_family(version: int, ips: Sequence[IpAddress]) -> Sequence[IpAddress]:
+    """Return the first address of a family, if there is one."""
+    return [ip for ip in ips if ip.version == version][:1]
 
 
 async def _reach(

@@ -10,9 +10,9 @@ import pytest
 from relayd.store import examine, open_store
 from relayd.store.sqlite import checkup
 from relayd.store.sqlite.connection import newest_schema
-from tests.support.builders import START, a_message
+from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 
 
 async def a_queue(path: Path) -> None:
