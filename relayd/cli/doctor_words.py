@@ -72,6 +72,6 @@ def _show_rich(findings: Sequence[Finding]) -> None:
         level, check, subject, reason, remedy = (printable(cell) for cell in _cells(finding))
         words = Text(reason)
         if remedy:
-            words.append(f"\n{remedy}", style="bold" if finding.level is Level.FAIL else "dim")
+            words.append(f"\n→ {remedy}", style="bold" if finding.level is Level.FAIL else "dim")
         table.add_row(Text(level, style=colour), check, Text(subject), words)
     Console(highlight=False).print(table)
