@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` doe
     from relayd.doctor import Memory, Wish
     from relayd.settings import HostPort, Settings
 
+_BEHIND = "_domainkey.example.org"  # of a selector, so that it can be checked as a name
 _SHORTEST = timedelta(minutes=1)  # between two rounds
 
 
@@ -36,6 +37,18 @@ class DomainType(click.ParamType[str]):
             return a_labels(str(value))
         except DomainError as wrong:
             self.fail(f"{value!r} is {wrong}", param, ctx)
+
+
+class SelectorType(click.ParamType[str]):
+    """Labels of a name; unlike a domain it may be a number."""
+
+    name = "selector"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return a_labels(f"{value}.{_BEHIND}").removesuffix(f".{_BEHIND}")
+        except DomainError:
+            self.fail(f"{value!r} is no selector", param, ctx)
 
 
 class AddressType(click.ParamType[IpAddress]):
@@ -81,7 +94,7 @@ class PeriodType(DurationType):
 @click.option(
     "--selector",
     "selectors",
-    type=DomainType(),
+    type=SelectorType(),
     multiple=True,
     metavar="S",
     help="The selector of a DKIM key of these domains.",

@@ -1,6 +1,7 @@
 """Ask the blocklists, politely.
 
-One question at a time, nothing twice within an hour, never about addresses that are not public.
+One question at a time, no list that answered twice within an hour, never about addresses that are
+not public.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from relayd.policy.doctor.blocklist import (
     question_for,
     unlisted_probe,
 )
-from relayd.policy.doctor.finding import Finding
+from relayd.policy.doctor.finding import Finding, Level
 
 KEPT_FOR = 3600.0  # seconds, between the rounds of --watch
 _PAUSE = 0.1  # seconds between two lists
@@ -32,7 +33,8 @@ async def check_blocklists(scene: Scene, memory: Memory) -> Sequence[Finding]:
             at, known = memory.get((zone, ip), (now, None))
             if known is None or now - at >= KEPT_FOR:
                 known = await _ask(scene, zone, ip)
-                memory[zone, ip] = now, known
+                if known.level is not Level.UNKNOWN:
+                    memory[zone, ip] = now, known
                 await asyncio.sleep(_PAUSE)
             found.append(known)
     return found

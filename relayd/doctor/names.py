@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from relayd.doctor.scene import Scene
-from relayd.mail.dns import DnsFailure, IpAddress
+from relayd.mail.dns import DnsFailure, IpAddress, Names
+from relayd.net.local import has_address
 from relayd.policy.doctor import names
 from relayd.policy.doctor.finding import Finding
+
+_NAMES_LIMIT = 10  # of one address, as in RFC 7208 §4.6.4
 
 
 async def check_names(scene: Scene) -> Sequence[Finding]:
@@ -15,6 +19,8 @@ async def check_names(scene: Scene) -> Sequence[Finding]:
     found = [names.judge_fqdn(fqdn, direct=scene.is_direct)]
     if not scene.is_direct:
         return [*found, names.judge_not_direct()]
+    chosen = [ip_address(each) for each in scene.settings.direct.source_addresses]
+    found += [names.judge_not_ours(ip) for ip in chosen if not has_address(ip)]
     if not scene.sources:
         found.append(names.judge_no_source())
     found += [names.judge_source(ip) for ip in scene.sources]
@@ -28,6 +34,8 @@ async def check_names(scene: Scene) -> Sequence[Finding]:
 
 async def _reverse(scene: Scene, ip: IpAddress) -> Finding:
     answer = await scene.dns.names(ip)
+    if isinstance(answer, Names):  # who has hundreds of names is not looked at for all of them
+        answer = Names(names=answer.names[:_NAMES_LIMIT])
     given = () if isinstance(answer, DnsFailure) else answer.names
     addresses = await asyncio.gather(*(scene.dns.addresses(name) for name in given))
     forward = dict(zip(given, addresses, strict=True))

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 
 from relayd.mail.dns import IpAddress
@@ -14,6 +15,7 @@ from relayd.policy.route import ViaMx
 from relayd.ports import Clock
 from relayd.settings import HostPort, Settings
 
+_PATIENCE = timedelta(seconds=10)  # for one look-up: people wait for many
 # Root name servers: addresses that the whole internet is on the way to. Nothing is sent there.
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
 
@@ -70,7 +72,9 @@ def set_scene(settings: Settings, wish: Wish, clock: Clock) -> Scene:
         wish=wish,
         clock=clock,
         dns=DnsResolver(
-            nameservers=settings.dns.nameservers, timeout=settings.dns.timeout, clock=clock
+            nameservers=settings.dns.nameservers,
+            timeout=min(settings.dns.timeout, _PATIENCE),
+            clock=clock,
         ),
         local=_local_addresses(settings),
     )

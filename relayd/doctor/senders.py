@@ -38,7 +38,8 @@ async def check_dmarc(scene: Scene) -> Sequence[Finding]:
     found = []
     for domain in scene.wish.domains:
         sender = await walk(domain, scene.dns)
-        returns = await walk(scene.settings.bounces.verp_domain or domain, scene.dns)
+        verp = scene.settings.bounces.verp_domain
+        returns = await walk(verp, scene.dns) if verp else sender
         alignment = judge_alignment(sender, returns, signs=bool(scene.wish.selectors))
         found.append(judge_policy(sender))
         found += [] if alignment is None else [alignment]

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from relayd.doctor.scene import Scene
 from relayd.mail.attempt import RouteKind
 from relayd.mail.dns import IpAddress
-from relayd.mail.outcome import Category
+from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
 from relayd.net.smtp_client import Timers, TlsContexts, connect, resolve
 from relayd.policy.doctor.dns import first_failure
@@ -133,5 +133,6 @@ def _trouble(failure: SessionFailed) -> Trouble:
         reason=str(failure) if breakdown is None else breakdown.reason,
         reply=failure.reply,
         category=None if breakdown is None else breakdown.category,
+        fault=Fault.PEER if breakdown is None else breakdown.fault,
         login_refused=failure.login_refused,
     )

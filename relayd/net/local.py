@@ -39,3 +39,14 @@ def source_towards(
         except OSError:
             return None
         return ip_address(probe.getsockname()[0])
+
+
+def has_address(ip: IPv4Address | IPv6Address) -> bool:
+    """Tell whether a connection may come from `ip`."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True

@@ -267,6 +267,23 @@ SITUATIONS = {
         level="unknown",
         reason="loopback",
     ),
+    "a source address that is not ours": Situation(
+        options=("--address", IP),
+        tables='[direct]\nsource_addresses = ["203.0.113.9"]\n',
+        check="source-address",
+        subject="203.0.113.9",
+        level="fail",
+        reason="this machine does not have it",
+        remedy="out of direct.source_addresses",
+    ),
+    "port 25 from an address that is not ours": Situation(
+        options=("--address", IP),
+        tables='[direct]\nsource_addresses = ["203.0.113.9"]\n',
+        check="port-25",
+        level="fail",
+        reason="cannot make a connection",
+        remedy="direct.source_addresses",
+    ),
     "a name without an address": Situation(
         zones={"relay.mill.net": {"TXT": [SPF]}},
         check="forward-dns",
@@ -896,10 +913,23 @@ async def test_a_server_that_hangs_is_waited_for_and_no_longer(
     assert "no greeting within 0.1 s" in found["reason"]
 
 
+async def test_a_selector_may_be_a_number(world: World) -> None:
+    situation = Situation(
+        check="dkim",
+        level="ok",
+        reason="",
+        zones={"20230601._domainkey.mill.net": {"TXT": key(2048)}},
+        options=("--address", IP, "--selector", "20230601"),
+    )
+    ran = await examine(world, situation)
+    assert [row["level"] for row in matching(ran, situation)] == ["ok", "ok"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ("--domain", "a b"),
+        ("--selector", "a b"),
         ("--selector", ""),
         ("--reach", "a:b"),
         ("--reach", "[::1"),

@@ -67,3 +67,25 @@ async def test_a_queue_whose_tables_are_missing(tmp_path: Path) -> None:
     store, queue = examine(f"sqlite:{tmp_path}/queue.db")
     assert "no such table" in store.problem
     assert queue is None
+
+
+async def test_a_queue_that_others_must_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user without rights sees it; root sees everything."""
+    path = tmp_path / "queue.db"
+    await a_queue(path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    store, queue = examine(f"sqlite:{path}")
+    assert (store.denied, queue) == (True, None)
+
+
+def test_a_directory_that_others_must_not_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_: Path) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    store, queue = examine(f"sqlite:{tmp_path}/queue.db")
+    assert (store.denied, queue) == (True, None)

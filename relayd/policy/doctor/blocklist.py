@@ -80,7 +80,7 @@ def judge_listing(
     codes = ", ".join(str(code) for code in found.ips)
     texts = () if why is None or isinstance(why, DnsFailure) else why.texts
     said = f": {shortened(' '.join(texts))}" if texts else ""
-    if zone.endswith("spamhaus.org") and set(found.ips) <= _POLICY_LIST:
+    if zone.endswith((".spamhaus.org", ".spamhaus.net")) and set(found.ips) <= _POLICY_LIST:
         reason = f"listed as a line that is not to send mail directly ({codes}){said}"
         remedy = "Send by the smarthost, or have the address taken off that policy list."
     else:

@@ -19,6 +19,7 @@ LEAST_INODES, LOW_INODES = 100, 1000
 class StoreFacts:
     path: str
     exists: bool = True
+    denied: bool = False  # whoever asks may not read it
     problem: str = ""  # why it cannot be read
     complaints: tuple[str, ...] = ()  # of SQLite's quick check
     checked: bool = False  # it was made: the file is small enough
@@ -81,8 +82,11 @@ def judge_store(facts: StoreFacts) -> Finding:
 
     if not facts.exists:
         return found(Level.SKIPPED, "no queue yet: relayd makes it at its first start")
+    if facts.denied:
+        remedy = "Ask as root, or as the user that relayd runs as."
+        return found(Level.UNKNOWN, "you may not read the queue", remedy)
     if facts.problem:
-        remedy = "Look at the path in store.url, at the rights of who asks, and at the disk."
+        remedy = "Look at the path in store.url, and at the disk."
         return found(Level.FAIL, facts.problem, remedy)
     if facts.complaints:
         reason = f"SQLite finds the file damaged: {facts.complaints[0]}"

@@ -103,6 +103,16 @@ def judge_no_source() -> Finding:
     )
 
 
+def judge_not_ours(ip: IpAddress) -> Finding:
+    return Finding(
+        check=Check.SOURCE,
+        subject=str(ip),
+        level=Level.FAIL,
+        reason="direct.source_addresses names it, but this machine does not have it",
+        remedy="Give the address to an interface, or take it out of direct.source_addresses.",
+    )
+
+
 def judge_forward(fqdn: str, found: Addresses) -> Finding:
     """Judge the addresses of our name."""
     listed = ", ".join(str(ip) for ip in found.ips)

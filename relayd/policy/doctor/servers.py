@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relayd.mail.attempt import TlsFacts
-from relayd.mail.outcome import Category
+from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Reply, Stage
 from relayd.policy.doctor.dns import LATER
 from relayd.policy.doctor.finding import Check, Finding, Level
@@ -18,6 +18,7 @@ class Trouble:
     reason: str  # one cleaned line
     reply: Reply | None = None  # None: it ended without one
     category: Category | None = None  # of what ended without a reply
+    fault: Fault = Fault.PEER
     login_refused: bool = False
 
 
@@ -52,6 +53,9 @@ def judge_reach(knock: Knock) -> Finding:
         remedy = "Read its words: they are about our address or name, or try another host."
     elif trouble.category is Category.DNS_FAILURE:
         level, reason, remedy = Level.UNKNOWN, trouble.reason, "Name another host, or ask later."
+    elif trouble.fault is Fault.LOCAL:
+        level, reason = Level.FAIL, trouble.reason
+        remedy = "Look at direct.source_addresses: this machine cannot send from there."
     else:
         level, reason = Level.FAIL, f"no connection: {trouble.reason}"
         remedy = (

@@ -15,7 +15,7 @@ from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.policy.doctor.spf_record import Record, Result, SpfError, Term, parse, select
 
 LOOKUP_LIMIT = 10  # terms that ask the DNS, §4.6.4
-VOID_LIMIT = 2  # of their questions that find nothing
+VOID_LIMIT = 2  # of them that find nothing
 MX_LIMIT = 10  # hosts of one mx
 
 
@@ -91,7 +91,12 @@ class _Evaluation:
             )
         target = term.domain or domain
         hosts = [target] if term.name == "a" else await self._mail_hosts(target)
-        return {any([await self._is_at(host, term) for host in hosts])}
+        ips = [ip for host in hosts for ip in await self._addresses(host)]
+        if not ips:
+            self._count_void(term.text)
+        prefix = term.prefixes[0 if self.ip.version == 4 else 1]
+        around = ip_network((self.ip, prefix), strict=False)
+        return {any(ip in around for ip in ips)}
 
     async def _of_other(self, domain: str) -> set[Result]:
         results, _ = await self.check(domain)
@@ -109,19 +114,16 @@ class _Evaluation:
             case MxHosts(hosts=hosts):
                 return [host.name for host in hosts]
             case _:  # an implicit MX is none to SPF, §5.4
-                self._count_void(domain)
                 return []
 
-    async def _is_at(self, host: str, term: Term) -> bool:
+    async def _addresses(self, host: str) -> list[IpAddress]:
+        """Return the addresses of a host in the family of ours."""
         found = await self.dns.addresses(host)
+        ips = [ip for ip in found.ips if ip.version == self.ip.version]
         failure = first_failure(found)
-        if not found.ips and failure is not None:
+        if not ips and failure is not None:
             raise _Failed(Result.TEMPERROR, failure.reason)
-        if not found.ips:
-            self._count_void(host)
-        prefix = term.prefixes[0 if self.ip.version == 4 else 1]
-        around = ip_network((self.ip, prefix), strict=False)
-        return any(ip in around for ip in found.ips)
+        return ips
 
     def _count(self, term: str) -> None:
         self.lookups += 1
@@ -129,10 +131,10 @@ class _Evaluation:
             reason = f"more than {LOOKUP_LIMIT} look-ups: {term} is one too many"
             raise _Failed(Result.PERMERROR, reason)
 
-    def _count_void(self, name: str) -> None:
+    def _count_void(self, term: str) -> None:
         self.voids += 1
         if self.voids > VOID_LIMIT:
-            reason = f"more than {VOID_LIMIT} look-ups that find nothing: {name} is one too many"
+            reason = f"more than {VOID_LIMIT} look-ups that find nothing: {term} is one too many"
             raise _Failed(Result.PERMERROR, reason)
 
 

@@ -3,6 +3,8 @@
 Opens it read-only and reads for a short while only (HQ-04): a large file is not checked for damage.
 """
 
+import errno
+import os
 from pathlib import Path
 
 import apsw
@@ -19,13 +21,14 @@ _COMPLAINTS = 5
 def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
     """Return the state of the file, and of the queue in it if it can be read."""
     try:
-        octets = Path(path).stat().st_size
+        octets = _octets(path)
+        db = open_reader(path)
     except FileNotFoundError:
         return StoreFacts(path=path, exists=False), None
+    except PermissionError:
+        return StoreFacts(path=path, denied=True), None
     except OSError as error:
         return StoreFacts(path=path, problem=f"cannot be read: {error.strerror}"), None
-    try:
-        db = open_reader(path)
     except StoreError as error:
         return StoreFacts(path=path, problem=str(error)), None
     try:
@@ -34,6 +37,14 @@ def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
         return StoreFacts(path=path, problem=str(translate(exc))), None
     finally:
         db.close()
+
+
+def _octets(path: str) -> int:
+    """Return the size of a file that may be read. Raises OSError."""
+    octets = Path(path).stat().st_size
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+    return octets
 
 
 def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts]:

@@ -34,6 +34,7 @@ STORES = {
     "large": (a_store(checked=False), Level.OK, "too large to be checked"),
     "none yet": (a_store(exists=False), Level.SKIPPED, "no queue yet"),
     "unreadable": (a_store(problem="not a database"), Level.FAIL, "not a database"),
+    "not for us": (a_store(denied=True), Level.UNKNOWN, "you may not read"),
     "damaged": (
         a_store(complaints=("row 7 missing", "more")),
         Level.FAIL,
@@ -48,7 +49,7 @@ def test_the_queue_file(facts: StoreFacts, level: Level, words: str) -> None:
     found = judge_store(facts)
     assert (found.level, found.subject) == (level, PATH)
     assert words in found.reason
-    assert bool(found.remedy) == (level in {Level.WARN, Level.FAIL})
+    assert bool(found.remedy) == (level not in {Level.OK, Level.SKIPPED})
 
 
 def waiting(age: timedelta | None, *, held: int = 0) -> QueueFacts:

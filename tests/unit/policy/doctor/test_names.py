@@ -12,6 +12,7 @@ from relayd.policy.doctor.names import (
     judge_helo,
     judge_no_source,
     judge_not_direct,
+    judge_not_ours,
     judge_reverse,
     judge_source,
 )
@@ -72,6 +73,7 @@ def test_what_we_send_from(ip: str, level: Level, words: str) -> None:
 
 def test_nothing_to_send_from() -> None:
     assert judge_no_source().level is Level.FAIL
+    assert judge_not_ours(IP).level is Level.FAIL
     assert judge_not_direct().level is Level.SKIPPED
 
 

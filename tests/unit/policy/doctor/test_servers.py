@@ -3,7 +3,7 @@
 import pytest
 
 from relayd.mail.attempt import TlsFacts
-from relayd.mail.outcome import Category
+from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage, make_reply
 from relayd.policy.doctor.finding import Level
 from relayd.policy.doctor.servers import (
@@ -17,6 +17,7 @@ from relayd.policy.doctor.servers import (
 REFUSED = Trouble(
     stage=Stage.CONNECT, reason="connection refused", category=Category.CONNECTION_FAILURE
 )
+LOCAL = Trouble(stage=Stage.CONNECT, reason="cannot assign address", fault=Fault.LOCAL)
 LOST = Trouble(stage=Stage.CONNECT, reason="cannot find it", category=Category.DNS_FAILURE)
 AWAY = Trouble(
     stage=Stage.GREETING, reason="greeting: 554 go away", reply=make_reply(554, ("go away",))
@@ -40,6 +41,7 @@ def knock(trouble: Trouble | None = None) -> Knock:
 @pytest.mark.parametrize(
     ("trouble", "level", "words", "remedy"),
     [
+        (LOCAL, Level.FAIL, "cannot assign", "direct.source_addresses"),
         (None, Level.OK, "takes connections", ""),
         (REFUSED, Level.FAIL, "no connection: connection refused", "open port 25"),
         (LOST, Level.UNKNOWN, "cannot find it", "another host"),
