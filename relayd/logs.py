@@ -12,11 +12,11 @@ import stat
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 import orjson
 import structlog
@@ -274,3 +274,21 @@ def configure(settings: LogSettings) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _SafeStream())),
         cache_logger_on_first_use=False,  # a reload may change level and format
     )
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Log nothing meanwhile: for a command that tells what it found itself."""
+    was_configured, before = structlog.is_configured(), structlog.get_config()
+    structlog.configure(processors=[_drop])
+    try:
+        yield
+    finally:
+        if was_configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()
+
+
+def _drop(logger: object, method: str, event: object) -> NoReturn:  # noqa: ARG001 -- structlog's order
+    raise structlog.DropEvent

@@ -22,6 +22,7 @@ __all__ = [
     "CertificateSettings",
     "DirectSettings",
     "DnsSettings",
+    "DoctorSettings",
     "HostPort",
     "LimitSettings",
     "LineEndings",
@@ -154,6 +155,11 @@ class DnsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings:
+    blocklists: tuple[str, ...]  # zones, as A-labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     url: str  # sqlite:PATH
     history: timedelta  # how long finished messages stay queryable
@@ -187,6 +193,7 @@ class Settings:
     store: StoreSettings
     control_socket: str
     log: LogSettings
+    doctor: DoctorSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
 
     @property

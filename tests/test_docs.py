@@ -7,6 +7,7 @@ import pytest
 
 from relayd.cli.command import root
 from relayd.mail.event import EventKind
+from relayd.policy.doctor.finding import Check, Level
 from relayd.ports import Action, Status
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +64,19 @@ def test_every_command_is_documented() -> None:
 @pytest.mark.parametrize("action", Action)
 def test_every_verb_of_the_queue_is_documented(action: Action) -> None:
     assert f"| `{action}` |" in text_of("commands.md")
+
+
+@pytest.mark.parametrize("name", [*Check, *Level])
+def test_every_check_and_level_of_the_doctor_is_documented(name: str) -> None:
+    assert f"| `{name}` " in text_of("doctor.md")
+
+
+def test_every_option_of_the_doctor_is_documented() -> None:
+    command = root.get_command(None, "doctor")  # type: ignore[arg-type]  # it needs no context
+    assert command is not None
+    shown = [option for option in command.params if not getattr(option, "hidden", False)]
+    names = [name for option in shown for name in option.opts if name not in {"-c", "--config"}]
+    assert not [name for name in names if f"`{name}" not in text_of("doctor.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

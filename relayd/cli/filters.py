@@ -72,6 +72,20 @@ class AddressText(FilterText):
         return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
+class DurationType(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        from relayd.config import units  # noqa: PLC0415 -- brings pydantic
+
+        try:
+            return value if isinstance(value, timedelta) else units.duration(value)
+        except ValueError as wrong:
+            self.fail(str(wrong), param, ctx)
+
+
 INSTANT = InstantType()
 TEXT = FilterText()
 ADDRESS = AddressText()

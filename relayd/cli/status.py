@@ -79,9 +79,13 @@ def list_recipients(view: QueueView, query: Query, *, limit: int | None, as_json
 
 
 def repeat(
-    draw: Callable[[], None], *, rounds: int | None, pause: Callable[[float], None] = time.sleep
+    draw: Callable[[], object],
+    *,
+    rounds: int | None,
+    every: float = _WATCH_EVERY,
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call `draw` on a fresh screen every 2 seconds, `rounds` times or until ^C."""
+    """Call `draw` on a fresh screen, `every` so many seconds, `rounds` times or until ^C."""
     try:
         for number in itertools.count(1):
             click.clear()  # nothing happens where there is no screen
@@ -89,7 +93,7 @@ def repeat(
             sys.stdout.flush()
             if number == rounds:
                 return
-            pause(_WATCH_EVERY)
+            pause(every)
     except KeyboardInterrupt:
         return
 

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
-from relayd.cli.filters import ADDRESS, TEXT
+from relayd.cli.filters import ADDRESS, TEXT, DurationType
 from relayd.cli.output import paint, printable, show_json, style_of
 from relayd.cli.rows import fields, recipients_of, waits_for
 from relayd.errors import DaemonUnreachable
@@ -38,20 +38,6 @@ _EXIT_STATUS = {
     Status.DROPPED: 1,
 }  # all others wait: 75
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to knock
-
-
-class DurationType(click.ParamType[timedelta]):
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        from relayd.config import units  # noqa: PLC0415 -- brings pydantic
-
-        try:
-            return value if isinstance(value, timedelta) else units.duration(value)
-        except ValueError as wrong:
-            self.fail(str(wrong), param, ctx)
 
 
 class MailboxType(click.ParamType[Address]):

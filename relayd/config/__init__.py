@@ -31,6 +31,7 @@ from relayd.settings import (
     CertificateSettings,
     DirectSettings,
     DnsSettings,
+    DoctorSettings,
     LimitSettings,
     ListenerSettings,
     Login,
@@ -181,6 +182,7 @@ def _settings(
             level=document.log.level.value,
             format=_log_format(document.log.format),
         ),
+        doctor=DoctorSettings(blocklists=tuple(document.doctor.blocklists)),
         rules=rules,
     )
 

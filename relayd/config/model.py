@@ -233,6 +233,14 @@ class Certificate(Table):
     key: Text = ""
 
 
+class Doctor(Table):
+    blocklists: list[Annotated[str, PlainValidator(where.zone)]] = [
+        "zen.spamhaus.org",
+        "bl.spamcop.net",
+        "psbl.surriel.com",
+    ]
+
+
 class Document(Table):
     """The whole file. `fqdn` alone has no default."""
 
@@ -259,6 +267,7 @@ class Document(Table):
     log: Log = Log()
     metrics: Metrics = Metrics()
     tls: Certificate = Certificate()
+    doctor: Doctor = Doctor()
 
 
 def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:

@@ -82,6 +82,14 @@ def domain_or_none(value: object) -> str:
         ) from None
 
 
+def zone(value: object) -> str:
+    """Read the domain of a blocklist."""
+    try:
+        return a_labels(units.text(value))
+    except DomainError as wrong:
+        raise ValueError(f"expected a domain such as zen.spamhaus.org: this is {wrong}") from None
+
+
 def ip(value: object) -> str:
     """Read an IP address."""
     try:

@@ -1,6 +1,6 @@
-"""What the DNS says about where mail goes: the answers as values, and domain names as it knows them.
+"""What the DNS says about where mail goes and who sends it: the answers as values, and domain names as it knows them.
 
-Owns the words between the resolver, which asks, and `relayd.policy.mx`, which judges. An answer is
+Owns the words between the resolver, which asks, and policy (`mx`, `doctor`), which judges. An answer is
 definite unless it is a `DnsFailure` or comes with one: a failed lookup proves nothing (A-64).
 
 Sources: RFC 5321 §2.3.5, §5.1; RFC 7505 (null MX); RFC 5890 (A-labels); RFC 1035 §2.3.4 (sizes).
@@ -70,6 +70,25 @@ class Addresses:
 
     ips: tuple[IpAddress, ...] = ()
     failures: tuple[DnsFailure, ...] = ()  # lookups that may have given more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """TXT records, each with its strings put together (RFC 7208 §3.3); none is an answer too."""
+
+    texts: tuple[str, ...] = ()
+    exists: bool = True  # the name has other records, or names below it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """PTR records: lower case, without the root's dot. Need not be names that can exist."""
+
+    names: tuple[str, ...] = ()
+
+
+TextAnswer = Texts | DnsFailure
+NameAnswer = Names | DnsFailure
 
 
 class DomainError(ValueError):

@@ -22,10 +22,31 @@ def is_own(
         )
     # The way to our own address begins at that address. Whether it can be bound would tell less:
     # so can 0.0.0.0 and multicast groups, and any address with the sysctl ip_nonlocal_bind.
+    return source_towards(ip, port) == ip
+
+
+def source_towards(
+    ip: IPv4Address | IPv6Address, port: int = 25
+) -> IPv4Address | IPv6Address | None:
+    """Return the address that a connection to `ip` would come from; None without a way there.
+
+    Nothing is sent. Raises OSError where there can be no socket of the family.
+    """
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((str(ip), port))
         except OSError:
-            return False
-        return str(ip_address(probe.getsockname()[0])) == str(ip)
+            return None
+        return ip_address(probe.getsockname()[0])
+
+
+def has_address(ip: IPv4Address | IPv6Address) -> bool:
+    """Tell whether a connection may come from `ip`."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True

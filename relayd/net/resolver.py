@@ -1,14 +1,17 @@
 """The DNS as direct delivery sees it: mail hosts of a domain, addresses of a host.
 
+And as `relayd.doctor` does, which asks what receivers ask about us: texts, names, blocklists.
+
 Owns the way from a question to its answer: what is no domain name never reaches the DNS (HN-04);
 what is known is not asked again; equal questions at one time are asked once (R-12). Answers are
 values, failures among them; nothing that the DNS does raises. Which hosts and addresses are good
-for anything is decided in `relayd.policy.mx`.
+for anything is decided in `relayd.policy`.
 
 Sources: RFC 5321 §5.1, RFC 7505 §3.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
@@ -24,15 +27,22 @@ from relayd.mail.dns import (
     MxAnswer,
     MxHost,
     MxHosts,
+    NameAnswer,
+    Names,
     NoSuchDomain,
     NullMx,
+    TextAnswer,
+    Texts,
     a_labels,
 )
+from relayd.mail.reply import clean_text
 from relayd.net.dns_cache import DnsCache, Question
 from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
 from relayd.ports import Clock
 from relayd.settings import HostPort
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPE = re.compile(r"\\(?:([0-9]{3})|(.))")
 _NULL_MX = ("0 .",)  # alone; RFC 7505 §3
 
 
@@ -83,6 +93,43 @@ class DnsResolver:
             failures=tuple(failure for failure in failures if failure is not None),
         )
 
+    async def texts(self, name: str) -> TextAnswer:
+        """Return the TXT records of a name, in any order; none for what cannot be a name."""
+        found = await self._definite(name, "TXT")
+        match found:
+            case Records(texts=texts):
+                return Texts(texts=tuple(_joined(text) for text in texts))
+            case Nothing(exists=exists):
+                return Texts(exists=exists)
+            case _:
+                return found
+
+    async def names(self, ip: IpAddress) -> NameAnswer:
+        """Return the names that reverse DNS gives an address."""
+        found = await self._definite(ip.reverse_pointer, "PTR")
+        match found:
+            case Records(texts=texts):
+                return Names(names=tuple(text.lower().removesuffix(".") for text in texts))
+            case Nothing():
+                return Names()
+            case _:
+                return found
+
+    async def marks(self, name: str) -> Addresses:
+        """Return the A records alone: the answer of a blocklist (RFC 5782)."""
+        found = await self._definite(name, "A")
+        failures = (found,) if isinstance(found, DnsFailure) else ()
+        return Addresses(ips=_ips(found), failures=failures)
+
+    async def _definite(self, name: str, rdtype: str) -> Finding:
+        """Look it up; what is not definite is a failure, what is no name does not exist."""
+        try:
+            name = a_labels(name)
+        except DomainError:
+            return Nothing(exists=False, proven=True, ttl=0)
+        found = await self._find(name, rdtype)
+        return _failure(found, f"{rdtype} {name}") or found
+
     async def _find(self, name: str, rdtype: str) -> Finding:
         """Look it up in the cache, else wait for the query of whoever asked first.
 
@@ -116,6 +163,13 @@ def _mail_hosts(texts: Sequence[str]) -> MxHosts:
             if exchange != "."
         )
     )
+
+
+def _joined(text: str) -> str:
+    """Read the strings of a TXT record in presentation format as one, cleaned (RFC 1035 §5.1)."""
+    strings = "".join(part[1:-1] for part in _STRING.findall(text))
+    raw = _ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), strings)
+    return clean_text(raw.encode("latin-1"))
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:

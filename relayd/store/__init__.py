@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 from relayd.ports import Clock, QueueStore, QueueView
 
 _SQLITE = "sqlite:"
@@ -19,3 +20,10 @@ def open_view(url: str) -> QueueView:
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
 
     return SqliteView(url.removeprefix(_SQLITE))
+
+
+def examine(url: str) -> tuple[StoreFacts, QueueFacts | None]:
+    """Look at the queue from outside, read-only. Never raises for its state."""
+    from relayd.store.sqlite.checkup import examine as examine_file  # noqa: PLC0415 -- as above
+
+    return examine_file(url.removeprefix(_SQLITE))

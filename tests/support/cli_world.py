@@ -71,8 +71,8 @@ class World:
         printed = self.readouterr()
         return Ran(status=status, out=printed.out, err=printed.err)
 
-    def open_store(self) -> QueueStore:
-        return open_store(f"sqlite:{self.folder}/queue.db", clock=self.clock, slots={})
+    def open_store(self, file: str = "queue.db") -> QueueStore:
+        return open_store(f"sqlite:{self.folder}/{file}", clock=self.clock, slots={})
 
 
 def make_world(folder: Path, readouterr: Callable[[], Any]) -> World:

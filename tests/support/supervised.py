@@ -26,6 +26,7 @@ from relayd.settings import (
     BounceSettings,
     DirectSettings,
     DnsSettings,
+    DoctorSettings,
     HostPort,
     LimitSettings,
     LineEndings,
@@ -86,6 +87,7 @@ def settings_of(
         store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
         control_socket=control,
         log=LogSettings(status_log="-", level="info", format="json"),
+        doctor=DoctorSettings(blocklists=()),
         rules=(),
     )
 

@@ -409,3 +409,19 @@ def test_standard_output_can_be_the_status_log() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"one line\nanother\n"
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("configured", [True, False])
+def test_silence_ends(capsys: pytest.CaptureFixture[str], *, configured: bool) -> None:
+    structlog.reset_defaults()
+    if configured:
+        set_up("json")
+    log = structlog.get_logger()
+    with logs.silenced():
+        log.error("unheard")
+    log.error("heard")
+    printed = capsys.readouterr()
+    assert "unheard" not in printed.err + printed.out
+    assert "heard" in (printed.err if configured else printed.out)
+    assert structlog.is_configured() is configured

@@ -64,6 +64,11 @@ def open_reader(path: str) -> apsw.Connection:
     return db
 
 
+def newest_schema() -> int:
+    """Return the version of the schema that this relayd writes."""
+    return max(number for number, _ in _migrations())
+
+
 def translate(exc: apsw.Error) -> StoreFull | StoreUnavailable:
     """Name an apsw error in the words of `relayd.errors`."""
     if isinstance(exc, apsw.FullError) or getattr(exc, "extendedresult", 0) in _FULL:
@@ -104,7 +109,7 @@ def _migrate(db: apsw.Connection, path: str) -> None:
 
 
 def _check_version(path: str, version: int) -> None:
-    newest = max(number for number, _ in _migrations())
+    newest = newest_schema()
     if version > newest:
         raise SchemaMismatch(
             f"{path} has schema {version}, this relayd knows up to {newest}: install the newer version"

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from relayd.net.local import is_own
+from relayd.net.local import has_address, is_own
 
 HERE, EVERYWHERE = ("127.0.0.1", 25), ("0.0.0.0", 25)
 
@@ -57,3 +57,8 @@ def test_every_address_of_this_machine_is_our_own() -> None:
         assert is_own(ip_address(ip), 25, set()), ip
         if ":" not in ip:
             assert is_own(ip_address(f"::ffff:{ip}"), 25, set()), ip
+
+
+@pytest.mark.parametrize(("ip", "ours"), [("127.0.0.9", True), ("203.0.113.9", False)])
+def test_what_connections_may_come_from(ip: str, *, ours: bool) -> None:
+    assert has_address(ip_address(ip)) is ours

@@ -1,0 +1,200 @@
+"""`relayd doctor`: whether the set-up is sound, and what direct mode rests on.
+
+Needs no daemon. `relayd.doctor` asks, `relayd.policy.doctor` judges; here it is printed.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relayd.cli.context import json_option, load_settings, now, settings_option
+from relayd.cli.doctor_words import progress, show_findings, summary
+from relayd.cli.filters import DurationType
+from relayd.cli.output import show_json
+from relayd.cli.status import repeat
+from relayd.mail.dns import DomainError, IpAddress, a_labels
+from relayd.policy.doctor.finding import Finding, has_failed
+
+if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` does not
+    from relayd.doctor import Memory, Wish
+    from relayd.settings import HostPort, Settings
+
+_BEHIND = "_domainkey.example.org"  # of a selector, so that it can be checked as a name
+_SHORTEST = timedelta(minutes=1)  # between two rounds
+
+
+class DomainType(click.ParamType[str]):
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return a_labels(str(value))
+        except DomainError as wrong:
+            self.fail(f"{value!r} is {wrong}", param, ctx)
+
+
+class SelectorType(click.ParamType[str]):
+    """Labels of a name; unlike a domain it may be a number."""
+
+    name = "selector"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return a_labels(f"{value}.{_BEHIND}").removesuffix(f".{_BEHIND}")
+        except DomainError:
+            self.fail(f"{value!r} is no selector", param, ctx)
+
+
+class AddressType(click.ParamType[IpAddress]):
+    name = "ip"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IpAddress:
+        try:
+            return ip_address(value)
+        except ValueError:
+            self.fail(f"{value!r} is no IP address", param, ctx)
+
+
+class HostType(click.ParamType[str]):
+    """HOST or HOST:PORT; the port is filled in later, by the settings."""
+
+    name = "host[:port]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            _host_of(str(value), 25)
+        except ValueError as wrong:
+            self.fail(str(wrong), param, ctx)
+        return str(value)
+
+
+class PeriodType(DurationType):
+    """How often to look; lists and servers are not to be asked all the time."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        period = super().convert(value, param, ctx)
+        if period < _SHORTEST:
+            self.fail(f"{value!r} is too often: expected 1m or more", param, ctx)
+        return period
+
+
+@click.command()
+@click.option("--direct", is_flag=True, help="Also what direct mode rests on, if it is off.")
+@click.option("--domain", "domains", type=DomainType(), multiple=True, help="A sender's domain.")
+@click.option(
+    "--selector",
+    "selectors",
+    type=SelectorType(),
+    multiple=True,
+    metavar="S",
+    help="The selector of a DKIM key of these domains.",
+)
+@click.option(
+    "--reach",
+    type=HostType(),
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="A mail server to try port 25 with.",
+)
+@click.option(
+    "--address",
+    "addresses",
+    type=AddressType(),
+    multiple=True,
+    help="An address of ours as receivers see it, where a gateway changes it.",
+)
+@click.option("--quick", is_flag=True, help="Ask nobody but the DNS about our own name.")
+@click.option(
+    "--watch", type=PeriodType(), metavar="TIME", help="Check again every TIME, such as 15m."
+)
+@click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How often with --watch.")
+@click.option(
+    "--save", "saves", is_flag=True, help="Write the result to doctor.json beside the queue file."
+)
+@json_option
+@settings_option()
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    /,
+    *,
+    watch: timedelta | None,
+    rounds: int | None,
+    saves: bool,
+    as_json: bool,
+    reach: Sequence[str],
+    **asked: Any,
+) -> None:
+    """Check the set-up: DNS, reputation, servers, certificate, queue, disk, clock, file modes.
+
+    The checks of direct mode are made where it is on, or with --direct. The exit status is 1 if
+    something failed; a warning is no failure. No mail is sent.
+    """
+    from relayd.doctor import Wish  # noqa: PLC0415
+
+    memory: Memory = {}
+
+    def look() -> bool:
+        settings = load_settings()
+        hosts = tuple(_host_of(each, settings.direct.port) for each in reach)
+        return _round(settings, Wish(reach=hosts, **asked), memory, saves=saves, as_json=as_json)
+
+    if watch is None:
+        ctx.exit(1 if look() else 0)
+    repeat(look, rounds=rounds, every=watch.total_seconds(), pause=time.sleep)
+
+
+def _round(
+    settings: "Settings", wish: "Wish", memory: "Memory", *, saves: bool, as_json: bool
+) -> bool:
+    """Make every check once and print the findings; return whether one has failed."""
+    from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
+    from relayd.doctor.saved import save  # noqa: PLC0415
+    from relayd.logs import silenced  # noqa: PLC0415
+
+    at = now()
+    with silenced():
+        findings = asyncio.run(_findings(settings, wish, memory))
+    if as_json:
+        for finding in findings:
+            show_json(fields_of(finding, at))
+    else:
+        show_findings(findings)
+        click.echo(summary(findings), err=not sys.stdout.isatty())
+    if saves:
+        path = save(settings, findings, at)
+        click.echo(f"saved to {path}", err=True)
+    return has_failed(findings)
+
+
+async def _findings(settings: "Settings", wish: "Wish", memory: "Memory") -> list[Finding]:
+    from relayd.doctor import steps  # noqa: PLC0415
+    from relayd.worker.system import SystemClock  # noqa: PLC0415
+
+    found: list[Finding] = []
+    for step in steps(settings, wish, SystemClock(), memory):
+        with progress(step.words):
+            found += await step.run()
+    return found
+
+
+def _host_of(text: str, port: int) -> "HostPort":
+    """Read HOST or HOST:PORT. Raises ValueError."""
+    from relayd.config import units  # noqa: PLC0415 -- brings pydantic
+
+    is_bare = ":" not in text or (text.count(":") > 1 and not text.startswith("["))
+    if is_bare:
+        text = f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+    elif text.endswith("]"):
+        text = f"{text}:{port}"
+    return units.next_hop(text)

@@ -1,0 +1,115 @@
+"""The machine below us: queue file, disk, clock, modes of files, certificate."""
+
+import os
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from relayd.doctor.clock import is_synchronised
+from relayd.doctor.scene import Scene
+from relayd.policy.doctor.certificate import PairFacts, judge_certificate, judge_no_certificate
+from relayd.policy.doctor.der import read_certificate
+from relayd.policy.doctor.finding import Finding
+from relayd.policy.doctor.machine import (
+    DiskFacts,
+    FileFacts,
+    FileKind,
+    judge_clock,
+    judge_disk,
+    judge_files,
+    judge_queue,
+    judge_store,
+)
+from relayd.receiver.tls import load
+from relayd.settings import CertificateSettings, Settings
+from relayd.store import examine
+
+_SQLITE = "sqlite:"
+
+
+async def check_certificate(scene: Scene) -> Sequence[Finding]:
+    pair = scene.settings.certificate
+    if pair is None:
+        return [judge_no_certificate()]
+    return [judge_certificate(_pair_facts(pair), scene.settings.fqdn, scene.clock.now())]
+
+
+async def check_store(scene: Scene) -> Sequence[Finding]:
+    store, queue = examine(scene.settings.store.url)
+    found = [judge_store(store)]
+    if queue is not None:
+        found.append(judge_queue(queue, scene.settings.retry.give_up_after, scene.clock.now()))
+    return found
+
+
+async def check_machine(scene: Scene) -> Sequence[Finding]:
+    """Look at disks, clock and modes of files."""
+    settings = scene.settings
+    return [
+        *(judge_disk(facts, settings.limits.message_size) for facts in _disks(settings)),
+        judge_clock(synchronised=is_synchronised()),
+        *judge_files(tuple(_files(settings))),
+    ]
+
+
+def state_directory(settings: Settings) -> Path:
+    return Path(settings.store.url.removeprefix(_SQLITE)).parent
+
+
+def _pair_facts(pair: CertificateSettings) -> PairFacts:
+    """Read the files anew: they may have changed since the settings were read."""
+    path = pair.certificate
+    try:
+        load(pair)
+        pem = Path(path).read_text(encoding="ascii", errors="replace")
+        begin = pem.index("-----BEGIN CERTIFICATE-----")
+        end = "-----END CERTIFICATE-----"
+        first = pem[begin : pem.index(end, begin) + len(end)]
+        return PairFacts(path=path, certificate=read_certificate(ssl.PEM_cert_to_DER_cert(first)))
+    except ssl.SSLError as error:
+        why = (error.reason or "unknown").replace("_", " ").lower()
+        return PairFacts(path=path, problem=f"the certificate and the key do not fit: {why}")
+    except OSError as error:
+        return PairFacts(path=path, problem=f"cannot be read: {error.strerror}")
+    except ValueError:  # DerError is one
+        return PairFacts(path=path, problem="holds no certificate that can be read")
+
+
+def _disks(settings: Settings) -> Iterator[DiskFacts]:
+    """The file systems of queue and log, each once."""
+    directories = [state_directory(settings)]
+    if settings.log.status_log != "-":
+        directories.append(Path(settings.log.status_log).parent)
+    seen = set()
+    for directory in directories:
+        path = next(each for each in (directory, *directory.parents) if os.path.exists(each))  # noqa: PTH110 -- does not raise where we may not look
+        device = path.stat().st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        room = os.statvfs(path)
+        yield DiskFacts(
+            path=str(path),
+            free=room.f_bavail * room.f_frsize,
+            inodes=room.f_favail if room.f_files else None,
+            read_only=bool(room.f_flag & os.ST_RDONLY),
+        )
+
+
+def _files(settings: Settings) -> Iterator[FileFacts]:
+    """What is there of our files; others are refused at start, or looked at by whoever may."""
+    queue = settings.store.url.removeprefix(_SQLITE)
+    candidates = [
+        (settings.file, FileKind.SETTINGS),
+        (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),
+        (settings.users_file, FileKind.SECRET),
+        (settings.certificate.key if settings.certificate else None, FileKind.SECRET),
+        (str(state_directory(settings)), FileKind.STATE_DIRECTORY),
+        *((f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")),
+        (f"{queue}.content", FileKind.STATE_DIRECTORY),
+    ]
+    for path, kind in candidates:
+        if path is not None:
+            with suppress(OSError):
+                yield FileFacts(path=path, kind=kind, mode=Path(path).stat().st_mode & 0o7777)

@@ -1,0 +1,72 @@
+"""The last result as a file, for whoever shows it: `doctor.json` in the state directory.
+
+Replaced in one step, readable for the daemon's user and group.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from relayd.doctor.machine import state_directory
+from relayd.errors import StartError
+from relayd.mail.event import format_instant
+from relayd.policy.doctor.finding import Finding, tally
+from relayd.settings import Settings
+
+SCHEMA = 1  # of the file
+_MODE = 0o640
+
+
+def saved_path(settings: Settings) -> Path:
+    """Return where the result is kept."""
+    return state_directory(settings) / "doctor.json"
+
+
+def as_json(finding: Finding, at: datetime) -> dict[str, str]:
+    """Return a finding as `--json` prints it."""
+    return {
+        "ts": format_instant(at),
+        "check": finding.check.value,
+        "subject": finding.subject,
+        "level": finding.level.value,
+        "reason": finding.reason,
+        "remedy": finding.remedy,
+    }
+
+
+def save(settings: Settings, findings: Sequence[Finding], at: datetime) -> Path:
+    """Write the result and return where. Raises StartError."""
+    path = saved_path(settings)
+    result = {
+        "schema": SCHEMA,
+        "ts": format_instant(at),
+        "fqdn": settings.fqdn,
+        "counts": {level.value: count for level, count in tally(findings).items()},
+        "findings": [as_json(finding, at) for finding in findings],
+    }
+    try:
+        _replace(path, json.dumps(result, indent=1) + "\n")
+    except OSError as error:
+        raise StartError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)  # of a command that was killed
+    owner = path.parent.stat()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123 -- nobody else's file
+            with suppress(PermissionError):  # root writes for the daemon
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), _MODE)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

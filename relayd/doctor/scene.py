@@ -1,0 +1,97 @@
+"""What every check is given: the settings, what the operator asks about, and the way to ask."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+
+from relayd.mail.dns import IpAddress
+from relayd.net.local import source_towards
+from relayd.net.resolver import DnsResolver
+from relayd.policy.doctor.dns import why_not_public
+from relayd.policy.doctor.finding import Finding
+from relayd.policy.route import ViaMx
+from relayd.ports import Clock
+from relayd.settings import HostPort, Settings
+
+_PATIENCE = timedelta(seconds=10)  # for one look-up: people wait for many
+# Root name servers: addresses that the whole internet is on the way to. Nothing is sent there.
+_FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the operator asks about; domains are A-labels."""
+
+    direct: bool = False  # also where the settings do not turn it on
+    quick: bool = False  # no network but the DNS of our own name and addresses
+    domains: tuple[str, ...] = ()  # of senders
+    selectors: tuple[str, ...] = ()  # of DKIM keys
+    reach: tuple[HostPort, ...] = ()  # hosts to try port 25 with
+    addresses: tuple[IpAddress, ...] = ()  # of ours, as receivers see them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One round of checks."""
+
+    settings: Settings
+    wish: Wish
+    clock: Clock
+    dns: DnsResolver
+    local: tuple[IpAddress, ...]  # what we would send from
+
+    @property
+    def is_direct(self) -> bool:
+        return self.wish.direct or sends_directly(self.settings)
+
+    @property
+    def sources(self) -> tuple[IpAddress, ...]:
+        """Our addresses as receivers see them, as far as that is known."""
+        return self.wish.addresses or self.local
+
+    @property
+    def public(self) -> tuple[IpAddress, ...]:
+        """Those of them that can be asked about."""
+        return tuple(ip for ip in self.sources if not why_not_public(ip))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One piece of work, with the words for those who wait for it."""
+
+    words: str
+    run: Callable[[], Awaitable[Sequence[Finding]]]
+
+
+def set_scene(settings: Settings, wish: Wish, clock: Clock) -> Scene:
+    """Return the scene of a new round: it remembers no answer of the DNS."""
+    return Scene(
+        settings=settings,
+        wish=wish,
+        clock=clock,
+        dns=DnsResolver(
+            nameservers=settings.dns.nameservers,
+            timeout=min(settings.dns.timeout, _PATIENCE),
+            clock=clock,
+        ),
+        local=_local_addresses(settings),
+    )
+
+
+def sends_directly(settings: Settings) -> bool:
+    """Some mail at least goes to the recipients' own servers."""
+    routes = settings.routes
+    return routes.use_remote_smtp or any(isinstance(each.route, ViaMx) for each in routes.rules)
+
+
+def _local_addresses(settings: Settings) -> tuple[IpAddress, ...]:
+    chosen = tuple(ip_address(each) for each in settings.direct.source_addresses)
+    if chosen:
+        return chosen
+    found = []
+    for each in _FAR_AWAY:
+        with suppress(OSError):  # a kernel without that family
+            found.append(source_towards(ip_address(each)))
+    return tuple(ip for ip in found if ip is not None)

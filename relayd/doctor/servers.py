@@ -1,0 +1,138 @@
+"""Knock at mail servers: connect, greet, log in where we would, and leave. No mail is sent."""
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+
+from relayd.doctor.scene import Scene
+from relayd.mail.attempt import RouteKind
+from relayd.mail.dns import IpAddress
+from relayd.mail.outcome import Category, Fault
+from relayd.mail.reply import Stage
+from relayd.net.smtp_client import Timers, TlsContexts, connect, resolve
+from relayd.policy.doctor.dns import first_failure
+from relayd.policy.doctor.finding import Finding
+from relayd.policy.doctor.servers import (
+    Knock,
+    Trouble,
+    judge_no_reach,
+    judge_reach,
+    judge_smarthosts,
+)
+from relayd.ports import SessionFailed, Target
+from relayd.settings import HostPort, TlsMode
+
+_TIMERS = Timers(connect=10, greeting=30, command=30)  # people wait for this
+
+
+async def check_port(scene: Scene) -> Sequence[Finding]:
+    """Try the hosts that the operator named, from every address that we would send from."""
+    if not scene.wish.reach:
+        return [judge_no_reach()]
+    found, tls = [], TlsContexts()
+    for host in scene.wish.reach:
+        ips, trouble = await _addresses(scene, host)
+        ways = list(_ways(scene, ips))
+        if not ways:
+            found.append(judge_reach(Knock(host=str(host), trouble=trouble)))
+        for source, ip in ways:
+            found.append(judge_reach(await _reach(scene, host, ip, source, tls)))
+    return found
+
+
+async def check_smarthost(scene: Scene) -> Sequence[Finding]:
+    tls = TlsContexts()
+    knocks = [await _smarthost(scene, host, tls) for host in scene.settings.smarthost.hosts]
+    return judge_smarthosts(knocks, direct=scene.is_direct)
+
+
+async def _addresses(scene: Scene, host: HostPort) -> tuple[tuple[IpAddress, ...], Trouble]:
+    """Return the addresses of a host, and what to say if none of them will do."""
+    try:
+        ips: tuple[IpAddress, ...] = (ip_address(host.host),)
+        reason = "we have no address of its family"
+    except ValueError:
+        found = await scene.dns.addresses(host.host)
+        failure = first_failure(found)
+        ips = found.ips
+        reason = "it has no address that we could connect to" if failure is None else failure.reason
+    return ips, Trouble(stage=Stage.CONNECT, reason=reason, category=Category.DNS_FAILURE)
+
+
+def _ways(scene: Scene, ips: Sequence[IpAddress]) -> Iterator[tuple[IpAddress | None, IpAddress]]:
+    """Give the addresses to try, each with the one of ours to bind to; None: the system chooses."""
+    chosen = [ip_address(each) for each in scene.settings.direct.source_addresses]
+    for source in chosen:
+        for ip in _of_family(source.version, ips):
+            yield source, ip
+    if not chosen:
+        families = sorted({ip.version for ip in scene.local})
+        likely = [ip for family in families for ip in _of_family(family, ips)]
+        for ip in likely or ips[:1]:
+            yield None, ip
+
+
+def _of_family(version: int, ips: Sequence[IpAddress]) -> Sequence[IpAddress]:
+    """Return the first address of a family, if there is one."""
+    return [ip for ip in ips if ip.version == version][:1]
+
+
+async def _reach(
+    scene: Scene, host: HostPort, ip: IpAddress, source: IpAddress | None, tls: TlsContexts
+) -> Knock:
+    target = Target(
+        route=RouteKind.DIRECT,
+        host=host.host,
+        ip=str(ip),
+        port=host.port,
+        tls=TlsMode.OFF,
+        login=None,
+        source_ip=None if source is None else str(source),
+    )
+    words = str(host) if source is None else f"{host} from {source}"
+    return await _knock(scene, target, words, tls)
+
+
+async def _smarthost(scene: Scene, host: HostPort, tls: TlsContexts) -> Knock:
+    """Try the addresses of one host until one lets us in."""
+    smarthost = scene.settings.smarthost
+    try:
+        ips = await resolve(host.host, host.port)
+    except SessionFailed as failure:
+        return Knock(host=str(host), trouble=_trouble(failure))
+    knock = Knock(host=str(host))
+    for ip in ips:
+        target = Target(
+            route=RouteKind.SMARTHOST,
+            host=host.host,
+            ip=ip,
+            port=host.port,
+            tls=smarthost.tls,
+            login=smarthost.login,
+        )
+        knock = await _knock(scene, target, str(host), tls)
+        if knock.trouble is None:
+            break
+    return knock
+
+
+async def _knock(scene: Scene, target: Target, host: str, tls: TlsContexts) -> Knock:
+    try:
+        connection = await connect(
+            target, helo=scene.settings.fqdn, timers=_TIMERS, tls=tls, clock=scene.clock
+        )
+    except SessionFailed as failure:
+        return Knock(host=host, trouble=_trouble(failure))
+    await connection.quit()
+    return Knock(host=host, tls=connection.peer.tls, logged_in=target.login is not None)
+
+
+def _trouble(failure: SessionFailed) -> Trouble:
+    breakdown = failure.breakdown
+    return Trouble(
+        stage=failure.stage,
+        reason=str(failure) if breakdown is None else breakdown.reason,
+        reply=failure.reply,
+        category=None if breakdown is None else breakdown.category,
+        fault=Fault.PEER if breakdown is None else breakdown.fault,
+        login_refused=failure.login_refused,
+    )

@@ -1,0 +1,70 @@
+"""Look at a queue file from outside: can it be read, is it whole, what waits in it.
+
+Opens it read-only and reads for a short while only (HQ-04): a large file is not checked for damage.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+import apsw
+
+from relayd.errors import StoreError
+from relayd.policy.doctor.machine import QueueFacts, StoreFacts
+from relayd.store.sqlite.connection import newest_schema, open_reader, translate
+from relayd.store.sqlite.rows import from_ms
+
+_CHECKED_UP_TO = 64 * 2**20  # octets
+_COMPLAINTS = 5
+
+
+def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
+    """Return the state of the file, and of the queue in it if it can be read."""
+    try:
+        octets = _octets(path)
+        db = open_reader(path)
+    except FileNotFoundError:
+        return StoreFacts(path=path, exists=False), None
+    except PermissionError:
+        return StoreFacts(path=path, denied=True), None
+    except OSError as error:
+        return StoreFacts(path=path, problem=f"cannot be read: {error.strerror}"), None
+    except StoreError as error:
+        return StoreFacts(path=path, problem=str(error)), None
+    try:
+        return _look(db, path, octets)
+    except apsw.Error as exc:
+        return StoreFacts(path=path, problem=str(translate(exc))), None
+    finally:
+        db.close()
+
+
+def _octets(path: str) -> int:
+    """Return the size of a file that may be read. Raises OSError."""
+    octets = Path(path).stat().st_size
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+    return octets
+
+
+def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts]:
+    small = octets <= _CHECKED_UP_TO
+    said = (
+        [str(row[0]) for row in db.execute(f"PRAGMA quick_check({_COMPLAINTS})")] if small else []
+    )
+    facts = StoreFacts(
+        path=path,
+        complaints=tuple(line for line in said if line != "ok"),
+        checked=small,
+        octets=octets,
+        schema=int(db.execute("PRAGMA user_version").get),
+        newest_schema=newest_schema(),
+    )
+    waiting = int(db.execute("SELECT count(*) FROM recipient WHERE state = 'queued'").get)
+    held = int(db.execute("SELECT count(*) FROM recipient WHERE state = 'held'").get)
+    oldest = db.execute(
+        "SELECT min(m.received_at) FROM recipient r JOIN message m ON m.id = r.message_id"
+        " WHERE r.state = 'queued'"
+    ).get
+    oldest_at = None if oldest is None else from_ms(oldest)
+    return facts, QueueFacts(waiting=waiting, held=held, oldest_at=oldest_at)
