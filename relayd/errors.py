@@ -81,3 +81,7 @@ class TlsFailed(PeerError):
 
 class DaemonUnreachable(RelaydError):
     """The daemon does not answer on its control socket (exit status 69)."""
+
+
+class CheckerDown(PeerError):
+    """The content checker gives no verdict (exit status 75)."""

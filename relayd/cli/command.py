@@ -15,6 +15,7 @@ import click
 import relayd
 from relayd.cli.context import settings_option
 from relayd.errors import (
+    CheckerDown,
     ConfigError,
     DaemonUnreachable,
     RelaydError,
@@ -30,6 +31,7 @@ _INTERRUPTED = 130  # what a shell expects of a command that ^C ended
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (ConfigError, os.EX_CONFIG),
     (UsersError, os.EX_CONFIG),
+    (CheckerDown, os.EX_TEMPFAIL),
     (DaemonUnreachable, os.EX_UNAVAILABLE),
     (StoreUnavailable, os.EX_TEMPFAIL),
     (StoreFull, os.EX_TEMPFAIL),
@@ -70,6 +72,7 @@ class LazyGroup(click.Group):
         "test-mail": "relayd.cli.test_mail:test_mail",
         "user": "relayd.cli.user:user",
         "classify": "relayd.cli.classify:classify",
+        "check-content": "relayd.cli.check_content:check_content",
         "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
         "sendmail": "relayd.cli.sendmail_command:sendmail",
     },
