@@ -67,6 +67,10 @@ class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 
 
+class BackupFailed(StoreError):
+    """The queue could not be copied (exit status 73)."""
+
+
 class PeerError(RelaydError):
     """The server we talk to broke the rules, or the connection."""
 

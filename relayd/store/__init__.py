@@ -1,6 +1,7 @@
 """The queue and its history. Each engine is imported only when its URL asks for it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from relayd.ports import Clock, QueueStore, QueueView
 
@@ -19,3 +20,10 @@ def open_view(url: str) -> QueueView:
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
 
     return SqliteView(url.removeprefix(_SQLITE))
+
+
+def back_up(url: str, folder: Path) -> Path:
+    """Copy a queue into a folder, also while it is in use; return the copy. Raises BackupFailed, StoreError."""
+    from relayd.store.sqlite import backup  # noqa: PLC0415 -- only the engine asked for
+
+    return backup.back_up(url.removeprefix(_SQLITE), folder)

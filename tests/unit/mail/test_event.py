@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind, TlsFacts
-from relayd.mail.envelope import ContentCheck
+from relayd.mail.envelope import REPORT, ContentCheck
 from relayd.mail.event import (
     EventKind,
     JsonValue,
@@ -225,3 +225,9 @@ def test_a_message_that_was_not_checked_has_nothing_but_its_reception() -> None:
     message = a_message()
     assert first_events(message) == ()
     assert not message.is_held
+
+
+def test_a_report_of_ours_is_told_by_its_listener() -> None:
+    message = a_message()
+    assert not message.is_report
+    assert replace(message, client=replace(message.client, listener=REPORT)).is_report
