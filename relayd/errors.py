@@ -71,6 +71,10 @@ class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 
 
+class BackupFailed(StoreError):
+    """The queue could not be copied (exit status 73)."""
+
+
 class PeerError(RelaydError):
     """The server we talk to broke the rules, or the connection."""
 
@@ -85,3 +89,7 @@ class TlsFailed(PeerError):
 
 class DaemonUnreachable(RelaydError):
     """The daemon does not answer on its control socket (exit status 69)."""
+
+
+class CheckerDown(PeerError):
+    """The content checker gives no verdict (exit status 75)."""

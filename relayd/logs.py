@@ -23,7 +23,7 @@ import structlog
 
 from relayd.errors import StartError
 from relayd.mail.envelope import NewMessage, QueuedMessage, format_id
-from relayd.mail.event import Detail, Event, EventKind, format_instant
+from relayd.mail.event import Detail, Event, EventKind, first_events, format_instant
 from relayd.settings import LogSettings
 
 SCHEMA = 1
@@ -152,6 +152,20 @@ class StatusLog:
                     "status": "queued",
                 },
             )
+        for event in first_events(message):
+            self._first(event, message)
+
+    def _first(self, event: Event, message: NewMessage) -> None:
+        fields = {
+            "queue_id": format_id(message.id),
+            "message_id": message.facts.message_id_header,
+            "from": str(message.reverse_path or ""),
+            "rcpt": str(message.recipients[event.recipient].address),
+            "tag": message.facts.tag,
+            "size": len(message.content),
+            "status": _STATUS.get(event.kind, "queued"),
+        }
+        self._write(event.at, event.kind, {**fields, **event.detail})
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         self._write(

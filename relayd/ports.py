@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     import asyncio
 
     from relayd.mail.dns import Addresses, MxAnswer
+    from relayd.policy.content import Verdict
     from relayd.settings import Login, TlsMode
 
 INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
@@ -110,7 +111,8 @@ class QueueStore(Protocol):
         Starts at once and cannot be cancelled. With `lease_for`, recipients whose destination has
         a slot that `worker` holds or can take, and is not paused, are born leased: they come back
         as Work, with the content, as attempt 1, and nobody else will claim them. All others wait
-        to be claimed.
+        to be claimed. The recipients of a message that `is_held` are held and never leased; what
+        `first_events` gives is recorded in the same transaction.
         """
         ...
 
@@ -513,6 +515,14 @@ class Transport(Protocol):
 
     async def connect(self, target: Target) -> Connection:
         """Open a session. Raises SessionFailed."""
+        ...
+
+
+class ContentChecker(Protocol):
+    """What decides about a complete message by its content."""
+
+    async def judge(self, message: NewMessage) -> Verdict:
+        """Return what becomes of the message. Bounded in time; never raises for what the checker does."""
         ...
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from relayd.policy.admit import LimitSettings, Network
+from relayd.policy.content import ContentRules, WhenDown
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import HostPort, RouteRules
 from relayd.policy.ruleset import RuleTexts
@@ -20,6 +21,9 @@ __all__ = [
     "AuthMechanism",
     "BounceSettings",
     "CertificateSettings",
+    "CheckerKind",
+    "ContentRules",
+    "ContentSettings",
     "DirectSettings",
     "DnsSettings",
     "DoctorSettings",
@@ -38,6 +42,7 @@ __all__ = [
     "SmarthostSettings",
     "StoreSettings",
     "TlsMode",
+    "WhenDown",
 ]
 
 
@@ -134,6 +139,27 @@ class BounceSettings:
     refuse_suppressed: bool  # RCPT of a suppressed address
 
 
+class CheckerKind(StrEnum):
+    RSPAMD = "rspamd"
+    SPAMD = "spamd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentSettings:
+    """Who checks content, and what follows from its score."""
+
+    kind: CheckerKind
+    endpoint: HostPort
+    allow_networks: tuple[Network, ...]  # where it may be, besides this machine
+    timeout: timedelta  # for one answer
+    rules: ContentRules
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.kind} at {self.endpoint}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectSettings:
     """Delivery to the recipient's own MX."""
@@ -190,6 +216,7 @@ class Settings:
     routes: RouteRules
     retry: RetrySettings
     bounces: BounceSettings
+    content: ContentSettings | None  # set where there is a checker
     store: StoreSettings
     control_socket: str
     log: LogSettings

@@ -15,6 +15,8 @@ import click
 import relayd
 from relayd.cli.context import settings_option
 from relayd.errors import (
+    BackupFailed,
+    CheckerDown,
     ConfigError,
     DaemonUnreachable,
     RelaydError,
@@ -30,6 +32,8 @@ _INTERRUPTED = 130  # what a shell expects of a command that ^C ended
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (ConfigError, os.EX_CONFIG),
     (UsersError, os.EX_CONFIG),
+    (CheckerDown, os.EX_TEMPFAIL),
+    (BackupFailed, os.EX_CANTCREAT),
     (DaemonUnreachable, os.EX_UNAVAILABLE),
     (StoreUnavailable, os.EX_TEMPFAIL),
     (StoreFull, os.EX_TEMPFAIL),
@@ -71,8 +75,12 @@ class LazyGroup(click.Group):
         "route": "relayd.cli.route:route",
         "test-mail": "relayd.cli.test_mail:test_mail",
         "user": "relayd.cli.user:user",
+        "backup": "relayd.cli.backup:backup",
         "classify": "relayd.cli.classify:classify",
+        "check-content": "relayd.cli.check_content:check_content",
         "parse-bounce": "relayd.cli.parse_bounce:parse_bounce",
+        "completion": "relayd.cli.completion:completion",
+        "man": "relayd.cli.man:man",
         "sendmail": "relayd.cli.sendmail_command:sendmail",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from relayd.config.certificate import read_certificate
 from relayd.config.checks import NOT_YET, check, is_postponed
+from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.routes import named_route
@@ -175,6 +176,7 @@ def _settings(
             verp_domain=document.bounces.verp_domain,
             refuse_suppressed=document.bounces.refuse_suppressed,
         ),
+        content=content_settings(document.content),
         store=StoreSettings(**document.store.model_dump()),
         control_socket=document.control.socket,
         log=LogSettings(

@@ -7,6 +7,7 @@ check leaves out values that had a mistake of their own: one mistake is reported
 from collections.abc import Iterator
 
 from relayd.config import units
+from relayd.config.content import check_content
 from relayd.config.mistakes import Report
 from relayd.config.model import (
     DEFAULTS,
@@ -36,6 +37,7 @@ def check(document: Document, report: Report) -> None:
     _check_listeners(document.listen, report)
     _check_loop(document, report)
     _check_redirect(document, report)
+    check_content(document.content, report)
     if report.is_sound(*_login_keys()):
         _check_login(document.smarthost, report)
 

@@ -8,7 +8,7 @@ Documentation of every key: `docs/config.md`, `etc/relayd.toml`; tests compare b
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
@@ -32,6 +32,7 @@ from relayd.settings import (
     ListenerTls,
     Network,
     TlsMode,
+    WhenDown,
 )
 
 Item = TypeVar("Item")
@@ -206,6 +207,41 @@ class Bounces(Table):
     verp_domain: Annotated[str, PlainValidator(where.domain_or_none)] = ""
 
 
+def _score(value: object) -> float | Literal["off"]:
+    if value == "off":
+        return "off"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -999 <= value <= 999:
+        raise ValueError('expected a score from -999 to 999, such as 6.0, or "off"')
+    return float(value)
+
+
+def _named_by(read: Callable[[object], HostPort]) -> Callable[[object], str]:
+    """Return a reader of a server's name that `read` will take later; empty is none."""
+
+    def check(value: object) -> str:
+        written = units.text(value)
+        if written:
+            read(written)
+        return written
+
+    return check
+
+
+Score = Annotated[float | Literal["off"], PlainValidator(_score)]
+
+
+class Content(Table):
+    rspamd: Annotated[str, PlainValidator(_named_by(units.http_server))] = ""
+    spamd: Annotated[str, PlainValidator(_named_by(units.next_hop))] = ""
+    allow_networks: list[Range] = []
+    tag: Score = "off"
+    hold: Score = "off"
+    refuse: Score = "off"
+    when_down: Annotated[WhenDown, PlainValidator(units.word(WhenDown))] = WhenDown.ACCEPT
+    timeout: Duration = units.duration("10s")
+    size_limit: Size = 10**6
+
+
 class Store(Table):
     url: Annotated[str, PlainValidator(_store_url)] = "sqlite:/var/lib/relayd/queue.db"
     history: Duration = units.duration("90d")
@@ -261,6 +297,7 @@ class Document(Table):
     dns: Dns = Dns()
     retry: Retry = Retry()
     bounces: Bounces = Bounces()
+    content: Content = Content()
     store: Store = Store()
     control: Control = Control()
     status_log: StatusLog = StatusLog()

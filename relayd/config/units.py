@@ -196,6 +196,17 @@ def next_hop(value: object) -> HostPort:
     return hop
 
 
+def http_server(value: object) -> HostPort:
+    """The URL of an HTTP server, without a path."""
+    scheme, behind, server = text(value).partition("://")
+    try:
+        if scheme.lower() != "http" or not behind:
+            raise ValueError  # noqa: TRY301 - one text for all that is wrong with it
+        return next_hop(server.removesuffix("/"))
+    except ValueError:
+        raise ValueError('expected "http://HOST:PORT"') from None
+
+
 def listen_address(value: object) -> ListenAddress:
     """HOST:PORT, unix:PATH or systemd:NAME. Port 0 lets the system choose one."""
     written = text(value)

@@ -102,6 +102,15 @@ class NewRecipient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContentCheck:
+    """What the content check found, where that is worth a line in the history."""
+
+    score: float | None  # None: the message was not checked
+    reason: str
+    holds: bool = False  # every recipient is held from the start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
     """A message on its way into the store."""
 
@@ -113,6 +122,12 @@ class NewMessage:
     content: Content  # trace header first, CRLF lines, not dot-stuffed
     facts: MessageFacts
     client: Client
+    content_check: ContentCheck | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """No recipient is tried until somebody releases it."""
+        return self.content_check is not None and self.content_check.holds
 
     @property
     def is_report(self) -> bool:

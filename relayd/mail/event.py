@@ -5,14 +5,14 @@ value, so that store and log never disagree. Field names and event names are an 
 (`docs/events.md`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
 from relayd.mail.attempt import AttemptFacts
-from relayd.mail.envelope import MessageId
+from relayd.mail.envelope import MessageId, NewMessage
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 
 JsonValue = str | int | float | bool | None
@@ -22,6 +22,8 @@ Detail = Mapping[str, JsonValue]
 class EventKind(StrEnum):
     RECEIVED = "received"
     REFUSED = "refused"
+    SCORED = "scored"
+    UNCHECKED = "unchecked"
     ATTEMPTED = "attempted"
     SENT = "sent"
     RELAYED = "relayed"
@@ -67,6 +69,27 @@ def kind_of(outcome: Outcome) -> EventKind:
             return EventKind.ATTEMPTED
         case _:
             assert_never(outcome)
+
+
+def first_events(message: NewMessage) -> Sequence[Event]:
+    """What is recorded with the reception of a message, for each of its recipients."""
+    check = message.content_check
+    if check is None:
+        return ()
+    kind = EventKind.UNCHECKED if check.score is None else EventKind.SCORED
+    detail: Detail = {"content_score": check.score, "reason": check.reason}
+    if check.holds:
+        kind, detail = EventKind.HELD, {"by": "[content]", **detail}
+    return [
+        Event(
+            kind=kind,
+            at=message.received_at,
+            message_id=message.id,
+            recipient=number,
+            detail=detail,
+        )
+        for number in range(len(message.recipients))
+    ]
 
 
 def attempt_detail(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 
+from relayd.ports import ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -19,6 +20,7 @@ class SessionContext:
     limits: LimitSettings
     refuse_suppressed: bool = False
     tls: ServerTls | None = None  # set where the listener has TLS
+    checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
     intake: Intake
     now: Callable[[], datetime]

@@ -8,6 +8,7 @@ Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
 import re
 
 from relayd.mail.address import Address
+from relayd.mail.event import Detail
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy import admit
 from relayd.receiver import xclient
@@ -170,6 +171,7 @@ class Identity(Wire):
         sender: Address | None = None,
         recipient: Address | None = None,
         is_error: bool = True,
+        more: Detail | None = None,
     ) -> None:
         """Give a reply of policy's, and note it in the status log."""
         self._context.intake.refused(
@@ -182,6 +184,7 @@ class Identity(Wire):
                 "enhanced": reply.enhanced,
                 "reply": str(reply),
                 "fault": "policy" if reply.is_permanent else "local",
+                **(more or {}),
             }
         )
         self._errors += is_error

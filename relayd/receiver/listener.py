@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 import structlog
 
 from relayd.policy import admit
-from relayd.ports import Clock
+from relayd.ports import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 class Receiver:
     """Serves all listeners of one worker. `start` it, and `stop` it before the store closes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what its sessions need
         self,
         listeners: Sequence[tuple[ListenerSettings, socket.socket]],
         *,
@@ -49,6 +49,7 @@ class Receiver:
         refuse_suppressed: bool = False,
         tls: ServerTls | None = None,
         users: Users | None = None,
+        checker: ContentChecker | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
@@ -68,6 +69,7 @@ class Receiver:
                     limits=limits,
                     refuse_suppressed=refuse_suppressed,
                     tls=tls,
+                    checker=checker,
                     users=None if listener.auth is ListenerAuth.OFF else users,
                     intake=intake,
                     now=clock.now,

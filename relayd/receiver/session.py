@@ -1,32 +1,20 @@
 """One client's SMTP session: what each command means.
 
 Owns the mail and the order of commands; who the client is, `identity.Identity` knows. Decisions are
-`relayd.policy.admit`'s, octets `wire.Wire`'s, the content `reader.DataReader`'s, durability is behind
-`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06).
+`relayd.policy.admit`'s, octets `wire.Wire`'s, the content `reader.DataReader`'s, and what becomes of
+a complete message is `acceptance.Acceptance`'s affair.
 
 Source: RFC 5321 §4.1, §4.3; RFC 2920 §3 (pipelining); RFC 2034 (enhanced codes); RFC 6531.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from relayd.errors import CommitUnknown, StoreFull
 from relayd.mail.address import Address
-from relayd.mail.envelope import (
-    Client,
-    MessageFacts,
-    NewMessage,
-    NewRecipient,
-    format_id,
-)
-from relayd.mail.header import read_facts, trace_header
-from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.mail.submission import facts_with, missing_fields
+from relayd.mail.reply import SyntaxRefused
 from relayd.policy import admit
-from relayd.ports import Spool
+from relayd.receiver.acceptance import FAULTS, Acceptance
 from relayd.receiver.auth import Login
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.identity import Identity
@@ -38,22 +26,10 @@ ERROR_LIMIT = 100  # refused commands in a session
 _ALONE = frozenset(b"EHLO HELO DATA VRFY EXPN HELP NOOP STARTTLS AUTH XCLIENT".split())
 _WHOLE_LOGIN = re.compile(rb"(?i) *PLAIN +[^ ]")  # RFC 4954 §4: no challenge will follow
 _HTTP = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
-_BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
-_LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
-
-_NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
-_FAULTS: Mapping[Fault, Reply] = {
-    Fault.TOO_BIG: admit.TOO_BIG,
-    Fault.LINE_ENDINGS: _BARE,
-    Fault.LONG_LINE: _LONG_LINE,
-    Fault.LONG_HEADER: Reply(552, "5.3.4", ("5.3.4 Header section too big",)),
-    Fault.NO_ROOM: admit.NO_ROOM,
-    Fault.NO_SPOOL: _NO_STORE,
-}
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
-class Session(Login):
+class Session(Acceptance):
     """Answers one client."""
 
     def execute(self, line: bytes) -> None:
@@ -209,87 +185,16 @@ class Session(Login):
 
     def end_of_data(self) -> None:
         assert self._data is not None
-        received = self._data.result()
-        self._data = None
+        received, mail = self._data.result(), self._mail
+        assert mail is not None
+        self._data = self._mail = None
         self._junk = 0
         if isinstance(received, Received):
-            self._judge(received)
+            self.take(received, mail)
         else:
-            self._refuse(_FAULTS[received], sender=self._sender())
+            self._refuse(FAULTS[received], sender=mail.reverse_path)
             if received in (Fault.TOO_BIG, Fault.LINE_ENDINGS):
                 self.close_with(b"")
-        self._mail = None
-
-    def _judge(self, received: Received) -> None:
-        facts, head = read_facts(received.head, strip_bcc=self._context.listener.strip_bcc)
-        if received.rest is not None:
-            is_8bit = facts.is_8bit or received.rest_is_8bit
-            facts = replace(facts, size=received.size, is_8bit=is_8bit)
-        refusal = admit.admit_message(facts)
-        if refusal is None:
-            self._submit(head, received.rest, facts)
-        else:
-            received.discard()
-            self._refuse(refusal, sender=self._sender())
-
-    def _submit(self, head: bytes, rest: Spool | None, facts: MessageFacts) -> None:
-        """Queue the message; its reply comes with the commit."""
-        mail, context = self._mail, self._context
-        assert mail is not None
-        at = context.now()
-        message_id = context.intake.next_id(at)
-        trace = trace_header(
-            helo=self.helo,
-            client_ip=self.client_ip,
-            fqdn=context.fqdn,
-            protocol=self._protocol(smtputf8=mail.smtputf8),
-            queue_id=format_id(message_id),
-            recipient=mail.named_in_trace,
-            at=at,
-            hide_client=context.listener.hide_client,
-        )
-        if context.listener.add_headers:
-            own_id = f"<{format_id(message_id)}@{context.fqdn}>"
-            added = missing_fields(head, message_id=own_id, at=at)
-            trace, facts = trace + added, facts_with(added, facts)
-        message = NewMessage(
-            id=message_id,
-            received_at=at,
-            reverse_path=mail.reverse_path,
-            parameters=mail.parameters,
-            recipients=tuple(
-                NewRecipient(
-                    address=path,
-                    destination=context.intake.destination_of(path, is_test=facts.is_test),
-                    parameters=parameters,
-                )
-                for path, parameters in mail.recipients
-            ),
-            content=trace + head if rest is None else rest.finish(trace + head),
-            facts=facts,
-            client=Client(
-                ip=self.client_ip,
-                helo=self.helo,
-                listener=context.listener.address,
-                auth_user=self.auth_user,
-            ),
-        )
-        self._busy = True
-        self._queue_id = message_id
-        context.intake.submit(message).add_done_callback(self._committed)
-
-    def _committed(self, future: "asyncio.Future[Any]") -> None:
-        error = future.exception()
-        if isinstance(error, CommitUnknown):
-            self.abort()  # neither yes nor no may be said (S-55)
-            return
-        if error is None:
-            self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
-        elif isinstance(error, StoreFull):
-            self._refuse(admit.NO_ROOM)
-        else:
-            self._refuse(_NO_STORE)
-        self.resume()
 
     def _sender(self) -> Address | None:
         return None if self._mail is None else self._mail.reverse_path

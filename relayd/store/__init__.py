@@ -1,6 +1,7 @@
 """The queue and its history. Each engine is imported only when its URL asks for it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 from relayd.ports import Clock, QueueStore, QueueView
@@ -27,3 +28,10 @@ def examine(url: str) -> tuple[StoreFacts, QueueFacts | None]:
     from relayd.store.sqlite.checkup import examine as examine_file  # noqa: PLC0415 -- as above
 
     return examine_file(url.removeprefix(_SQLITE))
+
+
+def back_up(url: str, folder: Path) -> Path:
+    """Copy a queue into a folder, also while it is in use; return the copy. Raises BackupFailed, StoreError."""
+    from relayd.store.sqlite import backup  # noqa: PLC0415 -- only the engine asked for
+
+    return backup.back_up(url.removeprefix(_SQLITE), folder)

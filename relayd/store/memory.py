@@ -16,7 +16,7 @@ from typing import TypeVar, assert_never
 from relayd.errors import LeaseLost
 from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.mail.event import Event, EventKind, JsonValue
+from relayd.mail.event import Event, EventKind, JsonValue, first_events
 from relayd.mail.outcome import (
     BounceClass,
     Bounced,
@@ -109,7 +109,7 @@ class MemoryStore(MemoryView):
     ) -> "asyncio.Future[Sequence[Work]]":
         recipients = self._add(message)
         works: list[Work] = []
-        if lease_for is not None:
+        if lease_for is not None and not message.is_held:
             for destination in dict.fromkeys(one.destination for one in recipients):
                 if not self._is_paused(destination):
                     group = [one for one in recipients if one.destination == destination]
@@ -125,10 +125,16 @@ class MemoryStore(MemoryView):
                 new=new,
                 next_attempt_at=message.received_at,
                 updated_at=message.received_at,
+                state=_HELD if message.is_held else _QUEUED,
             )
             for number, new in enumerate(message.recipients)
         ]
-        stored = Message(new=message, content=message.content, recipients=recipients)
+        stored = Message(
+            new=message,
+            content=message.content,
+            recipients=recipients,
+            events=list(first_events(message)),
+        )
         self._tables.messages[message.id] = stored
         return recipients
 

@@ -27,6 +27,7 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.logs import StatusLog
+from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.ports import Acted, Clock
 from relayd.receiver.listener import Receiver
@@ -136,6 +137,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             refuse_suppressed=settings.bounces.refuse_suppressed,
             tls=tls,
             users=users,
+            checker=_checker(settings),
         )
         background = [
             tasks.create_task(supervision.beat(stopping)),
@@ -193,6 +195,13 @@ def _users(settings: Settings, clock: Clock) -> Users | None:
         return Users(settings.users_file, clock)
     except UsersError as error:
         raise StartError(f"the users file cannot be used: {error}") from error
+
+
+def _checker(settings: Settings) -> ContentGate | None:
+    """Return who judges content, if the settings draw consequences from it."""
+    if settings.content is None or not settings.content.rules.has_effect:
+        return None
+    return ContentGate(settings.content)
 
 
 async def _answer(

@@ -25,7 +25,7 @@ from relayd.mail.address import Address
 from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
 from relayd.mail.event import Detail
 from relayd.policy import route
-from relayd.ports import Spool
+from relayd.ports import ContentChecker, Spool
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -37,7 +37,7 @@ from relayd.settings import (
     ListenerSettings,
     ListenerTls,
 )
-from relayd.store.memory import MemoryStore
+from relayd.store.memory import MemorySpool, MemoryStore
 from tests.support.accounts import write_users
 from tests.support.clock import FakeClock
 
@@ -69,6 +69,7 @@ class MemoryIntake:
         self.store = MemoryStore(clock)
         self.messages: list[NewMessage] = []
         self.refusals: list[Detail] = []
+        self.spools: list[MemorySpool] = []
         self.fault: StoreError | None = None
         self.is_full = False
         self.is_slow = False  # commits wait for `commit`
@@ -100,7 +101,8 @@ class MemoryIntake:
     def spool(self) -> Spool:
         if self.fault is not None:
             raise self.fault
-        return self.store.spool()
+        self.spools.append(spool := MemorySpool())
+        return spool
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -260,18 +262,29 @@ class Reception:
 
 @asynccontextmanager
 async def receiving(
-    options: Options | None = None, *, unix_path: Path | None = None, start: bool = True
+    options: Options | None = None,
+    *,
+    unix_path: Path | None = None,
+    start: bool = True,
+    checker: ContentChecker | None = None,
 ) -> AsyncIterator[Reception]:
     """Serve on a loopback port, or on a unix socket; nothing is open afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         users_file = write_users(Path(folder) / "users", *ACCOUNTS)
-        async with _receiving(options or Options(), unix_path, users_file, start=start) as it:
+        async with _receiving(
+            options or Options(), unix_path, users_file, start=start, checker=checker
+        ) as it:
             yield it
 
 
 @asynccontextmanager
 async def _receiving(
-    options: Options, unix_path: Path | None, users_file: Path, *, start: bool
+    options: Options,
+    unix_path: Path | None,
+    users_file: Path,
+    *,
+    start: bool,
+    checker: ContentChecker | None,
 ) -> AsyncIterator[Reception]:
     clock = FakeClock()
     users = Users(str(users_file), clock)
@@ -298,6 +311,7 @@ async def _receiving(
         refuse_suppressed=options.refuse_suppressed,
         tls=None if options.certificate is None else ServerTls(options.certificate, clock),
         users=users,
+        checker=checker,
     )
     async with asyncio.TaskGroup() as tasks:
         reception = Reception(

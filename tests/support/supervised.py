@@ -83,6 +83,7 @@ def settings_of(
         dns=DnsSettings(nameservers=(), timeout=timedelta(seconds=1)),
         routes=RouteRules(),
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
+        content=None,
         retry=RetrySettings(soft_bounce=(), unreachable=(), give_up_after=timedelta(days=1)),
         store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
         control_socket=control,

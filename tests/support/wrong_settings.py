@@ -320,5 +320,80 @@ WRONG |= {
         "a domain",
         FQDN + '[bounces]\nverp_domain = "b@example.org"',
     ),
+    "content-two-checkers": (
+        "content.spamd",
+        "not beside content.rspamd",
+        FQDN + '[content]\nrspamd = "http://127.0.0.1:1"\nspamd = "127.0.0.1:2"',
+    ),
+    "content-https": (
+        "content.rspamd",
+        '"http://HOST:PORT"',
+        FQDN + '[content]\nrspamd = "https://127.0.0.1:11333"',
+    ),
+    "content-path": (
+        "content.rspamd",
+        '"http://HOST:PORT"',
+        FQDN + '[content]\nrspamd = "http://127.0.0.1:11333/checkv2"',
+    ),
+    "content-no-scheme": (
+        "content.rspamd",
+        '"http://HOST:PORT"',
+        FQDN + '[content]\nrspamd = "127.0.0.1:11333"',
+    ),
+    "content-spamd-url": (
+        "content.spamd",
+        '"HOST:PORT"',
+        FQDN + '[content]\nspamd = "http://127.0.0.1:783"',
+    ),
+    "content-elsewhere": (
+        "content.spamd",
+        "content.allow_networks",
+        FQDN + '[content]\nspamd = "192.0.2.7:783"',
+    ),
+    "content-other-network": (
+        "content.rspamd",
+        "content.allow_networks",
+        FQDN + '[content]\nrspamd = "http://192.0.2.7:1"\nallow_networks = ["198.51.100.0/24"]',
+    ),
+    "content-name-elsewhere": (
+        "content.rspamd",
+        "content.allow_networks",
+        FQDN + '[content]\nrspamd = "http://rspamd.example.org:1"',
+    ),
+    "content-score-in-words": (
+        "content.tag",
+        'such as 6.0, or "off"',
+        FQDN + '[content]\nspamd = "127.0.0.1:783"\ntag = "6"',
+    ),
+    "content-score-true": (
+        "content.hold",
+        'such as 6.0, or "off"',
+        FQDN + '[content]\nspamd = "127.0.0.1:783"\nhold = true',
+    ),
+    "content-score-nan": (
+        "content.hold",
+        'such as 6.0, or "off"',
+        FQDN + '[content]\nspamd = "127.0.0.1:783"\nhold = nan',
+    ),
+    "content-no-checker": (
+        "content.tag",
+        "needs content.rspamd or content.spamd",
+        FQDN + "[content]\ntag = 6",
+    ),
+    "content-order": (
+        "content.refuse",
+        "more than content.tag, which is 6",
+        FQDN + '[content]\nspamd = "127.0.0.1:783"\ntag = 6\nrefuse = 6.0',
+    ),
+    "content-down": (
+        "content.when_down",
+        "needs content.tag, hold or refuse",
+        FQDN + '[content]\nspamd = "127.0.0.1:783"\nwhen_down = "defer"',
+    ),
+    "content-down-word": (
+        "content.when_down",
+        'one of "accept", "defer"',
+        FQDN + '[content]\nwhen_down = "wait"',
+    ),
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }

@@ -24,6 +24,8 @@ from relayd.policy.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, V
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,
+    CheckerKind,
+    ContentRules,
     DirectSettings,
     DnsSettings,
     HostPort,
@@ -31,6 +33,7 @@ from relayd.settings import (
     ListenerAuth,
     Settings,
     TlsMode,
+    WhenDown,
 )
 from tests.support.accounts import write_users
 from tests.support.wrong_settings import FQDN, WRONG
@@ -93,6 +96,43 @@ def test_one_line_is_enough() -> None:
     assert found.rules == ()
     assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
     assert found.log.format in {"json", "console"}
+
+
+CHECKERS = {
+    "rspamd": ('rspamd = "http://127.0.0.1:11333"', CheckerKind.RSPAMD, "127.0.0.1", 11333),
+    "rspamd with a slash": ('rspamd = "HTTP://[::1]:80/"', CheckerKind.RSPAMD, "::1", 80),
+    "spamd": ('spamd = "localhost:783"', CheckerKind.SPAMD, "localhost", 783),
+    "elsewhere": (
+        'spamd = "192.0.2.7:783"\nallow_networks = ["192.0.2.0/24"]',
+        CheckerKind.SPAMD,
+        "192.0.2.7",
+        783,
+    ),
+    "by a name": (
+        'spamd = "mail.example.org:783"\nallow_networks = ["192.0.2.0/24"]',
+        CheckerKind.SPAMD,
+        "mail.example.org",
+        783,
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "kind", "host", "port"), CHECKERS.values(), ids=CHECKERS)
+def test_a_checker_of_content(lines: str, kind: CheckerKind, host: str, port: int) -> None:
+    found = read(f'{FQDN}[content]\n{lines}\ntag = -1\nrefuse = 15.5\ntimeout = "2s"').content
+    assert found is not None
+    assert (found.kind, found.endpoint) == (kind, HostPort(host=host, port=port))
+    assert found.timeout == timedelta(seconds=2)
+    assert found.rules == ContentRules(
+        tag=-1.0, hold=None, refuse=15.5, when_down=WhenDown.ACCEPT, size_limit=1_000_000
+    )
+
+
+def test_without_a_checker_there_is_nothing_to_ask() -> None:
+    assert read(FQDN).content is None
+    found = read(f'{FQDN}[content]\nspamd = "127.0.0.1:783"').content
+    assert found is not None
+    assert not found.rules.has_effect
 
 
 @pytest.mark.parametrize(

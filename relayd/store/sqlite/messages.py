@@ -6,8 +6,9 @@ import apsw
 
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage, NewRecipient, QueuedRecipient
+from relayd.mail.event import first_events
 from relayd.ports import Lease, Work
-from relayd.store.sqlite import leases, rows
+from relayd.store.sqlite import leases, outcomes, rows
 from relayd.store.sqlite.spool import FileContent
 
 _CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
@@ -43,6 +44,12 @@ def insert_message(db: apsw.Connection, message: NewMessage) -> None:
     )
 
 
+def record_first(db: apsw.Connection, message: NewMessage) -> None:
+    """Write what is known of its recipients from the start."""
+    for event in first_events(message):
+        outcomes.record(db, event)
+
+
 def insert_unleased(db: apsw.Connection, message: NewMessage) -> None:
     """Add a message that anybody may claim."""
     insert_message(db, message)
@@ -56,9 +63,10 @@ def insert_recipient(
     recipient: NewRecipient = message.recipients[number]
     address: Address = recipient.address
     due_at = rows.to_ms(message.received_at)
+    state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
-        " state, slot, next_attempt_at, attempts, updated_at) VALUES (?,?,?,?,?,?,'queued',?,?,?,?)",
+        " state, slot, next_attempt_at, attempts, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
         (
             message.id,
             number,
@@ -66,13 +74,14 @@ def insert_recipient(
             rows.address_key(address.local, address.domain),
             rows.dump(recipient.parameters),
             recipient.destination,
+            state,
             None if lease is None else lease.slot,
             due_at,
             0 if lease is None else 1,
             due_at,
         ),
     )
-    if lease is None:
+    if lease is None and not message.is_held:
         leases.touch(db, recipient.destination, due_at)
 
 

@@ -89,6 +89,8 @@ class SqliteStore:
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
         now = self._now()
+        if message.is_held:
+            lease_for = None
 
         def operation(db: apsw.Connection) -> Sequence[Work]:
             taken: dict[str, Lease | None] = {}
@@ -98,6 +100,7 @@ class SqliteStore:
             messages.insert_message(db, message)
             for number, recipient in enumerate(message.recipients):
                 messages.insert_recipient(db, message, number, taken[recipient.destination])
+            messages.record_first(db, message)
             return messages.born_work(message, taken)
 
         return self._store(message, operation)

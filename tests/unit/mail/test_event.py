@@ -6,10 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind, TlsFacts
-from relayd.mail.event import EventKind, JsonValue, attempt_detail, format_instant, kind_of
+from relayd.mail.envelope import REPORT, ContentCheck
+from relayd.mail.event import (
+    EventKind,
+    JsonValue,
+    attempt_detail,
+    first_events,
+    format_instant,
+    kind_of,
+)
 from relayd.mail.outcome import Category, Fault, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
-from tests.support.builders import a_bounce, a_deferral
+from tests.support.builders import a_bounce, a_deferral, a_message
 from tests.support.clock import START
 
 OUTCOMES = [
@@ -179,3 +187,47 @@ def test_no_connection_has_no_address_of_ours() -> None:
     peer = replace(a_peer(None), local_ip="")
     detail = attempt_detail(some_facts(peer=peer), Relayed(), attempt=1, queued_for=timedelta())
     assert "local_ip" not in detail
+
+
+CHECKS = {
+    "held": (
+        ContentCheck(score=12.5, reason="spam", holds=True),
+        EventKind.HELD,
+        {"by": "[content]", "content_score": 12.5, "reason": "spam"},
+    ),
+    "scored": (
+        ContentCheck(score=6.5, reason="odd"),
+        EventKind.SCORED,
+        {"content_score": 6.5, "reason": "odd"},
+    ),
+    "unchecked": (
+        ContentCheck(score=None, reason="down"),
+        EventKind.UNCHECKED,
+        {"content_score": None, "reason": "down"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("check", "kind", "detail"), CHECKS.values(), ids=CHECKS)
+def test_a_content_check_is_recorded_for_each_recipient(
+    check: ContentCheck, kind: EventKind, detail: dict[str, JsonValue]
+) -> None:
+    message = replace(a_message("a@x.test", "b@x.test"), content_check=check)
+    events = first_events(message)
+    assert [(each.recipient, each.kind, each.detail) for each in events] == [
+        (0, kind, detail),
+        (1, kind, detail),
+    ]
+    assert message.is_held == (kind is EventKind.HELD)
+
+
+def test_a_message_that_was_not_checked_has_nothing_but_its_reception() -> None:
+    message = a_message()
+    assert first_events(message) == ()
+    assert not message.is_held
+
+
+def test_a_report_of_ours_is_told_by_its_listener() -> None:
+    message = a_message()
+    assert not message.is_report
+    assert replace(message, client=replace(message.client, listener=REPORT)).is_report

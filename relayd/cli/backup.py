@@ -1,0 +1,21 @@
+"""`relayd backup`: a consistent copy of the queue, also while the daemon is at work."""
+
+from pathlib import Path
+
+import click
+
+from relayd.cli.context import load_settings, settings_option
+from relayd.cli.output import paint
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@settings_option()
+def backup(*, folder: Path) -> None:
+    """Copy the queue with its history into FOLDER, which must be empty or not there.
+
+    The daemon may run, or not. To restore, stop it and put the files back in their place.
+    """
+    from relayd.store import back_up  # noqa: PLC0415
+
+    click.echo(paint(str(back_up(load_settings().store.url, folder))))

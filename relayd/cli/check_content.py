@@ -1,0 +1,108 @@
+"""`relayd check-content`: what the content checker makes of a message, and how to improve it.
+
+Asks the checker of the settings, by the code that asks for the receiver; needs no daemon.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from relayd.cli.context import json_option, load_settings, settings_file, settings_option
+from relayd.cli.output import paint, printable, show_json, show_table
+from relayd.mail.line_ends import cleaned, is_clean
+from relayd.net.content import Sample, ask
+from relayd.policy.advice import advice_on
+from relayd.policy.content import Scored, Symbol
+from relayd.settings import ContentSettings
+
+_TITLES = ("SCORE", "SYMBOL", "MEANS")
+_TOO_HIGH = 1
+
+
+class NoChecker(click.ClickException):
+    """The settings name none."""
+
+    exit_code = os.EX_CONFIG
+
+
+@click.command(name="check-content")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@json_option
+@settings_option()
+def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
+    """Say how much a message looks like spam, why, and what to improve.
+
+    Asks the checker of `[content]` in the settings. FILE may be - for standard input. Exits with 1 if
+    a message reaches the threshold: the lowest of content.tag, hold and refuse, or else that of the checker.
+    """
+    settings = load_settings().content
+    if settings is None:
+        raise NoChecker(f"{settings_file()}: [content] names no checker: set rspamd or spamd")
+    status = os.EX_OK
+    for name in files:
+        try:
+            content = _read(name)
+        except OSError as error:
+            click.echo(paint(f"relayd: {name}: {error.strerror}"), err=True)
+            status = os.EX_NOINPUT
+            continue
+        scored = asyncio.run(ask(settings, Sample(content=content)))
+        if len(content) > settings.rules.size_limit:
+            click.echo(paint(f"{name}: the daemon does not check one so large"), err=True)
+        if as_json:
+            _show_json(name, settings, scored)
+        else:
+            _show(name, settings, scored)
+        if scored.score >= _threshold(settings, scored):
+            status = status or _TOO_HIGH
+    click.get_current_context().exit(status)
+
+
+def _read(name: str) -> bytes:
+    octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    return octets if is_clean(octets) else cleaned(octets)  # as it would be sent
+
+
+def _threshold(settings: ContentSettings, scored: Scored) -> float:
+    lowest = settings.rules.lowest
+    return scored.required if lowest is None else lowest
+
+
+def _show(name: str, settings: ContentSettings, scored: Scored) -> None:
+    threshold = _threshold(settings, scored)
+    is_high = scored.score >= threshold
+    words = f"{scored.score:.4g}, {'at or above' if is_high else 'below'} {threshold:g}"
+    click.echo(
+        f"{printable(name)}: {paint(words, 'red' if is_high else 'green')} ({settings.name})"
+    )
+    show_table(
+        _TITLES,
+        ((f"{each.score:g}", each.name, _meaning(each)) for each in scored.by_weight),
+    )
+
+
+def _show_json(name: str, settings: ContentSettings, scored: Scored) -> None:
+    show_json(
+        {
+            "id": name,
+            "content_score": scored.score,
+            "threshold": _threshold(settings, scored),
+            "checker": settings.kind,
+            "symbols": [
+                {
+                    "symbol": each.name,
+                    "score": each.score,
+                    "description": each.description,
+                    "advice": advice_on(each.name),
+                }
+                for each in scored.by_weight
+            ],
+        }
+    )
+
+
+def _meaning(symbol: Symbol) -> str:
+    return advice_on(symbol.name) or symbol.description

@@ -1,0 +1,160 @@
+"""Behind the final dot: a complete message is judged, checked, stored, and answered.
+
+Owns the way from a message to its reply. Decisions are `relayd.policy`'s, durability is behind
+`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06).
+Before that nothing has been taken: a client that hangs up while its message is being checked has
+sent nothing (E-24).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from relayd.errors import CommitUnknown, StoreFull
+from relayd.mail.envelope import (
+    Client,
+    ContentCheck,
+    MessageFacts,
+    MessageId,
+    NewMessage,
+    NewRecipient,
+    format_id,
+)
+from relayd.mail.header import read_facts, trace_header
+from relayd.mail.reply import Reply
+from relayd.mail.submission import facts_with, missing_fields
+from relayd.policy import admit
+from relayd.policy.content import Refusal
+from relayd.ports import ContentChecker, Spool
+from relayd.receiver.auth import Login
+from relayd.receiver.reader import Fault, Received
+from relayd.receiver.transaction import Transaction
+
+_BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
+_LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
+_NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
+FAULTS: Mapping[Fault, Reply] = {
+    Fault.TOO_BIG: admit.TOO_BIG,
+    Fault.LINE_ENDINGS: _BARE,
+    Fault.LONG_LINE: _LONG_LINE,
+    Fault.LONG_HEADER: Reply(552, "5.3.4", ("5.3.4 Header section too big",)),
+    Fault.NO_ROOM: admit.NO_ROOM,
+    Fault.NO_SPOOL: _NO_STORE,
+}
+
+
+class Acceptance(Login):
+    """A client whose messages are taken."""
+
+    _is_checked = False  # the checker of content has the message
+    _queue_id: MessageId
+
+    def take(self, received: Received, mail: Transaction) -> None:
+        """Take a message, or refuse it; the reply may come later."""
+        facts, head = read_facts(received.head, strip_bcc=self._context.listener.strip_bcc)
+        if received.rest is not None:
+            is_8bit = facts.is_8bit or received.rest_is_8bit
+            facts = replace(facts, size=received.size, is_8bit=is_8bit)
+        refusal = admit.admit_message(facts)
+        if refusal is not None:
+            received.discard()
+            self._refuse(refusal, sender=mail.reverse_path)
+            return
+        message = self._message(head, received.rest, facts, mail)
+        checker = self._context.checker
+        # What comes back to a return path is a report, and often quotes spam.
+        if checker is None or self._context.intake.owns(message.recipients[0].address):
+            self._submit(message)
+        else:
+            # The connection is read on, so that we notice when the client leaves.
+            self._busy = self._is_checked = True
+            self._context.spawn(self._check_content(message, received, checker))
+
+    def _message(
+        self, head: bytes, rest: Spool | None, facts: MessageFacts, mail: Transaction
+    ) -> NewMessage:
+        context = self._context
+        at = context.now()
+        message_id = context.intake.next_id(at)
+        trace = trace_header(
+            helo=self.helo,
+            client_ip=self.client_ip,
+            fqdn=context.fqdn,
+            protocol=self._protocol(smtputf8=mail.smtputf8),
+            queue_id=format_id(message_id),
+            recipient=mail.named_in_trace,
+            at=at,
+            hide_client=context.listener.hide_client,
+        )
+        if context.listener.add_headers:
+            own_id = f"<{format_id(message_id)}@{context.fqdn}>"
+            added = missing_fields(head, message_id=own_id, at=at)
+            trace, facts = trace + added, facts_with(added, facts)
+        return NewMessage(
+            id=message_id,
+            received_at=at,
+            reverse_path=mail.reverse_path,
+            parameters=mail.parameters,
+            recipients=tuple(
+                NewRecipient(
+                    address=path,
+                    destination=context.intake.destination_of(path, is_test=facts.is_test),
+                    parameters=parameters,
+                )
+                for path, parameters in mail.recipients
+            ),
+            content=trace + head if rest is None else rest.finish(trace + head),
+            facts=facts,
+            client=Client(
+                ip=self.client_ip,
+                helo=self.helo,
+                listener=context.listener.address,
+                auth_user=self.auth_user,
+            ),
+        )
+
+    async def _check_content(
+        self, message: NewMessage, received: Received, checker: ContentChecker
+    ) -> None:
+        try:
+            verdict = await checker.judge(message)
+        except BaseException:
+            received.discard()
+            raise
+        self._is_checked = False
+        if self._wire is None or self._closing:
+            received.discard()
+            self.resume()
+        elif isinstance(verdict, Refusal):
+            received.discard()
+            more = {"content_score": verdict.score, "reason": verdict.reason}
+            self._refuse(verdict.reply, sender=message.reverse_path, more=more)
+            self.resume()
+        else:
+            self._submit(message, verdict)
+
+    def eof_received(self) -> bool:
+        """While a message is being checked, its client still has to be there."""
+        return super().eof_received() and not self._is_checked
+
+    def _submit(self, message: NewMessage, check: ContentCheck | None = None) -> None:
+        """Queue the message; its reply comes with the commit."""
+        if check is not None:
+            message = replace(message, content_check=check)
+        self._busy = True
+        self._queue_id = message.id
+        self._context.intake.submit(message).add_done_callback(self._committed)
+
+    def _committed(self, future: "asyncio.Future[Any]") -> None:
+        error = future.exception()
+        if isinstance(error, CommitUnknown):
+            self.abort()  # neither yes nor no may be said (S-55)
+            return
+        if error is None:
+            self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
+        elif isinstance(error, StoreFull):
+            self._refuse(admit.NO_ROOM)
+        else:
+            self._refuse(_NO_STORE)
+        self.resume()

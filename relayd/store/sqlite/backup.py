@@ -1,0 +1,93 @@
+"""A copy of the queue while it is in use: the file, and the content files that belong to it (F-27).
+
+All of it is of one instant: that of the first read. The queue file is copied out of that read
+transaction; a content file that is gone by the time it is copied belongs to a message that was
+finished meanwhile, so another instant is taken. Files that are there already are kept.
+
+Invariant: where the copy of the queue file has its name, everything is there and synced.
+"""
+
+import os
+import shutil
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from relayd.errors import BackupFailed
+from relayd.mail.envelope import MessageId, format_id
+from relayd.store.sqlite.connection import open_reader, translate
+
+_TRIES = 20  # instants
+
+
+def back_up(queue: str, folder: Path) -> Path:
+    """Copy the queue into a folder that is empty or not there; return the copy.
+
+    Raises BackupFailed, StoreUnavailable, SchemaMismatch.
+    """
+    try:
+        with closing(open_reader(queue)) as source:
+            return _back_up(source, Path(queue), folder)
+    except apsw.Error as exc:
+        raise translate(exc) from exc
+    except OSError as exc:
+        raise BackupFailed(f"{exc.filename or folder}: {exc.strerror}") from exc
+
+
+def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if any(folder.iterdir()):
+        raise BackupFailed(f"{folder} is not empty")
+    beside, files = Path(f"{queue}.content"), folder / f"{queue.name}.content"
+    files.mkdir(mode=0o700)
+    for _ in range(_TRIES):
+        source.execute("BEGIN")
+        wanted = [
+            MessageId(row[0])
+            for row in source.execute("SELECT message_id FROM content WHERE beside")
+        ]
+        if _copy_files(wanted, beside, files):
+            break
+        source.execute("ROLLBACK")
+    else:
+        raise BackupFailed(f"content files are missing from {beside}")
+    copy = folder / queue.name
+    building = folder / f"{queue.name}.part"
+    os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(apsw.Connection(str(building))) as target:
+        with target.backup("main", source, "main") as backup:
+            backup.step()
+        if (found := target.execute("PRAGMA quick_check").get) != "ok":
+            raise BackupFailed(f"the copy is damaged: {found}")
+    source.execute("ROLLBACK")
+    for path in (building, files):
+        _sync(path)
+    building.rename(copy)
+    _sync(folder)
+    return copy
+
+
+def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> bool:
+    """Make `files` hold what is wanted and nothing else; False if one of them is gone."""
+    names = {format_id(each) for each in wanted}
+    for name in sorted(names):
+        if not (files / name).exists():
+            try:
+                shutil.copy(beside / name, files / name)
+            except FileNotFoundError:
+                return False
+            _sync(files / name)
+    for path in files.iterdir():
+        if path.name not in names:
+            path.unlink()
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
