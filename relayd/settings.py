@@ -184,5 +184,6 @@ class Settings:
     bounces: BounceSettings
     store: StoreSettings
     control_socket: str
+    metrics: HostPort | None  # where they are served; None: nowhere
     log: LogSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones

@@ -12,10 +12,12 @@ from relayd.control.protocol import (
     ActRequest,
     BadMessage,
     Message,
+    Metric,
     act_to_json,
     decode,
     encode,
     event_from_json,
+    metrics_from_json,
     unsuppress_to_json,
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
@@ -41,6 +43,14 @@ def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:
     """Have the daemon forget what spoke against an address; False when nothing did. Raises as `act`."""
     reply = ask(path, unsuppress_to_json(address), timeout=timeout)
     return reply.get("unsuppressed") is True
+
+
+def metrics(path: str, *, timeout: float = TIMEOUT) -> Sequence[Metric]:
+    """Return the numbers of all workers together. Raises as `act`."""
+    try:
+        return metrics_from_json(ask(path, {"verb": "metrics"}, timeout=timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:

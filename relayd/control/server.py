@@ -10,7 +10,7 @@ answered, so that no change is made in the store without its line in the status 
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -24,10 +24,12 @@ from relayd.control.protocol import (
     decode,
     encode,
     event_to_json,
+    samples_to_json,
     unsuppress_from_json,
 )
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
 from relayd.mail.event import JsonValue
+from relayd.metrics.families import Sample
 from relayd.ports import Acted, QueueStore, ReportGivenUp
 
 _AT_ONCE = 16  # requests in hand; more wait in the listen queue
@@ -48,6 +50,7 @@ class _Desk:
     record: Callable[[Acted], None]
     report: ReportGivenUp | None
     info: Callable[[], Mapping[str, JsonValue]]
+    samples: Callable[[], Iterable[Sample]]
 
 
 async def serve_control(
@@ -57,15 +60,18 @@ async def serve_control(
     on_change: Callable[[], None],
     record: Callable[[Acted], None],
     info: Callable[[], Mapping[str, JsonValue]],
+    samples: Callable[[], Iterable[Sample]] = tuple,
     report: ReportGivenUp | None = None,
 ) -> None:
     """Answer requests on `sock`, a listening unix socket, until cancelled.
 
     `record` gets every change, once it is durable; then `on_change` wakes the deliverer. `info` is
-    what the verb `status` answers. `report` tells senders what was bounced; None: nobody does.
+    what the verb `status` answers, `samples` what `metrics` does. `report` tells senders what was bounced; None: nobody does.
     """
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-    desk = _Desk(store=store, on_change=on_change, record=record, report=report, info=info)
+    desk = _Desk(
+        store=store, on_change=on_change, record=record, report=report, info=info, samples=samples
+    )
     async with asyncio.TaskGroup() as requests:
         stopped = await _accept_all(sock, desk, requests)
     raise stopped
@@ -148,6 +154,8 @@ async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
             return {"ok": True}
         case "status":
             return {"ok": True, "status": dict(desk.info())}
+        case "metrics":
+            return samples_to_json(desk.samples())
         case "act":
             wanted = act_from_json(request)
             acted = await desk.store.act(

@@ -10,9 +10,11 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,6 +29,10 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.logs import StatusLog
+from relayd.metrics.board import Board
+from relayd.metrics.scrape import Scrape
+from relayd.metrics.server import serve_metrics
+from relayd.metrics.tally import Tally
 from relayd.policy import route
 from relayd.ports import Acted, Clock
 from relayd.receiver.listener import Receiver
@@ -56,6 +62,8 @@ class Inherited:
     name: str  # "1", "2", ...: no two live workers share one
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
+    metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
+    board: Board
     heartbeat: int  # descriptor: "R" when ready, then "." every second
     parent_pid: int
 
@@ -90,13 +98,17 @@ def _loop_factory() -> Any:
 async def _work(settings: Settings, inherited: Inherited) -> int:
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
-    store = open_store(settings.store.url, clock=clock, slots=slots)
+    tally = Tally(inherited.board.place(inherited.name))
+    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=tally.commit)
     view = open_view(settings.store.url)
-    status_log = StatusLog(settings.log.status_log, node=socket.gethostname())
+    status_log = StatusLog(settings.log.status_log, node=socket.gethostname(), tally=tally)
     try:
         worker = await store.register(inherited.name, daemon=inherited.daemon)
         await _serve(
-            settings, inherited, Parts(store, view, worker, IdSource(worker), status_log, clock)
+            settings,
+            inherited,
+            Parts(store, view, worker, IdSource(worker), status_log, clock),
+            tally,
         )
     finally:
         view.close()
@@ -105,7 +117,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     return 0
 
 
-async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
+async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: Tally) -> None:
     stopping, leaving = _stop_signals(parts.status_log)
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
@@ -132,14 +144,24 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             tls=_server_tls(settings, parts.clock),
             users=users,
         )
+
+        def measure() -> None:
+            tally.measured(
+                clients=receiver.connections,
+                servers=outward.transport.connections,
+                is_paused=outward.courier.is_paused,
+            )
+
         background = [
             tasks.create_task(_answer(inherited, parts, outward)),
-            tasks.create_task(_beat(inherited, stopping)),
+            tasks.create_task(_beat(inherited, stopping, measure)),
+            tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited))),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
+        measure()
         os.write(inherited.heartbeat, b"R")
         try:
             await stopping.wait()
@@ -194,6 +216,17 @@ async def _answer(inherited: Inherited, parts: Parts, outward: Outward) -> None:
         record=partial(_record_acts, parts.status_log),
         report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+        samples=inherited.board.samples,
+    )
+
+
+def _scrape(settings: Settings, inherited: Inherited) -> Scrape:
+    url = settings.store.url
+    return Scrape(
+        inherited.board,
+        open_view=lambda: open_view(url),
+        doctor=Path(url.removeprefix("sqlite:")).with_name("doctor.json"),
+        clock=SystemClock(),
     )
 
 
@@ -219,10 +252,11 @@ def _record_acts(status_log: StatusLog, acted: Acted) -> None:
         status_log.acted(event)
 
 
-async def _beat(inherited: Inherited, stopping: asyncio.Event) -> None:
-    """Tell the supervisor that the loop turns; stop when it is gone."""
+async def _beat(inherited: Inherited, stopping: asyncio.Event, measure: Callable[[], None]) -> None:
+    """Tell the supervisor that the loop turns, and measure it; stop when it is gone."""
     while True:
         await asyncio.sleep(_BEAT)
+        measure()
         if os.getppid() != inherited.parent_pid:
             stopping.set()
             return

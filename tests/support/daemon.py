@@ -58,6 +58,7 @@ socket = "{folder}/control.sock"
 path = "{folder}/status.log"
 [log]
 format = "json"
+{more}
 """
 
 
@@ -115,6 +116,7 @@ class Daemon:
             "smarthost_more": "",
             "message_size": "2MB",
             "connections": 20,
+            "more": "",
         } | settings
         self.write()
 

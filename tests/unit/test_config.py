@@ -91,6 +91,7 @@ def test_one_line_is_enough() -> None:
     assert found.retry.give_up_after == timedelta(days=5)
     assert found.bounces.refuse_suppressed is False
     assert found.rules == ()
+    assert found.metrics is None
     assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
     assert found.log.format in {"json", "console"}
 
@@ -174,8 +175,11 @@ def test_every_supported_key_can_be_set() -> None:
         [log]
         level = "debug"
         format = "console"
+        [metrics]
+        address = "Localhost:9725"
         """)
     assert found.workers == 3
+    assert found.metrics == HostPort(host="localhost", port=9725)
     assert [listener.address for listener in found.listeners] == [
         "[::]:25",
         "unix:/run/relayd/smtp.sock",
@@ -582,11 +586,31 @@ WRONG |= {
         "a domain",
         FQDN + '[bounces]\nverp_domain = "b@example.org"',
     ),
+    "metrics-no-port": (
+        "metrics.address",
+        '"HOST:PORT"',
+        FQDN + '[metrics]\naddress = "localhost"',
+    ),
+    "metrics-port-0": (
+        "metrics.address",
+        "a port from 1 to 65535",
+        FQDN + '[metrics]\naddress = "127.0.0.1:0"',
+    ),
+    "metrics-number": ("metrics.address", "text in quotes", FQDN + "[metrics]\naddress = 9000"),
+    "metrics-url": (
+        "metrics.address",
+        '"HOST:PORT"',
+        FQDN + '[metrics]\naddress = "http://127.0.0.1:9000"',
+    ),
+    "metrics-on-a-listener": (
+        "metrics.address",
+        "listen[0] has this address already",
+        FQDN + '[metrics]\naddress = "127.0.0.1:2525"',
+    ),
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }
 NOT_YET = {
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
-    "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
 }
 
 
