@@ -66,6 +66,7 @@ class LazyGroup(click.Group):
         "addresses": "relayd.cli.addresses:addresses",
         "queue": "relayd.cli.queue:queue",
         "log": "relayd.cli.log:log",
+        "top": "relayd.cli.top:top",
         "route": "relayd.cli.route:route",
         "test-mail": "relayd.cli.test_mail:test_mail",
         "user": "relayd.cli.user:user",

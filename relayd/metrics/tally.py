@@ -28,7 +28,6 @@ from relayd.metrics.families import (
     cell_of,
 )
 
-_EVENT = {kind: cell_of(EVENTS, kind.value) for kind in EventKind}
 _REFUSED = {4: cell_of(REFUSED, "4yz"), 5: cell_of(REFUSED, "5yz")}
 _ROUTE: dict[JsonValue, int] = {labels[0]: cell_of(ATTEMPTS, *labels) for labels in ATTEMPTS.cells}
 _OUTCOME: dict[tuple[JsonValue, ...], int] = {
@@ -36,14 +35,22 @@ _OUTCOME: dict[tuple[JsonValue, ...], int] = {
 }
 _LATE: dict[tuple[JsonValue, ...], int] = {labels: cell_of(LATE, *labels) for labels in LATE.cells}
 _RECEIVED, _MESSAGES = cell_of(RECEIVED), cell_of(MESSAGES)
-_RELAYED, _SENT = _OUTCOME["relayed", "", ""], _OUTCOME["sent", "", ""]
 _DEFERRED = _OUTCOME["deferred", "", "unknown"]  # from here on: for words that nobody should use
 _BOUNCED, _BOUNCED_LATE = _OUTCOME["bounced", "block", "unknown"], _LATE["block", "unknown"]
-_DELAY = {
-    EventKind.RELAYED: cell_of(DELAY, "relayed"),
-    EventKind.SENT: cell_of(DELAY, "sent"),
-    EventKind.BOUNCED: cell_of(DELAY, "bounced"),
+_NONE = -1
+# Event to the cells of its line, of the outcome that it always is, and of its delay: an enumeration
+# is slow to look up, so this is done once for each line.
+_CELLS = {
+    kind: (
+        cell_of(EVENTS, kind.value),
+        _OUTCOME.get((kind.value, "", ""), _NONE),
+        cell_of(DELAY, kind.value) if (kind.value,) in DELAY.cells else _NONE,
+    )
+    for kind in EventKind
 }
+_EVENT_RECEIVED, _EVENT_REFUSED = (
+    _CELLS[kind][0] for kind in (EventKind.RECEIVED, EventKind.REFUSED)
+)
 _NO_ROUTE = cell_of(ATTEMPTS, NO_ROUTE)
 _COMMIT = cell_of(COMMIT)
 _WORKER, _PAUSED = cell_of(WORKERS), cell_of(PAUSED)
@@ -61,37 +68,38 @@ class Tally:
         """A message is durable."""
         self._numbers[_MESSAGES] += 1
         self._numbers[_RECEIVED] += recipients
-        self._numbers[_EVENT[EventKind.RECEIVED]] += recipients
+        self._numbers[_EVENT_RECEIVED] += recipients
 
     def refused(self, code: object) -> None:
         """A client was refused with that reply code."""
-        self._numbers[_EVENT[EventKind.REFUSED]] += 1
+        self._numbers[_EVENT_REFUSED] += 1
         self._numbers[_REFUSED[4 if isinstance(code, int) and code < 500 else 5]] += 1
 
     def event(self, kind: EventKind, detail: Mapping[str, JsonValue], waited: timedelta) -> None:
         """Something became of a recipient, so long after its reception."""
         numbers = self._numbers
-        numbers[_EVENT[kind]] += 1
+        line, outcome, delay = _CELLS[kind]
+        numbers[line] += 1
         if "attempt" in detail:
             numbers[_ROUTE.get(detail.get("route"), _NO_ROUTE)] += 1
-        why = detail.get("category")
+        if outcome != _NONE:
+            numbers[outcome] += 1
+        else:
+            self._classify(kind, detail)
+        if delay != _NONE:
+            self._observe(DELAY, delay, waited.total_seconds())
+
+    def _classify(self, kind: EventKind, detail: Mapping[str, JsonValue]) -> None:
+        how, why = detail.get("bounce_class"), detail.get("category")
         match kind:
-            case EventKind.RELAYED:
-                numbers[_RELAYED] += 1
-            case EventKind.SENT:
-                numbers[_SENT] += 1
             case EventKind.DEFERRED:
-                numbers[_OUTCOME.get(("deferred", "", why), _DEFERRED)] += 1
+                self._numbers[_OUTCOME.get(("deferred", "", why), _DEFERRED)] += 1
             case EventKind.BOUNCED:
-                how = detail.get("bounce_class")
-                numbers[_OUTCOME.get(("bounced", how, why), _BOUNCED)] += 1
+                self._numbers[_OUTCOME.get(("bounced", how, why), _BOUNCED)] += 1
             case EventKind.LATE_BOUNCED:
-                how = detail.get("bounce_class")
-                numbers[_LATE.get((how, why), _BOUNCED_LATE)] += 1
+                self._numbers[_LATE.get((how, why), _BOUNCED_LATE)] += 1
             case _:
                 pass
-        if kind in _DELAY:
-            self._observe(DELAY, _DELAY[kind], waited.total_seconds())
 
     def commit(self, seconds: float) -> None:
         """The store made something durable."""
