@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+_COLUMN = 32  # characters that a column keeps while the last one still has any
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -102,11 +103,11 @@ def _slowest(look: Look) -> Section:
 
 def _errors(look: Look) -> Section:
     return Section(
-        ("LAST ERRORS", "AT", "RECIPIENT", "SAYS"),
+        ("LAST ERRORS", "AGO", "RECIPIENT", "SAYS"),
         [
             (
                 event.kind,
-                instant(event.at),
+                span((look.at - event.at).total_seconds()),
                 event.address,
                 " ".join(
                     str(event.detail[name])
@@ -124,7 +125,7 @@ def span(seconds: float | None) -> str:
     """A length of time in its two greatest units: `3d 4h`, `12m 5s`; empty if there is none."""
     if seconds is None:
         return ""
-    left = int(seconds)
+    left = max(int(seconds), 0)
     parts: list[str] = []
     for unit, size in _UNITS:
         if left >= size or parts:
@@ -166,12 +167,14 @@ def _table(section: Section) -> "Table":
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, title in enumerate(section.titles):
+        widest = max([len(title), *(len(row[number]) for row in section.rows)])
         is_number = title in {"PER SECOND", "SINCE START", "RECIPIENTS", "ATTEMPTS", "SECONDS"}
         table.add_column(
             title,
             justify="right" if number and is_number else "left",
             no_wrap=True,
             overflow="ellipsis",
+            min_width=min(widest, _COLUMN) if number < len(section.titles) - 1 else None,
         )
     for row in section.rows:
         table.add_row(*(Text(printable(cell), style=style_of(cell)) for cell in row))
