@@ -35,16 +35,37 @@ log = structlog.get_logger()
 
 
 async def serve_metrics(sockets: Sequence[socket.socket], scrape: Scrape) -> None:
-    """Answer on `sockets`, which listen already, until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        places = asyncio.Semaphore(_AT_ONCE)
+    """Answer on `sockets`, which listen already, until cancelled.
+
+    Then they are closed at once, so that the address is free, and what was asked is answered still.
+    """
+    if not sockets:
+        return
+    async with asyncio.TaskGroup() as requests:
+        stopped = await _accept_all(sockets, scrape, requests)
+    raise stopped
+
+
+async def _accept_all(
+    sockets: Sequence[socket.socket], scrape: Scrape, requests: asyncio.TaskGroup
+) -> asyncio.CancelledError:
+    """Start a task per connection until cancelled; return that, for the group to end in peace."""
+    places = asyncio.Semaphore(_AT_ONCE)
+    try:
+        async with asyncio.TaskGroup() as doors:
+            for sock in sockets:
+                sock.settimeout(0)  # another worker may be faster: then accept() must not wait
+                doors.create_task(_accept(sock, scrape, places, requests))
+    except asyncio.CancelledError as exc:
+        return exc
+    finally:
         for sock in sockets:
-            sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-            tasks.create_task(_accept(sock, scrape, places, tasks))
+            sock.close()
+    raise AssertionError("doors close only when they are told to")
 
 
 async def _accept(
-    sock: socket.socket, scrape: Scrape, places: asyncio.Semaphore, tasks: asyncio.TaskGroup
+    sock: socket.socket, scrape: Scrape, places: asyncio.Semaphore, requests: asyncio.TaskGroup
 ) -> None:
     loop = asyncio.get_running_loop()
     while True:
@@ -56,7 +77,7 @@ async def _accept(
             log.warning("metrics_accept_failed", reason=str(error), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
         else:
-            tasks.create_task(_serve(connection, scrape, places))
+            requests.create_task(_serve(connection, scrape, places))
 
 
 async def _serve(connection: socket.socket, scrape: Scrape, places: asyncio.Semaphore) -> None:

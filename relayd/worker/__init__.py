@@ -155,10 +155,10 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         background = [
             tasks.create_task(_answer(inherited, parts, outward)),
             tasks.create_task(_beat(inherited, stopping, measure)),
-            tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited))),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
+        showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
         measure()
@@ -168,6 +168,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         except asyncio.CancelledError:  # a part of this worker failed: the others will serve
             await receiver.stop(within=0)
             raise
+        showing.cancel()  # others answer now, and the address may be wanted elsewhere
         if leaving.is_set():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, receiver.hurry)

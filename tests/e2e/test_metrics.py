@@ -143,7 +143,17 @@ def test_sums_outlive_a_worker_and_a_reload(daemon: Daemon) -> None:
 
 
 def test_the_address_follows_a_reload(daemon: Daemon) -> None:
+    """There and back at once, though workers of the settings before have a client still."""
     old, new = port_of(daemon), free_port()
+    with daemon.client() as client:
+        client.ehlo()
+        for number, port in enumerate((new, old), 1):
+            daemon.write(more=metrics_at(port))
+            daemon.signal(signal.SIGHUP)
+            eventually(lambda n=number: len(daemon.events("reloaded")) == n, "reloaded")  # type: ignore[misc]
+            assert scrape(port).value("relayd_workers") >= 2
+        assert not daemon.events("reload_refused")
+    daemon.log.write_text("")  # what comes now is counted from here
     daemon.write(more=metrics_at(new))
     daemon.signal(signal.SIGHUP)
     eventually(lambda: daemon.events("reloaded"), "reloaded")

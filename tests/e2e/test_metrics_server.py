@@ -29,12 +29,14 @@ class World:
         self.board = Board()
         self.tally = Tally(self.board.place("1"))
         self.tally.measured(clients=1, servers=0, is_paused=False)
+        self.running: list[asyncio.Task[None]] = []
         self.open_view: Callable[[], QueueView] = lambda: MemoryView(Tables())
-        self.sock = socket.create_server(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            self.port = bound.getsockname()[1]
+            own = [bound.dup() for _ in range(2)]
         self.servers = [
             serve_metrics(
-                [self.sock],
+                [sock],
                 Scrape(
                     self.board,
                     open_view=self.open,
@@ -42,7 +44,7 @@ class World:
                     clock=FakeClock(),
                 ),
             )
-            for _ in range(2)
+            for sock in own
         ]
 
     def open(self) -> QueueView:
@@ -66,13 +68,12 @@ class World:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     world = World(tmp_path)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(each) for each in world.servers]
+        world.running = [tasks.create_task(each) for each in world.servers]
         try:
             yield world
         finally:
-            for each in running:
+            for each in world.running:
                 each.cancel()
-            world.sock.close()
 
 
 async def test_metrics_are_handed_out(world: World) -> None:
@@ -136,6 +137,30 @@ async def test_who_says_nothing_is_left(world: World, monkeypatch: pytest.Monkey
     assert (await world.exchange(GET % b"/healthz"))[0] == 200
     for reader, writer in silent:
         assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_stop_answers_what_was_asked(world: World) -> None:
+    """And takes no more: the address is free."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(b"GET /heal")
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200  # so that one has accepted it
+    for each in world.running:
+        each.cancel()
+    await asyncio.wait_for(refuses(world.port), 5)
+    writer.write(b"thz HTTP/1.1\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+    await asyncio.wait(world.running)
+    assert all(each.cancelled() for each in world.running)
+
+
+async def refuses(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return
         writer.close()
 
 
