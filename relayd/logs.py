@@ -22,8 +22,9 @@ import orjson
 import structlog
 
 from relayd.errors import StartError
-from relayd.mail.envelope import NewMessage, QueuedMessage, format_id
+from relayd.mail.envelope import NewMessage, QueuedMessage, format_id, received_at_of
 from relayd.mail.event import Detail, Event, EventKind, first_events, format_instant
+from relayd.metrics.tally import Tally
 from relayd.settings import LogSettings
 
 SCHEMA = 1
@@ -127,14 +128,16 @@ class LineWriter:
 
 
 class StatusLog:
-    """`relayd.ports.EventSink`: the status log of one worker."""
+    """`relayd.ports.EventSink`: the status log of one worker, and the count of its lines."""
 
-    def __init__(self, path: str, *, node: str) -> None:
+    def __init__(self, path: str, *, node: str, tally: Tally | None = None) -> None:
         self._writer = LineWriter(path)
         self._node = node
+        self._tally = tally or Tally()
 
     def received(self, message: NewMessage) -> None:
         facts, client, size = message.facts, message.client, len(message.content)
+        self._tally.received(len(message.recipients))
         for recipient in message.recipients:
             self._write(
                 message.received_at,
@@ -168,6 +171,7 @@ class StatusLog:
         self._write(event.at, event.kind, {**fields, **event.detail})
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        self._tally.event(event.kind, event.detail, event.at - message.received_at)
         self._write(
             event.at,
             event.kind,
@@ -185,10 +189,13 @@ class StatusLog:
 
     def acted(self, event: Event) -> None:
         """Note an operator's act: the store gives the event without the message."""
+        waited = event.at - received_at_of(event.message_id)
+        self._tally.event(event.kind, event.detail, waited)
         fields = {"queue_id": format_id(event.message_id), "status": _STATUS.get(event.kind)}
         self._write(event.at, event.kind, {**fields, **event.detail})
 
     def refused(self, at: datetime, detail: Detail) -> None:
+        self._tally.refused(detail.get("code"))
         self._write(at, EventKind.REFUSED, detail)
 
     def reopen(self) -> None:

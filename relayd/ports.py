@@ -397,6 +397,19 @@ class Counts:
 
     by_status: Mapping[Status, int]  # unfinished ones only
     by_destination: Mapping[str, int] = field(default_factory=dict)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestEvent:
+    """One of the last events in the whole history, with whom it is about."""
+
+    message_id: MessageId
+    address: str
+    destination: str
+    kind: str
+    at: datetime
+    detail: Mapping[str, JsonValue]
 
 
 class QueueView(Protocol):
@@ -430,7 +443,13 @@ class QueueView(Protocol):
         """
         ...
 
-    def counts(self) -> Counts: ...
+    def counts(self) -> Counts:
+        """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        """Return the last events of all messages, newest first; receptions are none."""
+        ...
 
     def close(self) -> None: ...
 

@@ -219,6 +219,7 @@ class Settings:
     content: ContentSettings | None  # set where there is a checker
     store: StoreSettings
     control_socket: str
+    metrics: HostPort | None  # where they are served; None: nowhere
     log: LogSettings
     doctor: DoctorSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones

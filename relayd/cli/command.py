@@ -72,6 +72,7 @@ class LazyGroup(click.Group):
         "queue": "relayd.cli.queue:queue",
         "log": "relayd.cli.log:log",
         "doctor": "relayd.cli.doctor:doctor",
+        "top": "relayd.cli.top:top",
         "route": "relayd.cli.route:route",
         "test-mail": "relayd.cli.test_mail:test_mail",
         "user": "relayd.cli.user:user",

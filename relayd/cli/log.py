@@ -14,7 +14,7 @@ import orjson
 
 from relayd.cli import tail
 from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
-from relayd.cli.filters import takes_query
+from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.output import paint, printable_json, style_of
 from relayd.mail.event import EventKind
 from relayd.ports import Query
@@ -29,7 +29,7 @@ Fields = Mapping[str, Any]
 @click.option(
     "--event", type=click.Choice(EventKind, case_sensitive=False), help="The event's name."
 )
-@takes_query("status", "recipient", "domain", "sender", "tag", "message_id", "since")
+@takes_query(*EVERY_FILTER)
 @json_option
 @settings_option()
 def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool) -> None:
@@ -82,6 +82,8 @@ def wanted_by(event: EventKind | None, query: Query) -> Callable[[Fields], bool]
         "rcpt": query.recipient,
         "from": query.sender,
         "tag": query.tag,
+        "bounce_class": query.bounce_class,
+        "category": query.category,
     }
     expected = {key: want.casefold() for key, want in texts.items() if want is not None}
     if event is None and query == Query():
@@ -95,6 +97,7 @@ def wanted_by(event: EventKind | None, query: Query) -> Callable[[Fields], bool]
             and (domain is None or _folded(fields, "rcpt").rpartition("@")[2] == domain)
             and (header is None or _bare(_folded(fields, "message_id")) == header)
             and (query.since is None or _is_since(fields, query.since))
+            and (query.until is None or _is_before(fields, query.until))
         )
 
     return wanted
@@ -109,10 +112,21 @@ def _bare(header: str) -> str:
 
 
 def _is_since(fields: Fields, since: datetime) -> bool:
+    at = _instant(fields)
+    return at is not None and at >= since
+
+
+def _is_before(fields: Fields, until: datetime) -> bool:
+    at = _instant(fields)
+    return at is not None and at < until
+
+
+def _instant(fields: Fields) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(fields.get("ts"))) >= since
-    except (ValueError, TypeError):
-        return False
+        at = datetime.fromisoformat(str(fields.get("ts")))
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
 
 
 def in_words(fields: Fields) -> str:
@@ -130,6 +144,8 @@ def in_words(fields: Fields) -> str:
         parts.append(paint(f"({', '.join(judged)})"))
     if kind == EventKind.REFUSED and fields.get("client_ip"):
         parts.append(paint(f"from client {fields['client_ip']}"))
+    if fields.get("by"):
+        parts.append(paint(f"by {fields['by']}"))
     words = fields.get("reply") or fields.get("reason")
     if words:
         parts.append(paint(str(words)))

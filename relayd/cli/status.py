@@ -4,6 +4,7 @@ Reads the store and never the daemon: it answers while the daemon is down.
 """
 
 import itertools
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +56,8 @@ def status(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if watch and limit is None and sys.stdout.isatty():
+        limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
         if watch:
             repeat(

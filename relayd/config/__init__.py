@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from relayd.config import units
 from relayd.config.certificate import read_certificate
 from relayd.config.checks import NOT_YET, check, is_postponed
 from relayd.config.content import content_settings
@@ -179,6 +180,7 @@ def _settings(
         content=content_settings(document.content),
         store=StoreSettings(**document.store.model_dump()),
         control_socket=document.control.socket,
+        metrics=units.host_port(document.metrics.address) if document.metrics.address else None,
         log=LogSettings(
             status_log=document.status_log.path,
             level=document.log.level.value,

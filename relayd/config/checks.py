@@ -26,15 +26,14 @@ from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, 
 # Keys and tables that have no effect yet: anything but the default is refused, so that nobody
 # believes in a protection that is not there. The release that builds one deletes its line here.
 # (`store.url` with PostgreSQL is refused by its reader in `model`.)
-NOT_YET: dict[str, str] = {
-    "metrics": "metrics",
-}
+NOT_YET: dict[str, str] = {}
 
 
 def check(document: Document, report: Report) -> None:
     """Note every mistake of `document` that no key shows by itself."""
     _check_not_yet(document, report)
     _check_listeners(document.listen, report)
+    _check_metrics(document, report)
     _check_loop(document, report)
     _check_redirect(document, report)
     check_content(document.content, report)
@@ -89,6 +88,18 @@ def _check_listeners(listeners: list[Listen], report: Report) -> None:
                 ("listen", index, "tls"),
                 'expected "starttls" or "implicit": from outside, a login is taken over TLS only',
             )
+
+
+def _check_metrics(document: Document, report: Report) -> None:
+    """An address either takes mail or hands out metrics."""
+    key: Key = ("metrics", "address")
+    if not document.metrics.address or not report.is_sound(key):
+        return
+    for index, listener in enumerate(document.listen):
+        same = str(listener.address) == document.metrics.address
+        if same and report.is_sound(("listen", index, "address")):
+            report.add(key, f"listen[{index}] has this address already")
+            return
 
 
 def _check_loop(document: Document, report: Report) -> None:

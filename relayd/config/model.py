@@ -83,6 +83,10 @@ def _log_path(value: object) -> str:
         raise ValueError(f'{wrong}, or "-" for standard output') from None
 
 
+def _metrics_address(value: object) -> str:
+    return "" if value == "" else str(units.host_port(value))
+
+
 def _not_empty(items: list[Item]) -> list[Item]:
     if not items:
         raise ValueError("expected at least one entry")
@@ -261,7 +265,7 @@ class Log(Table):
 
 
 class Metrics(Table):
-    address: Text = ""
+    address: Annotated[str, PlainValidator(_metrics_address)] = ""
 
 
 class Certificate(Table):

@@ -13,10 +13,12 @@ from relayd.control.protocol import (
     ActRequest,
     BadMessage,
     Message,
+    Metric,
     act_to_json,
     decode,
     encode,
     event_from_json,
+    metrics_from_json,
     unsuppress_to_json,
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
@@ -80,6 +82,14 @@ def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> Reloaded:
             return Reloaded(file=file, digest=digest)
         case _:
             raise RelaydError(f"{path} answered something strange: no digest")
+
+
+def metrics(path: str, *, timeout: float = TIMEOUT) -> Sequence[Metric]:
+    """Return the numbers of all workers together. Raises as `act`."""
+    try:
+        return metrics_from_json(ask(path, {"verb": "metrics"}, timeout=timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:

@@ -5,6 +5,7 @@ sockets nor the store. A request names a `verb`:
 
     {"verb": "ping"}
     {"verb": "status"}
+    {"verb": "metrics"}
     {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "..."}
     {"verb": "unsuppress", "rcpt": "a@example.org"}
     {"verb": "settings"}
@@ -17,10 +18,10 @@ the same request may succeed later. The last two answer with the `file` of the s
 Invariant: what is not understood is refused. A misspelt selector must never select everything.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,6 +29,7 @@ from relayd.mail.address import parse_address
 from relayd.mail.envelope import format_id, parse_id
 from relayd.mail.event import Event, EventKind, format_instant
 from relayd.mail.outcome import BounceClass, Category
+from relayd.metrics.families import Sample
 from relayd.ports import Action, Query, Status
 
 REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included
@@ -47,6 +49,14 @@ class ActRequest:
     action: Action
     reason: str = ""
     everything: bool = False
+
+
+class Metric(NamedTuple):
+    """One number of the daemon, as a command reads it."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]  # names and values, sorted
+    value: float
 
 
 def encode(message: Message) -> bytes:
@@ -95,6 +105,28 @@ def act_from_json(message: Message) -> ActRequest:
         reason=_read("reason", message.get("reason", ""), str),
         everything=everything,
     )
+
+
+def samples_to_json(samples: Iterable[Sample]) -> Message:
+    """The answer to `metrics`: name, labels and value of each."""
+    written = []
+    for sample in samples:
+        labels = dict(zip(sample.family.labels, sample.labels, strict=True))
+        if sample.bound:
+            labels["le"] = sample.bound
+        written.append([f"{sample.family.name}{sample.suffix}", labels, sample.value])
+    return {"ok": True, "metrics": written}
+
+
+def metrics_from_json(message: Message) -> list[Metric]:
+    """Read that answer. Raises BadMessage."""
+    try:
+        return [
+            Metric(str(name), tuple(sorted(labels.items())), value)
+            for name, labels, value in message["metrics"]  # type: ignore[attr-defined]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise BadMessage(f"no metrics: {exc}") from exc
 
 
 def unsuppress_to_json(address: str) -> Message:

@@ -10,7 +10,7 @@ answered, so that no change is made in the store without its line in the status 
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -24,10 +24,12 @@ from relayd.control.protocol import (
     decode,
     encode,
     event_to_json,
+    samples_to_json,
     unsuppress_from_json,
 )
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
 from relayd.mail.event import JsonValue
+from relayd.metrics.families import Sample
 from relayd.ports import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 
@@ -41,53 +43,29 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
-    """What a request can reach."""
+class Desk:
+    """What a request can reach in a worker."""
 
     store: QueueStore
-    on_change: Callable[[], None]
-    record: Callable[[Acted], None]
-    report: ReportGivenUp | None
-    info: Callable[[], Mapping[str, JsonValue]]
-    settings: Settings
-    reload: Callable[[], Awaitable[Message]]
+    on_change: Callable[[], None]  # wakes the deliverer
+    record: Callable[[Acted], None]  # gets every change, once it is durable
+    info: Callable[[], Mapping[str, JsonValue]]  # what the verb `status` answers
+    settings: Settings  # those that this worker runs with
+    reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
+    samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
+    report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does
 
 
-async def serve_control(
-    sock: socket.socket,
-    *,
-    store: QueueStore,
-    on_change: Callable[[], None],
-    record: Callable[[Acted], None],
-    info: Callable[[], Mapping[str, JsonValue]],
-    settings: Settings,
-    reload: Callable[[], Awaitable[Message]],
-    report: ReportGivenUp | None = None,
-) -> None:
-    """Answer requests on `sock`, a listening unix socket, until cancelled.
-
-    `record` gets every change, once it is durable; then `on_change` wakes the deliverer. `info` is
-    what the verb `status` answers. `settings` are those that this worker runs with, and `reload` has
-    the daemon read them again; it returns the reply. `report` tells senders what was bounced; None:
-    nobody does.
-    """
+async def serve_control(sock: socket.socket, desk: Desk) -> None:
+    """Answer requests on `sock`, a listening unix socket, until cancelled."""
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-    desk = _Desk(
-        store=store,
-        on_change=on_change,
-        record=record,
-        report=report,
-        info=info,
-        settings=settings,
-        reload=reload,
-    )
     async with asyncio.TaskGroup() as requests:
         stopped = await _accept_all(sock, desk, requests)
     raise stopped
 
 
 async def _accept_all(
-    sock: socket.socket, desk: _Desk, requests: asyncio.TaskGroup
+    sock: socket.socket, desk: Desk, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
     places = asyncio.Semaphore(_AT_ONCE)
@@ -113,7 +91,7 @@ async def _accept(sock: socket.socket) -> socket.socket:
             return connection
 
 
-async def _serve_one(connection: socket.socket, desk: _Desk) -> None:
+async def _serve_one(connection: socket.socket, desk: Desk) -> None:
     """One connection: who is it, one request, one reply."""
     loop = asyncio.get_running_loop()
     with connection:
@@ -127,7 +105,7 @@ async def _serve_one(connection: socket.socket, desk: _Desk) -> None:
             _log.exception("control_request_failed", fault="local")
 
 
-async def _reply_to(connection: socket.socket, desk: _Desk) -> Message:
+async def _reply_to(connection: socket.socket, desk: Desk) -> Message:
     try:
         by = await asyncio.to_thread(peer.admitted_user, connection)
         if by is None:
@@ -157,34 +135,47 @@ async def _read_line(connection: socket.socket) -> bytes:
     return bytes(line)
 
 
-async def _carry_out(request: Message, by: str, desk: _Desk) -> Message:
+async def _carry_out(request: Message, by: str, desk: Desk) -> Message:
     match request.get("verb"):
-        case "ping":
-            return {"ok": True}
-        case "status":
-            return {"ok": True, "status": dict(desk.info())}
         case "act":
-            wanted = act_from_json(request)
-            acted = await desk.store.act(
-                wanted.query, wanted.action, by=by, reason=wanted.reason, report=desk.report
-            )
-            if acted.events:
-                desk.record(acted)
-                desk.on_change()
-            return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
+            return await _act(request, by, desk)
         case "unsuppress":
             address = unsuppress_from_json(request)
             changed = await desk.store.unsuppress(address, by=by)
             if changed:
                 _log.info("unsuppressed", rcpt=address, by=by)
             return {"ok": True, "unsuppressed": changed}
-        case "settings":
-            values = dict(desk.settings.values)
-            return {"ok": True, "file": desk.settings.file, "settings": values}
         case "reload":
             _log.info("reload_asked", by=by)
             return await desk.reload()
         case verb:
+            return _tell(verb, desk)
+
+
+async def _act(request: Message, by: str, desk: Desk) -> Message:
+    wanted = act_from_json(request)
+    acted = await desk.store.act(
+        wanted.query, wanted.action, by=by, reason=wanted.reason, report=desk.report
+    )
+    if acted.events:
+        desk.record(acted)
+        desk.on_change()
+    return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
+
+
+def _tell(verb: object, desk: Desk) -> Message:
+    """Answer a question; nothing changes."""
+    match verb:
+        case "ping":
+            return {"ok": True}
+        case "status":
+            return {"ok": True, "status": dict(desk.info())}
+        case "metrics":
+            return samples_to_json(desk.samples())
+        case "settings":
+            values = dict(desk.settings.values)
+            return {"ok": True, "file": desk.settings.file, "settings": values}
+        case _:
             raise BadMessage(f"unknown verb {verb!r}")
 
 

@@ -56,6 +56,11 @@ class Courier:
         self._well = asyncio.Event()
         self._well.set()
 
+    @property
+    def is_paused(self) -> bool:
+        """Results cannot be recorded now."""
+        return not self._well.is_set()
+
     async def ready(self) -> None:
         """Wait until results can be recorded."""
         if not self._well.is_set():

@@ -51,6 +51,7 @@ class Connection:
     """An open session with a next hop; one coroutine at a time may use it."""
 
     __slots__ = (
+        "__weakref__",
         "_clock",
         "_protocol",
         "_session",
@@ -73,6 +74,11 @@ class Connection:
     def is_usable(self) -> bool:
         """May take another transaction, as far as we can tell."""
         return self._protocol.is_idle
+
+    @property
+    def is_open(self) -> bool:
+        """Neither side has closed it yet, as far as we can tell."""
+        return self._protocol.failure is None
 
     async def deliver(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content

@@ -82,6 +82,11 @@ class Receiver:
             for listener, sock in listeners
         ]
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._sessions)
+
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to accept; connections are set up in `tasks`."""
         self._tasks = tasks

@@ -191,7 +191,7 @@ class MemoryStore(MemoryView):
             if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
             _apply(recipient, settlement, self._clock.now())
-            message.events.extend(settlement.events)
+            self._tables.note(message, *settlement.events)
             message.drop_content()
             written.append(settlement)
         for report in reports if written else ():
@@ -267,7 +267,7 @@ class MemoryStore(MemoryView):
             event = replace(
                 event, detail={"from": row.reverse_path, "rcpt": row.address, **event.detail}
             )
-            message.events.append(event)
+            self._tables.note(message, event)
             events.append(event)
             given_up.setdefault(row.message_id, []).append(recipient)
         asked = report if action is Action.BOUNCE else None
@@ -309,7 +309,7 @@ class MemoryStore(MemoryView):
             recipient.reason, recipient.category = outcome.reason, outcome.category
             recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
             recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
-        message.events.append(event)
+        self._tables.note(message, event)
         return _done(notice)
 
     async def secret(self) -> bytes:

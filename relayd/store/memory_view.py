@@ -17,6 +17,7 @@ from relayd.mail.envelope import (
     QueuedMessage,
     QueuedRecipient,
     WorkerNumber,
+    received_at_of,
 )
 from relayd.mail.event import Event, EventKind
 from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, BounceClass, Category, RecipientState
@@ -25,6 +26,7 @@ from relayd.ports import (
     AddressRow,
     Counts,
     HistoryEntry,
+    LatestEvent,
     Lease,
     Query,
     RecipientRow,
@@ -119,6 +121,13 @@ class Tables:
     slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
     unsuppressed: dict[str, datetime] = field(default_factory=dict)  # address in lower case: since
 
+    events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
+
+    def note(self, message: Message, *events: Event) -> None:
+        """Add to the history."""
+        message.events.extend(events)
+        self.events.extend(events)
+
     def recipients(self) -> Iterator[Recipient]:
         for message in self.messages.values():
             yield from message.recipients
@@ -184,10 +193,31 @@ class MemoryView:
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
+        oldest: dict[str, datetime] = {}
         for row in self.find(Query(unfinished=True), limit=len(list(self._rows()))):
             by_status[row.status] = by_status.get(row.status, 0) + 1
             by_destination[row.destination] = by_destination.get(row.destination, 0) + 1
-        return Counts(by_status=by_status, by_destination=by_destination)
+            if row.status is Status.HELD:
+                continue
+            received_at = received_at_of(row.message_id)
+            oldest[row.destination] = min(oldest.get(row.destination, received_at), received_at)
+        return Counts(by_status=by_status, by_destination=by_destination, oldest=oldest)
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        rows = {(row.message_id, row.recipient): row for row in self._rows()}
+        events = [
+            LatestEvent(
+                message_id=event.message_id,
+                address=rows[event.message_id, event.recipient].address,
+                destination=rows[event.message_id, event.recipient].destination,
+                kind=event.kind.value,
+                at=event.at,
+                detail={key: value for key, value in event.detail.items() if value is not None},
+            )
+            for event in reversed(self._tables.events)
+            if event.message_id in self._tables.messages
+        ]
+        return events[:limit]
 
     def _rows(self) -> Iterator[RecipientRow]:
         for recipient in self._tables.recipients():

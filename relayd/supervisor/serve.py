@@ -21,6 +21,7 @@ import structlog
 
 from relayd.errors import RelaydError
 from relayd.logs import configure, try_status_log
+from relayd.metrics.board import Board
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
 from relayd.supervisor.generation import Generation, Patience, report_end
@@ -57,6 +58,7 @@ class Supervisor:
         self._worker_main = worker_main
         self._name = secrets.token_hex(8)
         self._patience = patience
+        self._board = Board()
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
@@ -98,6 +100,8 @@ class Supervisor:
     def _log_addresses(self) -> None:
         for listener in self._current.settings.listeners:
             log.info("listening", address=listener.address)
+        if self._current.settings.metrics is not None:
+            log.info("metrics_served", address=str(self._current.settings.metrics))
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)
 
@@ -185,6 +189,7 @@ class Supervisor:
             self._want_reload()
 
     def _bury(self, now: float) -> None:
+        alive = len(self._workers())
         for worker in list(self._retired):
             if (code := worker.bury()) is not None:
                 self._retired.remove(worker)
@@ -192,6 +197,9 @@ class Supervisor:
         died = [generation.bury(now) for generation in self._generations()]
         if any(died):
             self._tell_status()
+        left = self._workers()
+        if len(left) < alive:
+            self._board.vacate(but={worker.name for worker in left})
 
     def _fill(self, now: float, signals: Signals) -> None:
         for generation in self._generations():
@@ -209,6 +217,8 @@ class Supervisor:
                 name=name,
                 listeners=self._addresses.listeners(generation.settings),
                 control=self._addresses.control(generation.settings),
+                metrics=self._addresses.metrics(generation.settings),
+                board=self._board,
                 heartbeat=heartbeat,
                 parent_pid=parent,
             )

@@ -70,6 +70,10 @@ class Addresses:
                     if listener.unix_path and Path(listener.unix_path).parent == directory:
                         make_directory(directory, 0o755)
                     added[key] = _bind(listener)
+            if settings.metrics is not None:
+                key = str(settings.metrics)
+                if key not in self._bound and key not in added:
+                    added[key] = Bound(_listen_tcp(settings.metrics))
             control = f"unix:{settings.control_socket}"
             if control not in self._bound and control not in added:
                 make_directory(directory, 0o755)
@@ -92,6 +96,9 @@ class Addresses:
     def control(self, settings: Settings) -> socket.socket:
         return self._bound[f"unix:{settings.control_socket}"].sockets[0]
 
+    def metrics(self, settings: Settings) -> tuple[socket.socket, ...]:
+        return () if settings.metrics is None else self._bound[str(settings.metrics)].sockets
+
     def unused(self, settings: Settings) -> list[str]:
         """Return the names that systemd passed and no listener asks for."""
         return sorted(self._inherited.keys() - {_key(each) for each in settings.listeners})
@@ -111,6 +118,7 @@ class Addresses:
         needed = set()
         if but is not None:
             needed = {_key(each) for each in but.listeners} | {f"unix:{but.control_socket}"}
+            needed |= {str(but.metrics)} if but.metrics is not None else set()
         return [self._bound.pop(key) for key in self._bound.keys() - needed]
 
 

@@ -10,14 +10,16 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from relayd.control.server import serve_control
+from relayd.control.server import Desk, serve_control
 from relayd.errors import (
     CommitUnknown,
     RelaydError,
@@ -27,6 +29,10 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.logs import StatusLog
+from relayd.metrics.board import Board
+from relayd.metrics.scrape import Scrape
+from relayd.metrics.server import serve_metrics
+from relayd.metrics.tally import Tally
 from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.ports import Acted, Clock
@@ -58,6 +64,8 @@ class Inherited:
     name: str  # "1", "2", ...: no two live workers share one
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
+    metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
+    board: Board
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int
 
@@ -92,13 +100,17 @@ def _loop_factory() -> Any:
 async def _work(settings: Settings, inherited: Inherited) -> int:
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
-    store = open_store(settings.store.url, clock=clock, slots=slots)
+    tally = Tally(inherited.board.place(inherited.name))
+    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=tally.commit)
     view = open_view(settings.store.url)
-    status_log = StatusLog(settings.log.status_log, node=socket.gethostname())
+    status_log = StatusLog(settings.log.status_log, node=socket.gethostname(), tally=tally)
     try:
         worker = await store.register(inherited.name, daemon=inherited.daemon)
         await _serve(
-            settings, inherited, Parts(store, view, worker, IdSource(worker), status_log, clock)
+            settings,
+            inherited,
+            Parts(store, view, worker, IdSource(worker), status_log, clock),
+            tally,
         )
     finally:
         view.close()
@@ -107,7 +119,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     return 0
 
 
-async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None:
+async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: Tally) -> None:
     stopping, leaving = _stop_signals()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     async with asyncio.TaskGroup() as tasks:
@@ -139,17 +151,27 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             users=users,
             checker=_checker(settings),
         )
+
+        def measure() -> None:
+            tally.measured(
+                clients=receiver.connections,
+                servers=outward.transport.connections,
+                is_paused=outward.courier.is_paused,
+            )
+
         background = [
-            tasks.create_task(supervision.beat(stopping)),
+            tasks.create_task(supervision.beat(stopping, measure)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
         answering = tasks.create_task(
             _answer(settings, inherited, parts, outward, supervision, wakeups)
         )
+        showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
         _on_hangup(parts.status_log, tls)
+        measure()
         supervision.ready()
         try:
             await stopping.wait()
@@ -157,6 +179,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             await receiver.stop(within=0)
             raise
         answering.cancel()  # it ends what it has in hand; the next question is for others
+        showing.cancel()  # others answer now, and the address may be wanted elsewhere
         if leaving.is_set():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
@@ -220,13 +243,26 @@ async def _answer(
 
     await serve_control(
         inherited.control,
-        store=parts.store,
-        on_change=changed,
-        record=partial(_record_acts, parts.status_log),
-        report=outward.report_given_up,
-        info=lambda: {"worker": inherited.name, "pid": os.getpid()},
-        settings=settings,
-        reload=supervision.reload,
+        Desk(
+            store=parts.store,
+            on_change=changed,
+            record=partial(_record_acts, parts.status_log),
+            report=outward.report_given_up,
+            info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+            settings=settings,
+            reload=supervision.reload,
+            samples=inherited.board.samples,
+        ),
+    )
+
+
+def _scrape(settings: Settings, inherited: Inherited) -> Scrape:
+    url = settings.store.url
+    return Scrape(
+        inherited.board,
+        open_view=lambda: open_view(url),
+        doctor=Path(url.removeprefix("sqlite:")).with_name("doctor.json"),
+        clock=SystemClock(),
     )
 
 

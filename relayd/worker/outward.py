@@ -45,6 +45,8 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Outward:
+    transport: SmtpTransport
+    courier: Courier
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
@@ -95,7 +97,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         jitter=source.random,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(scheduler, sites, late, given_up)
+    return Outward(transport, courier, scheduler, sites, late, given_up)
 
 
 def _report_given_up(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from weakref import WeakSet
 
 from relayd.net import smtp_client
 from relayd.ports import Clock, Connection, Target
@@ -26,11 +27,19 @@ class SmtpTransport:
         self._clock = clock
         self._timers = smtp_client.Timers()
         self._tls = smtp_client.TlsContexts()
+        self._made: WeakSet[smtp_client.Connection] = WeakSet()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return sum(each.is_open for each in self._made)
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         return await smtp_client.resolve(host, port)
 
     async def connect(self, target: Target) -> Connection:
-        return await smtp_client.connect(
+        connection = await smtp_client.connect(
             target, helo=self._helo, timers=self._timers, tls=self._tls, clock=self._clock
         )
+        self._made.add(connection)
+        return connection

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relayd.control.protocol import Message
-from relayd.control.server import serve_control
+from relayd.control.server import Desk, serve_control
 from relayd.errors import RelaydError
 from relayd.mail.envelope import NewMessage, format_id
 from relayd.mail.event import Event
@@ -42,12 +42,14 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
             server = group.create_task(
                 serve_control(
                     listening,
-                    store=store,
-                    on_change=lambda: None,
-                    record=lambda acted: recorded.extend(acted.events),
-                    info=dict,
-                    settings=settings_of([], control="unused", queue="unused"),
-                    reload=no_reload,
+                    Desk(
+                        store=store,
+                        on_change=lambda: None,
+                        record=lambda acted: recorded.extend(acted.events),
+                        info=dict,
+                        settings=settings_of([], control="unused", queue="unused"),
+                        reload=no_reload,
+                    ),
                 )
             )
             yield recorded

@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from relayd.control import client
 from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, encode
-from relayd.control.server import serve_control
+from relayd.control.server import Desk, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event, EventKind
+from relayd.metrics.board import Board
+from relayd.metrics.tally import Tally
 from relayd.ports import Acted, Action, Query, ReportGivenUp, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of
@@ -55,6 +57,7 @@ class Daemon:
 
     path: str
     store: SlowStore
+    board: Board = field(default_factory=Board)
     recorded: list[Event] = field(default_factory=list)
     wakes: int = 0
     servers: list[asyncio.Task[None]] = field(default_factory=list)
@@ -101,12 +104,15 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
             for number in range(2):
                 server = serve_control(
                     listening,
-                    store=daemon.store,
-                    on_change=daemon.wake,
-                    record=lambda acted: daemon.recorded.extend(acted.events),
-                    info=lambda number=number: {"worker": number},  # type: ignore[misc]
-                    settings=SETTINGS,
-                    reload=daemon.reload,
+                    Desk(
+                        store=daemon.store,
+                        on_change=daemon.wake,
+                        record=lambda acted: daemon.recorded.extend(acted.events),
+                        info=lambda number=number: {"worker": number},  # type: ignore[misc]
+                        settings=SETTINGS,
+                        reload=daemon.reload,
+                        samples=daemon.board.samples,
+                    ),
                 )
                 daemon.servers.append(group.create_task(server))
             yield daemon
@@ -148,6 +154,20 @@ async def test_reload_says_why_not(
     daemon.reloaded = reply
     with pytest.raises(RelaydError, match=reason):
         await asyncio.to_thread(client.reload, daemon.path)
+
+
+async def test_metrics_are_those_of_all_workers(daemon: Daemon) -> None:
+    for name in ("1", "2"):
+        Tally(daemon.board.place(name)).received(3)
+        Tally(daemon.board.place(name)).commit(0.3)
+    metrics = await asyncio.to_thread(client.metrics, daemon.path, timeout=10)
+    found = {(one.name, one.labels): one.value for one in metrics}
+    assert len(found) == len(metrics)
+    assert found["relayd_received_total", ()] == 6
+    assert found["relayd_events_total", (("event", "received"),)] == 6
+    assert found["relayd_store_commit_seconds_sum", ()] == 0.6
+    assert found["relayd_store_commit_seconds_bucket", (("le", "0.25"),)] == 0
+    assert found["relayd_store_commit_seconds_bucket", (("le", "0.5"),)] == 2
 
 
 async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:

@@ -215,9 +215,48 @@ async def test_counts_are_of_unfinished_mail(box: Box, worker: WorkerNumber) -> 
     assert counts.by_destination == {"smarthost": 3, "one.test": 1}
 
 
+async def test_counts_tell_since_when_a_destination_waits(box: Box, worker: WorkerNumber) -> None:
+    """Finished mail does not count, however old, nor does held mail: somebody means it to lie there."""
+    held = a_message("held@x.test", at=box.clock.now())
+    await box.put(held, worker=worker)
+    await box.store.act(Query(message_id=held.id), Action.HOLD, by="ann", reason="")
+    messages = await a_varied_queue(box, worker)
+    own = a_message(a_recipient(destination="one.test"), at=box.clock.now())
+    await box.put(own, worker=worker)
+    assert box.view.counts().oldest == {
+        "smarthost": messages[3].received_at,
+        "one.test": own.received_at,
+    }
+
+
+async def test_the_latest_events_are_told_with_whom_they_are_about(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Newest first, of all messages; a reception is no event of the history."""
+    messages = await a_varied_queue(box, worker)
+    latest = box.view.latest(ALL)
+    assert [(one.kind, one.message_id) for one in latest] == [
+        ("held", messages[4].id),
+        ("deferred", messages[3].id),
+        ("bounced", messages[2].id),
+        ("bounced", messages[1].id),
+        ("relayed", messages[0].id),
+    ]
+    deferred = latest[1]
+    assert (deferred.address, deferred.destination) == ("User3@Dest1.test", "smarthost")
+    assert deferred.at == box.view.history(messages[3].id)[-1].at
+    assert deferred.detail == box.view.history(messages[3].id)[-1].detail
+    assert list(box.view.latest(2)) == list(latest[:2])
+
+
+async def test_an_empty_history_has_no_latest_events(box: Box) -> None:
+    assert not box.view.latest(10)
+
+
 async def test_counts_of_an_empty_queue(box: Box) -> None:
     assert not any(box.view.counts().by_status.values())
     assert not box.view.counts().by_destination
+    assert not box.view.counts().oldest
 
 
 async def settled(

@@ -66,6 +66,7 @@ socket = "{folder}/control.sock"
 path = "{folder}/status.log"
 [log]
 format = "json"
+{more}
 """
 
 
@@ -123,6 +124,7 @@ class Daemon:
             "smarthost_more": "",
             "message_size": "2MB",
             "connections": 20,
+            "more": "",
         } | settings
         self.write()
 

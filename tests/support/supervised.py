@@ -87,6 +87,7 @@ def settings_of(
         retry=RetrySettings(soft_bounce=(), unreachable=(), give_up_after=timedelta(days=1)),
         store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
         control_socket=control,
+        metrics=None,
         log=LogSettings(status_log="-", level="info", format="json"),
         doctor=DoctorSettings(blocklists=()),
         rules=(),

@@ -395,5 +395,26 @@ WRONG |= {
         'one of "accept", "defer"',
         FQDN + '[content]\nwhen_down = "wait"',
     ),
+    "metrics-no-port": (
+        "metrics.address",
+        '"HOST:PORT"',
+        FQDN + '[metrics]\naddress = "localhost"',
+    ),
+    "metrics-port-0": (
+        "metrics.address",
+        "a port from 1 to 65535",
+        FQDN + '[metrics]\naddress = "127.0.0.1:0"',
+    ),
+    "metrics-number": ("metrics.address", "text in quotes", FQDN + "[metrics]\naddress = 9000"),
+    "metrics-url": (
+        "metrics.address",
+        '"HOST:PORT"',
+        FQDN + '[metrics]\naddress = "http://127.0.0.1:9000"',
+    ),
+    "metrics-on-a-listener": (
+        "metrics.address",
+        "listen[0] has this address already",
+        FQDN + '[metrics]\naddress = "127.0.0.1:2525"',
+    ),
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }

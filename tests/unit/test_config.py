@@ -94,6 +94,7 @@ def test_one_line_is_enough() -> None:
     assert found.retry.give_up_after == timedelta(days=5)
     assert found.bounces.refuse_suppressed is False
     assert found.rules == ()
+    assert found.metrics is None
     assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
     assert found.log.format in {"json", "console"}
 
@@ -214,8 +215,11 @@ def test_every_supported_key_can_be_set() -> None:
         [log]
         level = "debug"
         format = "console"
+        [metrics]
+        address = "Localhost:9725"
         """)
     assert found.workers == 3
+    assert found.metrics == HostPort(host="localhost", port=9725)
     assert [listener.address for listener in found.listeners] == [
         "[::]:25",
         "unix:/run/relayd/smtp.sock",
@@ -308,7 +312,6 @@ def test_what_is_allowed(toml: str) -> None:
 
 NOT_YET = {
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
-    "metrics.address": '[metrics]\naddress = "127.0.0.1:9000"',
 }
 
 

@@ -6,12 +6,13 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relayd.errors import StartError
-from relayd.settings import Settings
+from relayd.settings import HostPort, Settings
 from relayd.supervisor.sockets import BACKLOG, Addresses
 from tests.support.supervised import settings_of
 
@@ -193,6 +194,23 @@ def test_a_reload_keeps_sockets_and_closes_the_rest(addresses: Addresses, tmp_pa
     addresses.close(but=new)
     assert addresses.listeners(new)[0][1] is before
     assert sorted(each.name for each in tmp_path.glob("*.sock")) == ["added.sock", "kept.sock"]
+
+
+def test_metrics_have_a_socket_of_their_own(addresses: Addresses, tmp_path: Path) -> None:
+    """Bound with the others, kept over a reload, and closed when nobody is to scrape any more."""
+    without = settings_in(tmp_path)
+    watched = replace(without, metrics=HostPort(host="127.0.0.1", port=0))
+    addresses.open(without)
+    assert addresses.metrics(without) == ()
+    addresses.open(watched)
+    (bound,) = addresses.metrics(watched)
+    with socket.create_connection(bound.getsockname()):
+        pass
+    addresses.open(watched)
+    addresses.close(but=watched)
+    assert addresses.metrics(watched) == (bound,)
+    addresses.close(but=without)
+    assert bound.fileno() == -1
 
 
 def test_a_worker_forgets_without_removing_files(addresses: Addresses, tmp_path: Path) -> None:

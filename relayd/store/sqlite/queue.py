@@ -42,24 +42,38 @@ _PURGE_AT_ONCE = 2000  # messages deleted in one transaction
 class SqliteStore:
     """`relayd.ports.QueueStore` on one SQLite file, shared by the processes of one machine."""
 
-    def __init__(self, path: str, *, clock: Clock, slots: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        clock: Clock,
+        slots: Mapping[str, int],
+        on_commit: Callable[[float], None] | None = None,
+    ) -> None:
         self._clock = clock
         self._slots = slots
-        self._writer = Writer(path)
+        self._writer = Writer(path, clock=clock, on_commit=on_commit)
         self._files = SpoolDirectory(path)
         self._disk = Disk(path)
         self._reader = open_reader(path)
         self._reading = asyncio.Lock()
 
     @classmethod
-    def open(cls, path: str, *, clock: Clock, slots: Mapping[str, int]) -> Self:
+    def open(
+        cls,
+        path: str,
+        *,
+        clock: Clock,
+        slots: Mapping[str, int],
+        on_commit: Callable[[float], None] | None = None,
+    ) -> Self:
         """Open the queue at `path`, creating or migrating it first.
 
         `slots` says how many slots a destination has, 1 where it does not.
         Raises StoreUnavailable, SchemaMismatch.
         """
         prepare(path)
-        return cls(path, clock=clock, slots=slots)
+        return cls(path, clock=clock, slots=slots, on_commit=on_commit)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.close)

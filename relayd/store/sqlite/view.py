@@ -6,9 +6,17 @@ from typing import Any
 import apsw
 import orjson
 
-from relayd.mail.envelope import MessageId
+from relayd.mail.envelope import MessageId, received_at_of
 from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import AddressRow, Counts, HistoryEntry, Query, RecipientRow, Status
+from relayd.ports import (
+    AddressRow,
+    Counts,
+    HistoryEntry,
+    LatestEvent,
+    Query,
+    RecipientRow,
+    Status,
+)
 from relayd.store.sqlite import suppression
 from relayd.store.sqlite.connection import open_reader, translate
 from relayd.store.sqlite.rows import fetch, from_ms
@@ -21,6 +29,18 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL)"
+)
+
+# Each part has an index of its own, so that finished recipients are not read. Groups that are in
+# two parts are added up later.
+COUNTS = " UNION ALL ".join(
+    "SELECT state, category IS NOT NULL, destination, count(*), min(message_id) FROM recipient"  # noqa: S608 -- constants
+    f" WHERE {part} GROUP BY 1, 2, 3"
+    for part in (
+        "state = 'queued' AND slot IS NULL",
+        "state = 'queued' AND slot IS NOT NULL",
+        "state IN ('held', 'bounced', 'dropped') AND state = 'held'",  # as the index has it
+    )
 )
 
 _IS_SUPPRESSED = suppression.suppressed("r.address_key")
@@ -108,15 +128,34 @@ class SqliteView:
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
-        rows = self._fetch(
-            "SELECT state, category IS NOT NULL, destination, count(*) FROM recipient"
-            " WHERE state IN ('queued', 'held') GROUP BY 1, 2, 3",
-        )
-        for state, failed, destination, number in rows:
+        first: dict[str, int] = {}
+        for state, failed, destination, number, message_id in self._fetch(COUNTS):
             status = _status(state, failed or None)
             by_status[status] = by_status.get(status, 0) + number
             by_destination[destination] = by_destination.get(destination, 0) + number
-        return Counts(by_status=by_status, by_destination=by_destination)
+            if status is not Status.HELD:
+                first[destination] = min(first.get(destination, message_id), message_id)
+        oldest = {key: received_at_of(MessageId(value)) for key, value in first.items()}
+        return Counts(by_status=by_status, by_destination=by_destination, oldest=oldest)
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        rows = self._fetch(
+            "SELECT e.message_id, r.address, r.destination, e.kind, e.at, e.detail FROM event e"
+            " JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+            " ORDER BY e.id DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            LatestEvent(
+                message_id=MessageId(message_id),
+                address=address,
+                destination=destination,
+                kind=kind,
+                at=from_ms(at),
+                detail=_known(detail),
+            )
+            for message_id, address, destination, kind, at, detail in rows
+        ]
 
     def _fetch(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:

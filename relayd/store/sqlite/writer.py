@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import apsw
 
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.ports import Clock
 from relayd.store.sqlite.connection import open_writer, translate
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.wal import Wal
@@ -63,8 +64,13 @@ class _Request:
 class Writer:
     """Runs operations on the one writing connection, many to a commit."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(
+        self, path: str, *, clock: Clock, on_commit: Callable[[float], None] | None = None
+    ) -> None:
+        """`on_commit` is told, on the writer's thread, how many seconds a turn took."""
         self._path = path
+        self._clock = clock
+        self._on_commit = on_commit
         self._db = open_writer(path)
         self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
@@ -141,6 +147,7 @@ class Writer:
         """
         stopping = False
         while not stopping and (turn := self._turns.get()):
+            began = self._clock.monotonic()
             self._lock.acquire()
             try:
                 stopping = self._gather(turn)
@@ -149,6 +156,8 @@ class Writer:
                 self._lock.release()
             self._make_durable(turn)
             turn[0].loop.call_soon_threadsafe(_resolve, turn)
+            if self._on_commit is not None:
+                self._on_commit(self._clock.monotonic() - began)
             if self._wal.is_long:
                 self._wal.shorten(self._lock)
 

@@ -87,6 +87,10 @@ FILTERS: dict[str, tuple[list[str], list[int]]] = {
     "tag": (["--tag", "news", "--event", "received"], [0]),
     "message-id": (["--message-id", "1@APP.test"], [0, 1]),
     "since": (["--since", "2026-03-02"], [2]),
+    "until": (["--until", "2026-03-01T12:00:01Z"], [0]),
+    "bounce class": (["--bounce-class", "hard"], [1]),
+    "category": (["--category", "bad_mailbox"], [1]),
+    "other category": (["--category", "greylist"], []),
     "nothing": (["--tag", "other"], []),
 }
 
@@ -102,8 +106,17 @@ def test_line_without_an_address_is_shown() -> None:
     assert click.unstyle(told) == "T  held       Q  a look"
 
 
-def test_line_without_a_time_is_not_since() -> None:
-    wanted = log.wanted_by(None, Query(since=datetime(2026, 3, 1, tzinfo=UTC)))
+def test_who_acted_is_told() -> None:
+    told = log.in_words(
+        {"ts": "T", "event": "dropped", "queue_id": "Q", "by": "ann", "rcpt": "a@x"}
+    )
+    assert click.unstyle(told) == "T  dropped    Q  <> -> a@x  by ann"
+
+
+@pytest.mark.parametrize("field", ["since", "until"])
+def test_line_without_a_time_is_neither_since_nor_until(field: str) -> None:
+    query = Query(**{field: datetime(2026, 3, 1, tzinfo=UTC)})  # type: ignore[arg-type]
+    wanted = log.wanted_by(None, query)
     assert wanted is not None
     assert not any(wanted(fields) for fields in ({}, {"ts": "x"}, {"ts": "2026-03-02"}, {"ts": 7}))
 

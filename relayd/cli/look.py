@@ -1,0 +1,181 @@
+"""One look at a running relay, for `relayd top`: what its counters did, what waits, what fails.
+
+Counters come from the daemon, everything else from the store; without a daemon the store's part
+remains. Rates are the difference of two readings.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from relayd.control.protocol import Metric
+from relayd.mail.envelope import format_id
+from relayd.mail.event import EventKind, format_instant
+from relayd.ports import Counts, LatestEvent, Status
+
+EVENTS = 500  # the last ones that are looked at
+TOP = 10  # destinations
+_ERRORS = 8
+_RECENT = timedelta(hours=1)
+_WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+_TROUBLES = frozenset(
+    {
+        EventKind.ATTEMPTED.value,
+        EventKind.DEFERRED.value,
+        EventKind.BOUNCED.value,
+        EventKind.LATE_BOUNCED.value,
+        EventKind.COMPLAINED.value,
+    }
+)
+
+FLOWS: Mapping[str, tuple[str, str]] = {
+    "received": ("relayd_received_total", ""),
+    "refused": ("relayd_refused_total", ""),
+    "attempts": ("relayd_attempts_total", ""),
+    "relayed": ("relayd_outcomes_total", "relayed"),
+    "sent": ("relayd_outcomes_total", "sent"),
+    "deferred": ("relayd_outcomes_total", "deferred"),
+    "bounced": ("relayd_outcomes_total", "bounced"),
+    "late_bounced": ("relayd_late_bounces_total", ""),
+}
+"""What is shown as a rate: the metric, and the status that its series must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The counters of a running daemon at one instant."""
+
+    at: float  # monotonic
+    metrics: Sequence[Metric]
+
+    def total(self, name: str, *, status: str = "", direction: str = "") -> float:
+        wanted = {("status", status), ("direction", direction)} - {
+            ("status", ""),
+            ("direction", ""),
+        }
+        return sum(
+            metric.value
+            for metric in self.metrics
+            if metric.name == name and wanted <= set(metric.labels)
+        )
+
+    def flow(self, name: str) -> float:
+        metric, status = FLOWS[name]
+        return self.total(metric, status=status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """How long a destination takes for one transaction, its connection included."""
+
+    destination: str
+    attempts: int
+    seconds: float  # on average
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What there is to show."""
+
+    at: datetime
+    trouble: str  # why the daemon tells nothing; empty: it does
+    reading: Reading | None
+    rates: Mapping[str, float] = field(default_factory=dict)  # a second; empty: not known yet
+    counts: Counts
+    slowest: Sequence[Slow]
+    errors: Sequence[LatestEvent]
+
+    def age(self, destination: str | None = None) -> float | None:
+        """Seconds since the oldest unfinished mail came, of one destination or of all; None: none."""
+        oldest = self.counts.oldest
+        since = (
+            min(oldest.values(), default=None) if destination is None else oldest.get(destination)
+        )
+        return None if since is None else max((self.at - since).total_seconds(), 0.0)
+
+    def destinations(self) -> list[tuple[str, int]]:
+        """Those that have most recipients waiting."""
+        items = self.counts.by_destination.items()
+        return heapq.nlargest(TOP, items, key=lambda item: (item[1], item[0]))
+
+
+def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:
+    """What came and went a second; empty when there is nothing to compare.
+
+    A daemon that was restarted in between counts from 0 again, so that nothing can be said.
+    """
+    if before is None or after is None or after.at <= before.at:
+        return {}
+    grown = {name: after.flow(name) - before.flow(name) for name in FLOWS}
+    if min(grown.values()) < 0:
+        return {}
+    return {name: growth / (after.at - before.at) for name, growth in grown.items()}
+
+
+def slowest_of(events: Iterable[LatestEvent], now: datetime) -> list[Slow]:
+    """The destinations whose attempts of the last hour took longest on average."""
+    taken: dict[str, list[float]] = {}
+    for event in events:
+        seconds = [event.detail.get(name) for name in ("delay_connect", "delay_transaction")]
+        numbers = [one for one in seconds if isinstance(one, int | float)]
+        if numbers and event.at >= now - _RECENT:
+            taken.setdefault(event.destination, []).append(sum(numbers))
+    found = (
+        Slow(destination=name, attempts=len(each), seconds=sum(each) / len(each))
+        for name, each in taken.items()
+    )
+    return heapq.nlargest(TOP, found, key=lambda slow: slow.seconds)
+
+
+def errors_of(events: Iterable[LatestEvent]) -> list[LatestEvent]:
+    """The last that went wrong, newest first."""
+    return [event for event in events if event.kind in _TROUBLES][:_ERRORS]
+
+
+def fields(look: Look) -> dict[str, object]:
+    """The same for programs, with the names of the status log where it has them."""
+    reading = look.reading
+    live: dict[str, object] = {}
+    if reading is not None:
+        live = {
+            "workers": int(reading.total("relayd_workers")),
+            "clients": int(reading.total("relayd_connections", direction="in")),
+            "servers": int(reading.total("relayd_connections", direction="out")),
+            "paused_workers": int(reading.total("relayd_deliveries_paused")),
+            "totals": {name: int(reading.flow(name)) for name in FLOWS},
+            "rates": {name: round(rate, 3) for name, rate in look.rates.items()} or None,
+        }
+    return {
+        "ts": look.at,
+        "running": reading is not None,
+        "trouble": look.trouble or None,
+        **live,
+        "queue": {status.value: look.counts.by_status.get(status, 0) for status in _WAITING},
+        "oldest_seconds": look.age(),
+        "destinations": [
+            {"destination": name, "recipients": number, "oldest_seconds": look.age(name)}
+            for name, number in look.destinations()
+        ],
+        "slowest": [
+            {
+                "destination": slow.destination,
+                "attempts": slow.attempts,
+                "seconds": round(slow.seconds, 3),
+            }
+            for slow in look.slowest
+        ],
+        "errors": [_error(event) for event in look.errors],
+    }
+
+
+def _error(event: LatestEvent) -> dict[str, object]:
+    told = {name: event.detail.get(name) for name in ("remote_host", "reply", "reason")}
+    return {
+        "ts": format_instant(event.at),
+        "event": event.kind,
+        "queue_id": format_id(event.message_id),
+        "rcpt": event.address,
+        "destination": event.destination,
+        **{name: value for name, value in told.items() if value is not None},
+    }

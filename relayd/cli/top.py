@@ -1,0 +1,102 @@
+"""`relayd top`: the relay at work, on one screen.
+
+Reads the store read-only and asks the daemon for its counters. What a screen shows is put together
+in `relayd.cli.look`, how it looks in `relayd.cli.top_screen`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from relayd.cli import look
+from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
+from relayd.cli.look import Look, Reading
+from relayd.cli.output import show_json
+from relayd.errors import RelaydError
+from relayd.ports import QueueView
+
+_PATIENCE = 5.0  # seconds for the daemon's answer
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Print it once and end; so does a pipe, and --json.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1, max=60),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the time is that rates are taken over.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How many screens.")
+@json_option
+@settings_option()
+@click.pass_context
+def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_json: bool) -> None:
+    """Show what comes, goes, waits and fails, until ^C.
+
+    Without a running daemon it shows the queue, and exits 69 if it is to do so once.
+    """
+    socket = load_settings().control_socket
+    with open_view() as view:
+        looks = _looks(view, socket, every=every)
+        try:
+            if as_json or once or not sys.stdout.isatty():
+                ctx.exit(_print(_settled(looks), as_json=as_json))
+            from relayd.cli.top_screen import watch  # noqa: PLC0415 -- rich is for screens only
+
+            watch(looks, rounds=rounds)
+        except KeyboardInterrupt:
+            return
+
+
+def _looks(view: QueueView, socket: str, *, every: float) -> Iterator[Look]:
+    """Look again and again, with a pause in between that is no shorter than a look takes."""
+    before: Reading | None = None
+    while True:
+        began = time.monotonic()
+        reading, trouble = _read(socket)
+        at = now()
+        events = view.latest(look.EVENTS)
+        yield Look(
+            at=at,
+            trouble=trouble,
+            reading=reading,
+            rates=look.rates_of(before, reading),
+            counts=view.counts(),
+            slowest=look.slowest_of(events, at),
+            errors=look.errors_of(events),
+        )
+        before = reading
+        time.sleep(max(every, time.monotonic() - began))
+
+
+def _read(socket: str) -> tuple[Reading | None, str]:
+    """Ask the daemon; if it tells nothing, why."""
+    from relayd.control import client  # noqa: PLC0415
+
+    try:
+        metrics = client.metrics(socket, timeout=_PATIENCE)
+    except RelaydError as error:
+        return None, str(error)
+    return Reading(at=time.monotonic(), metrics=metrics), ""
+
+
+def _settled(looks: Iterator[Look]) -> Look:
+    """The first look that knows the rates, or at which there is no daemon."""
+    first = next(looks)
+    return first if first.reading is None else next(looks)
+
+
+def _print(one: Look, *, as_json: bool) -> int:
+    """Print one look; return the exit status."""
+    from relayd.cli.top_screen import show  # noqa: PLC0415
+
+    if as_json:
+        show_json(look.fields(one))
+    else:
+        show(one)
+    return os.EX_UNAVAILABLE if one.reading is None else os.EX_OK

@@ -1,0 +1,205 @@
+"""The names of all metrics, their labels, and where a worker's numbers lie.
+
+Owns the layout of a place on the board: one cell of 8 octets for each number that exists, since all
+label values are words of closed lists. What is read off the queue at a scrape has no cell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from relayd.mail.attempt import RouteKind
+from relayd.mail.event import EventKind
+from relayd.mail.outcome import BounceClass, Category
+
+Labels = tuple[str, ...]
+"""Values, in the order of the family's label names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Family:
+    """One metric. `cells` has the label values of what the workers keep; none: it is no number of theirs."""
+
+    name: str
+    kind: str  # counter | gauge | histogram
+    help: str
+    labels: Labels = ()
+    cells: tuple[Labels, ...] = ()
+    bounds: tuple[float, ...] = ()  # upper ones of a histogram's buckets, without +Inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One line of an answer."""
+
+    family: Family
+    labels: Labels = ()
+    value: float
+    suffix: str = ""  # of a histogram's parts
+    bound: str = ""  # of a histogram's bucket
+
+
+_CLASSES = tuple(each.value for each in BounceClass)
+_CATEGORIES = tuple(each.value for each in Category)
+NO_ROUTE = "none"  # the DNS, or a rule, ended the attempt before there was a server
+
+RECEIVED = Family(
+    name="relayd_received_total",
+    kind="counter",
+    help="Recipients of messages that were accepted and are on disk.",
+    cells=((),),
+)
+MESSAGES = Family(
+    name="relayd_received_messages_total",
+    kind="counter",
+    help="Messages that were accepted and are on disk.",
+    cells=((),),
+)
+REFUSED = Family(
+    name="relayd_refused_total",
+    kind="counter",
+    help="Refusals given to clients, by the first digit of the reply.",
+    labels=("code_class",),
+    cells=(("4yz",), ("5yz",)),
+)
+EVENTS = Family(
+    name="relayd_events_total",
+    kind="counter",
+    help="Lines given to the status log, by event.",
+    labels=("event",),
+    cells=tuple((each.value,) for each in EventKind),
+)
+ATTEMPTS = Family(
+    name="relayd_attempts_total",
+    kind="counter",
+    help="Attempts that ended, one for each recipient and server asked.",
+    labels=("route",),
+    cells=tuple((each,) for each in (*(route.value for route in RouteKind), NO_ROUTE)),
+)
+OUTCOMES = Family(
+    name="relayd_outcomes_total",
+    kind="counter",
+    help="Outcomes of attempts, and bounces by an operator, for each recipient.",
+    labels=("status", "bounce_class", "category"),
+    cells=(
+        ("relayed", "", ""),
+        ("sent", "", ""),
+        *product(("deferred",), ("",), _CATEGORIES),
+        *product(("bounced",), _CLASSES, _CATEGORIES),
+    ),
+)
+LATE = Family(
+    name="relayd_late_bounces_total",
+    kind="counter",
+    help="Recipients that were accepted first and bounced later.",
+    labels=("bounce_class", "category"),
+    cells=tuple(product(_CLASSES, _CATEGORIES)),
+)
+DELAY = Family(
+    name="relayd_delivery_delay_seconds",
+    kind="histogram",
+    help="Time from reception to the final status, once for each recipient.",
+    labels=("status",),
+    cells=(("relayed",), ("sent",), ("bounced",)),
+    bounds=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 432000),
+)
+COMMIT = Family(
+    name="relayd_store_commit_seconds",
+    kind="histogram",
+    help="Time that a commit of the queue took, its wait for the file and its sync included.",
+    cells=((),),
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+WORKERS = Family(
+    name="relayd_workers",
+    kind="gauge",
+    help="Worker processes that are ready, those that finish their work included.",
+    cells=((),),
+)
+CONNECTIONS = Family(
+    name="relayd_connections",
+    kind="gauge",
+    help="Open connections: in from clients, out to mail servers.",
+    labels=("direction",),
+    cells=(("in",), ("out",)),
+)
+PAUSED = Family(
+    name="relayd_deliveries_paused",
+    kind="gauge",
+    help="Workers that start no delivery because results cannot be written.",
+    cells=((),),
+)
+QUEUE = Family(
+    name="relayd_queue_recipients",
+    kind="gauge",
+    help="Recipients that are not finished.",
+    labels=("status",),
+)
+OLDEST = Family(
+    name="relayd_queue_oldest_seconds",
+    kind="gauge",
+    help="Age of the oldest of them that is not held; 0 when there is none.",
+)
+DESTINATIONS = Family(
+    name="relayd_destination_queued",
+    kind="gauge",
+    help="Recipients that are not finished, for the ten destinations that have most.",
+    labels=("destination",),
+)
+READABLE = Family(
+    name="relayd_queue_readable",
+    kind="gauge",
+    help="1 if the queue could be read for this answer, else 0, and what is read off it is missing.",
+)
+DOCTOR = Family(
+    name="relayd_doctor_result",
+    kind="gauge",
+    help="What the last saved doctor found: 0 ok, 1 warn, 2 fail, 3 unknown.",
+    labels=("check",),
+)
+DOCTOR_AGE = Family(
+    name="relayd_doctor_age_seconds",
+    kind="gauge",
+    help="How long ago that was.",
+)
+BUILD = Family(
+    name="relayd_build_info",
+    kind="gauge",
+    help="1, with the version.",
+    labels=("version",),
+)
+
+FAMILIES: Sequence[Family] = (
+    RECEIVED,
+    MESSAGES,
+    REFUSED,
+    EVENTS,
+    ATTEMPTS,
+    OUTCOMES,
+    LATE,
+    DELAY,
+    COMMIT,
+    WORKERS,
+    CONNECTIONS,
+    PAUSED,
+    QUEUE,
+    OLDEST,
+    DESTINATIONS,
+    READABLE,
+    DOCTOR,
+    DOCTOR_AGE,
+    BUILD,
+)
+
+CELL: dict[tuple[str, Labels], int] = {}
+"""Family and labels to the first cell. A histogram has one cell for each bucket, then its sum."""
+
+CELLS = 1  # how many there are; the first says whether the place was ever taken
+for _family in FAMILIES:
+    for _labels in _family.cells:
+        CELL[_family.name, _labels] = CELLS
+        CELLS += len(_family.bounds) + 2 if _family.kind == "histogram" else 1
+
+
+def cell_of(family: Family, *labels: str) -> int:
+    return CELL[family.name, labels]

@@ -1,0 +1,128 @@
+"""What one scrape answers: the board, and beside it what nobody counts.
+
+The queue is read in a thread, through a connection of its own, and what it said holds for some
+seconds, so that many who ask cost no more than one. Everything else is read anew.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+import relayd
+from relayd.errors import StoreError
+from relayd.metrics.board import Board
+from relayd.metrics.families import (
+    BUILD,
+    DESTINATIONS,
+    DOCTOR,
+    DOCTOR_AGE,
+    OLDEST,
+    PAUSED,
+    QUEUE,
+    READABLE,
+    WORKERS,
+    Sample,
+)
+from relayd.ports import Clock, Counts, QueueView, Status
+
+TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
+_HOLDS = 5.0  # seconds
+_RESTS = 10  # times as long as reading took: a queue of a million takes a few seconds
+_WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+_RESULTS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
+_GRAVITY = ("ok", "unknown", "warn", "fail")  # of two results of one check the graver one counts
+_DOCTOR_LIMIT = 256 * 1024  # octets
+
+
+class Scrape:
+    """Gathers everything, for one process of the daemon."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        open_view: Callable[[], QueueView],
+        doctor: Path,
+        clock: Clock,
+    ) -> None:
+        """`doctor` is where a saved result of `relayd doctor` would be."""
+        self._board = board
+        self._open_view = open_view
+        self._doctor = doctor
+        self._clock = clock
+        self._reading = asyncio.Lock()
+        self._counts: Counts | None = None
+        self._until = 0.0  # monotonic: as long as those hold
+
+    async def samples(self) -> list[Sample]:
+        counts = await self._count()
+        return [
+            Sample(family=BUILD, labels=(relayd.__version__,), value=1),
+            *self._board.samples(),
+            *_of_queue(counts, self._clock.now()),
+            *_of_doctor(self._doctor, self._clock.now()),
+        ]
+
+    def trouble(self) -> str:
+        """Return what keeps the daemon from its work, empty if nothing does."""
+        if not self._board.total(WORKERS):
+            return "no worker is ready"
+        if self._board.total(PAUSED):
+            return "deliveries are paused: results cannot be written"
+        return ""
+
+    async def _count(self) -> Counts | None:
+        """Return what lies in the queue; None if it cannot be read."""
+        async with self._reading:
+            began = self._clock.monotonic()
+            if began >= self._until:
+                self._counts = await asyncio.to_thread(self._read)
+                ended = self._clock.monotonic()
+                self._until = ended + max(_HOLDS, _RESTS * (ended - began))
+            return self._counts
+
+    def _read(self) -> Counts | None:
+        try:
+            with closing(self._open_view()) as view:
+                return view.counts()
+        except StoreError:
+            return None
+
+
+def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
+    yield Sample(family=READABLE, value=int(counts is not None))
+    if counts is None:
+        return
+    for status in _WAITING:
+        yield Sample(family=QUEUE, labels=(status.value,), value=counts.by_status.get(status, 0))
+    oldest = min(counts.oldest.values(), default=now)
+    yield Sample(family=OLDEST, value=max((now - oldest).total_seconds(), 0.0))
+    for destination, number in most_queued(counts):
+        yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
+
+
+def most_queued(counts: Counts) -> list[tuple[str, int]]:
+    """The destinations that have most recipients waiting, the greatest number first."""
+    return heapq.nlargest(TOP, counts.by_destination.items(), key=lambda item: (item[1], item[0]))
+
+
+def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:
+    """What `relayd doctor --save` left beside the queue; nothing if that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            found = orjson.loads(file.read(_DOCTOR_LIMIT))
+            age = now.timestamp() - path.stat().st_mtime
+        results: dict[str, str] = {}
+        for each in found:
+            check, result = str(each["check"]), str(each["result"])
+            results[check] = max(results.get(check, "ok"), result, key=_GRAVITY.index)
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    for check, result in results.items():
+        yield Sample(family=DOCTOR, labels=(check,), value=_RESULTS[result])
+    yield Sample(family=DOCTOR_AGE, value=max(age, 0.0))

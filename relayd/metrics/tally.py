@@ -1,0 +1,117 @@
+"""Counting in one worker: what goes to the status log, and what its parts measure.
+
+Called for every line of the status log, so it looks up and adds, and nothing else. The store's thread
+calls `commit`; everything else is the event loop's.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from datetime import timedelta
+
+from relayd.mail.event import EventKind, JsonValue
+from relayd.metrics.board import Place, apart
+from relayd.metrics.families import (
+    ATTEMPTS,
+    COMMIT,
+    CONNECTIONS,
+    DELAY,
+    EVENTS,
+    LATE,
+    MESSAGES,
+    NO_ROUTE,
+    OUTCOMES,
+    PAUSED,
+    RECEIVED,
+    REFUSED,
+    WORKERS,
+    Family,
+    cell_of,
+)
+
+_REFUSED = {4: cell_of(REFUSED, "4yz"), 5: cell_of(REFUSED, "5yz")}
+_ROUTE: dict[JsonValue, int] = {labels[0]: cell_of(ATTEMPTS, *labels) for labels in ATTEMPTS.cells}
+_OUTCOME: dict[tuple[JsonValue, ...], int] = {
+    labels: cell_of(OUTCOMES, *labels) for labels in OUTCOMES.cells
+}
+_LATE: dict[tuple[JsonValue, ...], int] = {labels: cell_of(LATE, *labels) for labels in LATE.cells}
+_RECEIVED, _MESSAGES = cell_of(RECEIVED), cell_of(MESSAGES)
+_DEFERRED = _OUTCOME["deferred", "", "unknown"]  # from here on: for words that nobody should use
+_BOUNCED, _BOUNCED_LATE = _OUTCOME["bounced", "block", "unknown"], _LATE["block", "unknown"]
+_NONE = -1
+# Event to the cells of its line, of the outcome that it always is, and of its delay: an enumeration
+# is slow to look up, so this is done once for each line.
+_CELLS = {
+    kind: (
+        cell_of(EVENTS, kind.value),
+        _OUTCOME.get((kind.value, "", ""), _NONE),
+        cell_of(DELAY, kind.value) if (kind.value,) in DELAY.cells else _NONE,
+    )
+    for kind in EventKind
+}
+_EVENT_RECEIVED, _EVENT_REFUSED = (
+    _CELLS[kind][0] for kind in (EventKind.RECEIVED, EventKind.REFUSED)
+)
+_NO_ROUTE = cell_of(ATTEMPTS, NO_ROUTE)
+_COMMIT = cell_of(COMMIT)
+_WORKER, _PAUSED = cell_of(WORKERS), cell_of(PAUSED)
+_IN, _OUT = cell_of(CONNECTIONS, "in"), cell_of(CONNECTIONS, "out")
+
+
+class Tally:
+    """What one worker counts; without a place, for nobody."""
+
+    def __init__(self, place: Place | None = None) -> None:
+        place = place or apart()
+        self._numbers, self._seconds = place.numbers, place.seconds
+
+    def received(self, recipients: int) -> None:
+        """A message is durable."""
+        self._numbers[_MESSAGES] += 1
+        self._numbers[_RECEIVED] += recipients
+        self._numbers[_EVENT_RECEIVED] += recipients
+
+    def refused(self, code: object) -> None:
+        """A client was refused with that reply code."""
+        self._numbers[_EVENT_REFUSED] += 1
+        self._numbers[_REFUSED[4 if isinstance(code, int) and code < 500 else 5]] += 1
+
+    def event(self, kind: EventKind, detail: Mapping[str, JsonValue], waited: timedelta) -> None:
+        """Something became of a recipient, so long after its reception."""
+        numbers = self._numbers
+        line, outcome, delay = _CELLS[kind]
+        numbers[line] += 1
+        if "attempt" in detail:
+            numbers[_ROUTE.get(detail.get("route"), _NO_ROUTE)] += 1
+        if outcome != _NONE:
+            numbers[outcome] += 1
+        else:
+            self._classify(kind, detail)
+        if delay != _NONE:
+            self._observe(DELAY, delay, waited.total_seconds())
+
+    def _classify(self, kind: EventKind, detail: Mapping[str, JsonValue]) -> None:
+        how, why = detail.get("bounce_class"), detail.get("category")
+        match kind:
+            case EventKind.DEFERRED:
+                self._numbers[_OUTCOME.get(("deferred", "", why), _DEFERRED)] += 1
+            case EventKind.BOUNCED:
+                self._numbers[_OUTCOME.get(("bounced", how, why), _BOUNCED)] += 1
+            case EventKind.LATE_BOUNCED:
+                self._numbers[_LATE.get((how, why), _BOUNCED_LATE)] += 1
+            case _:
+                pass
+
+    def commit(self, seconds: float) -> None:
+        """The store made something durable."""
+        self._observe(COMMIT, _COMMIT, seconds)
+
+    def measured(self, *, clients: int, servers: int, is_paused: bool) -> None:
+        """How it stands now; a worker that says so is ready."""
+        self._numbers[_WORKER] = 1
+        self._numbers[_IN] = clients
+        self._numbers[_OUT] = servers
+        self._numbers[_PAUSED] = is_paused
+
+    def _observe(self, family: Family, cell: int, seconds: float) -> None:
+        self._numbers[cell + bisect_left(family.bounds, seconds)] += 1
+        self._seconds[cell + len(family.bounds) + 1] += max(seconds, 0.0)

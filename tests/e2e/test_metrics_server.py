@@ -1,0 +1,200 @@
+"""The HTTP server of the metrics: what is answered, and what cannot hold it up."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relayd.metrics import server
+from relayd.metrics.board import Board
+from relayd.metrics.exposition import CONTENT_TYPE
+from relayd.metrics.scrape import Scrape
+from relayd.metrics.server import serve_metrics
+from relayd.metrics.tally import Tally
+from relayd.ports import QueueView
+from relayd.store.memory_view import MemoryView, Tables
+from tests.support.clock import FakeClock
+
+GET = b"GET %s HTTP/1.1\r\nHost: relay.test\r\n\r\n"
+
+
+class World:
+    """Two workers that serve one socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.board = Board()
+        self.tally = Tally(self.board.place("1"))
+        self.tally.measured(clients=1, servers=0, is_paused=False)
+        self.running: list[asyncio.Task[None]] = []
+        self.open_view: Callable[[], QueueView] = lambda: MemoryView(Tables())
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            self.port = bound.getsockname()[1]
+            own = [bound.dup() for _ in range(2)]
+        self.servers = [
+            serve_metrics(
+                [sock],
+                Scrape(
+                    self.board,
+                    open_view=self.open,
+                    doctor=folder / "doctor.json",
+                    clock=FakeClock(),
+                ),
+            )
+            for sock in own
+        ]
+
+    def open(self) -> QueueView:
+        return self.open_view()
+
+    async def exchange(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send octets; return status, headers and body of the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        assert int(headers["Content-Length"]) == len(body)
+        assert headers["Connection"] == "close"
+        return int(first.split()[1]), headers, body
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    async with asyncio.TaskGroup() as tasks:
+        world.running = [tasks.create_task(each) for each in world.servers]
+        try:
+            yield world
+        finally:
+            for each in world.running:
+                each.cancel()
+
+
+async def test_metrics_are_handed_out(world: World) -> None:
+    world.tally.received(7)
+    status, headers, body = await world.exchange(GET % b"/metrics")
+    assert (status, headers["Content-Type"]) == (200, CONTENT_TYPE)
+    lines = body.decode().splitlines()
+    assert "relayd_received_total 7" in lines
+    assert "relayd_workers 1" in lines
+    assert 'relayd_queue_recipients{status="queued"} 0' in lines
+    assert (await world.exchange(GET % b"/metrics?x=y"))[0] == 200
+
+
+async def test_health_has_its_own_page(world: World) -> None:
+    assert (await world.exchange(GET % b"/healthz"))[::2] == (200, b"ok\n")
+    world.tally.measured(clients=0, servers=0, is_paused=True)
+    status, _, body = await world.exchange(GET % b"/healthz")
+    assert status == 503
+    assert b"paused" in body
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (GET % b"/", 404),
+        (GET % b"/metrics/", 404),
+        (GET % b"/../etc/passwd", 404),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 405),
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", 405),
+        (b"GET /metrics\r\n\r\n", 400),
+        (b"GET  /metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics HTTP/2.0\r\n\r\n", 400),
+        (b"GET /met\x00rics HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://relay.test/metrics HTTP/1.1\r\n\r\n", 400),
+        (b"EHLO relay.test\r\n\r\n", 400),
+        (b"\r\n\r\n", 400),
+        (GET[:-2] % b"/metrics" + b"X: " + b"x" * 9000, 400),
+    ],
+)
+async def test_what_is_no_such_request_is_refused(
+    world: World, request_: bytes, status: int
+) -> None:
+    found, headers, _ = await world.exchange(request_)
+    assert found == status
+    assert (headers.get("Allow") == "GET") == (status == 405)
+
+
+async def test_a_request_may_come_in_pieces(world: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    for octet in GET % b"/healthz":
+        writer.write(bytes([octet]))
+        await writer.drain()
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
+async def test_who_says_nothing_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And holds nobody up meanwhile."""
+    monkeypatch.setattr(server, "_WITHIN", 0.2)
+    silent = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(5)]
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200
+    for reader, writer in silent:
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_stop_answers_what_was_asked(world: World) -> None:
+    """And takes no more: the address is free."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(b"GET /heal")
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200  # so that one has accepted it
+    for each in world.running:
+        each.cancel()
+    await asyncio.wait_for(refuses(world.port), 5)
+    writer.write(b"thz HTTP/1.1\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+    await asyncio.wait(world.running)
+    assert all(each.cancelled() for each in world.running)
+
+
+async def refuses(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return
+        writer.close()
+
+
+async def test_more_than_are_let_in_wait_their_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_WITHIN", 0.2)
+    silent = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(40)]
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_who_leaves_early_is_no_error(world: World) -> None:
+    with capture_logs() as lines:
+        for request in (b"", b"GET /me"):
+            _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+            writer.write(request)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        assert (await world.exchange(GET % b"/healthz"))[0] == 200
+    assert not lines
+
+
+async def test_an_error_of_ours_ends_one_request(world: World) -> None:
+    def fail() -> QueueView:
+        raise ZeroDivisionError
+
+    world.open_view = fail
+    with capture_logs() as lines:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(GET % b"/metrics")
+        assert await reader.read() == b""
+        writer.close()
+    assert [line["event"] for line in lines] == ["metrics_request_failed"]
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200

@@ -1,0 +1,215 @@
+"""The board: every worker its place, nothing lost with a worker, one sum for all."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from relayd.mail.event import EventKind, JsonValue
+from relayd.mail.outcome import BounceClass, Category
+from relayd.metrics.board import Board
+from relayd.metrics.families import (
+    CELLS,
+    CONNECTIONS,
+    FAMILIES,
+    OUTCOMES,
+    PAUSED,
+    RECEIVED,
+    WORKERS,
+    Sample,
+    cell_of,
+)
+from relayd.metrics.tally import Tally
+
+SECOND = timedelta(seconds=1)
+
+
+def values(board: Board) -> dict[tuple[str, ...], float]:
+    """All that is not zero: name with its suffix, labels, bound."""
+    return {
+        (sample.family.name + sample.suffix, *sample.labels, *filter(None, [sample.bound])): (
+            sample.value
+        )
+        for sample in board.samples()
+        if sample.value
+    }
+
+
+def counted(board: Board, *names: str) -> dict[tuple[str, ...], float]:
+    return {key: value for key, value in values(board).items() if key[0] in names}
+
+
+def test_cells_do_not_overlap() -> None:
+    """Each number has its own, and together they fill a place."""
+    used = [0]
+    for family in FAMILIES:
+        for labels in family.cells:
+            width = len(family.bounds) + 2 if family.kind == "histogram" else 1
+            used += range(cell_of(family, *labels), cell_of(family, *labels) + width)
+    assert used == list(range(CELLS))
+
+
+def test_an_empty_board_has_zeros() -> None:
+    """A series is there before its first event, so that no rate misses it."""
+    samples = list(Board().samples())
+    assert {sample.value for sample in samples} == {0}
+    assert {sample.family for sample in samples} == {one for one in FAMILIES if one.cells}
+
+
+def test_workers_are_added_up() -> None:
+    board = Board()
+    for name, number in (("1", 2), ("2", 3), ("3", 5)):
+        Tally(board.place(name)).received(number)
+    assert counted(board, "relayd_received_total", "relayd_received_messages_total") == {
+        ("relayd_received_total",): 10,
+        ("relayd_received_messages_total",): 3,
+    }
+    assert board.total(RECEIVED) == 10
+
+
+def test_a_successor_counts_on() -> None:
+    """A sum never goes back when a worker ends (HW-02)."""
+    board = Board()
+    for _ in range(2):
+        Tally(board.place("1")).received(4)
+    assert board.total(RECEIVED) == 8
+
+
+def test_gauges_end_with_their_worker() -> None:
+    board = Board()
+    for name in ("1", "2"):
+        tally = Tally(board.place(name))
+        tally.received(1)
+        tally.measured(clients=3, servers=2, is_paused=True)
+    assert (board.total(WORKERS), board.total(PAUSED)) == (2, 2)
+    board.vacate(but={"2"})
+    assert (board.total(WORKERS), board.total(PAUSED)) == (1, 1)
+    assert (board.total(CONNECTIONS, "in"), board.total(CONNECTIONS, "out")) == (3, 2)
+    assert board.total(RECEIVED) == 2
+    board.vacate(but=set())
+    assert (board.total(WORKERS), board.total(CONNECTIONS, "in")) == (0, 0)
+
+
+def test_a_worker_beyond_all_places_counts_for_nobody() -> None:
+    board = Board()
+    Tally(board.place("1025")).received(1)
+    assert not values(board)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "series"),
+    [
+        (EventKind.RELAYED, {"attempt": 1, "route": "smarthost"}, ("relayed", "", "")),
+        (EventKind.SENT, {"attempt": 1, "route": "direct"}, ("sent", "", "")),
+        (
+            EventKind.DEFERRED,
+            {"attempt": 1, "route": "direct", "category": "greylist"},
+            ("deferred", "", "greylist"),
+        ),
+        (
+            EventKind.BOUNCED,
+            {"attempt": 1, "bounce_class": "hard", "category": "bad_domain"},
+            ("bounced", "hard", "bad_domain"),
+        ),
+        (
+            EventKind.BOUNCED,  # by an operator: no attempt
+            {"bounce_class": "block", "category": "policy", "by": "ann"},
+            ("bounced", "block", "policy"),
+        ),
+    ],
+)
+def test_an_outcome_is_counted_by_its_words(
+    kind: EventKind, detail: Mapping[str, JsonValue], series: tuple[str, ...]
+) -> None:
+    board = Board()
+    Tally(board.place("1")).event(kind, detail, SECOND)
+    expected: dict[tuple[str, ...], float] = {
+        ("relayd_events_total", kind.value): 1,
+        ("relayd_outcomes_total", *series): 1,
+    }
+    if "attempt" in detail:
+        expected["relayd_attempts_total", str(detail.get("route", "none"))] = 1
+    names = ("relayd_events_total", "relayd_outcomes_total", "relayd_attempts_total")
+    assert counted(board, *names) == expected
+
+
+def test_an_attempt_that_another_host_follows_is_no_outcome() -> None:
+    board = Board()
+    detail: dict[str, JsonValue] = {"attempt": 1, "route": "direct"}
+    Tally(board.place("1")).event(EventKind.ATTEMPTED, detail, SECOND)
+    assert values(board) == {
+        ("relayd_events_total", "attempted"): 1,
+        ("relayd_attempts_total", "direct"): 1,
+    }
+
+
+def test_a_late_bounce_is_counted_apart() -> None:
+    """The recipient has had its outcome and its delay already."""
+    board = Board()
+    detail = {"bounce_class": "hard", "category": "bad_mailbox"}
+    Tally(board.place("1")).event(EventKind.LATE_BOUNCED, detail, SECOND)
+    assert values(board) == {
+        ("relayd_events_total", "late_bounced"): 1,
+        ("relayd_late_bounces_total", "hard", "bad_mailbox"): 1,
+    }
+
+
+@pytest.mark.parametrize("kind", EventKind)
+@pytest.mark.parametrize(
+    "detail", [{}, {"attempt": 1, "route": "x", "bounce_class": None, "category": "new"}]
+)
+def test_no_event_can_stop_a_worker(kind: EventKind, detail: Mapping[str, JsonValue]) -> None:
+    """Words that nobody knows are counted as unknown."""
+    board = Board()
+    Tally(board.place("1")).event(kind, detail, SECOND)
+    assert values(board)["relayd_events_total", kind.value] == 1
+
+
+def test_every_pair_of_class_and_category_has_its_series() -> None:
+    board = Board()
+    tally = Tally(board.place("1"))
+    for bounce_class in BounceClass:
+        for category in Category:
+            detail = {"bounce_class": bounce_class.value, "category": category.value}
+            tally.event(EventKind.BOUNCED, detail, SECOND)
+    found = counted(board, OUTCOMES.name)
+    assert set(found.values()) == {1}
+    assert len(found) == len(BounceClass) * len(Category)
+
+
+@pytest.mark.parametrize(
+    ("code", "code_class"), [(450, "4yz"), (421, "4yz"), (550, "5yz"), (None, "5yz")]
+)
+def test_refusals_are_counted_by_class(code: int | None, code_class: str) -> None:
+    board = Board()
+    Tally(board.place("1")).refused(code)
+    assert values(board)["relayd_refused_total", code_class] == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first_bucket"),
+    [(-1, "0.1"), (0, "0.1"), (0.1, "0.1"), (0.11, "0.5"), (432000, "432000"), (432001, "+Inf")],
+)
+def test_a_delay_is_observed_once_in_its_bucket(seconds: float, first_bucket: str) -> None:
+    """Buckets add up, as Prometheus wants them; the clock may have been set back."""
+    board = Board()
+    Tally(board.place("1")).event(EventKind.SENT, {}, timedelta(seconds=seconds))
+    mine: list[Sample] = [
+        sample
+        for sample in board.samples()
+        if sample.family.name == "relayd_delivery_delay_seconds" and sample.labels == ("sent",)
+    ]
+    buckets = {sample.bound: sample.value for sample in mine if sample.suffix == "_bucket"}
+    assert list(buckets.values()) == sorted(buckets.values())
+    assert next(bound for bound, value in buckets.items() if value) == first_bucket
+    rest = {sample.suffix: sample.value for sample in mine if not sample.bound}
+    assert rest == {"_sum": max(seconds, 0), "_count": 1}
+
+
+def test_delays_of_all_workers_are_one_sum() -> None:
+    board = Board()
+    for name in ("1", "2"):
+        Tally(board.place(name)).commit(0.25)
+    assert values(board)["relayd_store_commit_seconds_sum",] == 0.5
+    assert values(board)["relayd_store_commit_seconds_bucket", "0.25"] == 2
+    assert ("relayd_store_commit_seconds_bucket", "0.1") not in values(board)

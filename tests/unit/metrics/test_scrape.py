@@ -1,0 +1,186 @@
+"""One answer: the board, the queue, the doctor; and how it is written."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import relayd
+from relayd.errors import StoreUnavailable
+from relayd.metrics.board import Board
+from relayd.metrics.exposition import render
+from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
+from relayd.metrics.scrape import TOP, Scrape
+from relayd.metrics.tally import Tally
+from relayd.ports import Counts, QueueView, Status
+from relayd.store.memory_view import MemoryView, Tables
+from tests.support.clock import START, FakeClock
+
+
+class View(MemoryView):
+    """Says what it is told to, and counts how often it is asked."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(Tables())
+        self.clock = clock
+        self.answer: Counts | None = Counts(by_status={})
+        self.takes = 0.0
+        self.asked = 0
+
+    def counts(self) -> Counts:
+        self.asked += 1
+        self.clock.advance(timedelta(seconds=self.takes))
+        if self.answer is None:
+            raise StoreUnavailable("gone")
+        return self.answer
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.board = Board()
+        self.view = View(self.clock)
+        self.doctor = folder / "doctor.json"
+        self.scrape = Scrape(
+            self.board, open_view=self.open_view, doctor=self.doctor, clock=self.clock
+        )
+
+    def open_view(self) -> QueueView:
+        return self.view
+
+    async def values(self, name: str) -> dict[Sequence[str], float]:
+        found = await self.scrape.samples()
+        return {sample.labels: sample.value for sample in found if sample.family.name == name}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def test_the_queue_is_read_off_the_store(world: World) -> None:
+    world.view.answer = Counts(
+        by_status={Status.QUEUED: 3, Status.HELD: 1},
+        by_destination={"x.test": 3, "y.test": 1},
+        oldest={"x.test": START - timedelta(seconds=90), "y.test": START},
+    )
+    assert await world.values("relayd_queue_recipients") == {
+        ("queued",): 3,
+        ("deferred",): 0,
+        ("held",): 1,
+    }
+    assert await world.values("relayd_queue_oldest_seconds") == {(): 90}
+    assert await world.values("relayd_destination_queued") == {("x.test",): 3, ("y.test",): 1}
+    assert await world.values("relayd_queue_readable") == {(): 1}
+    assert await world.values("relayd_build_info") == {(relayd.__version__,): 1}
+
+
+async def test_an_empty_queue_has_no_age(world: World) -> None:
+    assert await world.values("relayd_queue_oldest_seconds") == {(): 0}
+
+
+async def test_only_the_greatest_destinations_are_named(world: World) -> None:
+    """Otherwise each domain in the world would be a time series (HW-02)."""
+    world.view.answer = Counts(
+        by_status={}, by_destination={f"{number:03}.test": number for number in range(500)}
+    )
+    found = await world.values("relayd_destination_queued")
+    assert list(found.values()) == list(range(499, 499 - TOP, -1))
+
+
+async def test_a_queue_that_cannot_be_read_is_missing(world: World) -> None:
+    """The rest is told all the same."""
+    world.view.answer = None
+    Tally(world.board.place("1")).received(1)
+    assert await world.values("relayd_queue_readable") == {(): 0}
+    assert not await world.values("relayd_queue_recipients")
+    assert not await world.values("relayd_queue_oldest_seconds")
+    assert await world.values("relayd_received_total") == {(): 1}
+
+
+async def test_many_who_ask_cost_one_look_at_the_queue(world: World) -> None:
+    await asyncio.gather(*(world.scrape.samples() for _ in range(20)))
+    assert world.view.asked == 1
+    world.clock.advance(timedelta(seconds=4.9))
+    await world.scrape.samples()
+    assert world.view.asked == 1
+    world.clock.advance(timedelta(seconds=0.2))
+    await world.scrape.samples()
+    assert world.view.asked == 2
+
+
+async def test_a_big_queue_is_looked_at_less_often(world: World) -> None:
+    """Looking takes a tenth of the time at most."""
+    world.view.takes = 3.0
+    await world.scrape.samples()
+    world.clock.advance(timedelta(seconds=29))
+    await world.scrape.samples()
+    assert world.view.asked == 1
+    world.clock.advance(timedelta(seconds=2))
+    await world.scrape.samples()
+    assert world.view.asked == 2
+
+
+async def test_what_the_doctor_found_is_told(world: World) -> None:
+    world.doctor.write_text(
+        '[{"check": "spf", "result": "ok"}, {"check": "ptr", "result": "warn", "more": 1},'
+        ' {"check": "port25", "result": "fail"}, {"check": "dnsbl", "result": "unknown"}]'
+    )
+    os.utime(world.doctor, (START.timestamp() - 60, START.timestamp() - 60))
+    assert await world.values("relayd_doctor_result") == {
+        ("spf",): 0,
+        ("ptr",): 1,
+        ("port25",): 2,
+        ("dnsbl",): 3,
+    }
+    assert await world.values("relayd_doctor_age_seconds") == {(): 60}
+
+
+async def test_the_graver_of_two_results_counts(world: World) -> None:
+    """A check may be made for each address; a series can be told once only."""
+    results = ("ok", "fail", "unknown", "warn")
+    each = ", ".join(f'{{"check": "ptr", "result": "{result}"}}' for result in results)
+    world.doctor.write_text(f"[{each}]")
+    assert await world.values("relayd_doctor_result") == {("ptr",): 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{", "5", '{"check": "spf"}', '[{"check": "spf"}]', "[1]", '[{"check": "spf", "result": "so so"}]'],
+)  # fmt: skip
+async def test_a_doctor_that_cannot_be_read_is_missing(world: World, text: str | None) -> None:
+    if text is not None:
+        world.doctor.write_text(text)
+    assert not await world.values("relayd_doctor_result")
+    assert not await world.values("relayd_doctor_age_seconds")
+    assert await world.values("relayd_queue_readable") == {(): 1}
+
+
+def test_health_is_a_worker_that_can_record_results(world: World) -> None:
+    assert world.scrape.trouble() == "no worker is ready"
+    tally = Tally(world.board.place("1"))
+    tally.measured(clients=0, servers=0, is_paused=False)
+    assert not world.scrape.trouble()
+    tally.measured(clients=0, servers=0, is_paused=True)
+    assert "paused" in world.scrape.trouble()
+
+
+def test_labels_are_escaped() -> None:
+    """A destination comes from a settings file or a stranger's address."""
+    samples = [
+        Sample(family=DESTINATIONS, labels=('a"b\\c\nd',), value=1),
+        Sample(family=DESTINATIONS, labels=("b\u00fccher\udc80.test",), value=2.5),
+        Sample(family=DOCTOR, labels=("spf",), value=0),
+    ]
+    assert render(samples).decode().splitlines() == [
+        f"# HELP relayd_destination_queued {DESTINATIONS.help}",
+        "# TYPE relayd_destination_queued gauge",
+        'relayd_destination_queued{destination="a\\"b\\\\c\\nd"} 1',
+        'relayd_destination_queued{destination="b\u00fccher\\udc80.test"} 2.5',
+        f"# HELP relayd_doctor_result {DOCTOR.help}",
+        "# TYPE relayd_doctor_result gauge",
+        'relayd_doctor_result{check="spf"} 0',
+    ]
