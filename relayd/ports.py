@@ -540,7 +540,7 @@ class Transport(Protocol):
 class ContentChecker(Protocol):
     """What decides about a complete message by its content."""
 
-    async def judge(self, message: NewMessage) -> Verdict:
+    async def judge(self, message: NewMessage) -> "Verdict":
         """Return what becomes of the message. Bounded in time; never raises for what the checker does."""
         ...
 

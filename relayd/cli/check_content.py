@@ -13,7 +13,6 @@ import click
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
 from relayd.cli.output import paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
-from relayd.net.content import Sample, ask
 from relayd.policy.advice import advice_on
 from relayd.policy.content import Scored, Symbol
 from relayd.settings import ContentSettings
@@ -49,7 +48,7 @@ def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
             click.echo(paint(f"relayd: {name}: {error.strerror}"), err=True)
             status = os.EX_NOINPUT
             continue
-        scored = asyncio.run(ask(settings, Sample(content=content)))
+        scored = _ask(settings, content)
         if len(content) > settings.rules.size_limit:
             click.echo(paint(f"{name}: the daemon does not check one so large"), err=True)
         if as_json:
@@ -59,6 +58,12 @@ def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
         if scored.score >= _threshold(settings, scored):
             status = status or _TOO_HIGH
     click.get_current_context().exit(status)
+
+
+def _ask(settings: ContentSettings, content: bytes) -> Scored:
+    from relayd.net.content import Sample, ask  # noqa: PLC0415 -- for those who need it
+
+    return asyncio.run(ask(settings, Sample(content=content)))
 
 
 def _read(name: str) -> bytes:

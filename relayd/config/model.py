@@ -241,7 +241,7 @@ class Content(Table):
     tag: Score = "off"
     hold: Score = "off"
     refuse: Score = "off"
-    when_down: Annotated[WhenDown, PlainValidator(units.word(WhenDown))] = WhenDown.ACCEPT
+    when_down: Annotated[WhenDown, PlainValidator(units.word(WhenDown)), AsText] = WhenDown.ACCEPT
     timeout: Duration = units.duration("10s")
     size_limit: Size = 10**6
 

@@ -9,7 +9,7 @@ Source: RFC 5321 §2.3.1; RFC 3461 for the DSN parameters.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 
 from relayd.mail.address import Address
@@ -22,7 +22,8 @@ WorkerNumber = NewType("WorkerNumber", int)
 """Given by the store at registration; never the same for two live workers."""
 
 IDS_PER_MILLISECOND = 4096  # of one worker
-_EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}
@@ -31,7 +32,7 @@ _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{13}\Z")
 
 def make_id(at: datetime, worker: WorkerNumber, count: int) -> MessageId:
     """Compose an id; unique while a worker makes fewer than 4,096 in one millisecond."""
-    ms = int(at.timestamp() * 1000) - _EPOCH_MS
+    ms = (at - _EPOCH) // _MS
     return MessageId((ms << 21) | ((worker & 0x1FF) << 12) | (count & 0xFFF))
 
 
@@ -57,12 +58,12 @@ def parse_id(text: str) -> MessageId:
 
 def received_at_of(message_id: MessageId) -> datetime:
     """The instant that the id was made, to the millisecond."""
-    return datetime.fromtimestamp(((int(message_id) >> 21) + _EPOCH_MS) / 1000, UTC)
+    return _EPOCH + (int(message_id) >> 21) * _MS
 
 
 def first_id_at(at: datetime) -> MessageId:
     """The smallest id that could have been made at `at`: ids below it are older."""
-    return MessageId(max(0, int(at.timestamp() * 1000) - _EPOCH_MS) << 21)
+    return MessageId(max(0, (at - _EPOCH) // _MS) << 21)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 from relayd.ports import Clock, QueueStore, QueueView
+
+if TYPE_CHECKING:  # a command that only asks pays for none of these
+    from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 
 _SQLITE = "sqlite:"
 
@@ -34,7 +37,7 @@ def open_view(url: str) -> QueueView:
     return SqliteView(url.removeprefix(_SQLITE))
 
 
-def examine(url: str) -> tuple[StoreFacts, QueueFacts | None]:
+def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":
     """Look at the queue from outside, read-only. Never raises for its state."""
     from relayd.store.sqlite.checkup import examine as examine_file  # noqa: PLC0415 -- as above
 

@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial

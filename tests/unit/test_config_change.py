@@ -95,7 +95,6 @@ def test_what_was_not_there_has_no_old_value(tmp_path: Path, name: str, value: s
         ("redirect.allow", ["x.example"], "redirect.allow", "needs redirect.to"),
         ("tls.key", "hunter2", "tls.certificate", "is missing"),
         ("listen.0.tls", "starttls", "listen[0].tls", "needs tls.certificate"),
-        ("metrics.address", "127.0.0.1:9000", "metrics.address", "not supported"),
     ],
 )
 def test_a_wrong_change_is_refused_and_the_file_stays(
