@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import stat
 from pathlib import Path
 
 from relayd.config.mistakes import Report
@@ -10,6 +11,7 @@ from relayd.receiver.tls import load
 from relayd.settings import CertificateSettings, ListenerTls
 
 _NAMES = ("certificate", "key")
+_OTHERS = 0o007
 
 
 def read_certificate(document: Document, report: Report) -> CertificateSettings | None:
@@ -29,7 +31,7 @@ def read_certificate(document: Document, report: Report) -> CertificateSettings 
         certificate=_find(named["certificate"], report), key=_find(named["key"], report)
     )
     for name in _NAMES:
-        problem = _problem_of(getattr(found, name))
+        problem = _problem_of(getattr(found, name), is_secret=name == "key")
         if problem:
             report.add(("tls", name), problem)
             return None
@@ -55,9 +57,12 @@ def _find(name: str, report: Report) -> str:
     return str(Path(report.file).parent / name)
 
 
-def _problem_of(path: str) -> str:
+def _problem_of(path: str, *, is_secret: bool) -> str:
     try:
         with Path(path).open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if is_secret and mode & _OTHERS:
+                return f"others may use the file (mode {mode:04o}); run chmod o-rwx on it"
             return "" if b"-----BEGIN" in file.read(1 << 20) else "expected a file in PEM format"
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"

@@ -151,7 +151,8 @@ class Identity(Wire):
             self._refuse(refused.reply)
             return
         self._forget()
-        self.helo = claim.helo or ""
+        name = claim.helo or ""
+        self.helo = name if _HELO_NAME.fullmatch(name.encode()) else ""  # then it says so itself
         self.auth_user = claim.login
         if claim.address is not None:
             self._context.on_moved(self, claim.address)

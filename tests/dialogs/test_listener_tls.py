@@ -374,6 +374,21 @@ def test_xclient_makes_another_client_of_it(loop: str) -> None:
 
 
 @on_every_loop
+def test_a_name_that_ehlo_would_not_take_is_not_taken_from_a_proxy(loop: str) -> None:
+    """A-25: it is what the proxy's client said, and goes into the trace."""
+
+    async def main() -> None:
+        async with receiving(Options(xclient_networks=("127.0.0.1/32",))) as reception:
+            client = await reception.greeted(None)
+            for name, code in (("far.test", "250 "), ("x+20by+20evil", "503 ")):
+                assert (await client.ask(f"XCLIENT ADDR=127.0.0.8 HELO={name}")).startswith("220 ")
+                assert (await client.ask(ENVELOPE[0])).startswith(code)
+                await client.ask("RSET")
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_a_client_that_its_proxy_does_not_know_is_a_stranger(loop: str) -> None:
     """S-28: it may not do what the proxy may."""
 

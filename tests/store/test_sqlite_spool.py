@@ -286,6 +286,26 @@ async def test_a_file_that_was_cut_short_is_no_content(box: Box) -> None:
     await box.close()
 
 
+async def test_no_new_queue_is_made_beside_the_content_of_an_old_one(tmp_path: Path) -> None:
+    """F-18: its first sweep would remove what the old one needs when it is restored."""
+    box = open_sqlite(tmp_path)
+    worker = await box.store.register("1")
+    message = a_large_message(box)
+    await box.put(message, worker=worker)
+    await box.close()
+    (tmp_path / "backup").mkdir()
+    names = [name for name in ("queue.db", "queue.db-wal") if (tmp_path / name).exists()]
+    for name in names:
+        (tmp_path / name).rename(tmp_path / "backup" / name)
+    with pytest.raises(StoreUnavailable, match="content has messages: restore the queue file"):
+        open_sqlite(tmp_path)
+    for name in names:
+        (tmp_path / "backup" / name).rename(tmp_path / name)
+    box = open_sqlite(tmp_path)
+    assert await box.store.content(message.id) is not None
+    await box.close()
+
+
 def test_the_directory_has_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "queue.db.content").write_bytes(b"")
     with pytest.raises(StoreUnavailable):

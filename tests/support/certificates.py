@@ -25,6 +25,7 @@ class Authority:
         issued = self._authority.issue_cert(*names)
         certificate, key = directory / "certificate.pem", directory / "key.pem"
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        key.touch(0o600)
         issued.private_key_pem.write_to_path(str(key))
         return CertificateSettings(certificate=str(certificate), key=str(key))
 

@@ -36,6 +36,7 @@ from relayd.settings import (
     WhenDown,
 )
 from tests.support.accounts import write_users
+from tests.support.certificates import Authority
 from tests.support.wrong_settings import FQDN, WRONG
 
 ROOT = Path(__file__).parents[2]
@@ -414,6 +415,21 @@ def test_the_users_file_is_found_in_settings_that_are_wrong_otherwise(tmp_path: 
     assert [mistake.key for mistake in caught.value.mistakes] == ["auth.users_file"]
     with pytest.raises(ConfigError):
         config.users_path(str(tmp_path / "absent"))
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """A-95: the certificate is public, its key is a secret."""
+    pair = Authority(tmp_path).write_pair(tmp_path, "relay.example.org")
+    toml = f'{FQDN}[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
+    Path(pair.certificate).chmod(0o644)
+    Path(pair.key).chmod(0o640)
+    assert read(toml).certificate == pair
+    Path(pair.key).chmod(0o644)
+    (mistake,) = mistakes_in(toml)
+    assert (mistake.key, mistake.expected) == (
+        "tls.key",
+        "others may use the file (mode 0644); run chmod o-rwx on it",
+    )
 
 
 @pytest.mark.parametrize(("key", "toml"), NOT_YET.items(), ids=NOT_YET.keys())

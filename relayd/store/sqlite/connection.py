@@ -11,6 +11,7 @@ import apsw
 
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
 from relayd.store.sqlite.lock import FileLock
+from relayd.store.sqlite.spool import directory_of, has_content
 
 APPLICATION_ID = 0x72656C61  # "rela"
 OLDEST_SQLITE = 3_051_003  # HQ-01
@@ -83,6 +84,10 @@ def _create(path: str) -> None:
     for side in (f"{path}-wal", f"{path}-journal"):
         if Path(side).exists():
             raise StoreUnavailable(f"{path} is missing but {side} is there: restore the queue file")
+    if has_content(path):
+        raise StoreUnavailable(
+            f"{path} is missing but {directory_of(path)} has messages: restore the queue file"
+        )
     building = f"{path}.new"
     Path(building).unlink(missing_ok=True)
     descriptor = os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)

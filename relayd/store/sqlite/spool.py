@@ -96,12 +96,24 @@ class SpoolFile:
             os.close(descriptor)
 
 
+def directory_of(queue: str) -> Path:
+    return Path(f"{queue}.content")
+
+
+def has_content(queue: str) -> bool:
+    """Tell whether messages of the queue have files, also when its own is missing."""
+    try:
+        return any(_message_of(path) is not None for path in directory_of(queue).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 class SpoolDirectory:
     """All content files of one queue; workers of the same queue share it."""
 
     def __init__(self, queue: str) -> None:
         """Create the directory if need be. Raises StoreUnavailable."""
-        self._path = Path(f"{queue}.content")
+        self._path = directory_of(queue)
         self._count = itertools.count()
         try:
             if not self._path.is_dir():

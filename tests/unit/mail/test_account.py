@@ -44,6 +44,7 @@ def test_one_line_is_changed_or_taken_out_and_the_rest_stays() -> None:
         pytest.param("app", "NAME HASH", id="no-hash"),
         pytest.param("app hunter2", "argon2id", id="a-password"),
         pytest.param(f"app {HASH.replace('2id', '2i')}", "argon2id", id="another-kind"),
+        pytest.param(f"app {HASH}".replace("t=2", "t=2\u0664"), "argon2id", id="other-digits"),
         pytest.param(f"app {HASH.replace('m=19456', 'm=999999')}", "too much", id="memory"),
         pytest.param(f"app {HASH.replace('t=2', 't=65')}", "too much", id="rounds"),
         pytest.param(f"app {HASH.replace('p=1', 'p=17')}", "too much", id="threads"),

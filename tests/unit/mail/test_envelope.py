@@ -1,5 +1,6 @@
 """Queue ids: what they hold, how they are written, and that they sort by time."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relayd.mail.envelope import (
+    REPORT,
     MessageId,
     WorkerNumber,
     first_id_at,
@@ -15,6 +17,7 @@ from relayd.mail.envelope import (
     parse_id,
     received_at_of,
 )
+from tests.support.builders import a_message
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 LAST = datetime(2159, 1, 1, tzinfo=UTC)
@@ -101,3 +104,9 @@ def test_nothing_is_older_than_the_first_id() -> None:
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a queue id"):
         parse_id(text)
+
+
+def test_a_report_is_known_by_its_listener() -> None:
+    message = a_message()
+    report = replace(message, client=replace(message.client, listener=REPORT))
+    assert (message.is_report, report.is_report) == (False, True)
