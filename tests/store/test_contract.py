@@ -26,7 +26,7 @@ from tests.support.builders import (
     a_settlement,
     settlements_of,
 )
-from tests.support.stores import LEASE, WIDE, Box
+from tests.support.stores import ALL, LEASE, WIDE, Box
 
 ENDED = LEASE.total_seconds() + 1
 
@@ -256,6 +256,22 @@ async def test_claim_limit_is_for_all_destinations_together(
     (mine,) = await box.claim(worker, limit=2)
     (theirs,) = await box.claim(other)
     assert {mine.lease.destination, theirs.lease.destination} == {"one.test", "two.test"}
+
+
+async def test_claim_takes_from_each_of_many_destinations_once(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Also when more of them are due than are read at once, and one claimed from stays due."""
+    names = [f"d{number}.test" for number in range(1100)]
+    for _ in range(2):
+        box.advance(1)
+        recipients = [a_recipient(destination=name) for name in names]
+        await box.put(a_message(*recipients, at=box.clock.now()), worker=worker)
+    for _ in range(2):
+        work = await box.store.claim(worker, limit=ALL, each=1, lease_for=LEASE)
+        assert sorted(piece.lease.destination for piece in work) == sorted(names)
+        assert sum(len(piece.recipients) for piece in work) == len(names)
+    assert await box.claim(worker) == []
 
 
 async def test_claim_counts_the_attempt(box: Box, worker: WorkerNumber) -> None:

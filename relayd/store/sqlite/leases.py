@@ -13,6 +13,7 @@ from relayd.ports import Lease
 from relayd.store.sqlite.rows import fetch
 
 _SET_BACK = 60_000  # milliseconds: less is no stall
+_PAGE = 500  # destinations read at once
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
 
@@ -162,10 +163,30 @@ def due(
         (worker, at),
     )
     taken: dict[str, int] = dict(owned)
-    waiting = fetch(db, "SELECT key FROM destination WHERE due_at <= ? ORDER BY due_at", (now,))
-    for (destination,) in waiting:
+    for destination in _waiting(db, now):
         if taken.get(destination, 0) < widths.get(destination, 1):
             yield destination
+
+
+def _waiting(db: apsw.Connection, now: int) -> Iterator[str]:
+    """Yield destinations with due recipients, oldest first and each once.
+
+    By the page: there may be a hundred thousand, and few are asked for. Whoever claims from one sets
+    its time anew, and it may come up once more on a later page.
+    """
+    seen: set[str] = set()
+    last: tuple[int, str] = (-1, "")
+    while page := fetch(
+        db,
+        "SELECT due_at, key FROM destination WHERE due_at <= ? AND (due_at, key) > (?, ?)"
+        " ORDER BY due_at, key LIMIT ?",
+        (now, *last, _PAGE),
+    ):
+        for _, destination in page:
+            if destination not in seen:
+                seen.add(destination)
+                yield destination
+        last = page[-1][0], page[-1][1]
 
 
 def _destination_of(db: apsw.Connection, slot: int) -> str:

@@ -346,7 +346,8 @@ class SqliteStore:
         return await self._read(read)
 
     async def next_due(self) -> datetime | None:
-        due_at = await self._read(lambda db: db.execute("SELECT min(due_at) FROM destination").get)
+        sql = "SELECT min(due_at) FROM destination WHERE due_at IS NOT NULL"  # that has an index
+        due_at = await self._read(lambda db: db.execute(sql).get)
         return None if due_at is None else rows.from_ms(due_at)
 
     async def _read(self, question: Callable[[apsw.Connection], T]) -> T:

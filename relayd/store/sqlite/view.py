@@ -42,10 +42,19 @@ class SqliteView:
         if before is not None:
             where += " AND (r.message_id < ? OR (r.message_id = ? AND r.number > ?))"
             bound += [before[0], before[0], before[1]]
+        order = "ORDER BY r.message_id DESC, r.number LIMIT ?"
+        if query.domain is not None:
+            # Many may match. Which to show, an index alone can tell, before anything is read of the
+            # others. (A message is always there: of a LEFT JOIN SQLite knows that it is of no use.)
+            where = (
+                "(r.message_id, r.number) IN (SELECT r.message_id, r.number FROM recipient r"  # noqa: S608 -- constants
+                f" LEFT JOIN message m ON m.id = r.message_id WHERE {where} {order})"
+            )
+            bound.append(limit)
         found = self._fetch(
             f"SELECT {_COLUMNS} FROM recipient r JOIN message m ON m.id = r.message_id"  # noqa: S608 -- constants
             " LEFT JOIN destination d ON d.key = r.destination"
-            f" WHERE {where} ORDER BY r.message_id DESC, r.number LIMIT ?",
+            f" WHERE {where} {order}",
             [*bound, limit],
         )
         return [_row(row) for row in found]
