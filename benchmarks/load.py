@@ -9,8 +9,12 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 SENDER, RECIPIENT = "from@bench.test", "to@bench.test"
+Address = tuple[str, int]
 
 
 def need_tools() -> None:
@@ -59,10 +63,21 @@ class Sink:
         self._process.wait()
 
 
-def submit(port: int, *, messages: int, size: int, sessions: int, kept: bool) -> float:
+def submit(
+    recipient: str, to: Address, *, messages: int, size: int, sessions: int, kept: bool
+) -> float:
     """Send messages, by kept connections or a new one for each; return the seconds it took."""
     began = time.monotonic()
     command = ["smtp-source", *(["-d"] if kept else []), "-s", str(sessions)]
-    command += ["-m", str(messages), "-l", str(size), "-f", SENDER, "-t", RECIPIENT]
-    subprocess.run([*command, f"127.0.0.1:{port}"], check=True)
+    command += ["-m", str(messages), "-l", str(size), "-f", SENDER, "-t", recipient]
+    subprocess.run([*command, f"{to[0]}:{to[1]}"], check=True)
     return time.monotonic() - began
+
+
+def submit_to(
+    recipients: Sequence[str], to: Address, *, messages: int, size: int, sessions: int, kept: bool
+) -> None:
+    """Send as many messages to each of them, in one session for each recipient, some at once."""
+    one = partial(submit, to=to, messages=messages, size=size, sessions=1, kept=kept)
+    with ThreadPoolExecutor(sessions) as pool:
+        list(pool.map(one, recipients))

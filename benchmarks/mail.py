@@ -33,6 +33,7 @@ class Client:
 
     def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
         self._port, self._source = port, source
+        self.dotted_at = 0.0  # when the last message's content went, with its final dot
 
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(
@@ -52,6 +53,7 @@ class Client:
         envelope = f"MAIL FROM:<app@bench.test>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
         await self._say(envelope.encode(), replies=3)
         head = f"Subject: {number}\r\n\r\n".encode()
+        self.dotted_at = time.monotonic()
         await self._say(head + _BODY * (size // len(_BODY)) + b".\r\n")
         return time.monotonic()
 

@@ -50,7 +50,7 @@ class Relay(ABC):
 
     @abstractmethod
     def processes(self) -> list[int]:
-        """Return the pids whose CPU time counts."""
+        """Return the pids whose CPU time counts; none if that cannot be known."""
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + 15
@@ -104,11 +104,11 @@ class Relayd(Relay):
         self._daemon.wait()
 
     def processes(self) -> list[int]:
-        return [self._daemon.pid, *_children(self._daemon.pid)]
+        return [self._daemon.pid, *children(self._daemon.pid)]
 
     def workers(self) -> list[int]:
         """Return the pids of its workers, when all of them are there."""
-        return _children(self._daemon.pid)
+        return children(self._daemon.pid)
 
 
 class Postfix(Relay):
@@ -135,7 +135,7 @@ class Postfix(Relay):
         self._postfix.stop()
 
     def processes(self) -> list[int]:
-        return [self._postfix.pid, *_children(self._postfix.pid)]
+        return [self._postfix.pid, *children(self._postfix.pid)]
 
 
 def memory_mb(pid: int, what: str = "VmRSS") -> int:
@@ -145,10 +145,10 @@ def memory_mb(pid: int, what: str = "VmRSS") -> int:
     return int(line.split()[1]) // 1000
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     """Return the pids below `pid`."""
     below = []
     for tasks in Path(f"/proc/{pid}/task").iterdir():
         for child in map(int, (tasks / "children").read_text().split()):
-            below += [child, *_children(child)]
+            below += [child, *children(child)]
     return below
