@@ -35,12 +35,12 @@ from relayd.mail.dns import (
     Texts,
     a_labels,
 )
-from relayd.mail.reply import clean_text
 from relayd.net.dns_cache import DnsCache, Question
 from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
 from relayd.ports import Clock
 from relayd.settings import HostPort
 
+_TEXT_LIMIT = 4096  # octets of one TXT record
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(r"\\(?:([0-9]{3})|(.))")
 _NULL_MX = ("0 .",)  # alone; RFC 7505 §3
@@ -166,10 +166,15 @@ def _mail_hosts(texts: Sequence[str]) -> MxHosts:
 
 
 def _joined(text: str) -> str:
-    """Read the strings of a TXT record in presentation format as one, cleaned (RFC 1035 §5.1)."""
+    """Read the strings of a TXT record in presentation format as one (RFC 1035 §5.1).
+
+    What is not printable stays visible as U+FFFD: a line break in a record is a mistake to be found.
+    """
     strings = "".join(part[1:-1] for part in _STRING.findall(text))
     raw = _ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), strings)
-    return clean_text(raw.encode("latin-1"))
+    decoded = raw.encode("latin-1")[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
+    visible = decoded.replace("\t", " ")
+    return "".join(char if char.isprintable() else "\ufffd" for char in visible)
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:

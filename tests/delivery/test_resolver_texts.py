@@ -14,6 +14,7 @@ ZONES: Zones = {
     "a.test": {"TXT": ['"v=spf1 ip4:192.0.2.1" " -all"', '"other"']},
     "long.test": {"TXT": [" ".join(['"' + "x" * 250 + '"'] * 3)]},
     "odd.test": {"TXT": [r'"a \"quoted\" word, a \\ and \195\164" "\027[31mred"']},
+    "tab.test": {"TXT": [r'"a\009b"']},
     "bare.test": {"A": ["192.0.2.1"]},
     "many.test": {"TXT": [f'"number {number}"' for number in range(60)]},
     "sick.test": SERVFAIL,
@@ -25,14 +26,15 @@ ZONES: Zones = {
 }
 
 TEXTS = {
+    "tabs are blanks": ("tab.test", Texts(texts=("a b",))),
     "strings of a record are one": (
         "a.test",
         Texts(texts=("v=spf1 ip4:192.0.2.1 -all", "other")),
     ),
     "longer than a string": ("long.test", Texts(texts=("x" * 750,))),
-    "escapes are read, controls are not": (
+    "escapes are read, controls are marked": (
         "odd.test",
-        Texts(texts=('a "quoted" word, a \\ and ä [31mred',)),
+        Texts(texts=('a "quoted" word, a \\ and ä\ufffd[31mred',)),
     ),
     "other records": ("bare.test", Texts()),
     "no such name": ("nowhere.test", Texts(exists=False)),

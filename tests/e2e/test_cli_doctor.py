@@ -296,7 +296,7 @@ SITUATIONS = {
         check="forward-dns",
         level="fail",
         reason="10.0.0.5 is private",
-        remedy="public address",
+        remedy="Publish only the public addresses",
     ),
     "a sick zone": Situation(
         zones={"relay.mill.net": SERVFAIL},

@@ -5,7 +5,6 @@ relayd does not sign: whoever does publishes its key at SELECTOR._domainkey.DOMA
 Sources: RFC 6376 §3.6.1 (record); RFC 8301 §3 (SHA-256, key sizes); RFC 8463 (Ed25519).
 """
 
-import binascii
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 
@@ -58,7 +57,7 @@ def judge_dkim(selector: str, domain: str, answer: TextAnswer) -> Finding:
         key = b64decode("".join(tags.get("p", "").split()), validate=True)
     except TagError as wrong:
         return found(Level.FAIL, f"the record is broken: {wrong}", _AGAIN)
-    except binascii.Error:
+    except ValueError:  # also of what is not ASCII
         return found(Level.FAIL, "the key is not Base64", _AGAIN)
     return found(*next(_problems(tags, key), (Level.OK, "the key is there and strong enough", "")))
 

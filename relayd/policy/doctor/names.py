@@ -34,7 +34,7 @@ _SAMPLES = frozenset({"example.com", "example.net", "example.org", "home.arpa"})
 # What providers call the addresses of their customers' homes.
 _GENERIC = re.compile(
     r"(?:^|[.-])(?:a?dsl|broadband|cable|customers?|dhcp|dial(?:in|up)?|dyn(?:amic)?|ppp|pool)[0-9]*[.-]"
-    r"|\d{1,3}[.-]\d{1,3}[.-]\d{1,3}[.-]\d{1,3}"
+    r"|[0-9]{1,3}(?:[.-][0-9]{1,3}){3}[.-]"
 )
 
 
@@ -63,8 +63,9 @@ def judge_fqdn(fqdn: str, *, direct: bool) -> Finding:
 
 
 def is_generic(name: str) -> bool:
-    """The name looks made up by a provider."""
-    return _GENERIC.search(name) is not None
+    """The name looks made up by a provider, who is left out himself: the last two labels."""
+    hosts = name.split(".")[:-2]
+    return _GENERIC.search(f"{'.'.join(hosts)}.") is not None
 
 
 def judge_source(ip: IpAddress) -> Finding:
@@ -125,8 +126,12 @@ def judge_forward(fqdn: str, found: Addresses) -> Finding:
         level, reason = Level.FAIL, "the name has no address (A or AAAA record)"
         remedy = f"Publish an A record of {fqdn} with the address that relayd sends from."
     elif hidden:
-        level, reason = Level.FAIL, f"leads to what nobody outside can reach: {'; '.join(hidden)}"
-        remedy = f"Publish the public address of {fqdn} instead."
+        level = Level.WARN if len(hidden) < len(found.ips) else Level.FAIL
+        reason = f"leads to what nobody outside can reach: {'; '.join(hidden)}"
+        remedy = (
+            f"Publish only the public addresses of {fqdn}; if that is so outside,"
+            " name a name server in [dns] that sees what they see."
+        )
     return Finding(check=Check.FORWARD, subject=fqdn, level=level, reason=reason, remedy=remedy)
 
 

@@ -15,8 +15,10 @@ from relayd.mail.dns import DomainError, Texts, a_labels
 _VERSION = re.compile(r"v=spf1(?: |$)", re.IGNORECASE)
 _MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE)
 _MECHANISM = re.compile(r"([+?~-]?)([a-z][a-z0-9_.-]*)(?::([^/]*))?((?:/.*)?)", re.IGNORECASE)
-_ADDRESS = re.compile(r"([+?~-]?)(ip[46]):(.+)", re.IGNORECASE)
-_PREFIXES = re.compile(r"(?:/([0-9]{1,2}))?(?://([0-9]{1,3}))?")
+_ADDRESS = re.compile(
+    r"([+?~-]?)(ip[46]):([^/]+(?:/(?:0|[1-9][0-9]{0,2}))?)", re.IGNORECASE | re.ASCII
+)
+_PREFIXES = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?", re.ASCII)
 
 
 class Result(StrEnum):
@@ -79,16 +81,16 @@ def select(answer: Texts) -> str | None:
 def parse(text: str) -> Record:
     """Read a record. Raises SpfError."""
     terms: list[Term] = []
-    redirects: list[str] = []
-    for word in text.split()[1:]:
+    modifiers: dict[str, str] = {}
+    for word in filter(None, text.split(" ")[1:]):
         modifier = _MODIFIER.fullmatch(word)
         if modifier is None:
             terms.append(_term(word))
-        elif modifier[1].lower() == "redirect":
-            redirects.append(_domain(modifier[2], word, needed=True))
-    if len(redirects) > 1:
-        raise SpfError("redirect stands there twice")
-    return Record(text=text, terms=tuple(terms), redirect="".join(redirects))
+        elif (name := modifier[1].lower()) in {"redirect", "exp"}:
+            if name in modifiers:
+                raise SpfError(f"{name} stands there twice")
+            modifiers[name] = _domain(modifier[2], word, needed=True)
+    return Record(text=text, terms=tuple(terms), redirect=modifiers.get("redirect", ""))
 
 
 def _term(word: str) -> Term:
@@ -96,6 +98,8 @@ def _term(word: str) -> Term:
         return _address_term(word, address)
     found = _MECHANISM.fullmatch(word)
     name = found[2].lower() if found else ""
+    if name in {"ip4", "ip6"}:
+        raise SpfError(f'"{word}" has no valid address')
     if found is None or name not in {"all", "include", "a", "mx", "ptr", "exists"}:
         raise SpfError(f'"{word}" is no mechanism')
     with_prefix, with_domain = name in {"a", "mx"}, name != "all"
@@ -128,9 +132,12 @@ def _domain(domain: str, word: str, *, needed: bool) -> str:
     if "%" in domain or not (domain or needed):
         return domain
     try:
-        return a_labels(domain)
+        name = a_labels(domain)
     except DomainError:
-        raise SpfError(f'"{word}" has no valid domain') from None
+        name = ""
+    if "." not in name:
+        raise SpfError(f'"{word}" has no valid domain')
+    return name
 
 
 def _prefixes(text: str, word: str) -> tuple[int, int]:

@@ -28,6 +28,7 @@ RECORDS = {
     "not for mail": (f"v=DKIM1; s=tlsrpt; p={GOOD}", Level.FAIL, "not for mail"),
     "another version": (f"v=DKIM2; p={GOOD}", Level.FAIL, "v=DKIM2"),
     "not Base64": ("v=DKIM1; p=(key)", Level.FAIL, "not Base64"),
+    "not even ASCII": ("v=DKIM1; p=\u00e4", Level.FAIL, "not Base64"),
     "cut short": (f"v=DKIM1; p={base64(rsa(2048)[:200])}", Level.FAIL, "cannot be read"),
     "no key inside": (f"v=DKIM1; p={base64(sequence(sequence()))}", Level.FAIL, "cannot be read"),
     "no modulus": (f"v=DKIM1; p={base64(sequence())}", Level.FAIL, "cannot be read"),

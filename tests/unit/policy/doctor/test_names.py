@@ -32,6 +32,7 @@ def leads_to(*ips: str, failure: DnsFailure | None = None) -> Addresses:
 NAMES = {
     "a name of one's own": ("relay.mill.net", Level.OK, Level.OK),
     "numbers are no sign": ("mx1.eu-2.mill.net", Level.OK, Level.OK),
+    "a domain may be called so": ("mx.pool-party.net", Level.OK, Level.OK),
     "the sample": ("relay.example.org", Level.FAIL, Level.WARN),
     "below the sample": ("a.b.example.com", Level.FAIL, Level.WARN),
     "mDNS": ("box.LOCAL", Level.FAIL, Level.WARN),
@@ -82,6 +83,7 @@ FORWARD = {
     "one family is enough": (leads_to("192.0.2.1", failure=SICK), Level.OK, "leads to 192.0.2.1"),
     "nothing": (leads_to(), Level.FAIL, "has no address"),
     "no answer": (leads_to(failure=SICK), Level.UNKNOWN, "SERVFAIL"),
+    "private among others": (leads_to("192.0.2.1", "fd00::1"), Level.WARN, "fd00::1 is private"),
     "private": (leads_to("10.0.0.1"), Level.FAIL, "nobody outside can reach: 10.0.0.1 is private"),
 }
 
