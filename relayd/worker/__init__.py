@@ -38,6 +38,7 @@ from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SmtpTransport, SystemClock
+from relayd.worker.wakeup import Wakeups
 
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
@@ -111,6 +112,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
+        wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
         intake = Intake(
             store=parts.store,
             view=parts.view,
@@ -121,6 +123,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             clock=parts.clock,
             routes=settings.routes,
             late=outward.late,
+            hint=wakeups.give,
         )
         users = _users(settings, parts.clock)
         tls = _server_tls(settings, parts.clock)
@@ -139,7 +142,9 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
-        answering = tasks.create_task(_answer(settings, inherited, parts, outward, supervision))
+        answering = tasks.create_task(
+            _answer(settings, inherited, parts, outward, supervision, wakeups)
+        )
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
         _on_hangup(parts.status_log, tls)
@@ -160,6 +165,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
         async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
             ending.create_task(receiver.stop(within=within))
             ending.create_task(scheduler.stop(within=within))
+        wakeups.close()
         outward.sites.close()
         if users is not None:
             users.close()
@@ -195,12 +201,18 @@ async def _answer(
     parts: Parts,
     outward: Outward,
     supervision: Supervision,
+    wakeups: Wakeups,
 ) -> None:
     """Serve the control socket."""
+
+    def changed() -> None:
+        outward.scheduler.wake()
+        wakeups.give()
+
     await serve_control(
         inherited.control,
         store=parts.store,
-        on_change=outward.scheduler.wake,
+        on_change=changed,
         record=partial(_record_acts, parts.status_log),
         report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},
