@@ -4,13 +4,14 @@ Owns where the line goes: in the place of the old value; else behind the comment
 with its default, as in `etc/relayd.toml`; else behind the last key of its table. Knows nothing of
 what the keys mean.
 
-Invariant: the new text says what the old one said but for that key, or nothing is returned. Both
-are read again to see it, so a way of writing TOML that this module does not know costs an error,
-never a setting.
+Invariant: the new text says what the old one said but for that key, and has all its comments, or
+nothing is returned. Both are read again to see it, so a way of writing TOML that this module does
+not know costs an error, never a setting.
 """
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -34,9 +35,14 @@ def with_value(text: str, key: Key, value: object) -> str:
     for edit in (_by_line, _by_assignment):
         with suppress(TOMLKitError, ValueError, LookupError, TypeError, AttributeError):
             edited = edit(text, key, value)
-            if tomllib.loads(edited) == _with(tomllib.loads(text), key, value):
+            as_wanted = tomllib.loads(edited) == _with(tomllib.loads(text), key, value)
+            if as_wanted and not Counter(_comments(text)) - Counter(_comments(edited)):
                 return edited
     raise Uneditable("this file is written in a way that cannot be changed by a command")
+
+
+def _comments(text: str) -> list[str]:
+    return [found[1] for found in _COMMENT.finditer(text) if found[1]]
 
 
 def _with(data: dict[str, Any], key: Key, value: object) -> dict[str, Any]:
@@ -92,9 +98,9 @@ def _replace(holder: Any, name: str, value: object, end: str) -> None:
     old, new = holder[name], tomlkit.item(value)
     holder[name] = new
     if isinstance(old, Array):
-        comments = [found[1] for found in _COMMENT.finditer(old.as_string()) if found[1]]
-        indent = holder[name].trivia.indent
-        holder[name].trivia.indent = "".join(f"{indent}{each}{end}" for each in comments) + indent
+        indent = new.trivia.indent
+        above = "".join(f"{indent}{each}{end}" for each in _comments(old.as_string()))
+        new.trivia.indent = above + indent
 
 
 def _place(container: Container, name: str) -> Item | None:

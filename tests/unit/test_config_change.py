@@ -192,13 +192,22 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, fault: str) -> Non
     assert (mistake.file, mistake.key) == (str(path), "")
 
 
-def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(_: int) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        ("fsync", 28, "No space left on device"),
+        ("fchown", 1, "Operation not permitted"),  # it would be another user's file
+    ],
+)
+def test_what_the_disk_refuses_leaves_the_old_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: int, told: str
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(error, told)
 
-    monkeypatch.setattr(os, "fsync", no_room)
+    monkeypatch.setattr(os, call, refuse)
     [mistake] = refused(file, "workers", 2)
-    assert mistake.expected == "the settings cannot be written: No space left on device"
+    assert mistake.expected == f"the settings cannot be written: {told}"
 
 
 def test_commands_at_the_same_time_lose_nothing(file: Path) -> None:

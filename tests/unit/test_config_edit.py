@@ -139,6 +139,13 @@ def test_all_keys_of_the_shipped_file_can_be_set_one_by_one() -> None:
             id="comments-inside-a-list",
         ),
         pytest.param(
+            "hosts = [ # first\n]\n",
+            "hosts",
+            True,
+            "# first\nhosts = true\n",
+            id="a-list-becomes-a-flag",
+        ),
+        pytest.param(
             "log = { level = 'info' } # short\n",
             "log.format",
             "json",
