@@ -142,6 +142,7 @@ def systemctl(folder: str, verb: str) -> None:
     match verb:
         case "start":
             with log.open("ab") as out:
+                begin = out.tell()
                 process = subprocess.Popen(
                     [sys.executable, "-m", "relayd", "serve"],
                     cwd=ROOT,
@@ -150,11 +151,11 @@ def systemctl(folder: str, verb: str) -> None:
                     start_new_session=True,
                 )
             pid.write_text(str(process.pid))
-            _wait_for(log, "started", process)
+            _wait_for(log, "started", begin, process)
         case "reload":
             begin = log.stat().st_size
             os.kill(int(pid.read_text()), signal.SIGHUP)
-            _wait_for(log, "reloaded", begin=begin)
+            _wait_for(log, "reloaded", begin)
         case "stop":
             number = int(pid.read_text())
             pid.unlink()
@@ -167,10 +168,8 @@ def systemctl(folder: str, verb: str) -> None:
 
 
 def _wait_for(
-    log: Path, event: str, process: "subprocess.Popen[bytes] | None" = None, begin: int = 0
+    log: Path, event: str, begin: int, process: "subprocess.Popen[bytes] | None" = None
 ) -> None:
-    begin = begin if process is None else 0
-
     def is_there() -> bool:
         assert process is None or process.poll() is None, log.read_text()
         lines = log.read_bytes()[begin:].split(b"\n")[:-1]
