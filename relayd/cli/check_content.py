@@ -13,7 +13,6 @@ import click
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
 from relayd.cli.output import paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
-from relayd.net.content import Sample, ask
 from relayd.policy.advice import advice_on
 from relayd.policy.content import Scored, Symbol
 from relayd.settings import ContentSettings
@@ -38,6 +37,8 @@ def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
     Asks the checker of `[content]` in the settings. FILE may be - for standard input. Exits with 1 if
     a message reaches the threshold: the lowest of content.tag, hold and refuse, or else that of the checker.
     """
+    from relayd.net.content import Sample, ask  # noqa: PLC0415 -- `relayd --help` needs none of it
+
     settings = load_settings().content
     if settings is None:
         raise NoChecker(f"{settings_file()}: [content] names no checker: set rspamd or spamd")
