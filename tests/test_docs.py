@@ -1,11 +1,15 @@
 """The documentation names what the code has: events, log fields, commands, exit statuses, links."""
 
+import ast
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from relayd.cli.command import root
+from relayd.cli.command import _EXIT_STATUS, root
+from relayd.errors import RelaydError
 from relayd.mail.event import EventKind
 from relayd.policy.doctor.finding import Check, Level
 from relayd.ports import Action, Status
@@ -77,6 +81,74 @@ def test_every_option_of_the_doctor_is_documented() -> None:
     shown = [option for option in command.params if not getattr(option, "hidden", False)]
     names = [name for option in shown for name in option.opts if name not in {"-c", "--config"}]
     assert not [name for name in names if f"`{name}" not in text_of("doctor.md")]
+
+
+def replies_of(source: Path) -> Iterator[str]:
+    """Every refusal that stands in a module, as a client reads it."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        match node:
+            case ast.Constant(value=bytes() as line) if re.match(rb"[45]\d\d [^%]+\r\n$", line):
+                yield line.decode().rstrip()
+            case ast.Call(
+                func=ast.Name(id="Reply"),
+                args=[
+                    ast.Constant(value=int() as code),
+                    _,
+                    ast.Tuple(elts=[ast.Constant(value=str() as text)]),
+                ],
+            ):
+                yield f"{code} {text}"
+            case _:
+                pass
+
+
+REPLIES = sorted(
+    {
+        reply
+        for folder in ("receiver", "policy")
+        for source in (ROOT / "relayd" / folder).rglob("*.py")
+        for reply in replies_of(source)
+    }
+)
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_every_reply_to_clients_is_documented(reply: str) -> None:
+    assert f"`{reply}`" in text_of("errors.md")
+
+
+def test_no_other_reply_is_documented() -> None:
+    written = set(re.findall(r"`([45]\d\d [^`]+)`", text_of("errors.md")))
+    assert len(REPLIES) > 50
+    assert written == set(REPLIES)
+
+
+def test_every_error_is_documented() -> None:
+    """With the exit status of a command that ends with it."""
+    rows = re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \| (\d\d) \|", text_of("errors.md"))
+    written = {
+        name: int(status) for names, status in rows for name in re.findall(r"`(\w+)`", names)
+    }
+    kinds = {RelaydError}
+    for _ in range(3):
+        kinds |= {each for kind in kinds for each in kind.__subclasses__()}
+    ours = {each for each in kinds if each.__module__ in ("relayd.errors", "relayd.ports")}
+    assert set(written) == {each.__name__ for each in ours - {RelaydError}}
+    for each in ours - {RelaydError}:
+        status = next((s for kind, s in _EXIT_STATUS if issubclass(each, kind)), os.EX_SOFTWARE)
+        assert written[each.__name__] == status, each
+
+
+def test_every_howto_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for page in (DOCS / "howto").iterdir():
+        assert f"(docs/howto/{page.name})" in readme, page.name
+
+
+def test_every_exit_status_is_documented() -> None:
+    page = text_of("commands.md")
+    for _, status in _EXIT_STATUS:
+        assert f"| {status} |" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,154 @@
+"""The how-tos work as they are written: their commands run, and print what they show."""
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.background import Background
+from tests.support.certificates import Authority
+from tests.support.dns_server import DnsServer
+from tests.support.howto import PAGES, Block, a_howto, blocks_of
+from tests.support.scripted_server import Script, ScriptedServer
+
+Servers = Mapping[str, Mapping[str, object]]
+_NO_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+@dataclass(slots=True)
+class World:
+    """The servers of one page, and what is looked at afterwards."""
+
+    background: Background
+    authority: Authority
+    servers: Servers = field(default_factory=dict)
+    smarthost: ScriptedServer | None = None
+
+    def a_smarthost(self, script: Script | None = None, *, tls: bool = False) -> str:
+        context = self.authority.server_context("127.0.0.1") if tls else None
+        self.smarthost = self.background.enter(ScriptedServer(script, tls=context))
+        return f"127.0.0.1:{self.smarthost.port}"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", authority.cafile)  # whom the daemon trusts
+    with Background() as background:
+        yield World(background, authority)
+
+
+def _smarthost(world: World) -> None:
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost(_auth("PLAIN"), tls=True)]}}
+
+
+def _auth(mechanism: str, **more: str) -> Script:
+    return {"EHLO": ["STARTTLS", f"AUTH {mechanism}"], **more}
+
+
+def _logged_in(world: World) -> None:
+    assert world.smarthost is not None
+    login = base64.b64encode(b"\0app@example.org\0the password").decode()
+    assert f"AUTH PLAIN {login}" in world.smarthost.dialog
+
+
+def _oauth2(world: World) -> None:
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost(_auth("XOAUTH2"), tls=True)]}}
+
+
+def _token(token: str) -> str:
+    text = f"user=app@example.org\1auth=Bearer {token}\1\1"
+    return f"AUTH XOAUTH2 {base64.b64encode(text.encode()).decode()}"
+
+
+def _both_tokens(world: World) -> None:
+    assert world.smarthost is not None
+    logins = [line for line in world.smarthost.dialog if line.startswith("AUTH ")]
+    assert logins == [_token("ya29.the-first-token"), _token("ya29.the-second-token")]
+
+
+def _direct(world: World) -> None:
+    zones = {"example.net": {"MX": ["10 mx.example.net."]}, "mx.example.net": {"A": ["127.0.0.1"]}}
+    dns = world.background.enter(DnsServer(zones))
+    mx = world.background.enter(ScriptedServer())
+    world.servers = {
+        "dns": {"nameservers": [str(dns.endpoint)]},
+        "direct": {"port": mx.port, "allow_networks": ["127.0.0.0/8"]},
+    }
+
+
+def _plain(world: World) -> None:
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost()]}}
+
+
+def _redirected(world: World) -> None:
+    assert world.smarthost is not None
+    rcpts = [message.rcpts for message in world.smarthost.messages]
+    assert [len(each) for each in rcpts] == [1, 1]
+    assert "<staging-inbox@example.org>" in rcpts[0][0]
+    assert "<qa@example.org>" in rcpts[1][0]
+
+
+def _refusing(world: World) -> None:
+    script: Script = {"RCPT TO:<gone@example.com>": "550 5.1.1 No such user here"}
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost(script)]}}
+
+
+def _down(world: World) -> None:
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost({"GREETING": "421 4.3.2 Later"})]}}
+
+
+def _nothing(_: World) -> None: ...
+
+
+Step = Callable[[World], None]
+STEPS: Mapping[str, tuple[Step, Step]] = {
+    "backup": (_down, _nothing),
+    "bounce": (_refusing, _nothing),
+    "direct": (_direct, _nothing),
+    "oauth2": (_oauth2, _both_tokens),
+    "smarthost": (_smarthost, _logged_in),
+    "staging": (_plain, _redirected),
+    "troubleshooting": (_plain, _nothing),
+}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=_NO_JQ if "| jq" in page.read_text() else ())
+        for page in PAGES
+    ],
+)
+def test_a_howto_works_as_written(page: Path, tmp_path: Path, world: World) -> None:
+    begin, end = STEPS[page.stem]
+    begin(world)
+    with a_howto(page, tmp_path / "host") as howto:
+        for number, block in enumerate(howto.blocks):
+            following = howto.blocks[number + 1 : number + 2]
+            prints = _lines(following[0]) if following and following[0].kind == "prints" else []
+            match block.kind:
+                case "settings":
+                    howto.settle(block.text, world.servers)
+                case "run":
+                    howto.run(block.text, prints)
+                case "look":
+                    howto.look(block.text, prints)
+                case _:
+                    pass  # what the block before prints
+        end(world)
+
+
+def _lines(block: Block) -> list[str]:
+    return block.text.splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_howto_has_settings_and_commands(page: Path) -> None:
+    kinds = [block.kind for block in blocks_of(page)]
+    assert kinds[0] == "settings"
+    assert kinds.count("settings") == 1
+    assert "run" in kinds

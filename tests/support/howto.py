@@ -1,0 +1,215 @@
+"""Runs the how-tos of `docs/howto/` as they are written, in a folder, against a real daemon.
+
+A comment in front of a fenced block says what it is:
+
+    <!-- settings -->   the settings file; the test adds where its servers are
+    <!-- run -->        a shell runs it; it has to end with 0
+    <!-- look -->       the same, again and again until it prints what it should
+    <!-- prints -->     lines that the block before has to print, each within some line, in this order
+
+The paths and the port of the documentation stand for those of the test. `systemctl` starts, stops and
+reloads the daemon; `chgrp` and `chown` do nothing, for there is no user relayd.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon import CEILING, ROOT, eventually, free_port
+
+PAGES = sorted((ROOT / "docs/howto").glob("*.md"))
+_BLOCK = re.compile(
+    r"<!-- (settings|run|look|prints) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_PLACES = ("/etc/relayd", "/var/lib/relayd", "/var/backups", "/var/log/relayd", "/run/relayd")
+_SYSTEMCTL = """\
+#!{python}
+import sys
+sys.path.insert(0, {root!r})
+from tests.support.howto import systemctl
+systemctl({folder!r}, sys.argv[1])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    kind: str
+    text: str
+
+
+def blocks_of(page: Path) -> Sequence[Block]:
+    text = page.read_text()
+    found = [Block(kind, block) for kind, block in _BLOCK.findall(text)]
+    assert len(found) == text.count("<!-- "), f"{page.name} has a comment without a block"
+    return found
+
+
+class Howto:
+    """One page and the folder that it is tried in."""
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.blocks = blocks_of(page)
+        for place in _PLACES:
+            self._local(place).mkdir(parents=True)
+        (folder / "bin").mkdir()
+        self._script("relayd", f'#!/bin/sh\nexec {sys.executable} -m relayd "$@"\n')
+        self._script(
+            "systemctl",
+            _SYSTEMCTL.format(python=sys.executable, root=str(ROOT), folder=str(folder)),
+        )
+        for name in ("chgrp", "chown"):
+            self._script(name, "#!/bin/sh\n")
+
+    def settle(self, text: str, servers: Mapping[str, Mapping[str, object]]) -> None:
+        """Write the settings of the page, with where things are in this test."""
+        settings = tomllib.loads(self._here(text))
+        ours: dict[str, dict[str, object]] = {
+            "control": {"socket": str(self._local("/run/relayd") / "control.sock")},
+            "log": {"format": "json"},
+            "status_log": {"path": str(self._local("/var/log/relayd") / "status.log")},
+            "store": {"url": f"sqlite:{self._local('/var/lib/relayd')}/queue.db"},
+        }
+        for table, keys in (*ours.items(), *servers.items()):
+            settings[table] = {**settings.get(table, {}), **keys}
+        listener = {"address": f"127.0.0.1:{self._port}"}
+        settings["workers"], settings["listen"] = 1, [listener]
+        (self._local("/etc/relayd") / "relayd.toml").write_text(_toml(settings))
+
+    def run(self, text: str, prints: Sequence[str]) -> None:
+        done = self._shell(text)
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+        assert _has(done.stdout, prints), f"{text}\n{done.stdout}\nlacks {prints}"
+
+    def look(self, text: str, prints: Sequence[str]) -> None:
+        eventually(lambda: _has(self._shell(text).stdout, prints), f"{text} prints {prints}")
+
+    def _shell(self, text: str) -> "subprocess.CompletedProcess[str]":
+        settings = self._local("/etc/relayd") / "relayd.toml"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self._here(text)],
+            cwd=self._folder,
+            env={
+                **os.environ,
+                "PATH": f"{self._folder}/bin:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "RELAYD_CONFIG": str(settings),
+            },
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+
+    def _here(self, text: str) -> str:
+        for place in _PLACES:
+            text = text.replace(place, str(self._local(place)))
+        return text.replace("127.0.0.1:2525", f"127.0.0.1:{self._port}")
+
+    def _local(self, place: str) -> Path:
+        return self._folder / place.lstrip("/")
+
+    def _script(self, name: str, text: str) -> None:
+        script = self._folder / "bin" / name
+        script.write_text(text)
+        script.chmod(0o755)
+
+
+@contextmanager
+def a_howto(page: Path, folder: Path) -> Iterator[Howto]:
+    """A page; whatever daemon it starts ends with it."""
+    try:
+        yield Howto(page, folder)
+    finally:
+        with suppress(FileNotFoundError):
+            systemctl(str(folder), "stop")
+
+
+def systemctl(folder: str, verb: str) -> None:
+    """What systemd does for the one unit."""
+    log, pid = Path(folder) / "daemon.log", Path(folder) / "daemon.pid"
+    match verb:
+        case "start":
+            with log.open("ab") as out:
+                begin = out.tell()
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "relayd", "serve"],
+                    cwd=ROOT,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+            pid.write_text(str(process.pid))
+            _wait_for(log, "started", begin, process)
+        case "reload":
+            begin = log.stat().st_size
+            os.kill(int(pid.read_text()), signal.SIGHUP)
+            _wait_for(log, "reloaded", begin)
+        case "stop":
+            number = int(pid.read_text())
+            pid.unlink()
+            os.kill(number, signal.SIGTERM)
+            end = time.monotonic() + CEILING
+            while _is_alive(number) and time.monotonic() < end:
+                time.sleep(0.02)
+        case _:
+            raise AssertionError(verb)
+
+
+def _wait_for(
+    log: Path, event: str, begin: int, process: "subprocess.Popen[bytes] | None" = None
+) -> None:
+    def is_there() -> bool:
+        assert process is None or process.poll() is None, log.read_text()
+        lines = log.read_bytes()[begin:].split(b"\n")[:-1]
+        return any(json.loads(line)["event"] == event for line in lines if line[:1] == b"{")
+
+    eventually(is_there, f"{event} in {log}")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def _has(output: str, prints: Sequence[str]) -> bool:
+    at = 0
+    for each in prints:
+        at = output.find(each, at)
+        if at < 0:
+            return False
+    return True
+
+
+def _toml(table: Mapping[str, Any], at: str = "") -> str:
+    """Write what was read: keys first, then tables."""
+    keys = [
+        f"{name} = {json.dumps(value)}" for name, value in table.items() if not _is_table(value)
+    ]
+    lines = ["\n".join(keys)]
+    for name, value in table.items():
+        if isinstance(value, dict):
+            lines.append(f"[{at}{name}]\n{_toml(value, f'{at}{name}.')}")
+        elif _is_table(value):
+            lines += [f"[[{at}{name}]]\n{_toml(each)}" for each in value]
+    return "\n".join(lines)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and value[:1] != [] and isinstance(value[0], dict)
+    )
