@@ -89,8 +89,11 @@ def _queue(look: Look) -> Section:
 
 def _destinations(look: Look) -> Section:
     return Section(
-        ("DESTINATION", "RECIPIENTS", "OLDEST"),
-        [(name, str(number), span(look.age(name))) for name, number in look.destinations()],
+        ("DESTINATION", "RECIPIENTS", "OLDEST", "PAUSED FOR"),
+        [
+            (name, str(number), span(look.age(name)), span(look.pause(name)))
+            for name, number in look.destinations()
+        ],
     )
 
 

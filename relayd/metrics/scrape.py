@@ -20,6 +20,7 @@ from relayd.metrics.board import Board
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
+    DESTINATIONS_PAUSED,
     DOCTOR,
     DOCTOR_AGE,
     OLDEST,
@@ -120,6 +121,8 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
     yield Sample(family=OLDEST, value=max((now - oldest).total_seconds(), 0.0))
     for destination, number in most_queued(counts):
         yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
+    paused = sum(until > now for until in counts.paused_until.values())
+    yield Sample(family=DESTINATIONS_PAUSED, value=paused)
 
 
 def most_queued(counts: Counts) -> list[tuple[str, int]]:

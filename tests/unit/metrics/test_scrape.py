@@ -71,6 +71,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
         by_status={Status.QUEUED: 3, Status.HELD: 1},
         by_destination={"x.test": 3, "y.test": 1},
         oldest={"x.test": START - timedelta(seconds=90), "y.test": START},
+        paused_until={"x.test": START + timedelta(seconds=1), "y.test": START},
     )
     assert await world.values("relayd_queue_recipients") == {
         ("queued",): 3,
@@ -79,6 +80,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
     }
     assert await world.values("relayd_queue_oldest_seconds") == {(): 90}
     assert await world.values("relayd_destination_queued") == {("x.test",): 3, ("y.test",): 1}
+    assert await world.values("relayd_destinations_paused") == {(): 1}
     assert await world.values("relayd_queue_readable") == {(): 1}
     assert await world.values("relayd_build_info") == {(relayd.__version__,): 1}
 
