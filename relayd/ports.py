@@ -398,6 +398,7 @@ class Counts:
     by_status: Mapping[Status, int]  # unfinished ones only
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
+    paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

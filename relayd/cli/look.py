@@ -94,6 +94,11 @@ class Look:
         )
         return None if since is None else max((self.at - since).total_seconds(), 0.0)
 
+    def pause(self, destination: str) -> float | None:
+        """Seconds for which a destination is left alone still; None: it is not."""
+        until = self.counts.paused_until.get(destination)
+        return None if until is None or until <= self.at else (until - self.at).total_seconds()
+
     def destinations(self) -> list[tuple[str, int]]:
         """Those that have most recipients waiting."""
         items = self.counts.by_destination.items()
@@ -154,7 +159,12 @@ def fields(look: Look) -> dict[str, object]:
         "queue": {status.value: look.counts.by_status.get(status, 0) for status in _WAITING},
         "oldest_seconds": look.age(),
         "destinations": [
-            {"destination": name, "recipients": number, "oldest_seconds": look.age(name)}
+            {
+                "destination": name,
+                "recipients": number,
+                "oldest_seconds": look.age(name),
+                "paused_seconds": look.pause(name),
+            }
             for name, number in look.destinations()
         ],
         "slowest": [

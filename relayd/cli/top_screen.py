@@ -89,8 +89,11 @@ def _queue(look: Look) -> Section:
 
 def _destinations(look: Look) -> Section:
     return Section(
-        ("DESTINATION", "RECIPIENTS", "OLDEST"),
-        [(name, str(number), span(look.age(name))) for name, number in look.destinations()],
+        ("DESTINATION", "RECIPIENTS", "OLDEST", "PAUSED"),
+        [
+            (name, str(number), span(look.age(name)), span(look.pause(name)))
+            for name, number in look.destinations()
+        ],
     )
 
 
@@ -174,7 +177,7 @@ def _table(section: Section) -> "Table":
             justify="right" if number and is_number else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=min(widest, _COLUMN) if number < len(section.titles) - 1 else None,
+            min_width=min(widest, _COLUMN) if number < len(section.titles) - 1 else len(title),
         )
     for row in section.rows:
         table.add_row(*(Text(printable(cell), style=style_of(cell)) for cell in row))

@@ -146,6 +146,11 @@ DESTINATIONS = Family(
     help="Recipients that are not finished, for the ten destinations that have most.",
     labels=("destination",),
 )
+DESTINATIONS_PAUSED = Family(
+    name="relayd_destinations_paused",
+    kind="gauge",
+    help="Destinations with mail that are left alone for a while: down, or at their limit.",
+)
 READABLE = Family(
     name="relayd_queue_readable",
     kind="gauge",
@@ -185,6 +190,7 @@ FAMILIES: Sequence[Family] = (
     QUEUE,
     OLDEST,
     DESTINATIONS,
+    DESTINATIONS_PAUSED,
     READABLE,
     DOCTOR,
     DOCTOR_AGE,

@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -19,6 +20,7 @@ from relayd.metrics.board import Board
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
+    DESTINATIONS_PAUSED,
     DOCTOR,
     DOCTOR_AGE,
     OLDEST,
@@ -32,6 +34,7 @@ from relayd.ports import Clock, Counts, QueueView, Status
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
 _HOLDS = 5.0  # seconds
+_PATIENCE = 5.0  # seconds that an answer waits for the queue
 _RESTS = 10  # times as long as reading took: a queue of a million takes a few seconds
 _WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 _RESULTS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
@@ -55,7 +58,7 @@ class Scrape:
         self._open_view = open_view
         self._doctor = doctor
         self._clock = clock
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Future[Counts | None] | None = None
         self._counts: Counts | None = None
         self._until = 0.0  # monotonic: as long as those hold
 
@@ -77,14 +80,28 @@ class Scrape:
         return ""
 
     async def _count(self) -> Counts | None:
-        """Return what lies in the queue; None if it cannot be read."""
-        async with self._reading:
-            began = self._clock.monotonic()
-            if began >= self._until:
-                self._counts = await asyncio.to_thread(self._read)
-                ended = self._clock.monotonic()
-                self._until = ended + max(_HOLDS, _RESTS * (ended - began))
-            return self._counts
+        """Return what lies in the queue; None if it cannot be read.
+
+        One look at a time, which goes on when nobody waits for it any more. What takes too long for
+        an answer is in a later one, and this one has what was known before.
+        """
+        began = self._clock.monotonic()
+        if self._reading is None and began >= self._until:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(None, self._read)
+            self._reading.add_done_callback(partial(self._took, began))
+        if (reading := self._reading) is not None:
+            await asyncio.wait({reading}, timeout=_PATIENCE)
+            if reading.done():
+                return reading.result()
+        return self._counts
+
+    def _took(self, began: float, reading: "asyncio.Future[Counts | None]") -> None:
+        self._reading = None
+        if reading.exception() is None:  # else who waits gets it
+            self._counts = reading.result()
+            ended = self._clock.monotonic()
+            self._until = ended + max(_HOLDS, _RESTS * (ended - began))
 
     def _read(self) -> Counts | None:
         try:
@@ -104,6 +121,8 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
     yield Sample(family=OLDEST, value=max((now - oldest).total_seconds(), 0.0))
     for destination, number in most_queued(counts):
         yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
+    paused = sum(until > now for until in counts.paused_until.values())
+    yield Sample(family=DESTINATIONS_PAUSED, value=paused)
 
 
 def most_queued(counts: Counts) -> list[tuple[str, int]]:

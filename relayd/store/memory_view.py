@@ -194,14 +194,19 @@ class MemoryView:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
         oldest: dict[str, datetime] = {}
+        paused: dict[str, datetime] = {}
         for row in self.find(Query(unfinished=True), limit=len(list(self._rows()))):
             by_status[row.status] = by_status.get(row.status, 0) + 1
             by_destination[row.destination] = by_destination.get(row.destination, 0) + 1
+            if row.paused_until is not None:
+                paused[row.destination] = row.paused_until
             if row.status is Status.HELD:
                 continue
             received_at = received_at_of(row.message_id)
             oldest[row.destination] = min(oldest.get(row.destination, received_at), received_at)
-        return Counts(by_status=by_status, by_destination=by_destination, oldest=oldest)
+        return Counts(
+            by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
+        )
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         rows = {(row.message_id, row.recipient): row for row in self._rows()}

@@ -229,6 +229,22 @@ async def test_counts_tell_since_when_a_destination_waits(box: Box, worker: Work
     }
 
 
+async def test_counts_tell_until_when_a_destination_is_paused(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Only of those where something waits."""
+    until = box.clock.now() + timedelta(minutes=5)
+    finished = a_message(a_recipient(destination="one.test"))
+    (work,) = await box.put(finished, worker=worker, leased=True)
+    await box.store.settle(work.lease, settlements_of(work, Sent()))
+    await box.store.release(work.lease, paused_until=until)
+    (work,) = await box.put(a_message(), worker=worker, leased=True)
+    await box.store.release(work.lease, paused_until=until)
+    assert box.view.counts().paused_until == {"smarthost": until}
+    await box.store.act(Query(status=Status.QUEUED), Action.EXPEDITE, by="ann", reason="")
+    assert box.view.counts().paused_until == {}
+
+
 async def test_the_latest_events_are_told_with_whom_they_are_about(
     box: Box, worker: WorkerNumber
 ) -> None:

@@ -138,7 +138,11 @@ class SqliteView:
             if status is not Status.HELD:
                 first[destination] = min(first.get(destination, message_id), message_id)
         oldest = {key: received_at_of(MessageId(value)) for key, value in first.items()}
-        return Counts(by_status=by_status, by_destination=by_destination, oldest=oldest)
+        rows = self._fetch("SELECT key, paused_until FROM destination WHERE paused_until > 0")
+        paused = {key: from_ms(until) for key, until in rows if key in by_destination}
+        return Counts(
+            by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
+        )
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         rows = self._fetch(

@@ -141,17 +141,18 @@ def test_paused_deliveries_are_in_the_headline() -> None:
     assert "DELIVERIES PAUSED in 1" in headline
 
 
-def test_the_greatest_destinations_are_shown_with_their_age() -> None:
+def test_the_greatest_destinations_are_shown_with_age_and_pause() -> None:
     counts = Counts(
         by_status={Status.QUEUED: 12},
         by_destination={"a.test": 2, "b.test": 9, "c.test": 1},
         oldest={"a.test": START - timedelta(minutes=2), "b.test": START},
+        paused_until={"b.test": START + timedelta(minutes=5), "a.test": START},
     )
     _, queue, destinations, *_ = top_screen.sections(a_look(counts=counts))
     assert destinations.rows == [
-        ("b.test", "9", "0s"),
-        ("a.test", "2", "2m 0s"),
-        ("c.test", "1", ""),
+        ("b.test", "9", "0s", "5m 0s"),
+        ("a.test", "2", "2m 0s", ""),
+        ("c.test", "1", "", ""),
     ]
     assert list(queue.rows)[-1] == ("oldest", "2m 0s")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import relayd
 from relayd.errors import StoreUnavailable
+from relayd.metrics import scrape
 from relayd.metrics.board import Board
 from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
@@ -29,9 +31,12 @@ class View(MemoryView):
         self.answer: Counts | None = Counts(by_status={})
         self.takes = 0.0
         self.asked = 0
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def counts(self) -> Counts:
         self.asked += 1
+        assert self.go_on.wait(10)
         self.clock.advance(timedelta(seconds=self.takes))
         if self.answer is None:
             raise StoreUnavailable("gone")
@@ -66,6 +71,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
         by_status={Status.QUEUED: 3, Status.HELD: 1},
         by_destination={"x.test": 3, "y.test": 1},
         oldest={"x.test": START - timedelta(seconds=90), "y.test": START},
+        paused_until={"x.test": START + timedelta(seconds=1), "y.test": START},
     )
     assert await world.values("relayd_queue_recipients") == {
         ("queued",): 3,
@@ -74,6 +80,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
     }
     assert await world.values("relayd_queue_oldest_seconds") == {(): 90}
     assert await world.values("relayd_destination_queued") == {("x.test",): 3, ("y.test",): 1}
+    assert await world.values("relayd_destinations_paused") == {(): 1}
     assert await world.values("relayd_queue_readable") == {(): 1}
     assert await world.values("relayd_build_info") == {(relayd.__version__,): 1}
 
@@ -121,6 +128,28 @@ async def test_a_big_queue_is_looked_at_less_often(world: World) -> None:
     assert world.view.asked == 1
     world.clock.advance(timedelta(seconds=2))
     await world.scrape.samples()
+    assert world.view.asked == 2
+
+
+async def test_a_queue_that_takes_too_long_is_told_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was known before is told; nobody asks again while somebody reads, gone or not."""
+    world.view.answer = Counts(by_status={Status.HELD: 1})
+    await world.scrape.samples()
+    world.clock.advance(timedelta(seconds=10))
+    world.view.answer = Counts(by_status={Status.HELD: 2})
+    world.view.go_on.clear()
+    monkeypatch.setattr(scrape, "_PATIENCE", 0.02)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await world.scrape.samples()
+    for _ in range(3):
+        assert (await world.values("relayd_queue_recipients"))[("held",)] == 1
+    assert world.view.asked == 2
+    monkeypatch.setattr(scrape, "_PATIENCE", 10)
+    world.view.go_on.set()
+    assert (await world.values("relayd_queue_recipients"))[("held",)] == 2
     assert world.view.asked == 2
 
 
