@@ -53,6 +53,7 @@ def two_pairs(folder: Path) -> str:
 def no_pem(folder: Path) -> str:
     a_pair(folder, "one")
     (folder / "key").write_text("no key")
+    (folder / "key").chmod(0o600)
     return '[tls]\ncertificate = "one/certificate.pem"\nkey = "key"\n'
 
 
