@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -50,6 +49,7 @@ __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 _BEAT = 1.0  # seconds between heartbeats
+_MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
 _TIDY = 3600.0  # seconds between looks for history that is too old
 
 log = structlog.get_logger()
@@ -147,24 +147,17 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             tls=_server_tls(settings, parts.clock),
             users=users,
         )
-
-        def measure() -> None:
-            tally.measured(
-                clients=receiver.connections,
-                servers=outward.transport.connections,
-                is_paused=outward.courier.is_paused,
-            )
-
         background = [
             tasks.create_task(_answer(inherited, parts, outward, wakeups)),
-            tasks.create_task(_beat(inherited, stopping, measure)),
+            tasks.create_task(_beat(inherited, stopping)),
+            tasks.create_task(_keep_measuring(tally, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
         showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
-        measure()
+        _measure(tally, receiver, outward)
         os.write(inherited.heartbeat, b"R")
         try:
             await stopping.wait()
@@ -262,11 +255,24 @@ def _record_acts(status_log: StatusLog, acted: Acted) -> None:
         status_log.acted(event)
 
 
-async def _beat(inherited: Inherited, stopping: asyncio.Event, measure: Callable[[], None]) -> None:
-    """Tell the supervisor that the loop turns, and measure it; stop when it is gone."""
+def _measure(tally: Tally, receiver: Receiver, outward: Outward) -> None:
+    tally.measured(
+        clients=receiver.connections,
+        servers=outward.transport.connections,
+        is_paused=outward.courier.is_paused,
+    )
+
+
+async def _keep_measuring(tally: Tally, receiver: Receiver, outward: Outward) -> None:
+    while True:
+        await asyncio.sleep(_MEASURED)
+        _measure(tally, receiver, outward)
+
+
+async def _beat(inherited: Inherited, stopping: asyncio.Event) -> None:
+    """Tell the supervisor that the loop turns; stop when it is gone."""
     while True:
         await asyncio.sleep(_BEAT)
-        measure()
         if os.getppid() != inherited.parent_pid:
             stopping.set()
             return
