@@ -37,8 +37,14 @@ _HOLDS = 5.0  # seconds
 _PATIENCE = 5.0  # seconds that an answer waits for the queue
 _RESTS = 10  # times as long as reading took: a queue of a million takes a few seconds
 _WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
-_RESULTS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
-_GRAVITY = ("ok", "unknown", "warn", "fail")  # of two results of one check the graver one counts
+_LEVELS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
+_GRAVITY = (
+    "skipped",
+    "ok",
+    "unknown",
+    "warn",
+    "fail",
+)  # of two findings of one check the graver one counts
 _DOCTOR_LIMIT = 256 * 1024  # octets
 
 
@@ -135,13 +141,14 @@ def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:
     try:
         with path.open("rb") as file:
             found = orjson.loads(file.read(_DOCTOR_LIMIT))
-            age = now.timestamp() - path.stat().st_mtime
-        results: dict[str, str] = {}
-        for each in found:
-            check, result = str(each["check"]), str(each["result"])
-            results[check] = max(results.get(check, "ok"), result, key=_GRAVITY.index)
+        age = (now - datetime.fromisoformat(found["ts"])).total_seconds()
+        levels: dict[str, str] = {}
+        for each in found["findings"]:
+            check, level = str(each["check"]), str(each["level"])
+            levels[check] = max(levels.get(check, "skipped"), level, key=_GRAVITY.index)
     except (OSError, ValueError, TypeError, KeyError):
         return
-    for check, result in results.items():
-        yield Sample(family=DOCTOR, labels=(check,), value=_RESULTS[result])
+    for check, level in levels.items():
+        if level in _LEVELS:  # the others were not made
+            yield Sample(family=DOCTOR, labels=(check,), value=_LEVELS[level])
     yield Sample(family=DOCTOR_AGE, value=max(age, 0.0))

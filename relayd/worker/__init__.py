@@ -50,6 +50,7 @@ __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
+_MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
 _TIDY = 3600.0  # seconds between looks for history that is too old
 
 log = structlog.get_logger()
@@ -150,16 +151,9 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             users=users,
             checker=_checker(settings),
         )
-
-        def measure() -> None:
-            tally.measured(
-                clients=receiver.connections,
-                servers=outward.transport.connections,
-                is_paused=outward.courier.is_paused,
-            )
-
         background = [
-            tasks.create_task(supervision.beat(stopping, measure)),
+            tasks.create_task(supervision.beat(stopping)),
+            tasks.create_task(_keep_measuring(tally, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
         ]
@@ -170,7 +164,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
         _on_hangup(parts.status_log, tls)
-        measure()
+        _measure(tally, receiver, outward)
         supervision.ready()
         try:
             await stopping.wait()
@@ -295,6 +289,20 @@ def _record_acts(status_log: StatusLog, acted: Acted) -> None:
         status_log.received(report)
     for event in acted.events:
         status_log.acted(event)
+
+
+def _measure(tally: Tally, receiver: Receiver, outward: Outward) -> None:
+    tally.measured(
+        clients=receiver.connections,
+        servers=outward.transport.connections,
+        is_paused=outward.courier.is_paused,
+    )
+
+
+async def _keep_measuring(tally: Tally, receiver: Receiver, outward: Outward) -> None:
+    while True:
+        await asyncio.sleep(_MEASURED)
+        _measure(tally, receiver, outward)
 
 
 async def _end_with(unknown: "asyncio.Future[None]") -> None:

@@ -7,7 +7,6 @@ RELOAD, when the new settings are in force or are not going to be.
 import asyncio
 import os
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 
 from relayd.control.protocol import Message, decode
@@ -34,11 +33,10 @@ class Supervision:
     def ready(self) -> None:
         self._socket.send(READY)
 
-    async def beat(self, stopping: asyncio.Event, measure: Callable[[], None]) -> None:
-        """Tell the supervisor that the loop turns, and measure it; set `stopping` when it is gone."""
+    async def beat(self, stopping: asyncio.Event) -> None:
+        """Tell the supervisor that the loop turns; set `stopping` when it is gone."""
         while True:
             await asyncio.sleep(_EVERY)
-            measure()
             if os.getppid() != self._parent_pid:
                 stopping.set()
                 return

@@ -206,11 +206,6 @@ def with_password(world: World) -> None:
     (world.folder / "password").chmod(0o600)
 
 
-def with_open_key(world: World) -> None:
-    with_pair("relay.mill.net")(world)
-    (world.folder / "pair.key").chmod(0o644)
-
-
 def void(_: object) -> None:
     """Nobody wants the value."""
 
@@ -752,14 +747,6 @@ SITUATIONS = {
         level="fail",
         reason="others may change settings (mode 0666)",
         remedy="chmod 0644",
-    ),
-    "a key that others read": Situation(
-        tables=TLS,
-        prepare=with_open_key,
-        check="files",
-        level="fail",
-        reason="others may read secrets (mode 0644)",
-        remedy="chmod 0640",
     ),
 }
 

@@ -29,6 +29,7 @@ from tests.support.scraping import Page, get, read_page, scrape
 
 RULES = ROOT / "etc" / "prometheus" / "relayd.rules.yml"
 DASHBOARD = ROOT / "etc" / "grafana" / "relayd.json"
+DOCTOR = '{"ts": "2026-03-01T12:00:00Z", "findings": [{"check": "spf", "level": "ok"}]}'
 SCRIPT = {
     "RCPT TO:<gone@x.test>": "550 5.1.1 no such user",
     "RCPT TO:<full@x.test>": "452 4.2.2 mailbox full",
@@ -203,7 +204,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     folder = tmp_path_factory.mktemp("watched")
-    (folder / "doctor.json").write_text('[{"check": "spf", "result": "ok"}]')
+    (folder / "doctor.json").write_text(DOCTOR)
     port = free_port()
     with (
         a_smarthost(SCRIPT) as smarthost,

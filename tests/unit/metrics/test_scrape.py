@@ -1,7 +1,7 @@
 """One answer: the board, the queue, the doctor; and how it is written."""
 
 import asyncio
-import os
+import json
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -153,33 +153,57 @@ async def test_a_queue_that_takes_too_long_is_told_later(
     assert world.view.asked == 2
 
 
+def saved(*findings: tuple[str, str], ts: str = "2026-03-01T11:59:00.000Z") -> str:
+    """The file that `relayd doctor --save` writes."""
+    levels = [
+        {"ts": ts, "check": check, "subject": "", "level": level, "reason": "", "remedy": ""}
+        for check, level in findings
+    ]
+    return json.dumps({"schema": 1, "ts": ts, "fqdn": "relay.test", "findings": levels})
+
+
 async def test_what_the_doctor_found_is_told(world: World) -> None:
     world.doctor.write_text(
-        '[{"check": "spf", "result": "ok"}, {"check": "ptr", "result": "warn", "more": 1},'
-        ' {"check": "port25", "result": "fail"}, {"check": "dnsbl", "result": "unknown"}]'
+        saved(
+            ("spf", "ok"),
+            ("reverse", "warn"),
+            ("port25", "fail"),
+            ("blocklist", "unknown"),
+            ("dkim", "skipped"),
+        )
     )
-    os.utime(world.doctor, (START.timestamp() - 60, START.timestamp() - 60))
     assert await world.values("relayd_doctor_result") == {
         ("spf",): 0,
-        ("ptr",): 1,
+        ("reverse",): 1,
         ("port25",): 2,
-        ("dnsbl",): 3,
+        ("blocklist",): 3,
     }
     assert await world.values("relayd_doctor_age_seconds") == {(): 60}
 
 
-async def test_the_graver_of_two_results_counts(world: World) -> None:
+async def test_the_graver_of_two_findings_counts(world: World) -> None:
     """A check may be made for each address; a series can be told once only."""
-    results = ("ok", "fail", "unknown", "warn")
-    each = ", ".join(f'{{"check": "ptr", "result": "{result}"}}' for result in results)
-    world.doctor.write_text(f"[{each}]")
-    assert await world.values("relayd_doctor_result") == {("ptr",): 2}
+    levels = ("ok", "skipped", "fail", "unknown", "warn")
+    world.doctor.write_text(saved(*(("spf", level) for level in levels)))
+    assert await world.values("relayd_doctor_result") == {("spf",): 2}
 
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "{", "5", '{"check": "spf"}', '[{"check": "spf"}]', "[1]", '[{"check": "spf", "result": "so so"}]'],
-)  # fmt: skip
+    [
+        None,
+        "",
+        "{",
+        "5",
+        "[]",
+        "{}",
+        '{"ts": 5, "findings": []}',
+        saved(("spf", "ok"), ts="2026-03-01T11:59:00"),
+        saved(("spf", "ok"), ts="today"),
+        saved(("spf", "so so")),
+        '{"ts": "2026-03-01T11:59:00Z", "findings": [5]}',
+    ],
+)
 async def test_a_doctor_that_cannot_be_read_is_missing(world: World, text: str | None) -> None:
     if text is not None:
         world.doctor.write_text(text)
