@@ -10,6 +10,7 @@ Source: RFC 5322 §2.2 (fields, folding), RFC 5321 §4.4 (trace), §6.3 (loops).
 import re
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from itertools import islice
 
 from relayd.mail.envelope import MessageFacts
@@ -118,8 +119,14 @@ def trace_header(
     wanted_by = f"\r\n\tfor <{recipient}>" if recipient else ""
     return (
         f"Received: {origin}\r\n\tby {fqdn} (relayd) with {protocol} id {queue_id}{wanted_by};"
-        f"\r\n\t{format_datetime(at)}\r\n"
+        f"\r\n\t{_date(at.replace(microsecond=0))}\r\n"
     ).encode()
+
+
+@lru_cache(maxsize=4)
+def _date(second: datetime) -> str:
+    """Return an instant as a header field has it; many messages share a second."""
+    return format_datetime(second)
 
 
 def _literal(ip: str) -> str:

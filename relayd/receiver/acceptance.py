@@ -33,14 +33,13 @@ from relayd.receiver.transaction import Transaction
 
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
-_NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
 FAULTS: Mapping[Fault, Reply] = {
     Fault.TOO_BIG: admit.TOO_BIG,
     Fault.LINE_ENDINGS: _BARE,
     Fault.LONG_LINE: _LONG_LINE,
     Fault.LONG_HEADER: Reply(552, "5.3.4", ("5.3.4 Header section too big",)),
-    Fault.NO_ROOM: _NO_ROOM,
+    Fault.NO_ROOM: admit.NO_ROOM,
     Fault.NO_SPOOL: _NO_STORE,
 }
 
@@ -133,6 +132,7 @@ class Acceptance(Login):
             self._refuse(verdict.reply, sender=message.reverse_path, more=more)
             self.resume()
         else:
+            self._set_deadline()
             self._submit(message, verdict)
 
     def eof_received(self) -> bool:
@@ -155,7 +155,7 @@ class Acceptance(Login):
         if error is None:
             self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
         elif isinstance(error, StoreFull):
-            self._refuse(_NO_ROOM)
+            self._refuse(admit.NO_ROOM)
         else:
             self._refuse(_NO_STORE)
         self.resume()

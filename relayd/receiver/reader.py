@@ -117,15 +117,14 @@ class DataReader:
         piece = bytes(octets[:end])
         self._context = 2 if piece.endswith(b"\r\n") else 0  # a dot behind it is a stuffed one
         del octets[: end - self._context]
-        if self._fault is None:
+        self._size += len(piece) - piece.count(b"\r\n.") - before
+        if self._size > self._size_limit:
+            self._fail(Fault.TOO_BIG)  # whatever else is wrong
+        elif self._fault is None:
             self._add(piece, piece.replace(b"\r\n.", b"\r\n")[before:])
 
     def _add(self, piece: bytes, content: bytes) -> None:
         """Judge a piece, given also without stuffed dots, and keep it."""
-        self._size += len(content)
-        if self._size > self._size_limit:
-            self._fail(Fault.TOO_BIG)
-            return
         if not is_clean(piece):
             if self._line_endings is LineEndings.REJECT:
                 self._fail(Fault.LINE_ENDINGS)

@@ -87,6 +87,7 @@ class Session(Acceptance):
             smtputf8=mail.smtputf8,
             declared_size=int(parameters.get("SIZE", 0)),
             limits=self._context.limits,
+            has_room=self._context.intake.has_room(),
         )
         if refusal is not None:
             self._refuse(refusal, sender=path)

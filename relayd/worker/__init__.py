@@ -38,6 +38,7 @@ from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.system import SmtpTransport, SystemClock
+from relayd.worker.wakeup import Wakeups
 
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
@@ -111,6 +112,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
+        wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
         intake = Intake(
             store=parts.store,
             view=parts.view,
@@ -121,6 +123,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             clock=parts.clock,
             routes=settings.routes,
             late=outward.late,
+            hint=wakeups.give,
         )
         users = _users(settings, parts.clock)
         receiver = Receiver(
@@ -135,7 +138,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             checker=_checker(settings),
         )
         background = [
-            tasks.create_task(_answer(inherited, parts, outward)),
+            tasks.create_task(_answer(inherited, parts, outward, wakeups)),
             tasks.create_task(_beat(inherited, stopping)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
@@ -158,6 +161,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
         async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
             ending.create_task(receiver.stop(within=within))
             ending.create_task(scheduler.stop(within=within))
+        wakeups.close()
         outward.sites.close()
         if users is not None:
             users.close()
@@ -194,12 +198,17 @@ def _checker(settings: Settings) -> ContentGate | None:
     return ContentGate(settings.content)
 
 
-async def _answer(inherited: Inherited, parts: Parts, outward: Outward) -> None:
+async def _answer(inherited: Inherited, parts: Parts, outward: Outward, wakeups: Wakeups) -> None:
     """Serve the control socket."""
+
+    def changed() -> None:
+        outward.scheduler.wake()
+        wakeups.give()
+
     await serve_control(
         inherited.control,
         store=parts.store,
-        on_change=outward.scheduler.wake,
+        on_change=changed,
         record=partial(_record_acts, parts.status_log),
         report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from tests.support.clients import CLIENTS, SENDER, Login, Security, Submission
 from tests.support.daemon import (
     Daemon,
     SmarthostThread,
-    a_daemon,
     a_smarthost,
     eventually,
     free_port,
@@ -21,10 +21,8 @@ from tests.support.scripted_server import Message
 
 pytestmark = pytest.mark.interop
 
-# Who logs in, None being nobody. When relayd can do that, a Login(name=..., password=...) more is
-# all it takes: the relay gets the account, and every client one more row under each kind of TLS.
-LOGINS: tuple[Login | None, ...] = (None,)
-_AUTH = 'auth = "optional"\n' if any(LOGINS) else ""
+# Who logs in, None being nobody.
+LOGINS = (None, Login(name="app", password="correct horse"))
 ROWS = [
     pytest.param(name, security, login, id=f"{name}-{security}{'-auth' if login else ''}")
     for name in CLIENTS
@@ -63,24 +61,24 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     pair = authority.write_pair(folder, "localhost", "127.0.0.1")
     ports = {security: free_port() for security in (Security.STARTTLS, Security.IMPLICIT)}
     listeners = "".join(
-        f'[[listen]]\naddress = "127.0.0.1:{port}"\ntls = "{security}"\n{_AUTH}'
+        f'[[listen]]\naddress = "127.0.0.1:{port}"\ntls = "{security}"\nauth = "optional"\n'
         for security, port in ports.items()
     )
     more = f'{listeners}[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
-    with (
-        a_smarthost() as smarthost,
-        a_daemon(folder, smarthost.port, smarthost_more=more) as daemon,
-    ):
+    with a_smarthost() as smarthost:
+        daemon = Daemon(folder, smarthost.port, smarthost_more=more)
         for login in filter(None, LOGINS):
             ran = daemon.run("user", "add", login.name, typed=f"{login.password}\n")
             assert ran.status == 0, ran.err
-        yield Relay(
-            daemon=daemon,
-            smarthost=smarthost,
-            ports=ports | {Security.PLAIN: daemon.port},
-            cafile=authority.cafile,
-        )
-        assert daemon.stop() == 0
+        with closing(daemon):
+            daemon.up()
+            yield Relay(
+                daemon=daemon,
+                smarthost=smarthost,
+                ports=ports | {Security.PLAIN: daemon.port},
+                cafile=authority.cafile,
+            )
+            assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize(("name", "security", "login"), ROWS)

@@ -71,6 +71,7 @@ class MemoryIntake:
         self.refusals: list[Detail] = []
         self.spools: list[MemorySpool] = []
         self.fault: StoreError | None = None
+        self.is_full = False
         self.is_slow = False  # commits wait for `commit`
         self._waiting: list[asyncio.Future[Any]] = []
 
@@ -93,6 +94,9 @@ class MemoryIntake:
         if self.fault is not None:
             raise self.fault
         return self.store.is_suppressed(str(address))
+
+    def has_room(self) -> bool:
+        return not self.is_full
 
     def spool(self) -> Spool:
         if self.fault is not None:

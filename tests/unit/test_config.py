@@ -687,6 +687,11 @@ WRONG |= {
         "more than content.tag, which is 6",
         FQDN + '[content]\nspamd = "127.0.0.1:783"\ntag = 6\nrefuse = 6.0',
     ),
+    "content-timeout": (
+        "content.timeout",
+        "at most 4m",
+        FQDN + '[content]\ntimeout = "4m1s"',
+    ),
     "content-down": (
         "content.when_down",
         "needs content.tag, hold or refuse",
