@@ -55,6 +55,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def _summary(settings: Settings) -> dict[str, str | int]:
+    content = {} if settings.content is None else {"content": settings.content.name}
     return {
         "fqdn": settings.fqdn,
         "listeners": ", ".join(listener.address for listener in settings.listeners),
@@ -62,4 +63,5 @@ def _summary(settings: Settings) -> dict[str, str | int]:
         "store": settings.store.url,
         "workers": settings.workers,
         "rules": ", ".join(name for name, _ in settings.rules) or "built-in only",
+        **content,
     }

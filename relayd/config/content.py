@@ -1,6 +1,7 @@
 """The content checker: what its settings mean to each other, and as one value."""
 
 import itertools
+from datetime import timedelta
 from ipaddress import ip_address
 
 from relayd.config import units
@@ -9,6 +10,7 @@ from relayd.config.model import Content
 from relayd.policy.admit import is_among
 from relayd.settings import CheckerKind, ContentRules, ContentSettings, HostPort, WhenDown
 
+LONGEST_TIMEOUT = timedelta(minutes=4)  # a session is given five
 _ACTIONS = ("tag", "hold", "refuse")  # each for messages that are worse
 
 
@@ -25,6 +27,8 @@ def check_content(content: Content, report: Report) -> None:
                     "not on this machine: write its network into content.allow_networks,"
                     " for mail goes there in clear text",
                 )
+    if content.timeout > LONGEST_TIMEOUT:
+        report.add(("content", "timeout"), "expected at most 4m: the client waits for its reply")
     if report.is_sound(*(("content", name) for name in (*_ACTIONS, "rspamd", "spamd"))):
         _check_actions(content, report)
 

@@ -132,6 +132,7 @@ class Acceptance(Login):
             self._refuse(verdict.reply, sender=message.reverse_path, more=more)
             self.resume()
         else:
+            self._set_deadline()
             self._submit(message, verdict)
 
     def eof_received(self) -> bool:

@@ -122,7 +122,7 @@ async def test_a_file_that_is_missing_for_good(tmp_path: Path, box: Box) -> None
     message = large(box, "a@x.test")
     await box.put(message, worker=await box.store.register("worker"))
     (tmp_path / "queue.db.content" / format_id(message.id)).unlink()
-    with pytest.raises(BackupFailed, match="content files are missing"):
+    with pytest.raises(BackupFailed, match=f"the content of {format_id(message.id)} is not in"):
         back_up(url(tmp_path), tmp_path / "copy")
     assert not (tmp_path / "copy" / "queue.db").exists()
 

@@ -416,5 +416,10 @@ WRONG |= {
         "listen[0] has this address already",
         FQDN + '[metrics]\naddress = "127.0.0.1:2525"',
     ),
+    "content-timeout": (
+        "content.timeout",
+        "at most 4m",
+        FQDN + '[content]\ntimeout = "4m1s"',
+    ),
     "dns-timeout": ("dns.timeout", "a duration", FQDN + "[dns]\ntimeout = 20"),
 }

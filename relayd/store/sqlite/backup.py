@@ -42,17 +42,19 @@ def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
         raise BackupFailed(f"{folder} is not empty")
     beside, files = Path(f"{queue}.content"), folder / f"{queue.name}.content"
     files.mkdir(mode=0o700)
+    missing = ""
     for _ in range(_TRIES):
         source.execute("BEGIN")
         wanted = [
             MessageId(row[0])
             for row in source.execute("SELECT message_id FROM content WHERE beside")
         ]
-        if _copy_files(wanted, beside, files):
+        missing = _copy_files(wanted, beside, files)
+        if not missing:
             break
         source.execute("ROLLBACK")
     else:
-        raise BackupFailed(f"content files are missing from {beside}")
+        raise BackupFailed(f"the content of {missing} is not in {beside}: drop that message")
     copy = folder / queue.name
     building = folder / f"{queue.name}.part"
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -69,20 +71,20 @@ def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
     return copy
 
 
-def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> bool:
-    """Make `files` hold what is wanted and nothing else; False if one of them is gone."""
+def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> str:
+    """Make `files` hold what is wanted and nothing else; return which one is gone, or nothing."""
     names = {format_id(each) for each in wanted}
     for name in sorted(names):
         if not (files / name).exists():
             try:
                 shutil.copy(beside / name, files / name)
             except FileNotFoundError:
-                return False
+                return name
             _sync(files / name)
     for path in files.iterdir():
         if path.name not in names:
             path.unlink()
-    return True
+    return ""
 
 
 def _sync(path: Path) -> None:

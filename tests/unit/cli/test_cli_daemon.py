@@ -19,6 +19,12 @@ def test_check_sums_up(world: World) -> None:
     assert "relay.example.org" in summary[0]
 
 
+def test_check_names_the_checker_of_content(world: World) -> None:
+    with world.settings.open("a") as file:
+        file.write('[content]\nspamd = "127.0.0.1:783"\n')
+    assert world.run("check").out.splitlines()[-1] == "  content    spamd at 127.0.0.1:783"
+
+
 def test_check_as_json(world: World) -> None:
     (row,) = world.run("check", "--json").rows
     assert row["ok"] is True
