@@ -148,7 +148,8 @@ class Identity(Wire):
             self._refuse(refused.reply)
             return
         self._forget()
-        self.helo = claim.helo or ""
+        name = (claim.helo or "").encode()
+        self.helo = name.decode() if _HELO_NAME.fullmatch(name) else ""  # it goes into a header
         self.auth_user = claim.login
         if claim.address is not None:
             self._context.on_moved(self, claim.address)

@@ -351,6 +351,22 @@ def test_xclient_makes_another_client_of_it(loop: str) -> None:
     run_on(loop, main())
 
 
+@on_every_loop
+def test_xclient_names_nobody_as_helo_would_not(loop: str) -> None:
+    """The name goes into the trace field, where a blank or a parenthesis would say something else."""
+
+    async def main() -> None:
+        async with receiving(Options(xclient_networks=("127.0.0.1/32",))) as reception:
+            client = await reception.greeted()
+            assert (await client.ask("XCLIENT HELO=far.test")).startswith("220 ")
+            assert (await client.ask(ENVELOPE[0])).startswith("250 ")
+            await client.ask("RSET")
+            assert (await client.ask("XCLIENT HELO=a)+20by+20b+20(")).startswith("220 ")
+            assert (await client.ask(ENVELOPE[0])).startswith("503 5.5.1 Send EHLO first")
+
+    run_on(loop, main())
+
+
 def test_a_renewed_certificate_is_taken_into_use(authority: Authority, tmp_path: Path) -> None:
     """A-74; a pair that does not fit leaves the old one in use."""
     clock = FakeClock()

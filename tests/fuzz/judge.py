@@ -165,7 +165,7 @@ class Judge:
 
     def _hello(self, argument: bytes, *, extended: bool) -> int:
         name = argument.strip(b" ")
-        if not (0 < len(name) <= 255 and set(name) <= _HELO_OCTETS):
+        if not _is_helo_name(name):
             return 501
         self._helo, self._extended, self._mail = True, extended, None
         return 250
@@ -182,7 +182,7 @@ class Judge:
             claim = parse_xclient(argument)
         except SyntaxRefused:
             return 501
-        self._helo, self._extended = claim.helo is not None, False
+        self._helo, self._extended = _is_helo_name((claim.helo or "").encode()), False
         self._is_known = claim.login is not None
         self._client = claim.address or self._client
         return 220
@@ -290,6 +290,10 @@ def _codes(said: bytes) -> list[int]:
             codes.append(int(found[1]))
     assert open_code is None
     return codes
+
+
+def _is_helo_name(name: bytes) -> bool:
+    return 0 < len(name) <= 255 and set(name) <= _HELO_OCTETS
 
 
 def _path(address: object) -> Path:
