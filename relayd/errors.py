@@ -55,6 +55,10 @@ class StoreFull(StoreError):
     """There is no room left on the disk; nothing was written."""
 
 
+class ContentLost(StoreError):
+    """The content of one message is missing; the store is well otherwise."""
+
+
 class CommitUnknown(StoreError):
     """The store cannot tell if the commit happened: promise nothing, in either direction (S-55)."""
 

@@ -81,7 +81,15 @@ class QueueStore(Protocol):
 
         What an earlier worker of the same name, or any worker of another daemon, had leased is
         free at once: the caller promises that they are dead, since one daemon at a time has a
-        queue (F-20). Their open attempts are marked as possible duplicates.
+        queue (F-20). Their open attempts are marked as possible duplicates. All pauses end: the
+        settings may have changed that they were for (S-53).
+        """
+        ...
+
+    def has_room(self) -> bool:
+        """Tell whether new messages may be taken; without waiting for the disk.
+
+        Not when it is all but full: the rest is kept for outcomes and reports (F-10, F-12).
         """
         ...
 
@@ -160,7 +168,10 @@ class QueueStore(Protocol):
         ...
 
     async def content(self, message_id: MessageId) -> Content | None:
-        """Return the content as stored; None when it is gone."""
+        """Return the content as stored; None when it is gone with its last recipient.
+
+        Raises ContentLost when it is missing though it is needed.
+        """
         ...
 
     async def reap(self) -> int:

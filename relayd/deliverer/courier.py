@@ -13,7 +13,7 @@ import structlog
 
 from relayd.deliverer.hosts import HostFailure
 from relayd.deliverer.reports import Fate, Reporter
-from relayd.errors import CommitUnknown, LeaseLost, StoreError
+from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
@@ -62,16 +62,28 @@ class Courier:
             await self._well.wait()
 
     async def content_of(self, work: Work) -> Content | None:
-        """Return the content to send; None when it is gone, which ends the attempt without a trace."""
+        """Return the content to send, None when the attempt is over without it.
+
+        When it is gone, that leaves no trace; when it is lost, the recipients wait for it.
+        """
         if work.content is not None:
             return work.content
         while True:
             try:
                 return await self._store.content(work.message.id)
+            except ContentLost as lost:
+                await self._defer_without_content(work, lost)
+                return None
             except StoreError as error:  # when it can be read again, it need not be writable
                 queue_id = format_id(work.message.id)
                 log.warning("content_not_read", queue_id=queue_id, fault="local", reason=str(error))
             await asyncio.sleep(_RETRY_STORE)
+
+    async def _defer_without_content(self, work: Work, lost: ContentLost) -> None:
+        queue_id = format_id(work.message.id)
+        log.error("content_lost", queue_id=queue_id, fault="local", reason=str(lost))
+        facts = self._mishap(None, Stage.CONNECT, str(lost), dot_sent=False)
+        await self.record(work, [(each, facts) for each in work.recipients])
 
     def transactions(self, work: Work) -> list[Transaction]:
         """Return the envelopes that the next hop is given."""
@@ -137,16 +149,18 @@ class Courier:
 
     def mishap(self, peer: Peer) -> AttemptFacts:
         """Return the facts of a transaction that a bug of ours ended, nobody knows how far in."""
+        reason = "an error inside relayd: the operational log has it"
+        return self._mishap(peer, Stage.MAIL, reason, dot_sent=True)
+
+    def _mishap(
+        self, peer: Peer | None, stage: Stage, reason: str, *, dot_sent: bool
+    ) -> AttemptFacts:
         return AttemptFacts(
             peer=peer,
-            stage=Stage.MAIL,
+            stage=stage,
             reply=None,
-            breakdown=Breakdown(
-                category=Category.UNKNOWN,
-                fault=Fault.LOCAL,
-                reason="an error inside relayd: the operational log has it",
-            ),
-            dot_sent=True,
+            breakdown=Breakdown(category=Category.UNKNOWN, fault=Fault.LOCAL, reason=reason),
+            dot_sent=dot_sent,
             started_at=self._clock.now(),
             connect_for=timedelta(),
             transaction_for=timedelta(),

@@ -48,10 +48,14 @@ class Session:
 
 
 class NoHost(Exception):
-    """No host could be used; `failures` is never empty."""
+    """No host could be used; `failures` is never empty.
 
-    def __init__(self, failures: tuple[HostFailure, ...]) -> None:
+    `all_asked`: there is no host besides those that failed.
+    """
+
+    def __init__(self, failures: tuple[HostFailure, ...], *, all_asked: bool = False) -> None:
         self.failures = failures
+        self._all_asked = all_asked
         super().__init__("; ".join(f"{failure.host}: {failure.failed}" for failure in failures))
 
     @property
@@ -68,7 +72,7 @@ class NoHost(Exception):
     @property
     def is_unanimous(self) -> bool:
         """Every host of a direct route says that it takes no mail at all (S-16, RFC 7504)."""
-        return all(
+        return self._all_asked and all(
             failure.route is RouteKind.DIRECT
             and failure.failed.reply is not None
             and failure.failed.reply.code in NO_MAIL_HERE

@@ -76,6 +76,7 @@ class Lane:
         self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
         self._connecting: set[asyncio.Timeout] = set()
         self._open = 0  # connection tasks
+        self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._proven = False
         self._why: LaneClosed | None = None
         self._closing = False  # it takes no more work
@@ -112,6 +113,9 @@ class Lane:
         if self._closing:
             self._owner.done(work)
             return
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():
@@ -171,12 +175,7 @@ class Lane:
         if self._waiting:
             self._grow()
         elif not self._open and not self._hop.lingers:
-            asyncio.get_running_loop().call_later(_KEPT_FOR, self._close_if_idle)
-
-    def _close_if_idle(self) -> None:
-        """Hand the slot of a destination back that has nothing more for us."""
-        if not self._open and not self._waiting:
-            self.close()
+            self._expiry = asyncio.get_running_loop().call_later(_KEPT_FOR, self.close)
 
     async def _next(self) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""

@@ -174,15 +174,17 @@ class MxHop:
         connection = await self._take_idle(site, hosts, search)
         if connection is not None:
             return self._session(connection, order[0], chosen, search)
+        all_asked = chosen.is_all
         for candidate in order:
             if search.is_over:
+                all_asked = False
                 break
             connection = await search.ask(self._target(candidate), candidate.preference)
             if connection is not None:
                 return self._session(connection, candidate, chosen, search)
         if not after and not all(failure.turned_away for failure in search.failures):
             site.failed += 1
-        raise NoHost(search.failures)
+        raise NoHost(search.failures, all_asked=all_asked)
 
     async def _take_idle(
         self, site: Site, hosts: Collection[str], search: Search

@@ -7,7 +7,7 @@ on a clean stop. A worker that slept, or was stopped, asks for its leases before
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -24,7 +24,9 @@ LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
 LANE_WINDOW = 250  # of them waiting for one destination
 SLOW_WINDOW = 20  # the same at a limited rate, or while nobody knows if it takes mail
-TRIAL_WINDOW = 500  # messages for all destinations of which nobody knows that, together
+TRIAL_WINDOW = 500  # where lanes that have not taken mail have so much, strangers get no more
+_TRUSTED_WINDOW = 750  # nor, from here on, do those that took mail under an earlier lane
+_TRUSTED_AT_MOST = 10_000  # destinations
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
@@ -60,6 +62,7 @@ class Scheduler:
         self._octets = 0
         self._on_trial: Counter[Lease] = Counter()  # of the count: in lanes that have not proven
         self._trial = 0  # the same, of all lanes
+        self._trusted: dict[str, None] = {}  # took mail, and did not fail since; the latest last
         self._held_until = 0.0  # monotonic: when the leases of the lanes may be over
         self._stopping = False
         self._wake = asyncio.Event()
@@ -78,12 +81,14 @@ class Scheduler:
     def _is_full(self, destination: str) -> bool:
         """A slow destination may not fill the window; a closing lane leaves all to the store.
 
-        Nor may many together of which nobody knows if they take mail: it may be minutes until
-        they do not (F-34).
+        Nor may many together that have not taken mail: it may be minutes until they are known to
+        take none (F-34).
         """
         lane = self._lanes.get(destination)
-        if (lane is None or not lane.is_proven) and self._trial >= TRIAL_WINDOW:
-            return True
+        if lane is None or not lane.is_proven:
+            limit = _TRUSTED_WINDOW if destination in self._trusted else TRIAL_WINDOW
+            if self._trial >= limit:
+                return True
         return lane is not None and (lane.is_closing or lane.waiting >= _room_of(lane))
 
     def _room_to_claim(self) -> int:
@@ -149,14 +154,13 @@ class Scheduler:
         if not room:
             return 0
         full = {destination for destination in self._lanes if self._is_full(destination)}
-        proven = {destination for destination, lane in self._lanes.items() if lane.is_proven}
         work = await self._store.claim(
             self._worker,
             limit=room,
             each=_CLAIM_EACH if self._trial < TRIAL_WINDOW // 4 else SLOW_WINDOW,
             lease_for=LEASE_FOR,
             but=full,
-            only=proven if self._trial >= TRIAL_WINDOW else None,
+            only=None if self._trial < TRIAL_WINDOW else frozenset(self._welcome()),
         )
         astray = [piece for piece in work if not self._courier.belongs(piece)]
         for piece in work:  # at once: while the others are sorted out a lease may be lost
@@ -171,6 +175,12 @@ class Scheduler:
                 lane = self._lanes[lease.destination] = self._open(lease)
                 lane.close()
         return sum(len(piece.recipients) for piece in work)
+
+    def _welcome(self) -> Iterable[str]:
+        """Which destinations may have more while others fill their part of the window."""
+        if self._trial < _TRUSTED_WINDOW:
+            return self._trusted
+        return (destination for destination, lane in self._lanes.items() if lane.is_proven)
 
     async def _doze(self) -> None:
         try:
@@ -254,7 +264,12 @@ class Scheduler:
 
     def proven(self, lane: Lane) -> None:
         self._end_trial(lane.lease, self._on_trial[lane.lease])
-        self._failures.pop(lane.lease.destination, None)
+        destination = lane.lease.destination
+        self._failures.pop(destination, None)
+        self._trusted.pop(destination, None)
+        self._trusted[destination] = None
+        if len(self._trusted) > _TRUSTED_AT_MOST:
+            del self._trusted[next(iter(self._trusted))]
         self._wake.set()
 
     def closed(self, lane: Lane, why: LaneClosed | None) -> None:
@@ -274,6 +289,7 @@ class Scheduler:
         """Return until when to leave the destination alone."""
         if why.until is not None:
             return why.until
+        self._trusted.pop(destination, None)
         failures = self._failures[destination] = self._failures.get(destination, 0) + 1
         pause = retry.LOGIN_PROBE
         if not why.login_refused:

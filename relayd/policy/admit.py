@@ -15,6 +15,7 @@ from relayd.mail.reply import Reply
 HOP_LIMIT = 100  # Received fields a message may come with, RFC 5321 §6.3
 
 TOO_BIG = Reply(552, "5.3.4", ("5.3.4 Message too big for this relay",))
+NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("4.5.3 Too many recipients, send the rest separately",))
 NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
 NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
@@ -63,14 +64,22 @@ def is_this_machine(client_ip: str) -> bool:
 
 
 def admit_sender(
-    reverse_path: Address | None, *, smtputf8: bool, declared_size: int, limits: LimitSettings
+    reverse_path: Address | None,
+    *,
+    smtputf8: bool,
+    declared_size: int,
+    limits: LimitSettings,
+    has_room: bool,
 ) -> Reply | None:
-    """Judge MAIL. `declared_size` is 0 when the client did not say (RFC 1870 §6.1)."""
+    """Judge MAIL. `declared_size` is 0 when the client did not say (RFC 1870 §6.1).
+
+    Without room no message is begun: what is left is for what becomes of those we have (F-10).
+    """
     if declared_size > limits.message_size:
         return TOO_BIG
     if reverse_path is not None and not smtputf8 and not reverse_path.is_ascii:
         return NEEDS_SMTPUTF8_SENDER
-    return None
+    return None if has_room else NO_ROOM
 
 
 def admit_recipient(

@@ -93,6 +93,12 @@ class Candidates:
     candidates: tuple[Candidate, ...]
     skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
     unheard: int | None = None  # preference of the best host whose addresses could not be learnt
+    is_cut: bool = False  # there are more, beyond what is asked in one attempt
+
+    @property
+    def is_all(self) -> bool:
+        """Tell whether these can speak for the domain: nobody else could say otherwise."""
+        return self.unheard is None and not self.is_cut
 
 
 _FORBIDDEN: tuple[tuple[Network, AddressVerdict], ...] = tuple(
@@ -176,6 +182,7 @@ def choose(
         return _loop(plan.domain)
     candidates: dict[str, Candidate] = {}  # by address: the same one twice is no second chance
     unheard: list[int] = []
+    is_cut = plan.cut_off
     skipped: list[str] = [f"{name}: this is ourselves" for name in sorted(own)]
     for host in hosts:
         usable, notes = _vetted(host, found[host.name], rules)
@@ -187,11 +194,14 @@ def choose(
                 candidates.setdefault(
                     ip, Candidate(host=host.name, ip=ip, preference=host.preference)
                 )
+            else:
+                is_cut = True
     if candidates:
         return Candidates(
             candidates=tuple(candidates.values()),
             skipped=tuple(skipped),
             unheard=min(unheard, default=None),
+            is_cut=is_cut,
         )
     return _nothing_usable(plan, [found[host.name] for host in hosts], skipped, rules)
 

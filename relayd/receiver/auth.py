@@ -88,6 +88,8 @@ class Login(Identity):
         """
         if self.tls_version is not None:
             return True
+        if self._is_stranger:
+            return False
         peer = None if self._wire is None else self._wire.get_extra_info("peername")
         peer_ip = str(peer[0]) if isinstance(peer, tuple) else ""
         return admit.is_this_machine(peer_ip) and admit.is_this_machine(self.client_ip)

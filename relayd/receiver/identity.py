@@ -27,6 +27,7 @@ class Identity(Wire):
         self._context = context
         self._is_proxy = admit.is_among(client_ip, context.listener.xclient_networks)
         self.client_ip = client_ip
+        self._is_stranger = False  # it is not at that address: its proxy is
         self.helo = ""  # empty: nobody has said hello
         self.extended = False
         self.auth_user: str | None = None
@@ -50,7 +51,8 @@ class Identity(Wire):
         )
 
     def _may_relay(self) -> bool:
-        return admit.may_relay(self.client_ip, self._context.listener.networks)
+        networks = self._context.listener.networks
+        return not self._is_stranger and admit.may_relay(self.client_ip, networks)
 
     def _protocol(self, *, smtputf8: bool) -> str:
         """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
@@ -154,6 +156,8 @@ class Identity(Wire):
         if claim.address is not None:
             self._context.on_moved(self, claim.address)
             self.client_ip = claim.address
+            self._is_stranger = False
+        self._is_stranger = self._is_stranger or claim.is_stranger
         self._rules = self._recipient_rules()
         self._junk += 1
         self.reply(self.greeting)

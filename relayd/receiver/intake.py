@@ -32,6 +32,10 @@ class Intake(Protocol):
         """
         ...
 
+    def has_room(self) -> bool:
+        """Tell whether new messages may be taken."""
+        ...
+
     def spool(self) -> Spool:
         """Return a place for what is too large to be held. May raise StoreError."""
         ...

@@ -41,14 +41,13 @@ _HTTP = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 
-_NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
 _FAULTS: Mapping[Fault, Reply] = {
     Fault.TOO_BIG: admit.TOO_BIG,
     Fault.LINE_ENDINGS: _BARE,
     Fault.LONG_LINE: _LONG_LINE,
     Fault.LONG_HEADER: Reply(552, "5.3.4", ("5.3.4 Header section too big",)),
-    Fault.NO_ROOM: _NO_ROOM,
+    Fault.NO_ROOM: admit.NO_ROOM,
     Fault.NO_SPOOL: _NO_STORE,
 }
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
@@ -112,6 +111,7 @@ class Session(Login):
             smtputf8=mail.smtputf8,
             declared_size=int(parameters.get("SIZE", 0)),
             limits=self._context.limits,
+            has_room=self._context.intake.has_room(),
         )
         if refusal is not None:
             self._refuse(refusal, sender=path)
@@ -286,7 +286,7 @@ class Session(Login):
         if error is None:
             self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
         elif isinstance(error, StoreFull):
-            self._refuse(_NO_ROOM)
+            self._refuse(admit.NO_ROOM)
         else:
             self._refuse(_NO_STORE)
         self.resume()

@@ -93,9 +93,7 @@ class Wire(SMTP):
         self._timer.cancel()
         self._wire = None
         self._closing = True
-        if self._data is not None:  # a message without its end is nothing (E-24)
-            self._data.discard()
-            self._data = None
+        self._drop_data()
         self._on_close(self)
 
     def eof_received(self) -> bool:
@@ -220,12 +218,18 @@ class Wire(SMTP):
             return
         self._closing = True
         self._set_deadline()
-        self._data = None
+        self._drop_data()
         self._input.clear()
         self._output.append(line)
         self._flush()
         if self._wire is not None:
             self._wire.close()
+
+    def _drop_data(self) -> None:
+        """Let go of a message whose end has not come: it is nothing (E-24)."""
+        if self._data is not None:
+            self._data.discard()
+            self._data = None
 
     def _read_commands(self) -> None:
         """Execute the complete commands that have come in, then answer all of them at once."""
@@ -285,11 +289,11 @@ class Wire(SMTP):
         self._output.clear()
 
     def _check_deadline(self) -> None:
-        if self._busy:
-            self._deadline = self.loop.time() + COMMAND_TIMEOUT
         if self.loop.time() >= self._deadline:
-            if self._closing:
-                self.abort()  # it does not even take its last reply (A-04)
+            if self._closing or self._busy:
+                # It does not even take its last reply (A-04), or it can be told neither yes nor no:
+                # nobody knows if the commit will happen (S-04, S-55).
+                self.abort()
                 return
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)

@@ -20,6 +20,7 @@ class ClientClaim:
     """What the proxy says; None is what it does not say."""
 
     address: str | None = None
+    is_stranger: bool = False  # the proxy says that it does not know the address
     helo: str | None = None
     login: str | None = None
 
@@ -34,8 +35,10 @@ def parse_xclient(argument: bytes) -> ClientClaim:
         given[name.upper().decode()] = _decode(value)
     if not given:
         raise SyntaxRefused(_BAD)
+    address = _address(given.get("ADDR", "[UNAVAILABLE]"))
     return ClientClaim(
-        address=_address(given.get("ADDR", "[UNAVAILABLE]")),
+        address=address,
+        is_stranger=address is None and "ADDR" in given,
         helo=_said(given.get("HELO", "[UNAVAILABLE]")),
         login=_said(given.get("LOGIN", "[UNAVAILABLE]")),
     )

@@ -93,8 +93,13 @@ class MemoryStore(MemoryView):
             for index, slot in enumerate(slots):
                 if slot.owner in dead:
                     self._abandon(destination, index)
+        self._tables.paused.clear()
+        self._tables.paused_for.clear()
         self._workers.append((daemon, name))
         return WorkerNumber(len(self._workers))
+
+    def has_room(self) -> bool:
+        return True
 
     def spool(self) -> Spool:
         return MemorySpool()

@@ -37,6 +37,7 @@ from relayd.store import open_store, open_view
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.system import SmtpTransport, SystemClock
+from relayd.worker.wakeup import Wakeups
 
 __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
@@ -110,6 +111,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
+        wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
         intake = Intake(
             store=parts.store,
             view=parts.view,
@@ -120,6 +122,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             clock=parts.clock,
             routes=settings.routes,
             late=outward.late,
+            hint=wakeups.give,
         )
         users = _users(settings, parts.clock)
         receiver = Receiver(
@@ -133,7 +136,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
             users=users,
         )
         background = [
-            tasks.create_task(_answer(inherited, parts, outward)),
+            tasks.create_task(_answer(inherited, parts, outward, wakeups)),
             tasks.create_task(_beat(inherited, stopping)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
@@ -156,6 +159,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts) -> None
         async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
             ending.create_task(receiver.stop(within=within))
             ending.create_task(scheduler.stop(within=within))
+        wakeups.close()
         outward.sites.close()
         if users is not None:
             users.close()
@@ -185,12 +189,17 @@ def _users(settings: Settings, clock: Clock) -> Users | None:
         raise StartError(f"the users file cannot be used: {error}") from error
 
 
-async def _answer(inherited: Inherited, parts: Parts, outward: Outward) -> None:
+async def _answer(inherited: Inherited, parts: Parts, outward: Outward, wakeups: Wakeups) -> None:
     """Serve the control socket."""
+
+    def changed() -> None:
+        outward.scheduler.wake()
+        wakeups.give()
+
     await serve_control(
         inherited.control,
         store=parts.store,
-        on_change=outward.scheduler.wake,
+        on_change=changed,
         record=partial(_record_acts, parts.status_log),
         report=outward.report_given_up,
         info=lambda: {"worker": inherited.name, "pid": os.getpid()},

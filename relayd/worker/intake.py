@@ -6,7 +6,7 @@ was born leased.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -65,7 +65,9 @@ class Intake:
         clock: Clock,
         routes: route.RouteRules,
         late: LateBounces | None = None,
+        hint: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hint = hint  # others may deliver what was stored
         self._late = late
         self._routes = routes
         self._store = store
@@ -93,6 +95,9 @@ class Intake:
 
     def is_suppressed(self, address: Address) -> bool:
         return self._view.is_suppressed(str(address))
+
+    def has_room(self) -> bool:
+        return self._store.has_room()
 
     def spool(self) -> Spool:
         return self._store.spool()
@@ -128,12 +133,17 @@ class Intake:
             if (notice := stored.result()) is not None:
                 self._status_log.acted(notice.event)
             self._scheduler.wake()
+            self._hint()
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
         if self._is_durable(stored):
             self._status_log.received(message)
-            for work in stored.result():
+            born = stored.result()
+            for work in born:
                 self._scheduler.put(work)
+            if len(born) < len({each.destination for each in message.recipients}):
+                self._scheduler.wake()
+                self._hint()
 
     def _is_durable(self, stored: "asyncio.Future[Any]") -> bool:
         error = stored.exception()

@@ -14,7 +14,14 @@ import apsw
 import pytest
 
 from relayd.ports import Query
-from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
+from tests.support.daemon import (
+    CEILING,
+    Daemon,
+    a_daemon,
+    a_smarthost,
+    eventually,
+    free_port,
+)
 from tests.support.scripted_server import Drip
 
 SIZE = 16 * 1024 * 1024
@@ -37,8 +44,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full(disk: Path) -> Iterator[None]:
-    """Fill the disk to the last octet, for the length of the block."""
+def full(disk: Path, *, but: int = 0) -> Iterator[None]:
+    """Fill the disk to the last octets, for the length of the block."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as out:
         try:
@@ -46,6 +53,7 @@ def full(disk: Path) -> Iterator[None]:
                 pass
         except OSError:
             pass
+        out.truncate(out.tell() - but)
     try:
         yield
     finally:
@@ -56,7 +64,9 @@ def submit(daemon: Daemon, address: str, content: str) -> tuple[int, bytes]:
     """Send one message; return the reply to its dot."""
     with daemon.client() as client:
         client.ehlo()
-        assert client.mail("app@app.test")[0] == 250
+        code, text = client.mail("app@app.test")
+        if code != 250:
+            return code, text
         assert client.rcpt(address)[0] == 250
         return client.data(content)
 
@@ -74,13 +84,32 @@ def test_no_room_is_452_and_leaves_nothing_behind(disk: Path, tmp_path: Path) ->
                     assert (code, text[:6]) == (452, b"4.3.1 ")
                 assert set(daemon.statuses()) == {"before@x.test"}, "no ghost"
                 assert not daemon.events("worker_ended")
-            assert submit(daemon, "after@x.test", LARGE)[0] == 250
+            eventually(lambda: submit(daemon, "after@x.test", LARGE)[0] == 250, "room again")
             eventually(lambda: daemon.statuses().get("after@x.test") == "relayed", "relayed")
             assert daemon.stop() == 0
         assert sorted(smarthost.rcpts) == ["after@x.test", "before@x.test"]
     db = apsw.Connection(str(disk / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
     assert db.execute("PRAGMA integrity_check").get == "ok"
     db.close()
+
+
+def test_the_last_room_is_for_what_we_have(disk: Path, tmp_path: Path) -> None:
+    """F-10, F-13: new mail is refused at MAIL, queued mail goes out, and service comes back."""
+    port = free_port()  # nobody is there yet
+    with a_daemon(tmp_path, port, queue=disk / "queue.db") as daemon:
+        daemon.send("before@x.test")
+        with full(disk, but=SIZE // 25), a_smarthost(port=port) as smarthost:
+
+            def mail() -> int:
+                with daemon.client() as client:
+                    client.ehlo()
+                    return client.mail("app@app.test")[0]
+
+            eventually(lambda: mail() == 452, "refused at MAIL")
+            eventually(lambda: smarthost.rcpts == ["before@x.test"], "the queue drains")
+            assert daemon.events("disk_full")
+        eventually(lambda: mail() == 250, "there is room again")
+        assert not daemon.events("deliveries_paused")
 
 
 def test_results_wait_for_room_and_nothing_is_sent_twice(disk: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer.scheduler import LEASE_FOR
-from relayd.errors import StoreFull, StoreUnavailable
+from relayd.errors import ContentLost, StoreFull, StoreUnavailable
 from relayd.mail.outcome import BounceClass
 from relayd.ports import Action, Query, QueueStore, QueueView, Status, Work
 from relayd.store.memory import MemoryStore
@@ -187,6 +187,25 @@ async def test_content_that_cannot_be_read_waits_for_the_store() -> None:
         message = await post.submit(a_message("a@x.test"))
         await post.settled()
         assert (post.row(message).status, post.row(message).attempts) == (Status.RELAYED, 1)
+
+
+async def test_a_message_without_its_content_does_not_stop_the_others() -> None:
+    """A queue file that was restored without its directory: it waits as for a dead server."""
+    store = FaultyStore(FakeClock())
+    store.fail("content", times=1, error=ContentLost("its file is missing"))
+    async with ScriptedServer() as server, a_post(server.port, store=store, connections=1) as post:
+        lost = await post.submit(a_message("a@x.test"))
+        await post.settled(lost)
+        other = await post.submit(a_message("b@x.test"))
+        await post.settled(other)
+        assert post.row(other).status is Status.RELAYED
+        row = post.row(lost)
+        assert (row.status, row.reason) == (Status.DEFERRED, "its file is missing")
+        assert not row.possible_duplicate
+        [(kind, detail)] = post.events(lost)
+        assert (kind, detail["fault"], detail["attempt"]) == ("deferred", "local", 1)
+        post.advance(timedelta(minutes=7))
+        await eventually(lambda: post.row(lost).status is Status.RELAYED, "when it is there again")
 
 
 async def test_that_content_can_be_read_does_not_end_the_pause() -> None:

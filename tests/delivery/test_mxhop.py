@@ -152,6 +152,32 @@ async def test_only_521_from_every_host_is_final(other: str, status: Status) -> 
         assert direct.post.row(message).status is status
 
 
+async def test_521_is_not_final_while_a_host_was_not_asked() -> None:
+    """S-16, S-24: nobody knows what the host says whose address could not be learnt."""
+    zones: Zones = mx(A1, A2) | {"mx1.x.test": SERVFAIL}
+    async with a_direct_post(zones, {A2: {"GREETING": "521 5.3.2 no mail here"}}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.DEFERRED
+
+
+async def test_521_is_not_final_when_there_are_more_hosts_than_are_asked() -> None:
+    """S-24: hitting a cap is no verdict."""
+    names = [f"mx{number:02}.x.test" for number in range(12)]
+    zones: Zones = {
+        "x.test": {"MX": [f"10 {name}." for name in names]},
+        **{name: {"A": [f"127.0.0.{100 + number}"]} for number, name in enumerate(names)},
+    }
+    scripts: dict[str, Script] = {
+        f"127.0.0.{100 + number}": {"GREETING": "521 5.3.2 no mail here"}
+        for number in range(len(names))
+    }
+    async with a_direct_post(zones, scripts) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.DEFERRED
+
+
 @pytest.mark.usefixtures("quick")
 async def test_a_host_that_never_speaks_does_not_hold_the_mail_for_ever() -> None:
     """S-24: within a time for all hosts together, it waits for a better day."""

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from relayd.deliverer import scheduler
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.lane import LaneClosed
 from relayd.deliverer.scheduler import (
     LANE_WINDOW,
     SLOW_WINDOW,
@@ -305,6 +306,11 @@ async def test_the_work_of_a_dead_worker_is_taken_over() -> None:
         assert all(post.row(one).possible_duplicate for one in messages)
 
 
+def a_failure() -> HostFailure:
+    failed = SessionFailed(Stage.CONNECT, broken(Category.CONNECTION_FAILURE, "no answer"))
+    return HostFailure(host=HostPort(host="mx.test", port=25), at=START, failed=failed)
+
+
 class Mute:
     """The next hop of a destination that does not answer until the test is over."""
 
@@ -317,9 +323,7 @@ class Mute:
 
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         await self._end.wait()
-        failed = SessionFailed(Stage.CONNECT, broken(Category.CONNECTION_FAILURE, "no answer"))
-        host = HostPort(host="mx.test", port=25)
-        raise NoHost((*after, HostFailure(host=host, at=START, failed=failed)))
+        raise NoHost((*after, a_failure()))
 
     def keeps(self, session: Session) -> bool:
         raise NotImplementedError
@@ -354,9 +358,10 @@ async def test_the_dead_leave_room_for_the_others(
         end.set()
 
 
+@pytest.mark.parametrize("closed", [True, False], ids=["seen lately", "lane open"])
 @pytest.mark.parametrize("leased", [True, False], ids=["born leased", "claimed"])
 async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
-    *, leased: bool, monkeypatch: pytest.MonkeyPatch
+    *, leased: bool, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F-34: what nobody knows to take mail gets a part of the window only, all of it together."""
     monkeypatch.setattr(Courier, "belongs", lambda *_: True)
@@ -364,6 +369,9 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
         alive, end = post.scheduler._next_hop, asyncio.Event()
         post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
         await post.settled(await post.submit(a_message("first@x.test")))
+        if closed:
+            post.scheduler._lanes[SMARTHOST].close()
+            await eventually(lambda: not post.scheduler._lanes)
         for number in range(2 * WINDOW):
             dead = a_recipient("a@dead.test", destination=f"mx:{number % 100}.test")
             await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
@@ -374,6 +382,23 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
         await eventually(lambda: post.row(message).status is Status.RELAYED)
         assert TRIAL_WINDOW <= post.leased() < WINDOW
         end.set()
+
+
+async def test_who_fails_is_unknown_again() -> None:
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.settled(await post.submit(a_message("first@x.test")))
+        assert list(post.scheduler._trusted) == [SMARTHOST]
+        why = LaneClosed(failures=(a_failure(),))
+        post.scheduler._lanes[SMARTHOST].close(why)
+        await eventually(lambda: not post.scheduler._lanes)
+        assert not post.scheduler._trusted
+
+
+async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_TRUSTED_AT_MOST", 0)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.settled(await post.submit(a_message("first@x.test")))
+        assert not post.scheduler._trusted
 
 
 async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import mxhop, scheduler
+from relayd.deliverer import lane, mxhop, scheduler
 from relayd.deliverer.hosts import NotYet
 from relayd.deliverer.sites import Places, Sites
 from relayd.policy import throttle
@@ -284,6 +284,23 @@ async def test_a_turn_that_was_spent_waiting_for_a_place_is_no_turn() -> None:
         gate.set()
         await hop.give_back(await waiting)
         assert direct.parts.sites.turn(site, "x.test") >= spent + 2 * 0.01 - 1e-9, "it took another"
+
+
+async def test_a_lane_in_use_is_kept_and_one_without_work_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lease ends a while after the last message, not after any message before."""
+    async with a_direct_post(SHARED, {A1: FINE}) as direct:
+        lanes = direct.post.scheduler._lanes
+        await direct.post.settled(await direct.send("a@x.test"))
+        kept = lanes["mx:x.test"]
+        await eventually(lambda: kept._expiry is not None)
+        first = kept._expiry
+        assert first is not None
+        monkeypatch.setattr(lane, "_KEPT_FOR", 0.0)
+        await direct.post.settled(await direct.send("b@x.test"))
+        assert first.cancelled()
+        await eventually(lambda: not lanes)
 
 
 async def test_a_limited_destination_leases_little() -> None:

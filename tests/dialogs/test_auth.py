@@ -226,6 +226,20 @@ def test_a_proxy_that_says_who_logged_in_is_believed(loop: str) -> None:
     run_on(loop, main())
 
 
+@on_every_loop
+def test_a_client_that_its_proxy_does_not_know_is_not_on_this_machine(loop: str) -> None:
+    settings = replace(OPTIONAL, xclient_networks=("127.0.0.1/32",))
+
+    async def main() -> None:
+        async with receiving(settings) as reception:
+            client = await reception.greeted(None)
+            assert (await client.ask("XCLIENT ADDR=[UNAVAILABLE]")).startswith("220 ")
+            await client.ask("EHLO far.test")
+            assert (await client.ask("AUTH PLAIN")).startswith("538 ")
+
+    run_on(loop, main())
+
+
 # --- the dialogue
 
 

@@ -149,6 +149,7 @@ async def run_script(name: str, unix_path: Path | None) -> None:
     plan = segments(steps)
     async with receiving(options, unix_path=unix_path, start=False) as reception:
         reception.intake.fault = fault
+        reception.intake.is_full = ("@disk", "full") in steps
         client = await reception.connect()
         player = Player(client, reception.intake)
         speaks_early = plan[0][0] == "C"

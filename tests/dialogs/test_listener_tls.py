@@ -367,6 +367,27 @@ def test_xclient_names_nobody_as_helo_would_not(loop: str) -> None:
     run_on(loop, main())
 
 
+@on_every_loop
+def test_a_client_that_its_proxy_does_not_know_is_a_stranger(loop: str) -> None:
+    """S-28: it may not do what the proxy may."""
+
+    async def main() -> None:
+        settings = Options(xclient_networks=("127.0.0.1/32",))
+        async with receiving(settings) as reception:
+            client = await reception.greeted(None)
+            assert (await client.ask("XCLIENT ADDR=[UNAVAILABLE]")).startswith("220 ")
+            await client.ask("EHLO far.test")
+            assert (await client.ask(ENVELOPE[0])).startswith("250 ")
+            assert (await client.ask(ENVELOPE[1])).startswith("550 5.7.1 ")
+            await client.ask("RSET")
+            assert (await client.ask("XCLIENT ADDR=127.0.0.8")).startswith("220 ")
+            await client.ask("EHLO app.test")
+            for command in ENVELOPE[:2]:
+                assert (await client.ask(command)).startswith("250 ")
+
+    run_on(loop, main())
+
+
 def test_a_renewed_certificate_is_taken_into_use(authority: Authority, tmp_path: Path) -> None:
     """A-74; a pair that does not fit leaves the old one in use."""
     clock = FakeClock()

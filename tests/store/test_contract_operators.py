@@ -199,6 +199,17 @@ async def test_a_pause_says_why(box: Box, worker: WorkerNumber) -> None:
     assert box.row(message).paused_for == ""
 
 
+async def test_a_start_ends_all_pauses(box: Box, worker: WorkerNumber) -> None:
+    """S-53: the login that was refused may be another one by now."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    until = box.clock.now() + timedelta(hours=1)
+    await box.store.release(work.lease, paused_until=until, why="login refused")
+    assert await box.claim(worker) == []
+    again = await box.store.register("2")
+    assert [work.message.id for work in await box.claim(again)] == [message.id]
+
+
 async def test_expedite_lifts_a_pause(box: Box, worker: WorkerNumber) -> None:
     """Of the destinations of what it expedites, and of no others."""
     messages = [a_message(a_recipient(destination=name)) for name in ("one.test", "two.test")]

@@ -1,6 +1,7 @@
 """What the queue file does wrong is told as a fault of the store, and ends what has to end."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from relayd.errors import CommitUnknown, StoreUnavailable
 from relayd.ports import Action, Query
+from relayd.store.sqlite import writer
+from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_message
 from tests.support.clock import FakeClock
@@ -92,3 +95,52 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(tmp_path: Path) 
     [work] = await store.claim(worker, limit=10, lease_for=timedelta(minutes=1))
     assert work.message.id == message.id
     await store.close()
+
+
+async def test_who_waits_too_long_for_a_turn_is_told_so_and_not_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-04, S-02: 451 promises that the message is never delivered."""
+    monkeypatch.setattr(writer, "_PATIENCE", 0.05)
+    monkeypatch.setattr(writer, "_LOOK", 0.01)
+    box = open_sqlite(tmp_path)
+    worker = await box.store.register("1")
+    other = FileLock(f"{tmp_path}/queue.db.write")
+    other.acquire()
+    with pytest.raises(StoreUnavailable, match="no turn"):
+        await box.put(a_message("late@x.test"), worker=worker)
+    patient = asyncio.ensure_future(box.claim(worker))
+    other.release()
+    assert await patient == []
+    await box.put(a_message("a@x.test"), worker=worker)
+    assert [row.address for row in box.rows()] == ["a@x.test"]
+    other.close()
+    await box.close()
+
+
+async def test_a_commit_that_has_begun_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-04: it cannot be called back, so nobody is told that it failed."""
+    box = open_sqlite(tmp_path)
+    assert isinstance(box.store, SqliteStore)
+    worker, go_on = await box.store.register("1"), threading.Event()
+    sync = box.store._writer._wal.sync
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+    def wait() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(5)
+        sync()
+
+    monkeypatch.setattr(box.store._writer._wal, "sync", wait)
+    stored = asyncio.ensure_future(box.put(a_message("a@x.test"), worker=worker))
+    await begun.wait()
+    for request in [found() for _, found in box.store._writer._impatient]:
+        assert request is not None
+        box.store._writer._abandon(request)
+    assert not stored.done()
+    go_on.set()
+    await stored
+    assert len(box.rows()) == 1
+    await box.close()

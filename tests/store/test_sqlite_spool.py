@@ -1,20 +1,23 @@
 """Large content on disk: when its file is there, and that nothing stays that belongs to nobody."""
 
+import asyncio
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
+from relayd.errors import CommitUnknown, ContentLost, StoreError, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
-from tests.support.builders import a_message, a_settlement
-from tests.support.stores import Box, open_sqlite
+from tests.support.builders import a_message, a_recipient, a_settlement
+from tests.support.stores import LEASE, Box, open_sqlite
 
 
 @pytest.fixture
@@ -112,6 +115,29 @@ async def test_a_commit_that_fails_takes_the_file_along(box: Box) -> None:
     await box.close()
 
 
+async def test_it_is_known_before_what_is_committed_behind_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that was handed back behind it must not look as if it were still there."""
+    assert isinstance(box.store, SqliteStore)
+    worker = await box.store.register("1")
+    submit, order, behind = box.store._writer.submit, list[str](), list[asyncio.Future[None]]()
+
+    def submit_two(*given: Any, is_patient: bool = True) -> "asyncio.Future[Any]":
+        first = submit(*given, is_patient=is_patient)
+        behind.append(submit(lambda _: None))
+        behind[-1].add_done_callback(lambda _: order.append("behind"))
+        return first
+
+    monkeypatch.setattr(box.store._writer, "submit", submit_two)
+    stored = box.store.enqueue(a_large_message(box), worker=worker, lease_for=LEASE)
+    stored.add_done_callback(lambda _: order.append("stored"))
+    await stored
+    await asyncio.gather(*behind)
+    assert order == ["stored", "behind"]
+    await box.close()
+
+
 async def test_a_commit_that_nobody_knows_of_keeps_it(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +153,38 @@ async def test_a_commit_that_nobody_knows_of_keeps_it(
     with pytest.raises(CommitUnknown):
         await box.put(message, worker=worker)
     assert files(box) == {format_id(message.id)}
+    await box.close()
+
+
+async def test_a_commit_that_fails_removes_no_file(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-12: two outcomes do not fit on the disk together, and of the two only one does."""
+    assert isinstance(box.store, SqliteStore)
+    writer = box.store._writer
+    worker = await box.store.register("1")
+    message = replace(
+        a_large_message(box),
+        recipients=(a_recipient("a@x.test"), a_recipient("b@x.test")),
+    )
+    [work] = await box.put(message, worker=worker, leased=True)
+    finish, full = writer._finish, iter((False, True))
+
+    def fail_twice(turn: Sequence[Any]) -> bool:
+        if (answer := next(full, None)) is None:
+            return finish(turn)
+        writer._rollback()
+        if answer:
+            turn[0].error = StoreFull("no room left for the queue file")
+        return answer
+
+    monkeypatch.setattr(writer, "_finish", fail_twice)
+    settled = [box.store.settle(work.lease, [a_settlement(message.id, each)]) for each in (0, 1)]
+    results = await asyncio.gather(*settled, return_exceptions=True)
+    assert isinstance(results[0], StoreFull)
+    assert files(box) == {format_id(message.id)}, "the first recipient still waits"
+    await box.store.settle(work.lease, [a_settlement(message.id, 0)])
+    assert files(box) == set()
     await box.close()
 
 
@@ -174,6 +232,35 @@ async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
     await box.close()
 
 
+async def test_letting_go_of_a_file_never_fails(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F-17: on a disk that became read-only the session goes on, and says 451."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    place = box.store.spool()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        place.discard()
+    assert len(files(box)) == 1, "for the next sweep"
+    await box.close()
+
+
+async def test_what_is_not_ours_is_left_where_it_is(box: Box) -> None:
+    """The directory may be a file system of its own, with a lost+found."""
+    assert isinstance(box.store, SqliteStore)
+    directory = box.store._files._path
+    (directory / "lost+found").mkdir()
+    (directory / "readme.txt").write_bytes(b"x")
+    orphan = format_id(a_message().id)
+    (directory / orphan).write_bytes(b"x")
+    for path in directory.iterdir():
+        os.utime(path, times=(0, 0))
+    assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+    assert files(box) == {"lost+found", "readme.txt"}
+    await box.close()
+
+
 async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
     """A queue file that was restored without its directory."""
     worker = await box.store.register("1")
@@ -181,7 +268,7 @@ async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
     await box.put(message, worker=worker)
     assert isinstance(box.store, SqliteStore)
     box.store._files.remove([message.id])
-    with pytest.raises(StoreUnavailable, match=rf"{format_id(message.id)} is missing"):
+    with pytest.raises(ContentLost, match=rf"{format_id(message.id)} is missing"):
         await box.store.content(message.id)
     await box.close()
 

@@ -70,6 +70,7 @@ class MemoryIntake:
         self.messages: list[NewMessage] = []
         self.refusals: list[Detail] = []
         self.fault: StoreError | None = None
+        self.is_full = False
         self.is_slow = False  # commits wait for `commit`
         self._waiting: list[asyncio.Future[Any]] = []
 
@@ -92,6 +93,9 @@ class MemoryIntake:
         if self.fault is not None:
             raise self.fault
         return self.store.is_suppressed(str(address))
+
+    def has_room(self) -> bool:
+        return not self.is_full
 
     def spool(self) -> Spool:
         if self.fault is not None:

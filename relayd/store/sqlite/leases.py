@@ -126,6 +126,12 @@ def pause(db: apsw.Connection, destination: str, until: int, *, why: str = "") -
     refresh(db, destination)
 
 
+def end_pauses(db: apsw.Connection, *, now: int) -> None:
+    """Let all destinations be looked at anew."""
+    for (destination,) in fetch(db, "SELECT key FROM destination WHERE paused_until > ?", (now,)):
+        pause(db, destination, 0)
+
+
 def watch_clock(db: apsw.Connection, now: int) -> None:
     """Notice that the wall clock was set back: then all waits go on from where they were (F-31)."""
     seen = int(db.execute("SELECT value FROM meta WHERE key = 'clock'").get or 0)

@@ -30,6 +30,7 @@ from relayd.ports import (
 )
 from relayd.store.sqlite import leases, messages, operators, outcomes, rows, suppression
 from relayd.store.sqlite.connection import open_reader, prepare, translate
+from relayd.store.sqlite.disk import Disk
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite.writer import Writer
 
@@ -46,6 +47,7 @@ class SqliteStore:
         self._slots = slots
         self._writer = Writer(path)
         self._files = SpoolDirectory(path)
+        self._disk = Disk(path)
         self._reader = open_reader(path)
         self._reading = asyncio.Lock()
 
@@ -76,6 +78,7 @@ class SqliteStore:
             )
             for (slot,) in orphaned:
                 leases.abandon(db, slot, now=now)
+            leases.end_pauses(db, now=now)
             db.execute("DELETE FROM worker WHERE name = ? OR daemon <> ?", (name, daemon))
             db.execute("INSERT INTO worker (name, daemon) VALUES (?, ?)", (name, daemon))
             return WorkerNumber(db.last_insert_rowid())
@@ -99,31 +102,40 @@ class SqliteStore:
 
         return self._store(message, operation)
 
+    def has_room(self) -> bool:
+        return self._disk.has_room(self._clock.monotonic())
+
     def spool(self) -> Spool:
         return self._files.new()
 
     def _store(
         self, message: NewMessage, operation: Callable[[apsw.Connection], T]
     ) -> "asyncio.Future[T]":
-        """Run the operation that inserts `message`; a content file is durable before it begins."""
-        if not isinstance(message.content, FileContent):
-            return self._writer.submit(operation)
-        return asyncio.ensure_future(self._store_with_file(message.content, message.id, operation))
+        """Run the operation that inserts `message`; a content file is durable before it begins.
+
+        The future is the writer's own: it is done before those of what was submitted behind it.
+        """
+        content = message.content
+        if not isinstance(content, FileContent):
+            return self._writer.submit(operation, is_patient=False)
+        stored: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        stored.add_done_callback(partial(_drop_unwanted, content))
+        asyncio.ensure_future(self._store_with_file(content, message.id, operation, stored))  # noqa: RUF006 -- its thread keeps it
+        return stored
 
     async def _store_with_file(
         self,
         content: FileContent,
         message_id: MessageId,
         operation: Callable[[apsw.Connection], T],
-    ) -> T:
+        stored: "asyncio.Future[T]",
+    ) -> None:
         try:
             await asyncio.to_thread(self._files.keep, content, message_id)
-            return await self._writer.submit(operation)
-        except CommitUnknown:
-            raise  # the message may be there: then it needs its file
-        except BaseException:
-            content.path.unlink(missing_ok=True)
-            raise
+        except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
+            stored.set_exception(exc)
+        else:
+            self._writer.submit(operation, stored, is_patient=False)
 
     def _born_lease(
         self,
@@ -208,7 +220,8 @@ class SqliteStore:
             if not leases.holds(db, lease):
                 raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
             written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
-            files.extend(outcomes.drop_content(db, {each.message_id for each in settlements}))
+            # Not `extend`: it runs again, alone, when its turn was rolled back.
+            files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
                 messages.insert_unleased(db, report)
             return written
@@ -267,7 +280,7 @@ class SqliteStore:
             )
             for each in acted.reports:
                 messages.insert_unleased(db, each)
-            files.extend(dropped)
+            files[:] = dropped
             return acted
 
         acting = self._writer.submit(operation)
@@ -364,3 +377,13 @@ class SqliteStore:
 
     def _now(self) -> int:
         return rows.to_ms(self._clock.now())
+
+
+def _drop_unwanted(content: FileContent, stored: "asyncio.Future[Any]") -> None:
+    """Remove the file of a message that is not in the queue for sure (S-55)."""
+    if stored.cancelled():
+        return
+    error = stored.exception()
+    if error is not None and not isinstance(error, CommitUnknown):
+        with suppress(OSError):  # what stays is for the sweep
+            content.path.unlink()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from relayd.errors import StoreFull, StoreUnavailable
+from relayd.errors import ContentLost, StoreFull, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, format_id, parse_id
 
@@ -85,13 +85,15 @@ class SpoolFile:
         return FileContent(head, self._path, self._size)
 
     def discard(self) -> None:
-        self._close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is for the sweep
+            self._close()
+        with suppress(OSError):
+            self._path.unlink()
 
     def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1  # it is gone, also if that fails
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class SpoolDirectory:
@@ -126,10 +128,10 @@ class SpoolDirectory:
             raise _told(exc) from exc
 
     def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
-        """Return content whose file is there. Raises StoreUnavailable."""
+        """Return content whose file is there. Raises ContentLost."""
         path = self._of(message_id)
         if not path.is_file():
-            raise StoreUnavailable(f"{path} is missing: restore it with the queue file")
+            raise ContentLost(f"{path} is missing: restore it with the queue file")
         return FileContent(head, path, beside)
 
     def remove(self, messages: Iterable[MessageId]) -> None:
@@ -140,10 +142,11 @@ class SpoolDirectory:
     def sweep(self, known: Callable[[Collection[MessageId]], Collection[MessageId]]) -> int:
         """Remove what a crash left: files without a message that `known` has; return how many.
 
-        What is young may belong to a message that is just being stored.
+        What is young may belong to a message that is just being stored. What has no name of ours
+        is not ours to remove.
         """
         old = [path for path in self._path.iterdir() if _is_abandoned(path)]
-        named = {parse_id(path.name): path for path in old if path.suffix != _PART}
+        named = {each: path for path in old if (each := _message_of(path)) is not None}
         orphans = [path for path in old if path.suffix == _PART]
         orphans += [named[each] for each in named.keys() - set(known(named.keys()))]
         for path in orphans:
@@ -152,6 +155,14 @@ class SpoolDirectory:
 
     def _of(self, message_id: MessageId) -> Path:
         return self._path / format_id(message_id)
+
+
+def _message_of(path: Path) -> MessageId | None:
+    """Return the message that a file is named for; None if it is named for none."""
+    try:
+        return parse_id(path.name)
+    except ValueError:
+        return None
 
 
 def _is_abandoned(path: Path) -> bool:

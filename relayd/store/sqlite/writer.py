@@ -3,7 +3,8 @@
 Group commit (R-13): while one commit waits for the disk, requests queue up; the next turn takes
 them all. Turns between processes are taken by a file lock, not by SQLite's polling. A future is
 resolved only after its commit is durable; for that wait a process has given its turn up (ADR 8).
-Nothing here can be cancelled (S-04).
+Nothing here can be cancelled once it has begun; what was given a time to begin in, and did not,
+is never carried out (S-04).
 
 When a request fails, the whole turn is rolled back and each request is tried alone, so that one
 that cannot be written (too large for the room left) does not take its neighbours with it. After a
@@ -13,12 +14,14 @@ commit of unknown outcome every later request is told CommitUnknown too: a new p
 import asyncio
 import queue
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import apsw
 
-from relayd.errors import CommitUnknown, StoreError
+from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.store.sqlite.connection import open_writer, translate
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.wal import Wal
@@ -26,17 +29,35 @@ from relayd.store.sqlite.wal import Wal
 T = TypeVar("T")
 Operation = Callable[[apsw.Connection], Any]
 _TURN = 500  # requests in one transaction at most
+_PATIENCE = 30.0  # seconds that a client is kept waiting for the beginning of a commit (S-04)
+_LOOK = 1.0  # seconds between looks for those who waited too long
 
 
 class _Request:
-    __slots__ = ("error", "future", "loop", "operation", "result")
+    __slots__ = (
+        "__weakref__",
+        "error",
+        "future",
+        "has_begun",
+        "is_abandoned",
+        "loop",
+        "operation",
+        "result",
+    )
 
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        loop: asyncio.AbstractEventLoop,
+        future: "asyncio.Future[Any]",
+    ) -> None:
         self.operation = operation
         self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
+        self.future = future
         self.result: Any = None
         self.error: Exception | None = None
+        self.has_begun = False  # only one of these two becomes true
+        self.is_abandoned = False
 
 
 class Writer:
@@ -50,17 +71,54 @@ class Writer:
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
         self._broken: CommitUnknown | None = None  # for good: its process has to end
+        self._guard = threading.Lock()  # of beginning and abandoning
+        self._impatient: deque[tuple[float, weakref.ref[_Request]]] = deque()  # the earliest first
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
-        """Run `operation` inside the next transaction; the future is done when that is durable."""
+    def submit(
+        self,
+        operation: Callable[[apsw.Connection], T],
+        future: "asyncio.Future[T] | None" = None,
+        *,
+        is_patient: bool = True,
+    ) -> "asyncio.Future[T]":
+        """Run `operation` inside the next transaction; the future is done when that is durable.
+
+        Who is not patient gets StoreUnavailable when that has not begun within 30 seconds. All other
+        futures are done in the order of their submission. `future` is one that was made before.
+        """
         loop = asyncio.get_running_loop()
-        request = _Request(operation, loop)
+        request = _Request(operation, loop, loop.create_future() if future is None else future)
         if not self._gathering:
             loop.call_soon(self._hand_over)  # what this round brings goes over in one piece
         self._gathering.append(request)
+        if not is_patient:
+            if not self._impatient:
+                loop.call_later(_LOOK, self._look)
+            self._impatient.append((loop.time() + _PATIENCE, weakref.ref(request)))
         return request.future
+
+    def _look(self) -> None:
+        """Send those away whose time is over."""
+        loop = asyncio.get_running_loop()
+        while self._impatient:
+            until, found = self._impatient[0]
+            request = found()
+            if request is not None and not request.future.done():
+                if until > loop.time():
+                    loop.call_later(_LOOK, self._look)
+                    return
+                self._abandon(request)
+            self._impatient.popleft()
+
+    def _abandon(self, request: _Request) -> None:
+        with self._guard:
+            request.is_abandoned = not request.has_begun
+        if request.is_abandoned:
+            request.future.set_exception(
+                StoreUnavailable(f"no turn to write within {_PATIENCE:g} s")
+            )
 
     def _hand_over(self) -> None:
         gathered, self._gathering = self._gathering, []
@@ -130,6 +188,10 @@ class Writer:
 
     def _perform(self, request: _Request) -> None:
         """Run one operation. A StoreError is its own answer: it was raised before anything was written."""
+        with self._guard:
+            if request.is_abandoned:
+                return
+            request.has_begun = True
         try:
             request.result = request.operation(self._db)
         except StoreError as exc:
@@ -172,8 +234,8 @@ class Writer:
 
 def _resolve(turn: Sequence[_Request]) -> None:
     for request in turn:
-        if request.future.cancelled():
-            continue
+        if request.future.done():
+            continue  # cancelled, or abandoned
         if request.error is not None:
             request.future.set_exception(request.error)
         else:

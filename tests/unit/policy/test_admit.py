@@ -67,8 +67,11 @@ def test_a_sender_is_admitted_or_refused(
 ) -> None:
     """S-37 and S-38 at MAIL."""
     path = parse_address(sender) if sender else None
-    judged = admit.admit_sender(path, smtputf8=smtputf8, declared_size=size, limits=LIMITS)
-    assert judged is refusal
+    for has_room in (True, False):
+        judged = admit.admit_sender(
+            path, smtputf8=smtputf8, declared_size=size, limits=LIMITS, has_room=has_room
+        )
+        assert judged is (refusal if has_room else refusal or admit.NO_ROOM)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which hosts and addresses of a domain are tried, and what proves that there are none."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import count
 
@@ -316,6 +317,32 @@ def test_the_best_host_that_the_dns_hides_is_named(best: Addresses, unheard: int
     result = choose(plan, lookups, RULES)
     assert isinstance(result, Candidates)
     assert result.unheard == (30 if unheard is None else unheard)
+
+
+ALL_OF_THEM: list[tuple[str, HostPlan, Addresses, bool]] = [
+    ("all", the_plan("10 b.test", "20 c.test"), found("192.0.2.1"), True),
+    ("no-address", the_plan("10 b.test", "20 c.test"), found(), True),
+    ("unheard", the_plan("10 b.test", "20 c.test"), found(failed=True), False),
+    ("more-hosts", replace(the_plan("10 b.test", "20 c.test"), cut_off=True), found(), False),
+    (
+        "more-addresses",
+        the_plan("10 b.test", "20 c.test"),
+        found(*(f"203.0.113.{n}" for n in range(20))),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("plan", "best", "is_all"), [pytest.param(*row[1:], id=row[0]) for row in ALL_OF_THEM]
+)
+def test_they_speak_for_the_domain_when_nobody_is_left_out(
+    plan: HostPlan, best: Addresses, *, is_all: bool
+) -> None:
+    """S-16, S-24: a cap and a failed lookup are no verdict."""
+    result = choose(plan, {"b.test": best, "c.test": found("192.0.2.2")}, RULES)
+    assert isinstance(result, Candidates)
+    assert result.is_all is is_all
 
 
 def test_what_is_left_out_is_explained() -> None:

@@ -1,0 +1,40 @@
+"""How much room the disk of the queue has: a part of it is not for new messages (F-10, F-12, F-14)."""
+
+import os
+
+import structlog
+
+_RESERVE = 128 * 1024 * 1024  # octets, or a twentieth of a small disk
+_INODES = 100
+_LOOK_AGAIN = 1.0  # seconds
+
+log = structlog.get_logger()
+
+
+class Disk:
+    """The file system that a path is on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._looked_at = float("-inf")
+        self._has_room = True
+
+    def has_room(self, now: float) -> bool:
+        """Tell whether there is more room than is kept back; `now` is monotonic, in seconds."""
+        if now - self._looked_at >= _LOOK_AGAIN:
+            self._looked_at = now
+            had_room, self._has_room = self._has_room, self._look()
+            if had_room is not self._has_room:
+                log.warning("disk_has_room" if self._has_room else "disk_full", fault="local")
+        return self._has_room
+
+    def _look(self) -> bool:
+        try:
+            disk = os.statvfs(self._path)
+        except OSError:
+            return True  # whoever writes will find out more
+        reserve = min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)
+        has_inodes = (
+            disk.f_favail > _INODES or not disk.f_files
+        )  # some file systems do not count them
+        return disk.f_bavail * disk.f_frsize > reserve and has_inodes

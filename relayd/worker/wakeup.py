@@ -1,0 +1,64 @@
+"""Hints between the workers of one machine: something may have become due that is yours.
+
+A datagram without content to every other worker, on sockets beside the control socket. A hint may
+be lost and costs then what the poll takes; nobody relies on one (architecture, section 4). Many
+within a moment are one.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+_GATHER = 0.01  # seconds: what becomes due in these is hinted at once
+
+log = structlog.get_logger()
+
+
+class Wakeups:
+    """The hints that one worker gives and gets."""
+
+    def __init__(self, control_socket: str, name: str, on_hint: Callable[[], None]) -> None:
+        """Listen under `name`, which no other live worker has; without a place, be deaf."""
+        self._directory = Path(f"{control_socket}.wake")
+        self._path = self._directory / name
+        self._on_hint = on_hint
+        self._is_due = False
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            self._socket.bind(str(self._path))
+        except OSError as error:
+            log.warning("wakeups_off", fault="local", reason=str(error))
+        else:
+            self._loop.add_reader(self._socket, self._heard)
+
+    def give(self) -> None:
+        """Tell the others, in a moment."""
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_later(_GATHER, self._give)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _give(self) -> None:
+        self._is_due = False
+        with suppress(OSError):  # the directory may be gone
+            for path in self._directory.iterdir():
+                if path != self._path:
+                    with suppress(OSError):  # a dead worker's, or one that has hints enough
+                        self._socket.sendto(b"", str(path))
+
+    def _heard(self) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
+        self._on_hint()

@@ -1,0 +1,69 @@
+"""Hints between workers: heard by the others, many as one, and no harm where nobody listens."""
+
+import asyncio
+import stat
+from contextlib import closing
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from relayd.worker.wakeup import Wakeups
+from tests.support.receiving import until
+
+
+def test_the_others_hear_it_and_many_are_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        heard: list[str] = []
+        control = str(tmp_path / "control.sock")
+        one, two, three = (
+            Wakeups(control, name, lambda name=name: heard.append(name))  # type: ignore[misc]
+            for name in ("1", "2", "3")
+        )
+        with closing(one), closing(two):
+            for _ in range(50):
+                one.give()
+            await until(lambda: sorted(heard) == ["2", "3"])
+            three.close()
+            two.give()
+            await until(lambda: heard[2:] == ["1"])
+
+    asyncio.run(main())
+
+
+def test_who_died_without_a_word_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Its socket stays; the next of its name takes the place."""
+
+    async def main() -> None:
+        heard: list[str] = []
+        control = str(tmp_path / "control.sock")
+        with closing(Wakeups(control, "1", lambda: None)) as one:
+            dead = Wakeups(control, "2", lambda: None)
+            asyncio.get_running_loop().remove_reader(dead._socket)
+            dead._socket.close()
+            one.give()
+            with closing(Wakeups(control, "2", lambda: heard.append("2"))):
+                await until(lambda: heard == ["2"])
+
+    asyncio.run(main())
+
+
+def test_without_a_place_a_worker_is_deaf(tmp_path: Path) -> None:
+    async def main() -> None:
+        with capture_logs() as logs:
+            deaf = Wakeups(str(tmp_path / "gone" / "control.sock"), "1", lambda: None)
+        assert [line["event"] for line in logs] == ["wakeups_off"]
+        deaf.give()
+        await asyncio.sleep(0)
+        deaf._give()
+        deaf.close()
+
+    asyncio.run(main())
+
+
+def test_nobody_else_may_give_hints(tmp_path: Path) -> None:
+    async def main() -> None:
+        with closing(Wakeups(str(tmp_path / "control.sock"), "1", lambda: None)):
+            mode = (tmp_path / "control.sock.wake").stat().st_mode
+            assert stat.S_IMODE(mode) == 0o700
+
+    asyncio.run(main())
