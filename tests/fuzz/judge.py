@@ -7,7 +7,7 @@ slow reader. What relayd says beyond that has targets of its own: its reading of
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from string import ascii_letters, digits
 
 from relayd.mail.envelope import NewMessage
@@ -46,7 +46,7 @@ class Judge:
         self._listener = listener
         self._limits = limits
         self._offers_auth = offers_auth
-        self._client = "127.0.0.1"
+        self._client = "127.0.0.1"  # empty: a proxy does not know the address
         self._helo = self._extended = self._is_known = self._asks = self._is_over = False
         self._mail: Expected | None = None
         self._content: bytearray | None = None
@@ -153,7 +153,7 @@ class Judge:
             return 502
         if not self._extended or self._is_known or self._mail is not None:
             return 503
-        if not ip_address(self._client).is_loopback:
+        if not self._is_here():
             return 538
         return None if mechanism in (b"PLAIN", b"LOGIN") else 504 if mechanism else 501
 
@@ -165,7 +165,7 @@ class Judge:
 
     def _hello(self, argument: bytes, *, extended: bool) -> int:
         name = argument.strip(b" ")
-        if not (0 < len(name) <= 255 and set(name) <= _HELO_OCTETS):
+        if not _is_helo_name(name):
             return 501
         self._helo, self._extended, self._mail = True, extended, None
         return 250
@@ -182,15 +182,16 @@ class Judge:
             claim = parse_xclient(argument)
         except SyntaxRefused:
             return 501
-        self._helo, self._extended = claim.helo is not None, False
+        self._helo, self._extended = _is_helo_name((claim.helo or "").encode()), False
         self._is_known = claim.login is not None
-        self._client = claim.address or self._client
+        if claim.address is not None or claim.is_stranger:
+            self._client = claim.address or ""
         return 220
 
     def _mail_command(self, argument: bytes) -> int:
         if not self._helo or self._mail is not None:
             return 503
-        takes_auth = self._offers_auth and ip_address(self._client).is_loopback
+        takes_auth = self._offers_auth and self._is_here()
         try:
             path, given = read_mail(argument, extended=self._extended, takes_auth=takes_auth)
         except Refused as refused:
@@ -234,9 +235,18 @@ class Judge:
     def _may_relay(self) -> bool:
         if self._is_known and self._offers_auth:
             return True
-        client = ip_address(self._client)
-        mapped = getattr(client, "ipv4_mapped", None)
-        return any((mapped or client) in network for network in self._listener.networks)
+        client = self._address()
+        return client is not None and any(client in one for one in self._listener.networks)
+
+    def _is_here(self) -> bool:
+        client = self._address()
+        return client is not None and client.is_loopback
+
+    def _address(self) -> IPv4Address | IPv6Address | None:
+        if not self._client:
+            return None
+        address = ip_address(self._client)
+        return getattr(address, "ipv4_mapped", None) or address
 
     def _data(self, argument: bytes) -> int:
         if argument:
@@ -290,6 +300,10 @@ def _codes(said: bytes) -> list[int]:
             codes.append(int(found[1]))
     assert open_code is None
     return codes
+
+
+def _is_helo_name(name: bytes) -> bool:
+    return 0 < len(name) <= 255 and set(name) <= _HELO_OCTETS
 
 
 def _path(address: object) -> Path:
