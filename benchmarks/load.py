@@ -30,7 +30,7 @@ class Sink:
         self.host, self.port = host, port
         self.count = 0
         self._changed = threading.Condition()
-        command = ["smtp-sink", "-c", "-u", "nobody", f"{host}:{port}", "1000"]
+        command = ["smtp-sink", "-c", "-m", "10000", "-u", "nobody", f"{host}:{port}", "1000"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         threading.Thread(target=self._follow, daemon=True).start()
         for _ in range(100):
