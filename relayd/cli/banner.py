@@ -15,11 +15,12 @@ from typing import assert_never
 
 import click
 
-from relayd.cli.direct_words import preflight, warnings
+from relayd.cli.direct_words import found_wrong, warnings
 from relayd.cli.output import printable, show_json, show_table
 from relayd.config.change import Changed
 from relayd.control import client
 from relayd.errors import DaemonUnreachable, RelaydError
+from relayd.policy.doctor.finding import Finding
 from relayd.settings import Settings
 
 _DASH = "- "
@@ -92,10 +93,12 @@ def compare_daemon(settings: Settings, *, as_json: bool) -> None:
         show_table(("KEY", "RUNNING", "FILE"), ((name, a or "-", b or "-") for name, a, b in rows))
 
 
-def show_banner(changed: Changed, answer: Answer, *, as_json: bool) -> None:
-    """Print what became of a setting."""
+def show_banner(
+    changed: Changed, answer: Answer, findings: Iterable[Finding] = (), *, as_json: bool
+) -> None:
+    """Print what became of a setting; `findings` are those of a quick look before direct mode."""
     risks = list(warnings(changed.settings)) if changed.began_direct else []
-    first = list(preflight(changed.settings)) if changed.began_direct else []
+    first = list(found_wrong(findings)) if changed.began_direct else []
     if as_json:
         show_json(
             {

@@ -1,8 +1,9 @@
 """What somebody should know who turns direct mode on, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from relayd.config import units
+from relayd.policy.doctor.finding import Finding, Level
 from relayd.settings import Settings
 
 
@@ -27,11 +28,14 @@ def warnings(settings: Settings) -> Iterator[str]:
     yield "test mail still goes by the smarthost, and so does what [routes] sends there"
 
 
-def preflight(settings: Settings) -> Iterator[str]:
-    """Give a line for each thing to look at first: here the quick part of `relayd doctor` goes."""
+def found_wrong(findings: Iterable[Finding]) -> Iterator[str]:
+    """Give a line for each finding of the quick look that wants something done, and what is left."""
+    for each in findings:
+        if each.level in (Level.WARN, Level.FAIL):
+            yield f"{each.level}, {each.check}: {each.reason}; {each.remedy}".removesuffix("; ")
     yield (
-        f"run `relayd doctor`: does {settings.fqdn} lead to this machine and back, do SPF, DKIM and"
-        " DMARC name it, is it on a blocklist, is port 25 open outward?"
+        "run `relayd doctor` for the rest: do SPF, DKIM and DMARC name this machine, is it on a"
+        " blocklist, is port 25 open outward?"
     )
 
 

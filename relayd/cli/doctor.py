@@ -177,6 +177,15 @@ def _round(
     return has_failed(findings)
 
 
+def look_quickly(settings: "Settings") -> "Sequence[Finding]":
+    """Make the checks of direct mode that ask nobody but the DNS about our own name."""
+    from relayd.doctor import Wish  # noqa: PLC0415
+    from relayd.logs import silenced  # noqa: PLC0415
+
+    with silenced():
+        return asyncio.run(_findings(settings, Wish(direct=True, quick=True), {}))
+
+
 async def _findings(settings: "Settings", wish: "Wish", memory: "Memory") -> list[Finding]:
     from relayd.doctor import steps  # noqa: PLC0415
     from relayd.worker.system import SystemClock  # noqa: PLC0415
