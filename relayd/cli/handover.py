@@ -72,6 +72,8 @@ def _door(listener: Mapping[str, Any]) -> Door | None:
         return None
     if address.startswith("unix:"):
         return address.removeprefix("unix:")
+    if listener.get("proxy_networks"):
+        return None  # this machine may have to say PROXY there
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     host = _LOOPBACK.get(host, host)

@@ -108,7 +108,7 @@ Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
-# SQLite takes no value beyond 10^9 octets, and a worker holds a message in memory.
+# What is sent within days over a slow line, with its reports.
 Size = Annotated[
     int,
     PlainValidator(units.size(1000, 512 * 10**6)),

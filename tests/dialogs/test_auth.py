@@ -417,3 +417,23 @@ def test_a_failed_login_is_noted_with_a_clean_name() -> None:
     assert entry["auth_user"].isascii()
     assert entry["auth_user"].isprintable()
     assert len(entry["auth_user"]) <= 64
+
+
+@on_every_loop
+def test_a_bug_in_one_session_ends_no_other(
+    loop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """House style 6.3: its traceback is logged once, and its client hears nothing more."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def main() -> None:
+        async with receiving(OPTIONAL) as reception:
+            monkeypatch.setattr(users.Users, "check", fail)
+            unlucky, other = await reception.greeted(), await reception.greeted()
+            await unlucky.send(f"{GOOD}\r\n".encode())
+            await until(lambda: "session_failed" in capsys.readouterr().out)
+            assert (await other.ask("NOOP")).startswith("250 ")
+
+    run_on(loop, main())

@@ -29,6 +29,10 @@ DOORS = {
         '[[listen]]\ntls = "implicit"\n[[listen]]\naddress = "127.0.0.1:26"\ntls = "starttls"',
         ("127.0.0.1", 26),
     ),
+    "not behind a proxy": (
+        '[[listen]]\nproxy_networks = ["127.0.0.0/8"]\n[[listen]]\naddress = "127.0.0.1:26"',
+        ("127.0.0.1", 26),
+    ),
     "systemd alone": ('[[listen]]\naddress = "systemd:smtp"', DEFAULT_SOCKET),
     "nonsense": ("listen = [1]", DEFAULT_SOCKET),
     "other nonsense": ("listen = 1", DEFAULT_SOCKET),
