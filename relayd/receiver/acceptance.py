@@ -69,7 +69,7 @@ class Acceptance(Login):
         else:
             # The connection is read on, so that we notice when the client leaves.
             self._busy = self._is_checked = True
-            self._context.spawn(self._check_content(message, received, checker))
+            self._begin(self._check_content(message, received, checker))
 
     def _message(
         self, head: bytes, rest: Spool | None, facts: MessageFacts, mail: Transaction

@@ -168,7 +168,7 @@ class Login(Identity):
 
     def _try(self, given: sasl.Credentials) -> None:
         self.hold()
-        self._context.spawn(self._check(given))
+        self._begin(self._check(given))
 
     async def _check(self, given: sasl.Credentials) -> None:
         users = self._context.users

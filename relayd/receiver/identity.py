@@ -6,6 +6,9 @@ Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
 """
 
 import re
+from collections.abc import Coroutine
+
+import structlog
 
 from relayd.mail.address import Address
 from relayd.mail.event import Detail
@@ -18,6 +21,8 @@ from relayd.receiver.wire import Wire
 from relayd.settings import ListenerTls
 
 _HELO_NAME = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+
+log = structlog.get_logger()
 
 
 class Identity(Wire):
@@ -62,6 +67,18 @@ class Identity(Wire):
         secure = "S" if self.tls_version is not None else ""
         known = "A" if self.auth_user is not None else ""
         return ("UTF8SMTP" if smtputf8 else "ESMTP") + secure + known
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        """Do what takes its time; whoever calls this holds the session meanwhile."""
+        self._context.spawn(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Let a bug that this session trips over end no other."""
+        try:
+            await work
+        except Exception:
+            log.exception("session_failed", client_ip=self.client_ip, fault="local")
+            self.abort()
 
     def _forget(self) -> None:
         """Forget all that the client said (RFC 3207 §4.2)."""
@@ -128,7 +145,7 @@ class Identity(Wire):
             self._junk += 1
             self.reply(b"220 2.0.0 Ready to start TLS\r\n")
             self.hold()
-            self._context.spawn(self._secure())
+            self._begin(self._secure())
 
     async def _secure(self) -> None:
         assert self._context.tls is not None

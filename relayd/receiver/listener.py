@@ -150,7 +150,7 @@ class Receiver:
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         assert self._tasks is not None
-        task = self._tasks.create_task(_guarded(coroutine))
+        task = self._tasks.create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -254,14 +254,6 @@ class Receiver:
         self._clients[client_ip] -= 1
         if not self._clients[client_ip]:
             del self._clients[client_ip]
-
-
-async def _guarded(coroutine: Coroutine[None, None, None]) -> None:
-    """Let a bug that one session trips over not end the others; that one has its deadline."""
-    try:
-        await coroutine
-    except Exception:
-        log.exception("session_failed", fault="local")
 
 
 def _speaks_early(connection: socket.socket) -> bool:
