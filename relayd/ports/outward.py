@@ -1,0 +1,110 @@
+"""The world outside as delivery meets it: the DNS, and sessions with next hops."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from relayd.errors import PeerError
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
+from relayd.mail.content import Content
+from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.reply import Reply, Stage
+
+if TYPE_CHECKING:  # a command that only asks pays for none of these
+    from relayd.mail.dns import Addresses, MxAnswer
+    from relayd.settings import Login, TlsMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whom to connect to: the address is resolved and vetted already."""
+
+    route: RouteKind
+    host: str  # the name, for SNI, the certificate and the history
+    ip: str
+    port: int
+    tls: "TlsMode"
+    login: "Login | None"
+    source_ip: str | None = None
+
+
+class SessionFailed(PeerError):
+    """No usable session with a host. Exactly one of `reply` and `breakdown` is set."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        ended_by: Reply | Breakdown,
+        *,
+        peer: Peer | None = None,
+        login_refused: bool = False,
+    ) -> None:
+        self.stage = stage
+        self.reply = ended_by if isinstance(ended_by, Reply) else None
+        self.breakdown = ended_by if isinstance(ended_by, Breakdown) else None
+        self.peer = peer  # None: no address could be found
+        self.login_refused = login_refused  # S-53
+        words = ended_by.reason if isinstance(ended_by, Breakdown) else str(ended_by)
+        super().__init__(f"{stage}: {words}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What one transaction saw."""
+
+    facts: tuple[AttemptFacts, ...]  # one per recipient, in their order
+    not_tried: tuple[int, ...] = ()  # indexes that go into the next transaction at once (S-19)
+    stale: bool = False  # a reused connection died before any reply: once more on a fresh one
+
+
+class Connection(Protocol):
+    """A session with a next hop that has got as far as MAIL."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def is_usable(self) -> bool:
+        """May take another transaction."""
+        ...
+
+    @property
+    def transactions(self) -> int:
+        """How many it has carried."""
+        ...
+
+    async def deliver(
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
+    ) -> Delivery:
+        """Run one transaction; never raises for what the peer does."""
+        ...
+
+    async def quit(self) -> None:
+        """Leave politely; bounded in time, never raises."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+class Transport(Protocol):
+    """How the deliverer reaches next hops."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a configured host name. Raises SessionFailed, never returns none."""
+        ...
+
+    async def connect(self, target: Target) -> Connection:
+        """Open a session. Raises SessionFailed."""
+        ...
+
+
+class Resolver(Protocol):
+    """The DNS as direct delivery needs it. Bounded in time; never raises for what the DNS says."""
+
+    async def mx(self, domain: str) -> "MxAnswer":
+        """Return where mail for `domain` goes; in any case, U-labels or A-labels."""
+        ...
+
+    async def addresses(self, host: str) -> "Addresses":
+        """Return the addresses of a mail host; none for what cannot be a name."""
+        ...

@@ -1,0 +1,165 @@
+"""The queue and its history as questions see them, from any process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from relayd.mail.envelope import MessageId
+from relayd.mail.event import JsonValue
+from relayd.mail.outcome import BounceClass, Category
+
+INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
+
+
+class Status(StrEnum):
+    """The status of a recipient as people see it (`docs/states.md`)."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    HELD = "held"
+    RELAYED = "relayed"
+    SENT = "sent"
+    BOUNCED = "bounced"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which recipients are meant; all that is given must match. Text compares without case."""
+
+    message_id: MessageId | None = None  # queue id
+    recipient: str | None = None
+    domain: str | None = None
+    sender: str | None = None
+    message_id_header: str | None = None  # with or without angle brackets
+    tag: str | None = None
+    status: Status | None = None
+    bounce_class: BounceClass | None = None
+    category: Category | None = None
+    since: datetime | None = None  # received at or after
+    until: datetime | None = None  # received before
+    unfinished: bool = False  # only queued, deferred and held ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientRow:
+    """One recipient as `relayd status` shows it."""
+
+    message_id: MessageId
+    recipient: int
+    received_at: datetime
+    reverse_path: str
+    address: str
+    status: Status
+    destination: str
+    size: int
+    message_id_header: str | None
+    tag: str | None
+    client_ip: str
+    auth_user: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    leased: bool  # an attempt is running or about to
+    possible_duplicate: bool
+    code: int | None
+    enhanced: str | None
+    reply: str | None
+    reason: str | None
+    category: Category | None
+    bounce_class: BounceClass | None
+    suppress: bool
+    remote_host: str | None
+    updated_at: datetime
+    paused_until: datetime | None  # of the destination
+    paused_for: str = ""  # why, for people
+    served: bool = False  # a worker has the destination in hand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRow:
+    """One recipient address as `relayd addresses` shows it."""
+
+    address: str
+    messages: int
+    hard_bounces: int
+    other_bounces: int
+    last_status: Status
+    last_at: datetime
+    last_reply: str | None
+    suppress: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One event of a message as stored."""
+
+    kind: str
+    at: datetime
+    recipient: int
+    detail: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much lies in the queue, by status, and by destination."""
+
+    by_status: Mapping[Status, int]  # unfinished ones only
+    by_destination: Mapping[str, int] = field(default_factory=dict)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
+    paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestEvent:
+    """One of the last events in the whole history, with whom it is about."""
+
+    message_id: MessageId
+    address: str
+    destination: str
+    kind: str
+    at: datetime
+    detail: Mapping[str, JsonValue]
+
+
+class QueueView(Protocol):
+    """The store as questions see it: read-only, from any process."""
+
+    def find(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Sequence[RecipientRow]:
+        """Return matching recipients, newest message first; `before` is the last row of the page before."""
+        ...
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        """Return a message's events, oldest first, its reception included."""
+        ...
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        """Return addresses with a matching recipient, most recently used first.
+
+        What a row sums up is all messages to the address, not only those that match; `suppress`
+        is what `is_suppressed` tells.
+        """
+        ...
+
+    def is_suppressed(self, address: str) -> bool:
+        """Tell whether the bounces of an address speak against using it again.
+
+        They do after one that proves it invalid (`Bounced.suppress`), and after those of two
+        messages because its mailbox is inactive; only those count that came after the address was
+        last unsuppressed. An indexed read, short enough for an event loop. May raise
+        StoreUnavailable.
+        """
+        ...
+
+    def counts(self) -> Counts:
+        """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        """Return the last events of all messages, newest first; receptions are none."""
+        ...
+
+    def close(self) -> None: ...
