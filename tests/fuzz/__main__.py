@@ -30,15 +30,15 @@ def main() -> None:
     with fuzzer.instrument_imports(include=["relayd", "tests"]):
         target = load(given.target)
     arguments = [
-        sys.argv[0],
+        f"{sys.executable} -m tests.fuzz {given.target}",  # as which libFuzzer starts helpers
         f"-max_total_time={given.seconds}",
         f"-max_len={LENGTH}",
         f"-dict={_dictionary(target, corpus)}",
         f"-artifact_prefix={corpus.parent}/found-{given.target}-",
         "-print_final_stats=1",
-        *others,
         str(corpus),
         str(CASES / given.target),
+        *others,
     ]
     fuzzer.Setup(arguments, target.check)
     fuzzer.Fuzz()  # does not return

@@ -47,7 +47,8 @@ class Judge:
         self._limits = limits
         self._offers_auth = offers_auth
         self._client = "127.0.0.1"  # empty: a proxy does not know the address
-        self._helo = self._extended = self._is_known = self._asks = self._is_over = False
+        self._helo = self._extended = self._is_known = False
+        self._asks = self._closes = self._is_over = False
         self._mail: Expected | None = None
         self._content: bytearray | None = None
         self._commands = 0
@@ -59,16 +60,16 @@ class Judge:
         if self._is_over:
             assert not codes, "a word behind the last one"
             return
+        self._closes = False
         if self._content is not None:
             expected = self._take_content(line)
-        elif line[:1] == b"\x16" and not self._asks:
-            expected = {554}
         elif (fault := self._fault_of(line)) is not None:
-            expected = fault
+            expected, self._closes = fault, fault != {None}
         else:
             self._commands += 1
             expected = self._take_command(line[:-2], codes)
         self._is_over = is_closed
+        assert is_closed is (self._closes or 421 in codes), (line, codes)
         if len(codes) == 2:
             assert codes.pop() == 421
             assert is_closed
@@ -110,22 +111,26 @@ class Judge:
             self._limits.message_size,
         )
         if verdict is None:
-            return {552 if len(self._content) > 2 * self._limits.message_size else None}
+            self._closes = len(self._content) > 2 * self._limits.message_size
+            return {552 if self._closes else None}
         content, rest = verdict
         assert rest == b""
         mail, self._mail, self._content = self._mail, None, None
         if isinstance(content, Fault):
+            self._closes = True
             return {552 if content is Fault.TOO_BIG else 550}
         mail.content = content
         self._messages.append(mail)
         return {250}
 
     def _fault_of(self, line: bytes) -> set[int | None] | None:
+        if line[:1] == b"\x16":
+            return {554}
         is_long = self._asks or line[:5].upper() == b"AUTH "
         if len(line) > (12288 if is_long else 4096):
             return {500}
         if line[-1:] != b"\n":
-            return {554 if line[:1] == b"\x16" else None}
+            return {None}
         return None if line[-2:] == b"\r\n" and line.count(b"\r") == 1 else {500}
 
     def _take_command(self, line: bytes, codes: Sequence[int]) -> set[int | None]:
@@ -136,6 +141,7 @@ class Judge:
         if verb == b"AUTH":
             refusal = self._refusal_of_auth(argument)
             return self._take_auth(codes) if refusal is None else {refusal}
+        self._closes = verb in _HTTP or verb in (b"QUIT", b"BDAT")
         if verb in _HTTP:
             return {554}
         take = self._commands_by_verb.get(verb)
