@@ -94,7 +94,11 @@ class _Program(Relay):
     def _run(self, command: Sequence[str | Path]) -> None:
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen([*map(str, command)], stdout=log, stderr=log)
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except SystemExit:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self._process.terminate()
