@@ -133,7 +133,7 @@ def test_what_fits_is_never_hopeless() -> None:
 tokens = st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\0", b"a", b"\r\n.", b"\r\n.\r\n", b".."])
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     wire=st.lists(tokens, max_size=24).map(b"".join),
     cuts=st.lists(st.integers(0, 60), max_size=8).map(sorted),
@@ -157,7 +157,7 @@ def test_the_reader_agrees_with_the_slow_reference(
             assert read(iter(pieces), line_endings, size) == expected
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(tokens, max_size=24).map(b"".join))
 def test_what_is_stuffed_comes_out_unstuffed(text: bytes) -> None:
     """unstuff(stuff(x)) = x for clean content (S-32), and nothing irregular gets out (S-31)."""
