@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tests.support import postfix
+from tests.support import exim, postfix
 from tests.support.daemon import eventually, free_port
 
 SENDER = "app@app.test"
@@ -175,6 +175,58 @@ def _postfix(job: Submission) -> None:
             server.stop()
 
 
+_EXIM = """\
+primary_hostname = {helo}
+begin routers
+relay:
+  driver = manualroute
+  route_list = * localhost byname
+  self = send
+  transport = relay
+begin transports
+relay:
+  driver = smtp
+  port = {port}
+  allow_localhost
+{options}
+begin authenticators
+{login}
+"""
+_EXIM_TLS = """\
+  hosts_require_tls = *
+  tls_verify_certificates = {cafile}
+  tls_verify_hosts = *
+  tls_verify_cert_hostnames = *
+"""
+_EXIM_LOGIN = """\
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  client_send = ^{name}^{password}
+"""
+
+
+def _exim(job: Submission) -> None:
+    """It delivers at once to the relay, by a route of its own."""
+    with tempfile.TemporaryDirectory(prefix="relayd-client-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        cafile = Path(shutil.copy(job.cafile, folder))
+        cafile.chmod(0o644)
+        options = "" if job.security is Security.PLAIN else _EXIM_TLS.format(cafile=cafile)
+        if job.security is Security.IMPLICIT:
+            options += "  protocol = smtps\n"
+        login = ""
+        if job.login is not None:
+            options += "  hosts_require_auth = *\n"
+            login = _EXIM_LOGIN.format(name=job.login.name, password=job.login.password)
+        settings = _EXIM.format(helo=_HELO, port=job.port, options=options, login=login)
+        client = exim.Exim(folder / "exim", port=free_port(), settings=settings)
+        _run(client.sends(SENDER, job.recipient), _with_lf(job.letter))
+        log = client.log.read_text()
+        assert f"=> {job.recipient} " in log, log
+
+
 def _with_lf(letter: bytes) -> bytes:
     return letter.replace(b"\r\n", b"\n")
 
@@ -211,4 +263,5 @@ CLIENTS: Mapping[str, Client] = {
     "msmtp": Client(submit=_msmtp, why_not=_program("msmtp")),
     "nodemailer": Client(submit=_nodemailer, why_not=_why_not_nodemailer),
     "postfix": Client(submit=_postfix, why_not=postfix.why_not),
+    "exim": Client(submit=_exim, why_not=exim.why_not),
 }

@@ -51,11 +51,15 @@ class Exim:
             "keep_environment =\n"
         )
         self._config.write_text(apart + settings)
-        self._command = [program, "-C", str(self._config), "-bdf"]
+        self._command = [program, "-C", str(self._config)]
+
+    def sends(self, sender: str, recipient: str) -> list[str]:
+        """The command that reads a letter and delivers it before it ends; no daemon is needed."""
+        return [*self._command, "-odf", "-i", "-f", sender, recipient]
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            self._command,
+            [*self._command, "-bdf"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
