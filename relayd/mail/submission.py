@@ -24,7 +24,7 @@ from relayd.mail.reply import clean_text
 _NAME = rb"[!-9;-~]++[ \t]*+:"
 _FIELD = re.compile(rb"^" + _NAME, re.MULTILINE)
 _FIELDS = re.compile(rb"(?:%b[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+" % _NAME)
-_MBOX_LINE = re.compile(rb">?From [^\n]*+\n(?=%b)" % _NAME)
+_MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n(?=%b)" % _NAME)
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _WORD_LIMIT = 45  # octets of an encoded word before base64, RFC 2047 §2
 _ENDS = (b".\n", b".\r\n", b".")

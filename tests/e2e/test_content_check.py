@@ -2,6 +2,7 @@
 
 import smtplib
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_by_its_score_mail_flows_on_waits_or_is_refused(
 
         eventually(lambda: len(scores()) == 3, "three scores in the status log")
         told = [(line["event"], line["content_score"], line["rcpt"]) for line in scores()]
-        assert told == [
+        assert sorted(told, key=itemgetter(1)) == [  # the workers write on their own
             ("scored", 6.5, "odd@x.test"),
             ("held", 12.0, "bad@x.test"),
             ("refused", 20.0, ""),

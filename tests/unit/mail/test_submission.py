@@ -127,6 +127,8 @@ LOCAL = {
     "text behind fields": (b"A: b\nHello\n\nB: c\n", b"A: b\r\n\r\nHello\r\n\r\nB: c\r\n"),
     "begins with a blank": (b" a\nB: c\n", b"\r\n a\r\nB: c\r\n"),
     "line of a mailbox": (b"From a Sun\nA: b\n\nc\n", b"A: b\r\n\r\nc\r\n"),
+    "field with a blank before its colon": (b"From : a\nB: c\n", b"From : a\r\nB: c\r\n"),
+    "line of a mailbox before that": (b"From a\nFrom : a\nB: c\n", b"From : a\r\nB: c\r\n"),
     "quoted line of a mailbox": (b">From a Sun\nA: b\n", b"A: b\r\n"),
     "text that begins with From": (b"From now on\nall is well\n", b"\r\nFrom now on\r\nall is well\r\n"),
     "separators of str": (b"A: b\x0bBcc: c\x1c\n\nd\n", b"A: b\x0bBcc: c\x1c\r\n\r\nd\r\n"),
