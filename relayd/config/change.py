@@ -5,13 +5,13 @@ replaced in one step. It keeps mode, owner, group and access list; a symbolic li
 reads meanwhile sees the old file or the new one.
 """
 
-import fcntl
 import os
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from relayd.config import from_mapping, read
@@ -21,6 +21,7 @@ from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document, Key
 from relayd.config.values import values_of
 from relayd.errors import ConfigError, Mistake
+from relayd.files import alone_in, replace
 from relayd.policy.fqdn import flaw_of
 from relayd.settings import Settings
 
@@ -58,7 +59,7 @@ def change(path: str, key: Key, value: object, *, force: bool = False) -> Change
         settings = from_mapping(tomllib.loads(edited), file=path)
         _judge_name(before, settings, key, force=force)
         if edited != text:
-            _replace(real, edited)
+            replace(real, edited, partial(_dress, old=real))
     name = name_of(key)
     return Changed(
         file=path,
@@ -92,33 +93,17 @@ def _judge_name(before: Document, after: Settings, key: Key, *, force: bool) -> 
 def _alone(path: str, directory: Path) -> Iterator[None]:
     """One command at a time; what the disk refuses is a mistake of the file as a whole."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone_in(directory):
             yield
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise _trouble(path, f"the settings cannot be written: {error.strerror}") from error
 
 
-def _replace(path: Path, text: str) -> None:
-    old = path.stat()
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # of a command that was killed
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123 - nobody else's file
-            os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            file.write(text.encode())
-            file.flush()
-            shutil.copystat(path, fresh)  # the mode, and what else guards the file
-            os.utime(file.fileno())
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:
+    status = old.stat()
+    os.fchown(descriptor, status.st_uid, status.st_gid)
+    shutil.copystat(old, fresh)  # the mode, and what else guards the file
+    os.utime(descriptor)
 
 
 def _trouble(path: str, expected: str) -> ConfigError:

@@ -8,10 +8,12 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from relayd.doctor.machine import state_directory
 from relayd.errors import StartError
+from relayd.files import replace
 from relayd.mail.event import format_instant
 from relayd.policy.doctor.finding import Finding, tally
 from relayd.settings import Settings
@@ -48,25 +50,14 @@ def save(settings: Settings, findings: Sequence[Finding], at: datetime) -> Path:
         "findings": [as_json(finding, at) for finding in findings],
     }
     try:
-        _replace(path, json.dumps(result, indent=1) + "\n")
+        dress = partial(_dress, owner=path.parent.stat())
+        replace(path, json.dumps(result, indent=1) + "\n", dress)
     except OSError as error:
         raise StartError(f"{path} cannot be written: {error.strerror}") from error
     return path
 
 
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # of a command that was killed
-    owner = path.parent.stat()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123 -- nobody else's file
-            with suppress(PermissionError):  # root writes for the daemon
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            os.fchmod(file.fileno(), _MODE)
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+def _dress(descriptor: int, _fresh: Path, *, owner: os.stat_result) -> None:
+    with suppress(PermissionError):  # root writes for the daemon
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    os.fchmod(descriptor, _MODE)

@@ -4,14 +4,15 @@ Owns the refusal of a file that others can read. The receiver reads, `relayd use
 reads meanwhile sees the old file or the new one.
 """
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from relayd.errors import UsersError
+from relayd.files import alone_in, replace
 from relayd.mail.account import Account, AccountError, parse_accounts
 
 _LIMIT = 4 << 20  # octets
@@ -35,39 +36,23 @@ def change_users(path: Path, change: Change, *, group_of: Path) -> None:
     """
     path = path.resolve()
     try:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(directory, fcntl.LOCK_EX)
+        with alone_in(path.parent):
             old = path.stat() if path.exists() else None
             text = "" if old is None else _text_of(path)
             text = change(text, _parse(path, text))
             _parse(path, text)
-            _replace(path, text, old, group=group_of.stat().st_gid)
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            replace(path, text, partial(_dress, old=old, group=group_of.stat().st_gid))
     except OSError as error:
         raise UsersError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _replace(path: Path, text: str, old: os.stat_result | None, *, group: int) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # of a command that was killed
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123 - nobody else's file
-            if old is None:
-                with suppress(PermissionError):
-                    os.fchown(file.fileno(), -1, group)
-            else:
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            os.fchmod(file.fileno(), _MODE if old is None else old.st_mode & _MODE)
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+def _dress(descriptor: int, _fresh: Path, *, old: os.stat_result | None, group: int) -> None:
+    if old is None:
+        with suppress(PermissionError):
+            os.fchown(descriptor, -1, group)
+    else:
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, _MODE if old is None else old.st_mode & _MODE)
 
 
 def _parse(path: Path, text: str) -> Mapping[str, Account]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import apsw
 
 from relayd.errors import BackupFailed
+from relayd.files import sync
 from relayd.mail.envelope import MessageId, format_id
 from relayd.store.sqlite.connection import open_reader, translate
 
@@ -65,9 +66,9 @@ def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
             raise BackupFailed(f"the copy is damaged: {found}")
     source.execute("ROLLBACK")
     for path in (building, files):
-        _sync(path)
+        sync(path)
     building.rename(copy)
-    _sync(folder)
+    sync(folder)
     return copy
 
 
@@ -80,16 +81,8 @@ def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> str
                 shutil.copy(beside / name, files / name)
             except FileNotFoundError:
                 return name
-            _sync(files / name)
+            sync(files / name)
     for path in files.iterdir():
         if path.name not in names:
             path.unlink()
     return ""
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
+from relayd.files import sync
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.spool import directory_of, has_content
 
@@ -100,9 +101,9 @@ def _create(path: str) -> None:
         db.close()
     except apsw.Error as exc:
         raise translate(exc) from exc
-    _sync(building)
+    sync(building)
     Path(building).replace(path)
-    _sync(str(Path(path).parent))
+    sync(Path(path).parent)
 
 
 def _migrate(db: apsw.Connection, path: str) -> None:
@@ -141,11 +142,3 @@ def _expect(db: apsw.Connection, pragma: str, wanted: str | int) -> None:
     got = db.execute(pragma).get
     if got != wanted:
         raise StoreUnavailable(f"SQLite answered {got!r} to {pragma!r}, {wanted!r} is needed")
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relayd.errors import ContentLost, StoreFull, StoreUnavailable
+from relayd.files import sync
 from relayd.mail.content import Content
 from relayd.mail.envelope import MessageId, format_id, parse_id
 
@@ -118,7 +119,7 @@ class SpoolDirectory:
         try:
             if not self._path.is_dir():
                 self._path.mkdir(mode=0o700, exist_ok=True)
-                _sync(self._path.parent)
+                sync(self._path.parent)
         except OSError as exc:
             raise _told(exc) from exc
 
@@ -132,10 +133,10 @@ class SpoolDirectory:
         """Make a file durable under its message's name. Raises StoreFull, StoreUnavailable."""
         path = self._of(message_id)
         try:
-            _sync(content.path)
+            sync(content.path)
             content.path.rename(path)
             content.path = path
-            _sync(self._path)
+            sync(self._path)
         except OSError as exc:
             raise _told(exc) from exc
 
@@ -182,14 +183,6 @@ def _is_abandoned(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > _ABANDONED_AFTER  # noqa: TID251 -- the file's clock
     except FileNotFoundError:
         return False
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _told(exc: OSError) -> StoreFull | StoreUnavailable:
