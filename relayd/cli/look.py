@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 from relayd.control.protocol import Metric
 from relayd.mail.envelope import format_id
 from relayd.mail.event import EventKind, format_instant
-from relayd.ports import Counts, LatestEvent, Status
+from relayd.ports import UNFINISHED, Counts, LatestEvent
 
 EVENTS = 500  # the last ones that are looked at
 TOP = 10  # destinations
 _ERRORS = 8
 _RECENT = timedelta(hours=1)
-_WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 _TROUBLES = frozenset(
     {
         EventKind.ATTEMPTED.value,
@@ -101,8 +100,7 @@ class Look:
 
     def destinations(self) -> list[tuple[str, int]]:
         """Those that have most recipients waiting."""
-        items = self.counts.by_destination.items()
-        return heapq.nlargest(TOP, items, key=lambda item: (item[1], item[0]))
+        return self.counts.most_queued(TOP)
 
 
 def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:
@@ -156,7 +154,7 @@ def fields(look: Look) -> dict[str, object]:
         "running": reading is not None,
         "trouble": look.trouble or None,
         **live,
-        "queue": {status.value: look.counts.by_status.get(status, 0) for status in _WAITING},
+        "queue": {status.value: look.counts.by_status.get(status, 0) for status in UNFINISHED},
         "oldest_seconds": look.age(),
         "destinations": [
             {

@@ -8,13 +8,12 @@ import click
 
 from relayd.cli.look import FLOWS, Look
 from relayd.cli.output import instant, paint, printable, show_table, style_of
-from relayd.ports import Status
+from relayd.ports import UNFINISHED
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-_WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 _COLUMN = 32  # characters that a column keeps while the last one still has any
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
@@ -83,7 +82,7 @@ def _flows(look: Look) -> Section:
 
 
 def _queue(look: Look) -> Section:
-    rows = [(status.value, str(look.counts.by_status.get(status, 0))) for status in _WAITING]
+    rows = [(status.value, str(look.counts.by_status.get(status, 0))) for status in UNFINISHED]
     return Section(("WAITING", "RECIPIENTS"), [*rows, ("oldest", span(look.age()))])
 
 

@@ -5,7 +5,6 @@ seconds, so that many who ask cost no more than one. Everything else is read ane
 """
 
 import asyncio
-import heapq
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
@@ -30,13 +29,12 @@ from relayd.metrics.families import (
     WORKERS,
     Sample,
 )
-from relayd.ports import Clock, Counts, QueueView, Status
+from relayd.ports import UNFINISHED, Clock, Counts, QueueView
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
 _HOLDS = 5.0  # seconds
 _PATIENCE = 5.0  # seconds that an answer waits for the queue
 _RESTS = 10  # times as long as reading took: a queue of a million takes a few seconds
-_WAITING = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 _LEVELS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
 _GRAVITY = (
     "skipped",
@@ -121,19 +119,14 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
     yield Sample(family=READABLE, value=int(counts is not None))
     if counts is None:
         return
-    for status in _WAITING:
+    for status in UNFINISHED:
         yield Sample(family=QUEUE, labels=(status.value,), value=counts.by_status.get(status, 0))
     oldest = min(counts.oldest.values(), default=now)
     yield Sample(family=OLDEST, value=max((now - oldest).total_seconds(), 0.0))
-    for destination, number in most_queued(counts):
+    for destination, number in counts.most_queued(TOP):
         yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
     paused = sum(until > now for until in counts.paused_until.values())
     yield Sample(family=DESTINATIONS_PAUSED, value=paused)
-
-
-def most_queued(counts: Counts) -> list[tuple[str, int]]:
-    """The destinations that have most recipients waiting, the greatest number first."""
-    return heapq.nlargest(TOP, counts.by_destination.items(), key=lambda item: (item[1], item[0]))
 
 
 def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:

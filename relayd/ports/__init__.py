@@ -29,6 +29,7 @@ from relayd.ports.queue import (
 )
 from relayd.ports.view import (
     INACTIVE_BOUNCES,
+    UNFINISHED,
     AddressRow,
     Counts,
     HistoryEntry,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of it
 
 __all__ = [
     "INACTIVE_BOUNCES",
+    "UNFINISHED",
     "Acted",
     "Action",
     "AddressRow",

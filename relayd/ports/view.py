@@ -1,5 +1,6 @@
 """The queue and its history as questions see them, from any process."""
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,9 @@ class Status(StrEnum):
     SENT = "sent"
     BOUNCED = "bounced"
     DROPPED = "dropped"
+
+
+UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,12 @@ class Counts:
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
     paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
+
+    def most_queued(self, limit: int) -> list[tuple[str, int]]:
+        """Return the destinations that have most recipients waiting, the greatest number first."""
+        return heapq.nlargest(
+            limit, self.by_destination.items(), key=lambda item: (item[1], item[0])
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
