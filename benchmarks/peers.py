@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support import postfix
@@ -67,8 +68,9 @@ class Relay(ABC):
         """Return user and system time of its processes so far, ended children included."""
         ticks = 0
         for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -98,6 +100,15 @@ class Relayd(Relay):
                 stderr=log,
             )
         self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait for all workers; the first one answers a while before the others are there."""
+        super().wait_until_ready()
+        deadline = time.monotonic() + 15
+        while '"event":"started"' not in (self.folder / "daemon.log").read_text():
+            if time.monotonic() > deadline:
+                raise SystemExit("relayd does not start: its daemon.log says why")
+            time.sleep(0.01)
 
     def stop(self) -> None:
         self._daemon.send_signal(signal.SIGTERM)
@@ -148,7 +159,8 @@ def memory_mb(pid: int, what: str = "VmRSS") -> int:
 def children(pid: int) -> list[int]:
     """Return the pids below `pid`."""
     below = []
-    for tasks in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (tasks / "children").read_text().split()):
-            below += [child, *children(child)]
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        for tasks in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (tasks / "children").read_text().split()):
+                below += [child, *children(child)]
     return below

@@ -1,7 +1,7 @@
 """Accepting connections: the loop, its limits, and an orderly end (R-02, R-15).
 
-Several workers accept from the same listening sockets; the kernel hands each connection to one of
-them. Limits hold per worker. When descriptors run out, accepting pauses instead of spinning
+Several workers accept from the same listening sockets; one that has more clients than another lets
+that one go first (`doors`). Limits hold per worker. When descriptors run out, accepting pauses instead of spinning
 (HU-08, F-15).
 """
 
@@ -17,6 +17,7 @@ from relayd.policy import admit
 from relayd.ports import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.context import SessionContext
+from relayd.receiver.doors import Door, lone_door
 from relayd.receiver.intake import Intake
 from relayd.receiver.session import Session
 from relayd.receiver.tls import ServerTls
@@ -26,6 +27,7 @@ from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, Liste
 
 _ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
+_GIVE_WAY = 0.002  # seconds in which a worker with fewer clients can take the next one
 _PAUSE = 0.25  # seconds without accepting when the system has no room
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TOO_MANY = b"421 4.7.0 Too many connections, try again later\r\n"
@@ -50,9 +52,11 @@ class Receiver:
         tls: ServerTls | None = None,
         users: Users | None = None,
         checker: ContentChecker | None = None,
+        door: Door | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
+        self._door = lone_door() if door is None else door
         self._sessions: dict[Wire, str] = {}  # and whose they are: an address
         self._clients: Counter[str] = Counter()
         self._tasks: asyncio.TaskGroup | None = None
@@ -60,7 +64,7 @@ class Receiver:
         self._idle = asyncio.Event()
         self._idle.set()
         self._hurrying = False  # clients are asked to leave
-        self._doors = [
+        self._listening = [
             (
                 sock,
                 SessionContext(
@@ -90,12 +94,13 @@ class Receiver:
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to accept; connections are set up in `tasks`."""
         self._tasks = tasks
-        for sock, context in self._doors:
+        self._door.has(0)
+        for sock, context in self._listening:
             self._loop.add_reader(sock, self._accept, sock, context)
 
     async def hand_over(self, *, within: float) -> None:
         """Accept no more, and wait while the clients there are go on as they like."""
-        self._close_doors()
+        self._accept_no_more()
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -108,14 +113,15 @@ class Receiver:
         for session in tuple(self._sessions):
             session.stop()
 
-    def _close_doors(self) -> None:
-        for sock, _ in self._doors:
+    def _accept_no_more(self) -> None:
+        for sock, _ in self._listening:
             self._loop.remove_reader(sock)
-        self._doors.clear()
+        self._listening.clear()
+        self._door.close()
 
     async def stop(self, *, within: float) -> None:
         """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
-        self._close_doors()
+        self._accept_no_more()
         self.hurry()
         try:
             async with asyncio.timeout(within):
@@ -127,26 +133,37 @@ class Receiver:
             task.cancel()
 
     def _accept(self, sock: socket.socket, context: SessionContext) -> None:
+        """Take the connections that wait, as long as no other worker should."""
         for _ in range(_ACCEPTS_PER_WAKE):
-            try:
-                connection, address = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            if self._door.is_ahead():
+                self._pause(sock, context, _GIVE_WAY)
                 return
-            except OSError as exc:
-                if exc.errno not in _NO_ROOM:
-                    raise
-                self._pause(sock, context, exc)
+            if not self._accept_one(sock, context):
                 return
-            self._welcome(connection, address, context)
 
-    def _pause(self, sock: socket.socket, context: SessionContext, exc: OSError) -> None:
-        log.warning("accept_paused", listener=context.listener.address, reason=exc.strerror)
+    def _accept_one(self, sock: socket.socket, context: SessionContext) -> bool:
+        try:
+            connection, address = sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_ROOM:
+                raise
+            log.warning("accept_paused", listener=context.listener.address, reason=exc.strerror)
+            self._pause(sock, context, _PAUSE)
+            return False
+        self._welcome(connection, address, context)
+        return True
+
+    def _pause(self, sock: socket.socket, context: SessionContext, seconds: float) -> None:
         self._loop.remove_reader(sock)
-        self._loop.call_later(_PAUSE, self._resume, sock, context)
+        self._loop.call_later(seconds, self._resume, sock, context)
 
     def _resume(self, sock: socket.socket, context: SessionContext) -> None:
-        if (sock, context) in self._doors:
+        """Take one connection, whoever else could have, and look for more."""
+        if (sock, context) in self._listening:
             self._loop.add_reader(sock, self._accept, sock, context)
+            self._accept_one(sock, context)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         assert self._tasks is not None
@@ -190,6 +207,7 @@ class Receiver:
                 session.stop()  # its proxy took its time to say who it is
             self._sessions[session] = client_ip
             self._clients[client_ip] += 1
+            self._show()
             self._idle.clear()
             self._spawn(self._connect(session, connection, context))
 
@@ -247,8 +265,14 @@ class Receiver:
         if client_ip is None:
             return
         self._count_out(client_ip)
+        self._show()
         if not self._sessions:
             self._idle.set()
+
+    def _show(self) -> None:
+        """Tell the other workers how many clients are here."""
+        if self._listening:
+            self._door.has(len(self._sessions))
 
     def _count_out(self, client_ip: str) -> None:
         self._clients[client_ip] -= 1

@@ -22,6 +22,7 @@ import structlog
 from relayd.errors import RelaydError
 from relayd.logs import configure, try_status_log
 from relayd.metrics.board import Board
+from relayd.receiver.doors import Doors
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
 from relayd.supervisor.generation import Generation, Patience, report_end
@@ -59,6 +60,7 @@ class Supervisor:
         self._name = secrets.token_hex(8)
         self._patience = patience
         self._board = Board()
+        self._doors = Doors()
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
@@ -199,7 +201,9 @@ class Supervisor:
             self._tell_status()
         left = self._workers()
         if len(left) < alive:
-            self._board.vacate(but={worker.name for worker in left})
+            names = {worker.name for worker in left}
+            self._board.vacate(but=names)
+            self._doors.vacate(but=names)
 
     def _fill(self, now: float, signals: Signals) -> None:
         for generation in self._generations():
@@ -219,6 +223,7 @@ class Supervisor:
                 control=self._addresses.control(generation.settings),
                 metrics=self._addresses.metrics(generation.settings),
                 board=self._board,
+                doors=self._doors,
                 heartbeat=heartbeat,
                 parent_pid=parent,
             )

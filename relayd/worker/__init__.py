@@ -35,6 +35,7 @@ from relayd.metrics.tally import Tally
 from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.ports import Acted, Clock
+from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -66,6 +67,7 @@ class Inherited:
     control: socket.socket
     metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
     board: Board
+    doors: Doors
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int
 
@@ -150,6 +152,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             tls=tls,
             users=users,
             checker=_checker(settings),
+            door=inherited.doors.door(inherited.name),
         )
         background = [
             tasks.create_task(supervision.beat(stopping)),

@@ -10,6 +10,7 @@ import pytest
 
 from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.envelope import format_id
+from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.receiver.session import ERROR_LIMIT, JUNK_LIMIT
 from relayd.settings import LineEndings
@@ -514,9 +515,9 @@ def test_accepting_goes_on_when_descriptors_are_free_again(
     async def main() -> None:
         async with receiving(start=False) as reception:
             receiver: Receiver = reception.receiver
-            ((sock, context),) = receiver._doors
+            ((sock, context),) = receiver._listening
             with Exhausted(fileno=sock.detach()) as exhausted:
-                receiver._doors[:] = [(exhausted, context)]
+                receiver._listening[:] = [(exhausted, context)]
                 client = await reception.connect()
                 reception.start()
                 assert (await client.line()).startswith("220 ")
@@ -525,6 +526,26 @@ def test_accepting_goes_on_when_descriptors_are_free_again(
 
     run_on(loop, main())
     assert "accept_paused" in capsys.readouterr().out
+
+
+@on_every_loop
+def test_a_neighbour_that_takes_nobody_keeps_nobody_waiting(loop: str) -> None:
+    """Another worker that has fewer clients may be first, and may be stuck."""
+    doors = Doors()
+    neighbour = doors.door("2")
+    neighbour.has(0)
+
+    async def main() -> None:
+        async with receiving(door=doors.door("1")) as reception:
+            for _ in range(8):
+                await reception.greeted()
+            assert doors.door("1").is_ahead()
+            neighbour.has(8)
+            assert not doors.door("1").is_ahead()
+
+    run_on(loop, main())
+    neighbour.has(0)
+    assert not doors.door("1").is_ahead(), "its door is closed when it stops"
 
 
 # --- the end ------------------------------------------------------------------------------------

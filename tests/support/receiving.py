@@ -26,6 +26,7 @@ from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
 from relayd.mail.event import Detail
 from relayd.policy import route
 from relayd.ports import ContentChecker, Spool
+from relayd.receiver.doors import Door
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -267,12 +268,13 @@ async def receiving(
     unix_path: Path | None = None,
     start: bool = True,
     checker: ContentChecker | None = None,
+    door: Door | None = None,
 ) -> AsyncIterator[Reception]:
     """Serve on a loopback port, or on a unix socket; nothing is open afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         users_file = write_users(Path(folder) / "users", *ACCOUNTS)
         async with _receiving(
-            options or Options(), unix_path, users_file, start=start, checker=checker
+            options or Options(), unix_path, users_file, start=start, checker=checker, door=door
         ) as it:
             yield it
 
@@ -285,6 +287,7 @@ async def _receiving(
     *,
     start: bool,
     checker: ContentChecker | None,
+    door: Door | None,
 ) -> AsyncIterator[Reception]:
     clock = FakeClock()
     users = Users(str(users_file), clock)
@@ -312,6 +315,7 @@ async def _receiving(
         tls=None if options.certificate is None else ServerTls(options.certificate, clock),
         users=users,
         checker=checker,
+        door=door,
     )
     async with asyncio.TaskGroup() as tasks:
         reception = Reception(

@@ -1,0 +1,64 @@
+"""Who has how many clients: workers that accept from the same sockets share them evenly.
+
+Whichever worker is awake would take a whole burst, and keep it for as long as those clients stay,
+while its neighbours sleep. So each says in shared memory how many clients it has, and one that has
+more than another lets that one go first.
+"""
+
+import mmap
+from collections.abc import Collection
+
+_PLACES = 1024  # names in use at one time, all generations of a reload together
+_NEVER, _CLOSED, _OPEN = 0, 1, 2  # what a cell says: `_OPEN` and the number of clients
+_MORE = 2  # clients that one may have more than another
+
+
+class Door:
+    """How many clients one worker has. It writes its own cell, and reads those of the others."""
+
+    def __init__(self, cells: memoryview, index: int) -> None:
+        self._cells = cells
+        self._index = index
+
+    def has(self, clients: int) -> None:
+        """Say how many clients are in, and that more may come."""
+        self._cells[self._index] = _OPEN + clients
+
+    def close(self) -> None:
+        """Accept no more: nobody needs to wait for this one."""
+        self._cells[self._index] = _CLOSED
+
+    def is_ahead(self) -> bool:
+        """Tell whether another open one has fewer clients by more than a few."""
+        enough = self._cells[self._index] - _MORE
+        for cell in self._cells:
+            if _OPEN <= cell < enough:
+                return True
+            if cell == _NEVER:  # the lowest free name is always the next to be given
+                break
+        return False
+
+
+class Doors:
+    """The doors of all workers of a daemon, in memory that they share over a fork."""
+
+    def __init__(self) -> None:
+        self._cells = memoryview(mmap.mmap(-1, _PLACES * 8)).cast("Q")
+
+    def door(self, worker: str) -> Door:
+        """Return the door of the worker of that name ("1", "2", ...)."""
+        index = int(worker) - 1
+        return Door(self._cells, index) if index < _PLACES else lone_door()
+
+    def vacate(self, *, but: Collection[str]) -> None:
+        """Close the doors of workers that are no more, all but those named."""
+        for index, cell in enumerate(self._cells):
+            if cell == _NEVER:
+                break
+            if str(index + 1) not in but:
+                self._cells[index] = _CLOSED
+
+
+def lone_door() -> Door:
+    """Return the door of a worker that has no neighbours."""
+    return Door(memoryview(bytearray(8)).cast("Q"), 0)
