@@ -83,6 +83,56 @@ def test_a_commit_is_synced_once(queue: str, monkeypatch: pytest.MonkeyPatch) ->
     db.close()
 
 
+def test_the_log_has_its_length_from_the_start(queue: str) -> None:
+    """What is committed before and behind the zeros is there, also for who finds the log after a crash."""
+    db = open_writer(queue)
+    log, lock = Wal(db, queue), FileLock(f"{queue}.write")
+    db.execute("INSERT INTO meta VALUES ('before', x'00')")
+    log.lay_out(lock)
+    length = Path(f"{queue}-wal").stat().st_size
+    assert length > CHECKPOINT_PAGES * 4096
+    db.execute("INSERT INTO meta VALUES ('behind', x'00')")
+    log.sync()
+    log.lay_out(lock)
+    assert Path(f"{queue}-wal").stat().st_size == length
+    crashed = Path(queue).with_name("crashed.db")
+    for end in ("", "-wal"):
+        Path(f"{crashed}{end}").write_bytes(Path(f"{queue}{end}").read_bytes())
+    found = apsw.Connection(str(crashed))
+    assert set(found.execute("SELECT key FROM meta").get) == {"before", "behind"}
+    assert found.execute("PRAGMA integrity_check").get == "ok"
+    for each in (found, db):
+        each.close()
+    log.close()
+    lock.close()
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_little_room_is_left_alone(queue: str, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """All zeros or none: nothing is free, or it seems to be and is not."""
+    write = os.pwrite
+    lengths: list[int] = []
+
+    def fail(descriptor: int, octets: bytes, offset: int) -> int:
+        lengths.append(offset)
+        if len(lengths) > 1:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, octets, offset)
+
+    monkeypatch.setattr(wal, "_ROOM", 0 if free else 1_000_000)
+    db = open_writer(queue)
+    log, lock = Wal(db, queue), FileLock(f"{queue}.write")
+    db.execute("INSERT INTO meta VALUES ('a', x'00')")
+    length = Path(f"{queue}-wal").stat().st_size
+    monkeypatch.setattr(os, "pwrite", fail)
+    log.lay_out(lock)
+    assert Path(f"{queue}-wal").stat().st_size == length
+    assert len(lengths) == 2 * free
+    db.close()
+    log.close()
+    lock.close()
+
+
 def test_a_sync_that_fails_is_tried_again_by_nobody(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

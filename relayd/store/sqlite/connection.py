@@ -5,6 +5,7 @@ Owns what must hold before the first statement: a SQLite without the WAL-reset b
 """
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -26,7 +27,7 @@ def prepare(path: str) -> None:
     """
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
-    with FileLock(f"{path}.write").held():
+    with closing(FileLock(f"{path}.write")) as lock, lock.turn():
         if not Path(path).exists():
             _create(path)
         db = open_writer(path)

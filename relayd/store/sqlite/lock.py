@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from relayd.errors import StoreUnavailable
 
@@ -25,19 +27,11 @@ class FileLock:
     def close(self) -> None:
         os.close(self._fd)
 
-    def held(self) -> "_Held":
-        return _Held(self)
-
-
-class _Held:
-    """Hold a lock for a block, and close it behind."""
-
-    def __init__(self, lock: FileLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        self._lock.close()
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the lock for a block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()

@@ -6,10 +6,15 @@ is synced whole, so a commit is never durable without those that it was built on
 itself must sync, the log before a checkpoint, the file behind it, a header that begins the log
 anew, it does in this mode too.
 
-Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous; ADR 8.
+The log has its full length from the start, zeros behind what is written: then a sync has data to write
+and nothing else, no new length and no new blocks, which takes a third less.
+
+Source: https://sqlite.org/wal.html, https://sqlite.org/walformat.html (what is no valid frame ends
+the log), https://sqlite.org/pragma.html#pragma_synchronous; ADR 8.
 """
 
 import os
+from contextlib import suppress
 
 import apsw
 import structlog
@@ -17,6 +22,9 @@ import structlog
 from relayd.store.sqlite.lock import FileLock
 
 CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once
+_FRAME = 4096 + 24  # octets of a page with its header
+_PIECE = bytes(1024 * 1024)
+_ROOM = 4  # times what the log takes has to be free
 
 log = structlog.get_logger()
 
@@ -26,12 +34,27 @@ class Wal:
 
     def __init__(self, db: apsw.Connection, path: str) -> None:
         self._db = db
+        self._path = f"{path}-wal"
         self._pages = 0
         self._allowed = CHECKPOINT_PAGES
         self._is_synced = True
         db.set_wal_hook(self._committed)
         db.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # from now on the log is there
-        self._fd = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def lay_out(self, lock: FileLock) -> None:
+        """Fill the log up with zeros, to where it is checkpointed and a little beyond.
+
+        So there is room for outcomes too when the disk is full (F-12). Where little is free already
+        the log grows with its use, as SQLite has it.
+        """
+        goal = (CHECKPOINT_PAGES + CHECKPOINT_PAGES // 8) * _FRAME
+        with suppress(OSError), lock.turn():
+            fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                _fill_up(fd, goal)
+            finally:
+                os.close(fd)
 
     def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._pages, self._is_synced = pages, False
@@ -54,11 +77,8 @@ class Wal:
         fails, it grows some more before the next try: nothing is lost by that.
         """
         self._checkpoint()
-        lock.acquire()
-        try:
+        with lock.turn():
             is_done = self._checkpoint()
-        finally:
-            lock.release()
         self._allowed = CHECKPOINT_PAGES if is_done else self._pages + CHECKPOINT_PAGES // 4
 
     def _checkpoint(self) -> bool:
@@ -74,3 +94,18 @@ class Wal:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _fill_up(fd: int, goal: int) -> None:
+    """Add zeros up to `goal` octets, all of them or none."""
+    used = length = os.fstat(fd).st_size
+    disk = os.fstatvfs(fd)
+    if disk.f_bavail * disk.f_frsize < _ROOM * (goal - used):
+        return
+    try:
+        while length < goal:
+            length += os.pwrite(fd, _PIECE[: goal - length], length)
+        os.fdatasync(fd)
+    except OSError:
+        os.ftruncate(fd, used)
+        raise

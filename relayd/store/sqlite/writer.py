@@ -74,6 +74,7 @@ class Writer:
         self._db = open_writer(path)
         self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
+        self._wal.lay_out(self._lock)
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
         self._broken: CommitUnknown | None = None  # for good: its process has to end
@@ -148,12 +149,9 @@ class Writer:
         stopping = False
         while not stopping and (turn := self._turns.get()):
             began = self._clock.monotonic()
-            self._lock.acquire()
-            try:
+            with self._lock.turn():
                 stopping = self._gather(turn)
                 self._take_turn(turn)
-            finally:
-                self._lock.release()
             self._make_durable(turn)
             turn[0].loop.call_soon_threadsafe(_resolve, turn)
             if self._on_commit is not None:
