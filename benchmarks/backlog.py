@@ -14,13 +14,14 @@ from pathlib import Path
 import apsw
 
 from relayd.mail.envelope import NewMessage
-from relayd.mail.event import Event, EventKind
+from relayd.mail.event import Event
 from relayd.mail.outcome import Deferred, Relayed
+from relayd.mail.words import EventKind
 from relayd.policy import route
-from relayd.ports import Lease
+from relayd.ports.queue import Lease
 from relayd.store.sqlite import messages, outcomes
 from relayd.store.sqlite.connection import open_writer, prepare
-from relayd.store.sqlite.rows import to_ms
+from relayd.store.sqlite.values import to_ms
 from relayd.worker.system import SystemClock
 from tests.support.builders import a_deferral, a_message, a_recipient, a_settlement
 

@@ -22,8 +22,10 @@ import orjson
 import structlog
 
 from relayd.errors import StartError
-from relayd.mail.envelope import NewMessage, QueuedMessage, format_id, received_at_of
-from relayd.mail.event import Detail, Event, EventKind, first_events, format_instant
+from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.event import Event, first_events
+from relayd.mail.ids import format_id, received_at_of
+from relayd.mail.words import Detail, EventKind, format_instant
 from relayd.metrics.tally import Tally
 from relayd.settings import LogSettings
 

@@ -10,9 +10,10 @@ import pytest
 
 from relayd.cli.command import _EXIT_STATUS, root
 from relayd.errors import RelaydError
-from relayd.mail.event import EventKind
+from relayd.mail.words import EventKind
 from relayd.policy.doctor.finding import Check, Level
-from relayd.ports import Action, Status
+from relayd.ports.queue import Action
+from relayd.ports.view import Status
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,7 +13,7 @@ from relayd.cli.filters import limit_option, rows_wanted, takes_query
 from relayd.cli.output import instant, show_json, show_table
 from relayd.control import client
 from relayd.mail.address import PathError, parse_address
-from relayd.ports import AddressRow, Query
+from relayd.ports.view import AddressRow, Query
 
 _ALL = 2**31  # more rows than a queue holds
 _TITLES = ("ADDRESS", "STATUS", "LAST", "MESSAGES", "HARD", "OTHER", "SUPPRESS", "LAST REPLY")

@@ -17,7 +17,7 @@ from relayd.errors import StoreUnavailable
 
 if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
     from relayd.policy.ruleset import Rules
-    from relayd.ports import QueueView
+    from relayd.ports.view import QueueView
     from relayd.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -26,7 +26,7 @@ from relayd.cli.demo_samples import Sample
 from relayd.cli.demo_servers import DemoServer, Script, mail_servers
 from relayd.cli.output import show_json, show_table
 from relayd.errors import StartError, StoreUnavailable
-from relayd.ports import Query, QueueView, RecipientRow, Status
+from relayd.ports.view import Query, QueueView, RecipientRow, Status
 from relayd.store import open_view
 
 _SETTLE = 20.0  # seconds after which the tables are shown as they are

@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from relayd.cli.context import now
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Query, Status
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.view import Query, Status
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")

@@ -16,8 +16,8 @@ from relayd.cli import tail
 from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.output import paint, printable_json, style_of
-from relayd.mail.event import EventKind
-from relayd.ports import Query
+from relayd.mail.words import EventKind
+from relayd.ports.view import Query
 
 _LOOK_EVERY = 0.5  # seconds
 _RECENT = 16 * 1024  # octets shown first with -f, some forty lines

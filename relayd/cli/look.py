@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relayd.control.protocol import Metric
-from relayd.mail.envelope import format_id
-from relayd.mail.event import EventKind, format_instant
-from relayd.ports import UNFINISHED, Counts, LatestEvent
+from relayd.mail.ids import format_id
+from relayd.mail.words import EventKind, format_instant
+from relayd.ports.view import UNFINISHED, Counts, LatestEvent
 
 EVENTS = 500  # the last ones that are looked at
 TOP = 10  # destinations

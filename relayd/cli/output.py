@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import click
 
-from relayd.mail.event import format_instant
+from relayd.mail.words import format_instant
 
 STYLES = {
     "queued": "cyan",

@@ -26,9 +26,10 @@ from relayd.cli.status import list_recipients
 from relayd.control import client
 from relayd.control.protocol import ActRequest, event_to_json, selects_everything
 from relayd.errors import RelaydError
-from relayd.mail.envelope import MessageId, format_id, parse_id
 from relayd.mail.event import Event
-from relayd.ports import Action, Query
+from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.ports.queue import Action
+from relayd.ports.view import Query
 
 _PAST = {
     Action.HOLD: "held",

@@ -33,7 +33,7 @@ from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
 from relayd.policy.mx import Candidates, Undeliverable
 from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
 from relayd.policy.route import Route as Way
-from relayd.ports import Query, QueueView
+from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 
 Fields = Mapping[str, object]

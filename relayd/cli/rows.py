@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import assert_never
 
 from relayd.cli.output import instant
-from relayd.mail.envelope import MessageId, format_id, parse_id
-from relayd.mail.event import EventKind
-from relayd.mail.outcome import Category
-from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow, Status
+from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.mail.words import Category, EventKind
+from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
 
 PAGE = 500  # rows asked for at once
 TITLES = ("ID", "RECEIVED", "FROM", "RECIPIENT", "STATUS", "TRIES", "NEXT", "WHY")

@@ -15,9 +15,9 @@ from relayd.cli import rows
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, rows_wanted, takes_query
 from relayd.cli.output import instant, paint, show_json, show_table, style_of
-from relayd.mail.envelope import format_id
-from relayd.mail.event import EventKind, format_instant
-from relayd.ports import HistoryEntry, Query, QueueView, RecipientRow
+from relayd.mail.ids import format_id
+from relayd.mail.words import EventKind, format_instant
+from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow
 
 _WATCH_EVERY = 2.0  # seconds
 

@@ -25,8 +25,8 @@ from relayd.cli.output import paint, printable, show_json, style_of
 from relayd.cli.rows import fields, recipients_of, waits_for
 from relayd.errors import DaemonUnreachable
 from relayd.mail.address import Address, PathError, parse_address
-from relayd.mail.envelope import MessageId, format_id, parse_id
-from relayd.ports import QueueView, RecipientRow, Status
+from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.ports.view import QueueView, RecipientRow, Status
 from relayd.settings import ListenerSettings, Settings
 
 _PATIENCE = 30.0  # seconds for one step of the submission

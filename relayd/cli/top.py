@@ -16,7 +16,7 @@ from relayd.cli.context import json_option, load_settings, now, open_view, setti
 from relayd.cli.look import Look, Reading
 from relayd.cli.output import show_json
 from relayd.errors import RelaydError
-from relayd.ports import QueueView
+from relayd.ports.view import QueueView
 
 _PATIENCE = 5.0  # seconds for the daemon's answer
 

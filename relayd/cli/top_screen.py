@@ -8,7 +8,7 @@ import click
 
 from relayd.cli.look import FLOWS, Look
 from relayd.cli.output import instant, paint, printable, show_table, style_of
-from relayd.ports import UNFINISHED
+from relayd.ports.view import UNFINISHED
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -26,11 +26,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from relayd.mail.address import parse_address
-from relayd.mail.envelope import format_id, parse_id
-from relayd.mail.event import Event, EventKind, format_instant
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.event import Event
+from relayd.mail.ids import format_id, parse_id
+from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
-from relayd.ports import Action, Query, Status
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, Status
 
 REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included
 

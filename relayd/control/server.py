@@ -28,9 +28,9 @@ from relayd.control.protocol import (
     unsuppress_from_json,
 )
 from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
-from relayd.mail.event import JsonValue
+from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
-from relayd.ports import Acted, QueueStore, ReportGivenUp
+from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 
 _AT_ONCE = 16  # requests in hand; more wait in the listen queue

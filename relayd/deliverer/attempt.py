@@ -13,7 +13,8 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.reply import Stage
 from relayd.policy.route import HostPort
-from relayd.ports import Delivery, SessionFailed, Work
+from relayd.ports.outward import Delivery, SessionFailed
+from relayd.ports.queue import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,14 +16,17 @@ from relayd.deliverer.reports import Fate, Reporter
 from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage, QueuedRecipient, format_id
-from relayd.mail.event import Detail, Event, EventKind, attempt_detail, kind_of
-from relayd.mail.outcome import Bounced, Category, Fault, Held, Moved, NotTried, Outcome
+from relayd.mail.envelope import NewMessage, QueuedRecipient
+from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.ids import format_id
+from relayd.mail.outcome import Bounced, Held, Moved, NotTried, Outcome
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Detail, EventKind, Fault
 from relayd.policy.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.route import HOLD, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
-from relayd.ports import Clock, EventSink, QueueStore, Settlement, Work
+from relayd.ports.outward import Clock, EventSink
+from relayd.ports.queue import QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
 

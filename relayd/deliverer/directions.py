@@ -6,7 +6,7 @@ from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.smarthost import Smarthost
 from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
-from relayd.ports import Clock, Transport
+from relayd.ports.outward import Clock, Transport
 from relayd.settings import SmarthostSettings, TlsMode
 
 

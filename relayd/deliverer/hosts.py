@@ -8,7 +8,7 @@ from typing import Protocol
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.route import HostPort
 from relayd.policy.verdict import NO_MAIL_HERE
-from relayd.ports import Connection, SessionFailed
+from relayd.ports.outward import Connection, SessionFailed
 
 Address = tuple[str, int]
 """An IP address, or a name for which there is none; and a port."""

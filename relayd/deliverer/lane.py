@@ -19,9 +19,12 @@ from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.mail.attempt import AttemptFacts
-from relayd.mail.envelope import QueuedRecipient, format_id
-from relayd.mail.outcome import Bounced, Category, Deferred, NotTried, Outcome
-from relayd.ports import Connection, Delivery, Lease, Work
+from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.ids import format_id
+from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
+from relayd.mail.words import Category
+from relayd.ports.outward import Connection, Delivery
+from relayd.ports.queue import Lease, Work
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
 

@@ -17,8 +17,8 @@ from relayd.deliverer.search import Search
 from relayd.deliverer.sites import Site, Sites
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
-from relayd.mail.outcome import Fault
 from relayd.mail.reply import Stage
+from relayd.mail.words import Fault
 from relayd.policy.mx import (
     Candidate,
     Candidates,
@@ -30,7 +30,7 @@ from relayd.policy.mx import (
 )
 from relayd.policy.route import HostPort
 from relayd.policy.throttle import PATIENCE
-from relayd.ports import Clock, Connection, Resolver, SessionFailed, Target, Transport
+from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 
 _IDLE_FOR = 10.0  # seconds a connection without work is kept

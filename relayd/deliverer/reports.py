@@ -19,25 +19,16 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import (
     REPORT,
     Client,
-    MessageId,
     NewMessage,
     NewRecipient,
     QueuedMessage,
     QueuedRecipient,
-    format_id,
 )
 from relayd.mail.header import read_facts
-from relayd.mail.outcome import (
-    BounceClass,
-    Bounced,
-    Category,
-    Deferred,
-    Fault,
-    Outcome,
-    Relayed,
-    Sent,
-)
+from relayd.mail.ids import MessageId, format_id
+from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply
+from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.dsn import (
     USUAL_LIMITS,
     Action,

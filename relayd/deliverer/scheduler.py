@@ -16,9 +16,10 @@ from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.lane import Lane, LaneClosed
 from relayd.errors import CommitUnknown, StoreError
-from relayd.mail.envelope import WorkerNumber
+from relayd.mail.ids import WorkerNumber
 from relayd.policy import retry
-from relayd.ports import Clock, Lease, QueueStore, Work
+from relayd.ports.outward import Clock
+from relayd.ports.queue import Lease, QueueStore, Work
 
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from relayd.deliverer.hosts import Address, HostFailure
 from relayd.mail.attempt import Breakdown, Peer
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.policy.route import HostPort
-from relayd.ports import Clock, Connection, SessionFailed, Target, Transport
+from relayd.ports.outward import Clock, Connection, SessionFailed, Target, Transport
 
 FIND_WITHIN = 300.0  # seconds to find a working host (S-24)
 _LEFT_OUT_FOR = 60.0  # seconds

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from relayd.deliverer.search import Outages
 from relayd.policy.throttle import Ramp, Throttle
-from relayd.ports import Clock, Connection
+from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
 

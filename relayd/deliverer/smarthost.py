@@ -8,7 +8,7 @@ from relayd.deliverer.search import Outages, Search
 from relayd.mail.attempt import RouteKind
 from relayd.policy.route import HostPort
 from relayd.policy.throttle import Ramp
-from relayd.ports import Clock, Target, Transport
+from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
 
 

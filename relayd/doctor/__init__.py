@@ -14,7 +14,7 @@ from relayd.doctor.scene import Scene, Step, Wish, sends_directly, set_scene
 from relayd.doctor.senders import check_dkim, check_dmarc, check_spf
 from relayd.doctor.servers import check_port, check_smarthost
 from relayd.policy.doctor.finding import Finding
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.settings import Settings
 
 __all__ = ["Memory", "Step", "Wish", "sends_directly", "steps"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from relayd.doctor.machine import state_directory
 from relayd.errors import StartError
 from relayd.files import replace
-from relayd.mail.event import format_instant
+from relayd.mail.words import format_instant
 from relayd.policy.doctor.finding import Finding, tally
 from relayd.settings import Settings
 

@@ -12,7 +12,7 @@ from relayd.net.resolver import DnsResolver
 from relayd.policy.doctor.dns import why_not_public
 from relayd.policy.doctor.finding import Finding
 from relayd.policy.route import ViaMx
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.settings import HostPort, Settings
 
 _PATIENCE = timedelta(seconds=10)  # for one look-up: people wait for many

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from relayd.doctor.scene import Scene
 from relayd.mail.attempt import RouteKind
 from relayd.mail.dns import IpAddress
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.smtp_client import Timers, TlsContexts, connect, resolve
 from relayd.policy.doctor.dns import first_failure
 from relayd.policy.doctor.finding import Finding
@@ -18,7 +18,7 @@ from relayd.policy.doctor.servers import (
     judge_reach,
     judge_smarthosts,
 )
-from relayd.ports import SessionFailed, Target
+from relayd.ports.outward import SessionFailed, Target
 from relayd.settings import HostPort, TlsMode
 
 _TIMERS = Timers(connect=10, greeting=30, command=30)  # people wait for this

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category, Fault
 
 
 class RouteKind(StrEnum):

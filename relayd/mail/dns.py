@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import idna
 
-from relayd.mail.outcome import Fault
+from relayd.mail.words import Fault
 
 IpAddress = IPv4Address | IPv6Address
 

@@ -5,37 +5,16 @@ value, so that store and log never disagree. Field names and event names are an 
 (`docs/events.md`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import assert_never
 
 from relayd.mail.attempt import AttemptFacts
-from relayd.mail.envelope import MessageId, NewMessage
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
-
-JsonValue = str | int | float | bool | None
-Detail = Mapping[str, JsonValue]
-
-
-class EventKind(StrEnum):
-    RECEIVED = "received"
-    REFUSED = "refused"
-    SCORED = "scored"
-    UNCHECKED = "unchecked"
-    ATTEMPTED = "attempted"
-    SENT = "sent"
-    RELAYED = "relayed"
-    DEFERRED = "deferred"
-    BOUNCED = "bounced"
-    LATE_BOUNCED = "late_bounced"
-    DELIVERED_DSN = "delivered_dsn"
-    COMPLAINED = "complained"
-    HELD = "held"
-    RELEASED = "released"
-    EXPEDITED = "expedited"
-    DROPPED = "dropped"
+from relayd.mail.words import Detail, EventKind, JsonValue, format_instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +26,6 @@ class Event:
     message_id: MessageId
     recipient: int  # number of the recipient in its message
     detail: Detail
-
-
-def format_instant(at: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # it ends in +00:00
 
 
 def kind_of(outcome: Outcome) -> EventKind:

@@ -1,13 +1,14 @@
 """What became of a recipient: the closed set of outcomes, and why.
 
-Owns the words that reach disk and JSON; their spelling is stable for ever. The decision which
-outcome applies is made in `relayd.policy.verdict` only, the classification in
-`relayd.policy.classify` only.
+The decision which outcome applies is made in `relayd.policy.verdict` only, the classification in
+`relayd.policy.classify` only. The words of states reach the disk; their spelling is stable for ever.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from relayd.mail.words import BounceClass, Category, Fault
 
 
 class RecipientState(StrEnum):
@@ -36,49 +37,6 @@ TRANSITIONS: dict[RecipientState, frozenset[RecipientState]] = {
     RecipientState.BOUNCED: frozenset(),
     RecipientState.DROPPED: frozenset(),
 }
-
-
-class BounceClass(StrEnum):
-    HARD = "hard"  # the address is invalid: do not use it again
-    BLOCK = "block"  # refused for good, but not because of the address
-    SOFT = "soft"  # a temporary failure that outlived its retries
-
-
-class Category(StrEnum):
-    """Why a reply was negative. Docs: `docs/bounces.md`."""
-
-    BAD_MAILBOX = "bad_mailbox"
-    BAD_DOMAIN = "bad_domain"
-    INACTIVE_MAILBOX = "inactive_mailbox"
-    MAILBOX_FULL = "mailbox_full"
-    MESSAGE_TOO_LARGE = "message_too_large"
-    SPAM_CONTENT = "spam_content"
-    VIRUS = "virus"
-    REPUTATION = "reputation"
-    POLICY = "policy"
-    AUTH_FAILURE = "auth_failure"
-    SENDER_CONFIG = "sender_config"
-    RATE_LIMIT = "rate_limit"
-    GREYLIST = "greylist"
-    RELAY_DENIED = "relay_denied"
-    TLS_FAILURE = "tls_failure"
-    PROTOCOL_ERROR = "protocol_error"
-    CONTENT_ERROR = "content_error"
-    DNS_FAILURE = "dns_failure"
-    CONNECTION_FAILURE = "connection_failure"
-    REMOTE_SYSTEM = "remote_system"
-    ROUTING_LOOP = "routing_loop"
-    EXPIRED = "expired"
-    UNKNOWN = "unknown"
-
-
-class Fault(StrEnum):
-    """Whom to call."""
-
-    PEER = "peer"
-    DNS = "dns"
-    LOCAL = "local"
-    POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from relayd.mail.attempt import RouteKind
-from relayd.mail.event import EventKind
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.words import BounceClass, Category, EventKind
 
 Labels = tuple[str, ...]
 """Values, in the order of the family's label names."""

@@ -29,7 +29,8 @@ from relayd.metrics.families import (
     WORKERS,
     Sample,
 )
-from relayd.ports import UNFINISHED, Clock, Counts, QueueView
+from relayd.ports.outward import Clock
+from relayd.ports.view import UNFINISHED, Counts, QueueView
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
 _HOLDS = 5.0  # seconds

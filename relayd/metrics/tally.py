@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import timedelta
 
-from relayd.mail.event import EventKind, JsonValue
+from relayd.mail.words import EventKind, JsonValue
 from relayd.metrics.board import Place, apart
 from relayd.metrics.families import (
     ATTEMPTS,

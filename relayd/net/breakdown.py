@@ -1,7 +1,7 @@
 """Shorthand for what ends a session without a reply."""
 
 from relayd.mail.attempt import Breakdown
-from relayd.mail.outcome import Category, Fault
+from relayd.mail.words import Category, Fault
 
 
 def broken(category: Category, reason: str, fault: Fault = Fault.PEER) -> Breakdown:

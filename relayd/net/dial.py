@@ -12,10 +12,10 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 from relayd.mail.attempt import Breakdown
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
-from relayd.ports import SessionFailed, Target
+from relayd.ports.outward import SessionFailed, Target
 
 
 class DialFailed(Exception):

@@ -29,7 +29,7 @@ import dns.rdatatype
 import dns.resolver
 
 from relayd.mail.dns import DnsFailure
-from relayd.mail.outcome import Fault
+from relayd.mail.words import Fault
 from relayd.net.dns_exchange import BoundedNameserver
 from relayd.settings import HostPort
 

@@ -37,7 +37,7 @@ from relayd.mail.dns import (
 )
 from relayd.net.dns_cache import DnsCache, Question
 from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
 _TEXT_LIMIT = 4096  # octets of one TXT record

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
-from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category
 from relayd.net.dial import resolve
 from relayd.net.smtp_commands import Plan, plan
 from relayd.net.smtp_protocol import Timers
 from relayd.net.smtp_session import Session, open_session
 from relayd.net.smtp_transaction import Ending, Result, transact
 from relayd.net.tls import TlsContexts
-from relayd.ports import Clock, Delivery, SessionFailed, Target
+from relayd.ports.outward import Clock, Delivery, SessionFailed, Target
 
 __all__ = [
     "Connection",

@@ -27,8 +27,8 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from relayd.errors import ReplySyntaxError, TlsFailed
 from relayd.mail.attempt import Breakdown
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.replies import ReplyReader
 from relayd.net.tls import tls_problem
 

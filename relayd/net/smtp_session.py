@@ -27,15 +27,15 @@ import structlog
 
 from relayd.errors import TlsFailed
 from relayd.mail.attempt import Breakdown, Peer, TlsFacts
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
 from relayd.net.dial import DialFailed, dial
 from relayd.net.login import REFUSED_CODES, choose_mechanism, log_in
 from relayd.net.smtp_commands import Offers, hello, read_offers
 from relayd.net.smtp_protocol import RelayProtocol, Timers
 from relayd.net.tls import TlsContexts, read_tls_facts
-from relayd.ports import Clock, SessionFailed, Target
+from relayd.ports.outward import Clock, SessionFailed, Target
 from relayd.settings import Login, TlsMode
 
 _log = structlog.get_logger(__name__)

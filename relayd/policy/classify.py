@@ -13,8 +13,9 @@ Source: RFC 5321 §4.2.1, RFC 3463 §2.
 import re
 from functools import lru_cache
 
-from relayd.mail.outcome import BounceClass, Category, Classification
+from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import BounceClass, Category
 from relayd.policy.phrases import TEXT_LIMIT, words_of
 from relayd.policy.rule import Facts, Rule
 from relayd.policy.ruleset import Rules

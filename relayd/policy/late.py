@@ -4,8 +4,8 @@ The recipient is known from the return path; the mail is only asked what happene
 nothing: a mail that is no clear bounce leaves the status as it is.
 """
 
-from relayd.mail.event import EventKind
-from relayd.mail.outcome import BounceClass, Bounced, Category, Fault
+from relayd.mail.outcome import Bounced
+from relayd.mail.words import BounceClass, Category, EventKind, Fault
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
 
 _EVENTS = {

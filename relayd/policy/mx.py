@@ -29,7 +29,7 @@ from relayd.mail.dns import (
     NoSuchDomain,
     NullMx,
 )
-from relayd.mail.outcome import Category
+from relayd.mail.words import Category
 from relayd.policy.admit import Network
 
 _NOTES_SHOWN = 3  # in a reason; the rest is counted

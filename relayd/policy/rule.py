@@ -6,8 +6,8 @@ one that decides.
 
 from dataclasses import dataclass
 
-from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category
 from relayd.policy.phrases import Phrase, Words
 
 

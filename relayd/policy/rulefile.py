@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relayd.errors import Mistake
-from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category
 from relayd.policy.phrases import Phrase, PhraseError, parse_phrase
 from relayd.policy.rule import Rule
 

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from importlib import resources
 
 from relayd.errors import ConfigError, Mistake
-from relayd.mail.outcome import Category
+from relayd.mail.words import Category
 from relayd.policy.phrases import Phrase
 from relayd.policy.rule import Facts, Rule
 from relayd.policy.rulefile import Reader

@@ -12,19 +12,9 @@ from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, RouteKind
 from relayd.mail.envelope import QueuedRecipient
-from relayd.mail.outcome import (
-    BounceClass,
-    Bounced,
-    Category,
-    Classification,
-    Deferred,
-    Fault,
-    NotTried,
-    Outcome,
-    Relayed,
-    Sent,
-)
+from relayd.mail.outcome import Bounced, Classification, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy import retry
 from relayd.policy.classify import classify
 from relayd.policy.retry import RetrySettings

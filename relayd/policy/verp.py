@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from relayd.mail.address import Address
-from relayd.mail.envelope import MessageId
+from relayd.mail.ids import MessageId
 
 KEY_OCTETS = 32  # of a key to be made
 _LEAST_KEY = 16  # octets

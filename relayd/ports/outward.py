@@ -1,17 +1,21 @@
-"""The world outside as delivery meets it: the DNS, and sessions with next hops."""
+"""The world outside: the clock, the DNS, sessions with next hops, checkers, the status log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from relayd.errors import PeerError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
 from relayd.mail.content import Content
-from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.event import Event
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Detail
 
-if TYPE_CHECKING:  # a command that only asks pays for none of these
+if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer
+    from relayd.policy.content import Verdict
     from relayd.settings import Login, TlsMode
 
 
@@ -107,4 +111,40 @@ class Resolver(Protocol):
 
     async def addresses(self, host: str) -> "Addresses":
         """Return the addresses of a mail host; none for what cannot be a name."""
+        ...
+
+
+class Clock(Protocol):
+    """Where instants come from; tests inject their own."""
+
+    def now(self) -> datetime:
+        """Return the wall clock as an aware UTC datetime."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for durations inside this process."""
+        ...
+
+
+class ContentChecker(Protocol):
+    """What decides about a complete message by its content."""
+
+    async def judge(self, message: NewMessage) -> "Verdict":
+        """Return what becomes of the message. Bounded in time; never raises for what the checker does."""
+        ...
+
+
+class EventSink(Protocol):
+    """Where events go after their commit: the status log. Never raises, never drops a line."""
+
+    def received(self, message: NewMessage) -> None:
+        """Note a line for each recipient of a message that is durable now."""
+        ...
+
+    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        """Note one event of one recipient."""
+        ...
+
+    def refused(self, at: datetime, detail: Detail) -> None:
+        """Note that a client was refused: there is no message to speak of."""
         ...

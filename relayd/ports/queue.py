@@ -14,12 +14,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from relayd.mail.content import Content
-from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
+from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import Bounced, Outcome, Rerouted
 from relayd.ports.view import Query
 
-if TYPE_CHECKING:  # a command that only asks pays for none of it
+if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
 

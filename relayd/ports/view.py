@@ -7,9 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from relayd.mail.envelope import MessageId
-from relayd.mail.event import JsonValue
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.ids import MessageId
+from relayd.mail.words import BounceClass, Category, JsonValue
 
 INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
 

@@ -12,21 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from relayd.errors import CommitUnknown, StoreFull
-from relayd.mail.envelope import (
-    Client,
-    ContentCheck,
-    MessageFacts,
-    MessageId,
-    NewMessage,
-    NewRecipient,
-    format_id,
-)
+from relayd.mail.envelope import Client, ContentCheck, MessageFacts, NewMessage, NewRecipient
 from relayd.mail.header import read_facts, trace_header
+from relayd.mail.ids import MessageId, format_id
 from relayd.mail.reply import Reply
 from relayd.mail.submission import facts_with, missing_fields
 from relayd.policy import admit
 from relayd.policy.content import Refusal
-from relayd.ports import ContentChecker, Spool
+from relayd.ports.outward import ContentChecker
+from relayd.ports.queue import Spool
 from relayd.receiver.auth import Login
 from relayd.receiver.reader import Fault, Received
 from relayd.receiver.transaction import Transaction

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 
-from relayd.ports import ContentChecker
+from relayd.ports.outward import ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users

@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 import structlog
 
 from relayd.mail.address import Address
-from relayd.mail.event import Detail
 from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.mail.words import Detail
 from relayd.policy import admit
 from relayd.receiver import xclient
 from relayd.receiver.context import SessionContext

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from relayd.mail.address import Address
-from relayd.mail.envelope import MessageId, NewMessage
-from relayd.mail.event import Detail
-from relayd.ports import Spool
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId
+from relayd.mail.words import Detail
+from relayd.ports.queue import Spool
 
 
 class Intake(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 import structlog
 
 from relayd.policy import admit
-from relayd.ports import Clock, ContentChecker
+from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.context import SessionContext
 from relayd.receiver.doors import Door, lone_door

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from relayd.errors import StoreError, StoreFull
 from relayd.mail.line_ends import cleaned, is_clean
-from relayd.ports import Spool
+from relayd.ports.queue import Spool
 from relayd.settings import LineEndings
 
 LINE_LIMIT = 1024 * 1024  # octets of one line without its CRLF (S-40)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.settings import CertificateSettings
 
 _LOOK_AGAIN = 30.0  # seconds

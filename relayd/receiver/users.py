@@ -19,7 +19,7 @@ from relayd.mail.account import Account
 from relayd.mail.reply import Reply
 from relayd.policy.dsn.lines import clean_line
 from relayd.policy.login import BackOff
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.receiver.passwords import NOBODY, Unverifiable, is_password
 from relayd.receiver.sasl import Credentials
 from relayd.receiver.users_file import read_users

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relayd.ports import Clock, QueueStore, QueueView
+from relayd.ports.view import QueueView
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
+    from relayd.ports.outward import Clock
+    from relayd.ports.queue import QueueStore
 
 _SQLITE = "sqlite:"
 
@@ -15,10 +17,10 @@ _SQLITE = "sqlite:"
 def open_store(
     url: str,
     *,
-    clock: Clock,
+    clock: "Clock",
     slots: Mapping[str, int],
     on_commit: Callable[[float], None] | None = None,
-) -> QueueStore:
+) -> "QueueStore":
     """Open the queue for a worker. Raises StoreUnavailable, SchemaMismatch.
 
     `on_commit` is told, on a thread of the store, how many seconds each commit took.

@@ -15,14 +15,12 @@ from typing import TypeVar, assert_never
 
 from relayd.errors import LeaseLost
 from relayd.mail.content import Content
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.mail.event import Event, EventKind, JsonValue, first_events
+from relayd.mail.envelope import NewMessage
+from relayd.mail.event import Event, first_events
+from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import (
-    BounceClass,
     Bounced,
-    Category,
     Deferred,
-    Fault,
     Held,
     Moved,
     NotTried,
@@ -30,18 +28,19 @@ from relayd.mail.outcome import (
     Relayed,
     Sent,
 )
-from relayd.ports import (
+from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
+from relayd.ports.outward import Clock
+from relayd.ports.queue import (
     Acted,
     Action,
-    Clock,
     LateNotice,
     Lease,
-    Query,
     ReportGivenUp,
     Settlement,
     Spool,
     Work,
 )
+from relayd.ports.view import Query
 from relayd.store.memory_view import (
     MemoryView,
     Message,

@@ -10,24 +10,18 @@ from datetime import UTC, datetime
 from operator import attrgetter
 
 from relayd.mail.content import Content
-from relayd.mail.envelope import (
-    MessageId,
-    NewMessage,
-    NewRecipient,
-    QueuedMessage,
-    QueuedRecipient,
-    WorkerNumber,
-    received_at_of,
-)
-from relayd.mail.event import Event, EventKind
-from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, BounceClass, Category, RecipientState
-from relayd.ports import (
+from relayd.mail.envelope import NewMessage, NewRecipient, QueuedMessage, QueuedRecipient
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId, WorkerNumber, received_at_of
+from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, RecipientState
+from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.queue import Lease
+from relayd.ports.view import (
     INACTIVE_BOUNCES,
     AddressRow,
     Counts,
     HistoryEntry,
     LatestEvent,
-    Lease,
     Query,
     RecipientRow,
     Status,

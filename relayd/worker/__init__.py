@@ -34,7 +34,8 @@ from relayd.metrics.server import serve_metrics
 from relayd.metrics.tally import Tally
 from relayd.net.content import ContentGate
 from relayd.policy import route
-from relayd.ports import Acted, Clock
+from relayd.ports.outward import Clock
+from relayd.ports.queue import Acted
 from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls

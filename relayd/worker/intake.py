@@ -15,16 +15,13 @@ from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.errors import CommitUnknown, StoreError
 from relayd.logs import StatusLog
 from relayd.mail.address import Address
-from relayd.mail.envelope import (
-    IDS_PER_MILLISECOND,
-    MessageId,
-    NewMessage,
-    WorkerNumber,
-    make_id,
-)
-from relayd.mail.event import Detail
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import IDS_PER_MILLISECOND, MessageId, WorkerNumber, make_id
+from relayd.mail.words import Detail
 from relayd.policy import route
-from relayd.ports import Clock, LateNotice, QueueStore, QueueView, Spool, Work
+from relayd.ports.outward import Clock
+from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
+from relayd.ports.view import QueueView
 from relayd.worker.late import LateBounces
 
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from relayd.errors import StoreUnavailable
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import Event, EventKind, JsonValue
+from relayd.mail.event import Event
 from relayd.mail.outcome import Bounced
+from relayd.mail.words import EventKind, JsonValue
 from relayd.policy import late, route, verp
 from relayd.policy.inbound_bounce import parse_bounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules
-from relayd.ports import Clock, LateNotice, Query, QueueView, RecipientRow
+from relayd.ports.outward import Clock
+from relayd.ports.queue import LateNotice
+from relayd.ports.view import Query, QueueView, RecipientRow
 
 _LOOKED_AT = 1 << 20  # octets of what comes back; a report is in front of the message it is about
 

@@ -16,7 +16,8 @@ from relayd.logs import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
-from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient, WorkerNumber
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.ids import WorkerNumber
 from relayd.net.local import is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
@@ -24,7 +25,9 @@ from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules, rules_from
 from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
-from relayd.ports import Clock, QueueStore, QueueView, ReportGivenUp
+from relayd.ports.outward import Clock
+from relayd.ports.queue import QueueStore, ReportGivenUp
+from relayd.ports.view import QueueView
 from relayd.settings import Settings
 from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces

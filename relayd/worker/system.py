@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from weakref import WeakSet
 
 from relayd.net import smtp_client
-from relayd.ports import Clock, Connection, Target
+from relayd.ports.outward import Clock, Connection, Target
 
 
 class SystemClock:

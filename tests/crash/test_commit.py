@@ -10,7 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from relayd.mail.envelope import MessageId
+from relayd.mail.ids import MessageId
 from relayd.store import open_store, open_view
 from relayd.worker import SystemClock
 from tests.support.builders import a_message

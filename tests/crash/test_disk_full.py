@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.ports import Query
+from relayd.ports.view import Query
 from tests.support.daemon import (
     CEILING,
     Daemon,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from relayd.ports import RecipientRow, Status
+from relayd.ports.view import RecipientRow, Status
 from tests.support.clock import START
 from tests.support.ledger import Entry, Fate, Ledger, judge
 from tests.support.scripted_server import Message

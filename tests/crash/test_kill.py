@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.ports import Query
+from relayd.ports.view import Query
 from tests.support.daemon import Daemon, SmarthostThread, a_daemon, a_smarthost, eventually
 from tests.support.ledger import Fate, Load, judge
 from tests.support.scripted_server import Drip

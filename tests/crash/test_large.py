@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.ports import Query, Status
+from relayd.ports.view import Query, Status
 from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually, free_port, without_trace
 
 LINES = [b".", b"..dots", b"", b"\xe4\xf6\xfc " * 9, b"x" * 998, b"trailing blanks  \t", b"." * 70]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.ports import Query
+from relayd.ports.view import Query
 from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
 from tests.support.ledger import Fate, Load, judge
 

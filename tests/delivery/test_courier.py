@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer.scheduler import LEASE_FOR
 from relayd.errors import ContentLost, StoreFull, StoreUnavailable
-from relayd.mail.outcome import BounceClass
-from relayd.ports import Action, Query, QueueStore, QueueView, Status, Work
+from relayd.mail.words import BounceClass
+from relayd.ports.queue import Action, QueueStore, Work
+from relayd.ports.view import Query, QueueView, Status
 from relayd.store.memory import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView

@@ -9,7 +9,8 @@ import pytest
 from relayd.deliverer.directions import Directions
 from relayd.mail.address import parse_address
 from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
-from relayd.ports import Action, Query, Status
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import SMARTHOST, a_message, a_recipient
 from tests.support.clock import FakeClock

@@ -13,10 +13,11 @@ from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.search import Outages, Search
 from relayd.deliverer.smarthost import Smarthost
 from relayd.mail.attempt import RouteKind
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
-from relayd.ports import SessionFailed, Status, Target, Transport
+from relayd.ports.outward import SessionFailed, Target, Transport
+from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
 from relayd.worker import SmtpTransport
 from tests.support.builders import a_message

@@ -10,8 +10,8 @@ import trustme
 from relayd.deliverer import mxhop, search
 from relayd.deliverer.hosts import NoHost
 from relayd.deliverer.sites import Sites
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Status
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.view import Status
 from relayd.settings import TlsMode
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, A3, FINE, Script, a_direct_post, mx

@@ -8,7 +8,8 @@ from email.message import Message
 import pytest
 
 from relayd.mail.envelope import NewMessage
-from relayd.ports import Action, Query, Status
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import CONTENT, a_message, a_recipient
 from tests.support.post import Post, a_post, a_reporter, eventually

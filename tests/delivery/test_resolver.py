@@ -20,7 +20,7 @@ from relayd.mail.dns import (
     MxHosts,
     NoSuchDomain,
 )
-from relayd.mail.outcome import Category, Fault
+from relayd.mail.words import Category, Fault
 from relayd.net.dns_cache import DnsCache, keep_for
 from relayd.net.dns_exchange import RECORD_LIMIT, read_answer
 from relayd.net.dns_lookup import Finding, Nothing, Records, system_nameservers
@@ -33,7 +33,7 @@ from relayd.policy.mx import (
     choose,
     plan_hosts,
 )
-from relayd.ports import Resolver
+from relayd.ports.outward import Resolver
 from relayd.settings import HostPort
 from tests.support.clock import FakeClock
 from tests.support.dns_server import (

@@ -20,10 +20,11 @@ from relayd.deliverer.scheduler import (
     WINDOW_OCTETS,
 )
 from relayd.mail.envelope import NewMessage
-from relayd.mail.outcome import Category
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category
 from relayd.net.breakdown import broken
-from relayd.ports import SessionFailed, Status
+from relayd.ports.outward import SessionFailed
+from relayd.ports.view import Status
 from relayd.settings import HostPort
 from relayd.store.memory import MemoryStore
 from tests.support.builders import SMARTHOST, a_message, a_recipient

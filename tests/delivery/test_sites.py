@@ -11,8 +11,8 @@ from relayd.deliverer import lane, mxhop, scheduler
 from relayd.deliverer.hosts import NotYet
 from relayd.deliverer.sites import Places, Sites
 from relayd.policy import throttle
-from relayd.ports import Action as Act
-from relayd.ports import Query, Status
+from relayd.ports.queue import Action as Act
+from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, FINE, Direct, Script, a_direct_post, mx
 from tests.support.dns_server import Zones

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relayd.errors import StoreFull, StoreUnavailable
-from relayd.mail.envelope import format_id
+from relayd.mail.ids import format_id
 from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.receiver.session import ERROR_LIMIT, JUNK_LIMIT

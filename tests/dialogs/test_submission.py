@@ -2,7 +2,7 @@
 
 import pytest
 
-from relayd.mail.envelope import format_id
+from relayd.mail.ids import format_id
 from tests.support.receiving import Options, Reception, on_every_loop, receiving, run_on
 
 DATE = b"Date: Sun, 01 Mar 2026 12:00:00 +0000\r\n"

@@ -12,9 +12,10 @@ import pytest
 from relayd.control.protocol import Message
 from relayd.control.server import Desk, serve_control
 from relayd.errors import RelaydError
-from relayd.mail.envelope import NewMessage, format_id
+from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
-from relayd.ports import Query, Status
+from relayd.mail.ids import format_id
+from relayd.ports.view import Query, Status
 from relayd.store import open_view
 from tests.support.builders import a_message
 from tests.support.cli_world import Ran, World, column, enqueue, make_world

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.mail.outcome import BounceClass
+from relayd.mail.words import BounceClass
 from tests.support.builders import a_bounce, a_message, a_recipient, a_settlement
 from tests.support.cli_world import Ran, World, enqueue, make_world
 from tests.support.dns_server import DROP, SERVFAIL, DnsServer, Zones

@@ -12,10 +12,12 @@ from relayd.control import client
 from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, encode
 from relayd.control.server import Desk, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
-from relayd.mail.event import Event, EventKind
+from relayd.mail.event import Event
+from relayd.mail.words import EventKind
 from relayd.metrics.board import Board
 from relayd.metrics.tally import Tally
-from relayd.ports import Acted, Action, Query, ReportGivenUp, Status
+from relayd.ports.queue import Acted, Action, ReportGivenUp
+from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue

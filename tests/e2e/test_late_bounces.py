@@ -16,7 +16,7 @@ import pytest
 
 from relayd.mail.reply import make_reply
 from relayd.policy.dsn import DsnFacts, FailedRecipient, compose
-from relayd.ports import Query, RecipientRow, Status
+from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.daemon import (
     CEILING,
     Daemon,

@@ -15,7 +15,7 @@ from relayd.metrics.exposition import CONTENT_TYPE
 from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
 from relayd.metrics.tally import Tally
-from relayd.ports import QueueView
+from relayd.ports.view import QueueView
 from relayd.store.memory_view import MemoryView, Tables
 from tests.support.clock import FakeClock
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from relayd.ports import Query, Status
+from relayd.ports.view import Query, Status
 from tests.support.certificates import Authority
 from tests.support.daemon import (
     CEILING,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.ports import Query, Status
+from relayd.ports.view import Query, Status
 from tests.support.daemon import Daemon, SmarthostThread, a_daemon, a_smarthost, eventually
 
 SCRIPT = {

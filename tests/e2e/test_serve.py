@@ -18,7 +18,7 @@ from typing import Any
 import apsw
 import pytest
 
-from relayd.ports import Query, RecipientRow, Status
+from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.daemon import (
     CEILING,
     ROOT,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from relayd.mail.envelope import parse_id
-from relayd.ports import Query, RecipientRow
+from relayd.mail.ids import parse_id
+from relayd.ports.view import Query, RecipientRow
 from tests.support import exim, postfix
 from tests.support.background import Background
 from tests.support.certificates import Authority

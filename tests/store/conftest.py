@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.mail.envelope import WorkerNumber
+from relayd.mail.ids import WorkerNumber
 from tests.support.stores import OPENERS, Box
 
 

@@ -6,16 +6,11 @@ from datetime import timedelta
 import pytest
 
 from relayd.errors import LeaseLost
-from relayd.mail.envelope import WorkerNumber
-from relayd.mail.outcome import (
-    BounceClass,
-    Category,
-    NotTried,
-    Outcome,
-    Relayed,
-    Sent,
-)
-from relayd.ports import Lease, Status, Work
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Lease, Work
+from relayd.ports.view import Status
 from tests.support.builders import (
     CONTENT,
     a_bounce,

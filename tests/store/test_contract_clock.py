@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.mail.envelope import WorkerNumber
+from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import NotTried
 from tests.support.builders import a_deferral, a_message, settlements_of
 from tests.support.stores import LEASE, Box

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage, WorkerNumber
-from relayd.ports import Action, Query
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.queue import Action
+from relayd.ports.view import Query
 from tests.support.builders import a_message, a_settlement
 from tests.support.stores import Box
 

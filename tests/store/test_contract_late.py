@@ -4,10 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.mail.envelope import NewMessage, WorkerNumber
-from relayd.mail.event import Event, EventKind
-from relayd.mail.outcome import BounceClass, Bounced, Category, Outcome, Relayed, Sent
-from relayd.ports import Action, LateNotice, Query, Status
+from relayd.mail.envelope import NewMessage
+from relayd.mail.event import Event
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import Bounced, Outcome, Relayed, Sent
+from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.queue import Action, LateNotice
+from relayd.ports.view import Query, Status
 from tests.support.builders import (
     a_bounce,
     a_deferral,

@@ -7,16 +7,12 @@ from datetime import timedelta
 import pytest
 
 from relayd.mail.content import Content
-from relayd.mail.envelope import (
-    REPORT,
-    Client,
-    NewMessage,
-    QueuedMessage,
-    QueuedRecipient,
-    WorkerNumber,
-)
-from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed, Sent
-from relayd.ports import Acted, Action, Query, Status, Work
+from relayd.mail.envelope import REPORT, Client, NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import Outcome, Relayed, Sent
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Acted, Action, Work
+from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import (
     a_bounce,

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from relayd.errors import LeaseLost
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import (
     TRANSITIONS,
     Held,
@@ -31,7 +32,8 @@ from relayd.mail.outcome import (
     Rerouted,
     Sent,
 )
-from relayd.ports import Action, Query, RecipientRow, Settlement, Status, Work
+from relayd.ports.queue import Action, Settlement, Work
+from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,
     a_deferral,

@@ -5,9 +5,11 @@ from datetime import timedelta
 import pytest
 
 from relayd.errors import LeaseLost
-from relayd.mail.envelope import NewMessage, WorkerNumber
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import Held, Moved, Rerouted
-from relayd.ports import Action, Query, Status, Work
+from relayd.ports.queue import Action, Work
+from relayd.ports.view import Query, Status
 from tests.support.builders import (
     a_deferral,
     a_message,

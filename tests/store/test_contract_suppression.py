@@ -2,9 +2,12 @@
 
 import pytest
 
-from relayd.mail.envelope import NewMessage, WorkerNumber
-from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed
-from relayd.ports import Action, Query
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import Outcome, Relayed
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Action
+from relayd.ports.view import Query
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.stores import ALL, Box
 

@@ -4,9 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.mail.outcome import BounceClass, Category, Outcome, Relayed, Sent
-from relayd.ports import Action, Query, RecipientRow, Status
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.outcome import Outcome, Relayed, Sent
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,
     a_deferral,

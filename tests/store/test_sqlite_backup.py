@@ -12,8 +12,9 @@ import apsw
 import pytest
 
 from relayd.errors import BackupFailed, StoreUnavailable
-from relayd.mail.envelope import MessageId, NewMessage, format_id
-from relayd.ports import Work
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, format_id
+from relayd.ports.queue import Work
 from relayd.store import back_up
 from tests.support.builders import CONTENT, a_message, a_settlement
 from tests.support.stores import Box, open_sqlite

@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from relayd.errors import CommitUnknown, StoreUnavailable
-from relayd.ports import Action, Query
+from relayd.ports.queue import Action
+from relayd.ports.view import Query
 from relayd.store.sqlite import writer
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.queue import SqliteStore

@@ -10,8 +10,10 @@ import apsw
 import pytest
 
 from relayd.errors import StoreError
-from relayd.mail.event import Event, EventKind
-from relayd.ports import LateNotice, Query, Status
+from relayd.mail.event import Event
+from relayd.mail.words import EventKind
+from relayd.ports.queue import LateNotice
+from relayd.ports.view import Query, Status
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.clock import FakeClock

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from relayd.errors import CommitUnknown, ContentLost, StoreError, StoreFull, StoreUnavailable
-from relayd.mail.envelope import NewMessage, WorkerNumber, format_id
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_message, a_recipient, a_settlement

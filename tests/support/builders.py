@@ -8,28 +8,16 @@ from relayd.mail.address import parse_address
 from relayd.mail.envelope import (
     Client,
     MessageFacts,
-    MessageId,
     NewMessage,
     NewRecipient,
     QueuedMessage,
     QueuedRecipient,
-    WorkerNumber,
-    make_id,
 )
-from relayd.mail.event import Event, EventKind, JsonValue, kind_of
-from relayd.mail.outcome import (
-    BounceClass,
-    Bounced,
-    Category,
-    Deferred,
-    Fault,
-    Held,
-    NotTried,
-    Outcome,
-    Relayed,
-    Rerouted,
-)
-from relayd.ports import Settlement, Work
+from relayd.mail.event import Event, kind_of
+from relayd.mail.ids import MessageId, WorkerNumber, make_id
+from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Outcome, Relayed, Rerouted
+from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
+from relayd.ports.queue import Settlement, Work
 from tests.support.clock import START
 
 CONTENT = b"From: <app@app.test>\r\nSubject: Hello\r\n\r\nHello.\r\n"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from relayd.cli.command import run
-from relayd.mail.envelope import NewMessage, WorkerNumber
-from relayd.ports import QueueStore
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.queue import QueueStore
 from relayd.store import open_store
 from tests.support.clock import FakeClock
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from relayd.cli.rows import find_rows
-from relayd.ports import Query, RecipientRow
+from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
 from tests.support.scripted_server import Message, Script, ScriptedServer
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from relayd.errors import StoreError, StoreUnavailable
 from relayd.mail.content import Content
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber
-from relayd.ports import LateNotice, Lease, Settlement, Work
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.ports.queue import LateNotice, Lease, Settlement, Work
 from relayd.store.memory import MemoryStore
 from tests.support.clock import FakeClock
 

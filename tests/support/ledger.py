@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from relayd.ports import RecipientRow, Status
+from relayd.ports.view import RecipientRow, Status
 from tests.support.daemon import CEILING, without_trace
 from tests.support.scripted_server import Message
 

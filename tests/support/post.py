@@ -19,13 +19,17 @@ from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.deliverer.search import Outages
 from relayd.deliverer.smarthost import Smarthost
-from relayd.mail.envelope import MessageId, NewMessage, QueuedMessage, WorkerNumber
-from relayd.mail.event import Detail, Event, EventKind
+from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.words import Detail, EventKind
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import SMARTHOST, RouteRules
 from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import VerdictRules
-from relayd.ports import Query, QueueStore, QueueView, RecipientRow, Transport
+from relayd.ports.outward import Transport
+from relayd.ports.queue import QueueStore
+from relayd.ports.view import Query, QueueView, RecipientRow
 from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
 from relayd.store.memory import MemoryStore
 from relayd.worker import SmtpTransport

@@ -22,10 +22,12 @@ import uvloop
 
 from relayd.errors import StoreError
 from relayd.mail.address import Address
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, make_id
-from relayd.mail.event import Detail
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, WorkerNumber, make_id
+from relayd.mail.words import Detail
 from relayd.policy import route
-from relayd.ports import ContentChecker, Spool
+from relayd.ports.outward import ContentChecker
+from relayd.ports.queue import Spool
 from relayd.receiver.doors import Door
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls

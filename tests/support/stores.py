@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from relayd.mail.envelope import NewMessage, WorkerNumber
-from relayd.ports import HistoryEntry, Query, QueueStore, QueueView, RecipientRow, Work
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.queue import QueueStore, Work
+from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow
 from relayd.store.memory import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView

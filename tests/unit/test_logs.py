@@ -21,10 +21,11 @@ import structlog
 from relayd import logs
 from relayd.logs import LineWriter, StatusLog, dump
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
-from relayd.mail.envelope import format_id
-from relayd.mail.event import Event, EventKind, attempt_detail, kind_of
+from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import EventKind
 from relayd.settings import LogSettings
 from tests.support.builders import a_bounce, a_deferral, a_message, a_queued_message
 from tests.support.clock import START

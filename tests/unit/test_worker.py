@@ -10,9 +10,9 @@ import pytest
 
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.logs import StatusLog
-from relayd.mail.envelope import received_at_of
+from relayd.mail.ids import received_at_of
 from relayd.policy.route import RouteRules
-from relayd.ports import Status
+from relayd.ports.view import Status
 from relayd.worker import Intake
 from relayd.worker.intake import IdSource
 from tests.support.builders import a_message

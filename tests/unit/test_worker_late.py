@@ -13,12 +13,13 @@ import pytest
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.logs import StatusLog
 from relayd.mail.address import Address, parse_address
-from relayd.mail.envelope import MessageId, NewMessage
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId
 from relayd.policy import verp
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
 from relayd.policy.ruleset import builtin_rules
-from relayd.ports import Query, QueueView, Status
+from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.late import LateBounces
 from tests.support.builders import a_facts, a_message

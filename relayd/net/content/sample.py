@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage, format_id
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import format_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

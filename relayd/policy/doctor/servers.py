@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relayd.mail.attempt import TlsFacts
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category, Fault
 from relayd.policy.doctor.dns import LATER
 from relayd.policy.doctor.finding import Check, Finding, Level
 

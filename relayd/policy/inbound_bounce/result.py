@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relayd.mail.outcome import BounceClass, Category, Classification
+from relayd.mail.outcome import Classification
 from relayd.mail.reply import Stage
+from relayd.mail.words import BounceClass, Category
 from relayd.policy.classify import classify_fields
 from relayd.policy.inbound_bounce.phrases import IN_OTHER_WORDS
 from relayd.policy.ruleset import Rules

@@ -17,7 +17,7 @@ import apsw
 
 from relayd.errors import BackupFailed
 from relayd.files import sync
-from relayd.mail.envelope import MessageId, format_id
+from relayd.mail.ids import MessageId, format_id
 from relayd.store.sqlite.connection import open_reader, translate
 
 _TRIES = 20  # instants

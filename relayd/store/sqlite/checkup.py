@@ -12,7 +12,7 @@ import apsw
 from relayd.errors import StoreError
 from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 from relayd.store.sqlite.connection import newest_schema, open_reader, translate
-from relayd.store.sqlite.rows import from_ms
+from relayd.store.sqlite.values import from_ms
 
 _CHECKED_UP_TO = 64 * 2**20  # octets
 _COMPLAINTS = 5

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import apsw
 
-from relayd.ports import Lease
-from relayd.store.sqlite.rows import fetch
+from relayd.ports.queue import Lease
+from relayd.store.sqlite.values import fetch
 
 _SET_BACK = 60_000  # milliseconds: less is no stall
 _PAGE = 500  # destinations read at once

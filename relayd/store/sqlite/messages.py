@@ -7,8 +7,8 @@ import apsw
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage, NewRecipient, QueuedRecipient
 from relayd.mail.event import first_events
-from relayd.ports import Lease, Work
-from relayd.store.sqlite import leases, outcomes, rows
+from relayd.ports.queue import Lease, Work
+from relayd.store.sqlite import leases, outcomes, rows, values
 from relayd.store.sqlite.spool import FileContent
 
 _CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
@@ -21,13 +21,13 @@ def insert_message(db: apsw.Connection, message: NewMessage) -> None:
         " parameters, client_ip, helo, listener, auth_user) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             message.id,
-            rows.to_ms(message.received_at),
+            values.to_ms(message.received_at),
             str(message.reverse_path or ""),
             len(message.content),
             facts.message_id_header,
             facts.tag,
             rows.flags_of(message),
-            rows.dump(message.parameters),
+            values.dump(message.parameters),
             client.ip,
             client.helo,
             client.listener,
@@ -62,7 +62,7 @@ def insert_recipient(
 ) -> None:
     recipient: NewRecipient = message.recipients[number]
     address: Address = recipient.address
-    due_at = rows.to_ms(message.received_at)
+    due_at = values.to_ms(message.received_at)
     state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
@@ -71,8 +71,8 @@ def insert_recipient(
             message.id,
             number,
             str(address),
-            rows.address_key(address.local, address.domain),
-            rows.dump(recipient.parameters),
+            values.address_key(address.local, address.domain),
+            values.dump(recipient.parameters),
             recipient.destination,
             state,
             None if lease is None else lease.slot,
@@ -114,7 +114,7 @@ def lease_due(
     db: apsw.Connection, lease: Lease, *, now: int, limit: int
 ) -> dict[int, list[QueuedRecipient]]:
     """Lease up to `limit` due recipients; return them by message."""
-    due = rows.fetch(
+    due = values.fetch(
         db,
         "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"
         " possible_duplicate FROM recipient WHERE destination = ? AND state = 'queued'"
@@ -136,7 +136,7 @@ def claimed_work(
 ) -> Sequence[Work]:
     work = []
     for message_id, recipients in taken.items():
-        *row, body = rows.fetch(
+        *row, body = values.fetch(
             db,
             f"SELECT {rows.MESSAGE_COLUMNS}, CASE WHEN m.size <= ? AND NOT c.beside THEN c.body END FROM message m"  # noqa: S608 -- fixed columns
             " JOIN content c ON c.message_id = m.id WHERE m.id = ?",

@@ -7,13 +7,16 @@ from itertools import groupby
 
 import apsw
 
-from relayd.mail.envelope import MessageId, NewMessage
-from relayd.mail.event import Event, EventKind
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Acted, Action, Query, ReportGivenUp, Status
+from relayd.mail.envelope import NewMessage
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId
+from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.queue import Acted, Action, ReportGivenUp
+from relayd.ports.view import Query, Status
 from relayd.store.sqlite import leases, outcomes
-from relayd.store.sqlite.rows import MESSAGE_COLUMNS, fetch, message_of, recipient_of, to_ms
+from relayd.store.sqlite.rows import MESSAGE_COLUMNS, message_of, recipient_of
 from relayd.store.sqlite.search import UNFINISHED, conditions
+from relayd.store.sqlite.values import fetch, to_ms
 
 KINDS = {
     Action.HOLD: EventKind.HELD,

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import apsw
 import orjson
 
-from relayd.mail.envelope import MessageId
 from relayd.mail.event import Event
+from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
-from relayd.ports import LateNotice, Lease, Settlement
+from relayd.ports.queue import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
-from relayd.store.sqlite.rows import to_ms
+from relayd.store.sqlite.values import to_ms
 
 # A settlement is of one attempt: an operator may have held and released the recipient since.
 _FINISH = (

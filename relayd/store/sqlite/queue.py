@@ -15,20 +15,21 @@ import apsw
 
 from relayd.errors import CommitUnknown, LeaseLost
 from relayd.mail.content import Content
-from relayd.mail.envelope import MessageId, NewMessage, WorkerNumber, first_id_at
-from relayd.ports import (
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, WorkerNumber, first_id_at
+from relayd.ports.outward import Clock
+from relayd.ports.queue import (
     Acted,
     Action,
-    Clock,
     LateNotice,
     Lease,
-    Query,
     ReportGivenUp,
     Settlement,
     Spool,
     Work,
 )
-from relayd.store.sqlite import leases, messages, operators, outcomes, rows, suppression
+from relayd.ports.view import Query
+from relayd.store.sqlite import leases, messages, operators, outcomes, suppression, values
 from relayd.store.sqlite.connection import open_reader, prepare, translate
 from relayd.store.sqlite.disk import Disk
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
@@ -84,7 +85,7 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> WorkerNumber:
             leases.watch_clock(db, now)
-            orphaned = rows.fetch(
+            orphaned = values.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IN"
                 " (SELECT number FROM worker WHERE name = ? OR daemon <> ?)",
@@ -261,7 +262,7 @@ class SqliteStore:
             if leases.holds(db, lease):
                 leases.hand_back(db, lease.slot, now=now)
                 if paused_until is not None:
-                    leases.pause(db, lease.destination, rows.to_ms(paused_until), why=why)
+                    leases.pause(db, lease.destination, values.to_ms(paused_until), why=why)
 
         await self._writer.submit(operation)
 
@@ -270,7 +271,7 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> int:
             leases.watch_clock(db, now)
-            ended = rows.fetch(
+            ended = values.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?",
                 (self._term().at,),
@@ -330,10 +331,10 @@ class SqliteStore:
         )
 
     async def purge(self, older_than: datetime) -> int:
-        before = rows.to_ms(older_than)
+        before = values.to_ms(older_than)
 
         def operation(db: apsw.Connection) -> int:
-            old = rows.fetch(
+            old = values.fetch(
                 db,
                 "SELECT id FROM message WHERE id < ? AND NOT EXISTS (SELECT 1 FROM recipient"
                 " WHERE message_id = message.id AND (state IN ('queued', 'held')"
@@ -367,7 +368,7 @@ class SqliteStore:
     async def content(self, message_id: MessageId) -> Content | None:
         def read(db: apsw.Connection) -> Content | None:
             sql = "SELECT body, beside FROM content WHERE message_id = ?"
-            found = rows.fetch(db, sql, (message_id,))
+            found = values.fetch(db, sql, (message_id,))
             if not found:
                 return None
             [(body, beside)] = found
@@ -378,7 +379,7 @@ class SqliteStore:
     async def next_due(self) -> datetime | None:
         sql = "SELECT min(due_at) FROM destination WHERE due_at IS NOT NULL"  # that has an index
         due_at = await self._read(lambda db: db.execute(sql).get)
-        return None if due_at is None else rows.from_ms(due_at)
+        return None if due_at is None else values.from_ms(due_at)
 
     async def _read(self, question: Callable[[apsw.Connection], T]) -> T:
         """Ask on the reading connection, off the event loop."""
@@ -394,7 +395,7 @@ class SqliteStore:
         return leases.Term(at, at + lease_for // timedelta(milliseconds=1))
 
     def _now(self) -> int:
-        return rows.to_ms(self._clock.now())
+        return values.to_ms(self._clock.now())
 
 
 def _drop_unwanted(content: FileContent, stored: "asyncio.Future[Any]") -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from relayd.mail.envelope import first_id_at
-from relayd.ports import Query, Status
-from relayd.store.sqlite.rows import query_key
+from relayd.mail.ids import first_id_at
+from relayd.ports.view import Query, Status
+from relayd.store.sqlite.values import query_key
 
 UNFINISHED = "r.state IN ('queued', 'held')"
 

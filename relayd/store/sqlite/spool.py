@@ -19,7 +19,7 @@ from pathlib import Path
 from relayd.errors import ContentLost, StoreFull, StoreUnavailable
 from relayd.files import sync
 from relayd.mail.content import Content
-from relayd.mail.envelope import MessageId, format_id, parse_id
+from relayd.mail.ids import MessageId, format_id, parse_id
 
 _PART = ".part"
 _ABANDONED_AFTER = 3600.0  # seconds without a write; a live one is never silent for so long

@@ -5,8 +5,8 @@ Owns the rule in SQL; `relayd.ports.QueueView.is_suppressed` has it in words.
 
 import apsw
 
-from relayd.ports import INACTIVE_BOUNCES
-from relayd.store.sqlite.rows import query_key
+from relayd.ports.view import INACTIVE_BOUNCES
+from relayd.store.sqlite.values import query_key
 
 
 def suppressed(key: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import apsw
 import orjson
 
-from relayd.mail.envelope import MessageId, received_at_of
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import (
+from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.view import (
     AddressRow,
     Counts,
     HistoryEntry,
@@ -19,8 +19,8 @@ from relayd.ports import (
 )
 from relayd.store.sqlite import suppression
 from relayd.store.sqlite.connection import open_reader, translate
-from relayd.store.sqlite.rows import fetch, from_ms
 from relayd.store.sqlite.search import conditions
+from relayd.store.sqlite.values import fetch, from_ms
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import apsw
 
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
-from relayd.ports import Clock
+from relayd.ports.outward import Clock
 from relayd.store.sqlite.connection import open_writer, translate
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.wal import Wal

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from relayd.cli.filters import EVERY_FILTER, parse_instant, takes_query
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Query, Status
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.view import Query, Status
 
 NOW = datetime(2026, 11, 8, 12, 0, tzinfo=UTC)
 INSTANTS = {

@@ -8,8 +8,8 @@ import click
 import pytest
 
 from relayd.cli import log, tail
-from relayd.mail.event import EventKind
-from relayd.ports import Query
+from relayd.mail.words import EventKind
+from relayd.ports.view import Query
 from tests.support.cli_world import World
 
 LINES = [

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from relayd.cli import rows, status
-from relayd.mail.envelope import MessageId, NewMessage, format_id
-from relayd.mail.event import EventKind
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Outcome, Relayed
-from relayd.ports import Action, HistoryEntry, Query, QueueStore, RecipientRow, Status
+from relayd.mail.words import EventKind
+from relayd.ports.queue import Action, QueueStore
+from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import World, column, enqueue

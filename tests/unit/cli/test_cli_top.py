@@ -9,9 +9,10 @@ import pytest
 from relayd.cli import look, top_screen
 from relayd.cli.look import EVENTS, FLOWS, Look, Reading
 from relayd.control.protocol import Metric
-from relayd.mail.envelope import MessageId
-from relayd.mail.event import Event, EventKind, JsonValue
-from relayd.ports import Counts, LatestEvent, Status
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId
+from relayd.mail.words import EventKind, JsonValue
+from relayd.ports.view import Counts, LatestEvent, Status
 from tests.support.builders import a_deferral, a_message, a_settlement
 from tests.support.cli_world import World, enqueue
 from tests.support.clock import START

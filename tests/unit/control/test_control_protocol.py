@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from relayd.control import protocol
 from relayd.control.protocol import ActRequest, BadMessage
-from relayd.mail.envelope import MessageId
-from relayd.mail.event import Event, EventKind
-from relayd.mail.outcome import BounceClass, Category
-from relayd.ports import Action, Query, Status
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId
+from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, Status
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
 INSTANTS = st.none() | st.datetimes(timezones=st.just(UTC))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relayd.mail.envelope import (
-    REPORT,
+from relayd.mail.envelope import REPORT
+from relayd.mail.ids import (
     MessageId,
     WorkerNumber,
     first_id_at,

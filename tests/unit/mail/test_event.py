@@ -7,16 +7,10 @@ import pytest
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import REPORT, ContentCheck
-from relayd.mail.event import (
-    EventKind,
-    JsonValue,
-    attempt_detail,
-    first_events,
-    format_instant,
-    kind_of,
-)
-from relayd.mail.outcome import Category, Fault, NotTried, Outcome, Relayed, Sent
+from relayd.mail.event import attempt_detail, first_events, kind_of
+from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.mail.words import Category, EventKind, Fault, JsonValue, format_instant
 from tests.support.builders import a_bounce, a_deferral, a_message
 from tests.support.clock import START
 

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.mail.event import EventKind, JsonValue
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.words import BounceClass, Category, EventKind, JsonValue
 from relayd.metrics.board import Board
 from relayd.metrics.families import (
     CELLS,

@@ -17,7 +17,7 @@ from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.tally import Tally
-from relayd.ports import Counts, QueueView, Status
+from relayd.ports.view import Counts, QueueView, Status
 from relayd.store.memory_view import MemoryView, Tables
 from tests.support.clock import START, FakeClock
 

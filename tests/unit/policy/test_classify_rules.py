@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relayd.errors import ConfigError
-from relayd.mail.outcome import Category
+from relayd.mail.words import Category
 from relayd.policy.classify import classify_fields
 from relayd.policy.phrases import PhraseError, Words, parse_phrase, words_of
 from relayd.policy.ruleset import (

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.words import BounceClass, Category
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce, parse_bounce, to_json
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.mail.outcome import Category
+from relayd.mail.words import Category
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.inbound_bounce.mime import read_mail
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relayd.mail.outcome import BounceClass, Category
+from relayd.mail.words import BounceClass, Category
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 
 RETURNED = "Received: from a.example by b.example\nFrom: sender@example.org\nTo: list@example.org\n"

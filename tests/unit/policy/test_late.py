@@ -2,8 +2,8 @@
 
 import pytest
 
-from relayd.mail.event import EventKind
-from relayd.mail.outcome import BounceClass, Bounced, Category, Fault
+from relayd.mail.outcome import Bounced
+from relayd.mail.words import BounceClass, Category, EventKind, Fault
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
 from relayd.policy.late import event_of, outcome_of
 

@@ -20,7 +20,7 @@ from relayd.mail.dns import (
     NoSuchDomain,
     NullMx,
 )
-from relayd.mail.outcome import Category, Fault
+from relayd.mail.words import Category, Fault
 from relayd.policy.mx import (
     AddressVerdict,
     Candidates,

@@ -7,18 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
-from relayd.mail.outcome import (
-    BounceClass,
-    Bounced,
-    Category,
-    Deferred,
-    Fault,
-    NotTried,
-    Outcome,
-    Relayed,
-    Sent,
-)
+from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relayd.mail.address import LOCAL_PART_LIMIT, Address, parse_address
-from relayd.mail.envelope import MessageId
+from relayd.mail.ids import MessageId
 from relayd.policy.verp import VerpToken, decode, encode
 
 KEY = bytes(range(32))

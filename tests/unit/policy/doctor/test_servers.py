@@ -3,8 +3,8 @@
 import pytest
 
 from relayd.mail.attempt import TlsFacts
-from relayd.mail.outcome import Category, Fault
 from relayd.mail.reply import Stage, make_reply
+from relayd.mail.words import Category, Fault
 from relayd.policy.doctor.finding import Level
 from relayd.policy.doctor.servers import (
     Knock,

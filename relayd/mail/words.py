@@ -1,0 +1,78 @@
+"""How facts are spelt, on disk and in JSON: closed lists of words, and instants.
+
+The spelling is stable for ever. Cheap to import, for commands that only ask.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+JsonValue = str | int | float | bool | None
+Detail = Mapping[str, JsonValue]
+
+
+class BounceClass(StrEnum):
+    HARD = "hard"  # the address is invalid: do not use it again
+    BLOCK = "block"  # refused for good, but not because of the address
+    SOFT = "soft"  # a temporary failure that outlived its retries
+
+
+class Category(StrEnum):
+    """Why a reply was negative. Docs: `docs/bounces.md`."""
+
+    BAD_MAILBOX = "bad_mailbox"
+    BAD_DOMAIN = "bad_domain"
+    INACTIVE_MAILBOX = "inactive_mailbox"
+    MAILBOX_FULL = "mailbox_full"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    SPAM_CONTENT = "spam_content"
+    VIRUS = "virus"
+    REPUTATION = "reputation"
+    POLICY = "policy"
+    AUTH_FAILURE = "auth_failure"
+    SENDER_CONFIG = "sender_config"
+    RATE_LIMIT = "rate_limit"
+    GREYLIST = "greylist"
+    RELAY_DENIED = "relay_denied"
+    TLS_FAILURE = "tls_failure"
+    PROTOCOL_ERROR = "protocol_error"
+    CONTENT_ERROR = "content_error"
+    DNS_FAILURE = "dns_failure"
+    CONNECTION_FAILURE = "connection_failure"
+    REMOTE_SYSTEM = "remote_system"
+    ROUTING_LOOP = "routing_loop"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Fault(StrEnum):
+    """Whom to call."""
+
+    PEER = "peer"
+    DNS = "dns"
+    LOCAL = "local"
+    POLICY = "policy"
+
+
+class EventKind(StrEnum):
+    RECEIVED = "received"
+    REFUSED = "refused"
+    SCORED = "scored"
+    UNCHECKED = "unchecked"
+    ATTEMPTED = "attempted"
+    SENT = "sent"
+    RELAYED = "relayed"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+    LATE_BOUNCED = "late_bounced"
+    DELIVERED_DSN = "delivered_dsn"
+    COMPLAINED = "complained"
+    HELD = "held"
+    RELEASED = "released"
+    EXPEDITED = "expedited"
+    DROPPED = "dropped"
+
+
+def format_instant(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # it ends in +00:00
