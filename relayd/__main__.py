@@ -10,6 +10,13 @@ def main() -> None:
         from relayd.cli.sendmail import main as sendmail  # noqa: PLC0415 -- quick without click
 
         sys.exit(sendmail(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # locale C
+    if "status" in sys.argv:
+        from relayd.cli.quick_status import answer  # noqa: PLC0415 -- quick without click
+
+        if (status := answer(sys.argv[1:])) is not None:
+            sys.exit(status)
     from relayd.cli.command import main as relayd  # noqa: PLC0415
 
     relayd()

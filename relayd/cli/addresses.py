@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
-from relayd.cli.filters import limit_option, rows_wanted, takes_query
+from relayd.cli.filters import limit_option, takes_query
+from relayd.cli.listing import rows_wanted
 from relayd.cli.output import instant, show_json, show_table
 from relayd.control import client
 from relayd.mail.address import PathError, parse_address

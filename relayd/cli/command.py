@@ -94,8 +94,6 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line of this process."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # locale C
     sys.exit(run(sys.argv[1:]))
 
 
@@ -110,13 +108,14 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(f"relayd: {error.format_message()}", err=True)
         return error.exit_code
     except RelaydError as error:
-        return _report(error)
+        return report(error)
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     return status if isinstance(status, int) else os.EX_OK
 
 
-def _report(error: RelaydError) -> int:
+def report(error: RelaydError) -> int:
+    """Print what went wrong; return the exit status of its kind."""
     from relayd.cli.output import printable  # noqa: PLC0415
 
     if isinstance(error, ConfigError):

@@ -141,11 +141,3 @@ limit_option = click.option(
     metavar="N",
     help="At most N rows; 0 shows all. 100 by default, with --json all.",
 )
-_FOR_PEOPLE = 100  # rows
-
-
-def rows_wanted(limit: int | None, *, as_json: bool) -> int:
-    """The number of rows to show, 0 for all: programs want them all, people the newest."""
-    if limit is not None:
-        return limit
-    return 0 if as_json else _FOR_PEOPLE

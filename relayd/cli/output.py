@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-import click
-
 from relayd.mail.words import format_instant
 
 STYLES = {
@@ -46,7 +44,7 @@ def printable_json(text: str) -> str:
 def show_json(fields: Mapping[str, object]) -> None:
     """Print one object; fields that are not known are left out."""
     known = {name: _json_value(value) for name, value in fields.items() if value is not None}
-    click.echo(printable_json(json.dumps(known, ensure_ascii=False, separators=(",", ":"))))
+    _say(printable_json(json.dumps(known, ensure_ascii=False, separators=(",", ":"))))
 
 
 def _json_value(value: object) -> object:
@@ -64,9 +62,13 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if sys.stdout.isatty():
         _show_rich(titles, rows)
         return
-    click.echo("\t".join(titles))
+    _say("\t".join(titles))
     for row in rows:
-        click.echo("\t".join(printable(cell) for cell in row))
+        _say("\t".join(printable(cell) for cell in row))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # whoever follows sees it now
 
 
 def _show_rich(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -90,7 +92,11 @@ def style_of(text: str) -> str:
 
 def paint(text: str, style: str = "") -> str:
     """Colour one printable text for `click.echo`, which takes the colour off again in a pipe."""
-    return click.style(printable(text), fg=style) if style else printable(text)
+    if not style:
+        return printable(text)
+    import click  # noqa: PLC0415 -- rows need none of it
+
+    return click.style(printable(text), fg=style)
 
 
 def instant(at: datetime | None) -> str:

@@ -21,8 +21,8 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
+from relayd.cli.listing import list_recipients
 from relayd.cli.output import show_json, show_table
-from relayd.cli.status import list_recipients
 from relayd.control import client
 from relayd.control.protocol import ActRequest, event_to_json, selects_everything
 from relayd.errors import RelaydError

@@ -13,11 +13,12 @@ import click
 
 from relayd.cli import rows
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
-from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, rows_wanted, takes_query
-from relayd.cli.output import instant, paint, show_json, show_table, style_of
+from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
+from relayd.cli.listing import list_recipients
+from relayd.cli.output import instant, paint, show_json, style_of
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
-from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow
+from relayd.ports.view import HistoryEntry, Query, RecipientRow
 
 _WATCH_EVERY = 2.0  # seconds
 
@@ -65,20 +66,6 @@ def status(
             )
         else:
             list_recipients(view, query, limit=limit, as_json=as_json)
-
-
-def list_recipients(view: QueueView, query: Query, *, limit: int | None, as_json: bool) -> None:
-    """Print the recipients that match, and say when there may be more of them."""
-    wanted = rows_wanted(limit, as_json=as_json)
-    found = rows.find_rows(view, query, limit=wanted)
-    if as_json:
-        for row in found:
-            show_json(rows.fields(row))
-        return
-    counted = itertools.count()
-    show_table(rows.TITLES, (rows.cells(row) for row, _ in zip(found, counted, strict=False)))
-    if next(counted) == wanted:
-        click.echo(f"the newest {wanted}; --limit 0 shows all", err=True)
 
 
 def repeat(

@@ -1,16 +1,29 @@
-"""Between rows and values: messages and recipients."""
+"""Between rows and values: messages, recipients, and their parameters."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+
+import orjson
 
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId
-from relayd.store.sqlite.values import from_ms, load
+from relayd.store.sqlite.values import from_ms
 
+NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _TEST, _8BIT, _UTF8, _REPORT = 1, 2, 4, 8
 
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters"
 )
+
+
+def dump(parameters: Mapping[str, str]) -> str | None:
+    return orjson.dumps(dict(parameters)).decode() if parameters else None
+
+
+def load(text: str | None) -> Mapping[str, str]:
+    return orjson.loads(text) if text else NO_PARAMETERS
 
 
 def flags_of(message: NewMessage) -> int:

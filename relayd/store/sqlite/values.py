@@ -1,14 +1,11 @@
-"""What columns hold: instants, parameters, and the keys of addresses."""
+"""What columns hold: instants, and the keys of addresses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 import apsw
-import orjson
 
-NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -24,14 +21,6 @@ def to_ms(at: datetime) -> int:
 
 def from_ms(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
-
-
-def dump(parameters: Mapping[str, str]) -> str | None:
-    return orjson.dumps(dict(parameters)).decode() if parameters else None
-
-
-def load(text: str | None) -> Mapping[str, str]:
-    return orjson.loads(text) if text else NO_PARAMETERS
 
 
 def address_key(local: str, domain: str) -> str:

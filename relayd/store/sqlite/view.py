@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
-import orjson
 
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.words import BounceClass, Category
@@ -176,6 +175,8 @@ def _status(state: str, failed: object) -> Status:
 
 
 def _known(detail: str) -> dict[str, Any]:
+    import orjson  # noqa: PLC0415 -- rows of recipients need none of it, and it takes its time
+
     return {key: value for key, value in orjson.loads(detail).items() if value is not None}
 
 

@@ -41,7 +41,7 @@ STATUSES: dict[str, tuple[RelaydError, int, int]] = {
 def test_every_error_has_a_status_and_one_line(
     error: RelaydError, status: int, lines: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command._report(error) == status
+    assert command.report(error) == status
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == lines
     assert all(line.isprintable() for line in printed)

@@ -1,0 +1,101 @@
+"""`relayd status` in its plain form, as programs ask it: without click, which takes longer than the answer.
+
+Owns which command lines are plain: filters that compare text, `--limit`, `--json` and `-c`. All others,
+`--help` and mistakes among them, and a store that cannot be opened, are left to `status` and
+`command`, which have the words for them. What is printed is the same, by the same functions.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from relayd.cli.listing import list_recipients
+from relayd.cli.store_url import find_store
+from relayd.errors import RelaydError, StoreError
+from relayd.ports.view import Query
+from relayd.store import open_view
+
+_VALUES = {
+    "-c": "settings",
+    "--config": "settings",
+    "--limit": "limit",
+    "--recipient": "recipient",
+    "--domain": "domain",
+    "--sender": "sender",
+    "--message-id": "message_id_header",
+    "--tag": "tag",
+}
+_INTERRUPTED = 130
+
+
+class _Question(NamedTuple):
+    settings: str | None
+    query: Query
+    limit: int | None
+    as_json: bool
+
+
+def answer(arguments: Sequence[str]) -> int | None:
+    """Answer a plain question and return the exit status; None, and nothing is printed, for all others."""
+    question = _read(arguments)
+    url = None if question is None else find_store(question.settings)
+    if question is None or url is None:
+        return None
+    try:
+        view = open_view(url)
+    except StoreError:
+        return None
+    with closing(view):
+        try:
+            list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+            return 1
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        except RelaydError as error:
+            from relayd.cli.command import report  # noqa: PLC0415 -- brings click
+
+            return report(error)
+    return os.EX_OK
+
+
+def _read(arguments: Sequence[str]) -> _Question | None:
+    """Read a command line; None unless it is plain."""
+    given: dict[str, str] = {}
+    has_command = as_json = False
+    words = iter(arguments)
+    for word in words:
+        if word == "status" and not has_command:
+            has_command = True
+        elif word == "--json" and has_command:
+            as_json = True
+        else:
+            name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
+            key = _VALUES.get(name)
+            value = value if joined else next(words, "")
+            if key is None or not (has_command or key == "settings") or not _is_plain(value):
+                return None
+            given[key] = value
+    limit = given.get("limit")
+    if not has_command or not (limit is None or (limit.isascii() and limit.isdecimal())):
+        return None
+    return _Question(
+        settings=given.get("settings", os.environ.get("RELAYD_CONFIG")),
+        query=Query(
+            recipient=given.get("recipient"),
+            domain=given.get("domain"),
+            sender=given.get("sender"),
+            message_id_header=given.get("message_id_header"),
+            tag=given.get("tag"),
+        ),
+        limit=None if limit is None else int(limit),
+        as_json=as_json,
+    )
+
+
+def _is_plain(value: str) -> bool:
+    """Text that stands for itself: no option, no brackets to take off, nothing to refuse."""
+    return value != "" and value.isprintable() and value[0] not in "-<"
