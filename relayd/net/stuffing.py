@@ -8,6 +8,7 @@ Source: RFC 5321 §4.5.2.
 from collections.abc import Iterator
 
 from relayd.mail.content import Content
+from relayd.mail.line_ends import find_dot
 
 BLOCK = 64 * 1024  # octets before stuffing
 
@@ -23,8 +24,12 @@ def stuffed_blocks(content: Content, block: int = BLOCK) -> Iterator[tuple[bytes
             end -= 1
         elif content[end - 2 : end] == b"\r\n":
             end -= 2
-        yield lead + content[start:end].replace(b"\r\n.", b"\r\n.."), False
+        yield lead + _stuffed(content[start:end]), False
         start, lead = end, b""
     tail = content[start:]
     ending = b".\r\n" if not tail or tail.endswith(b"\r\n") else b"\r\n.\r\n"
-    yield b"".join((lead, tail.replace(b"\r\n.", b"\r\n.."), ending)), True
+    yield b"".join((lead, _stuffed(tail), ending)), True
+
+
+def _stuffed(lines: bytes) -> bytes:
+    return lines if find_dot(lines) < 0 else lines.replace(b"\r\n.", b"\r\n..")

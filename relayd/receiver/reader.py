@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from relayd.errors import StoreError, StoreFull
-from relayd.mail.line_ends import cleaned, is_clean
+from relayd.mail.line_ends import cleaned, find_dot, is_clean
 from relayd.ports.queue import Spool
 from relayd.settings import LineEndings
 
@@ -59,6 +59,7 @@ class DataReader:
         self._line_endings = line_endings
         self._make_spool = spool
         self._input = bytearray(b"\r\n")  # so that a dot right behind 354 ends the data too
+        self._has_dots = False  # stuffed ones, perhaps
         self._context = 2  # octets of that which are no content, but there for what follows
         self._head = bytearray()
         self._rest: Spool | None = None
@@ -80,7 +81,7 @@ class DataReader:
         start = max(0, len(octets) - 4)
         octets += chunk
         self._seen += len(chunk)
-        end = octets.find(_END, start)
+        end = self._find_end(start)
         if end >= 0:
             behind = bytes(octets[end + 5 :])
             self._take(end + 2)
@@ -88,6 +89,16 @@ class DataReader:
         if len(octets) >= _PIECE or self._seen > self._most:
             self._take(len(octets) - 4)  # an end may begin there
         return None
+
+    def _find_end(self, start: int) -> int:
+        """Return where the end of the data begins, or -1; notice dots at the beginning of lines."""
+        line_end = find_dot(self._input, start)
+        if line_end < 0:
+            return -1
+        if line_end > start and self._input.startswith(_END, line_end - 1):
+            return line_end - 1
+        self._has_dots = True
+        return self._input.find(_END, start)
 
     def result(self) -> Received | Fault:
         """Return the content, CRLF lines, not dot-stuffed; or what is wrong with it."""
@@ -114,14 +125,16 @@ class DataReader:
             end -= 1  # it goes with its LF
         if end <= before:
             return  # nothing new
-        piece = bytes(octets[:end])
+        with memoryview(octets) as view:
+            piece = bytes(view[:end])
         self._context = 2 if piece.endswith(b"\r\n") else 0  # a dot behind it is a stuffed one
         del octets[: end - self._context]
-        self._size += len(piece) - piece.count(b"\r\n.") - before
+        content = piece.replace(b"\r\n.", b"\r\n") if self._has_dots else piece
+        self._size += len(content) - before
         if self._size > self._size_limit:
             self._fail(Fault.TOO_BIG)  # whatever else is wrong
         elif self._fault is None:
-            self._add(piece, piece.replace(b"\r\n.", b"\r\n")[before:])
+            self._add(piece, content[before:])
 
     def _add(self, piece: bytes, content: bytes) -> None:
         """Judge a piece, given also without stuffed dots, and keep it."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.mail.line_ends import cleaned, is_clean
+from relayd.mail.line_ends import cleaned, find_dot, is_clean
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,19 @@ def test_bare_line_ends_and_nul_are_repaired(content: bytes, clean: bytes) -> No
 def test_what_is_repaired_is_clean(content: bytes) -> None:
     assert is_clean(cleaned(content))
     assert cleaned(cleaned(content)) == cleaned(content)
+
+
+@given(st.text("\r\n\0a", max_size=12).map(str.encode))
+def test_clean_is_what_has_nothing_bare(content: bytes) -> None:
+    without = content.replace(b"\r\n", b"")
+    assert is_clean(content) == (not {*b"\r\n\0"} & {*without})
+
+
+@given(st.text("\r\n.a", max_size=12).map(str.encode), st.integers(0, 12))
+def test_a_dot_behind_a_line_end_is_found(content: bytes, start: int) -> None:
+    assert find_dot(content, start) == content.find(b"\n.", start)
+    assert find_dot(bytearray(content), start) == content.find(b"\n.", start)
+
+
+def test_a_nul_may_look_like_a_dot() -> None:
+    assert find_dot(b"a\r\n\0") == 2
