@@ -88,9 +88,7 @@ class Courier:
             await asyncio.sleep(_RETRY_STORE)
 
     async def _defer_without_content(self, work: Work, lost: ContentLost) -> None:
-        queue_id = format_id(work.message.id)
-        log.error("content_lost", queue_id=queue_id, fault="local", reason=str(lost))
-        facts = self._mishap(None, Stage.CONNECT, str(lost), dot_sent=False)
+        facts = self.without_content(None, work, lost)
         await self.record(work, [(each, facts) for each in work.recipients])
 
     def transactions(self, work: Work) -> list[Transaction]:
@@ -154,6 +152,13 @@ class Courier:
             recipient=recipient.number,
             detail=detail,
         )
+
+    def without_content(self, peer: Peer | None, work: Work, lost: ContentLost) -> AttemptFacts:
+        """Return the facts of a transaction that ended, or did not begin, for want of content."""
+        queue_id = format_id(work.message.id)
+        log.error("content_lost", queue_id=queue_id, fault="local", reason=str(lost))
+        stage = Stage.CONNECT if peer is None else Stage.DATA
+        return self._mishap(peer, stage, str(lost), dot_sent=False)
 
     def mishap(self, peer: Peer) -> AttemptFacts:
         """Return the facts of a transaction that a bug of ours ended, nobody knows how far in."""

@@ -18,6 +18,7 @@ import structlog
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
+from relayd.errors import ContentLost
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
@@ -292,6 +293,10 @@ class Lane:
         """Run one transaction; a bug that one message trips over must not stop the others."""
         try:
             return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
+        except ContentLost as lost:  # in front of the final dot, which goes with the last of it
+            connection.abort()
+            facts = self._courier.without_content(connection.peer, attempt.work, lost)
+            return Delivery(facts=(facts,) * len(attempt.recipients))
         except Exception:
             queue_id = format_id(attempt.message.id)
             log.exception("attempt_failed", queue_id=queue_id, fault="local")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -207,6 +208,37 @@ async def test_a_message_without_its_content_does_not_stop_the_others() -> None:
         assert (kind, detail["fault"], detail["attempt"]) == ("deferred", "local", 1)
         post.advance(timedelta(minutes=7))
         await eventually(lambda: post.row(lost).status is Status.RELAYED, "when it is there again")
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """Content of 300,000 octets of which some cannot be read."""
+
+    missing: range
+
+    def __len__(self) -> int:
+        return 300_000
+
+    def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
+        start, stop, _ = part.indices(len(self))
+        if start < self.missing.stop and self.missing.start < stop:
+            raise ContentLost("its file is shorter than it was")
+        return b"x" * (stop - start)
+
+
+@pytest.mark.parametrize("missing", [range(150_000, 160_000), range(299_000, 300_000)])
+async def test_content_that_cannot_be_read_is_deferred_without_a_doubt(missing: range) -> None:
+    """Whether in the middle or before the first command: the final dot never left."""
+    async with ScriptedServer() as server, a_post(server.port, connections=1) as post:
+        torn = await post.submit(a_message("a@x.test", content=Torn(missing)))
+        await post.settled(torn)
+        row = post.row(torn)
+        assert (row.status, row.reason) == (Status.DEFERRED, "its file is shorter than it was")
+        assert not row.possible_duplicate
+        other = await post.submit(a_message("b@x.test"))
+        await post.settled(other)
+        assert post.row(other).status is Status.RELAYED
+        assert len(server.messages) == 1
 
 
 async def test_that_content_can_be_read_does_not_end_the_pause() -> None:

@@ -17,6 +17,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber, format_id
 from relayd.store.sqlite import spool
 from relayd.store.sqlite.queue import SqliteStore
+from relayd.store.sqlite.spool import FileContent
 from tests.support.builders import a_message, a_recipient, a_settlement
 from tests.support.stores import LEASE, Box, open_sqlite
 
@@ -282,8 +283,12 @@ async def test_a_file_that_was_cut_short_is_no_content(box: Box) -> None:
     os.truncate(box.store._files._path / format_id(message.id), 10)
     content = await box.store.content(message.id)
     assert content is not None
-    with pytest.raises(OSError, match="shorter"):
+    with pytest.raises(ContentLost, match="shorter"):
         content[:]
+    box.store._files.remove([message.id])
+    gone = FileContent(b"head", box.store._files._path / format_id(message.id), 10)
+    with pytest.raises(ContentLost, match=f"{format_id(message.id)} cannot be read: No such file"):
+        gone[:]
     await box.close()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from relayd.mail.address import parse_address
+from relayd.mail.content import Content
 from relayd.mail.envelope import (
     Client,
     MessageFacts,
@@ -44,7 +45,7 @@ def a_message(
     count: int | None = None,
     reverse_path: str = "app@app.test",  # empty: the null reverse-path
     parameters: Mapping[str, str] | None = None,
-    content: bytes = CONTENT,
+    content: Content = CONTENT,
     facts: MessageFacts | None = None,
     message_id_header: str | None = None,
     tag: str | None = None,
@@ -71,7 +72,7 @@ def a_message(
 
 
 def a_facts(
-    content: bytes = CONTENT,
+    content: Content = CONTENT,
     *,
     hops: int = 0,
     message_id_header: str | None = None,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relayd.mail.header import header_end
+from relayd.mail.line_ends import is_clean
 from relayd.policy.dsn.facts import DsnFacts, FailedRecipient
 
 HEADER_LIMIT = 1 << 16  # octets of a header section that come back
@@ -63,9 +64,4 @@ def _header_part(header: bytes) -> Part:
 
 def _is_plain(content: bytes) -> bool:
     """May stand in a mail as it is: CRLF lines of at most 998 octets, no NUL."""
-    ends = content.count(b"\r\n")
-    return (
-        content.count(b"\r") == ends == content.count(b"\n")
-        and b"\0" not in content
-        and all(len(line) <= _LINE_LIMIT for line in content.split(b"\r\n"))
-    )
+    return is_clean(content) and all(len(line) <= _LINE_LIMIT for line in content.split(b"\r\n"))

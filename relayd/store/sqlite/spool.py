@@ -39,7 +39,7 @@ class FileContent:
         return len(self.head) + self.beside
 
     def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
-        """Return a run of octets. Raises OSError."""
+        """Return a run of octets. Raises ContentLost."""
         start, stop, _ = part.indices(len(self))
         first = self.head[start:stop]
         begin = max(start - len(self.head), 0)
@@ -47,11 +47,14 @@ class FileContent:
         return first if left <= 0 else first + self._read(begin, left)
 
     def _read(self, begin: int, left: int) -> bytes:
-        if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        found = os.pread(self._descriptor, left, begin)
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            found = os.pread(self._descriptor, left, begin)
+        except OSError as exc:
+            raise ContentLost(f"{self.path} cannot be read: {exc.strerror}") from exc
         if len(found) < left:
-            raise OSError(errno.EIO, "a content file is shorter than it was", str(self.path))
+            raise ContentLost(f"{self.path} is shorter than it was")
         return found
 
     def __del__(self) -> None:
