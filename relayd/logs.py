@@ -130,7 +130,7 @@ class LineWriter:
 
 
 class StatusLog:
-    """`relayd.ports.EventSink`: the status log of one worker, and the count of its lines."""
+    """`relayd.ports.outward.EventSink`: the status log of one worker, and the count of its lines."""
 
     def __init__(self, path: str, *, node: str, tally: Tally | None = None) -> None:
         self._writer = LineWriter(path)

@@ -7,7 +7,7 @@ class Content(Protocol):
     """Octets that can be measured and cut.
 
     `bytes` are that already; what is too large to be held in memory is read off its file, a slice at
-    a time (`ports.Spool`).
+    a time (`ports.queue.Spool`).
     """
 
     def __len__(self) -> int: ...

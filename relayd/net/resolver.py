@@ -47,7 +47,7 @@ _NULL_MX = ("0 .",)  # alone; RFC 7505 §3
 
 
 class DnsResolver:
-    """`relayd.ports.Resolver` over name servers; with none given, those of the system."""
+    """`relayd.ports.outward.Resolver` over name servers; with none given, those of the system."""
 
     def __init__(
         self, *, nameservers: Sequence[HostPort], timeout: timedelta, clock: Clock

@@ -2,7 +2,11 @@
 
 Whichever worker is awake would take a whole burst, and keep it for as long as those clients stay,
 while its neighbours sleep. So each says in shared memory how many clients it has, and one that has
-more than another lets that one go first.
+more than another lets that one go first (`accept`).
+
+A cell is 8 octets, written whole, by the worker of that name alone; by the supervisor before that
+worker is there, and after its end. No lock: a number may be a moment old, and then somebody takes one
+client more.
 """
 
 import mmap
@@ -20,7 +24,7 @@ class Door:
         self._cells = cells
         self._index = index
 
-    def has(self, clients: int) -> None:
+    def tell(self, clients: int) -> None:
         """Say how many clients are in, and that more may come."""
         self._cells[self._index] = _OPEN + clients
 
@@ -34,13 +38,16 @@ class Door:
         for cell in self._cells:
             if _OPEN <= cell < enough:
                 return True
-            if cell == _NEVER:  # the lowest free name is always the next to be given
+            if cell == _NEVER:
                 break
         return False
 
 
 class Doors:
-    """The doors of all workers of a daemon, in memory that they share over a fork."""
+    """The doors of all workers of a daemon, in memory that they share over a fork.
+
+    Names are given from the lowest free one up, so that the first cell that was never used is the end.
+    """
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, _PLACES * 8)).cast("Q")

@@ -1,12 +1,9 @@
-"""Accepting connections: the loop, its limits, and an orderly end (R-02, R-15).
+"""Who is let in: the limits on connections, what precedes a session, and an orderly end (R-02, R-15).
 
-Several workers accept from the same listening sockets; one that has more clients than another lets
-that one go first (`doors`). Limits hold per worker. When descriptors run out, accepting pauses instead of spinning
-(HU-08, F-15).
+Several workers take connections from the same listening sockets (`accept`). Limits hold per worker.
 """
 
 import asyncio
-import errno
 import socket
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -16,6 +13,7 @@ import structlog
 from relayd.policy import admit
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver import proxy
+from relayd.receiver.accept import Acceptor
 from relayd.receiver.context import SessionContext
 from relayd.receiver.doors import Door, lone_door
 from relayd.receiver.intake import Intake
@@ -25,11 +23,7 @@ from relayd.receiver.users import Users
 from relayd.receiver.wire import HANDSHAKE_TIMEOUT, Wire
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
 
-_ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
-_GIVE_WAY = 0.002  # seconds in which a worker with fewer clients can take the next one
-_PAUSE = 0.25  # seconds without accepting when the system has no room
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TOO_MANY = b"421 4.7.0 Too many connections, try again later\r\n"
 _NO_HEADER = b"421 4.7.0 PROXY header expected\r\n"
 _EARLY = b"554 5.5.0 Spoke before the greeting\r\n"
@@ -63,8 +57,9 @@ class Receiver:
         self._running: set[asyncio.Task[None]] = set()  # handshakes and the like
         self._idle = asyncio.Event()
         self._idle.set()
+        self._asking = 0  # proxies that have not said yet for whom they speak
         self._hurrying = False  # clients are asked to leave
-        self._listening = [
+        listening = [
             (
                 sock,
                 SessionContext(
@@ -85,6 +80,7 @@ class Receiver:
             )
             for listener, sock in listeners
         ]
+        self._acceptor = Acceptor(listening, door=self._door, welcome=self._welcome)
 
     @property
     def connections(self) -> int:
@@ -94,13 +90,12 @@ class Receiver:
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to accept; connections are set up in `tasks`."""
         self._tasks = tasks
-        self._door.has(0)
-        for sock, context in self._listening:
-            self._loop.add_reader(sock, self._accept, sock, context)
+        self._tell()
+        self._acceptor.start()
 
     async def hand_over(self, *, within: float) -> None:
         """Accept no more, and wait while the clients there are go on as they like."""
-        self._accept_no_more()
+        self._close_door()
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -113,15 +108,13 @@ class Receiver:
         for session in tuple(self._sessions):
             session.stop()
 
-    def _accept_no_more(self) -> None:
-        for sock, _ in self._listening:
-            self._loop.remove_reader(sock)
-        self._listening.clear()
+    def _close_door(self) -> None:
+        self._acceptor.stop()
         self._door.close()
 
     async def stop(self, *, within: float) -> None:
         """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
-        self._accept_no_more()
+        self._close_door()
         self.hurry()
         try:
             async with asyncio.timeout(within):
@@ -131,39 +124,6 @@ class Receiver:
                 session.abort()
         for task in tuple(self._running):
             task.cancel()
-
-    def _accept(self, sock: socket.socket, context: SessionContext) -> None:
-        """Take the connections that wait, as long as no other worker should."""
-        for _ in range(_ACCEPTS_PER_WAKE):
-            if self._door.is_ahead():
-                self._pause(sock, context, _GIVE_WAY)
-                return
-            if not self._accept_one(sock, context):
-                return
-
-    def _accept_one(self, sock: socket.socket, context: SessionContext) -> bool:
-        try:
-            connection, address = sock.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False
-        except OSError as exc:
-            if exc.errno not in _NO_ROOM:
-                raise
-            log.warning("accept_paused", listener=context.listener.address, reason=exc.strerror)
-            self._pause(sock, context, _PAUSE)
-            return False
-        self._welcome(connection, address, context)
-        return True
-
-    def _pause(self, sock: socket.socket, context: SessionContext, seconds: float) -> None:
-        self._loop.remove_reader(sock)
-        self._loop.call_later(seconds, self._resume, sock, context)
-
-    def _resume(self, sock: socket.socket, context: SessionContext) -> None:
-        """Take one connection, whoever else could have, and look for more."""
-        if (sock, context) in self._listening:
-            self._loop.add_reader(sock, self._accept, sock, context)
-            self._accept_one(sock, context)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         assert self._tasks is not None
@@ -175,6 +135,8 @@ class Receiver:
         connection.settimeout(0)
         client_ip = str(address[0]) if isinstance(address, tuple) else ""
         if admit.is_among(client_ip, context.listener.proxy_networks):
+            self._asking += 1
+            self._tell()
             self._spawn(self._ask_proxy(connection, client_ip, context))
         else:
             self._let_in(connection, client_ip, context)
@@ -194,6 +156,9 @@ class Receiver:
             raise
         else:
             self._let_in(connection, client_ip or proxy_ip, context)
+        finally:
+            self._asking -= 1
+            self._tell()
 
     def _let_in(self, connection: socket.socket, client_ip: str, context: SessionContext) -> None:
         is_implicit = context.listener.tls is ListenerTls.IMPLICIT
@@ -207,7 +172,7 @@ class Receiver:
                 session.stop()  # its proxy took its time to say who it is
             self._sessions[session] = client_ip
             self._clients[client_ip] += 1
-            self._show()
+            self._tell()
             self._idle.clear()
             self._spawn(self._connect(session, connection, context))
 
@@ -265,14 +230,14 @@ class Receiver:
         if client_ip is None:
             return
         self._count_out(client_ip)
-        self._show()
+        self._tell()
         if not self._sessions:
             self._idle.set()
 
-    def _show(self) -> None:
-        """Tell the other workers how many clients are here."""
-        if self._listening:
-            self._door.has(len(self._sessions))
+    def _tell(self) -> None:
+        """Let the other workers know how many clients are here."""
+        if self._acceptor.is_open:
+            self._door.tell(len(self._sessions) + self._asking)
 
     def _count_out(self, client_ip: str) -> None:
         self._clients[client_ip] -= 1

@@ -64,7 +64,7 @@ _ACTS = {
 
 
 class MemoryStore(MemoryView):
-    """`relayd.ports.QueueStore`, with the questions of a QueueView beside it.
+    """`relayd.ports.queue.QueueStore`, with the questions of a QueueView beside it.
 
     `view` is the QueueView proper, for whoever closes what it was given: `close` is awaited here.
     `slots` says how many slots a destination has, 1 where it does not.
@@ -469,7 +469,7 @@ def _act_on(recipient: Recipient, action: Action, *, at: datetime, by: str, reas
 
 
 class MemorySpool:
-    """`relayd.ports.Spool` that keeps what it is there to get rid of."""
+    """`relayd.ports.queue.Spool` that keeps what it is there to get rid of."""
 
     def __init__(self) -> None:
         self._octets = bytearray()

@@ -128,7 +128,7 @@ class Tables:
 
 
 class MemoryView:
-    """`relayd.ports.QueueView` on the tables of a MemoryStore."""
+    """`relayd.ports.view.QueueView` on the tables of a MemoryStore."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

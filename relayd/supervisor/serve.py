@@ -213,6 +213,7 @@ class Supervisor:
     def _start(self, generation: Generation, signals: Signals) -> Worker:
         taken = {worker.name for worker in self._workers()}
         name = next(str(number) for number in count(1) if str(number) not in taken)
+        self._doors.door(name).close()  # it has one from now on
         parent = os.getpid()
 
         def work(heartbeat: int) -> int:

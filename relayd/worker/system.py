@@ -10,7 +10,7 @@ from relayd.ports.outward import Clock, Connection, Target
 
 
 class SystemClock:
-    """`relayd.ports.Clock` on the machine's clocks."""
+    """`relayd.ports.outward.Clock` on the machine's clocks."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)  # noqa: TID251 -- this is Clock
@@ -20,7 +20,7 @@ class SystemClock:
 
 
 class SmtpTransport:
-    """`relayd.ports.Transport` over `relayd.net`."""
+    """`relayd.ports.outward.Transport` over `relayd.net`."""
 
     def __init__(self, *, helo: str, clock: Clock) -> None:
         self._helo = helo

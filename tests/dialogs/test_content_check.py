@@ -183,7 +183,7 @@ def test_a_worker_that_stops_lets_a_check_end() -> None:
             client = await at_the_dot(reception)
             await until(lambda: checker.asked)
             stopping = reception.tasks.create_task(reception.receiver.stop(within=5))
-            await until(lambda: not reception.receiver._listening)
+            await until(lambda: not reception.receiver._acceptor.is_open)
             checker.go.set()
             assert (await client.line()).startswith("250 2.0.0")
             assert (await client.line()).startswith("421 4.3.2")

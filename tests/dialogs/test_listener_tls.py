@@ -321,7 +321,7 @@ def test_whose_header_comes_in_a_stop_is_told_so(loop: str) -> None:
             late = await reception.connect(source="127.0.0.9")
             await until(lambda: len(reception.receiver._running) == 1)
             stopping = reception.tasks.create_task(reception.receiver.stop(within=5))
-            await until(lambda: not reception.receiver._listening)
+            await until(lambda: not reception.receiver._acceptor.is_open)
             await late.send(b"PROXY TCP4 127.0.0.8 127.0.0.1 5000 25\r\n")
             assert (await late.line()).startswith("421 4.3.2 ")
             await busy.send(MESSAGE)

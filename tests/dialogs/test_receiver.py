@@ -510,14 +510,14 @@ def test_accepting_goes_on_when_descriptors_are_free_again(
     loop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """F-15, HU-08: a pause instead of a busy loop; the client that waited is served."""
-    monkeypatch.setattr("relayd.receiver.listener._PAUSE", 0.01)
+    monkeypatch.setattr("relayd.receiver.accept._PAUSE", 0.01)
 
     async def main() -> None:
         async with receiving(start=False) as reception:
             receiver: Receiver = reception.receiver
-            ((sock, context),) = receiver._listening
+            ((sock, context),) = receiver._acceptor._sockets
             with Exhausted(fileno=sock.detach()) as exhausted:
-                receiver._listening[:] = [(exhausted, context)]
+                receiver._acceptor._sockets[:] = [(exhausted, context)]
                 client = await reception.connect()
                 reception.start()
                 assert (await client.line()).startswith("220 ")
@@ -533,19 +533,38 @@ def test_a_neighbour_that_takes_nobody_keeps_nobody_waiting(loop: str) -> None:
     """Another worker that has fewer clients may be first, and may be stuck."""
     doors = Doors()
     neighbour = doors.door("2")
-    neighbour.has(0)
+    neighbour.tell(0)
 
     async def main() -> None:
         async with receiving(door=doors.door("1")) as reception:
             for _ in range(8):
                 await reception.greeted()
             assert doors.door("1").is_ahead()
-            neighbour.has(8)
+            acceptor = reception.receiver._acceptor
+            assert acceptor._heedless_until > 0, "a few times in vain are enough for a while"
+            neighbour.tell(8)
             assert not doors.door("1").is_ahead()
 
     run_on(loop, main())
-    neighbour.has(0)
+    neighbour.tell(0)
     assert not doors.door("1").is_ahead(), "its door is closed when it stops"
+
+
+@on_every_loop
+def test_connections_of_proxies_count_before_they_say_for_whom(loop: str) -> None:
+    doors = Doors()
+    doors.door("2").tell(0)
+
+    async def main() -> None:
+        options = Options(proxy_networks=("127.0.0.0/8",))
+        async with receiving(options, door=doors.door("1")) as reception:
+            clients = [await reception.connect() for _ in range(4)]
+            await until(doors.door("1").is_ahead)
+            for client in clients:
+                client.reset()
+            await until(lambda: not doors.door("1").is_ahead())
+
+    run_on(loop, main())
 
 
 # --- the end ------------------------------------------------------------------------------------

@@ -74,27 +74,31 @@ def sent_to(smarthost: SmarthostThread, address: str) -> list[bytes]:
 
 def test_a_burst_of_clients_is_shared_by_the_workers(daemon: Daemon) -> None:
     """Clients may stay for hours: one worker must not have them all."""
-    workers = {event["worker"]: event["pid"] for event in daemon.events("worker_started")}
+    workers = [event["pid"] for event in daemon.events("worker_started")]
+
+    def is_socket(descriptor: Path) -> bool:
+        try:
+            return str(descriptor.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            return False  # closed meanwhile
 
     def sockets() -> list[int]:
-        return [
-            sum(
-                str(each.readlink()).startswith("socket:")
-                for each in Path(f"/proc/{pid}/fd").iterdir()
-            )
-            for pid in workers.values()
-        ]
+        return [sum(map(is_socket, Path(f"/proc/{pid}/fd").iterdir())) for pid in workers]
 
     before = sockets()
-    clients = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(20)]
-    for client in clients:
-        assert client.recv(4) == b"220 "
-    more = [now - then for then, now in zip(before, sockets(), strict=True)]
-    for client in clients:
-        client.close()
-    assert sum(more) == 20
-    assert min(more) >= 8, more
-    eventually(lambda: sockets() == before, "all of them are gone")
+
+    def is_shared() -> bool:
+        clients = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(20)]
+        for client in clients:
+            assert client.recv(4) == b"220 "
+        more = [now - then for then, now in zip(before, sockets(), strict=True)]
+        for client in clients:
+            client.close()
+        assert sum(more) == 20
+        eventually(lambda: sockets() == before, "all of them are gone")
+        return min(more) >= 8
+
+    eventually(is_shared, "both have their part, unless one had no time for that")
 
 
 def test_mail_from_smtplib_is_relayed_unchanged(daemon: Daemon, smarthost: SmarthostThread) -> None:

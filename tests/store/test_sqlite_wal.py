@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.errors import CommitUnknown
+from relayd.errors import CommitUnknown, StoreUnavailable
 from relayd.store.sqlite import wal
 from relayd.store.sqlite.connection import open_writer, prepare
 from relayd.store.sqlite.lock import FileLock
@@ -127,10 +127,53 @@ def test_little_room_is_left_alone(queue: str, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(os, "pwrite", fail)
     log.lay_out(lock)
     assert Path(f"{queue}-wal").stat().st_size == length
+    assert db.getautocommit()
     assert len(lengths) == 2 * free
     db.close()
     log.close()
     lock.close()
+
+
+def test_who_writes_without_a_turn_is_kept_out_meanwhile(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zeros would go over what an operator's shell has just committed."""
+    write = os.pwrite
+    refused: list[apsw.Error] = []
+
+    def intrude(descriptor: int, octets: bytes, offset: int) -> int:
+        with pytest.raises(apsw.BusyError) as error:
+            other.execute("INSERT INTO meta VALUES ('other', x'00')")
+        refused.append(error.value)
+        return write(descriptor, octets, offset)
+
+    db, other = open_writer(queue), open_writer(queue)
+    other.set_busy_timeout(0)
+    log, lock = Wal(db, queue), FileLock(f"{queue}.write")
+    monkeypatch.setattr(os, "pwrite", intrude)
+    log.lay_out(lock)
+    assert refused
+    other.execute("INSERT INTO meta VALUES ('other', x'00')")
+    other.execute("BEGIN IMMEDIATE")
+    db.set_busy_timeout(0)
+    log.lay_out(lock)
+    assert not other.getautocommit(), "it waits for nobody for ever"
+    for each in (other, db):
+        each.close()
+    log.close()
+    lock.close()
+
+
+async def test_a_log_that_cannot_be_synced_is_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    prepare(str(tmp_path / "queue.db"))
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(StoreUnavailable, match=r"cannot be synced: .* Input/output error"):
+        open_sqlite(tmp_path)
 
 
 def test_a_sync_that_fails_is_tried_again_by_nobody(

@@ -6,7 +6,7 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 class FakeClock:
-    """`relayd.ports.Clock` by hand."""
+    """`relayd.ports.outward.Clock` by hand."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start

@@ -57,7 +57,7 @@ class Noted:
 
 @dataclass(slots=True)
 class ListSink:
-    """`relayd.ports.EventSink` that keeps what it is told."""
+    """`relayd.ports.outward.EventSink` that keeps what it is told."""
 
     noted: list[Noted] = field(default_factory=list)
 

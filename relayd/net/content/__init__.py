@@ -34,7 +34,7 @@ async def ask(settings: ContentSettings, sample: Sample) -> Scored:
 
 
 class ContentGate:
-    """`relayd.ports.ContentChecker`.
+    """`relayd.ports.outward.ContentChecker`.
 
     While the checker gives no answers, one message at a time asks whether it is back; the others do
     not wait for what will not come.

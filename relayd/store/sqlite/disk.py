@@ -33,8 +33,16 @@ class Disk:
             disk = os.statvfs(self._path)
         except OSError:
             return True  # whoever writes will find out more
-        reserve = min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)
         has_inodes = (
             disk.f_favail > _INODES or not disk.f_files
         )  # some file systems do not count them
-        return disk.f_bavail * disk.f_frsize > reserve and has_inodes
+        return _spare(disk) > 0 and has_inodes
+
+
+def spare(path: str) -> int:
+    """Return how many octets are free there beyond those that are kept back. Raises OSError."""
+    return _spare(os.statvfs(path))
+
+
+def _spare(disk: os.statvfs_result) -> int:
+    return disk.f_bavail * disk.f_frsize - min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)

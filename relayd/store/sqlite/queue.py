@@ -41,7 +41,7 @@ _PURGE_AT_ONCE = 2000  # messages deleted in one transaction
 
 
 class SqliteStore:
-    """`relayd.ports.QueueStore` on one SQLite file, shared by the processes of one machine."""
+    """`relayd.ports.queue.QueueStore` on one SQLite file, shared by the processes of one machine."""
 
     def __init__(
         self,

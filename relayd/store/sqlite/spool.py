@@ -63,7 +63,7 @@ class FileContent:
 
 
 class SpoolFile:
-    """`relayd.ports.Spool` on a file."""
+    """`relayd.ports.queue.Spool` on a file."""
 
     def __init__(self, path: Path) -> None:
         """Create the file. Raises StoreFull, StoreUnavailable."""

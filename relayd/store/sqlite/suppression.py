@@ -1,6 +1,6 @@
 """Whether the bounces of an address speak against using it again, and how that is lifted.
 
-Owns the rule in SQL; `relayd.ports.QueueView.is_suppressed` has it in words.
+Owns the rule in SQL; `relayd.ports.view.QueueView.is_suppressed` has it in words.
 """
 
 import apsw

@@ -46,7 +46,7 @@ _IS_SUPPRESSED = suppression.suppressed("r.address_key")
 
 
 class SqliteView:
-    """`relayd.ports.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable."""
+    """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable."""
 
     def __init__(self, path: str) -> None:
         self._db = open_reader(path)

@@ -19,12 +19,13 @@ from contextlib import suppress
 import apsw
 import structlog
 
+from relayd.store.sqlite.disk import spare
 from relayd.store.sqlite.lock import FileLock
 
 CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once
 _FRAME = 4096 + 24  # octets of a page with its header
 _PIECE = bytes(1024 * 1024)
-_ROOM = 4  # times what the log takes has to be free
+_ROOM = 2  # times what the log takes has to be free beyond what is kept back
 
 log = structlog.get_logger()
 
@@ -46,15 +47,19 @@ class Wal:
         """Fill the log up with zeros, to where it is checkpointed and a little beyond.
 
         So there is room for outcomes too when the disk is full (F-12). Where little is free already
-        the log grows with its use, as SQLite has it.
+        the log grows with its use, as SQLite has it. Holds the turn, and SQLite's own lock against
+        who writes without one, while 36 MiB go to the page cache; not while they are synced.
+
+        Raises OSError when that fails: then no commit would become durable either.
         """
-        goal = (CHECKPOINT_PAGES + CHECKPOINT_PAGES // 8) * _FRAME
-        with suppress(OSError), lock.turn():
-            fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with suppress(apsw.BusyError), lock.turn():
+            self._db.execute("BEGIN IMMEDIATE")
             try:
-                _fill_up(fd, goal)
+                is_longer = _fill_up(self._path, (CHECKPOINT_PAGES * 9 // 8) * _FRAME)
             finally:
-                os.close(fd)
+                self._db.execute("ROLLBACK")
+            self._is_synced = self._is_synced and not is_longer
+        self.sync()
 
     def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._pages, self._is_synced = pages, False
@@ -96,16 +101,19 @@ class Wal:
         os.close(self._fd)
 
 
-def _fill_up(fd: int, goal: int) -> None:
-    """Add zeros up to `goal` octets, all of them or none."""
-    used = length = os.fstat(fd).st_size
-    disk = os.fstatvfs(fd)
-    if disk.f_bavail * disk.f_frsize < _ROOM * (goal - used):
-        return
+def _fill_up(path: str, goal: int) -> bool:
+    """Add zeros up to `goal` octets, all of them or none; tell which."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        while length < goal:
-            length += os.pwrite(fd, _PIECE[: goal - length], length)
-        os.fdatasync(fd)
-    except OSError:
-        os.ftruncate(fd, used)
-        raise
+        used = length = os.fstat(fd).st_size
+        if length >= goal or spare(path) < _ROOM * (goal - used):
+            return False
+        try:
+            while length < goal:
+                length += os.pwrite(fd, _PIECE[: goal - length], length)
+        except OSError:
+            os.ftruncate(fd, used)
+            return False
+    finally:
+        os.close(fd)
+    return True

@@ -74,7 +74,7 @@ class Writer:
         self._db = open_writer(path)
         self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
-        self._wal.lay_out(self._lock)
+        self._lay_out()
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
         self._broken: CommitUnknown | None = None  # for good: its process has to end
@@ -82,6 +82,14 @@ class Writer:
         self._impatient: deque[tuple[float, weakref.ref[_Request]]] = deque()  # the earliest first
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
+
+    def _lay_out(self) -> None:
+        try:
+            self._wal.lay_out(self._lock)
+        except OSError as exc:
+            raise StoreUnavailable(f"the log of {self._path} cannot be synced: {exc}") from exc
+        except apsw.Error as exc:
+            raise translate(exc) from exc
 
     def submit(
         self,

@@ -1,0 +1,100 @@
+"""Taking connections from the listening sockets, in fair turns with the other workers.
+
+Owns when to accept and when to leave it to others: a worker that has more clients than another (`doors`)
+lets that one go first for a moment, and no longer: whoever is busy, stuck or gone keeps nobody waiting.
+When descriptors run out accepting pauses instead of spinning (HU-08, F-15).
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from relayd.receiver.context import SessionContext
+from relayd.receiver.doors import Door
+
+Welcome = Callable[[socket.socket, object, SessionContext], None]
+"""Gets a connection, the client's address as `accept` has it, and what sessions there share."""
+
+_ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
+_GIVE_WAY = 0.004  # seconds in which a worker with fewer clients can take the next one
+_IN_VAIN = 3  # times in a row that nobody did
+_HEEDLESS = 0.1  # seconds without regard for others after that
+_PAUSE = 0.25  # seconds without accepting when the system has no room
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+log = structlog.get_logger()
+
+
+class Acceptor:
+    """Accepts on all listening sockets of one worker."""
+
+    def __init__(
+        self,
+        doors: Sequence[tuple[socket.socket, SessionContext]],
+        *,
+        door: Door,
+        welcome: Welcome,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sockets = list(doors)
+        self._door = door
+        self._welcome = welcome
+        self._in_vain = 0
+        self._heedless_until = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Connections are accepted, or will be."""
+        return bool(self._sockets)
+
+    def start(self) -> None:
+        for sock, context in self._sockets:
+            self._loop.add_reader(sock, self._accept, sock, context)
+
+    def stop(self) -> None:
+        """Accept no more, for good."""
+        for sock, _ in self._sockets:
+            self._loop.remove_reader(sock)
+        self._sockets.clear()
+
+    def _accept(self, sock: socket.socket, context: SessionContext) -> None:
+        """Take the connections that wait, as long as no other worker should."""
+        for _ in range(_ACCEPTS_PER_WAKE):
+            if self._door.is_ahead() and self._loop.time() >= self._heedless_until:
+                self._pause(sock, context, _GIVE_WAY)
+                return
+            if not self._accept_one(sock, context):
+                return
+
+    def _accept_one(self, sock: socket.socket, context: SessionContext) -> bool:
+        try:
+            connection, address = sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_ROOM:
+                raise
+            log.warning("accept_paused", listener=context.listener.address, reason=exc.strerror)
+            self._pause(sock, context, _PAUSE)
+            return False
+        self._welcome(connection, address, context)
+        return True
+
+    def _pause(self, sock: socket.socket, context: SessionContext, seconds: float) -> None:
+        self._loop.remove_reader(sock)
+        self._loop.call_later(seconds, self._resume, sock, context)
+
+    def _resume(self, sock: socket.socket, context: SessionContext) -> None:
+        """Look again; who waits here still was not taken by those who have fewer clients."""
+        if (sock, context) not in self._sockets:
+            return
+        self._loop.add_reader(sock, self._accept, sock, context)
+        if not self._door.is_ahead() or not self._accept_one(sock, context):
+            self._in_vain = 0
+            return
+        self._in_vain += 1
+        if self._in_vain >= _IN_VAIN:
+            self._heedless_until = self._loop.time() + _HEEDLESS
