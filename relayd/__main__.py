@@ -1,6 +1,8 @@
 """The `relayd` command; called by the name of `sendmail`, that is what it is."""
 
 import sys
+from codecs import lookup
+from io import TextIOWrapper
 from pathlib import PurePath
 
 
@@ -11,7 +13,9 @@ def main() -> None:
 
         sys.exit(sendmail(sys.argv[1:]))
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # locale C
+        if isinstance(stream, TextIOWrapper):
+            is_ascii = lookup(stream.encoding).name == "ascii"  # in the locale C, long ago
+            stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="backslashreplace")
     if "status" in sys.argv:
         from relayd.cli.quick_status import answer  # noqa: PLC0415 -- quick without click
 

@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 import relayd
+from relayd.cli import INTERRUPTED
 from relayd.cli.context import settings_option
 from relayd.errors import (
     BackupFailed,
@@ -27,7 +28,6 @@ from relayd.errors import (
     UsersError,
 )
 
-_INTERRUPTED = 130  # what a shell expects of a command that ^C ended
 # The first that fits counts. Anything else is EX_SOFTWARE.
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (ConfigError, os.EX_CONFIG),
@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
     except RelaydError as error:
         return report(error)
     except (click.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
+        return INTERRUPTED
     return status if isinstance(status, int) else os.EX_OK
 
 

@@ -95,31 +95,20 @@ def load_rules() -> "Rules":
 @contextmanager
 def open_view() -> "Iterator[QueueView]":
     """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
-    from relayd.cli.store_url import find_store  # noqa: PLC0415
+    from relayd.cli.store_url import find_store, is_missing  # noqa: PLC0415
     from relayd.store import open_view as open_url  # noqa: PLC0415
 
     url = find_store(named_settings_file()) or load_settings().store.url
     try:
         view = open_url(url)
     except StoreUnavailable as error:
-        path = url.removeprefix("sqlite:")
-        if _is_missing(path):
+        if is_missing(url):
+            path = url.removeprefix("sqlite:")
             message = f"no queue yet at {path}; has relayd been started?"
             raise NotRunning(message) from error
         raise
     with closing(view):
         yield view
-
-
-def _is_missing(path: str) -> bool:
-    """Whether the file is known not to be there; not being allowed to look is another trouble."""
-    try:
-        Path(path).stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def now() -> datetime:

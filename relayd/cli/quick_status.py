@@ -1,19 +1,20 @@
 """`relayd status` in its plain form, as programs ask it: without click, which takes longer than the answer.
 
 Owns which command lines are plain: filters that compare text, `--limit`, `--json` and `-c`. All others,
-`--help` and mistakes among them, and a store that cannot be opened, are left to `status` and
-`command`, which have the words for them. What is printed is the same, by the same functions.
+`--help` and mistakes among them, and a store that is not there, are left to `status` and `command`,
+which have the words for them. What is printed is the same, by the same functions.
 """
 
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from relayd.cli import INTERRUPTED
 from relayd.cli.listing import list_recipients
-from relayd.cli.store_url import find_store
-from relayd.errors import RelaydError, StoreError
+from relayd.cli.store_url import find_store, is_missing
+from relayd.errors import RelaydError
 from relayd.ports.view import Query
 from relayd.store import open_view
 
@@ -27,10 +28,11 @@ _VALUES = {
     "--message-id": "message_id_header",
     "--tag": "tag",
 }
-_INTERRUPTED = 130
+_LIMIT_DIGITS = 18  # of a number that SQLite has
 
 
-class _Question(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
     settings: str | None
     query: Query
     limit: int | None
@@ -39,26 +41,22 @@ class _Question(NamedTuple):
 
 def answer(arguments: Sequence[str]) -> int | None:
     """Answer a plain question and return the exit status; None, and nothing is printed, for all others."""
-    question = _read(arguments)
-    url = None if question is None else find_store(question.settings)
-    if question is None or url is None:
-        return None
     try:
-        view = open_view(url)
-    except StoreError:
-        return None
-    with closing(view):
-        try:
+        question = _read(arguments)
+        url = None if question is None else find_store(question.settings)
+        if question is None or url is None or is_missing(url):
+            return None
+        with closing(open_view(url)) as view:
             list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
-            return 1
-        except KeyboardInterrupt:
-            return _INTERRUPTED
-        except RelaydError as error:
-            from relayd.cli.command import report  # noqa: PLC0415 -- brings click
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except RelaydError as error:
+        from relayd.cli.command import report  # noqa: PLC0415 -- brings click
 
-            return report(error)
+        return report(error)
     return os.EX_OK
 
 
@@ -80,7 +78,7 @@ def _read(arguments: Sequence[str]) -> _Question | None:
                 return None
             given[key] = value
     limit = given.get("limit")
-    if not has_command or not (limit is None or (limit.isascii() and limit.isdecimal())):
+    if not has_command or not (limit is None or _is_number(limit)):
         return None
     return _Question(
         settings=given.get("settings", os.environ.get("RELAYD_CONFIG")),
@@ -99,3 +97,7 @@ def _read(arguments: Sequence[str]) -> _Question | None:
 def _is_plain(value: str) -> bool:
     """Text that stands for itself: no option, no brackets to take off, nothing to refuse."""
     return value != "" and value.isprintable() and value[0] not in "-<"
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and len(value) <= _LIMIT_DIGITS

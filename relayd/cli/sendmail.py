@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from relayd.cli import INTERRUPTED
 from relayd.cli.handover import Handover, NotTaken, converse, find_door
 from relayd.cli.sendmail_options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
@@ -18,8 +19,6 @@ from relayd.mail.address_list import parse_addresses
 from relayd.mail.header import header_end, without_bcc
 from relayd.mail.reply import clean_text
 from relayd.mail.submission import local_message, mailbox, missing_fields, until_dot, values_of
-
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str], *, settings: str | None = None) -> int:
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str], *, settings: str | None = None) -> int:
     except OSError as error:  # of our standard input or output
         return _say(f"{error.strerror or error}", os.EX_IOERR)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return os.EX_OK
 
 

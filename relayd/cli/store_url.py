@@ -30,6 +30,17 @@ def find_store(settings: str | None) -> str | None:
     return url if isinstance(url, str) and _is_plain(url) else None
 
 
+def is_missing(url: str) -> bool:
+    """Whether the file is known not to be there; not being allowed to look is another trouble."""
+    try:
+        Path(url.removeprefix("sqlite:")).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _is_plain(url: str) -> bool:
     """Tell whether it is an absolute path, as `relayd.config` wants it."""
     path = url.removeprefix("sqlite:")

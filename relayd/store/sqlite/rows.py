@@ -19,10 +19,12 @@ MESSAGE_COLUMNS = (
 
 
 def dump(parameters: Mapping[str, str]) -> str | None:
+    """Write the parameters of MAIL or RCPT as a JSON object; None when there are none."""
     return orjson.dumps(dict(parameters)).decode() if parameters else None
 
 
 def load(text: str | None) -> Mapping[str, str]:
+    """Read what `dump` wrote."""
     return orjson.loads(text) if text else NO_PARAMETERS
 
 

@@ -50,6 +50,7 @@ NOT_PLAIN = [
     ["status", "--limit", "-1"],
     ["status", "--limit", "many"],
     ["status", "--limit", "٣"],
+    ["status", "--limit", "9" * 5000],
     ["status", "a@x.test"],
     ["status", "-ca.toml"],
     ["--json", "status"],
@@ -66,7 +67,7 @@ async def filled(world: World) -> None:
     messages: list[NewMessage] = [
         a_message("a@x.test", "b@x.test", message_id_header="<1@app.test>", tag="news"),
         a_message("a@x.test", "nobody=here@x.test"),
-        a_message("status@z.test", "c@y.test"),
+        a_message("status@z.test", "é@x.test"),
     ]
     await enqueue(store, *messages)
     await store.close()
@@ -88,7 +89,7 @@ def test_the_same_answer(world: World, arguments: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("arguments", NOT_PLAIN, ids=" ".join)
+@pytest.mark.parametrize("arguments", NOT_PLAIN, ids=lambda words: " ".join(words)[:40])
 def test_no_answer(world: World, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAYD_CONFIG", str(world.settings))
     assert answer(arguments) is None
@@ -103,7 +104,7 @@ def test_the_environment_names_the_settings(world: World, monkeypatch: pytest.Mo
     assert len(world.readouterr().out.splitlines()) == 6
 
 
-def test_a_store_that_cannot_be_opened_is_not_its_affair(world: World) -> None:
+def test_a_store_that_is_not_there_is_not_its_affair(world: World) -> None:
     arguments = ["-c", str(world.settings), "status"]
     assert answer(arguments) is None
     world.settings.write_text("[store]\nurl = 5\n")
@@ -111,7 +112,15 @@ def test_a_store_that_cannot_be_opened_is_not_its_affair(world: World) -> None:
     assert world.readouterr().out == ""
 
 
+def test_a_store_that_cannot_be_opened_is_tried_once(world: World) -> None:
+    (world.folder / "queue.db").mkdir()
+    expected = world.run("status")
+    assert answer(["-c", str(world.settings), "status"]) == expected.status == os.EX_TEMPFAIL
+    assert world.readouterr().err == expected.err
+
+
 @pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("where", ["open_view", "list_recipients"])
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
@@ -122,6 +131,7 @@ def test_a_store_that_cannot_be_opened_is_not_its_affair(world: World) -> None:
 def test_an_end_in_the_middle(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
+    where: str,
     error: BaseException,
     status: int,
     said: str,
@@ -129,7 +139,7 @@ def test_an_end_in_the_middle(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(quick_status, "list_recipients", fail)
+    monkeypatch.setattr(quick_status, where, fail)
     assert answer(["-c", str(world.settings), "status"]) == status
     assert world.readouterr().err == said
 
@@ -166,3 +176,17 @@ def test_a_reader_that_goes_away_is_no_traceback(world: World) -> None:
     )
     os.close(write)
     assert (ran.returncode, ran.stderr) == (1, "")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("arguments", [["status"], ["queue", "list"]])
+def test_json_is_json_where_the_locale_knows_ascii_alone(
+    world: World, arguments: list[str]
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "relayd", "-c", str(world.settings), *arguments, "--json"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert "é@x.test" in {json.loads(line)["rcpt"] for line in ran.stdout.splitlines()}
