@@ -1,8 +1,8 @@
 """Hints between the workers of one machine: something may have become due that is yours.
 
 A datagram without content to every other worker, on sockets beside the control socket. A hint may
-be lost and costs then what the poll takes; nobody relies on one (architecture, section 4). Many
-within a moment are one.
+be lost and costs then what the poll takes; nobody relies on one (architecture, section 4). The first is
+given at once; of those in the moment behind it one is left.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-_GATHER = 0.01  # seconds: what becomes due in these is hinted at once
+_REST = 0.01  # seconds between two hints
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class Wakeups:
         self._directory = Path(f"{control_socket}.wake")
         self._path = self._directory / name
         self._on_hint = on_hint
-        self._is_due = False
+        self._is_resting = self._is_due = False
         self._loop = asyncio.get_running_loop()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -39,18 +39,25 @@ class Wakeups:
             self._loop.add_reader(self._socket, self._heard)
 
     def give(self) -> None:
-        """Tell the others, in a moment."""
-        if not self._is_due:
+        """Tell the others: now, or when the rest after the last time is over."""
+        if self._is_resting:
             self._is_due = True
-            self._loop.call_later(_GATHER, self._give)
+            return
+        self._is_resting = True
+        self._loop.call_later(_REST, self._end_rest)
+        self._tell()
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket)
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
-    def _give(self) -> None:
-        self._is_due = False
+    def _end_rest(self) -> None:
+        was_due, self._is_resting, self._is_due = self._is_due, False, False
+        if was_due:
+            self.give()
+
+    def _tell(self) -> None:
         with suppress(OSError):  # the directory may be gone
             for path in self._directory.iterdir():
                 if path != self._path:
