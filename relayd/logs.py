@@ -22,14 +22,15 @@ import orjson
 import structlog
 
 from relayd.errors import StartError
-from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.envelope import MessageFacts, NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
-from relayd.mail.ids import format_id, received_at_of
+from relayd.mail.ids import MessageId, format_id, received_at_of
 from relayd.mail.words import Detail, EventKind, format_instant
 from relayd.metrics.tally import Tally
 from relayd.settings import LogSettings
 
 SCHEMA = 1
+_NOTHING: Detail = {}
 _KEPT = 200_000  # lines held back while they cannot be written
 _LOOK = 0.05  # seconds between batches: waking the thread for each line costs more than the line
 _PARTING = 3.0  # seconds that the last lines may take
@@ -139,66 +140,39 @@ class StatusLog:
 
     def received(self, message: NewMessage) -> None:
         facts, client, size = message.facts, message.client, len(message.content)
+        sender = str(message.reverse_path or "")
         self._tally.received(len(message.recipients))
         for recipient in message.recipients:
-            self._write(
-                message.received_at,
-                EventKind.RECEIVED,
-                {
-                    "queue_id": format_id(message.id),
-                    "message_id": facts.message_id_header,
-                    "from": str(message.reverse_path or ""),
-                    "rcpt": str(recipient.address),
-                    "tag": facts.tag,
-                    "size": size,
-                    "client_ip": client.ip,
-                    "helo": client.helo,
-                    "auth_user": client.auth_user,
-                    "status": "queued",
-                },
-            )
+            line = self._begin(message.received_at, EventKind.RECEIVED, message.id)
+            _describe(line, facts, sender=sender, rcpt=str(recipient.address), size=size)
+            line["client_ip"] = client.ip
+            line["helo"] = client.helo
+            if client.auth_user is not None:
+                line["auth_user"] = client.auth_user
+            line["status"] = "queued"
+            self._end(line)
         for event in first_events(message):
-            self._first(event, message)
-
-    def _first(self, event: Event, message: NewMessage) -> None:
-        fields = {
-            "queue_id": format_id(message.id),
-            "message_id": message.facts.message_id_header,
-            "from": str(message.reverse_path or ""),
-            "rcpt": str(message.recipients[event.recipient].address),
-            "tag": message.facts.tag,
-            "size": len(message.content),
-            "status": _STATUS.get(event.kind, "queued"),
-        }
-        self._write(event.at, event.kind, {**fields, **event.detail})
+            line = self._begin(event.at, event.kind, message.id)
+            rcpt = str(message.recipients[event.recipient].address)
+            _describe(line, facts, sender=sender, rcpt=rcpt, size=size)
+            line["status"] = _STATUS.get(event.kind, "queued")
+            self._end(line, event.detail)
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         self._tally.event(event.kind, event.detail, event.at - message.received_at)
-        self._write(
-            event.at,
-            event.kind,
-            {
-                "queue_id": format_id(message.id),
-                "message_id": message.message_id_header,
-                "from": message.reverse_path,
-                "rcpt": address,
-                "tag": message.tag,
-                "size": message.size,
-                "status": _STATUS.get(event.kind),
-                **event.detail,
-            },
-        )
+        line = self._begin(event.at, event.kind, message.id)
+        _describe(line, message, sender=message.reverse_path, rcpt=address, size=message.size)
+        self._end_with_status(line, event)
 
     def acted(self, event: Event) -> None:
         """Note an operator's act: the store gives the event without the message."""
         waited = event.at - received_at_of(event.message_id)
         self._tally.event(event.kind, event.detail, waited)
-        fields = {"queue_id": format_id(event.message_id), "status": _STATUS.get(event.kind)}
-        self._write(event.at, event.kind, {**fields, **event.detail})
+        self._end_with_status(self._begin(event.at, event.kind, event.message_id), event)
 
     def refused(self, at: datetime, detail: Detail) -> None:
         self._tally.refused(detail.get("code"))
-        self._write(at, EventKind.REFUSED, detail)
+        self._end(self._begin(at, EventKind.REFUSED), detail)
 
     def reopen(self) -> None:
         self._writer.reopen()
@@ -206,10 +180,44 @@ class StatusLog:
     def close(self) -> None:
         self._writer.close()
 
-    def _write(self, at: datetime, kind: EventKind, fields: Mapping[str, Any]) -> None:
-        known = {key: value for key, value in fields.items() if value is not None}
-        line = {"ts": format_instant(at), "event": kind.value, "node": self._node, **known}
-        self._writer.write(dump({**line, "schema": SCHEMA}) + b"\n")
+    def _begin(
+        self, at: datetime, kind: EventKind, message_id: MessageId | None = None
+    ) -> dict[str, Any]:
+        line = {"ts": format_instant(at), "event": kind.value, "node": self._node}
+        if message_id is not None:
+            line["queue_id"] = format_id(message_id)
+        return line
+
+    def _end_with_status(self, line: dict[str, Any], event: Event) -> None:
+        if (status := _STATUS.get(event.kind)) is not None:
+            line["status"] = status
+        self._end(line, event.detail)
+
+    def _end(self, line: dict[str, Any], detail: Detail = _NOTHING) -> None:
+        """Write a line; what is not known is left out."""
+        for name, value in detail.items():
+            if value is not None:
+                line[name] = value  # noqa: PERF403 -- `update` with another dict takes longer
+        line["schema"] = SCHEMA
+        self._writer.write(dump(line, orjson.OPT_APPEND_NEWLINE))
+
+
+def _describe(
+    line: dict[str, Any],
+    message: MessageFacts | QueuedMessage,
+    *,
+    sender: str,
+    rcpt: str,
+    size: int,
+) -> None:
+    """Say which message it is about."""
+    if message.message_id_header is not None:
+        line["message_id"] = message.message_id_header
+    line["from"] = sender
+    line["rcpt"] = rcpt
+    if message.tag is not None:
+        line["tag"] = message.tag
+    line["size"] = size
 
 
 _STATUS = {
@@ -225,12 +233,12 @@ _STATUS = {
 }
 
 
-def dump(value: object) -> bytes:
+def dump(value: object, option: int = 0) -> bytes:
     """Serialize one line; whatever the value is, it does not raise (HL-02)."""
     try:
-        return orjson.dumps(value, default=str)
+        return orjson.dumps(value, default=str, option=option)
     except (TypeError, orjson.JSONEncodeError):
-        return orjson.dumps(_plain(value, depth=4))
+        return orjson.dumps(_plain(value, depth=4), option=option)
 
 
 def _plain(value: object, *, depth: int) -> object:

@@ -54,7 +54,7 @@ def test_every_log_field_is_documented() -> None:
     written = set()
     for name in ("relayd/mail/event.py", "relayd/logs.py"):
         source = (ROOT / name).read_text()
-        written |= set(re.findall(r"detail\[\"(\w+)\"\]", source))
+        written |= set(re.findall(r"(?:detail|line)\[\"(\w+)\"\]", source))
         written |= set(re.findall(r"^ +\"(\w+)\": ", source, re.MULTILINE))
     page = text_of("events.md")
     assert not {field for field in written if f"`{field}`" not in page}

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 
 MessageId = NewType("MessageId", int)
@@ -25,6 +26,7 @@ def make_id(at: datetime, worker: WorkerNumber, count: int) -> MessageId:
     return MessageId((ms << 21) | ((worker & 0x1FF) << 12) | (count & 0xFFF))
 
 
+@lru_cache(maxsize=1024)  # each is shown a few times while its message is in work
 def format_id(message_id: MessageId) -> str:
     """The queue id as people see it: 13 characters."""
     value = int(message_id)
