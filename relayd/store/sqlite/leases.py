@@ -4,10 +4,11 @@ Plain functions on a connection that is in a write transaction. Instants are mil
 all others of the wall clock, those of a `Term` and `at` of the clock that leases end by.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import apsw
+import orjson
 
 from relayd.ports.queue import Lease
 from relayd.store.sqlite.values import fetch
@@ -159,9 +160,18 @@ def paused_until(db: apsw.Connection, destination: str) -> int:
 
 
 def due(
-    db: apsw.Connection, worker: int, *, widths: Mapping[str, int], now: int, at: int
+    db: apsw.Connection,
+    worker: int,
+    *,
+    widths: Mapping[str, int],
+    now: int,
+    at: int,
+    only: Collection[str] | None = None,
 ) -> Iterator[str]:
-    """Yield destinations with due recipients and a slot that `worker` has or may take, oldest first."""
+    """Yield destinations with due recipients and a slot that `worker` has or may take, oldest first.
+
+    None but those in `only`, if given.
+    """
     owned = fetch(
         db,
         "SELECT destination, count(*) FROM slot"
@@ -169,7 +179,8 @@ def due(
         (worker, at),
     )
     taken: dict[str, int] = dict(owned)
-    for destination in _waiting(db, now):
+    waiting = _waiting(db, now) if only is None else _waiting_of(db, only, now)
+    for destination in waiting:
         if taken.get(destination, 0) < widths.get(destination, 1):
             yield destination
 
@@ -193,6 +204,20 @@ def _waiting(db: apsw.Connection, now: int) -> Iterator[str]:
                 seen.add(destination)
                 yield destination
         last = page[-1][0], page[-1][1]
+
+
+def _waiting_of(db: apsw.Connection, keys: Collection[str], now: int) -> Iterator[str]:
+    """Yield those of some destinations that have due recipients, oldest first.
+
+    Looked up one by one: beside them there may be a hundred thousand that nobody asks for.
+    """
+    found = fetch(
+        db,
+        "SELECT d.due_at, d.key FROM json_each(?) AS wanted"
+        " JOIN destination d ON d.key = wanted.value WHERE d.due_at <= ? ORDER BY d.due_at, d.key",
+        (orjson.dumps(list(keys)).decode(), now),
+    )
+    return (key for _, key in found)
 
 
 def _destination_of(db: apsw.Connection, slot: int) -> str:

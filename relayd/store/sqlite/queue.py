@@ -194,10 +194,12 @@ class SqliteStore:
             work: list[Work] = []
             room = limit
             at = self._term(lease_for).at
-            for destination in leases.due(db, worker, widths=self._slots, now=now, at=at):
+            for destination in leases.due(
+                db, worker, widths=self._slots, now=now, at=at, only=only
+            ):
                 if room <= 0:
                     break
-                if destination in but or (only is not None and destination not in only):
+                if destination in but:
                     continue
                 lease = self._acquire(db, destination, worker, lease_for, now)
                 if lease is not None:
