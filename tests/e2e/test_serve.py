@@ -53,6 +53,7 @@ def daemon(
     with a_daemon(tmp_path_factory.mktemp("relayd"), smarthost.port) as daemon:
         yield daemon
         assert daemon.stop() == 0
+        assert not Path(f"{daemon.queue}-wal").exists(), "all of it is in the file"
 
 
 def row_of(daemon: Daemon, address: str) -> RecipientRow:

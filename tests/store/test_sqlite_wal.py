@@ -62,6 +62,19 @@ async def test_a_reader_makes_it_wait(tmp_path: Path, monkeypatch: pytest.Monkey
     await box.close()
 
 
+async def test_the_last_to_close_leaves_the_file_alone(tmp_path: Path) -> None:
+    """Who copies or moves a queue that is not in use may know of nothing but `queue.db`."""
+    first, second = open_sqlite(tmp_path), open_sqlite(tmp_path)
+    await fill(first, 3)
+    await first.close()
+    assert (tmp_path / "queue.db-wal").exists()
+    await second.close()
+    assert not (tmp_path / "queue.db-wal").exists()
+    db = apsw.Connection(str(tmp_path / "queue.db"))
+    assert db.execute("SELECT count(*) FROM message").get == 3
+    db.close()
+
+
 def test_a_commit_is_synced_once(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     sync = os.fdatasync

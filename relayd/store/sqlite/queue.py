@@ -77,8 +77,13 @@ class SqliteStore:
         return cls(path, clock=clock, slots=slots, on_commit=on_commit)
 
     async def close(self) -> None:
+        """Finish what was begun; whoever is last brings all of the log into the file.
+
+        That takes a connection that may write, so the other one goes first.
+        """
+        async with self._reading:
+            self._reader.close()
         await asyncio.to_thread(self._writer.close)
-        self._reader.close()
 
     async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
         now = self._now()

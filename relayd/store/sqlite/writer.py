@@ -146,7 +146,8 @@ class Writer:
         self._turns.put([])
         self._thread.join()
         self._wal.close()
-        self._db.close()
+        with self._lock.turn():  # of two at once SQLite would take neither for the last
+            self._db.close()
         self._lock.close()
 
     def _run(self) -> None:
