@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import a_daemon, a_smarthost, eventually
 from tests.support.ledger import Load
 
-MESSAGES = 40  # from each of
+MESSAGES = 170  # from each of
 CLIENTS = 6
 CALLS = "pwrite64,pwritev,fdatasync,fsync,write,writev,sendto,sendmsg"
 
