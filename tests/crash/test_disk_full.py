@@ -14,14 +14,8 @@ import apsw
 import pytest
 
 from relayd.ports.view import Query
-from tests.support.daemon import (
-    CEILING,
-    Daemon,
-    a_daemon,
-    a_smarthost,
-    eventually,
-    free_port,
-)
+from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
+from tests.support.ports import free_port
 from tests.support.scripted_server import Drip
 
 SIZE = 16 * 1024 * 1024

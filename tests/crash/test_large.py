@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from relayd.ports.view import Query, Status
-from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually, free_port, without_trace
+from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually, without_trace
+from tests.support.ports import free_port
 
 LINES = [b".", b"..dots", b"", b"\xe4\xf6\xfc " * 9, b"x" * 998, b"trailing blanks  \t", b"." * 70]
 LARGE = b"Subject: large\r\n\r\n" + b"".join(line + b"\r\n" for line in LINES) * 1000  # 1.3 MB

@@ -7,7 +7,6 @@ that tells: its check, its level, words of the reason and of the remedy.
 import asyncio
 import json
 import os
-import socket
 import sqlite3
 import ssl
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from tests.support.certificates import Authority, untrusted_context
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.der import base64, rsa
 from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Action, DnsServer, Zones
+from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, HANG, Script, ScriptedServer
 
 IP, OTHER, SIX = "192.0.2.1", "192.0.2.9", "2001:db8::1"
@@ -92,13 +92,6 @@ class Situation:
     smarthost_tls: ssl.SSLContext | None = None
     reached: Script | None = field(default_factory=dict)
     prepare: Prepare = nothing
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def a_server(

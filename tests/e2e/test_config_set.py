@@ -11,7 +11,8 @@ import pytest
 
 from relayd.control import client
 from relayd.errors import RelaydError
-from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually, free_port
+from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
+from tests.support.ports import free_port
 
 
 def commented(daemon: Daemon) -> str:

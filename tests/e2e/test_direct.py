@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import CEILING, Daemon, a_daemon, eventually, free_port
+from tests.support.daemon import CEILING, Daemon, a_daemon, eventually
 from tests.support.dns_server import SERVFAIL, DnsServer, Zones
+from tests.support.ports import free_port
 from tests.support.scripted_server import InTurn, Script, ScriptedServer
 
 FINE, UNKNOWN, FULL, GREY, BACKUP, DOWN = (f"127.0.1.{number}" for number in range(1, 7))

@@ -24,9 +24,9 @@ from tests.support.daemon import (
     a_daemon,
     a_smarthost,
     eventually,
-    free_port,
     without_trace,
 )
+from tests.support.ports import free_port
 from tests.support.scripted_server import Message
 
 DOMAIN = "bounces.relay.test"

@@ -11,14 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.daemon import (
-    CEILING,
-    Daemon,
-    SmarthostThread,
-    a_smarthost,
-    eventually,
-    free_port,
-)
+from tests.support.daemon import CEILING, Daemon, SmarthostThread, a_smarthost, eventually
+from tests.support.ports import free_port
 
 _MORE = """\
 [log]

@@ -16,15 +16,8 @@ from typing import Any
 import pytest
 
 from relayd.metrics.families import FAMILIES
-from tests.support.daemon import (
-    ROOT,
-    Daemon,
-    SmarthostThread,
-    a_daemon,
-    a_smarthost,
-    eventually,
-    free_port,
-)
+from tests.support.daemon import ROOT, Daemon, SmarthostThread, a_daemon, a_smarthost, eventually
+from tests.support.ports import free_port
 from tests.support.scraping import Page, get, read_page, scrape
 
 RULES = ROOT / "etc" / "prometheus" / "relayd.rules.yml"

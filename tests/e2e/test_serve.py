@@ -27,9 +27,9 @@ from tests.support.daemon import (
     a_daemon,
     a_smarthost,
     eventually,
-    free_port,
     without_trace,
 )
+from tests.support.ports import free_port
 
 SCRIPT = {
     "RCPT TO:<nobody@x.test>": "550 5.1.1 No such user",

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import PASS_SOCKET
+from tests.support.ports import free_port
 from tests.support.supervised import settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +30,6 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
             return answer
         time.sleep(0.01)
     raise AssertionError(what)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Daemon:

@@ -10,13 +10,8 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.clients import CLIENTS, SENDER, Login, Security, Submission
-from tests.support.daemon import (
-    Daemon,
-    SmarthostThread,
-    a_smarthost,
-    eventually,
-    free_port,
-)
+from tests.support.daemon import Daemon, SmarthostThread, a_smarthost, eventually
+from tests.support.ports import free_port
 from tests.support.scripted_server import Message
 
 pytestmark = pytest.mark.interop

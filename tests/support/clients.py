@@ -17,7 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from tests.support import exim, postfix
-from tests.support.daemon import eventually, free_port
+from tests.support.daemon import eventually
+from tests.support.ports import free_port
 
 SENDER = "app@app.test"
 _HELO = "app.test"

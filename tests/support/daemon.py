@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from relayd.cli.rows import find_rows
 from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
+from tests.support.ports import free_port
 from tests.support.scripted_server import Message, Script, ScriptedServer
 
 T = TypeVar("T")
@@ -78,13 +79,6 @@ def eventually(condition: Callable[[], T], what: str, *, within: float = CEILING
             return answer
         time.sleep(0.02)
     raise AssertionError(what)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

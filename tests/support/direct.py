@@ -10,7 +10,6 @@ An address without a script refuses connections.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from relayd.store.memory import MemoryStore
 from tests.support.builders import CONTENT, a_facts, a_message, a_recipient
 from tests.support.clock import FakeClock
 from tests.support.dns_server import DnsServer, Zones
+from tests.support.ports import free_port
 from tests.support.post import RETRY, ListSink, Post, rules, the_transport
 from tests.support.scripted_server import Action, ScriptedServer
 
@@ -90,13 +90,6 @@ class Direct:
         return await self.post.submit(message, leased=leased)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def a_direct_post(
     zones: Zones,
@@ -114,7 +107,7 @@ async def a_direct_post(
     `listening` are the addresses where the relay itself takes mail, `settings` are of `[direct]`.
     """
     store = store or MemoryStore(FakeClock())
-    direct = replace(_SETTINGS, port=_free_port(), **settings)
+    direct = replace(_SETTINGS, port=free_port(), **settings)
     async with AsyncExitStack() as stack:
         servers = {
             ip: await stack.enter_async_context(ScriptedServer(script, host=ip, port=direct.port))

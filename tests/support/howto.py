@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import CEILING, ROOT, eventually, free_port
+from tests.support.daemon import CEILING, ROOT, eventually
+from tests.support.ports import free_port
 
 PAGES = sorted((ROOT / "docs/howto").glob("*.md"))
 _BLOCK = re.compile(

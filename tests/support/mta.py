@@ -16,7 +16,8 @@ from pathlib import Path
 
 from relayd.settings import CertificateSettings
 from tests.support import exim, postfix
-from tests.support.daemon import SmarthostThread, a_smarthost, eventually, free_port
+from tests.support.daemon import SmarthostThread, a_smarthost, eventually
+from tests.support.ports import free_port
 
 SIZE_LIMIT = 3_000_000  # octets of a message
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relayd.settings import CheckerKind, HostPort
-from tests.support.daemon import eventually, free_port
+from tests.support.daemon import eventually
+from tests.support.ports import free_port
 
 _STARTS_WITHIN = 50.0  # seconds: both compile their rules
 # Whatever asks the DNS, Redis, or a service; the name server named is nobody.

@@ -1,0 +1,27 @@
+"""Ports for servers under test: no port twice in a run, and none that a connection may get meanwhile.
+
+The system gives connections ports from 32768 on, so these lie below. Processes of one parallel run have
+parts of their own; what somebody else listens on is passed over.
+"""
+
+import itertools
+import os
+import socket
+
+_LOWEST, _EACH, _PARTS = 12_000, 4_000, 5
+
+_part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
+_start = os.getpid() * 97 % _EACH  # two runs at once begin at different ones
+_ports = (_LOWEST + _part * _EACH + (_start + number) % _EACH for number in itertools.count())
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on, for a server that is about to start."""
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("the ports have no end")
