@@ -33,13 +33,13 @@ class Acceptor:
 
     def __init__(
         self,
-        doors: Sequence[tuple[socket.socket, SessionContext]],
+        listening: Sequence[tuple[socket.socket, SessionContext]],
         *,
         door: Door,
         welcome: Welcome,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sockets = list(doors)
+        self._sockets = list(listening)
         self._door = door
         self._welcome = welcome
         self._in_vain = 0
