@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from relayd.config import units
 from relayd.config.mistakes import Report
 from relayd.config.model import Content
-from relayd.policy.admit import is_among
+from relayd.policy.address_filter import is_listed
 from relayd.settings import CheckerKind, ContentRules, ContentSettings, HostPort, WhenDown
 
 LONGEST_TIMEOUT = timedelta(minutes=4)  # a session is given five
@@ -44,7 +44,7 @@ def _may_see_mail(endpoint: HostPort, content: Content) -> bool:
     if units.is_loopback(endpoint.host):
         return True
     try:
-        return is_among(str(ip_address(endpoint.host)), content.allow_networks)
+        return is_listed(ip_address(endpoint.host), content.allow_networks)
     except ValueError:
         return bool(content.allow_networks)
 

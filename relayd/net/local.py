@@ -4,6 +4,8 @@ import socket
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from relayd.policy.address_filter import forms
+
 
 def is_own(
     ip: IPv4Address | IPv6Address, port: int, listening: Collection[tuple[str, int]]
@@ -11,10 +13,17 @@ def is_own(
     """Tell whether a connection to `ip` and `port` would come back to us (S-22).
 
     Every address of this machine counts, but of the loopback ones only those that we listen on:
-    the others are how a mail server beside us is reached. Nothing is sent.
+    the others are how a mail server beside us is reached. So does an address that stands for one
+    of ours. Nothing is sent.
     """
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
+    return any(_is_own(form, port, listening) for form in forms(ip))
+
+
+def _is_own(
+    ip: IPv4Address | IPv6Address, port: int, listening: Collection[tuple[str, int]]
+) -> bool:
     if ip.is_loopback:
         return any(
             listened == port and host in (str(ip), "localhost", "0.0.0.0", "::")  # noqa: S104

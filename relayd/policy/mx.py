@@ -1,9 +1,9 @@
 """Choose the mail hosts of a domain: which, in what order, at which addresses.
 
-Owns every judgement on DNS answers: MX order, our own place among the hosts, the addresses nobody
-may connect to, and whether the answers prove that no mail can be delivered. Asks nothing itself:
-the caller looks up what `plan_hosts` names and hands the answers to `choose`. Randomness comes in
-as `chance`.
+Owns every judgement on DNS answers: MX order, our own place among the hosts, and whether the
+answers prove that no mail can be delivered (`address_filter` knows the addresses nobody may connect
+to). Asks nothing itself: the caller looks up what `plan_hosts` names and hands the answers to
+`choose`. Randomness comes in as `chance`.
 
 Invariant: only definite answers make a domain undeliverable. Where a lookup failed, or a cap kept
 us from looking further, the domain is merely unreachable now.
@@ -13,8 +13,6 @@ Sources: RFC 5321 §5.1; RFC 7505; semantics S-22, S-24 to S-26, A-60 to A-64, A
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from ipaddress import IPv4Address, ip_network
 from typing import assert_never
 
 from relayd.mail.attempt import Breakdown
@@ -30,6 +28,7 @@ from relayd.mail.dns import (
     NullMx,
 )
 from relayd.mail.words import Category
+from relayd.policy.address_filter import AddressVerdict, in_words, vet_address
 from relayd.policy.admit import Network
 
 _NOTES_SHOWN = 3  # in a reason; the rest is counted
@@ -42,20 +41,6 @@ class MxRules:
     allow_networks: tuple[Network, ...]  # forbidden ones that an MX may point to after all
     max_hosts: int = 10
     max_addresses: int = 20
-
-
-class AddressVerdict(StrEnum):
-    """May we connect to an address that the DNS gave? The words go behind "is"."""
-
-    USABLE = "usable"
-    OWN = "our own"
-    UNSPECIFIED = "unspecified"
-    LOOPBACK = "loopback"
-    PRIVATE = "private"
-    SHARED = "shared address space"  # carrier-grade NAT, RFC 6598
-    LINK_LOCAL = "link-local"
-    MULTICAST = "multicast"
-    RESERVED = "reserved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,24 +86,6 @@ class Candidates:
         return self.unheard is None and not self.is_cut
 
 
-_FORBIDDEN: tuple[tuple[Network, AddressVerdict], ...] = tuple(
-    (ip_network(network), verdict)
-    for verdict, networks in (
-        (AddressVerdict.UNSPECIFIED, ("0.0.0.0/8", "::/128")),
-        (AddressVerdict.LOOPBACK, ("127.0.0.0/8", "::1/128")),
-        (AddressVerdict.PRIVATE, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),
-        (AddressVerdict.PRIVATE, ("fc00::/7", "fec0::/10")),
-        (AddressVerdict.SHARED, ("100.64.0.0/10",)),
-        (AddressVerdict.LINK_LOCAL, ("169.254.0.0/16", "fe80::/10")),
-        (AddressVerdict.MULTICAST, ("224.0.0.0/4", "ff00::/8")),
-        (AddressVerdict.RESERVED, ("240.0.0.0/4",)),
-    )
-    for network in networks
-)
-# IPv6 forms that carry an IPv4 address in their last 32 bits: mapped, compatible, NAT64 (RFC 6052).
-_CARRIERS = tuple(ip_network(each) for each in ("::ffff:0:0/96", "::/96", "64:ff9b::/96"))
-
-
 def order_hosts(answer: MxHosts | ImplicitMx, *, chance: Callable[[], float]) -> tuple[MxHost, ...]:
     """Return the hosts by preference, equal ones in the order of `chance`; each name once."""
     match answer:
@@ -136,23 +103,6 @@ def drop_self_and_worse(hosts: tuple[MxHost, ...], own: Collection[str]) -> tupl
     """Return the hosts that are better than the best of ours (S-22): the others send back to us."""
     ours = min((host.preference for host in hosts if host.name in own), default=None)
     return hosts if ours is None else tuple(host for host in hosts if host.preference < ours)
-
-
-def vet_address(ip: IpAddress, rules: MxRules) -> AddressVerdict:
-    """Judge an address that a stranger's DNS wants us to connect to (S-26).
-
-    An IPv6 address that carries an IPv4 address is judged by both. `allow_networks` permits
-    what is forbidden, but never our own addresses: that would be a loop.
-    """
-    forms = _forms(ip)
-    if any(form in rules.own_addresses for form in forms):
-        return AddressVerdict.OWN
-    if any(form in network for form in forms for network in rules.allow_networks):
-        return AddressVerdict.USABLE
-    for network, verdict in _FORBIDDEN:
-        if any(form in network for form in forms):
-            return verdict
-    return AddressVerdict.USABLE
 
 
 def plan_hosts(
@@ -225,10 +175,10 @@ def _plan(
 
 def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], list[str]]:
     """Return the usable addresses of a host, and a note on each of the others."""
-    verdicts = [(str(ip), vet_address(ip, rules)) for ip in found.ips]
-    usable = [ip for ip, verdict in verdicts if verdict is AddressVerdict.USABLE]
+    verdicts = [(ip, _vet(ip, rules)) for ip in found.ips]
+    usable = [str(ip) for ip, verdict in verdicts if verdict is AddressVerdict.USABLE]
     notes = [
-        f"{host.name}: {ip} is {verdict}"
+        f"{host.name}: {in_words(ip)} is {verdict}"
         for ip, verdict in verdicts
         if verdict is not AddressVerdict.USABLE
     ]
@@ -251,18 +201,12 @@ def _nothing_usable(
     return _misdirected(plan.domain, _shortened(skipped))
 
 
-def _forms(ip: IpAddress) -> tuple[IpAddress, ...]:
-    """The address, and the IPv4 address inside it if there is one."""
-    if isinstance(ip, IPv4Address):
-        return (ip,)
-    inside = ip.sixtofour
-    if inside is None and any(ip in carrier for carrier in _CARRIERS) and int(ip) > 1:
-        inside = IPv4Address(int(ip) & 0xFFFFFFFF)
-    return (ip,) if inside is None else (ip, inside)
-
-
 def _is_own(found: Addresses, rules: MxRules) -> bool:
-    return any(vet_address(ip, rules) is AddressVerdict.OWN for ip in found.ips)
+    return any(_vet(ip, rules) is AddressVerdict.OWN for ip in found.ips)
+
+
+def _vet(ip: IpAddress, rules: MxRules) -> AddressVerdict:
+    return vet_address(ip, own=rules.own_addresses, allowed=rules.allow_networks)
 
 
 def _shortened(notes: list[str]) -> str:

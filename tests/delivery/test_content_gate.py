@@ -181,6 +181,8 @@ NAMES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "this machine": ("127.0.0.1", (), ""),
     "listed": ("192.0.2.9", ("192.0.2.0/24",), ""),
     "neither": ("192.0.2.9", ("198.51.100.0/24",), "not in content.allow_networks"),
+    "listed, by NAT64": ("64:ff9b::192.0.2.9", ("192.0.2.0/24",), ""),
+    "the loopback of a NAT64 gateway": ("64:ff9b::127.0.0.1", (), "not in content.allow_networks"),
 }
 
 

@@ -498,8 +498,12 @@ async def test_loopback_is_forbidden_like_other_private_addresses() -> None:
 
 
 async def test_a_forbidden_address_is_skipped_where_there_are_others() -> None:
-    for bad in ("10.0.0.1", "0.0.0.0", "224.0.0.1"):
-        async with a_direct_post(mx(bad, A2), {A2: FINE}) as direct:
+    hidden = ("64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1", "2001:0:c000:201::f5ff:fffe")
+    for bad in ("10.0.0.1", "0.0.0.0", "224.0.0.1", *hidden):
+        zones = mx(bad, A2)
+        if ":" in bad:
+            zones["mx1.x.test"] = {"AAAA": [bad]}
+        async with a_direct_post(zones, {A2: FINE}) as direct:
             message = await direct.send("a@x.test")
             await direct.post.settled()
             assert direct.post.kinds(message) == ["sent"], bad

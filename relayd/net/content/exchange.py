@@ -13,7 +13,8 @@ from ipaddress import ip_address
 
 from relayd.errors import CheckerDown, ContentLost
 from relayd.mail.content import Content
-from relayd.policy.admit import is_among, is_this_machine
+from relayd.policy.address_filter import is_listed
+from relayd.policy.admit import is_this_machine
 from relayd.settings import ContentSettings
 
 ANSWER_LIMIT = 4 * 1024 * 1024  # octets
@@ -53,7 +54,7 @@ async def _address(settings: ContentSettings) -> str:
     except (OSError, UnicodeError):
         raise CheckerDown(f"{settings.name}: its name is not found") from None
     for *_, (ip, *_) in found:
-        if is_this_machine(str(ip)) or is_among(str(ip), settings.allow_networks):
+        if is_this_machine(str(ip)) or is_listed(ip_address(ip), settings.allow_networks):
             return str(ip)
     raise CheckerDown(f"{settings.name}: its address is not in content.allow_networks")
 

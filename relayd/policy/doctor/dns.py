@@ -3,9 +3,8 @@
 from typing import Protocol
 
 from relayd.mail.dns import Addresses, DnsFailure, IpAddress, MxAnswer, TextAnswer
-from relayd.policy.mx import AddressVerdict, MxRules, vet_address
+from relayd.policy.address_filter import AddressVerdict, vet_address
 
-_ANYWHERE = MxRules(own_names=frozenset(), own_addresses=frozenset(), allow_networks=())
 LATER = "Ask again later, or look at the name servers in [dns]."
 
 
@@ -27,7 +26,7 @@ class Dns(Protocol):
 
 def why_not_public(ip: IpAddress) -> str:
     """Say what an address is that nobody on the internet sees; empty for one that can be seen."""
-    verdict = vet_address(ip, _ANYWHERE)
+    verdict = vet_address(ip)
     return "" if verdict is AddressVerdict.USABLE else verdict.value
 
 

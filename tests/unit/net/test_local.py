@@ -2,7 +2,7 @@
 
 import socket
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import pytest
 
@@ -16,6 +16,7 @@ HERE, EVERYWHERE = ("127.0.0.1", 25), ("0.0.0.0", 25)
     [
         pytest.param("127.0.0.1", {HERE}, True, id="our-listener"),
         pytest.param("::ffff:127.0.0.1", {HERE}, True, id="our-listener-mapped"),
+        pytest.param("64:ff9b::127.0.0.1", {HERE}, True, id="our-listener-by-nat64"),
         pytest.param("127.0.0.2", {HERE}, False, id="a-server-beside-us"),
         pytest.param("127.0.0.1", {("127.0.0.1", 2525)}, False, id="a-server-on-another-port"),
         pytest.param("127.0.0.1", set(), False, id="we-do-not-listen"),
@@ -57,6 +58,8 @@ def test_every_address_of_this_machine_is_our_own() -> None:
         assert is_own(ip_address(ip), 25, set()), ip
         if ":" not in ip:
             assert is_own(ip_address(f"::ffff:{ip}"), 25, set()), ip
+            assert is_own(ip_address(f"64:ff9b::{ip}"), 25, set()), ip
+            assert is_own(IPv6Address(0x2002 << 112 | int(ip_address(ip)) << 80), 25, set()), ip
 
 
 @pytest.mark.parametrize(("ip", "ours"), [("127.0.0.9", True), ("203.0.113.9", False)])

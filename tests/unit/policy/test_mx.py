@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from itertools import count
 
 import pytest
@@ -22,7 +22,6 @@ from relayd.mail.dns import (
 )
 from relayd.mail.words import Category, Fault
 from relayd.policy.mx import (
-    AddressVerdict,
     Candidates,
     HostPlan,
     MxRules,
@@ -31,7 +30,6 @@ from relayd.policy.mx import (
     drop_self_and_worse,
     order_hosts,
     plan_hosts,
-    vet_address,
 )
 
 RULES = MxRules(
@@ -52,14 +50,6 @@ def found(*ips: str, failed: bool = False) -> Addresses:
     return Addresses(ips=tuple(ip_address(ip) for ip in ips), failures=(NOT_NOW,) if failed else ())
 
 
-def rules_that_allow(*networks: str) -> MxRules:
-    return MxRules(
-        own_names=RULES.own_names,
-        own_addresses=RULES.own_addresses,
-        allow_networks=tuple(ip_network(network) for network in networks),
-    )
-
-
 def planned(answer: MxAnswer, rules: MxRules = RULES) -> HostPlan | Undeliverable | Breakdown:
     return plan_hosts("a.test", answer, rules, chance=lambda: 0.0)
 
@@ -68,84 +58,9 @@ def the_plan(*listed: str, implicit: bool = False, cut_off: bool = False) -> Hos
     return HostPlan(domain="a.test", hosts=hosts(*listed), implicit=implicit, cut_off=cut_off)
 
 
-FORBIDDEN = [
-    ("0.0.0.0", AddressVerdict.UNSPECIFIED),
-    ("0.1.2.3", AddressVerdict.UNSPECIFIED),
-    ("127.0.0.1", AddressVerdict.LOOPBACK),
-    ("127.1.2.3", AddressVerdict.LOOPBACK),
-    ("10.0.0.1", AddressVerdict.PRIVATE),
-    ("172.16.0.1", AddressVerdict.PRIVATE),
-    ("172.31.255.255", AddressVerdict.PRIVATE),
-    ("192.168.1.1", AddressVerdict.PRIVATE),
-    ("100.64.0.1", AddressVerdict.SHARED),
-    ("100.127.255.255", AddressVerdict.SHARED),
-    ("169.254.169.254", AddressVerdict.LINK_LOCAL),
-    ("224.0.0.1", AddressVerdict.MULTICAST),
-    ("239.255.255.255", AddressVerdict.MULTICAST),
-    ("240.0.0.1", AddressVerdict.RESERVED),
-    ("255.255.255.255", AddressVerdict.RESERVED),
-    ("::", AddressVerdict.UNSPECIFIED),
-    ("::1", AddressVerdict.LOOPBACK),
-    ("fe80::1", AddressVerdict.LINK_LOCAL),
-    ("febf::1", AddressVerdict.LINK_LOCAL),
-    ("fec0::1", AddressVerdict.PRIVATE),
-    ("fc00::1", AddressVerdict.PRIVATE),
-    ("fdff::1", AddressVerdict.PRIVATE),
-    ("ff02::1", AddressVerdict.MULTICAST),
-    ("::ffff:127.0.0.1", AddressVerdict.LOOPBACK),
-    ("::ffff:0.0.0.0", AddressVerdict.UNSPECIFIED),
-    ("::ffff:10.0.0.1", AddressVerdict.PRIVATE),
-    ("::ffff:100.64.0.1", AddressVerdict.SHARED),
-    ("::ffff:169.254.169.254", AddressVerdict.LINK_LOCAL),
-    ("::ffff:224.0.0.1", AddressVerdict.MULTICAST),
-    ("::127.0.0.1", AddressVerdict.LOOPBACK),
-    ("64:ff9b::10.0.0.1", AddressVerdict.PRIVATE),
-    ("2002:7f00:1::", AddressVerdict.LOOPBACK),
-    ("198.51.100.1", AddressVerdict.OWN),
-    ("::ffff:198.51.100.1", AddressVerdict.OWN),
-    ("2001:db8:1::1", AddressVerdict.OWN),
-]
-USABLE = [
-    *("1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255"),
-    *("128.0.0.0", "169.253.0.1", "172.15.255.255", "172.32.0.0", "192.0.2.1", "192.167.255.255"),
-    *("223.255.255.255", "2001:db8::1", "2600::1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1"),
-    *("2002:c000:201::1", "fbff::1"),
-]
-
-
-@pytest.mark.parametrize(("ip", "verdict"), [pytest.param(*row, id=row[0]) for row in FORBIDDEN])
-def test_nobody_sends_us_into_our_own_networks(ip: str, verdict: AddressVerdict) -> None:
-    """S-26, A-60."""
-    assert vet_address(ip_address(ip), RULES) is verdict
-
-
-@pytest.mark.parametrize("ip", USABLE)
-def test_what_lies_outside_is_usable(ip: str) -> None:
-    assert vet_address(ip_address(ip), RULES) is AddressVerdict.USABLE
-
-
-@pytest.mark.parametrize(
-    ("networks", "ip", "verdict"),
-    [
-        pytest.param(["127.0.0.0/8"], "127.0.0.2", AddressVerdict.USABLE, id="permitted"),
-        pytest.param(["127.0.0.0/8"], "::ffff:127.0.0.2", AddressVerdict.USABLE, id="mapped"),
-        pytest.param(["127.0.0.2/32"], "127.0.0.3", AddressVerdict.LOOPBACK, id="no-more"),
-        pytest.param(["fd00::/8"], "fd00::1", AddressVerdict.USABLE, id="ula"),
-        pytest.param(["10.0.0.0/8"], "fd00::1", AddressVerdict.PRIVATE, id="other-family"),
-        pytest.param(["0.0.0.0/0"], "198.51.100.1", AddressVerdict.OWN, id="never-our-own"),
-    ],
-)
-def test_listed_networks_are_permitted(
-    networks: list[str], ip: str, verdict: AddressVerdict
-) -> None:
-    assert vet_address(ip_address(ip), rules_that_allow(*networks)) is verdict
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_disguised_ipv4_address_is_judged_as_itself(number: int) -> None:
-    verdict = vet_address(IPv4Address(number), RULES)
-    assert vet_address(IPv6Address((0xFFFF << 32) | number), RULES) is verdict
-    assert vet_address(IPv6Address((0x2002 << 112) | (number << 80)), RULES) is verdict
+FORBIDDEN = ("127.0.0.1", "10.0.0.1", "::1", "fc00::1", "::ffff:10.0.0.1", "2002:a00:1::")
+OWN = ("198.51.100.1", "2001:db8:1::1", "64:ff9b::198.51.100.1")
+USABLE = ("192.0.2.1", "192.0.2.2", "2001:db8::1", "64:ff9b::192.0.2.1")
 
 
 def test_hosts_come_by_preference_and_equal_ones_by_chance() -> None:
@@ -435,9 +350,9 @@ some_hosts = st.lists(st.builds(MxHost, preference=st.integers(0, 3), name=names
 )
 some_addresses = st.builds(
     Addresses,
-    ips=st.lists(
-        st.sampled_from([ip for ip, _ in FORBIDDEN] + USABLE).map(ip_address), max_size=6
-    ).map(tuple),
+    ips=st.lists(st.sampled_from((*FORBIDDEN, *OWN, *USABLE)).map(ip_address), max_size=6).map(
+        tuple
+    ),
     failures=st.sampled_from([(), (NOT_NOW,)]),
 )
 
@@ -455,7 +370,7 @@ def test_whatever_the_dns_says(answer: MxHosts, addresses: dict[str, Addresses])
         preferences = [one.preference for one in result.candidates]
         assert preferences == sorted(preferences)
         for one in result.candidates:
-            assert vet_address(ip_address(one.ip), RULES) is AddressVerdict.USABLE
+            assert one.ip in {str(ip_address(ip)) for ip in USABLE}
             assert ip_address(one.ip) in addresses[one.host].ips
             assert one.host not in RULES.own_names
     elif isinstance(result, Undeliverable) and result.status == "5.4.4":
@@ -469,7 +384,7 @@ def _ours(plan: HostPlan, addresses: dict[str, Addresses]) -> float:
             host.preference
             for host in plan.hosts
             for ip in addresses[host.name].ips
-            if vet_address(ip, RULES) is AddressVerdict.OWN
+            if ip in map(ip_address, OWN)
         ),
         default=float("inf"),
     )
