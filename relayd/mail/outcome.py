@@ -47,6 +47,7 @@ class Classification:
     permanent: bool  # does the reply end this message?
     suppress: bool  # does it prove that the address is invalid?
     bounce_class: BounceClass  # what a bounce on this reply is shown as
+    about_sender: bool = False  # is it about the reverse-path or who we are, not the recipient?
     remedy: str = ""  # one sentence for the operator; empty when there is nothing to do
     rule: str = ""  # id of the rule that matched, for `relayd classify --explain`
 

@@ -40,6 +40,8 @@ _PASSING = frozenset(
         Category.EXPIRED,
     }
 )
+# RFC 3463 §3.2: syntax and domain of the sender's address.
+_SENDER_STATUS = frozenset({"x.1.7", "x.1.8"})
 _NO_RULE = Rule(id="", category=Category.UNKNOWN)
 _STAGES = {stage.value: stage for stage in Stage} | {"helo": Stage.EHLO, "end": Stage.DOT}
 
@@ -54,12 +56,16 @@ def classify(reply: Reply, stage: Stage | None, rules: Rules) -> Classification:
     if permanent is None:
         permanent = _is_permanent(reply.code, status, rule.category)
     proven = rule.category in _BAD_ADDRESS and rule.suppress
-    suppress = permanent and proven and stage not in _BEFORE_RECIPIENTS
+    about_sender = rule.category is Category.SENDER_CONFIG or not _SENDER_STATUS.isdisjoint(
+        facts.statuses
+    )
+    suppress = permanent and proven and not about_sender and stage not in _BEFORE_RECIPIENTS
     return Classification(
         category=rule.category,
         permanent=permanent,
         suppress=suppress,
         bounce_class=_bounce_class(rule.category, permanent=permanent, suppress=suppress),
+        about_sender=about_sender,
         remedy=rule.remedy or rules.remedies.get(rule.category, ""),
         rule=rule.id,
     )

@@ -111,6 +111,25 @@ def test_enhanced_code_is_read_off_the_text_and_no_version_or_address_is() -> No
     assert judge("550 Exim 4.92.3 at 5.2.2.1").category is Category.UNKNOWN
 
 
+ABOUT = {
+    "status of the sender's domain": ("450 4.1.8 <me@a.example>: Domain not found", True),
+    "status of the sender's syntax": ("553 5.1.7 bad address", True),
+    "words": ("450 4.1.0 <me@a.example>: Sender address rejected: Domain not found", True),
+    "words, with a status of mailboxes": ("450 4.1.1 Sender address rejected: unknown user", True),
+    "recipient's domain": ("450 4.1.2 <kim@a.example>: Recipient address rejected: no MX", False),
+    "mailbox": ("550 5.1.1 user unknown", False),
+    "content": ("554 spam", False),
+}
+
+
+@pytest.mark.parametrize(("reply", "sender"), ABOUT.values(), ids=ABOUT.keys())
+def test_about_the_sender(*, reply: str, sender: bool) -> None:
+    """RFC 3463 §3.2: x.1.7 and x.1.8 are of the sender's address, whatever the first digits."""
+    got = judge(reply, "rcpt")
+    assert got.about_sender is sender
+    assert not (got.about_sender and got.suppress)
+
+
 # ---- records of `relayd classify --jsonl`
 
 ODD: list[object] = [
