@@ -76,6 +76,7 @@ class TlsMode(StrEnum):
     OPPORTUNISTIC = "opportunistic"  # STARTTLS where offered, any certificate, else clear text
     REQUIRED = "required"  # STARTTLS or nothing, any certificate
     VERIFY = "verify"  # STARTTLS with a certificate that proves the name
+    IMPLICIT = "implicit"  # the connection begins with the handshake; else as VERIFY
 
 
 class AuthMechanism(StrEnum):

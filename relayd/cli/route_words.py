@@ -14,6 +14,7 @@ _TLS = {
     TlsMode.OPPORTUNISTIC: "opportunistic: where offered, with any certificate, else clear text",
     TlsMode.REQUIRED: "required: with any certificate, never in clear text",
     TlsMode.VERIFY: "verify: only with a certificate that proves the name",
+    TlsMode.IMPLICIT: "implicit: from the first octet, only with a certificate that proves the name",
 }
 _COLOURS = {"deliverable": "green", "bounced": "red", "deferred": "yellow", "held": "magenta"}
 

@@ -7,14 +7,17 @@ looked up in `resolve` and nowhere else.
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
+from relayd.errors import TlsFailed
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
+from relayd.net.tls import name_for_tls, tls_problem
 from relayd.ports.outward import SessionFailed, Target
 
 
@@ -40,15 +43,27 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def dial(target: Target, protocol: asyncio.Protocol, *, within: float) -> str:
-    """Connect `protocol` and return our own address. Raises DialFailed."""
+async def dial(
+    target: Target,
+    protocol: asyncio.Protocol,
+    *,
+    within: float,
+    tls: ssl.SSLContext | None = None,
+) -> str:
+    """Connect `protocol` and return our own address; with `tls` a handshake comes first.
+
+    Raises DialFailed, and TlsFailed from its cause if only the handshake failed.
+    """
     loop = asyncio.get_running_loop()
     sock = _make_socket(target)
     try:
         async with asyncio.timeout(within):
             await loop.sock_connect(sock, (target.ip, target.port))
         local_ip: str = sock.getsockname()[0]
-        await loop.create_connection(lambda: protocol, sock=sock)
+        if tls is None:
+            await loop.create_connection(lambda: protocol, sock=sock)
+        else:
+            await _shake_hands(sock, protocol, target, tls, within=within)
     except OSError as exc:  # TimeoutError is one
         sock.close()
         reason = (
@@ -59,6 +74,27 @@ async def dial(target: Target, protocol: asyncio.Protocol, *, within: float) -> 
         sock.close()
         raise
     return local_ip
+
+
+async def _shake_hands(
+    sock: socket.socket,
+    protocol: asyncio.Protocol,
+    target: Target,
+    tls: ssl.SSLContext,
+    *,
+    within: float,
+) -> None:
+    """Begin with TLS (RFC 8314 §3.3). Raises TlsFailed from its cause."""
+    try:
+        await asyncio.get_running_loop().create_connection(
+            lambda: protocol,
+            sock=sock,
+            ssl=tls,
+            server_hostname=name_for_tls(target.host, target.ip),
+            ssl_handshake_timeout=within,
+        )
+    except (OSError, ValueError) as exc:  # ValueError: a name that TLS cannot carry
+        raise TlsFailed(tls_problem(exc)) from exc
 
 
 def _make_socket(target: Target) -> socket.socket:

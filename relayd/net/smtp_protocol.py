@@ -47,6 +47,7 @@ class Timers:
 
     connect: float = 30  # TCP; also a TLS handshake
     greeting: float = 300
+    notice: float = 30  # after so much of it the log speaks of it
     command: float = 300  # EHLO, STARTTLS, AUTH, MAIL, RCPT, each
     data: float = 120
     block: float = 180  # each block of content

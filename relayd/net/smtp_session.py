@@ -11,11 +11,12 @@ How far TLS may fall back, each step on a connection of its own:
 | opportunistic | verified, then any certificate, then clear text       |
 | required      | verified, then any certificate                        |
 | verify        | verified                                              |
+| implicit      | verified; to loopback any certificate then            |
 
-A certificate that does not verify leads to the second step, any other failure of a handshake to
+`implicit` begins with the handshake, and says nothing of STARTTLS. A certificate that does not verify leads to the second step, any other failure of a handshake to
 the third. A password is sent over verified TLS or to loopback, and nowhere else.
 
-Sources: RFC 5321 §3.1, §3.2, §4.1.1.1; RFC 3207 §4; RFC 4954 §4.
+Sources: RFC 5321 §3.1, §3.2, §4.1.1.1; RFC 3207 §4; RFC 4954 §4; RFC 8314 §3.3.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from relayd.net.dial import DialFailed, dial
 from relayd.net.login import REFUSED_CODES, choose_mechanism, log_in
 from relayd.net.smtp_commands import Offers, hello, read_offers
 from relayd.net.smtp_protocol import RelayProtocol, Timers
-from relayd.net.tls import TlsContexts, read_tls_facts
+from relayd.net.tls import TlsContexts, name_for_tls, read_tls_facts
 from relayd.ports.outward import Clock, SessionFailed, Target
 from relayd.settings import Login, TlsMode
 
@@ -42,6 +43,8 @@ _log = structlog.get_logger(__name__)
 
 # Replies to EHLO that say that the server knows only HELO (RFC 5321 §3.2; 501, 504, 550 in practice).
 _ONLY_HELO = frozenset({500, 501, 502, 504, 550})
+
+_MX_PORT = 25  # where nobody begins with TLS
 
 
 class _Security(Enum):
@@ -55,7 +58,9 @@ _LADDERS = {
     TlsMode.OPPORTUNISTIC: (_Security.VERIFIED, _Security.LENIENT, _Security.CLEAR),
     TlsMode.REQUIRED: (_Security.VERIFIED, _Security.LENIENT),
     TlsMode.VERIFY: (_Security.VERIFIED,),
+    TlsMode.IMPLICIT: (_Security.VERIFIED,),
 }
+_ON_THIS_MACHINE = {TlsMode.IMPLICIT: (_Security.VERIFIED, _Security.LENIENT)}
 
 
 class Session:
@@ -82,13 +87,21 @@ class Session:
             dsn=self.offers.dsn,
         )
 
-    async def dial(self) -> None:
-        """Connect and take the greeting."""
+    async def dial(self, context: ssl.SSLContext | None = None, *, problem: str = "") -> None:
+        """Connect, with `context` by TLS from the first octet on, and take the greeting.
+
+        `problem` is why the certificate is not checked; empty if the context does check it.
+        Raises TlsFailed if only the handshake failed.
+        """
         try:
-            self._local_ip = await dial(self.target, self.protocol, within=self.timers.connect)
+            self._local_ip = await dial(
+                self.target, self.protocol, within=self.timers.connect, tls=context
+            )
         except DialFailed as failure:
             raise self.failed(Stage.CONNECT, failure.breakdown) from failure
-        greeting = await self._answer(Stage.GREETING)
+        if context is not None:
+            self._note_tls(problem)
+        greeting = await self._greeting()
         if not greeting.is_positive:
             raise self.failed(Stage.GREETING, greeting)
 
@@ -113,10 +126,9 @@ class Session:
         reply = await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")
         if not reply.is_positive:
             raise self.failed(Stage.STARTTLS, reply)
-        host = self.target.host.rstrip(".") or self.target.ip
+        host = name_for_tls(self.target.host, self.target.ip)
         await self.protocol.upgrade(context, host, within=self.timers.connect)
-        assert self.protocol.transport is not None
-        self.tls = read_tls_facts(self.protocol.transport, problem=problem)
+        self._note_tls(problem)
         await self.greet()
 
     async def log_in(self, login: Login) -> None:
@@ -151,6 +163,32 @@ class Session:
             self.abort()
             await self.protocol.wait_closed()
 
+    def _note_tls(self, problem: str) -> None:
+        assert self.protocol.transport is not None
+        self.tls = read_tls_facts(self.protocol.transport, problem=problem)
+
+    async def _greeting(self) -> Reply:
+        """Wait for the greeting, and have it logged when that takes long."""
+        silent_for = self.timers.notice
+        timer = asyncio.get_running_loop().call_later(silent_for, self._tell_of_silence)
+        try:
+            return await self._answer(Stage.GREETING)
+        finally:
+            timer.cancel()
+
+    def _tell_of_silence(self) -> None:
+        target = self.target
+        hint = ""
+        if target.tls is not TlsMode.IMPLICIT and target.port != _MX_PORT:
+            hint = ', or wait for TLS from the first octet on (tls = "implicit")'
+        _log.warning(
+            "no_greeting",
+            remote_host=target.host,
+            remote_ip=target.ip,
+            remote_port=target.port,
+            reason=f"no greeting for {self.timers.notice:g} s: the server may be slow{hint}",
+        )
+
     async def _ask(self, stage: Stage, command: bytes) -> Reply:
         self.protocol.expect(command, (stage,))
         return await self._answer(stage)
@@ -171,7 +209,7 @@ async def open_session(
 ) -> Session:
     """Return a session that may take mail. Raises SessionFailed."""
     problem = tls.problem_of(target.host, target.ip, now=clock.monotonic())
-    ladder = _LADDERS[target.tls]
+    ladder = _ladder_for(target)
     security = ladder[0]
     if problem and _Security.LENIENT in ladder:
         security = _Security.LENIENT
@@ -189,7 +227,9 @@ async def open_session(
                 following = _Security.CLEAR
             if following not in ladder:
                 ended_by = broken(Category.TLS_FAILURE, problem)
-                raise session.failed(Stage.STARTTLS, ended_by) from failure
+                implicit = target.tls is TlsMode.IMPLICIT
+                stage = Stage.CONNECT if implicit else Stage.STARTTLS
+                raise session.failed(stage, ended_by) from failure
             security = following
             _log.warning("tls_failed", remote_host=target.host, remote_ip=target.ip, reason=problem)
         except BaseException:
@@ -203,34 +243,44 @@ async def _prepare(
     session: Session, security: _Security, tls: TlsContexts, *, problem: str
 ) -> None:
     """Take one session through all steps with this kind of TLS."""
-    await session.dial()
-    await session.greet()
-    mode = session.target.tls
-    if security is not _Security.CLEAR:
-        if session.offers.starttls:
-            await _secure(session, security, tls, problem=problem)
-        elif mode is not TlsMode.OPPORTUNISTIC:
-            reason = "the server does not offer STARTTLS"
-            raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
+    context = {_Security.VERIFIED: tls.verified, _Security.LENIENT: tls.lenient}.get(security)
+    problem = problem if context is tls.lenient else ""
+    if session.target.tls is TlsMode.IMPLICIT:
+        await session.dial(context, problem=problem)
+        await session.greet()
+    else:
+        await session.dial()
+        await session.greet()
+        if context is not None:
+            await _secure(session, context, problem=problem)
     if session.target.login is not None:
         await session.log_in(session.target.login)
 
 
-async def _secure(session: Session, security: _Security, tls: TlsContexts, *, problem: str) -> None:
-    """Start TLS; where the mode allows it, a refusal to start is noted and lived with."""
+async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> None:
+    """Start TLS; where the mode allows it, that there is none is noted and lived with."""
+    lenient = session.target.tls is TlsMode.OPPORTUNISTIC
+    if not session.offers.starttls:
+        if lenient:
+            return
+        reason = "the server does not offer STARTTLS"
+        raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
     try:
-        if security is _Security.VERIFIED:
-            await session.start_tls(tls.verified, problem="")
-        else:
-            await session.start_tls(tls.lenient, problem=problem)
+        await session.start_tls(context, problem=problem)
     except SessionFailed as failure:
-        lenient = session.target.tls is TlsMode.OPPORTUNISTIC
         if not (lenient and failure.stage is Stage.STARTTLS and session.protocol.is_idle):
             raise
         target = session.target
         _log.warning(
             "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=str(failure)
         )
+
+
+def _ladder_for(target: Target) -> tuple[_Security, ...]:
+    """What is tried in which order; on this machine nobody can pose as the server."""
+    if ip_address(target.ip).is_loopback:
+        return _ON_THIS_MACHINE.get(target.tls, _LADDERS[target.tls])
+    return _LADDERS[target.tls]
 
 
 def _is_about_certificate(failure: TlsFailed) -> bool:

@@ -55,6 +55,11 @@ class TlsContexts:
         return problem.text if problem is not None and now < problem.until else ""
 
 
+def name_for_tls(host: str, ip: str) -> str:
+    """The name that the certificate has to prove, which SNI asks for too."""
+    return host.rstrip(".") or ip
+
+
 def read_tls_facts(transport: asyncio.BaseTransport, *, problem: str) -> TlsFacts:
     """What was negotiated; verified unless there is a problem."""
     tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
@@ -72,6 +77,8 @@ def tls_problem(exc: Exception) -> str:
     match exc:
         case ssl.SSLCertVerificationError():
             text = f"certificate not valid: {exc.verify_message.rstrip('.')}"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):  # what came is no TLS at all
+            text = "TLS handshake failed: the server does not speak TLS here"
         case ssl.SSLError():
             text = f"TLS handshake failed: {(exc.reason or str(exc)).replace('_', ' ').lower()}"
         case ConnectionAbortedError() | TimeoutError():

@@ -412,6 +412,111 @@ async def test_what_is_offered_under_tls_counts(
         assert await delivered(server, connection)
 
 
+# TLS from the first octet on
+
+
+async def test_implicit_tls(authority: Authority, contexts: TlsContexts) -> None:
+    """RFC 8314 §3.3: one EHLO, no STARTTLS, and the certificate proves the name."""
+    context = authority.server_context("mx.test")
+    async with ScriptedServer(tls=context, implicit=True) as server:
+        connection = await connect_to(server, tls=TlsMode.IMPLICIT, contexts=contexts)
+        tls = connection.peer.tls
+        assert tls is not None
+        assert tls.verified
+        assert await delivered(server, connection)
+        assert [line.partition(" ")[0] for line in server.dialog] == [
+            *("EHLO", "MAIL", "RCPT", "DATA", "QUIT"),
+        ]
+
+
+@pytest.mark.parametrize(("unknown", "name", "problem"), BAD)
+@pytest.mark.usefixtures("not_loopback")
+async def test_implicit_tls_verifies(
+    name: str, problem: str, authority: Authority, contexts: TlsContexts, *, unknown: bool
+) -> None:
+    context = bad_server(authority, name, unknown=unknown)
+    async with ScriptedServer(tls=context, implicit=True) as server:
+        failure = await failure_of(server, tls=TlsMode.IMPLICIT, contexts=contexts)
+        assert failure.stage is Stage.CONNECT
+        category, reason = words_of(failure)
+        assert category == "tls_failure"
+        assert problem in reason.lower()
+        assert not server.dialog
+
+
+@pytest.mark.parametrize(("unknown", "name", "problem"), BAD)
+async def test_implicit_tls_to_this_machine_takes_any_certificate(
+    name: str, problem: str, authority: Authority, contexts: TlsContexts, *, unknown: bool
+) -> None:
+    """And says what is wrong with it; a login may follow, as with STARTTLS."""
+    context = bad_server(authority, name, unknown=unknown)
+    script: Script = {"EHLO": ["AUTH PLAIN"]}
+    async with ScriptedServer(script, tls=context, implicit=True) as server:
+        connection = await connect_to(
+            server, tls=TlsMode.IMPLICIT, login=a_login(), contexts=contexts
+        )
+        assert await delivered(server, connection)
+        assert PLAIN in server.dialog
+        tls = connection.peer.tls
+        assert tls is not None
+        assert problem in tls.problem.lower()
+
+
+async def test_implicit_tls_where_the_server_speaks_in_clear_text() -> None:
+    """Never a word without TLS; the reason names the trap."""
+    async with ScriptedServer() as server:
+        failure = await failure_of(server, tls=TlsMode.IMPLICIT)
+        assert failure.stage is Stage.CONNECT
+        assert words_of(failure) == (
+            "tls_failure",
+            "TLS handshake failed: the server does not speak TLS here",
+        )
+        server.unclean.clear()  # a ClientHello is no SMTP
+
+
+@pytest.mark.parametrize("action", [CLOSE, RESET, HANG])
+async def test_implicit_tls_that_never_begins(action: Action) -> None:
+    async with ScriptedServer({"GREETING": action}) as server:
+        failure = await failure_of(server, tls=TlsMode.IMPLICIT, timers=Timers(connect=0.2))
+        assert (failure.stage, words_of(failure)[0]) == (Stage.CONNECT, "tls_failure")
+        server.unclean.clear()
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OFF, TlsMode.VERIFY])
+async def test_a_server_that_does_not_greet_is_logged(mode: TlsMode) -> None:
+    """Long before the five minutes that it has: it may want TLS from the first octet on."""
+    timers = Timers(greeting=0.4, notice=0.1)
+    async with ScriptedServer({"GREETING": HANG}) as server:
+        with structlog.testing.capture_logs() as log:
+            failure = await failure_of(server, tls=mode, timers=timers)
+        assert words_of(failure) == ("connection_failure", "no greeting within 0.4 s")
+        assert [
+            (each["event"], each["log_level"], each["remote_host"], each["remote_port"])
+            for each in log
+        ] == [("no_greeting", "warning", "mx.test", server.port)]
+        assert 'tls = "implicit"' in log[0]["reason"]
+
+
+async def test_no_greeting_after_an_implicit_handshake(authority: Authority) -> None:
+    """Then TLS is not what it waits for."""
+    contexts = TlsContexts(cafile=authority.cafile)
+    context = authority.server_context("mx.test")
+    timers = Timers(greeting=0.4, notice=0.1)
+    async with ScriptedServer({"GREETING": HANG}, tls=context, implicit=True) as server:
+        with structlog.testing.capture_logs() as log:
+            await failure_of(server, tls=TlsMode.IMPLICIT, timers=timers, contexts=contexts)
+        assert [each["event"] for each in log] == ["no_greeting"]
+        assert "implicit" not in log[0]["reason"]
+
+
+async def test_a_greeting_in_time_is_not_logged() -> None:
+    async with ScriptedServer() as server:
+        with structlog.testing.capture_logs() as log:
+            connection = await connect_to(server, timers=Timers(notice=0.1))
+        await connection.quit()
+        assert not log
+
+
 # Login
 
 USER = "relay@x.test"

@@ -114,18 +114,20 @@ class Message:
 
 
 class ScriptedServer:
-    """See the module. `tls` is a server context: STARTTLS is offered then."""
+    """See the module. `tls` is a server context: STARTTLS is offered then, or it begins with TLS."""
 
     def __init__(
         self,
         script: Script | None = None,
         *,
         tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.script = {key.upper(): action for key, action in (script or {}).items()}
         self.tls = tls
+        self.implicit = implicit
         self.host = host
         self.port = port
         self.connections = 0
@@ -138,7 +140,8 @@ class ScriptedServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        first = self.tls if self.implicit else None
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=first)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -215,7 +218,7 @@ class _Session:
         self.writer = writer
         self.number = number
         self.broken = False  # to be aborted instead of closed
-        self.under_tls = False
+        self.under_tls = server.implicit
         self.buffer = bytearray()
         self.pending = b""  # replies not yet written
         self.mail = ""
