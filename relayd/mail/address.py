@@ -4,20 +4,24 @@ Owns one parser on bytes: what it returns is what was given, to the octet (quoti
 kept). A source route is read and left out, as RFC 5321 §4.1.1.3 advises; the mailbox behind it is
 the address. Everything that is not a path by the grammar is refused, in linear time.
 
-Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
+The 64 octets of a local part and the 256 of a path are what every server has to take, and no
+limits: return paths that name a recipient or a forwarder are longer (S-41). The sizes of a domain
+and its labels are the DNS's, and real.
+
+Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 1035 §2.3.4; RFC 6531 §3.3 (UTF-8).
 """
 
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-LOCAL_PART_LIMIT = 64  # octets, RFC 5321 §4.5.3.1.1
+PATH_LIMIT = 512  # octets with the angle brackets: twice what RFC 5321 §4.5.3.1.3 asks for
 DOMAIN_LIMIT = 255  # octets, §4.5.3.1.2
-PATH_LIMIT = 256  # octets with the angle brackets, §4.5.3.1.3
+LABEL_LIMIT = 63  # characters; what is not ASCII may have more octets, and is an A-label in the DNS
 
 # UTF-8 beyond ASCII without its C1 controls and separators is checked after decoding.
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"
-_LABEL = rb"[A-Za-z0-9_\x80-\xff](?:[A-Za-z0-9_\x80-\xff-]{0,61}[A-Za-z0-9_\x80-\xff])?"
+_LABEL = rb"[A-Za-z0-9_\x80-\xff]++(?:-++[A-Za-z0-9_\x80-\xff]++)*+"
 _DOMAIN = rb"%(label)s(?:\.%(label)s)*" % {b"label": _LABEL}
 _LITERAL = rb"\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[Ii][Pp][Vv]6:[0-9A-Fa-f:.]{2,45})\]"
 _DOT_STRING = rb"%(atext)s+(?:\.%(atext)s+)*" % {b"atext": _ATEXT}
@@ -73,10 +77,10 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
         raise PathError("not a path in angle brackets")
     rest = _parameters(argument, found.end())
     local, domain = found["local"], found["domain"]
-    if len(local) > LOCAL_PART_LIMIT:
-        raise PathError("local part longer than 64 octets")
-    if len(domain) > DOMAIN_LIMIT or found.end() > PATH_LIMIT:
-        raise PathError("path longer than 256 octets")
+    if found.end() > PATH_LIMIT:
+        raise PathError(f"path longer than {PATH_LIMIT} octets")
+    if len(domain) > DOMAIN_LIMIT:
+        raise PathError(f"domain longer than {DOMAIN_LIMIT} octets")
     if domain[:1] == b"[" and not _is_ip(domain[1:-1]):
         raise PathError("not an address literal")
     try:
@@ -84,6 +88,8 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
         address = Address(local.decode(), domain.decode())
     except UnicodeDecodeError:
         raise PathError("not valid UTF-8") from None
+    if any(len(label) > LABEL_LIMIT for label in address.domain.split(".")):
+        raise PathError(f"part of the domain longer than {LABEL_LIMIT} characters")
     if not address.is_ascii and _UNSAFE.search(f"{address}"):
         raise PathError("control character in the address")
     return address, rest

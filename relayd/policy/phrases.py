@@ -32,7 +32,7 @@ _LITTLE = frozenset(
 _URL = re.compile(r"(?i)\b(?:https?://|www\.)([^\s/<>\"'()?:]{1,255})([^\s<>\"']{0,1000})")
 _LINK_TAG = re.compile(r"[?&](p=\w{1,40})")
 _ADDRESS = re.compile(
-    r"(?:\"[^\"\s]{0,64}\"|(?<![^\s<>()\[\]\"':;,])[^\s<>()\[\]\"':;,@]{1,256}+)@[^\s<>()\"',;:]{1,255}"
+    r"(?:\"[^\"\s]{0,512}\"|(?<![^\s<>()\[\]\"':;,])[^\s<>()\[\]\"':;,@]{1,512}+)@[^\s<>()\"',;:]{1,255}"
 )
 # Host names hold misleading words. Exchange writes tags of this form with capitals.
 _HOST = re.compile(r"\b[a-z0-9-]{1,63}+(?:\.[a-z0-9-]{1,63}+){0,8}\.[a-z]{2,24}\b")

@@ -5,7 +5,7 @@ recipient and a signature over both. Letters and digits only, any case: servers 
 case, and some treat other characters in their own ways. Whoever received a mail knows its token, so
 it proves which recipient is meant and nothing more.
 
-Source: RFC 5321 §4.5.3.1.1 (64 octets), RFC 2104 (HMAC).
+Source: RFC 5321 §4.5.3.1.1 (64 octets of a local part, which every server takes), RFC 2104 (HMAC).
 """
 
 import hashlib

@@ -19,7 +19,6 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ENVID_LIMIT = 100  # characters, RFC 3461 §4.4
-_SUBMITTER_LIMIT = 500  # characters, RFC 4954 §3
 _ORCPT_LIMIT = 500  # characters, RFC 3461 §4.2
 
 _BAD_SENDER = Reply(501, "5.1.7", ("5.1.7 Syntax: MAIL FROM:<address> [parameters]",))
@@ -97,7 +96,7 @@ def _rcpt_parameter_fits(name: str, value: str) -> bool:
 
 
 def _is_submitter(value: str) -> bool:
-    return value == "<>" or (len(value) <= _SUBMITTER_LIMIT and _is_xtext(value))
+    return value == "<>" or _is_xtext(value)
 
 
 def _is_xtext(value: str) -> bool:

@@ -63,7 +63,7 @@ def _mailbox(argument: bytes) -> tuple[tuple[str, str], bytes]:
         raise Refused
     if any(0xD800 <= ord(char) <= 0xDFFF for char in path) or _misleads(local + domain):
         raise Refused
-    if _octets(local) > 64 or _octets(domain) > 255 or _octets(path) > 256:
+    if _octets(path) > 512 or not _fits_the_dns(domain):
         raise Refused
     return (local, domain), argument[_octets(path) :]
 
@@ -104,7 +104,11 @@ def _is_domain(text: str) -> bool:
 def _is_label(text: str) -> bool:
     """A label may have underscores: names with them are in use."""
     fits = all(char in LETTERS or char in "-_" or char >= "\x80" for char in text)
-    return fits and 0 < _octets(text) <= 63 and text[0] != "-" and text[-1] != "-"
+    return fits and text != "" and text[0] != "-" and text[-1] != "-"
+
+
+def _fits_the_dns(domain: str) -> bool:
+    return _octets(domain) <= 255 and all(len(label) <= 63 for label in domain.split("."))
 
 
 def _is_literal(text: str) -> bool:
@@ -222,7 +226,7 @@ def _is_envid(value: str) -> bool:
 
 
 def _is_submitter(value: str) -> bool:
-    return value == "<>" or (len(value) <= 500 and _is_xtext(value))
+    return value == "<>" or _is_xtext(value)
 
 
 def _is_notify(value: str) -> bool:

@@ -14,7 +14,7 @@ TOKENS = (
     *(b"<a@b.test>", b"<@a.test,@b.test:u@x.test>", b'<"a b"@x.test>', b'\\"', b"\\\\"),
     *(b"[IPv6:", b"[192.0.2.1]", b"[IPv6:2001:db8::1]", b"::", b"1.2.3.4", b"]", b"%eth0"),
     *(b"\xc3\xbc", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xae", b"\xd8\x9c", b"\xed\xa0\x80"),
-    *(b"l" * 64, b"d" * 63, b"d." * 30, b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\r\n"),
+    *(b"l" * 256, b"d" * 63, b"d." * 30, b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\r\n"),
 )
 _LONG = 20_000  # octets of a hostile path
 _TIME = 0.1  # seconds of the processor that are too many for it, under a fuzzer's eyes

@@ -14,7 +14,7 @@ from relayd.mail.reply import clean_text
 TEXT_LIMIT = 1000  # characters kept of what others said, so that reports stay small
 _WIDTH = 76
 _WORD_LIMIT = 200  # characters of a word; four octets each still fit a line
-_ADDRESS_LIMIT = 960  # octets; the longest path, all of it escaped, is shorter
+_ADDRESS_LIMIT = 960  # octets, so that a line holds it; no address in ASCII or UTF-8 is longer
 _LONG_WORD = re.compile(rf"(\S{{{_WORD_LIMIT}}})(?=\S)")
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 _BEYOND_QCHAR = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x5b\x5d-\x7e]")

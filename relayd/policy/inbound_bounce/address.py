@@ -9,7 +9,7 @@ RFC 6533 §3 (utf-8 addresses).
 
 import re
 
-_LOCAL = r"""(?:"[^"\s]{1,64}"|[\w!#$%&'*+/=?^`{|}~.-]{1,128})"""
+_LOCAL = r"""(?:"[^"\s]{1,512}"|[\w!#$%&'*+/=?^`{|}~.-]{1,512})"""
 _DOMAIN = r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w.-]{0,252}[^\W_])?)"
 # The lookbehind starts every try at the head of a run, which keeps long runs linear.
 ADDRESS = rf"""(?<![\w!#$%&*+/?^`{{|}}~.@-])({_LOCAL}@{_DOMAIN})(?![\w@])"""

@@ -48,7 +48,7 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _X400_RECIPIENT = re.compile(r"(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
-_VERP = re.compile(r"[+-]([\w.+-]{1,64})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
+_VERP = re.compile(r"[+-]([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ UNREADABLE = {
     "no utf-8": "a\udcff@x.test",
     "no name": "@x.test",
     "escape sequence": "\x1b[31m@x.test",
-    "long": "a" * 65 + "@x.test",
+    "long": "a" * 504 + "@x.test",
 }
 
 

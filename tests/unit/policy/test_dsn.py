@@ -331,6 +331,16 @@ def test_orcpt_is_given_back_decoded(orcpt: str, field: str | None) -> None:
     assert group.get("Original-Recipient") == field
 
 
+def test_the_longest_path_is_named_whole() -> None:
+    """Our reader finds it, too (S-41)."""
+    longest = f"bounce+{'c' * 493}=u@x.test"
+    octets = report(failed(longest), about=facts(reverse_path=longest))
+    assert groups_of(octets)[1]["Final-Recipient"] == f"rfc822; {longest}"
+    assert email.message_from_bytes(octets)["To"] == f"<{longest}>"
+    assert max(map(len, octets.split(b"\r\n"))) <= 998
+    assert [one.address for one in parse_bounce(octets).recipients] == [longest]
+
+
 def test_only_those_who_are_reported_on_are_named() -> None:
     """The other recipients of the message are nobody's business (S-50): we are not even told."""
     octets = report(failed("a@example.com"), failed("b@example.com"))

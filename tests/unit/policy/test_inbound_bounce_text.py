@@ -5,6 +5,7 @@ import pytest
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 
+VERP = "bounce+" + "campaign-2026-11-" * 12 + "list"
 RETURNED = "Received: from a.example by b.example\nFrom: sender@example.org\nTo: list@example.org\n"
 
 
@@ -28,6 +29,14 @@ FORMATS = [
         ">>> RCPT To:<u@example.com>\n<<< 550 5.1.1 <u@example.com>... User unknown\n",
         {"u@example.com": 550},
         id="sendmail",
+    ),
+    pytest.param(
+        "Mail Delivery Subsystem <MAILER-DAEMON@a.example>",
+        "Returned mail: see transcript for details",
+        "   ----- The following addresses had permanent fatal errors -----\n"
+        f"<{VERP}@example.com>\n    (reason: 550 5.1.1 User unknown)\n",
+        {f"{VERP}@example.com": 550},
+        id="a local part over 64 octets",
     ),
     pytest.param(
         DAEMON,
