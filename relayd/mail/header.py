@@ -28,6 +28,9 @@ _CONTROL = re.compile(
 _BCC = re.compile(
     rb"^(?:Resent-)?Bcc[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
 )
+# RFC 5322 §3.2.3 (atext), the dot, and what address literals have: neither a comment nor a new
+# clause of the field can begin with any of these (A-25).
+_NOT_FOR_TRACE = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]")
 _TAG_LIMIT = 200  # characters kept of X-Relayd-Tag
 _VALUE_LIMIT = 4096  # octets looked at of one of our control fields
 _FIELDS_LIMIT = 100  # of them looked at; all are removed
@@ -106,10 +109,12 @@ def trace_header(
 ) -> bytes:
     """Our Received field, folded, CRLF at its end.
 
-    `recipient` is given when there is exactly one (S-50). `helo` must be printable ASCII. A client
-    to be hidden is neither named nor left out, for the grammar wants a domain there: it is ours.
+    `recipient` is given when there is exactly one (S-50). `helo` may be any text;
+    what cannot be in a domain becomes `?`. A client to be hidden is neither named nor left out, for
+    the grammar wants a domain there: it is ours.
     Source: RFC 5321 §4.4.
     """
+    helo = _NOT_FOR_TRACE.sub("?", helo)
     if hide_client:
         origin = f"from {fqdn} (client not shown)"
     elif client_ip:

@@ -1,8 +1,8 @@
-"""The arguments of MAIL and RCPT: path and ESMTP parameters, as values or a refusal.
+"""The arguments of EHLO, MAIL and RCPT: a name, or path and ESMTP parameters, as values or a refusal.
 
 Parameter values keep their case. Unknown parameters are refused (RFC 5321 §4.1.1.11).
 
-Source: RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8);
+Source: RFC 5321 §4.1.4, §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8);
 RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
 """
 
@@ -17,6 +17,8 @@ NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x80-\xff]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NAME_LIMIT = 255  # octets
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ENVID_LIMIT = 100  # characters, RFC 3461 §4.4
 _ORCPT_LIMIT = 500  # characters, RFC 3461 §4.2
@@ -26,6 +28,23 @@ _BAD_RECIPIENT = Reply(501, "5.1.3", ("5.1.3 Syntax: RCPT TO:<address> [paramete
 _BAD_PARAMETER = Reply(501, "5.5.4", ("5.5.4 Malformed parameter",))
 _UNKNOWN_PARAMETER = Reply(555, "5.5.4", ("5.5.4 Parameter not recognized",))
 _NO_PARAMETERS = Reply(555, "5.5.4", ("5.5.4 Parameters need EHLO",))
+
+
+def parse_hello(argument: bytes) -> str | None:
+    """Read the name in EHLO, HELO or a proxy's HELO: printable text; None: it is no name.
+
+    Many clients say what their machine is called in the house, `My Computer` or `büro-pc`: a name
+    that cannot be in the DNS is no reason to refuse their mail (RFC 5321 §4.1.4). UTF-8 is
+    understood, and what it cannot be is ISO 8859-1; what cannot be printed becomes `?`.
+    """
+    name = argument.strip(b" ")
+    if not 0 < len(name) <= _NAME_LIMIT or _CONTROL.search(name):
+        return None
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        text = name.decode("latin-1")
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def parse_mail(

@@ -5,7 +5,6 @@ Owns what is known of the client and is forgotten when that changes; the mail is
 Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
 """
 
-import re
 from collections.abc import Coroutine
 
 import structlog
@@ -15,12 +14,11 @@ from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.words import Detail
 from relayd.policy import admit
 from relayd.receiver import xclient
+from relayd.receiver.commands import parse_hello
 from relayd.receiver.context import SessionContext
 from relayd.receiver.transaction import RecipientRules, Transaction
 from relayd.receiver.wire import Wire
 from relayd.settings import ListenerTls
-
-_HELO_NAME = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 
 log = structlog.get_logger()
 
@@ -118,12 +116,12 @@ class Identity(Wire):
 
     def _hello(self, argument: bytes, refusal: bytes) -> bool:
         """Tell whether the name will do. No reply to a hello has an enhanced code (RFC 2034 §4)."""
-        name = argument.strip(b" ")
-        if not _HELO_NAME.fullmatch(name):
+        name = parse_hello(argument)
+        if name is None:
             self._fail(refusal)
             return False
         self._junk += 1
-        self.helo = name.decode()
+        self.helo = name
         self._mail = None
         return True
 
@@ -168,8 +166,7 @@ class Identity(Wire):
             self._refuse(refused.reply)
             return
         self._forget()
-        name = claim.helo or ""
-        self.helo = name if _HELO_NAME.fullmatch(name.encode()) else ""  # then it says so itself
+        self.helo = claim.helo or ""  # then it says so itself
         self.auth_user = claim.login
         if claim.address is not None:
             self._context.on_moved(self, claim.address)

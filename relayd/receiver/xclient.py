@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.policy.dsn.lines import decode_xtext
+from relayd.policy.dsn.lines import xtext_octets
+from relayd.receiver.commands import parse_hello
 
 OFFERED = b"XCLIENT NAME ADDR PORT PROTO HELO LOGIN"
 _NAMES = frozenset({"NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"})
@@ -46,10 +47,12 @@ def parse_xclient(argument: bytes) -> ClientClaim:
 
 def _decode(value: bytes) -> str:
     try:
-        text = decode_xtext(value.decode("ascii"))
+        octets = xtext_octets(value.decode("ascii"))
     except UnicodeDecodeError:
         raise SyntaxRefused(_BAD) from None
-    if not (text.isascii() and text.isprintable() and len(text) <= 255):
+    # A name may be any printable text, and no other value is anything else.
+    text = parse_hello(octets) if octets.strip(b" ") else ""
+    if text is None:
         raise SyntaxRefused(_BAD)
     return text
 

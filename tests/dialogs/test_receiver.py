@@ -1,6 +1,7 @@
 """The receiver on the wire, where a script is not enough: states, limits, faults, and its end."""
 
 import errno
+import re
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +62,7 @@ COMMANDS: dict[str, tuple[int, ...] | int] = {
     "EHLO other.test": 250,
     "HELO other.test": 250,
     "EHLO": 501,
-    "HELO ?": 501,
+    "HELO \x01": 501,
     #                          start helo ehlo mail none rcpt rset  dot
     "MAIL FROM:<new@x.test>": (503, 250, 250, 503, 503, 503, 250, 250),
     "MAIL FROM:new":          (503, 501, 501, 503, 503, 503, 501, 501),
@@ -133,6 +134,9 @@ TRACE = (
         pytest.param("EHLO app.test", TRANSACTION, "ESMTP", "\r\n\tfor <user@y.test>", id="ehlo"),
         pytest.param("HELO app.test", TRANSACTION, "SMTP", "\r\n\tfor <user@y.test>", id="helo"),
         pytest.param(
+            "EHLO My Büro(1)", TRANSACTION, "ESMTP", "\r\n\tfor <user@y.test>", id="any-name"
+        ),
+        pytest.param(
             "EHLO app.test",
             ("MAIL FROM:<ü@x.test> SMTPUTF8", "RCPT TO:<ö@y.test>"),
             "UTF8SMTP",
@@ -170,7 +174,8 @@ def test_the_trace_field_is_put_in_front(
             (message,) = reception.intake.messages
             queue_id = format_id(message.id)
             assert reply == f"250 2.0.0 OK queued as {queue_id}"
-            helo = hello.split()[1]
+            assert message.client.helo == hello[5:]
+            helo = re.sub("[ ü()]", "?", hello[5:])
             trace = TRACE.format(helo=helo, protocol=protocol, id=queue_id, wanted_by=wanted_by)
             assert message.content == trace.encode() + CONTENT
             assert await reception.intake.store.content(message.id) == message.content

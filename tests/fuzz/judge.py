@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from string import ascii_letters, digits
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import SyntaxRefused
@@ -21,7 +20,7 @@ from tests.support.content import slow
 _REPLY_LINE = re.compile(rb"([2-5]\d\d)([ -])[\x20-\x7e]*")
 _TRACE = re.compile(rb"Received: [^\r\n\0]+\r\n(?:[\t][^\r\n\0]+\r\n)+")
 _ADDED = re.compile(rb"(?:(?:Date|Message-ID): [^\r\n\0]+\r\n)*(?:\r\n)?")
-_HELO_OCTETS = frozenset((ascii_letters + digits + "._:[]-").encode())
+_CONTROLS = frozenset({*range(0x20), 0x7F})
 _HTTP = (b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS")
 _PATIENCE = 100  # commands before the relay may have had enough of them
 _AUTH_CODES = frozenset({235, 334, 454, 501, 535})
@@ -188,7 +187,7 @@ class Judge:
             claim = parse_xclient(argument)
         except SyntaxRefused:
             return 501
-        self._helo, self._extended = _is_helo_name((claim.helo or "").encode()), False
+        self._helo, self._extended = claim.helo is not None, False
         self._is_known = claim.login is not None
         if claim.address is not None or claim.is_stranger:
             self._client = claim.address or ""
@@ -309,7 +308,7 @@ def _codes(said: bytes) -> list[int]:
 
 
 def _is_helo_name(name: bytes) -> bool:
-    return 0 < len(name) <= 255 and set(name) <= _HELO_OCTETS
+    return 0 < len(name) <= 255 and not set(name) & _CONTROLS
 
 
 def _path(address: object) -> Path:

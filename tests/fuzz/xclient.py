@@ -18,7 +18,7 @@ def check(octets: bytes) -> None:
     except SyntaxRefused:
         return
     for said in (claim.address, claim.helo, claim.login):
-        assert said is None or (0 < len(said) <= 255 and said.isascii() and said.isprintable())
+        assert said is None or (0 < len(said) <= 255 and said.isprintable())
     if claim.address is not None:
         assert not claim.is_stranger
         assert str(ip_address(claim.address)) == claim.address
@@ -35,4 +35,4 @@ def _written(claim: ClientClaim) -> bytes:
 
 
 def _xtext(value: str) -> str:
-    return "".join(char if char.isalnum() else f"+{ord(char):02X}" for char in value)
+    return "".join(f"+{octet:02X}" for octet in value.encode())

@@ -62,9 +62,12 @@ def original_address(orcpt: str, *, utf8: bool) -> str | None:
 
 
 def decode_xtext(text: str) -> str:
+    return xtext_octets(text).decode("utf-8", "backslashreplace")
+
+
+def xtext_octets(text: str) -> bytes:
     octets = text.encode("utf-8", "surrogatepass")
-    octets = _XTEXT.sub(lambda found: bytes([int(found[1], 16)]), octets)
-    return octets.decode("utf-8", "backslashreplace")
+    return _XTEXT.sub(lambda found: bytes([int(found[1], 16)]), octets)
 
 
 def fold(head: str, text: str, *, indent: str) -> list[str]:

@@ -310,3 +310,31 @@ TRACE: dict[str, Any] = {
 def test_the_trace_field_has_its_exact_form(given: dict[str, Any], expected: bytes) -> None:
     """RFC 5321 section 4.4; `for` only with exactly one recipient (S-23, S-50)."""
     assert trace_header(**TRACE | given) == expected
+
+
+@pytest.mark.parametrize(
+    ("helo", "shown"),
+    [
+        ("büro-pc", "b?ro-pc"),
+        ("My Computer", "My?Computer"),
+        ("bob's-iphone", "bob's-iphone"),
+        ("KM_123(1)", "KM_123?1?"),
+        ("[fe80::1%eth0]", "[fe80::1%eth0]"),
+        ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+        ("x ([10.0.0.1])\r\n\tby evil.test;", "x??[10.0.0.1]????by?evil.test?"),
+        ('"x\\', "?x?"),
+        ("<a@b>,", "?a?b??"),
+    ],
+)
+def test_a_name_adds_nothing_to_the_trace_field(helo: str, shown: str) -> None:
+    """A-25: no comment, no clause and no line that the client wrote."""
+    trace = trace_header(**TRACE | {"helo": helo})
+    assert trace.startswith(f"Received: from {shown} ([192.0.2.7])\r\n\tby relay.test ".encode())
+    assert trace.count(b"\n") == 3
+
+
+@given(helo=st.text(max_size=40))
+def test_the_trace_field_has_one_shape_whatever_the_name(helo: str) -> None:
+    trace = trace_header(**TRACE | {"helo": helo})
+    assert trace.isascii()
+    assert (trace.count(b"\n"), trace.count(b"("), trace.count(b";")) == (3, 2, 1)

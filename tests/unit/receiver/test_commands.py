@@ -1,4 +1,4 @@
-"""The arguments of MAIL and RCPT: what is read, and which reply refuses the rest."""
+"""The arguments of EHLO, MAIL and RCPT: what is read, and which reply refuses the rest."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,43 @@ from hypothesis import strategies as st
 
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.receiver.commands import parse_mail, parse_rcpt
+from relayd.receiver.commands import parse_hello, parse_mail, parse_rcpt
 
 APP = Address("app", "x.test")
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        (b"app.test", "app.test"),
+        (b" app.test  ", "app.test"),
+        ("büro-pc".encode(), "büro-pc"),
+        (b"b\xfcro-pc", "büro-pc"),
+        (b"My Computer", "My Computer"),
+        (b"[fe80::1%eth0]", "[fe80::1%eth0]"),
+        (b"a" * 255, "a" * 255),
+        (b"\x80", "?"),
+        ("a\u202eb\u2028\u200bc\u0085".encode(), "a?b??c?"),
+        (b"", None),
+        (b"  ", None),
+        (b"a" * 256, None),
+        ("ü".encode() * 128, None),
+        (b"a\tb", None),
+        (b"a\x7f", None),
+        (b"a\0", None),
+    ],
+)
+def test_any_printable_name_is_a_name(argument: bytes, name: str | None) -> None:
+    assert parse_hello(argument) == name
+
+
+@given(st.binary(max_size=300))
+def test_a_name_is_printable_and_read_the_same_again(argument: bytes) -> None:
+    name = parse_hello(argument)
+    if name is not None:
+        assert name
+        assert name.isprintable()
+        assert parse_hello(name.encode()) in (name, None)  # None: too long as UTF-8
 
 
 @pytest.mark.parametrize(

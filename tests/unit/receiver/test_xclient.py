@@ -15,6 +15,10 @@ from relayd.receiver.xclient import ClientClaim, parse_xclient
         (b"addr=IPV6:2001:db8::7 PORT=25", ClientClaim(address="2001:db8::7")),
         (b"NAME=[UNAVAILABLE] ADDR=[TEMPUNAVAIL]", ClientClaim(is_stranger=True)),
         (b"NAME=far.test", ClientClaim()),
+        (b"HELO=", ClientClaim()),
+        (b"NAME=b+C3+BCro-pc HELO=b+C3+BCro-pc", ClientClaim(helo="büro-pc")),
+        (b"HELO=b+FCro-pc", ClientClaim(helo="büro-pc")),
+        (b"HELO=My+20Computer", ClientClaim(helo="My Computer")),
         (b"HELO=far.test LOGIN=app+2B1 PROTO=ESMTP", ClientClaim(helo="far.test", login="app+1")),
     ],
 )
