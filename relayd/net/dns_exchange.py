@@ -9,20 +9,32 @@ that a port is closed.
 An answer counts if it comes from the address asked, to the port asked from, with the id and the
 question of the query; all else is passed over while there is time (A-65, RFC 5452).
 
-Sources: RFC 1035 §4.1.1 (header), §4.2 (transports).
+A name server that cannot read EDNS is asked again without it, and only so for a while. It may say
+so (FORMERR, NOTIMP, BADVERS, or any error in an answer without EDNS), hang up, or keep silent.
+
+Sources: RFC 1035 §4.1.1 (header), §4.2 (transports); RFC 6891 §6.1.3, §7 (EDNS refused).
 """
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 import dns.exception
 import dns.message
 import dns.nameserver
 import dns.query
+import dns.rcode
+
+from relayd.ports.outward import Clock
 
 RECORD_LIMIT = 50  # read of one answer
+PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
+_REFUSALS = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)  # to EDNS, whoever says it
 _HEADER = struct.Struct("!HHHHHH")
+
+Exchange = Callable[[dns.message.QueryMessage, str, int], Awaitable[dns.message.Message]]
 
 
 class Excess(Exception):
@@ -31,6 +43,11 @@ class Excess(Exception):
 
 class BoundedNameserver(dns.nameserver.Do53Nameserver):
     """A name server as `dns.asyncresolver` wants it."""
+
+    def __init__(self, address: str, port: int, clock: Clock) -> None:
+        super().__init__(address, port)
+        self._clock = clock
+        self._plain_until = -inf  # monotonic
 
     async def async_query(
         self,
@@ -44,12 +61,48 @@ class BoundedNameserver(dns.nameserver.Do53Nameserver):
         ignore_trailing: bool = False,  # noqa: ARG002, FBT001, FBT002
     ) -> dns.message.Message:
         """Ask; by TCP if `max_size`. Raises dns.message.Truncated to be asked again by TCP."""
-        ask = _by_tcp if max_size else _by_udp
+        exchange = _by_tcp if max_size else _by_udp
+        plain = self._clock.monotonic() < self._plain_until
         try:
             async with asyncio.timeout(timeout):
-                return await ask(request, self.address, self.port)
-        except TimeoutError as exc:  # to the library an OSError would mean: never ask it again
-            raise dns.exception.Timeout from exc
+                if plain:
+                    return await exchange(_without_edns(request), self.address, self.port)
+                return await self._ask(exchange, request)
+        except (TimeoutError, asyncio.CancelledError) as exc:
+            # Silence may be about EDNS, so the next question does without; or there is nobody.
+            self._plain_until = -inf if plain else self._clock.monotonic() + PLAIN_FOR
+            if isinstance(exc, TimeoutError):  # an OSError, so the library would not ask it again
+                raise dns.exception.Timeout from exc
+            raise
+
+    async def _ask(
+        self, exchange: Exchange, request: dns.message.QueryMessage
+    ) -> dns.message.Message:
+        """Ask with EDNS, and without if that is what the name server cannot cope with."""
+        try:
+            answer = await exchange(request, self.address, self.port)
+        except (EOFError, ConnectionResetError):  # it takes connections, and hung up on this
+            answer = None
+        if answer is not None and not _refuses_edns(answer):
+            return answer
+        plain = await exchange(_without_edns(request), self.address, self.port)
+        if answer is None or plain.rcode() != answer.rcode():
+            self._plain_until = self._clock.monotonic() + PLAIN_FOR
+        return plain
+
+
+def _without_edns(request: dns.message.QueryMessage) -> dns.message.QueryMessage:
+    """Return the same question with an id of its own."""
+    asked = request.question[0]
+    return dns.message.make_query(asked.name, asked.rdtype, asked.rdclass)
+
+
+def _refuses_edns(answer: dns.message.Message) -> bool:
+    """Tell whether EDNS may be what an answer complains of; who knows it answers with it."""
+    rcode = answer.rcode()
+    if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        return False
+    return answer.edns < 0 or rcode in _REFUSALS
 
 
 async def _by_udp(request: dns.message.Message, host: str, port: int) -> dns.message.Message:

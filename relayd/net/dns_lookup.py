@@ -31,6 +31,7 @@ import dns.resolver
 from relayd.mail.dns import DnsFailure
 from relayd.mail.words import Fault
 from relayd.net.dns_exchange import BoundedNameserver
+from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
 _DATAGRAM_LIMIT = 1232  # octets that pass every path unfragmented
@@ -62,13 +63,17 @@ Finding = Records | Nothing | DnsFailure
 class DnsLookup:
     """Asks the name servers; with none given, those of the system."""
 
-    def __init__(self, nameservers: Sequence[HostPort], timeout: timedelta) -> None:
+    def __init__(
+        self, nameservers: Sequence[HostPort], timeout: timedelta, *, clock: Clock
+    ) -> None:
         asked = tuple(nameservers) or system_nameservers()
         self._timeout = timeout.total_seconds()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._backend = dns.asyncbackend.get_backend("asyncio")
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.nameservers = [BoundedNameserver(each.host, each.port) for each in asked]
+        self._resolver.nameservers = [
+            BoundedNameserver(each.host, each.port, clock) for each in asked
+        ]
         # Every name server gets two chances at least.
         self._resolver.timeout = min(_TRY_LIMIT, self._timeout / (2 * max(1, len(asked))))
         self._resolver.lifetime = self._timeout

@@ -52,7 +52,7 @@ class DnsResolver:
     def __init__(
         self, *, nameservers: Sequence[HostPort], timeout: timedelta, clock: Clock
     ) -> None:
-        self._lookup = DnsLookup(nameservers, timeout)
+        self._lookup = DnsLookup(nameservers, timeout, clock=clock)
         self._cache = DnsCache(clock)
         self._running: dict[Question, asyncio.Task[Finding]] = {}
 

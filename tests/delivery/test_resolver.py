@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dns.rcode import Rcode
 
 from relayd.mail.attempt import Breakdown
 from relayd.mail.dns import (
@@ -22,7 +23,7 @@ from relayd.mail.dns import (
 )
 from relayd.mail.words import Category, Fault
 from relayd.net.dns_cache import DnsCache, keep_for
-from relayd.net.dns_exchange import RECORD_LIMIT, read_answer
+from relayd.net.dns_exchange import PLAIN_FOR, RECORD_LIMIT, read_answer
 from relayd.net.dns_lookup import Finding, Nothing, Records, system_nameservers
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import (
@@ -37,11 +38,13 @@ from relayd.ports.outward import Resolver
 from relayd.settings import HostPort
 from tests.support.clock import FakeClock
 from tests.support.dns_server import (
+    BADVERS,
     COMPRESSION_LOOP,
     DROP,
     EMPTY,
     FORMERR,
     GARBAGE,
+    HANG_UP,
     NEGATIVE_TTL,
     NOTIMP,
     REFUSED,
@@ -51,6 +54,7 @@ from tests.support.dns_server import (
     WRONG_QUESTION,
     YXDOMAIN,
     Alone,
+    Behaviour,
     Cut,
     DnsServer,
     Extra,
@@ -469,6 +473,83 @@ async def test_hostile_records_stay_unread() -> None:
     message = read_answer(wire)
     assert len(message.errors) == 1
     assert sum(map(len, message.answer)) == 1  # all the same, and read as one
+
+
+# EDNS
+
+
+NOTHING_INSIDE = struct.pack("!HHHHH", 0x8181, 0, 0, 0, 0)  # FORMERR, not even the question
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(FORMERR, id="formerr"),
+        pytest.param(NOTIMP, id="notimp"),
+        pytest.param(BADVERS, id="badvers"),
+        pytest.param(SERVFAIL, id="servfail"),
+        pytest.param(REFUSED, id="refused"),
+        pytest.param(Raw(NOTHING_INSIDE), id="a-header-alone"),
+        pytest.param(Cut(FORMERR), id="formerr-by-tcp"),
+        pytest.param(Cut(NOTIMP), id="notimp-by-tcp"),
+        pytest.param(Cut(HANG_UP), id="hangs-up"),
+        pytest.param(DROP, id="silent"),
+        pytest.param(GARBAGE, id="garbage"),
+        pytest.param(Cut(DROP), id="silent-by-tcp"),
+    ],
+)
+def test_a_name_server_without_edns_is_asked_without(run: Run, refusal: Behaviour) -> None:
+    """RFC 6891 §7: once with it, then the same question and all others without, for a while."""
+
+    async def situation() -> None:
+        clock = FakeClock()
+        zones = {**mx("10 b.test."), "c.test": {"MX": Cut(MX_B)}}
+        async with DnsServer(zones, to_edns=refusal) as server:
+            resolver = a_resolver(server, timeout=timedelta(seconds=1), clock=clock)
+            assert seen(await look_up(resolver, "a.test")) == "192.0.2.1"
+            asked = server.with_edns
+            assert asked <= 2  # by UDP, and by TCP
+            assert seen(await look_up(resolver, "c.test")) == "192.0.2.1"
+            clock.advance(timedelta(seconds=PLAIN_FOR - 1))
+            assert isinstance(await resolver.mx("gone.test"), NoSuchDomain)
+            assert server.with_edns == asked
+            clock.advance(timedelta(seconds=1))
+            assert isinstance(await resolver.mx("gone.too.test"), NoSuchDomain)
+            assert server.with_edns > asked, "it may have learnt it"
+
+    run(situation())
+
+
+@pytest.mark.parametrize("answer", [FORMERR, NOTIMP, SERVFAIL, REFUSED])
+async def test_what_is_not_about_edns_changes_nothing(answer: Rcode) -> None:
+    """The same error without EDNS: the next question comes with it as before."""
+    async with DnsServer({"a.test": answer, **B1}) as server:
+        resolver = a_resolver(server)
+        assert isinstance(await resolver.mx("a.test"), DnsFailure)
+        assert server.count("a.test", "MX") == (2 if answer in {FORMERR, NOTIMP} else 1)
+        assert server.with_edns == 1
+        assert isinstance(await resolver.mx("b.test"), ImplicitMx)
+        assert server.with_edns == 2
+
+
+async def test_a_name_server_that_was_away_is_asked_with_edns_again() -> None:
+    """Silence with EDNS and without it: nobody was there."""
+    async with DnsServer({"a.test": DROP, **B1}) as server:
+        resolver = a_resolver(server, timeout=IMPATIENCE)
+        assert isinstance(await resolver.mx("a.test"), DnsFailure)
+        assert server.with_edns == 1
+        assert server.count("a.test", "MX") == 2
+        assert isinstance(await resolver.mx("b.test"), ImplicitMx)
+        assert server.with_edns == 2
+
+
+async def test_each_name_server_is_known_for_itself() -> None:
+    async with DnsServer({"a.test": SERVFAIL}, to_edns=FORMERR) as old, DnsServer(B1) as new:
+        resolver = a_resolver(old, new)
+        for name in ("a.test", "a.test", "b.test"):
+            await resolver.addresses(name)
+        assert 0 < old.with_edns < sum(old.queries.values())
+        assert new.with_edns == sum(new.queries.values()) > 0
 
 
 # several name servers

@@ -27,6 +27,9 @@ may have a behaviour:
     Ttl(seconds, records)       records with another TTL than that of the server
     Wait(event, action)         wait for an asyncio.Event first
     InTurn(a, b)      the first time this, the next time that; the last one repeats
+
+`DnsServer(zones, to_edns=FORMERR)` does not know EDNS: queries with it get that behaviour, in an answer
+without it. HANG_UP is a behaviour for TCP alone: the connection ends without an answer.
 """
 
 import asyncio
@@ -46,11 +49,18 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 from dns.message import QueryMessage
-from dns.rcode import FORMERR, NOTIMP, REFUSED, SERVFAIL, YXDOMAIN, Rcode
+from dns.rcode import BADVERS, FORMERR, NOTIMP, REFUSED, SERVFAIL, YXDOMAIN, Rcode
 
 from relayd.settings import HostPort
 
-__all__ = ["FORMERR", "NOTIMP", "REFUSED", "SERVFAIL", "YXDOMAIN"]  # and what is defined here
+__all__ = [
+    "BADVERS",
+    "FORMERR",
+    "NOTIMP",
+    "REFUSED",
+    "SERVFAIL",
+    "YXDOMAIN",
+]  # and what is defined here
 
 TTL = 300  # seconds, of every record
 NEGATIVE_TTL = 60  # the minimum field of every SOA record
@@ -65,9 +75,10 @@ class Simple(Enum):
     DROP = "drop"
     WRONG_ID = "wrong id"
     WRONG_QUESTION = "wrong question"
+    HANG_UP = "hang up"
 
 
-EMPTY, DROP, WRONG_ID, WRONG_QUESTION = Simple
+EMPTY, DROP, WRONG_ID, WRONG_QUESTION, HANG_UP = Simple
 
 
 @dataclass(frozen=True)
@@ -132,11 +143,13 @@ Zones = Mapping[str, Mapping[str, Action] | Behaviour]
 class DnsServer:
     """Serves `zones`; keys are names in lower case without the final dot."""
 
-    def __init__(self, zones: Zones) -> None:
+    def __init__(self, zones: Zones, *, to_edns: Behaviour | None = None) -> None:
         self.zones = dict(zones)
+        self.to_edns = to_edns
         self.queries: Counter[tuple[str, str]] = Counter()  # by name and type
         self.by_tcp = 0
-        self.payloads: set[int] = set()  # the EDNS sizes that clients named
+        self.payloads: set[int] = set()  # the EDNS sizes that clients named; 0: one came without
+        self.with_edns = 0  # queries
         self.in_flight = 0
         self.most_in_flight = 0
         self._changed = asyncio.Condition()
@@ -207,12 +220,17 @@ class DnsServer:
         rdtype = dns.rdatatype.to_text(question.rdtype)
         self.queries[name, rdtype] += 1
         self.payloads.add(query.payload)
+        self.with_edns += query.edns >= 0
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         async with self._changed:
             self._changed.notify_all()
         try:
-            return await self._perform(self._action(name, rdtype), query, tcp=tcp)
+            action = self._action(name, rdtype)
+            if self.to_edns is not None and query.edns >= 0:
+                query.use_edns(False)  # noqa: FBT003 -- the answer comes without it
+                action = self.to_edns
+            return await self._perform(action, query, tcp=tcp)
         finally:
             self.in_flight -= 1
 
@@ -237,6 +255,8 @@ class DnsServer:
                 return [struct.pack("!H", query.id) + octets]
             case Simple.DROP:
                 return []
+            case Simple.HANG_UP:
+                raise ConnectionAbortedError
             case Simple.WRONG_ID | Simple.WRONG_QUESTION:
                 return [_forged(query, action)]
             case _:
