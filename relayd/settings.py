@@ -167,9 +167,7 @@ class DirectSettings:
 
     port: int
     tls: TlsMode
-    source_addresses: tuple[
-        str, ...
-    ]  # one of the right family is taken by chance; none: the system's
+    source_addresses: tuple[str, ...]  # a site sees one of each family; none: the system's
     allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to
     connections_per_destination: int  # and MX site, all workers together
     messages_per_minute: int  # to one MX site, all workers together; 0: no limit

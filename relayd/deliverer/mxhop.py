@@ -52,6 +52,7 @@ class MxParts:
     clock: Clock
     chance: Callable[[], float]
     is_own: Callable[[IpAddress], bool]  # a connection there would come back to us
+    may_send_from: Callable[[IpAddress], bool]  # a connection may come from there
 
 
 class MxHop:
@@ -80,7 +81,7 @@ class MxHop:
         failed = {failure.address for failure in after}
         if all(self._address(each) in failed for each in chosen.candidates):
             raise NoHost(tuple(after))
-        site = self._parts.sites.of(frozenset(each.host for each in chosen.candidates))
+        site = self._parts.sites.of(chosen.site)
         self._site = site
         await self._enter(site, may_begin=bool(after))
         try:
@@ -131,7 +132,10 @@ class MxHop:
         found = await asyncio.gather(*(parts.resolver.addresses(name) for name in names))
         addresses: Mapping[str, Addresses] = dict(zip(names, found, strict=True))
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
-        return choose(plan, addresses, replace(parts.rules, own_addresses=own))
+        resting = frozenset(
+            ip for ip in parts.rules.sources if not parts.may_send_from(ip_address(ip))
+        )
+        return choose(plan, addresses, replace(parts.rules, own_addresses=own, resting=resting))
 
     async def _enter(self, site: Site, *, may_begin: bool) -> None:
         """Wait for a turn, unless it has one, and for a place. Raises NotYet.
@@ -226,9 +230,6 @@ class MxHop:
 
     def _target(self, candidate: Candidate) -> Target:
         settings = self._parts.settings
-        family = ip_address(candidate.ip).version
-        source = [ip for ip in settings.source_addresses if ip_address(ip).version == family]
-        picked = source[int(self._parts.chance() * len(source))] if source else None
         return Target(
             route=RouteKind.DIRECT,
             host=candidate.host,
@@ -236,7 +237,7 @@ class MxHop:
             port=settings.port,
             tls=settings.tls,
             login=None,
-            source_ip=picked,
+            source_ip=candidate.source_ip,
         )
 
     def _proof(self, why: Undeliverable | Breakdown) -> HostFailure:

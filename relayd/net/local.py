@@ -1,10 +1,13 @@
 """Which addresses are this machine's own."""
 
+import errno
 import socket
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from relayd.policy.address_filter import forms
+
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def is_own(
@@ -51,11 +54,11 @@ def source_towards(
 
 
 def has_address(ip: IPv4Address | IPv6Address) -> bool:
-    """Tell whether a connection may come from `ip`."""
+    """Tell whether a connection may come from `ip`. A lack of sockets says nothing against it."""
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(ip), 0))
-    except OSError:
-        return False
+    except OSError as exc:
+        return exc.errno in _SHORT
     return True

@@ -13,6 +13,7 @@ Sources: RFC 5321 §5.1; RFC 7505; semantics S-22, S-24 to S-26, A-60 to A-64, A
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import assert_never
 
 from relayd.mail.attempt import Breakdown
@@ -30,6 +31,7 @@ from relayd.mail.dns import (
 from relayd.mail.words import Category
 from relayd.policy.address_filter import AddressVerdict, in_words, vet_address
 from relayd.policy.admit import Network
+from relayd.policy.source import pick_source
 
 _NOTES_SHOWN = 3  # in a reason; the rest is counted
 
@@ -39,6 +41,8 @@ class MxRules:
     own_names: frozenset[str]  # A-labels in lower case
     own_addresses: frozenset[IpAddress]  # where a connection would come back to this machine
     allow_networks: tuple[Network, ...]  # forbidden ones that an MX may point to after all
+    sources: tuple[str, ...] = ()  # addresses of ours to send from; none: the system chooses
+    resting: frozenset[str] = frozenset()  # those of them that cannot be used now
     max_hosts: int = 10
     max_addresses: int = 20
 
@@ -57,6 +61,7 @@ class HostPlan:
     """The hosts whose addresses are to be looked up, best first."""
 
     domain: str
+    site: frozenset[str]  # all names that the domain's answer had, whatever becomes of them
     hosts: tuple[MxHost, ...]  # never empty
     implicit: bool  # the domain itself, for want of MX records
     cut_off: bool  # there are more
@@ -69,12 +74,14 @@ class Candidate:
     host: str
     ip: str
     preference: int
+    source_ip: str | None = None  # ours, to connect from; None: the system chooses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
     """Whom to try, in this order; never empty."""
 
+    site: frozenset[str]  # whom they belong to: see `HostPlan`
     candidates: tuple[Candidate, ...]
     skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
     unheard: int | None = None  # preference of the best host whose addresses could not be learnt
@@ -141,13 +148,12 @@ def choose(
             unheard.append(host.preference)
         for ip in usable:
             if len(candidates) < rules.max_addresses:
-                candidates.setdefault(
-                    ip, Candidate(host=host.name, ip=ip, preference=host.preference)
-                )
+                candidates.setdefault(ip, _candidate(plan, host, ip, rules))
             else:
                 is_cut = True
     if candidates:
         return Candidates(
+            site=plan.site,
             candidates=tuple(candidates.values()),
             skipped=tuple(skipped),
             unheard=min(unheard, default=None),
@@ -167,10 +173,16 @@ def _plan(
         return _loop(domain)
     return HostPlan(
         domain=domain,
+        site=frozenset(host.name for host in listed),
         hosts=hosts[: rules.max_hosts],
         implicit=isinstance(answer, ImplicitMx),
         cut_off=len(hosts) > rules.max_hosts,
     )
+
+
+def _candidate(plan: HostPlan, host: MxHost, ip: str, rules: MxRules) -> Candidate:
+    source = pick_source(plan.site, ip_address(ip), rules.sources, resting=rules.resting)
+    return Candidate(host=host.name, ip=ip, preference=host.preference, source_ip=source)
 
 
 def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], list[str]]:

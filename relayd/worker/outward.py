@@ -18,7 +18,7 @@ from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import WorkerNumber
-from relayd.net.local import is_own
+from relayd.net.local import has_address, is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
@@ -146,6 +146,7 @@ def mx_parts(
             own_names=frozenset({settings.fqdn.lower()}),
             own_addresses=frozenset(),
             allow_networks=settings.direct.allow_networks,
+            sources=settings.direct.source_addresses,
         ),
         resolver=DnsResolver(
             nameservers=settings.dns.nameservers, timeout=settings.dns.timeout, clock=clock
@@ -155,6 +156,7 @@ def mx_parts(
         clock=clock,
         chance=source.random,
         is_own=partial(is_own, port=settings.direct.port, listening=listening),
+        may_send_from=has_address,
     )
 
 

@@ -191,15 +191,6 @@ async def test_a_host_that_never_speaks_does_not_hold_the_mail_for_ever() -> Non
         assert direct.post.kinds(message) == ["attempted", "deferred"]
 
 
-async def test_it_sends_from_the_addresses_it_was_told() -> None:
-    sources = ("2001:db8::1", "127.0.0.77")
-    async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=sources) as direct:
-        message = await direct.send("a@x.test")
-        await direct.post.settled()
-        [(_, detail)] = direct.post.events(message)
-        assert detail["local_ip"] == "127.0.0.77"
-
-
 # --- the next host in the same attempt
 
 

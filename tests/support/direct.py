@@ -24,7 +24,7 @@ from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.scheduler import Scheduler
 from relayd.deliverer.sites import Sites
 from relayd.mail.envelope import NewMessage
-from relayd.net.local import is_own
+from relayd.net.local import has_address, is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import MxRules
 from relayd.policy.route import RouteRules, key_for
@@ -163,6 +163,7 @@ def _mx_parts(
             own_names=frozenset({"relay.test"}),
             own_addresses=frozenset(),
             allow_networks=direct.allow_networks,
+            sources=direct.source_addresses,
         ),
         resolver=resolver,
         transport=the_transport(clock),
@@ -170,6 +171,7 @@ def _mx_parts(
         clock=clock,
         chance=lambda: 0.0,
         is_own=partial(is_own, port=direct.port, listening={(ip, direct.port) for ip in listening}),
+        may_send_from=has_address,
     )
 
 

@@ -55,7 +55,13 @@ def planned(answer: MxAnswer, rules: MxRules = RULES) -> HostPlan | Undeliverabl
 
 
 def the_plan(*listed: str, implicit: bool = False, cut_off: bool = False) -> HostPlan:
-    return HostPlan(domain="a.test", hosts=hosts(*listed), implicit=implicit, cut_off=cut_off)
+    return HostPlan(
+        domain="a.test",
+        site=frozenset(host.name for host in hosts(*listed)),
+        hosts=hosts(*listed),
+        implicit=implicit,
+        cut_off=cut_off,
+    )
 
 
 FORBIDDEN = ("127.0.0.1", "10.0.0.1", "::1", "fc00::1", "::ffff:10.0.0.1", "2002:a00:1::")

@@ -1,0 +1,41 @@
+"""Choose which of our addresses the servers of a site see.
+
+Owns the choice, not the binding. A receiver that greylists knows a mail by the address it comes
+from: if the next attempt came from another one, it would begin anew. So one site sees one source in
+every attempt, from every worker, after every restart, as long as that source can be used.
+
+The choice is a rendezvous hash: each source has a rank of its own at each site, and the highest one
+is taken. A source more or less moves only the sites that it gains or loses. Source: RFC 6647 §5
+(greylisting by address).
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+
+from relayd.mail.dns import IpAddress
+
+
+def pick_source(
+    site: Collection[str],
+    to: IpAddress,
+    sources: Iterable[str],
+    *,
+    resting: Collection[str] = (),
+) -> str | None:
+    """Return the one of `sources` that a site sees; None: the system chooses.
+
+    `site` are the names of its mail hosts, in any order, and `to` is the address to connect to: only
+    sources of its family count. One that is `resting` is taken only if all of them are: mail never
+    leaves by an address that the operator did not name.
+    """
+    name = "\n".join(sorted(site))
+    return max(
+        (source for source in sources if ip_address(source).version == to.version),
+        key=lambda source: (source not in resting, _rank(name, source)),
+        default=None,
+    )
+
+
+def _rank(site: str, source: str) -> bytes:
+    return hashlib.sha256(f"{source}\n{site}".encode()).digest()

@@ -1,0 +1,128 @@
+"""Direct mode: which address of ours a server sees."""
+
+import errno
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from relayd.deliverer.mxhop import MxHop
+from relayd.net.local import has_address
+from relayd.policy.mx import Candidates
+from relayd.ports.view import Status
+from tests.support.direct import A1, A2, FINE, Script, a_direct_post, mx
+from tests.support.dns_server import SERVFAIL, InTurn, Zones
+from tests.support.post import eventually
+
+SOURCES = ("127.0.0.31", "127.0.0.32", "127.0.0.33", "127.0.0.34")
+DOMAINS = [f"d{number}.test" for number in range(12)]
+AWAY = "203.0.113.9"  # not of this machine
+LATER = timedelta(minutes=16)  # the one retry of a soft bounce is due
+
+
+async def test_it_sends_from_the_addresses_it_was_told() -> None:
+    sources = ("2001:db8::1", "127.0.0.77")
+    async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=sources) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        [(_, detail)] = direct.post.events(message)
+        assert detail["local_ip"] == "127.0.0.77"
+
+
+async def test_the_retry_comes_from_the_same_address_however_the_dns_answers() -> None:
+    """RFC 6647: a server that greylists knows a mail by the address it comes from."""
+    zones: dict[str, Any] = {}
+    for domain in DOMAINS:
+        hosts = [f"10 {name}.{domain}." for name in ("b", "a", "c")]
+        zones |= {
+            domain: {"MX": InTurn(hosts, hosts[::-1])},
+            f"a.{domain}": {"A": InTurn([A1], SERVFAIL)},
+            f"b.{domain}": {"A": [A1]},
+            f"c.{domain}": {"A": InTurn([A2], [A1])},
+        }
+    grey: Script = {"RCPT": "450 4.2.0 greylisted"}
+    async with a_direct_post(zones, {A1: grey, A2: grey}, source_addresses=SOURCES) as direct:
+        messages = [await direct.send(f"a@{domain}") for domain in DOMAINS]
+        await direct.post.settled()
+        await direct.post.quiet()
+        direct.post.advance(LATER)
+        await eventually(
+            lambda: {direct.post.row(one).status for one in messages} == {Status.BOUNCED}
+        )
+        seen = [
+            {detail["local_ip"] for _, detail in direct.post.events(message)}
+            for message in messages
+        ]
+        assert {len(each) for each in seen} == {1}
+        assert len(set.union(*seen)) > 1, "the sites share the sources"
+        assert {direct.dns.count(domain, "MX") for domain in DOMAINS} == {2}
+
+
+async def test_domains_of_one_site_see_one_source() -> None:
+    zones: Zones = {
+        **{domain: {"MX": ["10 a.mx.test.", "10 b.mx.test."]} for domain in DOMAINS},
+        "a.mx.test": {"A": [A1]},
+        "b.mx.test": {"A": [A2]},
+    }
+    async with a_direct_post(zones, {}, source_addresses=SOURCES) as direct:
+        sources = set()
+        for domain in DOMAINS:
+            chosen = await direct.hop(domain).candidates()
+            assert isinstance(chosen, Candidates)
+            sources |= {each.source_ip for each in chosen.candidates}
+        assert len(sources) == 1
+
+
+async def test_a_source_that_this_machine_lost_rests() -> None:
+    """The others stand in for it; when it is back, all is as it was."""
+    async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=SOURCES) as direct:
+
+        async def source(*lost: str | None) -> str | None:
+            parts = replace(direct.parts, may_send_from=lambda ip: str(ip) not in lost)
+            chosen = await MxHop("x.test", parts).candidates()
+            assert isinstance(chosen, Candidates)
+            return chosen.candidates[0].source_ip
+
+        first = await source()
+        second = await source(first)
+        assert second != first
+        assert await source(first, second) not in {first, second}
+        assert await source(*SOURCES) == first, "none is better than another: never the system's"
+        assert await source() == first
+
+
+async def test_mail_goes_by_what_this_machine_has() -> None:
+    sources = (AWAY, "127.0.0.31")
+    domains = [f"d{number}.test" for number in range(6)]
+    zones: dict[str, Any] = {}
+    for domain in domains:
+        zones |= mx(A1, domain=domain)
+    async with a_direct_post(zones, {A1: FINE}, source_addresses=sources) as direct:
+        messages = [await direct.send(f"a@{domain}") for domain in domains]
+        await direct.post.settled()
+        assert {direct.post.row(one).status for one in messages} == {Status.SENT}
+        details = [detail for one in messages for _, detail in direct.post.events(one)]
+        assert {detail["local_ip"] for detail in details} == {"127.0.0.31"}
+
+
+async def test_without_any_source_nothing_leaves_by_another_address() -> None:
+    async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=(AWAY,)) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.DEFERRED
+        [(_, detail)] = direct.post.events(message)
+        assert detail["fault"] == "local"
+        assert direct.server(A1).connections == 0
+
+
+async def test_too_few_descriptors_say_nothing_against_a_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_socket(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    assert has_address(ip_address("127.0.0.31"))
