@@ -16,7 +16,7 @@ from relayd.cli.handover import Handover, NotTaken, converse, find_door
 from relayd.cli.sendmail_options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.address_list import parse_addresses
-from relayd.mail.header import header_end, without_bcc
+from relayd.mail.header import without_bcc
 from relayd.mail.reply import clean_text
 from relayd.mail.submission import local_message, mailbox, missing_fields, until_dot, values_of
 
@@ -120,19 +120,9 @@ def _extensions(path: str, paths: Sequence[Address], content: bytes) -> str:
     """Return the parameters of MAIL that content and addresses ask for.
 
     With its size: what is too big is refused before it is sent, and not cut off (RFC 1870 §6.1).
+    Raw octets in a header ask for nothing: every server on the way would have to offer SMTPUTF8.
     """
     size = f" SIZE={len(content)}"
     is_8bit = "" if content.isascii() else " BODY=8BITMIME"
-    header = content[: header_end(content)]
-    needs_utf8 = not (path.isascii() and all(each.is_ascii for each in paths))
-    if not needs_utf8 and not header.isascii():
-        needs_utf8 = _is_utf8(header)
-    return size + is_8bit + (" SMTPUTF8" if needs_utf8 else "")
-
-
-def _is_utf8(octets: bytes) -> bool:
-    try:
-        octets.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    is_ascii = path.isascii() and all(each.is_ascii for each in paths)
+    return size + is_8bit + ("" if is_ascii else " SMTPUTF8")

@@ -79,8 +79,9 @@ class Mail:
 
     @property
     def options(self) -> list[str]:
+        body = [] if self.content.isascii() else ["BODY=8BITMIME"]
         is_ascii = self.reverse_path.is_ascii and self.forward_path.is_ascii
-        return [] if is_ascii and self.content.isascii() else ["BODY=8BITMIME", "SMTPUTF8"]
+        return body if is_ascii else [*body, "SMTPUTF8"]
 
 
 @click.command("test-mail")

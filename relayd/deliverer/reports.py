@@ -179,12 +179,11 @@ class Reporter:
 
     def _message(self, message_id: MessageId, to: str, content: bytes, now: datetime) -> NewMessage:
         facts, _ = read_facts(content)
-        needs_utf8 = facts.utf8_headers or not to.isascii()
         return NewMessage(
             id=message_id,
             received_at=now,
             reverse_path=None,
-            parameters=_UTF8 if needs_utf8 else _8BIT if facts.is_8bit else _ASCII,
+            parameters=_UTF8 if not to.isascii() else _8BIT if facts.is_8bit else _ASCII,
             recipients=(
                 NewRecipient(
                     address=parse_address(to),

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.header import header_end
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
 from relayd.net.dial import resolve
@@ -35,6 +36,7 @@ __all__ = [
     "resolve",
 ]
 
+_BLOCK = 1 << 20  # octets looked at in one go
 _NO_TIME = timedelta(0)
 
 
@@ -90,7 +92,8 @@ class Connection:
         started_at, began = self._clock.now(), self._clock.monotonic()
         reused, was_usable = self.transactions > 0, self.is_usable
         size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
-        todo = plan(message, recipients, size, self._session.offers)
+        is_8bit = _has_8bit_body(message, content)
+        todo = plan(message, recipients, size, self._session.offers, is_8bit=is_8bit)
         result = await self._transact(todo, content)
         endings = _merge(todo, result.endings, len(recipients))
         return Delivery(
@@ -155,6 +158,16 @@ class Connection:
                     transaction_for=lasted,
                 )
         return tuple(made[id(ending)] for ending in endings)
+
+
+def _has_8bit_body(message: QueuedMessage, content: Content) -> bool:
+    """Tell whether the body has octets above 127; a header that has them needs no 8BITMIME."""
+    if not (message.is_8bit and message.utf8_headers):
+        return message.is_8bit
+    end = header_end(content[:_BLOCK])  # of a longer header the rest counts as body
+    return any(
+        not content[start : start + _BLOCK].isascii() for start in range(end, len(content), _BLOCK)
+    )
 
 
 def _merge(todo: Plan, sent: Sequence[Ending], count: int) -> list[Ending]:

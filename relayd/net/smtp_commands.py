@@ -5,7 +5,8 @@ that the server says it cannot take is not sent (S-35, S-36, A-48). Pure: no con
 
 Addresses are the octets we were given; nothing is quoted, folded or re-serialised (HC-04).
 
-Sources: RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN).
+Sources: RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN);
+RFC 6533 (its addresses beyond ASCII).
 """
 
 import re
@@ -19,6 +20,7 @@ from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.reply import Reply, Stage, make_reply
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +70,28 @@ def read_offers(ehlo: Reply) -> Offers:
 
 
 def plan(
-    message: QueuedMessage, recipients: Sequence[QueuedRecipient], size: int, offers: Offers
+    message: QueuedMessage,
+    recipients: Sequence[QueuedRecipient],
+    size: int,
+    offers: Offers,
+    *,
+    is_8bit: bool,
 ) -> Plan:
     """Compose the commands. `size` counts the octets that will be sent (RFC 1870 §3).
 
+    `is_8bit`: the body has octets above 127. SMTPUTF8 is asked for only where an address needs it,
+    or where the client asked for it and a header field needs it: what is asked of this server, it
+    has to ask of the next one (S-36). Raw octets in a header go as they came.
     Raises ValueError on a control character: such a command must never leave.
     """
-    needs_utf8 = message.utf8_headers or not _fits_ascii(message.reverse_path)
-    refusal = _refuse_message(message, size, offers, needs_utf8=needs_utf8)
+    needs_utf8 = not _fits_ascii(message.reverse_path) or (
+        message.utf8_headers and "SMTPUTF8" in message.parameters
+    )
+    refusal = _refuse_message(size, offers, needs_utf8=needs_utf8, is_8bit=is_8bit)
     if refusal is not None:
         return Plan(mail=b"", rcpts=(), refused=dict.fromkeys(range(len(recipients)), refusal))
     use_utf8 = offers.smtputf8 and (
-        needs_utf8
-        or "SMTPUTF8" in message.parameters
-        or not all(_fits_ascii(recipient.address) for recipient in recipients)
+        needs_utf8 or not all(_fits_ascii(recipient.address) for recipient in recipients)
     )
     rcpts: list[bytes] = []
     refused: dict[int, Refusal] = {}
@@ -90,9 +100,10 @@ def plan(
         if path is None:
             refused[index] = _UTF8_RECIPIENT
             continue
-        extra = _parameters(recipient.parameters, ("NOTIFY", "ORCPT")) if offers.dsn else b""
+        given = recipient.parameters if use_utf8 else _in_ascii(recipient.parameters)
+        extra = _parameters(given, ("NOTIFY", "ORCPT")) if offers.dsn else b""
         rcpts.append(_command(b"RCPT TO:<%b>%b" % (path, extra)))
-    mail = _mail(message, size, offers, use_utf8=use_utf8)
+    mail = _mail(message, size, offers, use_utf8=use_utf8, is_8bit=is_8bit)
     return Plan(mail=mail, rcpts=tuple(rcpts), refused=refused)
 
 
@@ -100,11 +111,13 @@ def hello(verb: bytes, fqdn: str) -> bytes:
     return _command(verb + b" " + fqdn.encode("ascii"))
 
 
-def _mail(message: QueuedMessage, size: int, offers: Offers, *, use_utf8: bool) -> bytes:
+def _mail(
+    message: QueuedMessage, size: int, offers: Offers, *, use_utf8: bool, is_8bit: bool
+) -> bytes:
     parts = [b"MAIL FROM:<%b>" % (_encode(message.reverse_path, utf8=use_utf8) or b"")]
     if offers.size:
         parts.append(b" SIZE=%d" % size)
-    if message.is_8bit:
+    if is_8bit:
         parts.append(b" BODY=8BITMIME")
     if use_utf8:
         parts.append(b" SMTPUTF8")
@@ -114,7 +127,7 @@ def _mail(message: QueuedMessage, size: int, offers: Offers, *, use_utf8: bool) 
 
 
 def _refuse_message(
-    message: QueuedMessage, size: int, offers: Offers, *, needs_utf8: bool
+    size: int, offers: Offers, *, needs_utf8: bool, is_8bit: bool
 ) -> Refusal | None:
     if offers.size_limit is not None and size > offers.size_limit:
         return _refusal(
@@ -122,7 +135,7 @@ def _refuse_message(
         )
     if needs_utf8 and not offers.smtputf8:
         return _refusal(554, "5.6.7 not sent: it needs SMTPUTF8, which the server does not offer")
-    if message.is_8bit and not offers.eight_bit_mime:
+    if is_8bit and not offers.eight_bit_mime:
         return _refusal(554, "5.6.3 not sent: it is 8-bit, and the server does not offer 8BITMIME")
     return None
 
@@ -161,6 +174,15 @@ def _parameters(given: Mapping[str, str], names: Sequence[str]) -> bytes:
     return b"".join(
         b" %b=%b" % (name.encode(), given[name].encode()) for name in names if name in given
     )
+
+
+def _in_ascii(given: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters for a server that was not asked for SMTPUTF8 (RFC 6533 §3)."""
+    return {name: _BEYOND_ASCII.sub(_escaped, value) for name, value in given.items()}
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\x{{{ord(found[0]):X}}}"
 
 
 def _command(line: bytes) -> bytes:

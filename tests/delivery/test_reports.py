@@ -11,10 +11,10 @@ from relayd.mail.envelope import NewMessage
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
-from tests.support.builders import CONTENT, a_message, a_recipient
+from tests.support.builders import CONTENT, a_facts, a_message, a_recipient
 from tests.support.post import Post, a_post, a_reporter, eventually
 from tests.support.scripted_server import Action as Says
-from tests.support.scripted_server import ScriptedServer
+from tests.support.scripted_server import Script, ScriptedServer
 
 WITH_DSN, WITHOUT_DSN = {"EHLO": ["PIPELINING", "DSN"]}, {"EHLO": ["PIPELINING"]}
 BUSY: Mapping[str, Says] = {"MAIL FROM:<app": "451 4.3.0 later"}
@@ -55,6 +55,28 @@ async def test_a_bounce_is_reported_with_the_servers_words() -> None:
         )
         assert report.reverse_path is None
         await eventually(lambda: server.messages[-1].mail.startswith("FROM:<>"))
+
+
+@pytest.mark.parametrize("ret", [{}, {"RET": "FULL"}], ids=["ret-not-given", "ret-full"])
+async def test_a_report_about_raw_octets_in_a_header_needs_no_extension(
+    ret: dict[str, str],
+) -> None:
+    """S-36: what the original asked of nobody, its report does not ask either."""
+    script: Script = {"EHLO": [], "RCPT TO:<a@x": "550 5.1.1 no such user"}
+    content = "From: <app@app.test>\r\nSubject: Bestätigung\r\n\r\nhello\r\n".encode()
+    original = a_message(
+        "a@x.test",
+        content=content,
+        parameters=ret,
+        facts=a_facts(content, is_8bit=True, utf8_headers=True),
+    )
+    async with ScriptedServer(script) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(original)
+        await post.settled()
+        [report] = reports(post, message)
+        assert report.content[:].isascii()
+        assert report.parameters == {}
+        await eventually(lambda: server.messages[-1:] and server.messages[-1].mail == "FROM:<>")
 
 
 @pytest.mark.parametrize(

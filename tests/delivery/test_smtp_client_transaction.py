@@ -346,7 +346,7 @@ async def test_a_late_reply_makes_an_idle_connection_unusable() -> None:
         pytest.param([], {"is_8bit": True}, b"\xff\r\n", ("mail", 554, "5.6.3"), id="8bit"),
         pytest.param(
             ["8BITMIME"],
-            {"utf8_headers": True, "is_8bit": True},
+            {"utf8_headers": True, "is_8bit": True, "parameters": {"SMTPUTF8": ""}},
             "Subject: ü\r\n\r\n".encode(),
             ("mail", 554, "5.6.7"),
             id="utf8-header",
@@ -372,6 +372,78 @@ async def test_what_the_server_cannot_take_is_not_sent(
         assert server.dialog == ["EHLO relay.test"]
         assert connection.is_usable
         assert connection.transactions == 0
+
+
+HEADER_ALONE = "Subject: ü\r\n\r\nhello\r\n".encode()
+BODY_TOO = "Subject: ü\r\n\r\nhellö\r\n".encode()
+IN_BODY = "Subject: u\r\n\r\nhellö\r\n".encode()
+LONG = b"X: \xff\r\n\r\n" + b"x" * (1 << 20) + b"\xff\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "parameters", "sender", "recipients", "asked"),
+    [
+        pytest.param(HEADER_ALONE, {}, "a@x.test", [A], "", id="raw-header"),
+        pytest.param(BODY_TOO, {}, "a@x.test", [A], " BODY=8BITMIME", id="raw-header-and-body"),
+        pytest.param(LONG, {}, "a@x.test", [A], " BODY=8BITMIME", id="far-down"),
+        pytest.param(IN_BODY, {"SMTPUTF8": ""}, "a@x.test", [A], " BODY=8BITMIME", id="no-need"),
+        pytest.param(b"x\r\n", {"SMTPUTF8": ""}, "a@x.test", [A], "", id="ascii"),
+        pytest.param(HEADER_ALONE, {"SMTPUTF8": ""}, "a@x.test", [A], " SMTPUTF8", id="header"),
+        pytest.param(b"x\r\n", {}, "ü@x.test", [A], " SMTPUTF8", id="sender"),
+        pytest.param(b"x\r\n", {}, "a@x.test", [A, "ü@x.test"], " SMTPUTF8", id="recipient"),
+        pytest.param(HEADER_ALONE, {}, "a@ü.test", ["b@ö.test"], "", id="domains-as-a-labels"),
+    ],
+)
+async def test_nothing_is_asked_for_that_nothing_needs(
+    content: bytes,
+    parameters: dict[str, str],
+    sender: str,
+    recipients: list[str],
+    asked: str,
+) -> None:
+    """S-36: what we ask of a server, it has to ask of the next one, which may not offer it."""
+    header, _, body = content.partition(b"\r\n\r\n")
+    message = a_queued_message(
+        reverse_path=sender,
+        parameters=parameters,
+        is_8bit=not content.isascii(),
+        utf8_headers=bool(body) and not header.isascii(),
+    )
+    async with ScriptedServer() as server, connected(server) as connection:
+        delivery = await deliver(connection, *recipients, content=content, message=message)
+        assert set(all_seen(delivery)) == {("dot", 250)}
+        size = f" SIZE={len(content)}"
+        assert server.messages[0].mail.partition(">")[2] == size + asked
+        assert server.messages[0].content == content
+
+
+@pytest.mark.parametrize("offered", [[], ["8BITMIME"], ["SMTPUTF8"]])
+async def test_raw_octets_in_a_header_go_as_they_came(offered: list[str]) -> None:
+    """S-35, S-36: they are no 8-bit body, and no claim to be UTF-8."""
+    content = b"Subject: \xfc\r\n\r\nhello\r\n"
+    message = a_queued_message(is_8bit=True, utf8_headers=True)
+    async with ScriptedServer({"EHLO": offered}) as server, connected(server) as connection:
+        delivery = await deliver(connection, content=content, message=message)
+        assert all_seen(delivery) == [("dot", 250)]
+        assert server.messages[0].mail == "FROM:<app@app.test>"
+        assert server.messages[0].content == content
+
+
+@pytest.mark.parametrize(
+    ("address", "orcpt"),
+    [
+        pytest.param("jörg@x.test", "utf-8;jörg@x.test", id="asked-for-smtputf8"),
+        pytest.param("a@x.test", "utf-8;j\\x{F6}rg@x.test", id="not-asked"),
+    ],
+)
+async def test_an_original_recipient_is_escaped_where_smtputf8_is_not_asked_for(
+    address: str, orcpt: str
+) -> None:
+    """RFC 6533 §3."""
+    recipient = a_queued_recipient(address, parameters={"ORCPT": "utf-8;jörg@x.test"})
+    async with ScriptedServer() as server, connected(server) as connection:
+        await connection.deliver(a_queued_message(), [recipient], b"x\r\n")
+        assert server.messages[0].rcpts == (f"TO:<{address}> ORCPT={orcpt}",)
 
 
 async def test_only_the_recipient_that_needs_smtputf8_is_refused() -> None:

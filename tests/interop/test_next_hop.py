@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +178,30 @@ def test_it_takes_a_utf8_address_and_header(relay: Relay) -> None:
     came = relay.received(address)
     assert came.content.endswith(content)
     assert "SMTPUTF8" in came.mail
+
+
+RAW_HEADER = "From: <app@app.test>\r\nSubject: Bestätigung\r\n\r\nhello\r\n".encode()
+
+
+@pytest.mark.parametrize("declared", [(), ("BODY=8BITMIME",)], ids=["silent", "8bitmime"])
+@pytest.mark.parametrize("offers", [["8BITMIME"], []], ids=["8bitmime", "nothing"])
+def test_raw_octets_in_a_header_pass_a_chain_without_smtputf8(
+    authority: Authority, tmp_path: Path, offers: list[str], declared: tuple[str, ...]
+) -> None:
+    """S-36: Postfix asks its own next hop for what it was asked for, and bounces what is not offered."""
+    if reason := postfix.why_not():
+        pytest.skip(reason)
+    pair = authority.write_pair(tmp_path, "127.0.0.1", "mx.box.test")
+    with (
+        a_postfix(pair, mailbox_offers=offers) as mta,
+        a_daemon(tmp_path, mta.port) as daemon,
+    ):
+        relay = Relay(daemon=daemon, mta=mta, status="relayed", tls=False)
+        address = an_address()
+        relay.outcome(relay.submit(RAW_HEADER, address, mail=declared), "relayed")
+        came = relay.received(address)
+        assert came.content.endswith(RAW_HEADER)
+        assert "SMTPUTF8" not in came.mail
 
 
 def test_it_gets_the_dsn_parameters(relay: Relay) -> None:

@@ -9,7 +9,7 @@ hangs up with 421 behind the fifth error of a session.
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,11 @@ class Mta:
 
 
 @contextmanager
-def a_postfix(certificate: CertificateSettings) -> Iterator[Mta]:
-    with _folder() as folder, a_smarthost() as mailbox:
+def a_postfix(
+    certificate: CertificateSettings, *, mailbox_offers: Sequence[str] | None = None
+) -> Iterator[Mta]:
+    script = None if mailbox_offers is None else {"EHLO": list(mailbox_offers)}
+    with _folder() as folder, a_smarthost(script) as mailbox:
         settings = {
             "myhostname": "mx.box.test",
             "mynetworks": "",
