@@ -42,7 +42,14 @@ class Attempt:
             for index, recipient in enumerate(self.recipients)
             if _goes_on(delivery, index)
         ]
-        broken = next((facts for facts in delivery.facts if _broke(facts)), None)
+        broken = next(
+            (
+                facts
+                for index, facts in enumerate(delivery.facts)
+                if _broke(facts) and index not in delivery.not_tried
+            ),
+            None,
+        )
         if broken is None:
             return replace(self, recipients=left, failures=())
         failure = _failure(broken, session)

@@ -38,6 +38,7 @@ __all__ = [
 
 _BLOCK = 1 << 20  # octets looked at in one go
 _NO_TIME = timedelta(0)
+_NOT_UNDERSTOOD = range(500, 505)  # replies about a command, or its place in the session
 
 
 async def connect(
@@ -87,20 +88,37 @@ class Connection:
     ) -> Delivery:
         """Carry out one transaction. Never raises for what the peer does; cancelled, it hangs up.
 
+        What a reused connection says of itself goes once more over a fresh one (S-15): it is stale,
+        or, where other recipients have their answers, those whom it concerns are not tried yet.
         Raises ValueError, with nothing sent, if a command would carry a control character.
         """
         started_at, began = self._clock.now(), self._clock.monotonic()
-        reused, was_usable = self.transactions > 0, self.is_usable
+        reused = self.transactions > 0
         size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
         is_8bit = _has_8bit_body(message, content)
         todo = plan(message, recipients, size, self._session.offers, is_8bit=is_8bit)
         result = await self._transact(todo, content)
         endings = _merge(todo, result.endings, len(recipients))
+        worn = self._worn(endings) if reused else [False] * len(endings)
+        stale = reused and (not result.heard or all(worn))
+        if stale or any(worn):
+            await self.quit()
         return Delivery(
             facts=self._facts(endings, started_at, began, reused=reused),
-            not_tried=tuple(index for index, one in enumerate(endings) if one.too_many),
-            stale=reused and not result.heard and not (was_usable and self._broke_protocol()),
+            not_tried=tuple(
+                index for index, one in enumerate(endings) if one.too_many or worn[index]
+            ),
+            stale=stale,
         )
+
+    def _worn(self, endings: Sequence[Ending]) -> list[bool]:
+        """Tell of each ending whether it is about the session, which has seen other mail before.
+
+        A reply too many may come from the transaction before: then all of this one is in doubt.
+        """
+        if self._protocol.out_of_step and not any(one.dot_sent for one in endings):
+            return [True] * len(endings)
+        return [_is_of_session(one) for one in endings]
 
     async def quit(self) -> None:
         """Say goodbye and close. Takes a few seconds at most and never raises."""
@@ -134,10 +152,6 @@ class Connection:
         self._unfinished = not result.complete
         return result
 
-    def _broke_protocol(self) -> bool:
-        failure = self._protocol.failure
-        return failure is not None and failure.category is Category.PROTOCOL_ERROR
-
     def _facts(
         self, endings: Sequence[Ending], started_at: datetime, began: float, *, reused: bool
     ) -> tuple[AttemptFacts, ...]:
@@ -168,6 +182,16 @@ def _has_8bit_body(message: QueuedMessage, content: Content) -> bool:
     return any(
         not content[start : start + _BLOCK].isascii() for start in range(end, len(content), _BLOCK)
     )
+
+
+def _is_of_session(ending: Ending) -> bool:
+    """Tell whether the server did not understand a command, or we did not understand the server."""
+    if ending.dot_sent:
+        return False
+    if ending.reply is None:
+        assert ending.breakdown is not None
+        return ending.breakdown.category is Category.PROTOCOL_ERROR
+    return ending.reply.code in _NOT_UNDERSTOOD
 
 
 def _merge(todo: Plan, sent: Sequence[Ending], count: int) -> list[Ending]:

@@ -7,12 +7,13 @@ Built on aiosmtplib's protocol, but its reading is replaced: it takes the next l
 answer whatever was asked (HC-01).
 
 Invariants:
-- A reply is expected from the same step on in which its command is written. Whatever comes
-  beyond that breaks the session, and replies not yet taken by `answers` are void.
+- A reply is expected from the same step on in which its command is written. The first complete one
+  is the answer, however the octets were cut into segments; whatever comes beyond the last answer
+  ends the session and takes nothing back (A-46). So no reply waits for a command of later (HC-01).
 - The first failure stays. After it nothing is written and nothing is read.
 - One coroutine at a time uses a session, so that one future and one timer are enough.
 
-Sources: RFC 5321 §4.5.3.2 (timers); RFC 2920 §3.1 (order of replies).
+Sources: RFC 5321 §3.8 (421), §4.5.3.2 (timers); RFC 2920 §3.1 (order of replies).
 """
 
 import asyncio
@@ -39,6 +40,9 @@ _WAITED_FOR = {stage: f"answer to {stage.upper()}" for stage in Stage} | {
 
 # First digits that cannot answer a command: then replies and commands are out of step (A-45).
 _IMPOSSIBLE = dict.fromkeys(Stage, (3,)) | {Stage.DATA: (2,), Stage.AUTH: ()}
+
+# A server that leaves: in place of an answer, or behind one.
+_LEAVING = ("421", "221")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class RelayProtocol(SMTPProtocol):
         super().__init__(loop=loop)
         self.failure: Breakdown | None = None
         self.failed_at = Stage.GREETING  # whose answer was missing, or the latest of all
+        self.out_of_step = False  # a reply too many: those before it may answer earlier commands
         self._wire: asyncio.Transport
         self._reader = ReplyReader()
         self._awaited: deque[Stage] = deque()  # commands written, answers still to come
@@ -100,17 +105,11 @@ class RelayProtocol(SMTPProtocol):
             self._wire.write(data)
 
     async def answers(self, count: int) -> list[Reply]:
-        """Take the next `count` replies; fewer when the session broke or the server said 421.
-
-        None at all when the server broke the protocol: after a reply too many nobody can tell
-        which one answers what. `failure` says why there are fewer.
-        """
+        """Take the next `count` replies; fewer when the session ended before: `failure` says why."""
         self._wanted = count
         while len(self._replies) < count and self.failure is None:
             await self._wait()
         replies, self._replies = self._replies, []
-        if self.failure is not None and self.failure.category is Category.PROTOCOL_ERROR:
-            return []
         return replies
 
     async def send_content(self, blocks: Iterable[tuple[bytes, bool]]) -> bool:
@@ -223,16 +222,23 @@ class RelayProtocol(SMTPProtocol):
         self._wake()
 
     def _take(self, reply: Reply) -> bool:
-        """Note the answer to the oldest command; return False when the session is over."""
+        """Note the answer to the oldest command; return False when the session is over.
+
+        421 and 221 are a server that leaves, whatever it was asked (S-15). 221 is no answer: it
+        must not pass for the 2yz that takes a message.
+        """
         if not self._awaited:
+            self.out_of_step = str(reply.code) not in _LEAVING
             self._unasked(str(reply))
             return False
         stage = self._awaited[0]
-        if reply.code == 421:  # the server leaves, whatever it was asked (S-15)
+        if reply.code == 421:
             self._replies.append(reply)
-            self._lose("the server said 421")
+        if str(reply.code) in _LEAVING:
+            self._lose(f"the server said {reply.code}")
             return False
         if reply.code // 100 in _IMPOSSIBLE[stage]:
+            self.out_of_step = True
             self.violate(f"{reply.code} in answer to {stage.upper()}")
             return False
         self._replies.append(reply)
@@ -240,9 +246,9 @@ class RelayProtocol(SMTPProtocol):
         return True
 
     def _unasked(self, words: str) -> None:
-        """Judge what answers nothing. A 421 is a server that leaves: earlier replies stand."""
-        if "421".startswith(words[:3]):
-            self._lose("the server said 421 unasked")
+        """End the session for what answers nothing."""
+        if any(code.startswith(words[:3]) for code in _LEAVING):
+            self._lose(f"the server said {words[:3]} unasked")
         else:
             self.violate(f"a reply that nobody asked for: {words[:100].rstrip()}")
 

@@ -144,7 +144,7 @@ class Session:
             raise self.failed(Stage.AUTH, broken(Category.PROTOCOL_ERROR, reason))
         reply = await log_in(self.protocol, login, mechanism)
         if reply is None:
-            raise self._broken(Stage.AUTH)
+            raise self.broken()
         if not reply.is_positive:
             refused = reply.code in REFUSED_CODES
             raise self.failed(Stage.AUTH, reply, login_refused=refused)
@@ -172,7 +172,7 @@ class Session:
         silent_for = self.timers.notice
         timer = asyncio.get_running_loop().call_later(silent_for, self._tell_of_silence)
         try:
-            return await self._answer(Stage.GREETING)
+            return await self._answer()
         finally:
             timer.cancel()
 
@@ -191,17 +191,18 @@ class Session:
 
     async def _ask(self, stage: Stage, command: bytes) -> Reply:
         self.protocol.expect(command, (stage,))
-        return await self._answer(stage)
+        return await self._answer()
 
-    async def _answer(self, stage: Stage) -> Reply:
+    async def _answer(self) -> Reply:
         answer = await self.protocol.answers(1)
         if not answer:
-            raise self._broken(stage)
+            raise self.broken()
         return answer[0]
 
-    def _broken(self, stage: Stage) -> SessionFailed:
+    def broken(self) -> SessionFailed:
+        """Return that the session ended by itself, and where."""
         assert self.protocol.failure is not None
-        return self.failed(stage, self.protocol.failure)
+        return self.failed(self.protocol.failed_at, self.protocol.failure)
 
 
 async def open_session(
@@ -255,6 +256,8 @@ async def _prepare(
             await _secure(session, context, problem=problem)
     if session.target.login is not None:
         await session.log_in(session.target.login)
+    if session.protocol.failure is not None:  # behind the last answer
+        raise session.broken()
 
 
 async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> None:

@@ -3,8 +3,9 @@
 Owns the order of commands and which reply ends it for whom. It judges nothing: a code's meaning
 for the mail is decided in policy; here it only says whether the dialog goes on.
 
-With PIPELINING the commands go out in one write and their replies are used once all are in: a
-reply too many shows only then and voids them all (A-46).
+With PIPELINING the commands go out in one write, and their replies answer them in order. A server
+that proves to be out of step has said a reply too many somewhere: what it can have said of another
+recipient is then void, and nobody is accused by guess (A-46).
 
 Sources: RFC 5321 §3.3, §4.2.1, §4.3.2; RFC 2920 §3.1.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category
+from relayd.net.breakdown import broken
 from relayd.net.smtp_commands import Plan
 from relayd.net.smtp_protocol import RelayProtocol
 from relayd.net.stuffing import stuffed_blocks
@@ -57,10 +60,14 @@ async def transact(
         replies = await _exchange(
             protocol, (_RSET, *commands), (Stage.MAIL, *stages), pipelining=pipelining
         )
-        replies = _without_reset(protocol, replies)
+        if replies and not replies[0].is_positive:
+            return _without_reset(protocol, plan, replies)
+        replies = replies[1:]
     else:
         replies = await _exchange(protocol, commands, stages, pipelining=pipelining)
     heard = bool(replies) and replies[0].code != 421
+    if protocol.out_of_step:
+        replies = _certain(replies, recipients=len(plan.rcpts))
     endings = _own_endings(stages, replies)
     common = _common_ending(protocol, stages, replies)
     goes_ahead = len(replies) == len(stages) and 300 <= replies[-1].code < 400
@@ -78,7 +85,7 @@ async def transact(
 async def _exchange(
     protocol: RelayProtocol, commands: Sequence[bytes], stages: Sequence[Stage], *, pipelining: bool
 ) -> list[Reply]:
-    """Send the commands and return the replies, as many as came and can be trusted."""
+    """Send the commands and return the replies, as many as came."""
     if pipelining:
         protocol.expect(b"".join(commands), stages)
         return await protocol.answers(len(commands))
@@ -98,12 +105,23 @@ async def _exchange(
     return replies
 
 
-def _without_reset(protocol: RelayProtocol, replies: list[Reply]) -> list[Reply]:
-    """Drop the reply to RSET; a server that refuses it is no good for another transaction."""
-    if replies and not replies[0].is_positive:
-        protocol.fail(f"RSET refused: {replies[0]}", at=Stage.MAIL)
-        return []
-    return replies[1:]
+def _certain(replies: list[Reply], *, recipients: int) -> list[Reply]:
+    """The replies of a server that is out of step which concern the right recipients all the same.
+
+    A reply too many moves those behind it on to later commands. What stands for MAIL or the first
+    RCPT was said of all or of the first, and where there is one recipient all of it was.
+    """
+    return replies if recipients == 1 else replies[:2]
+
+
+def _without_reset(protocol: RelayProtocol, plan: Plan, replies: Sequence[Reply]) -> Result:
+    """End it: a server that refuses RSET is no good for another transaction."""
+    reason = f"RSET refused: {replies[0]}"
+    if 300 <= replies[-1].code < 400:  # it waits for content, and would take QUIT for that
+        protocol.fail(reason, at=Stage.MAIL)
+    breakdown = broken(Category.CONNECTION_FAILURE, reason)
+    ending = Ending(stage=Stage.MAIL, breakdown=breakdown)
+    return Result(endings=[ending] * len(plan.rcpts), heard=False, complete=False)
 
 
 def _own_endings(stages: Sequence[Stage], replies: Sequence[Reply]) -> list[Ending | None]:

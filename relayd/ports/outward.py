@@ -57,8 +57,8 @@ class Delivery:
     """What one transaction saw."""
 
     facts: tuple[AttemptFacts, ...]  # one per recipient, in their order
-    not_tried: tuple[int, ...] = ()  # indexes that go into the next transaction at once (S-19)
-    stale: bool = False  # a reused connection died before any reply: once more on a fresh one
+    not_tried: tuple[int, ...] = ()  # indexes that go into another transaction at once (S-15, S-19)
+    stale: bool = False  # a reused connection gave no verdict: once more on a fresh one
 
 
 class Connection(Protocol):

@@ -114,6 +114,43 @@ async def test_a_connection_gone_stale_is_replaced_uncounted(ending: Action) -> 
         assert post.row(second).attempts == 1
 
 
+@pytest.mark.parametrize("offers", [OFFERS, OFFERS[1:]], ids=["pipelined", "stepwise"])
+async def test_a_session_with_too_many_messages_is_replaced_uncounted(offers: list[str]) -> None:
+    """S-15: 503 on a reused connection is about the session."""
+    over = "503 5.5.0 too many messages in this session"
+    script: dict[str, Action | list[str]] = {
+        "EHLO": offers,
+        "MAIL": InTurn("250 ok", over, "250 ok"),
+        "RCPT": InTurn("250 ok", over, "250 ok") if "PIPELINING" in offers else "250 ok",
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
+        await post.submit(a_message("a@x.test"))
+        await post.settled()
+        second = await post.submit(a_message("b@x.test"))
+        await post.settled()
+        assert server.connections == 2
+        assert post.kinds(second) == ["relayed"]
+        assert post.row(second).attempts == 1
+
+
+async def test_one_recipient_too_many_for_a_session_goes_over_another_uncounted() -> None:
+    script: dict[str, Action | list[str]] = {
+        "RCPT TO:<b@x.test>": InTurn("503 5.5.1 not in this session", "250 ok")
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
+        await post.submit(a_message("a@x.test"))
+        await post.settled()
+        second = await post.submit(a_message("b@x.test", "c@x.test"))
+        await post.settled()
+        assert [(one.rcpts, one.connection) for one in server.messages] == [
+            (("TO:<a@x.test>",), 1),
+            (("TO:<c@x.test>",), 1),
+            (("TO:<b@x.test>",), 2),
+        ]
+        assert [post.kinds(second, number) for number in range(2)] == [["relayed"]] * 2
+        assert {row.attempts for row in post.rows()} == {1}
+
+
 async def test_a_connection_closed_while_it_was_idle_is_replaced() -> None:
     async with (
         ScriptedServer({"DOT": InTurn(("250 ok", CLOSE), "250 ok")}) as server,

@@ -169,9 +169,9 @@ async def test_220_to_mail_is_a_yes(*, pipelining: bool) -> None:
 
 
 @pipelined_or_not
-@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 async def test_a_reply_too_many_is_never_a_success(stage: str, *, pipelining: bool) -> None:
-    """A-46: two replies in one segment; nobody can tell what the others answer."""
+    """A-46: two replies in one segment in front of the dot; nobody can tell what the others answer."""
     yes = "354 go" if stage == "data" else "250 ok"
     server = on({stage: (yes, "250 and another one")}, pipelining=pipelining)
     async with server, connected(server) as connection:
@@ -186,6 +186,14 @@ async def test_replies_out_of_step_accuse_nobody() -> None:
     script: Script = {"MAIL": ("250 ok", "250 twice"), f"RCPT TO:<{A}>": "550 5.1.1 no such user"}
     async with ScriptedServer(script) as server, connected(server) as connection:
         assert all_seen(await deliver(connection, A, B)) == [("data", "protocol_error")] * 2
+
+
+async def test_replies_out_of_step_say_what_they_can_only_say_of_one() -> None:
+    """The first recipient's refusal was said of nobody else; of the others nothing is known."""
+    script: Script = {f"RCPT TO:<{A}>": ("550 5.1.1 no such user", "250 ok")}
+    async with ScriptedServer(script) as server, connected(server) as connection:
+        delivery = await deliver(connection, A, B, C)
+        assert all_seen(delivery) == [("rcpt", 550), *[("data", "protocol_error")] * 2]
 
 
 async def test_a_server_that_leaves_after_its_250_has_taken_the_message() -> None:
@@ -293,6 +301,7 @@ async def test_a_refused_transaction_is_reset_before_the_next(*, pipelining: boo
         pytest.param({"RCPT": "550 no", "RSET": CLOSE}, id="closed-at-rset"),
         pytest.param({"RCPT": "550 no", "RSET": "421 bye"}, id="421-at-rset"),
         pytest.param({"RCPT": "550 no", "RSET": "503 no"}, id="rset-refused"),
+        pytest.param({"MAIL": InTurn("250 ok", Raw(b"junk\r\n"))}, id="junk-at-mail"),
     ],
 )
 async def test_a_reused_connection_that_is_dead_is_stale(
@@ -323,6 +332,56 @@ async def test_a_connection_that_answered_mail_is_not_stale(stage: str) -> None:
     async with ScriptedServer(script) as server, connected(server) as connection:
         await deliver(connection)
         assert not (await deliver(connection)).stale
+
+
+@pipelined_or_not
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+@pytest.mark.parametrize("code", [500, 501, 502, 503, 504])
+async def test_a_session_that_understands_no_more_is_stale(
+    stage: str, code: int, *, pipelining: bool
+) -> None:
+    """S-15: on a reused connection that is about the session; we leave it, and not without QUIT."""
+    good = "354 go" if stage == "data" else "250 ok"
+    script: Script = {stage: InTurn(good, f"{code} 5.5.0 too many messages in this session")}
+    async with on(script, pipelining=pipelining) as server, connected(server) as connection:
+        assert not (await deliver(connection)).stale
+        assert (await deliver(connection)).stale
+        assert not connection.is_usable
+        assert server.dialog[-1] == "QUIT"
+        async with connected(server) as fresh:  # only there it counts
+            delivery = await deliver(fresh)
+            assert (all_seen(delivery), delivery.stale) == ([(stage, code)], False)
+
+
+async def test_at_the_dot_such_a_reply_is_about_the_content() -> None:
+    script: Script = {"DOT": InTurn("250 ok", "500 5.0.0 line too long")}
+    async with ScriptedServer(script) as server, connected(server) as connection:
+        await deliver(connection)
+        delivery = await deliver(connection)
+        assert (all_seen(delivery), delivery.stale) == ([("dot", 500)], False)
+
+
+@pipelined_or_not
+async def test_who_was_not_understood_is_not_tried_yet(*, pipelining: bool) -> None:
+    """The others have their answers, of which none is lost."""
+    script: Script = {
+        f"RCPT TO:<{A}>": "503 5.5.1 bad sequence of commands",
+        f"RCPT TO:<{C}>": "550 5.1.1 no such user",
+    }
+    async with on(script, pipelining=pipelining) as server, connected(server) as connection:
+        await deliver(connection)
+        delivery = await deliver(connection, A, B, C)
+        assert all_seen(delivery) == [("rcpt", 503), ("dot", 250), ("rcpt", 550)]
+        assert (delivery.not_tried, delivery.stale) == ((0,), False)
+        assert not connection.is_usable
+
+
+async def test_a_late_reply_accuses_nobody() -> None:
+    """It stood for MAIL, which can be told from the answers being one too many."""
+    script: Script = {"MAIL": InTurn("250 ok", ("550 5.1.1 late", "250 ok"))}
+    async with ScriptedServer(script) as server, connected(server) as connection:
+        await deliver(connection)
+        assert (await deliver(connection)).stale
 
 
 async def test_a_late_reply_makes_an_idle_connection_unusable() -> None:

@@ -23,6 +23,8 @@ script does not name goes well. A value is an `Action`:
     InBody(9000, "550")   only for DATA: say 354, read so many octets of the content, then act; it
                           reads no further, but does not hang up by itself
 
+`cut` says how replies are cut into segments: in one piece, in octets, or in lines with a pause.
+
 Under `EHLO` a list names the extensions instead, for example ["PIPELINING", "SIZE 1000"].
 Replies to what came in one piece go out in one piece, as a server with pipelining does it.
 
@@ -113,6 +115,31 @@ class Message:
     tls: bool
 
 
+class Cut(Enum):
+    """How what the server says arrives."""
+
+    WHOLE = "whole"
+    OCTETS = "octets"
+    LINES = "lines"  # what a line brings about comes before the next one
+
+    def pieces(self, octets: bytes) -> list[bytes]:
+        match self:
+            case Cut.WHOLE:
+                return [octets]
+            case Cut.OCTETS:
+                return [octets[index : index + 1] for index in range(len(octets))]
+            case Cut.LINES:
+                return octets.splitlines(keepends=True)
+
+    @property
+    def pause(self) -> int:
+        """Turns of the loop after each piece: two until the client has read it."""
+        return {Cut.WHOLE: 0, Cut.OCTETS: 2, Cut.LINES: 20}[self]
+
+
+CUTS = list(Cut)
+
+
 class ScriptedServer:
     """See the module. `tls` is a server context: STARTTLS is offered then, or it begins with TLS."""
 
@@ -122,12 +149,14 @@ class ScriptedServer:
         *,
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
+        cut: Cut = Cut.WHOLE,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.script = {key.upper(): action for key, action in (script or {}).items()}
         self.tls = tls
         self.implicit = implicit
+        self.cut = cut
         self.host = host
         self.port = port
         self.connections = 0
@@ -379,9 +408,11 @@ class _Session:
 
     async def flush(self) -> None:
         octets, self.pending = self.pending, b""
-        if octets:
-            self.writer.write(octets)
+        for piece in self.server.cut.pieces(octets) if octets else ():
+            self.writer.write(piece)
             await self.writer.drain()
+            for _ in range(self.server.cut.pause):
+                await asyncio.sleep(0)
 
     async def fill(self) -> None:
         chunk = await self.reader.read(65536)
