@@ -7,6 +7,9 @@ Three answers, independent of each other: the reply code decides if the message 
 decide why, and only proof that the address is bad suppresses it. A 5yz that no rule knows ends the
 message and says nothing about the address.
 
+Invariant: a rule that says the address is bad is proof only where the reply can be about a
+recipient and no veto is in it. Stage and vetoes only take proof away.
+
 Source: RFC 5321 §4.2.1, RFC 3463 §2.
 """
 
@@ -17,6 +20,7 @@ from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.phrases import TEXT_LIMIT, words_of
+from relayd.policy.quoted import Reading, read
 from relayd.policy.rule import Facts, Rule
 from relayd.policy.ruleset import Rules
 
@@ -26,8 +30,9 @@ _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _CODE_IN_TEXT = re.compile(r"\W{0,20}([2-5]\d\d)(?!\d)")
 
 _BAD_ADDRESS = frozenset({Category.BAD_MAILBOX, Category.BAD_DOMAIN})
-# What a peer says here cannot be of a recipient. A greeting can: 521 refuses all mail.
-_BEFORE_RECIPIENTS = frozenset({Stage.STARTTLS, Stage.AUTH, Stage.MAIL})
+# 521 is of a host (RFC 7504 §3), the others of a command (RFC 5321 §4.2.4, §4.1.1.11): none is of
+# an address, whatever its words.
+_NEVER_OF_ADDRESSES = frozenset({500, 502, 503, 521, 555})
 # A matter of time or capacity, even where the reply code says for good.
 _PASSING = frozenset(
     {
@@ -40,34 +45,55 @@ _PASSING = frozenset(
         Category.EXPIRED,
     }
 )
-# RFC 3463 §3.2: syntax and domain of the sender's address.
-_SENDER_STATUS = frozenset({"x.1.7", "x.1.8"})
 _NO_RULE = Rule(id="", category=Category.UNKNOWN)
 _STAGES = {stage.value: stage for stage in Stage} | {"helo": Stage.EHLO, "end": Stage.DOT}
 
 
 def classify(reply: Reply, stage: Stage | None, rules: Rules) -> Classification:
-    """Judge one reply; code 0 means that none is known. Takes any text and never raises."""
-    text = reply.text[:TEXT_LIMIT]
-    status = reply.enhanced or _status_in(text)
-    facts = Facts(words_of(text), _codes(reply.code), _statuses(status), stage)
-    rule = rules.find(facts) or _NO_RULE
+    """Judge one reply; code 0 means that none is known. Takes any text and never raises.
+
+    A reply that quotes another is judged by the quoted one, where that says anything.
+    """
+    told = read(reply.text[:TEXT_LIMIT], reply.code, stage)
+    code = reply.code or told.quoted_code
+    status = reply.enhanced or _status_in(told.text)
+    facts = Facts(words_of(told.text), _codes(code), _statuses(status), told.stage)
+    rule = (told.quoted and _rule_of_quoted(told, rules)) or rules.rules.find(facts) or _NO_RULE
+    bad_address, veto = rule.category in _BAD_ADDRESS, None
+    if bad_address or "x.1.x" in facts.statuses:
+        veto = rules.vetoes.find(facts)
+    proven = bad_address and rule.suppress and not veto and _may_be_of_recipient(told, code)
+    if veto and bad_address:
+        rule = veto
     permanent = rule.permanent
     if permanent is None:
-        permanent = _is_permanent(reply.code, status, rule.category)
-    proven = rule.category in _BAD_ADDRESS and rule.suppress
-    about_sender = rule.category is Category.SENDER_CONFIG or not _SENDER_STATUS.isdisjoint(
-        facts.statuses
-    )
-    suppress = permanent and proven and not about_sender and stage not in _BEFORE_RECIPIENTS
+        permanent = _is_permanent(code, status, rule.category)
+    suppress = permanent and proven
     return Classification(
         category=rule.category,
         permanent=permanent,
         suppress=suppress,
         bounce_class=_bounce_class(rule.category, permanent=permanent, suppress=suppress),
-        about_sender=about_sender,
+        about_sender=Category.SENDER_CONFIG in (rule.category, (veto or rule).category),
         remedy=rule.remedy or rules.remedies.get(rule.category, ""),
         rule=rule.id,
+    )
+
+
+def _rule_of_quoted(told: Reading, rules: Rules) -> Rule | None:
+    """The rule for the reply that is quoted; None where it says nothing."""
+    statuses = _statuses(_status_in(told.quoted))
+    facts = Facts(words_of(told.quoted), _codes(told.quoted_code), statuses, told.stage)
+    rule = rules.rules.find(facts)
+    return rule if rule and rule.category is not Category.UNKNOWN else None
+
+
+def _may_be_of_recipient(told: Reading, code: int) -> bool:
+    """Whether a reply to this command, with these codes, can be about one recipient at all."""
+    return (
+        told.stage in (Stage.RCPT, None)
+        and code not in _NEVER_OF_ADDRESSES
+        and not 400 <= told.quoted_code < 500
     )
 
 

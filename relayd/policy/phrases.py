@@ -25,7 +25,7 @@ _LITTLE = frozenset(
     {
         *("a", "an", "the", "this", "that", "these", "those", "is", "are", "was", "were", "be"),
         *("been", "being", "has", "have", "had", "very", "already", "currently", "please", "sorry"),
-        "s",
+        *("s", "l", "d", "qu", "dell", "all", "un"),  # what an apostrophe leaves behind
     }
 )
 
@@ -40,8 +40,13 @@ _HOST = re.compile(r"\b[a-z0-9-]{1,63}+(?:\.[a-z0-9-]{1,63}+){0,8}\.[a-z]{2,24}\
 _POINTER = re.compile(
     r"\b(?:for more (?:information|details)|(?:to )?learn more|to review our)\b[^.]{0,200}"
 )
+# "l'adresse", "n'existe", "dell'utente" are two words, unlike "doesn't".
+_ELISION = re.compile(r"['\u2019](?<=[ldnu]['\u2019])(?=[aeiouyhâéèêîôœ])")
+# A tag of letters and a number, such as XGEMAIL_0011, is one word.
+_TAG = re.compile(r"\b([A-Z]{2,20})_(?=[0-9]{2,6}\b)")
 # A word starts with a letter; an ideograph or kana is a word of its own, for want of blanks.
 _WORD = re.compile(r"[^\W\d_\u2e80-\uffff][^\W_\u2e80-\uffff]*|[^\W\d_]")
+_ASCII_WORD = re.compile(r"[a-z][a-z0-9]*")  # the same of small letters, in half the time
 _ITEM = re.compile(
     r"\s*(?:\(([^()]*)\)(\??)|\{(\w+)\}(\??)|(\.\.\.)|([^\s(){}|.?]+))(?=[\s({]|\.\.\.|$)"
 )
@@ -90,6 +95,8 @@ def words_of(text: str) -> Words:
         for host in hosts:
             links.update(_link_names(host, ""))
         text = _HOST.sub(" ", text)
+    if "_" in text:
+        text = _TAG.sub(r"\1", text)
     text = text.lower().replace("e-mail", "email")
     if "more " in text or "to review" in text:
         text = _POINTER.sub(" ", text)
@@ -99,7 +106,9 @@ def words_of(text: str) -> Words:
 
 
 def _split(text: str) -> list[str]:
-    words = _WORD.findall(text.replace("'", "").replace("\u2019", ""))
+    if "'" in text or "\u2019" in text:
+        text = _ELISION.sub(" ", text).replace("'", "").replace("\u2019", "")
+    words = (_ASCII_WORD if text.isascii() else _WORD).findall(text)
     return [word for word in words if word not in _LITTLE]
 
 

@@ -29,6 +29,7 @@ class Reader:
     """Reads documents into rules and gathers what is wrong with them."""
 
     rules: list[Rule] = field(default_factory=list)
+    vetoes: list[Rule] = field(default_factory=list)  # of the same form
     remedies: dict[Category, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -50,10 +51,10 @@ class Reader:
         self.file, self.at, self.ids = file, "", set()
         for key, value in document.items():
             match key, value:
-                case "rule", list():
+                case "rule" | "veto", list():
                     for number, table in enumerate(value):
-                        self.at = f"rule[{number}]"
-                        self._rule(table)
+                        self.at = f"{key}[{number}]"
+                        self._rule(table, self.rules if key == "rule" else self.vetoes)
                 case "remedies", dict():
                     self.at = "remedies"
                     self._remedies(value)
@@ -61,7 +62,9 @@ class Reader:
                     pass
                 case _:
                     self.at = ""
-                    self._wrong(key, value, "[[rule]], [remedies] and [words] tables only")
+                    self._wrong(
+                        key, value, "[[rule]], [[veto]], [remedies] and [words] tables only"
+                    )
 
     def _wrong(self, key: str, value: object, expected: str) -> None:
         where = f"{self.at}.{key}".strip(".")
@@ -76,7 +79,7 @@ class Reader:
             elif category:
                 self.remedies.setdefault(category, sentence)
 
-    def _rule(self, table: object) -> None:
+    def _rule(self, table: object, rules: list[Rule]) -> None:
         if not isinstance(table, dict):
             self._wrong("", table, "a table")
             return
@@ -100,7 +103,7 @@ class Reader:
         if table.keys().isdisjoint(_CONDITIONS):
             self._wrong("", None, "a condition: text, link, code, enhanced or stage")
         if len(self.mistakes) == before:
-            self.rules.append(rule)
+            rules.append(rule)
 
     def _category(self, key: str, value: object) -> Category | None:
         if isinstance(value, str) and value in _CATEGORIES:

@@ -31,12 +31,11 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rules:
-    """Compiled rules. `find` is all that a reader needs."""
+class RuleList:
+    """Compiled rules in order. `find` is all that a reader needs."""
 
     entries: tuple[_Entry, ...]
     index: Mapping[str, tuple[int, ...]]
-    remedies: Mapping[Category, str]
 
     # A provider that refuses us says so to thousands of recipients in the same words, once the
     # addresses are taken out.
@@ -51,11 +50,22 @@ class Rules:
         for number in sorted(hits):
             entry = self.entries[number]
             rule, phrase = entry.rule, entry.phrase
-            if not rule.may_apply(facts) or (phrase and not phrase.found_in(words)):
+            if phrase and not phrase.found_in(words):
+                continue
+            if not rule.may_apply(facts):
                 continue
             if not rule.is_excluded(words):
                 return rule
         return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """All that the files say."""
+
+    rules: RuleList
+    vetoes: RuleList  # what takes the proof away from a rule that says the address is bad
+    remedies: Mapping[Category, str]
 
 
 def compile_rules(documents: Sequence[Document]) -> Rules:
@@ -67,8 +77,12 @@ def compile_rules(documents: Sequence[Document]) -> Rules:
         reader.read(file, document)
     if reader.mistakes:
         raise ConfigError(tuple(reader.mistakes))
-    entries = [_Entry(rule, phrase) for rule in reader.rules for phrase in rule.text or (None,)]
-    return Rules(tuple(entries), _index(entries), reader.remedies)
+    return Rules(_compiled(reader.rules), _compiled(reader.vetoes), reader.remedies)
+
+
+def _compiled(rules: Sequence[Rule]) -> RuleList:
+    entries = [_Entry(rule, phrase) for rule in rules for phrase in rule.text or (None,)]
+    return RuleList(tuple(entries), _index(entries))
 
 
 def rules_from(texts: RuleTexts) -> Rules:

@@ -35,7 +35,6 @@ rcpt 554 5.1.1 all recipients unknown
 rcpt 550 the user you are trying to contact does not exist
 rcpt 550 Mailbox name not found
 rcpt 550 Recipient kim not recognized
-rcpt 550 kim is not known here
 rcpt 550 5.1.1 no recipient matching
 rcpt 553 5.1.1 address rejected by server: not our user
 rcpt 550 User is unknown {mx-us009}
@@ -50,7 +49,6 @@ rcpt 550 address is not listed
 rcpt 550 Username unknown
 rcpt 550 the recipient cannot be verified
 rcpt 550 Recipient verification failed
-rcpt 550 Not found: kim@a.example
 rcpt 550 5.2.0 kim@a.example: no mailbox for this address
 rcpt 550 5.1.1 User email address not found in database
 rcpt 553 unknown address
@@ -151,7 +149,6 @@ rcpt 550 5.4.310 DNS domain b.example does not exist [Message=InfoDomainNonexist
 - 550 5.1.2 Bad destination host 'DNS Hard Error looking up b.example (MX): NXDomain'
 - 554 5.4.4 Invalid domain name
 rcpt 550 no such domain
-rcpt 521 5.3.2 mail.a.example does not accept mail
 - 550 Unknown host
 rcpt 550 5.1.2 Host unknown
 rcpt 550 The recipient domain b.example could not be resolved

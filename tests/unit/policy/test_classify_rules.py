@@ -185,6 +185,15 @@ def test_what_a_rule_overrides(rules: Rules) -> None:
     assert classify_fields(599, None, "", None, rules).remedy == "Call Kim."
 
 
+def test_an_operators_veto_takes_proof_away() -> None:
+    text = '[[veto]]\nid = "gateway"\ncategory = "policy"\ntext = "example gateway"'
+    rules = load_rules([document(text)])
+    reply = "550 5.1.1 user unknown (example gateway)"
+    got = classify_fields(None, None, reply, "rcpt", rules)
+    assert (got.suppress, got.category, got.rule) == (False, Category.POLICY, "gateway")
+    assert classify_fields(None, None, reply, "rcpt", builtin_rules()).suppress
+
+
 MISTAKES = {
     "no table": ("rule = [1]", "rule[0]"),
     "unknown key": (
@@ -211,6 +220,7 @@ MISTAKES = {
     "remedy": ("[[rule]]\nid='a'\ncategory='policy'\ncode=550\nremedy=1", "rule[0].remedy"),
     "remedies": ("[remedies]\npolicy=1", "remedies.policy"),
     "no such category": ("[remedies]\nbad='x'", "remedies.bad"),
+    "veto": ("[[veto]]\nid='a'\ncategory='policy'", "veto[0]"),
     "words": ("words=1", "words"),
     "table": ("rules=1", "rules"),
 }
@@ -244,7 +254,9 @@ def test_each_category_has_a_remedy() -> None:
 
 
 def test_rule_ids_are_unique() -> None:
-    ids = list(dict.fromkeys((entry.rule.id, id(entry.rule)) for entry in builtin_rules().entries))
+    ids = list(
+        dict.fromkeys((entry.rule.id, id(entry.rule)) for entry in builtin_rules().rules.entries)
+    )
     assert len(ids) == len({name for name, _ in ids})
 
 
@@ -252,7 +264,7 @@ def test_the_example_in_the_docs_is_a_rule() -> None:
     docs = Path(__file__).parents[3].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"(?ms)^```toml\n(.*?)^```", docs)  # not those inside a list
     rules = load_rules([document(example)])
-    assert rules.entries[0].rule.id == "example-gateway"
+    assert rules.rules.entries[0].rule.id == "example-gateway"
 
 
 def test_the_docs_name_each_category() -> None:

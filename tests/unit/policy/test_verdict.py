@@ -190,13 +190,13 @@ def test_a_bounce_says_how_bad_it_is(
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "one-of-several"])
-def test_a_refusal_of_the_message_proves_nothing_about_one_of_several(
+def test_a_refusal_of_the_message_proves_nothing_about_an_address(
     stage: Stage, *, alone: bool
 ) -> None:
     """Only RCPT speaks of one address; the others of the message as a whole (S-08)."""
     outcome = judge(stage, make_reply(550, ("5.1.1 User unknown",)), route=DIRECT, alone=alone)
     assert isinstance(outcome, Bounced)
-    proves = alone or stage is Stage.RCPT
+    proves = stage is Stage.RCPT
     assert outcome.suppress is proves
     assert outcome.bounce_class is (BounceClass.HARD if proves else BounceClass.BLOCK)
 

@@ -1,0 +1,865 @@
+"""Replies and diagnostics as mail servers and providers word them, with what they mean.
+
+A second list beside `reply_cases`, written down before any rule was looked at, so that it measured
+what the rules had not been made for. A heading names the categories that are right and whether the
+address is proven bad (`+`) or not (`-`). Each line is a stage, or "-" where it is not known, and the
+text; a text that begins with no code is a diagnostic out of a report.
+"""
+
+REPLIES = """\
+= bad_mailbox +
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown in local recipient table
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown in virtual mailbox table
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown in relay recipient table
+rcpt 550 5.1.0 <kim@a.example>: Recipient address rejected: User unknown in virtual alias table
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: a.example
+rcpt 550-5.1.1 <kim@a.example>: Email address could not be found, or was misspelled (G8)
+rcpt 550 5.1.1 <kim@a.example>... User unknown
+rcpt 553 5.1.3 <kim@a.example>... User address required
+rcpt 550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking the recipient's email address for typos or unnecessary spaces. Learn more at https://support.google.com/mail/?p=NoSuchUser a1-2b.3 - gsmtp
+rcpt 550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup
+- 550 5.1.10 RESOLVER.ADR.RecipNotFound; not found
+rcpt 550 5.4.1 [kim@a.example]: Recipient address rejected: Access denied
+rcpt 550 5.7.505 Access denied, banned recipient
+rcpt 550 5.7.504 [kim@a.example]: Recipient address rejected: Access denied
+rcpt 550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302).
+rcpt 550 5.1.6 recipient no longer on server: kim@a.example
+rcpt 554 5.0.0 Error: no such mailbox
+rcpt 554 delivery error: dd Not a valid recipient - atlas.example
+rcpt 554 delivery error: dd Requested mail action aborted, no such user kim@a.example
+rcpt 552 1 Requested mail action aborted, mailbox not found
+rcpt 550 #5.1.0 Address rejected kim@a.example
+rcpt 550 5.1.1 <kim@a.example>: user does not exist
+rcpt 550 5.1.1 <kim@a.example>: user lookup gave nothing: no such mailbox
+rcpt 550-No Such User Here 550 kim
+rcpt 550 No Such User Here"
+rcpt 550 "No such user - pp
+rcpt 550 Invalid recipient: kim
+rcpt 550 Unrouteable address
+rcpt 550 unknown user
+rcpt 550 Unknown user kim@a.example
+rcpt 550 kim@a.example unknown user account
+rcpt 550 User kim@a.example does not exist
+rcpt 550 Sorry, no mailbox here by that name. (#5.1.1)
+rcpt 550 sorry, no mailbox here by that name (#5.1.1 - chkuser)
+rcpt 511 sorry, no mailbox here by that name (#5.1.1 - chkuser)
+rcpt 550 Mailbox not found for kim@a.example
+rcpt 550 mailbox unknown or not accepting mail
+rcpt 550 <kim@a.example>, Recipient unknown
+rcpt 550 <kim@a.example> No such user here
+rcpt 553 5.1.1 kim@a.example... Recipient name is not in our directory
+rcpt 550 5.1.1 unknown recipient <kim@a.example>
+rcpt 551 This is not a local user
+rcpt 550 This address no longer accepts mail: mailbox does not exist
+rcpt 550 That e-mail address is not recognised here
+rcpt 550 No mailbox by that name is currently available
+rcpt 550 5.1.1 Recipient is not known to this system
+rcpt 550 cannot find your recipient in our address book
+rcpt 550 We have no record of this recipient
+rcpt 550 There is no account with that name at this host
+rcpt 550 RCPT TO:<kim@a.example> Mailbox unknown
+rcpt 550 5.2.1 No such mailbox
+rcpt 550 Not a valid mailbox name
+rcpt 550 The mailbox you are writing to was not found on this server
+rcpt 550 relay recipient kim@a.example unknown
+rcpt 553 Invalid recipient address, check the spelling
+rcpt 550 Address kim@a.example is unknown
+rcpt 554 5.1.1 kim@a.example No such local user
+rcpt 550 5.1.1 kim (kim@a.example) not listed in Domino Directory
+rcpt 550 kim@a.example... No such user in the public NAB
+rcpt 550 5.1.1 Zimbra: no such account kim@a.example
+rcpt 550 5.1.1 [courier] User unknown.
+rcpt 550 Recipient <kim@a.example> is not a MailEnable mailbox: does not exist
+rcpt 550 kim@a.example: unknown user (IMail)
+rcpt 550 MDaemon: recipient unknown
+rcpt 550 User (kim) unknown. (GWIA)
+rcpt 550 5.1.1 Error: the recipient you gave does not exist here
+rcpt 550 5.0.1 Recipient rejected: no account of that name
+rcpt 550 Recipient unknown, please double check the address and try again
+rcpt 550 5.1.1 Mail to kim@a.example cannot be delivered: this user does not exist
+rcpt 550 5.7.1 XGEMAIL_0011 Command rejected
+rcpt 554 RCPT TO: mailbox name not valid
+rcpt 550 RCPT:<kim@a.example> no such recipient
+rcpt 550 This employee has left the company, mailbox removed: no such user
+rcpt 550-5.1.1 This user does not have a mailbox here 550 5.1.1 Bye
+rcpt 553 Requested action not taken: mailbox name not allowed: unknown user
+rcpt 550 Mailbox has been removed
+rcpt 550 kim@a.example is not hosted here: no such mailbox
+- 550 5.1.1 (bad destination mailbox address)
+- 550 5.1.1
+- 550 5.1.3 invalid recipient
+- 550 Requested action not taken: mailbox unavailable
+- 550 5.1.1 Recipient not found
+rcpt 550 Benutzer existiert nicht
+rcpt 550 5.1.1 Empfängeradresse unbekannt
+rcpt 550 Das Postfach existiert nicht
+rcpt 550 5.1.1 Diese E-Mail-Adresse ist hier nicht bekannt
+rcpt 550 Adresse inconnue
+rcpt 550 5.1.1 Le destinataire n'existe pas
+rcpt 550 5.1.1 Boîte aux lettres inconnue
+rcpt 550 5.1.1 Adresse du destinataire introuvable
+rcpt 550 El usuario no existe
+rcpt 550 5.1.1 La cuenta de correo no existe
+rcpt 550 5.1.1 Dirección de correo inexistente
+rcpt 550 Utente sconosciuto
+rcpt 550 5.1.1 L'indirizzo del destinatario non esiste
+rcpt 550 Casella inesistente
+rcpt 550 Gebruiker onbekend
+rcpt 550 5.1.1 Deze mailbox bestaat niet
+rcpt 550 Usuário não encontrado
+rcpt 550 5.1.1 A caixa postal não existe
+rcpt 550 5.1.1 O endereço do destinatário não existe
+rcpt 550 Nie ma takiego użytkownika
+rcpt 550 5.1.1 Taki adres nie istnieje
+rcpt 550 5.1.1 Skrzynka nie istnieje
+rcpt 550 Пользователь не найден
+rcpt 550 5.1.1 Такого пользователя нет
+rcpt 550 5.1.1 Почтовый ящик не существует
+rcpt 550 ユーザーが見つかりません
+rcpt 550 5.1.1 そのようなユーザーは存在しません
+rcpt 550 5.1.1 宛先のメールアドレスは存在しません
+rcpt 550 用户不存在
+rcpt 550 5.1.1 收件人不存在
+rcpt 550 5.1.1 该邮箱地址不存在
+rcpt 550 5.1.1 查无此用户
+= bad_domain/bad_mailbox +
+- 550 5.1.2 The domain name of the recipient does not exist
+= bad_domain +
+rcpt 556 5.1.10 <kim@a.example>: Recipient address rejected: Domain a.example does not accept mail (nullMX)
+- 556 5.1.10 Domain a.example does not accept mail
+- 550 5.1.10 null MX: the domain a.example takes no mail
+- 554 5.1.10 Recipient address has null MX
+rcpt 550 5.1.2 <kim@a.example>: Recipient address rejected: Domain not found
+rcpt 550 5.4.310 DNS domain a.example does not exist [Message=InfoDomainNonexistent] [LastAttemptedServerName=a.example]
+- 550 5.1.2 <kim@a.example>... Host unknown (Name server: a.example: host not found)
+- 550 5.1.2 Bad destination domain
+- 550 5.4.4 [internal] no MX or A record for domain a.example
+- 554 5.4.4 Unable to route: no MX records for recipient domain
+- 550 Domain has a null MX record (RFC 7505)
+rcpt 550 5.1.2 Recipient domain does not exist
+- 550 5.1.2 Domaine destinataire inexistant
+- 550 5.1.2 Empfängerdomain existiert nicht
+- 550 5.1.2 El dominio del destinatario no existe
+= sender_config/policy/auth_failure/dns_failure -
+rcpt 550 5.1.0 <me@b.example>: Sender address rejected: User unknown in virtual mailbox table
+rcpt 550 5.1.0 <me@b.example>: Sender address rejected: User unknown in local recipient table
+rcpt 550 5.1.1 <me@b.example>: Sender address rejected: User unknown in relay recipient table
+rcpt 450 4.1.7 <me@b.example>: Sender address rejected: unverified address: User unknown
+rcpt 550 5.1.7 <me@b.example>: Sender address rejected: undeliverable address: host mx.b.example[192.0.2.1] said: 550 5.1.1 <me@b.example> User unknown (in reply to RCPT TO command)
+rcpt 550 5.1.8 <me@b.example>: Sender address rejected: Domain not found
+rcpt 450 4.1.8 <me@b.example>: Sender address rejected: Domain not found
+rcpt 553 5.1.8 <me@b.example>... Domain of sender address me@b.example does not exist
+rcpt 550 5.1.8 Sender domain unknown
+rcpt 501 5.1.7 Bad sender address syntax
+rcpt 550-Verification failed for <me@b.example> 550-Called: 192.0.2.1 550-Sent: RCPT TO:<me@b.example> 550-Response: 550 5.1.1 User unknown 550 Sender verify failed
+rcpt 550 Sender verify failed: no such user
+rcpt 550 Sender callout failed: mailbox not found
+rcpt 550 The sender address does not exist
+rcpt 550 Return-path user unknown
+rcpt 550 5.1.0 MAIL FROM address is not a valid mailbox
+rcpt 550 Envelope sender does not exist
+rcpt 550 originator mailbox not found
+mail 550 5.1.0 <me@b.example> sender rejected: unknown user
+mail 550 5.1.1 User unknown
+mail 550 no such user
+mail 553 5.1.2 host unknown
+- 550 Unknown sender: no such user at b.example
+- 550 5.1.0 Sender unknown, mailbox does not exist
+- 550 5.1.8 Access denied, bad outbound sender
+rcpt 550 Your domain does not exist
+rcpt 550 Your address is not known here
+rcpt 550 5.1.0 your mailbox does not exist
+rcpt 550 Reverse path not found
+rcpt 550 5.1.1 From address unknown
+rcpt 550 5.1.0 Absenderadresse unbekannt
+rcpt 550 5.1.0 Adresse de l'expéditeur inconnue
+rcpt 550 5.1.0 Remitente desconocido: el usuario no existe
+rcpt 550 5.1.0 Mittente sconosciuto
+rcpt 550 5.1.0 发件人不存在
+rcpt 550 5.1.0 差出人のメールアドレスは存在しません
+= sender_config/protocol_error/policy/reputation -
+ehlo 550 5.1.1 user unknown
+ehlo 550 unknown host
+rcpt 550 HELO name not found
+rcpt 504 5.5.2 <pc>: Helo command rejected: need fully-qualified hostname
+rcpt 450 4.7.1 <pc.b.example>: Helo command rejected: Host not found
+rcpt 550 5.7.1 <pc.b.example>: Helo command rejected: no such domain
+rcpt 550 EHLO domain does not exist
+rcpt 550 Client host name not found
+rcpt 450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.7]
+rcpt 550 5.7.1 Client host rejected: cannot find your hostname, [192.0.2.7]
+connect 554 5.7.1 <unknown[192.0.2.7]>: Client host rejected: Access denied
+rcpt 550 5.7.25 The IP address sending this message does not have a PTR record setup
+connect 421 4.7.25 Reverse DNS of 192.0.2.7 does not exist
+connect 554 No PTR record: host unknown
+= dns_failure/remote_system/connection_failure/greylist -
+rcpt 550 5.1.1 User temporarily unknown
+rcpt 550 5.1.1 recipient lookup failed, database error
+rcpt 550 5.1.2 DNSSEC validation failure for a.example
+rcpt 550 5.4.4 Domain lookup failed: SERVFAIL
+rcpt 550 5.1.1 user lookup failed: LDAP server not reachable
+rcpt 550 5.1.1 mailbox temporarily not found, come back later
+rcpt 550 5.3.0 internal error: user database not available
+rcpt 550 5.1.1 could not verify recipient at this time
+rcpt 451 4.1.1 Recipient verify deferred
+rcpt 451 Could not complete recipient verify callout
+rcpt 450 4.1.1 <kim@a.example>: Recipient address rejected: unverified address: connect to mx.a.example[192.0.2.1]:25: Connection timed out
+rcpt 450 4.1.2 <kim@a.example>: Recipient address rejected: Domain not found, lookup problem
+rcpt 451 4.3.0 <kim@a.example>: Temporary lookup failure
+rcpt 550 temporary failure looking up the recipient
+- 550 5.4.4 host lookup failed: temporary DNS error
+- 451 4.4.3 temporary unable to resolve recipient domain
+rcpt 550 5.3.2 mailbox server down for maintenance
+rcpt 421 4.3.2 Service not available, closing transmission channel
+rcpt 550 5.1.1 Directory service unavailable, recipient could not be checked
+rcpt 554 5.3.0 alias database unavailable
+= bad_mailbox/policy/spam_content/unknown -
+dot 550 5.1.1 User unknown
+dot 550 unknown user kim@a.example
+data 550 5.1.1 mailbox unavailable
+dot 550 Requested action not taken: mailbox unavailable
+- 550 5.1.1 User unknown (in reply to end of DATA command)
+- 550 5.1.1 mailbox unavailable (in reply to DATA command)
+- >>> DATA <<< 550 5.1.1 <kim@a.example>... User unknown
+- SMTP error from remote mail server after end of data: host mx.a.example [192.0.2.1]: 550 5.1.1 User unknown
+- SMTP error from remote mail server after pipelined end of data: 550 no such user
+- 192.0.2.1 failed after I sent the message. Remote host said: 550 5.1.1 user unknown
+= content_error/spam_content/policy/reputation/virus -
+dot 554 HL:REP 163 mx1
+rcpt 550 5.7.1 spam trap: no such user
+dot 550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant
+rcpt 550 header contains an unknown address
+dot 550 5.6.0 header address does not exist
+dot 550 Message-ID host unknown
+- 550 The domain in a link of the message does not exist
+- 550 link to unknown host in the body
+- 550 From: header address not found
+- 550 5.7.1 URL in the message points to a domain that does not exist
+dot 554 5.6.0 Invalid address in To: header
+dot 550 5.7.1 Date header is invalid
+dot 550 5.6.0 maximum line length is 998, found 1200
+dot 554 5.6.0 Line longer than 998 octets
+dot 500 line too long
+dot 500 5.5.6 line length exceeded
+dot 552 5.6.0 lines longer than 1000 characters are not accepted
+dot 550 maximum allowed line length is 998 octets, got 4096
+= policy/reputation/unknown/bad_domain/remote_system/connection_failure -
+connect 521 5.3.2 Service currently unavailable
+connect 521 mx.a.example does not accept mail from you
+connect 554 5.3.2 service not available to you
+- 550 unknown
+- 550 rejected
+- 550 refused
+rcpt 550 unknown error
+= policy/bad_mailbox/sender_config/unknown/protocol_error/inactive_mailbox/reputation -
+rcpt 521 no such user
+rcpt 521 5.7.1 <kim@a.example>: Recipient address rejected: not here
+mail 521 5.1.1 user unknown
+- 521 5.2.1 AOL will not accept delivery of this message
+rcpt 550 5.0.0 unknown
+rcpt 550 not found
+rcpt 550 Not found: kim@a.example
+rcpt 550 No such thing
+rcpt 550 does not exist
+- 554 unknown command line
+- 550 rejected by the server
+= unknown/bad_mailbox -
+- 550 Recipient address rejected
+- 550 Recipient rejected
+= policy/reputation/relay_denied/auth_failure/unknown/spam_content -
+- 550 permanent failure for one or more recipients (kim@a.example:550 5.7.1 blocked by policy)
+- 550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 5.7.1 Message rejected as spam by content filter
+- 550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 5.7.1 Relaying denied
+- 550 5.1.1 invalid recipient: remote host said: 554 5.7.1 your server is on a blacklist
+- 550 5.0.350 Remote server returned an error -> 550 5.7.1 SPF check failed
+rcpt 550 5.7.1 <kim@a.example>: Recipient address rejected: Access denied
+rcpt 550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required
+rcpt 550 5.7.1 Recipient doesn't want mail from you
+rcpt 550 you are not allowed to mail this user
+rcpt 554 5.7.1 Recipient blocks your address
+rcpt 550 5.7.124 Sender not in allowed-senders list
+rcpt 550 5.7.193 UserNotInTeam: the sender is not a member
+= bad_mailbox +
+- 550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 5.1.1 User unknown
+- SMTP error from remote mail server after RCPT TO:<kim@a.example>: host mx.a.example [192.0.2.1]: 550 5.1.1 User unknown
+- host mx.a.example[192.0.2.1] said: 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown in local recipient table (in reply to RCPT TO command)
+- >>> RCPT To:<kim@a.example> <<< 550 5.1.1 <kim@a.example>... User unknown
+- 192.0.2.1 does not like recipient. Remote host said: 550 5.1.1 no such user Giving up on 192.0.2.1.
+- 550 5.1.1 unknown user 503 5.5.1 need RCPT first 421 4.4.2 timeout
+- 550 No such user 554 5.5.1 Error: no valid recipients
+- The response from the remote server was: 550 5.1.1 User does not exist
+- The error that the other server returned was: 550 550 5.1.1 unknown user
+- 5.1.0 - Unknown address error 550-'5.1.1 no such mailbox' (delivery attempts: 0)
+= mailbox_full -
+rcpt 552 5.2.2 Mailbox is full
+rcpt 452 4.2.2 The email account that you tried to reach is over quota
+rcpt 550 5.2.2 user over quota
+rcpt 554 5.2.2 mailbox full; STOREDRV.Deliver.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded
+rcpt 552 RCPT <kim@a.example> Mailbox disk quota exceeded
+rcpt 452 <kim@a.example> Mailbox size limit exceeded
+rcpt 550 Das Postfach ist voll
+rcpt 552 5.2.2 Boîte aux lettres pleine
+rcpt 552 5.2.2 Buzón lleno
+rcpt 552 5.2.2 La casella è piena
+rcpt 552 5.2.2 Caixa de correio cheia
+rcpt 552 5.2.2 Skrzynka jest pełna
+rcpt 552 5.2.2 Почтовый ящик переполнен
+rcpt 552 5.2.2 メールボックスがいっぱいです
+rcpt 552 5.2.2 邮箱已满
+= inactive_mailbox/policy -
+rcpt 550 5.2.1 The email account that you tried to reach is disabled. https://support.google.com/mail/?p=DisabledUser
+rcpt 550 5.2.1 The email account that you tried to reach is inactive. https://support.google.com/mail/?p=InactiveUser
+rcpt 550 5.2.1 mailbox disabled, not accepting messages
+rcpt 554 30 Sorry, your message to kim@a.example cannot be delivered. This mailbox is disabled (554.30)
+rcpt 550 User account suspended
+rcpt 550 Konto gesperrt
+rcpt 550 5.2.1 Compte désactivé
+rcpt 550 5.2.1 Cuenta suspendida
+rcpt 550 5.2.1 Konto zablokowane
+rcpt 550 5.2.1 Account disabilitato
+rcpt 550 5.2.1 帐号已停用
+= message_too_large -
+mail 552 5.3.4 Message size exceeds fixed limit
+dot 552 5.2.3 Message exceeds the size limit of the recipient
+mail 552 5.3.4 Message size exceeds file system imposed limit
+dot 552 Message too large
+- 550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient
+dot 552 5.3.4 Nachricht zu groß
+dot 552 5.3.4 Message trop volumineux
+dot 554 5.7.1 XGEMAIL_0012 Command rejected
+= rate_limit/reputation/policy/spam_content -
+connect 421 4.7.0 [TSS04] Messages from 192.0.2.7 temporarily deferred due to unexpected volume or user complaints - 4.16.55.1
+mail 421 4.7.0 [TSS05] All messages from 192.0.2.7 will be permanently deferred
+connect 421 4.7.28 Gmail has detected an unusual rate of mail originating from your IP address. https://support.google.com/mail/?p=UnsolicitedRateLimitError
+rcpt 450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages from being delivered. https://support.google.com/mail/?p=ReceivingRate
+rcpt 452 4.5.3 Too many recipients
+rcpt 550 5.4.5 Daily sending quota exceeded
+dot 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException
+dot 550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients
+dot 550 5.7.233 tenant external recipient rate limit exceeded
+rcpt 550 5.7.705 Access denied, tenant has exceeded threshold
+rcpt 451 4.7.1 XGEMAIL_0015 Command rejected
+dot 454 Throttling failure: Maximum sending rate exceeded.
+dot 554 Transaction failed: Daily message quota exceeded
+rcpt 421 4.7.0 IP rate limited
+rcpt 450 4.2.0 too many mails for this recipient today
+connect 421 too many connections from your host
+rcpt 450 4.7.1 Error: too much mail from 192.0.2.7
+connect 421 mx.a.example Trop de connexions, veuillez verifier votre configuration. Too many connections, slow down. OFR005_104 [104]
+auth 451 too many failed logins, try later
+connect 450 RP:CQL 163 mx1
+rcpt 550 5.7.232 Your message can't be sent because your trial tenant exceeded its daily limit for sending email to external recipients
+connect 421 4.7.1 [PR(ct1)] too many messages from this host
+rcpt 450 4.7.1 Maximum email count per hour reached
+- 550 5.4.6 Unusual sending activity detected. Please try after sometime
+- 553 Relaying disallowed. You have exceeded the outgoing mail limit
+= greylist/remote_system -
+rcpt 450 4.2.0 <kim@a.example>: Recipient address rejected: Greylisted, see http://postgrey.a.example/help
+rcpt 451 4.7.1 Greylisting in effect, please come back in 5 minutes
+rcpt 450 4.7.1 Please try again in 180 seconds
+rcpt 451 Internal resource temporarily unavailable
+rcpt 451 You have been greylisted, try again in 300 seconds
+rcpt 451 4.7.1 Grey listed: unknown user, sender and host, wait 5 minutes
+= reputation/policy/spam_content/rate_limit -
+connect 554 5.7.1 Service unavailable; Client host [192.0.2.7] blocked using zen.spamhaus.org
+rcpt 550 5.7.606 Access denied, banned sending IP [192.0.2.7]
+mail 550 5.7.1 Unfortunately, messages from [192.0.2.7] weren't sent. Please contact your Internet service provider since part of their network is on our block list (S3150).
+connect 554 resimta-po-01v.sys.example resimta 192.0.2.7 found on one or more DNSBLs, see postmaster.comcast.net/smtp-error-codes.php#BL000001
+connect 554 IP=192.0.2.7 - None/bad reputation. Ask your postmaster for help or to contact kim@a.example for reset. (NOWL)
+connect 554-gmx.net (mxgmx012) Nemesis ESMTP Service not available 554-No SMTP service 554-IP address is block listed. 554 For explanation visit https://postmaster.gmx.net/en/case?c=bl&i=ip&v=192.0.2.7
+connect 421-gmx.net (mxgmx108) Nemesis ESMTP Service not available 421 Service closing transmission channel 421 Reject due to policy restrictions
+mail 550 5.7.1 [CS01] Message rejected due to local policy. Please visit https://support.apple.com/en-us/HT204137
+dot 554 5.7.1 [HM08] Message rejected due to local policy
+connect 550 5.7.0 Local Policy Violation: your IP is on CSI list, see https://csi.cloudmark.com/reset-request/?ip=192.0.2.7
+connect 554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.7
+connect 550 IB705 Virtual host on a block list
+connect 554 5.7.1 XGEMAIL_0004 Command rejected
+connect 421 4.7.0 Your IP address has been temporarily blocked because of spam, unknown users and bad behaviour
+rcpt 554 5.7.1 your server sent to too many unknown users
+rcpt 550 5.7.513 Service unavailable, Client host [192.0.2.7] blocked by recipient domain using Customer Block list
+connect 550 OU-001 Unfortunately, messages from 192.0.2.7 weren't sent
+connect 554 5.7.1 Dialup/transient IP not allowed
+dot 550 5.7.708 Access denied, traffic not accepted from this IP
+= auth_failure/policy/spam_content -
+dot 550 5.7.26 Your email has been blocked because the sender is unauthenticated. Gmail requires all senders to authenticate with either SPF or DKIM
+dot 421 4.7.26 This mail has been rate limited because it is unauthenticated
+dot 421 4.7.27 rate limited: SPF did not pass
+dot 421 4.7.30 This mail has been rate limited because DKIM does not pass
+dot 550 5.7.30 This mail has been blocked because DKIM does not pass
+dot 421 4.7.40 rate limited: the From domain has no DMARC record
+dot 550 5.7.509 Access denied, sending domain b.example does not pass DMARC verification and has a DMARC policy of reject
+dot 550 5.7.515 Access denied, sending domain b.example doesn't meet the required authentication level
+dot 554 5.7.9 Message not accepted for policy reasons. See https://postmaster.yahooinc.com/error-codes
+rcpt 550 5.7.1 XGEMAIL_0002 Command rejected
+dot 550 5.7.1 XGEMAIL_0003 Command rejected
+dot 554 5.7.1 [AU01] DMARC
+rcpt 550 5.7.23 <kim@a.example>: Recipient address rejected: Message rejected due to: SPF fail - not authorized
+rcpt 550 5.7.1 Recipient address rejected: unknown user and SPF softfail
+dot 550 5.7.1 Email rejected per DMARC policy for b.example
+= spam_content/policy/virus -
+dot 554 5.7.1 Message identified as spam
+dot 550 5.7.1 Our system has detected that this message is likely unsolicited mail. https://support.google.com/mail/?p=UnsolicitedMessageError
+dot 554 DT:SPM 126 smtp2
+dot 552 5.7.0 This message was blocked because its content presents a potential security issue. https://support.google.com/mail/?p=BlockedMessage
+dot 554 5.7.1 The message was classified as spam by our filter, mailbox user unknown to you
+= relay_denied/policy/auth_failure -
+rcpt 554 5.7.1 <kim@a.example>: Relay access denied
+rcpt 550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain
+rcpt 550 5.7.64 TenantAttribution; Relay Access Denied
+auth 535 5.7.3 Authentication unsuccessful
+auth 535 5.7.8 Username and Password not accepted
+rcpt 550 5.7.1 XGEMAIL_0010 Command rejected
+rcpt 553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)
+rcpt 550 relay not permitted
+auth 535 Authentication credentials invalid
+rcpt 554 Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: me@b.example
+mail 550 5.7.30 Basic authentication is not supported for Client Submission.
+rcpt 553 Relaying disallowed as b.example
+= tls_failure/policy/auth_failure -
+mail 530 5.7.0 Must issue a STARTTLS command first
+starttls 454 4.7.0 TLS not available due to local problem
+- 550 5.7.324 dnssec-invalid: Destination domain returned invalid DNSSEC records
+- 550 5.7.325 certificate-host-mismatch: Remote certificate MUST have a common name or subject alternative name matching the hostname (DANE)
+- 450 4.7.323 tlsa-invalid: The domain failed DANE validation
+- 450 4.7.321 starttls-not-supported: Destination mail server must support TLS to receive mail
+- 450 4.7.322 certificate-expired: Destination mail server's certificate is expired
+mail 421 4.7.29 This mail has been rate limited because it was not sent over a TLS connection
+rcpt 554 5.7.1 XGEMAIL_0006 Command rejected
+- 550 5.7.5 MTA-STS: certificate name does not match the MX host
+= routing_loop -
+- 554 5.4.6 Too many hops
+- 554 5.4.14 Hop count exceeded - possible mail loop
+- 550 5.4.12 SMTP; Hop count exceeded - possible mail loop detected on message id
+rcpt 554 5.4.6 Routing loop detected -- too many Received headers
+= protocol_error -
+data 503 5.5.1 RCPT first
+rcpt 503 5.5.1 Error: need MAIL command
+rcpt 501 5.5.4 Syntax: RCPT TO:<address>
+data 554 5.5.1 Error: no valid recipients
+ehlo 502 5.5.2 Error: command not recognized
+mail 555 5.5.4 Unsupported option: BODY=8BITMIME
+= policy -
+rcpt 550 5.7.1 Message rejected by transport rule
+rcpt 550 5.7.1 TRANSPORT.RULES.RejectMessage; the message was rejected by organization policy
+rcpt 550 Rejected by header based Blocked Senders
+rcpt 554 5.7.1 XGEMAIL_0008 Command rejected
+rcpt 550 Envelope blocked - https://community.mimecast.com/docs/DOC-1369#550
+rcpt 550 5.7.510 [b.example] does not accept email from outside
+= expired/connection_failure/dns_failure/remote_system -
+- 550 5.4.300 Message expired -> 421 4.4.1 Connection timed out
+- 550 4.4.7 QUEUE.Expired; message expired
+"""
+
+# Written after the rules had been made right for the first list, to see what they do to new words.
+MORE_REPLIES = """\
+= bad_mailbox +
+- 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown
+- 550 5.1.1 <kim@a.example>... User unknown
+rcpt 550 Requested action not taken: mailbox unavailable For explanation visit https://postmaster.gmx.net/en/error-messages?ip=192.0.2.1&c=bounce
+- 550 5.1.1 Mailbox does not exist
+- 550 5.1.1 Recipient address rejected: User unknown in virtual mailbox table
+- 550 5.2.1 <kim@a.example>: Recipient address rejected: this mailbox does not exist
+rcpt 554 Message rejected: invalid recipient
+- 550 No such recipient here
+- 550-5.1.1 The email account that you tried to reach does not exist
+- 550 5.5.1 Invalid recipient <kim@a.example>
+- 550 Mailbox not found
+- 550 Invalid Recipient - https://community.mimecast.com/docs/DOC-1369#550
+- 554 5.1.1 <kim@a.example>: Recipient address rejected: user kim does not exist
+- 550 5.1.1 Sorry, no such user
+- 550 User does not exist or is not local: no such user here
+- 550 kim@a.example... User not known
+rcpt 550 5.1.1 kim@a.example is not a valid mailbox on this system
+- 550 #5.1.1 <kim@a.example> User unknown
+rcpt 550 <kim@a.example>: Mailbox Unknown
+- 553 5.3.0 <kim@a.example>... Addressee unknown, relay=[192.0.2.1]
+- 550 RCPT TO:<kim@a.example> User unknown
+rcpt 550 Unknown address error
+- 550 5.1.1 Unknown or illegal alias
+- 550 5.7.1 Unable to deliver to kim@a.example: no such mailbox
+rcpt 550 [XMail:0x10] Mailbox unavailable: no such account
+rcpt 550 Address invalid
+- 550 MAILBOX NOT FOUND
+- 550 5.1.1 Account does not exist: kim@a.example
+rcpt 550 5.1.1 UserUnknown
+- 550 5.0.0 <kim@a.example>... User unknown
+rcpt 550 The recipient does not exist. Please check your spelling
+rcpt 550 recipient does not have a valid mailbox
+- 550 5.1.1 Address does not exist
+- 550 No Such User
+rcpt 550 "The email address you are sending to doesn't exist"
+rcpt 550 Sorry! We don't have that user here
+- 550 Unroutable address
+rcpt 550 We would love to have gotten this email to kim@a.example. But, your recipient never logged onto their free account at a.example. Thanks for using: no such user
+rcpt 550 mailbox kim@a.example doesn't exist
+rcpt 550 5.4.1 Recipient address rejected: Access denied. For more information see https://aka.ms/EXOSmtpErrors [VI1.eurprd05.prod.outlook.com 2025-05-07T01:02:03.004Z 08DD]
+- 550 5.1.10 RESOLVER.ADR.InvalidInternetAddress; not found
+- 550 5.1.0 RESOLVER.ADR.ExRecipNotFound; not found
+- 550-5.1.1 Unknown recipient. The user might have left the service
+rcpt 550 Unknown user [a1-b2]
+- 550 5.1.1 kim@a.example: Email address could not be found, or was misspelled (G8)
+- 550 Recipient email address does not exist on mail server
+- 550 5.1.1 Destinataire inconnu
+- 550 5.1.1 Adresse email inconnue
+rcpt 550 5.1.1 Utilisateur inexistant
+- 550 5.1.1 Unbekannter Empfänger
+- 550 Postfach nicht gefunden
+- 550 Konto existiert nicht
+- 550 El destinatario no existe
+- 550 5.1.1 Usuario inexistente
+- 550 Buzon de correo no encontrado
+- 550 5.1.1 Destinatario sconosciuto
+- 550 L'utente non esiste
+- 550 5.1.1 Ontvanger onbekend
+- 550 5.1.1 Destinatário não encontrado
+- 550 Conta inexistente
+- 550 5.1.1 Nieznany odbiorca
+- 550 Konto nie istnieje
+- 550 5.1.1 Неизвестный получатель
+- 550 Адрес не существует
+- 550 5.1.1 メールボックスが存在しません
+- 550 5.1.1 该用户不存在
+- 550 5.1.1 收件人地址无效
+= bad_domain +
+- 550 5.1.2 Unknown domain
+- 550 Unknown domain a.example
+- 550 5.1.10 The recipient domain has a null MX record
+- 550 5.1.2 Host or domain name not found
+- 550 5.1.2 Domain does not exist
+- 550 Domain a.example not found
+- 550 5.1.2 Domain not found
+- 554 5.4.4 <kim@a.example>: unable to route: host not found
+- 556 5.1.10 Recipient domain does not accept mail
+- 556 Domain does not accept mail
+- 550 5.1.2 The recipient's domain does not exist (NXDOMAIN)
+- 550 no valid MX record for the recipient domain
+= sender_config/policy/auth_failure/dns_failure -
+- 550 5.1.0 <me@b.example>: Sender address rejected: User unknown
+- 550 <me@b.example>: Sender address rejected: undeliverable address: no such user
+- 553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)
+- 550 Sender address is not valid
+- 550 Sender domain must exist
+- 553 5.1.8 <me@b.example> sender address does not exist
+- 451 4.1.8 Domain of sender address me@b.example does not resolve
+- 550 5.7.1 Sender unknown
+- 501 5.1.8 Sender domain must resolve
+- 550 5.1.0 Adresse d'expéditeur rejetée: utilisateur inconnu
+- 550 Bad sender; unknown user
+rcpt 550 The return address of your mail does not exist
+rcpt 550 could not verify the sender's mailbox: user unknown
+- 550 invalid DNS MX or A/AAAA resource record. Sender domain
+- 550 We cannot find your domain
+- 550 5.7.1 your mail server's hostname is unknown
+- 554 5.7.1 <b.example[192.0.2.7]>: Client host rejected: no such host
+- 550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)
+- 550 "REJECTED - invalid sender: unknown mailbox"
+- 550 from <me@b.example>: user unknown, sender verify
+- 550 you do not exist
+- 550 we do not know you
+= remote_system/dns_failure/connection_failure/greylist -
+- 421 4.7.0 Too many errors on this connection, closing
+- 550 5.1.1 user unknown right now, directory server is down
+- 550 5.4.4 unable to look up the recipient domain, server failure
+- 451 4.3.0 lookup of recipient failed, temporary error
+- 554 5.3.5 unknown mailer error 2
+- 451 Temporary local problem - please try later
+- 550 5.2.0 recipient's mail store is unavailable at this moment
+- 550 Unable to verify recipient: backend timeout
+- 550 5.1.2 DNS failure, could not resolve recipient domain
+- 554 5.4.4 resolver error for recipient domain
+- 450 4.7.1 Recipient address rejected: service temporarily unavailable
+- 452 4.3.1 Out of memory
+- 451 4.3.2 Please try again later
+- 421 4.3.0 Temporary server error. Please try again later
+= bad_mailbox/policy/spam_content/unknown/reputation -
+- 550 5.1.1 mailbox not found (in reply to end of DATA command)
+- 550 user unknown in response to DATA
+dot 554 5.1.1 all recipients unknown
+dot 550 5.1.1 <kim@a.example> does not exist
+data 550 5.1.1 <kim@a.example>: Recipient address rejected: User unknown
+- Error after DATA: 550 no such user
+- 550 5.1.1 User unknown (while sending end of data)
+= content_error/spam_content/policy/reputation/virus -
+- 550 5.6.0 invalid header: unknown user in To: header
+- 554 Message has an invalid From header: domain not found
+- 550 URL in body contains unknown domain
+- 550 5.7.7 Header address is not valid
+dot 554 5.6.1 lines in message are too long
+dot 552 5.6.0 line exceeds 998 characters
+- 550 Message contains a link to a nonexistent domain
+- 550 Subject contains invalid characters
+- 554 5.6.0 Lone CR or LF in headers
+= reputation/policy/spam_content/rate_limit -
+- 550 5.7.1 Service unavailable, client host [192.0.2.7] blocked using Customer Block list (AS16012611)
+- 550-"JunkMail rejected - b.example [192.0.2.7]:1234 is in an RBL, see https://www.spamhaus.org/
+- 554 rejected due to poor reputation
+- 550 5.7.1 Rejected: 192.0.2.7 is on our blocklist
+- 421 4.7.1 Intrusion prevention active for [192.0.2.7]
+- 550 SC-004 Mail rejected by Windows Live Hotmail for policy reasons. A block has been placed against your IP address because we have received complaints concerning mail coming from that IP address.
+- 550 DY-001 Mail rejected by Windows Live Hotmail for policy reasons. We generally do not accept email from dynamic IP's
+- 550 5.7.0 Connection from 192.0.2.7 rejected due to poor email reputation score
+- 554 5.7.1 ATT: blocked by abuse, see http://att.net/blocks
+- 553 5.3.0 flpd575 DNSBL:ATTRBL 521< 192.0.2.7 >_is_blocked. For assistance forward this email to abuse_rbl@abuse-att.net
+- 550 Email blocked by 192.0.2.1 - to unblock see http://www.example.com/
+- 550 5.7.1 Blocked by Spam Filter - IP reputation
+= rate_limit/policy/reputation/spam_content -
+- 452 Too many emails sent on this session
+- 550 Too many invalid recipients
+- 421 RP-003 The mail server IP connecting to Outlook.com has exceeded the connection limit allowed. Please see https://postmaster.live.com
+- 450 4.7.1 You've exceeded your sending limit to this domain
+- 451 4.7.651 The mail server [192.0.2.7] has been temporarily rate limited due to IP reputation
+- 452 4.3.1 Too many concurrent deliveries
+- 421 4.7.0 Maximum number of messages in this session reached
+- 554 5.7.0 Too many unauthenticated commands
+- 450 4.2.1 Mailbox has exceeded the limit of messages per hour
+- 421 4.4.5 Too many connections to this host
+- 450 Too many mails sent from this account in the last hour
+- 421 Domain sending limits reached
+= auth_failure/policy/spam_content/sender_config -
+- 550 5.7.1 Email rejected per SPF policy
+- 550 SPF check failed: 192.0.2.7 is not allowed to send mail from b.example
+- 554 5.7.5 Permanent error evaluating DMARC policy
+- 550 5.7.1 DKIM signature body hash did not verify
+- 550 5.7.26 This mail is unauthenticated, which poses a security risk to the sender and Gmail users, and has been blocked.
+- 554 5.7.1 Rejected by DMARC policy of the domain owner
+- 421 4.7.31 Mail from this From domain is rate limited: DMARC alignment missing
+- 550 Mail is rejected by recipients SPF rules: sender not permitted
+= spam_content/policy/virus/reputation -
+- 554 5.7.1 The file you sent was blocked: your IP is known for spam
+- 554 5.7.1 This message has been blocked for containing a SPAM-like characteristic
+- 550 High probability of spam (score 20)
+- 554 5.7.1 [P4] Message blocked due to spam content in the message
+- 550 Your message was considered as spam by our filter
+- 550 5.7.1 Your email was flagged as phishing
+- 550 message contains a virus (Eicar)
+- 554 Malicious content detected
+- 550 5.7.0 Message rejected: suspicious attachment
+- 550 5.2.0 Message rejected due to possible spam content
+= relay_denied/auth_failure/policy -
+- 551 User not local; mailbox not found
+- 550 5.7.1 Relaying to <kim@a.example> prohibited by administrator
+- 554 5.7.1 <kim@a.example>: Relay access denied
+- 550 Not allowed to relay
+- 454 4.7.1 Relay access denied
+- 550 5.7.367 Remote server returned not permitted to relay -> 554 5.7.1 Relay access denied
+- 503 AUTH first (#5.5.1)
+- 530 SMTP authentication is required.
+- 550 must be authenticated
+- 550 Please turn on SMTP Authentication in your mail client
+- 553 Authentication is required to send mail as <me@b.example>
+- 550 We don't handle mail for a.example
+- 550-Please turn on SMTP Authentication in your mail client, or login to the IMAP/POP3 server before sending your message
+- 535 Incorrect authentication data
+= mailbox_full -
+- 552 5.2.2 Over quota
+- 452 4.1.1 kim@a.example mailbox full
+- 550 5.2.2 Mailbox size limit exceeded
+- 452 4.2.2 The recipient's inbox is out of storage space
+- 552 Mailbox limit exceeded for this email address
+- 550 5.7.1 kim's mailbox has reached its quota
+- 554 Recipient's mailbox is full, message returned to sender (#5.2.2)
+- 422 Mailbox full
+- 552 Quota violation for kim@a.example
+= inactive_mailbox/policy/bad_mailbox -
+- 554 5.2.1 account deactivated
+- 550 Account has been suspended
+- 550 User kim is locked
+- 550 5.2.1 Mailbox disabled
+- 550 Mailbox is inactive
+- 450 4.2.1 user account is temporarily disabled
+- 550 5.1.1 Mailbox suspended for unpaid account
+= message_too_large -
+- 552 Message exceeds maximum fixed size
+- 552 5.3.4 Message too big
+- 552 Message size exceeds fixed maximum message size (10485760)
+- 523 the message size exceeds the recipient's size limit
+= greylist/rate_limit/remote_system -
+- 451 4.7.1 <kim@a.example>: Recipient address rejected: Greylisting in effect, please come back later
+- 450 4.7.1 <kim@a.example>: Recipient address rejected: Service is unavailable, try again in 5 minutes
+- 451 greylisted, please try again in 900 seconds
+- 450 Requested action not taken: greylisted
+= routing_loop -
+- 554 5.4.6 Hop count exceeded - possible mail loop
+- 550 5.4.14 Hop count exceeded - possible mail loop
+- 554 Too many hops 26 (25 max)
+- 550 too many "Received" headers - suspected mail loop
+= protocol_error/content_error -
+- 500 5.5.2 Error: bad syntax
+- 501 Syntax error in parameters or arguments
+- 502 Command not implemented
+- 503 Bad sequence of commands
+- 504 Command parameter not implemented
+- 555 MAIL FROM/RCPT TO parameters not recognized or not implemented
+= policy/reputation -
+- 550 5.7.1 Message rejected due to local policy
+- 550 Rejected by policy
+- 550 5.7.1 Access denied
+- 554 5.7.1 [BS01] Message rejected due to local policy
+- 550 Mail rejected by recipient's mail rules
+- 550 5.7.1 Recipient refuses mail from your address
+- 550 5.7.134 RESOLVER.RST.SenderNotAuthenticatedForMailbox; authentication required
+- 541 The recipient address rejected your message
+- 550 Blocked by recipient's organization
+- 550 5.7.136 RESOLVER.RST.SenderNotAuthenticatedForMailUser
+= tls_failure -
+- 550 5.7.10 STARTTLS is required for this sender
+- 530 5.7.0 Must issue a STARTTLS command first
+- 454 4.7.5 certificate verify failed
+- 550 5.7.51 TenantInboundAttribution; There is a partner connector configured that matched the message's recipient domain. The connector had either RestrictDomainsToIPAddresses or RestrictDomainsToCertificate set
+- 421 4.7.66 TLS 1.0 and 1.1 are not supported. Please upgrade/update your client to support TLS 1.2
+- 554 5.7.3 Unable to initialize TLS
+= expired/connection_failure/dns_failure/remote_system -
+- 550 4.4.7 Message expired
+- 554 5.4.7 exceeded max time without delivery
+- 451 4.4.1 Temporary failure: no answer from host
+- 421 4.4.1 Connection timed out
+- 450 4.4.2 Bad connection
+- 451 4.4.4 Temporary server error
+= unknown/policy/remote_system/reputation/bad_mailbox/bad_domain/tls_failure -
+- 550 Mailbox is temporarily not existing due to migration
+rcpt 550 kim is not known here
+rcpt 521 5.3.2 mail.a.example does not accept mail
+- 450 4.4.317 Cannot connect to remote server
+- 554 Denied (Mode: normal)
+- 550 error
+- 554 Transaction failed
+- 550 5.0.0 Mail rejected
+- 554 delivery failed
+"""
+
+DIAGNOSTICS = """\
+= bad_mailbox +
+- Your message wasn't delivered to kim@a.example because the address couldn't be found, or is unable to receive mail.
+- Your message to kim@a.example couldn't be delivered. The address you sent your message to wasn't found at the destination domain.
+- The email address you entered couldn't be found. Please check the recipient's email address and try to resend the message.
+- Die Adresse kim@a.example wurde nicht gefunden.
+- L'adresse kim@a.example est introuvable
+- No se ha encontrado la dirección kim@a.example
+- L'indirizzo kim@a.example non è stato trovato
+- O endereço kim@a.example não foi encontrado
+- Het adres kim@a.example is niet gevonden
+- Nie znaleziono adresu kim@a.example
+- Адрес kim@a.example не найден
+- アドレス kim@a.example が見つかりませんでした
+- 找不到地址 kim@a.example
+- User not listed in public Name & Address Book
+- User kim (kim@a.example) not listed in Domino Directory
+- Sorry, no mailbox here by that name. (#5.1.1)
+- This user doesn't have an account here
+- unknown user: "kim"
+- x-unix; User unknown
+- Recipient address does not exist
+- 5.1.1 unknown or illegal alias: kim@a.example
+- #5.1.1 smtp;550 5.1.1 User unknown
+- mailbox not found
+- Unknown local part kim in <kim@a.example>
+- kim@a.example: no such recipient
+- User unknown: kim
+- all relevant information: 550 unknown recipient
+- The recipient name is not recognized
+- The e-mail account does not exist at the organization this message was sent to. Check the e-mail address
+- kim's mailbox does not exist on this server
+= bad_domain +
+- unrouteable address
+- Sorry, I couldn't find any host named a.example. (#5.1.2)
+- Sorry, I couldn't find a mail exchanger or IP address for the recipient domain. (#5.4.4)
+- Host or domain name not found. Name service error for name=a.example type=MX: Host not found
+- Domain a.example does not accept mail (nullMX)
+- Host unknown (Name server: a.example: host not found)
+- all relevant MX records point to non-existent hosts
+- an MX or SRV record indicated no SMTP service: null MX
+- 5.1.2 (bad destination system: no such domain)
+- Recipient domain does not exist
+- an invalid domain: no MX record for the recipient domain
+- The domain has a null MX record and takes no mail
+= dns_failure/connection_failure/remote_system/expired/bad_domain -
+- DNS Error: DNS type 'mx' lookup of a.example responded with code SERVFAIL
+- DNS Error: 1234567 DNS type 'mx' lookup of a.example responded with code NXDOMAIN Domain name not found: a.example
+- Host or domain name not found. Name service error for name=a.example type=MX: Host not found, try again
+- host lookup did not complete
+- CNAME lookup failed temporarily. (#4.4.3) I'm not going to try again; this message has been in the queue too long.
+- Name service error for name=mx.a.example type=A: Malformed or unexpected name server reply
+- unable to look up host a.example: DNSSEC validation failure
+- Could not look up the domain
+- lost connection with mx.a.example[192.0.2.1] while receiving the initial server greeting
+- conversation with mx.a.example[192.0.2.1] timed out while sending RCPT TO
+- connect to mx.a.example[192.0.2.1]:25: Connection refused
+- Sorry, I wasn't able to establish an SMTP connection. (#4.4.1) I'm not going to try again; this message has been in the queue too long.
+- retry timeout exceeded
+- retry time not reached for any host after a long failure period
+- all hosts have been failing for a long time and were last tried after this message arrived
+- Message expired, connection refused
+- The recipient server did not accept our requests to connect.
+- connection timed out while talking to the mail server
+- temporary failure in name resolution
+- Recipient server unavailable, will retry
+- No route to host
+- local delivery failed
+- Remote server is not answering
+= sender_config/policy/auth_failure/reputation/relay_denied -
+- Sender address rejected: User unknown in virtual alias table
+- sender unknown
+- bad sender: mailbox not found
+- Your address is not known to this server
+- Client host rejected: cannot find your hostname
+- HELO/EHLO argument unknown host
+- Connected to 192.0.2.1 but sender was rejected. Remote host said: 550 no such user
+- host mx.a.example[192.0.2.1] said: 550 5.1.0 <me@b.example>: Sender address rejected: User unknown in virtual mailbox table (in reply to RCPT TO command)
+- host mx.a.example[192.0.2.1] said: 550 5.1.1 unknown user (in reply to MAIL FROM command)
+- SMTP error from remote mail server after MAIL FROM:<me@b.example>: 550 unknown user
+- You are not allowed to send as this address
+- Please turn on SMTP authentication in your mail client
+= spam_content/policy/content_error/reputation/bad_mailbox/unknown/auth_failure/remote_system/rate_limit -
+- host mx.a.example[192.0.2.1] said: 550 5.1.1 mailbox unavailable (in reply to end of DATA command)
+- The message was not delivered because the URL in it points to an unknown host
+- invalid address in header
+- The group kim may not exist, or you may not have permission to post messages to it
+- rejected
+- Not delivered
+- unknown
+- not found
+- file not found
+- Message rejected due to content restrictions
+- Unknown error
+- command not found
+- The following addresses had permanent fatal errors
+- unknown mailer error 1
+- pipe to program exited with status 67
+- can't create user output file
+- Delivery failed 1 attempt
+- I/O error: no such file or directory
+- mail server returned: unknown
+= mailbox_full -
+- kim's mailbox is full and can't accept messages now
+- mailbox for user is full
+- The recipient's inbox is full. https://support.google.com/mail/?p=OverQuotaTemp
+- Quota exceeded. The recipient's mailbox is full.
+- Das Postfach von kim ist voll
+- La boîte de réception est pleine
+= inactive_mailbox/policy -
+- The email account that you tried to reach is disabled.
+- The account of kim has been suspended
+= message_too_large -
+- Your message is too large to send to kim@a.example
+- message size exceeds limit of the server
+= routing_loop -
+- Error transferring to MX.A.EXAMPLE; Maximum hop count exceeded. Message probably in a routing loop.
+= expired -
+- Message will be deleted from queue: too old
+- Delivery to this address has failed for 5 days; giving up
+- delivery temporarily suspended: message expired after 4 days
+"""
+
+
+def server_replies(text: str) -> list[tuple[frozenset[str], bool, str, str]]:
+    """Right categories, whether the address is proven bad, stage or nothing, reply."""
+    cases = []
+    categories, proven = frozenset[str](), False
+    for line in text.splitlines():
+        stage, _, rest = line.partition(" ")
+        if stage == "=":
+            names, _, sign = rest.partition(" ")
+            categories, proven = frozenset(names.split("/")), sign == "+"
+        else:
+            cases.append((categories, proven, stage.strip("-"), rest))
+    return cases
