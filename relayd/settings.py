@@ -16,6 +16,7 @@ from relayd.policy.content import ContentRules, WhenDown
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import HostPort, RouteRules
 from relayd.policy.ruleset import RuleTexts
+from relayd.policy.source import IpFamily
 
 __all__ = [
     "AuthMechanism",
@@ -28,6 +29,7 @@ __all__ = [
     "DnsSettings",
     "DoctorSettings",
     "HostPort",
+    "IpFamily",
     "LimitSettings",
     "LineEndings",
     "ListenerAuth",
@@ -167,6 +169,7 @@ class DirectSettings:
 
     port: int
     tls: TlsMode
+    families: frozenset[IpFamily]  # that connections are made by; never empty
     source_addresses: tuple[str, ...]  # a site sees one of each family; none: the system's
     allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to
     connections_per_destination: int  # and MX site, all workers together

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import assert_never
 
 import click
@@ -30,9 +31,11 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
+from relayd.net.local import source_towards
 from relayd.policy.mx import Candidates, Undeliverable
 from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
 from relayd.policy.route import Route as Way
+from relayd.policy.source import unused_families
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 
@@ -120,6 +123,12 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
             "tls": direct.tls,
             "login": False,
             "source_addresses": list(direct.source_addresses),
+            "left_out": {
+                f"ipv{version}": setting
+                for version, setting in unused_families(
+                    direct.families, direct.source_addresses
+                ).items()
+            },
             "connections": direct.connections_per_destination,
             "messages_per_minute": direct.messages_per_minute or None,
         }
@@ -156,10 +165,20 @@ def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fi
             "remote_ip": one.ip,
             "remote_port": port,
             "preference": one.preference,
+            "local_ip": one.source_ip or _source_of_the_system(one.ip, port),
         }
         for one in chosen.candidates
     ]
     return {"hosts": hosts, "skipped": list(chosen.skipped)}
+
+
+def _source_of_the_system(ip: str, port: int) -> str | None:
+    """Return the address that a connection would come from; None: there is no way to `ip`."""
+    try:
+        source = source_towards(ip_address(ip), port)
+    except OSError:  # a kernel without that family
+        return None
+    return None if source is None else str(source)
 
 
 def _verdict(way: Way, found: Found | None) -> Fields:

@@ -44,8 +44,7 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "TLS", [_TLS[fields["tls"]]]
         yield "login", ["yes" if fields["login"] else "no"]
     if "source_addresses" in fields:
-        chosen = ", ".join(fields["source_addresses"])
-        yield "sent from", [chosen or "an address that the system chooses"]
+        yield "sent from", _sources(fields)
     if "connections" in fields:
         yield "connections", [f"at most {fields['connections']} at once"]
     if fields.get("messages_per_minute"):
@@ -73,6 +72,21 @@ def _host(host: Mapping[str, Any]) -> str:
     if "remote_ip" not in host:
         return str(HostPort(host=host["remote_host"], port=host["remote_port"]))
     return f"{host['remote_host']} [{host['remote_ip']}]:{host['remote_port']}"
+
+
+def _sources(fields: Mapping[str, Any]) -> Sequence[str]:
+    """The addresses that these hosts see, and the families that are left out."""
+    seen = dict.fromkeys(str(host["local_ip"] or "") for host in fields.get("hosts", ()))
+    known = ", ".join(filter(None, seen))
+    if fields["source_addresses"]:
+        chosen = known or f"one of {', '.join(fields['source_addresses'])}"
+    else:
+        chosen = "an address that the system chooses" + (f", now {known}" if known else "")
+    left_out = [
+        f"never over IPv{family[-1]}: {setting} leaves it out"
+        for family, setting in fields["left_out"].items()
+    ]
+    return [chosen, *left_out]
 
 
 def _queue(fields: Mapping[str, Any]) -> str:

@@ -196,6 +196,7 @@ def _direct(document: Document) -> DirectSettings:
     return DirectSettings(
         port=direct.port,
         tls=direct.tls,
+        families=frozenset(direct.families),
         source_addresses=tuple(direct.source_addresses),
         allow_networks=tuple(direct.allow_networks),
         connections_per_destination=direct.connections_per_destination,

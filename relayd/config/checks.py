@@ -5,6 +5,7 @@ check leaves out values that had a mistake of their own: one mistake is reported
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from relayd.config import units
 from relayd.config.content import check_content
@@ -12,6 +13,7 @@ from relayd.config.mistakes import Report
 from relayd.config.model import (
     DEFAULTS,
     NOT_YET_TEXT,
+    Direct,
     Document,
     Key,
     Listen,
@@ -36,6 +38,7 @@ def check(document: Document, report: Report) -> None:
     _check_metrics(document, report)
     _check_loop(document, report)
     _check_redirect(document, report)
+    _check_sources(document.direct, report)
     check_content(document.content, report)
     if report.is_sound(*_login_keys()):
         _check_login(document.smarthost, report)
@@ -132,6 +135,18 @@ def _check_redirect(document: Document, report: Report) -> None:
     redirect = document.redirect
     if redirect.allow and not redirect.to and report.is_sound(("redirect", "to")):
         report.add(("redirect", "allow"), "needs redirect.to: without it all mail leaves")
+
+
+def _check_sources(direct: Direct, report: Report) -> None:
+    """A source of a family that is not used would have no effect."""
+    if not report.is_sound(("direct", "families")):
+        return
+    versions = {family.version for family in direct.families}
+    for index, source in enumerate(direct.source_addresses):
+        key: Key = ("direct", "source_addresses", index)
+        version = ip_address(source).version if report.is_sound(key) else None
+        if version is not None and version not in versions:
+            report.add(key, f"an IPv{version} address, which direct.families leaves out")
 
 
 def _is_same(hop: HostPort, own: HostPort, fqdn: str) -> bool:

@@ -27,6 +27,7 @@ from relayd.config import units
 from relayd.settings import (
     AuthMechanism,
     HostPort,
+    IpFamily,
     LineEndings,
     ListenerAuth,
     ListenerTls,
@@ -106,6 +107,7 @@ Duration = Annotated[
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
+Family = Annotated[IpFamily, PlainValidator(units.word(IpFamily)), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
 # What is sent within days over a slow line, with its reports.
@@ -177,6 +179,7 @@ class Smarthost(Table):
 class Direct(Table):
     port: Port = 25
     tls: Tls = TlsMode.OPPORTUNISTIC
+    families: Annotated[list[Family], AfterValidator(_not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10

@@ -90,8 +90,9 @@ def _local_addresses(settings: Settings) -> tuple[IpAddress, ...]:
     chosen = tuple(ip_address(each) for each in settings.direct.source_addresses)
     if chosen:
         return chosen
+    versions = {family.version for family in settings.direct.families}
     found = []
-    for each in _FAR_AWAY:
+    for far in map(ip_address, _FAR_AWAY):
         with suppress(OSError):  # a kernel without that family
-            found.append(source_towards(ip_address(each)))
+            found.append(source_towards(far) if far.version in versions else None)
     return tuple(ip for ip in found if ip is not None)

@@ -49,7 +49,7 @@ async def _addresses(scene: Scene, host: HostPort) -> tuple[tuple[IpAddress, ...
     """Return the addresses of a host, and what to say if none of them will do."""
     try:
         ips: tuple[IpAddress, ...] = (ip_address(host.host),)
-        reason = "we have no address of its family"
+        reason = "we send from no address of its family"
     except ValueError:
         found = await scene.dns.addresses(host.host)
         failure = first_failure(found)
@@ -67,7 +67,8 @@ def _ways(scene: Scene, ips: Sequence[IpAddress]) -> Iterator[tuple[IpAddress | 
     if not chosen:
         families = sorted({ip.version for ip in scene.local})
         likely = [ip for family in families for ip in _of_family(family, ips)]
-        for ip in likely or ips[:1]:
+        allowed = {family.version for family in scene.settings.direct.families}
+        for ip in likely or [ip for ip in ips if ip.version in allowed][:1]:
             yield None, ip
 
 

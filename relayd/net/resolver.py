@@ -178,7 +178,9 @@ def _joined(text: str) -> str:
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:
-    return tuple(map(ip_address, found.texts)) if isinstance(found, Records) else ()
+    """Return the addresses; a mapped one is the IPv4 address that it leads to (RFC 4291 §2.5.5.2)."""
+    ips = map(ip_address, found.texts) if isinstance(found, Records) else ()
+    return tuple(getattr(ip, "ipv4_mapped", None) or ip for ip in ips)
 
 
 def _failure(found: Finding, question: str) -> DnsFailure | None:

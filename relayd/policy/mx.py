@@ -12,7 +12,7 @@ Sources: RFC 5321 §5.1; RFC 7505; semantics S-22, S-24 to S-26, A-60 to A-64, A
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import assert_never
 
@@ -28,7 +28,7 @@ from relayd.mail.dns import (
     NoSuchDomain,
     NullMx,
 )
-from relayd.mail.words import Category
+from relayd.mail.words import Category, Fault
 from relayd.policy.address_filter import AddressVerdict, in_words, vet_address
 from relayd.policy.admit import Network
 from relayd.policy.source import pick_source
@@ -43,6 +43,7 @@ class MxRules:
     allow_networks: tuple[Network, ...]  # forbidden ones that an MX may point to after all
     sources: tuple[str, ...] = ()  # addresses of ours to send from; none: the system chooses
     resting: frozenset[str] = frozenset()  # those of them that cannot be used now
+    unused: Mapping[int, str] = field(default_factory=dict)  # see `policy.source.unused_families`
     max_hosts: int = 10
     max_addresses: int = 20
 
@@ -84,7 +85,8 @@ class Candidates:
     site: frozenset[str]  # whom they belong to: see `HostPlan`
     candidates: tuple[Candidate, ...]
     skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
-    unheard: int | None = None  # preference of the best host whose addresses could not be learnt
+    unheard: int | None = None  # preference of the best host that cannot be asked: its addresses
+    # could not be learnt, or are all of a family that is not used
     is_cut: bool = False  # there are more, beyond what is asked in one attempt
 
     @property
@@ -144,7 +146,7 @@ def choose(
     for host in hosts:
         usable, notes = _vetted(host, found[host.name], rules)
         skipped += notes
-        if found[host.name].failures and not usable:
+        if not usable and (found[host.name].failures or _left_out(found[host.name], rules)):
             unheard.append(host.preference)
         for ip in usable:
             if len(candidates) < rules.max_addresses:
@@ -187,9 +189,14 @@ def _candidate(plan: HostPlan, host: MxHost, ip: str, rules: MxRules) -> Candida
 
 def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], list[str]]:
     """Return the usable addresses of a host, and a note on each of the others."""
-    verdicts = [(ip, _vet(ip, rules)) for ip in found.ips]
+    left_out = _left_out(found, rules)
+    verdicts = [(ip, _vet(ip, rules)) for ip in found.ips if ip not in left_out]
     usable = [str(ip) for ip, verdict in verdicts if verdict is AddressVerdict.USABLE]
     notes = [
+        f"{host.name}: {ip} is IPv{ip.version}, which {rules.unused[ip.version]} leaves out"
+        for ip in left_out
+    ]
+    notes += [
         f"{host.name}: {in_words(ip)} is {verdict}"
         for ip, verdict in verdicts
         if verdict is not AddressVerdict.USABLE
@@ -198,12 +205,26 @@ def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], 
     return usable, notes or ([] if usable else [f"{host.name}: no address"])
 
 
+def _left_out(found: Addresses, rules: MxRules) -> list[IpAddress]:
+    """Return the addresses that could be used if their family were."""
+    return [
+        ip
+        for ip in found.ips
+        if ip.version in rules.unused and _vet(ip, rules) is AddressVerdict.USABLE
+    ]
+
+
 def _nothing_usable(
     plan: HostPlan, found: list[Addresses], skipped: list[str], rules: MxRules
 ) -> Undeliverable | Breakdown:
     failures = [failure for one in found for failure in one.failures]
     if failures:
         return _unreachable(failures[0])
+    left_out = [ip for one in found for ip in _left_out(one, rules)]
+    if left_out:
+        version = left_out[0].version
+        reason = f"{plan.domain} is reached by IPv{version} only, and {rules.unused[version]} leaves that out"
+        return Breakdown(category=Category.CONNECTION_FAILURE, fault=Fault.LOCAL, reason=reason)
     if plan.cut_off:
         reason = f"none of the first {rules.max_hosts} MX hosts of {plan.domain} can be used"
         return _unreachable(DnsFailure(reason=reason))

@@ -1,4 +1,4 @@
-"""Choose which of our addresses the servers of a site see.
+"""Choose which of our addresses the servers of a site see, and by which families we reach them.
 
 Owns the choice, not the binding. A receiver that greylists knows a mail by the address it comes
 from: if the next attempt came from another one, it would begin anew. So one site sees one source in
@@ -10,10 +10,34 @@ is taken. A source more or less moves only the sites that it gains or loses. Sou
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
 from ipaddress import ip_address
 
 from relayd.mail.dns import IpAddress
+
+
+class IpFamily(StrEnum):
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+    @property
+    def version(self) -> int:
+        """The number that `ipaddress` gives it."""
+        return int(self[-1])
+
+
+def unused_families(families: Collection[IpFamily], sources: Sequence[str]) -> Mapping[int, str]:
+    """Return the IP versions that nothing is sent by, each with the setting that leaves it out.
+
+    Without a source of a family the system would choose one, which the operator did not name.
+    """
+    unused = {
+        each.version: "direct.source_addresses"
+        for each in IpFamily
+        if sources and all(ip_address(source).version != each.version for source in sources)
+    }
+    return unused | {each.version: "direct.families" for each in IpFamily if each not in families}
 
 
 def pick_source(

@@ -23,6 +23,7 @@ from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import Rules, rules_from
+from relayd.policy.source import unused_families
 from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Clock
@@ -147,6 +148,7 @@ def mx_parts(
             own_addresses=frozenset(),
             allow_networks=settings.direct.allow_networks,
             sources=settings.direct.source_addresses,
+            unused=unused_families(settings.direct.families, settings.direct.source_addresses),
         ),
         resolver=DnsResolver(
             nameservers=settings.dns.nameservers, timeout=settings.dns.timeout, clock=clock

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from relayd.deliverer.mxhop import MxHop
+from relayd.mail.words import Category
 from relayd.net.local import has_address
 from relayd.policy.mx import Candidates
 from relayd.ports.view import Status
+from relayd.settings import IpFamily
 from tests.support.direct import A1, A2, FINE, Script, a_direct_post, mx
 from tests.support.dns_server import SERVFAIL, InTurn, Zones
 from tests.support.post import eventually
@@ -126,3 +128,53 @@ async def test_too_few_descriptors_say_nothing_against_a_source(
 
     monkeypatch.setattr(socket, "socket", no_socket)
     assert has_address(ip_address("127.0.0.31"))
+
+
+# --- families
+
+BOTH: Zones = {
+    "x.test": {"MX": ["10 mx.x.test."]},
+    "mx.x.test": {"A": [A1], "AAAA": ["2001:db8::1"]},
+}
+IPV6_ONLY: Zones = {"x.test": {"MX": ["10 mx.x.test."]}, "mx.x.test": {"AAAA": ["2001:db8::1"]}}
+IPV4 = frozenset({IpFamily.IPV4})
+
+
+async def test_a_family_that_is_left_out_is_not_tried() -> None:
+    for settings in ({"families": IPV4}, {"source_addresses": ("127.0.0.31",)}):
+        async with a_direct_post(BOTH, {}, **settings) as direct:
+            message = await direct.send("a@x.test")
+            await direct.post.settled()
+            tried = [detail["remote_ip"] for _, detail in direct.post.events(message)]
+            assert tried == [A1], "refused, and there is no other"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        pytest.param({"families": IPV4}, "direct.families", id="families"),
+        pytest.param(
+            {"source_addresses": ("127.0.0.31",)}, "direct.source_addresses", id="sources"
+        ),
+    ],
+)
+async def test_mail_that_only_the_other_family_reaches_waits(
+    settings: dict[str, Any], named: str
+) -> None:
+    """Our own settings are in the way: no reason to bounce, until it is too old."""
+    async with a_direct_post(IPV6_ONLY, {}, **settings) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.category) == (Status.DEFERRED, Category.CONNECTION_FAILURE)
+        assert named in str(row.reason)
+        [(_, detail)] = direct.post.events(message)
+        assert detail["fault"] == "local"
+
+
+async def test_a_mapped_address_is_of_the_family_that_it_leads_to() -> None:
+    zones: Zones = {"x.test": {"AAAA": [f"::ffff:{A1}"]}}
+    async with a_direct_post(zones, {A1: FINE}, families=IPV4) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.SENT

@@ -22,6 +22,7 @@ ZONES: Zones = {
     "nomail.test": {"MX": ["0 ."]},
     "ours.test": {"MX": ["10 relay.example.org."]},
     "inside.test": {"MX": ["10 inner.mill.test."]},
+    "six.test": {"AAAA": ["2001:db8::6"]},
     "sick.test": SERVFAIL,
     "silent.test": DROP,
 }
@@ -114,6 +115,37 @@ async def test_direct_mode_in_words(world: World) -> None:
         f"queue         no queue yet at {world.folder}/queue.db; has relayd been started?",
         "verdict       deliverable, as far as this shows",
     ]
+
+
+LEFT_OUT = {
+    "by families": ('families = ["ipv4"]', "direct.families", "an address that the system chooses"),
+    "by sources": ('source_addresses = ["127.0.0.7"]', "direct.source_addresses", "127.0.0.7"),
+}
+
+
+@pytest.mark.parametrize(("setting", "named", "source"), LEFT_OUT.values(), ids=LEFT_OUT)
+async def test_what_a_host_would_see_and_what_is_never_used(
+    world: World, setting: str, named: str, source: str
+) -> None:
+    tables = f"[direct]\n{setting}\n"
+    ran = await direct(world, "a@mill.test", tables=tables)
+    assert f"mx2.mill.test: 2001:db8::2 is IPv6, which {named} leaves out" in ran.out
+    assert f"  sent from     {source}" in ran.out
+    assert f"never over IPv6: {named} leaves it out\n" in ran.out
+    ran = await direct(make_world(world.folder, world.readouterr), "a@six.test", tables=tables)
+    assert ran.status == os.EX_TEMPFAIL
+    assert f"waits for another try: six.test is reached by IPv6 only, and {named}" in ran.out
+
+
+async def test_each_host_is_shown_the_address_that_it_would_see(world: World) -> None:
+    tables = '[direct]\nsource_addresses = ["127.0.0.7", "127.0.0.8", "::1"]\n'
+    ran = await direct(world, "a@mill.test", "--json", tables=tables)
+    (row,) = ran.rows
+    seen = {(each["remote_ip"].count(":") > 0, each["local_ip"]) for each in row["hosts"]}
+    assert len(seen) == 2, "one of each family"
+    assert (True, "::1") in seen
+    assert row["source_addresses"] == ["127.0.0.7", "127.0.0.8", "::1"]
+    assert row["left_out"] == {}
 
 
 @pytest.mark.parametrize("as_json", [False, True])

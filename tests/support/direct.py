@@ -28,6 +28,7 @@ from relayd.net.local import has_address, is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import MxRules
 from relayd.policy.route import RouteRules, key_for
+from relayd.policy.source import IpFamily, unused_families
 from relayd.policy.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
 from relayd.store.memory import MemoryStore
@@ -45,6 +46,7 @@ FINE: Script = {}
 _SETTINGS = DirectSettings(
     port=0,
     tls=TlsMode.OFF,
+    families=frozenset(IpFamily),
     source_addresses=(),
     allow_networks=(ip_network("127.0.0.0/8"),),
     connections_per_destination=10,
@@ -164,6 +166,7 @@ def _mx_parts(
             own_addresses=frozenset(),
             allow_networks=direct.allow_networks,
             sources=direct.source_addresses,
+            unused=unused_families(direct.families, direct.source_addresses),
         ),
         resolver=resolver,
         transport=the_transport(clock),

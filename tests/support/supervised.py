@@ -28,6 +28,7 @@ from relayd.settings import (
     DnsSettings,
     DoctorSettings,
     HostPort,
+    IpFamily,
     LimitSettings,
     LineEndings,
     ListenerSettings,
@@ -75,6 +76,7 @@ def settings_of(
         direct=DirectSettings(
             port=25,
             tls=TlsMode.OFF,
+            families=frozenset(IpFamily),
             source_addresses=(),
             allow_networks=(),
             connections_per_destination=1,

@@ -220,6 +220,17 @@ WRONG |= {
         "an IP address",
         FQDN + '[direct]\nsource_addresses = ["192.0.2.1:25"]',
     ),
+    "direct-families": ("direct.families", "at least one", FQDN + "[direct]\nfamilies = []"),
+    "direct-family": (
+        "direct.families[1]",
+        '"ipv4", "ipv6"',
+        FQDN + '[direct]\nfamilies = ["ipv4", "inet6"]',
+    ),
+    "direct-source-of-an-unused-family": (
+        "direct.source_addresses[1]",
+        "direct.families leaves out",
+        FQDN + '[direct]\nfamilies = ["ipv4"]\nsource_addresses = ["192.0.2.1", "2001:db8::1"]',
+    ),
     "direct-networks": (
         "direct.allow_networks[0]",
         "bits set behind the prefix",

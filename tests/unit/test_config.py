@@ -29,6 +29,7 @@ from relayd.settings import (
     DirectSettings,
     DnsSettings,
     HostPort,
+    IpFamily,
     LineEndings,
     ListenerAuth,
     Settings,
@@ -84,6 +85,7 @@ def test_one_line_is_enough() -> None:
     assert found.direct == DirectSettings(
         port=25,
         tls=TlsMode.OPPORTUNISTIC,
+        families=frozenset(IpFamily),
         source_addresses=(),
         allow_networks=(),
         connections_per_destination=10,
@@ -243,6 +245,7 @@ def test_every_supported_key_can_be_set() -> None:
     assert found.direct == DirectSettings(
         port=2626,
         tls=TlsMode.VERIFY,
+        families=frozenset(IpFamily),
         source_addresses=("192.0.2.1", "2001:db8::1"),
         allow_networks=(ip_network("10.0.0.0/8"), ip_network("127.0.0.9/32")),
         connections_per_destination=3,

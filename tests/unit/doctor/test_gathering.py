@@ -95,6 +95,17 @@ def test_a_host_is_tried_by_the_families_that_we_have(
     assert [(source, str(ip)) for source, ip in ways] == [(None, each) for each in tried]
 
 
+@pytest.mark.parametrize(("local", "tried"), [(("192.0.2.1",), ["127.0.0.1"]), ((), ["127.0.0.1"])])
+def test_families_that_are_left_out_are_not_tried(
+    tmp_path: Path, local: tuple[str, ...], tried: list[str]
+) -> None:
+    settings = settings_of(tmp_path, direct={"families": ["ipv4"]})
+    assert {ip.version for ip in set_scene(settings, Wish(), FakeClock()).local} <= {4}
+    for ips in (["::1", "127.0.0.1"], ["127.0.0.1"]):
+        ways = _ways(a_scene(settings, *local), tuple(map(ip_address, ips)))
+        assert [str(ip) for _, ip in ways] == tried
+
+
 @pytest.mark.parametrize(
     ("tables", "direct"),
     [

@@ -339,6 +339,88 @@ def test_without_an_address_only_proof_is_final(
             pytest.fail(f"{result} of unusable hosts")
 
 
+IPV4_ONLY = replace(RULES, unused={6: "direct.families"})
+FAMILIES: list[tuple[str, HostPlan, Mapping[str, Addresses], str]] = [
+    (
+        "the-other-one",
+        the_plan("10 b.test"),
+        {"b.test": found("2001:db8::1", "192.0.2.1")},
+        "192.0.2.1 all=True",
+    ),
+    (
+        "the-other-host",  # a better one is out of reach: S-17
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found("2001:db8::1"), "c.test": found("192.0.2.1")},
+        "192.0.2.1 all=False",
+    ),
+    (
+        "forbidden-and-unused",
+        the_plan("10 b.test", "20 c.test"),
+        {"b.test": found("::1"), "c.test": found("192.0.2.1")},
+        "192.0.2.1 all=True",
+    ),
+    (
+        "none",
+        the_plan("10 b.test"),
+        {"b.test": found("2001:db8::1", "10.0.0.1")},
+        "a.test is reached by IPv6 only, and direct.families leaves that out",
+    ),
+    (
+        "none-of-the-domain-itself",
+        the_plan("0 a.test", implicit=True),
+        {"a.test": found("2001:db8::1")},
+        "a.test is reached by IPv6 only, and direct.families leaves that out",
+    ),
+    (
+        "none-and-a-lookup-failed",
+        the_plan("10 b.test"),
+        {"b.test": found("2001:db8::1", failed=True)},
+        NOT_NOW.reason,
+    ),
+    ("nothing-anyway", the_plan("10 b.test"), {"b.test": found("::1")}, "5.4.4"),
+    ("ourselves", the_plan("10 b.test"), {"b.test": found("2001:db8:1::1")}, "5.4.6"),
+]
+
+
+@pytest.mark.parametrize(
+    ("plan", "addresses", "ending"), [pytest.param(*row[1:], id=row[0]) for row in FAMILIES]
+)
+def test_a_family_that_is_not_used_proves_nothing(
+    plan: HostPlan, addresses: Mapping[str, Addresses], ending: str
+) -> None:
+    """The settings leave it out, so the domain is not to blame."""
+    result = choose(plan, addresses, IPV4_ONLY)
+    if isinstance(result, Candidates):
+        ips = " ".join(each.ip for each in result.candidates)
+        assert f"{ips} all={result.is_all}" == ending
+        assert "b.test: " in result.skipped[0]
+    elif isinstance(result, Breakdown):
+        assert result.reason == ending
+        assert result.fault is (Fault.DNS if ending == NOT_NOW.reason else Fault.LOCAL)
+    else:
+        assert result.status == ending
+
+
+def test_an_unused_address_is_explained_by_its_setting() -> None:
+    result = choose(the_plan("10 b.test"), {"b.test": found("192.0.2.1", "2001:db8::1")}, IPV4_ONLY)
+    assert isinstance(result, Candidates)
+    assert result.skipped == ("b.test: 2001:db8::1 is IPv6, which direct.families leaves out",)
+
+
+def test_each_candidate_has_the_source_that_its_site_sees() -> None:
+    rules = replace(RULES, sources=("192.0.2.71", "192.0.2.72", "2001:db8::7"))
+    addresses = {"b.test": found("192.0.2.1", "2001:db8::1"), "c.test": found("192.0.2.2")}
+    plan = the_plan("10 b.test", "20 c.test")
+    result = choose(plan, addresses, rules)
+    assert isinstance(result, Candidates)
+    four, six, again = [each.source_ip for each in result.candidates]
+    assert four == again
+    assert six == "2001:db8::7"
+    resting = choose(plan, addresses, replace(rules, resting=frozenset({str(four)})))
+    assert isinstance(resting, Candidates)
+    assert {four, resting.candidates[0].source_ip} == {"192.0.2.71", "192.0.2.72"}
+
+
 def test_a_long_explanation_is_cut_short() -> None:
     forbidden = found(*(f"10.0.0.{n}" for n in range(50)))
     result = choose(the_plan("10 b.test"), {"b.test": forbidden}, RULES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.source import pick_source
+from relayd.policy.source import IpFamily, pick_source, unused_families
 
 TO, TO6 = ip_address("203.0.113.1"), ip_address("2001:db8::25")
 FOUR = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
@@ -79,3 +79,25 @@ def test_a_source_more_or_less_moves_no_other_site() -> None:
     for site in SITES:
         before, after = pick_source(site, TO, FOUR), pick_source(site, TO, FOUR[:3])
         assert before in {after, FOUR[3]}
+
+
+V4, V6 = IpFamily.IPV4, IpFamily.IPV6
+SETTINGS, SOURCES = "direct.families", "direct.source_addresses"
+
+
+@pytest.mark.parametrize(
+    ("families", "sources", "unused"),
+    [
+        pytest.param((V4, V6), (), {}, id="the-system-chooses"),
+        pytest.param((V4, V6), ("192.0.2.1", "2001:db8::1"), {}, id="both"),
+        pytest.param((V4,), (), {6: SETTINGS}, id="ipv4"),
+        pytest.param((V6,), (), {4: SETTINGS}, id="ipv6"),
+        pytest.param((V4, V6), ("192.0.2.1",), {6: SOURCES}, id="ipv4-sources"),
+        pytest.param((V4, V6), ("2001:db8::1",), {4: SOURCES}, id="ipv6-sources"),
+        pytest.param((V4,), ("192.0.2.1",), {6: SETTINGS}, id="the-setting-says-it-first"),
+    ],
+)
+def test_which_families_are_used(
+    families: Sequence[IpFamily], sources: Sequence[str], unused: dict[int, str]
+) -> None:
+    assert unused_families(families, sources) == unused
