@@ -1,13 +1,13 @@
 """Logging in at a smarthost.
 
-Owns the choice of a mechanism and the exchange. When a password may be sent at all is decided in
+Owns the choice of mechanisms and the exchange. When a password may be sent at all is decided in
 `smtp_session`. An exchange has as many rounds as its mechanism and no more: 334 for ever is an
-error (A-51).
+error (A-51). No command of it is longer than a command may be.
 
 Sources: RFC 4954 §4 (exchange), §6 (codes); RFC 4616 (PLAIN).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aiosmtplib.auth import auth_login_encode, auth_plain_encode, auth_xoauth2_encode
 
@@ -18,6 +18,8 @@ from relayd.settings import AuthMechanism, Login
 # Codes that say that the login itself is refused (S-53).
 REFUSED_CODES = frozenset({530, 534, 535, 538})
 
+_LONGEST_COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
+
 _AUTOMATIC = (AuthMechanism.PLAIN, AuthMechanism.LOGIN)
 _RESPONSES: dict[AuthMechanism, Callable[[Login], Sequence[bytes]]] = {
     AuthMechanism.PLAIN: lambda login: [auth_plain_encode(login.username, login.secret)],
@@ -27,21 +29,43 @@ _RESPONSES: dict[AuthMechanism, Callable[[Login], Sequence[bytes]]] = {
 }
 
 
-def choose_mechanism(wanted: AuthMechanism, offered: Sequence[str]) -> AuthMechanism | None:
-    """The mechanism to use; None if the server offers none of those wanted."""
+def choose_mechanisms(wanted: AuthMechanism, offered: Sequence[str]) -> list[AuthMechanism]:
+    """Those to try, in this order; empty if the server offers none of those wanted."""
     candidates = _AUTOMATIC if wanted is AuthMechanism.AUTO else (wanted,)
-    return next((one for one in candidates if one.value in offered), None)
+    return [one for one in candidates if one.value in offered]
 
 
-async def log_in(protocol: RelayProtocol, login: Login, mechanism: AuthMechanism) -> Reply | None:
-    """Carry out the exchange and return the last reply; None if the session broke instead."""
+async def log_in(
+    protocol: RelayProtocol, login: Login, mechanisms: Iterable[AuthMechanism]
+) -> Reply | None:
+    """Log in by the first mechanism that the server knows, after all, and return the last reply.
+
+    None if the session broke instead.
+    """
+    reply = None
+    for mechanism in mechanisms:
+        reply = await _exchange(protocol, lines_of(login, mechanism))
+        if reply is None or not _is_unknown_mechanism(reply):
+            break
+    return reply
+
+
+def lines_of(login: Login, mechanism: AuthMechanism) -> list[bytes]:
+    """The AUTH command and the responses to its challenges, without CR LF.
+
+    The first response goes with the command where the mechanism allows it and a command has room
+    for it; else it waits for its challenge (RFC 4954 §4).
+    """
     first, *more = _RESPONSES[mechanism](login)
     command = b"AUTH " + mechanism.value.upper().encode()
-    if mechanism is AuthMechanism.LOGIN:
-        more = [first, *more]  # LOGIN has no initial response
-    else:
-        command += b" " + first
-    for line in (command, *more):
+    whole = command + b" " + first
+    if mechanism is AuthMechanism.LOGIN or len(whole) + 2 > _LONGEST_COMMAND:
+        return [command, first, *more]
+    return [whole, *more]
+
+
+async def _exchange(protocol: RelayProtocol, lines: Sequence[bytes]) -> Reply | None:
+    for line in lines:
         protocol.expect(line + b"\r\n", (Stage.AUTH,))
         answer = await protocol.answers(1)
         if not answer:
@@ -51,3 +75,8 @@ async def log_in(protocol: RelayProtocol, login: Login, mechanism: AuthMechanism
             return reply
     protocol.violate("one challenge too many in the login")
     return None
+
+
+def _is_unknown_mechanism(reply: Reply) -> bool:
+    """The server does not do what it offers, whatever the secret (RFC 4954 §4, §6)."""
+    return reply.code == 504 or (reply.is_permanent and reply.enhanced in ("5.5.4", "5.7.4"))

@@ -4,7 +4,7 @@ Owns the grammar and the bounds. Which reply belongs to which command, and what 
 means, is the business of `smtp_protocol`.
 
 Every line of a reply must carry the same code: a reply is never judged by its last line alone.
-A missing text and a line that ends in a bare LF are tolerated; everything else that departs from
+A missing text and a line that ends in a bare LF or in CR CR LF are tolerated; everything else that departs from
 the grammar is an error, because a guess could turn a refusal into a success (A-45).
 
 Source: RFC 5321 §4.2.
@@ -21,7 +21,7 @@ REPLY_LIMIT = 32 * 1024  # octets of one reply on the wire (A-40)
 
 # RFC 5321 §4.2:  Reply-line = *( Reply-code "-" [ textstring ] CRLF )
 #                              Reply-code [ SP textstring ] CRLF
-_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r]*))?\r?")
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r]*))?\r*")
 _SHORT = 100  # octets of a line that is worth remembering
 
 
@@ -79,7 +79,7 @@ class ReplyReader:
         """Refuse early what no further octet can mend."""
         if self._octets + len(self.rest) > REPLY_LIMIT:
             raise ReplySyntaxError(f"reply longer than {REPLY_LIMIT} octets")
-        if b"\r" in self.rest[:-1]:
+        if b"\r" in self.rest.rstrip(b"\r"):
             raise ReplySyntaxError("reply line that ends in a bare CR")
 
 

@@ -6,21 +6,19 @@ recipient. It judges nothing and retries nothing (`relayd.policy.verdict` and th
 Sources: RFC 5321 §3.3, §4.5.3.1.10 (too many recipients), §3.8 (lost connections).
 """
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.header import header_end
-from relayd.mail.reply import Stage
 from relayd.mail.words import Category
 from relayd.net.dial import resolve
 from relayd.net.smtp_commands import Plan, plan
+from relayd.net.smtp_opening import open_session
 from relayd.net.smtp_protocol import Timers
-from relayd.net.smtp_session import Session, open_session
+from relayd.net.smtp_session import Session
 from relayd.net.smtp_transaction import Ending, Result, transact
 from relayd.net.tls import TlsContexts
 from relayd.ports.outward import Clock, Delivery, SessionFailed, Target
@@ -122,12 +120,7 @@ class Connection:
 
     async def quit(self) -> None:
         """Say goodbye and close. Takes a few seconds at most and never raises."""
-        if self.is_usable:
-            self._protocol.expect(b"QUIT\r\n", (Stage.MAIL,))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._session.timers.quit):
-                    await self._protocol.answers(1)
-        await self._session.close()
+        await self._session.leave(within=self._session.timers.quit)
 
     def abort(self) -> None:
         """Close the connection without a word."""

@@ -3,7 +3,8 @@
 Owns the words on the wire from MAIL to DATA, and the refusals that need no question: a message
 that the server says it cannot take is not sent (S-35, S-36, A-48). Pure: no connection in here.
 
-Addresses are the octets we were given; nothing is quoted, folded or re-serialised (HC-04).
+Addresses are the octets we were given; nothing is quoted, folded or re-serialised (HC-04). Commands are
+as long as RFC 5321 §4.5.3.1.4 and the extensions allow, unless an address alone takes more than that.
 
 Sources: RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN);
 RFC 6533 (its addresses beyond ASCII).
@@ -20,6 +21,7 @@ from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.reply import Reply, Stage, make_reply
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_LONGEST_VALUE = 500  # octets of a parameter: ORCPT, RFC 3461 §4.2; the others stay below it
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -170,9 +172,16 @@ def _encode(address: str, *, utf8: bool) -> bytes | None:
 
 
 def _parameters(given: Mapping[str, str], names: Sequence[str]) -> bytes:
-    """The parameters of these names as they came, each with a blank in front."""
+    """The parameters of these names as they came, each with a blank in front.
+
+    One that has become too long on the way, in octets or by its escapes, is left out: it only tells a
+    report what the original recipient was.
+    """
+    values = {name: given[name].encode() for name in names if name in given}
     return b"".join(
-        b" %b=%b" % (name.encode(), given[name].encode()) for name in names if name in given
+        b" %b=%b" % (name.encode(), value)
+        for name, value in values.items()
+        if len(value) <= _LONGEST_VALUE
     )
 
 

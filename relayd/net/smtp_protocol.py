@@ -49,19 +49,21 @@ _LEAVING = ("421", "221")
 class Timers:
     """How long to wait for what, in seconds (S-46, RFC 5321 §4.5.3.2)."""
 
-    connect: float = 30  # TCP; also a TLS handshake
+    connect: float = 30  # TCP; also STARTTLS, and a TLS handshake
     greeting: float = 300
     notice: float = 30  # after so much of it the log speaks of it
-    command: float = 300  # EHLO, STARTTLS, AUTH, MAIL, RCPT, each
+    command: float = 300  # EHLO, AUTH, MAIL, RCPT, each
     data: float = 120
     block: float = 180  # each block of content
     dot: float = 600
     quit: float = 5
+    refused: float = 1  # QUIT to a host that does not let us in, while the next one waits
 
     def limits(self) -> dict[Stage, float]:
         """How long the answer at each stage may take."""
         return dict.fromkeys(Stage, self.command) | {
             Stage.GREETING: self.greeting,
+            Stage.STARTTLS: self.connect,
             Stage.DATA: self.data,
             Stage.DOT: self.dot,
         }

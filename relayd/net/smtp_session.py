@@ -1,28 +1,17 @@
-"""From a socket to a session that can take mail: greeting, EHLO, STARTTLS, login.
+"""From a socket to a session that can take mail: greeting, EHLO, STARTTLS, login, and goodbye.
 
-Owns the order of these steps and what each TLS mode accepts. Leaves transactions to
-`smtp_transaction`, and whether a failure bounces anything to policy: nothing here does (S-16).
+Owns these steps and the words they take. Leaves their order and what each TLS mode accepts to
+`smtp_opening`, transactions to `smtp_transaction`, and whether a failure bounces anything to
+policy: nothing here does (S-16).
 
-How far TLS may fall back, each step on a connection of its own:
+A password is sent over verified TLS or to loopback, and nowhere else.
 
-| mode          | tried in this order                                   |
-|---------------|-------------------------------------------------------|
-| off           | clear text                                            |
-| opportunistic | verified, then any certificate, then clear text       |
-| required      | verified, then any certificate                        |
-| verify        | verified                                              |
-| implicit      | verified; to loopback any certificate then            |
-
-`implicit` begins with the handshake, and says nothing of STARTTLS. A certificate that does not verify leads to the second step, any other failure of a handshake to
-the third. A password is sent over verified TLS or to loopback, and nowhere else.
-
-Sources: RFC 5321 §3.1, §3.2, §4.1.1.1; RFC 3207 §4; RFC 4954 §4; RFC 8314 §3.3.
+Sources: RFC 5321 §3.1, §3.2, §4.1.1.1, §4.1.1.10; RFC 3207 §4; RFC 4954 §4.
 """
 
 import asyncio
 import ssl
-from enum import Enum, auto
-from ipaddress import ip_address
+from contextlib import suppress
 
 import structlog
 
@@ -32,35 +21,20 @@ from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
 from relayd.net.dial import DialFailed, dial
-from relayd.net.login import REFUSED_CODES, choose_mechanism, log_in
+from relayd.net.login import REFUSED_CODES, choose_mechanisms, log_in
 from relayd.net.smtp_commands import Offers, hello, read_offers
 from relayd.net.smtp_protocol import RelayProtocol, Timers
-from relayd.net.tls import TlsContexts, name_for_tls, read_tls_facts
-from relayd.ports.outward import Clock, SessionFailed, Target
+from relayd.net.tls import name_for_tls, read_tls_facts
+from relayd.ports.outward import SessionFailed, Target
 from relayd.settings import Login, TlsMode
 
 _log = structlog.get_logger(__name__)
 
-# Replies to EHLO that say that the server knows only HELO (RFC 5321 §3.2; 501, 504, 550 in practice).
-_ONLY_HELO = frozenset({500, 501, 502, 504, 550})
+# Replies to EHLO by which a host takes no mail from us (RFC 7504, RFC 5321 §3.1). Any other 5yz may
+# come from one that knows only HELO (§3.2).
+_TAKES_NO_MAIL = frozenset({521, 554, 556})
 
 _MX_PORT = 25  # where nobody begins with TLS
-
-
-class _Security(Enum):
-    VERIFIED = auto()
-    LENIENT = auto()
-    CLEAR = auto()
-
-
-_LADDERS = {
-    TlsMode.OFF: (_Security.CLEAR,),
-    TlsMode.OPPORTUNISTIC: (_Security.VERIFIED, _Security.LENIENT, _Security.CLEAR),
-    TlsMode.REQUIRED: (_Security.VERIFIED, _Security.LENIENT),
-    TlsMode.VERIFY: (_Security.VERIFIED,),
-    TlsMode.IMPLICIT: (_Security.VERIFIED,),
-}
-_ON_THIS_MACHINE = {TlsMode.IMPLICIT: (_Security.VERIFIED, _Security.LENIENT)}
 
 
 class Session:
@@ -112,7 +86,7 @@ class Session:
             self.offers = read_offers(reply)
             return
         self.offers = Offers()
-        if reply.code in _ONLY_HELO:
+        if reply.is_permanent and reply.code not in _TAKES_NO_MAIL:
             reply = await self._ask(Stage.EHLO, hello(b"HELO", self.helo))
         if not reply.is_positive:
             raise self.failed(Stage.EHLO, reply)
@@ -121,7 +95,7 @@ class Session:
         """Ask for TLS, shake hands, forget what was said in clear text, and greet again.
 
         `problem` is why the certificate is not checked; empty if the context does check it.
-        Raises TlsFailed if only the handshake failed.
+        Raises TlsFailed if only the handshake failed: with TLS 1.3 a server can say so only after it.
         """
         reply = await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")
         if not reply.is_positive:
@@ -129,20 +103,26 @@ class Session:
         host = name_for_tls(self.target.host, self.target.ip)
         await self.protocol.upgrade(context, host, within=self.timers.connect)
         self._note_tls(problem)
-        await self.greet()
+        try:
+            await self.greet()
+        except SessionFailed as failure:
+            ended_by = failure.breakdown
+            if ended_by is None or ended_by.category is not Category.CONNECTION_FAILURE:
+                raise
+            raise TlsFailed(f"no session under TLS: {ended_by.reason}") from failure
 
     async def log_in(self, login: Login) -> None:
         """Log in, or say why not; the password goes over verified TLS or to loopback only (A-51)."""
         verified = self.tls is not None and self.tls.verified
-        if not verified and not ip_address(self.target.ip).is_loopback:
+        if not verified and not self.target.is_loopback:
             why = self.tls.problem if self.tls is not None else "no TLS"
             reason = f"no password without verified TLS: {why}"
             raise self.failed(Stage.AUTH, broken(Category.TLS_FAILURE, reason, Fault.LOCAL))
-        mechanism = choose_mechanism(login.mechanism, self.offers.mechanisms)
-        if mechanism is None:
+        mechanisms = choose_mechanisms(login.mechanism, self.offers.mechanisms)
+        if not mechanisms:
             reason = f"the server does not offer to log in by {login.mechanism}"
             raise self.failed(Stage.AUTH, broken(Category.PROTOCOL_ERROR, reason))
-        reply = await log_in(self.protocol, login, mechanism)
+        reply = await log_in(self.protocol, login, mechanisms)
         if reply is None:
             raise self.broken()
         if not reply.is_positive:
@@ -153,6 +133,20 @@ class Session:
         self, stage: Stage, ended_by: Reply | Breakdown, *, login_refused: bool = False
     ) -> SessionFailed:
         return SessionFailed(stage, ended_by, peer=self.peer(), login_refused=login_refused)
+
+    async def leave(self, *, within: float) -> None:
+        """Say QUIT if that can be heard, wait so many seconds for the answer, and close.
+
+        Source: RFC 5321 §4.1.1.10.
+        """
+        try:
+            if self.protocol.is_idle:
+                self.protocol.expect(b"QUIT\r\n", (Stage.MAIL,))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(within):
+                        await self.protocol.answers(1)
+        finally:
+            await self.close()
 
     def abort(self) -> None:
         self.protocol.fail("connection closed by us")
@@ -203,88 +197,3 @@ class Session:
         """Return that the session ended by itself, and where."""
         assert self.protocol.failure is not None
         return self.failed(self.protocol.failed_at, self.protocol.failure)
-
-
-async def open_session(
-    target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
-) -> Session:
-    """Return a session that may take mail. Raises SessionFailed."""
-    problem = tls.problem_of(target.host, target.ip, now=clock.monotonic())
-    ladder = _ladder_for(target)
-    security = ladder[0]
-    if problem and _Security.LENIENT in ladder:
-        security = _Security.LENIENT
-    while True:
-        session = Session(target, helo=helo, timers=timers)
-        try:
-            await _prepare(session, security, tls, problem=problem)
-        except TlsFailed as failure:
-            await session.close()
-            problem = str(failure)
-            if _is_about_certificate(failure):
-                tls.remember(target.host, target.ip, problem, now=clock.monotonic())
-                following = _Security.LENIENT
-            else:
-                following = _Security.CLEAR
-            if following not in ladder:
-                ended_by = broken(Category.TLS_FAILURE, problem)
-                implicit = target.tls is TlsMode.IMPLICIT
-                stage = Stage.CONNECT if implicit else Stage.STARTTLS
-                raise session.failed(stage, ended_by) from failure
-            security = following
-            _log.warning("tls_failed", remote_host=target.host, remote_ip=target.ip, reason=problem)
-        except BaseException:
-            await session.close()
-            raise
-        else:
-            return session
-
-
-async def _prepare(
-    session: Session, security: _Security, tls: TlsContexts, *, problem: str
-) -> None:
-    """Take one session through all steps with this kind of TLS."""
-    context = {_Security.VERIFIED: tls.verified, _Security.LENIENT: tls.lenient}.get(security)
-    problem = problem if context is tls.lenient else ""
-    if session.target.tls is TlsMode.IMPLICIT:
-        await session.dial(context, problem=problem)
-        await session.greet()
-    else:
-        await session.dial()
-        await session.greet()
-        if context is not None:
-            await _secure(session, context, problem=problem)
-    if session.target.login is not None:
-        await session.log_in(session.target.login)
-    if session.protocol.failure is not None:  # behind the last answer
-        raise session.broken()
-
-
-async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> None:
-    """Start TLS; where the mode allows it, that there is none is noted and lived with."""
-    lenient = session.target.tls is TlsMode.OPPORTUNISTIC
-    if not session.offers.starttls:
-        if lenient:
-            return
-        reason = "the server does not offer STARTTLS"
-        raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
-    try:
-        await session.start_tls(context, problem=problem)
-    except SessionFailed as failure:
-        if not (lenient and failure.stage is Stage.STARTTLS and session.protocol.is_idle):
-            raise
-        target = session.target
-        _log.warning(
-            "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=str(failure)
-        )
-
-
-def _ladder_for(target: Target) -> tuple[_Security, ...]:
-    """What is tried in which order; on this machine nobody can pose as the server."""
-    if ip_address(target.ip).is_loopback:
-        return _ON_THIS_MACHINE.get(target.tls, _LADDERS[target.tls])
-    return _LADDERS[target.tls]
-
-
-def _is_about_certificate(failure: TlsFailed) -> bool:
-    return isinstance(failure.__cause__, ssl.SSLCertVerificationError)

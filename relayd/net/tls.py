@@ -5,7 +5,9 @@ Owns the policy-independent part. Which kind of TLS a mode of the settings allow
 
 Python cannot say afterwards whether a certificate would have passed, so a handshake is first
 tried with verification. A host whose certificate fails is remembered for an hour, and meets the
-lenient context at once where its mode allows that (A-50: the failure is reported every time).
+lenient context at once where its mode allows that (A-50: the failure is reported every time). One
+with which there is no TLS at all, as when the handshake stalls, is remembered for ten minutes: less,
+because what goes out to it meanwhile can be read on the way.
 
 Sources: RFC 3207; RFC 8996 (TLS 1.2 is the floor); RFC 6125 (names; the common name is not one).
 """
@@ -16,15 +18,19 @@ from dataclasses import dataclass
 
 from relayd.mail.attempt import TlsFacts
 from relayd.mail.reply import clean_text
+from relayd.ports.outward import Target
 
-_REMEMBER_FOR = 3600.0  # seconds
-_REMEMBER_AT_MOST = 10_000  # hosts
+_CERTIFICATE_FOR = 3600.0  # seconds a problem is remembered
+_HANDSHAKE_FOR = 600.0
+_REMEMBER_AT_MOST = 10_000  # servers
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class TlsProblem:
+    """Why there was no verified TLS with a host."""
+
     text: str
-    until: float  # monotonic seconds
+    of_certificate: bool  # False: there is no TLS with any certificate either
 
 
 class TlsContexts:
@@ -41,18 +47,26 @@ class TlsContexts:
         self.lenient.verify_mode = ssl.CERT_NONE
         for context in (self.verified, self.lenient):
             context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._problems: dict[tuple[str, str], _Problem] = {}
+        self._problems: dict[_Server, tuple[TlsProblem, float]] = {}  # and until when
 
-    def remember(self, host: str, ip: str, problem: str, *, now: float) -> None:
-        """Note that the certificate of this host does not verify."""
+    def remember(self, target: Target, problem: TlsProblem, *, now: float) -> None:
+        """Note what was wrong with this server at `now`, in monotonic seconds."""
         if len(self._problems) >= _REMEMBER_AT_MOST:
             self._problems.clear()
-        self._problems[host, ip] = _Problem(problem, now + _REMEMBER_FOR)
+        lasts = _CERTIFICATE_FOR if problem.of_certificate else _HANDSHAKE_FOR
+        self._problems[_server(target)] = problem, now + lasts
 
-    def problem_of(self, host: str, ip: str, *, now: float) -> str:
-        """Why the certificate of this host did not verify lately; empty if nothing is known."""
-        problem = self._problems.get((host, ip))
-        return problem.text if problem is not None and now < problem.until else ""
+    def problem_of(self, target: Target, *, now: float) -> TlsProblem | None:
+        """What was wrong with this server lately; None if nothing is known."""
+        problem, until = self._problems.get(_server(target), (None, 0.0))
+        return problem if now < until else None
+
+
+_Server = tuple[str, str, int]
+
+
+def _server(target: Target) -> _Server:
+    return target.host, target.ip, target.port
 
 
 def name_for_tls(host: str, ip: str) -> str:

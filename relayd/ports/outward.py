@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from relayd.errors import PeerError
@@ -30,6 +31,11 @@ class Target:
     tls: "TlsMode"
     login: "Login | None"
     source_ip: str | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """It is on this machine: nobody else can listen or pose as it."""
+        return ip_address(self.ip).is_loopback
 
 
 class SessionFailed(PeerError):

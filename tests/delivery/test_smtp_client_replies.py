@@ -27,6 +27,8 @@ def read_all(data: bytes, *, size: int = 1 << 20) -> tuple[list[Reply], bool]:
         pytest.param(b"250\r\n", 250, None, ("",), id="no-text"),
         pytest.param(b"250 \r\n", 250, None, ("",), id="blank-only"),
         pytest.param(b"250 ok\n", 250, None, ("ok",), id="bare-lf"),
+        pytest.param(b"250 ok\r\r\n", 250, None, ("ok",), id="cr-cr-lf"),
+        pytest.param(b"250-a\r\r\n250\r\r\n", 250, None, ("a", ""), id="cr-cr-lf-each"),
         pytest.param(b"299 odd\r\n", 299, None, ("odd",), id="unknown-code-of-a-known-class"),
         pytest.param(
             b"550-5.1.1 a\r\n550 5.1.1 b\r\n", 550, "5.1.1", ("5.1.1 a", "5.1.1 b"), id="two"
@@ -59,6 +61,7 @@ def test_a_reply_is_read(
         pytest.param(b"HTTP/1.1 400 Bad Request\r\n", id="http"),
         pytest.param(b"550-no\r\n250 yes\r\n", id="mixed-codes"),
         pytest.param(b"250 ok\r250 ok\r\n", id="bare-cr"),
+        pytest.param(b"250\r\r250 ok\r\n", id="two-bare-cr"),
         pytest.param(b"250 ok\r250 ok\r", id="bare-cr-only"),
         pytest.param(b"220 " + b"x" * REPLY_LIMIT + b"\r\n", id="long-line"),
         pytest.param(b"220 " + b"x" * REPLY_LIMIT, id="endless-line"),
@@ -86,6 +89,7 @@ octets = st.one_of(
                 b"250 ok\r\n",
                 b"250-ok\r\n",
                 b"550 no\n",
+                b"550 no\r\r\n",
                 b"550-",
                 b"250",
                 b"\r",

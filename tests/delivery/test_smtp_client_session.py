@@ -1,15 +1,20 @@
 """Making a session: connect, greeting, EHLO, STARTTLS, login, against servers of every kind."""
 
+import asyncio
 import base64
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
+from relayd.net.login import lines_of
 from relayd.net.smtp_client import (
     Connection,
     SessionFailed,
@@ -19,10 +24,19 @@ from relayd.net.smtp_client import (
     connect,
     resolve,
 )
+from relayd.net.tls import TlsProblem
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.clock import FakeClock
-from tests.support.next_hop import HASTY, PATIENT, all_seen, connect_to, deliver, shared_contexts
+from tests.support.next_hop import (
+    HASTY,
+    PATIENT,
+    a_target,
+    all_seen,
+    connect_to,
+    deliver,
+    shared_contexts,
+)
 from tests.support.scripted_server import (
     CLOSE,
     CUTS,
@@ -36,6 +50,7 @@ from tests.support.scripted_server import (
     Raw,
     Script,
     ScriptedServer,
+    Wait,
 )
 
 
@@ -155,13 +170,14 @@ async def test_a_name_without_address_fails(name: str) -> None:
 @pytest.mark.parametrize("code", [421, 450, 454, 521, 554, 599])
 async def test_a_refusal_before_mail(stage: str, code: int) -> None:
     """A-43, S-16: it is recorded as it is; nothing in here bounces anything."""
-    script: Script = {"EHLO": ["STARTTLS"]} if stage == "starttls" else {}
+    script: Script = {"EHLO": ["STARTTLS"]} if stage == "starttls" else {"HELO": f"{code} no"}
     async with ScriptedServer({**script, stage: f"{code} no"}) as server:
         failure = await failure_of(server, tls=TlsMode.REQUIRED)
         assert failure.stage == stage
         assert failure.reply is not None
         assert failure.reply.code == code
         assert not failure.login_refused
+        assert (server.dialog[-1:] == ["QUIT"]) == (code != 421)  # RFC 5321 §4.1.1.10
 
 
 @pytest.mark.parametrize("stage", ["greeting", "ehlo"])
@@ -193,9 +209,9 @@ async def test_talk_between_greeting_and_ehlo_is_a_violation() -> None:
         assert words_of(await failure_of(server))[0] == "protocol_error"
 
 
-@pytest.mark.parametrize("code", [500, 501, 502, 504, 550])
+@pytest.mark.parametrize("code", [500, 501, 502, 503, 504, 530, 550, 555, 599])
 async def test_helo_where_ehlo_is_not_known(code: int) -> None:
-    """RFC 5321 §3.2; nothing counts as offered then."""
+    """RFC 5321 §3.2: after any 5yz that may be about EHLO; nothing counts as offered then."""
     async with ScriptedServer({"EHLO": f"{code} what"}) as server:
         connection = await connect_to(server)
         await deliver(connection)
@@ -205,6 +221,22 @@ async def test_helo_where_ehlo_is_not_known(code: int) -> None:
             "HELO relay.test",
             "MAIL FROM:<app@app.test>",
         ]
+
+
+@pytest.mark.parametrize("code", [421, 450, 521, 554, 556])
+async def test_no_helo_where_no_mail_is_taken(code: int) -> None:
+    """RFC 7504; a 4yz is for now, and another hello would not change it."""
+    async with ScriptedServer({"EHLO": f"{code} no"}) as server:
+        failure = await failure_of(server)
+        assert (failure.stage, str(failure.reply)) == (Stage.EHLO, f"{code} no")
+        assert "HELO relay.test" not in server.dialog
+
+
+async def test_quit_to_a_host_that_refused_us_is_not_waited_for_long() -> None:
+    """The next host comes after a second at the most."""
+    async with ScriptedServer({"GREETING": "554 no", "QUIT": SWALLOW}) as server:
+        failure = await failure_of(server, timers=Timers(refused=0.1))
+        assert (failure.stage, server.dialog) == (Stage.GREETING, ["QUIT"])
 
 
 async def test_helo_may_be_refused_too() -> None:
@@ -304,11 +336,20 @@ async def test_other_modes_take_any_certificate_and_say_so(
             assert server.connections == expected
 
 
-def test_a_problem_is_forgotten_after_an_hour(contexts: TlsContexts) -> None:
-    contexts.remember("mx.test", "192.0.2.1", "expired", now=10.0)
-    assert contexts.problem_of("mx.test", "192.0.2.1", now=3000.0) == "expired"
-    assert contexts.problem_of("mx.test", "192.0.2.2", now=3000.0) == ""
-    assert contexts.problem_of("mx.test", "192.0.2.1", now=4000.0) == ""
+@pytest.mark.parametrize(
+    ("of_certificate", "remembered"), [(True, 3599.0), (False, 599.0)], ids=["certificate", "tls"]
+)
+def test_a_problem_is_forgotten(
+    contexts: TlsContexts, *, of_certificate: bool, remembered: float
+) -> None:
+    """A bad certificate after an hour; that there is no TLS after ten minutes."""
+    target = a_target(ScriptedServer(port=25))
+    elsewhere = [replace(target, ip="192.0.2.2"), replace(target, port=26)]
+    problem = TlsProblem(text="expired", of_certificate=of_certificate)
+    contexts.remember(target, problem, now=10.0)
+    assert contexts.problem_of(target, now=10.0 + remembered) == problem
+    assert [contexts.problem_of(other, now=10.0) for other in elsewhere] == [None, None]
+    assert contexts.problem_of(target, now=11.0 + remembered) is None
 
 
 async def test_tls_is_not_used_when_off(authority: Authority) -> None:
@@ -323,6 +364,7 @@ async def test_starttls_that_is_not_offered(mode: TlsMode) -> None:
         failure = await failure_of(server, tls=mode)
         assert failure.stage is Stage.STARTTLS
         assert words_of(failure) == ("tls_failure", "the server does not offer STARTTLS")
+        assert server.dialog[-1] == "QUIT"
 
 
 @pytest.mark.parametrize(
@@ -402,15 +444,71 @@ async def test_plaintext_behind_the_220_is_an_attack(
         assert [entry["event"] for entry in log] == ["tls_failed"]
 
 
-@pytest.mark.parametrize("code", [454, 502, 554])
-async def test_opportunistic_goes_on_when_starttls_is_refused(code: int) -> None:
-    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": f"{code} not now"}
+NO_ANSWERS: list[object] = [
+    pytest.param("354 go", id="354"),
+    pytest.param("421 4.3.2 bye", id="421"),
+    pytest.param("221 2.0.0 bye", id="221"),
+    pytest.param("454 not now", id="454"),
+    pytest.param("502 not known", id="502"),
+    pytest.param(("454 not now", CLOSE), id="454-and-close"),
+    pytest.param(Raw(b"\xff\xfe\r\n"), id="junk"),
+    pytest.param(Raw(b"220-a\r\n250 b\r\n"), id="mixed-codes"),
+    pytest.param(CLOSE, id="close"),
+    pytest.param(RESET, id="reset"),
+    pytest.param(HANG, id="silence"),
+]
+
+
+@pytest.mark.parametrize("action", NO_ANSWERS)
+async def test_a_starttls_that_ends_the_session(action: Action) -> None:
+    """Opportunistic goes on in clear text, over another connection; nobody else ever does."""
+    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": action}
+    contexts, timers = TlsContexts(), Timers(connect=0.3)
     async with ScriptedServer(script) as server:
+        for mode in (TlsMode.REQUIRED, TlsMode.VERIFY):
+            failure = await failure_of(server, tls=mode, timers=timers, contexts=contexts)
+            assert failure.stage is Stage.STARTTLS
         with structlog.testing.capture_logs() as log:
-            connection = await connect_to(server, tls=TlsMode.OPPORTUNISTIC)
-        assert not await delivered(server, connection)
-        assert server.connections == 1
+            for _ in range(2):
+                connection = await connect_to(
+                    server, tls=TlsMode.OPPORTUNISTIC, timers=timers, contexts=contexts
+                )
+                assert not await delivered(server, connection)
         assert [entry["event"] for entry in log] == ["tls_failed"]
+        assert server.connections == 5  # the last one knew it
+
+
+@pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.VERIFY])
+async def test_a_handshake_that_stalled_is_remembered(
+    mode: TlsMode, authority: Authority, contexts: TlsContexts
+) -> None:
+    """It costs one connection its 30 s; meanwhile clear text is used only where it is allowed."""
+    stalls = Wait(asyncio.Event(), "220 go")
+    script: Script = {"STARTTLS": InTurn(("220 go", stalls), "220 go")}
+    timers = Timers(connect=0.3)
+    context = authority.server_context("mx.test")
+    async with ScriptedServer(script, tls=context) as server:
+        tls = TlsMode.OPPORTUNISTIC
+        for number in (2, 3):
+            connection = await connect_to(server, tls=tls, timers=timers, contexts=contexts)
+            assert not await delivered(server, connection)
+            assert server.connections == number
+        connection = await connect_to(server, tls=mode, contexts=contexts)
+        assert await delivered(server, connection)
+
+
+@pytest.mark.parametrize("action", [CLOSE, RESET, "221 bye"])
+async def test_a_server_that_says_only_under_tls_that_it_wants_none(
+    action: Action, authority: Authority, contexts: TlsContexts
+) -> None:
+    """With TLS 1.3 the client's handshake is over before the server has judged it."""
+    good = "250 mx.test\nSTARTTLS"
+    script: Script = {"EHLO": InTurn(good, action, good, action, "250 mx.test")}
+    async with ScriptedServer(script, tls=authority.server_context("mx.test")) as server:
+        failure = await failure_of(server, tls=TlsMode.REQUIRED, contexts=contexts)
+        assert (failure.stage, words_of(failure)[0]) == (Stage.STARTTLS, "tls_failure")
+        connection = await connect_to(server, tls=TlsMode.OPPORTUNISTIC, contexts=contexts)
+        assert not await delivered(server, connection)
 
 
 async def test_what_is_offered_under_tls_counts(
@@ -534,14 +632,10 @@ USER = "relay@x.test"
 SECRET = "open sesame"
 
 
-class RemoteAddress:
-    is_loopback = False
-
-
 @pytest.fixture
 def not_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make our server look as if it were elsewhere: loopback is exempt from the rules of A-51."""
-    monkeypatch.setattr("relayd.net.smtp_session.ip_address", lambda _: RemoteAddress())
+    monkeypatch.setattr(Target, "is_loopback", False)
 
 
 def a_login(mechanism: AuthMechanism = AuthMechanism.AUTO) -> Login:
@@ -613,6 +707,82 @@ async def test_a_refused_login(reply: str, *, refused: bool) -> None:
         assert SECRET not in str(failure)
 
 
+@pytest.mark.parametrize(
+    ("reply", "tried"),
+    [
+        ("504 5.5.4 unrecognized authentication type", True),
+        ("504 no", True),
+        ("535 5.5.4 mechanism not supported", True),
+        ("534 5.7.4 security features not supported", True),
+        ("535 5.7.8 no", False),
+        ("454 4.7.0 later", False),
+        ("454 5.7.4 odd", False),
+    ],
+)
+async def test_login_is_tried_where_plain_is_not_known(reply: str, *, tried: bool) -> None:
+    """RFC 4954 §4: 504 is about the mechanism, which the server offered all the same."""
+    script: Script = {
+        "EHLO": ["AUTH PLAIN LOGIN"],
+        "AUTH PLAIN": reply,
+        "AUTH LOGIN": "334 VXNlcm5hbWU6",
+        b64(USER): "334 UGFzc3dvcmQ6",
+        b64(SECRET): "235 welcome",
+    }
+    async with ScriptedServer(script) as server:
+        if tried:
+            connection = await connect_to(server, login=a_login())
+            await connection.quit()
+        else:
+            failure = await failure_of(server, login=a_login())
+            assert str(failure.reply) == reply
+        assert ("AUTH LOGIN" in server.dialog) == tried
+        failure = await failure_of(server, login=a_login(AuthMechanism.PLAIN))
+        assert str(failure.reply) == reply
+
+
+async def test_the_last_refusal_counts() -> None:
+    script: Script = {"EHLO": ["AUTH PLAIN LOGIN"], "AUTH": InTurn("504 no", "535 5.7.8 no")}
+    async with ScriptedServer(script) as server:
+        failure = await failure_of(server, login=a_login())
+        assert (str(failure.reply), failure.login_refused) == ("535 5.7.8 no", True)
+
+
+@pytest.mark.parametrize("mechanism", [AuthMechanism.PLAIN, AuthMechanism.XOAUTH2])
+async def test_a_long_secret_waits_for_its_challenge(mechanism: AuthMechanism) -> None:
+    """RFC 4954 §4: in a command of more than 512 octets there is no room for it."""
+    script: Script = {
+        "EHLO": [f"AUTH {mechanism.value.upper()}"],
+        "AUTH": "334 ",
+        "": "235 welcome",
+        "GREETING": "220 hi",
+    }
+    login = Login(username=USER, secret="t" * 2200, mechanism=mechanism)
+    async with ScriptedServer(script) as server:
+        connection = await connect_to(server, login=login)
+        await connection.quit()
+        assert server.dialog[1] == f"AUTH {mechanism.value.upper()}"
+        assert b"t" * 2200 in base64.b64decode(server.dialog[2])
+        assert len(server.dialog) == 4
+
+
+@given(
+    username=st.text(min_size=1, max_size=400),
+    secret=st.text(min_size=1, max_size=3000),
+    mechanism=st.sampled_from([*AuthMechanism][1:]),
+)
+@example(username="a" * 10, secret="b" * 361, mechanism=AuthMechanism.PLAIN)  # 512 octets
+@example(username="a" * 10, secret="b" * 362, mechanism=AuthMechanism.PLAIN)
+def test_no_login_is_longer_than_a_command(
+    username: str, secret: str, mechanism: AuthMechanism
+) -> None:
+    """Up to 512 octets, CR LF included, the secret goes with it; then it does not."""
+    login = Login(username=username, secret=secret, mechanism=mechanism)
+    command, *responses = lines_of(login, mechanism)
+    assert len(command) + 2 <= 512
+    if mechanism is not AuthMechanism.LOGIN and b" " not in command.removeprefix(b"AUTH "):
+        assert len(command) + 1 + len(responses[0]) + 2 > 512
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login", "xoauth2"])
 async def test_challenges_for_ever(mechanism: str) -> None:
     """A-51: a bounded exchange."""
@@ -632,14 +802,14 @@ async def test_the_error_of_xoauth2_is_asked_for() -> None:
     async with ScriptedServer({**script, "GREETING": "220 hi"}) as server:
         failure = await failure_of(server, login=a_login(AuthMechanism.XOAUTH2))
         assert failure.login_refused
-        assert server.dialog[-1] == ""
+        assert server.dialog[-2:] == ["", "QUIT"]
 
 
 async def test_a_mechanism_that_is_not_offered() -> None:
     async with ScriptedServer({"EHLO": ["AUTH CRAM-MD5"]}) as server:
         failure = await failure_of(server, login=a_login())
         assert (failure.stage, words_of(failure)[0]) == (Stage.AUTH, "protocol_error")
-        assert len(server.dialog) == 1
+        assert server.dialog == ["EHLO relay.test", "QUIT"]
 
 
 @pytest.mark.usefixtures("not_loopback")

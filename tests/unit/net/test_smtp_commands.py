@@ -1,0 +1,73 @@
+"""The commands of a transaction: none is longer than servers have to take."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from relayd.mail.address import PATH_LIMIT
+from relayd.net.smtp_commands import Offers, hello, plan
+from tests.support.builders import a_queued_message, a_queued_recipient
+
+COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
+# What the extensions add to it: RFC 1870 §3, RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.
+OF_MAIL = 26 + 17 + 10 + len(" RET=HDRS ENVID=") + 100
+OF_RCPT = len(" NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=") + 500
+
+local_parts = st.text("abcé+=-_", min_size=1, max_size=460)
+domains = st.lists(st.text("abü", min_size=1, max_size=20), min_size=1, max_size=8)
+addresses = st.tuples(local_parts, domains).map(lambda parts: f"{parts[0]}@{'.'.join(parts[1])}")
+original = st.text("abé+", max_size=480).map(lambda text: f"utf-8;{text}")
+offers = st.builds(
+    Offers,
+    size=st.booleans(),
+    eight_bit_mime=st.just(value=True),
+    smtputf8=st.booleans(),
+    dsn=st.booleans(),
+)
+
+
+@given(
+    sender=addresses,
+    recipient=addresses,
+    orcpt=original,
+    size=st.integers(0, 10**19),
+    offers=offers,
+)
+@example(  # its escapes make it longer than it may be
+    sender="a@x.test",
+    recipient="b@x.test",
+    orcpt="utf-8;" + "é" * 400,
+    size=1,
+    offers=Offers(dsn=True, eight_bit_mime=True),
+)
+def test_no_command_is_too_long(
+    sender: str, recipient: str, orcpt: str, size: int, offers: Offers
+) -> None:
+    """A long address takes what it takes; all else keeps within what each extension may add."""
+    message = a_queued_message(
+        reverse_path=sender,
+        parameters={"RET": "HDRS", "ENVID": "e" * 100, "SMTPUTF8": "", "BODY": "8BITMIME"},
+    )
+    notify = {"NOTIFY": "SUCCESS,FAILURE,DELAY", "ORCPT": orcpt}
+    todo = plan(
+        message, [a_queued_recipient(recipient, parameters=notify)], size, offers, is_8bit=True
+    )
+    for command, added in [(todo.mail, OF_MAIL), *[(each, OF_RCPT) for each in todo.rcpts]]:
+        excess = max(0, len(_without_parameters(command)) - COMMAND)
+        assert len(command) <= COMMAND + excess + added
+        assert excess <= PATH_LIMIT + len("MAIL FROM:\r\n") - COMMAND or not _fits(
+            sender, recipient
+        )
+
+
+def test_a_hello_is_never_too_long() -> None:
+    """A name has 255 octets at the most."""
+    assert len(hello(b"EHLO", "a" * 255)) <= COMMAND
+
+
+def _without_parameters(command: bytes) -> bytes:
+    return command.partition(b"> ")[0] + b">\r\n"
+
+
+def _fits(*given: str) -> bool:
+    """They are paths that relayd takes; a domain may grow as A-labels."""
+    return all(each.isascii() and len(each) + 2 <= PATH_LIMIT for each in given)
