@@ -5,7 +5,12 @@ Only adapters name a library's exceptions and re-raise them as one of these.
 Every error prints as one line.
 """
 
+import errno
 from dataclasses import dataclass
+
+# This machine forbids it, or has no such address: a firewall, a source address that is gone.
+DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL})
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
 
 
 class RelaydError(Exception):
@@ -41,6 +46,21 @@ class UsersError(RelaydError):
 
 class StartError(RelaydError):
     """The daemon cannot start as things are: a port in use, an unreadable secret, a second daemon."""
+
+
+class Shortage(RelaydError):
+    """This machine gives us no more of something: descriptors, memory, ports, threads.
+
+    It passes, and nobody else is to blame: whatever needed it waits, uncounted.
+    """
+
+
+def is_shortage(error: OSError) -> bool:
+    """Tell whether a system call failed for want of a resource of this machine.
+
+    Not for calls that say EAGAIN when they would have to wait.
+    """
+    return error.errno in _SHORT
 
 
 class StoreError(RelaydError):

@@ -87,8 +87,8 @@ class LineWriter:
         if self._path == "-":
             return sys.stdout.fileno()
         fresh = os.open(self._path, _FLAGS, 0o640)
-        if stat.S_ISREG(os.fstat(fresh).st_mode):  # /dev/null keeps its mode
-            with contextlib.suppress(PermissionError):  # somebody else's file we may append to
+        with contextlib.suppress(OSError):  # somebody else's file we may append to
+            if stat.S_ISREG(os.fstat(fresh).st_mode):  # /dev/null keeps its mode
                 os.fchmod(fresh, 0o640)  # whatever the umask: its group reads the log
         return fresh
 
@@ -116,8 +116,8 @@ class LineWriter:
         """Open the path again when asked to, or when it is another file than ours by now."""
         if self._path == "-" or not (self._reopen or self._moved()):
             return
-        self._reopen = False
         fresh = self._open()
+        self._reopen = False
         os.close(self._fd)
         self._fd = fresh
 

@@ -27,9 +27,10 @@ from relayd.control.protocol import (
     samples_to_json,
     unsuppress_from_json,
 )
-from relayd.errors import CommitUnknown, RelaydError, StoreFull, StoreUnavailable
+from relayd.errors import CommitUnknown, RelaydError, Shortage, StoreFull, StoreUnavailable
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
+from relayd.policy.seldom import Seldom
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 
@@ -68,24 +69,25 @@ async def _accept_all(
     sock: socket.socket, desk: Desk, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    places = asyncio.Semaphore(_AT_ONCE)
+    places, trouble = asyncio.Semaphore(_AT_ONCE), Seldom()
     try:
         while True:
             await places.acquire()
-            connection = await _accept(sock)
+            connection = await _accept(sock, trouble)
             task = requests.create_task(_serve_one(connection, desk))
             task.add_done_callback(lambda _: places.release())
     except asyncio.CancelledError as exc:
         return exc
 
 
-async def _accept(sock: socket.socket) -> socket.socket:
+async def _accept(sock: socket.socket, trouble: Seldom) -> socket.socket:
     loop = asyncio.get_running_loop()
     while True:
         try:
             connection, _ = await loop.sock_accept(sock)
         except OSError as exc:
-            _log.warning("control_accept_failed", error=str(exc), fault="local")
+            if trouble.is_due(loop.time()):
+                _log.warning("control_accept_failed", error=str(exc), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
         else:
             return connection
@@ -107,18 +109,27 @@ async def _serve_one(connection: socket.socket, desk: Desk) -> None:
 
 async def _reply_to(connection: socket.socket, desk: Desk) -> Message:
     try:
-        by = await asyncio.to_thread(peer.admitted_user, connection)
+        by = await _who(connection)
         if by is None:
             return _refusal("only root, the daemon's user and the socket's group may do this")
         async with asyncio.timeout(_READ_FOR):
             line = await _read_line(connection)
         return await _carry_out(decode(line), by, desk)
-    except (StoreUnavailable, StoreFull) as exc:
+    except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
         return _refusal(f"it is unknown whether the change was made: {exc}", again=True)
     except (BadMessage, RelaydError) as exc:
         return _refusal(str(exc))
+
+
+async def _who(connection: socket.socket) -> str | None:
+    """Return who asks; None if they may not. Raises Shortage."""
+    try:
+        asked = asyncio.get_running_loop().run_in_executor(None, peer.admitted_user, connection)
+    except RuntimeError as exc:  # the system gives us no thread
+        raise Shortage(f"relayd cannot look you up now: {exc}") from exc
+    return await asked
 
 
 async def _read_line(connection: socket.socket) -> bytes:

@@ -18,7 +18,7 @@ import structlog
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
-from relayd.errors import ContentLost
+from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
@@ -38,6 +38,7 @@ class LaneClosed:
 
     failures: tuple[HostFailure, ...] = ()
     login_refused: bool = False
+    is_shortage: bool = False  # nobody failed: this machine lacks something for now
     until: datetime | None = None  # nobody failed, but nothing more may be sent before
     reason: str = ""  # where `failures` do not say it
 
@@ -128,10 +129,10 @@ class Lane:
         self._waiting.append(work)
         self._grow()
 
-    def drain(self, later: NotYet) -> None:
-        """Send what has its turn, and nothing more before the time."""
+    def drain(self, why: LaneClosed) -> None:
+        """Send what has its turn, and nothing more for now."""
         if not self._closing:
-            self._leave(LaneClosed(until=later.until, reason=later.why))
+            self._leave(why)
 
     def close(self, why: LaneClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
@@ -221,25 +222,31 @@ class Lane:
         """Bring the message to all recipients, in as many goes as that takes."""
         while attempt.recipients:
             await self._courier.ready()
+            before, session = session, None
             try:
-                session = await self._session(session, attempt.failures)
+                session = await self._session(before, attempt)
+                may_send = session is not None and await self._owner.holds(self)  # it took long?
+                if session is not None and may_send:
+                    attempt = await self._transact(attempt, session)
+                    continue
             except NoHost as none:
                 await self._fail(attempt, none)
-                return None
-            except NotYet as later:
-                self.drain(later)
-                session = None
-            if session is None or not await self._owner.holds(self):  # it may have taken long
-                if attempt.failures:
-                    await self._fail(attempt, NoHost(attempt.failures))
                 break
-            attempt = await self._transact(attempt, session)
+            except NotYet as later:
+                self.drain(LaneClosed(until=later.until, reason=later.why))
+            except Shortage as lack:
+                self._hop.turned_away()
+                self.drain(LaneClosed(is_shortage=True, reason=str(lack)))
+            if attempt.failures:
+                await self._fail(attempt, NoHost(attempt.failures))
+            break
         return session
 
-    async def _session(
-        self, session: Session | None, after: Sequence[HostFailure]
-    ) -> Session | None:
-        """Return the session to go on with, another one if need be; None when the lane closes."""
+    async def _session(self, session: Session | None, attempt: Attempt) -> Session | None:
+        """Return the session to go on with, another one if need be; None when the lane closes.
+
+        Raises NoHost, NotYet, Shortage.
+        """
         if session is not None:
             if self._hop.keeps(session):
                 return replace(session, failures=())  # those are in the history of one message
@@ -250,11 +257,14 @@ class Lane:
             async with asyncio.timeout(None) as connecting:  # until `close`
                 self._connecting.add(connecting)
                 try:
-                    return await self._hop.connect(after)
+                    return await self._hop.connect(attempt.failures)
                 finally:
                     self._connecting.discard(connecting)
-        except TimeoutError:
-            return None
+        except OSError as error:  # TimeoutError is one
+            if self.is_closed:
+                return None
+            # A system call of ours: what peers do has other names.
+            raise Shortage(error.strerror or str(error)) from error
 
     async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
         """Run one transaction; return what needs another one at once."""
@@ -293,6 +303,8 @@ class Lane:
         """Run one transaction; a bug that one message trips over must not stop the others."""
         try:
             return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
+        except Shortage:  # as for lost content; but the file is there
+            raise
         except ContentLost as lost:  # in front of the final dot, which goes with the last of it
             connection.abort()
             facts = self._courier.without_content(connection.peer, attempt.work, lost)

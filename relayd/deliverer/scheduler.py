@@ -17,7 +17,9 @@ from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.lane import Lane, LaneClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.words import Fault
 from relayd.policy import retry
+from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease, QueueStore, Work
 
@@ -33,6 +35,9 @@ _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
 _REMEMBERED = 10_000  # destinations that failed, and how often
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
+_SHORTAGE = timedelta(
+    seconds=5
+)  # and up to twice that, until what this machine lacks is asked for again
 _WORDS = 500  # characters of why a destination is paused
 _SURE = 2 / 3  # of the time of a lease, from its renewal on; two renewals are due by then
 
@@ -67,6 +72,7 @@ class Scheduler:
         self._trusted: dict[str, None] = {}  # took mail, and did not fail since; the latest last
         self._held_until = 0.0  # monotonic: when the leases of the lanes may be over
         self._stopping = False
+        self._shortage = Seldom()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()  # no lane is open
         self._tasks: asyncio.TaskGroup | None = None
@@ -291,6 +297,10 @@ class Scheduler:
         """Return until when to leave the destination alone."""
         if why.until is not None:
             return why.until
+        if why.is_shortage:
+            if self._shortage.is_due(self._clock.monotonic()):
+                log.error("resources_short", fault="local", reason=why.reason)
+            return self._clock.now() + _SHORTAGE * (1 + self._jitter())
         self._trusted.pop(destination, None)
         failures = self._failures[destination] = self._failures.pop(destination, 0) + 1
         if len(self._failures) > _REMEMBERED:
@@ -302,6 +312,7 @@ class Scheduler:
         log.error(
             "login_refused" if why.login_refused else "destination_down",
             destination=destination,
+            fault=_fault(why).value,
             paused_until=until.isoformat(timespec="seconds"),
             reason=_in_words(why),
         )
@@ -333,6 +344,13 @@ def _held(work: Work) -> int:
 
 def _in_words(why: LaneClosed) -> str:
     return why.reason or "; ".join(f"{each.host}: {each.failed}" for each in why.failures)
+
+
+def _fault(why: LaneClosed) -> Fault:
+    """Return whose it is, when all that failed agree; else it is the other side's to explain."""
+    ended = [each.failed.breakdown for each in why.failures]
+    faults = {Fault.PEER if breakdown is None else breakdown.fault for breakdown in ended}
+    return faults.pop() if len(faults) == 1 else Fault.PEER
 
 
 def _room_of(lane: Lane) -> int:

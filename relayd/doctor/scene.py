@@ -1,7 +1,6 @@
 """What every check is given: the settings, what the operator asks about, and the way to ask."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -91,8 +90,6 @@ def _local_addresses(settings: Settings) -> tuple[IpAddress, ...]:
     if chosen:
         return chosen
     versions = {family.version for family in settings.direct.families}
-    found = []
-    for far in map(ip_address, _FAR_AWAY):
-        with suppress(OSError):  # a kernel without that family
-            found.append(source_towards(far) if far.version in versions else None)
+    far = [each for each in map(ip_address, _FAR_AWAY) if each.version in versions]
+    found = [source_towards(each) for each in far]
     return tuple(ip for ip in found if ip is not None)

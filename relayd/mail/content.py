@@ -13,5 +13,5 @@ class Content(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
-        """Return a run of octets. Raises ContentLost when they cannot be read."""
+        """Return a run of octets. Raises ContentLost when they cannot be read, Shortage if not now."""
         ...

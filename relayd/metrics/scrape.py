@@ -6,7 +6,7 @@ seconds, so that many who ask cost no more than one. Everything else is read ane
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -93,8 +93,9 @@ class Scrape:
         began = self._clock.monotonic()
         if self._reading is None and began >= self._until:
             loop = asyncio.get_running_loop()
-            self._reading = loop.run_in_executor(None, self._read)
-            self._reading.add_done_callback(partial(self._took, began))
+            with suppress(RuntimeError):  # the system gives us no thread
+                self._reading = loop.run_in_executor(None, self._read)
+                self._reading.add_done_callback(partial(self._took, began))
         if (reading := self._reading) is not None:
             await asyncio.wait({reading}, timeout=_PATIENCE)
             if reading.done():

@@ -16,6 +16,7 @@ import structlog
 
 from relayd.metrics.exposition import CONTENT_TYPE, render
 from relayd.metrics.scrape import Scrape
+from relayd.policy.seldom import Seldom
 
 _AT_ONCE = 8  # connections; more wait in the listen queue
 _WITHIN = 10.0  # seconds for all of it
@@ -67,14 +68,15 @@ async def _accept_all(
 async def _accept(
     sock: socket.socket, scrape: Scrape, places: asyncio.Semaphore, requests: asyncio.TaskGroup
 ) -> None:
-    loop = asyncio.get_running_loop()
+    loop, trouble = asyncio.get_running_loop(), Seldom()
     while True:
         await places.acquire()
         try:
             connection, _ = await loop.sock_accept(sock)
         except OSError as error:
             places.release()
-            log.warning("metrics_accept_failed", reason=str(error), fault="local")
+            if trouble.is_due(loop.time()):
+                log.warning("metrics_accept_failed", reason=str(error), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
         else:
             requests.create_task(_serve(connection, scrape, places))

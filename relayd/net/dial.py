@@ -2,9 +2,16 @@
 
 A connection goes to the very address it is given, which somebody vetted (S-26, A-61): names are
 looked up in `resolve` and nowhere else.
+
+Whose fault it is when there is no connection: a lack of descriptors, memory or ports is nobody's
+(Shortage), what this machine forbids or does not have is ours, and all else is the peer's.
+
+Source: connect(2), ip(7).
 """
 
 import asyncio
+import encodings.idna  # noqa: F401 -- `getaddrinfo` loads it on use, which takes a descriptor
+import errno
 import os
 import socket
 import ssl
@@ -12,11 +19,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
-from relayd.errors import TlsFailed
+from relayd.errors import DENIED, Shortage, TlsFailed, is_shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
+from relayd.net.local import check_descriptors, source_towards
 from relayd.net.tls import name_for_tls, tls_problem
 from relayd.ports.outward import SessionFailed, Target
 
@@ -30,13 +38,17 @@ class DialFailed(Exception):
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a smarthost, best first. Raises SessionFailed, so is never empty."""
+    """Return the addresses of a smarthost, best first, and never none.
+
+    Raises SessionFailed, Shortage.
+    """
     with suppress(ValueError):
         return [str(ip_address(host))]
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
+        check_descriptors()
         why = (exc.strerror or "") if isinstance(exc, OSError) else "not a host name"
         reason = f"cannot find the address of {host}: {why.lower()}"
         raise SessionFailed(Stage.CONNECT, broken(Category.DNS_FAILURE, reason, Fault.DNS)) from exc
@@ -52,7 +64,7 @@ async def dial(
 ) -> str:
     """Connect `protocol` and return our own address; with `tls` a handshake comes first.
 
-    Raises DialFailed, and TlsFailed from its cause if only the handshake failed.
+    Raises DialFailed, Shortage, and TlsFailed from its cause if only the handshake failed.
     """
     loop = asyncio.get_running_loop()
     sock = _make_socket(target)
@@ -66,10 +78,13 @@ async def dial(
             await _shake_hands(sock, protocol, target, tls, within=within)
     except OSError as exc:  # TimeoutError is one
         sock.close()
+        if is_shortage(exc) or _is_out_of_ports(exc, target):
+            raise _lack(exc) from exc
         reason = (
             os.strerror(exc.errno).lower() if exc.errno else f"no connection within {within:g} s"
         )
-        raise DialFailed(broken(Category.CONNECTION_FAILURE, reason)) from exc
+        fault = Fault.LOCAL if exc.errno in DENIED else Fault.PEER
+        raise DialFailed(broken(Category.CONNECTION_FAILURE, reason, fault)) from exc
     except BaseException:
         sock.close()
         raise
@@ -110,6 +125,17 @@ def _make_socket(target: Target) -> socket.socket:
     except OSError as exc:
         if sock is not None:
             sock.close()
+        if is_shortage(exc) or exc.errno == errno.EADDRINUSE:  # no port of that address is free
+            raise _lack(exc) from exc
         reason = f"cannot make a connection: {(exc.strerror or str(exc)).lower()}"
         raise DialFailed(broken(Category.CONNECTION_FAILURE, reason, Fault.LOCAL)) from exc
     return sock
+
+
+def _is_out_of_ports(exc: OSError, target: Target) -> bool:
+    """Tell that from a machine without an address of the family, which gets the same error."""
+    return exc.errno == errno.EADDRNOTAVAIL and source_towards(ip_address(target.ip)) is not None
+
+
+def _lack(exc: OSError) -> Shortage:
+    return Shortage(f"no connection can be opened: {(exc.strerror or str(exc)).lower()}")

@@ -25,9 +25,12 @@ import dns.asyncresolver
 import dns.exception
 import dns.message
 import dns.name
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
 
+from relayd.errors import DENIED, Shortage, is_shortage
 from relayd.mail.dns import DnsFailure
 from relayd.mail.words import Fault
 from relayd.net.dns_exchange import BoundedNameserver
@@ -39,6 +42,10 @@ _IN_FLIGHT = 100
 _TRY_LIMIT = 3.0  # seconds for one name server, before the next is asked
 _CHAIN_LIMIT = 8  # questions for one answer, where name servers do not follow a CNAME themselves
 _PORT = 53
+
+# The library loads a type with its first record, which takes a descriptor and may fail for good.
+for _each in ("A", "AAAA", "CNAME", "MX", "NS", "OPT", "PTR", "SOA", "TXT"):
+    dns.rdata.get_rdata_class(dns.rdataclass.IN, dns.rdatatype.from_text(_each))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +87,7 @@ class DnsLookup:
         self._resolver.use_edns(0, 0, _DATAGRAM_LIMIT)
 
     async def ask(self, name: str, rdtype: str) -> Finding:
-        """Return what the DNS has under `name`; takes `timeout` at most and never raises."""
+        """Return what the DNS has under `name`; takes `timeout` at most. Raises Shortage alone."""
         if not self._resolver.nameservers:
             return DnsFailure(reason="no name server is configured", fault=Fault.LOCAL)
         question = f"{rdtype} {name}"
@@ -90,7 +97,7 @@ class DnsLookup:
         except (TimeoutError, dns.resolver.LifetimeTimeout):
             return DnsFailure(reason=f"no answer to {question} within {self._timeout:g} s")
         except dns.resolver.NoNameservers as refused:
-            return DnsFailure(reason=_blame(refused.kwargs["errors"], question))
+            return _blame(refused.kwargs["errors"], question)
         except dns.exception.DNSException:
             return DnsFailure(reason=f"no usable answer to {question}")
 
@@ -146,14 +153,16 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _blame(errors: Sequence[tuple[Any, ...]], question: str) -> str:
-    """Say what the last name server did, in words of our own."""
+def _blame(errors: Sequence[tuple[Any, ...]], question: str) -> DnsFailure:
+    """Say what the last name server did, in words of our own. Raises Shortage if it was not asked."""
     nameserver, _, _, what, _ = errors[-1]
     host = nameserver.partition(":")[2].rpartition("@")[0]
     if isinstance(what, str):  # the name of a response code
-        return f"{host} answers {what} to {question}"
-    if isinstance(what, OSError):
-        return (
-            f"{host} cannot be asked for {question}: {(what.strerror or 'no connection').lower()}"
-        )
-    return f"{host} gives no usable answer to {question}"
+        return DnsFailure(reason=f"{host} answers {what} to {question}")
+    if not isinstance(what, OSError):
+        return DnsFailure(reason=f"{host} gives no usable answer to {question}")
+    why = (what.strerror or "no connection").lower()
+    if is_shortage(what):
+        raise Shortage(f"no socket for the DNS: {why}") from what
+    fault = Fault.LOCAL if what.errno in DENIED else Fault.DNS
+    return DnsFailure(reason=f"{host} cannot be asked for {question}: {why}", fault=fault)

@@ -1,13 +1,11 @@
 """Which addresses are this machine's own."""
 
-import errno
 import socket
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from relayd.errors import Shortage, is_shortage
 from relayd.policy.address_filter import forms
-
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def is_own(
@@ -17,7 +15,7 @@ def is_own(
 
     Every address of this machine counts, but of the loopback ones only those that we listen on:
     the others are how a mail server beside us is reached. So does an address that stands for one
-    of ours. Nothing is sent.
+    of ours. Nothing is sent. Raises Shortage.
     """
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
@@ -42,15 +40,17 @@ def source_towards(
 ) -> IPv4Address | IPv6Address | None:
     """Return the address that a connection to `ip` would come from; None without a way there.
 
-    Nothing is sent. Raises OSError where there can be no socket of the family.
+    Nothing is sent. Raises Shortage when that cannot be found out now.
     """
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(ip), port))
-        except OSError:
-            return None
-        return ip_address(probe.getsockname()[0])
+            return ip_address(probe.getsockname()[0])
+    except OSError as exc:
+        if is_shortage(exc):
+            raise Shortage(f"no socket to look at our addresses: {exc.strerror}") from exc
+        return None
 
 
 def has_address(ip: IPv4Address | IPv6Address) -> bool:
@@ -60,5 +60,16 @@ def has_address(ip: IPv4Address | IPv6Address) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(ip), 0))
     except OSError as exc:
-        return exc.errno in _SHORT
+        return is_shortage(exc)
     return True
+
+
+def check_descriptors() -> None:
+    """Raise Shortage if there can be no socket now.
+
+    For after a failure in a library that needed one and does not tell.
+    """
+    try:
+        socket.socket(socket.AF_UNIX).close()
+    except OSError as exc:
+        raise Shortage(f"no socket can be opened: {exc.strerror}") from exc

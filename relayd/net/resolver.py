@@ -4,7 +4,7 @@ And as `relayd.doctor` does, which asks what receivers ask about us: texts, name
 
 Owns the way from a question to its answer: what is no domain name never reaches the DNS (HN-04);
 what is known is not asked again; equal questions at one time are asked once (R-12). Answers are
-values, failures among them; nothing that the DNS does raises. Which hosts and addresses are good
+values, failures among them; nothing that the DNS does raises, only a Shortage of our own. Which hosts and addresses are good
 for anything is decided in `relayd.policy`.
 
 Sources: RFC 5321 §5.1, RFC 7505 §3.
@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import assert_never
@@ -134,7 +135,7 @@ class DnsResolver:
         """Look it up in the cache, else wait for the query of whoever asked first.
 
         The query is a task that belongs to nobody: who gives up waiting does not end it for the
-        others. It ends by itself in time, never fails, and this dict keeps it alive.
+        others. It ends by itself in time, and this dict keeps it alive.
         """
         question = (name, rdtype)
         known = self._cache.get(question)
@@ -144,8 +145,13 @@ class DnsResolver:
         if running is None:
             running = asyncio.get_running_loop().create_task(self._ask(question))
             self._running[question] = running
-            running.add_done_callback(lambda _: self._running.pop(question))
+            running.add_done_callback(partial(self._done, question))
         return await asyncio.shield(running)
+
+    def _done(self, question: Question, running: "asyncio.Task[Finding]") -> None:
+        del self._running[question]
+        if not running.cancelled():
+            running.exception()  # a Shortage: whoever waits gets it, and nobody may wait any more
 
     async def _ask(self, question: Question) -> Finding:
         finding = await self._lookup.ask(*question)

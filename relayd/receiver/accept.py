@@ -2,16 +2,18 @@
 
 Owns when to accept and when to leave it to others: a worker that has more clients than another (`doors`)
 lets that one go first for a moment, and no longer: whoever is busy, stuck or gone keeps nobody waiting.
-When descriptors run out accepting pauses instead of spinning (HU-08, F-15).
+When the system gives us no connection, whatever it says, accepting pauses instead of spinning (HU-08, F-15).
+
+Source: accept(2), which may also report an error that a connection had before it was accepted.
 """
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Sequence
 
 import structlog
 
+from relayd.policy.seldom import Seldom
 from relayd.receiver.context import SessionContext
 from relayd.receiver.doors import Door
 
@@ -22,8 +24,7 @@ _ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, hav
 _GIVE_WAY = 0.004  # seconds in which a worker with fewer clients can take the next one
 _IN_VAIN = 3  # times in a row that nobody did
 _HEEDLESS = 0.1  # seconds without regard for others after that
-_PAUSE = 0.25  # seconds without accepting when the system has no room
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE = 0.25  # seconds without accepting when that failed
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class Acceptor:
         self._welcome = welcome
         self._in_vain = 0
         self._heedless_until = 0.0
+        self._trouble = Seldom()
 
     @property
     def is_open(self) -> bool:
@@ -75,9 +77,9 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as exc:
-            if exc.errno not in _NO_ROOM:
-                raise
-            log.warning("accept_paused", listener=context.listener.address, reason=exc.strerror)
+            if self._trouble.is_due(self._loop.time()):
+                listener = context.listener.address
+                log.warning("accept_paused", fault="local", listener=listener, reason=exc.strerror)
             self._pause(sock, context, _PAUSE)
             return False
         self._welcome(connection, address, context)

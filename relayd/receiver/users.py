@@ -14,11 +14,12 @@ from pathlib import Path
 
 import structlog
 
-from relayd.errors import UsersError
+from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.mail.account import Account
 from relayd.mail.reply import Reply
 from relayd.policy.dsn.lines import clean_line
 from relayd.policy.login import BackOff
+from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.receiver.passwords import NOBODY, Unverifiable, is_password
 from relayd.receiver.sasl import Credentials
@@ -45,10 +46,12 @@ class Users:
         """Read the file. Raises UsersError."""
         self._path = Path(path)
         self._clock = clock
+        self._seen: tuple[int, ...] = ()
         self._seen = self._stamp()
         self._accounts = read_users(self._path)
         self._looked_at = clock.monotonic()
         self._back_off = BackOff()
+        self._trouble = Seldom()
         self._key = secrets.token_bytes(32)
         self._good: dict[bytes, float] = {}  # digest of a good login -> when, the oldest first
         self._running: dict[bytes, asyncio.Future[bool]] = {}
@@ -128,9 +131,13 @@ class Users:
         stamp = self._stamp()
         if stamp == self._seen:
             return
-        self._seen = stamp  # a broken file is told of once
+        before, self._seen = self._seen, stamp  # a broken file is told of once
         try:
             self._accounts = read_users(self._path)
+        except Shortage as error:
+            self._seen = before  # it is not known to be broken
+            if self._trouble.is_due(now):
+                log.warning("users_kept", fault="local", reason=str(error))
         except UsersError as error:
             log.warning("users_kept", fault="local", reason=str(error))
         else:
@@ -141,8 +148,8 @@ class Users:
     def _stamp(self) -> tuple[int, ...]:
         try:
             found = self._path.stat()
-        except OSError:
-            return ()
+        except OSError as error:
+            return self._seen if is_shortage(error) else ()
         return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 

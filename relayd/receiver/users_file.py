@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from relayd.errors import UsersError
+from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.files import alone_in, replace
 from relayd.mail.account import Account, AccountError, parse_accounts
 
@@ -24,7 +24,7 @@ Change = Callable[[str, Mapping[str, Account]], str]
 
 
 def read_users(path: Path) -> Mapping[str, Account]:
-    """Return the accounts by name. Raises UsersError."""
+    """Return the accounts by name. Raises UsersError, Shortage."""
     return _parse(path, _text_of(path))
 
 
@@ -79,6 +79,7 @@ def _text_of(path: Path) -> str:
     except FileNotFoundError as error:
         raise UsersError(f"there is no {path}; `relayd user add NAME` makes it") from error
     except OSError as error:
-        raise UsersError(f"{path} cannot be read: {error.strerror}") from error
+        told = f"{path} cannot be read: {error.strerror}"
+        raise (Shortage if is_shortage(error) else UsersError)(told) from error
     except UnicodeDecodeError as error:
         raise UsersError(f"{path}: expected UTF-8 text") from error

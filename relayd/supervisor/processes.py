@@ -53,10 +53,10 @@ class Worker:
         """Take in its heartbeats; return True when it reports that it is ready."""
         try:
             beats = os.read(self.heartbeat, 4096) if self.heartbeat >= 0 else b""
-        except BlockingIOError:
-            return False
         except ConnectionResetError:  # it ended before it had read our answer
             beats = b""
+        except OSError:  # nothing is there, or it cannot be read now
+            return False
         if not beats:
             self.forget()
             return False

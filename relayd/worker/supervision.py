@@ -26,12 +26,14 @@ class Supervision:
         self._socket.settimeout(0)
         self._parent_pid = parent_pid
         self._turn = asyncio.Lock()
+        self._unsaid = BEAT
 
     def close(self) -> None:
         self._socket.close()
 
     def ready(self) -> None:
-        self._socket.send(READY)
+        """Say that the worker is; with the next beat, when that cannot be said now."""
+        self._say(READY)
 
     async def beat(self, stopping: asyncio.Event) -> None:
         """Tell the supervisor that the loop turns; set `stopping` when it is gone."""
@@ -40,9 +42,18 @@ class Supervision:
             if os.getppid() != self._parent_pid:
                 stopping.set()
                 return
-            # It is slow, or gone, which the next look at the parent tells.
-            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-                self._socket.send(BEAT)
+            self._say(BEAT)
+
+    def _say(self, word: bytes) -> None:
+        """Say it, and what could not be said before.
+
+        The supervisor is slow, or gone, which the next look at the parent tells; or the system has
+        no room.
+        """
+        self._unsaid = READY if READY in (word, self._unsaid) else BEAT
+        with suppress(OSError):
+            self._socket.send(self._unsaid)
+            self._unsaid = BEAT
 
     async def reload(self) -> Message:
         """Have the settings read again; return the answer. Raises RelaydError when none will come."""

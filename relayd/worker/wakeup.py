@@ -28,15 +28,16 @@ class Wakeups:
         self._on_hint = on_hint
         self._is_resting = self._is_due = False
         self._loop = asyncio.get_running_loop()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket: socket.socket | None = None
         try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._directory.mkdir(mode=0o700, exist_ok=True)
             self._path.unlink(missing_ok=True)
             self._socket.bind(str(self._path))
         except OSError as error:
             log.warning("wakeups_off", fault="local", reason=str(error))
         else:
-            self._loop.add_reader(self._socket, self._heard)
+            self._loop.add_reader(self._socket, self._heard, self._socket)
 
     def give(self) -> None:
         """Tell the others: now, or when the rest after the last time is over."""
@@ -48,9 +49,11 @@ class Wakeups:
         self._tell()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
-        self._path.unlink(missing_ok=True)
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            with suppress(OSError):
+                self._path.unlink()
 
     def _end_rest(self) -> None:
         was_due, self._is_resting, self._is_due = self._is_due, False, False
@@ -58,14 +61,16 @@ class Wakeups:
             self.give()
 
     def _tell(self) -> None:
+        if self._socket is None:
+            return
         with suppress(OSError):  # the directory may be gone
             for path in self._directory.iterdir():
                 if path != self._path:
                     with suppress(OSError):  # a dead worker's, or one that has hints enough
                         self._socket.sendto(b"", str(path))
 
-    def _heard(self) -> None:
-        with suppress(BlockingIOError):
+    def _heard(self, sock: socket.socket) -> None:
+        with suppress(OSError):  # none is left, or what there is cannot be read now
             while True:
-                self._socket.recv(1)
+                sock.recv(1)
         self._on_hint()

@@ -1,6 +1,8 @@
 """From a domain to the addresses of its mail hosts: resolver and policy over a real name server."""
 
 import asyncio
+import errno
+import gc
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from dns.rcode import Rcode
 
+from relayd.errors import Shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.dns import (
     Addresses,
@@ -65,6 +68,7 @@ from tests.support.dns_server import (
     Wait,
     Zones,
 )
+from tests.support.shortage import no_descriptors
 
 PATIENCE = timedelta(seconds=5)  # more than any answer takes
 IMPATIENCE = timedelta(seconds=0.3)  # where there is none to come
@@ -787,3 +791,41 @@ async def test_the_root_is_no_mail_host() -> None:
 async def test_an_implicit_mx_names_the_domain() -> None:
     async with DnsServer({"a.test": {"A": ["192.0.2.1"]}}) as server:
         assert await a_resolver(server).mx("A.test") == ImplicitMx(domain="a.test")
+
+
+async def test_a_question_that_needs_a_descriptor_more_than_there_is_was_not_asked() -> None:
+    """That is no answer of the DNS, and nothing to be remembered."""
+    async with DnsServer({"a.test": {"MX": MX_B}}) as server:
+        resolver = a_resolver(server)
+        with no_descriptors(), pytest.raises(Shortage, match="too many open files"):
+            await resolver.mx("a.test")
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+
+
+async def test_who_gave_up_on_a_question_leaves_no_complaint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with DnsServer({}) as server:
+        resolver = a_resolver(server)
+        with no_descriptors():
+            asking = asyncio.ensure_future(resolver.mx("a.test"))
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, *resolver._running.values(), return_exceptions=True)
+        gc.collect()
+    assert not caplog.records
+
+
+async def test_a_name_server_that_a_firewall_of_ours_forbids_is_our_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    resolver = DnsResolver(
+        nameservers=[HostPort(host="127.0.0.1", port=53)], timeout=PATIENCE, clock=FakeClock()
+    )
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_datagram_endpoint", refuse)
+    found = await resolver.mx("a.test")
+    assert isinstance(found, DnsFailure)
+    assert found.fault is Fault.LOCAL

@@ -1,6 +1,9 @@
 """What the queue file does wrong is told as a fault of the store, and ends what has to end."""
 
 import asyncio
+import errno
+import fcntl
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -145,3 +148,35 @@ async def test_a_commit_that_has_begun_is_waited_for(
     await stored
     assert len(box.rows()) == 1
     await box.close()
+
+
+async def test_a_turn_that_the_system_has_no_room_for_is_told_to_who_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next one is taken: the writing thread lives."""
+    box = open_sqlite(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(fcntl, "flock", no_room)
+        with pytest.raises(StoreUnavailable, match="No locks available"):
+            await box.store.register("1")
+    await box.store.register("1")
+    await box.close()
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+async def test_without_a_thread_nothing_is_read_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = open_sqlite(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(StoreUnavailable, match="can't start new thread"):
+            await box.store.next_due()
+        await box.close()
+
+
+def no_thread(_: object) -> None:
+    raise RuntimeError("can't start new thread")

@@ -29,6 +29,7 @@ from relayd.mail.words import EventKind
 from relayd.settings import LogSettings
 from tests.support.builders import a_bounce, a_deferral, a_message, a_queued_message
 from tests.support.clock import START
+from tests.support.shortage import no_descriptors
 
 # interface.md section 4, and what an outcome adds in words.
 _FIELDS = """
@@ -426,3 +427,15 @@ def test_silence_ends(capsys: pytest.CaptureFixture[str], *, configured: bool) -
     assert "unheard" not in printed.err + printed.out
     assert "heard" in (printed.err if configured else printed.out)
     assert structlog.is_configured() is configured
+
+
+def test_a_log_that_cannot_be_opened_anew_for_now_loses_nothing(path: Path) -> None:
+    old = path.with_suffix(".1")
+    with closing(LineWriter(str(path))) as writer:
+        path.rename(old)
+        with no_descriptors():
+            writer.reopen()
+            writer.write(b"after\n")
+            time.sleep(0.2)  # it has tried in vain
+        eventually(lambda: path.exists() and lines_of(path) == [b"after"])
+    assert lines_of(old) == []

@@ -4,12 +4,14 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from relayd.control.protocol import BadMessage
 from relayd.errors import RelaydError
-from relayd.worker.supervision import READY, RELOAD, Supervision
+from relayd.worker import supervision as supervision_module
+from relayd.worker.supervision import BEAT, READY, RELOAD, Supervision
 
 
 @pytest.fixture
@@ -56,3 +58,22 @@ async def test_a_supervisor_that_goes_leaves_nobody_waiting(
         await asked
     with pytest.raises(RelaydError, match="cannot be asked: Broken pipe"):
         await supervision.reload()
+
+
+async def test_what_cannot_be_said_now_is_said_with_a_later_beat(
+    line: tuple[Supervision, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision_module, "_EVERY", 0.01)
+    supervision, theirs = line
+    with suppress(BlockingIOError):
+        while True:
+            supervision._socket.send(b"x" * 1000)
+    supervision.ready()
+    beats = asyncio.ensure_future(supervision.beat(asyncio.Event()))
+    heard = b""
+    while READY not in heard:
+        heard = await asyncio.to_thread(theirs.recv, 1 << 20)
+    while BEAT not in heard:
+        heard = await asyncio.to_thread(theirs.recv, 1 << 20)
+    assert not beats.done()
+    beats.cancel()

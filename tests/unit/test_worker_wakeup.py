@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from relayd.worker.wakeup import Wakeups
 from tests.support.receiving import until
+from tests.support.shortage import no_descriptors
 
 
 def test_the_others_hear_it_at_once_and_many_are_two(tmp_path: Path) -> None:
@@ -41,6 +42,7 @@ def test_who_died_without_a_word_is_in_nobodys_way(tmp_path: Path) -> None:
         control = str(tmp_path / "control.sock")
         with closing(Wakeups(control, "1", lambda: None)) as one:
             dead = Wakeups(control, "2", lambda: None)
+            assert dead._socket is not None
             asyncio.get_running_loop().remove_reader(dead._socket)
             dead._socket.close()
             one.give()
@@ -67,5 +69,16 @@ def test_nobody_else_may_give_hints(tmp_path: Path) -> None:
         with closing(Wakeups(str(tmp_path / "control.sock"), "1", lambda: None)):
             mode = (tmp_path / "control.sock.wake").stat().st_mode
             assert stat.S_IMODE(mode) == 0o700
+
+    asyncio.run(main())
+
+
+def test_without_a_descriptor_a_worker_is_deaf_and_dumb(tmp_path: Path) -> None:
+    async def main() -> None:
+        with capture_logs() as logs, no_descriptors():
+            deaf = Wakeups(str(tmp_path / "control.sock"), "1", lambda: None)
+        assert [line["event"] for line in logs] == ["wakeups_off"]
+        deaf.give()
+        deaf.close()
 
     asyncio.run(main())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 
-from relayd.errors import CheckerDown, ContentLost
+from relayd.errors import CheckerDown, ContentLost, Shortage
 from relayd.mail.content import Content
 from relayd.policy.address_filter import is_listed
 from relayd.policy.admit import is_this_machine
@@ -37,7 +37,7 @@ async def exchange(settings: ContentSettings, head: bytes, content: Content) -> 
             return await _read(settings, reader)
         finally:
             writer.transport.abort()  # nothing is owed; a slow close would hold the session up
-    except ContentLost as error:
+    except (ContentLost, Shortage) as error:
         raise CheckerDown(f"{settings.name}: {error}") from error
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)

@@ -19,7 +19,11 @@ class FileLock:
             raise StoreUnavailable(f"cannot open {path}: {exc.strerror}") from exc
 
     def acquire(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        """Wait for the turn. Raises StoreUnavailable when the system has no room for a lock."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as exc:
+            raise StoreUnavailable(f"no turn to write: {exc.strerror}") from exc
 
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -29,7 +33,7 @@ class FileLock:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold the lock for a block."""
+        """Hold the lock for a block. Raises StoreUnavailable."""
         self.acquire()
         try:
             yield

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import apsw
 
-from relayd.errors import CommitUnknown, LeaseLost
+from relayd.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, first_id_at
@@ -83,7 +83,10 @@ class SqliteStore:
         """
         async with self._reading:
             self._reader.close()
-        await asyncio.to_thread(self._writer.close)
+        try:
+            await _in_thread(self._writer.close)
+        except StoreUnavailable:
+            self._writer.close()
 
     async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
         now = self._now()
@@ -154,7 +157,7 @@ class SqliteStore:
         stored: "asyncio.Future[T]",
     ) -> None:
         try:
-            await asyncio.to_thread(self._files.keep, content, message_id)
+            await _in_thread(self._files.keep, content, message_id)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
             stored.set_exception(exc)
         else:
@@ -392,7 +395,7 @@ class SqliteStore:
         """Ask on the reading connection, off the event loop."""
         async with self._reading:
             try:
-                return await asyncio.to_thread(question, self._reader)
+                return await _in_thread(question, self._reader)
             except apsw.Error as exc:
                 raise translate(exc) from exc
 
@@ -403,6 +406,15 @@ class SqliteStore:
 
     def _now(self) -> int:
         return values.to_ms(self._clock.now())
+
+
+async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
+    """Return what the call gives, off the event loop. Raises StoreUnavailable without a thread."""
+    try:
+        running = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+    except RuntimeError as exc:  # the system gives us no thread
+        raise StoreUnavailable(f"the queue file cannot be used now: {exc}") from exc
+    return await running
 
 
 def _drop_unwanted(content: FileContent, stored: "asyncio.Future[Any]") -> None:

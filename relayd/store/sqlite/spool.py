@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from relayd.errors import ContentLost, StoreFull, StoreUnavailable
+from relayd.errors import ContentLost, Shortage, StoreFull, StoreUnavailable, is_shortage
 from relayd.files import sync
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId, format_id, parse_id
@@ -39,7 +39,7 @@ class FileContent:
         return len(self.head) + self.beside
 
     def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
-        """Return a run of octets. Raises ContentLost."""
+        """Return a run of octets. Raises ContentLost, Shortage."""
         start, stop, _ = part.indices(len(self))
         first = self.head[start:stop]
         begin = max(start - len(self.head), 0)
@@ -52,6 +52,8 @@ class FileContent:
                 self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             found = os.pread(self._descriptor, left, begin)
         except OSError as exc:
+            if is_shortage(exc):
+                raise Shortage(f"{self.path} cannot be read now: {exc.strerror}") from exc
             raise ContentLost(f"{self.path} cannot be read: {exc.strerror}") from exc
         if len(found) < left:
             raise ContentLost(f"{self.path} is shorter than it was")
@@ -144,9 +146,13 @@ class SpoolDirectory:
             raise _told(exc) from exc
 
     def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
-        """Return content whose file is there. Raises ContentLost."""
+        """Return content whose file is there. Raises ContentLost, StoreUnavailable."""
         path = self._of(message_id)
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError as exc:
+            raise _told(exc) from exc
+        if not is_there:
             raise ContentLost(f"{path} is missing: restore it with the queue file")
         return FileContent(head, path, beside)
 
@@ -191,4 +197,4 @@ def _is_abandoned(path: Path) -> bool:
 def _told(exc: OSError) -> StoreFull | StoreUnavailable:
     if exc.errno in _FULL:
         return StoreFull("no room left for large messages")
-    return StoreUnavailable(f"a content file cannot be written: {exc.strerror}")
+    return StoreUnavailable(f"a content file cannot be used: {exc.strerror}")

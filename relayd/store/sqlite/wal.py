@@ -19,6 +19,7 @@ from contextlib import suppress
 import apsw
 import structlog
 
+from relayd.errors import StoreUnavailable
 from relayd.store.sqlite.disk import spare
 from relayd.store.sqlite.lock import FileLock
 
@@ -82,7 +83,8 @@ class Wal:
         fails, it grows some more before the next try: nothing is lost by that.
         """
         self._checkpoint()
-        with lock.turn():
+        is_done = False
+        with suppress(StoreUnavailable), lock.turn():
             is_done = self._checkpoint()
         self._allowed = CHECKPOINT_PAGES if is_done else self._pages + CHECKPOINT_PAGES // 4
 

@@ -158,9 +158,13 @@ class Writer:
         stopping = False
         while not stopping and (turn := self._turns.get()):
             began = self._clock.monotonic()
-            with self._lock.turn():
-                stopping = self._gather(turn)
-                self._take_turn(turn)
+            try:
+                with self._lock.turn():
+                    stopping = self._gather(turn)
+                    self._take_turn(turn)
+            except StoreUnavailable as exc:  # there was no turn
+                for request in turn:
+                    request.error = exc
             self._make_durable(turn)
             turn[0].loop.call_soon_threadsafe(_resolve, turn)
             if self._on_commit is not None:

@@ -6,7 +6,9 @@ from ipaddress import IPv6Address, ip_address
 
 import pytest
 
-from relayd.net.local import has_address, is_own
+from relayd.errors import Shortage
+from relayd.net.local import check_descriptors, has_address, is_own
+from tests.support.shortage import no_descriptors
 
 HERE, EVERYWHERE = ("127.0.0.1", 25), ("0.0.0.0", 25)
 
@@ -65,3 +67,15 @@ def test_every_address_of_this_machine_is_our_own() -> None:
 @pytest.mark.parametrize(("ip", "ours"), [("127.0.0.9", True), ("203.0.113.9", False)])
 def test_what_connections_may_come_from(ip: str, *, ours: bool) -> None:
     assert has_address(ip_address(ip)) is ours
+
+
+def test_without_descriptors_it_is_not_known_what_leads_back_to_us() -> None:
+    """And no is the wrong guess: mail would run in circles."""
+    with no_descriptors(), pytest.raises(Shortage, match="Too many open files"):
+        is_own(ip_address("192.0.2.251"), 25, set())
+
+
+def test_a_lack_of_descriptors_is_found_where_a_library_does_not_tell() -> None:
+    check_descriptors()
+    with no_descriptors(), pytest.raises(Shortage):
+        check_descriptors()

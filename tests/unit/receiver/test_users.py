@@ -21,6 +21,7 @@ from relayd.receiver.users import TOO_OFTEN, TROUBLE, WRONG, Users
 from relayd.receiver.users_file import change_users, read_users
 from tests.support.accounts import cheap_hash, dear_hash, write_users
 from tests.support.clock import FakeClock
+from tests.support.shortage import no_descriptors
 
 FAR = "192.0.2.7"
 GOOD = Credentials(user="app", password="hunter2")
@@ -400,3 +401,19 @@ def test_refusals_have_codes_of_their_class() -> None:
         assert reply.enhanced is not None
         assert reply.lines[0].startswith(f"{reply.enhanced} ")
         assert reply.enhanced[0] == str(reply.code)[0]
+
+
+def test_a_changed_file_that_cannot_be_opened_for_now_is_read_later(file: Path) -> None:
+    """A lack of descriptors says nothing about the file."""
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        write_users(file, ("new", "hunter2", ""))
+        with no_descriptors():
+            for _ in range(3):
+                clock.advance(timedelta(seconds=2))
+                assert users.find("app") is not None
+        clock.advance(timedelta(seconds=2))
+        assert users.find("new") is not None
+
+    logs = checking(file, main)
+    assert [entry["event"] for entry in logs] == ["users_kept", "users_loaded"]

@@ -1,0 +1,185 @@
+"""Calls to the system that fail in a running worker: it lives, says so once, and the mail arrives after all.
+
+Each case has the kernel refuse one kind of call, in all threads of the worker, while applications submit
+mail, some of it large; then the refusal ends.
+"""
+
+import asyncio
+import os
+import smtplib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import CEILING, CONTENT, Daemon, eventually
+from tests.support.dns_server import DnsServer
+from tests.support.faults import failing, needs_strace
+from tests.support.ports import free_port
+from tests.support.scripted_server import ScriptedServer
+
+pytestmark = needs_strace
+
+HOST = "127.0.1.1"
+LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 6000
+CALLS = ("socket", "bind", "connect", "getsockname", "setsockopt", "accept4", "openat")
+ERRORS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EACCES", "EAGAIN")
+USUAL = (
+    *zip(CALLS, ERRORS, strict=True),
+    ("sendto,sendmsg,sendmmsg", "ENOBUFS"),
+    ("newfstatat,statfs", "ENOMEM"),
+    ("flock", "ENOLCK"),
+    ("clone,clone3", "EAGAIN"),
+)
+EVERY = tuple((call, error) for call in CALLS for error in ERRORS if (call, error) not in USUAL)
+
+
+class Internet:
+    """A mail host of many domains, a smarthost, and the DNS, with an event loop in a thread."""
+
+    def __init__(self, zones: dict[str, dict[str, list[str]]], port: int) -> None:
+        self.host = ScriptedServer({}, host=HOST, port=port)
+        self.smarthost = ScriptedServer({})
+        self.dns = DnsServer(zones)
+        self._stack = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._call(self._start())
+
+    async def _start(self) -> None:
+        for server in (self.host, self.smarthost, self.dns):
+            await self._stack.enter_async_context(server)
+
+    def _call(self, coroutine: object) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CEILING)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._call(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CEILING)
+        self._loop.close()
+
+
+@contextmanager
+def a_relay(folder: Path, domains: int) -> Iterator[tuple[Daemon, Internet]]:
+    """A relay with one worker that sends directly, and to `inside.test` by its smarthost."""
+    zones = {"mx.test": {"A": [HOST]}}
+    zones |= {f"d{number}.test": {"MX": ["10 mx.test."]} for number in range(domains)}
+    port = free_port()
+    internet = Internet(zones, port)
+    more = (
+        f'[direct]\nport = {port}\ntls = "off"\nallow_networks = ["127.0.0.0/8"]\n'
+        f'[dns]\nnameservers = ["{internet.dns.endpoint}"]\ntimeout = "5s"\n'
+        '[routes]\n"*.inside.test" = "smarthost"\n'
+    )
+    daemon = Daemon(
+        folder,
+        internet.smarthost.port,
+        remote="true",
+        workers=1,
+        smarthost_more=more,
+    )
+    try:
+        yield daemon, internet
+    finally:
+        daemon.close()
+        internet.close()
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with a_relay(tmp_path_factory.mktemp("relayd"), 400) as (daemon, _):
+        daemon.up()
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Iterator[int]:
+    return count()
+
+
+def submit(daemon: Daemon, number: int, content: str) -> None:
+    """As an application does that comes again until its mail is taken."""
+    end = time.monotonic() + 2 * CEILING
+    while time.monotonic() < end:
+        with suppress(OSError, smtplib.SMTPException, AssertionError):
+            daemon.send(f"a@d{number}.test", f"a@d{number}.inside.test", content=content)
+            return
+        time.sleep(0.1)
+    raise AssertionError("not taken")
+
+
+def arrived(daemon: Daemon, numbers: list[int]) -> bool:
+    daemon.run("queue", "expedite", "--all")  # the test does not wait for the pauses
+    found = daemon.statuses()
+    return all(
+        found.get(f"a@d{number}.test") == "sent"
+        and found.get(f"a@d{number}.inside.test") == "relayed"
+        for number in numbers
+    )
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def survive(daemon: Daemon, numbers: Iterator[int], calls: str, error: str) -> None:
+    pid = daemon.events("worker_started")[-1]["pid"]
+    before = daemon.log.stat().st_size
+    mine = [next(numbers), next(numbers)]
+    with ThreadPoolExecutor() as applications:
+        with failing(pid, calls, error):
+            taken = [
+                applications.submit(submit, daemon, number, content)
+                for number, content in zip(mine, (CONTENT, LARGE), strict=True)
+            ]
+            used = cpu_of(pid)
+            time.sleep(1)  # the fault lasts
+            used = cpu_of(pid) - used
+        for each in taken:
+            each.result()
+    eventually(lambda: arrived(daemon, mine), "the mail arrives")
+    said = daemon.log.read_bytes()[before:].decode()
+    assert "Traceback" not in said
+    assert "worker_ended" not in said
+    assert daemon.events("worker_started")[-1]["pid"] == pid
+    assert len(said.splitlines()) < 20
+    assert used < 0.5, "no busy loop"
+
+
+@pytest.mark.parametrize(("calls", "error"), USUAL)
+def test_a_call_that_fails_ends_no_worker(
+    relay: Daemon, numbers: Iterator[int], calls: str, error: str
+) -> None:
+    survive(relay, numbers, calls, error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("calls", "error"), EVERY)
+def test_no_call_that_fails_ends_a_worker(
+    relay: Daemon, numbers: Iterator[int], calls: str, error: str
+) -> None:
+    survive(relay, numbers, calls, error)
+
+
+def test_the_calls_do_fail(relay: Daemon, numbers: Iterator[int]) -> None:
+    """The control: while no socket can be had nothing is delivered, which is told, and not counted."""
+    pid = relay.events("worker_started")[-1]["pid"]
+    number = next(numbers)
+    with failing(pid, "socket", "EMFILE"):
+        relay.send(f"a@d{number}.test")
+
+        def waits() -> str:
+            row = next(row for row in relay.rows() if row.address == f"a@d{number}.test")
+            return row.paused_for if row.attempts == 0 else ""
+
+        assert "too many open files" in eventually(waits, "it waits")
+        assert relay.events("resources_short")
