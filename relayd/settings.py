@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from relayd.policy.admit import LimitSettings, Network
+from relayd.policy.admit import FixUps, LimitSettings, Network
 from relayd.policy.content import ContentRules, WhenDown
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import HostPort, RouteRules
@@ -28,6 +28,7 @@ __all__ = [
     "DirectSettings",
     "DnsSettings",
     "DoctorSettings",
+    "FixUps",
     "HostPort",
     "IpFamily",
     "LimitSettings",
@@ -104,8 +105,8 @@ class ListenerSettings:
     auth: ListenerAuth = ListenerAuth.OFF
     proxy_networks: tuple[Network, ...] = ()  # who begins with a PROXY header
     xclient_networks: tuple[Network, ...] = ()  # who may say XCLIENT
-    add_headers: bool = False  # Date and Message-ID where they are missing
-    strip_bcc: bool = False
+    add_headers: FixUps = FixUps.AUTO  # Date and Message-ID where they are missing
+    strip_bcc: FixUps = FixUps.AUTO
     hide_client: bool = False  # from those who read the trace field
 
 

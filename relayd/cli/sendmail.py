@@ -16,9 +16,15 @@ from relayd.cli.handover import Handover, NotTaken, converse, find_door
 from relayd.cli.sendmail_options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.address_list import parse_addresses
-from relayd.mail.header import without_bcc
 from relayd.mail.reply import clean_text
-from relayd.mail.submission import local_message, mailbox, missing_fields, until_dot, values_of
+from relayd.mail.submission import (
+    local_message,
+    mailbox,
+    missing_fields,
+    until_dot,
+    values_of,
+    without_bcc,
+)
 
 
 def main(arguments: Sequence[str], *, settings: str | None = None) -> int:

@@ -26,6 +26,7 @@ from relayd.config import routes as where
 from relayd.config import units
 from relayd.settings import (
     AuthMechanism,
+    FixUps,
     HostPort,
     IpFamily,
     LineEndings,
@@ -108,6 +109,7 @@ Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
 Family = Annotated[IpFamily, PlainValidator(units.word(IpFamily)), AsText]
+Fixing = Annotated[FixUps, PlainValidator(units.fix_ups), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
 # What is sent within days over a slow line, with its reports.
@@ -148,8 +150,8 @@ class Listen(Table):
     )
     proxy_networks: list[Range] = []
     xclient_networks: list[Range] = []
-    add_headers: bool = False
-    strip_bcc: bool = False
+    add_headers: Fixing = FixUps.AUTO
+    strip_bcc: Fixing = FixUps.AUTO
     hide_client: bool = False
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
-from relayd.settings import HostPort, Network
+from relayd.settings import FixUps, HostPort, Network
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -128,6 +128,13 @@ def word(words: type[Word]) -> Callable[[object], Word]:
         raise ValueError(expected)
 
     return read
+
+
+def fix_ups(value: object) -> FixUps:
+    """Read one of the words, or what stood in their place before there were three of them."""
+    if isinstance(value, bool):
+        return FixUps.ALWAYS if value else FixUps.NEVER
+    return word(FixUps)(value)
 
 
 def fqdn(value: object) -> str:

@@ -1,8 +1,7 @@
 """The header section as bytes: read the few facts policy needs, put our trace line in front.
 
 Nothing here parses MIME or re-serialises a message (HY-01). Only the top header section counts,
-field names in any case, folded lines included; our own `X-Relayd-*` control fields are removed,
-and Bcc fields where that is asked for.
+field names in any case, folded lines included; our own `X-Relayd-*` control fields are removed.
 
 Source: RFC 5322 §2.2 (fields, folding), RFC 5321 §4.4 (trace), §6.3 (loops).
 """
@@ -25,9 +24,6 @@ _CONTROL = re.compile(
     rb"^X-Relayd-([A-Za-z0-9-]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
-_BCC = re.compile(
-    rb"^(?:Resent-)?Bcc[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
-)
 # RFC 5322 §3.2.3 (atext), the dot, and what address literals have: neither a comment nor a new
 # clause of the field can begin with any of these (A-25).
 _NOT_FOR_TRACE = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]")
@@ -44,23 +40,17 @@ def header_end(content: bytes) -> int:
     return len(content) if end < 0 else end + 2
 
 
-def without_bcc(content: bytes) -> bytes:
-    """`content` without its Bcc and Resent-Bcc fields; all other octets stay (RFC 5322 §3.6.3)."""
-    end = header_end(content)
-    header = content[:end]
-    if b"bcc" not in header.lower():
-        return content
-    return _BCC.sub(b"", header) + content[end:]
+def is_relayed(content: bytes) -> bool:
+    """Tell whether another server has had the message before us: it has a trace field."""
+    return _RECEIVED.search(content, 0, header_end(content)) is not None
 
 
-def read_facts(content: bytes, *, strip_bcc: bool = False) -> tuple[MessageFacts, bytes]:
-    """Return the facts about `content`, and it without our control fields; nor Bcc if `strip_bcc`.
+def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
+    """Return the facts about `content`, and it without our control fields.
 
     The content returned is the very same object when there was nothing to remove.
     """
     size = len(content)
-    if strip_bcc:
-        content = without_bcc(content)
     end = header_end(content)
     header = content[:end]
     message_id = _MESSAGE_ID.search(header)

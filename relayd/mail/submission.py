@@ -1,10 +1,11 @@
-"""What mail programs leave to the submission service: Date, Message-ID, From, line ends.
+"""What mail programs leave to the submission service: Date, Message-ID, From, Bcc, line ends.
 
 Owns what is done for clients that are to be helped, and what `relayd sendmail` makes of its input.
-Fields are put in front and nothing else is touched. What stands in front may not spoil what
-follows: where the content begins with no header section, an empty line sets ours off.
+Fields are put in front, Bcc is taken out, and nothing else is touched. What stands in front may not
+spoil what follows: where the content begins with no header section, an empty line sets ours off. A
+field that a signature of the message covers, be it there or not, is neither added nor taken out (S-49).
 
-Source: RFC 6409 §8.1 to §8.3; RFC 5322 §2.2, §3.6.
+Source: RFC 6409 §8.1 to §8.3; RFC 5322 §2.2, §3.6; RFC 6376 §3.5 (h=); RFC 8617 §4.1.2.
 """
 
 import re
@@ -27,24 +28,54 @@ _FIELDS = re.compile(rb"(?:%b[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+" % _NAME)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n(?=%b)" % _NAME)
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _WORD_LIMIT = 45  # octets of an encoded word before base64, RFC 2047 §2
+_BCC = re.compile(
+    rb"^((?:Resent-)?Bcc)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SIGNED = re.compile(rb"(?:^|;)[ \t\r\n]*+h[ \t\r\n]*+=([^;]*+)")
 _ENDS = (b".\n", b".\r\n", b".")
 
 
 def missing_fields(content: bytes, *, message_id: str, at: datetime, author: str = "") -> bytes:
     """Return what to put in front of `content`; perhaps nothing.
 
-    A field that is there in any form is not added. From is only added if an `author` is given,
+    A field that is there in any form is not added, nor one whose absence is signed. From is only added if an `author` is given,
     the field's value. `message_id` has its angle brackets; both must be printable.
     """
     header = content[: header_end(content)]
     is_body = bool(header) and not _FIELD.match(header) and not _has_fields(header)
     wanted = {"Date": format_datetime(at), "Message-ID": message_id, "From": author}
-    added = "".join(
-        f"{name}: {value}\r\n"
+    missing = {
+        name: value
         for name, value in wanted.items()
         if value and (is_body or not next(values_of(header, name), None))
+    }
+    signed = set() if is_body or not missing else _signed_names(header)
+    added = "".join(
+        f"{name}: {value}\r\n" for name, value in missing.items() if name.lower() not in signed
     )
     return added.encode() + (b"\r\n" if is_body else b"")
+
+
+def without_bcc(content: bytes) -> bytes:
+    """`content` without its Bcc and Resent-Bcc fields; all other octets stay (RFC 5322 §3.6.3)."""
+    end = header_end(content)
+    header = content[:end]
+    if b"bcc" not in header.lower():
+        return content
+    signed = _signed_names(header)
+    kept = _BCC.sub(lambda found: found[0] if found[1].decode().lower() in signed else b"", header)
+    return kept + content[end:]
+
+
+def _signed_names(header: bytes) -> set[str]:
+    """Return the names in lower case of the fields that signatures of the message cover."""
+    return {
+        name.strip().decode("latin-1").lower()
+        for value in values_of(header, "DKIM-Signature", "ARC-Message-Signature")
+        for tag in _SIGNED.finditer(value)
+        for name in tag[1].split(b":")
+    }
 
 
 def _has_fields(header: bytes) -> bool:

@@ -6,6 +6,7 @@ that the client sent is echoed (S-48).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from relayd.mail.address import Address
@@ -42,6 +43,14 @@ class LimitSettings:
     connections_per_client: int  # per worker
 
 
+class FixUps(StrEnum):
+    """Whose mail gets what a submission service adds, or loses what it takes out."""
+
+    AUTO = "auto"  # that of clients who submit it
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 def may_relay(client_ip: str, networks: Sequence[Network]) -> bool:
     """Tell whether a client may relay without authentication (S-28).
 
@@ -61,6 +70,17 @@ def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
 def is_this_machine(client_ip: str) -> bool:
     """Tell whether a client is on this machine: on a unix socket, or a loopback address."""
     return not client_ip or _unmapped(ip_address(client_ip.partition("%")[0])).is_loopback
+
+
+def is_fixed_up(wanted: FixUps, *, is_own_client: bool, is_relayed: bool) -> bool:
+    """Tell whether a message is to be fixed up (S-49).
+
+    Those submit mail who are on this machine or have logged in (`is_own_client`); not what they hand
+    on for others (`is_relayed`), since mail under way is nobody's to change (RFC 5321 §6.4).
+    """
+    if wanted is FixUps.AUTO:
+        return is_own_client and not is_relayed
+    return wanted is FixUps.ALWAYS
 
 
 def admit_sender(

@@ -13,10 +13,10 @@ from typing import Any
 
 from relayd.errors import CommitUnknown, StoreFull
 from relayd.mail.envelope import Client, ContentCheck, MessageFacts, NewMessage, NewRecipient
-from relayd.mail.header import read_facts, trace_header
+from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.reply import Reply
-from relayd.mail.submission import facts_with, missing_fields
+from relayd.mail.submission import facts_with, missing_fields, without_bcc
 from relayd.policy import admit
 from relayd.policy.content import Refusal
 from relayd.ports.outward import ContentChecker
@@ -46,8 +46,13 @@ class Acceptance(Login):
 
     def take(self, received: Received, mail: Transaction) -> None:
         """Take a message, or refuse it; the reply may come later."""
-        facts, head = read_facts(received.head, strip_bcc=self._context.listener.strip_bcc)
-        if received.rest is not None:
+        # What comes back to a return path is a report, whoever hands it to us.
+        is_report = self._context.intake.owns(mail.recipients[0][0])
+        relayed = is_report or is_relayed(received.head)
+        strips = self._fixes_up(self._context.listener.strip_bcc, is_relayed=relayed)
+        stripped = without_bcc(received.head) if strips else received.head
+        facts, head = read_facts(stripped)
+        if received.rest is not None or stripped is not received.head:
             is_8bit = facts.is_8bit or received.rest_is_8bit
             facts = replace(facts, size=received.size, is_8bit=is_8bit)
         refusal = admit.admit_message(facts)
@@ -55,18 +60,28 @@ class Acceptance(Login):
             received.discard()
             self._refuse(refusal, sender=mail.reverse_path)
             return
-        message = self._message(head, received.rest, facts, mail)
+        adds = self._fixes_up(self._context.listener.add_headers, is_relayed=relayed)
+        message = self._message(head, received.rest, facts, mail, adds=adds)
         checker = self._context.checker
-        # What comes back to a return path is a report, and often quotes spam.
-        if checker is None or self._context.intake.owns(message.recipients[0].address):
+        if checker is None or is_report:  # a report often quotes spam
             self._submit(message)
         else:
             # The connection is read on, so that we notice when the client leaves.
             self._busy = self._is_checked = True
             self._begin(self._check_content(message, received, checker))
 
+    def _fixes_up(self, wanted: admit.FixUps, *, is_relayed: bool) -> bool:
+        is_own_client = self._is_here() or self._is_logged_in()
+        return admit.is_fixed_up(wanted, is_own_client=is_own_client, is_relayed=is_relayed)
+
     def _message(
-        self, head: bytes, rest: Spool | None, facts: MessageFacts, mail: Transaction
+        self,
+        head: bytes,
+        rest: Spool | None,
+        facts: MessageFacts,
+        mail: Transaction,
+        *,
+        adds: bool,
     ) -> NewMessage:
         context = self._context
         at = context.now()
@@ -81,7 +96,7 @@ class Acceptance(Login):
             at=at,
             hide_client=context.listener.hide_client,
         )
-        if context.listener.add_headers:
+        if adds:
             own_id = f"<{format_id(message_id)}@{context.fqdn}>"
             added = missing_fields(head, message_id=own_id, at=at)
             trace, facts = trace + added, facts_with(added, facts)

@@ -44,10 +44,14 @@ class Login(Identity):
     # --- what it may do -----------------------------------------------------------------------
 
     def _may_relay(self) -> bool:
-        auth = self._context.listener.auth
-        if auth is not ListenerAuth.OFF and self.auth_user is not None:
+        if self._is_logged_in():
             return True
+        auth = self._context.listener.auth
         return auth is not ListenerAuth.REQUIRED and super()._may_relay()
+
+    def _is_logged_in(self) -> bool:
+        """Tell whether the client has an account; a proxy's word counts where clients can log in."""
+        return self._context.listener.auth is not ListenerAuth.OFF and self.auth_user is not None
 
     def _is_turned_away(self) -> bool:
         """Tell the client, where it is so, that it may send nothing now."""
@@ -88,11 +92,11 @@ class Login(Identity):
         """
         if self.tls_version is not None:
             return True
-        if self._is_stranger:
+        if not self._is_here():
             return False
         peer = None if self._wire is None else self._wire.get_extra_info("peername")
         peer_ip = str(peer[0]) if isinstance(peer, tuple) else ""
-        return admit.is_this_machine(peer_ip) and admit.is_this_machine(self.client_ip)
+        return admit.is_this_machine(peer_ip)
 
     def _further_offers(self) -> list[bytes]:
         offers = super()._further_offers()

@@ -58,6 +58,10 @@ class Identity(Wire):
         networks = self._context.listener.networks
         return not self._is_stranger and admit.may_relay(self.client_ip, networks)
 
+    def _is_here(self) -> bool:
+        """Tell whether the client, not its proxy, is on this machine."""
+        return not self._is_stranger and admit.is_this_machine(self.client_ip)
+
     def _protocol(self, *, smtputf8: bool) -> str:
         """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
         if not self.extended:

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from relayd.mail.envelope import NewMessage
 from relayd.receiver.passwords import is_password
 from relayd.receiver.users import Users
-from relayd.settings import LimitSettings, LineEndings, ListenerAuth, ListenerSettings
+from relayd.settings import FixUps, LimitSettings, LineEndings, ListenerAuth, ListenerSettings
 from tests.fuzz.judge import Judge
 from tests.fuzz.pieces import arrival
 from tests.support.accounts import write_users
@@ -180,8 +180,8 @@ def _listener(choices: int) -> ListenerSettings:
         networks=_NOWHERE if choices & 2 else _THERE,
         line_endings=LineEndings.NORMALIZE if choices & 4 else LineEndings.REJECT,
         xclient_networks=_THERE if choices & 8 else _NOWHERE,
-        add_headers=bool(choices & 16),
-        strip_bcc=bool(choices & 16),
+        add_headers=FixUps.ALWAYS if choices & 16 else FixUps.NEVER,
+        strip_bcc=FixUps.ALWAYS if choices & 16 else FixUps.NEVER,
     )
 
 

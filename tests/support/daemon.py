@@ -47,6 +47,7 @@ workers = {workers}
 use_remote_smtp = {remote}
 [[listen]]
 address = "127.0.0.1:{port}"
+add_headers = "never"
 [[listen]]
 address = "unix:{folder}/smtp.sock"
 [limits]

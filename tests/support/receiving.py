@@ -34,6 +34,7 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import (
     CertificateSettings,
+    FixUps,
     LimitSettings,
     LineEndings,
     ListenerAuth,
@@ -144,8 +145,8 @@ class Options:
     auth: ListenerAuth = ListenerAuth.OFF
     proxy_networks: tuple[str, ...] = ()
     xclient_networks: tuple[str, ...] = ()
-    add_headers: bool = False
-    strip_bcc: bool = False
+    add_headers: FixUps = FixUps.NEVER  # most tests want their octets back
+    strip_bcc: FixUps = FixUps.NEVER
     hide_client: bool = False
 
     @property

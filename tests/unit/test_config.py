@@ -28,6 +28,7 @@ from relayd.settings import (
     ContentRules,
     DirectSettings,
     DnsSettings,
+    FixUps,
     HostPort,
     IpFamily,
     LineEndings,
@@ -166,11 +167,13 @@ def test_every_supported_key_can_be_set() -> None:
         line_endings = "normalize"
         [[listen]]
         address = "unix:/run/relayd/smtp.sock"
-        add_headers = true
-        strip_bcc = true
+        add_headers = "always"
+        strip_bcc = "never"
         hide_client = true
         [[listen]]
         address = "systemd:smtp"
+        add_headers = true
+        strip_bcc = false
         [limits]
         message_size = "64KiB"
         recipients = 5
@@ -235,7 +238,11 @@ def test_every_supported_key_can_be_set() -> None:
     assert [
         (listener.add_headers, listener.strip_bcc, listener.hide_client)
         for listener in found.listeners
-    ] == [(False, False, False), (True, True, True), (False, False, False)]
+    ] == [
+        (FixUps.AUTO, FixUps.AUTO, False),
+        (FixUps.ALWAYS, FixUps.NEVER, True),
+        (FixUps.ALWAYS, FixUps.NEVER, False),
+    ]
     assert found.limits.message_size == 65536
     assert found.smarthost.hosts == (
         HostPort(host="mail.example.org", port=587),

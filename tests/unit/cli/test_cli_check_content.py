@@ -46,7 +46,7 @@ def test_each_symbol_is_explained(world: World, checker: FakeChecker, mail: Path
             "MISSING_MID",
             (
                 "There is no Message-ID: let the application write one,"
-                " or set add_headers on the listener."
+                " or set listen.add_headers to always."
             ),
         ],
         ["-0.1", "DKIM_VALID", "The DKIM signature is valid: good."],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.mail.header import header_end, read_facts, trace_header, without_bcc
+from relayd.mail.header import header_end, is_relayed, read_facts, trace_header
 
 
 @pytest.mark.parametrize(
@@ -119,53 +119,18 @@ def test_nothing_to_remove_means_nothing_touched() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "kept"),
+    ("content", "relayed"),
     [
-        pytest.param(b"Bcc: a@x.test\r\n", b"", id="alone"),
-        pytest.param(b"To: b\r\nBCC:a\r\nCc: c\r\n", b"To: b\r\nCc: c\r\n", id="any-case"),
-        pytest.param(b"Bcc: a,\r\n b,\r\n\tc\r\nTo: d\r\n", b"To: d\r\n", id="folded"),
-        pytest.param(b"To: d\r\nBcc:\r\n \r\n a\r\n", b"To: d\r\n", id="folded-blank-line"),
-        pytest.param(b"Bcc: a\r\nTo: d\r\nbcc : b\r\n", b"To: d\r\n", id="several"),
-        pytest.param(b"Resent-Bcc: a\r\nTo: d\r\n", b"To: d\r\n", id="resent"),
-        pytest.param(b"To: a\r\n Bcc: b\r\n", b"To: a\r\n Bcc: b\r\n", id="in-a-folded-line"),
-        pytest.param(b"Bccc: a\r\nX-Bcc: b\r\n", b"Bccc: a\r\nX-Bcc: b\r\n", id="other-names"),
-        pytest.param(b"\r\nBcc: a\r\n", b"\r\nBcc: a\r\n", id="in-the-body"),
-        pytest.param(b"To: d\r\nBcc: a", b"To: d\r\n", id="without-an-end"),
+        (b"Subject: x\r\nreceived : by a\r\n\r\n", True),
+        (b"Received: by a\r\n", True),
+        (b"Subject: x\r\n Received: y\r\n\r\nReceived: by a\r\n", False),
+        (b"X-Received: by a\r\n\r\n", False),
+        (b"\r\nReceived: by a\r\n", False),
+        (b"", False),
     ],
 )
-def test_bcc_is_taken_out_whole(header: bytes, kept: bytes) -> None:
-    """S-49; a message without To and Cc stays one (RFC 5322 section 3.6.3)."""
-    assert without_bcc(header) == kept
-    body = b"\r\nBcc: not here\r\n"
-    if header.endswith(b"\n"):
-        assert without_bcc(header + body) == kept + body
-
-
-def test_bcc_is_taken_out_where_that_is_asked_for_only() -> None:
-    content = "X-Relayd-Tag: t\r\nBcc: J\u00fc <a@x.test>\r\nTo: b\r\n\r\nx\r\n".encode()
-    facts, kept = read_facts(content, strip_bcc=True)
-    assert kept == b"To: b\r\n\r\nx\r\n"
-    assert (facts.size, facts.tag, facts.is_8bit) == (len(content), "t", False)
-    assert b"Bcc" in read_facts(content)[1]
-
-
-@given(
-    st.binary(max_size=100)
-    | st.lists(
-        st.sampled_from([b"Bcc: b", b"To: a", b"Resent-", b" ", b"\r\n", b"\n", b"x", b":"]),
-        max_size=12,
-    ).map(b"".join)
-)
-def test_all_but_bcc_is_kept(content: bytes) -> None:
-    """Every line that is left was there, in its order; the body and other fields are untouched."""
-    kept = without_bcc(content)
-    assert without_bcc(kept) == kept
-    end = header_end(content)
-    assert kept.endswith(content[end:])
-    left = iter(content.split(b"\n"))
-    assert all(any(line == one for one in left) for line in kept.split(b"\n") if line)
-    if b"bcc" not in content[:end].lower():
-        assert kept is content
+def test_a_message_with_a_trace_field_has_been_relayed(content: bytes, *, relayed: bool) -> None:
+    assert is_relayed(content) is relayed
 
 
 @pytest.mark.parametrize(

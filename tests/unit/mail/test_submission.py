@@ -20,6 +20,7 @@ from relayd.mail.submission import (
     missing_fields,
     until_dot,
     values_of,
+    without_bcc,
 )
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -87,6 +88,79 @@ def test_our_fields_stay_whole(content: bytes) -> None:
         assert (added + content)[: len(added) + 1][-1:] not in (b" ", b"\t") or added[-4:] == (
             b"\r\n\r\n"
         )
+
+
+SIGNED = {
+    "date": b"DKIM-Signature: v=1; h=from:Subject:DATE; b=x\r\n",
+    "message-id": b"DKIM-Signature: a=b;\r\n\th = from :\r\n\tmessage-id : to\r\n",
+    "bcc": b"dkim-signature: h=bcc:bcc;h=x\r\n",
+    "none": b"DKIM-Signature: bh=date; d=message-id; b=h=bcc\r\n",
+    "arc": b"ARC-Message-Signature: i=1; h=resent-bcc:date:message-id:bcc\r\n",
+    "only named so": b"X-DKIM-Signature: h=date:bcc\r\n",
+}
+LEFT = {"date": ID, "message-id": DATE, "arc": b""}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_what_a_signature_covers_is_left_alone(name: str) -> None:
+    """S-49: also the absence of a field may be signed (RFC 6376 section 5.4.2)."""
+    content = SIGNED[name] + b"Subject: x\r\n\r\nDate: d\r\n"
+    assert added_to(content) == LEFT.get(name, DATE + ID)
+    kept = without_bcc(SIGNED[name] + b"Bcc: a\r\n b\r\nTo: c\r\n\r\nx\r\n")
+    assert (b"\r\nBcc: a\r\n b\r\n" in kept) is (name in {"bcc", "arc"})
+    assert kept.endswith(b"To: c\r\n\r\nx\r\n")
+
+
+def test_signatures_without_end_cost_little() -> None:
+    """A-08: the header section is 256 KiB at the most."""
+    for piece in (b"; h", b";\r\n ", b"h=:", b":", b" h = "):
+        header = b"DKIM-Signature: " + piece * (256 * 1024 // len(piece)) + b"\r\nBcc: a\r\n"
+        start = time.thread_time()
+        added_to(header)
+        without_bcc(header)
+        assert time.thread_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        pytest.param(b"Bcc: a@x.test\r\n", b"", id="alone"),
+        pytest.param(b"To: b\r\nBCC:a\r\nCc: c\r\n", b"To: b\r\nCc: c\r\n", id="any-case"),
+        pytest.param(b"Bcc: a,\r\n b,\r\n\tc\r\nTo: d\r\n", b"To: d\r\n", id="folded"),
+        pytest.param(b"To: d\r\nBcc:\r\n \r\n a\r\n", b"To: d\r\n", id="folded-blank-line"),
+        pytest.param(b"Bcc: a\r\nTo: d\r\nbcc : b\r\n", b"To: d\r\n", id="several"),
+        pytest.param(b"Resent-Bcc: a\r\nTo: d\r\n", b"To: d\r\n", id="resent"),
+        pytest.param(b"To: a\r\n Bcc: b\r\n", b"To: a\r\n Bcc: b\r\n", id="in-a-folded-line"),
+        pytest.param(b"Bccc: a\r\nX-Bcc: b\r\n", b"Bccc: a\r\nX-Bcc: b\r\n", id="other-names"),
+        pytest.param(b"\r\nBcc: a\r\n", b"\r\nBcc: a\r\n", id="in-the-body"),
+        pytest.param(b"To: d\r\nBcc: a", b"To: d\r\n", id="without-an-end"),
+    ],
+)
+def test_bcc_is_taken_out_whole(header: bytes, kept: bytes) -> None:
+    """S-49; a message without To and Cc stays one (RFC 5322 section 3.6.3)."""
+    assert without_bcc(header) == kept
+    body = b"\r\nBcc: not here\r\n"
+    if header.endswith(b"\n"):
+        assert without_bcc(header + body) == kept + body
+
+
+@given(
+    st.binary(max_size=100)
+    | st.lists(
+        st.sampled_from([b"Bcc: b", b"To: a", b"Resent-", b" ", b"\r\n", b"\n", b"x", b":"]),
+        max_size=12,
+    ).map(b"".join)
+)
+def test_all_but_bcc_is_kept(content: bytes) -> None:
+    """Every line that is left was there, in its order; the body and other fields are untouched."""
+    kept = without_bcc(content)
+    assert without_bcc(kept) == kept
+    end = header_end(content)
+    assert kept.endswith(content[end:])
+    left = iter(content.split(b"\n"))
+    assert all(any(line == one for one in left) for line in kept.split(b"\n") if line)
+    if b"bcc" not in content[:end].lower():
+        assert kept is content
 
 
 def test_the_facts_know_the_added_message_id() -> None:

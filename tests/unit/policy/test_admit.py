@@ -131,3 +131,20 @@ def test_refusals_are_fit_to_be_sent(reply: Reply) -> None:
 )
 def test_who_is_on_this_machine(client_ip: str, *, is_here: bool) -> None:
     assert admit.is_this_machine(client_ip) is is_here
+
+
+@pytest.mark.parametrize("is_own_client", [True, False])
+@pytest.mark.parametrize("is_relayed", [True, False])
+def test_who_submits_mail_is_helped_and_nobody_else(
+    *, is_own_client: bool, is_relayed: bool
+) -> None:
+    """S-49."""
+    found = {
+        wanted: admit.is_fixed_up(wanted, is_own_client=is_own_client, is_relayed=is_relayed)
+        for wanted in admit.FixUps
+    }
+    assert found == {
+        admit.FixUps.AUTO: is_own_client and not is_relayed,
+        admit.FixUps.ALWAYS: True,
+        admit.FixUps.NEVER: False,
+    }

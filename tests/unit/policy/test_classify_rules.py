@@ -249,6 +249,24 @@ def test_no_operator_files_means_the_built_in_rules() -> None:
     assert load_rules([]) is builtin_rules()
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "550-5.7.1 [192.0.2.1] Messages missing a valid Message-ID header are not accepted",
+        "550 5.7.1 Messages missing a valid messageId header are not accepted",
+        "554 5.6.0 Message-ID header is missing",
+        "550 missing required header field: Date",
+        "554 5.2.0 message must contain a Message-ID",
+        "550 No Date: header",
+    ],
+)
+def test_a_complaint_about_a_missing_field_names_the_setting(reply: str) -> None:
+    """An operator can have relayd add it."""
+    got = classify_fields(None, None, reply, "dot", builtin_rules())
+    assert (got.category, got.suppress) == (Category.CONTENT_ERROR, False)
+    assert "listen.add_headers" in got.remedy
+
+
 def test_each_category_has_a_remedy() -> None:
     assert builtin_rules().remedies.keys() == set(Category)
 
