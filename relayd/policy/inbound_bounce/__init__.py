@@ -12,16 +12,26 @@ Source: RFC 3464, RFC 3461, RFC 6522, RFC 6533 (reports); RFC 5965 (complaints);
 
 from dataclasses import replace
 
-from relayd.policy.inbound_bounce import arf, autoreply, dsn, notices, recipients, text
+from relayd.policy.inbound_bounce import (
+    arf,
+    autoreply,
+    challenge,
+    dsn,
+    notices,
+    receipt,
+    recipients,
+    reporters,
+    text,
+)
+from relayd.policy.inbound_bounce.judge import judge
 from relayd.policy.inbound_bounce.mime import Mail, read_mail
-from relayd.policy.inbound_bounce.report import read_report, report_text
+from relayd.policy.inbound_bounce.report import Report, read_report, report_text
 from relayd.policy.inbound_bounce.result import (
     BouncedRecipient,
     Found,
     Kind,
     ParsedBounce,
     Reading,
-    judge,
 )
 from relayd.policy.ruleset import Rules, builtin_rules
 
@@ -69,14 +79,16 @@ def _read(mail: Mail) -> Reading | None:
     if complaint:
         return complaint
     report = dsn.read_dsn(mail)
+    if report and challenge.is_challenge(report, mail):
+        return challenge.as_challenge(report)
     if report:
         return _with_text(report, mail)
     return (
-        dsn.read_receipt(mail)
+        receipt.read_receipt(mail)
         or notices.read_notice(mail)
         or autoreply.read_strong(mail)
         or _read_embedded(mail)
-        or autoreply.read_challenge(mail)
+        or challenge.read_challenge(mail)
         or text.read_text(mail)
         or _read_packed(mail)
         or text.read_text(mail, guess=True)
@@ -86,8 +98,8 @@ def _read(mail: Mail) -> Reading | None:
 
 def _read_embedded(mail: Mail) -> Reading | None:
     """Report fields in plain text: of a program that knows no MIME, or passed on by a person."""
-    forwarded = text.is_forward(mail)
-    if not forwarded and not text.comes_from_reporter(mail):
+    forwarded = reporters.is_forward(mail)
+    if not forwarded and not reporters.comes_from_reporter(mail):
         return None
     words = report_text(mail) if forwarded else read_report(mail).text
     report = dsn.read_embedded(words, forwarded=forwarded)
@@ -96,7 +108,7 @@ def _read_embedded(mail: Mail) -> Reading | None:
 
 def _read_packed(mail: Mail) -> Reading | None:
     """A gateway may pack a report into a mail of its own that says nothing itself."""
-    if not text.comes_from_reporter(mail):
+    if not reporters.comes_from_reporter(mail):
         return None
     enclosed = mail.first("message/rfc822")
     if enclosed is None:
@@ -105,20 +117,38 @@ def _read_packed(mail: Mail) -> Reading | None:
     return dsn.read_dsn(inner) or text.read_text(inner)
 
 
-def _with_text(report: Reading, mail: Mail) -> Reading:
-    """Fill in from the readable part what the fields leave out."""
-    if all(found.diagnostic for found in report.found):
-        return report
-    blocks = recipients.blocks_of(read_report(mail))
+def _with_text(reading: Reading, mail: Mail) -> Reading:
+    """Fill in from the text for people what the fields leave out."""
+    report, domain = read_report(mail), reporters.domain_of(mail)
+    blocks = recipients.blocks_of(report)
     said = {address.lower(): words for address, words in blocks.items()}
-    return replace(report, found=tuple(_filled(found, said) for found in report.found))
+    alone = len(reading.found) == 1
+    return replace(
+        reading,
+        found=tuple(
+            _filled(_with_domain(found, domain), said, report, alone=alone)
+            for found in reading.found
+        ),
+    )
 
 
-def _filled(found: Found, said: dict[str, str]) -> Found:
-    if found.diagnostic or found.action not in ("failed", "delayed"):
+def _with_domain(found: Found, domain: str | None) -> Found:
+    """A local name is one of the reporter's domain."""
+    known = domain is None or "@" in found.address
+    return found if known else replace(found, address=f"{found.address}@{domain}")
+
+
+def _filled(found: Found, said: dict[str, str], report: Report, *, alone: bool) -> Found:
+    if found.action not in ("failed", "delayed"):
         return found
-    original = (found.original or "").lower()
-    return replace(found, diagnostic=said.get(found.address.lower()) or said.get(original, ""))
+    told = ""
+    if not found.diagnostic:
+        names = [found.address.lower(), (found.original or "").lower()]
+        told = next((said[name] for name in names if name in said), "")
+        told = told or (recipients.whole(report.lines) if alone else "")
+    diagnostic = found.diagnostic or told
+    context = recipients.context_of(found.address, diagnostic, report, alone=alone)
+    return replace(found, diagnostic=diagnostic, context=context, is_told=bool(told))
 
 
 def _message_id(mail: Mail) -> str | None:

@@ -9,13 +9,14 @@ RFC 6533 §3 (utf-8 addresses).
 
 import re
 
-_LOCAL = r"""(?:"[^"\s]{1,512}"|[\w!#$%&'*+/=?^`{|}~.-]{1,512})"""
+# An apostrophe in front is a quotation mark, and so is a grave accent anywhere.
+_LOCAL = r"""(?:"[^"\s]{1,512}"|[\w!#$%&*+/=?^{|}~.-][\w!#$%&'*+/=?^{|}~.-]{0,511})"""
 _DOMAIN = r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w.-]{0,252}[^\W_])?)"
 # The lookbehind starts every try at the head of a run, which keeps long runs linear.
-ADDRESS = rf"""(?<![\w!#$%&*+/?^`{{|}}~.@-])({_LOCAL}@{_DOMAIN})(?![\w@])"""
+ADDRESS = rf"""(?<![\w!#$%&*+/?^{{|}}~.@-])({_LOCAL}@{_DOMAIN})(?![\w@])"""
 
 _ANY = re.compile(ADDRESS)
-_TYPED = re.compile(r"[ \t]*([A-Za-z][\w-]{0,30})[ \t]*;[ \t]*(.*)", re.DOTALL)
+_TYPED = re.compile(r"\A[ \t]{0,20}([A-Za-z][\w-]{0,30})[ \t]{0,20};[ \t]{0,20}(.*)", re.DOTALL)
 _ROUTE = re.compile(r"(?:^|(?<=<))@[\w.-]{1,255}(?:,@[\w.-]{1,255})*:")  # RFC 5321 §C
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _UTF8 = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -34,8 +35,9 @@ def find_addresses(text: str) -> list[str]:
 def read_typed(value: str) -> str | None:
     """The address in a field such as `rfc822; <user@example.org>`.
 
-    A local name without a domain comes back as it is; None when there is nothing usable, as in an
-    X.400 address that carries no SMTP one.
+    A local name without a domain comes back as it is, and so does an illegal domain: whoever wrote it
+    names what failed. None when there is nothing usable, as in an X.400 address that carries no
+    SMTP one.
     """
     value = value[:_LIMIT]
     typed = _TYPED.match(value)
@@ -56,8 +58,9 @@ def _one(text: str) -> str | None:
     found = _ANY.search(text)
     if found:
         return found.group(1).rstrip(".")
-    name = text.strip("<>\"' \t").partition(" ")[0]
-    return name if name and name.isprintable() and "@" not in name and "/" not in name else None
+    name = text.strip("<>\"' \t").partition(" ")[0].rstrip(">")
+    usable = name.isprintable() and "/" not in name and not name.startswith("@")
+    return name if name and usable else None
 
 
 def _point(found: re.Match[str]) -> str:

@@ -1,19 +1,18 @@
-"""Tell automatic answers and challenges from bounces.
+"""Tell automatic answers from bounces.
 
-Owns the signs of both. Auto-Submitted alone proves nothing, because some mail systems mark their
+Owns their signs. Auto-Submitted alone proves nothing, because some mail systems mark their
 bounces as auto-replied; so the weak signs are asked only after no bounce was found.
 
 Source: RFC 3834 §5 (Auto-Submitted), RFC 5230 §4.7 (vacation); for the rest the headers that
-vacation programs, Exchange and the challenge systems are known for.
+vacation programs and Exchange are known for.
 """
 
 import re
 
 from relayd.policy.inbound_bounce.address import find_addresses
 from relayd.policy.inbound_bounce.mime import Mail
-from relayd.policy.inbound_bounce.report import report_text
+from relayd.policy.inbound_bounce.reporters import is_mail_system
 from relayd.policy.inbound_bounce.result import Found, Kind, Reading
-from relayd.policy.inbound_bounce.text import is_mail_system
 
 _STRONG_FIELDS = (
     "x-autoreply",
@@ -29,14 +28,14 @@ _STRONG_FIELDS = (
 _STRONG_VALUES = {
     "precedence": re.compile(r"auto[-_ ]?reply", re.IGNORECASE),
     "x-precedence": re.compile(r"auto[-_ ]?reply", re.IGNORECASE),
-    "auto-submitted": re.compile(r"auto-replied\s*\(?\s*\(?vacation", re.IGNORECASE),
+    "auto-submitted": re.compile(r"auto-replied[\s;(]{0,4}vacation", re.IGNORECASE),
     "x-apple-action": re.compile(r"vacation", re.IGNORECASE),
     "x-mailer": re.compile(r"vacation|autoresponder", re.IGNORECASE),
     "delivered-to": re.compile(r"^autoresponder$", re.IGNORECASE),
 }
 _SUBJECT = re.compile(
-    r"^\W*(?:re:\s*)?(?:auto(?:matic|mated|matisch[e]?|matyczna|matisk)?[ -]?"
-    r"(?:reply|response|respons|antwort|antwoord|antwoord|svar|odpowied\w{0,12})\b|"
+    r"^\W{0,20}(?:re:\s{0,3})?(?:auto(?:matic|mated|matische?|matyczna|matisk)?[ -]?"
+    r"(?:reply|response|respons|antwort|antwoord|svar|odpowied\w{0,12})\b|"
     r"out of (?:the )?office|(?:i am |i'm )?(?:away from|out of) (?:my |the )?(?:office|desk|mail)|"
     r"on (?:vacation|holiday|leave)\b|vacation\b|away\b|abwesen|automatische|r[eé]ponse automatique|"
     r"absen(?:ce|t)\b|respuesta autom|resposta autom|risposta automatica|fuori sede|"
@@ -44,37 +43,6 @@ _SUBJECT = re.compile(
     r"自動(?:返信|応答|回复|回覆)|自动(?:回复|答复)|不在)",
     re.IGNORECASE,
 )
-_CHALLENGE_FIELDS = ("x-tmda-fingerprint", "x-boxtrapper", "x-spamarrest", "x-challenge-response")
-_CHALLENGE_MAILERS = re.compile(
-    r"\btmda\b|boxtrapper|active spam killer|spam ?arrest", re.IGNORECASE
-)
-_CHALLENGE = re.compile(
-    r"(?:confirm|verif|authenticat|releas|validat)\w{0,12}[^.\n]{0,40}\b(?:your|this|the) "
-    r"(?:message|e-?mail|mail|delivery|identity|(?:e-?mail )?address)\b[^.\n]{0,80}"
-    r"(?:deliver|sender|reply|replying|human|click|spam|first time|inbox)|"
-    r"(?:message|mail)[^.\n]{0,60}(?:held|quarantin|waiting|pending)[^.\n]{0,80}"
-    r"(?:confirm|verif|authenticat|whitelist|approved)|"
-    r"(?:requires?|requiring) (?:confirmation|verification|authentication)[^.\n]{0,60}"
-    r"(?:message|mail|sender)|"
-    r"(?:not|isn't) (?:yet )?(?:on|in) (?:my|his|her|their|the recipient's) "
-    r"(?:approved|allowed|accept|white|address)|"
-    r"(?:prove|show|verify)[^.\n]{0,30}(?:you are|you're) (?:a )?(?:human|real|not a)",
-    re.IGNORECASE,
-)
-_FILTER_WORDS = re.compile(r"\b(?:spam|junk|unsolicited|bulk)\b", re.IGNORECASE)
-_DEMAND = re.compile(
-    r"(?:click|follow|visit|use|reply)[^.\n]{0,40}(?:link|below|this (?:e-?mail|message|mail))",
-    re.IGNORECASE,
-)
-_CHALLENGE_SUBJECT = re.compile(
-    r"(?:please |must )?(?:confirm|verify|authenticate|validate)\b.{0,30}"
-    r"(?:message|e-?mail|mail|delivery|identity|address)|"
-    r"(?:confirmation|verification|authentication) (?:request|required|needed)|"
-    r"\((?:verification|confirmation)\)|requires? (?:confirmation|verification|authentication)|challenge[ -]response|"
-    r"action required to deliver|your message .{0,30}(?:is )?(?:waiting|held|pending)",
-    re.IGNORECASE,
-)
-_TEXT_LIMIT = 8000
 
 
 def read_strong(mail: Mail) -> Reading | None:
@@ -83,40 +51,23 @@ def read_strong(mail: Mail) -> Reading | None:
     if any(name in headers for name in _STRONG_FIELDS) or any(
         pattern.search(headers.get(name)) for name, pattern in _STRONG_VALUES.items()
     ):
-        return _answer(mail, Kind.AUTOREPLY)
+        return _answer(mail)
     if _SUBJECT.search(headers.decoded("subject")) and not is_mail_system(mail):
-        return _answer(mail, Kind.AUTOREPLY) if _is_automatic(mail) else None
+        return _answer(mail) if is_automatic(mail) else None
     return None
-
-
-def read_challenge(mail: Mail) -> Reading | None:
-    """A mail that wants the sender to prove himself before it goes on."""
-    headers = mail.headers
-    if is_mail_system(mail):
-        return None
-    mailer = headers.get("x-delivery-agent") + headers.get("x-mailer") + headers.get("user-agent")
-    if any(name in headers for name in _CHALLENGE_FIELDS) or _CHALLENGE_MAILERS.search(mailer):
-        return _answer(mail, Kind.CHALLENGE)
-    subject = headers.decoded("subject")
-    text = " ".join(report_text(mail)[:_TEXT_LIMIT].split())
-    asked = _CHALLENGE_SUBJECT.search(subject) is not None
-    demanded = _FILTER_WORDS.search(text) and _DEMAND.search(text)
-    if _CHALLENGE.search(text):
-        return _answer(mail, Kind.CHALLENGE) if asked or _is_automatic(mail) else None
-    return _answer(mail, Kind.CHALLENGE) if asked and demanded else None
 
 
 def read_weak(mail: Mail) -> Reading | None:
     """Anything else that calls itself an answer by machine, or reads like one."""
     submitted = mail.headers.get("auto-submitted").lower()
     if submitted.startswith("auto-replied"):
-        return _answer(mail, Kind.AUTOREPLY)
+        return _answer(mail)
     if _SUBJECT.search(mail.headers.decoded("subject")):
-        return _answer(mail, Kind.AUTOREPLY)
+        return _answer(mail)
     return None
 
 
-def _is_automatic(mail: Mail) -> bool:
+def is_automatic(mail: Mail) -> bool:
     headers = mail.headers
     return (
         headers.get("auto-submitted").lower() not in ("", "no")
@@ -126,6 +77,8 @@ def _is_automatic(mail: Mail) -> bool:
     )
 
 
-def _answer(mail: Mail, kind: Kind) -> Reading:
-    sender = find_addresses(mail.headers.get("from"))
-    return Reading(kind=kind, found=tuple(Found(address=a, action="answered") for a in sender[:1]))
+def _answer(mail: Mail) -> Reading:
+    sender = find_addresses(mail.headers.get("from"))[:1]
+    return Reading(
+        kind=Kind.AUTOREPLY, found=tuple(Found(address=a, action="answered") for a in sender)
+    )

@@ -1,14 +1,13 @@
 """Read delivery status notifications and their relatives in fields.
 
 Owns RFC 3464 reports, wherever their fields stand: in a proper part, in the text of a mail that
-lost its MIME structure, or quoted in a forwarded one; and the receipts of RFC 8098. Groups may
-lack the empty line between them, and the per-message group may be missing.
+lost its MIME structure, or quoted in a forwarded one. Groups may lack the empty line between them,
+and the per-message group may be missing.
 
-Source: RFC 3464 §2, RFC 3461 §6.3, RFC 6533 §4, RFC 8098 §3.
+Source: RFC 3464 §2, RFC 3461 §6.3, RFC 6533 §4.
 """
 
 import re
-from collections.abc import Iterable
 
 from relayd.policy.inbound_bounce.address import read_typed
 from relayd.policy.inbound_bounce.mime import Mail
@@ -16,8 +15,7 @@ from relayd.policy.inbound_bounce.result import STATUS, Found, Kind, Reading, cl
 
 _RECIPIENTS_LIMIT = 200
 _VALUE_LIMIT = 8192  # characters of one field value
-_RECEIPTS = ("message/disposition-notification", "message/global-disposition-notification")
-_FIELD = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
+_FIELD = re.compile(r"\A[ \t]*([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
 _EMBEDDED = re.compile(
     r"^[ \t]*(?:Reporting-MTA|Final-Recipient|Original-Recipient)[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
@@ -26,6 +24,7 @@ _QUOTES = re.compile(r"^(?:[ \t]{0,3}[>|])+[ \t]?", re.MULTILINE)
 _TYPE_PREFIX = re.compile(
     r"^\s*(?:smtp|x-[\w-]{1,40}|dns|notes|x400|lmtp|local)\s*;\s*", re.IGNORECASE
 )
+_COMMENT = re.compile(r"\(([^()]{3,500})\)")
 _ABOUT_RECIPIENT = frozenset({"final-recipient", "original-recipient", "x-actual-recipient"})
 _ACTIONS = {
     "fail": "failed",
@@ -58,19 +57,8 @@ def read_embedded(text: str, *, forwarded: bool) -> Reading | None:
     return reading if named else None
 
 
-def read_receipt(mail: Mail) -> Reading | None:
-    """A disposition notification says that the mail arrived (RFC 8098)."""
-    part = mail.first(*_RECEIPTS)
-    if part is None:
-        return None
-    groups = _groups(part.text().split("\n"))
-    address = next(filter(None, (_address(group)[0] for group in groups)), None)
-    found = (Found(address=address, action="delivered"),) if address else ()
-    return Reading(kind=Kind.DELIVERED, found=found)
-
-
 def _report(text: str) -> Reading | None:
-    groups = _groups(text.split("\n"))
+    groups = groups_of(text)
     found = tuple(filter(None, map(_recipient, groups)))[:_RECIPIENTS_LIMIT]
     if not found:
         return None
@@ -92,11 +80,11 @@ def _report(text: str) -> Reading | None:
     )
 
 
-def _groups(lines: Iterable[str]) -> list[dict[str, str]]:
-    """Cut lines into groups of fields; a second recipient starts a group of its own."""
+def groups_of(text: str) -> list[dict[str, str]]:
+    """Cut a text into groups of fields; a second recipient starts a group of its own."""
     groups: list[dict[str, str]] = [{}]
     name, ended = "", False
-    for line in lines:
+    for line in text.split("\n"):
         field = _FIELD.match(line)
         if not line.strip():
             ended, name = True, ""
@@ -134,7 +122,7 @@ def _starts_group(name: str, group: dict[str, str], *, ended: bool) -> bool:
 
 
 def _recipient(group: dict[str, str]) -> Found | None:
-    address, original = _address(group)
+    address, original = addresses_of(group)
     if address is None:
         return None
     status = STATUS.search(group.get("status", ""))
@@ -144,11 +132,17 @@ def _recipient(group: dict[str, str]) -> Found | None:
         original=original,
         action=_action(group.get("action", ""), code),
         status=code,
-        diagnostic=_TYPE_PREFIX.sub("", group.get("diagnostic-code", "")),
+        diagnostic=_TYPE_PREFIX.sub("", group.get("diagnostic-code", "")) or _comment(group),
     )
 
 
-def _address(group: dict[str, str]) -> tuple[str | None, str | None]:
+def _comment(group: dict[str, str]) -> str:
+    """What a comment after the status says; some mail systems have no other place for it."""
+    comment = _COMMENT.search(group.get("status", ""))
+    return comment.group(1) if comment else ""
+
+
+def addresses_of(group: dict[str, str]) -> tuple[str | None, str | None]:
     """Where it failed, and what the sender wrote.
 
     A final address that means nothing outside, being without a proper domain or on an inner host

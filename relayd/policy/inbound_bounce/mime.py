@@ -36,7 +36,7 @@ _ENCODED_WORD = re.compile(
 _BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
 # Only character sets whose decoders are plain tables: some codecs take quadratic time.
 _SAFE_CHARSET = re.compile(
-    r"(?:utf-?8|(?:us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|windows-?125\d|cp\d{3,4}|koi8-[rut]|"
+    r"\A(?:utf-?8|(?:us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|windows-?125\d|cp\d{3,4}|koi8-[rut]|"
     r"iso-2022-(?:jp|kr)(?:-\w+)?|shift[_-]?jis|sjis|euc-?(?:jp|kr)|gb2312|gbk|gb18030|big5|"
     r"tis-620|utf-16(?:le|be)?)",
     re.IGNORECASE,
@@ -113,7 +113,7 @@ class Mail:
 
 def read_mail(raw: bytes) -> Mail:
     """Take a mail apart. Never raises."""
-    octets = _one_line_end(raw[:_RAW_LIMIT])[:_LIMIT].lstrip(b"\n")
+    octets = _one_line_end(raw[:_RAW_LIMIT])[:_LIMIT].lstrip()
     if octets.startswith((b"From ", b">From ")):  # the separator line of an mbox file
         octets = octets.partition(b"\n")[2]
     top = _open(octets, "text/plain")

@@ -17,7 +17,7 @@ _KIND = re.compile(r'"(?:notificationType|eventType)"\s*:\s*"(Bounce|Complaint|D
 _BROKEN_LINE = re.compile(r"!\n[ \t]")  # sendmail's mark for a line it had to break
 _OBJECT = re.compile(r'\{[^{}]{0,4000}"emailAddress"[^{}]{0,4000}\}')
 _PAIR = re.compile(r'"(\w{1,40})"\s*:\s*"([^"]{0,2000})"')
-_DELIVERED = re.compile(r'"recipients"\s*:\s*\[([^\]]{0,20000})\]')
+_DELIVERED = re.compile(r'"recipients"\s*:\s*\[([^][]{0,20000})\]')
 _FEEDBACK = re.compile(r'"complaintFeedbackType"\s*:\s*"([\w-]{1,40})"')
 
 

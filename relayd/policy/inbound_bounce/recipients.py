@@ -1,8 +1,9 @@
 """Find the recipients in a report that people were meant to read, and what is said of each.
 
-Owns the shapes, in order of trust: an address at the head of a line or behind a label, an address
-inside a sentence that tells of a failure, an address in a quoted SMTP command. What stands behind
-an address, up to the next one, is about it.
+Owns the shapes, in order of trust: an address at the head of a line or after a label, an address
+inside a sentence that tells of a failure, an address in a quoted SMTP command, a local name of the
+reporter's domain. What follows an address, up to the next one, is about it. Who gets the report is
+the last to be accused.
 
 Source: the mail systems' documentation; for qmail "The qmail-send Bounce Message Format" (QSBMF).
 """
@@ -11,16 +12,33 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relayd.policy.inbound_bounce import phrases
+from relayd.policy.inbound_bounce import phrases, reporters
 from relayd.policy.inbound_bounce.address import ADDRESS, find_addresses
-from relayd.policy.inbound_bounce.mime import Headers
+from relayd.policy.inbound_bounce.mime import Headers, Mail
 from relayd.policy.inbound_bounce.report import Report
 from relayd.policy.inbound_bounce.result import has_failure_code
 
 _RECIPIENTS_LIMIT = 200
+_CONTEXT_LIMIT = 2000  # characters
+_ABOUT_LIMIT = 20  # lines
+_NEAR = 7  # lines that an address is still the subject of
+_REPLY_NEAR = 3  # lines after its command that a reply stands on
+_REPLY_START = 30  # characters by which a reply is found again
+_TRANSCRIPT = re.compile(
+    r"\A[\s>|]{0,10}(?:(?:>>>|-->|==>|=>|sent:?|sent <<<|c:)\s{0,3})?"
+    r"(EHLO|HELO|MAIL FROM|RCPT TO|DATA$|BDAT|\.$|QUIT)",
+    re.IGNORECASE,
+)
+_ANSWERS_DATA = re.compile(
+    r"\b5\d\d[ -](?:5\.\d\.\d\s)?(?:[^\n]{0,20}\bneed (?:a )?rcpt|[^\n]{0,30}no valid recipient)",
+    re.IGNORECASE,
+)
+_LOCAL_NAME = re.compile(
+    r"\A(?:[ \t]{1,20}<?([A-Za-z0-9][\w.+-]{0,63})>?[ \t]*$|<([A-Za-z0-9][\w.+-]{0,63})>:?[ \t]*$)"
+)
 # An address at the head of a line, with the marks that lists put around it.
 _HEAD = re.compile(
-    r"[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?(?:[\w./-]{1,20};\s?|mailto:)?[<\"'\[(]{0,3}"
+    r"\A[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?(?:[\w./-]{1,20};\s?|mailto:)?[<\"'\[(]{0,3}"
     + ADDRESS
     + r"[>\"'\])]{0,3}(?P<rest>.*)$"
 )
@@ -31,13 +49,16 @@ _HEAD_REST = re.compile(
 )
 # A reply in front of its address, as in a sendmail transcript.
 _REPLY_HEAD = re.compile(
-    r"\s*[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}\s+)?<?" + ADDRESS + r">?(?:\.\.\.|:|,)(?P<rest>.*)$"
+    r"\A\s{0,20}[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}\s+)?<?"
+    + ADDRESS
+    + r">?(?:\.\.\.|:|,)(?P<rest>.*)$"
 )
 _BEHIND_NAME = re.compile(r"\s*<" + ADDRESS + r">")
 _LABEL = re.compile(
-    r"[\s>*|\-]{0,20}(?:(?:failed|original|intended|final|target|bounced)[ -])?(?:mail |message |sent )?"
-    r"(?:recipient|address|addressee|addressed to|rcpt to|to|user|destinataire|destinatario|empfänger|宛先)"
-    r"(?:s|\(s\)|\(es\)| address)?\s*[:=]\s*(?P<rest>.*)$",
+    r"\A[\s>*|\-]{0,20}(?:(?:failed|original|intended|final|target|bounced)[ -])?(?:mail |message |sent )?"
+    r"(?:recipient|address|addressee|addressed to|rcpt to|to|user|error[- ]for|unknown user|invalid recipient|"
+    r"destinataire|destinatario|destinatário|empfänger|odbiorca|получатель|宛先|收件人)"
+    r"(?:s|\(s\)|\(es\)| address)?\s{0,5}[:=]\s{0,20}(?P<rest>.*)$",
     re.IGNORECASE,
 )
 _ANYWHERE = re.compile(ADDRESS)
@@ -47,8 +68,8 @@ _GENERATED = re.compile(
     + ADDRESS,
     re.IGNORECASE,
 )
-_X400_RECIPIENT = re.compile(r"(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
-_VERP = re.compile(r"[+-]([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
+_X400_RECIPIENT = re.compile(r"(?<![A-Za-z=])(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
+_VERP = re.compile(r"(?<![+-])[+-]([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +82,25 @@ class _Head:
     is_reply: bool = False  # the line is a reply, complete in itself
 
 
-def named_recipients(report: Report, headers: Headers) -> dict[str, str]:
+def named_recipients(report: Report, mail: Mail) -> dict[str, str]:
     """Addresses and what is said of each, from the first source in the report that names any."""
     blocks = blocks_of(report)
-    failed = find_addresses(headers.get("x-failed-recipients"))[:_RECIPIENTS_LIMIT]
+    failed = find_addresses(mail.headers.get("x-failed-recipients"))[:_RECIPIENTS_LIMIT]
     if failed and not {a.lower() for a in failed} & {a.lower() for a in blocks}:
-        announced = phrases.FAILED.search(report.text) is not None
-        return blocks if blocks and announced else dict.fromkeys(failed, _whole(report.lines))
+        announced = phrases.FAILED.found_in(report.text)
+        return blocks if blocks and announced else dict.fromkeys(failed, whole(report.lines))
+    others = {a: words for a, words in blocks.items() if a.lower() not in report.sender}
     sentences = _in_sentences(report)
-    coded = any(map(has_failure_code, blocks.values()))
-    if blocks and (coded or not sentences or set(sentences) & set(blocks)):
-        return blocks
-    named = sentences or _matches(_GENERATED, report) or _matches(_COMMAND, report)
-    return dict.fromkeys(named[:_RECIPIENTS_LIMIT], _whole(report.lines)) or blocks
+    coded = any(map(has_failure_code, others.values()))
+    if others and (coded or not sentences or set(sentences) & set(others)):
+        return others
+    named = (
+        sentences
+        or _matches(_GENERATED, report)
+        or _accusable(_matches(_COMMAND, report), report)
+        or _local_names(report, reporters.domain_of(mail))
+    )
+    return dict.fromkeys(named[:_RECIPIENTS_LIMIT], whole(report.lines)) or others or blocks
 
 
 def guessed_recipients(report: Report, headers: Headers) -> dict[str, str]:
@@ -83,13 +110,13 @@ def guessed_recipients(report: Report, headers: Headers) -> dict[str, str]:
         find_addresses(report.returned.get("to"))[:1],
         [f"{m[1]}@{m[2]}" for m in _VERP.finditer(headers.get("to"))],
     )
-    return dict.fromkeys(next(filter(None, sources), []), _whole(report.lines))
+    return dict.fromkeys(next(filter(None, sources), []), whole(report.lines))
 
 
 def blocks_of(report: Report) -> dict[str, str]:
     """Addresses that head a line, each with what is said of it, up to the next one."""
     blocks: dict[str, str] = {}
-    everything = _whole(report.lines)
+    everything = whole(report.lines)
     heads = _heads(report)
     stops = [*(one.line for one in heads), len(report.lines)][1:]
     for head, stop in zip(heads, stops, strict=True):
@@ -105,13 +132,63 @@ def blocks_of(report: Report) -> dict[str, str]:
     return {address: block or everything for address, block in blocks.items()}
 
 
+def context_of(address: str, diagnostic: str, report: Report, *, alone: bool) -> str:
+    """What may tell in which stage of SMTP the recipient failed: the words, and the command."""
+    about = " ".join(_lines_about(address, report)) or (report.text if alone else "")
+    return f"{_command_before(diagnostic, report)} {about}"[:_CONTEXT_LIMIT]
+
+
+def _lines_about(address: str, report: Report) -> list[str]:
+    """The lines that name the address, each with those that follow, up to a gap or another one."""
+    about: list[str] = []
+    near = 0
+    for line in report.lines:
+        if address.lower() in line.lower():
+            near = _NEAR
+        elif not line.strip() or _HEAD.match(line):
+            near = 0
+        if near and len(about) < _ABOUT_LIMIT and not _TRANSCRIPT.match(line):
+            about.append(line.strip())
+        near -= near > 0
+    return about
+
+
+def _command_before(diagnostic: str, report: Report) -> str:
+    """The command that a transcript shows in front of this reply.
+
+    A server may answer commands that were sent together after the last of them: sendmail repeats
+    what it took for an answer to RCPT as "User unknown", and DATA has an answer of its own.
+    """
+    command, at, reply = "", 0, " ".join(diagnostic.split())[:_REPLY_START]
+    for number, line in enumerate(report.lines):
+        said = _TRANSCRIPT.match(line)
+        if said:
+            command, at = said.group(1).upper(), number
+        elif command and reply and number - at <= _REPLY_NEAR and reply in " ".join(line.split()):
+            follows = " ".join(report.lines[number + 1 : number + 4])
+            together = command == "DATA" and _ANSWERS_DATA.search(follows)
+            return "" if together else f">>> {command}"
+    return ""
+
+
+def _local_names(report: Report, domain: str | None) -> list[str]:
+    """Names without a domain, each alone on an indented line after the announcement of failure."""
+    if domain is None:
+        return []
+    start = next((n for n, line in enumerate(report.lines) if phrases.FAILED.found_in(line)), None)
+    if start is None:
+        return []
+    names = [m.group(1) or m.group(2) for m in map(_LOCAL_NAME.match, report.lines[start:]) if m]
+    return [f"{name}@{domain}" for name in names]
+
+
 def _heads(report: Report) -> list[_Head]:
     """The lines that an address heads, and that accuse it."""
-    announced = next((n for n, line in enumerate(report.lines) if phrases.FAILED.search(line)), 0)
+    announced = next((n for n, line in enumerate(report.lines) if phrases.FAILED.found_in(line)), 0)
     heads = []
     for number, line in enumerate(report.lines):
         head = _head(number, line, report.lines)
-        if head and not (number and phrases.HELP_LINE.search(report.lines[number - 1])):
+        if head and not (number and phrases.HELP_LINE.found_in(report.lines[number - 1])):
             heads.append(head)
     accused = [head for head in heads if head.address.lower() not in report.sender] or heads
     behind = [head for head in accused if head.line >= announced or _has_reply(report, head.line)]
@@ -145,11 +222,11 @@ def _in_sentences(report: Report) -> list[str]:
     named: list[str] = []
     for number, line in enumerate(report.lines):
         around = " ".join(report.lines[max(0, number - 1) : number + 2])
-        if "@" in line and phrases.FAILED.search(around):
+        if "@" in line and phrases.FAILED.found_in(around):
             named.extend(
                 match.group(1).rstrip(".")
                 for match in _ANYWHERE.finditer(line)
-                if not phrases.HELP_LINE.search(line[: match.start()])
+                if not phrases.HELP_LINE.found_in(line[: match.start()])
             )
     return list(dict.fromkeys(_accusable(named, report)))
 
@@ -164,10 +241,10 @@ def _matches(pattern: re.Pattern[str], report: Report) -> list[str]:
 
 def _reason(lines: Sequence[str]) -> str:
     """The part of a block that gives the reason: the paragraph with the reply, else the first."""
-    return _reply_in(lines) or " ".join(_paragraph(lines)).strip() or _whole(lines)
+    return _reply_in(lines) or " ".join(_paragraph(lines)).strip() or whole(lines)
 
 
-def _whole(lines: Sequence[str]) -> str:
+def whole(lines: Sequence[str]) -> str:
     """The reply that a report quotes, else all that it says."""
     return _reply_in(lines) or " ".join(line.strip() for line in lines if line.strip())[:1000]
 

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from itertools import takewhile
 
-from relayd.policy.inbound_bounce import phrases
+from relayd.policy.inbound_bounce import phrases, reporters
 from relayd.policy.inbound_bounce.address import find_addresses
 from relayd.policy.inbound_bounce.mime import Headers, Mail, read_headers
 
-_TEXT_LIMIT = 1 << 16  # characters of report text looked at
+_TEXT_LIMIT = 1 << 15  # characters of report text looked at
 _LINES_LIMIT = 1000
 _LINE_LIMIT = 1000
 _BREAK = re.compile(
@@ -22,6 +22,11 @@ _BREAK = re.compile(
 )
 _HIDDEN = re.compile(r"<(style|script|title)\b[^<>]{0,500}>[^<]{0,20000}</\1>", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z!][A-Za-z0-9-]*(?:\s[^<>]{0,2000})?/?>")
+_ATTRIBUTION = re.compile(
+    r"(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|написал\w?)[^\n]{0,80}:\s*$|"
+    r"^[-_\s]{0,20}(?:original message|ursprüngliche nachricht|message d'origine)[-_\s]{0,20}$",
+    re.IGNORECASE,
+)
 _FIRST_FIELD = re.compile(r"^[A-Z][\w-]{1,40}:[ \t]?\S", re.MULTILINE)
 
 
@@ -50,6 +55,8 @@ def report_text(mail: Mail) -> str:
 
 def read_report(mail: Mail) -> Report:
     lines = [line[:_LINE_LIMIT] for line in report_text(mail).split("\n")[:_LINES_LIMIT]]
+    if reporters.is_reply(mail):
+        lines = _without_quotes(lines)
     end = next((n for n, line in enumerate(lines) if n and _starts_original(line)), len(lines))
     original = next((part for part in mail.parts if part.is_original), None)
     if original:
@@ -68,7 +75,13 @@ def read_report(mail: Mail) -> Report:
 
 
 def _starts_original(line: str) -> bool:
-    return bool(phrases.ORIGINAL_FOLLOWS.search(line) or phrases.ORIGINAL_FIELD.search(line))
+    return phrases.ORIGINAL_FOLLOWS.found_in(line) or bool(phrases.ORIGINAL_FIELD.search(line))
+
+
+def _without_quotes(lines: list[str]) -> list[str]:
+    """What somebody wrote who answers, without what is answered."""
+    end = next((n for n, line in enumerate(lines) if _ATTRIBUTION.search(line)), len(lines))
+    return [line for line in lines[:end] if not line.lstrip().startswith(">")]
 
 
 def _fields_in(text: str) -> Headers:

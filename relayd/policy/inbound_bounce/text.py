@@ -12,26 +12,17 @@ text, not the returned message, tells of a failure, and if an address can be nam
 Source: the mail systems' documentation; for qmail "The qmail-send Bounce Message Format" (QSBMF).
 """
 
-import re
-
-from relayd.policy.inbound_bounce import phrases
+from relayd.policy.inbound_bounce import phrases, reporters
 from relayd.policy.inbound_bounce.mime import Mail
 from relayd.policy.inbound_bounce.recipients import (
+    context_of,
     guessed_recipients,
     named_recipients,
 )
 from relayd.policy.inbound_bounce.report import Report, read_report
 from relayd.policy.inbound_bounce.result import Found, Kind, Reading, has_failure_code
 
-_CONTEXT_LIMIT = 2000  # characters
 _ACTIONS = {Kind.BOUNCE: "failed", Kind.DELAYED: "delayed", Kind.DELIVERED: "delivered"}
-_REPLY_PREFIX = re.compile(r"^\s*(?:re|aw|antw|sv|fwd?|wg|tr|rv)\s*(?:\[\d+\])?:", re.IGNORECASE)
-_FORWARD = re.compile(r"^\s*(?:fwd?|wg|tr|rv)\s*:", re.IGNORECASE)
-_NULL_PATH = re.compile(r"^\s*(?:<\s*>|<?mailer-daemon(?:@|>|$))", re.IGNORECASE)
-
-
-def is_forward(mail: Mail) -> bool:
-    return bool(_FORWARD.search(mail.headers.decoded("subject")))
 
 
 def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
@@ -43,14 +34,10 @@ def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
     report = read_report(mail)
     if not _is_report(mail, report):
         return None
-    found = (
-        guessed_recipients(report, mail.headers)
-        if guess
-        else named_recipients(report, mail.headers)
-    )
+    found = guessed_recipients(report, mail.headers) if guess else named_recipients(report, mail)
     if not found:
         return None
-    kind = _kind(f"{mail.headers.decoded('subject')}\n{report.text}")
+    kind = _kind(mail.headers.decoded("subject"), report)
     return Reading(
         kind=kind,
         found=tuple(
@@ -58,57 +45,39 @@ def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
                 address=address,
                 action=_ACTIONS[kind],
                 diagnostic=said_of,
-                context=report.text[:_CONTEXT_LIMIT],
+                context=context_of(address, said_of, report, alone=len(found) == 1),
             )
             for address, said_of in found.items()
         ),
     )
 
 
-def _kind(text: str) -> Kind:
-    if phrases.NOT_YET.search(text):
+def _kind(subject: str, report: Report) -> Kind:
+    """By the reporter's own words: a final failure may quote the deferral that led to it."""
+    own = [line for line in report.lines if not has_failure_code(line)]
+    text = " ".join([subject, *own])
+    if phrases.NOT_YET.found_in(text) and not phrases.FINAL.found_in(report.text):
         return Kind.DELAYED
-    arrived = phrases.ARRIVED.search(text) and not phrases.MAIL_FAILED.search(text)
-    return Kind.DELIVERED if arrived and not has_failure_code(text) else Kind.BOUNCE
-
-
-def comes_from_reporter(mail: Mail) -> bool:
-    """Its author is a program that reports on mail, going by its header section."""
-    sender = mail.headers.decoded("from")
-    return is_mail_system(mail) or phrases.REPORTER.search(sender) is not None or _null_path(mail)
-
-
-def is_mail_system(mail: Mail) -> bool:
-    """It says that a mail system wrote it, which neither people nor answering programs do."""
-    sender = mail.headers.decoded("from")
-    return "x-failed-recipients" in mail.headers or (
-        "from" in mail.headers and phrases.MAIL_SYSTEM.search(sender) is not None
-    )
-
-
-def _null_path(mail: Mail) -> bool:
-    return any(_NULL_PATH.search(mail.headers.get(n)) for n in ("return-path", "x-envelope-from"))
+    arrived = phrases.ARRIVED.found_in(report.text) and not phrases.tells_of_lost_mail(report.text)
+    return Kind.DELIVERED if arrived and not has_failure_code(report.text) else Kind.BOUNCE
 
 
 def _is_report(mail: Mail, report: Report) -> bool:
     """The less the author is known for reports, the more the text must say."""
-    text, subject = report.text, _subject_says(mail)
+    text, subject = report.text, reporters.subject_says_so(mail)
     coded = has_failure_code(text)
     if "x-failed-recipients" in mail.headers:
         return True
-    if is_mail_system(mail):
-        told = phrases.FAILED.search(text) or phrases.ARRIVED.search(text)
-        return subject or coded or told is not None
-    mail_failed = phrases.MAIL_FAILED.search(text) is not None
-    if comes_from_reporter(mail):
+    if reporters.is_mail_system(mail):
+        told = phrases.FAILED.found_in(text) or phrases.ARRIVED.found_in(text)
+        return subject or coded or told
+    lost = phrases.tells_of_lost_mail(text)
+    if reporters.comes_from_reporter(mail):
         # Marked as an answer, with nothing of SMTP in it: a postmaster's robot (RFC 3834 §5).
         is_robot = mail.headers.get("auto-submitted").lower().startswith("auto-replied")
-        return (subject or mail_failed) and (coded or not is_robot)
-    if phrases.LIST_MANAGER.search(mail.headers.decoded("from")):
-        return phrases.NOT_A_MEMBER.search(text) is not None
-    return subject and mail_failed and bool(report.returned.fields)
-
-
-def _subject_says(mail: Mail) -> bool:
-    subject = mail.headers.decoded("subject")
-    return not _REPLY_PREFIX.search(subject) and phrases.SUBJECT.search(subject) is not None
+        told = lost or (subject and not reporters.is_reply(mail))
+        return told and (coded or not is_robot)
+    if reporters.comes_from_list_manager(mail):
+        return phrases.NOT_A_MEMBER.found_in(text)
+    returned = bool(report.returned.fields) and not reporters.is_reply(mail)
+    return subject and lost and (returned or reporters.goes_to_bounce_address(mail))

@@ -1,0 +1,43 @@
+"""Mails of many mail systems, and mail that is none of a mail system: kind, recipients, suppression."""
+
+import pytest
+
+from relayd.policy.inbound_bounce import Kind, parse_bounce
+from tests.support.bounce_mails import Labelled, labelled_mails
+
+MAILS = labelled_mails()
+BOUNCES = (Kind.BOUNCE, Kind.DELAYED)
+
+
+@pytest.mark.parametrize("mail", [pytest.param(mail, id=mail.name) for mail in MAILS])
+def test_what_is_read_from_a_mail(mail: Labelled) -> None:
+    parsed = parse_bounce(mail.raw)
+    assert parsed.kind is mail.kind
+    if mail.kind in BOUNCES:
+        assert [(one.address, one.suppress) for one in parsed.recipients] == [
+            (one.address, one.suppress) for one in mail.recipients
+        ]
+    for got, expected in zip(parsed.recipients, mail.recipients, strict=False):
+        assert expected.category in (None, got.category)
+
+
+@pytest.mark.parametrize("mail", [pytest.param(mail, id=mail.name) for mail in MAILS])
+def test_line_ends_make_no_difference(mail: Labelled) -> None:
+    parsed = parse_bounce(mail.raw)
+    assert parse_bounce(mail.raw.replace(b"\n", b"\r\n")) == parsed
+    assert parse_bounce(mail.raw.replace(b"\n", b"\r")) == parsed
+
+
+@pytest.mark.parametrize(
+    "mail", [pytest.param(mail, id=mail.name) for mail in MAILS if mail.kind in BOUNCES]
+)
+def test_an_answer_that_quotes_it_is_no_bounce(mail: Labelled) -> None:
+    """A person who quotes a report sends no report, whatever words it has."""
+    head, _, body = mail.raw.decode().lstrip().partition("\n\n")
+    quoted = "".join(f"> {line}\n" for line in body.splitlines())
+    raw = (
+        "From: Ann Field <ann@people.example>\nTo: help@people.example\n"
+        f"Subject: Re: your report\nIn-Reply-To: <{len(head)}@people.example>\n\n"
+        f"Do you know what this is about?\n\n{quoted}"
+    )
+    assert parse_bounce(raw.encode()).kind is Kind.NOTBOUNCE
