@@ -19,12 +19,13 @@ _FIRST = 4  # its own code is no second one
 _INNER = re.compile(r"[\s'\":>][245][0-9][0-9][ -]")
 _REPLY = r"[\s'\"]{0,3}(?=[245][0-9][0-9][ -])"
 # Words that announce a reply; a colon alone does so only in a text that is no reply itself, since a
-# reply may be folded after any colon.
+# reply may be folded after any colon ("smtp; 550 ..." is the form of RFC 3464 §2.3.6).
 _QUOTE = re.compile(
-    r"(?:\b(?:said|replied|answered|response|responded|returned|was|reply)(?: with)?\s?:?|->|<<<"
+    r"(?:\b(?:said|replied|answered|response|responded|returned|was|reply|error|problem)(?: with)?\s?:?"
+    r"|->|<<<|\bled="
     r"|\([^\s()<>@]{1,64}@[^\s()<>@:]{1,255}:)" + _REPLY
 )
-_COLON = re.compile(r":" + _REPLY)
+_COLON = re.compile(r"[:;]" + _REPLY)
 _FOLLOW_ON = re.compile(
     r"\s(50[0-9]|554)[ -](?=[^@<>]{0,60}?\b"
     r"(?:need rcpt|rcpt first|rcpt command|need recipient|no (?:valid )?recipients|sequence))"

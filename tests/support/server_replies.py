@@ -725,6 +725,442 @@ rcpt 521 5.3.2 mail.a.example does not accept mail
 - 554 Transaction failed
 - 550 5.0.0 Mail rejected
 - 554 delivery failed
+= bad_mailbox/inactive_mailbox +
+- 550 address unknown
+- 550 5.1.1 account address does not exist
+- 550 kim is not a known user
+- 550 kim@a.example is not an active address at this host: mailbox not found
+- 550 Invalid mailbox path
+- 550 mailbox invalid
+- 550 mailbox not present
+- 550 No mail box available for this user
+- 550 5.1.1 Not a valid user here
+- 550 Not a local address
+- 550 rejected address: no such user
+- 550 5.1.1 Sorry, user unknown
+- 550 Sorry, badrcptto: invalid recipient
+- 550 the user's email name is not found
+- 550 there is no one at this address
+- 550 this recipient is not in my validrcptto list
+- 550 unknown mailbox
+- 550 user address does not exist
+- 550 user missing home directory: unknown user
+- 550 5.1.1 user not known
+- 550 mail box not found
+- 550 mailbox is not on this server
+- 550 non-existent recipient
+- 550 5.1.1 bad recipient
+- 550 5.1.1 Nessun utente simile in questo indirizzo
+- 550 5.1.1 no existe dicha persona: usuario desconocido
+- 550 no existe ese usuario
+- 550 Die Adresse wurde nicht gefunden
+- 550 Kein Benutzer mit diesem Namen
+- 550 Kein solches Postfach
+- 550 5.1.1 Aucun utilisateur de ce nom
+- 550 5.1.1 L'utilisateur n'existe pas
+- 550 5.1.1 Cet utilisateur n'existe pas
+- 550 5.1.1 No hay ningún usuario con ese nombre
+- 550 5.1.1 Nessuna casella con questo nome
+- 550 5.1.1 Geen gebruiker met deze naam
+- 550 5.1.1 Não existe esse usuário
+- 550 5.1.1 Nie znaleziono użytkownika
+- 550 5.1.1 Пользователь неизвестен
+- 550 ユーザーが存在しません
+- 550 没有这个用户
+- 550 5.1.1 The user you specified cannot be found
+- 550 That mailbox name is unknown
+- 550 Recipient name not recognized
+- 554 Invalid user
+- 550 kim: mailbox unknown
+- 550 Local user unknown
+- 554 5.1.1 unknown virtual user
+- 550 5.1.1 the person you tried to mail has no mailbox here
+- 550 5.7.1 <kim@a.example>... No such user, mail refused
+rcpt 550 Account unavailable
+rcpt 550 No thank you rejected: Account Unavailable : Possible Forgery
+rcpt 550 kim@a.example User unknown; rejecting mail
+rcpt 553 5.1.1 unknown local part
+rcpt 550-5.1.1 Addressee unknown 550 5.1.1 see rfc3463
+rcpt 550 The following address does not exist here: kim@a.example
+rcpt 550 5.1.1 Email box does not exist
+rcpt 550 5.0.1 Mailbox of kim does not exist
+rcpt 551 5.1.1 Mailbox not found
+rcpt 501 5.1.3 Bad recipient address syntax
+rcpt 553 Mailbox name invalid
+rcpt 550 recipients verification: user unknown
+rcpt 550 5.1.1 RP:RCPT:kim user unknown
+rcpt 550 Invalid RCPT address
+rcpt 554 Bad recipient
+rcpt 550 We do not know this recipient
+rcpt 550 Can not find that user here
+- 550 5.2.1 The mailbox you tried to reach doesn't exist
+- 550 5.1.6 mailbox has moved, no forwarding address: user unknown
+= bad_domain/bad_mailbox/dns_failure +
+- 550 mail domain mentioned in email address is unknown
+- 550 recipient domain must exist: domain not found
+- 550 5.1.2 unrouteable mail domain a.example
+- 550 unknown host a.example
+- 550 Recipient address rejected: unknown domain name
+- 550 5.1.2 The destination domain was not found
+- 556 5.1.10 recipient address has a null MX
+- 550 domain a.example has no MX record
+- 550 5.4.4 no MX or address record found for domain
+- 550 5.1.2 <kim@a.example>: nullMX
+- 550 Host a.example does not accept mail
+= inactive_mailbox/policy/unknown -
+rcpt 550 unknown or inactive recipient
+- 550 Boite du destinataire archivee
+- 550 5.2.1 user or domain is disabled
+- 550 a deactivated mailbox
+- 550 kim is unavailable: user is terminated
+- 550 recipient rejected: temporarily inactive
+- 550 vdelivermail: account is locked email bounced
+- 550 The email address is on hold
+- 550 due to extended inactivity new mail is not currently being accepted for this mailbox
+- 525 5.7.13 user account disabled
+- 550 5.2.1 Compte suspendu
+- 550 mailbox closed by the owner
+= policy/sender_config/auth_failure/relay_denied/spam_content/reputation -
+- 554 5.7.1 HELO host unknown, blocked by blocklist
+- 550 5.7.1 header From address not valid
+- 550 5.7.1 <> invalid sender
+- 550 Backscatter protection detected invalid or expired email address
+- 550 5.7.1 Posting by non-member to a members-only list
+- 553 Mail from not owned by user
+- 550 null sender is not allowed
+- 550 the message has been rejected by BATV defense
+- 550 recipient not accepted. (batv: no tag)
+- 553 5.7.1 sender not pre-approved
+- 550 From: domain is invalid
+- 550 5.1.0 MAIL FROM domain could not be resolved
+- 550 Your email address has been blacklisted
+- 550 you have been blocked by the recipient
+- 550 because the recipient is only accepting mail from specific email addresses
+- 550 message rejected due to user rules
+- 550 recipient id refuse to receive mail
+- 550 Domain of sender address b.example does not exist
+- 550 5.1.8 invalid or unresolvable sender domain
+- 550 RFC 1035 violation: recursive CNAME records for your domain
+- 550 Rule imposed mailbox access for kim: only members
+- 550 unroutable sender address
+- 550 Empty envelope senders not allowed
+- 550 5.7.1 unauthenticated sender unknown to this system
+- 550 Access denied: unknown sender host
+- 554 5.7.1 Client host unknown
+- 554 5.7.1 access denied: your host name not found in DNS
+- 550 Mail from unknown hosts is not accepted
+- 550 5.7.1 Message refused: From address does not exist
+- 501 5.1.8 mail from: no such domain
+- 550 The account or domain may not exist, they may be blacklisted, or missing the proper dns entries. Sender verify failed
+- 550 Message was rejected because the return path could not be verified
+- 553 Envelope sender mailbox unknown
+- 550 your mailbox is not registered here
+- 550 5.7.1 You have no account here
+= remote_system/dns_failure/connection_failure/rate_limit/expired/greylist/unknown/bad_mailbox -
+- 550 5.3.0 user database lookup error
+- 550 5.1.1 recipient could not be looked up: timeout
+- 550 mailbox not available now, try again later
+- 451 4.1.1 user unknown, try again later
+- 550 5.4.3 Directory server failure
+- 554 mail server permanently rejected message (#5.3.0)
+- 550 5.1.1 delivery to mailbox failed: I/O error
+- 550 System error looking up user
+- 550 5.1.2 DNS error: a.example could not be resolved
+- 550 5.4.4 Temporary failure in name resolution for recipient domain
+- 550 5.3.2 mailbox host is down, unknown when it is back
+- 554 5.3.5 unknown error
+- 550 5.0.0 unknown internal problem
+- 550 unknown
+- 450 user not found
+- 4.1.1 user unknown
+= spam_content/policy/reputation/virus/content_error/auth_failure -
+- 550 5.7.1 spam source: to unknown users
+- 554 Message contains unknown MIME type
+- 550 5.6.0 Subject not found
+- 550 Attachment name invalid
+- 554 5.7.0 URL domain unknown
+- 550 5.7.1 invalid DKIM: domain not found
+- 550 SPF: domain does not exist
+- 550 5.7.1 From header domain has no A or MX record: unknown domain
+- 550 DMARC: organisational domain not found
+= relay_denied/policy/bad_domain/unknown -
+- 550 that domain or user isn't in my list of allowed rcpthosts
+- 553 5.7.1 not local, relaying denied to unknown user
+- 550 5.7.1 user unknown or relaying denied
+- 550 no relaying: domain not local
+- 550 authentication required for unknown users
+- 535 invalid user or password
+- 535 5.7.8 user unknown
+= protocol_error -
+- 503 5.5.1 unknown command sequence
+- 500 unknown command
+- 501 unknown parameter
+- 555 5.5.4 unknown option to RCPT
+- 502 unknown verb
+= mailbox_full -
+- 550 account full, no such space left
+- 554 unknown user quota exceeded
+- 452 User storage limit reached
+- 550 Mailbox exceeded its size
+= reputation/policy/spam_content -
+connect 550 Dynamic/zombied/spam IPs blocked. Write to unblock@a.example
+connect 421 Too many spams from your IP (192.0.2.7), please visit http://postmaster.a.example/
+mail 571 Email from 192.0.2.7 is currently blocked by the anti-spam system of A Online. The email sender or Email Service Provider may visit http://www.a.example/whitelist
+connect 553 5.3.0 alph737 DNSBL:RBL 521< 192.0.2.7 >_is_blocked.For assistance forward this error to kim@a.example
+connect 550 Suspected spam ip
+connect 501 Connection rejected by policy [7.7] 38309, please visit www.messagelabs.com/support for more details
+- 553-Message filtered. Please see the FAQs section on spam at www.messagelabs.com/support for more information. (#5.7.1)
+connect 554 5.7.1 Remote IP 192.0.2.7 has a bad reputation
+dot 550 A URL in this email (b.example) is listed on https://spamrl.com/. Please resolve and retry
+connect 554 Your IP (192.0.2.7) is blacklisted using UCEPROTECT
+connect 421 4.3.2 Your IP address is listed in the RBL
+connect 550-5.7.1 [192.0.2.7] The IP you're using to send mail is not authorized to send email directly to our servers
+rcpt 550 5.7.1 Mail from IP 192.0.2.7 was rejected due to listing in Spamhaus SBL
+connect 554 5.7.1 Connection not authorized from this address
+rcpt 550 IP blacklisted by recipient
+dot 554 5.7.1 The message has been rejected because the sending host is untrusted
+connect 554 mtain-dj05.a.example Your host's reputation is too low
+connect 550 5.7.1 Sorry, your IP has too low a sender score
+connect 450 Client host blocked, sending spam
+rcpt 550 5.7.1 RBL Restriction: See https://www.b.example
+mail 550 Your domain is on a blocklist
+connect 554 No SMTP service: IP address is block listed
+connect 554-a.example (mxa) Nemesis ESMTP Service not available 554-No SMTP service 554 IP address is black listed
+rcpt 554 5.7.1 Your access to submit messages to this e-mail system has been rejected.
+dot 554 5.7.1 You are sending too much spam
+= rate_limit/reputation/policy/spam_content/remote_system -
+- 550 Ip frequency limited
+- 550 Domain frequency limited
+- 550 Sender frequency limited
+- 550 Suspected bulk mails
+- 451 Ratelimit exceeded for mailbox
+- 451 4.7.1 Received too many messages from 192.0.2.7
+connect 421 4.7.0 Too many concurrent connections from your network
+- 452 4.2.1 Rcpt quota: too many messages for this recipient in a day
+- 550 5.7.1 Number of messages per day exceeded
+- 421 Sorry, too many messages in a short time
+- 450 4.7.1 Client: limits on messages per minute reached
+- 421 4.7.0 connection rate limit exceeded
+- 554 Too many messages sent in one hour, account blocked
+- 452 Rate limited: try again in an hour
+- 421 mx.a.example Too many sessions from 192.0.2.7
+- 550 5.7.1 Sending quota for today used up
+- 450 4.3.2 Recipient has too many messages pending
+- 550 Outgoing mail from b.example has been suspended: limit reached
+- 554 5.7.1 Daily recipient limit exceeded for this sender
+= sender_config/dns_failure/policy/reputation -
+mail 550 5.7.60 SMTP; Client does not have permissions to send as this sender
+connect 550 Sorry, we do not accept mail from hosts with dynamic IP or generic DNS PTR-records
+connect 550 inconsistent or no DNS PTR record for 192.0.2.7 (see RFC 1912 2.1)
+connect 550 no DNS PTR record
+connect 554 5.7.1 Reverse DNS lookup failed
+mail 550 Domain of sender has no A, AAAA or MX record
+connect 421 4.7.1 Missing or malformed reverse DNS
+connect 550 Your reverse DNS is generic
+ehlo 550 bad HELO: you used my own name
+ehlo 550 5.7.1 Invalid HELO/EHLO name
+mail 553 5.5.4 sender domain required
+mail 550 5.7.1 sender's domain has no mail exchanger
+connect 450 4.7.25 cannot resolve your IP to a name
+mail 451 4.1.8 MX of sending domain cannot be resolved just now
+= spam_content/policy/reputation -
+dot 550 Mail content denied. http://service.mail.qq.com/cgi-bin/help
+dot 554 Message refused by spam filter
+dot 550 5.7.1 Suspected SPAM message rejected
+dot 554 Spam rejected
+dot 550 5.2.0 This message scored 15 and was refused
+dot 550 Your message was classified as junk
+dot 554 5.7.1 Bulk mail not wanted
+dot 554 5.7.0 Reject, id=12345 - SPAM
+dot 550 5.7.1 Message contains a blacklisted URL
+dot 550 5.7.1 The message is suspected of phishing
+dot 550 Rejected by content scanner
+dot 551 Message refused, it contains banned words
+dot 550 5.7.1 Unsolicited commercial e-mail
+dot 554 5.7.1 Blocked by content filter (score 12.3)
+= virus/policy/spam_content/content_error -
+dot 550 Virus found in message: Eicar
+dot 554 5.7.1 Executable attachment not allowed here
+dot 552 5.7.0 Files of this type are blocked
+dot 550 5.7.1 Malware found
+dot 554 Message contains a prohibited file extension
+dot 550 Infected file
+dot 554 5.6.1 Password protected archives are not accepted
+= relay_denied/auth_failure/policy -
+rcpt 553 you are trying to use me [server-1.a.example] as a relay, but I have not been configured to let you (#5.7.1)
+mail 503 Error: need EHLO and AUTH first !
+auth 535 Login fail. Please enter your authorization code to login
+auth 535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6
+mail 530 Access denied: authentication required
+rcpt 550 5.7.1 You must log in first
+auth 535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy
+auth 534 5.7.9 Application-specific password required
+rcpt 550 5.7.1 Anonymous clients cannot relay
+auth 535 5.7.8 Bad credentials
+rcpt 554 5.7.1 Access denied, we only relay for our customers
+rcpt 550 Access denied - relay through this host prohibited
+= tls_failure/policy/relay_denied -
+mail 550 SMTP is available only with SSL or TLS connection enabled
+mail 530 5.7.0 Encryption required
+starttls 454 TLS currently unavailable
+- 403 4.7.0 TLS handshake failed
+- 454 4.7.5 Server certificate not trusted
+- TLS is required, but was not offered by host mx.a.example[192.0.2.1]
+- Cannot start TLS: handshake failure
+- Server certificate not verified
+- 554 5.7.5 TLS negotiation failed
+- 450 4.7.5 TLSRPT: MTA-STS policy not met
+= auth_failure/policy/spam_content/sender_config/reputation -
+dot 550 5.7.1 The messages violates the DMARC policy of b.example
+dot 550 DKIM check failed
+mail 550 5.7.1 SPF fail: 192.0.2.7 not permitted
+dot 554 5.7.1 Sender authentication failed
+dot 550 5.7.1 Mail forged: b.example does not allow this host
+dot 550 Missing DKIM signature
+dot 554 5.7.7 Email not accepted: no valid authentication found
+dot 550 5.7.509 spoofed
+= policy/reputation/spam_content/auth_failure/relay_denied -
+dot 550 Requested action aborted [7.2] 15910
+rcpt 550 5.7.1 You are not on the list of allowed senders
+rcpt 550 5.7.1 Mail from outside of the organization not accepted here
+rcpt 554 5.7.1 Restricted mailbox
+rcpt 550 5.7.1 Only members may post to this list
+rcpt 550 Mail is rejected by recipients
+rcpt 550 5.7.1 Recipient address rejected: mail from your country is blocked
+rcpt 554 5.7.1 <kim@a.example>: Recipient address rejected: blocked by administrator
+rcpt 550 5.7.1 Blocked by local rule
+dot 550 5.7.1 Message refused by mailbox owner's filter
+rcpt 550 5.7.703 Your message can't be delivered because messages to kim@a.example are blocked by your organization using Tenant Allow Block List
+rcpt 550 message to kim@a.example rejected: user has blocked you
+dot 554 5.7.1 Data loss prevention policy hit
+= remote_system/connection_failure/greylist/rate_limit/dns_failure -
+auth 454 4.7.0 Cannot authenticate due to temporary system problem. Try again later
+connect 451 too many errors from your ip (192.0.2.7), please visit http://postmaster.a.example/
+dot 451 Temporarily unable to process your email. Please try again later.
+dot 451 4.3.0 Mail server temporarily rejected message
+rcpt 451 Could not load DRD for domain
+connect 421 Server shutting down
+connect 421 4.3.2 System not accepting network messages
+dot 452 4.3.1 Insufficient system resources (UsedDiskSpace)
+connect 421 4.4.1 No more connections at the moment
+dot 554 5.3.0 pipe failed
+rcpt 450 4.3.0 Address lookup failed, database unavailable
+dot 451 4.3.0 Message held for review, come back
+dot 554 5.4.0 local problem
+- 421 Unexpected failure, please try later
+= expired/connection_failure/dns_failure/remote_system -
+- Unable to deliver message after multiple retries, giving up.
+- Message could not be delivered within 48 hours
+- SMTP connection timed out
+- Network is unreachable
+- connect to mx.a.example[192.0.2.1]:25: No route to host
+- Connection reset by peer
+- Connection died. (#4.4.2)
+- Hi. This is the qmail-send program. I wasn't able to establish an SMTP connection. (#4.4.1)
+- Deferred: Connection refused by mx.a.example.
+- 554 5.4.7 message timeout (exceeded max time, last transfail: 421 unable to connect)
+- [internal] Connection dropped by remote host
+- Maximum retries exceeded
+- queue time exceeded
+- The message could not be delivered for 4 days
+- [Status: Error, Address: <kim@a.example>, ResponseCode 421, , Host not reachable.]
+- Timeout while waiting for the server's greeting
+- DNS lookup failed: no answer from the name servers
+- 4.4.3 unable to resolve MX host
+- Could not connect to any mail host of the domain
+= mailbox_full/inactive_mailbox -
+- Mailbox full
+- 552 5.2.2 kim's Inbox quota reached
+- User's Disk Quota Exceeded
+- The user has exceeded his storage allowance: disk quota exceeded
+- 5.2.2 over quota
+- account is over its storage limit
+- 550 Mailbox size exceeded
+- mail box full
+- 451 4.2.2 mailbox over storage limit
+= message_too_large -
+- Message too large for this mailbox: 12 MB
+- 552 5.3.4 Message exceeds server limit of 20 MB
+- 552 maximum message size of 10485760 bytes exceeded
+- 523 5.3.4 message too big for the system
+- The size of the message exceeds the recipient's maximum
+= routing_loop -
+- Too many hops (26)
+- mail for a.example loops back to myself
+- 554 5.4.6 too many Received: lines, mail loop
+- 5.4.6 (loop detected)
+- 550 5.4.6 message is looping
+= content_error/policy/protocol_error/spam_content -
+- 451 4.5.0 SMTP protocol violation, see RFC 2821
+dot 550 5.7.1 Messages without a From: header are refused
+dot 554 5.6.0 Malformed MIME structure
+dot 550 5.6.0 duplicate header fields
+dot 554 Message rejected: missing Message-ID
+dot 550 5.6.2 conversion of 8 bit content is not possible
+dot 501 5.6.0 bare line feeds are not allowed
+dot 550 5.6.7 SMTPUTF8 is required, but was not offered
+dot 550 header line too long
+= bad_mailbox +
+- 554 5.1.1 MXIN501 mailbox unknown ;id=1a;sid=2b;mta=mx7.a.example
+- 550 5.1.1 Recipient not found. <http://x.co/irbounce>
+- 550 5.7.1 No such user!
+- 550 invalid recipient (#5.1.1)
+- Mailbox unavailable: no such user
+- 5.1.1 - Bad destination email address 'reject' (delivery attempts: 0)
+- smtp; 550 5.1.1 RESOLVER.ADR.RecipNotFound; not found
+- smtp;550 5.1.1 <kim@a.example>... User unknown
+- SMTP; 550 unknown user
+- Invalid recipient
+- Action: failed, no such account
+- <kim@a.example>: user unknown. Command output: User unknown
+- kim@a.example: 550 5.1.1 unknown mailbox
+- Final recipient does not exist
+- Your mail could not be delivered: the address kim@a.example does not exist
+- user does not exist
+- We were unable to deliver your message: the mailbox does not exist
+- Address not found
+= bad_domain/bad_mailbox +
+- The domain of the address does not exist
+- 5.1.2 host unknown
+- Unknown host: a.example
+- Domain not found
+- No such domain
+- host a.example not found
+"""
+
+# What people who run relays met, in our words.
+REPORTED = """\
+= auth_failure/policy/relay_denied -
+dot 421-4.7.27 Slowed down: SPF does not pass for the MAIL FROM domain of this bulk mail. 421 4.7.27 https://support.google.com/mail/answer/81126 a1 - gsmtp
+dot 421 4.7.32 Slowed down: the From header aligns with no authenticated organizational domain
+dot 550 5.7.1 Not accepted: the owner of b.example forbids it in the DMARC policy
+mail 550 Submitter failed to authenticate - https://community.mimecast.com/docs/DOC-1369#550
+auth 535 Authentication not allowed on these servers. IB401
+= tls_failure/policy -
+mail 421 4.7.29 Slowed down, the connection had no TLS. https://support.google.com/mail/answer/81126#tls
+- 550 5.7.325 certificate-host-mismatch: the remote certificate must name the host (DANE)
+= rate_limit/reputation/spam_content/policy -
+dot 421 4.7.28 Unusually much mail with your DKIM domain. https://support.google.com/mail/?p=UnsolicitedRateLimitError
+dot 550 5.7.233 Not sent: this tenant exceeded its daily limit of external recipients
+rcpt 452 Too many recipients received this hour
+rcpt 421 4.1.1 MXIN503 Hourly ratelimit for your IP exceeded ;id=1a;sid=2b
+auth 451 Requested mail action not taken: too much fail authentication
+mail 553 5.7.2 [TSS09] All messages from 192.0.2.7 are deferred for good. See https://postmaster.yahooinc.com/error-codes
+= policy/reputation/sender_config/spam_content -
+mail 550 5.1.8 Access denied, bad outbound sender. AS(42004)
+rcpt 550 5.7.507 Access denied, rejected by recipient
+rcpt 521 Block permanently (Sender Filtering/Authentication)
+connect 550 5.7.0 Dynamic Reputation lists this server as delayed, see https://ipcheck.proofpoint.com/?ip=192.0.2.7
+connect 554 resimta-1.a.example comcast 192.0.2.7 Comcast takes no mail from this server: BL000010, see https://postmaster.xfinity.com/
+connect 421 resimta-1.a.example comcast 192.0.2.7 Reverse DNS failure : Try again later
+connect 554-a.example (mxa) Nemesis ESMTP Service not available 554-No SMTP service 554-Bad DNS PTR resource record. 554 https://postmaster.a.example/case?c=rdns
+connect 550 smtp-19.a.example IP is on the list of CSI. http://csi.cloudmark.com/reset-request/?ip=192.0.2.7 [smtp-19.a.example; LIB_102]
+= sender_config/dns_failure/auth_failure -
+dot 451 The name server of the RFC.5322 from domain gave no answer in time: b.example
+= remote_system/connection_failure/greylist -
+rcpt 450 4.1.1 <kim@a.example>: Recipient address rejected: could not check that recipient just now
+= bad_mailbox +
+rcpt 504 5.5.2 <kim>: Recipient address rejected: need fully-qualified address
 """
 
 DIAGNOSTICS = """\

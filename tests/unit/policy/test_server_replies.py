@@ -17,10 +17,18 @@ from relayd.policy.classify import classify_fields
 from relayd.policy.phrases import _ITEM
 from relayd.policy.ruleset import builtin_rules
 from tests.support.reply_cases import reply_cases
-from tests.support.server_replies import DIAGNOSTICS, MORE_REPLIES, REPLIES, server_replies
+from tests.support.server_replies import (
+    DIAGNOSTICS,
+    MORE_REPLIES,
+    REPLIES,
+    REPORTED,
+    server_replies,
+)
 
 RULES = builtin_rules()
-CASES = [case for text in (REPLIES, MORE_REPLIES, DIAGNOSTICS) for case in server_replies(text)]
+CASES = [
+    case for text in (REPLIES, MORE_REPLIES, REPORTED, DIAGNOSTICS) for case in server_replies(text)
+]
 TEXTS = [(stage, text) for *_, stage, text in CASES] + [case[1:] for case in reply_cases()]
 WORDS = sorted({word for _, text in TEXTS for word in text.split()})
 
