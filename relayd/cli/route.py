@@ -36,6 +36,7 @@ from relayd.policy.mx import Candidates, Undeliverable
 from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
 from relayd.policy.route import Route as Way
 from relayd.policy.source import unused_families
+from relayd.policy.verdict import ONCE_MORE
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 
@@ -186,6 +187,12 @@ def _verdict(way: Way, found: Found | None) -> Fields:
     if isinstance(way, OnHold):
         return {"verdict": "held"}
     match None if found is None else found.chosen:
+        case Undeliverable(needs_second_look=True) as doubt:
+            return {
+                "verdict": "deferred",
+                "category": doubt.category.value,
+                "why": f"{doubt.reason}; {ONCE_MORE}",
+            }
         case Undeliverable() as proof:
             said = {"enhanced": proof.status, "category": proof.category.value, "why": proof.reason}
             return {"verdict": "bounced", **said}

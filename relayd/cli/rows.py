@@ -154,6 +154,8 @@ def _destination_trouble(last: HistoryEntry | None) -> str:
     match detail.get("category"):
         case Category.DNS_FAILURE:
             return f"DNS failure, {said}"
+        case Category.BAD_DOMAIN if detail.get("code") is None:
+            return f"a second look at the DNS: {said}"
         case Category.CONNECTION_FAILURE | Category.TLS_FAILURE:
             return f"no session with {detail.get('remote_host') or 'any server'}, {said}"
         case _:

@@ -244,7 +244,11 @@ class MxHop:
         """Return what the DNS says as the failure of the domain itself."""
         if isinstance(why, Undeliverable):
             why = Breakdown(
-                category=why.category, fault=Fault.DNS, reason=why.reason, status=why.status
+                category=why.category,
+                fault=Fault.DNS,
+                reason=why.reason,
+                status=why.status,
+                needs_second_look=why.needs_second_look,
             )
         return HostFailure(
             host=HostPort(host=self._domain, port=self._parts.settings.port),

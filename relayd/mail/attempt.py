@@ -49,6 +49,7 @@ class Breakdown:
     fault: Fault
     reason: str  # one cleaned line: "connection refused", "no answer to MAIL within 300 s"
     status: str = ""  # enhanced status code, when this proves that no mail can be delivered there
+    needs_second_look: bool = False  # it does when an attempt an hour later ends the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,3 +112,4 @@ class QueuedRecipient:
     attempt: int  # the number of this attempt, from 1
     soft_failures: int  # soft bounces before this attempt
     possible_duplicate: bool  # an earlier attempt ended with its outcome unknown
+    no_mail_host_at: datetime | None = None  # when the DNS had none, if that was the last finding

@@ -6,13 +6,14 @@ to). Asks nothing itself: the caller looks up what `plan_hosts` names and hands 
 `choose`. Randomness comes in as `chance`.
 
 Invariant: only definite answers make a domain undeliverable. Where a lookup failed, or a cap kept
-us from looking further, the domain is merely unreachable now.
+us from looking further, the domain is merely unreachable now. A domain of which the DNS knows
+neither a mail host nor an address has to be found so twice (`policy.retry.SECOND_LOOK`).
 
 Sources: RFC 5321 §5.1; RFC 7505; semantics S-22, S-24 to S-26, A-60 to A-64, A-67.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import assert_never
 
@@ -50,11 +51,12 @@ class MxRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undeliverable:
-    """The DNS proves that the domain takes no mail from us."""
+    """The DNS says that the domain takes no mail from us."""
 
     status: str  # enhanced status code, such as 5.1.2
     category: Category
     reason: str  # one line for people
+    needs_second_look: bool = False  # it is proof when an attempt an hour later finds the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +231,11 @@ def _nothing_usable(
         reason = f"none of the first {rules.max_hosts} MX hosts of {plan.domain} can be used"
         return _unreachable(DnsFailure(reason=reason))
     if plan.implicit and not any(one.ips for one in found):
-        # Empty answers all round come from broken servers as well: no proof (A-64).
-        return _unreachable(DnsFailure(reason=f"{plan.domain} has neither MX nor address records"))
+        # That is how a zone looks as well that has just been lost or is half-built: once is no proof.
+        return replace(
+            _bad_domain("5.1.2", f"{plan.domain} has neither MX nor address records"),
+            needs_second_look=True,
+        )
     return _misdirected(plan.domain, _shortened(skipped))
 
 

@@ -10,7 +10,7 @@ gets one retry only departs from it on purpose (S-09); more entries in `soft_bou
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 _REPORT_LIFETIME = timedelta(days=1)
 _SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed together parts
@@ -40,6 +40,22 @@ def after_no_verdict(
         return None
     wait = rules.unreachable[min(failures, len(rules.unreachable)) - 1]
     return wait * (1 + _SPREAD * jitter)
+
+
+SECOND_LOOK = timedelta(hours=1)
+"""How long to wait before the DNS is asked again about a domain that seems to have no mail host."""
+
+_JUST_AN_HOUR = timedelta(minutes=1)  # between what an attempt finds and its record
+
+
+def before_second_look(*, jitter: float) -> timedelta:
+    """Return the wait after an attempt that found no mail host; `jitter` is from 0 up to 1."""
+    return SECOND_LOOK * (1 + _SPREAD * jitter)
+
+
+def is_second_look(first: datetime | None, now: datetime) -> bool:
+    """Tell whether what was found `first`, and by no attempt otherwise since, is proven by now."""
+    return first is not None and now - first >= SECOND_LOOK - _JUST_AN_HOUR
 
 
 def lifetime(rules: RetrySettings, *, is_report: bool) -> timedelta:

@@ -22,6 +22,7 @@ from relayd.policy.ruleset import Rules
 
 LOGIN_REFUSALS = frozenset({530, 534, 535, 538})
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
+ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
 
@@ -65,11 +66,14 @@ def decide(
     of the address (4.1.x, 4.2.x). All else is no verdict: the host is to blame, and another try
     follows. After the dot nothing but 4yz or 5yz says that the message was not taken (S-06).
 
-    What the DNS proves bounces too. The 5yz of a backup MX does not, while a better one was not to
-    be had: it may be out of date (S-17).
+    What the DNS proves bounces too, some of it at a second look only (`retry.SECOND_LOOK`). The 5yz
+    of a backup MX does not, while a better one was not to be had: it may be out of date (S-17).
     """
-    if facts.breakdown is not None and facts.breakdown.status:
-        return _proven(facts.breakdown)
+    broken = facts.breakdown
+    if broken is not None and broken.status:
+        seen_at = recipient.no_mail_host_at
+        if not broken.needs_second_look or retry.is_second_look(seen_at, moment.now):
+            return _proven(broken)
     reply, smarthost = facts.reply, _is_smarthost(facts)
     if reply is None:
         return _no_verdict(facts, recipient, rules, moment, None)
@@ -166,6 +170,9 @@ def _no_verdict(
             reason=f"given up after {_days(age)}: {reason}",
             status="4.4.7",
         )
+    if facts.breakdown is not None and facts.breakdown.needs_second_look:
+        wait = retry.before_second_look(jitter=moment.jitter)
+        reason = f"{reason}; {ONCE_MORE}"
     asked = None if facts.reply is None else retry.asked_for(facts.reply.text)
     return Deferred(
         retry_at=moment.now + retry.heed(wait, asked),

@@ -72,6 +72,12 @@ class Recipient:
         return Status(self.state.value)
 
     @property
+    def no_mail_host_at(self) -> datetime | None:
+        """When the last attempt found that the DNS knows no mail host of the domain; it had no reply."""
+        is_so = self.category is Category.BAD_DOMAIN and self.code is None
+        return self.updated_at if is_so else None
+
+    @property
     def destination(self) -> str:
         return self.moved_to or self.new.destination
 
@@ -248,6 +254,7 @@ def queued_recipient(recipient: Recipient) -> QueuedRecipient:
         attempt=recipient.attempts,
         soft_failures=recipient.soft_failures,
         possible_duplicate=recipient.possible_duplicate,
+        no_mail_host_at=recipient.no_mail_host_at,
     )
 
 

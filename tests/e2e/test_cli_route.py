@@ -23,6 +23,7 @@ ZONES: Zones = {
     "ours.test": {"MX": ["10 relay.example.org."]},
     "inside.test": {"MX": ["10 inner.mill.test."]},
     "six.test": {"AAAA": ["2001:db8::6"]},
+    "empty.test": {"TXT": ["nothing to do with mail"]},
     "sick.test": SERVFAIL,
     "silent.test": DROP,
 }
@@ -54,6 +55,13 @@ VERDICTS = {
     "only private hosts": ("a@inside.test", 1, "bounced", "5.4.4", "10.0.0.1 is private"),
     "we are its best host": ("a@ours.test", 1, "bounced", "5.4.6", "would loop"),
     "DNS failure": ("a@sick.test", os.EX_TEMPFAIL, "deferred", None, "SERVFAIL"),
+    "neither MX nor address": (
+        "a@empty.test",
+        os.EX_TEMPFAIL,
+        "deferred",
+        None,
+        "it bounces if a second look, an hour later, finds the same",
+    ),
     "no answer": ("a@silent.test", os.EX_TEMPFAIL, "deferred", None, "no answer"),
 }
 

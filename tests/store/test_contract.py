@@ -1,6 +1,7 @@
 """What every store must do: the workers' verbs. Questions: test_contract_view.py."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -291,6 +292,28 @@ async def test_claim_waits_for_the_instant(box: Box, worker: WorkerNumber) -> No
     (again,) = await box.claim(worker)
     assert again.recipients[0].attempt == 2
     assert again.recipients[0].soft_failures == 1
+
+
+async def test_claim_tells_when_the_dns_knew_no_mail_host(box: Box, worker: WorkerNumber) -> None:
+    """Only if that was the last outcome; a reply that speaks of the domain is another matter."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    for category, code, is_told in (
+        (Category.DNS_FAILURE, None, False),
+        (Category.BAD_DOMAIN, None, True),
+        (Category.BAD_DOMAIN, 450, False),
+        (Category.BAD_DOMAIN, None, True),
+        (Category.CONNECTION_FAILURE, None, False),
+    ):
+        seen_at = box.clock.now()
+        deferral = a_deferral(seen_at + timedelta(hours=1), category=category)
+        settlements = [replace(each, code=code) for each in settlements_of(work, deferral)]
+        await box.store.settle(work.lease, settlements)
+        await box.store.release(work.lease)
+        box.advance(3600)
+        (work,) = await box.claim(worker)
+        assert work.recipients[0].no_mail_host_at == (seen_at if is_told else None)
+    await box.store.settle(work.lease, settlements_of(work, Sent()))
 
 
 async def test_slots_share_a_destination(

@@ -125,6 +125,7 @@ def a_queued_recipient(
     attempt: int = 1,
     soft_failures: int = 0,
     possible_duplicate: bool = False,
+    no_mail_host_at: datetime | None = None,
 ) -> QueuedRecipient:
     return QueuedRecipient(
         number=number,
@@ -133,6 +134,7 @@ def a_queued_recipient(
         attempt=attempt,
         soft_failures=soft_failures,
         possible_duplicate=possible_duplicate,
+        no_mail_host_at=no_mail_host_at,
     )
 
 

@@ -16,6 +16,7 @@ may have a behaviour:
 
     SERVFAIL, REFUSED, FORMERR, NOTIMP, YXDOMAIN    that response code
     EMPTY             no error, no records, no SOA
+    NODATA            no error, no records, a SOA record: what a type that is not listed gets
     DROP              no answer
     WRONG_ID, WRONG_QUESTION    the answer to a query that nobody made
     GARBAGE, COMPRESSION_LOOP   octets that are no message
@@ -72,13 +73,14 @@ class Simple(Enum):
     """Behaviours without any details."""
 
     EMPTY = "empty"
+    NODATA = "nodata"
     DROP = "drop"
     WRONG_ID = "wrong id"
     WRONG_QUESTION = "wrong question"
     HANG_UP = "hang up"
 
 
-EMPTY, DROP, WRONG_ID, WRONG_QUESTION, HANG_UP = Simple
+EMPTY, NODATA, DROP, WRONG_ID, WRONG_QUESTION, HANG_UP = Simple
 
 
 @dataclass(frozen=True)
@@ -272,8 +274,8 @@ class DnsServer:
                 response.set_rcode(action)
             case Cut():
                 response.flags |= dns.flags.TC
-            case Simple.EMPTY:
-                pass
+            case Simple():
+                response.authority += [_soa()] * (action is NODATA)  # EMPTY has none
             case Alone(target):
                 _add(response, name.to_text(), "CNAME", [target])
             case Extra(records, of, lies):
@@ -308,7 +310,7 @@ class DnsServer:
             if not isinstance(target, Sequence):
                 if node is None:
                     response.set_rcode(dns.rcode.NXDOMAIN)
-                response.authority.append(dns.rrset.from_text("test.", TTL, "IN", "SOA", _SOA))
+                response.authority.append(_soa())
                 return
             _add(response, f"{name}.", "CNAME", target)
             name = target[0].removesuffix(".")
@@ -350,6 +352,10 @@ def _add(
     response: QueryMessage, name: str, rdtype: str, texts: Sequence[str], *, ttl: int = TTL
 ) -> None:
     response.answer.append(dns.rrset.from_text(name, ttl, "IN", rdtype, *texts))
+
+
+def _soa() -> dns.rrset.RRset:
+    return dns.rrset.from_text("test.", TTL, "IN", "SOA", _SOA)
 
 
 def _forged(query: QueryMessage, how: Simple) -> bytes:

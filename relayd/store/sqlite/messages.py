@@ -116,8 +116,9 @@ def lease_due(
     """Lease up to `limit` due recipients; return them by message."""
     due = values.fetch(
         db,
-        "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"
-        " possible_duplicate FROM recipient WHERE destination = ? AND state = 'queued'"
+        "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"  # noqa: S608 -- a constant
+        f" possible_duplicate, {rows.NO_MAIL_HOST_AT} FROM recipient"
+        " WHERE destination = ? AND state = 'queued'"
         " AND slot IS NULL AND next_attempt_at <= ? ORDER BY next_attempt_at, message_id LIMIT ?",
         (lease.destination, now, limit),
     )

@@ -14,7 +14,7 @@ from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Acted, Action, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.sqlite import leases, outcomes
-from relayd.store.sqlite.rows import MESSAGE_COLUMNS, message_of, recipient_of
+from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
 from relayd.store.sqlite.search import UNFINISHED, conditions
 from relayd.store.sqlite.values import fetch, to_ms
 
@@ -121,8 +121,9 @@ def _reports(
             recipient_of(each)
             for each in fetch(
                 db,
-                "SELECT number, address, parameters, attempts, soft_failures, possible_duplicate"
-                " FROM recipient WHERE message_id = ? ORDER BY number",
+                "SELECT number, address, parameters, attempts, soft_failures, possible_duplicate,"  # noqa: S608 -- a constant
+                f" {NO_MAIL_HOST_AT} FROM recipient"
+                " WHERE message_id = ? ORDER BY number",
                 (message_id,),
             )
             if each[0] in numbers

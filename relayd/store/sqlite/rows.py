@@ -8,11 +8,17 @@ import orjson
 
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId
+from relayd.mail.words import Category
 from relayd.store.sqlite.values import from_ms
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _TEST, _8BIT, _UTF8, _REPORT = 1, 2, 4, 8
 
+# When the last attempt found that the DNS knows no mail host of the domain, else NULL: a reply that
+# speaks of the domain has a code.
+NO_MAIL_HOST_AT = (
+    f"CASE WHEN category = '{Category.BAD_DOMAIN}' AND code IS NULL THEN updated_at END"
+)
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters"
 )
@@ -71,8 +77,8 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
 
 
 def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
-    """Read (number, address, parameters, attempts, soft_failures, possible_duplicate)."""
-    number, address, parameters, attempts, soft_failures, possible_duplicate = row
+    """Read (number, address, parameters, attempts, soft_failures, possible_duplicate, NO_MAIL_HOST_AT)."""
+    number, address, parameters, attempts, soft_failures, possible_duplicate, no_host_at = row
     return QueuedRecipient(
         number=number,
         address=address,
@@ -80,4 +86,5 @@ def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
         attempt=attempts,
         soft_failures=soft_failures,
         possible_duplicate=bool(possible_duplicate),
+        no_mail_host_at=None if no_host_at is None else from_ms(no_host_at),
     )

@@ -318,6 +318,8 @@ PAUSE = "destination smarthost, paused until 2026-03-01 14:00:00Z"
 FULL = {"remote_host": "mx.a.test", "category": "mailbox_full", "reply": "452 4.2.2 full"}
 DEAD = {"remote_host": "mx.a.test", "category": "connection_failure", "reason": "refused"}
 NO_DNS = {"category": "dns_failure", "reason": "192.0.2.53 answers SERVFAIL to MX a.test"}
+NO_HOST = {"category": "bad_domain", "reason": "a.test has neither MX nor address records"}
+NOT_THERE = NO_HOST | {"remote_host": "mx.a.test", "code": 450, "reply": "450 4.1.2 no MX"}
 NO_LOGIN = {"remote_host": "hub.test", "code": 535, "reply": "535 5.7.8 wrong password"}
 TROUBLES: dict[str, tuple[dict[str, Any], EventKind, dict[str, Any], str]] = {
     "refused for now": (
@@ -337,6 +339,18 @@ TROUBLES: dict[str, tuple[dict[str, Any], EventKind, dict[str, Any], str]] = {
         EventKind.DEFERRED,
         NO_DNS,
         f"{RETRY}: DNS failure, 192.0.2.53 answers SERVFAIL to MX a.test",
+    ),
+    "a domain without a mail host": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        NO_HOST,
+        f"{RETRY}: a second look at the DNS: a.test has neither MX nor address records",
+    ),
+    "a server that does not know the domain": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        NOT_THERE,
+        f"{RETRY}: mx.a.test says 450 4.1.2 no MX",
     ),
     "nothing known": (
         DEFERRED,

@@ -312,10 +312,11 @@ NOT_CHOSEN: list[tuple[str, HostPlan, Mapping[str, Addresses], str]] = [
         "unreachable",
     ),
     ("there-are-more", the_plan("10 b.test", cut_off=True), {"b.test": found()}, "unreachable"),
+    ("neither-mx-nor-address", the_plan("0 a.test", implicit=True), {"a.test": found()}, "5.1.2"),
     (
-        "neither-mx-nor-address",
+        "neither-mx-nor-address-and-one-failed",
         the_plan("0 a.test", implicit=True),
-        {"a.test": found()},
+        {"a.test": found(failed=True)},
         "unreachable",
     ),
 ]
@@ -332,6 +333,7 @@ def test_without_an_address_only_proof_is_final(
     match result:
         case Undeliverable():
             assert result.status == ending
+            assert result.needs_second_look is (ending == "5.1.2")
         case Breakdown():
             assert ending == "unreachable"
             assert result.category is Category.DNS_FAILURE

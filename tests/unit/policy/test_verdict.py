@@ -1,6 +1,6 @@
 """What becomes of a recipient: every reply code at every stage, by both routes; every breakdown."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import builtin_rules
-from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
+from relayd.policy.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START
 
@@ -65,10 +65,13 @@ def judge(
     alone: bool = True,
     outranked: bool = False,
     unanimous: bool = False,
+    no_mail_host_at: datetime | None = None,
 ) -> Outcome:
     return decide(
         facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
-        a_queued_recipient(attempt=attempt, soft_failures=soft_failures),
+        a_queued_recipient(
+            attempt=attempt, soft_failures=soft_failures, no_mail_host_at=no_mail_host_at
+        ),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
         scope=Scope(alone=alone, outranked=outranked, unanimous=unanimous),
@@ -267,6 +270,59 @@ def test_what_the_dns_proves_bounces_at_once(
             reason="the proof",
             status=status,
         )
+
+
+NO_MAIL_HOST = Breakdown(
+    category=Category.BAD_DOMAIN,
+    fault=Fault.DNS,
+    reason="a.test has neither MX nor address records",
+    status="5.1.2",
+    needs_second_look=True,
+)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 30])
+@pytest.mark.parametrize("minutes", [None, 0, 10, 58])
+def test_the_first_look_proves_nothing(minutes: int | None, attempt: int) -> None:
+    """Nor does one that comes soon after it; whatever the attempt, the next look is in an hour."""
+    age = timedelta(hours=9)
+    seen_at = None if minutes is None else START + age - timedelta(minutes=minutes)
+    outcome = judge(Stage.CONNECT, NO_MAIL_HOST, age=age, attempt=attempt, no_mail_host_at=seen_at)
+    assert outcome == Deferred(
+        retry_at=START + age + timedelta(hours=1),
+        category=Category.BAD_DOMAIN,
+        fault=Fault.DNS,
+        reason=f"{NO_MAIL_HOST.reason}; {ONCE_MORE}",
+        soft_failures=0,
+    )
+
+
+@pytest.mark.parametrize("minutes", [59, 60, 61, 5000])
+def test_the_second_look_proves_it(minutes: int) -> None:
+    """It is planned for an hour after the first, whose record may have taken a moment."""
+    age = timedelta(days=4)
+    seen_at = START + age - timedelta(minutes=minutes)
+    outcome = judge(Stage.CONNECT, NO_MAIL_HOST, age=age, no_mail_host_at=seen_at)
+    assert outcome == Bounced(
+        bounce_class=BounceClass.HARD,
+        category=Category.BAD_DOMAIN,
+        fault=Fault.DNS,
+        suppress=True,
+        reason=NO_MAIL_HOST.reason,
+        status="5.1.2",
+    )
+
+
+def test_mail_that_is_too_old_gets_no_second_look() -> None:
+    outcome = judge(Stage.CONNECT, NO_MAIL_HOST, age=timedelta(days=5))
+    assert isinstance(outcome, Bounced)
+    assert (outcome.category, outcome.suppress) == (Category.EXPIRED, False)
+
+
+def test_a_clock_that_was_set_back_proves_nothing() -> None:
+    seen_at = START + timedelta(days=3)
+    outcome = judge(Stage.CONNECT, NO_MAIL_HOST, no_mail_host_at=seen_at)
+    assert isinstance(outcome, Deferred)
 
 
 def test_a_soft_bounce_gets_its_retry_and_no_more() -> None:
