@@ -134,6 +134,7 @@ class SmarthostSettings:
     tls: TlsMode
     login: Login | None
     connections: int  # open at once, all workers together
+    assume_8bit: bool = False  # send 8-bit mail also where 8BITMIME or SMTPUTF8 is not offered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +215,7 @@ class Settings:
     users_file: str | None  # set where a listener takes logins
     limits: LimitSettings
     smarthost: SmarthostSettings
+    route_hosts: tuple[SmarthostSettings, ...]  # one for each host that `routes` names
     direct: DirectSettings
     dns: DnsSettings
     routes: RouteRules

@@ -26,7 +26,7 @@ from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
 from relayd.cli.route_words import in_words
 from relayd.cli.rows import find_rows
-from relayd.deliverer.directions import host_settings
+from relayd.deliverer.directions import settings_of
 from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.attempt import Breakdown, RouteKind
@@ -133,15 +133,19 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
             "connections": direct.connections_per_destination,
             "messages_per_minute": direct.messages_per_minute or None,
         }
-    if isinstance(way, OnHold):
-        return {}
-    through = host_settings(settings.smarthost, key_of(way))
-    is_ours = isinstance(way, ViaSmarthost)
+    match way:
+        case ViaSmarthost():
+            through = settings.smarthost
+        case ViaHost(host):
+            through = settings_of(host, settings.route_hosts)
+        case _:
+            return {}
     return {
         "hosts": [{"remote_host": host.host, "remote_port": host.port} for host in through.hosts],
         "tls": through.tls,
         "login": through.login is not None,
-        "connections": through.connections if is_ours else direct.connections_per_destination,
+        "assume_8bit": through.assume_8bit,
+        "connections": through.connections,
     }
 
 

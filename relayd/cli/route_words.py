@@ -43,6 +43,8 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
     if "tls" in fields:
         yield "TLS", [_TLS[fields["tls"]]]
         yield "login", ["yes" if fields["login"] else "no"]
+    if fields.get("assume_8bit"):
+        yield "8-bit", ["sent as it is, whatever the server offers (assume_8bit)"]
     if "source_addresses" in fields:
         yield "sent from", _sources(fields)
     if "connections" in fields:

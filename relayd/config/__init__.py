@@ -10,7 +10,7 @@ The way back: `values` says what counts, by the names of `keys`; `change` sets o
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relayd.config import units
@@ -26,7 +26,7 @@ from relayd.config.users import check_users, find_users
 from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
-from relayd.policy.route import RouteRule
+from relayd.policy.route import RouteRule, ViaHost
 from relayd.policy.ruleset import RuleTexts
 from relayd.settings import (
     BounceSettings,
@@ -163,7 +163,9 @@ def _settings(
             tls=document.smarthost.tls,
             login=login,
             connections=document.smarthost.connections,
+            assume_8bit=document.smarthost.assume_8bit,
         ),
+        route_hosts=tuple(_route_hosts(document)),
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
         routes=_routes(document),
@@ -209,13 +211,27 @@ def _routes(document: Document) -> RouteRules:
     return RouteRules(
         use_remote_smtp=document.use_remote_smtp,
         rules=tuple(
-            RouteRule(pattern=pattern, route=named_route(pattern, name))
-            for pattern, name in document.routes.items()
+            RouteRule(pattern=pattern, route=named_route(pattern, to.name))
+            for pattern, to in document.routes.items()
         ),
         test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
         redirect_to=parse_address(redirect.to) if redirect.to else None,
         redirect_allow=frozenset(each.lower() for each in redirect.allow),
     )
+
+
+def _route_hosts(document: Document) -> Iterator[SmarthostSettings]:
+    """Give how each host that `[routes]` names is used. It gets none of the smarthost's secrets."""
+    for pattern, to in document.routes.items():
+        route = named_route(pattern, to.name)
+        if isinstance(route, ViaHost):
+            yield SmarthostSettings(
+                hosts=(route.host,),
+                tls=to.tls,
+                login=None,
+                connections=document.direct.connections_per_destination,
+                assume_8bit=to.assume_8bit,
+            )
 
 
 def _listener(listen: Listen) -> ListenerSettings:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from relayd.config import units
 from relayd.config.content import check_content
-from relayd.config.mistakes import Report
+from relayd.config.mistakes import Report, show_key
 from relayd.config.model import (
     DEFAULTS,
     NOT_YET_TEXT,
@@ -21,7 +21,7 @@ from relayd.config.model import (
     dotted,
     leaves,
 )
-from relayd.config.routes import named_route
+from relayd.config.routes import Destination, named_route
 from relayd.policy.route import ViaHost
 from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
@@ -37,6 +37,8 @@ def check(document: Document, report: Report) -> None:
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
     _check_loop(document, report)
+    _check_port_465(document, report)
+    _check_route_hosts(document, report)
     _check_redirect(document, report)
     _check_sources(document.direct, report)
     check_content(document.content, report)
@@ -124,10 +126,44 @@ def _next_hops(document: Document, report: Report) -> Iterator[tuple[Key, HostPo
     if report.is_sound(("smarthost", "hosts")):
         for index, hop in enumerate(document.smarthost.hosts):
             yield ("smarthost", "hosts", index), hop
-    for pattern, name in document.routes.items():
-        route = named_route(pattern, name)
+    for pattern, _, hop in _route_hosts(document):
+        yield ("routes", pattern), hop
+
+
+def _route_hosts(document: Document) -> Iterator[tuple[str, Destination, HostPort]]:
+    """Every entry of `[routes]` that names a host."""
+    for pattern, to in document.routes.items():
+        route = named_route(pattern, to.name)
         if isinstance(route, ViaHost):
-            yield ("routes", pattern), route.host
+            yield pattern, to, route.host
+
+
+def _check_route_hosts(document: Document, report: Report) -> None:
+    """A host is one destination, whichever entries name it."""
+    seen: dict[HostPort, tuple[str, Destination]] = {}
+    for pattern, to, hop in _route_hosts(document):
+        first, other = seen.setdefault(hop, (pattern, to))
+        if (to.tls, to.assume_8bit) != (other.tls, other.assume_8bit):
+            report.add(
+                ("routes", pattern),
+                f"expected the same tls and assume_8bit as in {show_key(('routes', first))},"
+                " which names this host too",
+            )
+
+
+def _check_port_465(document: Document, report: Report) -> None:
+    """A server there waits for TLS from the first octet on, and we for its greeting."""
+    ways = [
+        (key, hop.port, document.smarthost.tls)
+        for key, hop in _next_hops(document, report)
+        if key[0] == "smarthost" and report.is_sound(("smarthost", "tls"))
+    ]
+    ways += [(("routes", name), hop.port, to.tls) for name, to, hop in _route_hosts(document)]
+    if report.is_sound(("direct", "port"), ("direct", "tls")):
+        ways.append((("direct", "port"), document.direct.port, document.direct.tls))
+    for key, port, tls in ways:
+        if port == 465 and tls is not TlsMode.IMPLICIT:
+            report.add(key, f'port 465 needs tls = "implicit", and it is "{tls}"')
 
 
 def _check_redirect(document: Document, report: Report) -> None:
@@ -185,10 +221,10 @@ def _check_login(smarthost: Smarthost, report: Report) -> None:
         report.add(
             ("smarthost", other), f'is set, but auth = "{smarthost.auth}" takes {needed} instead'
         )
-    if smarthost.tls is not TlsMode.VERIFY and not all(
+    if smarthost.tls not in (TlsMode.VERIFY, TlsMode.IMPLICIT) and not all(
         units.is_loopback(hop.host) for hop in smarthost.hosts
     ):
         report.add(
             ("smarthost", "tls"),
-            'expected "verify": a login would go over a connection that proves no name',
+            'expected "verify" (or "implicit", for port 465): a login would go over a connection that proves no name',
         )

@@ -61,7 +61,7 @@ def _with(data: dict[str, Any], key: Key, value: object) -> dict[str, Any]:
 def _by_line(text: str, key: Key, value: object) -> str:
     document = tomlkit.parse(text)
     end = "\r\n" if "\r\n" in text else "\n"
-    line = f"{tomlkit.key(str(key[-1])).as_string()} = {tomlkit.item(value).as_string()}{end}"
+    line = f"{tomlkit.key(str(key[-1])).as_string()} = {_item(value).as_string()}{end}"
     try:
         holder = _holder(document, key)
     except LookupError:
@@ -86,6 +86,15 @@ def _by_assignment(text: str, key: Key, value: object) -> str:
     return tomlkit.dumps(document)
 
 
+def _item(value: object) -> Item:
+    """The value on one line: a table too."""
+    if not isinstance(value, dict):
+        return tomlkit.item(value)
+    table = tomlkit.inline_table()
+    table.update(value)
+    return table
+
+
 def _holder(document: Container, key: Key) -> Any:
     holder: Any = document
     for part in key[:-1]:
@@ -95,7 +104,7 @@ def _holder(document: Container, key: Key) -> Any:
 
 def _replace(holder: Any, name: str, value: object, end: str) -> None:
     """Comments inside a list that goes stand in front of the new one."""
-    old, new = holder[name], tomlkit.item(value)
+    old, new = holder[name], _item(value)
     holder[name] = new
     if isinstance(old, Array):
         indent = new.trivia.indent

@@ -26,6 +26,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET_KEYS = frozenset(
     {"smarthost", "smarthost.password_file", "smarthost.token_file", "tls.key"}
 )
+# What limits one way out says nothing of the other: no hint leads from here to there.
+_OTHER_WAY = {"smarthost": "direct.", "direct": "smarthost."}
 _EXPECTED = {
     "bool_type": "expected true or false",
     "string_type": "expected text in quotes",
@@ -182,10 +184,12 @@ def _nearest(key: Key) -> str:
     leaf = path.removeprefix(prefix)
     if close := get_close_matches(leaf, here, n=1):
         return f'; did you mean "{close[0]}"?'
-    elsewhere = [name for name in DEFAULTS if name.rpartition(".")[2] == leaf]
+    others = [name for name in DEFAULTS if not name.startswith(_OTHER_WAY.get(table, "-"))]
+    elsewhere = [name for name in others if name.rpartition(".")[2] == leaf]
     if len(elsewhere) == 1:
         return f'; there is "{elsewhere[0]}"'
-    if close := get_close_matches(path, DEFAULTS, n=1):
+    is_known = any(name.startswith(prefix) for name in DEFAULTS)
+    if (not table or not is_known) and (close := get_close_matches(path, others, n=1)):
         return f'; did you mean "{close[0]}"?'
     return f"; {_keys_of(table)}"
 

@@ -176,6 +176,7 @@ class Smarthost(Table):
     password_file: Text = ""
     token_file: Text = ""
     connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
+    assume_8bit: bool = False
 
 
 class Direct(Table):
@@ -299,7 +300,11 @@ class Document(Table):
     direct: Direct = Direct()
     routes: dict[
         Annotated[str, PlainValidator(where.pattern)],
-        Annotated[str, PlainValidator(where.destination)],
+        Annotated[
+            where.Destination,
+            PlainValidator(where.destination),
+            PlainSerializer(where.Destination.written, when_used="json"),
+        ],
     ] = Field(default_factory=dict)
     test_mail: TestMail = TestMail()
     redirect: Redirect = Redirect()

@@ -1,14 +1,34 @@
 """Reading what says where mail goes: routes, addresses, name servers."""
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeVar
 
 from relayd.config import units
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.dns import DomainError, a_labels
 from relayd.policy.route import HostPort, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
+from relayd.settings import TlsMode
 
 _DNS_PORT = 53
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A value of `[routes]`; what follows `name` counts for a host only."""
+
+    name: str  # "smarthost", "direct", "hold" or "HOST:PORT"
+    tls: TlsMode = TlsMode.OPPORTUNISTIC
+    assume_8bit: bool = False
+
+    def written(self) -> str | dict[str, object]:
+        """Return it as it may be written in the file, in the shortest way."""
+        if self == Destination(name=self.name):
+            return self.name
+        return {"host": self.name, "tls": self.tls.value, "assume_8bit": self.assume_8bit}
 
 
 def named_route(pattern: str, name: str) -> Route:
@@ -36,14 +56,41 @@ def pattern(value: object) -> str:
     return text
 
 
-def destination(value: object) -> str:
-    """Read a value of `[routes]`."""
+def destination(value: object) -> Destination:
+    """Read a value of `[routes]`: a word or a host, or a table for a host."""
+    if isinstance(value, dict):
+        return _host_table(value)
     text = units.text(value)
     try:
         named_route("", text)
     except ValueError:
         raise ValueError('expected "smarthost", "direct", "hold" or "HOST:PORT"') from None
-    return text
+    return Destination(name=text)
+
+
+def _host_table(table: Mapping[str, object]) -> Destination:
+    if "host" not in table:  # where it has other keys, they are labels of an unquoted domain
+        raise ValueError(
+            'expected text in quotes, or { host = "HOST:PORT" } with tls or assume_8bit;'
+            " a domain with a dot needs quotes too"
+        )
+    if table.keys() - {"host", "tls", "assume_8bit"}:
+        raise ValueError("unknown key in the table; the keys here are host, tls, assume_8bit")
+    assume_8bit = table.get("assume_8bit", False)
+    if not isinstance(assume_8bit, bool):
+        raise ValueError("assume_8bit: expected true or false")  # noqa: TRY004 - as elsewhere
+    return Destination(
+        name=str(_named("host", units.next_hop, table["host"])),
+        tls=_named("tls", units.word(TlsMode), table.get("tls", TlsMode.OPPORTUNISTIC.value)),
+        assume_8bit=assume_8bit,
+    )
+
+
+def _named(name: str, read: Callable[[object], Value], value: object) -> Value:
+    try:
+        return read(value)
+    except ValueError as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
 
 
 def address(value: object) -> str:

@@ -1,7 +1,7 @@
 """Every setting as it counts, by its name: what the file says, and the default where it is silent.
 
 For whoever asks: `relayd config`, and the daemon when it says what it runs with. A value is text
-in JSON, which TOML reads too, spelt in one way whatever the file's spelling was: equal settings
+in JSON, which TOML reads too but for a table of `[routes]`, spelt in one way whatever the file's spelling was: equal settings
 have equal texts. Names are those that `keys` reads. No secret stands here, since the settings
 name only the files of secrets; what a URL has in front of its "@" is left out.
 """
@@ -46,7 +46,7 @@ def default_of(name: str) -> str | None:
 
 def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and at != ("routes",):  # there a table is one value
             yield from _leaves(value, (*at, name))
         elif isinstance(value, list) and (*at, name) == ("listen",):
             for index, listener in enumerate(value):

@@ -1,13 +1,13 @@
 """From a route key to the next hop: the one place that knows the kinds of destinations."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.smarthost import Smarthost
 from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
 from relayd.ports.outward import Clock, Transport
-from relayd.settings import SmarthostSettings, TlsMode
+from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
 
 class Directions:
@@ -16,13 +16,14 @@ class Directions:
     def __init__(
         self,
         smarthost: SmarthostSettings,
+        route_hosts: Sequence[SmarthostSettings] = (),
         *,
         transport: Transport,
         clock: Clock,
         mx: MxParts,
         workers: int,
     ) -> None:
-        self._settings = smarthost
+        self._route_hosts = route_hosts
         self._transport = transport
         self._clock = clock
         self._mx = mx
@@ -37,7 +38,7 @@ class Directions:
             return MxHop(domain, self._mx)
         # One worker at a time has such a destination, so all its connections.
         connections = self._mx.settings.connections_per_destination
-        return self._hosts(host_settings(self._settings, destination), connections)
+        return self._hosts(settings_of(host_of(destination), self._route_hosts), connections)
 
     def _hosts(self, settings: SmarthostSettings, connections: int) -> Smarthost:
         return Smarthost(
@@ -49,11 +50,10 @@ class Directions:
         )
 
 
-def host_settings(smarthost: SmarthostSettings, destination: str) -> SmarthostSettings:
-    """Return how the hosts of a destination are used that is no domain of its own.
+def settings_of(host: HostPort, route_hosts: Sequence[SmarthostSettings]) -> SmarthostSettings:
+    """Return how a host that `[routes]` names is used.
 
-    A host that `[routes]` names gets none of the smarthost's secrets.
+    A lane for one that is named no longer is opened to be closed: nothing is sent there.
     """
-    if destination == SMARTHOST:
-        return smarthost
-    return replace(smarthost, hosts=(host_of(destination),), tls=TlsMode.OPPORTUNISTIC, login=None)
+    gone = SmarthostSettings(hosts=(host,), tls=TlsMode.OPPORTUNISTIC, login=None, connections=1)
+    return next((each for each in route_hosts if each.hosts == (host,)), gone)

@@ -149,7 +149,7 @@ class Reporter:
         parameters = fate.recipient.parameters
         if occasion is None or not wants_report(message.reverse_path, parameters, event=occasion):
             return None
-        reply = None if seen is None else seen.reply
+        reply = None if seen is None or seen.own_refusal else seen.reply  # only what a server said
         return FailedRecipient(
             address=fate.recipient.address,
             orig_rcpt=parameters.get("ORCPT"),

@@ -81,4 +81,5 @@ class Smarthost:
             port=host.port,
             tls=self._settings.tls,
             login=self._settings.login,
+            assume_8bit=self._settings.assume_8bit,
         )

@@ -69,3 +69,4 @@ class AttemptFacts:
     started_at: datetime
     connect_for: timedelta  # zero on a reused connection
     transaction_for: timedelta
+    own_refusal: str = ""  # `reply` is ours: what the host lacks, and what to do; a line for people

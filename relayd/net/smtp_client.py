@@ -94,7 +94,9 @@ class Connection:
         reused = self.transactions > 0
         size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
         is_8bit = _has_8bit_body(message, content)
-        todo = plan(message, recipients, size, self._session.offers, is_8bit=is_8bit)
+        todo = plan(
+            message, recipients, size, self._session.offers, self._session.target, is_8bit=is_8bit
+        )
         result = await self._transact(todo, content)
         endings = _merge(todo, result.endings, len(recipients))
         worn = self._worn(endings) if reused else [False] * len(endings)
@@ -159,6 +161,7 @@ class Connection:
                     stage=ending.stage,
                     reply=ending.reply,
                     breakdown=ending.breakdown,
+                    own_refusal=ending.own_refusal,
                     dot_sent=ending.dot_sent,
                     started_at=started_at,
                     connect_for=connect_for,
@@ -191,7 +194,10 @@ def _merge(todo: Plan, sent: Sequence[Ending], count: int) -> list[Ending]:
     """Endings of all recipients: our own refusals, and in between what the server said."""
     if not todo.refused:
         return list(sent)
-    refused = {id(one): Ending(stage=one.stage, reply=one.reply) for one in todo.refused.values()}
+    refused = {
+        id(one): Ending(stage=one.stage, reply=one.reply, own_refusal=one.reason)
+        for one in todo.refused.values()
+    }
     rest = iter(sent)
     return [
         refused[id(todo.refused[index])] if index in todo.refused else next(rest)

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import idna
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
+from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.ports.outward import Target
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LONGEST_VALUE = 500  # octets of a parameter: ORCPT, RFC 3461 §4.2; the others stay below it
@@ -45,6 +47,7 @@ class Refusal:
 
     stage: Stage
     reply: Reply
+    reason: str  # what the server lacks, and what to do; one line for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ def plan(
     recipients: Sequence[QueuedRecipient],
     size: int,
     offers: Offers,
+    target: Target,
     *,
     is_8bit: bool,
 ) -> Plan:
@@ -83,13 +87,16 @@ def plan(
 
     `is_8bit`: the body has octets above 127. SMTPUTF8 is asked for only where an address needs it,
     or where the client asked for it and a header field needs it: what is asked of this server, it
-    has to ask of the next one (S-36). Raw octets in a header go as they came.
+    has to ask of the next one (S-36). Raw octets in a header go as they came. With `assume_8bit`
+    content goes as it is, whatever is offered; an address never does.
     Raises ValueError on a control character: such a command must never leave.
     """
     needs_utf8 = not _fits_ascii(message.reverse_path) or (
         message.utf8_headers and "SMTPUTF8" in message.parameters
     )
-    refusal = _refuse_message(size, offers, needs_utf8=needs_utf8, is_8bit=is_8bit)
+    refusal = _refuse_size(size, offers) or _refuse_sender(message, offers)
+    if refusal is None and not target.assume_8bit:
+        refusal = _refuse_content(offers, target, needs_utf8=needs_utf8, is_8bit=is_8bit)
     if refusal is not None:
         return Plan(mail=b"", rcpts=(), refused=dict.fromkeys(range(len(recipients)), refusal))
     use_utf8 = offers.smtputf8 and (
@@ -119,7 +126,7 @@ def _mail(
     parts = [b"MAIL FROM:<%b>" % (_encode(message.reverse_path, utf8=use_utf8) or b"")]
     if offers.size:
         parts.append(b" SIZE=%d" % size)
-    if is_8bit:
+    if is_8bit and offers.eight_bit_mime:
         parts.append(b" BODY=8BITMIME")
     if use_utf8:
         parts.append(b" SMTPUTF8")
@@ -128,26 +135,58 @@ def _mail(
     return _command(b"".join(parts))
 
 
-def _refuse_message(
-    size: int, offers: Offers, *, needs_utf8: bool, is_8bit: bool
+def _refuse_size(size: int, offers: Offers) -> Refusal | None:
+    if offers.size_limit is None or size <= offers.size_limit:
+        return None
+    return _refusal(
+        552,
+        f"5.3.4 not sent: {size} octets, and the server takes {offers.size_limit}",
+        "the server takes no message of this size: send less, such as a link in place of a file",
+    )
+
+
+def _refuse_sender(message: QueuedMessage, offers: Offers) -> Refusal | None:
+    if offers.smtputf8 or _fits_ascii(message.reverse_path):
+        return None
+    return _refusal(
+        554,
+        "5.6.7 not sent: the sender needs SMTPUTF8, which the server does not offer",
+        "the server takes no sender with characters beyond ASCII: send from another address",
+    )
+
+
+def _refuse_content(
+    offers: Offers, target: Target, *, needs_utf8: bool, is_8bit: bool
 ) -> Refusal | None:
-    if offers.size_limit is not None and size > offers.size_limit:
-        return _refusal(
-            552, f"5.3.4 not sent: {size} octets, and the server takes {offers.size_limit}"
-        )
+    remedy = _ASSUME if target.route is RouteKind.SMARTHOST else ""
     if needs_utf8 and not offers.smtputf8:
-        return _refusal(554, "5.6.7 not sent: it needs SMTPUTF8, which the server does not offer")
+        return _refusal(
+            554,
+            "5.6.7 not sent: a header needs SMTPUTF8, which the server does not offer",
+            f"the server takes no header with characters beyond ASCII{remedy}",
+        )
     if is_8bit and not offers.eight_bit_mime:
-        return _refusal(554, "5.6.3 not sent: it is 8-bit, and the server does not offer 8BITMIME")
+        return _refusal(
+            554,
+            "5.6.3 not sent: it is 8-bit, and the server does not offer 8BITMIME",
+            f"the server takes no 8-bit text{remedy}",
+        )
     return None
 
 
-def _refusal(code: int, text: str, stage: Stage = Stage.MAIL) -> Refusal:
-    return Refusal(stage=stage, reply=make_reply(code, (f"{text} (said by relayd)",)))
+_ASSUME = "; if it does all the same, set assume_8bit = true for it, in [smarthost] or in [routes]"
+
+
+def _refusal(code: int, text: str, reason: str, stage: Stage = Stage.MAIL) -> Refusal:
+    reply = make_reply(code, (f"{text} (said by relayd)",))
+    return Refusal(stage=stage, reply=reply, reason=reason)
 
 
 _UTF8_RECIPIENT = _refusal(
-    554, "5.6.7 not sent: the address needs SMTPUTF8, which the server does not offer", Stage.RCPT
+    554,
+    "5.6.7 not sent: the address needs SMTPUTF8, which the server does not offer",
+    "the server takes no address with characters beyond ASCII",
+    Stage.RCPT,
 )
 
 

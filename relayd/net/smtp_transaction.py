@@ -34,6 +34,7 @@ class Ending:
     reply: Reply | None = None
     breakdown: Breakdown | None = None
     dot_sent: bool = False
+    own_refusal: str = ""  # why it was not even asked; empty: `reply` is the server's
     too_many: bool = False  # one recipient more than the server takes at once (S-19)
 
 

@@ -87,7 +87,8 @@ def decide(
     elif facts.stage not in _OF_THE_MESSAGE or reply.code == 421:
         verdict = None
     elif reply.is_permanent and not scope.outranked:
-        verdict = _bounce(reply, found, proves=scope.alone or facts.stage is Stage.RCPT)
+        proves = scope.alone or facts.stage is Stage.RCPT
+        verdict = _bounce(reply, found, proves=proves, reason=facts.own_refusal)
     elif reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
         verdict = _soft(reply, found, recipient, rules, moment)
     else:
@@ -95,7 +96,7 @@ def decide(
     return verdict or _no_verdict(facts, recipient, rules, moment, found)
 
 
-def _bounce(reply: Reply, found: Classification, *, proves: bool) -> Bounced:
+def _bounce(reply: Reply, found: Classification, *, proves: bool, reason: str = "") -> Bounced:
     suppress = found.suppress and proves
     hard = found.bounce_class is BounceClass.HARD
     return Bounced(
@@ -103,7 +104,7 @@ def _bounce(reply: Reply, found: Classification, *, proves: bool) -> Bounced:
         category=found.category,
         fault=Fault.PEER,
         suppress=suppress,
-        reason=found.remedy or "refused for good",
+        reason=reason or found.remedy or "refused for good",
         status=_status(reply, "5"),
     )
 

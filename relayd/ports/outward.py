@@ -31,6 +31,7 @@ class Target:
     tls: "TlsMode"
     login: "Login | None"
     source_ip: str | None = None
+    assume_8bit: bool = False  # it takes 8-bit mail though it does not say so
 
     @property
     def is_loopback(self) -> bool:

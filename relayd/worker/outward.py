@@ -67,6 +67,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     mx = mx_parts(settings, parts.clock, transport, sites, source)
     directions = Directions(
         settings.smarthost,
+        settings.route_hosts,
         transport=transport,
         clock=parts.clock,
         mx=mx,

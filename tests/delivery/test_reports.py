@@ -79,6 +79,21 @@ async def test_a_report_about_raw_octets_in_a_header_needs_no_extension(
         await eventually(lambda: server.messages[-1:] and server.messages[-1].mail == "FROM:<>")
 
 
+async def test_a_report_does_not_say_that_a_server_said_what_we_say() -> None:
+    """What the server lacks was read off its EHLO; the remedy is ours too (S-35)."""
+    content = "Subject: x\r\n\r\nGrüße\r\n".encode()
+    original = a_message("a@x.test", content=content, facts=a_facts(content, is_8bit=True))
+    async with ScriptedServer({"EHLO": []}) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(original)
+        await post.settled()
+        [report] = reports(post, message)
+        [about] = fields(report)
+        assert about["Status"] == "5.6.3"
+        assert about["Diagnostic-Code"].startswith("x-relayd; the server takes no 8-bit text")
+        assert b"assume_8bit" in report.content[:]
+        assert b" said:" not in report.content[:]
+
+
 @pytest.mark.parametrize(
     ("script", "notify", "told"),
     [

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Reply
 from relayd.net.smtp_client import Delivery, Timers
 from tests.support.builders import a_queued_message, a_queued_recipient
@@ -503,6 +504,65 @@ async def test_an_original_recipient_is_escaped_where_smtputf8_is_not_asked_for(
     async with ScriptedServer() as server, connected(server) as connection:
         await connection.deliver(a_queued_message(), [recipient], b"x\r\n")
         assert server.messages[0].rcpts == (f"TO:<{address}> ORCPT={orcpt}",)
+
+
+@pytest.mark.parametrize(
+    ("content", "parameters", "sender", "addresses", "seen"),
+    [
+        pytest.param(IN_BODY, {}, "a@x.test", [A], [("dot", 250)], id="8-bit-body"),
+        pytest.param(
+            BODY_TOO, {"SMTPUTF8": ""}, "a@x.test", [A], [("dot", 250)], id="header-for-smtputf8"
+        ),
+        pytest.param(IN_BODY, {}, "ü@x.test", [A], [("mail", 554)], id="sender-beyond-ascii"),
+        pytest.param(
+            *(IN_BODY, {}, "a@x.test", [A, "ü@x.test"], [("dot", 250), ("rcpt", 554)]),
+            id="recipient-beyond-ascii",
+        ),
+    ],
+)
+async def test_what_is_said_to_take_8_bit_is_given_it(
+    content: bytes,
+    parameters: dict[str, str],
+    sender: str,
+    addresses: list[str],
+    seen: list[tuple[str, int]],
+) -> None:
+    """S-35, S-36: `assume_8bit`. Content goes as it is, without a parameter; an address never does."""
+    message = a_queued_message(
+        reverse_path=sender,
+        parameters=parameters,
+        is_8bit=True,
+        utf8_headers=content is BODY_TOO,
+    )
+    async with ScriptedServer({"EHLO": []}) as server, connected(server, assume_8bit=True) as it:
+        delivery = await deliver(it, *addresses, content=content, message=message)
+        assert all_seen(delivery) == seen
+        assert [one.content for one in server.messages] == [content] * (seen[0][0] == "dot")
+        assert {one.mail for one in server.messages} <= {f"FROM:<{sender}>"}
+
+
+@pytest.mark.parametrize("route", RouteKind)
+@pytest.mark.parametrize(
+    ("content", "parameters", "sender", "helps"),
+    [
+        pytest.param(IN_BODY, {}, "a@x.test", True, id="8-bit-body"),
+        pytest.param(HEADER_ALONE, {"SMTPUTF8": ""}, "a@x.test", True, id="header"),
+        pytest.param(b"x\r\n", {}, "ü@x.test", False, id="address"),
+    ],
+)
+async def test_a_refusal_of_ours_names_the_setting_that_would_help(
+    content: bytes, parameters: dict[str, str], sender: str, route: RouteKind, *, helps: bool
+) -> None:
+    message = a_queued_message(
+        reverse_path=sender,
+        parameters=parameters,
+        is_8bit=not content.isascii(),
+        utf8_headers=content is HEADER_ALONE,
+    )
+    async with ScriptedServer({"EHLO": []}) as server, connected(server, route=route) as it:
+        facts = (await deliver(it, content=content, message=message)).facts[0]
+        assert facts.own_refusal
+        assert ("assume_8bit" in facts.own_refusal) == (helps and route is RouteKind.SMARTHOST)
 
 
 async def test_only_the_recipient_that_needs_smtputf8_is_refused() -> None:

@@ -210,11 +210,12 @@ password_file = "password"
 [routes]
 "held.test" = "hold"
 "*.inner.test" = "[::1]:2626"
+"old.test" = { host = "old.test:465", tls = "implicit", assume_8bit = true }
 [test_mail]
 recipients = ["probe@mill.test"]
 [redirect]
 to = "all@inbox.inner.test"
-allow = ["held.test", "probe@mill.test"]
+allow = ["held.test", "old.test", "probe@mill.test"]
 """
 
 
@@ -240,6 +241,11 @@ def test_routes_redirect_and_test_recipients(world: World) -> None:
     assert row["redirected_to"] == "all@inbox.inner.test"
     assert row["hosts"] == [{"remote_host": "::1", "remote_port": 2626}]
     assert row["destination"] == "host:[::1]:2626"
+    ran = world.run("route", "a@old.test")
+    assert "TLS           implicit: from the first octet" in ran.out
+    assert "8-bit         sent as it is, whatever the server offers (assume_8bit)" in ran.out
+    (row,) = world.run("route", "a@old.test", "--json").rows
+    assert (row["tls"], row["login"], row["assume_8bit"]) == ("implicit", False, True)
     (row,) = world.run("route", "a@held.test", "--json").rows
     assert (row["route"], row["verdict"]) == ("hold", "held")
 

@@ -24,9 +24,17 @@ def a_target(
     tls: TlsMode = TlsMode.OFF,
     login: Login | None = None,
     host: str = "mx.test",
+    route: RouteKind = RouteKind.DIRECT,
+    assume_8bit: bool = False,
 ) -> Target:
     return Target(
-        route=RouteKind.DIRECT, host=host, ip="127.0.0.1", port=server.port, tls=tls, login=login
+        route=route,
+        host=host,
+        ip="127.0.0.1",
+        port=server.port,
+        tls=tls,
+        login=login,
+        assume_8bit=assume_8bit,
     )
 
 
@@ -37,9 +45,11 @@ async def connect_to(
     tls: TlsMode = TlsMode.OFF,
     login: Login | None = None,
     contexts: TlsContexts | None = None,
+    route: RouteKind = RouteKind.DIRECT,
+    assume_8bit: bool = False,
 ) -> Connection:
     return await connect(
-        a_target(server, tls=tls, login=login),
+        a_target(server, tls=tls, login=login, route=route, assume_8bit=assume_8bit),
         helo="relay.test",
         timers=timers,
         tls=contexts or shared_contexts(),
@@ -49,10 +59,14 @@ async def connect_to(
 
 @asynccontextmanager
 async def connected(
-    server: ScriptedServer, *, timers: Timers = PATIENT
+    server: ScriptedServer,
+    *,
+    timers: Timers = PATIENT,
+    route: RouteKind = RouteKind.DIRECT,
+    assume_8bit: bool = False,
 ) -> AsyncIterator[Connection]:
     """A connection in clear text that is closed at the end."""
-    connection = await connect_to(server, timers=timers)
+    connection = await connect_to(server, timers=timers, route=route, assume_8bit=assume_8bit)
     try:
         yield connection
     finally:

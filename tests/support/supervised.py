@@ -83,6 +83,7 @@ def settings_of(
             messages_per_minute=0,
         ),
         dns=DnsSettings(nameservers=(), timeout=timedelta(seconds=1)),
+        route_hosts=(),
         routes=RouteRules(),
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
         content=None,

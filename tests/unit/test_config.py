@@ -34,6 +34,7 @@ from relayd.settings import (
     LineEndings,
     ListenerAuth,
     Settings,
+    SmarthostSettings,
     TlsMode,
     WhenDown,
 )
@@ -183,6 +184,7 @@ def test_every_supported_key_can_be_set() -> None:
         hosts = ["Mail.Example.ORG:587", "[2001:DB8::0:1]:25"]
         tls = "verify"
         connections = 4
+        assume_8bit = true
         [direct]
         port = 2626
         tls = "verify"
@@ -193,6 +195,7 @@ def test_every_supported_key_can_be_set() -> None:
         [routes]
         "a.example.org" = "smarthost"
         "*.example.org" = "Host.Example.ORG:2525"
+        "d.example" = { host = "Old.Example:465", tls = "implicit", assume_8bit = true }
         "b.example" = "direct"
         "c.example" = "hold"
         [test_mail]
@@ -249,6 +252,22 @@ def test_every_supported_key_can_be_set() -> None:
         HostPort(host="2001:db8::1", port=25),
     )
     assert found.smarthost.tls is TlsMode.VERIFY
+    assert found.smarthost.assume_8bit
+    assert found.route_hosts == (
+        SmarthostSettings(
+            hosts=(HostPort(host="host.example.org", port=2525),),
+            tls=TlsMode.OPPORTUNISTIC,
+            login=None,
+            connections=3,
+        ),
+        SmarthostSettings(
+            hosts=(HostPort(host="old.example", port=465),),
+            tls=TlsMode.IMPLICIT,
+            login=None,
+            connections=3,
+            assume_8bit=True,
+        ),
+    )
     assert found.direct == DirectSettings(
         port=2626,
         tls=TlsMode.VERIFY,
@@ -266,6 +285,7 @@ def test_every_supported_key_can_be_set() -> None:
                 pattern="*.example.org",
                 route=ViaHost(HostPort(host="host.example.org", port=2525)),
             ),
+            RouteRule(pattern="d.example", route=ViaHost(HostPort(host="old.example", port=465))),
             RouteRule(pattern="b.example", route=ViaMx("")),
             RouteRule(pattern="c.example", route=OnHold("c.example")),
         ),
@@ -324,6 +344,70 @@ def test_what_is_allowed(toml: str) -> None:
 NOT_YET = {
     "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("{}", "{ host =", id="empty"),
+        pytest.param('{ tls = "off" }', "{ host =", id="no-host"),
+        pytest.param("{ org = 'direct' }", "needs quotes", id="unquoted-domain"),
+        pytest.param('{ host = "hold" }', 'host: expected "HOST:PORT"', id="word-in-a-table"),
+        pytest.param('{ host = "h:25", tls = "on" }', "tls: expected", id="tls"),
+        pytest.param('{ host = "h:25", assume_8bit = 1 }', "assume_8bit: expected", id="8bit"),
+        pytest.param('{ host = "h:25", username = "app" }', "the keys here are", id="login"),
+        pytest.param('{ host = "127.0.0.1:2525" }', "a loop", id="loop"),
+        pytest.param('"h:465"', 'tls = "implicit"', id="465"),
+        pytest.param('{ host = "h:465", tls = "verify" }', 'tls = "implicit"', id="465-verify"),
+        pytest.param("1", "text in quotes", id="number"),
+    ],
+)
+def test_a_wrong_route_is_named(value: str, expected: str) -> None:
+    (mistake,) = mistakes_in(f'{FQDN}[routes]\n"x.example" = {value}')
+    assert mistake.key == 'routes."x.example"'
+    assert expected in mistake.expected
+
+
+def test_one_host_is_used_in_one_way() -> None:
+    """It is one destination with one lane, whatever domains go there."""
+    table = '{ host = "h:25", assume_8bit = true }'
+    (mistake,) = mistakes_in(f'{FQDN}[routes]\n"a.example" = "H:25"\n"b.example" = {table}')
+    assert mistake.key == 'routes."b.example"'
+    assert 'routes."a.example"' in mistake.expected
+    read(f'{FQDN}[routes]\n"a.example" = {table}\n"b.example" = {table}')
+
+
+@pytest.mark.parametrize("tls", ["off", "opportunistic", "required", "verify"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (
+            '[smarthost]\nhosts = ["a.example:25", "b.example:465"]\ntls = "{}"',
+            "smarthost.hosts[1]",
+        ),
+        ('[direct]\nport = 465\ntls = "{}"', "direct.port"),
+    ],
+)
+def test_port_465_wants_implicit_tls(table: str, key: str, tls: str) -> None:
+    """That server waits for the handshake, and relayd would wait for its greeting."""
+    (mistake,) = mistakes_in(FQDN + table.format(tls))
+    assert mistake.key == key
+    assert 'tls = "implicit"' in mistake.expected
+    read(FQDN + table.format("implicit"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[smarthost]\nmessages_per_minute = 5",
+        "[smarthost]\nport = 587",
+        "[direct]\nassume_8bit = true",
+    ],
+)
+def test_no_hint_leads_from_one_way_out_to_the_other(written: str) -> None:
+    """What limits direct delivery does nothing for a smarthost."""
+    (mistake,) = mistakes_in(FQDN + written)
+    assert "unknown key; the keys here are" in mistake.expected
 
 
 @pytest.mark.parametrize(("key", "expected", "toml"), WRONG.values(), ids=WRONG.keys())
@@ -671,6 +755,7 @@ def test_no_password_over_unverified_tls(tmp_path: Path, tls: str) -> None:
     (mistake,) = mistakes_in(toml)
     assert mistake.key == "smarthost.tls"
     assert '"verify"' in mistake.expected
+    assert read(toml.replace(f'"{tls}"', '"implicit"')).smarthost.login is not None
     mixed = toml.replace('["mail', '["localhost:25", "mail')
     assert mistakes_in(mixed)[0].key == "smarthost.tls"
     assert read(toml.replace("mail.example.org", "127.0.0.1")).smarthost.login is not None
@@ -829,7 +914,7 @@ def raw_leaves(table: Mapping[str, object], at: str = "") -> Iterator[str]:
 def test_the_example_file_shows_every_default() -> None:
     """`etc/relayd.toml`, uncommented, has exactly the keys and the defaults of the code."""
     written = (ROOT / "etc/relayd.toml").read_text()
-    uncommented = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", written))
+    uncommented = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_0-9]+ = )", "", written))
     assert sorted(raw_leaves(uncommented)) == sorted(config.DEFAULTS)
     found = {dotted(key): value for key, value in leaves(Document.model_validate(uncommented))}
     assert found == {**config.DEFAULTS, "fqdn": "relay.example.org"}
@@ -847,14 +932,14 @@ def test_every_key_of_the_example_file_is_explained() -> None:
     """A comment stands in front of each key, or of the group of keys it begins."""
     for block in (ROOT / "etc/relayd.toml").read_text().split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("[")]
-        if any(re.match(r"# [a-z_]+ = ", line) for line in lines):
+        if any(re.match(r"# [a-z_0-9]+ = ", line) for line in lines):
             assert not re.match(r"# [a-z_]+ = ", lines[0]), block
 
 
 def test_the_reference_has_every_key() -> None:
     """`docs/config.md` lists each key once, with the default and the state of the code."""
     rows = re.findall(
-        r"(?m)^\| `([a-z_.]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\| (works|not yet) \|$",
+        r"(?m)^\| `([a-z_.0-9]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\| (works|not yet) \|$",
         (ROOT / "docs/config.md").read_text(),
     )
     assert [name for name, *_ in rows] == list(config.DEFAULTS)

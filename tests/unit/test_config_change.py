@@ -67,6 +67,18 @@ def test_what_was_not_there_has_no_old_value(tmp_path: Path, name: str, value: s
     assert (changed.old, changed.new) == (None, f'"{value}"')
 
 
+def test_a_route_is_set_as_a_table(file: Path) -> None:
+    """It is one value; its text is JSON, as that of every other."""
+    table = {"host": "10.0.0.5:25", "assume_8bit": True}
+    changed = put(file, "routes.old.example", table)
+    text = '{"host": "10.0.0.5:25", "tls": "opportunistic", "assume_8bit": true}'
+    assert (changed.old, changed.new) == (None, text)
+    assert dict(changed.settings.values)['routes."old.example"'] == text
+    assert tomllib.loads(file.read_text())["routes"] == {"old.example": table}
+    again = put(file, "routes.old.example", "10.0.0.5:25")
+    assert (again.old, again.new) == (text, '"10.0.0.5:25"')
+
+
 @pytest.mark.parametrize(
     ("name", "value", "key", "expected"),
     [

@@ -4,9 +4,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relayd.mail.address import PATH_LIMIT
+from relayd.mail.attempt import RouteKind
 from relayd.net.smtp_commands import Offers, hello, plan
+from relayd.ports.outward import Target
+from relayd.settings import TlsMode
 from tests.support.builders import a_queued_message, a_queued_recipient
 
+TARGET = Target(
+    route=RouteKind.DIRECT, host="mx.test", ip="192.0.2.1", port=25, tls=TlsMode.OFF, login=None
+)
 COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
 # What the extensions add to it: RFC 1870 §3, RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.
 OF_MAIL = 26 + 17 + 10 + len(" RET=HDRS ENVID=") + 100
@@ -49,7 +55,12 @@ def test_no_command_is_too_long(
     )
     notify = {"NOTIFY": "SUCCESS,FAILURE,DELAY", "ORCPT": orcpt}
     todo = plan(
-        message, [a_queued_recipient(recipient, parameters=notify)], size, offers, is_8bit=True
+        message,
+        [a_queued_recipient(recipient, parameters=notify)],
+        size,
+        offers,
+        TARGET,
+        is_8bit=True,
     )
     for command, added in [(todo.mail, OF_MAIL), *[(each, OF_RCPT) for each in todo.rcpts]]:
         excess = max(0, len(_without_parameters(command)) - COMMAND)
