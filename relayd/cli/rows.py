@@ -111,7 +111,9 @@ def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) 
 
 def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
     if row.leased:
-        return f"a running attempt, or its turn at a connection to {row.destination}"
+        return row.paused_for or (
+            f"a running attempt, or its turn at a connection to {row.destination}"
+        )
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):

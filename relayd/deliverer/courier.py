@@ -26,7 +26,7 @@ from relayd.policy.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.route import HOLD, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports.outward import Clock, EventSink
-from relayd.ports.queue import QueueStore, Settlement, Work
+from relayd.ports.queue import Lease, QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
 
@@ -282,6 +282,15 @@ class Courier:
             queued_for=seen.started_at - work.message.received_at,
         )
         return self._event(EventKind.ATTEMPTED, work, recipient, detail, at=failure.at)
+
+    async def remark(self, lease: Lease, why: str) -> None:
+        """Tell people what a destination waits for; where that cannot be stored it is not told."""
+        try:
+            await self._store.remark(lease, why)
+        except CommitUnknown:
+            raise
+        except StoreError as error:
+            log.info("remark_failed", fault="local", reason=str(error))
 
     async def _settle(
         self,

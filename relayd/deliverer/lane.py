@@ -24,7 +24,7 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import Category
-from relayd.ports.outward import Connection, Delivery
+from relayd.ports.outward import Connection, Delivery, patience
 from relayd.ports.queue import Lease, Work
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
@@ -166,6 +166,7 @@ class Lane:
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
+        patience.set(self._remark)
         session: Session | None = None
         try:
             while (work := await self._next()) is not None:
@@ -181,6 +182,9 @@ class Lane:
             self._grow()
         elif not self._open and not self._hop.lingers:
             self._expiry = asyncio.get_running_loop().call_later(_KEPT_FOR, self.close)
+
+    def _remark(self, why: str) -> None:
+        self._tasks.create_task(self._courier.remark(self.lease, why))
 
     async def _next(self) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""

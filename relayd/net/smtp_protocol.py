@@ -51,7 +51,8 @@ class Timers:
 
     connect: float = 30  # TCP; also STARTTLS, and a TLS handshake
     greeting: float = 300
-    notice: float = 30  # after so much of it the log speaks of it
+    remark: float = 3  # after so much of it `relayd status show` says so
+    notice: float = 30  # and then the log
     command: float = 300  # EHLO, AUTH, MAIL, RCPT, each
     data: float = 120
     block: float = 180  # each block of content
@@ -108,11 +109,15 @@ class RelayProtocol(SMTPProtocol):
 
     async def answers(self, count: int) -> list[Reply]:
         """Take the next `count` replies; fewer when the session ended before: `failure` says why."""
+        await self.ready(count)
+        replies, self._replies = self._replies, []
+        return replies
+
+    async def ready(self, count: int) -> None:
+        """Wait until so many replies are there to be taken, or the session ended."""
         self._wanted = count
         while len(self._replies) < count and self.failure is None:
             await self._wait()
-        replies, self._replies = self._replies, []
-        return replies
 
     async def send_content(self, blocks: Iterable[tuple[bytes, bool]]) -> bool:
         """Write `(block, has_dot)` one by one at the peer's speed; return True if the dot left.

@@ -25,7 +25,7 @@ from relayd.net.login import REFUSED_CODES, choose_mechanisms, log_in
 from relayd.net.smtp_commands import Offers, hello, read_offers
 from relayd.net.smtp_protocol import RelayProtocol, Timers
 from relayd.net.tls import name_for_tls, read_tls_facts
-from relayd.ports.outward import SessionFailed, Target
+from relayd.ports.outward import SessionFailed, Target, patience
 from relayd.settings import Login, TlsMode
 
 _log = structlog.get_logger(__name__)
@@ -162,15 +162,26 @@ class Session:
         self.tls = read_tls_facts(self.protocol.transport, problem=problem)
 
     async def _greeting(self) -> Reply:
-        """Wait for the greeting, and have it logged when that takes long."""
-        silent_for = self.timers.notice
-        timer = asyncio.get_running_loop().call_later(silent_for, self._tell_of_silence)
+        """Wait for the greeting; when that takes long, tell people, and then the log."""
+        loop, words = asyncio.get_running_loop(), patience.get()
+        timers = [
+            loop.call_later(self.timers.remark, words, f"{self._who()} waiting for its greeting"),
+            loop.call_later(self.timers.notice, self._log_silence),
+        ]
         try:
-            return await self._answer()
+            await self.protocol.ready(1)
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
+        if loop.time() >= timers[0].when():
+            words("")
+        return await self._answer()
 
-    def _tell_of_silence(self) -> None:
+    def _who(self) -> str:
+        target = self.target
+        return f"a connection to {target.host} [{target.ip}]:{target.port},"
+
+    def _log_silence(self) -> None:
         target = self.target
         hint = ""
         if target.tls is not TlsMode.IMPLICIT and target.port != _MX_PORT:

@@ -1,6 +1,7 @@
 """The world outside: the clock, the DNS, sessions with next hops, checkers, the status log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -95,6 +96,13 @@ class Connection(Protocol):
         ...
 
     def abort(self) -> None: ...
+
+
+patience: ContextVar[Callable[[str], None]] = ContextVar("patience", default=lambda _: None)
+"""Whom `Transport.connect` tells what it waits for, in words for people, when that takes long.
+
+Empty words: it goes on, or has ended. A task that opens connections sets it for itself.
+"""
 
 
 class Transport(Protocol):

@@ -153,6 +153,14 @@ class QueueStore(Protocol):
         """
         ...
 
+    async def remark(self, lease: Lease, why: str) -> None:
+        """Tell people what the destination of `lease` waits for now; empty: nothing in particular.
+
+        Whoever takes the destination next begins without such words, and a pause has its own. A
+        stale lease is no error and changes nothing.
+        """
+        ...
+
     async def content(self, message_id: MessageId) -> Content | None:
         """Return the content as stored; None when it is gone with its last recipient.
 

@@ -76,7 +76,7 @@ class RecipientRow:
     remote_host: str | None
     updated_at: datetime
     paused_until: datetime | None  # of the destination
-    paused_for: str = ""  # why, for people
+    paused_for: str = ""  # why, or what a connection to it waits for; for people
     served: bool = False  # a worker has the destination in hand
 
 

@@ -211,6 +211,11 @@ class MemoryStore(MemoryView):
             self._tables.paused[lease.destination] = paused_until
             self._tables.paused_for[lease.destination] = why
 
+    async def remark(self, lease: Lease, why: str) -> None:
+        paused = self._tables.paused.get(lease.destination)
+        if self._current(lease) and (paused is None or paused <= self._clock.now()):
+            self._tables.paused_for[lease.destination] = why
+
     async def content(self, message_id: MessageId) -> Content | None:
         message = self._tables.messages.get(message_id)
         return None if message is None else message.content
@@ -389,6 +394,8 @@ class MemoryStore(MemoryView):
         index = (owned + free)[0]
         slot = slots[index]
         if slot.owner != worker:
+            if all(other.owner is None or other.ends_at <= now for other in slots):
+                self._tables.paused_for.pop(destination, None)
             self._abandon(destination, index)
             slot.owner = worker
         slot.ends_at = now + lease_for.total_seconds()

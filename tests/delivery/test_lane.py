@@ -162,6 +162,39 @@ async def test_a_connection_closed_while_it_was_idle_is_replaced() -> None:
             assert server.connections == count + 1
 
 
+async def test_a_server_that_does_not_greet_is_what_the_row_waits_for() -> None:
+    greeting = asyncio.Event()
+    script: dict[str, Action | list[str]] = {"GREETING": Wait(greeting, "220 mx.test")}
+    transport = SmtpTransport(helo="relay.test", clock=FakeClock())
+    transport._timers = Timers(remark=0.05)
+    async with ScriptedServer(script) as server, a_post(server.port, transport=transport) as post:
+        message = await post.submit(a_message("a@x.test"))
+        words = f"a connection to 127.0.0.1 [127.0.0.1]:{server.port}, waiting for its greeting"
+        await eventually(lambda: post.row(message).paused_for == words)
+        assert post.row(message).leased
+        greeting.set()
+        await post.settled()
+        assert (post.kinds(message), post.row(message).paused_for) == (["relayed"], "")
+
+
+async def test_that_this_cannot_be_stored_changes_nothing() -> None:
+    store = FaultyStore(FakeClock())
+    store.fail("remark")
+    greeting = asyncio.Event()
+    script: dict[str, Action | list[str]] = {"GREETING": Wait(greeting, "220 mx.test")}
+    transport = SmtpTransport(helo="relay.test", clock=FakeClock())
+    transport._timers = Timers(remark=0.05)
+    async with (
+        ScriptedServer(script) as server,
+        a_post(server.port, store=store, transport=transport) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await eventually(lambda: store.calls["remark"] > 0)
+        greeting.set()
+        await post.settled()
+        assert post.kinds(message) == ["relayed"]
+
+
 async def test_when_no_host_is_up_one_message_says_so_and_the_rest_waits_uncounted() -> None:
     async with (
         ScriptedServer({"GREETING": "421 4.3.2 closed for today"}) as server,

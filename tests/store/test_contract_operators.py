@@ -195,6 +195,25 @@ async def test_a_pause_says_why(box: Box, worker: WorkerNumber) -> None:
     assert box.row(message).paused_for == ""
 
 
+async def test_a_destination_in_hand_says_what_it_waits_for(box: Box, worker: WorkerNumber) -> None:
+    """Until that is over, and no longer than its owner has it."""
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    await box.store.remark(work.lease, "a greeting")
+    assert box.row(message).paused_for == "a greeting"
+    await box.store.remark(work.lease, "")
+    assert box.row(message).paused_for == ""
+    await box.store.remark(work.lease, "a greeting")
+    await box.store.release(work.lease)
+    await box.store.remark(work.lease, "too late")
+    (again,) = await box.claim(worker)
+    assert box.row(message).paused_for == ""
+    until = box.clock.now() + timedelta(hours=1)
+    await box.store.release(again.lease, paused_until=until, why="nobody is there")
+    await box.store.remark(again.lease, "too late")
+    assert box.row(message).paused_for == "nobody is there"
+
+
 async def test_a_start_ends_all_pauses(box: Box, worker: WorkerNumber) -> None:
     """S-53: the login that was refused may be another one by now."""
     message = a_message()

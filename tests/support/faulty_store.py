@@ -105,6 +105,10 @@ class FaultyStore(MemoryStore):
         await self._pass("release")
         await super().release(lease, paused_until=paused_until, why=why)
 
+    async def remark(self, lease: Lease, why: str) -> None:
+        await self._pass("remark")
+        await super().remark(lease, why)
+
     async def content(self, message_id: MessageId) -> Content | None:
         await self._pass("content")
         return await super().content(message_id)

@@ -48,6 +48,11 @@ def acquire(
             free = (slot, owner, epoch)
     if live >= width:
         return None
+    if not live:
+        db.execute(
+            "UPDATE destination SET paused_for = '' WHERE key = ? AND paused_for <> ''",
+            (destination,),
+        )
     if free is None:
         db.execute(
             "INSERT INTO slot (destination, worker, epoch, lease_ends_at) VALUES (?, ?, 1, ?)",
@@ -126,6 +131,15 @@ def pause(db: apsw.Connection, destination: str, until: int, *, why: str = "") -
         (destination, until, why),
     )
     refresh(db, destination)
+
+
+def remark(db: apsw.Connection, destination: str, why: str, *, now: int) -> None:
+    """Say what is waited for at a destination that is in hand; a pause keeps its own words."""
+    db.execute(
+        "INSERT INTO destination (key, paused_for) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE"
+        " SET paused_for = ?2 WHERE paused_until <= ?3",
+        (destination, why, now),
+    )
 
 
 def end_pauses(db: apsw.Connection, *, now: int) -> None:

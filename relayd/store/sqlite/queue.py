@@ -276,6 +276,15 @@ class SqliteStore:
 
         await self._writer.submit(operation)
 
+    async def remark(self, lease: Lease, why: str) -> None:
+        now = self._now()
+
+        def operation(db: apsw.Connection) -> None:
+            if leases.holds(db, lease):
+                leases.remark(db, lease.destination, why, now=now)
+
+        await self._writer.submit(operation)
+
     async def reap(self) -> int:
         now = self._now()
 

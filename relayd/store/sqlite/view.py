@@ -208,6 +208,6 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         remote_host=row[23],
         updated_at=from_ms(row[24]),
         paused_until=from_ms(row[25]) if row[25] else None,
-        paused_for=row[26] if row[25] else "",
+        paused_for=row[26] or "" if row[25] or row[15] else "",
         served=bool(row[27]),
     )

@@ -266,6 +266,14 @@ HOUR = timedelta(hours=1)
 WAITS: dict[str, tuple[dict[str, Any], str]] = {
     "due": ({}, "it is due now"),
     "running": ({"leased": True, "next_attempt_at": START + HOUR}, "a running attempt"),
+    "running, at a server that does not greet": (
+        {
+            "leased": True,
+            "next_attempt_at": START + HOUR,
+            "paused_for": "a connection to mx.test [192.0.2.1]:465, waiting for its greeting",
+        },
+        "a connection to mx.test [192.0.2.1]:465, waiting for its greeting",
+    ),
     "retry": (
         {"status": Status.DEFERRED, "next_attempt_at": START + HOUR},
         "the retry at 2026-03-01 13:00:00Z",
