@@ -48,11 +48,6 @@ SECOND_LOOK = timedelta(hours=1)
 _JUST_AN_HOUR = timedelta(minutes=1)  # between what an attempt finds and its record
 
 
-def before_second_look(*, jitter: float) -> timedelta:
-    """Return the wait after an attempt that found no mail host; `jitter` is from 0 up to 1."""
-    return SECOND_LOOK * (1 + _SPREAD * jitter)
-
-
 def is_second_look(first: datetime | None, now: datetime) -> bool:
     """Tell whether what was found `first`, and by no attempt otherwise since, is proven by now."""
     return first is not None and now - first >= SECOND_LOOK - _JUST_AN_HOUR

@@ -172,7 +172,7 @@ def _no_verdict(
             status="4.4.7",
         )
     if facts.breakdown is not None and facts.breakdown.needs_second_look:
-        wait = retry.before_second_look(jitter=moment.jitter)
+        wait = retry.SECOND_LOOK
         reason = f"{reason}; {ONCE_MORE}"
     asked = None if facts.reply is None else retry.asked_for(facts.reply.text)
     return Deferred(
