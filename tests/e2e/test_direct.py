@@ -37,6 +37,8 @@ ZONES: Zones = {
     "sick.test": SERVFAIL,
     "loop.test": {"MX": ["10 relay.test."]},
     "private.test": {"A": ["10.0.0.1"]},
+    "inside.test": {"AAAA": ["64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "2002:a00:1::1"]},
+    "bare.test": {"TXT": ["neither MX nor address"]},
     "relay.test": {"A": [FINE]},
     "mx.fine.test": {"A": [FINE]},
     "mx.hard.test": {"A": [UNKNOWN]},
@@ -60,6 +62,8 @@ FATES: dict[str, tuple[str, str | None, int | None, str | None]] = {
     "kim@gone.test": ("bounced", "hard", 1, "5.1.2"),
     "kim@loop.test": ("bounced", "block", 1, "5.4.6"),
     "kim@private.test": ("bounced", "block", 1, "5.4.4"),
+    "kim@inside.test": ("bounced", "block", 1, "5.4.4"),
+    "kim@bare.test": ("deferred", None, 1, None),
 }
 
 
