@@ -36,6 +36,7 @@ _ADDRESS = re.compile(
 )
 # Host names hold misleading words. Exchange writes tags of this form with capitals.
 _HOST = re.compile(r"\b[a-z0-9-]{1,63}+(?:\.[a-z0-9-]{1,63}+){0,8}\.[a-z]{2,24}\b")
+_DOT_LETTERS = re.compile(r"\.[a-z]{2}")  # most replies hold no host, and this is found out fast
 # Pointers to a manual name its chapter, not what happened.
 _POINTER = re.compile(
     r"\b(?:for more (?:information|details)|(?:to )?learn more|to review our)\b[^.]{0,200}"
@@ -91,7 +92,7 @@ def words_of(text: str) -> Words:
         text = _URL.sub(" ", text)
     if "@" in text:
         text = _ADDRESS.sub(" ", text)
-    if "." in text and (hosts := _HOST.findall(text)):
+    if _DOT_LETTERS.search(text) and (hosts := _HOST.findall(text)):
         for host in hosts:
             links.update(_link_names(host, ""))
         text = _HOST.sub(" ", text)

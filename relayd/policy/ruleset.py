@@ -50,9 +50,7 @@ class RuleList:
         for number in sorted(hits):
             entry = self.entries[number]
             rule, phrase = entry.rule, entry.phrase
-            if phrase and not phrase.found_in(words):
-                continue
-            if not rule.may_apply(facts):
+            if not rule.may_apply(facts) or (phrase and not phrase.found_in(words)):
                 continue
             if not rule.is_excluded(words):
                 return rule

@@ -1126,6 +1126,268 @@ dot 550 header line too long
 - Domain not found
 - No such domain
 - host a.example not found
+= bad_mailbox +
+rcpt 550 Unknown user
+rcpt 550 5.1.1 <kim@a.example> User doesn't exist
+- smtp; 550 5.1.1 <kim@a.example> User doesn't exist: kim@a.example
+rcpt 550 5.1.1 mailbox unavailable, no such local user (Haraka)
+rcpt 550 5.1.0 Address invalid or unknown
+rcpt 550 Invalid recipient: kim@a.example
+rcpt 550 5.1.1 Invalid recipient
+rcpt 550 Account not available: no such account
+rcpt 550 Unknown user or address
+rcpt 550 5.1.2 Mailbox does not exist.
+rcpt 550 <kim@a.example>... User unknown in local database
+rcpt 550 unknown user account kim
+rcpt 550 Recipient not in route list: user unknown
+rcpt 550 kim@a.example is not recognised as a recipient here: unknown user
+rcpt 550 5.7.1 Recipient not found in directory
+rcpt 550 Requested action not taken:user account does not exist
+rcpt 550 This user doesn't exist
+rcpt 550 Sorry, no such mailbox exists here
+rcpt 550 The user specified in RCPT does not exist
+rcpt 550 5.1.1 lmtp: user doesn't exist
+rcpt 550-Mailbox unknown. Either there is no mailbox associated with this name or you do not have authorization to see it. 550 5.1.1 User unknown
+rcpt 550 kim@a.example: no such account in vpopmail
+rcpt 550 5.4.1 Recipient address rejected: Access denied. AS(201806281)
+rcpt 550 5.1.1 Delivery Failed: recipient unknown
+rcpt 550 Domain valid, but no such user
+rcpt 550 unknown recipient domain user
+rcpt 550 User not found: kim@a.example
+rcpt 550 User email address is not valid
+rcpt 553 5.1.3 invalid address, no such recipient
+rcpt 550 5.1.1 kim@a.example Addressee not found
+rcpt 550 Addressee does not exist
+rcpt 550 5.1.1 Mail for this recipient cannot be delivered, the mailbox has been deleted
+rcpt 550 This email address no longer exists
+rcpt 550 The account you have written to has been deleted
+rcpt 550 Email address is no longer valid
+rcpt 550 5.1.1 <kim@a.example>: alias not found
+rcpt 550 Bad email address
+rcpt 550 Wrong recipient
+rcpt 550 5.1.1 recipient invalid
+rcpt 550 no valid recipient address
+rcpt 550 The recipient's mailbox could not be found
+- The following recipient(s) cannot be reached: kim The e-mail account does not exist at the organization this message was sent to.
+- The recipient's e-mail address was not found in the recipient's e-mail system. Microsoft Exchange will not try to redeliver this message for you.
+- The recipient's email address isn't correct: no such mailbox
+- Not delivered to: kim: User unknown
+- <kim@a.example> (reason: 550 5.1.1 User unknown)
+- 550 5.1.1 <kim@a.example>... User unknown (in reply to RCPT TO command)
+- No such user (kim) here
+- mail receiving disabled? user unknown
+- The addressee is not known at this host
+- Requested mailbox does not exist
+- Error 550: unknown user
+- user unknown; originally addressed to kim
+- mailbox kim not known at this site
+- The mailbox specified in the address does not exist
+- vdelivermail: no mailbox here by that name. (#5.1.1)
+- Recipient's mailbox does not exist
+= bad_domain/bad_mailbox/dns_failure +
+- The domain a.example does not exist (NXDOMAIN)
+- Domain of recipient does not exist
+- 5.4.4 (unable to route: no such domain)
+- 5.1.10 Domain has null MX
+- 550 Unroutable domain
+- Illegal host name, domain does not exist
+- MX for domain is "." (null MX)
+= bad_domain/dns_failure/connection_failure/expired/remote_system/unknown/routing_loop -
+- DNS Error: DNS server returned SERVFAIL
+- DNS query for the recipient domain timed out
+- Could not resolve the address of mx.a.example
+- no answer from DNS
+- Domain lookup error
+- Couldn't look up domain: no response
+- MX points to a loopback address
+- the MX of a.example points back to us
+- mx.a.example: cannot connect
+- Host not responding
+- not reachable: a.example
+- No MX answered in time
+= spam_content/policy/reputation -
+dot 554 5.7.1 Message considered spam by FortiGuard
+dot 550 This message was rejected because it looks like SPAM
+dot 571 message refused by anti-spam
+dot 554 5.7.1 Spam message rejected
+dot 550 Spam content. Message rejected
+dot 550 5.7.1 Identified SPAM
+dot 554 5.7.1 Gtube pattern
+dot 550 Error: content rejected
+dot 550 5.7.1 Message rejected, score above threshold
+dot 554 5.7.1 Refused due to its content
+dot 550 5.7.1 Unwanted content
+dot 550 Message looks suspicious
+rcpt 550 5.7.1 We don't accept newsletters
+dot 550 message rejected by Vade filter: spam
+dot 550 5.7.1 Quarantined as spam
+- Your message was considered as junk mail
+- Mail appears to be unsolicited
+= virus/policy/spam_content -
+dot 554 5.7.1 virus W32/Test found
+dot 550 5.7.1 Message infected, blocked
+dot 554 5.7.1 Banned file type: exe
+dot 550 5.7.0 attachment extension .js forbidden
+dot 554 5.3.4 encrypted archive rejected
+= reputation/policy/spam_content/rate_limit -
+connect 554 Your access to this server is rejected: bad reputation
+connect 550 5.7.1 Blacklisted host
+connect 554 5.7.1 Host is in a DNS blacklist
+connect 550 5.7.1 IP listed at b.example
+connect 421 4.7.1 IP reputation temporarily too low
+connect 554 blocked, see https://www.senderscore.org/
+connect 550 permanently blocked for sending to spam traps
+connect 550 5.7.0 your network is banned
+connect 571 5.7.1 ip denied by access list
+connect 450 IP temporarily blocked by policy
+connect 554 SenderBase reputation score too low
+connect 550-Mail from 192.0.2.7 denied by local policy, host is dynamic
+rcpt 550 5.7.1 rejected by backscatterer.org
+mail 550 5.7.1 domain reputation is too low to accept mail
+= auth_failure/policy/spam_content/sender_config -
+dot 550 5.7.1 DMARC failure for domain b.example, policy reject
+dot 550 5.7.0 SPF hardfail
+mail 550 5.7.23 SPF validation error
+rcpt 550 5.7.1 Sender not authorised by SPF for b.example
+dot 550 5.7.20 DKIM signature invalid
+dot 554 5.7.0 unaligned From, DMARC reject
+dot 550 5.7.1 authentication results failed: spf fail dkim none
+mail 550 5.7.1 Domain b.example does not permit 192.0.2.7
+= sender_config/policy/reputation/dns_failure -
+mail 550 5.1.8 Sender's domain does not exist
+mail 553 5.1.8 Domain of sender does not resolve
+mail 501 5.1.7 sender syntax
+mail 550 Bogus sender address
+mail 550 sender domain has no MX
+connect 550 rDNS missing
+connect 554 5.7.1 no reverse record for 192.0.2.7
+connect 550 5.7.1 generic hostname in PTR rejected
+ehlo 501 5.7.1 HELO must be a valid FQDN
+ehlo 550 5.7.1 HELO is localhost, rejected
+rcpt 550 5.7.1 HELO mismatch with rDNS
+rcpt 550 5.1.0 Invalid return path
+rcpt 550 unresolvable sender
+= rate_limit/policy/reputation/remote_system/spam_content -
+connect 421 too many concurrent SMTP connections
+rcpt 452 4.5.3 Recipient limit exceeded
+dot 450 4.7.1 Too many messages for one hour
+mail 450 4.7.1 Your sending rate is too high, slow down
+connect 421 4.7.0 throttled
+dot 550 5.7.1 Quota of outgoing messages used up
+rcpt 450 4.3.2 recipient is receiving mail too fast
+mail 421 4.7.0 exceeded messages allowed per connection
+dot 554 5.7.1 hourly limit reached for this account
+rcpt 451 4.3.1 rate limit: wait 60 seconds
+- 5.7.1 daily message limit of user reached
+= greylist/remote_system/rate_limit -
+rcpt 451 4.7.1 Greylisted, retry in 00:05:00
+rcpt 450 4.2.0 delayed by greylisting
+rcpt 421 4.2.0 first seen triplet, try again in a few minutes
+rcpt 451 4.7.0 Temporarily deferred, new sender and IP pair
+= relay_denied/auth_failure/policy -
+- unable to deliver: relay host not available
+rcpt 550 5.7.1 no relay for a.example
+rcpt 550 5.7.1 we are not a relay
+rcpt 554 5.7.1 relaying is forbidden
+rcpt 550 5.7.1 Unauthorized relay attempt
+rcpt 553 5.7.1 Not local and not authenticated
+mail 530 5.7.1 Client was not authenticated
+mail 530 login first
+auth 535 5.7.0 Invalid login or password
+auth 535 login or password wrong
+auth 535 5.7.139 basic authentication is disabled
+auth 550 5.7.1 SMTP AUTH is disabled for this user
+rcpt 550 Relay prohibited
+= message_too_large -
+mail 552 5.3.4 size exceeds limit
+dot 552 5.2.3 Message larger than allowed
+dot 554 5.3.4 Attachment too large
+dot 552 message length exceeds administrative limit
+mail 552 too large
+dot 550 5.2.3 message size 30 MB, limit 25 MB
+= mailbox_full -
+rcpt 452 4.2.2 Mailbox over quota
+rcpt 552 5.2.2 user is over the quota
+rcpt 550 the mailbox of the recipient has no more room
+rcpt 552 5.2.2 Not enough space in mailbox
+rcpt 550 5.2.2 account exceeded storage
+rcpt 554 quota of kim reached
+- 5.2.2 maildir over quota
+- mailbox for kim is full
+- The recipient's mailbox has reached its maximum size
+- Not enough storage space in the mailbox of kim
+= inactive_mailbox/policy -
+rcpt 550 5.2.1 Account disabled
+rcpt 550 mailbox expired
+rcpt 554 5.2.1 this account is not in use any more
+rcpt 550 account suspended, contact the support
+rcpt 550 The mailbox is not active
+rcpt 550 User is inactive
+rcpt 550 account closed
+rcpt 550 Mailbox blocked by its owner
+rcpt 550 5.2.1 recipient no longer accepts mail
+= policy/reputation/auth_failure/relay_denied -
+rcpt 550 5.7.1 mail to this group is restricted
+rcpt 550 5.7.1 you may not send to this address
+rcpt 550 5.7.1 Access denied by rule
+rcpt 554 5.7.1 access not allowed
+rcpt 550 5.7.1 rejected by user's blacklist
+rcpt 550 5.7.1 Not authorized
+dot 554 5.7.1 company policy forbids this message
+rcpt 550 5.7.1 external mail not allowed
+rcpt 550 5.7.1 list is closed for non-members
+rcpt 550 administratively prohibited
+= remote_system/connection_failure/dns_failure/expired -
+dot 451 4.3.0 queue file write error
+dot 451 4.3.2 overload
+connect 421 4.3.2 too busy
+dot 550 5.3.0 unspecified error in the mail system
+dot 554 5.3.5 misconfigured mail system
+rcpt 451 4.3.0 mail transport unavailable
+rcpt 450 4.3.2 Service currently unavailable
+dot 452 4.3.1 disk full
+dot 451 4.4.5 network congestion
+connect 421 4.4.2 timeout
+- 4.3.0 internal failure
+- unknown mailer error 255
+- mailer died with signal 11
+- 5.3.0 Other mail system problem
+- transport: server closed the connection
+- Resources temporarily unavailable
+- delivery temporarily suspended: connect to mx.a.example[192.0.2.1]:25: Connection refused
+= tls_failure/policy -
+mail 550 5.7.10 plaintext not accepted, use TLS
+- Certificate of mx.a.example has expired
+- TLSA record does not match
+- SSL handshake failed
+- STARTTLS is required but not offered
+= content_error/policy/spam_content/protocol_error -
+dot 554 5.6.0 invalid message format
+dot 550 5.7.1 no From header
+dot 550 5.6.1 8bit not supported
+dot 554 more than one From header
+dot 550 5.6.0 NUL octets not allowed
+dot 550 bare LF in message
+dot 554 5.6.0 illegal characters in header
+= protocol_error -
+rcpt 503 5.5.1 MAIL first
+mail 501 5.5.4 bad parameter
+data 503 5.5.1 no valid recipients
+ehlo 500 command unrecognized
+rcpt 501 5.5.2 syntax error in RCPT
+= routing_loop -
+dot 554 5.4.6 loop detected
+- mail loop
+dot 550 5.4.6 hop limit exceeded
+dot 554 5.4.14 too many hops
+= expired/connection_failure/dns_failure/remote_system -
+- Retry time expired
+- delivery attempts exhausted
+- Message could not be delivered for 5 days
+- giving up after 12 attempts
+- 5.4.7 delivery time expired
+- It has been in the queue for too long
+- Could not send message for past 4 hours
 """
 
 # What people who run relays met, in our words.
