@@ -1511,6 +1511,7 @@ DIAGNOSTICS = """\
 - host mx.a.example[192.0.2.1] said: 550 5.1.1 mailbox unavailable (in reply to end of DATA command)
 - The message was not delivered because the URL in it points to an unknown host
 - invalid address in header
+- malformed address: kim@a.example may not follow lee@b.example
 - The group kim may not exist, or you may not have permission to post messages to it
 - rejected
 - Not delivered

@@ -30,7 +30,7 @@ CASES = [
     case for text in (REPLIES, MORE_REPLIES, REPORTED, DIAGNOSTICS) for case in server_replies(text)
 ]
 TEXTS = [(stage, text) for *_, stage, text in CASES] + [case[1:] for case in reply_cases()]
-WORDS = sorted({word for _, text in TEXTS for word in text.split()})
+WORDS = sorted({word for _, text in TEXTS for word in text.split() if not word[:3].isdigit()})
 
 
 def judge(text: str, stage: str | None = None) -> Classification:
