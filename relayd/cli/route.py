@@ -31,7 +31,7 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
-from relayd.net.local import source_towards
+from relayd.net.local import has_address, source_towards
 from relayd.policy.mx import Candidates, Undeliverable
 from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
 from relayd.policy.route import Route as Way
@@ -124,6 +124,9 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
             "tls": direct.tls,
             "login": False,
             "source_addresses": list(direct.source_addresses),
+            "missing_sources": [
+                each for each in direct.source_addresses if not has_address(ip_address(each))
+            ],
             "left_out": {
                 f"ipv{version}": setting
                 for version, setting in unused_families(
@@ -179,10 +182,7 @@ def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fi
 
 def _source_of_the_system(ip: str, port: int) -> str | None:
     """Return the address that a connection would come from; None: there is no way to `ip`."""
-    try:
-        source = source_towards(ip_address(ip), port)
-    except OSError:  # a kernel without that family
-        return None
+    source = source_towards(ip_address(ip), port)
     return None if source is None else str(source)
 
 

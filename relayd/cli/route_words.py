@@ -77,18 +77,21 @@ def _host(host: Mapping[str, Any]) -> str:
 
 
 def _sources(fields: Mapping[str, Any]) -> Sequence[str]:
-    """The addresses that these hosts see, and the families that are left out."""
+    """The addresses that these hosts see, those that cannot be used, and families that are left out."""
     seen = dict.fromkeys(str(host["local_ip"] or "") for host in fields.get("hosts", ()))
     known = ", ".join(filter(None, seen))
     if fields["source_addresses"]:
         chosen = known or f"one of {', '.join(fields['source_addresses'])}"
     else:
         chosen = "an address that the system chooses" + (f", now {known}" if known else "")
+    missing = [
+        f"{source} rests: this machine does not have it" for source in fields["missing_sources"]
+    ]
     left_out = [
         f"never over IPv{family[-1]}: {setting} leaves it out"
         for family, setting in fields["left_out"].items()
     ]
-    return [chosen, *left_out]
+    return [chosen, *missing, *left_out]
 
 
 def _queue(fields: Mapping[str, Any]) -> str:

@@ -156,6 +156,13 @@ async def test_each_host_is_shown_the_address_that_it_would_see(world: World) ->
     assert row["left_out"] == {}
 
 
+async def test_a_source_that_this_machine_does_not_have_is_told(world: World) -> None:
+    tables = '[direct]\nsource_addresses = ["203.0.113.9", "127.0.0.7", "::1"]\n'
+    ran = await direct(world, "a@mill.test", tables=tables)
+    assert "  sent from     127.0.0.7, ::1\n" in ran.out
+    assert " 203.0.113.9 rests: this machine does not have it\n" in ran.out
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 async def test_a_limited_rate_is_told(world: World, *, as_json: bool) -> None:
     rate = "[direct]\nmessages_per_minute = 30\n"
