@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from relayd.mail.reply import Stage
 
 _FIRST = 4  # its own code is no second one
-_INNER = re.compile(r"[\s'\":>][245][0-9][0-9][ -]")
+_INNER = re.compile(r"[\s'\":;>=(][245][0-9][0-9][ -]")
 _REPLY = r"[\s'\"]{0,3}(?=[245][0-9][0-9][ -])"
 # Words that announce a reply; a colon alone does so only in a text that is no reply itself, since a
 # reply may be folded after any colon ("smtp; 550 ..." is the form of RFC 3464 §2.3.6).
@@ -62,8 +62,6 @@ _SENTENCES = {
     "initial server greeting": Stage.GREETING,
     "greeting failed": Stage.GREETING,
 }
-
-
 # A record names as stage the command at which its client noticed, and that may be a later one.
 _NOTICED_LATER = (None, Stage.DATA, Stage.EHLO)
 _OPEN = (None, Stage.RCPT)

@@ -1388,6 +1388,95 @@ dot 554 5.4.14 too many hops
 - 5.4.7 delivery time expired
 - It has been in the queue for too long
 - Could not send message for past 4 hours
+= sender_config/policy/auth_failure/dns_failure/reputation/unknown/protocol_error/content_error/spam_content/relay_denied/bad_mailbox -
+rcpt 550 Reply-To address does not exist
+rcpt 550 Sending address unknown
+rcpt 550 5.1.1 sending user not found
+rcpt 550 5.1.0 The originating mailbox does not exist
+rcpt 550 bounce address is not a valid mailbox
+rcpt 550 5.1.0 author address unknown
+rcpt 550 5.1.1 <me@b.example> as a sender: user unknown
+rcpt 550 MAIL FROM:<me@b.example> user unknown
+rcpt 550 The user you claim to be does not exist
+rcpt 550 announced host name does not exist
+rcpt 550 hostname given in greeting not found
+rcpt 550 the name you gave is unknown
+rcpt 550 Domain in return-path not found
+rcpt 550 postmaster mailbox missing at your domain
+rcpt 550 Verification of sender failed: mailbox unknown
+rcpt 550 unable to verify your address: no such user
+rcpt 550 Sorry, I don't know you or your domain
+- 550 Linked domain does not exist
+- 550 domain mentioned in the message does not exist
+dot 550 domain in header not found
+dot 550 5.1.1 recipient in To header unknown
+- 554 5.7.1 Body contains unknown address
+- 550 5.7.1 From domain has no MX: domain not found
+- 550 5.1.8 no such domain
+- 550 User unknown, sender callback said
+rcpt 550 5.1.0 we couldn't find an account for the sender
+rcpt 550 5.7.1 Sender mailbox unknown, please use a valid return address
+rcpt 550 5.1.7 address does not exist
+mail 550 address does not exist
+ehlo 550 host not found
+starttls 550 user unknown
+auth 550 user unknown
+auth 535 no such user
+= remote_system/dns_failure/connection_failure/rate_limit/greylist/bad_mailbox/bad_domain/unknown/policy/mailbox_full/inactive_mailbox -
+rcpt 550 Recipient unknown due to directory outage
+rcpt 550 5.1.1 cannot determine if user exists, try later
+rcpt 550 mailbox currently unknown because of maintenance
+rcpt 550 5.1.1 user lookup timeout
+rcpt 550 recipient verification temporarily failed
+rcpt 550 5.1.2 lookup of a.example failed
+rcpt 550 5.1.1 LDAP error while looking up the recipient
+rcpt 550 5.3.0 mailbox server did not answer: recipient unknown
+rcpt 550 5.1.1 undeliverable address: lost connection with mx.a.example
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: undeliverable address: connect to mx.a.example[192.0.2.1]:25: Connection refused
+rcpt 550 5.1.1 <kim@a.example>: Recipient address rejected: undeliverable address: host mx.a.example[192.0.2.1] said: 450 4.1.1 unknown (in reply to RCPT TO command)
+rcpt 550 host mx.a.example[192.0.2.1] said: 451 4.3.0 user lookup failed
+rcpt 550 5.4.4 unable to look up host: SERVFAIL
+rcpt 550 5.1.2 host not found, temporarily
+- 550 5.4.300 Message expired -> 450 4.1.1 user unknown
+- 450 4.1.1 user unknown
+- 4.1.1 no such user
+- 421 no such user
+rcpt 550 5.2.0 mailbox unavailable for the moment
+rcpt 550 5.3.5 internal configuration error: unknown user
+= policy/spam_content/bad_mailbox/bad_domain/unknown/reputation/auth_failure -
+dot 556 5.1.10 null MX
+- host mx.a.example[192.0.2.1] said: 550 5.1.1 unknown user (in reply to end of DATA command)
+- host mx.a.example[192.0.2.1] said: 550 5.1.1 unknown user (in reply to DATA command)
+- Remote host said: 550 user unknown [DATA]
+- SMTP error from remote mail server after sending data block: 550 unknown user
+- 192.0.2.1 failed after I sent the message: 550 no such user
+- While talking to mx.a.example: >>> DATA <<< 550 5.1.1 user unknown
+- LMTP error after end of data: 550 5.1.1 user unknown
+dot 550 5.1.1 no mailbox
+data 550 mailbox not found
+- 550 permanent failure for one or more recipients (kim@a.example:554 5.7.1 user policy)
+- 5.1.1 Unknown address error 554-'5.7.1 blocked by spam filter'
+- 550 5.1.1 Recipient unknown, gateway got: host said: 550 5.7.1 DMARC reject
+- 550 user unknown (gateway); upstream replied: 554 5.7.1 rejected as spam
+= bad_mailbox/bad_domain +
+- 550 permanent failure for one or more recipients (kim@a.example:550 5.1.1 user unknown)
+- Remote host said: 550 user unknown [RCPT_TO]
+- 550 user unknown (gateway); upstream replied: 550 5.1.1 no such user
+rcpt 556 5.1.10 nullMX
+- 556 Domain a.example does not accept mail
+- 550 5.1.1 User unknown. Learn more at https://a.example/sender-help
+- 550 5.1.1 Your recipient does not exist
+- 550 5.1.1 Your message could not be delivered: the mailbox does not exist
+- 550 5.1.1 The recipient you tried to reach does not exist, check your address book
+- 550 5.1.1 No such user, you may have mistyped the address
+- 550 5.1.1 You have sent mail to a user that does not exist
+- Your email wasn't delivered because the address doesn't exist
+- We're sorry, your message cannot be delivered as the mailbox was not found
+- 550 mail to kim@a.example refused: no such mailbox
+- 550 5.1.1 mailbox not found, closing connection
+- 550 5.1.1 unknown user, message will not be retried
+- 550 5.1.1 user unknown; try another address
+- 550 user unknown, contact postmaster@a.example
 """
 
 # What people who run relays met, in our words.
