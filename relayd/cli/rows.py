@@ -147,11 +147,9 @@ def _destination_trouble(last: HistoryEntry | None) -> str:
     """What is wrong with the destination as a whole; empty if the attempt does not tell."""
     if last is None:
         return ""
-    from relayd.policy.verdict import LOGIN_REFUSALS  # noqa: PLC0415 -- a list needs none of it
-
     detail = last.detail
     said = detail.get("reply") or detail.get("reason") or "no reason is known"
-    if last.kind == EventKind.ATTEMPTED.value and detail.get("code") in LOGIN_REFUSALS:
+    if last.kind == EventKind.ATTEMPTED.value:  # any other attempt has an outcome behind it
         return f"{detail.get('remote_host')} refuses our login, {said}"
     match detail.get("category"):
         case Category.DNS_FAILURE:

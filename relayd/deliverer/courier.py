@@ -23,7 +23,7 @@ from relayd.mail.outcome import Bounced, Held, Moved, NotTried, Outcome
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Detail, EventKind, Fault
 from relayd.policy.plan import ReturnPaths, Transaction, transactions
-from relayd.policy.route import HOLD, RouteRules, key_for
+from relayd.policy.route import HOLD, SMARTHOST, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
@@ -196,7 +196,12 @@ class Courier:
         what a report on bounces returns.
         None when the lease was lost: the results are discarded, and nothing more may be sent under it.
         """
-        scope = Scope(alone=len(facts) == 1, outranked=outranked, unanimous=unanimous)
+        scope = Scope(
+            alone=len(facts) == 1,
+            outranked=outranked,
+            unanimous=unanimous,
+            has_login=work.lease.destination == SMARTHOST,
+        )
         outcomes = [self._judge(work, recipient, seen, scope) for recipient, seen in facts]
         settlements = [
             self._settlement(work, recipient, seen, outcome, failures)

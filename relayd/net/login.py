@@ -15,9 +15,6 @@ from relayd.mail.reply import Reply, Stage
 from relayd.net.smtp_protocol import RelayProtocol
 from relayd.settings import AuthMechanism, Login
 
-# Codes that say that the login itself is refused (S-53).
-REFUSED_CODES = frozenset({530, 534, 535, 538})
-
 _LONGEST_COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
 
 _AUTOMATIC = (AuthMechanism.PLAIN, AuthMechanism.LOGIN)

@@ -21,7 +21,7 @@ from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.breakdown import broken
 from relayd.net.dial import DialFailed, dial
-from relayd.net.login import REFUSED_CODES, choose_mechanisms, log_in
+from relayd.net.login import choose_mechanisms, log_in
 from relayd.net.smtp_commands import Offers, hello, read_offers
 from relayd.net.smtp_protocol import RelayProtocol, Timers
 from relayd.net.tls import name_for_tls, read_tls_facts
@@ -120,19 +120,20 @@ class Session:
             raise self.failed(Stage.AUTH, broken(Category.TLS_FAILURE, reason, Fault.LOCAL))
         mechanisms = choose_mechanisms(login.mechanism, self.offers.mechanisms)
         if not mechanisms:
-            reason = f"the server does not offer to log in by {login.mechanism}"
-            raise self.failed(Stage.AUTH, broken(Category.PROTOCOL_ERROR, reason))
+            reason = f"the server does not offer to log in by {login.mechanism}: {self._offered()}"
+            raise self.failed(Stage.AUTH, broken(Category.RELAY_DENIED, reason))
         reply = await log_in(self.protocol, login, mechanisms)
         if reply is None:
             raise self.broken()
         if not reply.is_positive:
-            refused = reply.code in REFUSED_CODES
-            raise self.failed(Stage.AUTH, reply, login_refused=refused)
+            raise self.failed(Stage.AUTH, reply, note=self._offered())
 
-    def failed(
-        self, stage: Stage, ended_by: Reply | Breakdown, *, login_refused: bool = False
-    ) -> SessionFailed:
-        return SessionFailed(stage, ended_by, peer=self.peer(), login_refused=login_refused)
+    def _offered(self) -> str:
+        mechanisms = ", ".join(self.offers.mechanisms).upper()
+        return f"it offers {mechanisms}" if mechanisms else "it offers no login"
+
+    def failed(self, stage: Stage, ended_by: Reply | Breakdown, *, note: str = "") -> SessionFailed:
+        return SessionFailed(stage, ended_by, peer=self.peer(), note=note)
 
     async def leave(self, *, within: float) -> None:
         """Say QUIT if that can be heard, wait so many seconds for the answer, and close.

@@ -15,12 +15,11 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.outcome import Bounced, Classification, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import BounceClass, Category, Fault
-from relayd.policy import retry
+from relayd.policy import login_refusal, retry
 from relayd.policy.classify import classify
 from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import Rules
 
-LOGIN_REFUSALS = frozenset({530, 534, 535, 538})
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
@@ -49,6 +48,7 @@ class Scope:
     alone: bool = True  # no other recipient in the transaction, whom a refusal may be about
     outranked: bool = False  # a better MX could not be used in this attempt
     unanimous: bool = False  # every host says that it takes no mail at all (RFC 7504)
+    has_login: bool = True  # to the smarthost; a host of [routes] has none
 
 
 def decide(
@@ -63,44 +63,63 @@ def decide(
 
     2yz after the final dot is Relayed through a smarthost, Sent on a direct route. 5yz to MAIL,
     RCPT, DATA or the dot bounces; 4yz there is a soft bounce, at our smarthost only when it speaks
-    of the address (4.1.x, 4.2.x). All else is no verdict: the host is to blame, and another try
-    follows. After the dot nothing but 4yz or 5yz says that the message was not taken (S-06).
+    of the recipient (4.1.x or 4.2.x, and not about the sender). All else is no verdict: the host is
+    to blame, and another try follows. After the dot nothing but 4yz or 5yz says that the message
+    was not taken (S-06).
+
+    A smarthost that refuses our login says nothing about any mail (S-53). A host of `[routes]` has no
+    login, so one that wants one counts as unreachable, and the mail is given up in the end.
 
     What the DNS proves bounces too, some of it at a second look only (`retry.SECOND_LOOK`). The 5yz
     of a backup MX does not, while a better one was not to be had: it may be out of date (S-17).
     """
-    broken = facts.breakdown
+    broken, reply = facts.breakdown, facts.reply
     if broken is not None and broken.status:
         seen_at = recipient.no_mail_host_at
         if not broken.needs_second_look or retry.is_second_look(seen_at, moment.now):
             return _proven(broken)
-    reply, smarthost = facts.reply, _is_smarthost(facts)
+    ended_by = reply or broken
+    if ended_by is not None and login_refusal.ends_in_refusal(facts.stage, ended_by):
+        return _login_refused(ended_by)
     if reply is None:
         return _no_verdict(facts, recipient, rules, moment, None)
-    if _refuses_login(facts, reply, smarthost=smarthost):
-        return NotTried(reason=f"the smarthost refuses our login: {reply}")
     if reply.is_positive and facts.stage is Stage.DOT:
-        return Relayed() if smarthost else Sent()
+        return Relayed() if _is_smarthost(facts) else Sent()
     found = classify(reply, facts.stage, rules.classifier)
-    if scope.unanimous and reply.code in NO_MAIL_HERE:
-        verdict: Outcome | None = _bounce(reply, found, proves=True)
-    elif facts.stage not in _OF_THE_MESSAGE or reply.code == 421:
-        verdict = None
-    elif reply.is_permanent and not scope.outranked:
-        proves = scope.alone or facts.stage is Stage.RCPT
-        verdict = _bounce(reply, found, proves=proves, reason=facts.own_refusal)
-    elif reply.is_transient and (not smarthost or _speaks_of_the_address(reply)):
-        verdict = _soft(reply, found, recipient, rules, moment)
-    else:
-        verdict = None
-    return verdict or _no_verdict(facts, recipient, rules, moment, found)
+    return _of_reply(reply, found, facts, recipient, rules, moment=moment, scope=scope)
+
+
+def _of_reply(
+    reply: Reply,
+    found: Classification,
+    facts: AttemptFacts,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    *,
+    moment: Moment,
+    scope: Scope,
+) -> Outcome:
+    smarthost, why = _is_smarthost(facts), ""
+    if smarthost and facts.stage is Stage.MAIL and login_refusal.wants_login(reply, found):
+        if scope.has_login:
+            return _login_refused(reply)
+        why = "the server wants a login, and a host of [routes] has none"
+    elif scope.unanimous and reply.code in NO_MAIL_HERE:  # of a host, never of an address
+        return _bounce(reply, found, proves=False)
+    elif facts.stage in _OF_THE_MESSAGE and reply.code != 421:
+        if reply.is_permanent and not scope.outranked:
+            proves = scope.alone or facts.stage is Stage.RCPT
+            return _bounce(reply, found, proves=proves, reason=facts.own_refusal)
+        if reply.is_transient and (not smarthost or _speaks_of_the_recipient(reply, found)):
+            return _soft(reply, found, recipient, rules, moment)
+    return _no_verdict(facts, recipient, rules, moment, found, why=why)
 
 
 def _bounce(reply: Reply, found: Classification, *, proves: bool, reason: str = "") -> Bounced:
+    """A 5yz is never soft, whatever it is about: nothing was tried again (S-09)."""
     suppress = found.suppress and proves
-    hard = found.bounce_class is BounceClass.HARD
     return Bounced(
-        bounce_class=BounceClass.BLOCK if hard and not suppress else found.bounce_class,
+        bounce_class=BounceClass.HARD if suppress else BounceClass.BLOCK,
         category=found.category,
         fault=Fault.PEER,
         suppress=suppress,
@@ -155,8 +174,11 @@ def _no_verdict(
     rules: VerdictRules,
     moment: Moment,
     found: Classification | None,
+    *,
+    why: str = "",
 ) -> Outcome:
     category, fault, reason = _blame(facts, found)
+    reason = why or reason
     failures = max(1, recipient.attempt - recipient.soft_failures)
     age = moment.now - moment.received_at
     wait = retry.after_no_verdict(
@@ -211,11 +233,13 @@ def _is_smarthost(facts: AttemptFacts) -> bool:
     return facts.peer is not None and facts.peer.route is RouteKind.SMARTHOST
 
 
-def _refuses_login(facts: AttemptFacts, reply: Reply, *, smarthost: bool) -> bool:
-    """Our own credentials are at fault: that is no verdict about any mail (S-53)."""
-    at_login = facts.stage in (Stage.AUTH, Stage.MAIL)
-    return smarthost and at_login and reply.code in LOGIN_REFUSALS
+def _login_refused(ended_by: Reply | Breakdown) -> NotTried:
+    words = ended_by.reason if isinstance(ended_by, Breakdown) else str(ended_by)
+    return NotTried(reason=f"the smarthost refuses our login: {words}")
 
 
-def _speaks_of_the_address(reply: Reply) -> bool:
-    return reply.enhanced is not None and reply.enhanced.startswith(("4.1.", "4.2."))
+def _speaks_of_the_recipient(reply: Reply, found: Classification) -> bool:
+    """Not all of 4.1.x does: 4.1.7 and 4.1.8 are about the sender, and so are some words (S-15)."""
+    status = reply.enhanced or ""
+    about_sender = found.about_sender or status in ("4.1.7", "4.1.8")
+    return status.startswith(("4.1.", "4.2.")) and not about_sender

@@ -14,6 +14,7 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Detail
+from relayd.policy.login_refusal import ends_in_refusal
 
 if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer
@@ -41,7 +42,10 @@ class Target:
 
 
 class SessionFailed(PeerError):
-    """No usable session with a host. Exactly one of `reply` and `breakdown` is set."""
+    """No usable session with a host. Exactly one of `reply` and `breakdown` is set.
+
+    `note` is what else helps to understand it; `login_refused` is of our login there (S-53).
+    """
 
     def __init__(
         self,
@@ -49,15 +53,15 @@ class SessionFailed(PeerError):
         ended_by: Reply | Breakdown,
         *,
         peer: Peer | None = None,
-        login_refused: bool = False,
+        note: str = "",
     ) -> None:
         self.stage = stage
         self.reply = ended_by if isinstance(ended_by, Reply) else None
         self.breakdown = ended_by if isinstance(ended_by, Breakdown) else None
         self.peer = peer  # None: no address could be found
-        self.login_refused = login_refused  # S-53
+        self.login_refused = ends_in_refusal(stage, ended_by)
         words = ended_by.reason if isinstance(ended_by, Breakdown) else str(ended_by)
-        super().__init__(f"{stage}: {words}")
+        super().__init__(f"{stage}: {words}" + (f" ({note})" if note else ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -309,6 +309,13 @@ async def test_what_is_under_way_ends_when_the_destination_goes_down() -> None:
     [
         pytest.param({"EHLO": OFFERS, "AUTH": "535 5.7.8 wrong password"}, id="at-auth"),
         pytest.param({"EHLO": OFFERS, "MAIL": "530 5.7.0 log in first"}, id="at-mail"),
+        pytest.param({"EHLO": OFFERS, "AUTH": "550 5.7.30 Basic is not supported"}, id="550"),
+        pytest.param({"EHLO": OFFERS, "AUTH": "504 5.5.4 unknown"}, id="504"),
+        pytest.param({"EHLO": OFFERS, "AUTH": "502 what"}, id="502"),
+        pytest.param({"EHLO": OFFERS, "AUTH": "500 what"}, id="500"),
+        pytest.param({"EHLO": ["PIPELINING", "AUTH NTLM GSSAPI"]}, id="no-mechanism-of-ours"),
+        pytest.param({"EHLO": ["PIPELINING"]}, id="no-login-offered"),
+        pytest.param({"EHLO": "502 what"}, id="knows-only-helo"),
     ],
 )
 async def test_a_refused_login_bounces_nothing_and_counts_nothing(
@@ -327,8 +334,13 @@ async def test_a_refused_login_bounces_nothing_and_counts_nothing(
         assert tried == [["attempted"]]
         [alert] = [line for line in logs if line["event"] == "login_refused"]
         assert alert["log_level"] == "error"
-        words = next(reply for reply in script.values() if isinstance(reply, str))
+        said = [each for verb, each in script.items() if isinstance(each, str) and verb != "EHLO"]
+        words = said[0] if said else "does not offer to log in by auto"
         assert words in alert["reason"]
+        offers = script["EHLO"]
+        if "MAIL" not in script:
+            offered = ", ".join(offers[-1].split()[1:]) if isinstance(offers, list) else ""
+            assert f"it offers {offered or 'no login'}" in alert["reason"]
         assert {row.paused_for for row in post.rows()} == {alert["reason"]}
         assert server.messages == []
 

@@ -694,8 +694,11 @@ async def test_login(mechanism: AuthMechanism, offer: str, dialog: list[str]) ->
         ("538 5.7.11 no", True),
         ("454 4.7.0 later", False),
         ("421 4.3.2 bye", False),
-        ("500 what", False),
-        ("504 5.5.4 no", False),
+        ("500 what", True),
+        ("502 5.5.1 no", True),
+        ("504 5.5.4 no", True),
+        ("550 5.7.30 Basic authentication is not supported", True),
+        ("599 ?", True),
     ],
 )
 async def test_a_refused_login(reply: str, *, refused: bool) -> None:
@@ -808,7 +811,7 @@ async def test_the_error_of_xoauth2_is_asked_for() -> None:
 async def test_a_mechanism_that_is_not_offered() -> None:
     async with ScriptedServer({"EHLO": ["AUTH CRAM-MD5"]}) as server:
         failure = await failure_of(server, login=a_login())
-        assert (failure.stage, words_of(failure)[0]) == (Stage.AUTH, "protocol_error")
+        assert (failure.stage, words_of(failure)[0]) == (Stage.AUTH, "relay_denied")
         assert server.dialog == ["EHLO relay.test", "QUIT"]
 
 

@@ -84,7 +84,7 @@ def _judge_smarthost(knock: Knock, worst: Level) -> Finding:
         level, reason, remedy = Level.UNKNOWN, trouble.reason, LATER
     elif trouble.login_refused:
         reason = f"refuses our login: {trouble.reason}"
-        remedy = "Correct smarthost.username or the secret in its file."
+        remedy = "Correct smarthost.username, smarthost.auth or the secret in its file."
     elif trouble.category is Category.TLS_FAILURE or trouble.stage is Stage.STARTTLS:
         reason = f"no TLS as smarthost.tls wants it: {trouble.reason}"
         remedy = "Have the smarthost's certificate put right, or name it by the name it has."

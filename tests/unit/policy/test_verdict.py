@@ -10,6 +10,7 @@ from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
+from relayd.policy.login_refusal import ABOUT_LOGINS
 from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
@@ -65,6 +66,7 @@ def judge(
     alone: bool = True,
     outranked: bool = False,
     unanimous: bool = False,
+    has_login: bool = True,
     no_mail_host_at: datetime | None = None,
 ) -> Outcome:
     return decide(
@@ -74,7 +76,7 @@ def judge(
         ),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
-        scope=Scope(alone=alone, outranked=outranked, unanimous=unanimous),
+        scope=Scope(alone=alone, outranked=outranked, unanimous=unanimous, has_login=has_login),
     )
 
 
@@ -83,7 +85,9 @@ def expected_kind(stage: Stage, code: int, route: RouteKind) -> str:
     first = code // 100
     if stage is Stage.DOT and first == 2:
         return "relayed" if route is SMARTHOST else "sent"
-    if route is SMARTHOST and stage in (Stage.AUTH, Stage.MAIL) and code in (530, 534, 535, 538):
+    if stage is Stage.AUTH and first == 5:
+        return "login refused"
+    if route is SMARTHOST and stage is Stage.MAIL and code in (530, 534, 535, 538):
         return "login refused"
     if stage in OF_THE_MESSAGE and first == 5:
         return "bounced"
@@ -135,6 +139,40 @@ WORDS = [
     pytest.param(Stage.MAIL, 530, "5.7.0 log in", SMARTHOST, "login refused", id="530-mail"),
     pytest.param(Stage.MAIL, 534, "5.7.9 weak", SMARTHOST, "login refused", id="534-mail"),
     pytest.param(Stage.AUTH, 538, "5.7.11 encrypt", SMARTHOST, "login refused", id="538-auth"),
+    pytest.param(Stage.AUTH, 550, "5.7.30 no basic", SMARTHOST, "login refused", id="550-auth"),
+    pytest.param(Stage.AUTH, 504, "5.5.4 unknown", SMARTHOST, "login refused", id="504-auth"),
+    pytest.param(Stage.AUTH, 502, "what", SMARTHOST, "login refused", id="502-auth"),
+    pytest.param(Stage.AUTH, 500, "what", SMARTHOST, "login refused", id="500-auth"),
+    pytest.param(
+        *(Stage.MAIL, 550, "5.7.1 Client was not authenticated", SMARTHOST, "login refused"),
+        id="550-mail-words",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 554, "5.7.8 Authentication credentials invalid", SMARTHOST, "login refused"),
+        id="5.7.8-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 451, "4.7.0 Authentication required", SMARTHOST, "no verdict"),
+        id="451-mail-words",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 550, "5.7.1 Client was not authenticated", DIRECT, "bounced"),
+        id="550-mail-words-direct",
+    ),
+    pytest.param(
+        *(
+            Stage.MAIL,
+            550,
+            "5.7.26 Unauthenticated email from x.test, see DMARC",
+            SMARTHOST,
+            "bounced",
+        ),
+        id="550-mail-dmarc",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 550, "5.1.8 Sender domain not found", SMARTHOST, "bounced"),
+        id="550-mail-sender",
+    ),
     pytest.param(Stage.MAIL, 530, "5.7.0 log in", DIRECT, "bounced", id="530-mail-direct"),
     pytest.param(Stage.RCPT, 530, "5.7.0 log in", SMARTHOST, "bounced", id="530-rcpt"),
     pytest.param(Stage.MAIL, 421, "4.3.2 going down", DIRECT, "no verdict", id="421-mail"),
@@ -143,7 +181,7 @@ WORDS = [
     pytest.param(Stage.RCPT, 450, "4.2.0 greylisted", DIRECT, "soft", id="450-direct"),
     pytest.param(Stage.RCPT, 452, "4.2.2 mailbox full", DIRECT, "soft", id="452-direct"),
     pytest.param(Stage.RCPT, 452, "4.2.2 mailbox full", SMARTHOST, "soft", id="452-mailbox"),
-    pytest.param(Stage.RCPT, 451, "4.1.8 bad sender", SMARTHOST, "soft", id="451-address"),
+    pytest.param(Stage.RCPT, 451, "4.1.1 later", SMARTHOST, "soft", id="451-address"),
     pytest.param(Stage.RCPT, 452, "4.3.1 no space", SMARTHOST, "no verdict", id="452-system"),
     pytest.param(Stage.DOT, 451, "4.7.1 later", SMARTHOST, "no verdict", id="451-policy"),
     pytest.param(Stage.DOT, 451, "later", SMARTHOST, "no verdict", id="451-plain"),
@@ -220,14 +258,79 @@ def test_the_5yz_of_a_backup_bounces_nothing_while_a_better_one_is_out_of_reach(
     assert isinstance(judge(stage, reply, route=DIRECT), Bounced)
 
 
+SENDERS = [
+    "4.1.8 <app@x.test>: Sender address rejected: Domain not found",
+    "4.1.7 <app@x.test>: Sender address rejected: unverified address",
+    "4.1.8 odd",
+    "4.1.7 odd",
+    "4.1.0 Sender address rejected: Domain of sender address does not resolve",
+]
+
+
+@pytest.mark.parametrize("text", SENDERS)
+@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT])
+def test_the_smarthosts_trouble_with_our_sender_is_nobodys_soft_bounce(
+    stage: Stage, text: str
+) -> None:
+    """S-15: the schedule is that of a server that cannot be reached, however often it says so."""
+    outcome = judge(stage, make_reply(450, (text,)), attempt=9)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.soft_failures, outcome.retry_at) == (0, START + timedelta(hours=4, minutes=1))
+
+
+@pytest.mark.parametrize("route", RouteKind)
+@pytest.mark.parametrize("text", SENDERS)
+def test_a_refused_sender_never_suppresses_the_recipient(route: RouteKind, text: str) -> None:
+    outcome = judge(Stage.RCPT, make_reply(550, ("5" + text[1:],)), route=route)
+    assert isinstance(outcome, Bounced)
+    assert (outcome.bounce_class, outcome.suppress) == (BounceClass.BLOCK, False)
+
+
+def test_a_host_of_routes_that_wants_a_login_is_waited_for_and_not_for_ever() -> None:
+    """It has no login, and never will: the operator is told, and the mail given up in the end."""
+    reply = make_reply(530, ("5.7.0 Authentication required",))
+    outcome = judge(Stage.MAIL, reply, has_login=False)
+    assert isinstance(outcome, Deferred)
+    assert "wants a login" in outcome.reason
+    old = judge(Stage.MAIL, reply, has_login=False, age=timedelta(days=6))
+    assert isinstance(old, Bounced)
+    assert (old.bounce_class, old.status, old.suppress) == (BounceClass.SOFT, "4.4.7", False)
+
+
+def test_a_server_without_our_mechanism_refuses_our_login() -> None:
+    lacks = Breakdown(
+        category=Category.RELAY_DENIED, fault=Fault.PEER, reason="it offers XOAUTH2 alone"
+    )
+    assert judge(Stage.AUTH, lacks) == NotTried(
+        reason="the smarthost refuses our login: it offers XOAUTH2 alone"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["5.3.0 Server trouble", "5.2.2 Mailbox full", "5.7.0 Rate limit exceeded", "5.4.4 no route"],
+)
+def test_a_refusal_for_good_is_never_soft(text: str) -> None:
+    """Soft is what was tried again in vain (S-09); this was not."""
+    outcome = judge(Stage.RCPT, make_reply(550, (text,)), route=DIRECT)
+    assert isinstance(outcome, Bounced)
+    assert outcome.bounce_class is BounceClass.BLOCK
+
+
+def test_the_rules_about_logins_are_there() -> None:
+    known = {entry.rule.id for entry in RULES.classifier.rules.entries}
+    assert known >= ABOUT_LOGINS
+
+
 @pytest.mark.parametrize("code", [521, 556])
 def test_hosts_that_take_no_mail_are_believed_when_all_say_so(code: int) -> None:
     """S-16, RFC 7504: one alone may be out of order."""
-    reply = make_reply(code, ("no mail here",))
+    reply = make_reply(code, ("5.1.10 no mail here, the domain does not exist",))
     assert isinstance(judge(Stage.GREETING, reply, route=DIRECT), Deferred)
     outcome = judge(Stage.GREETING, reply, route=DIRECT, unanimous=True, alone=False)
     assert isinstance(outcome, Bounced)
     assert outcome.status[0] == "5"
+    assert (outcome.bounce_class, outcome.suppress) == (BounceClass.BLOCK, False)
     other = make_reply(554, ("no service",))
     assert isinstance(judge(Stage.GREETING, other, route=DIRECT, unanimous=True), Deferred)
 

@@ -1,0 +1,28 @@
+"""Tell whether a smarthost refuses our login, which is no verdict about any mail (S-53).
+
+Any 5yz to AUTH does, whatever its code, and so does a server that offers no mechanism of ours. At
+MAIL it takes a code of RFC 4954 §6, or a rule that is about logins.
+"""
+
+from relayd.mail.attempt import Breakdown
+from relayd.mail.outcome import Classification
+from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category
+
+_CODES = frozenset({530, 534, 535, 538})
+ABOUT_LOGINS = frozenset({"login-refused", "login-words", "status-login", "code-login"})
+"""The built-in rules on replies that are about logins."""
+
+
+def ends_in_refusal(stage: Stage, ended_by: Reply | Breakdown) -> bool:
+    """Tell whether a session that ended in this way ended because of our login."""
+    if stage is not Stage.AUTH:
+        return False
+    if isinstance(ended_by, Breakdown):
+        return ended_by.category is Category.RELAY_DENIED
+    return ended_by.is_permanent
+
+
+def wants_login(reply: Reply, found: Classification) -> bool:
+    """Tell whether a reply to MAIL, which `found` classifies, wants a login or refuses ours."""
+    return reply.code in _CODES or (reply.is_permanent and found.rule in ABOUT_LOGINS)
