@@ -21,6 +21,8 @@ _ROUTE = re.compile(r"(?:^|(?<=<))@[\w.-]{1,255}(?:,@[\w.-]{1,255})*:")  # RFC 5
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _UTF8 = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 _X400 = re.compile(r"(?:dda:smtp=|DDA:SMTP=|SMTP=|dda:rfc-822=)([^;/\s]{3,200})", re.IGNORECASE)
+# Exchange wraps a foreign address into one of its own, in a coding of its own.
+_IMCEA = re.compile(r"\AIMCEA(?:SMTP|INVALID)-([\w+.-]{3,500})@[\w.-]{1,255}\Z", re.IGNORECASE)
 _LIMIT = 1000  # characters of a field looked at
 
 
@@ -50,14 +52,21 @@ def read_typed(value: str) -> str | None:
     if kind == "utf-8":
         rest = _UTF8.sub(_point, rest)
     if "@" not in rest and "+40" in rest.upper():
-        rest = _XTEXT.sub(lambda found: chr(int(found.group(1), 16)), rest)
+        rest = _decoded(rest)
     return _one(rest)
+
+
+def _decoded(text: str) -> str:
+    """Undo xtext and Exchange's coding, which agree on all that is in addresses."""
+    return _XTEXT.sub(lambda found: chr(int(found.group(1), 16)), text)
 
 
 def _one(text: str) -> str | None:
     found = _ANY.search(text)
     if found:
-        return found.group(1).rstrip(".")
+        address = found.group(1).rstrip(".")
+        wrapped = _IMCEA.match(address)
+        return _decoded(wrapped.group(1)) if wrapped else address
     name = text.strip("<>\"' \t").partition(" ")[0].rstrip(">")
     usable = name.isprintable() and "/" not in name and not name.startswith("@")
     return name if name and usable else None

@@ -43,6 +43,9 @@ _PAIRS = (
         Phrases(r"message|mail|sender"),
     ),
 )
+_YOUR_MAIL = Phrases(
+    r"(?:your|this) (?:e-?mail|mail|message)\b(?! (?:address|account))|\bre:|spam|junk"
+)
 _PLAIN = Phrases(
     r"(?:not|isn't) (?:yet )?(?:on|in) (?:my|his|her|their|the recipient's) "
     r"(?:approved|allowed|accept|white|address|guest)",
@@ -68,9 +71,12 @@ def read_challenge(mail: Mail) -> Reading | None:
         return _challenge(find_addresses(headers.get("from"))[:1])
     text = report_text(mail)[:_TEXT_LIMIT]
     asked = _SUBJECT.found_in(headers.decoded("subject"))
+    if not is_automatic(mail) and not _YOUR_MAIL.found_in(f"{headers.decoded('subject')} {text}"):
+        return None  # a mail that asks for something else, such as a sign-up
     if _is_request(text):
         return _by_sender(mail) if asked or is_automatic(mail) else None
-    return _by_sender(mail) if asked and _wants_a_click(text) else None
+    demands = _wants_a_click(text) or _PAIRS[0][0].found_in(text)
+    return _by_sender(mail) if asked and demands else None
 
 
 def is_challenge(report: Reading, mail: Mail) -> bool:

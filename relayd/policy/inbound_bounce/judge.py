@@ -16,9 +16,17 @@ import re
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Stage
 from relayd.mail.words import BounceClass, Category
+from relayd.policy import quoted
 from relayd.policy.classify import classify_fields
 from relayd.policy.inbound_bounce.phrases import Phrases
-from relayd.policy.inbound_bounce.result import CODE, STATUS, BouncedRecipient, Found, clean
+from relayd.policy.inbound_bounce.result import (
+    CODE,
+    DIAGNOSTIC_LIMIT,
+    STATUS,
+    BouncedRecipient,
+    Found,
+    clean,
+)
 from relayd.policy.ruleset import Rules
 
 _SHORT = 10  # characters that a reply has at least, after its code
@@ -38,7 +46,13 @@ _STAGES = (
             re.IGNORECASE,
         ),
     ),
-    (Stage.RCPT, re.compile(r"RCPT[ _]?TO|RCPT command", re.IGNORECASE)),
+    (
+        Stage.RCPT,
+        re.compile(
+            r"RCPT[ _]?TO|RCPT command|SMTP:RCPT|like recipient|recipient was rejected|rejected recipient",
+            re.IGNORECASE,
+        ),
+    ),
     (Stage.MAIL, re.compile(r"MAIL[ _]FROM|sender was rejected", re.IGNORECASE)),
     (Stage.DATA, re.compile(r"\bDATA\b|in reply to data")),
     (Stage.EHLO, re.compile(r"\b(?:EHLO|HELO)\b|my name was rejected")),
@@ -55,6 +69,11 @@ _OF_THE_MOMENT = Phrases(
     r"(?:unusable|malformed|unexpected|invalid|incomplete|bad|no) (?:answer|reply|response)[^\n]{0,30}(?:name ?server|dns)",
     r"name ?server[^\n]{0,30}(?:fail|unusable|malformed|unexpected|reply)",
     r"type=\w{1,10}: (?!host (?:not found(?!, try)|found))",
+)
+_OUR_MISTAKE = Phrases(r"malformed address|may not follow|incorrectly constructed")
+_ADDRESS_IS_WRONG = Phrases(
+    r"address(?:es)? (?:couldn't|could not|wasn't|was not) (?:be )?found|\baddress not found",
+    r"rejected (?:the )?(?:address|recipient)\b",
 )
 # What reports say in words of their own, in the words of a reply, which the classifier knows.
 _IN_OTHER_WORDS = (
@@ -86,7 +105,7 @@ _IN_OTHER_WORDS = (
             r"recipient name is not recognized",
             r"(?:user|recipient|account|addressee)[^\n]{0,60} not listed in|^not listed in",
             r"does not have a final email",
-            r"(?:user|recipient) not known|unknown (?:local user|local-part|addressee)",
+            r"(?:user|recipient) not known|unknown (?:local user|local-part|addressee)|unknown user: ",
             r"e-?mail account does not exist|account does not exist",
             r"ディレクトリのリストにありません",
             r"あて先不明|宛先不明|アドレスが見つかりません",
@@ -128,13 +147,14 @@ def judge(found: Found, rules: Rules) -> BouncedRecipient:
     status = _status(found.status, diagnostic)
     category, suppress, bounce_class = None, False, None
     if found.action in ("failed", "delayed"):
-        soft = found.action == "delayed" or str(code or status or "").startswith("4")
         verdict = _verdict(found, diagnostic, code, status, rules)
+        soft = found.action == "delayed" or str(code or status or "").startswith("4")
         category = verdict.category
         suppress = (
             verdict.suppress
             and not soft
             and not found.is_guess
+            and _is_proof(found, verdict.category, code, status)
             and not _is_contradicted(found, rules)
         )
         bounce_class = BounceClass.SOFT if soft else verdict.bounce_class
@@ -153,6 +173,26 @@ def judge(found: Found, rules: Rules) -> BouncedRecipient:
         suppress=suppress,
         bounce_class=bounce_class,
     )
+
+
+def _is_proof(found: Found, category: Category, code: int | None, status: str | None) -> bool:
+    """Whether the words are surely about the recipient.
+
+    A reply that is only quoted may have been given after the content, and then be about that. What
+    speaks for the recipient: the command, a status of the address (x.1.x), or what the reporter
+    says himself. A status of the mailbox's state (x.2.x) or of policy (x.7.x) speaks against it.
+    """
+    if _OUR_MISTAKE.found_in(found.diagnostic):
+        return False
+    if category is Category.BAD_DOMAIN or _stage(found) is Stage.RCPT:
+        return True
+    inner = quoted.read(found.diagnostic[:DIAGNOSTIC_LIMIT], code or 0, None).quoted
+    if inner:
+        status = _status(None, inner)
+    subject = status.split(".")[1] if status else "0"
+    if subject == "0":
+        return code is None or _ADDRESS_IS_WRONG.found_in(found.context)
+    return subject not in ("2", "7")
 
 
 def _is_contradicted(found: Found, rules: Rules) -> bool:
@@ -189,7 +229,7 @@ def _verdict(
     verdict = classify_fields(code, status, _joined(_from_reply(diagnostic)), stage, rules)
     if verdict.category in (Category.UNKNOWN, Category.PROTOCOL_ERROR):
         for phrases, words in _IN_OTHER_WORDS:
-            if phrases.found_in(diagnostic):
+            if phrases.found_in(diagnostic) or phrases.found_in(found.context):
                 return classify_fields(code, status, words, stage, rules)
     return verdict
 

@@ -42,7 +42,7 @@ _NOT_DELIVERED = (
     r"nicht (?:\w{1,12} )?(?:zugestellt|zustellbar|ausgeliefert|erreicht|übermittelt|zugeliefert|gesendet)|unzustellbar",
     r"zustell\w{0,12} (?:ist )?(?:fehlgeschlagen|gescheitert|nicht möglich)|fehlgeschlagen",
     r"n'a pas (?:pu )?(?:ê|e)t(?:re|é) (?:remis|distribu|délivr|envoy|achemin)|n'a pu être|non remis|pas pu être (?:remis|délivr|distribu)",
-    r"(?:échec|echec) (?:de|d')|impossible de (?:remettre|délivrer|distribuer|livrer)",
+    r"(?:échec|echec) (?:de|d')|n'est pas parvenu|impossible de (?:joindre|remettre|délivrer|distribuer|livrer)",
     r"non (?:è stato|e' stato|ha potuto|è stata?|è possibile) ?(?:possibile|recapita|consegna)|impossibile (?:recapitare|consegnare|inviare)",
     r"no se (?:ha |han )?(?:podido|pudo|puede|pudieron) (?:entregar|enviar)|no (?:pudo|ha podido) ser entregad|error al entregar",
     r"n[aã]o (?:p[oô]de|foi|puderam|foram) (?:ser )?(?:entregue|possível|enviad)|falha na entrega",

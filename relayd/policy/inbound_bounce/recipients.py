@@ -34,7 +34,8 @@ _ANSWERS_DATA = re.compile(
     re.IGNORECASE,
 )
 _LOCAL_NAME = re.compile(
-    r"\A(?:[ \t]{1,20}<?([A-Za-z0-9][\w.+-]{0,63})>?[ \t]*$|<([A-Za-z0-9][\w.+-]{0,63})>:?[ \t]*$)"
+    r"\A(?:[ \t]{1,20}<?([A-Za-z0-9][\w.+-]{0,63})>?|<([A-Za-z0-9][\w.+-]{0,63})>:?)"
+    r"[ \t]{0,20}(?:$|(?<=[ \t]{2})(\S.{3,200}))"
 )
 # An address at the head of a line, with the marks that lists put around it.
 _HEAD = re.compile(
@@ -43,7 +44,7 @@ _HEAD = re.compile(
     + r"[>\"'\])]{0,3}(?P<rest>.*)$"
 )
 _HEAD_REST = re.compile(
-    r"\s*$|\s*[:;,.(\[<\-=]|\s+(?:on|is|was|has|does|did|could|not|no|user|"
+    r"\s*$|\s*[:;,.(\[<\-=]|\s+(?:on|am|le|el|il|em|op|is|was|has|does|did|could|not|no|user|"
     r"invalid|unknown|error|failed|mailbox|address|account|over)\b",
     re.IGNORECASE,
 )
@@ -69,7 +70,11 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _X400_RECIPIENT = re.compile(r"(?<![A-Za-z=])(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
-_VERP = re.compile(r"(?<![+-])[+-]([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@")
+# The mark of what is put in, `+` or the word of a list manager, with the number of the mail.
+_VERP = re.compile(
+    r"(?:(?<!\+)\+|-(?:return|bounces?|errors|owner)-(?:\d{1,9}-)?|(?<![+-])-)"
+    r"([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +139,9 @@ def blocks_of(report: Report) -> dict[str, str]:
 
 def context_of(address: str, diagnostic: str, report: Report, *, alone: bool) -> str:
     """What may tell in which stage of SMTP the recipient failed: the words, and the command."""
-    about = " ".join(_lines_about(address, report)) or (report.text if alone else "")
-    return f"{_command_before(diagnostic, report)} {about}"[:_CONTEXT_LIMIT]
+    about = list(report.lines) if alone else _lines_about(address, report)
+    words = " ".join(line.strip() for line in about if not _TRANSCRIPT.match(line))
+    return f"{_command_before(diagnostic, report)} {words}"[:_CONTEXT_LIMIT]
 
 
 def _lines_about(address: str, report: Report) -> list[str]:
@@ -147,8 +153,8 @@ def _lines_about(address: str, report: Report) -> list[str]:
             near = _NEAR
         elif not line.strip() or _HEAD.match(line):
             near = 0
-        if near and len(about) < _ABOUT_LIMIT and not _TRANSCRIPT.match(line):
-            about.append(line.strip())
+        if near and len(about) < _ABOUT_LIMIT:
+            about.append(line)
         near -= near > 0
     return about
 
@@ -172,14 +178,18 @@ def _command_before(diagnostic: str, report: Report) -> str:
 
 
 def _local_names(report: Report, domain: str | None) -> list[str]:
-    """Names without a domain, each alone on an indented line after the announcement of failure."""
+    """Names without a domain, each at the head of an indented line after the announcement of failure."""
     if domain is None:
         return []
     start = next((n for n, line in enumerate(report.lines) if phrases.FAILED.found_in(line)), None)
     if start is None:
         return []
-    names = [m.group(1) or m.group(2) for m in map(_LOCAL_NAME.match, report.lines[start:]) if m]
-    return [f"{name}@{domain}" for name in names]
+    named = [(line, _LOCAL_NAME.match(line)) for line in report.lines[start:]]
+    return [
+        f"{found.group(1) or found.group(2)}@{domain}"
+        for line, found in named
+        if found and (not found.group(3) or phrases.FAILED.found_in(found.group(3)))
+    ]
 
 
 def _heads(report: Report) -> list[_Head]:

@@ -41,3 +41,9 @@ def test_an_answer_that_quotes_it_is_no_bounce(mail: Labelled) -> None:
         f"Do you know what this is about?\n\n{quoted}"
     )
     assert parse_bounce(raw.encode()).kind is Kind.NOTBOUNCE
+
+
+def test_there_are_enough_of_both() -> None:
+    bounces = sum(mail.kind in BOUNCES for mail in MAILS)
+    assert bounces >= 80
+    assert len(MAILS) - bounces >= 40
