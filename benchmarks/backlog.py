@@ -87,7 +87,9 @@ def fill(path: Path, *, queued: int, finished: int, size: int, direct: int = 0) 
         outcomes.drop_content(db, [message.id])
 
     def wait(number: int) -> None:
-        messages.insert_unleased(db, put(finished + number))
+        message = put(finished + number)
+        messages.insert_message(db, message)
+        messages.insert_recipient(db, message, 0, None)
 
     for what, count, each in (("finished", finished, finish), ("waiting", queued, wait)):
         _in_batches(db, each, range(count), what)

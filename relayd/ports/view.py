@@ -138,7 +138,11 @@ class QueueView(Protocol):
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
-        """Return matching recipients, newest message first; `before` is the last row of the page before."""
+        """Return matching recipients, newest message first; `before` is the last row of the page before.
+
+        Exact, whatever is asked for together. The store reads in short steps, each of which sees one
+        instant; the time that all of them take grows only where two values are common and hardly meet.
+        """
         ...
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
@@ -146,10 +150,11 @@ class QueueView(Protocol):
         ...
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
-        """Return addresses with a matching recipient, most recently used first.
+        """Return addresses with a matching recipient, the newest such message first.
 
         What a row sums up is all messages to the address, not only those that match; `suppress`
-        is what `is_suppressed` tells.
+        is what `is_suppressed` tells. Mail that relayd itself sends to a sender, its reports and the
+        late bounces that it hands on, is left out: no client gave us that address to write to.
         """
         ...
 
@@ -158,7 +163,7 @@ class QueueView(Protocol):
 
         They do after one that proves it invalid (`Bounced.suppress`), and after those of two
         messages because its mailbox is inactive; only those count that came after the address was
-        last unsuppressed. An indexed read, short enough for an event loop. May raise
+        last unsuppressed, and none of mail that relayd itself sends to a sender. An indexed read, short enough for an event loop. May raise
         StoreUnavailable.
         """
         ...

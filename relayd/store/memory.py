@@ -115,7 +115,7 @@ class MemoryStore(MemoryView):
                     works += self._lease(group, self._take(destination, worker, lease_for))
         return _done([replace(work, content=message.content) for work in works])
 
-    def _add(self, message: NewMessage) -> list[Recipient]:
+    def _add(self, message: NewMessage, *, is_returned: bool = False) -> list[Recipient]:
         assert message.id not in self._tables.messages, "ids are unique"
         recipients = [
             Recipient(
@@ -125,6 +125,7 @@ class MemoryStore(MemoryView):
                 next_attempt_at=message.received_at,
                 updated_at=message.received_at,
                 state=_HELD if message.is_held else _QUEUED,
+                returned=is_returned,
             )
             for number, new in enumerate(message.recipients)
         ]
@@ -194,7 +195,7 @@ class MemoryStore(MemoryView):
             message.drop_content()
             written.append(settlement)
         for report in reports if written else ():
-            self._add(report)
+            self._add(report, is_returned=True)
         return _done(written)
 
     async def release(
@@ -291,14 +292,14 @@ class MemoryStore(MemoryView):
                 queued_message(message.new), recipients, message.content or b"", reason
             )
             if composed is not None:
-                self._add(composed)
+                self._add(composed, is_returned=True)
                 reports.append(composed)
         return reports
 
     def note_late(
         self, notice: LateNotice | None, copy: NewMessage
     ) -> "asyncio.Future[LateNotice | None]":
-        self._add(copy)
+        self._add(copy, is_returned=True)
         if notice is None:
             return _done(None)
         event, outcome = notice.event, notice.outcome

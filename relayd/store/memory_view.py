@@ -63,6 +63,7 @@ class Recipient:
     suppress: bool = False
     remote_host: str | None = None
     moved_to: str = ""  # another destination than at intake
+    returned: bool = False  # mail of relayd's own to a sender
 
     @property
     def status(self) -> Status:
@@ -169,15 +170,23 @@ class MemoryView:
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         groups: dict[str, list[RecipientRow]] = {}
-        for row in self._rows():
+        for row in self._rows_of_clients():
             groups.setdefault(row.address.lower(), []).append(row)
-        chosen = [rows for rows in groups.values() if any(_matches(row, query) for row in rows)]
-        chosen.sort(key=lambda rows: max(row.message_id for row in rows), reverse=True)
-        return [_address_row(rows, suppress=self._suppresses(rows)) for rows in chosen[:limit]]
+        newest = {
+            address: max(matching)
+            for address, rows in groups.items()
+            if (matching := [row.message_id for row in rows if _matches(row, query)])
+        }
+        chosen = sorted(newest, key=lambda address: newest[address], reverse=True)[:limit]
+        return [
+            _address_row(groups[address], suppress=self._suppresses(groups[address]))
+            for address in chosen
+        ]
 
     def is_suppressed(self, address: str) -> bool:
-        rows = [row for row in self._rows() if row.address.lower() == address.lower()]
-        return self._suppresses(rows)
+        return self._suppresses(
+            [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
+        )
 
     def _suppresses(self, rows: Sequence[RecipientRow]) -> bool:
         """Whether all that happened to one address speaks against it."""
@@ -225,9 +234,13 @@ class MemoryView:
         return events[:limit]
 
     def _rows(self) -> Iterator[RecipientRow]:
-        for recipient in self._tables.recipients():
-            new = self._tables.messages[recipient.message_id].new
-            yield _row(new, recipient, self._tables)
+        return map(self._row, self._tables.recipients())
+
+    def _rows_of_clients(self) -> Iterator[RecipientRow]:
+        return (self._row(one) for one in self._tables.recipients() if not one.returned)
+
+    def _row(self, recipient: Recipient) -> RecipientRow:
+        return _row(self._tables.messages[recipient.message_id].new, recipient, self._tables)
 
 
 def queued_message(new: NewMessage) -> QueuedMessage:

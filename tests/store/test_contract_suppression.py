@@ -1,13 +1,15 @@
 """What every store must do: which addresses their bounces speak against, and lifting that."""
 
+from dataclasses import replace
+
 import pytest
 
-from relayd.mail.envelope import NewMessage
+from relayd.mail.envelope import REPORT, NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Action
-from relayd.ports.view import Query
+from relayd.ports.view import INACTIVE_BOUNCES, Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.stores import ALL, Box
 
@@ -122,3 +124,53 @@ async def test_lifting_one_address_lifts_no_other(box: Box, worker: WorkerNumber
     await settled(box, worker, HARD, "a@example.com", "b@example.com")
     assert await box.store.unsuppress("a@example.com", by="ann")
     assert is_suppressed(box, "b@example.com")
+
+
+async def own_mail(box: Box, worker: WorkerNumber, way: str) -> NewMessage:
+    """A message that relayd itself sends to app@app.test, in each way that there is."""
+    box.advance(60)
+    message = a_message("gone@example.com", at=box.clock.now(), reverse_path="app@app.test")
+    own = a_message("app@app.test", at=box.clock.now(), reverse_path="")
+    own = replace(own, client=replace(own.client, listener=REPORT))
+    [work] = await box.put(message, worker=worker, leased=True)
+    match way:
+        case "report":
+            await box.store.settle(work.lease, settlements_of(work, a_bounce()), [own])
+        case "report on what an operator bounced":
+            await box.store.act(
+                Query(message_id=message.id),
+                Action.BOUNCE,
+                by="ann",
+                reason="",
+                report=lambda *_: own,
+            )
+        case "bounce that is handed on":
+            await box.store.settle(work.lease, settlements_of(work, GOOD))
+            await box.store.note_late(None, own)
+        case _:
+            raise AssertionError(way)
+    return own
+
+
+@pytest.mark.parametrize(
+    "way", ["report", "report on what an operator bounced", "bounce that is handed on"]
+)
+@pytest.mark.parametrize("outcome", [HARD, INACTIVE], ids=["hard", "inactive"])
+async def test_mail_of_our_own_says_nothing_about_the_sender(
+    box: Box, worker: WorkerNumber, way: str, outcome: Outcome
+) -> None:
+    """Nobody gave us that address to write to: an application may well send from one that takes no mail."""
+    for _ in range(INACTIVE_BOUNCES):
+        own = await own_mail(box, worker, way)
+        [work] = [each for each in await box.claim(worker) if each.message.id == own.id]
+        await box.store.settle(work.lease, settlements_of(work, outcome))
+        assert box.row(own).status is Status.BOUNCED
+    assert not is_suppressed(box, "app@app.test")
+    assert box.view.addresses(Query(recipient="app@app.test"), limit=ALL) == []
+    assert not await box.store.unsuppress("app@app.test", by="ann")
+    await settled(box, worker, GOOD, "App@app.test")
+    [row] = box.view.addresses(Query(recipient="app@app.test"), limit=ALL)
+    assert (row.messages, row.hard_bounces, row.other_bounces) == (1, 0, 0)
+    assert (row.address, row.last_status) == ("App@app.test", Status.RELAYED)
+    await settled(box, worker, HARD, "app@app.test")
+    assert is_suppressed(box, "app@app.test")  # what a client sends there counts as ever

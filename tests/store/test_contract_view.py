@@ -147,17 +147,29 @@ async def test_a_row_tells_everything(box: Box, worker: WorkerNumber) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
-async def test_pages_leave_no_gap(box: Box, worker: WorkerNumber, size: int) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(),
+        Query(domain="example.com"),
+        Query(sender="app@app.test", status=Status.QUEUED),
+        Query(unfinished=True),
+        Query(tag="news", domain="example.com"),
+    ],
+)
+async def test_pages_leave_no_gap(box: Box, worker: WorkerNumber, size: int, query: Query) -> None:
     """Pages of any size put together are the whole, also inside one message, also while mail comes."""
     for _ in range(3):
-        message = a_message("a@example.com", "b@example.com", "c@example.com", at=box.clock.now())
+        message = a_message(
+            "a@example.com", "b@example.com", "c@example.com", at=box.clock.now(), tag="news"
+        )
         await box.put(message, worker=worker)
         box.advance(1)
-    whole = box.rows()
+    whole = box.rows(query)
     assert len(whole) == 9
     paged: list[RecipientRow] = []
     before: tuple[MessageId, int] | None = None
-    while page := box.view.find(Query(), limit=size, before=before):
+    while page := box.view.find(query, limit=size, before=before):
         assert len(page) <= size
         paged += page
         before = page[-1].message_id, page[-1].recipient
@@ -324,3 +336,15 @@ async def test_addresses_are_chosen_by_the_query(box: Box, worker: WorkerNumber)
     other = box.view.addresses(Query(domain="OTHER.test"), limit=ALL)
     assert [one.address for one in other] == ["b@other.test"]
     assert box.view.addresses(Query(recipient="x@example.com"), limit=ALL) == []
+
+
+async def test_addresses_come_in_the_order_of_what_matches(box: Box, worker: WorkerNumber) -> None:
+    """Who bounced last is first, whoever got mail since."""
+    await settled(box, worker, "a@example.com", a_bounce())
+    await settled(box, worker, "b@example.com", a_bounce())
+    await settled(box, worker, "a@example.com", Sent())
+    for limit in (1, 2, ALL):
+        bounced = box.view.addresses(Query(status=Status.BOUNCED), limit=limit)
+        assert [one.address for one in bounced] == ["b@example.com", "a@example.com"][:limit]
+    everybody = box.view.addresses(Query(), limit=ALL)
+    assert [one.address for one in everybody] == ["a@example.com", "b@example.com"]

@@ -18,7 +18,6 @@ from relayd.store.sqlite import writer
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_message
-from tests.support.clock import FakeClock
 from tests.support.stores import LEASE, Box, open_sqlite
 
 
@@ -79,26 +78,6 @@ async def test_nothing_is_tried_again_on_a_handle_that_failed(tmp_path: Path) ->
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [CommitUnknown] * 3
     await box.close()
-
-
-async def test_a_queue_of_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
-    """With what lies in it (A-104)."""
-    path = str(tmp_path / "queue.db")
-    clock = FakeClock()
-    store = SqliteStore.open(path, clock=clock, slots={})
-    message = a_message()
-    worker = await store.register("1")
-    await store.enqueue(message, worker=worker, lease_for=None)
-    await store.close()
-    older = apsw.Connection(path)
-    older.execute("ALTER TABLE destination DROP COLUMN paused_for")
-    older.execute("ALTER TABLE content DROP COLUMN beside; PRAGMA user_version=1")
-    older.close()
-    store = SqliteStore.open(path, clock=clock, slots={})
-    worker = await store.register("2")
-    [work] = await store.claim(worker, limit=10, lease_for=timedelta(minutes=1))
-    assert work.message.id == message.id
-    await store.close()
 
 
 async def test_who_waits_too_long_for_a_turn_is_told_so_and_not_stored(

@@ -1,40 +1,151 @@
-"""Which index a question to the queue uses."""
+"""Questions to the queue read a bounded part of it: by an index each, a window of the history at a time."""
 
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
+from relayd.errors import StoreUnavailable
+from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass
-from relayd.ports.view import Query, Status
-from relayd.store.sqlite.connection import open_reader, prepare
-from relayd.store.sqlite.search import conditions
+from relayd.ports.view import Query
+from relayd.store.sqlite import search
+from relayd.store.sqlite.connection import open_writer
+from relayd.store.sqlite.search import Search
+from relayd.store.sqlite.view import SqliteView
+from tests.support.histories import fill, questions
+from tests.support.stores import ALL, Box, open_memory, open_sqlite
 
-FEW, ADDRESS = "recipient_notable", "recipient_by_address"
+SCAN = re.compile(r"SCAN (?!wanted|CONSTANT|\(subquery)")
+SMALL = 3  # recipients in a window, so that the few of a test lie in many
 
 
-@pytest.mark.parametrize(
-    ("query", "index"),
-    [
-        (Query(status=Status.BOUNCED), FEW),
-        (Query(status=Status.HELD), FEW),
-        (Query(status=Status.DROPPED, sender="app@app.test"), FEW),
-        (Query(bounce_class=BounceClass.HARD), FEW),
-        (Query(recipient="a@x.test"), ADDRESS),
-        (Query(recipient="a@x.test", status=Status.BOUNCED), ADDRESS),
-        (Query(domain="x.test", bounce_class=BounceClass.HARD), ADDRESS),
-        (Query(tag="news", status=Status.HELD), "message_by_tag"),
-        (Query(message_id_header="1@app.test", status=Status.HELD), "message_by_header"),
-    ],
-)
-def test_the_index_that_leaves_fewest(tmp_path: Path, query: Query, index: str) -> None:
-    path = str(tmp_path / "queue.db")
-    prepare(path)
-    db = open_reader(path)
-    where, bound = conditions(query)
-    sql = (
-        "SELECT r.number, m.size FROM recipient r JOIN message m ON m.id = r.message_id"
-        f" WHERE {where} ORDER BY r.message_id DESC, r.number LIMIT 9"
-    )
-    plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", bound))
-    assert f"INDEX {index}" in plan, plan
-    db.close()
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    opened = open_sqlite(tmp_path)
+    await fill(opened, messages=60)
+    yield opened
+    await opened.close()
+
+
+def plans(view: SqliteView, asks: Iterable[Callable[[], object]]) -> dict[str, list[str]]:
+    """Return each statement that the view runs to answer, with the steps of its plan."""
+    seen: dict[str, Any] = {}
+
+    def note(_: object, sql: str, bound: Any) -> bool:
+        seen.setdefault(sql, bound)
+        return True
+
+    view._db.exec_trace = note
+    for ask in asks:
+        ask()
+    view._db.exec_trace = None
+    return {
+        sql: [row[3] for row in view._db.execute(f"EXPLAIN QUERY PLAN {sql}", bound)]
+        for sql, bound in seen.items()
+        if sql.startswith("SELECT")
+    }
+
+
+@pytest.mark.parametrize("window", [SMALL, 2000])
+async def test_no_question_scans_a_table_or_sorts_what_it_does_not_show(
+    box: Box, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """Each filter, and every two of them, on the first page and on later ones, of mail and of addresses."""
+    monkeypatch.setattr(search, "_LOOKED_AT", window)
+    view = box.view
+    assert isinstance(view, SqliteView)
+    newest = (MessageId(2**62), 1)
+    asks: list[Callable[[], object]] = []
+    for _, query in questions(2):
+        asks += (
+            partial(view.find, query, limit=2),
+            partial(view.find, query, limit=2, before=newest),
+            partial(view.addresses, query, limit=2),
+        )
+    found = plans(view, asks)
+    assert len(found) > 40
+    for sql, plan in found.items():
+        shown = "json_each(?) wanted" in sql  # what was found, so no more than is shown
+        for step in plan:
+            assert not SCAN.match(step), (sql, plan)
+            assert step != "USE TEMP B-TREE FOR ORDER BY" or shown, (sql, plan)
+
+
+async def test_a_sparse_combination_is_found_in_bounded_steps(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two common values that meet nowhere: no step runs through all of either."""
+    monkeypatch.setattr(search, "_LOOKED_AT", SMALL)
+    assert isinstance(box.view, SqliteView)
+    asked = Search(box.view._db, Query(sender="app@app.test", tag="batch", domain="none.test"))
+    assert asked.step(ALL) == []
+    assert asked.is_done  # nothing lies in that domain
+    asked = Search(box.view._db, Query(sender="app@app.test", tag="batch"))
+    steps = []
+    while not asked.is_done:
+        steps.append(asked.step(ALL))
+    assert len(steps) > 3
+    assert max(map(len, steps)) <= (SMALL + 1) * 4  # a message has up to four recipients
+
+
+@pytest.mark.parametrize("window", [1, SMALL])
+async def test_windows_change_no_answer(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """Whole or by pages of any size, it is what plain comparisons in memory find."""
+    monkeypatch.setattr(search, "_LOOKED_AT", window)
+    plain = open_memory(tmp_path)
+    await fill(plain, messages=60)
+    for name, query in questions(2):
+        expected = plain.rows(query)
+        assert list(box.rows(query)) == list(expected), name
+        found: list[Any] = []
+        before = None
+        while page := box.view.find(query, limit=7, before=before):
+            found += page
+            before = page[-1].message_id, page[-1].recipient
+        assert found == list(expected), name
+        addresses = plain.view.addresses(query, limit=ALL)
+        assert {each.address.lower() for each in box.view.addresses(query, limit=ALL)} == {
+            each.address.lower() for each in addresses
+        }, name
+    await plain.close()
+
+
+async def test_trouble_of_mail_that_an_older_relayd_accepted_is_found_by_sender(
+    box: Box, tmp_path: Path
+) -> None:
+    """What was accepted lacks the copies of sender and tag until trouble comes, also for an older worker."""
+    query = Query(sender="shop@app.test", tag="batch")
+    [row, *_] = box.rows(query)
+    with closing(open_writer(str(tmp_path / "queue.db"))) as db:
+        db.execute(
+            "UPDATE recipient SET sender = NULL, tag = NULL, category = NULL, state = 'sent'"
+        )
+        db.execute(
+            "UPDATE recipient SET state = 'bounced', category = 'policy', bounce_class = 'block'"
+            " WHERE message_id = ? AND number = ?",
+            (row.message_id, row.recipient),
+        )
+    for asked in (Query(sender="SHOP@app.test"), Query(tag="BATCH")):
+        found = box.rows(replace(asked, bounce_class=BounceClass.BLOCK))
+        assert [(one.message_id, one.recipient) for one in found] == [
+            (row.message_id, row.recipient)
+        ]
+
+
+async def test_a_file_of_an_older_schema_is_not_asked(tmp_path: Path) -> None:
+    """Its indexes are missing: whoever asks is told what to do."""
+    opened = open_sqlite(tmp_path)
+    await opened.close()
+    with closing(apsw.Connection(str(tmp_path / "queue.db"))) as db:
+        db.execute("PRAGMA user_version=12")
+    with pytest.raises(StoreUnavailable, match="start relayd"):
+        SqliteView(str(tmp_path / "queue.db"))

@@ -29,7 +29,7 @@ def back_up(queue: str, folder: Path) -> Path:
     Raises BackupFailed, StoreUnavailable, SchemaMismatch.
     """
     try:
-        with closing(open_reader(queue)) as source:
+        with closing(open_reader(queue, any_older=True)) as source:
             return _back_up(source, Path(queue), folder)
     except apsw.Error as exc:
         raise translate(exc) from exc

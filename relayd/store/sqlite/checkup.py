@@ -10,19 +10,23 @@ from pathlib import Path
 import apsw
 
 from relayd.errors import StoreError
+from relayd.mail.ids import received_at_of
 from relayd.policy.doctor.machine import QueueFacts, StoreFacts
 from relayd.store.sqlite.connection import newest_schema, open_reader, translate
-from relayd.store.sqlite.values import from_ms
 
 _CHECKED_UP_TO = 64 * 2**20  # octets
 _COMPLAINTS = 5
+_UNFINISHED = (
+    "SELECT state, count(*), min(message_id) FROM recipient"
+    " WHERE state IN ('queued', 'held') GROUP BY state"
+)
 
 
 def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
     """Return the state of the file, and of the queue in it if it can be read."""
     try:
         octets = _octets(path)
-        db = open_reader(path)
+        db = open_reader(path, any_older=True)
     except FileNotFoundError:
         return StoreFacts(path=path, exists=False), None
     except PermissionError:
@@ -60,11 +64,8 @@ def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, Queu
         schema=int(db.execute("PRAGMA user_version").get),
         newest_schema=newest_schema(),
     )
-    waiting = int(db.execute("SELECT count(*) FROM recipient WHERE state = 'queued'").get)
-    held = int(db.execute("SELECT count(*) FROM recipient WHERE state = 'held'").get)
-    oldest = db.execute(
-        "SELECT min(m.received_at) FROM recipient r JOIN message m ON m.id = r.message_id"
-        " WHERE r.state = 'queued'"
-    ).get
-    oldest_at = None if oldest is None else from_ms(oldest)
+    lies = {state: (number, first) for state, number, first in db.execute(_UNFINISHED)}
+    waiting, oldest = lies.get("queued", (0, None))
+    held, _ = lies.get("held", (0, None))
+    oldest_at = None if oldest is None else received_at_of(oldest)
     return facts, QueueFacts(waiting=waiting, held=held, oldest_at=oldest_at)

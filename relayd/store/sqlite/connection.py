@@ -53,8 +53,11 @@ def open_writer(path: str) -> apsw.Connection:
     return db
 
 
-def open_reader(path: str) -> apsw.Connection:
-    """Open the file read-only. Raises StoreUnavailable when there is no queue yet."""
+def open_reader(path: str, *, any_older: bool = False) -> apsw.Connection:
+    """Open the file read-only, one of an older schema only if that is asked for.
+
+    Raises StoreUnavailable when there is no queue yet, SchemaMismatch.
+    """
     if not Path(path).exists():
         raise StoreUnavailable(f"no queue yet at {path}: has relayd been started?")
     try:
@@ -64,6 +67,12 @@ def open_reader(path: str) -> apsw.Connection:
     except apsw.Error as exc:
         raise translate(exc) from exc
     _check_version(path, version)
+    if version < newest_schema() and not any_older:
+        db.close()
+        raise StoreUnavailable(
+            f"{path} has schema {version}, this relayd reads {newest_schema()}: start relayd,"
+            " which brings it up to date (minutes for a long history)"
+        )
     return db
 
 
@@ -97,7 +106,7 @@ def _create(path: str) -> None:
     try:
         db = apsw.Connection(building)
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        _apply(db, since=0)
+        _apply(db, path, since=0)
         db.execute("PRAGMA journal_mode=WAL")
         db.close()
     except apsw.Error as exc:
@@ -112,7 +121,7 @@ def _migrate(db: apsw.Connection, path: str) -> None:
     if _pragma(db, "application_id") != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is not a relayd queue: move it away or name another file")
     _check_version(path, version)
-    _apply(db, since=version)
+    _apply(db, path, since=version)
 
 
 def _check_version(path: str, version: int) -> None:
@@ -123,12 +132,22 @@ def _check_version(path: str, version: int) -> None:
         )
 
 
-def _apply(db: apsw.Connection, *, since: int) -> None:
-    for number, script in _migrations():
-        if number > since:
-            with db:
-                db.execute(script)
-                db.execute(f"PRAGMA user_version={number}")
+def _apply(db: apsw.Connection, path: str, *, since: int) -> None:
+    """Run what is missing, each step for good: a long history takes its time, and a start may be ended.
+
+    An index of millions is sorted in files beside the queue, not in memory.
+    """
+    missing = [each for each in _migrations() if each[0] > since]
+    if missing:
+        folder = str(Path(path).absolute().parent).replace("'", "''")
+        db.execute(f"PRAGMA temp_store=FILE; PRAGMA temp_store_directory='{folder}'")
+    for number, script in missing:
+        with db:
+            db.execute(script)
+            db.execute(f"PRAGMA user_version={number}")
+        db.wal_checkpoint()
+    if missing:
+        db.execute("PRAGMA temp_store_directory=''")
 
 
 def _migrations() -> list[tuple[int, str]]:

@@ -50,15 +50,20 @@ def record_first(db: apsw.Connection, message: NewMessage) -> None:
         outcomes.record(db, event)
 
 
-def insert_unleased(db: apsw.Connection, message: NewMessage) -> None:
-    """Add a message that anybody may claim."""
+def insert_returned(db: apsw.Connection, message: NewMessage) -> None:
+    """Add a message of relayd's own to a sender, which anybody may claim."""
     insert_message(db, message)
     for number in range(len(message.recipients)):
-        insert_recipient(db, message, number, None)
+        insert_recipient(db, message, number, None, is_returned=True)
 
 
 def insert_recipient(
-    db: apsw.Connection, message: NewMessage, number: int, lease: Lease | None
+    db: apsw.Connection,
+    message: NewMessage,
+    number: int,
+    lease: Lease | None,
+    *,
+    is_returned: bool = False,
 ) -> None:
     recipient: NewRecipient = message.recipients[number]
     address: Address = recipient.address
@@ -66,7 +71,8 @@ def insert_recipient(
     state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
-        " state, slot, next_attempt_at, attempts, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        " state, slot, next_attempt_at, attempts, updated_at, returned, sender, tag)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             message.id,
             number,
@@ -79,6 +85,9 @@ def insert_recipient(
             due_at,
             0 if lease is None else 1,
             due_at,
+            is_returned,
+            str(message.reverse_path or ""),
+            message.facts.tag,
         ),
     )
     if lease is None and not message.is_held:

@@ -1,7 +1,7 @@
 """The operator's verbs inside one transaction: hold, release, expedite, bounce, drop (S-20)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -15,7 +15,7 @@ from relayd.ports.queue import Acted, Action, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.sqlite import leases, outcomes
 from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
-from relayd.store.sqlite.search import UNFINISHED, conditions
+from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, to_ms
 
 KINDS = {
@@ -30,13 +30,16 @@ _STATUS = {
     Action.BOUNCE: Status.BOUNCED,
     Action.DROP: Status.DROPPED,
 }
+_UNFINISHED = "r.state IN ('queued', 'held')"
 _APPLIES_TO = {
     Action.HOLD: "r.state = 'queued'",
     Action.RELEASE: "r.state = 'held'",
     Action.EXPEDITE: "r.state = 'queued' AND r.slot IS NULL",
-    Action.BOUNCE: UNFINISHED,
-    Action.DROP: UNFINISHED,
+    Action.BOUNCE: _UNFINISHED,
+    Action.DROP: _UNFINISHED,
 }
+
+_AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
 _AWAY = "slot = NULL, possible_duplicate = possible_duplicate OR slot IS NOT NULL"
@@ -73,26 +76,7 @@ def act(
 
     The reports are not stored. Return also whose files can go once all this is durable.
     """
-    where, bound = conditions(selector)
-    found = fetch(
-        db,
-        "SELECT r.message_id, r.number, r.destination, r.category IS NULL, m.reverse_path,"  # noqa: S608 -- constants
-        " r.address FROM recipient r"
-        f" JOIN message m ON m.id = r.message_id WHERE {where} AND {_APPLIES_TO[action]}"
-        " ORDER BY r.message_id, r.number",
-        bound,
-    )
-    targets = [
-        _Target(
-            MessageId(row[0]),
-            row[1],
-            row[2],
-            Status.QUEUED if row[3] else Status.DEFERRED,
-            reverse_path=row[4],
-            address=row[5],
-        )
-        for row in found
-    ]
+    targets = _targets(db, selector, action)
     reports: list[NewMessage] = []
     if action is Action.BOUNCE and report is not None:
         reports = _reports(db, targets, report, reason=reason)
@@ -102,6 +86,31 @@ def act(
         outcomes.record(db, event)
     dropped = outcomes.drop_content(db, {target.message_id for target in targets})
     return Acted(events=tuple(events), reports=tuple(reports)), dropped
+
+
+def _targets(db: apsw.Connection, selector: Query, action: Action) -> list[_Target]:
+    """Return whom the action is about, the oldest first."""
+    search = Search(db, replace(selector, unfinished=True))
+    keys: list[Key] = []
+    while not search.is_done:
+        keys += search.step(_AT_ONCE)
+    sql = (
+        "SELECT r.message_id, r.number, r.destination, r.category IS NULL, m.reverse_path,"  # noqa: S608 -- constants
+        " r.address FROM recipient r JOIN message m ON m.id = r.message_id"
+        f" WHERE r.message_id = ? AND r.number = ? AND {_APPLIES_TO[action]}"
+    )
+    return [
+        _Target(
+            MessageId(row[0]),
+            row[1],
+            row[2],
+            Status.QUEUED if row[3] else Status.DEFERRED,
+            reverse_path=row[4],
+            address=row[5],
+        )
+        for key in sorted(keys)
+        for row in fetch(db, sql, key)
+    ]
 
 
 def _reports(

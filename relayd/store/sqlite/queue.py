@@ -251,7 +251,7 @@ class SqliteStore:
             # Not `extend`: it runs again, alone, when its turn was rolled back.
             files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
-                messages.insert_unleased(db, report)
+                messages.insert_returned(db, report)
             return written
 
         settled = self._writer.submit(operation)
@@ -316,7 +316,7 @@ class SqliteStore:
                 db, selector, action, by=by, reason=reason, at=at, report=report
             )
             for each in acted.reports:
-                messages.insert_unleased(db, each)
+                messages.insert_returned(db, each)
             files[:] = dropped
             return acted
 
@@ -330,7 +330,7 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> LateNotice | None:
-            messages.insert_unleased(db, copy)
+            messages.insert_returned(db, copy)
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
 

@@ -1,74 +1,247 @@
-"""From a `Query` to SQL conditions. Every value is bound; the SQL is put together of constants."""
+"""From a `Query` to the recipients that match, newest message first, a bounded part of the history at a time.
 
-from collections.abc import Iterator
+Every filter has an index in which the entries of one value lie in the order of messages; so has each
+filter together with a rare status, category or bounce class. A search takes one window of messages
+after the other: in each it goes by the index that has fewest entries there, and compares the rest. A
+window ends where that index has led to `_LOOKED_AT` entries, so that no step takes long, however rarely
+two common values meet. Every value is bound; the SQL is put together of constants.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
-from relayd.mail.ids import first_id_at
-from relayd.ports.view import Query, Status
-from relayd.store.sqlite.values import query_key
+import apsw
 
-UNFINISHED = "r.state IN ('queued', 'held')"
-_NOTABLE = "r.state IN ('held', 'bounced', 'dropped')"  # word for word as its index has it
+from relayd.mail.ids import MessageId, first_id_at
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.view import UNFINISHED, Query, Status
+from relayd.store.sqlite.values import fetch, query_key
 
-_STATUS = {
-    Status.QUEUED: "r.state = 'queued' AND r.category IS NULL",
-    Status.DEFERRED: "r.state = 'queued' AND r.category IS NOT NULL",
-    Status.HELD: "r.state = 'held'",
-    Status.RELAYED: "r.state = 'relayed'",
-    Status.SENT: "r.state = 'sent'",
-    Status.BOUNCED: "r.state = 'bounced'",
-    Status.DROPPED: "r.state = 'dropped'",
+Key = tuple[MessageId, int]
+Kind = tuple[str, Category | None, BounceClass | None]  # a state, and why
+
+# Word for word as the indexes have it.
+TROUBLE = "({0}.state IN ('held', 'bounced', 'dropped') OR {0}.category IS NOT NULL)"
+
+_LOOKED_AT = 4000  # entries of an index in one window, but for those of its last message
+_NEWEST = 2**63 - 1
+
+_KIND = "{0}.state = ? AND {0}.category IS ? AND {0}.bounce_class IS ?"
+# What has an index together with a kind of trouble, and how it is compared there.
+_WITH_TROUBLE: Mapping[str, str] = {
+    "sender": "{0}.sender = ? COLLATE NOCASE",
+    "tag": "{0}.tag IS NOT NULL AND {0}.tag = ? COLLATE NOCASE",
+    "domain": "{0}.domain = ?",
+    "address": "{0}.address_key = ?",
 }
 
 
-def conditions(query: Query) -> tuple[str, list[Any]]:
-    """Return a WHERE expression over `recipient r` and `message m`, and its bindings."""
-    found: list[str] = ["1"]
-    bound: list[Any] = []
-    for condition, values in _parts(query):
-        found.append(condition)
-        bound.extend(values)
-    if query.status is not None:
-        found.append(_STATUS[query.status])
-    if query.unfinished:
-        found.append(UNFINISHED)
-    if _is_about_few(query):
-        found.append(_NOTABLE)
-    return " AND ".join(found), bound
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """What is asked for by a filter, or by two, and the index that leads to it."""
+
+    index: str
+    sql: str  # the comparison with one choice, by the name of the table
+    choices: Sequence[tuple[Any, ...]]  # each is a range of the index
+    covers: frozenset[str]  # names of filters
+
+    @property
+    def is_of_message(self) -> bool:
+        return self.index.startswith("message")
+
+    @property
+    def id(self) -> str:
+        return "id" if self.is_of_message else "message_id"
+
+    def table(self, name: str) -> str:
+        if self.index == "recipient_by_domain":  # a table of its own
+            return f"{self.index} AS {name}"
+        table, *is_index = self.index.split("_")
+        return f"{table} AS {name} " + (f"INDEXED BY {self.index}" if is_index else "NOT INDEXED")
+
+    def matches(self, name: str) -> str:
+        return self.sql.format(name)
 
 
-def _is_about_few(query: Query) -> bool:
-    """Tell whether the index of notable states is the best one: most mail is in none of them.
-
-    Who is asked for by name has an index that leaves fewer, and SQLite would not choose that.
-    """
-    names = (query.message_id, query.recipient, query.domain, query.message_id_header, query.tag)
-    is_notable = query.status in {Status.HELD, Status.BOUNCED, Status.DROPPED}
-    return (is_notable or query.bounce_class is not None) and all(each is None for each in names)
+_ALL = _Path("recipient", "1", [()], frozenset())
 
 
-def _parts(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    simple: tuple[tuple[str, Any], ...] = (
-        ("r.message_id = ?", query.message_id),
-        ("r.address_key = ?", None if query.recipient is None else query_key(query.recipient)),
-        ("m.reverse_path = ? COLLATE NOCASE", query.sender),
-        ("m.message_id_header = ? COLLATE NOCASE", _bracketed(query.message_id_header)),
-        ("m.tag = ? COLLATE NOCASE", query.tag),
-        ("r.state = 'bounced' AND r.bounce_class = ?", query.bounce_class),
-        ("r.category = ?", query.category),
-        ("r.message_id >= ?", query.since and first_id_at(query.since)),
-        ("r.message_id < ?", query.until and first_id_at(query.until)),
-    )
-    for condition, value in simple:
-        if value is not None:
-            yield condition, (value,)
+class Search:
+    """One question, answered step by step. Each step sees what is there at its time."""
+
+    def __init__(self, db: apsw.Connection, query: Query, *, before: Key | None = None) -> None:
+        """`before` is the last recipient of those that are known already."""
+        self._db = db
+        self._filters = list(_filters(query))
+        self._paths = [self._narrowed(path) for path in _paths(self._filters)]
+        self._low, self._high = _span(query)
+        self._after = -1  # the number in the highest message that is known already
+        if before is not None and before[0] <= self._high:
+            self._high, self._after = before
+        if not all(path.choices for path in self._paths):
+            self._high = self._low - 1
+
+    @property
+    def is_done(self) -> bool:
+        return self._low > self._high
+
+    def step(self, limit: int) -> list[Key]:
+        """Return the next that match, in order, at most `limit`; perhaps none, though more may follow."""
+        path, floor = self._window()
+        found = self._read(path, floor, limit)
+        if len(found) == limit:
+            self._high, self._after = found[-1]
+        else:
+            self._high, self._after = floor - 1, -1
+        return found
+
+    def _narrowed(self, path: _Path) -> _Path:
+        """Leave out choices that nothing has."""
+        if len(path.choices) == 1:
+            return path
+        sql = f"SELECT 1 FROM {path.table('r')} WHERE {path.matches('r')} LIMIT 1"  # noqa: S608 -- constants
+        return replace(path, choices=[each for each in path.choices if fetch(self._db, sql, each)])
+
+    def _window(self) -> tuple[_Path, int]:
+        """Choose the index that reaches farthest back; return it, and the oldest message to look at."""
+        if len(self._filters) == len(self._paths[0].covers):
+            return self._paths[0], self._low  # nothing is left to compare
+        best, floor = self._paths[0], self._high
+        for path in self._paths:
+            reached = self._reach(path)
+            if reached is None:
+                return path, self._low
+            if reached < floor:
+                best, floor = path, reached
+        return best, floor
+
+    def _reach(self, path: _Path) -> int | None:
+        """Return the message at which an index has led to enough entries; None if it never does."""
+        sql = (
+            f"SELECT {path.id} FROM {path.table('r')} WHERE {path.matches('r')}"  # noqa: S608 -- constants
+            f" AND {path.id} BETWEEN ? AND ? ORDER BY {path.id} DESC LIMIT 1 OFFSET ?"
+        )
+        share = _LOOKED_AT // len(path.choices)
+        reached = [
+            message_id
+            for choice in path.choices
+            for (message_id,) in fetch(self._db, sql, (*choice, self._low, self._high, share))
+        ]
+        return max(reached, default=None)
+
+    def _read(self, path: _Path, floor: int, limit: int) -> list[Key]:
+        """Return what matches in a window: each entry of one index is looked up in the others."""
+        rest = [each for each in self._filters if not each.covers <= path.covers]
+        tables, where, values = [path.table("first")], [path.matches("first")], []
+        number = None if path.is_of_message else "first.number"
+        for each in sorted(rest, key=lambda each: not each.is_of_message):
+            name, *_ = each.covers
+            if len(each.choices) == 1:
+                tables.append(each.table(name))
+                where.append(each.matches(name))
+            else:
+                tables.append(f"recipient AS {name} NOT INDEXED")
+                where.append(f"({' OR '.join([each.matches(name)] * len(each.choices))})")
+            values += [value for choice in each.choices for value in choice]
+            where.append(f"{name}.{each.id} = first.{path.id}")
+            if number is None and not each.is_of_message:
+                number = f"{name}.number"
+            elif not each.is_of_message:
+                where.append(f"{name}.number = {number}")
+        if number is None:
+            tables.append("recipient AS r")
+            where.append(f"r.message_id = first.{path.id}")
+            number = "r.number"
+        message_id = f"first.{path.id}"
+        sql = (
+            f"SELECT {message_id}, {number} FROM {' CROSS JOIN '.join(tables)}"  # noqa: S608 -- constants
+            f" WHERE {' AND '.join(where)} AND {message_id} BETWEEN ? AND ?"
+            f" AND ({message_id} < ? OR {number} > ?) ORDER BY {message_id} DESC, {number} LIMIT ?"
+        )
+        values += [floor, self._high, self._high, self._after, limit]
+        found = [
+            (MessageId(message_id), number)
+            for choice in path.choices
+            for message_id, number in fetch(self._db, sql, (*choice, *values))
+        ]
+        return sorted(found, key=lambda key: (-key[0], key[1]))[:limit]
+
+
+def _span(query: Query) -> tuple[int, int]:
+    """Return the lowest and the highest id that may match."""
+    low = 0 if query.since is None else int(first_id_at(query.since))
+    high = _NEWEST if query.until is None else int(first_id_at(query.until)) - 1
+    if query.message_id is not None:
+        low, high = max(low, query.message_id), min(high, query.message_id)
+    return low, high
+
+
+def _filters(query: Query) -> Iterator[_Path]:
+    """What is asked for but for the time, the usually rarest first."""
+
+    def by(name: str, table: str, sql: str, *choices: tuple[Any, ...]) -> _Path:
+        return _Path(f"{table}_by_{name}", sql, choices, frozenset({name}))
+
+    if query.message_id_header is not None:
+        header = f"<{query.message_id_header.strip().strip('<>')}>"
+        yield by("header", "message", "{0}.message_id_header = ? COLLATE NOCASE", (header,))
+    if query.recipient is not None:
+        yield by("address", "recipient", "{0}.address_key = ?", (query_key(query.recipient),))
+    if query.tag is not None:
+        yield by("tag", "message", "{0}.tag = ? COLLATE NOCASE", (query.tag,))
+    if query.unfinished or any((query.status, query.category, query.bounce_class)):
+        yield by("kind", "recipient", _KIND, *(kind for kind in _KINDS if _is_of(kind, query)))
     if query.domain is not None:
-        domain = query.domain.lower()
-        yield (
-            "r.address_key >= ? AND r.address_key < ?",
-            (f"{domain}@", f"{domain}A"),
-        )  # A follows @
+        yield by("domain", "recipient", "{0}.domain = ?", (query.domain.lower(),))
+    if query.sender is not None:
+        yield by("sender", "message", "{0}.reverse_path = ? COLLATE NOCASE", (query.sender,))
 
 
-def _bracketed(header: str | None) -> str | None:
-    return None if header is None else f"<{header.strip().strip('<>')}>"
+def _paths(filters: Sequence[_Path]) -> Sequence[_Path]:
+    """Return what leads to the answer: each filter, or better, each together with the kind of trouble."""
+    kinds = next((each for each in filters if "kind" in each.covers), None)
+    if kinds is None or not all(map(_is_trouble, kinds.choices)):
+        return filters or [_ALL]
+    with_trouble = [
+        _Path(
+            f"recipient_trouble_by_{name}",
+            f"{_WITH_TROUBLE[name]} AND {_KIND} AND {TROUBLE}",
+            [(*value, *kind) for value, kind in product(each.choices, kinds.choices)],
+            each.covers | kinds.covers,
+        )
+        for each in filters
+        for name in each.covers & _WITH_TROUBLE.keys()
+    ]
+    return with_trouble or filters
+
+
+def _all_kinds() -> Iterator[Kind]:
+    """Every kind of recipient that the store may have."""
+    for state in ("relayed", "sent"):
+        yield state, None, None
+    for category in (None, *Category):
+        for state in ("queued", "held", "dropped"):
+            yield state, category, None
+        for bounce_class in (None, *BounceClass):
+            yield "bounced", category, bounce_class
+
+
+_KINDS = tuple(_all_kinds())
+
+
+def _status_of(kind: Kind) -> Status:
+    state, category, _ = kind
+    return Status.DEFERRED if state == "queued" and category is not None else Status(state)
+
+
+def _is_trouble(kind: Kind) -> bool:
+    return _status_of(kind) not in (Status.QUEUED, Status.RELAYED, Status.SENT)
+
+
+def _is_of(kind: Kind, query: Query) -> bool:
+    status = _status_of(kind)
+    asked = ((query.status, status), (query.category, kind[1]), (query.bounce_class, kind[2]))
+    is_wanted = not query.unfinished or status in UNFINISHED
+    return is_wanted and all(wanted is None or wanted == found for wanted, found in asked)

@@ -1,6 +1,7 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -18,7 +19,7 @@ from relayd.ports.view import (
 )
 from relayd.store.sqlite import suppression
 from relayd.store.sqlite.connection import open_reader, translate
-from relayd.store.sqlite.search import conditions
+from relayd.store.sqlite.search import TROUBLE, Key, Search
 from relayd.store.sqlite.values import fetch, from_ms
 
 _COLUMNS = (
@@ -38,11 +39,38 @@ COUNTS = " UNION ALL ".join(
     for part in (
         "state = 'queued' AND slot IS NULL",
         "state = 'queued' AND slot IS NOT NULL",
-        "state IN ('held', 'bounced', 'dropped') AND state = 'held'",  # as the index has it
+        "state = 'held'",
     )
 )
 
-_IS_SUPPRESSED = suppression.suppressed("r.address_key")
+# Rows for a JSON array of what is wanted, in its order.
+_FIND = (
+    f"SELECT {_COLUMNS} FROM json_each(?) wanted"  # noqa: S608 -- constants
+    " CROSS JOIN recipient r ON r.message_id = wanted.value->>0 AND r.number = wanted.value->>1"
+    " CROSS JOIN message m ON m.id = r.message_id LEFT JOIN destination d ON d.key = r.destination"
+    " ORDER BY wanted.key"
+)
+_KEYS_OF_ADDRESSES = (
+    "SELECT r.address_key FROM json_each(?) wanted"
+    " CROSS JOIN recipient r ON r.message_id = wanted.value->>0 AND r.number = wanted.value->>1"
+    " WHERE NOT r.returned ORDER BY wanted.key"
+)
+_BOUNCED = (
+    "SELECT count(*) FROM recipient r WHERE r.address_key = wanted.value AND r.state = 'bounced'"  # noqa: S608 -- constants
+    f" AND {TROUBLE.format('r')} AND NOT r.returned AND r.bounce_class IS"
+)
+_ADDRESSES = (
+    "SELECT r.address,"  # noqa: S608 -- constants
+    " (SELECT count(*) FROM recipient WHERE address_key = wanted.value AND NOT returned),"
+    f" ({_BOUNCED} 'hard'), ({_BOUNCED} NOT 'hard'), r.state, r.category, r.updated_at,"
+    f" coalesce(r.reply, r.reason), {suppression.suppressed('wanted.value')}"
+    " FROM json_each(?) wanted CROSS JOIN recipient r ON (r.message_id, r.number) ="
+    " (SELECT message_id, number FROM recipient WHERE address_key = wanted.value AND NOT returned"
+    " ORDER BY message_id DESC, number DESC LIMIT 1) ORDER BY wanted.key"
+)
+
+
+_AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
 
 class SqliteView:
@@ -57,26 +85,23 @@ class SqliteView:
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
-        where, bound = conditions(query)
-        if before is not None:
-            where += " AND (r.message_id < ? OR (r.message_id = ? AND r.number > ?))"
-            bound += [before[0], before[0], before[1]]
-        order = "ORDER BY r.message_id DESC, r.number LIMIT ?"
-        if query.domain is not None:
-            # Many may match. Which to show, an index alone can tell, before anything is read of the
-            # others. (A message is always there: of a LEFT JOIN SQLite knows that it is of no use.)
-            where = (
-                "(r.message_id, r.number) IN (SELECT r.message_id, r.number FROM recipient r"  # noqa: S608 -- constants
-                f" LEFT JOIN message m ON m.id = r.message_id WHERE {where} {order})"
-            )
-            bound.append(limit)
-        found = self._fetch(
-            f"SELECT {_COLUMNS} FROM recipient r JOIN message m ON m.id = r.message_id"  # noqa: S608 -- constants
-            " LEFT JOIN destination d ON d.key = r.destination"
-            f" WHERE {where} {order}",
-            [*bound, limit],
-        )
-        return [_row(row) for row in found]
+        with self._reading():
+            search = Search(self._db, query, before=before)
+        found: list[RecipientRow] = []
+        while len(found) < limit and not search.is_done:
+            with self._reading():
+                keys = search.step(limit - len(found))
+                found += [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """See one instant of the store, for a short while."""
+        try:
+            with self._db:
+                yield
+        except apsw.Error as exc:
+            raise translate(exc) from exc
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         received = self._fetch(
@@ -95,30 +120,20 @@ class SqliteView:
         ]
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
-        where, bound = conditions(query)
-        # With one max() SQLite takes the bare columns from the row that holds the maximum.
-        found = self._fetch(
-            "SELECT r.address, count(*), sum(r.bounce_class IS 'hard'),"  # noqa: S608 -- constants
-            " sum(r.state = 'bounced' AND r.bounce_class IS NOT 'hard'), r.state, r.category,"
-            f" r.updated_at, coalesce(r.reply, r.reason), {_IS_SUPPRESSED}, max(r.message_id)"
-            f" FROM recipient r WHERE r.address_key IN (SELECT r.address_key FROM recipient r"
-            f" JOIN message m ON m.id = r.message_id WHERE {where})"
-            " GROUP BY r.address_key ORDER BY max(r.message_id) DESC LIMIT ?",
-            [*bound, limit],
-        )
-        return [
-            AddressRow(
-                address=row[0],
-                messages=row[1],
-                hard_bounces=row[2],
-                other_bounces=row[3],
-                last_status=_status(row[4], row[5]),
-                last_at=from_ms(row[6]),
-                last_reply=row[7],
-                suppress=bool(row[8]),
-            )
-            for row in found
-        ]
+        import orjson  # noqa: PLC0415 -- as in `_known`
+
+        with self._reading():
+            search = Search(self._db, query)
+        found: list[AddressRow] = []
+        seen: set[str] = set()
+        while len(found) < limit and not search.is_done:
+            with self._reading():
+                rows = fetch(self._db, _KEYS_OF_ADDRESSES, (_array_of(search.step(_AT_ONCE)),))
+                keys = [key for key in dict.fromkeys(key for (key,) in rows) if key not in seen]
+                seen.update(keys)
+                wanted = orjson.dumps(keys[: limit - len(found)]).decode()
+                found += [_address_row(row) for row in fetch(self._db, _ADDRESSES, (wanted,))]
+        return found
 
     def is_suppressed(self, address: str) -> bool:
         try:
@@ -178,6 +193,24 @@ def _known(detail: str) -> dict[str, Any]:
     import orjson  # noqa: PLC0415 -- rows of recipients need none of it, and it takes its time
 
     return {key: value for key, value in orjson.loads(detail).items() if value is not None}
+
+
+def _array_of(keys: Sequence[Key]) -> str:
+    """Write keys of recipients as JSON."""
+    return str([[*key] for key in keys])
+
+
+def _address_row(row: tuple[Any, ...]) -> AddressRow:
+    return AddressRow(
+        address=row[0],
+        messages=row[1],
+        hard_bounces=row[2],
+        other_bounces=row[3],
+        last_status=_status(row[4], row[5]),
+        last_at=from_ms(row[6]),
+        last_reply=row[7],
+        suppress=bool(row[8]),
+    )
 
 
 def _row(row: tuple[Any, ...]) -> RecipientRow:

@@ -1,0 +1,127 @@
+"""Fills a queue file with a long history of every kind: senders, domains, tags, outcomes.
+
+SQLite makes the rows by itself and the indexes when all of them are there, so that five million
+messages take some minutes. Sizes are uneven on purpose: one sender, domain and tag has much of the mail, most have
+little, and some large sets have no row in common.
+"""
+
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import apsw
+
+from relayd.mail.ids import WorkerNumber, make_id
+from relayd.store.sqlite.connection import open_writer, prepare
+from relayd.store.sqlite.values import to_ms
+from relayd.worker.system import SystemClock
+
+EVENTS = 2  # in the history of a message: an attempt or a deferral, then the outcome
+_AT_ONCE = 500_000  # messages in one transaction
+_OVER = timedelta(days=90)
+
+# Of message `n`: four numbers below a thousand that look like chance.
+_CHANCE = """
+    WITH RECURSIVE counted (n) AS (SELECT :start UNION ALL SELECT n + 1 FROM counted WHERE n + 1 < :end),
+    chance AS (
+        SELECT n, :id + (n * :step << 21) AS id, :at + n * :step AS at,
+            (n * 2654435761 >> 9) % 1000 AS who, (n * 2246822519 >> 9) % 1000 AS whom,
+            (n * 3266489917 >> 9) % 1000 AS what, (n * 668265263 >> 7) % 100000 AS which
+        FROM counted
+    )
+"""
+_SENDER = """
+    CASE WHEN who < 400 THEN 'app@app.test' WHEN who < 600 THEN 'News@app.test'
+        WHEN who < 800 THEN 'shop@app.test' WHEN who < 810 THEN ''
+        ELSE 'user' || which || '@staff.test' END
+"""
+_TAG = """
+    CASE WHEN whom < 250 THEN 'newsletter' WHEN whom < 350 THEN 'batch ' || (n / 1000) END
+"""
+# The shop writes to domains of its own, so that it shares none with the others.
+_DOMAIN = """
+    CASE WHEN who BETWEEN 600 AND 799 THEN CASE WHEN whom < 700 THEN 'trade.test' ELSE 's' || which % 500 || '.test' END
+        WHEN whom < 300 THEN 'big.test' WHEN whom < 400 THEN 'second.test' ELSE 'd' || which % 20000 || '.test' END
+"""
+_LOCAL = "CASE WHEN what BETWEEN 500 AND 519 THEN 'alerts' ELSE 'user' || (n * 7919 % 400000) END"
+# Nothing of the shop ever bounced, and only the shop's is sent; all else is relayed.
+_STATE = """
+    CASE WHEN n >= :waiting THEN CASE WHEN what < 100 THEN 'held' ELSE 'queued' END
+        WHEN who BETWEEN 600 AND 799 THEN 'sent'
+        WHEN what < 40 THEN 'bounced' WHEN what < 42 THEN 'dropped' ELSE 'relayed' END
+"""
+_TROUBLE = """
+    CASE WHEN n >= :waiting THEN CASE WHEN what < 300 THEN 'greylist' END
+        WHEN who BETWEEN 600 AND 799 OR what >= 40 THEN NULL
+        WHEN what < 20 THEN 'bad_mailbox' WHEN what < 30 THEN 'mailbox_full' WHEN what < 39 THEN 'policy'
+        WHEN which < 100 THEN 'virus' ELSE 'spam_content' END
+"""
+_CLASS = """
+    CASE WHEN n >= :waiting OR who BETWEEN 600 AND 799 OR what >= 40 THEN NULL
+        WHEN what < 20 THEN 'hard' WHEN what < 30 THEN 'soft' ELSE 'block' END
+"""
+_FILL = (
+    f"""{_CHANCE} INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag,
+        flags, client_ip, helo, listener)
+    SELECT id, at, {_SENDER}, 4096, '<' || n || '@app.test>', {_TAG}, 8 * ({_SENDER} = ''),
+        '192.0.2.1', 'app.test', 'main' FROM chance""",
+    f"""{_CHANCE} INSERT INTO recipient (message_id, number, address, address_key, destination, state,
+        next_attempt_at, attempts, code, enhanced, reply, category, bounce_class, suppress,
+        remote_host, updated_at, sender, tag, returned)
+    SELECT id, 0, {_LOCAL} || '@' || {_DOMAIN}, {_DOMAIN} || '@' || {_LOCAL}, 'smarthost', {_STATE},
+        at, 2, 250, '2.0.0', '250 2.0.0 Ok: queued as 4F1B3C0D', {_TROUBLE}, {_CLASS},
+        coalesce({_CLASS} = 'hard', 0), 'relay.example.test', at, {_SENDER}, {_TAG}, {_SENDER} = '' FROM chance""",
+    f"""{_CHANCE} INSERT INTO content (message_id, body) SELECT id, zeroblob(512) FROM chance
+    WHERE n >= :waiting""",
+    f"""{_CHANCE} INSERT INTO event (message_id, recipient, at, kind, detail)
+    SELECT id, 0, at + kind, CASE kind WHEN 0 THEN 'deferred' ELSE {_STATE} END,
+        '{{"route":"smarthost","remote_host":"relay.example.test","remote_ip":"192.0.2.25","remote_port":25,"local_ip":"192.0.2.1","helo":"app.test","tls":"none","stage":"dot","code":250,"enhanced":"2.0.0","reply":"250 2.0.0 Ok: queued as 4F1B3C0D"}}'
+    FROM chance, (SELECT 0 AS kind UNION ALL SELECT 1)""",
+)
+
+
+def fill(path: Path, *, messages: int, waiting: int = 10_000) -> float:
+    """Create the queue at `path`, the newest `waiting` messages unfinished.
+
+    Return how many seconds the indexes took.
+    """
+    prepare(str(path))
+    db = open_writer(str(path))
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("PRAGMA cache_size=-1000000")
+    indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql > ''")
+    later = indexes.fetchall()
+    for name, _ in later:
+        db.execute(f"DROP INDEX {name}")
+    step = _OVER // messages // timedelta(milliseconds=1)
+    first = SystemClock().now() - step * messages * timedelta(milliseconds=1)
+    known = {
+        "id": make_id(first, WorkerNumber(1), 0),
+        "at": to_ms(first),
+        "step": step,
+        "waiting": messages - waiting,
+    }
+    for start in range(0, messages, _AT_ONCE):
+        began, end = time.monotonic(), min(start + _AT_ONCE, messages)
+        for statement in _FILL:
+            with db:
+                db.execute(statement, known | {"start": start, "end": end})
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        print(f"{end:,} messages, {time.monotonic() - began:.0f} s for the last", file=sys.stderr)
+    with db:
+        db.execute(
+            "INSERT INTO destination (key, due_at) SELECT destination, min(next_attempt_at)"
+            " FROM recipient WHERE state = 'queued' GROUP BY 1"
+        )
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    began = time.monotonic()
+    for name, sql in later:
+        started = time.monotonic()
+        with db:
+            db.execute(sql)
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+    took = time.monotonic() - began
+    db.close()
+    return took

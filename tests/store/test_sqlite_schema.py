@@ -1,0 +1,107 @@
+"""A queue file of an older relayd is brought up to date at the start, with all that lies in it (A-104)."""
+
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+from relayd.mail.ids import WorkerNumber, make_id
+from relayd.mail.outcome import Relayed
+from relayd.mail.words import BounceClass
+from relayd.ports.view import Query, Status
+from relayd.store.sqlite import connection
+from relayd.store.sqlite.connection import newest_schema, prepare
+from relayd.store.sqlite.view import SqliteView
+from tests.support.builders import settlements_of
+from tests.support.clock import START
+from tests.support.stores import ALL, open_sqlite
+
+_OLD = [
+    # number, sender, report, address, state, category, class
+    (1, "shop@app.test", 0, "a@x.test", "relayed", None, None),
+    (2, "shop@app.test", 0, "b@x.test", "bounced", "bad_mailbox", "hard"),
+    (3, "", 8, "shop@app.test", "bounced", "bad_mailbox", "hard"),
+    (4, "app@app.test", 0, "c@y.test", "queued", "greylist", None),
+]
+_ROWS = (
+    "INSERT INTO message (id, received_at, reverse_path, size, flags, client_ip, helo, listener, tag)"
+    " VALUES (:id, :at, :sender, 9, :flags, '', 'app.test', 'main', 'news');"
+    "INSERT INTO recipient (message_id, number, address, address_key, destination, state,"
+    " next_attempt_at, attempts, category, bounce_class, suppress, updated_at) VALUES"
+    " (:id, 0, :address, :key, 'smarthost', :state, :at, 1, :category, :class, :class IS 'hard', :at);"
+    "INSERT INTO content (message_id, body) VALUES (:id, x'0D0A')"
+)
+
+
+def an_old_queue(path: Path, *, schema: int) -> None:
+    """Write one as a relayd of that time did."""
+    scripts = dict(connection._migrations())
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(f"PRAGMA application_id={connection.APPLICATION_ID}")
+        for number in range(1, schema + 1):
+            db.execute(scripts[number])
+        db.execute(f"PRAGMA user_version={schema}; PRAGMA journal_mode=WAL")
+        for number, sender, flags, address, state, category, bounce_class in _OLD:
+            local, _, domain = address.partition("@")
+            row = {"sender": sender, "flags": flags, "address": address, "state": state}
+            row |= {"category": category, "class": bounce_class, "key": f"{domain}@{local}"}
+            at = START + timedelta(minutes=number)
+            db.execute(
+                _ROWS,
+                {**row, "id": make_id(at, WorkerNumber(1), 0), "at": int(at.timestamp() * 1000)},
+            )
+        db.execute("INSERT INTO destination (key, due_at) VALUES ('smarthost', 0)")
+
+
+@pytest.mark.parametrize("schema", range(1, 4))
+async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
+    tmp_path: Path, schema: int
+) -> None:
+    """What waits is delivered, and all that is there is found."""
+    an_old_queue(tmp_path / "queue.db", schema=schema)
+    box = open_sqlite(tmp_path)
+    box.advance(3600)
+    assert [row.address for row in box.rows(Query(sender="SHOP@app.test"))] == [
+        "b@x.test",
+        "a@x.test",
+    ]
+    [bounced] = box.rows(Query(sender="shop@app.test", status=Status.BOUNCED))
+    assert bounced.address == "b@x.test"
+    hard = Query(tag="news", bounce_class=BounceClass.HARD)
+    assert [row.address for row in box.rows(hard)] == ["shop@app.test", "b@x.test"]
+    [deferred] = box.rows(Query(domain="y.test", status=Status.DEFERRED))
+    assert [row.address for row in box.view.addresses(Query(), limit=ALL)] == [
+        "c@y.test",
+        "b@x.test",
+        "a@x.test",
+    ]
+    assert box.view.is_suppressed("b@x.test")
+    assert not box.view.is_suppressed("shop@app.test")
+    worker = await box.store.register("1")
+    [work] = await box.claim(worker)
+    assert work.message.id == deferred.message_id
+    await box.store.settle(work.lease, settlements_of(work, Relayed()))
+    assert len(box.rows(Query(status=Status.RELAYED))) == 2
+    await box.close()
+
+
+def test_a_start_that_is_ended_goes_on_behind_its_last_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step is for good: with millions of messages all of them take longer than a start may."""
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=3)
+    steps = connection._migrations()
+    for stop in range(4, newest_schema() + 1):
+        broken = [*(each for each in steps if each[0] <= stop), (stop + 1, "SELECT no_such_thing")]
+        with monkeypatch.context() as patched:
+            patched.setattr(connection, "_migrations", lambda broken=broken: broken)
+            with pytest.raises(apsw.SQLError):
+                prepare(str(path))
+        with closing(apsw.Connection(str(path))) as db:
+            assert db.execute("PRAGMA user_version").get == stop
+    prepare(str(path))
+    with closing(SqliteView(str(path))) as view:
+        assert len(view.find(Query(), limit=ALL)) == len(_OLD)

@@ -1,0 +1,97 @@
+"""The same varied history in every store, and questions about it: each filter, and every two of them."""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import combinations
+from typing import Any, TypeVar
+
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import Outcome, Relayed, Sent
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Action
+from relayd.ports.view import Query, Status
+from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
+from tests.support.clock import START
+from tests.support.stores import Box
+
+T = TypeVar("T")
+
+_SENDERS = ("app@app.test", "App@App.test", "shop@app.test", "")
+_ADDRESSES = ("a@big.test", "A@Big.test", "b@big.test", "c@small.test", "d@big.test.test")
+_OUTCOMES: tuple[Outcome | None, ...] = (
+    Relayed(),
+    Sent(),
+    a_bounce(),
+    a_bounce(BounceClass.BLOCK, category=Category.POLICY),
+    a_bounce(BounceClass.BLOCK, category=Category.INACTIVE_MAILBOX),
+    a_deferral(),
+    a_deferral(category=Category.GREYLIST),
+    None,
+)
+_ACTIONS = (None, None, None, Action.HOLD, Action.DROP, Action.BOUNCE)
+
+
+async def fill(box: Box, *, messages: int) -> None:
+    """Put messages into the store, a minute apart, and let something become of each recipient."""
+    worker: WorkerNumber = await box.store.register("worker")
+    for number in range(messages):
+        message = a_message(
+            *(_pick(_ADDRESSES, number, each) for each in range(_pick((1, 1, 2, 4), number))),
+            at=box.clock.now(),
+            count=number,
+            reverse_path=_pick(_SENDERS, number),
+            message_id_header=f"<{number // 2}@app.test>",
+            tag=_pick(("news", "News", "batch", None), number, "tag"),
+        )
+        [work] = await box.put(message, worker=worker, leased=True)
+        settled = [
+            a_settlement(message.id, one.number, outcome, at=box.clock.now())
+            for one in work.recipients
+            if (outcome := _pick(_OUTCOMES, number, one.number, "outcome")) is not None
+        ]
+        await box.store.settle(work.lease, settled)
+        if (action := _pick(_ACTIONS, number, "action")) is not None:
+            await box.store.act(Query(message_id=message.id), action, by="ann", reason="")
+        box.advance(60)
+
+
+def _pick(choices: Sequence[T], *key: object) -> T:
+    """Choose what looks like chance and is the same each time."""
+    return choices[zlib.crc32(repr(key).encode()) % len(choices)]
+
+
+FILTERS: Mapping[str, Mapping[str, Any]] = {
+    "recipient": {"recipient": "A@big.test"},
+    "recipient of nobody": {"recipient": "x@big.test"},
+    "domain": {"domain": "BIG.test"},
+    "small domain": {"domain": "small.test"},
+    "sender": {"sender": "app@APP.test"},
+    "null sender": {"sender": ""},
+    "header": {"message_id_header": "7@app.test"},
+    "tag": {"tag": "NEWS"},
+    "tag of nothing": {"tag": "x"},
+    **{status.value: {"status": status} for status in Status},
+    "hard": {"bounce_class": BounceClass.HARD},
+    "block": {"bounce_class": BounceClass.BLOCK},
+    "soft": {"bounce_class": BounceClass.SOFT},
+    "policy": {"category": Category.POLICY},
+    "greylist": {"category": Category.GREYLIST},
+    "virus": {"category": Category.VIRUS},
+    "unfinished": {"unfinished": True},
+    "since": {"since": START + timedelta(minutes=20)},
+    "until": {"until": START + timedelta(minutes=40)},
+}
+
+
+def questions(most: int) -> Iterator[tuple[str, Query]]:
+    """Return the question without a filter, and those with one and more, each with a name."""
+    for count in range(most + 1):
+        for names in combinations(FILTERS, count):
+            given = [FILTERS[name] for name in names]
+            fields = [key for each in given for key in each]
+            if len(set(fields)) == len(fields):
+                yield (
+                    " and ".join(names),
+                    Query(**{k: v for each in given for k, v in each.items()}),
+                )
