@@ -28,6 +28,7 @@ RuleTexts = tuple[tuple[str, str], ...]  # file name, TOML text
 class _Entry:
     rule: Rule
     phrase: Phrase | None
+    has_more: bool  # the rule has conditions beside its words; most have none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,9 @@ class RuleList:
         for number in sorted(hits):
             entry = self.entries[number]
             rule, phrase = entry.rule, entry.phrase
-            if not rule.may_apply(facts) or (phrase and not phrase.found_in(words)):
+            if entry.has_more and not rule.may_apply(facts):
+                continue
+            if phrase and not phrase.found_in(words):
                 continue
             if not rule.is_excluded(words):
                 return rule
@@ -79,7 +82,11 @@ def compile_rules(documents: Sequence[Document]) -> Rules:
 
 
 def _compiled(rules: Sequence[Rule]) -> RuleList:
-    entries = [_Entry(rule, phrase) for rule in rules for phrase in rule.text or (None,)]
+    entries = [
+        _Entry(rule, phrase, bool(rule.code or rule.enhanced or rule.stage or rule.link))
+        for rule in rules
+        for phrase in rule.text or (None,)
+    ]
     return RuleList(tuple(entries), _index(entries))
 
 

@@ -903,6 +903,8 @@ rcpt 550 unknown or inactive recipient
 - 452 User storage limit reached
 - 550 Mailbox exceeded its size
 = reputation/policy/spam_content -
+connect 554 resimta-2.a.example comcast BL000111
+connect 554 comcast ES000010, see http://postmaster.a.example/
 connect 550 Dynamic/zombied/spam IPs blocked. Write to unblock@a.example
 connect 421 Too many spams from your IP (192.0.2.7), please visit http://postmaster.a.example/
 mail 571 Email from 192.0.2.7 is currently blocked by the anti-spam system of A Online. The email sender or Email Service Provider may visit http://www.a.example/whitelist
@@ -1101,6 +1103,9 @@ dot 501 5.6.0 bare line feeds are not allowed
 dot 550 5.6.7 SMTPUTF8 is required, but was not offered
 dot 550 header line too long
 = bad_mailbox +
+rcpt 550 local server don't exists that user
+rcpt 550 no such mail user
+rcpt 550 5.1.1 Email ID does not exist
 - 554 5.1.1 MXIN501 mailbox unknown ;id=1a;sid=2b;mta=mx7.a.example
 - 550 5.1.1 Recipient not found. <http://x.co/irbounce>
 - 550 5.7.1 No such user!
