@@ -39,6 +39,7 @@ class ImplicitMx:
     """The domain exists without MX records: it is its own mail host (RFC 5321 §5.1)."""
 
     domain: str
+    proven: bool = True  # with a SOA record; an empty answer without one may come from anywhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,8 @@ class DnsResolver:
                 return NullMx()
             case Records(texts=texts):
                 return _mail_hosts(texts)
-            case Nothing(exists=True):
-                return ImplicitMx(domain=name)
+            case Nothing(exists=True, proven=proven):
+                return ImplicitMx(domain=name, proven=proven)
             case Nothing():
                 return NoSuchDomain(reason=f"the domain {name} does not exist")
             case DnsFailure():

@@ -67,6 +67,7 @@ class HostPlan:
     site: frozenset[str]  # all names that the domain's answer had, whatever becomes of them
     hosts: tuple[MxHost, ...]  # never empty
     implicit: bool  # the domain itself, for want of MX records
+    proven: bool = True  # by the answer about its MX records; see `ImplicitMx`
     cut_off: bool  # there are more
 
 
@@ -137,6 +138,16 @@ def choose(
     plan: HostPlan, found: Mapping[str, Addresses], rules: MxRules
 ) -> Candidates | Undeliverable | Breakdown:
     """Return the addresses to try, or why there are none. `found` has every host of the plan."""
+    chosen = _choose(plan, found, rules)
+    if isinstance(chosen, Undeliverable) and not plan.proven:
+        reason = f"an empty answer to MX {plan.domain} that proves nothing"
+        return _unreachable(DnsFailure(reason=reason))
+    return chosen
+
+
+def _choose(
+    plan: HostPlan, found: Mapping[str, Addresses], rules: MxRules
+) -> Candidates | Undeliverable | Breakdown:
     own = {host.name for host in plan.hosts if _is_own(found[host.name], rules)}
     hosts = drop_self_and_worse(plan.hosts, own)
     if not hosts:
@@ -180,6 +191,7 @@ def _plan(
         site=frozenset(host.name for host in listed),
         hosts=hosts[: rules.max_hosts],
         implicit=isinstance(answer, ImplicitMx),
+        proven=isinstance(answer, MxHosts) or answer.proven,
         cut_off=len(hosts) > rules.max_hosts,
     )
 

@@ -291,6 +291,8 @@ SITUATIONS: list[tuple[str, Zones, str]] = [
     ("yxdomain", {"a.test": YXDOMAIN}, "unreachable"),
     ("all-empty", {"a.test": EMPTY}, "unreachable"),
     ("no-mail-records-at-all", {"a.test": {"TXT": ["x"]}}, "5.1.2"),
+    ("no-mail-records-and-no-proof-of-mx", {"a.test": {"MX": EMPTY}}, "unreachable"),
+    ("implicit-to-loopback-no-proof", {"a.test": {"MX": EMPTY, "A": ["127.0.0.1"]}}, "unreachable"),
     ("no-mail-records-and-no-proof", {"a.test": {"TXT": ["x"], "AAAA": EMPTY}}, "unreachable"),
     ("no-mail-records-and-a-failure", {"a.test": {"TXT": ["x"], "A": SERVFAIL}}, "unreachable"),
     ("mx-servfail-although-a", {"a.test": {"MX": SERVFAIL, "A": ["192.0.2.3"]}}, "unreachable"),

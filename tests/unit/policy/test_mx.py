@@ -423,6 +423,30 @@ def test_each_candidate_has_the_source_that_its_site_sees() -> None:
     assert {four, resting.candidates[0].source_ip} == {"192.0.2.71", "192.0.2.72"}
 
 
+@pytest.mark.parametrize(
+    ("found_there", "status"),
+    [
+        pytest.param(found(), "5.1.2", id="no-address"),
+        pytest.param(found("10.0.0.1"), "5.4.4", id="forbidden"),
+        pytest.param(found("198.51.100.1"), "5.4.6", id="ourselves"),
+    ],
+)
+def test_an_empty_answer_about_mx_records_proves_nothing_by_itself(
+    found_there: Addresses, status: str
+) -> None:
+    """A-64: a broken name server may hide the mail hosts, and only them."""
+    for proven in (True, False):
+        plan = planned(ImplicitMx(domain="a.test", proven=proven))
+        assert isinstance(plan, HostPlan)
+        result = choose(plan, {"a.test": found_there}, RULES)
+        if proven:
+            assert isinstance(result, Undeliverable)
+            assert result.status == status
+        else:
+            assert isinstance(result, Breakdown)
+            assert result.category is Category.DNS_FAILURE
+
+
 def test_a_long_explanation_is_cut_short() -> None:
     forbidden = found(*(f"10.0.0.{n}" for n in range(50)))
     result = choose(the_plan("10 b.test"), {"b.test": forbidden}, RULES)
