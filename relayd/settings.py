@@ -121,8 +121,9 @@ class CertificateSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     username: str
-    secret: str  # password or OAuth2 access token
+    secret: str  # password or OAuth2 access token, as it was when the settings were read
     mechanism: AuthMechanism
+    file: str = ""  # where it is read again at each login; empty: it is not
 
     def __repr__(self) -> str:
         return f"Login({self.username!r}, secret=***)"
@@ -228,6 +229,7 @@ class Settings:
     log: LogSettings
     doctor: DoctorSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+    warnings: tuple[str, ...] = ()  # about what is taken though it could be better
 
     @property
     def digest(self) -> str:

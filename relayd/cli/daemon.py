@@ -45,6 +45,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
                 }
             )
         ctx.exit(os.EX_CONFIG)
+    for warning in settings.warnings:
+        click.echo(printable(f"warning: {warning}"), err=True)
     summary = _summary(settings)
     if as_json:
         show_json({"ok": True, "file": settings.file, **summary})

@@ -21,13 +21,13 @@ from relayd.config.mistakes import Report, read_document
 from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
-from relayd.config.secrets import SecretError, read_secret
 from relayd.config.users import check_users, find_users
 from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
 from relayd.policy.route import RouteRule, ViaHost
 from relayd.policy.ruleset import RuleTexts
+from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import (
     BounceSettings,
     CertificateSettings,
@@ -111,6 +111,7 @@ def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settin
         certificate=certificate,
         users_file=users_file,
         rules=rules,
+        warnings=tuple(report.warnings),
     )
 
 
@@ -120,16 +121,28 @@ def _one_line(error: Exception) -> str:
 
 def _login(smarthost: Smarthost, report: Report) -> Login | None:
     """Read every secret that is named, so that a bad file is reported beside the other mistakes."""
-    secrets = []
+    found: list[tuple[Path, str]] = []
     for name in ("password_file", "token_file"):
         if named := getattr(smarthost, name):
+            path = find_secret(named, beside=Path(report.file).parent)
             try:
-                secrets.append(read_secret(named, beside=Path(report.file).parent))
+                secret, warning = read_secret(path)
             except SecretError as error:
-                report.add(("smarthost", name), str(error))
-    if report.mistakes or not secrets:
+                bare = isinstance(error, NoSecretFile) and "/" not in named
+                where = " among the systemd credentials or beside the settings" if bare else ""
+                report.add(("smarthost", name), f"{error}{where}")
+            else:
+                report.warn(("smarthost", name), warning)
+                found.append((path, secret))
+    if report.mistakes or not found:
         return None
-    return Login(username=smarthost.username, secret=secrets[0], mechanism=smarthost.auth)
+    path, secret = found[0]
+    return Login(
+        username=smarthost.username,
+        secret=secret,
+        mechanism=smarthost.auth,
+        file=str(path.absolute()),
+    )
 
 
 def _rules(report: Report) -> RuleTexts:
@@ -148,6 +161,7 @@ def _settings(
     certificate: CertificateSettings | None,
     users_file: str | None,
     rules: RuleTexts,
+    warnings: tuple[str, ...],
 ) -> Settings:
     return Settings(
         file=file,
@@ -157,6 +171,7 @@ def _settings(
         listeners=tuple(_listener(each) for each in document.listen),
         certificate=certificate,
         users_file=users_file,
+        warnings=warnings,
         limits=LimitSettings(**document.limits.model_dump()),
         smarthost=SmarthostSettings(
             hosts=tuple(document.smarthost.hosts),

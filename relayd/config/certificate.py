@@ -1,17 +1,16 @@
 """Check the certificate that listeners with TLS need, and say where its files are."""
 
-import os
 import ssl
-import stat
 from pathlib import Path
 
 from relayd.config.mistakes import Report
 from relayd.config.model import Document
 from relayd.receiver.tls import load
+from relayd.secret_files import SecretError, find_secret, read_private
 from relayd.settings import CertificateSettings, ListenerTls
 
 _NAMES = ("certificate", "key")
-_OTHERS = 0o007
+_LIMIT = 1 << 20  # octets looked at
 
 
 def read_certificate(document: Document, report: Report) -> CertificateSettings | None:
@@ -31,7 +30,8 @@ def read_certificate(document: Document, report: Report) -> CertificateSettings 
         certificate=_find(named["certificate"], report), key=_find(named["key"], report)
     )
     for name in _NAMES:
-        problem = _problem_of(getattr(found, name), is_secret=name == "key")
+        problem, warning = _problem_of(Path(getattr(found, name)), is_secret=name == "key")
+        report.warn(("tls", name), warning)
         if problem:
             report.add(("tls", name), problem)
             return None
@@ -51,21 +51,24 @@ def _check_needless(document: Document, report: Report) -> None:
 
 def _find(name: str, report: Report) -> str:
     """Return the path: of a systemd credential, or beside the settings unless it is absolute."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if directory and "/" not in name and (credential := Path(directory) / name).exists():
-        return str(credential)
-    return str(Path(report.file).parent / name)
+    return str(find_secret(name, beside=Path(report.file).parent))
 
 
-def _problem_of(path: str, *, is_secret: bool) -> str:
+def _problem_of(path: Path, *, is_secret: bool) -> tuple[str, str]:
+    """Return what makes the file unusable, and what is only to be said about it; both may be ""."""
+    warning = ""
     try:
-        with Path(path).open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if is_secret and mode & _OTHERS:
-                return f"others may use the file (mode {mode:04o}); run chmod o-rwx on it"
-            return "" if b"-----BEGIN" in file.read(1 << 20) else "expected a file in PEM format"
+        if is_secret:
+            read = read_private(path, limit=_LIMIT)
+            octets, warning = read.octets, read.warning
+        else:
+            with path.open("rb") as file:
+                octets = file.read(_LIMIT)
     except OSError as error:
-        return f"the file cannot be read: {error.strerror}"
+        return f"the file cannot be read: {error.strerror}", ""
+    except SecretError as error:
+        return str(error), ""
+    return "" if b"-----BEGIN" in octets else "expected a file in PEM format", warning
 
 
 def _words(error: ssl.SSLError) -> str:

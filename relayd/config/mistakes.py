@@ -76,6 +76,7 @@ class Report:
     file: str
     data: Mapping[str, object]
     mistakes: list[Mistake] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # about what is no mistake
     broken: set[Key] = field(default_factory=set)  # keys and tables that may not mean what they say
 
     def add(self, key: Key, expected: str) -> None:
@@ -83,6 +84,11 @@ class Report:
         value = lookup(self.data, key)
         shown = "" if value is None or dotted(key) in _SECRET_KEYS else show_value(value)
         self._append(key, shown, expected)
+
+    def warn(self, key: Key, warning: str) -> None:
+        """Note what is to be said about a key, if anything is."""
+        if warning:
+            self.warnings.append(f"{show_key(key)}: {warning}")
 
     def add_unknown(self, key: Key) -> None:
         """Note a key that does not exist; its value may be a secret, and meant for its table."""

@@ -6,6 +6,7 @@ from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document
 from relayd.errors import ConfigError, UsersError
 from relayd.receiver.users_file import read_users
+from relayd.secret_files import SecretError, read_private
 from relayd.settings import ListenerAuth
 
 _KEY = ("auth", "users_file")
@@ -19,7 +20,8 @@ def check_users(document: Document, report: Report) -> str | None:
     if report.is_sound(_KEY):
         try:
             read_users(path)
-        except UsersError as error:
+            report.warn(_KEY, read_private(path, limit=0).warning)
+        except (UsersError, OSError, SecretError) as error:
             report.add(_KEY, str(error))
     return str(path)
 

@@ -161,6 +161,10 @@ class QueueStore(Protocol):
         """
         ...
 
+    async def resume(self, destination: str) -> None:
+        """End the pause of a destination; without one, nothing changes."""
+        ...
+
     async def content(self, message_id: MessageId) -> Content | None:
         """Return the content as stored; None when it is gone with its last recipient.
 

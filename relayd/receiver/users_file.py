@@ -5,7 +5,6 @@ reads meanwhile sees the old file or the new one.
 """
 
 import os
-import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,9 +13,9 @@ from pathlib import Path
 from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.files import alone_in, replace
 from relayd.mail.account import Account, AccountError, parse_accounts
+from relayd.secret_files import SecretError, read_private
 
 _LIMIT = 4 << 20  # octets
-_OTHERS = 0o007
 _MODE = 0o640
 
 Change = Callable[[str, Mapping[str, Account]], str]
@@ -64,18 +63,12 @@ def _parse(path: Path, text: str) -> Mapping[str, Account]:
 
 def _text_of(path: Path) -> str:
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor: we judge what we read
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
-                raise UsersError(f"{path}: expected a file of at most {_LIMIT} octets")
-            if status.st_mode & _OTHERS:
-                raise UsersError(
-                    f"others may use {path} (mode {stat.S_IMODE(status.st_mode):04o});"
-                    " run chmod o-rwx on it"
-                )
-            return file.read(_LIMIT).decode()
+        read = read_private(path, limit=_LIMIT)
+        if len(read.octets) > _LIMIT:
+            raise UsersError(f"{path}: expected a file of at most {_LIMIT} octets")
+        return read.octets.decode()
+    except SecretError as error:
+        raise UsersError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise UsersError(f"there is no {path}; `relayd user add NAME` makes it") from error
     except OSError as error:

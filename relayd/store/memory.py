@@ -217,6 +217,10 @@ class MemoryStore(MemoryView):
         if self._current(lease) and (paused is None or paused <= self._clock.now()):
             self._tables.paused_for[lease.destination] = why
 
+    async def resume(self, destination: str) -> None:
+        self._tables.paused.pop(destination, None)
+        self._tables.paused_for.pop(destination, None)
+
     async def content(self, message_id: MessageId) -> Content | None:
         message = self._tables.messages.get(message_id)
         return None if message is None else message.content

@@ -104,6 +104,8 @@ class Supervisor:
             log.info("listening", address=listener.address)
         if self._current.settings.metrics is not None:
             log.info("metrics_served", address=str(self._current.settings.metrics))
+        for warning in self._current.settings.warnings:
+            log.warning("settings_warning", reason=warning)
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)
 

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from relayd.control.server import Desk, serve_control
+from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
     CommitUnknown,
     RelaydError,
@@ -36,7 +37,7 @@ from relayd.metrics.tally import Tally
 from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.ports.outward import Clock
-from relayd.ports.queue import Acted
+from relayd.ports.queue import Acted, QueueStore
 from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
@@ -54,6 +55,7 @@ __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 _MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
+_WATCHED = 5.0  # seconds between two looks at the file of the smarthost's password or token
 _TIDY = 3600.0  # seconds between looks for history that is too old
 
 log = structlog.get_logger()
@@ -166,6 +168,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             tasks.create_task(_keep_measuring(tally, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_end_with(intake.unknown)),
+            tasks.create_task(_watch_login(settings, parts.store, scheduler, wakeups)),
         ]
         answering = tasks.create_task(
             _answer(settings, inherited, parts, outward, supervision, wakeups)
@@ -318,6 +321,41 @@ async def _keep_measuring(tally: Tally, receiver: Receiver, outward: Outward) ->
 async def _end_with(unknown: "asyncio.Future[None]") -> None:
     """End the worker when a commit failed in an unknown way: its store is of no further use."""
     await unknown
+
+
+async def _watch_login(
+    settings: Settings, store: QueueStore, scheduler: Scheduler, wakeups: Wakeups
+) -> None:
+    """Have the smarthost asked again soon when our password or token has changed (S-53)."""
+    login = settings.smarthost.login
+    if login is None:
+        return
+    seen = _stamp(login.file)
+    while True:
+        await asyncio.sleep(_WATCHED)
+        before, seen = seen, _stamp(login.file)
+        if seen == before:
+            continue
+        try:
+            await store.resume(route.SMARTHOST)
+        except CommitUnknown:
+            raise
+        except StoreError as error:
+            log.warning("resume_failed", fault="local", reason=str(error))
+            seen = before
+        else:
+            log.info("login_changed")
+            scheduler.wake()
+            wakeups.give()
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what changes with a file; None: it cannot be looked at."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- a cheap look each few seconds
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 async def _tidy(history: timedelta, parts: Parts) -> None:

@@ -1,12 +1,20 @@
 """What a worker has of the machine: its clock, and the network as `relayd.net` serves it."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from weakref import WeakSet
 
+from relayd.mail.attempt import Breakdown
+from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.net import smtp_client
-from relayd.ports.outward import Clock, Connection, Target
+from relayd.ports.outward import Clock, Connection, SessionFailed, Target
+from relayd.secret_files import SecretError, read_secret
+from relayd.settings import Login
 
 
 class SystemClock:
@@ -38,8 +46,24 @@ class SmtpTransport:
         return await smtp_client.resolve(host, port)
 
     async def connect(self, target: Target) -> Connection:
+        if target.login is not None and target.login.file:
+            target = replace(target, login=await _fresh(target.login))
         connection = await smtp_client.connect(
             target, helo=self._helo, timers=self._timers, tls=self._tls, clock=self._clock
         )
         self._made.add(connection)
         return connection
+
+
+async def _fresh(login: Login) -> Login:
+    """Return the login with the secret as its file has it now: tokens live for an hour (S-53).
+
+    Raises SessionFailed: without its secret the smarthost cannot be used, and no mail is to blame.
+    """
+    try:
+        secret, _ = await asyncio.to_thread(read_secret, Path(login.file))
+    except SecretError as error:
+        reason = f"the file with our password or token: {error}"
+        ended_by = Breakdown(category=Category.RELAY_DENIED, fault=Fault.LOCAL, reason=reason)
+        raise SessionFailed(Stage.AUTH, ended_by) from error
+    return replace(login, secret=secret)

@@ -366,6 +366,7 @@ def test_an_unreadable_secret_is_one_clear_line(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("hunter2\n")
     secret.chmod(0o644)
+    tmp_path.chmod(0o755)  # nothing around it keeps others from it
     login = 'username = "me"\npassword_file = '
     other = Daemon(tmp_path, smarthost=25)
     for name in ("password", "absent"):

@@ -434,6 +434,19 @@ async def test_a_pause_holds_until_its_instant(
     assert len(await box.claim(other)) == 1
 
 
+async def test_a_pause_can_be_ended(box: Box, worker: WorkerNumber) -> None:
+    """What it waited for has come: the next claim finds what is due."""
+    await box.store.resume("never.test")
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    until = box.clock.now() + timedelta(hours=1)
+    await box.store.release(work.lease, paused_until=until, why="no login")
+    assert await box.claim(worker) == []
+    await box.store.resume(work.lease.destination)
+    assert box.row(message).paused_until is None
+    assert len(await box.claim(worker)) == 1
+
+
 async def test_a_pause_survives_a_plain_release(
     box: Box, worker: WorkerNumber, other: WorkerNumber
 ) -> None:

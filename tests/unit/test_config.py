@@ -459,6 +459,7 @@ def test_without_logins_no_users_file_is_looked_for(tmp_path: Path) -> None:
 def test_a_users_file_of_no_use_is_one_clear_line(
     tmp_path: Path, content: bytes | None, mode: int, expected: str
 ) -> None:
+    tmp_path.chmod(0o755)
     path = tmp_path / "users"
     if content is not None:
         a_secret(path, content, mode)
@@ -513,6 +514,7 @@ def test_the_users_file_is_found_in_settings_that_are_wrong_otherwise(tmp_path: 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     """A-95: the certificate is public, its key is a secret."""
+    tmp_path.chmod(0o755)
     pair = Authority(tmp_path).write_pair(tmp_path, "relay.example.org")
     toml = f'{FQDN}[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
     Path(pair.certificate).chmod(0o644)
@@ -741,6 +743,7 @@ def test_credentials_do_not_excuse_other_files(
 ) -> None:
     """A world-readable file elsewhere is refused under systemd, too."""
     (tmp_path / "credentials").mkdir()
+    tmp_path.chmod(0o755)  # nothing around it keeps others from it
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
     secret = a_secret(tmp_path / "password", mode=0o644)
     assert "mode 0644" in str(mistakes_in(login_toml(secret))[0])

@@ -285,6 +285,13 @@ class SqliteStore:
 
         await self._writer.submit(operation)
 
+    async def resume(self, destination: str) -> None:
+        def operation(db: apsw.Connection) -> None:
+            if leases.paused_until(db, destination):
+                leases.pause(db, destination, 0)
+
+        await self._writer.submit(operation)
+
     async def reap(self) -> int:
         now = self._now()
 

@@ -65,6 +65,7 @@ def no_key_file(folder: Path) -> str:
 def open_password(folder: Path) -> str:
     (folder / "password").write_text("hunter2")
     (folder / "password").chmod(0o644)
+    folder.chmod(0o755)
     return '[smarthost]\nusername = "app"\npassword_file = "password"\n'
 
 

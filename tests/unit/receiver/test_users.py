@@ -287,6 +287,7 @@ def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> No
             case "gone":
                 file.unlink()
             case _:
+                file.parent.chmod(0o755)
                 file.chmod(0o644)
 
     async def main(users: Users, clock: FakeClock) -> None:
