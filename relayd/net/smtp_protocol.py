@@ -21,6 +21,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -32,6 +33,8 @@ from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.replies import ReplyReader
 from relayd.net.tls import tls_problem
+
+_CHUNK = 64 * 1024  # octets
 
 _WAITED_FOR = {stage: f"answer to {stage.upper()}" for stage in Stage} | {
     Stage.GREETING: "greeting",
@@ -219,10 +222,26 @@ class RelayProtocol(SMTPProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self._over_ssl:
+            self._hear_the_last()
         number = exc.errno if isinstance(exc, OSError) else None
         self._lose(os.strerror(number).lower() if number else "connection closed by the server")
         super().connection_lost(exc)
         self._release()
+
+    def _hear_the_last(self) -> None:
+        """Read what came before a write failed: a server may refuse content and hang up at once (A-44).
+
+        A yes would be one to content that had not left (S-57). Under TLS none of it is to be had; the
+        next attempt hears it.
+        """
+        known = len(self._replies)
+        number = self._wire.get_extra_info("socket").fileno()
+        with suppress(OSError):
+            while self.failure is None and (data := os.read(number, _CHUNK)):
+                self.data_received(data)
+        if self._latest is Stage.DOT and any(each.is_positive for each in self._replies[known:]):
+            del self._replies[known:]
 
     def resume_writing(self) -> None:
         super().resume_writing()

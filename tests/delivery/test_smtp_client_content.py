@@ -1,12 +1,17 @@
 """Content on the wire: bytes in, the same bytes out."""
 
+import asyncio
+import socket
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relayd.net.smtp_client import Timers
+from relayd.net.smtp_protocol import RelayProtocol
 from relayd.net.stuffing import stuffed_blocks
-from tests.support.next_hop import all_seen, connected, deliver
+from tests.support.next_hop import PATIENT, all_seen, connected, deliver
 from tests.support.scripted_server import (
     CLOSE,
     RESET,
@@ -111,3 +116,37 @@ async def test_a_server_that_takes_no_content() -> None:
         breakdown = delivery.facts[0].breakdown
         assert breakdown is not None
         assert breakdown.reason == "the server took no content for 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("last_words", "heard"),
+    [
+        (b"552 5.3.4 too big\r\n", ["552 5.3.4 too big"]),
+        (b"552 5.3.4 too big\r\n221 bye\r\n", ["552 5.3.4 too big"]),
+        (b"421 4.3.2 bye\r\n", ["421 4.3.2 bye"]),
+        (b"250 ok\r\n", []),
+        (b"552 too", []),
+        (b"", []),
+    ],
+)
+async def test_last_words_are_heard_when_a_write_fails(last_words: bytes, heard: list[str]) -> None:
+    """A server that refuses, and resets the connection with content unread, did refuse (A-44, S-57)."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        protocol = RelayProtocol(loop, PATIENT)
+        await loop.create_connection(lambda: protocol, *listening.getsockname())
+        peer, _ = listening.accept()
+        peer.sendall(b"220 hello\r\n")
+        assert [reply.code for reply in await protocol.answers(1)] == [220]
+
+        def blocks() -> Iterator[tuple[bytes, bool]]:
+            yield b"x" * 60_000, False
+            peer.sendall(last_words)
+            peer.close()  # with content unread: that is a reset
+            yield b"y" * 60_000, False
+            yield b".\r\n", True
+
+        await protocol.send_content(blocks())
+        assert [str(reply) for reply in await protocol.answers(1)] == heard
+        assert protocol.failure is not None
+        await protocol.wait_closed()
