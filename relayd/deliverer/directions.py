@@ -47,6 +47,7 @@ class Directions:
             transport=self._transport,
             clock=self._clock,
             outages=self._mx.sites.outages,
+            places=self._mx.sites.connections,
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.route import HostPort
 from relayd.policy.verdict import NO_MAIL_HERE
@@ -130,6 +131,14 @@ class NextHop(Protocol):
 
     def keeps(self, session: Session) -> bool:
         """Tell whether a lane may carry on with its session."""
+        ...
+
+    def rest(self, leave: Leave) -> None:
+        """Note that a connection waits for work; `leave` may be called when its place is needed."""
+        ...
+
+    def resume(self, leave: Leave) -> None:
+        """Note that it does not any more."""
         ...
 
     async def give_back(self, session: Session) -> None:

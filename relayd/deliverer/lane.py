@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -169,7 +170,7 @@ class Lane:
         patience.set(self._remark)
         session: Session | None = None
         try:
-            while (work := await self._next()) is not None:
+            while (work := await self._next(session)) is not None:
                 session = await self._attend(work, session)
         finally:
             self._open -= 1
@@ -186,7 +187,7 @@ class Lane:
     def _remark(self, why: str) -> None:
         self._tasks.create_task(self._courier.remark(self.lease, why))
 
-    async def _next(self) -> Work | None:
+    async def _next(self, session: Session | None) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
         if self._open > self._hop.allowed:
             return None  # the server has too much of us: the others are enough
@@ -196,11 +197,15 @@ class Lane:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
-        timer = idle.get_loop().call_later(self._hop.lingers, _give_up, idle)
+        leave = partial(_give_up, idle)
+        timer = idle.get_loop().call_later(self._hop.lingers, leave)
+        if session is not None:
+            self._hop.rest(leave)
         try:
             return await idle
         finally:
             timer.cancel()
+            self._hop.resume(leave)
 
     async def _attend(self, work: Work, session: Session | None) -> Session | None:
         """Carry one work to its record; return the session if it is of further use."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 
+from relayd.deliverer.connections import Leave
 from relayd.deliverer.hosts import Address, HostFailure, NoHost, NotYet, Session
 from relayd.deliverer.search import Search
 from relayd.deliverer.sites import Site, Sites
@@ -68,7 +69,8 @@ class MxHop:
 
     @property
     def allowed(self) -> int:
-        return 1 if self._site is None else self._site.places.allowed
+        site = self._site
+        return 1 if site is None else site.share.limit(site.places.allowed)
 
     @property
     def is_limited(self) -> bool:
@@ -97,7 +99,15 @@ class MxHop:
 
         With a limited rate nobody holds a connection while waiting for a turn.
         """
-        return not self.is_limited and _is_fresh(session.connection)
+        site = self._site_of.get(id(session.connection))
+        gives_way = site is not None and site.share.gives_way
+        return not self.is_limited and not gives_way and _is_fresh(session.connection)
+
+    def rest(self, leave: Leave) -> None:
+        """Nothing: no connection of this hop rests in a lane."""
+
+    def resume(self, leave: Leave) -> None:
+        """Nothing."""
 
     async def give_back(self, session: Session) -> None:
         connection = session.connection
@@ -106,12 +116,14 @@ class MxHop:
             await connection.quit()
             return
         if _is_fresh(connection) and not site.places.is_crowded:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_IDLE_FOR, self._drop, site, connection)
-            site.idle.append((connection, timer))
-        else:
+            self._parts.sites.rest(site, connection, for_seconds=_IDLE_FOR)
+            site.places.release()
+            return
+        try:
             await connection.quit()
-        site.places.release()
+        finally:
+            site.share.release()
+            site.places.release()
 
     def answered(self) -> None:
         if self._site is not None:
@@ -162,14 +174,7 @@ class MxHop:
         return NotYet(self._parts.clock.now() + timedelta(seconds=wait), why)
 
     async def _open(self, site: Site, chosen: Candidates, after: Sequence[HostFailure]) -> Session:
-        parts = self._parts
-        search = Search(
-            after,
-            transport=parts.transport,
-            clock=parts.clock,
-            outages=parts.sites.outages,
-            turned_away=site.places.turned_away,
-        )
+        search = self._new_search(site, after)
         order = sorted(
             (each for each in chosen.candidates if search.may_ask(self._address(each))),
             key=lambda each: search.is_out(self._address(each)),
@@ -178,6 +183,32 @@ class MxHop:
         connection = await self._take_idle(site, hosts, search)
         if connection is not None:
             return self._session(connection, order[0], chosen, search)
+        await site.share.acquire(first=bool(after))
+        try:
+            return await self._search(order, chosen, self._new_search(site, after))
+        except NoHost as none:
+            site.share.release()
+            if not after and not all(failure.turned_away for failure in none.failures):
+                site.failed += 1
+            raise
+        except BaseException:
+            site.share.release()
+            raise
+
+    def _new_search(self, site: Site, after: Sequence[HostFailure]) -> Search:
+        """Return one that begins now."""
+        return Search(
+            after,
+            transport=self._parts.transport,
+            clock=self._parts.clock,
+            outages=self._parts.sites.outages,
+            turned_away=site.places.turned_away,
+        )
+
+    async def _search(
+        self, order: Sequence[Candidate], chosen: Candidates, search: Search
+    ) -> Session:
+        """Ask one after the other."""
         all_asked = chosen.is_all
         for candidate in order:
             if search.is_over:
@@ -186,8 +217,6 @@ class MxHop:
             connection = await search.ask(self._target(candidate), candidate.preference)
             if connection is not None:
                 return self._session(connection, candidate, chosen, search)
-        if not after and not all(failure.turned_away for failure in search.failures):
-            site.failed += 1
         raise NoHost(search.failures, all_asked=all_asked)
 
     async def _take_idle(
@@ -197,16 +226,16 @@ class MxHop:
 
         To another host, it may be a backup: that is for when the best ones were asked.
         """
-        suited = [entry for entry in site.idle if _suits(entry[0], hosts, search)]
-        for connection, timer in (suited or site.idle)[-1:]:
-            timer.cancel()
-            site.idle.remove((connection, timer))
+        suited = [idle for idle in site.idle if _suits(idle.connection, hosts, search)]
+        for idle in (suited or site.idle)[-1:]:
+            connection = site.take(idle)
             if suited:
                 return connection
             try:
                 await connection.quit()
             finally:
                 connection.abort()  # nobody else would, if this is cancelled
+                site.share.release()
         return None
 
     def _session(
@@ -256,11 +285,6 @@ class MxHop:
             failed=SessionFailed(Stage.CONNECT, why),
             route=RouteKind.DIRECT,
         )
-
-    def _drop(self, site: Site, connection: Connection) -> None:
-        """An idle connection has waited long enough."""
-        site.idle = [(each, timer) for each, timer in site.idle if each is not connection]
-        self._parts.sites.leave(site, connection)
 
 
 def _is_fresh(connection: Connection) -> bool:

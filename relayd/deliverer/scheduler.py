@@ -56,7 +56,11 @@ class Scheduler:
         courier: Courier,
         clock: Clock,
         jitter: Callable[[], float],
+        places: int = WINDOW,
     ) -> None:
+        """`places` is how many connections there may be: those on trial have their part of these too."""
+        self._trial_window = min(TRIAL_WINDOW, max(1, places // 2))
+        self._trusted_window = min(_TRUSTED_WINDOW, max(1, places * 3 // 4))
         self._store = store
         self._worker = worker
         self._next_hop = next_hop
@@ -94,7 +98,8 @@ class Scheduler:
         """
         lane = self._lanes.get(destination)
         if lane is None or not lane.is_proven:
-            limit = _TRUSTED_WINDOW if destination in self._trusted else TRIAL_WINDOW
+            is_trusted = destination in self._trusted
+            limit = self._trusted_window if is_trusted else self._trial_window
             if self._trial >= limit:
                 return True
         return lane is not None and (lane.is_closing or lane.waiting >= _room_of(lane))
@@ -162,13 +167,17 @@ class Scheduler:
         if not room:
             return 0
         full = {destination for destination in self._lanes if self._is_full(destination)}
+        for window in (self._trial_window, self._trusted_window):
+            if self._trial < window:
+                room = min(room, window - self._trial)  # all of it may be for strangers
+                break
         work = await self._store.claim(
             self._worker,
             limit=room,
-            each=_CLAIM_EACH if self._trial < TRIAL_WINDOW // 4 else SLOW_WINDOW,
+            each=_CLAIM_EACH if self._trial < self._trial_window // 4 else SLOW_WINDOW,
             lease_for=LEASE_FOR,
             but=full,
-            only=None if self._trial < TRIAL_WINDOW else frozenset(self._welcome()),
+            only=None if self._trial < self._trial_window else frozenset(self._welcome()),
         )
         astray = [piece for piece in work if not self._courier.belongs(piece)]
         for piece in work:  # at once: while the others are sorted out a lease may be lost
@@ -186,7 +195,7 @@ class Scheduler:
 
     def _welcome(self) -> Iterable[str]:
         """Which destinations may have more while others fill their part of the window."""
-        if self._trial < _TRUSTED_WINDOW:
+        if self._trial < self._trusted_window:
             return self._trusted
         return (destination for destination, lane in self._lanes.items() if lane.is_proven)
 
@@ -267,7 +276,7 @@ class Scheduler:
         self._trial -= count
         if not self._on_trial[lease]:
             del self._on_trial[lease]
-        if self._trial <= TRIAL_WINDOW // 2 < before:
+        if self._trial <= self._trial_window // 2 < before:
             self._wake.set()
 
     def proven(self, lane: Lane) -> None:

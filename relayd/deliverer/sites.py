@@ -2,7 +2,8 @@
 
 There are never more connections, in use and idle ones together, than places: a connection is
 opened only by who has a place, and when no idle one will do; an idle one is left for it then. How
-many places there are depends on how the hosts take it (`policy.throttle`).
+many places there are depends on how the hosts take it (`policy.throttle`). Beside it a connection has
+a place among all of its worker (`connections`), an idle one too.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
+from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.search import Outages
 from relayd.policy.throttle import Ramp, Throttle
 from relayd.ports.outward import Clock, Connection
@@ -45,6 +47,10 @@ class Places:
                 self.release()
             raise
 
+    def take(self) -> None:
+        """Take one at once, for a connection that is there."""
+        self._taken += 1
+
     def release(self) -> None:
         self._taken -= 1
         self._give()
@@ -64,25 +70,49 @@ class Places:
                 place.set_result(None)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Idle:
+    """A connection without work."""
+
+    connection: Connection
+    timer: asyncio.TimerHandle
+    leave: Leave
+
+
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Site:
     """One set of MX hosts."""
 
     hosts: frozenset[str]
     places: Places
-    idle: list[tuple[Connection, asyncio.TimerHandle]] = field(default_factory=list)
+    share: Share
+    idle: list[Idle] = field(default_factory=list)
     failed: int = 0  # searches in which no host was ready
+
+    def take(self, idle: Idle) -> Connection:
+        """Return a connection that is not idle any more."""
+        idle.timer.cancel()
+        self.share.resume(idle.leave)
+        self.idle.remove(idle)
+        return idle.connection
 
 
 class Sites:
     """All sites that this worker has to do with at present: in use, waited for, or idle."""
 
     def __init__(
-        self, connections: int, tasks: asyncio.TaskGroup, *, clock: Clock, per_minute: int = 0
+        self,
+        per_site: int,
+        tasks: asyncio.TaskGroup,
+        *,
+        clock: Clock,
+        connections: Connections,
+        per_minute: int = 0,
     ) -> None:
         """Limit each site to so many connections and transactions a minute; 0: any number."""
         self.outages = Outages(clock)
-        self._connections = connections
+        self._per_site = per_site
+        self.connections = connections
         self._tasks = tasks
         self._clock = clock
         self._per_minute = per_minute
@@ -95,7 +125,8 @@ class Sites:
         return self._per_minute > 0
 
     def of(self, hosts: frozenset[str]) -> Site:
-        return self._sites.setdefault(hosts, Site(hosts, Places(self._connections)))
+        site = Site(hosts, Places(self._per_site), Share(self.connections))
+        return self._sites.setdefault(hosts, site)
 
     def turn(self, site: Site, who: str) -> float:
         """Return the seconds until `who` may begin a transaction; see `Throttle.turn`."""
@@ -107,17 +138,27 @@ class Sites:
             self._throttles[site.hosts] = Throttle(self._per_minute)
         return self._throttles[site.hosts].turn(who, now=now)
 
-    def leave(self, site: Site, connection: Connection) -> None:
-        """Say goodbye to an idle connection. It has a place until it is closed."""
-        self._tasks.create_task(_leave(site, connection))
+    def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:
+        """Keep a connection without work for a while, or until its place is asked for."""
+
+        def leave() -> None:
+            self._leave(site, idle)
+
+        timer = asyncio.get_running_loop().call_later(for_seconds, leave)
+        idle = Idle(connection, timer, leave)
+        site.idle.append(idle)
+        site.share.rest(leave)
 
     def close(self) -> None:
         """Leave all idle connections."""
         for site in tuple(self._sites.values()):
-            for connection, timer in site.idle:
-                timer.cancel()
-                self.leave(site, connection)
-            site.idle.clear()
+            for idle in tuple(site.idle):
+                self._leave(site, idle)
+
+    def _leave(self, site: Site, idle: Idle) -> None:
+        """Say goodbye to an idle connection. It has its places until it is closed."""
+        site.places.take()
+        self._tasks.create_task(_say_goodbye(site, site.take(idle)))
 
     def _make_room(self, now: float) -> None:
         if len(self._throttles) >= _THROTTLES:
@@ -127,9 +168,9 @@ class Sites:
             self._throttles = busy
 
 
-async def _leave(site: Site, connection: Connection) -> None:
-    await site.places.acquire()
+async def _say_goodbye(site: Site, connection: Connection) -> None:
     try:
         await connection.quit()
     finally:
+        site.share.release()
         site.places.release()

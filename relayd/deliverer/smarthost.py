@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
+from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.search import Outages, Search
 from relayd.mail.attempt import RouteKind
@@ -26,18 +27,28 @@ class Smarthost:
         transport: Transport,
         clock: Clock,
         outages: Outages,
+        places: Connections,
     ) -> None:
         self._settings = settings
         self._ramp = Ramp(connections)
         self._transport = transport
         self._clock = clock
         self._outages = outages
+        self._share = Share(places)
 
     @property
     def allowed(self) -> int:
-        return self._ramp.allowed
+        return self._share.limit(self._ramp.allowed)
 
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
+        await self._share.acquire(first=bool(after))
+        try:
+            return await self._search(after)
+        except BaseException:
+            self._share.release()
+            raise
+
+    async def _search(self, after: Sequence[HostFailure]) -> Session:
         search = Search(
             after,
             transport=self._transport,
@@ -64,8 +75,17 @@ class Smarthost:
     def keeps(self, session: Session) -> bool:
         return session.connection.is_usable
 
+    def rest(self, leave: Leave) -> None:
+        self._share.rest(leave)
+
+    def resume(self, leave: Leave) -> None:
+        self._share.resume(leave)
+
     async def give_back(self, session: Session) -> None:
-        await session.connection.quit()
+        try:
+            await session.connection.quit()
+        finally:
+            self._share.release()
 
     def answered(self) -> None:
         self._ramp = self._ramp.raised()

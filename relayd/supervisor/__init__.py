@@ -15,6 +15,7 @@ from relayd.errors import StartError
 from relayd.settings import Settings
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
+from relayd.worker.descriptors import raise_limit
 
 __all__ = ["Patience", "main", "run"]
 
@@ -49,5 +50,6 @@ def run(
     os.umask(0o077)
     if os.geteuid() == 0:
         log.warning("running_as_root", remedy="set User= in the unit; relayd needs no rights")
+    raise_limit()
     supervisor = Supervisor(settings, reload=reload, worker_main=worker_main, patience=patience)
     return supervisor.serve()

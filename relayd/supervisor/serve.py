@@ -31,6 +31,7 @@ from relayd.supervisor.processes import Signals, Worker, spawn
 from relayd.supervisor.sockets import Addresses
 from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
 from relayd.worker import Inherited
+from relayd.worker.descriptors import descriptors, shares_of
 
 WorkerMain = Callable[[Settings, Inherited], int]
 Reload = Callable[[], Settings]
@@ -108,6 +109,18 @@ class Supervisor:
             log.warning("settings_warning", reason=warning)
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)
+        self._log_bounds()
+
+    def _log_bounds(self) -> None:
+        """Say how many connections a worker may have, and if that is less than the settings say."""
+        limits = self._current.settings.limits
+        shares = shares_of(limits)
+        (log.info if shares.clients >= limits.connections else log.warning)(
+            "connections_bounded",
+            descriptors=descriptors(),
+            clients=shares.clients,
+            servers=shares.servers,
+        )
 
     def _turn(self, signals: Signals) -> None:
         self._wait(signals)

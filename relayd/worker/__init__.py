@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
+from relayd.worker.descriptors import shares_of
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.supervision import Supervision
@@ -154,7 +155,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         receiver = Receiver(
             inherited.listeners,
             fqdn=settings.fqdn,
-            limits=settings.limits,
+            limits=replace(settings.limits, connections=shares_of(settings.limits).clients),
             intake=intake,
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,

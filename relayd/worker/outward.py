@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
 from relayd.deliverer.mxhop import MxHop, MxParts
@@ -30,6 +31,7 @@ from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore, ReportGivenUp
 from relayd.ports.view import QueueView
 from relayd.settings import Settings
+from relayd.worker.descriptors import shares_of
 from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces
 from relayd.worker.system import SmtpTransport, SystemClock
@@ -63,7 +65,14 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
     share = -(-settings.direct.connections_per_destination // settings.workers)
     per_minute = share_of(settings.direct.messages_per_minute, settings.workers)
-    sites = Sites(share, tasks, clock=parts.clock, per_minute=per_minute)
+    places = shares_of(settings.limits).servers
+    sites = Sites(
+        share,
+        tasks,
+        clock=parts.clock,
+        connections=Connections(places),
+        per_minute=per_minute,
+    )
     mx = mx_parts(settings, parts.clock, transport, sites, source)
     directions = Directions(
         settings.smarthost,
@@ -100,6 +109,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         courier=courier,
         clock=parts.clock,
         jitter=source.random,
+        places=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(transport, courier, scheduler, sites, late, given_up)
@@ -171,6 +181,12 @@ async def look_up(
     transport = SmtpTransport(helo=settings.fqdn, clock=clock)
     source = random.Random()  # noqa: S311 -- the order of equal hosts
     async with asyncio.TaskGroup() as tasks:
-        parts = mx_parts(settings, clock, transport, Sites(1, tasks, clock=clock), source)
+        parts = mx_parts(
+            settings,
+            clock,
+            transport,
+            Sites(1, tasks, clock=clock, connections=Connections(1)),
+            source,
+        )
         answer = await parts.resolver.mx(domain)
         return answer, await MxHop(domain, parts).candidates()

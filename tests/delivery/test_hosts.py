@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from relayd.deliverer import search
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.search import Outages, Search
 from relayd.deliverer.smarthost import Smarthost
@@ -47,6 +48,7 @@ def a_smarthost(
         transport=transport or the_transport(clock),
         clock=clock,
         outages=Outages(clock),
+        places=Connections(9),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from relayd.deliverer import mxhop, search
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.hosts import NoHost
 from relayd.deliverer.sites import Sites
 from relayd.mail.words import BounceClass, Category
@@ -694,7 +695,7 @@ async def test_a_place_is_free_again_whatever_happened() -> None:
 
 async def test_places_in_use_count_however_many_sites_there_are() -> None:
     async with asyncio.TaskGroup() as tasks:
-        sites = Sites(1, tasks, clock=FakeClock())
+        sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1))
         hosts = frozenset({"mx.test"})
         busy = sites.of(hosts)
         await busy.places.acquire()

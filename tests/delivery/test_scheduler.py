@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer import scheduler
+from relayd.deliverer.connections import Leave
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.lane import LaneClosed
@@ -327,6 +328,12 @@ class Mute:
         raise NoHost((*after, a_failure()))
 
     def keeps(self, session: Session) -> bool:
+        raise NotImplementedError
+
+    def rest(self, leave: Leave) -> None:
+        raise NotImplementedError
+
+    def resume(self, leave: Leave) -> None:
         raise NotImplementedError
 
     async def give_back(self, session: Session) -> None:

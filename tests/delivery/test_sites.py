@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer import lane, mxhop, scheduler
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.hosts import NotYet
 from relayd.deliverer.sites import Places, Sites
 from relayd.policy import throttle
@@ -320,7 +321,7 @@ async def test_a_limited_destination_leases_little() -> None:
 async def test_a_rate_is_kept_also_after_the_site_was_forgotten() -> None:
     clock = FakeClock()
     async with asyncio.TaskGroup() as tasks:
-        sites = Sites(1, tasks, clock=clock, per_minute=1)
+        sites = Sites(1, tasks, clock=clock, connections=Connections(1), per_minute=1)
         hosts = frozenset({"mx.test"})
         assert sites.turn(sites.of(hosts), "x.test") == 0
         assert sites.turn(sites.of(hosts), "x.test") == 60

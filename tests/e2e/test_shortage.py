@@ -6,12 +6,14 @@ mail, some of it large; then the refusal ends.
 
 import asyncio
 import os
+import re
 import smtplib
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -22,8 +24,6 @@ from tests.support.dns_server import DnsServer
 from tests.support.faults import failing, needs_strace
 from tests.support.ports import free_port
 from tests.support.scripted_server import ScriptedServer
-
-pytestmark = needs_strace
 
 HOST = "127.0.1.1"
 LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 6000
@@ -69,8 +69,9 @@ class Internet:
 @contextmanager
 def a_relay(folder: Path, domains: int) -> Iterator[tuple[Daemon, Internet]]:
     """A relay with one worker that sends directly, and to `inside.test` by its smarthost."""
-    zones = {"mx.test": {"A": [HOST]}}
-    zones |= {f"d{number}.test": {"MX": ["10 mx.test."]} for number in range(domains)}
+    names = [f"d{number}.test" for number in range(domains)]
+    zones = {name: {"MX": [f"10 mx.{name}."]} for name in names}
+    zones |= {f"mx.{name}": {"A": [HOST]} for name in names}
     port = free_port()
     internet = Internet(zones, port)
     more = (
@@ -155,6 +156,7 @@ def survive(daemon: Daemon, numbers: Iterator[int], calls: str, error: str) -> N
     assert used < 0.5, "no busy loop"
 
 
+@needs_strace
 @pytest.mark.parametrize(("calls", "error"), USUAL)
 def test_a_call_that_fails_ends_no_worker(
     relay: Daemon, numbers: Iterator[int], calls: str, error: str
@@ -162,6 +164,7 @@ def test_a_call_that_fails_ends_no_worker(
     survive(relay, numbers, calls, error)
 
 
+@needs_strace
 @pytest.mark.slow
 @pytest.mark.parametrize(("calls", "error"), EVERY)
 def test_no_call_that_fails_ends_a_worker(
@@ -170,6 +173,7 @@ def test_no_call_that_fails_ends_a_worker(
     survive(relay, numbers, calls, error)
 
 
+@needs_strace
 def test_the_calls_do_fail(relay: Daemon, numbers: Iterator[int]) -> None:
     """The control: while no socket can be had nothing is delivered, which is told, and not counted."""
     pid = relay.events("worker_started")[-1]["pid"]
@@ -183,3 +187,52 @@ def test_the_calls_do_fail(relay: Daemon, numbers: Iterator[int]) -> None:
 
         assert "too many open files" in eventually(waits, "it waits")
         assert relay.events("resources_short")
+
+
+USUAL_LIMIT = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")  # without systemd
+
+
+def test_two_thousand_new_domains_with_a_thousand_descriptors(tmp_path: Path) -> None:
+    """Each has a mail host of its own, whose connection would stay for ten seconds; and clients are served."""
+    with a_relay(tmp_path, 2000) as (daemon, internet), ExitStack() as stack:
+        daemon.up(*USUAL_LIMIT)
+        pid = daemon.events("worker_started")[-1]["pid"]
+        [bounds] = daemon.events("connections_bounded")
+        assert (bounds["descriptors"], bounds["clients"], bounds["servers"]) == (1024, 384, 384)
+        for _ in range(90):
+            stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port), CEILING))
+        for start in range(0, 2000, 100):
+            daemon.send(*(f"a@d{number}.test" for number in range(start, start + 100)))
+        most, waits = 0, []
+
+        def is_done() -> bool:
+            nonlocal most
+            most = max(most, len(list(Path(f"/proc/{pid}/fd").iterdir())))
+            began = time.monotonic()
+            with daemon.client() as client:
+                assert client.ehlo()[0] == 250
+            waits.append(time.monotonic() - began)
+            return len(internet.host.messages) == 2000
+
+        eventually(is_done, "all domains have their mail", within=50)
+        assert set(daemon.statuses().values()) == {"sent"}
+        assert {row.attempts for row in daemon.rows()} == {1}
+        assert internet.host.most_open <= 384
+        assert internet.host.connections == 2000
+        assert 384 < most < 1000
+        assert sorted(waits)[len(waits) // 2] < 1
+        assert not daemon.events("resources_short")
+        assert not daemon.events("accept_paused")
+        assert "Traceback" not in daemon.log.read_text()
+        assert daemon.events("worker_started")[-1]["pid"] == pid
+
+
+def test_the_limit_is_raised_to_what_the_system_allows(tmp_path: Path) -> None:
+    with a_relay(tmp_path, 0) as (daemon, _):
+        daemon.up("sh", "-c", 'ulimit -Sn 300; ulimit -Hn 9000; exec "$@"', "sh")
+        [bounds] = daemon.events("connections_bounded")
+        assert (bounds["descriptors"], bounds["clients"], bounds["servers"]) == (9000, 1000, 2000)
+        assert bounds["level"] == "info"
+        pid = daemon.events("worker_started")[-1]["pid"]
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max open files +9000 +9000 ", limits)

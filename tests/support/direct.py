@@ -18,6 +18,7 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
 from relayd.deliverer.mxhop import MxHop, MxParts
@@ -102,6 +103,7 @@ async def a_direct_post(
     store: MemoryStore | None = None,
     dns_timeout: float = 2,
     name: str = "1",
+    places: int = 1000,
     **settings: Any,
 ) -> AsyncIterator[Direct]:
     """Run all of it; the deliverer stops first.
@@ -122,12 +124,13 @@ async def a_direct_post(
             direct.connections_per_destination,
             tasks,
             clock=_clock(store),
+            connections=Connections(places),
             per_minute=direct.messages_per_minute,
         )
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        post = await _post(store, name, routes, _directions(parts, smarthost), tasks)
+        post = await _post(store, name, routes, _directions(parts, smarthost), tasks, places)
         try:
             yield Direct(
                 post=post,
@@ -194,6 +197,7 @@ async def _post(
     routes: RouteRules,
     directions: Directions,
     tasks: asyncio.TaskGroup,
+    places: int,
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await store.register(name)
@@ -212,6 +216,7 @@ async def _post(
         courier=courier,
         clock=clock,
         jitter=lambda: 0.0,
+        places=places,
     )
     running = tasks.create_task(scheduler.run(tasks))
     await asyncio.sleep(0)  # it runs: work may be put into it

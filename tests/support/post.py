@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
@@ -185,6 +186,7 @@ async def a_post(
     transport: Transport | None = None,
     name: str = "1",
     reports: bool = False,
+    places: int = 1000,
 ) -> AsyncIterator[Post]:
     """Run a deliverer whose smarthost has these ports; stop it at the end."""
     clock = queue[2] if queue else store._clock if store else FakeClock()
@@ -203,6 +205,7 @@ async def a_post(
         transport=transport or the_transport(clock),
         clock=clock,
         outages=Outages(clock),
+        places=Connections(places),
     )
     scheduler = Scheduler(
         store=queue[0],
