@@ -1482,6 +1482,169 @@ rcpt 556 5.1.10 nullMX
 - 550 5.1.1 unknown user, message will not be retried
 - 550 5.1.1 user unknown; try another address
 - 550 user unknown, contact postmaster@a.example
+= mailbox_full -
+- 550 5.2.2 <kim@a.example> User's Quota Exceeded
+- 552-5.7.0 Number of messages in the mailbox exceeded
+- 552 #5.2.2 mailbox would be over quota
+- 422 kim@a.example: over quota
+- 5.2.2 The mailbox quota is exhausted
+- 450 4.2.2 user's mailbox has no room left
+- 552 mailbox limit reached
+= reputation/policy/spam_content -
+- 550 5.7.1 Mail from MTA (192.0.2.25) not accepted by (RBL) rule
+- 553 5.7.1 Service unavailable; Client host [192.0.2.7] blocked using bl.a.example
+- 550 5.7.1 Access to this mail system refused: bad neighbourhood
+- 550 Please contact the postmaster: your IP has been blocked
+- 554 5.7.1 The connecting IP is on our internal blocklist
+- 421 refused, 192.0.2.7 found in dnsbl.a.example
+- 550 Denied by blacklist dbl
+- 550 5.7.1 We do not accept mail from spammers
+- 554 Refused. Your IP range is blocked
+- 550 ODMR? 5.7.1 spam host
+- 450 4.7.1 Service refused: host has poor score
+= policy/reputation/spam_content/relay_denied/sender_config/auth_failure -
+- 550 Administrative prohibition (state 17)
+- 550 sorry, you are in my badmailfrom list
+- 554 5.7.1 Your message was rejected by the recipient organization's policy
+- 550 5.7.1 not permitted by local rules
+- 550 5.7.1 this message violates our policy
+- 550 #5.7.1 Your access to submit messages to this e-mail system has been rejected.
+- 550 Denied by policy
+- 550 5.7.1 closed mailing list
+- 554 5.7.1 <kim@a.example>: Sender address rejected: please see http://b.example/policy
+- 550 rejected because of the country of origin
+- 550 5.7.129 RESOLVER.RST.RestrictedToRecipientsPermission; not authorized to send to recipient
+= content_error/policy/protocol_error/spam_content -
+- 550 5.6.9 improper use of 8-bit data in message header
+- 554 5.6.3 conversion required but not supported
+- 550 5.6.0 content of the message could not be parsed
+- 550 Date header is missing or invalid
+- 554 5.7.1 more than one To: header
+- 554 5.6.0 Mail message is malformed
+- 550 5.5.0 8BITMIME? charset not allowed
+- 550 invalid MIME boundary
+- 554 Invalid multipart content
+= spam_content/policy/reputation -
+- 550 5.7.1 Message scored as spam
+- 554 5.7.1 Rejected, id=1 - SPAM
+- 550 Mail appears to be bulk
+- 554 Your mail seems to be spam
+- 550 5.7.1 advertising mail is not accepted
+- 550 5.7.1 [C15] spam rejected
+- 554 5.7.1 detected as phish
+- 550 message content not accepted
+- 550 blocked for spam
+- 571 5.7.1 Message contains spam URL
+= relay_denied/auth_failure/policy -
+- 550 5.7.1 <kim@a.example> domain isn't handled here
+- 554 Transaction failed: domain not local
+- 550 5.7.1 Invalid access to residential mail gateway
+- 550 must use authenticated smtp
+- 550 5.7.1 relaying mail to a.example is not allowed
+- 454 Relaying temporarily denied
+- 535 5.7.3 authentication failed
+- 550 5.7.1 You must authenticate to relay
+= rate_limit/reputation/policy -
+- 421 4.7.1 Too many connections for your IP
+- 550 5.7.1 Too many spam messages from your IP? rate limit
+- 452 4.3.2 Connection rate limit exceeded
+- 451 4.7.1 Message rate limit exceeded for sender
+- 421 4.3.2 All server ports are busy: too many connections
+- 450 4.7.0 over quota for messages per day
+- 554 5.7.0 sending limits reached
+- 421 4.7.0 Exceeded the number of mails per minute
+= remote_system/connection_failure/expired/dns_failure/greylist -
+- 420 4.2.0 service unavailable
+- 451 4.3.0 Mail server temporarily rejected message.
+- 550 5.3.0 mail system failure
+- 421 4.3.0 unable to accept mail at this time
+- 450 4.4.0 dns lookup failed
+- 451 4.4.3 DNS servfail
+- 451 qqt failure (#4.3.0)
+- 451 qq temporary problem (#4.3.0)
+- 554 5.3.0 qq internal bug (#4.3.0)
+- 421 out of memory (#4.3.0)
+- 451 4.3.0 collect: I/O error
+- 452 4.4.5 Insufficient disk space; try again later
+- 451 4.3.5 aliases file error
+- 5.3.5 local configuration problem
+- 4.3.2 mail system is being upgraded
+- SMTP server went away
+- the remote server terminated the session
+- premature end of input
+= tls_failure/policy -
+- 550 5.7.4 TLS encryption is mandatory
+- 5.7.5 certificate untrusted
+- 554 5.7.1 session encryption is required
+- 523 5.7.10 must use TLS
+= auth_failure/policy/spam_content/sender_config -
+- 556 Unsigned message: DMARC
+- 550 5.7.1 SPF record of b.example does not list 192.0.2.7
+- 550 5.7.1 Message rejected by DMARC
+- 550 5.7.0 The domain b.example has no SPF record
+- 554 5.7.1 signature verification failed (DKIM)
+- 550 5.7.26 auth required
+= sender_config/policy/reputation/dns_failure -
+- 553 <me@b.example>; Invalid domain of sender
+- 550 5.7.1 Mail from a host without reverse DNS
+- 554 5.7.1 Bad MAIL FROM
+- 501 5.5.4 invalid HELO
+- 550 5.1.8 cannot resolve sender domain
+- 450 4.1.8 sender domain lookup failed
+- 550 invalid address of sender
+- 553 5.1.7 sender syntax
+= message_too_large -
+- 552 5.3.4 message exceeds 20480000 bytes
+- 552 sorry, that message size exceeds my databytes limit (#5.3.4)
+- 554 5.3.4 message too long
+- 552 size of message exceeds limit
+- 550 5.2.3 too large for the recipient
+= virus/policy/spam_content -
+- 554 5.7.1 message contains a worm
+- 550 5.7.1 .zip files are not allowed
+- 550 malware detected by ClamAV
+- 552 5.2.3 banned attachment
+= routing_loop -
+- 554 5.4.6 mail is looping
+- 554 too many hops, this message is looping (#5.4.6)
+- 550 5.4.12 SMTP; Hop count exceeded
+- 5.3.5 system config error: mail loops back to me
+= expired/connection_failure/remote_system -
+- 4.4.7 delivery time expired
+- 5.4.7 retry timeout
+- 4.4.1 no response from host
+- 554 message has exceeded the maximum time in queue
+- Warning: message still undelivered after 4 hours
+= inactive_mailbox/policy/bad_mailbox -
+- 550 account has been disabled (#5.2.1)
+- 550 the customer has closed the mailbox
+- 550 5.2.1 mailbox administratively disabled
+- 550 disabled mailbox
+- 550 5.2.1 user's account is expired
+- 550 recipient account suspended by provider
+= bad_mailbox +
+- 550 5.1.1 unknown user kim@a.example
+- SMTP error message: 550 5.1.1 user unknown
+- Reason: 550 Unknown user
+- 550 sorry, no such user (#5.1.1)
+- 511 5.1.1 unknown address or alias
+- kim@a.example: mailbox does not exist
+- 553 5.1.1 no such recipient
+- 550 5.1.0 unknown mailbox
+- 550 No such mailbox: kim
+- 550 kim... user unknown
+= bad_domain/bad_mailbox/dns_failure +
+- x.4.4? 550 5.4.4 host not found
+- 550 5.1.2 domain part of the address is invalid
+- 550 bad destination host a.example
+- 5.1.2 unknown mail domain
+= protocol_error -
+- 500 5.5.1 unknown command
+- 501 5.5.2 RCPT TO syntax error
+- 503 5.5.0 need MAIL before RCPT
+- 550 5.5.0 SMTP protocol error
+- 554 SMTP synchronization error
+- 502 5.5.1 not implemented
 """
 
 # What people who run relays met, in our words.
