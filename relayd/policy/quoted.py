@@ -90,7 +90,7 @@ def read(text: str, code: int, stage: Stage | None) -> Reading:
     low = text.lower()
     if len(low) != len(text):  # some letters become two
         low = text
-    start = end = 0
+    first = start = end = 0
     if _INNER.search(low, _FIRST):  # else it is one reply
         end = _end_of_reply(low, code)
         if end:
@@ -101,7 +101,7 @@ def read(text: str, code: int, stage: Stage | None) -> Reading:
         stage = Stage.RCPT if stage in _NOTICED_LATER else stage
     elif stage in _OPEN:
         stage = _stage_in(low) or stage
-    return Reading(text, stage, text[start:] if start else "")
+    return Reading(text, stage, text[start:] if start or first else "")
 
 
 def _start_of_quoted(low: str, *, is_reply: bool) -> int:

@@ -1104,6 +1104,10 @@ dot 550 5.6.7 SMTPUTF8 is required, but was not offered
 dot 550 header line too long
 = bad_mailbox +
 rcpt 550 local server don't exists that user
+rcpt 550 5.1.1 user unknown, for an explanation see this URL: https://a.example/bounce?id=1
+rcpt 550 no such user, please follow the link below
+- 550 5.1.1 unknown user. Your message is in the attachment
+rcpt 550 5.1.1 The message contains an invalid recipient
 rcpt 550 no such mail user
 rcpt 550 5.1.1 Email ID does not exist
 - 554 5.1.1 MXIN501 mailbox unknown ;id=1a;sid=2b;mta=mx7.a.example

@@ -188,6 +188,11 @@ def test_more_words_never_undo_a_veto(words: list[str], place: int) -> None:
     assert not judge(f"550 {' '.join(words)}", "rcpt").suppress
 
 
+def test_a_deferral_of_the_recipient_is_no_proof_whatever_came_before_it() -> None:
+    assert not judge("550 no 451 no such user 503 need RCPT", "data").suppress
+    assert judge("550 no 551 no such user 503 need RCPT", "data").suppress
+
+
 # ---- the sender, and what delivery makes of it
 
 
