@@ -186,6 +186,7 @@ def _settings(
         routes=_routes(document),
         retry=RetrySettings(
             soft_bounce=tuple(document.retry.soft_bounce),
+            unknown_outcome=tuple(document.retry.unknown_outcome),
             unreachable=tuple(document.retry.unreachable),
             give_up_after=document.retry.give_up_after,
         ),

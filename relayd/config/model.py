@@ -205,6 +205,7 @@ class Dns(Table):
 
 class Retry(Table):
     soft_bounce: list[Duration] = _durations("15m")
+    unknown_outcome: list[Duration] = _durations("15m", "1h")
     unreachable: Annotated[list[Duration], AfterValidator(_not_empty)] = _durations(
         "5m", "15m", "30m", "1h", "2h", "4h"
     )

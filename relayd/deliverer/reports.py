@@ -14,7 +14,7 @@ from types import MappingProxyType
 import structlog
 
 from relayd.mail.address import parse_address
-from relayd.mail.attempt import AttemptFacts
+from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.content import Content
 from relayd.mail.envelope import (
     REPORT,
@@ -158,6 +158,11 @@ class Reporter:
             remote_host=None if peer is None else peer.host,
             reply=reply,
             reason="" if isinstance(fate.outcome, Relayed | Sent) else fate.outcome.reason,
+            stage=None if seen is None else seen.stage,
+            is_direct=peer is not None and peer.route is RouteKind.DIRECT,
+            category=fate.outcome.category if isinstance(fate.outcome, Bounced) else None,
+            possible_duplicate=fate.recipient.possible_duplicate
+            or (isinstance(fate.outcome, Bounced) and fate.outcome.possible_duplicate),
             last_attempt_at=now,
             will_retry_until=message.received_at + self._give_up_after,
         )

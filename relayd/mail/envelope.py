@@ -111,5 +111,10 @@ class QueuedRecipient:
     parameters: Mapping[str, str]
     attempt: int  # the number of this attempt, from 1
     soft_failures: int  # soft bounces before this attempt
-    possible_duplicate: bool  # an earlier attempt ended with its outcome unknown
+    unknown_outcomes: int  # earlier attempts that may have delivered it, unknown to us
     no_mail_host_at: datetime | None = None  # when the DNS had none, if that was the last finding
+
+    @property
+    def possible_duplicate(self) -> bool:
+        """An earlier attempt may have delivered it."""
+        return self.unknown_outcomes > 0

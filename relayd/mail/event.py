@@ -117,6 +117,8 @@ def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:
             detail["fault"] = outcome.fault.value
             detail["suppress"] = outcome.suppress
             detail["reason"] = outcome.reason
+            if outcome.possible_duplicate:
+                detail["possible_duplicate"] = True
         case NotTried():
             detail["reason"] = outcome.reason
         case Relayed() | Sent():

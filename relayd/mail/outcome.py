@@ -84,6 +84,7 @@ class Bounced:
     suppress: bool
     reason: str  # one line for people
     status: str  # enhanced status code for the report, such as 5.1.1 or 4.4.7
+    possible_duplicate: bool = False  # an attempt may have delivered it, this one or an earlier one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

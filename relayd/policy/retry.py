@@ -19,6 +19,7 @@ _SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed toget
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
     soft_bounce: tuple[timedelta, ...]  # waits after the 1st, 2nd, ... soft bounce; then it bounces
+    unknown_outcome: tuple[timedelta, ...]  # waits while no answer to the dot came; then it bounces
     unreachable: tuple[timedelta, ...]  # waits while no server answered; the last repeats
     give_up_after: timedelta  # age at which a fresh failed attempt is the last
 
@@ -27,6 +28,19 @@ def after_soft_bounce(soft_failures: int, rules: RetrySettings) -> timedelta | N
     """Return the wait after the `soft_failures`-th soft bounce; None when there is no further try."""
     waits = rules.soft_bounce
     return waits[soft_failures - 1] if soft_failures <= len(waits) else None
+
+
+def after_unknown_outcome(
+    unknown_outcomes: int, rules: RetrySettings, *, jitter: float
+) -> timedelta | None:
+    """Return the wait after so many attempts that may have delivered the message; None: no further.
+
+    Each may have left a copy with the recipient, so there are few (S-06). `jitter` is from 0 up to 1.
+    """
+    waits = rules.unknown_outcome
+    if unknown_outcomes > len(waits):
+        return None
+    return waits[unknown_outcomes - 1] * (1 + _SPREAD * jitter)
 
 
 def after_no_verdict(

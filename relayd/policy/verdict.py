@@ -7,7 +7,7 @@ waits. When in doubt, it waits.
 Source: RFC 5321 §4.2.1, §4.3.2, §4.5.3.2.6; semantics S-06 to S-18, S-53.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, RouteKind
@@ -59,7 +59,22 @@ def decide(
     moment: Moment,
     scope: Scope = Scope(),
 ) -> Outcome:
-    """Return what becomes of `recipient`.
+    """Return what becomes of `recipient`; a bounce says if any attempt may have delivered it."""
+    outcome = _judge(facts, recipient, rules, moment=moment, scope=scope)
+    if isinstance(outcome, Bounced) and (recipient.possible_duplicate or _is_unknown(facts)):
+        return replace(outcome, possible_duplicate=True)
+    return outcome
+
+
+def _judge(
+    facts: AttemptFacts,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    *,
+    moment: Moment,
+    scope: Scope,
+) -> Outcome:
+    """Judge one attempt by itself.
 
     2yz after the final dot is Relayed through a smarthost, Sent on a direct route. 5yz to MAIL,
     RCPT, DATA or the dot bounces; 4yz there is a soft bounce, at our smarthost only when it speaks
@@ -179,6 +194,7 @@ def _no_verdict(
 ) -> Outcome:
     category, fault, reason = _blame(facts, found)
     reason = why or reason
+    unknown = _is_unknown(facts)
     failures = max(1, recipient.attempt - recipient.soft_failures)
     age = moment.now - moment.received_at
     wait = retry.after_no_verdict(
@@ -193,6 +209,18 @@ def _no_verdict(
             reason=f"given up after {_days(age)}: {reason}",
             status="4.4.7",
         )
+    if unknown and fault is not Fault.LOCAL:  # what we tripped over waits until we are mended
+        tries = recipient.unknown_outcomes + 1
+        wait = retry.after_unknown_outcome(tries, rules.retry, jitter=moment.jitter)
+        if wait is None:
+            return Bounced(
+                bounce_class=BounceClass.SOFT,
+                category=category,
+                fault=fault,
+                suppress=False,
+                reason=f"no answer to the whole message, {tries} times: it may have arrived; {reason}",
+                status="4.4.2",
+            )
     if facts.breakdown is not None and facts.breakdown.needs_second_look:
         wait = retry.SECOND_LOOK
         reason = f"{reason}; {ONCE_MORE}"
@@ -203,7 +231,7 @@ def _no_verdict(
         fault=fault,
         reason=reason,
         soft_failures=recipient.soft_failures,
-        possible_duplicate=facts.dot_sent and not _is_refusal(facts.reply),
+        possible_duplicate=unknown,
     )
 
 
@@ -218,9 +246,10 @@ def _blame(facts: AttemptFacts, found: Classification | None) -> tuple[Category,
     return category, Fault.PEER, f"the server cannot take mail now ({facts.stage})"
 
 
-def _is_refusal(reply: Reply | None) -> bool:
-    """Only 4yz and 5yz promise that the message was not taken."""
-    return reply is not None and (reply.is_transient or reply.is_permanent)
+def _is_unknown(facts: AttemptFacts) -> bool:
+    """The server has all of the message, and only 4yz and 5yz promise that it was not taken (S-06)."""
+    reply = facts.reply
+    return facts.dot_sent and (reply is None or not (reply.is_transient or reply.is_permanent))
 
 
 def _status(reply: Reply, class_: str) -> str:

@@ -380,7 +380,7 @@ class MemoryStore(MemoryView):
         slot = self._tables.slots[destination][index]
         leased = self._leased(Lease(destination, index, slot.epoch))
         for recipient in leased:
-            recipient.possible_duplicate = True
+            recipient.unknown_outcomes = max(recipient.unknown_outcomes, 1)
             recipient.requeue(self._clock.now())
         slot.owner = None
         slot.epoch += 1
@@ -448,7 +448,7 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
             recipient.next_attempt_at = outcome.retry_at
             recipient.category, recipient.reason = outcome.category, outcome.reason
             recipient.soft_failures = outcome.soft_failures
-            recipient.possible_duplicate |= outcome.possible_duplicate
+            recipient.unknown_outcomes += outcome.possible_duplicate
         case Bounced():
             recipient.move(RecipientState.BOUNCED, now)
             recipient.category, recipient.reason = outcome.category, outcome.reason
@@ -459,7 +459,8 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
 
 def _act_on(recipient: Recipient, action: Action, *, at: datetime, by: str, reason: str) -> Event:
     _, state, kind = _ACTS[action]
-    recipient.possible_duplicate |= recipient.lease is not None  # that attempt runs on, unheard
+    if recipient.lease is not None:  # that attempt runs on, unheard
+        recipient.unknown_outcomes = max(recipient.unknown_outcomes, 1)
     recipient.move(state, at)
     recipient.next_attempt_at = at
     detail: dict[str, JsonValue] = {"by": by, "reason": reason, "status": recipient.status.value}

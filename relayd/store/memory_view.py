@@ -53,7 +53,7 @@ class Recipient:
     lease: Lease | None = None
     attempts: int = 0
     soft_failures: int = 0
-    possible_duplicate: bool = False
+    unknown_outcomes: int = 0
     code: int | None = None  # from here on: of the last outcome
     enhanced: str | None = None
     reply: str | None = None
@@ -266,7 +266,7 @@ def queued_recipient(recipient: Recipient) -> QueuedRecipient:
         parameters=recipient.new.parameters,
         attempt=recipient.attempts,
         soft_failures=recipient.soft_failures,
-        possible_duplicate=recipient.possible_duplicate,
+        unknown_outcomes=recipient.unknown_outcomes,
         no_mail_host_at=recipient.no_mail_host_at,
     )
 
@@ -295,7 +295,7 @@ def _row(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRow:
         if recipient.state is RecipientState.QUEUED
         else None,
         leased=recipient.lease is not None,
-        possible_duplicate=recipient.possible_duplicate,
+        possible_duplicate=recipient.unknown_outcomes > 0,
         code=recipient.code,
         enhanced=recipient.enhanced,
         reply=recipient.reply,

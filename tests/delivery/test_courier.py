@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer.scheduler import LEASE_FOR
 from relayd.errors import ContentLost, StoreFull, StoreUnavailable
-from relayd.mail.words import BounceClass
+from relayd.mail.envelope import NewMessage
+from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Action, QueueStore, Work
 from relayd.ports.view import Query, QueueView, Status
 from relayd.store.memory import MemoryStore
@@ -134,6 +135,32 @@ async def test_a_lost_answer_to_the_dot_marks_a_possible_duplicate(reply: Says) 
         post.advance(timedelta(minutes=6))
         await eventually(lambda: post.row(message).status is Status.RELAYED)
         assert post.row(message).possible_duplicate is lost
+
+
+async def _attempted(post: Post, message: NewMessage, attempts: int) -> None:
+    await eventually(lambda: len(post.kinds(message)) == attempts)
+
+
+async def test_an_outcome_that_stays_unknown_is_tried_three_times() -> None:
+    """S-06: then the sender reads that it may have arrived, and not that the address is wrong."""
+    async with (
+        ScriptedServer({"DOT": CLOSE}) as server,
+        a_post(server.port, reports=True) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        for attempts in (1, 2, 3):
+            await _attempted(post, message, attempts)
+            post.advance(timedelta(minutes=40))
+        await eventually(lambda: post.row(message).status is Status.BOUNCED)
+        row = post.row(message)
+        assert post.kinds(message) == ["deferred", "deferred", "bounced"]
+        assert (row.bounce_class, row.category) == (BounceClass.SOFT, Category.CONNECTION_FAILURE)
+        assert row.possible_duplicate
+        assert post.events(message)[-1][1]["possible_duplicate"] is True
+        [report] = [one for one in post.rows() if one.message_id != message.id]
+        copies = server.dialog.count("DATA")
+        assert copies >= 3
+        assert report.reverse_path == ""
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the disk is gone"), StoreFull("no room")])

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from relayd.mail.reply import make_reply
+from relayd.mail.reply import Stage, make_reply
+from relayd.mail.words import Category
 from relayd.policy.dsn import DsnFacts, FailedRecipient, compose
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.daemon import (
@@ -124,6 +125,10 @@ def a_dsn(address: str) -> bytes:
         remote_host="mx.x.test",
         reply=make_reply(550, ("5.1.1 no such user",)),
         reason="no such user",
+        stage=Stage.RCPT,
+        category=Category.BAD_MAILBOX,
+        is_direct=True,
+        possible_duplicate=False,
         last_attempt_at=now,
         will_retry_until=None,
     )

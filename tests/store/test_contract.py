@@ -558,8 +558,12 @@ async def test_possible_duplicate_sticks(box: Box, worker: WorkerNumber) -> None
     await box.store.settle(work.lease, settlements_of(work, unknown))
     (work,) = await box.claim(worker)
     assert work.recipients[0].possible_duplicate
+    await box.store.settle(work.lease, settlements_of(work, unknown))
+    (work,) = await box.claim(worker)
+    assert work.recipients[0].unknown_outcomes == 2
     await box.store.settle(work.lease, settlements_of(work, a_deferral(now)))
     (work,) = await box.claim(worker)
+    assert work.recipients[0].unknown_outcomes == 2
     await box.store.settle(work.lease, settlements_of(work))
     assert box.row(message).possible_duplicate
 

@@ -124,7 +124,7 @@ def a_queued_recipient(
     parameters: Mapping[str, str] | None = None,
     attempt: int = 1,
     soft_failures: int = 0,
-    possible_duplicate: bool = False,
+    unknown_outcomes: int = 0,
     no_mail_host_at: datetime | None = None,
 ) -> QueuedRecipient:
     return QueuedRecipient(
@@ -133,7 +133,7 @@ def a_queued_recipient(
         parameters=parameters or {},
         attempt=attempt,
         soft_failures=soft_failures,
-        possible_duplicate=possible_duplicate,
+        unknown_outcomes=unknown_outcomes,
         no_mail_host_at=no_mail_host_at,
     )
 

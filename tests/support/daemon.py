@@ -59,6 +59,7 @@ connections = {connections}
 {smarthost_more}
 [retry]
 soft_bounce = ["1s"]
+unknown_outcome = ["1s", "1s", "1s", "1s", "1s"]
 unreachable = ["1s"]
 [store]
 url = "sqlite:{queue}"

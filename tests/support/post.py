@@ -41,6 +41,7 @@ CEILING = 5.0
 ALL = 10_000
 RETRY = RetrySettings(
     soft_bounce=(timedelta(minutes=15),),
+    unknown_outcome=(timedelta(minutes=5), timedelta(minutes=30)),
     unreachable=(timedelta(minutes=5), timedelta(minutes=30)),
     give_up_after=timedelta(days=5),
 )

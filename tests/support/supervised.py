@@ -87,7 +87,9 @@ def settings_of(
         routes=RouteRules(),
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
         content=None,
-        retry=RetrySettings(soft_bounce=(), unreachable=(), give_up_after=timedelta(days=1)),
+        retry=RetrySettings(
+            soft_bounce=(), unknown_outcome=(), unreachable=(), give_up_after=timedelta(days=1)
+        ),
         store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
         control_socket=control,
         metrics=None,

@@ -95,6 +95,7 @@ def test_one_line_is_enough() -> None:
     )
     assert found.dns == DnsSettings(nameservers=(), timeout=timedelta(seconds=20))
     assert found.retry.soft_bounce == (timedelta(minutes=15),)
+    assert len(found.retry.unknown_outcome) == 2, "three attempts in all"
     assert found.retry.unreachable[-1] == timedelta(hours=4)
     assert found.retry.give_up_after == timedelta(days=5)
     assert found.bounces.refuse_suppressed is False
@@ -208,6 +209,7 @@ def test_every_supported_key_can_be_set() -> None:
         timeout = "5s"
         [retry]
         soft_bounce = []
+        unknown_outcome = ["90s"]
         unreachable = ["1h30m"]
         give_up_after = "1w2d"
         [bounces]
@@ -303,6 +305,7 @@ def test_every_supported_key_can_be_set() -> None:
         timeout=timedelta(seconds=5),
     )
     assert found.retry.soft_bounce == ()
+    assert found.retry.unknown_outcome == (timedelta(seconds=90),)
     assert found.retry.unreachable == (timedelta(hours=1, minutes=30),)
     assert found.retry.give_up_after == timedelta(days=9)
     assert found.bounces.refuse_suppressed is True

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
-from relayd.mail.reply import Reply
+from relayd.mail.reply import Reply, Stage
+from relayd.mail.words import Category
 
 Action = Literal["failed", "delayed", "relayed", "delivered"]
 Occasion = Literal["failure", "delay", "success"]
@@ -31,6 +32,10 @@ class FailedRecipient:
     remote_host: str | None  # who gave `reply`
     reply: Reply | None  # None when no server said anything
     reason: str  # one line for people
+    stage: Stage | None  # where the attempt ended; None: there was none
+    category: Category | None  # why it failed; None: it did not
+    is_direct: bool  # the recipient's own servers were asked, not a smarthost
+    possible_duplicate: bool  # an attempt may have delivered it
     last_attempt_at: datetime
     will_retry_until: datetime | None  # of a delayed one
 

@@ -81,7 +81,8 @@ def holds(db: apsw.Connection, lease: Lease) -> bool:
 def abandon(db: apsw.Connection, slot: int, *, now: int) -> int:
     """Free a slot whose owner is gone: its open attempts may have been sent (S-07)."""
     db.execute(
-        "UPDATE recipient SET slot = NULL, next_attempt_at = ?, possible_duplicate = 1 WHERE slot = ?",
+        "UPDATE recipient SET slot = NULL, next_attempt_at = ?,"
+        " possible_duplicate = max(possible_duplicate, 1) WHERE slot = ?",
         (now, slot),
     )
     freed = db.changes()

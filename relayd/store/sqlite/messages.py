@@ -107,7 +107,7 @@ def born_work(message: NewMessage, taken: Mapping[str, Lease | None]) -> Sequenc
                     parameters=recipient.parameters,
                     attempt=1,
                     soft_failures=0,
-                    possible_duplicate=False,
+                    unknown_outcomes=0,
                 )
                 for number, recipient in enumerate(message.recipients)
                 if recipient.destination == destination

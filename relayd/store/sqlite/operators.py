@@ -42,7 +42,7 @@ _APPLIES_TO = {
 _AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
-_AWAY = "slot = NULL, possible_duplicate = possible_duplicate OR slot IS NOT NULL"
+_AWAY = "slot = NULL, possible_duplicate = max(possible_duplicate, slot IS NOT NULL)"
 _CHANGE = {
     Action.HOLD: f"state = 'held', {_AWAY}",
     Action.RELEASE: "state = 'queued', next_attempt_at = ?1",

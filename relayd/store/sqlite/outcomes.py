@@ -20,7 +20,7 @@ _FINISH = (
 )
 _DEFER = (
     "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
-    " possible_duplicate = possible_duplicate OR ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
+    " possible_duplicate = possible_duplicate + ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
     " reason = ?, category = ?, remote_host = ?, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )

@@ -78,13 +78,13 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
 
 def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
     """Read (number, address, parameters, attempts, soft_failures, possible_duplicate, NO_MAIL_HOST_AT)."""
-    number, address, parameters, attempts, soft_failures, possible_duplicate, no_host_at = row
+    number, address, parameters, attempts, soft_failures, unknown_outcomes, no_host_at = row
     return QueuedRecipient(
         number=number,
         address=address,
         parameters=load(parameters),
         attempt=attempts,
         soft_failures=soft_failures,
-        possible_duplicate=bool(possible_duplicate),
+        unknown_outcomes=unknown_outcomes,
         no_mail_host_at=None if no_host_at is None else from_ms(no_host_at),
     )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
-from relayd.mail.reply import Reply, make_reply
+from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.mail.words import Category
 from relayd.policy.dsn import (
     Action,
     DsnBudget,
@@ -91,6 +92,10 @@ def failed(address: str = "user@example.com", **changes: object) -> FailedRecipi
         remote_host="mx.example.com",
         reply=NO_SUCH_USER,
         reason="no such mailbox",
+        stage=Stage.RCPT,
+        category=Category.BAD_MAILBOX,
+        is_direct=True,
+        possible_duplicate=False,
         last_attempt_at=START,
         will_retry_until=None,
     )
@@ -278,22 +283,61 @@ def test_a_delay_says_until_when_we_try() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "stage", "category", "words"),
     [
-        pytest.param("5.1.1", "Check the address", id="address"),
-        pytest.param("5.1.8", "Your own sender address", id="sender"),
-        pytest.param("5.2.2", "mailbox is full", id="full"),
-        pytest.param("5.2.1", "mailbox cannot be used", id="mailbox"),
-        pytest.param("5.3.4", "too large", id="size"),
-        pytest.param("4.4.7", "behind the @", id="unreachable"),
-        pytest.param("5.6.3", "of this form", id="content"),
-        pytest.param("5.7.1", "objects to the message", id="policy"),
-        pytest.param("5.0.0", "tell your administrator", id="other"),
-        pytest.param("nonsense", "tell your administrator", id="none"),
+        pytest.param("5.1.1", Stage.RCPT, None, "Check the address", id="address"),
+        pytest.param("5.0.0", Stage.RCPT, Category.BAD_MAILBOX, "Check the address", id="words"),
+        pytest.param("5.1.2", Stage.CONNECT, None, "Check the address", id="no-such-domain"),
+        pytest.param("5.1.0", Stage.DOT, None, "tell your administrator", id="not-at-the-dot"),
+        pytest.param("5.1.1", Stage.MAIL, None, "tell your administrator", id="not-at-mail"),
+        pytest.param("5.1.8", Stage.RCPT, None, "Your own sender address", id="sender"),
+        pytest.param(
+            *("5.1.0", Stage.RCPT, Category.SENDER_CONFIG, "Your own sender address"),
+            id="sender-in-words",
+        ),
+        pytest.param("5.2.2", Stage.RCPT, None, "mailbox is full", id="full"),
+        pytest.param("5.2.1", Stage.RCPT, None, "mailbox cannot be used", id="mailbox"),
+        pytest.param("5.3.4", Stage.DOT, None, "too large", id="size"),
+        pytest.param("4.4.7", Stage.CONNECT, None, "behind the @", id="unreachable"),
+        pytest.param("4.4.7", Stage.DOT, None, "Send it again later", id="reached-though"),
+        pytest.param("5.6.3", Stage.DOT, None, "of this form", id="content"),
+        pytest.param("5.7.1", Stage.DOT, None, "objects to the message", id="policy"),
+        pytest.param("5.0.0", Stage.DOT, None, "tell your administrator", id="other"),
+        pytest.param("nonsense", None, None, "tell your administrator", id="none"),
     ],
 )
-def test_advice_fits_the_status(status: str, words: str) -> None:
-    assert words in text_of(report(failed(status=status)))
+def test_advice_fits_cause_and_stage(
+    status: str, stage: Stage | None, category: Category | None, words: str
+) -> None:
+    """Only RCPT and the DNS know addresses."""
+    octets = report(failed(status=status, stage=stage, category=category))
+    assert words in " ".join(text_of(octets).split())
+
+
+def test_a_smarthost_out_of_reach_is_no_fault_of_the_address() -> None:
+    octets = report(failed(status="4.4.7", stage=Stage.CONNECT, category=None, is_direct=False))
+    assert "Send it again later" in text_of(octets)
+    assert "@ for mistakes" not in text_of(octets)
+
+
+@pytest.mark.parametrize("status", ["4.4.2", "4.4.7", "5.1.1", "5.0.0"])
+def test_who_may_have_the_message_is_named_apart(status: str) -> None:
+    """Whatever the last attempt said: before it is sent again, somebody has to look."""
+    doubtful = failed("maybe@example.com", status=status, possible_duplicate=True)
+    octets = report(doubtful)
+    words = " ".join(text_of(octets).split())
+    assert "It is not known whether your message reached the following." in words
+    assert "The message may have arrived" in words
+    assert "could not be delivered" not in words
+    assert "Check the address" not in words
+    assert groups_of(octets)[1]["Action"] == "failed"
+    subject = email.message_from_bytes(octets)["Subject"]
+    assert subject == "It is not known whether your message was delivered"
+    both = report(doubtful, failed())
+    assert email.message_from_bytes(both)["Subject"] == "Your message could not be delivered"
+    words = " ".join(text_of(both).split())
+    assert words.index("maybe@example.com") < words.index("could not be delivered")
+    assert "Check the address" in words
 
 
 @pytest.mark.parametrize(

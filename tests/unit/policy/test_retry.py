@@ -12,6 +12,7 @@ from relayd.policy.retry import (
     RetrySettings,
     after_no_verdict,
     after_soft_bounce,
+    after_unknown_outcome,
     asked_for,
     heed,
     lifetime,
@@ -21,15 +22,37 @@ from relayd.policy.retry import (
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DEFAULT = RetrySettings(
     soft_bounce=(15 * MINUTE,),
+    unknown_outcome=(15 * MINUTE, HOUR),
     unreachable=(5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR),
     give_up_after=5 * DAY,
 )
 PATIENT = RetrySettings(
-    soft_bounce=(15 * MINUTE, HOUR, DAY), unreachable=(MINUTE,), give_up_after=HOUR
+    soft_bounce=(15 * MINUTE, HOUR, DAY),
+    unknown_outcome=(MINUTE, HOUR, DAY),
+    unreachable=(MINUTE,),
+    give_up_after=HOUR,
 )
-HASTY = RetrySettings(soft_bounce=(), unreachable=(MINUTE,), give_up_after=timedelta(0))
+HASTY = RetrySettings(
+    soft_bounce=(), unknown_outcome=(), unreachable=(MINUTE,), give_up_after=timedelta(0)
+)
 
 jitters = st.floats(0, 1, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "waits"),
+    [
+        pytest.param(DEFAULT, [15 * MINUTE, HOUR, None, None], id="three-attempts-by-default"),
+        pytest.param(PATIENT, [MINUTE, HOUR, DAY, None], id="as-many-as-entries"),
+        pytest.param(HASTY, [None, None], id="none-at-all"),
+    ],
+)
+def test_an_unknown_outcome_is_tried_again_a_few_times(
+    rules: RetrySettings, waits: list[timedelta | None]
+) -> None:
+    """S-06: each attempt may leave one more copy."""
+    for number, wait in enumerate(waits, 1):
+        assert after_unknown_outcome(number, rules, jitter=0) == wait
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.support.clock import START
 
 RETRY = RetrySettings(
     soft_bounce=(timedelta(minutes=15),),
+    unknown_outcome=(timedelta(minutes=20), timedelta(hours=1)),
     unreachable=(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=4)),
     give_up_after=timedelta(days=5),
 )
@@ -67,12 +68,16 @@ def judge(
     outranked: bool = False,
     unanimous: bool = False,
     has_login: bool = True,
+    unknown_outcomes: int = 0,
     no_mail_host_at: datetime | None = None,
 ) -> Outcome:
     return decide(
         facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
         a_queued_recipient(
-            attempt=attempt, soft_failures=soft_failures, no_mail_host_at=no_mail_host_at
+            attempt=attempt,
+            soft_failures=soft_failures,
+            unknown_outcomes=unknown_outcomes,
+            no_mail_host_at=no_mail_host_at,
         ),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
@@ -469,13 +474,63 @@ def test_a_breakdown_is_no_verdict(
     for route in (SMARTHOST, DIRECT, None):
         outcome = judge(stage, broken, route=route, dot_sent=dot_sent, attempt=2, soft_failures=1)
         assert outcome == Deferred(
-            retry_at=START + timedelta(minutes=6),
+            retry_at=START + timedelta(minutes=21 if dot_sent else 6),
             category=category,
             fault=fault,
             reason="it broke",
             soft_failures=1,
             possible_duplicate=dot_sent,
         )
+
+
+@pytest.mark.parametrize(("category", "fault"), BREAKDOWNS)
+def test_an_outcome_that_stays_unknown_is_given_up_after_a_few_attempts(
+    category: Category, fault: Fault
+) -> None:
+    """S-06: nine copies of a message are no service to anybody; the sender is told what is known."""
+    broken = Breakdown(category=category, fault=fault, reason="it broke")
+    second = judge(Stage.DOT, broken, dot_sent=True, attempt=2, unknown_outcomes=1)
+    assert isinstance(second, Deferred)
+    assert second.retry_at == START + timedelta(minutes=61)
+    third = judge(Stage.DOT, broken, dot_sent=True, attempt=3, unknown_outcomes=2)
+    assert isinstance(third, Bounced)
+    assert (third.bounce_class, third.category, third.status) == (
+        BounceClass.SOFT,
+        category,
+        "4.4.2",
+    )
+    assert third.possible_duplicate
+    assert not third.suppress
+    assert "3 times: it may have arrived" in third.reason
+
+
+def test_what_we_trip_over_ourselves_is_waited_for() -> None:
+    """Whoever mends us finds the mail still there, and nobody knows how far it got."""
+    mishap = Breakdown(category=Category.UNKNOWN, fault=Fault.LOCAL, reason="a bug")
+    outcome = judge(Stage.MAIL, mishap, dot_sent=True, attempt=9, unknown_outcomes=8)
+    assert isinstance(outcome, Deferred)
+    assert outcome.retry_at == START + timedelta(hours=4, minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "age"),
+    [
+        pytest.param(make_reply(550, ("5.1.1 User unknown",)), timedelta(hours=1), id="refused"),
+        pytest.param(make_reply(421, ("later",)), timedelta(days=6), id="expired"),
+        pytest.param(
+            Breakdown(category=Category.BAD_DOMAIN, fault=Fault.DNS, reason="gone", status="5.1.2"),
+            timedelta(hours=1),
+            id="proven",
+        ),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_bounce_says_if_an_earlier_attempt_may_have_delivered(
+    ended_by: Reply | Breakdown, age: timedelta, before: int
+) -> None:
+    outcome = judge(Stage.RCPT, ended_by, route=DIRECT, age=age, unknown_outcomes=before)
+    assert isinstance(outcome, Bounced)
+    assert outcome.possible_duplicate is (before > 0)
 
 
 @pytest.mark.parametrize(
@@ -605,7 +660,10 @@ def test_what_holds_for_every_attempt(
         assert outcome.retry_at > START + age
         assert outcome.soft_failures in (soft_failures, soft_failures + 1)
     if isinstance(outcome, Bounced):
-        if outcome.category is Category.EXPIRED and outcome.status == "4.4.7":
+        if outcome.status == "4.4.2" and isinstance(ended_by, Breakdown):
+            assert outcome.possible_duplicate
+            assert outcome.bounce_class is BounceClass.SOFT
+        elif outcome.category is Category.EXPIRED and outcome.status == "4.4.7":
             assert outcome.bounce_class is BounceClass.SOFT
             assert age >= RETRY.give_up_after
         else:
