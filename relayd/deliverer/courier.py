@@ -57,6 +57,7 @@ class Courier:
         self._paths = paths  # None: the reverse-path goes out as it came in
         self._jitter = jitter
         self._well = asyncio.Event()
+        self._is_readable = True  # the store, when content was last asked for
         self._well.set()
 
     @property
@@ -78,13 +79,18 @@ class Courier:
             return work.content
         while True:
             try:
-                return await self._store.content(work.message.id)
+                content = await self._store.content(work.message.id)
             except ContentLost as lost:
                 await self._defer_without_content(work, lost)
                 return None
             except StoreError as error:  # when it can be read again, it need not be writable
-                queue_id = format_id(work.message.id)
-                log.warning("content_not_read", queue_id=queue_id, fault="local", reason=str(error))
+                if self._is_readable:  # one line for all that wait
+                    queue_id, reason = format_id(work.message.id), str(error)
+                    log.warning("content_not_read", queue_id=queue_id, fault="local", reason=reason)
+                self._is_readable = False
+            else:
+                self._is_readable = True
+                return content
             await asyncio.sleep(_RETRY_STORE)
 
     async def _defer_without_content(self, work: Work, lost: ContentLost) -> None:

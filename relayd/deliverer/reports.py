@@ -6,6 +6,7 @@ message and round, within a budget (S-54); what goes beyond it is recorded and c
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -84,7 +85,8 @@ class Reporter:
         self._next_id = next_id
         self._give_up_after = give_up_after
         self._budget = DsnBudget(at=now)
-        self._lock = threading.Lock()  # of the budget
+        self._unmailed: Counter[str] = Counter()  # by sender, since that was last told
+        self._lock = threading.Lock()  # of both
         self._limits = DsnLimits(
             per_sender=max(1, USUAL_LIMITS.per_sender // workers),
             in_total=max(1, USUAL_LIMITS.in_total // workers),
@@ -102,8 +104,8 @@ class Reporter:
             fits, self._budget = may_mail(
                 self._budget, message.reverse_path, now=now, limits=self._limits
             )
+            self._unmailed[message.reverse_path] += not fits
         if not fits:
-            log.warning("report_not_mailed", queue_id=format_id(message.id), fault="policy")
             return None
         message_id = self._next_id(now)
         content = compose(
@@ -113,6 +115,15 @@ class Reporter:
             full_copy_limit=FULL_COPY_LIMIT,
         )
         return self._message(message_id, message.reverse_path, content, now)
+
+    def tell_unmailed(self) -> None:
+        """Log what was not mailed since the last time: one line, whatever bounced at once."""
+        with self._lock:
+            unmailed, self._unmailed = +self._unmailed, Counter()
+        if unmailed:
+            [(sender, _)] = unmailed.most_common(1)
+            counts = {"reports": unmailed.total(), "senders": len(unmailed)}
+            log.warning("report_not_mailed", **counts, **{"from": sender}, fault="policy")
 
     def report_given_up(
         self,

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from relayd.control.server import Desk, serve_control
+from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
     CommitUnknown,
@@ -55,6 +56,7 @@ __all__ = ["Inherited", "Intake", "SmtpTransport", "SystemClock", "run"]
 
 STOP_WITHIN = 30.0  # seconds for messages and transactions under way
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
+_TOLD = 10.0  # seconds between two lines about reports that are not mailed
 _MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
 _WATCHED = 5.0  # seconds between two looks at the file of the smarthost's password or token
 _TIDY = 3600.0  # seconds between looks for history that is too old
@@ -168,6 +170,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             tasks.create_task(supervision.beat(stopping)),
             tasks.create_task(_keep_measuring(tally, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
+            tasks.create_task(_keep_telling(outward.reporter)),
             tasks.create_task(_end_with(intake.unknown)),
             tasks.create_task(_watch_login(settings, parts.store, scheduler, wakeups)),
         ]
@@ -204,6 +207,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         await delivering
         for task in background:
             task.cancel()
+    outward.reporter.tell_unmailed()
     log.info("worker_stopped", worker=inherited.name)
 
 
@@ -317,6 +321,12 @@ async def _keep_measuring(tally: Tally, receiver: Receiver, outward: Outward) ->
     while True:
         await asyncio.sleep(_MEASURED)
         _measure(tally, receiver, outward)
+
+
+async def _keep_telling(reporter: Reporter) -> None:
+    while True:
+        await asyncio.sleep(_TOLD)
+        reporter.tell_unmailed()
 
 
 async def _end_with(unknown: "asyncio.Future[None]") -> None:

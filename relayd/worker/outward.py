@@ -56,6 +56,7 @@ class Outward:
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
+    reporter: Reporter
     report_given_up: ReportGivenUp | None  # by an operator; None: reports are off
 
 
@@ -112,7 +113,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         places=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, courier, scheduler, sites, late, given_up)
+    return Outward(transport, courier, scheduler, sites, late, reporter, given_up)
 
 
 def _report_given_up(

@@ -209,13 +209,21 @@ async def test_all_connections_wait_for_a_sick_store() -> None:
 
 
 async def test_content_that_cannot_be_read_waits_for_the_store() -> None:
-    """The store cannot be read for a while: nothing is lost, nothing counts, nobody crashes."""
+    """The store cannot be read for a while: nothing is lost, nothing counts, nobody crashes.
+
+    One line tells of it, however many wait and however often they try; the next time, another.
+    """
     store = FaultyStore(FakeClock())
-    store.fail("content", times=1)
-    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
-        message = await post.submit(a_message("a@x.test"))
-        await post.settled()
-        assert (post.row(message).status, post.row(message).attempts) == (Status.RELAYED, 1)
+    async with ScriptedServer() as server, a_post(server.port, store=store, connections=2) as post:
+        with capture_logs() as logs:
+            for _ in range(2):
+                store.fail("content", times=3)
+                messages = [await post.submit(a_message("a@x.test")) for _ in range(4)]
+                await post.settled()
+                for message in messages:
+                    row = post.row(message)
+                    assert (row.status, row.attempts) == (Status.RELAYED, 1)
+        assert [line["event"] for line in logs] == ["content_not_read"] * 2
 
 
 async def test_a_message_without_its_content_does_not_stop_the_others() -> None:

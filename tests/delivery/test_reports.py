@@ -6,6 +6,7 @@ from datetime import timedelta
 from email.message import Message
 
 import pytest
+from structlog.testing import capture_logs
 
 from relayd.mail.envelope import NewMessage
 from relayd.ports.queue import Action
@@ -188,3 +189,28 @@ async def test_an_operators_bounce_of_null_mail_is_not_reported() -> None:
             ),
         )
         assert (len(acted.events), acted.reports) == (1, ())
+
+
+async def test_reports_beyond_the_budget_are_told_in_one_line() -> None:
+    """Of an operator who bounces thousands at once, and of whatever else bounced since the last line."""
+    async with a_post(1, reports=True) as post:
+        reporter = a_reporter(post.clock)
+        senders = ["app@app.test"] * 120 + ["shop@app.test"] * 110
+        for sender in senders:
+            message = a_message("a@x.test", reverse_path=sender)
+            await post.store.enqueue(message, worker=post.worker, lease_for=None)
+        with capture_logs() as logs:
+            acted = await post.store.act(
+                Query(unfinished=True),
+                Action.BOUNCE,
+                by="ann",
+                reason="",
+                report=lambda about, recipients, content, reason: reporter.report_given_up(
+                    about, recipients, content, reason=reason, now=post.clock.now()
+                ),
+            )
+            reporter.tell_unmailed()
+            reporter.tell_unmailed()
+        assert (len(acted.events), len(acted.reports)) == (230, 200)
+        [line] = [one for one in logs if one["event"] == "report_not_mailed"]
+        assert (line["reports"], line["senders"], line["from"]) == (30, 2, "app@app.test")
