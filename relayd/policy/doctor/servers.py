@@ -91,6 +91,12 @@ def _judge_smarthost(knock: Knock, worst: Level) -> Finding:
     elif trouble.stage is Stage.CONNECT:
         reason = f"no connection: {trouble.reason}"
         remedy = "Look at smarthost.hosts, at the network, and whether that server runs."
+    elif trouble.stage is Stage.GREETING and trouble.reply is None:
+        reason = f"does not greet: {trouble.reason}"
+        remedy = (
+            "If it waits for TLS from the first octet on, as on port 465, set"
+            ' smarthost.tls = "implicit"; else ask who runs it.'
+        )
     elif trouble.reply is not None and trouble.reply.is_transient:
         level, reason = Level.WARN, f"not now: {trouble.reason}"
         remedy = "Ask again later; mail waits until then."

@@ -31,6 +31,9 @@ LOGIN = Trouble(
 )
 TLS = Trouble(stage=Stage.STARTTLS, reason="certificate not valid", category=Category.TLS_FAILURE)
 NO_TLS = Trouble(stage=Stage.STARTTLS, reason="454 not now", reply=make_reply(454, ("not now",)))
+MUTE = Trouble(
+    stage=Stage.GREETING, reason="no greeting within 30 s", category=Category.CONNECTION_FAILURE
+)
 SILENT = Trouble(stage=Stage.EHLO, reason="no answer", category=Category.PROTOCOL_ERROR)
 
 
@@ -69,6 +72,7 @@ def test_nobody_to_try() -> None:
         (LOGIN, Level.FAIL, "refuses our login", "smarthost.username"),
         (TLS, Level.FAIL, "no TLS as smarthost.tls wants it: certificate", "certificate"),
         (NO_TLS, Level.FAIL, "no TLS as smarthost.tls wants it: 454", "certificate"),
+        (MUTE, Level.FAIL, "does not greet: no greeting within", "implicit"),
         (SILENT, Level.FAIL, "turns us away at no answer", "administrator"),
     ],
 )
