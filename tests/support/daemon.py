@@ -11,6 +11,7 @@ import os
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -270,8 +271,11 @@ def a_daemon(
 class SmarthostThread:
     """A ScriptedServer with an event loop in a thread of its own; may be down and up again."""
 
-    def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
-        self.server = ScriptedServer(script, port=port)
+    def __init__(
+        self, script: Script | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """With `tls` it begins with the handshake."""
+        self.server = ScriptedServer(script, port=port, tls=tls, implicit=tls is not None)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -306,8 +310,10 @@ class SmarthostThread:
 
 
 @contextmanager
-def a_smarthost(script: Script | None = None, *, port: int = 0) -> Iterator[SmarthostThread]:
-    smarthost = SmarthostThread(script, port=port)
+def a_smarthost(
+    script: Script | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[SmarthostThread]:
+    smarthost = SmarthostThread(script, port=port, tls=tls)
     try:
         yield smarthost
         assert not smarthost.server.unclean
