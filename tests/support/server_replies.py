@@ -615,6 +615,7 @@ dot 552 5.6.0 line exceeds 998 characters
 - 421 4.4.5 Too many connections to this host
 - 450 Too many mails sent from this account in the last hour
 - 421 Domain sending limits reached
+- 550 Exceeding outbound thread limit
 = auth_failure/policy/spam_content/sender_config -
 - 550 5.7.1 Email rejected per SPF policy
 - 550 SPF check failed: 192.0.2.7 is not allowed to send mail from b.example
@@ -702,6 +703,7 @@ dot 552 5.6.0 line exceeds 998 characters
 - 550 Blocked by recipient's organization
 - 550 5.7.136 RESOLVER.RST.SenderNotAuthenticatedForMailUser
 = tls_failure -
+- 554 Configuration is invalid for this certificate
 - 550 5.7.10 STARTTLS is required for this sender
 - 530 5.7.0 Must issue a STARTTLS command first
 - 454 4.7.5 certificate verify failed
