@@ -120,7 +120,8 @@ def _read_packed(mail: Mail) -> Reading | None:
 def _with_text(reading: Reading, mail: Mail) -> Reading:
     """Fill in from the text for people what the fields leave out."""
     report, domain = read_report(mail), reporters.domain_of(mail)
-    blocks = recipients.blocks_of(report)
+    silent = any(not found.diagnostic for found in reading.found)
+    blocks = recipients.blocks_of(report) if silent else {}
     said = {address.lower(): words for address, words in blocks.items()}
     alone = len(reading.found) == 1
     return replace(

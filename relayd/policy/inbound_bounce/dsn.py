@@ -42,6 +42,13 @@ _BY_CLASS = {"5": "failed", "4": "delayed", "2": "delivered"}
 def read_dsn(mail: Mail) -> Reading | None:
     """Read the report part of a mail; None if there is none that names a recipient."""
     texts = [part.text() for part in mail.parts if part.content_type.endswith("delivery-status")]
+    if not texts and mail.content_type == "multipart/report":  # a part under a wrong name
+        others = [
+            part.text()
+            for part in mail.parts
+            if part.content_type.startswith(("text/", "application/")) and not part.is_original
+        ]
+        texts = [text for text in others if _EMBEDDED.match(text.lstrip())]
     return _report("\n\n".join(texts)) if texts else None
 
 

@@ -70,7 +70,6 @@ _OF_THE_MOMENT = Phrases(
     r"name ?server[^\n]{0,30}(?:fail|unusable|malformed|unexpected|reply)",
     r"type=\w{1,10}: (?!host (?:not found(?!, try)|found))",
 )
-_OUR_MISTAKE = Phrases(r"malformed address|may not follow|incorrectly constructed")
 _ADDRESS_IS_WRONG = Phrases(
     r"address(?:es)? (?:couldn't|could not|wasn't|was not) (?:be )?found|\baddress not found",
     r"rejected (?:the )?(?:address|recipient)\b",
@@ -182,8 +181,6 @@ def _is_proof(found: Found, category: Category, code: int | None, status: str | 
     speaks for the recipient: the command, a status of the address (x.1.x), or what the reporter
     says himself. A status of the mailbox's state (x.2.x) or of policy (x.7.x) speaks against it.
     """
-    if _OUR_MISTAKE.found_in(found.diagnostic):
-        return False
     if category is Category.BAD_DOMAIN or _stage(found) is Stage.RCPT:
         return True
     inner = quoted.read(found.diagnostic[:DIAGNOSTIC_LIMIT], code or 0, None).quoted

@@ -60,6 +60,8 @@ _MAIL = Phrases(
     r"nachricht|mitteilung|empfänger|courriel|destinat|mensaje|correo|mensagem|messaggio|bericht|wiadomo|odbiorc",
     r"сообщени|письм|получател|メール|あて先|宛先|送信|邮件|郵件|信件|メッセージ|메일|메시지|meddeland|besked|zpráv|ileti",
 )
+# A summary of what a filter keeps from its reader.
+_TO_YOU = Phrases(r"(?:delivered|forwarded|addressed) to you\b", r"quarantine")
 _MAIL_FAILED = Phrases(
     r"transcript of (?:the )?session|mail (?:log )?failed|failed (?:addresses|recipients?)",
     r"(?:invalid|unknown) user (?:address|id)|no such user|user unknown|unknown user",
@@ -77,7 +79,10 @@ def tells_of_lost_mail(text: str) -> bool:
     """A sentence says that mail, not something else, did not arrive."""
     if _MAIL_FAILED.found_in(text):
         return True
-    return any(NOT_DELIVERED.found_in(one) and _MAIL.found_in(one) for one in sentences(text))
+    return any(
+        NOT_DELIVERED.found_in(one) and _MAIL.found_in(one) and not _TO_YOU.found_in(one)
+        for one in sentences(text)
+    )
 
 
 # Sentences that announce a failure, in mail that a mail system wrote.
@@ -86,7 +91,7 @@ FAILED = Phrases(
     r"\bnot accepted\b",
     r"(?:permanent|fatal|delivery|transient)[^\n]{0,12} errors?\b|has encountered an error",
     r"failed (?:addresses|recipients?)|address(?:es)?(?:\(es\))? failed|had delivery errors",
-    r"(?:recipients?|address(?:es)?)[^\n]{0,30} (?:failed|rejected|were refused|did not receive)",
+    r"(?:recipients?|address(?:es)?)[^\n]{0,30} (?:failed|rejected|were refused|(?:were|are|was|is) (?:unknown|invalid)|did not receive)",
     r"was rejected (?:by|for)|rejected recipient|returned permanent errors",
     r"transcript of (?:the )?session|failure reasons?|error (?:message|details?|type)\b",
     r"giv(?:en|ing) up\b|invalid final delivery|exceeds allowed size",
@@ -111,6 +116,13 @@ NOT_YET = Phrases(
     r"verzögert|weiterhin versucht|zustellversuche werden|retard(?:é|ée)\b|sera retent|se ha retrasado|in ritardo",
     r"atrasad|opóźni|задерж|отложен|(?:配信|配達)が遅|再送(?:を続|します|を試)|延迟|延遲",
 )
+
+
+def announces(text: str) -> bool:
+    """The text says that something failed, or waits."""
+    return FAILED.found_in(text) or NOT_YET.found_in(text)
+
+
 # It says that there will be no further try, whatever the replies said that it quotes.
 FINAL = Phrases(
     r"permanent(?:ly)? (?:fatal |delivery )?(?:errors?|failures?|failed|undeliverable)|failed permanently",
@@ -128,20 +140,22 @@ ARRIVED = Phrases(
 
 # Behind such a line stands the message that came back.
 ORIGINAL_FOLLOWS = Phrases(
-    r"^[\W_]{0,80}(?:the )?original (?:e-?mail |mail )?(?:message|mail|letter)s?(?: info| details?| headers?)?"
-    r"(?: (?:as received )?(?:is as )?follows?| is (?:included|attached))?[\W_]{0,80}$",
-    r"^[\W_]{0,80}(?:below (?:this line )?is|this is|here is|included is|attach\w{0,12} is|following is)\b"
-    r".{0,24}\b(?:copy|headers?|original|returned|part of)\b.{0,80}$",
-    r"^[\W_]{0,80}(?:start|beginning|begin) of (?:the )?(?:returned|original|forwarded) (?:message|mail)",
-    r"^[\W_]{0,80}(?:unsent|undelivered|returned|failed|rejected|bounced) (?:e-?mail|mail|message)"
-    r"(?: text| body| headers?)?(?: (?:follows?|below))?[\W_]{0,80}$",
-    r"^[\W_]{0,80}(?:the )?(?:message|mail)s?(?: or)? ?(?:headers?|text|body|contents?|source)"
-    r".{0,24}\bfollows?[\W_]{0,80}$",
-    r"^[\W_]{0,80}(?:the )?headers? (?:and|of) .{0,60}(?:follow|message|mail)",
-    r"^[\W_]{0,80}original message (?:as received is )?as follows",
-    r"^[\W_]{0,80}(?:your message reads|a summary of the undelivered|(?:first|top) \d+ lines)",
-    r"^[\W_]{0,80}(?:copia del mensaje|message d'origine|ursprüngliche nachricht|messaggio originale)",
-    r"^[\W_]{0,80}(?:oryginalna wiadomo|исходное сообщение|元のメッセージ|(?:以下|下記).{0,12}(?:原文|元の?メール))",
+    r"^[\W_]{0,80}(?:"
+    r"(?:the )?original (?:e-?mail |mail )?(?:message|mail|letter)s?(?: info| details?| headers?)?"
+    r"(?: (?:as received )?(?:is as )?follows?| is (?:included|attached))?[\W_]{0,80}$"
+    r"|(?:below (?:this line )?is|this is|here is|included is|attach\w{0,12} is|following is)\b"
+    r".{0,24}\b(?:copy|headers?|original|returned|part of)\b.{0,80}$"
+    r"|(?:start|beginning|begin) of (?:the )?(?:returned|original|forwarded) (?:message|mail)"
+    r"|(?:unsent|undelivered|returned|failed|rejected|bounced) (?:e-?mail|mail|message)"
+    r"(?: text| body| headers?)?(?: (?:follows?|below))?[\W_]{0,80}$"
+    r"|(?:the )?(?:message|mail)s?(?: or)? ?(?:headers?|text|body|contents?|source)"
+    r".{0,24}\bfollows?[\W_]{0,80}$"
+    r"|(?:the )?headers? (?:and|of) .{0,60}(?:follow|message|mail)"
+    r"|original message (?:as received is )?as follows"
+    r"|(?:your message reads|a summary of the undelivered|(?:first|top) \d+ lines)"
+    r"|(?:copia del mensaje|message d'origine|ursprüngliche nachricht|messaggio originale)"
+    r"|(?:oryginalna wiadomo|исходное сообщение|元のメッセージ|(?:以下|下記).{0,12}(?:原文|元の?メール))"
+    r")"
 )
 ORIGINAL_FIELD = re.compile(
     r"^(?:Return-Path|Received|DKIM-Signature|DomainKey-Signature|X-Received|ARC-Seal|"
@@ -151,8 +165,12 @@ ORIGINAL_FIELD = re.compile(
 
 # How a list manager refuses a posting.
 NOT_A_MEMBER = Phrases(
-    r"not (?:a |yet a )?member of (?:this|the)|not (?:allowed|permitted|authori[sz]ed) to post",
-    r"(?:message|mail|posting)[^\n]{0,60}\b(?:was|been|is) (?:automatically )?(?:rejected|refused)",
+    r"not (?:a |yet a )?member of (?:this|the)|not (?:allowed|permitted|authori[sz]ed) to (?:post|send)",
+    r"your (?:message|mail|e-?mail|post|posting|submission)\b[^\n]{0,60} (?:rejected|refused|not accepted)",
+)
+# What a mail server tells the owner of a mailbox about it.
+YOUR_MAILBOX = Phrases(
+    r"your (?:mailbox|inbox|account|quota|storage)\b[^\n]{0,40}(?:full|quota|limit|exceed|used|size|%)"
 )
 
 # Lines that name an address without accusing it.

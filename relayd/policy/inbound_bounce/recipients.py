@@ -39,12 +39,13 @@ _LOCAL_NAME = re.compile(
 )
 # An address at the head of a line, with the marks that lists put around it.
 _HEAD = re.compile(
-    r"\A[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?(?:[\w./-]{1,20};\s?|mailto:)?[<\"'\[(]{0,3}"
+    r"\A[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?[\[(]{0,2}"
+    r"(?:[\w./-]{1,20};\s?|mailto:|(?:smtp|SMTP)[ :]\s?)?[<\"'\[(]{0,3}"
     + ADDRESS
     + r"[>\"'\])]{0,3}(?P<rest>.*)$"
 )
 _HEAD_REST = re.compile(
-    r"\s*$|\s*[:;,.(\[<\-=]|\s+(?:on|am|le|el|il|em|op|is|was|has|does|did|could|not|no|user|"
+    r"\s*$|\s*[:;,.(\[<\-=|]|\s+(?:on|am|le|el|il|em|op|is|was|has|does|did|could|not|no|user|"
     r"invalid|unknown|error|failed|mailbox|address|account|over)\b",
     re.IGNORECASE,
 )
@@ -70,6 +71,7 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _X400_RECIPIENT = re.compile(r"(?<![A-Za-z=])(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
+_X400_LABEL = re.compile(r"\Asmtp=", re.IGNORECASE)
 # The mark of what is put in, `+` or the word of a list manager, with the number of the mail.
 _VERP = re.compile(
     r"(?:(?<!\+)\+|-(?:return|bounces?|errors|owner)-(?:\d{1,9}-)?|(?<![+-])-)"
@@ -194,7 +196,7 @@ def _local_names(report: Report, domain: str | None) -> list[str]:
 
 def _heads(report: Report) -> list[_Head]:
     """The lines that an address heads, and that accuse it."""
-    announced = next((n for n, line in enumerate(report.lines) if phrases.FAILED.found_in(line)), 0)
+    announced = next((n for n, line in enumerate(report.lines) if phrases.announces(line)), 0)
     heads = []
     for number, line in enumerate(report.lines):
         head = _head(number, line, report.lines)
@@ -228,13 +230,14 @@ def _head(number: int, line: str, lines: Sequence[str]) -> _Head | None:
 
 
 def _in_sentences(report: Report) -> list[str]:
-    """Addresses on lines that tell of the failure, or on the line before or behind one."""
+    """Addresses on lines that tell of the failure, or on the line before or after one."""
     named: list[str] = []
-    for number, line in enumerate(report.lines):
-        around = " ".join(report.lines[max(0, number - 1) : number + 2])
-        if "@" in line and phrases.FAILED.found_in(around):
+    lines = [line for line in report.lines if line.strip()]
+    for number, line in enumerate(lines):
+        around = " ".join(lines[max(0, number - 1) : number + 2])
+        if "@" in line and phrases.announces(around):
             named.extend(
-                match.group(1).rstrip(".")
+                _X400_LABEL.sub("", match.group(1).rstrip("."))
                 for match in _ANYWHERE.finditer(line)
                 if not phrases.HELP_LINE.found_in(line[: match.start()])
             )

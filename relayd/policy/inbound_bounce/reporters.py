@@ -17,10 +17,11 @@ from relayd.policy.inbound_bounce.phrases import Phrases
 _MAIL_SYSTEM = Phrases(
     r"mailer[-_. ]?(?:daemon|demon)",
     r"mail[-_. ]*deliver\w{0,12}[-_. ]*(?:sub)?system|\bdelivery[-_. ]*subsystem",
-    r"<>|^\s*$",
+    r"<>",
 )
 # Roles and gateways that write reports, and other mail as well.
 _REPORTER = Phrases(
+    r"\A\s*\Z",
     r"\bpost[-_. ]?master",
     r"\bmail[-_. ]{0,3}(?:administrator|server|system|router|gateway|hub|gate)\b",
     r"\bsys(?:tem)?[-_. ]?admin(?:istrator)?\b|\bmdaemon\b|\bgateway\b|\bmail(?:scanner|sweeper|marshal)",

@@ -22,6 +22,7 @@ from relayd.policy.inbound_bounce.recipients import (
 from relayd.policy.inbound_bounce.report import Report, read_report
 from relayd.policy.inbound_bounce.result import Found, Kind, Reading, has_failure_code
 
+_FIRST_WORDS = 1000  # characters in which a list manager says what it is about
 _ACTIONS = {Kind.BOUNCE: "failed", Kind.DELAYED: "delayed", Kind.DELIVERED: "delivered"}
 
 
@@ -70,7 +71,7 @@ def _is_report(mail: Mail, report: Report) -> bool:
         return True
     if reporters.is_mail_system(mail):
         told = phrases.FAILED.found_in(text) or phrases.ARRIVED.found_in(text)
-        return subject or coded or told
+        return subject or coded or (told and not phrases.YOUR_MAILBOX.found_in(text))
     lost = phrases.tells_of_lost_mail(text)
     if reporters.comes_from_reporter(mail):
         # Marked as an answer, with nothing of SMTP in it: a postmaster's robot (RFC 3834 §5).
@@ -78,6 +79,6 @@ def _is_report(mail: Mail, report: Report) -> bool:
         told = lost or (subject and not reporters.is_reply(mail))
         return told and (coded or not is_robot)
     if reporters.comes_from_list_manager(mail):
-        return phrases.NOT_A_MEMBER.found_in(text)
+        return phrases.NOT_A_MEMBER.found_in(text[:_FIRST_WORDS])
     returned = bool(report.returned.fields) and not reporters.is_reply(mail)
     return subject and lost and (returned or reporters.goes_to_bounce_address(mail))
