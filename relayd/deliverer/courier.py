@@ -246,9 +246,10 @@ class Courier:
     def _judge(
         self, work: Work, recipient: QueuedRecipient, seen: AttemptFacts, scope: Scope
     ) -> Outcome:
+        now = self._clock.now()
         moment = Moment(
-            received_at=work.message.received_at,
-            now=self._clock.now(),
+            received_at=work.message.began(now),
+            now=now,
             jitter=self._jitter(),
             is_report=work.message.is_report,
         )

@@ -154,7 +154,7 @@ class Reporter:
         occasion = occasion_of(
             fate.outcome,
             taken_over=peer is not None and peer.dsn,
-            received_at=message.received_at,
+            received_at=message.began(now),
             now=now,
         )
         parameters = fate.recipient.parameters
@@ -175,7 +175,7 @@ class Reporter:
             possible_duplicate=fate.recipient.possible_duplicate
             or (isinstance(fate.outcome, Bounced) and fate.outcome.possible_duplicate),
             last_attempt_at=now,
-            will_retry_until=message.received_at + self._give_up_after,
+            will_retry_until=message.began(now) + self._give_up_after,
         )
 
     def _facts(self, message: QueuedMessage, message_id: MessageId, now: datetime) -> DsnFacts:

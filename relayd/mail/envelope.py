@@ -8,7 +8,7 @@ Source: RFC 5321 §2.3.1; RFC 3461 for the DSN parameters.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relayd.mail.address import Address
 from relayd.mail.content import Content
@@ -100,6 +100,14 @@ class QueuedMessage:
     is_8bit: bool
     utf8_headers: bool
     is_report: bool = False  # a report of ours to a sender
+    age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
+
+    def began(self, now: datetime) -> datetime:
+        """Return the instant from which the message ages, by a clock that shows `now`.
+
+        Not `received_at`: the clock may have been set since, or relayd may have been down.
+        """
+        return now - self.age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Decide when to try again.
 
-Owns the arithmetic of waiting: no clock, no random source. Age is judged only after an attempt,
-so a relay that was down for a week tries every recipient once more before it bounces any (S-10).
+Owns the arithmetic of waiting: no clock, no random source. Age is judged only after an attempt, and
+the store counts only time in which relayd could try: neither a clock that is set nor a week in which
+relayd was down makes mail old (S-10).
 
 Source: RFC 5321 §4.5.4.1. It asks for retries over days and advises 30 minutes or more between
 them; we begin shorter, because greylisting hosts accept a retry after minutes. That a soft bounce

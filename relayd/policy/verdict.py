@@ -35,7 +35,7 @@ class VerdictRules:
 class Moment:
     """What the judgement needs to know of time and chance."""
 
-    received_at: datetime
+    received_at: datetime  # from when its age counts
     now: datetime
     jitter: float  # from 0 up to 1
     is_report: bool = False  # the message is a report of ours

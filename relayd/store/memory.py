@@ -15,7 +15,7 @@ from typing import TypeVar, assert_never
 
 from relayd.errors import LeaseLost
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage
+from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import (
@@ -77,12 +77,13 @@ class MemoryStore(MemoryView):
         self._widths = dict(slots or {})
         self._workers: list[tuple[str, str]] = []  # daemon and name; number n is at n - 1
         self._seen = clock.now()
+        self._base = self._seen_served = 0.0
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass
 
     async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
-        self._watch_clock()
+        self._watch_clock(is_first=all(known[0] != daemon for known in self._workers))
         dead = {
             number
             for number, known in enumerate(self._workers, 1)
@@ -133,6 +134,7 @@ class MemoryStore(MemoryView):
             new=message,
             content=message.content,
             recipients=recipients,
+            served_at=self._served(),
             events=list(first_events(message)),
         )
         self._tables.messages[message.id] = stored
@@ -148,6 +150,7 @@ class MemoryStore(MemoryView):
         but: Collection[str] = (),
         only: Collection[str] | None = None,
     ) -> Sequence[Work]:
+        self._watch_clock()
         works: list[Work] = []
         for destination in self._due_destinations():
             if destination in but or (only is not None and destination not in only):
@@ -225,18 +228,33 @@ class MemoryStore(MemoryView):
         message = self._tables.messages.get(message_id)
         return None if message is None else message.content
 
-    def _watch_clock(self) -> None:
-        """Notice that the wall clock was set back: then all waits go on from where they were."""
-        now = self._clock.now()
-        back, self._seen = self._seen - now, now
-        if back < timedelta(minutes=1):
+    def _served(self) -> float:
+        """Count the seconds in which a daemon served the queue."""
+        return self._base + self._clock.monotonic()
+
+    def _watch_clock(self, *, is_first: bool = False) -> None:
+        """Notice that the wall clock was set: then all waits go on from where they were."""
+        if is_first:
+            self._base = self._seen_served - self._clock.monotonic()
+        now, served = self._clock.now(), self._served()
+        jump = (now - self._seen) - timedelta(seconds=served - self._seen_served)
+        self._seen, self._seen_served = now, served
+        if is_first:
+            jump = min(jump, timedelta())
+        if abs(jump) < timedelta(minutes=1):
             return
+        ahead = min(now, now - jump)
         for recipient in self._tables.recipients():
-            if recipient.is_waiting():
-                at = recipient.next_attempt_at
-                recipient.next_attempt_at = max(min(now, at), at - back)
+            if recipient.is_waiting() and recipient.next_attempt_at > ahead:
+                recipient.next_attempt_at = max(now, recipient.next_attempt_at + jump)
         for destination, until in self._tables.paused.items():
-            self._tables.paused[destination] = max(min(now, until), until - back)
+            if until > ahead:
+                self._tables.paused[destination] = max(now, until + jump)
+
+    def _queued(self, message_id: MessageId) -> QueuedMessage:
+        message = self._tables.messages[message_id]
+        age = timedelta(seconds=self._served() - message.served_at)
+        return replace(queued_message(message.new), age=age)
 
     async def reap(self) -> int:
         self._watch_clock()
@@ -293,7 +311,7 @@ class MemoryStore(MemoryView):
             message = self._tables.messages[message_id]
             recipients = [queued_recipient(one) for one in sorted(those, key=attrgetter("number"))]
             composed = report(
-                queued_message(message.new), recipients, message.content or b"", reason
+                self._queued(message.new.id), recipients, message.content or b"", reason
             )
             if composed is not None:
                 self._add(composed, is_returned=True)
@@ -417,7 +435,7 @@ class MemoryStore(MemoryView):
         return [
             Work(
                 lease=lease,
-                message=queued_message(self._tables.messages[message_id].new),
+                message=self._queued(message_id),
                 recipients=tuple(queued_recipient(one) for one in group),
                 content=None,
             )

@@ -102,6 +102,7 @@ class Message:
     new: NewMessage
     content: Content | None
     recipients: list[Recipient]
+    served_at: float  # how many seconds the queue had been served when it came in
     events: list[Event] = field(default_factory=list)
 
     def is_finished(self) -> bool:

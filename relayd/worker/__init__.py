@@ -370,11 +370,17 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 async def _tidy(history: timedelta, parts: Parts) -> None:
-    """Delete what is older than the history is kept, a piece at a time."""
+    """Delete what is older than the history is kept, a piece at a time.
+
+    A clock that is set forward while we run makes nothing old at once: it may be wrong.
+    """
+    clock = parts.clock
+    began = clock.now() - timedelta(seconds=clock.monotonic())
     while True:
         deleted = 0
         try:
-            deleted = await parts.store.purge(parts.clock.now() - history)
+            elapsed = timedelta(seconds=clock.monotonic())
+            deleted = await parts.store.purge(min(clock.now(), began + elapsed) - history)
         except CommitUnknown:
             raise
         except StoreError as error:

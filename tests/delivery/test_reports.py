@@ -151,6 +151,22 @@ async def test_a_report_that_nobody_takes_is_given_up_after_a_day() -> None:
         assert reports(post, message, report) == []
 
 
+async def test_a_clock_that_jumps_makes_no_mail_old() -> None:
+    """S-10: nobody is told of a delay, nothing is given up, and age goes on from where it was."""
+    async with ScriptedServer(BUSY) as server, a_post(server.port, reports=True) as post:
+        message = await post.submit(asking("DELAY,FAILURE"))
+        await post.settled(message)
+        for attempts in range(2, 5):
+            post.clock.jump(timedelta(days=6))
+            post.advance(timedelta(minutes=31))
+            await eventually(lambda n=attempts: post.row(message).attempts == n)  # type: ignore[misc]
+            await post.quiet()
+        assert post.row(message).status is Status.DEFERRED
+        assert reports(post, message) == []
+        post.advance(timedelta(days=5))
+        await eventually(lambda: post.row(message).status is Status.BOUNCED)
+
+
 async def test_an_operators_bounce_is_reported() -> None:
     async with ScriptedServer(BUSY) as server, a_post(server.port, reports=True) as post:
         message = await post.submit(a_message("a@x.test", "b@x.test"))

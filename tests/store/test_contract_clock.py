@@ -6,7 +6,7 @@ import pytest
 
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import NotTried
-from tests.support.builders import a_deferral, a_message, settlements_of
+from tests.support.builders import a_deferral, a_message, a_recipient, settlements_of
 from tests.support.stores import LEASE, Box
 
 DAY = timedelta(days=1)
@@ -67,6 +67,65 @@ async def test_waits_and_pauses_are_as_long_as_they_were(box: Box, worker: Worke
     assert await box.claim(worker) == []
     box.clock.advance(timedelta(seconds=1))
     assert len(await box.claim(worker)) == 1
+
+
+@pytest.mark.parametrize("look", ["reap", "claim"])
+async def test_waits_and_pauses_are_not_cut_short(
+    box: Box, worker: WorkerNumber, look: str
+) -> None:
+    """F-30: a dead clock that is put right ends no wait, whoever looks first."""
+    message = a_message("a@x.test", at=box.clock.now())
+    other = a_message(a_recipient("b@y.test", destination="y.test"))
+    [work] = await box.put(message, worker=worker, leased=True)
+    deferral = a_deferral(box.clock.now() + MINUTES)
+    await box.store.settle(work.lease, settlements_of(work, deferral))
+    await box.store.release(work.lease, paused_until=box.clock.now() + 2 * MINUTES)
+    await box.put(other, worker=worker)
+    box.clock.jump(6 * DAY)
+    if look == "reap":
+        await box.store.reap()
+    assert [each.message.id for each in await box.claim(worker)] == [other.id]
+    assert box.row(message).next_attempt_at == box.clock.now() + MINUTES
+    assert box.row(message).paused_until == box.clock.now() + 2 * MINUTES
+    box.clock.advance(2 * MINUTES)
+    assert len(await box.claim(worker)) == 1
+
+
+JUMPS = [timedelta(), 6 * DAY, 30_000 * DAY, -DAY, -10_000 * DAY]
+
+
+@pytest.mark.parametrize("before", JUMPS)
+@pytest.mark.parametrize("after", JUMPS)
+async def test_age_is_the_time_in_which_relayd_could_try(
+    box: Box, worker: WorkerNumber, before: timedelta, after: timedelta
+) -> None:
+    """S-10: the clock may be set as often as it likes, and relayd may be down for a year."""
+    await box.put(a_message("a@x.test"), worker=worker)
+    box.clock.advance(MINUTES)
+    box.clock.jump(before)
+    await box.store.reap()
+    box.clock.advance(MINUTES)
+    box.clock.jump(after)
+    await box.store.reap()
+    box.clock.advance(300 * DAY)  # nobody looks: relayd is down
+    again = await box.store.register("1", daemon="another")
+    box.clock.advance(MINUTES)
+    [work] = await box.claim(again)
+    assert work.message.age == 3 * MINUTES
+    assert work.message.began(box.clock.now()) == box.clock.now() - 3 * MINUTES
+
+
+async def test_age_goes_on_when_a_worker_is_replaced(box: Box, worker: WorkerNumber) -> None:
+    await box.put(a_message("a@x.test"), worker=worker)
+    box.clock.advance(5 * DAY)
+    [work] = await box.claim(await box.store.register("again"))
+    assert work.message.age == 5 * DAY
+
+
+async def test_new_mail_has_no_age(box: Box, worker: WorkerNumber) -> None:
+    box.clock.advance(9 * DAY)
+    [work] = await box.put(a_message("a@x.test", at=box.clock.now()), worker=worker, leased=True)
+    assert work.message.age == timedelta()
 
 
 async def test_a_clock_that_is_put_right_by_seconds_changes_nothing(

@@ -82,6 +82,7 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
     worker = await box.store.register("1")
     [work] = await box.claim(worker)
     assert work.message.id == deferred.message_id
+    assert work.message.age >= timedelta()
     await box.store.settle(work.lease, settlements_of(work, Relayed()))
     assert len(box.rows(Query(status=Status.RELAYED))) == 2
     await box.close()

@@ -13,7 +13,6 @@ import orjson
 from relayd.ports.queue import Lease
 from relayd.store.sqlite.values import fetch
 
-_SET_BACK = 60_000  # milliseconds: less is no stall
 _PAGE = 500  # destinations read at once
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
@@ -149,23 +148,19 @@ def end_pauses(db: apsw.Connection, *, now: int) -> None:
         pause(db, destination, 0)
 
 
-def watch_clock(db: apsw.Connection, now: int) -> None:
-    """Notice that the wall clock was set back: then all waits go on from where they were (F-31)."""
-    seen = int(db.execute("SELECT value FROM meta WHERE key = 'clock'").get or 0)
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('clock', ?)", (now,))
-    back = seen - now
-    if back < _SET_BACK:
-        return
+def move_waits(db: apsw.Connection, *, now: int, jump: int) -> None:
+    """Let all waits go on from where they were, after the wall clock jumped to `now` by `jump`."""
+    ahead = min(now, now - jump)  # what was not due before it, or is not after it
     db.execute(
-        "UPDATE recipient SET next_attempt_at = max(?1, next_attempt_at - ?2)"
-        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > ?1",
-        (now, back),
+        "UPDATE recipient SET next_attempt_at = max(?1, next_attempt_at + ?2)"
+        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > ?3",
+        (now, jump, ahead),
     )
     db.execute(
-        "UPDATE destination SET paused_until = max(?1, paused_until - ?2) WHERE paused_until > ?1",
-        (now, back),
+        "UPDATE destination SET paused_until = max(?1, paused_until + ?2) WHERE paused_until > ?3",
+        (now, jump, ahead),
     )
-    for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (now,)):
+    for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (ahead,)):
         refresh(db, destination)
 
 

@@ -30,6 +30,7 @@ from relayd.ports.queue import (
 )
 from relayd.ports.view import Query
 from relayd.store.sqlite import leases, messages, operators, outcomes, suppression, values
+from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.connection import open_reader, prepare, translate
 from relayd.store.sqlite.disk import Disk
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
@@ -53,7 +54,9 @@ class SqliteStore:
     ) -> None:
         self._clock = clock
         self._slots = slots
+        self._age = Age(clock)
         self._writer = Writer(path, clock=clock, on_commit=on_commit)
+        self._writer.provide("served", self._age.served)
         self._files = SpoolDirectory(path)
         self._disk = Disk(path)
         self._reader = open_reader(path)
@@ -92,7 +95,8 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> WorkerNumber:
-            leases.watch_clock(db, now)
+            fellows = "SELECT count(*) FROM worker WHERE daemon = ?"
+            self._age.begin(db, is_first=not db.execute(fellows, (daemon,)).get)
             orphaned = values.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IN"
@@ -199,6 +203,8 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> Sequence[Work]:
+            if self._age.is_set():
+                self._age.watch(db)
             work: list[Work] = []
             room = limit
             at = self._term(lease_for).at
@@ -296,7 +302,7 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> int:
-            leases.watch_clock(db, now)
+            self._age.watch(db)
             ended = values.fetch(
                 db,
                 "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?",

@@ -1,6 +1,7 @@
 """Between rows and values: messages, recipients, and their parameters."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +21,8 @@ NO_MAIL_HOST_AT = (
     f"CASE WHEN category = '{Category.BAD_DOMAIN}' AND code IS NULL THEN updated_at END"
 )
 MESSAGE_COLUMNS = (
-    "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters"
+    "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters,"
+    " served() - m.served_at"
 )
 
 
@@ -60,7 +62,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
 
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
     """Read the columns of MESSAGE_COLUMNS."""
-    number, received_at, reverse_path, size, header, tag, flags, parameters = row
+    number, received_at, reverse_path, size, header, tag, flags, parameters, age = row
     return QueuedMessage(
         id=MessageId(number),
         received_at=from_ms(received_at),
@@ -73,6 +75,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_8bit=bool(flags & _8BIT),
         utf8_headers=bool(flags & _UTF8),
         is_report=bool(flags & _REPORT),
+        age=timedelta(milliseconds=age),
     )
 
 

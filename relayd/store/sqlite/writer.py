@@ -91,6 +91,10 @@ class Writer:
         except apsw.Error as exc:
             raise translate(exc) from exc
 
+    def provide(self, name: str, function: Callable[[], int]) -> None:
+        """Let the SQL of operations call `function`; to be said before the first of them."""
+        self._db.create_scalar_function(name, lambda *_: function(), 0)
+
     def submit(
         self,
         operation: Callable[[apsw.Connection], T],

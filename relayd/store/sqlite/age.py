@@ -1,0 +1,73 @@
+"""How long this queue has been served, and noticing that the wall clock was set.
+
+Owns the count by which mail ages: milliseconds in which a daemon served the queue, by the monotonic
+clock. Neither a clock that is set nor a time in which relayd was down moves it (S-10). All workers of
+a daemon count alike, since they share the machine's monotonic clock and a base that the first of them
+writes down. A crash loses what was not written down, some seconds of age.
+
+Instants of the wall clock that lie ahead, the ends of waits and pauses, are moved when that clock is
+set, so that each wait is as long as it was meant to be (F-30, F-31).
+"""
+
+import apsw
+
+from relayd.ports.outward import Clock
+from relayd.store.sqlite import leases
+from relayd.store.sqlite.values import to_ms
+
+_IS_SET = 60_000  # milliseconds between the clocks: less is no jump
+
+
+class Age:
+    """The count, as one process reads it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._base = 0  # the count when the monotonic clock showed 0
+        self._ahead = self._ahead_now()  # the wall clock, of the monotonic one
+
+    def served(self) -> int:
+        return self._base + self._monotonic()
+
+    def begin(self, db: apsw.Connection, *, is_first: bool) -> None:
+        """Take up the count, at the start of a worker; `is_first`: of its daemon.
+
+        What went by since the last daemon is no wait that was cut short, unless it was less than
+        nothing.
+        """
+        if is_first:
+            _write(db, "served_base", _read(db, "served", 0) - self._monotonic())
+        self._base = _read(db, "served_base", 0)
+        self.watch(db, only_back=is_first)
+
+    def watch(self, db: apsw.Connection, *, only_back: bool = False) -> None:
+        """Write the count down, and move the waits if the wall clock was set."""
+        now, served = to_ms(self._clock.now()), self.served()
+        seen, before = _read(db, "clock", now), _read(db, "served", served)
+        _write(db, "clock", now)
+        _write(db, "served", served)
+        self._ahead = self._ahead_now()
+        jump = (now - seen) - (served - before)
+        if only_back:
+            jump = min(jump, 0)
+        if abs(jump) >= _IS_SET:
+            leases.move_waits(db, now=now, jump=jump)
+
+    def is_set(self) -> bool:
+        """Tell whether the wall clock was set since this process last looked."""
+        return abs(self._ahead_now() - self._ahead) >= _IS_SET
+
+    def _ahead_now(self) -> int:
+        return to_ms(self._clock.now()) - self._monotonic()
+
+    def _monotonic(self) -> int:
+        return int(self._clock.monotonic() * 1000)
+
+
+def _read(db: apsw.Connection, name: str, default: int) -> int:
+    found = db.execute("SELECT value FROM meta WHERE key = ?", (name,)).get
+    return default if found is None else int(found)
+
+
+def _write(db: apsw.Connection, name: str, value: int) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
