@@ -49,6 +49,9 @@ def _say(text: str, status: int) -> int:
 
 
 def _run(options: Options, settings: str | None) -> None:
+    has_message = options.speaks_smtp or options.reads_recipients or options.recipients
+    if options.runs_queue and not has_message:
+        return  # the daemon runs the queue, always
     door = find_door(settings)
     if options.speaks_smtp:
         converse(door)

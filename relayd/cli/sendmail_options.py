@@ -51,6 +51,7 @@ class Options:
 
     speaks_smtp: bool = False  # -bs: the dialogue comes on standard input
     reads_recipients: bool = False  # -t
+    runs_queue: bool = False  # -q
     dot_ends: bool = True  # not -i
     is_verbose: bool = False  # -v
     sender: Address | None = None  # -f; a domain of "" is ours
@@ -75,6 +76,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     return Options(
         speaks_smtp=values.get("b") == "s",
         reads_recipients="t" in values,
+        runs_queue="q" in values,
         dot_ends="i" not in values,
         is_verbose="v" in values,
         sender=sender,

@@ -22,6 +22,7 @@ from relayd.policy.doctor.machine import (
     judge_store,
 )
 from relayd.receiver.tls import load
+from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings
 from relayd.store import examine
 
@@ -105,11 +106,14 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),
         (settings.users_file, FileKind.SECRET),
         (settings.certificate.key if settings.certificate else None, FileKind.SECRET),
+        (settings.smarthost.login.file if settings.smarthost.login else None, FileKind.SECRET),
         (str(state_directory(settings)), FileKind.STATE_DIRECTORY),
         *((f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")),
         (f"{queue}.content", FileKind.STATE_DIRECTORY),
     ]
     for path, kind in candidates:
         if path is not None:
-            with suppress(OSError):
-                yield FileFacts(path=path, kind=kind, mode=Path(path).stat().st_mode & 0o7777)
+            with suppress(OSError, SecretError):
+                mode = Path(path).stat().st_mode & 0o7777
+                privacy = judge_file(Path(path)) if kind is FileKind.SECRET else None
+                yield FileFacts(path=path, kind=kind, mode=mode, privacy=privacy)

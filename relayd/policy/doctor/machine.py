@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from relayd.policy.doctor.finding import Check, Finding, Level
+from relayd.policy.privacy import Privacy
 
 LONG_WAIT = timedelta(days=1)
 LEAST_FREE, LOW_FREE = 100 * 10**6, 10**9  # octets
@@ -64,12 +65,17 @@ class FileKind(Enum):
     def words(self) -> str:
         return self.value[1]
 
+    @property
+    def is_directory(self) -> bool:
+        return bool(self.may_have & 0o100)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
     path: str
     kind: FileKind
     mode: int  # the permission bits
+    privacy: Privacy | None = None  # of a secret
 
 
 def judge_store(facts: StoreFacts) -> Finding:
@@ -187,17 +193,33 @@ def judge_files(files: Sequence[FileFacts]) -> tuple[Finding, ...]:
 
 def _too_open(files: Sequence[FileFacts]) -> Iterator[Finding]:
     for facts in files:
-        surplus = facts.mode & ~facts.kind.may_have
-        others = surplus & 0o007
-        bits = others or surplus & 0o070
-        if not bits:
+        who, what, level = _who_may(facts)
+        if not what:
             continue
-        who = "others" if others else "its group"
-        what = "change" if bits & 0o022 else "read"
         yield Finding(
             check=Check.FILES,
             subject=facts.path,
-            level=Level.FAIL if others else Level.WARN,
+            level=level,
             reason=f"{who} may {what} {facts.kind.words} (mode {facts.mode:04o})",
             remedy=f"Run chmod {facts.mode & facts.kind.may_have:04o} on it.",
         )
+
+
+def _who_may(facts: FileFacts) -> tuple[str, str, Level]:
+    """Return who may do what and should not; it is empty if all is well."""
+    surplus = facts.mode & ~facts.kind.may_have
+    if not facts.kind.is_directory:
+        surplus &= ~0o111  # none of our files is a program
+    if facts.privacy is Privacy.PRIVATE:
+        surplus &= ~0o007  # systemd keeps others from it
+    for who, bits in (("others", surplus & 0o007), ("its group", surplus >> 3 & 0o007)):
+        level = Level.FAIL if who == "others" else Level.WARN
+        if bits & 0o002:
+            return who, "change", level
+        if bits & 0o004 and facts.privacy is Privacy.SHIELDED and who == "others":
+            return f"{who}, if they can get at it,", "read", Level.WARN
+        if bits & 0o004:
+            return who, "read", level
+        if bits:
+            return who, "enter, but neither list nor change", Level.WARN
+    return "", "", Level.OK

@@ -1,10 +1,12 @@
 """The command lines that programs call sendmail with, and what they mean."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from relayd.cli.sendmail import main
 from relayd.cli.sendmail_options import Options, UsageError, parse_options
 from relayd.mail.address import Address
 
@@ -28,7 +30,7 @@ READ: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
     "hyphen behind --": (["-i", "--", "-f@x.test"], {"dot_ends": False, "recipients": (Address("-f", "x.test"),)}),
     "options end at an address": (["a@x.test", "b@x.test"], {"recipients": (A, B)}),
     "-o with a blank": (["-o", "i"], {"dot_ends": False}),
-    "ignored": (["-v", "-n", "-m", "-U", "-G", "-q15m", "-q", "-em", "-d8.1", "-h", "5", "-O", "Timeout=1", "-oTrue", "-Am", "-L", "tag", "-bm"], {"is_verbose": True}),
+    "ignored": (["-v", "-n", "-m", "-U", "-G", "-q15m", "-q", "-em", "-d8.1", "-h", "5", "-O", "Timeout=1", "-oTrue", "-Am", "-L", "tag", "-bm"], {"is_verbose": True, "runs_queue": True}),
     "smtp": (["-bs"], {"speaks_smtp": True}),
     "null sender": (["-f", ""], {"is_null_sender": True}),
     "null sender in brackets": (["-f", "<>"], {"is_null_sender": True}),
@@ -76,3 +78,16 @@ def test_what_cannot_be_done_is_named(arguments: Sequence[str], text: str) -> No
     with pytest.raises(UsageError) as caught:
         parse_options(arguments)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-q"], ["-q15m"], ["-qf"], ["-qRx.test"], ["-v", "-q"], ["-bm", "-q"]]
+)
+def test_a_run_of_the_queue_is_nothing_to_do(arguments: Sequence[str]) -> None:
+    """No daemon is needed for that, and nothing is read."""
+    assert main(arguments, settings="/nowhere") == os.EX_OK
+
+
+@pytest.mark.parametrize("arguments", [["-bp", "-q"], ["-bd", "-q15m"], ["-bi"]])
+def test_what_else_has_no_message_is_still_told_so(arguments: Sequence[str]) -> None:
+    assert main(arguments, settings="/nowhere") == os.EX_USAGE

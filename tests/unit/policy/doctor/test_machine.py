@@ -18,6 +18,7 @@ from relayd.policy.doctor.machine import (
     judge_queue,
     judge_store,
 )
+from relayd.policy.privacy import Privacy
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PATH = "/var/lib/relayd/queue.db"
@@ -157,6 +158,45 @@ MODES = {
     ),
     "state": (FileKind.STATE_DIRECTORY, 0o700, None, "", ""),
     "state for all": (FileKind.STATE_DIRECTORY, 0o755, Level.FAIL, "others may read", "0700"),
+    "state to be entered": (
+        FileKind.STATE_DIRECTORY,
+        0o711,
+        Level.WARN,
+        "others may enter, but neither list nor change",
+        "0700",
+    ),
+    "state to be entered by others alone": (
+        FileKind.STATE_DIRECTORY,
+        0o701,
+        Level.WARN,
+        "others may enter",
+        "0700",
+    ),
+    "state to be entered by a group": (
+        FileKind.STATE_DIRECTORY,
+        0o710,
+        Level.WARN,
+        "its group may enter",
+        "0700",
+    ),
+    "state for a group": (
+        FileKind.STATE_DIRECTORY,
+        0o750,
+        Level.WARN,
+        "its group may read",
+        "0700",
+    ),
+    "state to be listed": (FileKind.STATE_DIRECTORY, 0o704, Level.FAIL, "others may read", "0700"),
+    "state to be changed": (
+        FileKind.STATE_DIRECTORY,
+        0o703,
+        Level.FAIL,
+        "others may change",
+        "0700",
+    ),
+    "settings that seem a program": (FileKind.SETTINGS, 0o755, None, "", ""),
+    "a key that seems a program": (FileKind.SECRET, 0o711, None, "", ""),
+    "the queue, for others to execute": (FileKind.DATABASE, 0o611, None, "", ""),
     "the queue": (FileKind.DATABASE, 0o600, None, "", ""),
     "the queue for a group": (FileKind.DATABASE, 0o640, Level.WARN, "group may read", "0600"),
     "the queue, executable": (FileKind.DATABASE, 0o700, None, "", ""),
@@ -169,6 +209,24 @@ def test_modes(kind: FileKind, mode: int, level: Level | None, words: str, chmod
     assert found.level is (level or Level.OK)
     assert words in found.reason
     assert found.remedy == (f"Run chmod {chmod} on it." if chmod else "")
+
+
+@pytest.mark.parametrize(
+    ("privacy", "mode", "level", "words"),
+    [
+        (Privacy.PRIVATE, 0o444, Level.OK, "none open to others"),
+        (Privacy.SHIELDED, 0o644, Level.WARN, "others, if they can get at it, may read secrets"),
+        (Privacy.OPEN, 0o644, Level.FAIL, "others may read secrets"),
+        (Privacy.PRIVATE, 0o600, Level.OK, "none open to others"),
+    ],
+)
+def test_a_secret_is_judged_by_what_surrounds_it(
+    privacy: Privacy, mode: int, level: Level, words: str
+) -> None:
+    facts = FileFacts(path="/x", kind=FileKind.SECRET, mode=mode, privacy=privacy)
+    (found,) = judge_files([facts])
+    assert found.level is level
+    assert words in found.reason
 
 
 def test_every_open_file_is_named() -> None:
