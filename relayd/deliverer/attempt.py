@@ -1,7 +1,8 @@
 """One attempt of one envelope: who has a result, and who goes on to another transaction.
 
 When a session ends under a transaction before the final dot, nothing was said about those it
-concerns: they go on to the next host, in the same attempt (A-42). After the dot never (S-06).
+concerns: they go on to the next host, in the same attempt (A-42). After the dot never (S-06). A host
+that lacks what the message needs was not even asked: the next one may have it.
 """
 
 from collections.abc import Sequence
@@ -50,9 +51,11 @@ class Attempt:
             ),
             None,
         )
-        if broken is None:
+        lacks = next((facts for facts in delivery.facts if facts.own_refusal), None)
+        ended_by = broken or (None if delivery.not_tried else lacks)  # those have their turn first
+        if ended_by is None:
             return replace(self, recipients=left, failures=())
-        failure = _failure(broken, session)
+        failure = _failure(ended_by, session)
         return replace(self, recipients=left, failures=(*session.failures, failure))
 
     def done(self) -> "Attempt":
@@ -61,8 +64,12 @@ class Attempt:
 
 
 def _goes_on(delivery: Delivery, index: int) -> bool:
-    """Tell whether a recipient needs another transaction: one too many, or the session ended."""
-    return index in delivery.not_tried or _broke(delivery.facts[index])
+    """Tell whether a recipient needs another transaction.
+
+    It was one too many, the session ended, or this host lacks what it needs.
+    """
+    facts = delivery.facts[index]
+    return index in delivery.not_tried or _broke(facts) or bool(facts.own_refusal)
 
 
 def _broke(facts: AttemptFacts) -> bool:
@@ -80,6 +87,8 @@ def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
         failed=SessionFailed(facts.stage, ended_by, peer=peer),
         route=peer.route,
         preference=session.preference,
-        at_door=facts.stage is Stage.MAIL and session.connection.transactions == 1,
+        at_door=not facts.own_refusal
+        and facts.stage is Stage.MAIL
+        and session.connection.transactions == 1,
         facts=facts,
     )

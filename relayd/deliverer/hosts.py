@@ -33,6 +33,11 @@ class HostFailure:
         return (self.host.host if peer is None else peer.ip, self.host.port)
 
     @property
+    def lacks(self) -> bool:
+        """It is up, and does not offer what the message needs."""
+        return self.facts is not None and bool(self.facts.own_refusal)
+
+    @property
     def turned_away(self) -> bool:
         """The server leaves whoever comes; fewer at once may fare better."""
         return self.failed.reply is not None and self.failed.reply.code == 421
@@ -79,6 +84,12 @@ class NoHost(Exception):
             and failure.failed.reply.code in NO_MAIL_HERE
             for failure in self.failures
         )
+
+    @property
+    def all_lack(self) -> bool:
+        """Every host lacks what the message needs, whichever of its addresses said so."""
+        lacking = {failure.host for failure in self.failures if failure.lacks}
+        return self._all_asked and all(failure.host in lacking for failure in self.failures)
 
     @property
     def login_refused(self) -> bool:

@@ -257,7 +257,7 @@ class Lane:
         Raises NoHost, NotYet, Shortage.
         """
         if session is not None:
-            if self._hop.keeps(session):
+            if not attempt.failures and self._hop.keeps(session):
                 return replace(session, failures=())  # those are in the history of one message
             await self._hop.give_back(session)
         if self._closed:
@@ -283,7 +283,7 @@ class Lane:
             connection.abort()  # HC-15: a kept connection may be gone without a sign
             return attempt
         judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
-        if rest.failures:
+        if rest.failures and not rest.failures[-1].lacks:
             connection.abort()
         outcomes: Sequence[Outcome] | None = ()
         if judged:
@@ -349,6 +349,7 @@ class Lane:
             attempt.work,
             [(recipient, facts_of(deciding)) for recipient in attempt.recipients],
             [failure for failure in none.failures if failure is not deciding],
+            outranked=deciding.lacks and not none.all_lack,  # another one may have it
             unanimous=none.is_unanimous,
             content=attempt.content,
         )

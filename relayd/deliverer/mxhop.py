@@ -82,7 +82,7 @@ class MxHop:
             raise NoHost((*after, self._proof(chosen)))
         failed = {failure.address for failure in after}
         if all(self._address(each) in failed for each in chosen.candidates):
-            raise NoHost(tuple(after))
+            raise NoHost(tuple(after), all_asked=chosen.is_all)
         site = self._parts.sites.of(chosen.site)
         self._site = site
         await self._enter(site, may_begin=bool(after))
@@ -243,9 +243,11 @@ class MxHop:
     ) -> Session:
         """Return the session; it is outranked if there is a better host: that is out of reach.
 
-        For it failed in this attempt or lately, or its addresses could not be learnt (S-17).
+        For it failed in this attempt or lately, or its addresses could not be learnt (S-17). One
+        that lacks what the message needs is not out of reach.
         """
-        better = [each.preference for each in chosen.candidates]
+        lacking = {failure.host.host for failure in search.failures if failure.lacks}
+        better = [each.preference for each in chosen.candidates if each.host not in lacking]
         better += [] if chosen.unheard is None else [chosen.unheard]
         return Session(
             connection=connection,

@@ -70,7 +70,7 @@ class Smarthost:
                 connection = await search.ask(each)
                 if connection is not None:
                     return Session(connection=connection, failures=search.failures)
-        raise NoHost(search.failures)
+        raise NoHost(search.failures, all_asked=not todo)
 
     def keeps(self, session: Session) -> bool:
         return session.connection.is_usable

@@ -114,7 +114,7 @@ def _of_reply(
     moment: Moment,
     scope: Scope,
 ) -> Outcome:
-    smarthost, why = _is_smarthost(facts), ""
+    smarthost, why = _is_smarthost(facts), facts.own_refusal
     if smarthost and facts.stage is Stage.MAIL and login_refusal.wants_login(reply, found):
         if scope.has_login:
             return _login_refused(reply)

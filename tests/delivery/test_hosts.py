@@ -14,14 +14,15 @@ from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.search import Outages, Search
 from relayd.deliverer.smarthost import Smarthost
 from relayd.mail.attempt import RouteKind
+from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category, Fault
+from relayd.mail.words import BounceClass, Category, Fault
 from relayd.net.breakdown import broken
 from relayd.ports.outward import SessionFailed, Target, Transport
 from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
 from relayd.worker import SmtpTransport
-from tests.support.builders import a_message
+from tests.support.builders import a_facts, a_message
 from tests.support.clock import FakeClock
 from tests.support.post import a_post, hosts_of, the_transport
 from tests.support.scripted_server import CLOSE, HANG, Action, InTurn, ScriptedServer
@@ -97,6 +98,91 @@ async def test_the_next_host_takes_what_the_first_does_not(
         assert first["reason"]
         assert (last["remote_port"], last["code"]) == (good.port, 250)
         assert len(good.messages) == 1
+
+
+BODY = "Subject: x\r\n\r\nGrüße\r\n".encode()
+
+
+def an_8bit_message(*addresses: str) -> NewMessage:
+    return a_message(*addresses, content=BODY, facts=a_facts(BODY, is_8bit=True))
+
+
+LACKS: list[tuple[str, list[str], tuple[str, ...]]] = [
+    ("size", ["SIZE 5", "8BITMIME", "SMTPUTF8"], ("a@x.test",)),
+    ("8bitmime", ["SMTPUTF8"], ("a@x.test",)),
+    ("smtputf8", ["8BITMIME"], ("ü@x.test",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("offers", "addresses"), [pytest.param(*row[1:], id=row[0]) for row in LACKS]
+)
+async def test_the_next_host_takes_what_the_first_cannot(
+    offers: list[str], addresses: tuple[str, ...]
+) -> None:
+    """Our own refusal is about one host; it is left politely, and is not out of order."""
+    async with (
+        ScriptedServer({"EHLO": offers}) as small,
+        ScriptedServer() as good,
+        a_post(small.port, good.port) as post,
+    ):
+        message = await post.submit(an_8bit_message(*addresses))
+        await post.settled()
+        assert post.row(message).status is Status.RELAYED
+        assert post.kinds(message) == ["attempted", "relayed"]
+        assert post.events(message)[0][1]["remote_port"] == small.port
+        assert small.dialog == ["EHLO relay.test", "QUIT"]
+        assert len(good.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("offers", "addresses"), [pytest.param(*row[1:], id=row[0]) for row in LACKS]
+)
+async def test_what_no_host_can_take_bounces(offers: list[str], addresses: tuple[str, ...]) -> None:
+    async with (
+        ScriptedServer({"EHLO": offers}) as one,
+        ScriptedServer({"EHLO": offers}) as other,
+        a_post(one.port, other.port) as post,
+    ):
+        message = await post.submit(an_8bit_message(*addresses))
+        await post.settled()
+        row = post.row(message)
+        assert (row.status, row.bounce_class) == (Status.BOUNCED, BounceClass.BLOCK)
+        assert post.kinds(message) == ["attempted", "bounced"]
+        assert row.paused_until is None, "the others go on"
+
+
+async def test_what_a_host_that_is_down_might_take_waits_for_it(closed_port: int) -> None:
+    """And only it: what the first host can take goes on."""
+    async with (
+        ScriptedServer({"EHLO": []}) as small,
+        a_post(small.port, closed_port) as post,
+    ):
+        message = await post.submit(an_8bit_message("a@x.test"))
+        plain = await post.submit(a_message("b@x.test"))
+        await post.settled()
+        row = post.row(message)
+        assert (row.status, row.enhanced) == (Status.DEFERRED, "5.6.3")
+        assert "takes no 8-bit text" in str(row.reason)
+        assert post.row(plain).status is Status.RELAYED
+
+
+async def test_only_who_cannot_be_served_goes_on_to_the_next_host() -> None:
+    """One recipient too many for the first has his turn there first."""
+    script: dict[str, Action | list[str]] = {
+        "EHLO": ["PIPELINING", "8BITMIME"],
+        "RCPT TO:<c@x": InTurn("452 4.5.3 too many", "250 ok"),
+    }
+    async with (
+        ScriptedServer(script) as small,
+        ScriptedServer() as good,
+        a_post(small.port, good.port) as post,
+    ):
+        message = await post.submit(an_8bit_message("a@x.test", "ü@x.test", "c@x.test"))
+        await post.settled()
+        assert {post.row(message, number).status for number in range(3)} == {Status.RELAYED}
+        assert [one.rcpts for one in small.messages] == [("TO:<a@x.test>",), ("TO:<c@x.test>",)]
+        assert [one.rcpts for one in good.messages] == [("TO:<ü@x.test>",)]
 
 
 async def test_a_refused_connection_is_a_failure_too(closed_port: int) -> None:

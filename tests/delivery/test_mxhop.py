@@ -151,6 +151,9 @@ async def test_only_521_from_every_host_is_final(other: str, status: Status) -> 
         message = await direct.send("a@x.test")
         await direct.post.settled()
         assert direct.post.row(message).status is status
+        if status is Status.BOUNCED:
+            row = direct.post.row(message)
+            assert (row.bounce_class, row.suppress) == (BounceClass.BLOCK, False)
 
 
 async def test_521_is_not_final_while_a_host_was_not_asked() -> None:
@@ -291,6 +294,49 @@ async def test_nor_is_it_when_the_best_host_ended_the_session(action: Action) ->
         row = direct.post.row(message)
         assert (row.status, row.code) == (Status.DEFERRED, 550)
         assert direct.post.kinds(message) == ["attempted", "deferred"]
+
+
+BIG = b"Subject: x\r\n\r\n" + b"x" * 500 + b"\r\n"
+SMALL: Script = {"EHLO": ["SIZE 100"]}
+
+
+async def test_it_is_one_when_the_best_host_cannot_take_the_message() -> None:
+    """That host is up, so nobody will be asked but the backup."""
+    async with a_direct_post(mx(A1, A2), {A1: SMALL, A2: UNKNOWN}) as direct:
+        message = await direct.send("a@x.test", content=BIG)
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.code, row.bounce_class) == (
+            Status.BOUNCED,
+            550,
+            BounceClass.HARD,
+        )
+        assert direct.post.kinds(message) == ["attempted", "bounced"]
+
+
+async def test_a_message_too_large_for_one_host_goes_to_the_next() -> None:
+    async with a_direct_post(mx(A1, A2), {A1: SMALL, A2: FINE}) as direct:
+        messages = [await direct.send("a@x.test", content=BIG) for _ in range(3)]
+        plain = await direct.send("a@x.test", content=b"Subject: x\r\n\r\n")
+        await direct.post.settled()
+        assert {direct.post.row(one).status for one in (*messages, plain)} == {Status.SENT}
+        assert len(direct.server(A2).messages) >= 3
+
+
+async def test_a_message_too_large_for_every_host_bounces() -> None:
+    async with a_direct_post(mx(A1, A2), {A1: SMALL, A2: SMALL}) as direct:
+        message = await direct.send("a@x.test", content=BIG)
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.code, row.enhanced) == (Status.BOUNCED, 552, "5.3.4")
+
+
+async def test_a_message_too_large_for_those_who_answer_waits_for_the_others() -> None:
+    zones: Zones = mx(A1, A2) | {"mx2.x.test": SERVFAIL}
+    async with a_direct_post(zones, {A1: SMALL}) as direct:
+        message = await direct.send("a@x.test", content=BIG)
+        await direct.post.settled()
+        assert direct.post.row(message).status is Status.DEFERRED
 
 
 async def test_nor_is_it_for_the_next_message_on_that_connection() -> None:
