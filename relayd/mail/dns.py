@@ -60,6 +60,9 @@ class DnsFailure:
 
     reason: str  # one cleaned line: "10.0.0.1 answers SERVFAIL to MX a.test"
     fault: Fault = Fault.DNS
+    is_empty: bool = (
+        False  # no records, and no SOA record to prove it (RFC 2308 §2.2, NODATA type 3)
+    )
 
 
 MxAnswer = MxHosts | ImplicitMx | NullMx | NoSuchDomain | DnsFailure

@@ -195,7 +195,8 @@ def _failure(found: Finding, question: str) -> DnsFailure | None:
         case DnsFailure():
             return found
         case Nothing(proven=False):
-            return DnsFailure(reason=f"an empty answer to {question} that proves nothing")
+            reason = f"an empty answer to {question} that proves nothing"
+            return DnsFailure(reason=reason, is_empty=True)
         case Records(complete=False):
             return DnsFailure(reason=f"more records for {question} than are looked at")
         case _:

@@ -139,7 +139,7 @@ def choose(
 ) -> Candidates | Undeliverable | Breakdown:
     """Return the addresses to try, or why there are none. `found` has every host of the plan."""
     chosen = _choose(plan, found, rules)
-    if isinstance(chosen, Undeliverable) and not plan.proven:
+    if isinstance(chosen, Undeliverable) and not (plan.proven or chosen.needs_second_look):
         reason = f"an empty answer to MX {plan.domain} that proves nothing"
         return _unreachable(DnsFailure(reason=reason))
     return chosen
@@ -232,6 +232,9 @@ def _nothing_usable(
     plan: HostPlan, found: list[Addresses], skipped: list[str], rules: MxRules
 ) -> Undeliverable | Breakdown:
     failures = [failure for one in found for failure in one.failures]
+    is_bare = plan.implicit and not any(one.ips for one in found)
+    if is_bare and all(failure.is_empty for failure in failures):
+        return _bare(plan, is_proven=plan.proven and not failures)
     if failures:
         return _unreachable(failures[0])
     left_out = [ip for one in found for ip in _left_out(one, rules)]
@@ -242,13 +245,21 @@ def _nothing_usable(
     if plan.cut_off:
         reason = f"none of the first {rules.max_hosts} MX hosts of {plan.domain} can be used"
         return _unreachable(DnsFailure(reason=reason))
-    if plan.implicit and not any(one.ips for one in found):
-        # That is how a zone looks as well that has just been lost or is half-built: once is no proof.
-        return replace(
-            _bad_domain("5.1.2", f"{plan.domain} has neither MX nor address records"),
-            needs_second_look=True,
-        )
     return _misdirected(plan.domain, _shortened(skipped))
+
+
+def _bare(plan: HostPlan, *, is_proven: bool) -> Undeliverable:
+    """Judge a domain of which the DNS knows neither a mail host nor an address.
+
+    That is how a zone looks as well that has just been lost or is half-built: once is no proof. Some
+    resolvers leave out the SOA record that proves an empty answer. Twice is enough for the mail
+    then, and not for the address (5.4.4).
+    """
+    reason = f"{plan.domain} has neither MX nor address records"
+    if is_proven:
+        return replace(_bad_domain("5.1.2", reason), needs_second_look=True)
+    unproven = _bad_domain("5.4.4", f"{reason}, by answers without proof")
+    return replace(unproven, needs_second_look=True)
 
 
 def _is_own(found: Addresses, rules: MxRules) -> bool:

@@ -144,8 +144,8 @@ def _bounce(reply: Reply, found: Classification, *, proves: bool, reason: str = 
 
 
 def _proven(breakdown: Breakdown) -> Bounced:
-    """The DNS says that the domain takes no mail."""
-    hard = breakdown.category is Category.BAD_DOMAIN
+    """The DNS says that the domain takes no mail; X.1 says that the address is wrong (RFC 3463 §3.2)."""
+    hard = breakdown.category is Category.BAD_DOMAIN and breakdown.status.startswith("5.1.")
     return Bounced(
         bounce_class=BounceClass.HARD if hard else BounceClass.BLOCK,
         category=breakdown.category,

@@ -68,8 +68,8 @@ def test_no_answer_is_kept_until_the_second_look() -> None:
         pytest.param([NODATA, ADDRESS], ["deferred", "sent"], id="it-was-a-mistake"),
         pytest.param([NODATA, SERVFAIL, NODATA], ["deferred"] * 3, id="a-failure-between"),
         pytest.param([SERVFAIL, NODATA, SERVFAIL], ["deferred"] * 3, id="failures-around"),
-        pytest.param([EMPTY, EMPTY, EMPTY], ["deferred"] * 3, id="no-proof"),
-        pytest.param([NODATA, EMPTY, NODATA], ["deferred"] * 3, id="no-proof-between"),
+        pytest.param([NODATA, EMPTY], ["deferred", "bounced"], id="no-proof-at-last"),
+        pytest.param([EMPTY, SERVFAIL, EMPTY], ["deferred"] * 3, id="no-proof-and-a-failure"),
         pytest.param([SERVFAIL, NODATA, NODATA], ["deferred", "deferred", "bounced"], id="at-last"),
         pytest.param(
             [NODATA, SERVFAIL, NODATA, NODATA],
@@ -86,6 +86,23 @@ async def test_only_two_looks_in_a_row_prove_it(answers: Sequence[Any], kinds: l
         for _ in kinds[1:]:
             await next_attempt(direct, message, 2 * HOUR)
         assert direct.post.kinds(message) == kinds
+
+
+async def test_answers_without_proof_bounce_the_mail_and_spare_the_address() -> None:
+    """Some resolvers leave out the SOA record of a negative answer."""
+    async with a_direct_post({"x.test": EMPTY}, {}) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.next_attempt_at) == (
+            Status.DEFERRED,
+            direct.post.clock.now() + SECOND_LOOK,
+        )
+        await next_attempt(direct, message, SECOND_LOOK)
+        row = direct.post.row(message)
+        assert (row.status, row.category) == (Status.BOUNCED, Category.BAD_DOMAIN)
+        assert (row.bounce_class, row.suppress, row.enhanced) == (BounceClass.BLOCK, False, "5.4.4")
+        assert row.reason == "x.test has neither MX nor address records, by answers without proof"
 
 
 async def test_an_early_look_is_not_the_second_one() -> None:

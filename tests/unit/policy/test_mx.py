@@ -37,6 +37,7 @@ RULES = MxRules(
     own_addresses=frozenset({ip_address("198.51.100.1"), ip_address("2001:db8:1::1")}),
     allow_networks=(),
 )
+EMPTY = DnsFailure(reason="an empty answer to A a.test that proves nothing", is_empty=True)
 NOT_NOW = DnsFailure(reason="10.0.0.1 answers SERVFAIL to A b.test")
 
 
@@ -426,7 +427,6 @@ def test_each_candidate_has_the_source_that_its_site_sees() -> None:
 @pytest.mark.parametrize(
     ("found_there", "status"),
     [
-        pytest.param(found(), "5.1.2", id="no-address"),
         pytest.param(found("10.0.0.1"), "5.4.4", id="forbidden"),
         pytest.param(found("198.51.100.1"), "5.4.6", id="ourselves"),
     ],
@@ -445,6 +445,31 @@ def test_an_empty_answer_about_mx_records_proves_nothing_by_itself(
         else:
             assert isinstance(result, Breakdown)
             assert result.category is Category.DNS_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("proven", "failures", "status"),
+    [
+        pytest.param(True, (), "5.1.2", id="proven"),
+        pytest.param(False, (), "5.4.4", id="mx-unproven"),
+        pytest.param(True, (EMPTY,), "5.4.4", id="addresses-unproven"),
+        pytest.param(False, (EMPTY, EMPTY), "5.4.4", id="all-unproven"),
+        pytest.param(True, (EMPTY, NOT_NOW), "", id="a-failed-lookup"),
+    ],
+)
+def test_a_domain_without_anything_is_looked_at_twice(
+    *, proven: bool, failures: tuple[DnsFailure, ...], status: str
+) -> None:
+    """Resolvers that leave out the SOA record are believed as to the mail, not as to the address."""
+    plan = planned(ImplicitMx(domain="a.test", proven=proven))
+    assert isinstance(plan, HostPlan)
+    result = choose(plan, {"a.test": Addresses(failures=failures)}, RULES)
+    if not status:
+        assert isinstance(result, Breakdown)
+        return
+    assert isinstance(result, Undeliverable)
+    assert (result.status, result.category) == (status, Category.BAD_DOMAIN)
+    assert result.needs_second_look
 
 
 def test_a_long_explanation_is_cut_short() -> None:

@@ -358,6 +358,7 @@ def test_what_else_a_backup_says_counts() -> None:
     ("status", "category", "bounce_class", "suppress"),
     [
         pytest.param("5.1.2", Category.BAD_DOMAIN, BounceClass.HARD, True, id="nxdomain"),
+        pytest.param("5.4.4", Category.BAD_DOMAIN, BounceClass.BLOCK, False, id="without-proof"),
         pytest.param("5.1.10", Category.BAD_DOMAIN, BounceClass.HARD, True, id="null-mx"),
         pytest.param("5.4.4", Category.DNS_FAILURE, BounceClass.BLOCK, False, id="none-usable"),
         pytest.param("5.4.6", Category.ROUTING_LOOP, BounceClass.BLOCK, False, id="ourselves"),
