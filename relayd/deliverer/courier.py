@@ -166,9 +166,14 @@ class Courier:
         stage = Stage.CONNECT if peer is None else Stage.DATA
         return self._mishap(peer, stage, str(lost), dot_sent=False)
 
-    def mishap(self, peer: Peer) -> AttemptFacts:
-        """Return the facts of a transaction that a bug of ours ended, nobody knows how far in."""
+    def mishap(self, peer: Peer | None) -> AttemptFacts:
+        """Return the facts of an attempt that a bug of ours ended.
+
+        With a peer it was a transaction, and nobody knows how far in; None: on the way to one.
+        """
         reason = "an error inside relayd: the operational log has it"
+        if peer is None:
+            return self._mishap(None, Stage.CONNECT, reason, dot_sent=False)
         return self._mishap(peer, Stage.MAIL, reason, dot_sent=True)
 
     def _mishap(

@@ -25,7 +25,8 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import Category
-from relayd.ports.outward import Connection, Delivery, patience
+from relayd.policy.route import HostPort
+from relayd.ports.outward import Connection, Delivery, SessionFailed, patience
 from relayd.ports.queue import Lease, Work
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
@@ -46,6 +47,11 @@ class LaneClosed:
 
 class LaneOwner(Protocol):
     """Who opened a lane."""
+
+    @property
+    def has_few_lanes(self) -> bool:
+        """Lanes without work may stay for a while."""
+        ...
 
     def done(self, work: Work) -> None:
         """`work` is out of the lane, whatever became of it."""
@@ -182,7 +188,8 @@ class Lane:
         if self._waiting:
             self._grow()
         elif not self._open and not self._hop.lingers:
-            self._expiry = asyncio.get_running_loop().call_later(_KEPT_FOR, self.close)
+            kept_for = _KEPT_FOR if self._owner.has_few_lanes else 0.0
+            self._expiry = asyncio.get_running_loop().call_later(kept_for, self.close)
 
     def _remark(self, why: str) -> None:
         self._tasks.create_task(self._courier.remark(self.lease, why))
@@ -269,11 +276,29 @@ class Lane:
                     return await self._hop.connect(attempt.failures)
                 finally:
                     self._connecting.discard(connecting)
+        except (NoHost, NotYet, Shortage):
+            raise
         except OSError as error:  # TimeoutError is one
             if self.is_closed:
                 return None
             # A system call of ours: what peers do has other names.
             raise Shortage(error.strerror or str(error)) from error
+        except Exception as bug:
+            queue_id = format_id(attempt.message.id)
+            log.exception("attempt_failed", queue_id=queue_id, fault="local")
+            raise NoHost((*attempt.failures, self._stumbled())) from bug
+
+    def _stumbled(self) -> HostFailure:
+        """Return a bug of ours on the way to a host: this mail waits, and the others are tried."""
+        facts = self._courier.mishap(None)
+        assert facts.breakdown is not None, "it has no reply"
+        return HostFailure(
+            host=HostPort(host=self.lease.destination, port=0),
+            at=facts.started_at,
+            failed=SessionFailed(facts.stage, facts.breakdown),
+            at_door=False,
+            facts=facts,
+        )
 
     async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
         """Run one transaction; return what needs another one at once."""

@@ -33,6 +33,7 @@ _TRUSTED_AT_MOST = 10_000  # destinations
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
+_LANES = 2 * WINDOW  # beyond which those without work are closed at once: each has a lease to renew
 _REMEMBERED = 10_000  # destinations that failed, and how often
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
 _SHORTAGE = timedelta(
@@ -248,6 +249,10 @@ class Scheduler:
         )
 
     # --- LaneOwner ------------------------------------------------------------------------
+
+    @property
+    def has_few_lanes(self) -> bool:
+        return len(self._lanes) <= _LANES
 
     def done(self, work: Work) -> None:
         self._count -= 1

@@ -26,10 +26,11 @@ from enum import Enum, auto
 
 import structlog
 
-from relayd.errors import TlsFailed
+from relayd.errors import Shortage, TlsFailed, is_shortage
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
 from relayd.net.breakdown import broken
+from relayd.net.local import check_descriptors
 from relayd.net.smtp_protocol import Timers
 from relayd.net.smtp_session import Session
 from relayd.net.tls import TlsContexts, TlsProblem
@@ -58,7 +59,7 @@ _ON_THIS_MACHINE = {TlsMode.IMPLICIT: (_Security.VERIFIED, _Security.LENIENT)}
 async def open_session(
     target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
 ) -> Session:
-    """Return a session that may take mail. Raises SessionFailed."""
+    """Return a session that may take mail. Raises SessionFailed, Shortage."""
     ladder = _ladder_for(target)
     problem = tls.problem_of(target, now=clock.monotonic())
     if problem is not None and _following(problem) not in ladder:
@@ -70,6 +71,7 @@ async def open_session(
             await _prepare(session, security, tls, problem="" if problem is None else problem.text)
         except TlsFailed as failure:
             await session.leave(within=timers.refused)
+            _look_for_a_lack(failure)
             problem = _problem_of(failure)
             if _following(problem) not in ladder:
                 implicit = target.tls is TlsMode.IMPLICIT
@@ -138,6 +140,17 @@ def _ladder_for(target: Target) -> tuple[_Security, ...]:
     if target.is_loopback:
         return _ON_THIS_MACHINE.get(target.tls, _LADDERS[target.tls])
     return _LADDERS[target.tls]
+
+
+def _look_for_a_lack(failure: TlsFailed) -> None:
+    """Raise Shortage if that is why: it must not cost a host its TLS, for an hour even.
+
+    OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
+    """
+    cause = failure.__cause__
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and is_shortage(cause):
+        raise Shortage(f"no TLS for now: {(cause.strerror or str(cause)).lower()}") from failure
+    check_descriptors()
 
 
 def _problem_of(failure: TlsFailed) -> TlsProblem:

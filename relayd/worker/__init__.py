@@ -136,6 +136,8 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: Tally) -> None:
     stopping, leaving = _stop_signals()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
+    # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
+    await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler

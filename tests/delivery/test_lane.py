@@ -437,6 +437,34 @@ class ClumsyTransport(SmtpTransport):
         return Clumsy(await super().connect(target))
 
 
+class LostTransport(SmtpTransport):
+    """Trips over a bug on the way to its first connection."""
+
+    tripped = False
+
+    async def connect(self, target: Target) -> Connection:
+        if not self.tripped:
+            self.tripped = True
+            raise ValueError("a bug")
+        return await super().connect(target)
+
+
+async def test_a_bug_on_the_way_to_a_host_does_not_stop_the_others() -> None:
+    clock = FakeClock()
+    transport = LostTransport(helo="relay.test", clock=clock)
+    async with ScriptedServer() as server, a_post(server.port, transport=transport) as post:
+        with capture_logs() as logs:
+            poison = await post.submit(a_message("a@x.test"))
+            await post.settled(poison)
+            good = await post.submit(a_message("b@x.test"))
+            await post.settled(good)
+        assert post.row(good).status is Status.RELAYED
+        [(kind, detail)] = post.events(poison)
+        assert (kind, detail["fault"]) == ("deferred", Fault.LOCAL.value)
+        assert not post.row(poison).possible_duplicate
+        assert [line["event"] for line in logs] == ["attempt_failed"]
+
+
 async def test_a_message_that_trips_over_a_bug_does_not_stop_the_others() -> None:
     """The one catch-all of an attempt: logged with its traceback, the message waits."""
     clock = FakeClock()

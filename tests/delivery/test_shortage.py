@@ -12,11 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.errors import Shortage
+from relayd.mail.attempt import RouteKind
 from relayd.mail.words import Fault
 from relayd.net.dial import resolve
+from relayd.net.smtp_client import Timers, TlsContexts, connect
 from relayd.policy.mx import Candidates
-from relayd.ports.outward import SessionFailed
+from relayd.ports.outward import SessionFailed, Target
 from relayd.ports.view import Status
+from relayd.settings import TlsMode
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import a_message
@@ -206,3 +209,31 @@ async def test_whose_fault_it_is_that_there_is_no_connection(
 async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_not_to_blame() -> None:
     with no_descriptors(), pytest.raises(Shortage):
         await resolve("smarthost.test", 25)
+
+
+async def test_a_handshake_that_fails_for_want_of_descriptors_costs_nobody_his_tls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a handshake failed for is remembered for an hour, and mail goes in the clear meanwhile."""
+    gate = asyncio.Event()
+    script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": Wait(gate, CLOSE)}
+    async with ScriptedServer(script) as server:
+        contexts = TlsContexts()
+        target = Target(
+            route=RouteKind.DIRECT,
+            host="mx.test",
+            ip=server.host,
+            port=server.port,
+            tls=TlsMode.OPPORTUNISTIC,
+            login=None,
+        )
+        connecting = asyncio.ensure_future(
+            connect(target, helo="relay.test", timers=Timers(), tls=contexts, clock=FakeClock())
+        )
+        await eventually(lambda: "STARTTLS" in server.dialog)
+        deny(monkeypatch, "socket", errno.EMFILE)
+        gate.set()
+        with pytest.raises(Shortage):
+            await connecting
+        monkeypatch.undo()
+        assert contexts.problem_of(target, now=0.0) is None

@@ -304,6 +304,19 @@ async def test_a_lane_in_use_is_kept_and_one_without_work_is_not(
         await eventually(lambda: not lanes)
 
 
+async def test_of_too_many_lanes_those_without_work_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a lease to renew; new domains come as strangers like."""
+    monkeypatch.setattr(scheduler, "_LANES", 1)
+    async with a_direct_post(SHARED, {A1: FINE, A2: FINE}) as direct:
+        await direct.send("a@x.test")
+        await direct.send("a@y.test")
+        await direct.send("a@other.test")
+        await direct.post.settled()
+        await eventually(lambda: len(direct.post.scheduler._lanes) <= 1)
+
+
 async def test_a_limited_destination_leases_little() -> None:
     """Its mail has to wait anyway; the window is for others."""
     async with a_direct_post(

@@ -174,6 +174,21 @@ def test_no_call_that_fails_ends_a_worker(
 
 
 @needs_strace
+def test_the_first_look_up_of_a_name_needs_no_thread_more(
+    tmp_path: Path, numbers: Iterator[int]
+) -> None:
+    """uvloop ends the process that gets none, in a way that nobody could catch."""
+    with a_relay(tmp_path, 400) as (daemon, internet):
+        text = daemon.file.read_text()
+        by_ip, by_name = (
+            f'["{host}:{internet.smarthost.port}"]' for host in ("127.0.0.1", "localhost")
+        )
+        daemon.file.write_text(text.replace(by_ip, by_name))
+        daemon.up()
+        survive(daemon, numbers, "clone,clone3", "EAGAIN")
+
+
+@needs_strace
 def test_the_calls_do_fail(relay: Daemon, numbers: Iterator[int]) -> None:
     """The control: while no socket can be had nothing is delivered, which is told, and not counted."""
     pid = relay.events("worker_started")[-1]["pid"]
