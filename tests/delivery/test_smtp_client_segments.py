@@ -1,14 +1,26 @@
 """How octets are cut into segments decides nothing: the first complete reply does (A-46)."""
 
+import asyncio
 import ssl
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from relayd.net.smtp_client import Connection, SessionFailed, TlsContexts
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority
 from tests.support.next_hop import all_seen, connect_to, deliver, seen
-from tests.support.scripted_server import CUTS, Action, Cut, InTurn, Raw, Script, ScriptedServer
+from tests.support.scripted_server import (
+    CLOSE,
+    CUTS,
+    Action,
+    Cut,
+    InTurn,
+    Raw,
+    Script,
+    ScriptedServer,
+)
 
 OFFERS = ["PIPELINING", "8BITMIME", "AUTH PLAIN"]
 
@@ -228,3 +240,59 @@ async def test_it_is_the_same_under_tls(
         assert all_seen(await deliver(connection)) == [("dot", int(reply[:3]))]
         await connection.quit()
         assert len(server.messages) == 1
+
+
+YES_OR_NO = st.sampled_from(
+    [
+        Raw(b"250 ok\r\n"),
+        Raw(b"250-2.0.0 ok\r\n250 2.0.0 ok\r\n"),
+        Raw(b"250 ok\n"),
+        Raw(b"251 ok\r\r\n"),
+        Raw(b"450 4.2.0 later\r\n"),
+        Raw(b"452 4.5.3 too many\r\n"),
+        Raw(b"503 5.5.1 what\r\n"),
+        Raw(b"550-5.1.1 no\r\n550 5.1.1 such user\r\n"),
+        Raw(b"421 4.3.2 bye\r\n"),
+        Raw(b"221 2.0.0 bye\r\n"),
+        Raw(b"354 what\r\n"),
+        Raw(b"550-no\r\n250 yes\r\n"),
+        Raw(b"junk\r\n"),
+        CLOSE,
+    ]
+)
+TO_DATA = st.sampled_from(
+    [Raw(b"354 go\r\n"), Raw(b"354-go\r\n354 on\n"), Raw(b"554 no\r\n"), Raw(b"250 ok\r\n")]
+)
+TO_THE_DOT = st.tuples(
+    YES_OR_NO, st.sampled_from([b"", b"221 bye\r\n", b"\r\n", b"\0", b"554 no\r\n"])
+)
+SCRIPTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "MAIL": YES_OR_NO,
+        "RCPT TO:<a@x.test>": YES_OR_NO,
+        "RCPT TO:<b@x.test>": YES_OR_NO,
+        "RCPT TO:<c@x.test>": YES_OR_NO,
+        "DATA": TO_DATA,
+        "DOT": TO_THE_DOT.map(lambda dot: dot[0] if dot[0] is CLOSE else (dot[0], Raw(dot[1]))),
+    },
+)
+
+
+async def seen_with(script: Script, cut: Cut, *, pipelining: bool) -> object:
+    """What a transaction with three recipients shows of a server, and what the server has got."""
+    async with server_for(script, cut, pipelining=pipelining) as server:
+        connection = await connected(server)
+        delivery = await deliver(connection, "a@x.test", "b@x.test", "c@x.test")
+        await connection.quit()
+        facts = [(seen(each), str(each.reply), each.dot_sent) for each in delivery.facts]
+        return facts, delivery.not_tried, delivery.stale, [each.rcpts for each in server.messages]
+
+
+@settings(max_examples=60, deadline=None)
+@given(script=SCRIPTS, pipelining=st.booleans())
+@example(script={"RCPT TO:<b@x.test>": CLOSE}, pipelining=True)
+def test_no_script_depends_on_segments(script: Script, *, pipelining: bool) -> None:
+    """One reply to each command, of any kind, and anything behind the last: it is always the same."""
+    outcomes = [asyncio.run(seen_with(script, cut, pipelining=pipelining)) for cut in CUTS]
+    assert outcomes[1:] == outcomes[:1] * 2
