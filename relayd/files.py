@@ -1,6 +1,7 @@
-"""Writing files so that a crash leaves the old one or the new one.
+"""Writing files and folders so that a crash leaves the old one or the new one.
 
-Owns the order of system calls; whose a file is and who may read it is the caller's matter.
+Owns the order of system calls; whose a file is and who may read it is the caller's matter. A name is
+durable when its folder is synced, so whatever is made or renamed here syncs the folder above it.
 """
 
 import fcntl
@@ -19,8 +20,29 @@ def sync(path: str | Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path, mode: int) -> None:
+    """Make a folder with just that mode, whatever the umask, so that it stays. Raises OSError.
+
+    One that is there is left as it is. Its parent has to be there.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return
+    path.chmod(mode)
+    sync(path.parent)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file another name in its folder, durably. Raises OSError."""
+    old.replace(new)
+    sync(new.parent)
+
+
 def replace(path: Path, text: str, dress: Callable[[int, Path], None]) -> None:
-    """Put `text` in the place of `path` in one step. Raises OSError.
+    """Put `text` in the place of `path` in one step, durably. Raises OSError.
 
     `dress` gives the new file owner and mode before it has its name: it gets the descriptor and
     the path for now. Until then only the user that we run as may read it.
@@ -34,18 +56,17 @@ def replace(path: Path, text: str, dress: Callable[[int, Path], None]) -> None:
             file.flush()
             dress(file.fileno(), fresh)
             os.fsync(file.fileno())
-        fresh.replace(path)
+        rename(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 
 
 @contextmanager
 def alone_in(directory: Path) -> Iterator[None]:
-    """Keep others that ask out until the end, then sync the names. Raises OSError."""
+    """Keep others that ask out until the end. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relayd.errors import StartError
+from relayd.files import make_folder
 
 
 class QueueLock:
@@ -32,10 +33,9 @@ class QueueLock:
 def make_directory(directory: Path, mode: int) -> None:
     """Make `directory` if it is missing, but not its parents. Raises StartError with the remedy."""
     try:
-        directory.mkdir()
-        directory.chmod(mode)  # the umask is tighter than the mode
+        make_folder(directory, mode)
     except FileExistsError:
-        pass
+        pass  # no folder: whoever wants something in it says so
     except OSError as error:
         message = (
             f"cannot create the directory {directory}: {error.strerror};"

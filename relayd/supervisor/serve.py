@@ -39,6 +39,8 @@ Reload = Callable[[], Settings]
 TICK = 0.5  # seconds between two looks at the clock when nothing happens
 NOT_STARTED = "the workers did not start with the new settings"
 STOPS = "the daemon stops"
+MEND_EVERY = 1.0  # seconds between two looks at the files of unix sockets
+MEND_LATER = 30.0  # after one could not be made anew, or workers with it did not start
 NAP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
 
 log = structlog.get_logger()
@@ -82,6 +84,8 @@ class Supervisor:
         self._stopping = False
         self._exit_code = os.EX_OK
         self._ping_at = 0.0
+        self._mend_at = 0.0
+        self._mending = False  # a socket was made anew, and no worker has it yet
         self._looked_at = time.monotonic()
 
     def serve(self) -> int:
@@ -278,6 +282,8 @@ class Supervisor:
             self._watch_next(self._next, now)
         elif self._reload_wanted:
             self._begin_reload(now)
+        elif now >= self._mend_at:
+            self._mend(now)
 
     def _announce(self, event: str) -> None:
         self._announced = True
@@ -317,17 +323,34 @@ class Supervisor:
         self._next = Generation(settings, lock, patience=self._patience)
         self._next_deadline = now + self._patience.switch
 
+    def _mend(self, now: float) -> None:
+        """Make sockets anew whose files are lost; workers that have them come up beside the old."""
+        self._mend_at = now + MEND_EVERY
+        lost = self._addresses.lost()
+        if not lost and not self._mending:
+            return
+        for address in lost:
+            log.warning("socket_lost", address=address)
+        self._mending = True
+        try:
+            self._prepare(self._current.settings, now)
+        except RelaydError as error:
+            log.error("socket_not_made", reason=str(error))  # noqa: TRY400 - the operator's to mend
+            self._mend_at = now + MEND_LATER
+
     def _watch_next(self, coming: Generation, now: float) -> None:
         some = any(worker.ready for worker in coming.workers)
         late = now >= self._next_deadline
         if coming.ready or (late and some):
             self._next, leaving, self._current = None, self._current, coming
             configure(coming.settings.log)
+            self._mending = False
             self._log_addresses()
             self._replace(leaving, "reloaded", now)
             self._askers.answer(coming.settings)
         elif late or coming.exit_code is not None:
             self._next = None
+            self._mend_at = now + MEND_LATER
             log.error("reload_refused", error=NOT_STARTED)
             self._replace(coming, "settings_kept", now)
             self._askers.answer(self._current.settings, [f"{NOT_STARTED}; the log says why"])

@@ -42,6 +42,17 @@ class Bound:
         for each in self.sockets:
             each.close()
 
+    @property
+    def is_lost(self) -> bool:
+        """Its file is gone, or another one is in its place: nobody can connect any more."""
+        if self.file is None:
+            return False
+        path, made = self.file
+        try:
+            return not os.path.samestat(made, Path(path).lstat())
+        except OSError as error:
+            return error.errno in {errno.ENOENT, errno.ENOTDIR}
+
     def remove(self) -> None:
         """Remove the file, unless somebody has put another in its place."""
         if self.file is None:
@@ -60,22 +71,26 @@ class Addresses:
         self._bound: dict[str, Bound] = {}
 
     def open(self, settings: Settings) -> None:
-        """Bind what `settings` name and is not bound yet: all of it, or StartError and none."""
+        """Bind what `settings` name and is not bound yet: all of it, or StartError and none.
+
+        A unix socket whose file is lost is made anew; who has connected to the old one stays so.
+        """
         added: dict[str, Bound] = {}
+        known = {key for key, bound in self._bound.items() if not bound.is_lost}
         directory = Path(settings.control_socket).parent  # listeners may stand there too
         try:
             for listener in settings.listeners:
                 key = _key(listener)
-                if key not in self._inherited and key not in self._bound and key not in added:
+                if key not in self._inherited and key not in known and key not in added:
                     if listener.unix_path and Path(listener.unix_path).parent == directory:
                         make_directory(directory, 0o755)
                     added[key] = _bind(listener)
             if settings.metrics is not None:
                 key = str(settings.metrics)
-                if key not in self._bound and key not in added:
+                if key not in known and key not in added:
                     added[key] = Bound(_listen_tcp(settings.metrics))
             control = f"unix:{settings.control_socket}"
-            if control not in self._bound and control not in added:
+            if control not in known and control not in added:
                 make_directory(directory, 0o755)
                 added[control] = _listen_unix(settings.control_socket, CONTROL_MODE)
         except StartError:
@@ -83,7 +98,13 @@ class Addresses:
                 bound.close()
                 bound.remove()
             raise
+        for key in added.keys() & self._bound.keys():
+            self._bound[key].close()
         self._bound |= added
+
+    def lost(self) -> list[str]:
+        """Return the addresses of unix sockets to which nobody can connect any more."""
+        return sorted(key for key, bound in self._bound.items() if bound.is_lost)
 
     def listeners(self, settings: Settings) -> tuple[tuple[ListenerSettings, socket.socket], ...]:
         everything = self._inherited | self._bound

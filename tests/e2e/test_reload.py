@@ -105,3 +105,29 @@ def name_shown(daemon: Daemon) -> str:
             shown = secure.getpeercert()
         assert shown is not None
         return str(shown["subjectAltName"][0][1])
+
+
+def test_sockets_that_were_deleted_are_made_again(tmp_path: Path) -> None:
+    """By whoever tidied up: no restart is needed, and a session that is open goes on."""
+    with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port) as daemon:
+        with socket.socket(socket.AF_UNIX) as early:
+            early.settimeout(10)
+            early.connect(str(tmp_path / "smtp.sock"))
+            assert early.recv(100).startswith(b"220 ")
+            sockets = [tmp_path / "smtp.sock", tmp_path / "control.sock"]
+            for path in sockets:
+                path.unlink()
+            eventually(lambda: all(path.exists() for path in sockets), "both are there again")
+            eventually(lambda: daemon.events("reloaded"), "workers have them")
+            early.sendall(b"NOOP\r\n")
+            assert early.recv(100) == b"250 2.0.0 OK\r\n"
+        with socket.socket(socket.AF_UNIX) as late:
+            late.settimeout(10)
+            late.connect(str(tmp_path / "smtp.sock"))
+            assert late.recv(100).startswith(b"220 ")
+        assert {each["address"] for each in daemon.events("socket_lost")} == {
+            f"unix:{path}" for path in sockets
+        }
+        daemon.send("a@x.test")
+        smarthost.received(1)
+        assert daemon.run("queue", "expedite", "--all").status == 0

@@ -185,6 +185,53 @@ def test_a_directory_is_made_only_under_an_existing_one(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("how", ["deleted", "replaced", "with its directory"])
+def test_a_socket_whose_file_is_lost_is_made_anew(
+    addresses: Addresses, tmp_path: Path, how: str
+) -> None:
+    """Who has connected stays connected; all others find the new one."""
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "apps.sock"
+    settings = settings_in(tmp_path, f"unix:{path}")
+    addresses.open(settings)
+    assert addresses.lost() == []
+    ((_, old),) = addresses.listeners(settings)
+    with socket.socket(socket.AF_UNIX) as early, socket.socket(socket.AF_UNIX) as late:
+        early.connect(str(path))
+        inside, _ = old.accept()
+        path.unlink()
+        if how == "replaced":
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(str(path))
+        if how == "with its directory":
+            Path(settings.control_socket).unlink()
+            path.parent.rmdir()
+        assert f"unix:{path}" in addresses.lost()
+        addresses.open(settings)
+        assert addresses.lost() == []
+        ((_, fresh),) = addresses.listeners(settings)
+        assert fresh is not old
+        assert old.fileno() == -1
+        late.connect(str(path))
+        with inside:
+            inside.sendall(b"220 ")
+            assert early.recv(4) == b"220 "
+
+
+def test_a_socket_that_cannot_be_made_anew_is_kept(addresses: Addresses, tmp_path: Path) -> None:
+    path = tmp_path / "apps.sock"
+    settings = settings_in(tmp_path, f"unix:{path}")
+    addresses.open(settings)
+    path.unlink()
+    path.write_text("precious")
+    with pytest.raises(StartError, match="no socket is in the way"):
+        addresses.open(settings)
+    assert addresses.lost() == [f"unix:{path}"]
+    ((_, old),) = addresses.listeners(settings)
+    assert old.fileno() >= 0
+    assert path.read_text() == "precious"
+
+
 def test_a_reload_keeps_sockets_and_closes_the_rest(addresses: Addresses, tmp_path: Path) -> None:
     kept, dropped, added = (f"unix:{tmp_path / name}.sock" for name in ("kept", "dropped", "added"))
     old, new = settings_in(tmp_path, kept, dropped), settings_in(tmp_path, kept, added)

@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 
 from relayd.errors import BackupFailed
-from relayd.files import sync
+from relayd.files import make_folder, rename, sync
 from relayd.mail.ids import MessageId, format_id
 from relayd.store.sqlite.connection import open_reader, translate
 
@@ -38,11 +38,11 @@ def back_up(queue: str, folder: Path) -> Path:
 
 
 def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder, 0o700)
     if any(folder.iterdir()):
         raise BackupFailed(f"{folder} is not empty")
     beside, files = Path(f"{queue}.content"), folder / f"{queue.name}.content"
-    files.mkdir(mode=0o700)
+    make_folder(files, 0o700)
     missing = ""
     for _ in range(_TRIES):
         source.execute("BEGIN")
@@ -67,8 +67,7 @@ def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
     source.execute("ROLLBACK")
     for path in (building, files):
         sync(path)
-    building.rename(copy)
-    sync(folder)
+    rename(building, copy)
     return copy
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
-from relayd.files import sync
+from relayd.files import rename, sync
 from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.spool import directory_of, has_content
 
@@ -112,8 +112,7 @@ def _create(path: str) -> None:
     except apsw.Error as exc:
         raise translate(exc) from exc
     sync(building)
-    Path(building).replace(path)
-    sync(Path(path).parent)
+    rename(Path(building), Path(path))
 
 
 def _migrate(db: apsw.Connection, path: str) -> None:

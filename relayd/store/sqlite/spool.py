@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relayd.errors import ContentLost, Shortage, StoreFull, StoreUnavailable, is_shortage
-from relayd.files import sync
+from relayd.files import make_folder, rename, sync
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId, format_id, parse_id
 
@@ -122,9 +122,7 @@ class SpoolDirectory:
         self._path = directory_of(queue)
         self._count = itertools.count()
         try:
-            if not self._path.is_dir():
-                self._path.mkdir(mode=0o700, exist_ok=True)
-                sync(self._path.parent)
+            make_folder(self._path, 0o700)
         except OSError as exc:
             raise _told(exc) from exc
 
@@ -139,9 +137,8 @@ class SpoolDirectory:
         path = self._of(message_id)
         try:
             sync(content.path)
-            content.path.rename(path)
+            rename(content.path, path)
             content.path = path
-            sync(self._path)
         except OSError as exc:
             raise _told(exc) from exc
 
