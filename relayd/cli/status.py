@@ -18,7 +18,7 @@ from relayd.cli.listing import list_recipients
 from relayd.cli.output import instant, paint, show_json, style_of
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
-from relayd.ports.view import HistoryEntry, Query, RecipientRow
+from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 _WATCH_EVERY = 2.0  # seconds
 
@@ -125,6 +125,12 @@ def _show_as_json(recipients: Sequence[RecipientRow], history: Sequence[HistoryE
         )
 
 
+def _doubt(row: RecipientRow) -> str:
+    """An attempt ended without an answer to the whole message."""
+    given_up = row.status in (Status.BOUNCED, Status.DROPPED)
+    return "may have been delivered" if given_up else "possibly delivered more than once"
+
+
 def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry]) -> None:
     if recipients:
         _message_facts(recipients[0])
@@ -134,7 +140,7 @@ def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[History
         click.echo(
             f"{paint(row.address)}  {paint(row.status.value, style_of(row.status.value))}"
             + (f" ({row.bounce_class})" if row.bounce_class else "")
-            + ("  possibly delivered more than once" if row.possible_duplicate else "")
+            + (f"  {_doubt(row)}" if row.possible_duplicate else "")
         )
         click.echo(paint(f"  waits for  {rows.waits_for(row, own, now())}"))
         if row.suppress:

@@ -118,7 +118,7 @@ def _of_reply(
     if smarthost and facts.stage is Stage.MAIL and login_refusal.wants_login(reply, found):
         if scope.has_login:
             return _login_refused(reply)
-        why = "the server wants a login, and a host of [routes] has none"
+        why = "the server wants a login or TLS first, and this host of [routes] has no login"
     elif scope.unanimous and reply.code in NO_MAIL_HERE:  # of a host, never of an address
         return _bounce(reply, found, proves=False)
     elif facts.stage in _OF_THE_MESSAGE and reply.code != 421:

@@ -367,6 +367,26 @@ async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNu
     assert [one.address for one in claimed[told.id].recipients] == ["app@app.test"]
 
 
+@pytest.mark.parametrize("leased", [True, False], ids=["under-way", "waiting"])
+async def test_the_report_of_a_bounce_knows_of_an_attempt_under_way(
+    box: Box, worker: WorkerNumber, *, leased: bool
+) -> None:
+    """It runs on, and may deliver (S-07): the sender reads that."""
+    message = a_message("a@example.com")
+    await box.put(message, worker=worker, leased=leased)
+    seen: list[bool] = []
+
+    def report(
+        _: QueuedMessage, recipients: Sequence[QueuedRecipient], __: Content, ___: str
+    ) -> NewMessage | None:
+        seen.extend(one.possible_duplicate for one in recipients)
+        return None
+
+    await box.store.act(Query(), Action.BOUNCE, by="ann", reason="", report=report)
+    assert seen == [leased]
+    assert box.row(message).possible_duplicate is leased
+
+
 @pytest.mark.parametrize("action", [Action.HOLD, Action.EXPEDITE, Action.DROP])
 async def test_other_verbs_are_no_business_of_the_sender(
     box: Box, worker: WorkerNumber, action: Action

@@ -130,8 +130,8 @@ def _reports(
             recipient_of(each)
             for each in fetch(
                 db,
-                "SELECT number, address, parameters, attempts, soft_failures, possible_duplicate,"  # noqa: S608 -- a constant
-                f" {NO_MAIL_HOST_AT} FROM recipient"
+                "SELECT number, address, parameters, attempts, soft_failures,"  # noqa: S608 -- a constant
+                f" max(possible_duplicate, slot IS NOT NULL), {NO_MAIL_HOST_AT} FROM recipient"
                 " WHERE message_id = ? ORDER BY number",
                 (message_id,),
             )

@@ -296,7 +296,7 @@ def test_a_host_of_routes_that_wants_a_login_is_waited_for_and_not_for_ever() ->
     reply = make_reply(530, ("5.7.0 Authentication required",))
     outcome = judge(Stage.MAIL, reply, has_login=False)
     assert isinstance(outcome, Deferred)
-    assert "wants a login" in outcome.reason
+    assert "wants a login or TLS first" in outcome.reason
     old = judge(Stage.MAIL, reply, has_login=False, age=timedelta(days=6))
     assert isinstance(old, Bounced)
     assert (old.bounce_class, old.status, old.suppress) == (BounceClass.SOFT, "4.4.7", False)
