@@ -12,7 +12,7 @@ from relayd.policy.inbound_bounce.autoreply import is_automatic
 from relayd.policy.inbound_bounce.mime import Mail
 from relayd.policy.inbound_bounce.phrases import Phrases, sentences
 from relayd.policy.inbound_bounce.report import report_text
-from relayd.policy.inbound_bounce.reporters import is_mail_system
+from relayd.policy.inbound_bounce.reporters import is_postmaster
 from relayd.policy.inbound_bounce.result import Found, Kind, Reading, has_failure_code
 
 _FIELDS = ("x-tmda-fingerprint", "x-boxtrapper", "x-spamarrest", "x-challenge-response")
@@ -64,12 +64,14 @@ _TEXT_LIMIT = 8000
 def read_challenge(mail: Mail) -> Reading | None:
     """A mail that wants the sender to prove himself before it goes on."""
     headers = mail.headers
-    if is_mail_system(mail):
+    if is_postmaster(mail):
         return None
     mailer = headers.get("x-delivery-agent") + headers.get("x-mailer") + headers.get("user-agent")
     if any(name in headers for name in _FIELDS) or _MAILERS.found_in(mailer):
         return _challenge(find_addresses(headers.get("from"))[:1])
     text = report_text(mail)[:_TEXT_LIMIT]
+    if has_failure_code(text):
+        return None
     asked = _SUBJECT.found_in(headers.decoded("subject"))
     if not is_automatic(mail) and not _YOUR_MAIL.found_in(f"{headers.decoded('subject')} {text}"):
         return None  # a mail that asks for something else, such as a sign-up
@@ -81,7 +83,7 @@ def read_challenge(mail: Mail) -> Reading | None:
 
 def is_challenge(report: Reading, mail: Mail) -> bool:
     """The report quotes no reply of a server, and its words ask for a proof."""
-    if is_mail_system(mail) or any(has_failure_code(one.diagnostic) for one in report.found):
+    if is_postmaster(mail) or any(has_failure_code(one.diagnostic) for one in report.found):
         return False
     text = report_text(mail)[:_TEXT_LIMIT]
     return _is_request(text) or _wants_a_click(text)

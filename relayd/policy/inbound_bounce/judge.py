@@ -188,7 +188,8 @@ def _is_proof(found: Found, category: Category, code: int | None, status: str | 
         status = _status(None, inner)
     subject = status.split(".")[1] if status else "0"
     if subject == "0":
-        return code is None or _ADDRESS_IS_WRONG.found_in(found.context)
+        own_words = code is None and (found.is_told or found.status is None)
+        return own_words or _ADDRESS_IS_WRONG.found_in(found.context)
     return subject not in ("2", "7")
 
 

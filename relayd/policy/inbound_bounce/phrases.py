@@ -39,7 +39,7 @@ _NOT_DELIVERED = (
     r"did not receive (?:a copy of )?(?:this|your|the) message|returned to (?:the )?sender",
     r"(?:failed|rejected|undeliverable|invalid) (?:addresses|recipients?)\b",
     # other languages
-    r"nicht (?:\w{1,12} )?(?:zugestellt|zustellbar|ausgeliefert|erreicht|übermittelt|zugeliefert|gesendet)|unzustellbar",
+    r"nicht [^\n]{0,50}(?:zugestellt|zustellbar|ausgeliefert|erreicht|übermittelt|zugeliefert|gesendet)|unzustellbar",
     r"zustell\w{0,12} (?:ist )?(?:fehlgeschlagen|gescheitert|nicht möglich)|fehlgeschlagen",
     r"n'a pas (?:pu )?(?:ê|e)t(?:re|é) (?:remis|distribu|délivr|envoy|achemin)|n'a pu être|non remis|pas pu être (?:remis|délivr|distribu)",
     r"(?:échec|echec) (?:de|d')|n'est pas parvenu|impossible de (?:joindre|remettre|délivrer|distribuer|livrer)",
@@ -175,7 +175,7 @@ YOUR_MAILBOX = Phrases(
 
 # Lines that name an address without accusing it.
 HELP_LINE = Phrases(
-    r"(?:contact|assistance|support|help|questions?|send (?:mail|e-?mail) to|write to|forward)\b"
+    r"(?:contact|assistance|support|help|questions?|\bask|\btell|inform|notify|send (?:mail|e-?mail) to|write to|forward)\b"
     r"[^@\n]{0,60}$",
     r"^[>\s]{0,20}(?:from|sender|reply-to|return-path|mail from|message-id|subject|date|sent|cc|bcc|"
     r"received|references|hello|hi|dear)\b",

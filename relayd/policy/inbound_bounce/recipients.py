@@ -9,14 +9,14 @@ Source: the mail systems' documentation; for qmail "The qmail-send Bounce Messag
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from relayd.policy.inbound_bounce import phrases, reporters
 from relayd.policy.inbound_bounce.address import ADDRESS, find_addresses
 from relayd.policy.inbound_bounce.mime import Headers, Mail
 from relayd.policy.inbound_bounce.report import Report
-from relayd.policy.inbound_bounce.result import has_failure_code
+from relayd.policy.inbound_bounce.result import CODE, has_failure_code
 
 _RECIPIENTS_LIMIT = 200
 _CONTEXT_LIMIT = 2000  # characters
@@ -35,7 +35,7 @@ _ANSWERS_DATA = re.compile(
 )
 _LOCAL_NAME = re.compile(
     r"\A(?:[ \t]{1,20}<?([A-Za-z0-9][\w.+-]{0,63})>?|<([A-Za-z0-9][\w.+-]{0,63})>:?)"
-    r"[ \t]{0,20}(?:$|(?<=[ \t]{2})(\S.{3,200}))"
+    r"[ \t]{0,20}(?:$|(?:(?<=[ \t]{2})|(?=\())(\S.{3,200}))"
 )
 # An address at the head of a line, with the marks that lists put around it.
 _HEAD = re.compile(
@@ -120,6 +120,12 @@ def guessed_recipients(report: Report, headers: Headers) -> dict[str, str]:
     return dict.fromkeys(next(filter(None, sources), []), whole(report.lines))
 
 
+def names_others(report: Report, found: Collection[str]) -> bool:
+    """Whether the report speaks of an address that is neither of `found` nor its reader's."""
+    known = report.sender | {address.lower() for address in found}
+    return any(address.lower() not in known for address in find_addresses(report.text))
+
+
 def blocks_of(report: Report) -> dict[str, str]:
     """Addresses that head a line, each with what is said of it, up to the next one."""
     blocks: dict[str, str] = {}
@@ -167,7 +173,10 @@ def _command_before(diagnostic: str, report: Report) -> str:
     A server may answer commands that were sent together after the last of them: sendmail repeats
     what it took for an answer to RCPT as "User unknown", and DATA has an answer of its own.
     """
-    command, at, reply = "", 0, " ".join(diagnostic.split())[:_REPLY_START]
+    words = " ".join(diagnostic.split())
+    first = CODE.search(words)
+    reply = words[first.start() if first else 0 :][:_REPLY_START].rstrip(") ")
+    command, at = "", 0
     for number, line in enumerate(report.lines):
         said = _TRANSCRIPT.match(line)
         if said:

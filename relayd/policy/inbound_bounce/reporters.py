@@ -19,10 +19,10 @@ _MAIL_SYSTEM = Phrases(
     r"mail[-_. ]*deliver\w{0,12}[-_. ]*(?:sub)?system|\bdelivery[-_. ]*subsystem",
     r"<>",
 )
+_POSTMASTER = Phrases(r"\bpost[-_. ]?master")
 # Roles and gateways that write reports, and other mail as well.
 _REPORTER = Phrases(
     r"\A\s*\Z",
-    r"\bpost[-_. ]?master",
     r"\bmail[-_. ]{0,3}(?:administrator|server|system|router|gateway|hub|gate)\b",
     r"\bsys(?:tem)?[-_. ]?admin(?:istrator)?\b|\bmdaemon\b|\bgateway\b|\bmail(?:scanner|sweeper|marshal)",
     r"interscan|anti-?virus|symantec|mimecast|mcafee|\bamavis|\b(?:spam|virus|mail)[-_. ]?(?:filter|wall|guard)\b",
@@ -78,13 +78,15 @@ def is_mail_system(mail: Mail) -> bool:
     )
 
 
+def is_postmaster(mail: Mail) -> bool:
+    """Its author is the office of a mail system, program or person."""
+    return is_mail_system(mail) or _POSTMASTER.found_in(mail.headers.decoded("from"))
+
+
 def comes_from_reporter(mail: Mail) -> bool:
     """Its author is a program that reports on mail."""
-    return (
-        is_mail_system(mail)
-        or _REPORTER.found_in(mail.headers.decoded("from"))
-        or has_null_path(mail)
-    )
+    named = _REPORTER.found_in(mail.headers.decoded("from"))
+    return is_postmaster(mail) or named or has_null_path(mail)
 
 
 def has_null_path(mail: Mail) -> bool:

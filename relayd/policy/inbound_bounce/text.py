@@ -18,6 +18,7 @@ from relayd.policy.inbound_bounce.recipients import (
     context_of,
     guessed_recipients,
     named_recipients,
+    names_others,
 )
 from relayd.policy.inbound_bounce.report import Report, read_report
 from relayd.policy.inbound_bounce.result import Found, Kind, Reading, has_failure_code
@@ -47,6 +48,7 @@ def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
                 action=_ACTIONS[kind],
                 diagnostic=said_of,
                 context=context_of(address, said_of, report, alone=len(found) == 1),
+                is_guess=guess and names_others(report, found),
             )
             for address, said_of in found.items()
         ),
@@ -81,4 +83,5 @@ def _is_report(mail: Mail, report: Report) -> bool:
     if reporters.comes_from_list_manager(mail):
         return phrases.NOT_A_MEMBER.found_in(text[:_FIRST_WORDS])
     returned = bool(report.returned.fields) and not reporters.is_reply(mail)
-    return subject and lost and (returned or reporters.goes_to_bounce_address(mail))
+    automatic = mail.headers.get("auto-submitted").lower() not in ("", "no")
+    return subject and lost and (returned or automatic or reporters.goes_to_bounce_address(mail))

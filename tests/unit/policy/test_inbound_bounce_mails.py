@@ -1,5 +1,7 @@
 """Mails of many mail systems, and mail that is none of a mail system: kind, recipients, suppression."""
 
+import re
+
 import pytest
 
 from relayd.policy.inbound_bounce import Kind, parse_bounce
@@ -41,6 +43,26 @@ def test_an_answer_that_quotes_it_is_no_bounce(mail: Labelled) -> None:
         f"Do you know what this is about?\n\n{quoted}"
     )
     assert parse_bounce(raw.encode()).kind is Kind.NOTBOUNCE
+
+
+# How reports name the command that was answered, and what they say after the content.
+_LATER = (
+    (r"in\s+reply\s+to\s+RCPT\s+TO\s+command", "in reply to end of DATA command"),
+    (r"after RCPT TO:<[^>]*>|for RCPT TO command", "after end of data"),
+    (r"(>>>|-->) RCPT T[oO]:\s?<[^>]*>", r"\1 DATA"),
+    (r"does not like recipient", "failed after I sent the message"),
+)
+
+
+@pytest.mark.parametrize("mail", [pytest.param(mail, id=mail.name) for mail in MAILS])
+def test_a_refusal_after_the_content_suppresses_nobody(mail: Labelled) -> None:
+    """Whatever its words: the same report, only that the content had been sent."""
+    text, changed = mail.raw.decode(), 0
+    for written, later in _LATER:
+        text, times = re.subn(written, later, text)
+        changed += times
+    if changed and len(mail.recipients) == 1:
+        assert not any(one.suppress for one in parse_bounce(text.encode()).recipients)
 
 
 def test_there_are_enough_of_both() -> None:
