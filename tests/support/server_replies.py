@@ -1721,6 +1721,14 @@ DIAGNOSTICS = """\
 - The e-mail account does not exist at the organization this message was sent to. Check the e-mail address
 - kim's mailbox does not exist on this server
 = bad_domain +
+- Nowhere to deliver mail to for domain: a.example
+- the recipient's domain states that it accepts no mail
+- domain a.example is not set up for e-mail: MX 0 .
+- 5.1.10 (recipient address has null MX)
+- a.example publishes a null MX (RFC 7505)
+- 554 5.4.4 SMTPSEND.DNS.NonExistentDomain; nonexistent domain
+- an MX or SRV record indicated no SMTP service
+- Your message wasn't delivered to kim@a.example because the domain a.example couldn't be found.
 - unrouteable address
 - Sorry, I couldn't find any host named a.example. (#5.1.2)
 - Sorry, I couldn't find a mail exchanger or IP address for the recipient domain. (#5.4.4)
