@@ -1799,6 +1799,17 @@ DIAGNOSTICS = """\
 - Delivery failed 1 attempt
 - I/O error: no such file or directory
 - mail server returned: unknown
+= unknown/policy/rate_limit/remote_system/connection_failure/expired/routing_loop/dns_failure -
+- The e-mail system was unable to deliver the message, but did not report a specific reason. Check the address and try again.
+- Undeliverable Address: no transport provider was available
+- The message reached the recipient's e-mail system, but delivery was refused. Attempt to resend the message.
+- A communication failure occurred during the delivery of this message.
+- This message hasn't been delivered yet. Delivery will continue to be attempted.
+- all relevant MX records point to the local host
+- No route found to domain a.example from server X. Check the Domain documents in the Domino Directory.
+- Your message could not be delivered, you do not have create permissions on this folder
+- Recipient user name kim not unique. Several matches found in Domino Directory.
+- The server has tried to deliver this message, without success, and has stopped trying.
 = mailbox_full -
 - kim's mailbox is full and can't accept messages now
 - mailbox for user is full
