@@ -1435,6 +1435,11 @@ auth 550 user unknown
 auth 535 no such user
 = remote_system/dns_failure/connection_failure/rate_limit/greylist/bad_mailbox/bad_domain/unknown/policy/mailbox_full/inactive_mailbox -
 rcpt 550 Recipient unknown due to directory outage
+rcpt 550 mailbox delivery failed: unknown error
+rcpt 550 5.3.0 user alias file not found
+rcpt 550 account storage: unknown failure
+rcpt 550 5.1.1 transport for this user not found: map does not exist
+rcpt 550 Email undeliverable
 rcpt 550 5.1.1 cannot determine if user exists, try later
 rcpt 550 mailbox currently unknown because of maintenance
 rcpt 550 5.1.1 user lookup timeout
