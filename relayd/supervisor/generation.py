@@ -109,8 +109,11 @@ class Generation:
         place.due_at = now + place.delay
 
     def _judge(self, code: int, *, was_ready: bool) -> None:
-        """A worker that says that the settings are wrong, or a row that never got ready, ends it."""
-        if not was_ready:
+        """A worker that says that the settings are wrong, or a row that never got ready, ends it.
+
+        One that could not start for want of descriptors or memory does not count: that passes.
+        """
+        if not was_ready and code != os.EX_TEMPFAIL:
             self._deaths += 1
         if code == os.EX_CONFIG:
             self.exit_code = code

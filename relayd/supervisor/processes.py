@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import structlog
 
-from relayd.errors import ConfigError, RelaydError
+from relayd.errors import ConfigError, RelaydError, is_shortage
 from relayd.worker.supervision import READY, RELOAD
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -115,7 +115,7 @@ class Signals:
         self._handlers = {number: signal.signal(number, _leave_it) for number in CAUGHT}
 
     def take(self) -> list[int]:
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # there is none, or it cannot be read now
             return list(os.read(self.descriptor, 4096))
         return []
 
@@ -180,6 +180,12 @@ def _be_worker(work: Callable[[], int], *, close: Callable[[], None], parent: in
     except RelaydError as fault:
         code = os.EX_CONFIG if isinstance(fault, ConfigError) else os.EX_OSERR
         log.error("worker_failed", error=str(fault))  # noqa: TRY400 - the operator's to mend, not ours
+    except OSError as fault:
+        if is_shortage(fault):
+            code = os.EX_TEMPFAIL
+            log.error("worker_failed", error=str(fault))  # noqa: TRY400 - no fault of ours
+        else:
+            log.exception("worker_failed")
     except BaseException:
         log.exception("worker_failed")
     finally:

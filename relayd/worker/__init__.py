@@ -28,7 +28,6 @@ from relayd.errors import (
     StartError,
     StoreError,
     UsersError,
-    is_shortage,
 )
 from relayd.logs import StatusLog
 from relayd.metrics.board import Board
@@ -95,11 +94,6 @@ def run(settings: Settings, inherited: Inherited) -> int:
             status = os.EX_CONFIG  # another try would end the same way
         except* RelaydError as error:
             log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
-        except* OSError as error:
-            lack = error.exceptions[0]
-            if not (isinstance(lack, OSError) and is_shortage(lack)):
-                raise  # a bug of ours
-            log.critical("worker_ends", fault="local", reason=str(lack))
     return status
 
 

@@ -7,6 +7,7 @@ mail, some of it large; then the refusal ends.
 import asyncio
 import os
 import re
+import signal
 import smtplib
 import socket
 import threading
@@ -171,6 +172,33 @@ def test_no_call_that_fails_ends_a_worker(
     relay: Daemon, numbers: Iterator[int], calls: str, error: str
 ) -> None:
     survive(relay, numbers, calls, error)
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("calls", "error"),
+    [
+        ("socketpair", "EMFILE"),
+        ("clone,clone3,fork,vfork", "EAGAIN"),
+        ("openat", "EMFILE"),
+        ("read", "ENOMEM"),
+    ],
+)
+def test_the_supervisor_lives_and_starts_workers_when_it_can_again(
+    tmp_path: Path, calls: str, error: str
+) -> None:
+    with a_relay(tmp_path, 1) as (daemon, internet):
+        daemon.up()
+        assert daemon.process is not None
+        worker = daemon.events("worker_started")[-1]["worker"]
+        with failing(daemon.process.pid, calls, error):
+            daemon.kill_worker(worker)
+            daemon.signal(signal.SIGHUP)
+            time.sleep(4)  # more than five tries
+        daemon.send("a@d0.test")
+        eventually(lambda: internet.host.messages, "the mail arrives")
+        assert daemon.process.poll() is None
+        assert "Traceback" not in daemon.log.read_text()
 
 
 @needs_strace

@@ -97,3 +97,11 @@ def test_no_room_for_a_process_is_tried_again_later(generation: Generation) -> N
     generation.fill(100.0, refuse)
     assert generation.workers == []
     assert generation.due_at == pytest.approx(100.1)
+
+
+def test_a_lack_of_descriptors_at_the_start_of_workers_is_no_reason_to_give_up(
+    generation: Generation,
+) -> None:
+    for turn in range(20):
+        die(generation, os.EX_TEMPFAIL, 100.0 * turn, lived=0.1, ready=False)
+    assert generation.exit_code is None
