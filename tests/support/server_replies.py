@@ -1656,6 +1656,139 @@ rcpt 556 5.1.10 nullMX
 - 550 5.5.0 SMTP protocol error
 - 554 SMTP synchronization error
 - 502 5.5.1 not implemented
+= bad_mailbox/inactive_mailbox +
+rcpt 550 5.1.1 <kim@a.example>: this address does not exist on our platform
+rcpt 550 Mailbox kim@a.example unknown on this server
+- 550 5.1.1 Sorry, we couldn't find the recipient you wanted
+- 550 That recipient is not one of our users
+rcpt 550 No account exists for kim@a.example
+rcpt 550 unknown recipient: kim
+rcpt 550 5.1.1 recipient does not exist here
+- 550 Requested mail action not taken: mailbox does not exist
+- smtp;550-5.1.1 The email account that you tried to reach does not exist
+- 554 5.1.1 Unknown recipient address
+- 550 5.0.0 User unknown (kim)
+rcpt 550 Not an existing mailbox
+rcpt 553 <kim@a.example> unknown user
+- 550 kim: no such user here
+rcpt 550 mailbox removed
+- 5.1.1 (user not found)
+rcpt 550 5.1.1 Diese Adresse existiert nicht
+rcpt 550 5.1.1 Compte inexistant
+rcpt 550 5.1.1 La casilla no existe
+rcpt 550 5.1.1 Indirizzo inesistente
+rcpt 550 5.1.1 Адресат неизвестен
+rcpt 550 5.1.1 メールアドレスが見つかりません
+rcpt 550 5.1.1 邮箱不存在
+= bad_domain/bad_mailbox/dns_failure +
+- 550 The host part of the address is unknown
+- 550 5.1.2 nonexistent domain
+rcpt 556 domain takes no mail
+- No MX record for the domain
+= mailbox_full/inactive_mailbox -
+- 552 5.2.2 Maximum mailbox size reached
+- 450 Mailbox full, delivery will be tried again
+rcpt 550 user's quota is exhausted
+- The mailbox of the recipient is overloaded with mail: over quota
+= rate_limit/reputation/policy/remote_system -
+- 421 4.7.0 you have opened too many sessions
+- 450 4.7.1 mails per minute exceeded
+- 452 too many messages in this transaction
+- 550 5.7.1 You exceeded the daily quota
+- 451 4.7.1 sender exceeded the limit of recipients
+- 421 Too much traffic from your network
+- 554 5.7.0 The account has sent too many mails
+= reputation/policy/spam_content -
+connect 554 5.7.1 your IP is not welcome
+connect 550 IP has been listed by a reputation service
+connect 421 4.7.1 [192.0.2.7] on blocklist, try again later
+connect 554 Connection rejected because of low sender score
+connect 550 5.7.1 cloud hosting addresses are blocked
+mail 554 5.7.1 the domain b.example is on a block list
+dot 554 5.7.1 Too much spam from this sender's network
+= auth_failure/policy/spam_content/sender_config -
+dot 550 5.7.1 SPF and DKIM failed
+dot 550 From domain fails DMARC
+mail 550 5.7.1 SPF: not a permitted sender
+dot 421 4.7.27 SPF did not pass
+rcpt 550 5.7.1 spoofing of our own domain is not allowed
+= sender_config/policy/dns_failure/reputation/auth_failure -
+rcpt 550 Mail from 192.0.2.7 is refused because it is listed
+rcpt 550 5.7.1 sender unknown in directory
+mail 550 b.example has no valid MX
+connect 554 no PTR
+rcpt 550 5.1.8 sender domain invalid
+rcpt 550 5.1.1 the sender you gave is no user of ours
+ehlo 550 your name does not resolve
+rcpt 550 your server is unknown to us
+- 550 From: address is not a valid user
+- 550 envelope sender unknown
+= spam_content/policy/reputation/virus -
+dot 550 the message was held as spam
+dot 554 5.7.1 mail refused, content looks like junk
+dot 550 5.7.1 phishing link found
+dot 554 5.6.0 forbidden attachment type
+dot 550 virus detected in attachment
+dot 550 5.7.1 scam
+= relay_denied/auth_failure/policy -
+rcpt 550 5.7.1 cannot relay for you
+rcpt 554 5.7.1 not relaying to a.example
+mail 530 5.7.0 please log in
+auth 535 5.7.8 login refused
+rcpt 550 not our domain, relaying denied
+= content_error/policy/protocol_error/spam_content/message_too_large -
+dot 550 5.6.0 mail without Date header
+dot 554 message is not RFC 5322 compliant
+dot 550 line too long: 1500 octets
+dot 554 5.6.0 invalid character in header
+dot 500 line exceeds 998 octets
+= message_too_large -
+dot 552 5.3.4 message bigger than 10 MB
+mail 552 SIZE too large
+dot 554 5.2.3 attachment exceeds the size limit
+= greylist/remote_system/rate_limit -
+rcpt 450 4.7.0 greylisting active, retry in 10 minutes
+rcpt 451 4.7.1 please retry later, sender not yet known
+= remote_system/connection_failure/dns_failure/expired -
+dot 451 4.3.0 backend unavailable
+rcpt 451 4.3.0 try again, database is locked
+rcpt 550 5.1.1 no answer from user directory
+dot 554 5.3.0 storage failure
+- connect: operation timed out
+- 4.4.2 connection lost
+- 4.4.3 no name server answered
+- TCP connection could not be made
+- gave up after 5 days
+= tls_failure/policy -
+- 454 4.7.0 TLS handshake with peer failed
+mail 550 5.7.10 encryption is mandatory here
+- 5.7.5 DANE: no usable TLSA record
+= routing_loop -
+- 554 5.4.6 message loops
+- 5.4.6 hop count too high
+= protocol_error -
+rcpt 503 5.5.1 out of sequence
+mail 501 5.5.4 unknown parameter
+ehlo 502 not implemented
+= inactive_mailbox/policy -
+rcpt 550 5.2.1 account not active
+rcpt 550 mailbox frozen because of inactivity
+rcpt 554 the user's account has been suspended
+rcpt 550 this mailbox has been closed
+= policy/reputation/auth_failure/relay_denied/unknown/bad_mailbox -
+rcpt 550 5.7.1 you cannot write to this list
+rcpt 550 5.7.1 local policy
+dot 554 5.7.1 denied by mail rule
+rcpt 550 recipient has blocked the sender
+- 550 refused
+dot 550 5.1.1 no such user
+data 550 mailbox not found
+- 550 no such user (in reply to end of DATA command)
+rcpt 550 unknown
+= remote_system/dns_failure/connection_failure/bad_mailbox/bad_domain -
+rcpt 550 5.1.1 user check failed: temporary error
+rcpt 550 5.1.2 domain could not be resolved right now
+rcpt 550 5.1.1 lookup of recipient failed
 """
 
 # What people who run relays met, in our words.
