@@ -17,7 +17,8 @@ from relayd.mail.ids import (
     parse_id,
     received_at_of,
 )
-from tests.support.builders import a_message
+from tests.support.builders import a_message, a_queued_message
+from tests.support.clock import START
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 LAST = datetime(2159, 1, 1, tzinfo=UTC)
@@ -110,3 +111,11 @@ def test_a_report_is_known_by_its_listener() -> None:
     message = a_message()
     report = replace(message, client=replace(message.client, listener=REPORT))
     assert (message.is_report, report.is_report) == (False, True)
+
+
+def test_a_message_ages_by_its_own_count() -> None:
+    """S-10: not from its reception, for the clock may have been set since."""
+    now = START + timedelta(days=6)
+    message = a_queued_message(at=START)
+    assert message.began(now) == now
+    assert replace(message, age=timedelta(hours=3)).began(now) == now - timedelta(hours=3)
