@@ -50,8 +50,8 @@ def _say(text: str, status: int) -> int:
 
 def _run(options: Options, settings: str | None) -> None:
     has_message = options.speaks_smtp or options.reads_recipients or options.recipients
-    if options.runs_queue and not has_message:
-        return  # the daemon runs the queue, always
+    if options.is_idle and not has_message:
+        return
     door = find_door(settings)
     if options.speaks_smtp:
         converse(door)

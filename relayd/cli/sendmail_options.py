@@ -24,7 +24,6 @@ _MODES = {
     "bp": "the queue is shown by `relayd queue list`",
     "bv": "where mail would go is told by `relayd route ADDRESS`",
     "bt": "where mail would go is told by `relayd route ADDRESS`",
-    "bi": "there is no alias file to be built",
     "bh": "the state of servers is shown by `relayd status show`",
     "bH": "the state of servers is shown by `relayd status show`",
 }
@@ -32,7 +31,6 @@ _REFUSED = {
     "X": "no log of the session is written",
     "C": "the settings are named by RELAYD_CONFIG",
     "D": "no log is written",
-    "I": _MODES["bi"],
 }
 _NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
 _RETURN = {"hdrs": "HDRS", "full": "FULL"}
@@ -51,7 +49,7 @@ class Options:
 
     speaks_smtp: bool = False  # -bs: the dialogue comes on standard input
     reads_recipients: bool = False  # -t
-    runs_queue: bool = False  # -q
+    is_idle: bool = False  # -q, -bi, -I: the daemon runs the queue, and no aliases are to be built
     dot_ends: bool = True  # not -i
     is_verbose: bool = False  # -v
     sender: Address | None = None  # -f; a domain of "" is ours
@@ -69,14 +67,14 @@ def parse_options(arguments: Sequence[str]) -> Options:
     for letter, value in _options(given):
         if letter in _REFUSED:
             raise UsageError(f"-{letter} is not supported: {_REFUSED[letter]}")
-        if letter == "b" and value not in {"m", "s"}:
+        if letter == "b" and value not in {"m", "s", "i"}:
             raise UsageError(_MODES.get(f"b{value}", f"-b{value} is not supported"))
         values[_SAME.get(f"{letter}{value}") or _SAME.get(letter, letter)] = value
     sender = _sender(values.get("f"))
     return Options(
         speaks_smtp=values.get("b") == "s",
         reads_recipients="t" in values,
-        runs_queue="q" in values,
+        is_idle=values.get("b") == "i" or not values.keys().isdisjoint({"q", "I"}),
         dot_ends="i" not in values,
         is_verbose="v" in values,
         sender=sender,
