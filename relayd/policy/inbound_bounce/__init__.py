@@ -23,6 +23,7 @@ from relayd.policy.inbound_bounce import (
     reporters,
     text,
 )
+from relayd.policy.inbound_bounce.context import context_of
 from relayd.policy.inbound_bounce.judge import judge
 from relayd.policy.inbound_bounce.mime import Mail, read_mail
 from relayd.policy.inbound_bounce.report import Report, read_report, report_text
@@ -148,7 +149,7 @@ def _filled(found: Found, said: dict[str, str], report: Report, *, alone: bool) 
         told = next((said[name] for name in names if name in said), "")
         told = told or (recipients.whole(report.lines) if alone else "")
     diagnostic = found.diagnostic or told
-    context = recipients.context_of(found.address, diagnostic, report, alone=alone)
+    context = context_of(found.address, diagnostic, report, alone=alone)
     return replace(found, diagnostic=diagnostic, context=context, is_told=bool(told))
 
 

@@ -9,36 +9,22 @@ Source: the mail systems' documentation; for qmail "The qmail-send Bounce Messag
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from relayd.policy.inbound_bounce import phrases, reporters
 from relayd.policy.inbound_bounce.address import ADDRESS, find_addresses
 from relayd.policy.inbound_bounce.mime import Headers, Mail
 from relayd.policy.inbound_bounce.report import Report
-from relayd.policy.inbound_bounce.result import CODE, has_failure_code
+from relayd.policy.inbound_bounce.result import has_failure_code
 
 _RECIPIENTS_LIMIT = 200
-_CONTEXT_LIMIT = 2000  # characters
-_ABOUT_LIMIT = 20  # lines
-_NEAR = 7  # lines that an address is still the subject of
-_REPLY_NEAR = 3  # lines after its command that a reply stands on
-_REPLY_START = 30  # characters by which a reply is found again
-_TRANSCRIPT = re.compile(
-    r"\A[\s>|]{0,10}(?:(?:>>>|-->|==>|=>|sent:?|sent <<<|c:)\s{0,3})?"
-    r"(EHLO|HELO|MAIL FROM|RCPT TO|DATA$|BDAT|\.$|QUIT)",
-    re.IGNORECASE,
-)
-_ANSWERS_DATA = re.compile(
-    r"\b5\d\d[ -](?:5\.\d\.\d\s)?(?:[^\n]{0,20}\bneed (?:a )?rcpt|[^\n]{0,30}no valid recipient)",
-    re.IGNORECASE,
-)
 _LOCAL_NAME = re.compile(
     r"\A(?:[ \t]{1,20}<?([A-Za-z0-9][\w.+-]{0,63})>?|<([A-Za-z0-9][\w.+-]{0,63})>:?)"
     r"[ \t]{0,20}(?:$|(?:(?<=[ \t]{2})|(?=\())(\S.{3,200}))"
 )
 # An address at the head of a line, with the marks that lists put around it.
-_HEAD = re.compile(
+HEAD = re.compile(
     r"\A[\s>*|•·\-]{0,20}(?:\d{1,3}[.)]\s)?[\[(]{0,2}"
     r"(?:[\w./-]{1,20};\s?|mailto:|(?:smtp|SMTP)[ :]\s?)?[<\"'\[(]{0,3}"
     + ADDRESS
@@ -50,7 +36,7 @@ _HEAD_REST = re.compile(
     re.IGNORECASE,
 )
 # A reply in front of its address, as in a sendmail transcript.
-_REPLY_HEAD = re.compile(
+_REPLYHEAD = re.compile(
     r"\A\s{0,20}[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}\s+)?<?"
     + ADDRESS
     + r">?(?:\.\.\.|:|,)(?P<rest>.*)$"
@@ -145,54 +131,11 @@ def blocks_of(report: Report) -> dict[str, str]:
     return {address: block or everything for address, block in blocks.items()}
 
 
-def context_of(address: str, diagnostic: str, report: Report, *, alone: bool) -> str:
-    """What may tell in which stage of SMTP the recipient failed: the words, and the command."""
-    about = list(report.lines) if alone else _lines_about(address, report)
-    words = " ".join(line.strip() for line in about if not _TRANSCRIPT.match(line))
-    return f"{_command_before(diagnostic, report)} {words}"[:_CONTEXT_LIMIT]
-
-
-def _lines_about(address: str, report: Report) -> list[str]:
-    """The lines that name the address, each with those that follow, up to a gap or another one."""
-    about: list[str] = []
-    near = 0
-    for line in report.lines:
-        if address.lower() in line.lower():
-            near = _NEAR
-        elif not line.strip() or _HEAD.match(line):
-            near = 0
-        if near and len(about) < _ABOUT_LIMIT:
-            about.append(line)
-        near -= near > 0
-    return about
-
-
-def _command_before(diagnostic: str, report: Report) -> str:
-    """The command that a transcript shows in front of this reply.
-
-    A server may answer commands that were sent together after the last of them: sendmail repeats
-    what it took for an answer to RCPT as "User unknown", and DATA has an answer of its own.
-    """
-    words = " ".join(diagnostic.split())
-    first = CODE.search(words)
-    reply = words[first.start() if first else 0 :][:_REPLY_START].rstrip(") ")
-    command, at = "", 0
-    for number, line in enumerate(report.lines):
-        said = _TRANSCRIPT.match(line)
-        if said:
-            command, at = said.group(1).upper(), number
-        elif command and reply and number - at <= _REPLY_NEAR and reply in " ".join(line.split()):
-            follows = " ".join(report.lines[number + 1 : number + 4])
-            together = command == "DATA" and _ANSWERS_DATA.search(follows)
-            return "" if together else f">>> {command}"
-    return ""
-
-
 def _local_names(report: Report, domain: str | None) -> list[str]:
     """Names without a domain, each at the head of an indented line after the announcement of failure."""
     if domain is None:
         return []
-    start = next((n for n, line in enumerate(report.lines) if phrases.FAILED.found_in(line)), None)
+    start = _first(report, phrases.FAILED.found_in)
     if start is None:
         return []
     named = [(line, _LOCAL_NAME.match(line)) for line in report.lines[start:]]
@@ -203,9 +146,16 @@ def _local_names(report: Report, domain: str | None) -> list[str]:
     ]
 
 
+def _first(report: Report, says: Callable[[str], bool]) -> int | None:
+    """The first line that says it. The whole text is asked before each of its lines."""
+    if not says(report.text):
+        return None
+    return next((n for n, line in enumerate(report.lines) if says(line)), None)
+
+
 def _heads(report: Report) -> list[_Head]:
     """The lines that an address heads, and that accuse it."""
-    announced = next((n for n, line in enumerate(report.lines) if phrases.announces(line)), 0)
+    announced = _first(report, phrases.announces) or 0
     heads = []
     for number, line in enumerate(report.lines):
         head = _head(number, line, report.lines)
@@ -225,12 +175,12 @@ def _has_reply(report: Report, number: int) -> bool:
 def _head(number: int, line: str, lines: Sequence[str]) -> _Head | None:
     label = _LABEL.match(line)
     text = label.group("rest") if label else line
-    found = _HEAD.match(text)
+    found = HEAD.match(text)
     if found and (label or _HEAD_REST.match(found.group("rest"))):
         inner = _BEHIND_NAME.match(found.group("rest"))  # a display name that looks like one
         address = inner.group(1) if inner else found.group(1)
         return _Head(number, address.rstrip("."), found.group("rest").lstrip(" :;,."))
-    found = _REPLY_HEAD.match(text)
+    found = _REPLYHEAD.match(text)
     if found:
         said = lines[number - 1] if number and lines[number - 1].startswith("<<<") else ""
         return _Head(number, found.group(1), f"{said} {line}", is_reply=True)

@@ -13,9 +13,9 @@ Source: the mail systems' documentation; for qmail "The qmail-send Bounce Messag
 """
 
 from relayd.policy.inbound_bounce import phrases, reporters
+from relayd.policy.inbound_bounce.context import context_of
 from relayd.policy.inbound_bounce.mime import Mail
 from relayd.policy.inbound_bounce.recipients import (
-    context_of,
     guessed_recipients,
     named_recipients,
     names_others,
@@ -82,6 +82,7 @@ def _is_report(mail: Mail, report: Report) -> bool:
         return told and (coded or not is_robot)
     if reporters.comes_from_list_manager(mail):
         return phrases.NOT_A_MEMBER.found_in(text[:_FIRST_WORDS])
-    returned = bool(report.returned.fields) and not reporters.is_reply(mail)
+    passed_on = reporters.is_reply(mail) or reporters.is_forward(mail)
+    returned = bool(report.returned.fields) and not passed_on
     automatic = mail.headers.get("auto-submitted").lower() not in ("", "no")
     return subject and lost and (returned or automatic or reporters.goes_to_bounce_address(mail))

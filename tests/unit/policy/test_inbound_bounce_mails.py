@@ -45,6 +45,24 @@ def test_an_answer_that_quotes_it_is_no_bounce(mail: Labelled) -> None:
     assert parse_bounce(raw.encode()).kind is Kind.NOTBOUNCE
 
 
+@pytest.mark.parametrize("subject", ["Fwd: Undelivered Mail", "RE: Undelivered Mail"])
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(mail, id=mail.name)
+        for mail in MAILS
+        if mail.kind in BOUNCES and b"-recipient" not in mail.raw.lower()
+    ],
+)
+def test_words_that_a_person_passes_on_are_no_bounce(mail: Labelled, subject: str) -> None:
+    """Without marks of a quotation, as some mail programs do it; report fields would count."""
+    raw = (
+        "From: Ann Field <ann@people.example>\nTo: help@people.example\n"
+        f"Subject: {subject}\n\nWhat is this?\n\n-----Original Message-----\n"
+    )
+    assert parse_bounce(raw.encode() + mail.raw.lstrip()).kind is Kind.NOTBOUNCE
+
+
 # How reports name the command that was answered, and what they say after the content.
 _LATER = (
     (r"in\s+reply\s+to\s+RCPT\s+TO\s+command", "in reply to end of DATA command"),
