@@ -43,6 +43,7 @@ hosts = ["127.0.0.1:{smarthost}"]
 tls = "off"
 [retry]
 soft_bounce = ["1s"]
+unknown_outcome = ["1s"]
 unreachable = {unreachable}
 """
 _DIRECT = """\
