@@ -54,6 +54,20 @@ OUTCOMES = [
         id="bounced",
     ),
     pytest.param(
+        replace(a_bounce(), possible_duplicate=True),
+        EventKind.BOUNCED,
+        {
+            "bounce_class": "hard",
+            "category": "bad_mailbox",
+            "fault": "peer",
+            "suppress": True,
+            "reason": "no such mailbox",
+            "possible_duplicate": True,
+            "enhanced": "5.1.1",
+        },
+        id="bounced-but-possibly-sent",
+    ),
+    pytest.param(
         NotTried(reason="login refused"),
         EventKind.ATTEMPTED,
         {"reason": "login refused"},
