@@ -1,23 +1,26 @@
 """Fills a queue file with a long history of every kind: senders, domains, tags, outcomes.
 
-SQLite makes the rows by itself and the indexes when all of them are there, so that five million
+SQLite makes the rows by itself, and the indexes when all of them are there, so that five million
 messages take some minutes. Sizes are uneven on purpose: one sender, domain and tag has much of the mail, most have
 little, and some large sets have no row in common.
 """
 
+import os
 import sys
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import apsw
 
 from relayd.mail.ids import WorkerNumber, make_id
-from relayd.store.sqlite.connection import open_writer, prepare
+from relayd.store.sqlite import connection
 from relayd.store.sqlite.values import to_ms
 from relayd.worker.system import SystemClock
 
 EVENTS = 2  # in the history of a message: an attempt or a deferral, then the outcome
+_SCHEMA = 3  # that of the older relayd
 _AT_ONCE = 500_000  # messages in one transaction
 _OVER = timedelta(days=90)
 
@@ -68,10 +71,10 @@ _FILL = (
         '192.0.2.1', 'app.test', 'main' FROM chance""",
     f"""{_CHANCE} INSERT INTO recipient (message_id, number, address, address_key, destination, state,
         next_attempt_at, attempts, code, enhanced, reply, category, bounce_class, suppress,
-        remote_host, updated_at, sender, tag, returned)
+        remote_host, updated_at)
     SELECT id, 0, {_LOCAL} || '@' || {_DOMAIN}, {_DOMAIN} || '@' || {_LOCAL}, 'smarthost', {_STATE},
         at, 2, 250, '2.0.0', '250 2.0.0 Ok: queued as 4F1B3C0D', {_TROUBLE}, {_CLASS},
-        coalesce({_CLASS} = 'hard', 0), 'relay.example.test', at, {_SENDER}, {_TAG}, {_SENDER} = '' FROM chance""",
+        coalesce({_CLASS} = 'hard', 0), 'relay.example.test', at FROM chance""",
     f"""{_CHANCE} INSERT INTO content (message_id, body) SELECT id, zeroblob(512) FROM chance
     WHERE n >= :waiting""",
     f"""{_CHANCE} INSERT INTO event (message_id, recipient, at, kind, detail)
@@ -82,14 +85,25 @@ _FILL = (
 
 
 def fill(path: Path, *, messages: int, waiting: int = 10_000) -> float:
-    """Create the queue at `path`, the newest `waiting` messages unfinished.
+    """Create the queue at `path` as an older relayd did, the newest `waiting` messages unfinished.
 
-    Return how many seconds the indexes took.
+    Then bring it up to date; return how many seconds that took.
     """
-    prepare(str(path))
-    db = open_writer(str(path))
-    db.execute("PRAGMA synchronous=OFF")
-    db.execute("PRAGMA cache_size=-1000000")
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(f"PRAGMA application_id={connection.APPLICATION_ID}; PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=OFF; PRAGMA cache_size=-1000000; PRAGMA temp_store=MEMORY")
+        _fill(db, messages, waiting)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    began = time.monotonic()
+    connection.prepare(str(path))
+    return time.monotonic() - began
+
+
+def _fill(db: apsw.Connection, messages: int, waiting: int) -> None:
+    for number, script in connection._migrations():  # noqa: SLF001 -- those of its time
+        if number <= _SCHEMA:
+            db.execute(f"{script}; PRAGMA user_version={number}")
     indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql > ''")
     later = indexes.fetchall()
     for name, _ in later:
@@ -109,19 +123,10 @@ def fill(path: Path, *, messages: int, waiting: int = 10_000) -> float:
                 db.execute(statement, known | {"start": start, "end": end})
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         print(f"{end:,} messages, {time.monotonic() - began:.0f} s for the last", file=sys.stderr)
-    with db:
-        db.execute(
-            "INSERT INTO destination (key, due_at) SELECT destination, min(next_attempt_at)"
-            " FROM recipient WHERE state = 'queued' GROUP BY 1"
-        )
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    began = time.monotonic()
-    for name, sql in later:
-        started = time.monotonic()
-        with db:
-            db.execute(sql)
+    db.execute(
+        "INSERT INTO destination (key, due_at) SELECT destination, min(next_attempt_at)"
+        " FROM recipient WHERE state = 'queued' GROUP BY 1"
+    )
+    for _, sql in later:
+        db.execute(sql)
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
-    took = time.monotonic() - began
-    db.close()
-    return took

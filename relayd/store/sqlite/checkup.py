@@ -51,7 +51,7 @@ def _octets(path: str) -> int:
     return octets
 
 
-def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts]:
+def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts | None]:
     small = octets <= _CHECKED_UP_TO
     said = (
         [str(row[0]) for row in db.execute(f"PRAGMA quick_check({_COMPLAINTS})")] if small else []
@@ -64,6 +64,8 @@ def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, Queu
         schema=int(db.execute("PRAGMA user_version").get),
         newest_schema=newest_schema(),
     )
+    if facts.complaints:
+        return facts, None  # what it would tell of the mail is worth nothing
     lies = {state: (number, first) for state, number, first in db.execute(_UNFINISHED)}
     waiting, oldest = lies.get("queued", (0, None))
     held, _ = lies.get("held", (0, None))

@@ -72,8 +72,8 @@ def insert_recipient(
     state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
-        " state, slot, next_attempt_at, attempts, updated_at, returned, sender, tag)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " state, slot, next_attempt_at, attempts, updated_at, returned)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             message.id,
             number,
@@ -87,8 +87,6 @@ def insert_recipient(
             0 if lease is None else 1,
             due_at,
             is_returned,
-            str(message.reverse_path or ""),
-            message.facts.tag,
         ),
     )
     if lease is None and not message.is_held:

@@ -22,17 +22,14 @@ from relayd.store.sqlite.values import fetch, query_key
 Key = tuple[MessageId, int]
 Kind = tuple[str, Category | None, BounceClass | None]  # a state, and why
 
-# Word for word as the indexes have it.
-TROUBLE = "({0}.state IN ('held', 'bounced', 'dropped') OR {0}.category IS NOT NULL)"
-
 _LOOKED_AT = 4000  # entries of an index in one window, but for those of its last message
 _NEWEST = 2**63 - 1
 
 _KIND = "{0}.state = ? AND {0}.category IS ? AND {0}.bounce_class IS ?"
-# What has an index together with a kind of trouble, and how it is compared there.
+# What has an index in the table of trouble, together with its kind, and how it is compared there.
 _WITH_TROUBLE: Mapping[str, str] = {
     "sender": "{0}.sender = ? COLLATE NOCASE",
-    "tag": "{0}.tag IS NOT NULL AND {0}.tag = ? COLLATE NOCASE",
+    "tag": "{0}.tag = ? COLLATE NOCASE",
     "domain": "{0}.domain = ?",
     "address": "{0}.address_key = ?",
 }
@@ -206,8 +203,8 @@ def _paths(filters: Sequence[_Path]) -> Sequence[_Path]:
         return filters or [_ALL]
     with_trouble = [
         _Path(
-            f"recipient_trouble_by_{name}",
-            f"{_WITH_TROUBLE[name]} AND {_KIND} AND {TROUBLE}",
+            f"trouble_by_{name}",
+            f"{_WITH_TROUBLE[name]} AND {_KIND}",
             [(*value, *kind) for value, kind in product(each.choices, kinds.choices)],
             each.covers | kinds.covers,
         )

@@ -19,7 +19,7 @@ from relayd.ports.view import (
 )
 from relayd.store.sqlite import suppression
 from relayd.store.sqlite.connection import open_reader, translate
-from relayd.store.sqlite.search import TROUBLE, Key, Search
+from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, from_ms
 
 _COLUMNS = (
@@ -56,8 +56,8 @@ _KEYS_OF_ADDRESSES = (
     " WHERE NOT r.returned ORDER BY wanted.key"
 )
 _BOUNCED = (
-    "SELECT count(*) FROM recipient r WHERE r.address_key = wanted.value AND r.state = 'bounced'"  # noqa: S608 -- constants
-    f" AND {TROUBLE.format('r')} AND NOT r.returned AND r.bounce_class IS"
+    "SELECT count(*) FROM trouble WHERE address_key = wanted.value AND state = 'bounced'"
+    " AND NOT returned AND bounce_class IS"
 )
 _ADDRESSES = (
     "SELECT r.address,"  # noqa: S608 -- constants
@@ -68,7 +68,6 @@ _ADDRESSES = (
     " (SELECT message_id, number FROM recipient WHERE address_key = wanted.value AND NOT returned"
     " ORDER BY message_id DESC, number DESC LIMIT 1) ORDER BY wanted.key"
 )
-
 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
@@ -124,6 +123,8 @@ class SqliteView:
 
         with self._reading():
             search = Search(self._db, query)
+        if query.recipient is not None:
+            limit = min(limit, 1)  # there is no other, whatever it got
         found: list[AddressRow] = []
         seen: set[str] = set()
         while len(found) < limit and not search.is_done:

@@ -1,3 +1,0 @@
-CREATE INDEX recipient_trouble_by_domain
-    ON recipient (domain, state, category, bounce_class, message_id DESC, number)
-    WHERE state IN ('held', 'bounced', 'dropped') OR category IS NOT NULL;
