@@ -37,6 +37,8 @@ _NOT_DELIVERED = (
     r"(?:failed|failure|error|problem|trouble|unsuccessful)[^\n]{0,40}\b(?:deliver|sending)",
     r"\b(?:was|were|been|is being|are being|is|are) (?:automatically )?(?:returned|rejected|refused|bounced)\b",
     r"did not receive (?:a copy of )?(?:this|your|the) message|returned to (?:the )?sender",
+    r"(?:message|mail|delivery)\b[^\n]{0,40} (?:was|were|has been|have been) (?:stopped|blocked|discarded)\b",
+    r"(?:message|mail)\b[^\n]{0,50} failed\b",
     r"(?:failed|rejected|undeliverable|invalid) (?:addresses|recipients?)\b",
     # other languages
     r"nicht [^\n]{0,50}(?:zugestellt|zustellbar|ausgeliefert|erreicht|übermittelt|zugeliefert|gesendet)|unzustellbar",
