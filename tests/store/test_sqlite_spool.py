@@ -50,6 +50,18 @@ async def test_a_file_lives_as_long_as_its_message(box: Box) -> None:
     await box.close()
 
 
+async def test_a_directory_that_somebody_took_away_is_made_again(box: Box) -> None:
+    """It is empty most of the time, and what is empty gets tidied up."""
+    worker = await box.store.register("1")
+    assert isinstance(box.store, SqliteStore)
+    box.store._files._path.rmdir()
+    message = a_large_message(box)
+    await box.put(message, worker=worker)
+    assert files(box) == {format_id(message.id)}
+    assert stat.S_IMODE(box.store._files._path.stat().st_mode) == 0o700
+    await box.close()
+
+
 async def test_only_its_owner_may_read_it(box: Box) -> None:
     """A-95."""
     await box.put(a_large_message(box), worker=await box.store.register("1"))

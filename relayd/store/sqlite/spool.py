@@ -121,13 +121,17 @@ class SpoolDirectory:
         """Create the directory if need be. Raises StoreUnavailable."""
         self._path = directory_of(queue)
         self._count = itertools.count()
+        self._make()
+
+    def _make(self) -> None:
         try:
             make_folder(self._path, 0o700)
         except OSError as exc:
             raise _told(exc) from exc
 
     def new(self) -> SpoolFile:
-        """Raises StoreFull, StoreUnavailable."""
+        """Begin a file, in a new directory if somebody took it away. Raises StoreFull, StoreUnavailable."""
+        self._make()
         return SpoolFile(
             self._path / f"{os.getpid()}-{next(self._count)}-{time.monotonic_ns()}{_PART}"
         )
