@@ -1,7 +1,9 @@
 """Tell whether a smarthost refuses our login, which is no verdict about any mail (S-53).
 
 Any 5yz to AUTH does, whatever its code, and so does a server that offers no mechanism of ours. At
-MAIL it takes a code of RFC 4954 §6, or a rule that is about logins.
+MAIL it takes a code or status about logins, or words about them.
+
+Source: RFC 4954 §6; RFC 5248 (status codes X.7.8 to X.7.13).
 """
 
 from relayd.mail.attempt import Breakdown
@@ -10,6 +12,8 @@ from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
 
 _CODES = frozenset({530, 534, 535, 538})
+_STATUSES = frozenset({"5.7.8", "5.7.9", "5.7.11", "5.7.12", "5.7.13"})
+_BASIC = "basic authentication"  # Microsoft, with 5.7.30, which others use for DKIM
 ABOUT_LOGINS = frozenset({"login-refused", "login-words", "status-login", "code-login"})
 """The built-in rules on replies that are about logins."""
 
@@ -25,4 +29,7 @@ def ends_in_refusal(stage: Stage, ended_by: Reply | Breakdown) -> bool:
 
 def wants_login(reply: Reply, found: Classification) -> bool:
     """Tell whether a reply to MAIL, which `found` classifies, wants a login or refuses ours."""
-    return reply.code in _CODES or (reply.is_permanent and found.rule in ABOUT_LOGINS)
+    if reply.code in _CODES:
+        return True
+    about_logins = reply.enhanced in _STATUSES or found.rule in ABOUT_LOGINS
+    return reply.is_permanent and (about_logins or _BASIC in reply.text.lower())

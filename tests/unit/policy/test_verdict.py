@@ -157,6 +157,24 @@ WORDS = [
         id="5.7.8-mail",
     ),
     pytest.param(
+        *(Stage.MAIL, 550, "5.7.30 Basic authentication is not supported", SMARTHOST),
+        "login refused",
+        id="5.7.30-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 525, "5.7.13 User account disabled", SMARTHOST, "login refused"),
+        id="5.7.13-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 550, "5.7.30 DKIM authentication did not pass", SMARTHOST, "bounced"),
+        id="5.7.30-dkim-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 553, "5.7.1 Sender address rejected: not owned by user app", SMARTHOST),
+        "bounced",
+        id="not-owned-mail",
+    ),
+    pytest.param(
         *(Stage.MAIL, 451, "4.7.0 Authentication required", SMARTHOST, "no verdict"),
         id="451-mail-words",
     ),
