@@ -1,9 +1,13 @@
 """Replies and diagnostics as mail servers and providers word them, with what they mean.
 
-A second list beside `reply_cases`, written down before any rule was looked at, so that it measured
-what the rules had not been made for. A heading names the categories that are right and whether the
-address is proven bad (`+`) or not (`-`). Each line is a stage, or "-" where it is not known, and the
-text; a text that begins with no code is a diagnostic out of a report.
+Lists beside `reply_cases`, each written down before it was scored, by somebody who knew the rules.
+What the first scoring taught went into the rules; labels that had been wrong were put right, and a
+few lines without a clear label were taken out. So the lists guard what is reached; how good the
+rules are with new words, docs/bounces.md says by the figures of the first scoring.
+
+A heading names the categories that are right and whether the address is proven bad (`+`) or not
+(`-`). Each line is a stage, or "-" where it is not known, and the text; a text that begins with no
+code is a diagnostic out of a report.
 """
 
 REPLIES = """\
