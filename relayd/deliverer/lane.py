@@ -9,16 +9,15 @@ be used, the lane closes: what is under way ends, the rest goes back to the stor
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
+from relayd.deliverer.lane_owner import LaneClosed, LaneOwner
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
@@ -32,39 +31,6 @@ from relayd.ports.queue import Lease, Work
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneClosed:
-    """Why a lane gave up, for the one who opened it."""
-
-    failures: tuple[HostFailure, ...] = ()
-    login_refused: bool = False
-    is_shortage: bool = False  # nobody failed: this machine lacks something for now
-    until: datetime | None = None  # nobody failed, but nothing more may be sent before
-    reason: str = ""  # where `failures` do not say it
-
-
-class LaneOwner(Protocol):
-    """Who opened a lane."""
-
-    @property
-    def has_few_lanes(self) -> bool:
-        """Lanes without work may stay for a while."""
-        ...
-
-    def done(self, work: Work) -> None:
-        """`work` is out of the lane, whatever became of it."""
-
-    async def holds(self, lane: "Lane") -> bool:
-        """Tell whether the lane's lease is still ours; else the lane is closed."""
-        ...
-
-    def proven(self, lane: "Lane") -> None:
-        """The destination takes mail."""
-
-    def closed(self, lane: "Lane", why: LaneClosed | None) -> None:
-        """The lane is at its end; `why` is None when its owner closed it."""
 
 
 class Lane:

@@ -14,7 +14,8 @@ import structlog
 
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import NextHop
-from relayd.deliverer.lane import Lane, LaneClosed
+from relayd.deliverer.lane import Lane
+from relayd.deliverer.lane_owner import LaneClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault

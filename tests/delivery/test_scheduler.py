@@ -12,7 +12,7 @@ from relayd.deliverer import scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.lane import LaneClosed
+from relayd.deliverer.lane_owner import LaneClosed
 from relayd.deliverer.scheduler import (
     LANE_WINDOW,
     SLOW_WINDOW,
