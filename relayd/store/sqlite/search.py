@@ -22,7 +22,7 @@ from relayd.store.sqlite.values import fetch, query_key
 Key = tuple[MessageId, int]
 Kind = tuple[str, Category | None, BounceClass | None]  # a state, and why
 
-_LOOKED_AT = 4000  # entries of an index in one window, but for those of its last message
+_LOOKED_AT = 2000  # entries of an index in one window, but for those of its last message
 _NEWEST = 2**63 - 1
 
 _KIND = "{0}.state = ? AND {0}.category IS ? AND {0}.bounce_class IS ?"
