@@ -46,7 +46,7 @@ TEXTS = {
     "a failure": ("sick.test", DnsFailure(reason="127.0.0.1 answers SERVFAIL to TXT sick.test")),
     "no proof": (
         "vague.test",
-        DnsFailure(reason="an empty answer to TXT vague.test that proves nothing"),
+        DnsFailure(reason="an empty answer to TXT vague.test that proves nothing", is_empty=True),
     ),
 }
 
