@@ -253,7 +253,7 @@ class MxHop:
             connection=connection,
             failures=search.failures,
             preference=to.preference,
-            outranked=min(better) < to.preference,
+            outranked=any(each < to.preference for each in better),
         )
 
     def _address(self, candidate: Candidate) -> Address:

@@ -331,6 +331,25 @@ async def test_a_message_too_large_for_every_host_bounces() -> None:
         assert (row.status, row.code, row.enhanced) == (Status.BOUNCED, 552, "5.3.4")
 
 
+@pytest.mark.parametrize(
+    ("second", "status", "code"),
+    [
+        pytest.param(SMALL, Status.BOUNCED, 552, id="both"),
+        pytest.param(FINE, Status.SENT, 250, id="the-first"),
+    ],
+)
+async def test_a_message_too_large_for_an_address_of_the_only_host(
+    second: Script, status: Status, code: int
+) -> None:
+    """Its other address is asked, and outranked by nobody."""
+    zones = mx(A1) | {"mx1.x.test": {"A": [A1, A2]}}
+    async with a_direct_post(zones, {A1: SMALL, A2: second}) as direct:
+        message = await direct.send("a@x.test", content=BIG)
+        await direct.post.settled()
+        row = direct.post.row(message)
+        assert (row.status, row.code, row.suppress) == (status, code, False)
+
+
 async def test_a_message_too_large_for_those_who_answer_waits_for_the_others() -> None:
     zones: Zones = mx(A1, A2) | {"mx2.x.test": SERVFAIL}
     async with a_direct_post(zones, {A1: SMALL}) as direct:
