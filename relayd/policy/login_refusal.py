@@ -31,5 +31,6 @@ def wants_login(reply: Reply, found: Classification) -> bool:
     """Tell whether a reply to MAIL, which `found` classifies, wants a login or refuses ours."""
     if reply.code in _CODES:
         return True
-    about_logins = reply.enhanced in _STATUSES or found.rule in ABOUT_LOGINS
+    other = found.about_sender or found.category is Category.AUTH_FAILURE  # a sender's, or DMARC's
+    about_logins = found.rule in ABOUT_LOGINS or (reply.enhanced in _STATUSES and not other)
     return reply.is_permanent and (about_logins or _BASIC in reply.text.lower())

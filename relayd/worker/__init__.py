@@ -362,7 +362,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
         found = os.stat(path)  # noqa: PTH116 -- a cheap look each few seconds
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_ctime_ns, found.st_size  # its mode counts as well
 
 
 async def _tidy(history: timedelta, parts: Parts) -> None:

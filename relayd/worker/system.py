@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from weakref import WeakSet
 
+from relayd.errors import Shortage, is_shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
@@ -58,11 +59,14 @@ class SmtpTransport:
 async def _fresh(login: Login) -> Login:
     """Return the login with the secret as its file has it now: tokens live for an hour (S-53).
 
-    Raises SessionFailed: without its secret the smarthost cannot be used, and no mail is to blame.
+    Raises SessionFailed: without its secret the smarthost cannot be used, and no mail is to blame;
+    Shortage where this machine has nothing left to open the file with.
     """
     try:
         secret, _ = await asyncio.to_thread(read_secret, Path(login.file))
     except SecretError as error:
+        if isinstance(error.__context__, OSError) and is_shortage(error.__context__):
+            raise Shortage(f"our password or token cannot be read now: {error}") from error
         reason = f"the file with our password or token: {error}"
         ended_by = Breakdown(category=Category.RELAY_DENIED, fault=Fault.LOCAL, reason=reason)
         raise SessionFailed(Stage.AUTH, ended_by) from error

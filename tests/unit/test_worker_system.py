@@ -1,10 +1,14 @@
 """The network as a worker has it: a login with what its file holds now."""
 
+import asyncio
+import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from relayd.errors import Shortage
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
 from relayd.mail.words import Fault
@@ -67,6 +71,27 @@ async def test_without_its_secret_nobody_is_asked(
         assert failed.breakdown.fault is Fault.LOCAL
         assert "secret" not in str(failed)
         assert server.connections == 0
+
+
+async def test_a_lack_of_descriptors_refuses_no_login(tmp_path: Path) -> None:
+    """It passes in seconds; a refused login is left alone for an hour."""
+    file = tmp_path / "token"
+    file.write_text("new\n")
+    file.chmod(0o600)
+    async with ScriptedServer({"EHLO": ["AUTH XOAUTH2"], "AUTH": "235 welcome"}) as server:
+        transport = SmtpTransport(helo="relay.test", clock=FakeClock())
+        await asyncio.to_thread(int)  # a thread is there already
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        following = os.open(file, os.O_RDONLY)
+        os.close(following)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (following, hard))
+        try:
+            with pytest.raises(Shortage, match="our password or token"):
+                await transport.connect(target_of(server, file))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connection = await transport.connect(target_of(server, file))
+        await connection.quit()
 
 
 async def test_a_login_without_a_file_stays_what_it_is(tmp_path: Path) -> None:

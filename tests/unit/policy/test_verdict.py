@@ -170,6 +170,19 @@ WORDS = [
         id="5.7.30-dkim-mail",
     ),
     pytest.param(
+        *(Stage.MAIL, 550, "5.7.8 sender x@y.test not allowed for this login", SMARTHOST),
+        "bounced",
+        id="5.7.8-sender-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 553, "5.7.9 sender domain a.test is not verified", SMARTHOST, "bounced"),
+        id="5.7.9-sender-mail",
+    ),
+    pytest.param(
+        *(Stage.MAIL, 550, "5.7.9 message rejected: DMARC alignment", SMARTHOST, "bounced"),
+        id="5.7.9-dmarc-mail",
+    ),
+    pytest.param(
         *(Stage.MAIL, 553, "5.7.1 Sender address rejected: not owned by user app", SMARTHOST),
         "bounced",
         id="not-owned-mail",
