@@ -90,6 +90,7 @@ def _compiled(rules: Sequence[Rule]) -> RuleList:
     return RuleList(tuple(entries), _index(entries))
 
 
+@lru_cache(maxsize=2)  # those of the settings in force and of those to come
 def rules_from(texts: RuleTexts) -> Rules:
     """The rules of TOML files, in order, before the built-in ones. Raises `ConfigError` as above."""
     documents: list[Document] = []

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from relayd.policy.ruleset import rules_from
 from relayd.settings import Settings
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Worker
@@ -48,6 +49,7 @@ class Generation:
 
     def __init__(self, settings: Settings, lock: QueueLock, *, patience: Patience) -> None:
         self.settings = settings
+        rules_from(settings.rules)  # compiled once, before the fork: all workers inherit them
         self.lock = lock
         self.exit_code: int | None = None  # set when there is no point in going on
         self._patience = patience
