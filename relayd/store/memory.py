@@ -107,6 +107,7 @@ class MemoryStore(MemoryView):
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
+        self._watch_clock()
         recipients = self._add(message)
         works: list[Work] = []
         if lease_for is not None and not message.is_held:
@@ -180,6 +181,7 @@ class MemoryStore(MemoryView):
         settlements: Sequence[Settlement],
         reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
+        self._watch_clock()
         if self._current(lease) is None:
             lost: asyncio.Future[Sequence[Settlement]] = asyncio.get_running_loop().create_future()
             lost.set_exception(LeaseLost(f"slot {lease.slot} of {lease.destination} was lost"))
@@ -204,6 +206,7 @@ class MemoryStore(MemoryView):
     async def release(
         self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
     ) -> None:
+        self._watch_clock()
         slot = self._current(lease)
         if slot is None:
             return
@@ -278,6 +281,7 @@ class MemoryStore(MemoryView):
         reason: str,
         report: ReportGivenUp | None = None,
     ) -> Acted:
+        self._watch_clock()
         events = []
         given_up: dict[MessageId, list[Recipient]] = {}
         for row in self.find(selector, limit=sum(1 for _ in self._tables.recipients())):

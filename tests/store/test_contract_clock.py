@@ -91,6 +91,27 @@ async def test_waits_and_pauses_are_not_cut_short(
     assert len(await box.claim(worker)) == 1
 
 
+@pytest.mark.parametrize("by", [6 * DAY, -6 * DAY])
+async def test_what_is_written_after_a_jump_is_not_moved(
+    box: Box, worker: WorkerNumber, by: timedelta
+) -> None:
+    """An attempt was under way when the clock was set, and mail came in before anybody looked."""
+    message = a_message("a@x.test", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    box.clock.jump(by)
+    deferral = a_deferral(box.clock.now() + MINUTES)
+    await box.store.settle(work.lease, settlements_of(work, deferral))
+    await box.store.release(work.lease, paused_until=box.clock.now() + MINUTES)
+    new = a_message(a_recipient("b@y.test", destination="y.test"), at=box.clock.now())
+    await box.put(new, worker=worker)
+    assert [each.message.id for each in await box.claim(worker)] == [new.id]
+    await box.store.reap()
+    assert box.row(message).next_attempt_at == box.clock.now() + MINUTES
+    assert box.row(message).paused_until == box.clock.now() + MINUTES
+    box.clock.advance(MINUTES)
+    assert [each.message.id for each in await box.claim(worker)] == [message.id]
+
+
 JUMPS = [timedelta(), 6 * DAY, 30_000 * DAY, -DAY, -10_000 * DAY]
 
 

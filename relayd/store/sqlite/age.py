@@ -25,6 +25,7 @@ class Age:
         self._clock = clock
         self._base = 0  # the count when the monotonic clock showed 0
         self._ahead = self._ahead_now()  # the wall clock, of the monotonic one
+        self._has_begun = False
 
     def served(self) -> int:
         return self._base + self._monotonic()
@@ -38,7 +39,16 @@ class Age:
         if is_first:
             _write(db, "served_base", _read(db, "served", 0) - self._monotonic())
         self._base = _read(db, "served_base", 0)
+        self._has_begun = True
         self.watch(db, only_back=is_first)
+
+    def keep_up(self, db: apsw.Connection) -> None:
+        """Move the waits, if need be, before anything is written by a clock that was set.
+
+        What is written afterwards is of the new clock, and must not be moved.
+        """
+        if self._has_begun and abs(self._ahead_now() - self._ahead) >= _IS_SET:
+            self.watch(db)
 
     def watch(self, db: apsw.Connection, *, only_back: bool = False) -> None:
         """Write the count down, and move the waits if the wall clock was set."""
@@ -46,16 +56,13 @@ class Age:
         seen, before = _read(db, "clock", now), _read(db, "served", served)
         _write(db, "clock", now)
         _write(db, "served", served)
-        self._ahead = self._ahead_now()
         jump = (now - seen) - (served - before)
         if only_back:
             jump = min(jump, 0)
         if abs(jump) >= _IS_SET:
             leases.move_waits(db, now=now, jump=jump)
-
-    def is_set(self) -> bool:
-        """Tell whether the wall clock was set since this process last looked."""
-        return abs(self._ahead_now() - self._ahead) >= _IS_SET
+        else:  # what moved them is committed: it may have been rolled back until then
+            self._ahead = self._ahead_now()
 
     def _ahead_now(self) -> int:
         return to_ms(self._clock.now()) - self._monotonic()

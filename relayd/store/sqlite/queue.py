@@ -55,7 +55,7 @@ class SqliteStore:
         self._clock = clock
         self._slots = slots
         self._age = Age(clock)
-        self._writer = Writer(path, clock=clock, on_commit=on_commit)
+        self._writer = Writer(path, clock=clock, on_commit=on_commit, first=self._age.keep_up)
         self._writer.provide("served", self._age.served)
         self._files = SpoolDirectory(path)
         self._disk = Disk(path)
@@ -203,8 +203,6 @@ class SqliteStore:
         now = self._now()
 
         def operation(db: apsw.Connection) -> Sequence[Work]:
-            if self._age.is_set():
-                self._age.watch(db)
             work: list[Work] = []
             room = limit
             at = self._term(lease_for).at

@@ -65,12 +65,21 @@ class Writer:
     """Runs operations on the one writing connection, many to a commit."""
 
     def __init__(
-        self, path: str, *, clock: Clock, on_commit: Callable[[float], None] | None = None
+        self,
+        path: str,
+        *,
+        clock: Clock,
+        on_commit: Callable[[float], None] | None = None,
+        first: Callable[[apsw.Connection], None] | None = None,
     ) -> None:
-        """`on_commit` is told, on the writer's thread, how many seconds a turn took."""
+        """`on_commit` is told, on the writer's thread, how many seconds a turn took.
+
+        `first` comes before the operations of each transaction, and is part of it.
+        """
         self._path = path
         self._clock = clock
         self._on_commit = on_commit
+        self._first = first
         self._db = open_writer(path)
         self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
@@ -200,6 +209,8 @@ class Writer:
         """Run the turn in one transaction; False when it has to be tried one by one."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if self._first is not None:
+                self._first(self._db)
             for request in turn:
                 self._perform(request)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
