@@ -116,6 +116,8 @@ def demo(*, as_json: bool) -> None:
         _wait(views, show_progress=show_progress)
         for relay, view in zip(relays, views, strict=True):
             _show(view, relay.title, as_json=as_json)
+        for relay in relays:  # all at once; each is waited for on the way out
+            relay.process.terminate()
     say(f"\n{time.monotonic() - began:.1f} s. The same table for your own mail: relayd status")
     say("One message with every attempt: relayd status show ID. The addresses: relayd addresses")
 

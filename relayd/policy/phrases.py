@@ -16,6 +16,7 @@ by the text's length times a constant.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 TEXT_LIMIT = 4096  # characters looked at; what a reply says, it says early
 KEY_LENGTH = 5  # letters of a word that the index of phrases uses
@@ -69,17 +70,28 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A search over `Words.text`: a plain string where there is no choice, else a pattern."""
+    """A search over `Words.text`: for a plain string where there is no choice, else for a pattern.
 
-    search: str | re.Pattern[str]
+    A pattern is compiled when it is first searched for: few of some thousand ever are.
+    """
+
+    search: str
+    is_plain: bool
     needs: tuple[frozenset[str], ...]  # of each set at least one key must be in `Words.keys`
 
     def found_in(self, words: Words) -> bool:
-        keys, search = words.keys, self.search
+        keys = words.keys
         for need in self.needs:
             if need.isdisjoint(keys):
                 return False
-        return search in words.text if isinstance(search, str) else bool(search.search(words.text))
+        if self.is_plain:
+            return self.search in words.text
+        return bool(_compiled(self.search).search(words.text))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def words_of(text: str) -> Words:
@@ -136,8 +148,7 @@ def parse_phrase(written: str, sets: WordSets) -> Phrase:
     if not needs or parts[0] == _GAP or parts[-1] == _GAP or parts.count(_GAP) > _MOST_GAPS:
         raise PhraseError(f"a word that must occur, and at most {_MOST_GAPS} gaps between words")
     pattern = "".join(parts) + " "
-    plain = not set(pattern) & set("(.\\")
-    return Phrase(pattern if plain else re.compile(pattern), tuple(needs))
+    return Phrase(pattern, not set(pattern) & set("(.\\"), tuple(needs))
 
 
 def _part(item: re.Match[str], sets: WordSets) -> tuple[str, frozenset[str]]:
@@ -160,6 +171,7 @@ def _part(item: re.Match[str], sets: WordSets) -> tuple[str, frozenset[str]]:
     return f"(?:{pattern}){optional}", frozenset().union(*keys) if needed else frozenset()
 
 
+@cache  # the words of a set, for each phrase that uses it
 def _choice(written: str) -> tuple[str, frozenset[str]]:
     """Plain words and stems: their pattern, and the key of the longest of them.
 
