@@ -107,6 +107,10 @@ class TlsFailed(PeerError):
     """The TLS session that the settings ask for cannot be had."""
 
 
+class ReaderUnavailable(RelaydError):
+    """Mail that comes back cannot be read now; it must come again (451 4.3.0)."""
+
+
 class DaemonUnreachable(RelaydError):
     """The daemon does not answer on its control socket (exit status 69)."""
 

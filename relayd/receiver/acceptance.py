@@ -1,7 +1,8 @@
 """Behind the final dot: a complete message is judged, checked, stored, and answered.
 
 Owns the way from a message to its reply. Decisions are `relayd.policy`'s, durability is behind
-`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06).
+`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06), and
+neither does one that leaves while its report is being read, since the commit follows by itself.
 Before that nothing has been taken: a client that hangs up while its message is being checked has
 sent nothing (E-24).
 """
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from relayd.errors import CommitUnknown, StoreFull
+import structlog
+
+from relayd.errors import CommitUnknown, ReaderUnavailable, RelaydError, StoreFull
 from relayd.mail.envelope import Client, ContentCheck, MessageFacts, NewMessage, NewRecipient
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import MessageId, format_id
@@ -28,6 +31,7 @@ from relayd.receiver.transaction import Transaction
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 _NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
+_NO_READER = Reply(451, "4.3.0", ("4.3.0 Cannot read the report now, try again later",))
 FAULTS: Mapping[Fault, Reply] = {
     Fault.TOO_BIG: admit.TOO_BIG,
     Fault.LINE_ENDINGS: _BARE,
@@ -36,6 +40,8 @@ FAULTS: Mapping[Fault, Reply] = {
     Fault.NO_ROOM: admit.NO_ROOM,
     Fault.NO_SPOOL: _NO_STORE,
 }
+
+log = structlog.get_logger()
 
 
 class Acceptance(Login):
@@ -157,6 +163,9 @@ class Acceptance(Login):
         self._context.intake.submit(message).add_done_callback(self._committed)
 
     def _committed(self, future: "asyncio.Future[Any]") -> None:
+        if future.cancelled():  # the worker ends
+            self.abort()
+            return
         error = future.exception()
         if isinstance(error, CommitUnknown):
             self.abort()  # neither yes nor no may be said (S-55)
@@ -165,6 +174,10 @@ class Acceptance(Login):
             self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
         elif isinstance(error, StoreFull):
             self._refuse(admit.NO_ROOM)
+        elif isinstance(error, ReaderUnavailable):
+            self._refuse(_NO_READER)
         else:
+            if not isinstance(error, RelaydError):
+                log.error("session_failed", client_ip=self.client_ip, exc_info=error)
             self._refuse(_NO_STORE)
         self.resume()

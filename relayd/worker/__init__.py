@@ -198,6 +198,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             ending.create_task(scheduler.stop(within=within))
         wakeups.close()
         outward.sites.close()
+        outward.reader.close()
         if users is not None:
             users.close()
         await delivering

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
-from relayd.errors import CommitUnknown, StoreError
+from relayd.errors import CommitUnknown
 from relayd.logs import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
@@ -64,6 +64,7 @@ class Intake:
         late: LateBounces | None = None,
         hint: Callable[[], None] = lambda: None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._hint = hint  # others may deliver what was stored
         self._late = late
         self._routes = routes
@@ -74,8 +75,9 @@ class Intake:
         self._scheduler = scheduler
         self._status_log = status_log
         self._clock = clock
+        self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
         # Fails with the first commit of which nobody knows the outcome.
-        self.unknown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unknown: asyncio.Future[None] = self._loop.create_future()
 
     def next_id(self, at: datetime) -> MessageId:
         return self._ids.next_id(at)
@@ -101,7 +103,10 @@ class Intake:
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         if self._late is not None and self._late.owns(message.recipients[0].address):
-            return self._take_back(message, self._late)
+            returning = self._loop.create_task(self._take_back(message, self._late))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+            return returning
         destinations = {recipient.destination for recipient in message.recipients}
         has_room = self._scheduler.has_room(len(message.content), destinations)
         lease_for = LEASE_FOR if has_room and route.HOLD not in destinations else None
@@ -112,16 +117,12 @@ class Intake:
     def refused(self, detail: Detail) -> None:
         self._status_log.refused(self._clock.now(), detail)
 
-    def _take_back(self, message: NewMessage, late: LateBounces) -> "asyncio.Future[Any]":
-        try:
-            returned = late.read(message)
-        except StoreError as error:
-            failed = asyncio.get_running_loop().create_future()
-            failed.set_exception(error)
-            return failed
+    async def _take_back(self, message: NewMessage, late: LateBounces) -> LateNotice | None:
+        """Have it read, then stored; its client may be gone by then."""
+        returned = await late.read(message)
         stored = self._store.note_late(returned.notice, returned.copy)
         stored.add_done_callback(partial(self._taken_back, returned.copy))
-        return stored
+        return await asyncio.shield(stored)
 
     def _taken_back(self, copy: NewMessage, stored: "asyncio.Future[LateNotice | None]") -> None:
         """Log what a returned mail changed, and have its copy delivered."""

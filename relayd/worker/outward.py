@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
@@ -23,7 +24,7 @@ from relayd.net.local import has_address, is_own
 from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
-from relayd.policy.ruleset import Rules, rules_from
+from relayd.policy.ruleset import rules_from
 from relayd.policy.source import unused_families
 from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
@@ -56,6 +57,7 @@ class Outward:
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
+    reader: BounceReader  # of what comes back
     reporter: Reporter
     report_given_up: ReportGivenUp | None  # by an operator; None: reports are off
 
@@ -92,7 +94,8 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         give_up_after=settings.retry.give_up_after,
     )
     rules = rules_from(settings.rules)
-    late = await _late(settings, parts, rules)
+    reader = BounceReader(settings.rules)
+    late = await _late(settings, parts, reader)
     courier = Courier(
         store=parts.store,
         sink=parts.status_log,
@@ -113,7 +116,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         places=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, courier, scheduler, sites, late, reporter, given_up)
+    return Outward(transport, courier, scheduler, sites, late, reader, reporter, given_up)
 
 
 def _report_given_up(
@@ -127,14 +130,14 @@ def _report_given_up(
     return reporter.report_given_up(message, recipients, content, reason=reason, now=clock.now())
 
 
-async def _late(settings: Settings, parts: Parts, rules: Rules) -> LateBounces | None:
+async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateBounces | None:
     """Return who takes late bounces; None while no domain is set for them."""
     if not settings.bounces.verp_domain:
         return None
     return LateBounces(
         paths=ReturnPaths(domain=settings.bounces.verp_domain, key=await parts.store.secret()),
         view=parts.view,
-        rules=rules,
+        parse=reader.read,
         routes=settings.routes,
         clock=parts.clock,
     )

@@ -1,7 +1,7 @@
 """Mail to a return path in the composition root: who is meant, what is logged, what is handed on."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -9,16 +9,18 @@ from typing import Any
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
-from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.bounces.reader import Unreadable
+from relayd.errors import CommitUnknown, ReaderUnavailable, StoreError, StoreUnavailable
 from relayd.logs import StatusLog
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import MessageId
+from relayd.mail.ids import MessageId, format_id
 from relayd.policy import verp
+from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
-from relayd.policy.ruleset import builtin_rules
 from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.late import LateBounces
@@ -57,11 +59,19 @@ def status_log(tmp_path: Path) -> Path:
     return tmp_path / "status.log"
 
 
-def late_of(post: Post, view: QueueView | None = None) -> LateBounces:
+Parse = Callable[[bytes], Awaitable[ParsedBounce | Unreadable]]
+
+
+async def read_here(mail: bytes) -> ParsedBounce:
+    """What the child says; `tests/unit/bounces` has the child itself."""
+    return parse_bounce(mail)
+
+
+def late_of(post: Post, view: QueueView | None = None, parse: Parse = read_here) -> LateBounces:
     return LateBounces(
         paths=PATHS,
         view=view or post.view,
-        rules=builtin_rules(),
+        parse=parse,
         routes=RouteRules(),
         clock=post.clock,
     )
@@ -185,6 +195,47 @@ async def test_what_is_not_durable_changes_nothing(
             await intake.unknown
     else:
         assert not intake.unknown.done()
+
+
+async def test_an_unreadable_mail_says_nothing_and_is_handed_on(
+    post: Post, server: ScriptedServer, status_log: Path
+) -> None:
+    async def too_long(mail: bytes) -> Unreadable:
+        assert mail == QMAIL
+        return Unreadable("it took too much processor time")
+
+    message = await relayed(post)
+    with closing(StatusLog(str(status_log), node="node1")) as log, capture_logs() as logged:
+        intake = intake_of(post, log, late_of(post, parse=too_long))
+        returned = a_return(post, message)
+        await intake.submit(returned)
+        await server.received(2)
+    assert server.messages[-1].content == QMAIL
+    assert post.row(message, 1).status is Status.RELAYED
+    [told] = [line for line in logged if line["event"] == "bounce_unreadable"]
+    assert told == {
+        "event": "bounce_unreadable",
+        "log_level": "warning",
+        "fault": "peer",
+        "queue_id": format_id(returned.id),
+        "client_ip": returned.client.ip,
+        "rcpt": "b@x.test",
+        "reason": "it took too much processor time",
+    }
+
+
+async def test_what_nobody_can_read_now_changes_nothing(post: Post, status_log: Path) -> None:
+    async def nobody(mail: bytes) -> ParsedBounce:
+        raise ReaderUnavailable(f"{len(mail)} octets too many")
+
+    message = await relayed(post)
+    before = post.rows()
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        intake = intake_of(post, log, late_of(post, parse=nobody))
+        with pytest.raises(ReaderUnavailable):
+            await intake.submit(a_return(post, message))
+    assert post.rows() == before
+    assert lines_in(status_log) == []
 
 
 async def test_a_message_forgotten_since_rcpt_is_told_to_come_again(
