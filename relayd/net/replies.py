@@ -7,6 +7,9 @@ Every line of a reply must carry the same code: a reply is never judged by its l
 A missing text and a line that ends in a bare LF or in CR CR LF are tolerated; everything else that departs from
 the grammar is an error, because a guess could turn a refusal into a success (A-45).
 
+Many servers repeat the reverse-path. The token of a return path is masked here, so that whoever reads
+a reply, a report on it or the history does not learn it.
+
 Source: RFC 5321 §4.2.
 """
 
@@ -16,6 +19,7 @@ from functools import lru_cache
 
 from relayd.errors import ReplySyntaxError
 from relayd.mail.reply import REPLY_TEXT_LIMIT, Reply, clean_text, make_reply
+from relayd.policy.verp import masked
 
 REPLY_LIMIT = 32 * 1024  # octets of one reply on the wire (A-40)
 
@@ -51,7 +55,7 @@ class ReplyReader:
     def _read_line(self, line: bytes) -> Reply | None:
         found = _REPLY_LINE.fullmatch(line)
         if found is None:
-            raise ReplySyntaxError(f"malformed reply: {clean_text(line, limit=100)}")
+            raise ReplySyntaxError(f"malformed reply: {masked(clean_text(line, limit=100))}")
         code, separator, text = found.groups(b"")
         if not self._texts and separator != b"-":
             if len(line) <= _SHORT:
@@ -87,7 +91,7 @@ def _make(code: bytes, texts: Sequence[bytes]) -> Reply:
     """Build a reply of cleaned lines, at most 4 KiB of text in all (A-47)."""
     lines, room = [], REPLY_TEXT_LIMIT
     for text in texts:
-        lines.append(clean_text(text, limit=room))
+        lines.append(masked(clean_text(text, limit=room)))
         room -= len(lines[-1]) + 1
         if room <= 0:
             break

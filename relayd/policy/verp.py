@@ -3,7 +3,8 @@
 Owns the format: `b+TOKEN@verp_domain`, where TOKEN is the version digit and, in base 32, message,
 recipient and a signature over both. Letters and digits only, any case: servers on the way back fold
 case, and some treat other characters in their own ways. Whoever received a mail knows its token, so
-it proves which recipient is meant and nothing more.
+it proves which recipient is meant and nothing more. Nobody else is told: what others say to us may
+repeat a token, and is masked before it is kept or shown.
 
 Source: RFC 5321 §4.5.3.1.1 (64 octets of a local part, which every server takes), RFC 2104 (HMAC).
 """
@@ -25,6 +26,13 @@ _DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}
 _SUBJECT = 12  # octets: message id 8, number of the recipient 4
 _SIGNATURE = 16  # octets, the left half of HMAC-SHA-256
 _LENGTH = 45  # characters: 28 octets and one bit that is always zero
+_SHORTEST = len(_PREFIX + _VERSION) + _LENGTH  # characters of a token in text
+# The `+` may be encoded as in xtext, quoted-printable or a link, and a soft line break be inside.
+_IN_TEXT = (
+    rf"(?<=b)(?:\+|[+=%]2B){_VERSION}[{_ALPHABET}](?:(?:=\r?\n)?[{_ALPHABET}]){{{_LENGTH - 1}}}"
+)
+_TEXT = re.compile(_IN_TEXT, re.IGNORECASE | re.ASCII)
+_OCTETS = re.compile(_IN_TEXT.encode(), re.IGNORECASE)
 _LOCAL = re.compile(
     re.escape(_PREFIX + _VERSION) + f"([{_ALPHABET}]{{{_LENGTH}}})", re.IGNORECASE | re.ASCII
 )
@@ -64,6 +72,18 @@ def decode(address: Address, *, key: bytes, domain: str) -> VerpToken | None:
         message_id=MessageId(int.from_bytes(subject[:8], "big")),
         recipient=int.from_bytes(subject[8:], "big"),
     )
+
+
+def masked(text: str) -> str:
+    """Return `text` with stars for every token, whoever made it; its length stays."""
+    if len(text) < _SHORTEST:
+        return text
+    return _TEXT.sub(lambda found: "+" + "*" * (len(found[0]) - 1), text)
+
+
+def masked_octets(content: bytes) -> bytes:
+    """Return the octets of a mail with stars for every token, as `masked` does."""
+    return _OCTETS.sub(lambda found: b"+" + b"*" * (len(found[0]) - 1), content)
 
 
 def _sign(subject: bytes, key: bytes) -> bytes:

@@ -67,7 +67,9 @@ class Acceptance(Login):
             self._refuse(refusal, sender=mail.reverse_path)
             return
         adds = self._fixes_up(self._context.listener.add_headers, is_relayed=relayed)
-        message = self._message(head, received.rest, facts, mail, adds=adds)
+        # The trace of a report is for its sender to read, who need not know the token.
+        named = None if is_report else mail.named_in_trace
+        message = self._message(head, received.rest, facts, mail, adds=adds, named=named)
         checker = self._context.checker
         if checker is None or is_report:  # a report often quotes spam
             self._submit(message)
@@ -88,6 +90,7 @@ class Acceptance(Login):
         mail: Transaction,
         *,
         adds: bool,
+        named: str | None,
     ) -> NewMessage:
         context = self._context
         at = context.now()
@@ -98,7 +101,7 @@ class Acceptance(Login):
             fqdn=context.fqdn,
             protocol=self._protocol(smtputf8=mail.smtputf8),
             queue_id=format_id(message_id),
-            recipient=mail.named_in_trace,
+            recipient=named,
             at=at,
             hide_client=context.listener.hide_client,
         )

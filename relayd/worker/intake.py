@@ -18,7 +18,7 @@ from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import IDS_PER_MILLISECOND, MessageId, WorkerNumber, make_id
 from relayd.mail.words import Detail
-from relayd.policy import route
+from relayd.policy import route, verp
 from relayd.ports.outward import Clock
 from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
 from relayd.ports.view import QueueView
@@ -115,7 +115,8 @@ class Intake:
         return stored
 
     def refused(self, detail: Detail) -> None:
-        self._status_log.refused(self._clock.now(), detail)
+        rcpt = verp.masked(str(detail.get("rcpt", "")))
+        self._status_log.refused(self._clock.now(), {**detail, "rcpt": rcpt})
 
     async def _take_back(self, message: NewMessage, late: LateBounces) -> LateNotice | None:
         """Have it read, then stored; its client may be gone by then."""

@@ -37,6 +37,13 @@ def read_all(data: bytes, *, size: int = 1 << 20) -> tuple[list[Reply], bool]:
         pytest.param(b"550 a\x00\x1b[31mb\xff\r\n", 550, None, ("a [31mb\\xff",), id="controls"),
         pytest.param("550 a\u202eb\u2028c\r\n".encode(), 550, None, ("a b c",), id="overrides"),
         pytest.param(b"550 " + b"x" * 9000 + b"\r\n", 550, None, ("x" * 4096,), id="long"),
+        pytest.param(
+            b"550 5.1.8 <b+1%b@b.test> unknown\r\n" % (b"0z" * 22 + b"0"),
+            550,
+            "5.1.8",
+            (f"5.1.8 <b+{'*' * 46}@b.test> unknown",),
+            id="return-path",
+        ),
     ],
 )
 def test_a_reply_is_read(

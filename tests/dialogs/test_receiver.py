@@ -152,6 +152,13 @@ TRACE = (
             id="only-the-domain-is-utf8",
         ),
         pytest.param(
+            "EHLO mx.y.test",
+            ("MAIL FROM:<>", "RCPT TO:<known@returns.test>"),
+            "ESMTP",
+            "",
+            id="a-return-path",
+        ),
+        pytest.param(
             "EHLO app.test", (*TRANSACTION, "RCPT TO:<b@y.test>"), "ESMTP", "", id="two-recipients"
         ),
         pytest.param(

@@ -2,6 +2,8 @@
 
 import re
 import string
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.address import Address, parse_address
 from relayd.mail.ids import MessageId
-from relayd.policy.verp import VerpToken, decode, encode
+from relayd.policy.verp import VerpToken, decode, encode, masked, masked_octets
 
 KEY = bytes(range(32))
 DOMAIN = "bounces.relay.test"
@@ -97,6 +99,62 @@ def test_another_recipient_has_another_signature() -> None:
     other = encode(MESSAGE, 8, key=KEY, domain=DOMAIN)
     subject = len("b+1") + 19  # characters that hold the message and the recipient, and no more
     assert read(other.local[:subject] + MADE.local[subject:]) is None
+
+
+STARS = "b+" + "*" * 46
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("550 <{0}@b.test> unknown", "550 <" + STARS + "@b.test> unknown", id="alone"),
+        pytest.param("prvs=1={0}=b.test@y", "prvs=1=" + STARS + "=b.test@y", id="inside another"),
+        pytest.param("{0} {0}", STARS + " " + STARS, id="twice"),
+        pytest.param("{0}", STARS, id="nothing else"),
+        pytest.param("250 2.1.0 OK", "250 2.1.0 OK", id="short"),
+        pytest.param(
+            "b+1 and much that is no token " * 9, "b+1 and much that is no token " * 9, id="none"
+        ),
+    ],
+)
+@pytest.mark.parametrize("change", [str, str.upper], ids=["as made", "upper case"])
+def test_no_token_is_shown(said: str, shown: str, change: Callable[[str], str]) -> None:
+    assert masked(change(said.format(MADE.local))) == change(shown)
+    assert masked_octets(change(said.format(MADE.local)).encode()) == change(shown).encode()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        MADE.local.replace("+", "+2B"),
+        MADE.local.replace("+", "=2B"),
+        MADE.local.replace("+", "%2b"),
+        MADE.local[:30] + "=\r\n" + MADE.local[30:],
+    ],
+    ids=["xtext", "quoted-printable", "in a link", "soft line break"],
+)
+def test_nor_in_another_writing(written: str) -> None:
+    hidden = masked_octets(b"Return-Path: <%b@b.test>\r\n" % written.encode())
+    assert hidden == b"Return-Path: <b+%b@b.test>\r\n" % (b"*" * (len(written) - 2))
+    assert masked(f"<{written}>") == f"<b+{'*' * (len(written) - 2)}>"
+
+
+@given(message_ids, recipients, st.text(), st.text())
+def test_no_token_is_shown_whatever_surrounds_it(
+    message_id: MessageId, recipient: int, before: str, after: str
+) -> None:
+    address = encode(message_id, recipient, key=KEY, domain=DOMAIN)
+    told = f"{before}{address}{after}"
+    assert address.local[3:].lower() not in masked(told).lower()
+    assert len(masked(told)) == len(told)
+
+
+def test_masking_takes_no_time_that_a_text_could_stretch() -> None:
+    hostile = [b"b+1" * 350_000, b"b+1" + b"0=\r\n" * 250_000, (b"b+1" + b"0" * 44 + b"!") * 20_000]
+    before = time.process_time()
+    for content in hostile:
+        assert len(masked_octets(content)) == len(content)
+    assert time.process_time() - before < 2.0
 
 
 def test_a_key_anybody_could_guess_is_an_error() -> None:
