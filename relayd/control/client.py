@@ -25,7 +25,7 @@ from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
-RELOAD_TIMEOUT = 90.0  # one reload may be under way, and each has 30 s
+RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s for room
 _CHUNK = 256 * 1024
 
 

@@ -6,6 +6,7 @@ because it forks.
 
 A reload never interrupts service: workers with the new settings start next to the old ones, which
 drain only when the new ones are ready. While anything is wrong with the new settings the old stay.
+One reload at a time: what is wished meanwhile is one more, which begins when there is room for it.
 """
 
 import gc
@@ -25,7 +26,8 @@ from relayd.metrics.board import Board
 from relayd.receiver.doors import Doors
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
-from relayd.supervisor.generation import Generation, Patience, report_end
+from relayd.supervisor.generation import Generation, Patience
+from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Signals, Worker, spawn
 from relayd.supervisor.sockets import Addresses
@@ -77,7 +79,7 @@ class Supervisor:
         self._current = Generation(settings, lock, patience=patience)
         self._next: Generation | None = None  # coming up in a reload
         self._next_deadline = 0.0
-        self._retired: list[Worker] = []
+        self._leaving = Leaving()
         self._announced = False
         self._reload_wanted = False
         self._askers = Askers()
@@ -186,10 +188,10 @@ class Supervisor:
         return [self._current] if self._next is None else [self._current, self._next]
 
     def _workers(self) -> list[Worker]:
-        return [each for gen in self._generations() for each in gen.workers] + self._retired
+        return [each for gen in self._generations() for each in gen.workers] + self._leaving.workers
 
     def _hear(self, now: float) -> None:
-        for worker in self._retired:
+        for worker in self._leaving.workers:
             worker.hear(now, patience=self._patience.silence)
         for generation in self._generations():
             for worker in generation.workers:
@@ -211,10 +213,7 @@ class Supervisor:
 
     def _bury(self, now: float) -> None:
         alive = len(self._workers())
-        for worker in list(self._retired):
-            if (code := worker.bury()) is not None:
-                self._retired.remove(worker)
-                report_end(worker, code, now=now)
+        self._leaving.bury(now)
         died = [generation.bury(now) for generation in self._generations()]
         if any(died):
             self._tell_status()
@@ -263,9 +262,7 @@ class Supervisor:
         return worker
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
-        for worker in generation.disband():
-            worker.retire(now + self._patience.drain, for_others=for_others)
-            self._retired.append(worker)
+        self._leaving.add(generation.disband(), now + self._patience.drain, for_others=for_others)
 
     # Starting, reloading and stopping
 
@@ -281,7 +278,8 @@ class Supervisor:
         elif self._next is not None:
             self._watch_next(self._next, now)
         elif self._reload_wanted:
-            self._begin_reload(now)
+            if self._leaving.make_room():
+                self._begin_reload(now)
         elif now >= self._mend_at:
             self._mend(now)
 
@@ -332,6 +330,8 @@ class Supervisor:
         for address in lost:
             log.warning("socket_lost", address=address)
         self._mending = True
+        if not self._leaving.make_room():
+            return
         try:
             self._prepare(self._current.settings, now)
         except RelaydError as error:
@@ -368,8 +368,7 @@ class Supervisor:
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()
         self._askers.dismiss(self._current.settings, STOPS)
-        for worker in self._retired:  # those that hand over have no more time for it
-            worker.signal(signal.SIGTERM)
+        self._leaving.hurry()  # those that hand over have no more time for it
         for generation in self._generations():
             self._retire(generation, now)
         if self._next is not None:

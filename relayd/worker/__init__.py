@@ -128,7 +128,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 
 
 async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: Tally) -> None:
-    stopping, leaving = _stop_signals()
+    stopping, leaving, hurried = _stop_signals()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
     await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
@@ -189,6 +189,8 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         if leaving.is_set():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
+            if hurried.is_set():
+                receiver.hurry()
             async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
                 handing_over.create_task(scheduler.stop(within=HAND_OVER_WITHIN))
                 handing_over.create_task(receiver.hand_over(within=HAND_OVER_WITHIN))
@@ -285,18 +287,18 @@ def _on_hangup(status_log: StatusLog, tls: ServerTls | None) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
 
 
-def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Return what SIGTERM sets, and SIGUSR1 before it: stop, and stop because others take over."""
-    stopping, leaving = asyncio.Event(), asyncio.Event()
+def _stop_signals() -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
+    """Return what is set to stop, by SIGUSR1 because others take over, and by SIGTERM in any case."""
+    stopping, leaving, hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def leave() -> None:
-        leaving.set()
+    def stop_for(reason: asyncio.Event) -> None:
+        reason.set()
         stopping.set()
 
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_signal_handler(signal.SIGUSR1, leave)
-    return stopping, leaving
+    loop.add_signal_handler(signal.SIGTERM, stop_for, hurried)
+    loop.add_signal_handler(signal.SIGUSR1, stop_for, leaving)
+    return stopping, leaving, hurried
 
 
 def _record_acts(status_log: StatusLog, acted: Acted) -> None:

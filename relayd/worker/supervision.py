@@ -26,6 +26,7 @@ class Supervision:
         self._socket.settimeout(0)
         self._parent_pid = parent_pid
         self._turn = asyncio.Lock()
+        self._next: asyncio.Future[bytes] | None = None  # the answer to what is asked next
         self._unsaid = BEAT
 
     def close(self) -> None:
@@ -56,19 +57,34 @@ class Supervision:
             self._unsaid = BEAT
 
     async def reload(self) -> Message:
-        """Have the settings read again; return the answer. Raises RelaydError when none will come."""
-        async with self._turn:
-            loop = asyncio.get_running_loop()
-            line = bytearray()
-            try:
-                await loop.sock_sendall(self._socket, RELOAD)
-                while not line.endswith(b"\n"):
-                    chunk = await loop.sock_recv(self._socket, _CHUNK)
-                    if not chunk:
-                        break
-                    line += chunk
-            except OSError as error:
-                raise RelaydError(f"the supervisor cannot be asked: {error.strerror}") from error
-            if not line:
-                raise RelaydError("the supervisor is gone")
-            return decode(bytes(line))
+        """Have the settings read again; return the answer. Raises RelaydError when none will come.
+
+        A question is for settings that are read after it. So those that wait while one is asked
+        share the next answer: however many come, nobody waits for more than two reloads.
+        """
+        if (answer := self._next) is None:
+            answer = self._next = asyncio.get_running_loop().create_future()
+            async with self._turn:
+                self._next = None
+                try:
+                    answer.set_result(await self._ask())
+                except RelaydError as error:
+                    answer.set_exception(error)
+        return decode(await asyncio.shield(answer))
+
+    async def _ask(self) -> bytes:
+        """Return the supervisor's line. Raises RelaydError."""
+        loop = asyncio.get_running_loop()
+        line = bytearray()
+        try:
+            await loop.sock_sendall(self._socket, RELOAD)
+            while not line.endswith(b"\n"):
+                chunk = await loop.sock_recv(self._socket, _CHUNK)
+                if not chunk:
+                    break
+                line += chunk
+        except OSError as error:
+            raise RelaydError(f"the supervisor cannot be asked: {error.strerror}") from error
+        if not line:
+            raise RelaydError("the supervisor is gone")
+        return bytes(line)

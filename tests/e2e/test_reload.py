@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from relayd.control.client import ask
 from relayd.ports.view import Query, Status
 from tests.support.certificates import Authority
 from tests.support.daemon import (
@@ -40,6 +41,49 @@ def test_a_session_outlives_a_reload_and_its_mail_is_delivered(tmp_path: Path) -
             eventually(lambda query=query: daemon.rows(query), f"{address} relayed")  # type: ignore[misc]
         client.quit()
         assert daemon.stop() == 0
+
+
+def test_a_third_reload_hurries_idle_clients_and_no_message(tmp_path: Path) -> None:
+    """Workers of two earlier settings at most: the older let go of their idle clients for a third."""
+    with a_smarthost({}) as smarthost, a_daemon(tmp_path, smarthost.port, workers=1) as daemon:
+        idle, busy = daemon.client(), daemon.client()
+        for client in (idle, busy):
+            client.ehlo()
+        busy.mail("app@app.test")
+        busy.rcpt("slow@x.test")
+        assert busy.docmd("DATA")[0] == 354
+        reload_to(daemon, 1)
+        later = daemon.client()
+        reload_to(daemon, 2)
+        daemon.write(more='[doctor]\nblocklists = ["l3.test"]')
+        daemon.signal(signal.SIGHUP)
+        assert idle.getreply() == (421, b"4.3.2 Shutting down, try again soon")
+        assert daemon.events("reload_waits")
+        assert len(daemon.events("reloaded")) == 2
+        assert later.noop()[0] == 250
+        busy.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert busy.getreply()[0] == 250
+        eventually(lambda: len(daemon.events("reloaded")) == 3, "the third reload")
+        assert later.noop()[0] == 250
+        query = Query(recipient="slow@x.test", status=Status.RELAYED)
+        eventually(lambda: daemon.rows(query), "relayed")
+        assert not daemon.events("worker_killed")
+        for client in (idle, busy, later):
+            client.close()
+
+
+def reload_to(daemon: Daemon, number: int) -> None:
+    """Put other settings in force, and wait until only their workers accept."""
+    daemon.write(more=f'[doctor]\nblocklists = ["l{number}.test"]')
+    daemon.signal(signal.SIGHUP)
+    eventually(lambda: len(daemon.events("reloaded")) == number, "reloaded")
+
+    def is_new() -> bool:
+        pid = daemon.events("worker_started")[-1]["pid"]
+        done = ask(str(daemon.folder / "control.sock"), {"verb": "status"})
+        return bool(done["status"]["pid"] == pid)
+
+    eventually(lambda: all(is_new() for _ in range(5)), "the old ones accept no more")
 
 
 def test_a_restart_under_socket_activation_refuses_no_connection(tmp_path: Path) -> None:

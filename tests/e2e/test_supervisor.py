@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -455,3 +456,139 @@ def test_a_stop_leaves_no_question_without_an_answer(daemon: Daemon) -> None:
         client.settimeout(CEILING)
         assert json.loads(client.recv(10_000))["error"] == "the daemon stops"
     assert daemon.end() == 0
+
+
+# Many reloads while clients stay
+
+
+def processes(daemon: Daemon) -> int:
+    """Of the supervisor's: those that somebody still has to wait for as well."""
+    assert daemon.process
+    pid = daemon.process.pid
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def is_logged(daemon: Daemon, event: str, times: int) -> bool:
+    return len(daemon.events(event)) >= times
+
+
+def join(daemon: Daemon) -> socket.socket:
+    """Become a client of the workers that serve: those before them may accept for a moment."""
+    serving = {event["worker"] for event in daemon.events("worker_ready")[-2:]}
+
+    def served() -> socket.socket | None:
+        client = daemon.connect()
+        if ask(client)["name"] in serving:
+            return client
+        client.close()
+        return None
+
+    client: socket.socket = eventually(served, "the old workers still accept")
+    return client
+
+
+def reload_to(daemon: Daemon, fqdn: str) -> socket.socket:
+    """Put new settings in force, and become a client of theirs."""
+    before = len(daemon.events("reloaded"))
+    daemon.write(fqdn=fqdn)
+    daemon.send(signal.SIGHUP)
+    eventually(lambda: len(daemon.events("reloaded")) > before, f"{fqdn} is in force")
+    return join(daemon)
+
+
+def test_many_reloads_are_a_bounded_number_of_processes(daemon: Daemon) -> None:
+    """A storm is merged into one reload that begins when an earlier set of workers has gone."""
+    daemon.up()
+    with ExitStack() as stack:
+        oldest = stack.enter_context(daemon.connect())
+        assert ask(oldest)["fqdn"] == "relay.test"
+        for name in ("a.test", "b.test"):
+            assert ask(stack.enter_context(reload_to(daemon, name)))["fqdn"] == name
+        for number in range(50):
+            daemon.write(fqdn=f"storm{number}.test")
+            daemon.send(signal.SIGHUP)
+            assert processes(daemon) <= 8
+        assert (
+            "SIGTERM"
+            in eventually(
+                lambda: [seen for seen in [ask(oldest)["seen"]] if "SIGTERM" in seen],
+                "the oldest is not hurried",
+            )[0]
+        )
+        assert daemon.event("reload_waits")["workers"] == 1
+        assert ask_new(daemon)["fqdn"] == "b.test"
+        assert len(daemon.events("reloaded")) == 2
+        oldest.close()
+        eventually(lambda: ask_new(daemon)["fqdn"] == "storm49.test", "the last is in force")
+        eventually(lambda: len(daemon.events("reloaded")) == 3, "one reload for all of them")
+    eventually(lambda: processes(daemon) == 2, "only the last set stays")
+    assert len(daemon.events("reload_waits")) == 1
+
+
+def test_who_asks_while_there_is_no_room_is_answered_when_there_is(daemon: Daemon) -> None:
+    """With what the file says by then: here, that it is broken."""
+    daemon.up()
+    with ExitStack() as stack:
+        oldest = stack.enter_context(daemon.connect())
+        ask(oldest)
+        newest = [stack.enter_context(reload_to(daemon, name)) for name in ("a.test", "b.test")][-1]
+        assert ask(newest)["fqdn"] == "b.test"
+        newest.sendall(b"reload\n")
+        assert daemon.event("reload_waits")
+        daemon.file.write_text("{")
+        oldest.close()
+        assert "a: more care" in json.loads(newest.recv(10_000))["error"]
+        assert ask(newest)["fqdn"] == "b.test"
+
+
+def test_a_stop_while_a_reload_waits_for_room_is_a_stop(daemon: Daemon) -> None:
+    daemon.up()
+    with ExitStack() as stack:
+        ask(stack.enter_context(daemon.connect()))
+        newest = [stack.enter_context(reload_to(daemon, name)) for name in ("a.test", "b.test")][-1]
+        assert ask(newest)["fqdn"] == "b.test"
+        newest.sendall(b"reload\n")
+        assert daemon.event("reload_waits")
+        daemon.send(signal.SIGTERM)
+        assert json.loads(newest.recv(10_000))["error"] == "the daemon stops"
+    assert daemon.end() == 0
+
+
+def test_clients_that_never_leave_hold_a_reload_up_for_a_while_only(daemon: Daemon) -> None:
+    daemon.write(patience={"drain": 1.0})
+    daemon.up()
+    with ExitStack() as stack:
+        ask(stack.enter_context(daemon.connect()))
+        for name in ("a.test", "b.test"):
+            ask(stack.enter_context(reload_to(daemon, name)))
+        stack.enter_context(reload_to(daemon, "c.test"))
+    assert daemon.events("worker_killed")
+
+
+def test_workers_that_do_not_start_count_while_they_are_there(daemon: Daemon) -> None:
+    """A reload that times out, again and again, leaves no more behind than others do."""
+    daemon.write(patience={"switch": 0.2, "drain": 60})
+    daemon.up()
+    daemon.write(fqdn="stubborn-start.test")
+    for count in range(1, 6):
+        daemon.send(signal.SIGHUP)
+        refused = min(count, 2)
+        eventually(partial(is_logged, daemon, "reload_refused", refused), "it is refused")
+        assert processes(daemon) <= 6
+    assert daemon.event("reload_waits")
+    assert ask_new(daemon)["fqdn"] == "relay.test"
+
+
+def test_a_socket_that_is_deleted_again_and_again_makes_no_crowd(daemon: Daemon) -> None:
+    path = daemon.directory / "apps.sock"
+    daemon.write(listen=[*daemon.settings["listen"], f"unix:{path}"])
+    daemon.up()
+    with ExitStack() as stack:
+        for count in (1, 2):
+            stack.enter_context(join(daemon))
+            path.unlink()
+            eventually(partial(is_logged, daemon, "reloaded", count), "it is made again")
+        path.unlink()
+        assert daemon.event("reload_waits")
+        assert processes(daemon) <= 6
+    eventually(path.exists, "it is made again when there is room")

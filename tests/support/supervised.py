@@ -1,7 +1,8 @@
 """A supervisor with stand-in workers, as a program: `python -m tests.support.supervised FILE`.
 
 FILE is JSON: fqdn, workers, listen (addresses), control, queue, patience. Its fqdn says how the
-workers behave: `wrong` and `early` end before they are ready, `stuck` never is, `quiet` stops its heartbeat,
+workers behave: `wrong` and `early` end before they are ready, `stuck` never is, nor is
+`stubborn-start`, which ignores SIGTERM as well, `quiet` stops its heartbeat,
 `stubborn` ignores SIGTERM, anything else works. A worker answers every line that it is sent with
 JSON about itself, but `reload` with what the supervisor answers; on SIGTERM it stops listening and
 waits for its clients to leave.
@@ -186,6 +187,10 @@ def stand_in(settings: Settings, inherited: Inherited) -> int:
         case "early":
             return 3
         case "stuck":
+            signal.pause()
+            return 0
+        case "stubborn-start":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.pause()
             return 0
         case "broken":

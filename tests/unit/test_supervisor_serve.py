@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from relayd.config.model import MOST_WORKERS
 from relayd.errors import StartError
+from relayd.metrics import board
+from relayd.receiver import doors
+from relayd.supervisor import leaving
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.processes import Worker
 from relayd.supervisor.serve import NAP, Supervisor
@@ -52,9 +56,19 @@ def test_a_supervisor_that_was_stopped_blames_nobody(
 ) -> None:
     """After SIGSTOP of the whole daemon for ten minutes every worker seems to be silent (F-25)."""
     now = time.monotonic()
-    worker = Worker(name="1", pid=0, heartbeat=-1, started_at=now, heard_at=now, deadline=now + 20)
-    killed = Worker(name="2", pid=0, heartbeat=-1, started_at=now, heard_at=now, deadline=math.inf)
-    supervisor._retired = [worker, killed]
+    worker, killed = (
+        Worker(
+            name=name,
+            pid=0,
+            heartbeat=-1,
+            started_at=now,
+            heard_at=now,
+            deadline=deadline,
+            retired=True,
+        )
+        for name, deadline in (("1", now + 20), ("2", math.inf))
+    )
+    supervisor._leaving.add([worker, killed], now + 20, for_others=False)
     supervisor._looked_at = now
     supervisor._forgive_nap(now + gap)
     assert worker.heard_at == pytest.approx(now + moved)
@@ -62,3 +76,10 @@ def test_a_supervisor_that_was_stopped_blames_nobody(
     assert killed.deadline == math.inf
     supervisor._forgive_nap(now + gap)
     assert worker.heard_at == pytest.approx(now + moved)
+
+
+def test_every_worker_that_may_live_has_a_place() -> None:
+    """In what the workers share, with as many reloads as there can be at one time."""
+    most = MOST_WORKERS * (leaving.AT_ONCE + 2)
+    assert most <= doors._PLACES
+    assert most <= board._PLACES

@@ -44,6 +44,24 @@ async def test_questions_are_asked_one_by_one(line: tuple[Supervision, socket.so
     assert await second == {"n": 2}
 
 
+async def test_many_questions_are_two_reloads(line: tuple[Supervision, socket.socket]) -> None:
+    """All that come while one is asked share the next answer, also when it is that there is none."""
+    supervision, theirs = line
+    first = asyncio.ensure_future(supervision.reload())
+    assert await asyncio.to_thread(theirs.recv, 100) == RELOAD
+    others = [asyncio.ensure_future(supervision.reload()) for _ in range(20)]
+    theirs.sendall(b'{"n":1}\n')
+    assert await ask(theirs, b'{"n":2}\n') == RELOAD
+    assert [each["n"] for each in await asyncio.gather(first, *others)] == [1, *[2] * 20]
+    first = asyncio.ensure_future(supervision.reload())
+    assert await asyncio.to_thread(theirs.recv, 100) == RELOAD
+    others = [asyncio.ensure_future(supervision.reload()) for _ in range(2)]
+    await asyncio.sleep(0)
+    theirs.close()
+    ended = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(each) for each in ended] == [RelaydError] * 3
+
+
 @pytest.mark.parametrize(
     ("answer", "error"), [(b"", RelaydError), (b'{"ok":', BadMessage)], ids=["none", "half"]
 )

@@ -1,0 +1,75 @@
+"""The workers that leave: those of earlier settings, which let their clients finish.
+
+Owns how many sets of them there are at one time. Each set is as many processes as the daemon has
+workers, so a set for every reload of many in a row would fill the machine. When there is no room for
+another, the oldest is asked to hurry: its idle clients leave at once, and a message on its way in
+keeps the time that it has anyway (`Patience.drain`).
+"""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from relayd.supervisor.generation import report_end
+from relayd.supervisor.processes import Worker
+
+AT_ONCE = 2  # sets; beside the one that serves and one that comes up, so four times the workers
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Set:
+    """Workers that were retired together."""
+
+    workers: list[Worker]
+    hurried: bool = False
+
+    def hurry(self) -> None:
+        self.hurried = True
+        for worker in self.workers:
+            worker.signal(signal.SIGTERM)
+
+
+class Leaving:
+    """All of them, the oldest set first."""
+
+    def __init__(self) -> None:
+        self._sets: list[_Set] = []
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [worker for each in self._sets for worker in each.workers]
+
+    def add(self, workers: Sequence[Worker], deadline: float, *, for_others: bool) -> None:
+        """Have `workers` leave until `deadline`, as `Worker.retire` says."""
+        for worker in workers:
+            worker.retire(deadline, for_others=for_others)
+        if workers:
+            self._sets.append(_Set([*workers]))
+
+    def make_room(self) -> bool:
+        """Tell whether another set may come up; if not, see that one may soon."""
+        if len(self._sets) < AT_ONCE:
+            return True
+        oldest = self._sets[0]
+        if not oldest.hurried:
+            log.info("reload_waits", workers=len(oldest.workers))
+            oldest.hurry()
+        return False
+
+    def hurry(self) -> None:
+        """Ask all of them."""
+        for each in self._sets:
+            each.hurry()
+
+    def bury(self, now: float) -> None:
+        """Forget those that have ended."""
+        for each in self._sets:
+            for worker in list(each.workers):
+                if (code := worker.bury()) is not None:
+                    each.workers.remove(worker)
+                    report_end(worker, code, now=now)
+        self._sets = [each for each in self._sets if each.workers]
