@@ -15,7 +15,8 @@ from relayd.cli.demo_samples import Zones
 from relayd.cli.demo_servers import Served
 
 _TTL = 60
-_SOA = dns.rrset.from_text("test.", _TTL, "IN", "SOA", "ns.test. admin.test. 1 3600 600 86400 60")
+# It knows all there is, so it denies in the name of the root.
+_SOA = dns.rrset.from_text(".", _TTL, "IN", "SOA", "ns.test. admin.test. 1 3600 600 86400 60")
 
 
 class _Question(socketserver.BaseRequestHandler):

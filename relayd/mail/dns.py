@@ -36,10 +36,10 @@ class MxHosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImplicitMx:
-    """The domain exists without MX records: it is its own mail host (RFC 5321 §5.1)."""
+    """The domain exists without MX records: it is its own mail host (RFC 5321 §5.1), if proven."""
 
     domain: str
-    proven: bool = True  # with a SOA record; an empty answer without one may come from anywhere
+    proven: bool = True  # an empty answer without a SOA record may come from anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class NoSuchDomain:
     """NXDOMAIN, or not a domain name at all."""
 
     reason: str
+    proven: bool = True  # an answer without a SOA record may come from anywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,7 @@ class DnsFailure:
 
     reason: str  # one cleaned line: "10.0.0.1 answers SERVFAIL to MX a.test"
     fault: Fault = Fault.DNS
-    is_empty: bool = (
-        False  # no records, and no SOA record to prove it (RFC 2308 §2.2, NODATA type 3)
-    )
+    is_empty: bool = False  # no records, and no SOA record to prove it (RFC 2308 §2.2)
 
 
 MxAnswer = MxHosts | ImplicitMx | NullMx | NoSuchDomain | DnsFailure

@@ -9,7 +9,12 @@ search list does. An answer with a wrong id, question or sender is passed over: 
 ids and ports at random and goes on listening (A-65). DNSSEC is left to the name server: a bogus
 answer comes as SERVFAIL.
 
-Sources: RFC 1034 §3.6.2 (CNAME), RFC 2308 (negative answers), RFC 6891 (EDNS), RFC 7766 (TCP).
+A negative answer is believed when it comes with the SOA record of a zone that holds the name. Lame
+servers and referrals have none, and neither has the cache of dnsmasq. Without that proof, each name
+server is asked once more, with the DO bit: caches that keep no proofs pass such a question on.
+
+Sources: RFC 1034 §3.6.2 (CNAME), RFC 2308 §2 (negative answers), RFC 3225 (DO), RFC 6891 (EDNS),
+RFC 7766 (TCP).
 """
 
 import asyncio
@@ -23,8 +28,10 @@ from typing import Any
 import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
+import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
@@ -60,7 +67,7 @@ class Nothing:
     """No such record. `exists`: the name has others, or other names below it (no NXDOMAIN)."""
 
     exists: bool
-    proven: bool  # with a SOA record; an empty answer without one may come from anywhere
+    proven: bool  # by the zone's SOA record; an answer without it may come from anywhere
     ttl: float  # seconds
 
 
@@ -74,17 +81,16 @@ class DnsLookup:
         self, nameservers: Sequence[HostPort], timeout: timedelta, *, clock: Clock
     ) -> None:
         asked = tuple(nameservers) or system_nameservers()
+        servers = [BoundedNameserver(each.host, each.port, clock) for each in asked]
         self._timeout = timeout.total_seconds()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._backend = dns.asyncbackend.get_backend("asyncio")
-        self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.nameservers = [
-            BoundedNameserver(each.host, each.port, clock) for each in asked
-        ]
         # Every name server gets two chances at least.
-        self._resolver.timeout = min(_TRY_LIMIT, self._timeout / (2 * max(1, len(asked))))
-        self._resolver.lifetime = self._timeout
-        self._resolver.use_edns(0, 0, _DATAGRAM_LIMIT)
+        try_for = min(_TRY_LIMIT, self._timeout / (2 * max(1, len(asked))))
+        self._resolver = _resolver(servers, try_for, self._timeout)
+        self._provers = [
+            _resolver([each], try_for, try_for, flags=dns.flags.DO) for each in servers
+        ]
 
     async def ask(self, name: str, rdtype: str) -> Finding:
         """Return what the DNS has under `name`; takes `timeout` at most. Raises Shortage alone."""
@@ -118,20 +124,66 @@ class DnsLookup:
         self, name: dns.name.Name, rdtype: str
     ) -> tuple[Records | Nothing, dns.name.Name]:
         """Return what one question gave, and the name at the end of its CNAMEs."""
+        given = await self._answer(self._resolver, name, rdtype)
+        if _is_definite(given[0]):
+            return given
+        for prover in self._provers:
+            try:
+                better = await self._answer(prover, name, rdtype)
+            except dns.exception.DNSException:  # that it is silent now proves nothing either
+                continue
+            if _is_definite(better[0]):
+                return better
+        return given
+
+    async def _answer(
+        self, resolver: dns.asyncresolver.Resolver, name: dns.name.Name, rdtype: str
+    ) -> tuple[Records | Nothing, dns.name.Name]:
         try:
-            answer = await self._resolver.resolve(
+            answer = await resolver.resolve(
                 name, rdtype, raise_on_no_answer=False, backend=self._backend
             )
         except dns.resolver.NXDOMAIN as denied:
-            chain = denied.kwargs["responses"][name].resolve_chaining()
-            return Nothing(exists=False, proven=True, ttl=chain.minimum_ttl), name
-        ttl = answer.chaining_result.minimum_ttl
-        if answer.rrset is None:
-            proven = any(rrset.rdtype == dns.rdatatype.SOA for rrset in answer.response.authority)
-            return Nothing(exists=True, proven=proven, ttl=ttl), answer.canonical_name
-        texts = tuple(rdata.to_text() for rdata in answer.rrset)
-        complete = not answer.response.errors
-        return Records(texts=texts, complete=complete, ttl=ttl), answer.canonical_name
+            return _read(denied.kwargs["responses"][name])
+        return _read(answer.response)
+
+
+def _resolver(
+    servers: Sequence[BoundedNameserver], try_for: float, lifetime: float, *, flags: int = 0
+) -> dns.asyncresolver.Resolver:
+    """Return the library's resolver over `servers`; the times are seconds, `flags` those of EDNS."""
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = list(servers)
+    resolver.timeout, resolver.lifetime = try_for, lifetime
+    resolver.use_edns(0, flags, _DATAGRAM_LIMIT)
+    return resolver
+
+
+def _read(response: dns.message.QueryMessage) -> tuple[Records | Nothing, dns.name.Name]:
+    """Return what a message says, and the name at the end of its CNAMEs."""
+    chain = response.resolve_chaining()
+    name, ttl = chain.canonical_name, chain.minimum_ttl
+    if chain.answer is not None:
+        texts = tuple(rdata.to_text() for rdata in chain.answer)
+        return Records(texts=texts, complete=not response.errors, ttl=ttl), name
+    exists = response.rcode() != dns.rcode.NXDOMAIN
+    return Nothing(exists=exists, proven=_is_proof(response, name), ttl=ttl), name
+
+
+def _is_proof(response: dns.message.QueryMessage, name: dns.name.Name) -> bool:
+    """Tell whether it has the SOA record of a zone that `name` is in, and nothing was left unread.
+
+    The SOA record of another zone is about other names; that of a zone below is not asked about
+    `name`; and a zone does not deny its own name (RFC 2308 §2.1, §2.2).
+    """
+    zones = [rrset.name for rrset in response.authority if rrset.rdtype == dns.rdatatype.SOA]
+    if response.rcode() == dns.rcode.NXDOMAIN:
+        zones = [zone for zone in zones if zone != name]
+    return not response.errors and any(name.is_subdomain(zone) for zone in zones)
+
+
+def _is_definite(found: Records | Nothing) -> bool:
+    return isinstance(found, Records) or found.proven
 
 
 def system_nameservers(path: Path = Path("/etc/resolv.conf")) -> tuple[HostPort, ...]:

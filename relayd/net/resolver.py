@@ -69,9 +69,9 @@ class DnsResolver:
             case Records(texts=texts):
                 return _mail_hosts(texts)
             case Nothing(exists=True, proven=proven):
-                return ImplicitMx(domain=name, proven=proven)
-            case Nothing():
-                return NoSuchDomain(reason=f"the domain {name} does not exist")
+                return ImplicitMx(domain=name, proven=proven or await self._is_served(name))
+            case Nothing(proven=proven):
+                return NoSuchDomain(reason=f"the domain {name} does not exist", proven=proven)
             case DnsFailure():
                 return found
             case _:
@@ -121,6 +121,14 @@ class DnsResolver:
         found = await self._definite(name, "A")
         failures = (found,) if isinstance(found, DnsFailure) else ()
         return Addresses(ips=_ips(found), failures=failures)
+
+    async def _is_served(self, name: str) -> bool:
+        """Tell whether the servers of a zone `name` answer for it.
+
+        That is proof enough where the name server leaves the authority section out of everything,
+        as simple forwarders do: whoever has the SOA record would have the MX records.
+        """
+        return isinstance(await self._find(name, "SOA"), Records)
 
     async def _definite(self, name: str, rdtype: str) -> Finding:
         """Look it up; what is not definite is a failure, what is no name does not exist."""

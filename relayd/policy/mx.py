@@ -126,8 +126,8 @@ def plan_hosts(
             return _plan(domain, answer, rules, chance)
         case NullMx():
             return _bad_domain("5.1.10", f"{domain} takes no mail (null MX)")
-        case NoSuchDomain(reason=reason):
-            return _bad_domain("5.1.2", reason)
+        case NoSuchDomain(reason=reason, proven=proven):
+            return _gone(reason, is_proven=proven)
         case DnsFailure():
             return _unreachable(answer)
         case _:
@@ -139,7 +139,8 @@ def choose(
 ) -> Candidates | Undeliverable | Breakdown:
     """Return the addresses to try, or why there are none. `found` has every host of the plan."""
     chosen = _choose(plan, found, rules)
-    if isinstance(chosen, Undeliverable) and not (plan.proven or chosen.needs_second_look):
+    is_bare = isinstance(chosen, Undeliverable) and chosen.needs_second_look
+    if not (plan.proven or is_bare):  # the mail hosts may be hidden from us: it is not for this one
         reason = f"an empty answer to MX {plan.domain} that proves nothing"
         return _unreachable(DnsFailure(reason=reason))
     return chosen
@@ -274,6 +275,14 @@ def _shortened(notes: list[str]) -> str:
     more = len(notes) - _NOTES_SHOWN
     shown = "; ".join(notes[:_NOTES_SHOWN])
     return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _gone(reason: str, *, is_proven: bool) -> Undeliverable:
+    """Judge a domain that does not exist; without proof it takes two looks, as in `_bare`."""
+    if is_proven:
+        return _bad_domain("5.1.2", reason)
+    unproven = _bad_domain("5.4.4", f"{reason}, by an answer without proof")
+    return replace(unproven, needs_second_look=True)
 
 
 def _bad_domain(status: str, reason: str) -> Undeliverable:

@@ -50,19 +50,23 @@ from tests.support.dns_server import (
     HANG_UP,
     NEGATIVE_TTL,
     NOTIMP,
+    NXDOMAIN,
     REFUSED,
     SERVFAIL,
+    SOA,
     TTL,
     WRONG_ID,
     WRONG_QUESTION,
     YXDOMAIN,
     Alone,
     Behaviour,
+    Cached,
     Cut,
     DnsServer,
     Extra,
     InTurn,
     Lied,
+    Negative,
     Raw,
     Ttl,
     Wait,
@@ -113,9 +117,9 @@ def seen(ending: Ending) -> str:
     match ending:
         case Candidates(candidates=candidates):
             return " ".join(one.ip for one in candidates)
-        case Undeliverable(status=status, reason=reason):
+        case Undeliverable(status=status, reason=reason, needs_second_look=in_doubt):
             assert is_clean(reason)
-            return status
+            return f"{status} if found again" if in_doubt else status
         case Breakdown(category=category, fault=fault, reason=reason):
             assert (category, fault) == (Category.DNS_FAILURE, Fault.DNS)
             assert is_clean(reason)
@@ -144,6 +148,12 @@ CHAIN = {f"c{n}.test": {"CNAME": [f"c{n + 1}.test."]} for n in range(30)}
 LONE_CHAIN = {f"c{n}.test": {"CNAME": Alone(f"c{n + 1}.test.")} for n in range(30)}
 LIES = {"A": ["203.0.113.66"]}
 
+
+def bare(mx: Behaviour) -> Zones:
+    """A domain with an address and this answer to questions for its mail hosts."""
+    return {"a.test": {"MX": mx, "A": ["192.0.2.3"]}}
+
+
 # Zones, and what becomes of mail to a.test.
 SITUATIONS: list[tuple[str, Zones, str]] = [
     # what is there
@@ -168,12 +178,62 @@ SITUATIONS: list[tuple[str, Zones, str]] = [
     ),
     ("implicit", {"a.test": {"A": ["192.0.2.3"]}}, "192.0.2.3"),
     ("implicit-aaaa", {"a.test": {"AAAA": ["2001:db8::3"]}}, "2001:db8::3"),
-    ("implicit-without-soa", {"a.test": {"MX": EMPTY, "A": ["192.0.2.3"]}}, "192.0.2.3"),
     ("mx-is-the-domain", {"a.test": {"MX": ["10 a.test."], "A": ["192.0.2.4"]}}, "192.0.2.4"),
     (
         "two-names-one-address",
         {**mx("10 b.test.", "20 c.test."), "c.test": {"A": ["192.0.2.1"]}},
         "192.0.2.1",
+    ),
+    # an implicit MX takes a proof that there are no MX records
+    ("proof", bare(Negative(f"test. SOA {SOA}")), "192.0.2.3"),
+    ("proof-of-the-zone-itself", bare(Negative(f"a.test. SOA {SOA}")), "192.0.2.3"),
+    (
+        "proof-with-name-servers",
+        bare(Negative("test. NS x.test.", f"test. SOA {SOA}")),
+        "192.0.2.3",
+    ),
+    ("proof-in-the-second-answer", bare(Cached(Negative(f"test. SOA {SOA}"))), "192.0.2.3"),
+    ("records-in-the-second-answer", {"a.test": {"MX": Cached(MX_B)}, **B1}, "192.0.2.1"),
+    ("no-soa", bare(EMPTY), "unreachable"),
+    ("no-soa-at-all", bare(Cached(EMPTY)), "unreachable"),
+    ("referral", bare(Negative("a.test. NS ns.b.test.")), "unreachable"),
+    ("upward-referral", bare(Negative(". NS a.root.test.")), "unreachable"),
+    ("soa-of-another-zone", bare(Negative(f"b.test. SOA {SOA}")), "unreachable"),
+    ("soa-of-a-child-zone", bare(Negative(f"x.a.test. SOA {SOA}")), "unreachable"),
+    ("soa-of-a-name-that-ends-alike", bare(Negative(f"ba.test. SOA {SOA}")), "unreachable"),
+    (
+        "no-soa-although-the-zone-is-known",
+        {"a.test": {"MX": EMPTY, "A": ["192.0.2.3"], "SOA": [SOA]}},
+        "192.0.2.3",
+    ),
+    (
+        "no-soa-below-a-zone-that-is-known",
+        {**bare(EMPTY), "test": {"SOA": [SOA]}},
+        "unreachable",
+    ),
+    (
+        "cname-and-the-soa-of-its-own-zone",
+        {
+            "a.test": {"CNAME": Alone("x.other."), "A": ["192.0.2.3"]},
+            "x.other": {"MX": Negative(f"test. SOA {SOA}"), "A": ["192.0.2.3"]},
+        },
+        "unreachable",
+    ),
+    ("nxdomain-without-soa", {"a.test": Negative(rcode=NXDOMAIN)}, "5.4.4 if found again"),
+    (
+        "nxdomain-of-another-zone",
+        {"a.test": Negative(f"b.test. SOA {SOA}", rcode=NXDOMAIN)},
+        "5.4.4 if found again",
+    ),
+    (
+        "nxdomain-of-the-domain-itself",
+        {"a.test": Negative(f"a.test. SOA {SOA}", rcode=NXDOMAIN)},
+        "5.4.4 if found again",
+    ),
+    (
+        "mx-to-nxdomain-without-soa",
+        {**mx("10 x.test."), "x.test": Negative(rcode=NXDOMAIN)},
+        "unreachable",
     ),
     # CNAME
     (
@@ -190,7 +250,7 @@ SITUATIONS: list[tuple[str, Zones, str]] = [
     ),
     ("cname-to-nothing", {"a.test": {"CNAME": ["gone.test."]}}, "5.1.2"),
     ("lone-cname-to-nothing", {"a.test": {"CNAME": Alone("gone.test.")}}, "5.1.2"),
-    ("cname-to-the-root", {"a.test": {"CNAME": Alone(".")}}, "5.4.4"),
+    ("cname-to-the-root", {"a.test": {"CNAME": Alone(".")}}, "5.4.4 if found again"),
     ("cname-to-servfail", {"a.test": {"CNAME": ["x.test."]}, "x.test": SERVFAIL}, "unreachable"),
     ("cname-to-itself", {"a.test": {"CNAME": ["a.test."]}}, "unreachable"),
     (
@@ -289,11 +349,15 @@ SITUATIONS: list[tuple[str, Zones, str]] = [
     ("formerr", {"a.test": FORMERR}, "unreachable"),
     ("notimp", {"a.test": NOTIMP}, "unreachable"),
     ("yxdomain", {"a.test": YXDOMAIN}, "unreachable"),
-    ("all-empty", {"a.test": EMPTY}, "5.4.4"),
-    ("no-mail-records-at-all", {"a.test": {"TXT": ["x"]}}, "5.1.2"),
-    ("no-mail-records-and-no-proof-of-mx", {"a.test": {"MX": EMPTY}}, "5.4.4"),
+    ("all-empty", {"a.test": EMPTY}, "5.4.4 if found again"),
+    ("no-mail-records-at-all", {"a.test": {"TXT": ["x"]}}, "5.1.2 if found again"),
+    ("no-mail-records-and-no-proof-of-mx", {"a.test": {"MX": EMPTY}}, "5.4.4 if found again"),
     ("implicit-to-loopback-no-proof", {"a.test": {"MX": EMPTY, "A": ["127.0.0.1"]}}, "unreachable"),
-    ("no-mail-records-and-no-proof", {"a.test": {"TXT": ["x"], "AAAA": EMPTY}}, "5.4.4"),
+    (
+        "no-mail-records-and-no-proof",
+        {"a.test": {"TXT": ["x"], "AAAA": EMPTY}},
+        "5.4.4 if found again",
+    ),
     ("no-mail-records-and-a-failure", {"a.test": {"TXT": ["x"], "A": SERVFAIL}}, "unreachable"),
     ("mx-servfail-although-a", {"a.test": {"MX": SERVFAIL, "A": ["192.0.2.3"]}}, "unreachable"),
     ("addresses-servfail", {**mx("10 b.test."), "b.test": SERVFAIL}, "unreachable"),
@@ -597,6 +661,36 @@ async def test_an_answer_is_final_whatever_another_name_server_would_say() -> No
         assert not second.queries
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "ending"),
+    [
+        pytest.param(EMPTY, Negative(f"test. SOA {SOA}"), "192.0.2.3", id="proof"),
+        pytest.param(EMPTY, MX_B, "192.0.2.1", id="records"),
+        pytest.param(EMPTY, EMPTY, "unreachable", id="no-proof"),
+        pytest.param(EMPTY, SERVFAIL, "unreachable", id="failure"),
+        pytest.param(Negative("a.test. NS ns.b.test."), MX_B, "192.0.2.1", id="lame"),
+        pytest.param(Negative(rcode=NXDOMAIN), MX_B, "192.0.2.1", id="denied-and-not-proven"),
+    ],
+)
+async def test_a_proof_is_asked_of_each_name_server(
+    first: Behaviour, second: Any, ending: str
+) -> None:
+    """One of them may be broken, or not serve the domain any more."""
+    zones: list[Zones] = [
+        {"a.test": {"MX": action, "A": ["192.0.2.3"]}, **B1} for action in (first, second)
+    ]
+    async with DnsServer(zones[0]) as one, DnsServer(zones[1]) as other:
+        assert seen(await look_up(a_resolver(one, other), "a.test")) == ending
+
+
+async def test_the_search_for_a_proof_has_an_end() -> None:
+    """A name server that goes silent costs a try, and the answer is what was found before."""
+    zones: Zones = {"a.test": {"MX": InTurn(EMPTY, DROP), "A": EMPTY, "AAAA": EMPTY, "SOA": EMPTY}}
+    async with DnsServer(zones) as server:
+        ending = await look_up(a_resolver(server, timeout=timedelta(seconds=1)), "a.test")
+    assert seen(ending) == "5.4.4 if found again"
+
+
 def test_a_name_server_that_is_not_there_fails_at_once(run: Run, closed_port: HostPort) -> None:
     """A-64: the resolver is down, and nothing bounces."""
 
@@ -723,10 +817,11 @@ async def test_an_answer_is_asked_for_again_when_it_is_too_old(
             await resolver.mx("a.test")
         clock.advance(timedelta(seconds=kept_for - 1))
         await resolver.mx("A.TEST")
-        assert server.count("a.test", "MX") == 1
+        asked = server.count("a.test", "MX")
+        assert asked == (2 if action is EMPTY else 1), "once more for a proof"
         clock.advance(timedelta(seconds=1))
         await resolver.mx("a.test")
-        assert server.count("a.test", "MX") == 2
+        assert server.count("a.test", "MX") == 2 * asked
 
 
 @pytest.mark.parametrize(

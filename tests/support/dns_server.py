@@ -17,6 +17,8 @@ may have a behaviour:
     SERVFAIL, REFUSED, FORMERR, NOTIMP, YXDOMAIN    that response code
     EMPTY             no error, no records, no SOA
     NODATA            no error, no records, a SOA record: what a type that is not listed gets
+    Negative("a.test. NS ns.b.test.", rcode=NXDOMAIN)    no records, and these in the authority section
+    Cached(action)    EMPTY, as caches have it that keep no proofs; the action if asked with the DO bit
     DROP              no answer
     WRONG_ID, WRONG_QUESTION    the answer to a query that nobody made
     GARBAGE, COMPRESSION_LOOP   octets that are no message
@@ -50,7 +52,17 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 from dns.message import QueryMessage
-from dns.rcode import BADVERS, FORMERR, NOTIMP, REFUSED, SERVFAIL, YXDOMAIN, Rcode
+from dns.rcode import (
+    BADVERS,
+    FORMERR,
+    NOERROR,
+    NOTIMP,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    YXDOMAIN,
+    Rcode,
+)
 
 from relayd.settings import HostPort
 
@@ -58,6 +70,7 @@ __all__ = [
     "BADVERS",
     "FORMERR",
     "NOTIMP",
+    "NXDOMAIN",
     "REFUSED",
     "SERVFAIL",
     "YXDOMAIN",
@@ -65,7 +78,7 @@ __all__ = [
 
 TTL = 300  # seconds, of every record
 NEGATIVE_TTL = 60  # the minimum field of every SOA record
-_SOA = f"ns.test. admin.test. 1 3600 600 86400 {NEGATIVE_TTL}"
+SOA = f"ns.test. admin.test. 1 3600 600 86400 {NEGATIVE_TTL}"
 _OTHER_ID, _OTHER_NAME = 0x5555, dns.name.from_text("other.test.")
 
 
@@ -91,6 +104,19 @@ class Raw:
 GARBAGE = Raw(b"\xff" * 40)
 # One question of which the name is a pointer to itself, at octet 12.
 COMPRESSION_LOOP = Raw(struct.pack("!HHHHHHHH", 0x8180, 1, 0, 0, 0, 0xC00C, 15, 1))
+
+
+class Negative:
+    """No records of the type asked for; `authority` in presentation format, without TTL and class."""
+
+    def __init__(self, *authority: str, rcode: Rcode = NOERROR) -> None:
+        self.authority = authority
+        self.rcode = rcode
+
+
+@dataclass(frozen=True)
+class Cached:
+    then: "Action"
 
 
 @dataclass(frozen=True)
@@ -137,7 +163,9 @@ class InTurn:
         return self._actions.pop(0) if len(self._actions) > 1 else self._actions[0]
 
 
-Behaviour = Rcode | Simple | Raw | Lied | Extra | Cut | Alone | Ttl | Wait | InTurn
+Behaviour = (
+    Rcode | Simple | Raw | Negative | Cached | Lied | Extra | Cut | Alone | Ttl | Wait | InTurn
+)
 Action = Sequence[str] | Behaviour
 Zones = Mapping[str, Mapping[str, Action] | Behaviour]
 
@@ -248,7 +276,7 @@ class DnsServer:
     async def _perform(
         self, action: Action | None, query: QueryMessage, *, tcp: bool
     ) -> list[bytes]:
-        action = await _unwrapped(action, tcp=tcp)
+        action = await _unwrapped(action, query, tcp=tcp)
         match action:
             case Lied(truth):
                 lies = [_forged(query, WRONG_ID), _forged(query, WRONG_QUESTION)]
@@ -270,12 +298,12 @@ class DnsServer:
         name = query.question[0].name
         rdtype = dns.rdatatype.to_text(query.question[0].rdtype)
         match action:
-            case Rcode():
-                response.set_rcode(action)
+            case Rcode() | Negative():
+                _deny(response, action)
             case Cut():
                 response.flags |= dns.flags.TC
             case Simple():
-                response.authority += [_soa()] * (action is NODATA)  # EMPTY has none
+                response.authority += [_soa(name)] * (action is NODATA)  # EMPTY has none
             case Alone(target):
                 _add(response, name.to_text(), "CNAME", [target])
             case Extra(records, of, lies):
@@ -310,7 +338,7 @@ class DnsServer:
             if not isinstance(target, Sequence):
                 if node is None:
                     response.set_rcode(dns.rcode.NXDOMAIN)
-                response.authority.append(_soa())
+                response.authority.append(_soa(dns.name.from_text(name)))
                 return
             _add(response, f"{name}.", "CNAME", target)
             name = target[0].removesuffix(".")
@@ -327,7 +355,7 @@ class _Udp(asyncio.DatagramProtocol):
         self._server.start(data, addr, self._transport)  # type: ignore[arg-type] # uvloop's
 
 
-async def _unwrapped(action: Action | None, *, tcp: bool) -> Action | None:
+async def _unwrapped(action: Action | None, query: QueryMessage, *, tcp: bool) -> Action | None:
     """Return what an action that only says when leads to."""
     while True:
         match action:
@@ -338,6 +366,8 @@ async def _unwrapped(action: Action | None, *, tcp: bool) -> Action | None:
                 action = action.next()
             case Cut(then) if tcp:
                 action = then
+            case Cached(then):
+                action = then if query.ednsflags & dns.flags.DO else EMPTY
             case _:
                 return action
 
@@ -354,8 +384,18 @@ def _add(
     response.answer.append(dns.rrset.from_text(name, ttl, "IN", rdtype, *texts))
 
 
-def _soa() -> dns.rrset.RRset:
-    return dns.rrset.from_text("test.", TTL, "IN", "SOA", _SOA)
+def _deny(response: QueryMessage, how: Rcode | Negative) -> None:
+    if isinstance(how, Rcode):
+        how = Negative(rcode=how)
+    response.set_rcode(how.rcode)
+    for text in how.authority:
+        owner, kind, value = text.split(" ", 2)
+        response.authority.append(dns.rrset.from_text(owner, TTL, "IN", kind, value))
+
+
+def _soa(name: dns.name.Name) -> dns.rrset.RRset:
+    """Return the SOA record of the zone that denies something about `name`: its top-level domain."""
+    return dns.rrset.from_text(dns.name.Name(name.labels[-2:]), TTL, "IN", "SOA", SOA)
 
 
 def _forged(query: QueryMessage, how: Simple) -> bytes:
