@@ -379,8 +379,11 @@ class MemoryStore(MemoryView):
 
     def _due_destinations(self) -> list[str]:
         """Where something is due, by the instant that the first recipient became so."""
-        waiting = {one.destination for one in self._tables.recipients() if one.is_waiting()}
-        since = {name: self._due_at(due[0]) for name in waiting if (due := self._due(name))}
+        now = self._clock.now()
+        since: dict[str, datetime] = {}
+        for one in self._tables.recipients():
+            if one.is_waiting() and (due_at := self._due_at(one)) <= now:
+                since[one.destination] = min(since.get(one.destination, due_at), due_at)
         return sorted(since, key=lambda name: (since[name], name))
 
     def _is_paused(self, destination: str) -> bool:

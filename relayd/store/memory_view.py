@@ -130,8 +130,10 @@ class Tables:
         message.events.extend(events)
         self.events.extend(events)
 
-    def recipients(self) -> Iterator[Recipient]:
-        for message in self.messages.values():
+    def recipients(self, of: MessageId | None = None) -> Iterator[Recipient]:
+        """Yield all recipients, or those of one message."""
+        messages = self.messages.values() if of is None else filter(None, [self.messages.get(of)])
+        for message in messages:
             yield from message.recipients
 
 
@@ -147,7 +149,7 @@ class MemoryView:
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
-        rows = [row for row in self._rows() if _matches(row, query)]
+        rows = [row for row in self._rows(query.message_id) if _matches(row, query)]
         rows.sort(key=_newest_first)
         if before is not None:
             page_end = (-before[0], before[1])
@@ -234,8 +236,8 @@ class MemoryView:
         ]
         return events[:limit]
 
-    def _rows(self) -> Iterator[RecipientRow]:
-        return map(self._row, self._tables.recipients())
+    def _rows(self, of: MessageId | None = None) -> Iterator[RecipientRow]:
+        return map(self._row, self._tables.recipients(of))
 
     def _rows_of_clients(self) -> Iterator[RecipientRow]:
         return (self._row(one) for one in self._tables.recipients() if not one.returned)
