@@ -63,13 +63,21 @@ def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
     """Tell whether a client's address is in one of the networks; a unix socket is in none."""
     if not client_ip:
         return False
-    address = _unmapped(ip_address(client_ip.partition("%")[0]))
+    address = address_of(client_ip)
     return any(address in network for network in networks)
+
+
+def address_of(client_ip: str) -> IPv4Address | IPv6Address:
+    """Return the address without its zone; of one in ::ffff:0:0/96 the IPv4 address inside."""
+    address = ip_address(client_ip.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
 
 
 def is_this_machine(client_ip: str) -> bool:
     """Tell whether a client is on this machine: on a unix socket, or a loopback address."""
-    return not client_ip or _unmapped(ip_address(client_ip.partition("%")[0])).is_loopback
+    return not client_ip or address_of(client_ip).is_loopback
 
 
 def is_fixed_up(wanted: FixUps, *, is_own_client: bool, is_relayed: bool) -> bool:
@@ -118,10 +126,3 @@ def admit_recipient(
 def admit_message(facts: MessageFacts) -> Reply | None:
     """Judge the message at its final dot (S-21)."""
     return LOOP if facts.hops > HOP_LIMIT else None
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address inside ::ffff:0:0/96, else the address itself."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address

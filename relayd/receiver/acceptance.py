@@ -79,7 +79,7 @@ class Acceptance(Login):
             self._begin(self._check_content(message, received, checker))
 
     def _fixes_up(self, wanted: admit.FixUps, *, is_relayed: bool) -> bool:
-        is_own_client = self._is_here() or self._is_logged_in()
+        is_own_client = self.origin.is_here or self._is_logged_in()
         return admit.is_fixed_up(wanted, is_own_client=is_own_client, is_relayed=is_relayed)
 
     def _message(

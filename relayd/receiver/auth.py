@@ -13,6 +13,7 @@ from relayd.mail.account import Account
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy import admit
+from relayd.policy.origin import Origin
 from relayd.receiver import sasl
 from relayd.receiver.context import SessionContext
 from relayd.receiver.identity import Identity
@@ -29,8 +30,8 @@ _NEEDS_ENCRYPTION = Reply(538, "5.7.11", ("5.7.11 Encryption required to log in"
 class Login(Identity):
     """A client that may log in."""
 
-    def __init__(self, context: SessionContext, client_ip: str) -> None:
-        super().__init__(context, client_ip)
+    def __init__(self, context: SessionContext, origin: Origin) -> None:
+        super().__init__(context, origin)
         self._account: Account | None = None  # that was logged in to here
         self._answer: Callable[[bytes], None] | None = None  # what takes the answer to a challenge
         self._failures = 0
@@ -78,7 +79,6 @@ class Login(Identity):
     def _forget(self) -> None:
         super()._forget()
         self.auth_user, self._account = None, None
-        self._rules = self._recipient_rules()
 
     # --- where it may log in ------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Login(Identity):
         """
         if self.tls_version is not None:
             return True
-        if not self._is_here():
+        if not self.origin.is_here:
             return False
         peer = None if self._wire is None else self._wire.get_extra_info("peername")
         peer_ip = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -180,7 +180,7 @@ class Login(Identity):
         result = await users.check(given, self.client_ip)
         if isinstance(result, Account):
             self._account, self.auth_user = result, result.name
-            self._rules = self._recipient_rules()
+            self._is_still_admitted()
             self.reply(b"235 2.7.0 Authentication successful\r\n")
         else:
             self._failures += result is not TROUBLE

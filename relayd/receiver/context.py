@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 
+from relayd.policy.places import Whose
 from relayd.ports.outward import ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
@@ -26,5 +27,5 @@ class SessionContext:
     now: Callable[[], datetime]
     loop: asyncio.AbstractEventLoop
     spawn: Callable[[Coroutine[None, None, None]], object]  # for what cannot be done at once
-    on_moved: Callable[[Wire, str], None]  # a session turns out to be another client's
+    on_changed: Callable[[Wire, Whose], bool]  # its client is another now; False: no place for it
     on_close: Callable[[Wire], None]

@@ -12,13 +12,16 @@ import structlog
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.words import Detail
-from relayd.policy import admit
+from relayd.policy.origin import Origin
+from relayd.policy.places import Whose
 from relayd.receiver import xclient
 from relayd.receiver.commands import parse_hello
 from relayd.receiver.context import SessionContext
 from relayd.receiver.transaction import RecipientRules, Transaction
-from relayd.receiver.wire import Wire
+from relayd.receiver.wire import TOO_MANY, Wire
 from relayd.settings import ListenerTls
+
+_PATIENCE = 5.0  # seconds that a client on a slow line may take for the next command of a message
 
 log = structlog.get_logger()
 
@@ -26,12 +29,11 @@ log = structlog.get_logger()
 class Identity(Wire):
     """A client that has a name, perhaps TLS, perhaps an account."""
 
-    def __init__(self, context: SessionContext, client_ip: str) -> None:
+    def __init__(self, context: SessionContext, origin: Origin) -> None:
         super().__init__(context.loop, context.on_close)
         self._context = context
-        self._is_proxy = admit.is_among(client_ip, context.listener.xclient_networks)
-        self.client_ip = client_ip
-        self._is_stranger = False  # it is not at that address: its proxy is
+        self._is_proxy = origin.is_among(context.listener.xclient_networks)
+        self.origin = origin
         self.helo = ""  # empty: nobody has said hello
         self.extended = False
         self.auth_user: str | None = None
@@ -41,11 +43,33 @@ class Identity(Wire):
         self._rules = self._recipient_rules()
 
     @property
+    def client_ip(self) -> str:
+        """Return its address, or its proxy's if nobody knows its own; empty: a unix socket."""
+        return self.origin.ip
+
+    @property
+    def whose(self) -> Whose:
+        """Say whom the connection belongs to."""
+        is_stranger = not self._rules.may_relay
+        return Whose(
+            listener=self._context.listener.address,
+            client=self.origin.client(is_stranger=is_stranger),
+            site=self.origin.site,
+            is_stranger=is_stranger,
+        )
+
+    @property
+    def waits_since(self) -> float | None:
+        """As every connection; who has begun a message gets a moment more before it counts."""
+        since = super().waits_since
+        return since if since is None or self._mail is None else since + _PATIENCE
+
+    @property
     def greeting(self) -> bytes:
         return b"220 %b ESMTP relayd\r\n" % self._context.fqdn.encode()
 
     def _recipient_rules(self) -> RecipientRules:
-        """Say what holds for recipients; to be asked again whenever the client changes."""
+        """Say what holds for recipients."""
         context = self._context
         return RecipientRules(
             may_relay=self._may_relay(),
@@ -55,12 +79,15 @@ class Identity(Wire):
         )
 
     def _may_relay(self) -> bool:
-        networks = self._context.listener.networks
-        return not self._is_stranger and admit.may_relay(self.client_ip, networks)
+        return self.origin.may_relay(self._context.listener.networks)
 
-    def _is_here(self) -> bool:
-        """Tell whether the client, not its proxy, is on this machine."""
-        return not self._is_stranger and admit.is_this_machine(self.client_ip)
+    def _is_still_admitted(self) -> bool:
+        """Judge anew who the client is, now that this has changed; False: there is no place for it."""
+        self._rules = self._recipient_rules()
+        is_admitted = self._context.on_changed(self, self.whose)
+        if not is_admitted:
+            self.close_with(TOO_MANY)
+        return is_admitted
 
     def _protocol(self, *, smtputf8: bool) -> str:
         """Name the protocol for the trace header (RFC 3848, RFC 6531 §4.3)."""
@@ -153,6 +180,7 @@ class Identity(Wire):
         assert self._context.tls is not None
         if await self.start_tls(self._context.tls.context()):
             self._forget()
+            self._is_still_admitted()
             self.resume()
 
     # --- a proxy's word -----------------------------------------------------------------------
@@ -169,17 +197,15 @@ class Identity(Wire):
         except SyntaxRefused as refused:
             self._refuse(refused.reply)
             return
+        self._is_proxy = False  # from now on its client speaks
         self._forget()
         self.helo = claim.helo or ""  # then it says so itself
         self.auth_user = claim.login
-        if claim.address is not None:
-            self._context.on_moved(self, claim.address)
-            self.client_ip = claim.address
-            self._is_stranger = False
-        self._is_stranger = self._is_stranger or claim.is_stranger
-        self._rules = self._recipient_rules()
-        self._junk += 1
-        self.reply(self.greeting)
+        known = claim.address is not None
+        self.origin = Origin(ip=claim.address or self.origin.ip, is_known=known)
+        if self._is_still_admitted():
+            self._junk += 1
+            self.reply(self.greeting)
 
     # --- refusals -----------------------------------------------------------------------------
 

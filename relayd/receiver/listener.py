@@ -1,30 +1,35 @@
-"""Who is let in: the limits on connections, what precedes a session, and an orderly end (R-02, R-15).
+"""The listeners of one worker: what precedes a session, and an orderly end (R-02, R-15).
 
-Several workers take connections from the same listening sockets (`accept`). Limits hold per worker.
+Several workers take connections from the same listening sockets (`accept`). Who gets a place is
+`admission`'s affair; here are the ways in, each of which a client can hold up, and from each of which
+it can be sent away.
 """
 
 import asyncio
 import socket
-from collections import Counter
+import struct
 from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from relayd.policy import admit
+from relayd.policy.origin import Origin
+from relayd.policy.places import Whose
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.accept import Acceptor
+from relayd.receiver.admission import Admission, Caller, Guest
 from relayd.receiver.context import SessionContext
 from relayd.receiver.doors import Door, lone_door
 from relayd.receiver.intake import Intake
 from relayd.receiver.session import Session
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
-from relayd.receiver.wire import HANDSHAKE_TIMEOUT, Wire
+from relayd.receiver.wire import HANDSHAKE_TIMEOUT, TOO_MANY, Wire
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
 
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
-_TOO_MANY = b"421 4.7.0 Too many connections, try again later\r\n"
+_CREDENTIALS = struct.Struct("3i")  # of SO_PEERCRED: pid, uid, gid
+_MOST_LEAVING = 64  # connections that have given their places up, and may still hear a last word
 _NO_HEADER = b"421 4.7.0 PROXY header expected\r\n"
 _EARLY = b"554 5.5.0 Spoke before the greeting\r\n"
 
@@ -49,15 +54,14 @@ class Receiver:
         door: Door | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limits = limits
         self._door = lone_door() if door is None else door
-        self._sessions: dict[Wire, str] = {}  # and whose they are: an address
-        self._clients: Counter[str] = Counter()
+        self._sessions: set[Wire] = set()
+        self._arriving: dict[Guest, asyncio.Task[None]] = {}  # they cannot be told anything yet
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()  # handshakes and the like
         self._idle = asyncio.Event()
         self._idle.set()
-        self._asking = 0  # proxies that have not said yet for whom they speak
+        self._admission = Admission(limits, make_way=self._send_away, on_count=self._tell)
         self._hurrying = False  # clients are asked to leave
         listening = [
             (
@@ -74,7 +78,7 @@ class Receiver:
                     now=clock.now,
                     loop=self._loop,
                     spawn=self._spawn,
-                    on_moved=self._moved,
+                    on_changed=self._admission.change,
                     on_close=self._closed,
                 ),
             )
@@ -85,13 +89,13 @@ class Receiver:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._sessions)
+        return len(self._admission)
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to accept; connections are set up in `tasks`."""
         self._tasks = tasks
-        self._tell()
         self._acceptor.start()
+        self._tell(len(self._admission))
 
     async def hand_over(self, *, within: float) -> None:
         """Accept no more, and wait while the clients there are go on as they like."""
@@ -125,78 +129,78 @@ class Receiver:
         for task in tuple(self._running):
             task.cancel()
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         assert self._tasks is not None
         task = self._tasks.create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     def _welcome(self, connection: socket.socket, address: object, context: SessionContext) -> None:
         connection.settimeout(0)
-        client_ip = str(address[0]) if isinstance(address, tuple) else ""
-        if admit.is_among(client_ip, context.listener.proxy_networks):
-            self._asking += 1
-            self._tell()
-            self._spawn(self._ask_proxy(connection, client_ip, context))
+        origin = origin_of(connection, address)
+        if origin.is_among(context.listener.proxy_networks):
+            self._call_in(connection, origin, context)
         else:
-            self._let_in(connection, client_ip, context)
+            self._let_in(connection, origin, context)
 
-    async def _ask_proxy(
-        self, connection: socket.socket, proxy_ip: str, context: SessionContext
+    # --- behind a proxy -------------------------------------------------------------------------
+
+    def _call_in(self, connection: socket.socket, origin: Origin, context: SessionContext) -> None:
+        """Give a proxy a place until it has said who the client is."""
+        caller = Caller(self._loop.time())
+        whose = Whose(
+            listener=context.listener.address,
+            client=f"caller {connection.fileno()}",  # a busy proxy has many, each of somebody else
+            site=f"proxy {origin.ip}",
+            is_stranger=True,
+        )
+        if self._admission.admit(caller, whose):
+            self._arriving[caller] = self._spawn(self._hear(caller, connection, origin, context))
+        else:
+            _turn_away(connection, _in_clear(TOO_MANY, context))
+
+    async def _hear(
+        self,
+        caller: Caller,
+        connection: socket.socket,
+        proxy_origin: Origin,
+        context: SessionContext,
     ) -> None:
         """Learn from a proxy who the client is; without that nobody comes in."""
         try:
             async with asyncio.timeout(_PROXY_TIMEOUT):
                 client_ip = await proxy.read_client(self._loop, connection)
         except (proxy.ProxyError, OSError) as error:  # TimeoutError is an OSError
-            log.warning("proxy_refused", client_ip=proxy_ip, reason=str(error) or "no PROXY header")
+            reason = str(error) or "no PROXY header"
+            log.warning("proxy_refused", client_ip=proxy_origin.ip, reason=reason)
             _turn_away(connection, _NO_HEADER)
         except BaseException:
             connection.close()
             raise
         else:
-            self._let_in(connection, client_ip or proxy_ip, context)
+            self._admission.leave(caller)
+            origin = Origin(ip=client_ip or proxy_origin.ip, is_known=client_ip is not None)
+            self._let_in(connection, origin, context)
         finally:
-            self._asking -= 1
-            self._tell()
+            del self._arriving[caller]
+            self._admission.leave(caller)
 
-    def _let_in(self, connection: socket.socket, client_ip: str, context: SessionContext) -> None:
-        is_implicit = context.listener.tls is ListenerTls.IMPLICIT
-        if not self._has_room(client_ip):
-            _turn_away(connection, b"" if is_implicit else _TOO_MANY)
-        elif not is_implicit and _speaks_early(connection):
+    # --- a client -------------------------------------------------------------------------------
+
+    def _let_in(self, connection: socket.socket, origin: Origin, context: SessionContext) -> None:
+        session = Session(context, origin)
+        if not self._admission.admit(session, session.whose):
+            _turn_away(connection, _in_clear(TOO_MANY, context))
+        elif _in_clear(_EARLY, context) and _speaks_early(connection):
+            self._admission.leave(session)
             _turn_away(connection, _EARLY)
         else:
-            session = Session(context, client_ip)
             if self._hurrying:
                 session.stop()  # its proxy took its time to say who it is
-            self._sessions[session] = client_ip
-            self._clients[client_ip] += 1
-            self._tell()
+            self._sessions.add(session)
             self._idle.clear()
-            self._spawn(self._connect(session, connection, context))
-
-    def _has_room(self, client_ip: str) -> bool:
-        if self._clients[client_ip] >= self._limits.connections_per_client:
-            return False
-        return len(self._sessions) < self._limits.connections or self._make_room(client_ip)
-
-    def _make_room(self, client_ip: str) -> bool:
-        """Send an idle session away of the client that has most, unless that is this one (A-01)."""
-        greediest = max(self._clients, key=self._clients.__getitem__)
-        if self._clients[greediest] <= self._clients[client_ip] + 1:
-            return False
-        idle = [
-            session
-            for session, whose in self._sessions.items()
-            if whose == greediest and session.is_idle
-        ]
-        if not idle:
-            return False
-        longest = min(idle, key=lambda session: session.deadline)
-        longest.make_way()
-        self._closed(longest)  # its place is free, though it may take a while to be gone
-        return True
+            self._arriving[session] = self._spawn(self._connect(session, connection, context))
 
     async def _connect(
         self, session: Session, connection: socket.socket, context: SessionContext
@@ -215,34 +219,51 @@ class Receiver:
         except OSError:
             connection.close()
             self._closed(session)
-        except asyncio.CancelledError:  # this worker fails; uvloop has closed the transport
+        except asyncio.CancelledError:  # it gave way, or this worker fails; the transport is closed
             self._closed(session)
             raise
+        finally:
+            del self._arriving[session]
 
-    def _moved(self, session: Wire, client_ip: str) -> None:
-        """Count a session as another client's, whom its proxy speaks for."""
-        self._count_out(self._sessions[session])
-        self._sessions[session] = client_ip
-        self._clients[client_ip] += 1
+    def _send_away(self, guest: Guest) -> None:
+        """End a connection whose place somebody else has now; in a moment, when its task has begun."""
+        self._loop.call_soon(self._end, guest)
+
+    def _end(self, guest: Guest) -> None:
+        arriving = self._arriving.get(guest)
+        if arriving is not None:
+            arriving.cancel()
+        elif isinstance(guest, Wire):
+            leaving = len(self._sessions) + len(self._arriving) - len(self._admission)
+            if leaving <= _MOST_LEAVING:
+                guest.make_way()
+            else:
+                guest.abort()
 
     def _closed(self, session: Wire) -> None:
-        client_ip = self._sessions.pop(session, None)
-        if client_ip is None:
-            return
-        self._count_out(client_ip)
-        self._tell()
+        self._admission.leave(session)
+        self._sessions.discard(session)
         if not self._sessions:
             self._idle.set()
 
-    def _tell(self) -> None:
+    def _tell(self, clients: int) -> None:
         """Let the other workers know how many clients are here."""
         if self._acceptor.is_open:
-            self._door.tell(len(self._sessions) + self._asking)
+            self._door.tell(clients)
 
-    def _count_out(self, client_ip: str) -> None:
-        self._clients[client_ip] -= 1
-        if not self._clients[client_ip]:
-            del self._clients[client_ip]
+
+def origin_of(connection: socket.socket, address: object) -> Origin:
+    """Say who is at the other end; `address` is what `accept` gave."""
+    if isinstance(address, tuple):
+        return Origin(ip=str(address[0]))
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(raw)
+    return Origin(uid=uid)
+
+
+def _in_clear(line: bytes, context: SessionContext) -> bytes:
+    """Return what can be said before a session; nothing where TLS would have to come first."""
+    return b"" if context.listener.tls is ListenerTls.IMPLICIT else line
 
 
 def _speaks_early(connection: socket.socket) -> bool:

@@ -24,6 +24,8 @@ DATA_TIMEOUT = 180.0  # seconds without a single octet of content
 DATA_RATE = 500  # octets of content a second, on the average; a slower client holds a slot (S-46)
 LINGER = 30.0  # seconds for a last reply to be taken
 HANDSHAKE_TIMEOUT = 30.0  # seconds (A-10)
+_LAST_WORD = 1.0  # seconds for who has to give way: its place is somebody else's already
+TOO_MANY = b"421 4.7.0 Too many connections, try again later\r\n"
 _OTHERS = b"421 4.7.0 Idle, and others need the room\r\n"
 _STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
 
@@ -42,11 +44,13 @@ class Wire(SMTP):
         self._input = bytearray()
         self._output: list[bytes] = []
         self._deadline = 0.0
+        self._since = loop.time()  # the latest that the client did, or that was done for it
         self._is_heard = True  # the client takes its replies
         self._data: DataReader | None = None  # set while content is being read
         self._data_since = 0.0
         self._received = 0  # octets of that content on the wire
         self._busy = False  # a commit or a check is under way: nothing is read on
+        self._is_shaking_hands = False
         self._closing = False  # a last reply is on its way
         self._at_eof = False
         self._stopping = False
@@ -147,13 +151,23 @@ class Wire(SMTP):
         return self._wire is not None and not self._busy and self._data is None
 
     @property
-    def deadline(self) -> float:
-        """Return when the client's time is over, on the loop's clock."""
-        return self._deadline
+    def waits_since(self) -> float | None:
+        """Return since when only the client's next step is waited for; None: we are at it, or it sends."""
+        if self._closing or self._is_shaking_hands or self._wire is None:
+            return self._since
+        return None if self._busy or self._data is not None else self._since
+
+    @property
+    def sends_since(self) -> float | None:
+        """Return since when content comes in, on the loop's clock; None: none does."""
+        return None if self._data is None or self._busy else self._data_since
 
     def make_way(self) -> None:
-        """Close an idle session in favour of others."""
-        self.close_with(_OTHERS)
+        """Close in favour of others, who have the place already: say so, but wait for nothing."""
+        if self._closing or self._is_shaking_hands:
+            self.abort()
+            return
+        self.close_with(_OTHERS, within=_LAST_WORD)
 
     def abort(self) -> None:
         if self._wire is not None:
@@ -176,6 +190,7 @@ class Wire(SMTP):
             return False
         self._flush()
         wire: asyncio.Transport | None = None
+        self._is_shaking_hands = True
         try:
             with suppress(OSError):  # a failed handshake is the client's affair
                 wire = await self.loop.start_tls(
@@ -186,7 +201,8 @@ class Wire(SMTP):
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
                 )
         finally:
-            if wire is None:
+            self._is_shaking_hands = False
+            if wire is None or wire.is_closing():  # uvloop returns it though we have aborted it
                 self.abort()
                 self.connection_lost(None)
         if wire is None or self._lost:
@@ -212,12 +228,15 @@ class Wire(SMTP):
         if self._at_eof and self._wire is not None:
             self._wire.close()
 
-    def close_with(self, line: bytes) -> None:
+    def close_with(self, line: bytes, *, within: float = LINGER) -> None:
         """Send what is owed and `line`, then close; nothing more is read."""
         if self._closing:
             return
         self._closing = True
-        self._set_deadline()
+        self._since = self.loop.time()
+        self._deadline = self._since + within
+        self._timer.cancel()  # it would ring when the client's time for a command is over
+        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
         self._drop_data()
         self._input.clear()
         self._output.append(line)
@@ -251,10 +270,10 @@ class Wire(SMTP):
 
     def _set_deadline(self) -> None:
         """A command has its time as a whole, content as long as it flows; a trickle is neither."""
-        now = self.loop.time()
         if self._closing:
-            self._deadline = now + LINGER
-        elif self._data is None:
+            return
+        self._since = now = self.loop.time()
+        if self._data is None:
             self._deadline = now + COMMAND_TIMEOUT
         else:
             if not self._received:
@@ -296,6 +315,7 @@ class Wire(SMTP):
                 self.abort()
                 return
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
+            return
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)
 
 

@@ -1,4 +1,6 @@
-"""XCLIENT: a trusted proxy says who its client is, in SMTP.
+"""XCLIENT: a trusted proxy says who its client is, in SMTP, once in a session.
+
+Without an address the client is a stranger: what the proxy does not say of it is not the proxy's own.
 
 Source: the XCLIENT protocol as Postfix defines it (XCLIENT_README, "XCLIENT Command syntax").
 """
@@ -21,7 +23,6 @@ class ClientClaim:
     """What the proxy says; None is what it does not say."""
 
     address: str | None = None
-    is_stranger: bool = False  # the proxy says that it does not know the address
     helo: str | None = None
     login: str | None = None
 
@@ -36,10 +37,8 @@ def parse_xclient(argument: bytes) -> ClientClaim:
         given[name.upper().decode()] = _decode(value)
     if not given:
         raise SyntaxRefused(_BAD)
-    address = _address(given.get("ADDR", "[UNAVAILABLE]"))
     return ClientClaim(
-        address=address,
-        is_stranger=address is None and "ADDR" in given,
+        address=_address(given.get("ADDR", "[UNAVAILABLE]")),
         helo=_said(given.get("HELO", "[UNAVAILABLE]")),
         login=_said(given.get("LOGIN", "[UNAVAILABLE]")),
     )

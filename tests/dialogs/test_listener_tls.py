@@ -13,7 +13,7 @@ import pytest
 
 from relayd.receiver import listener, wire
 from relayd.receiver.tls import ServerTls
-from relayd.settings import ListenerTls
+from relayd.settings import ListenerAuth, ListenerTls
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
 from tests.support.receiving import Options, Reception, on_every_loop, receiving, run_on, until
@@ -194,6 +194,35 @@ def test_a_handshake_has_its_time(
 
 @on_every_loop
 @pytest.mark.parametrize("tls", [ListenerTls.STARTTLS, ListenerTls.IMPLICIT])
+def test_a_handshake_that_hangs_makes_way(
+    authority: Authority, tmp_path: Path, tls: ListenerTls, loop: str
+) -> None:
+    """A-10: it keeps nobody out until its time is over."""
+
+    async def main() -> None:
+        settings = replace(options(authority, tmp_path, tls), connections=1)
+        async with receiving(settings) as reception:
+            hanging = await reception.connect(source="127.0.0.9")
+            if tls is ListenerTls.STARTTLS:
+                await hanging.line()
+                await hanging.ask("EHLO app.test")
+                assert (await hanging.ask("STARTTLS")).startswith("220 ")
+                (session,) = reception.receiver._sessions
+                await until(lambda: session._is_shaking_hands)
+            else:
+                await until(lambda: reception.receiver._arriving)
+            over = authority if tls is ListenerTls.IMPLICIT else None
+            async with connected(reception, over) as client:
+                await client.reply()
+                await client.ask("EHLO app.test")
+                assert (await client.send()).startswith("250 2.0.0 ")
+            assert await hanging.gone() == b""
+
+    run_on(loop, main())
+
+
+@on_every_loop
+@pytest.mark.parametrize("tls", [ListenerTls.STARTTLS, ListenerTls.IMPLICIT])
 def test_a_handshake_does_not_hold_up_a_stop(
     authority: Authority, tmp_path: Path, tls: ListenerTls, loop: str
 ) -> None:
@@ -257,13 +286,12 @@ def test_the_end_of_the_input_behind_the_dot(
 
 HEADERS = [
     pytest.param(b"PROXY TCP4 127.0.0.9 127.0.0.1 5000 25\r\n", "127.0.0.9", id="v1"),
-    pytest.param(b"PROXY UNKNOWN\r\n", "127.0.0.1", id="v1-unknown"),
+    pytest.param(b"PROXY TCP6 ::1 ::1 5000 25\r\n", "IPv6:::1", id="v1-tcp6"),
     pytest.param(
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x09\x7f\x00\x00\x01\x13\x88\x00\x19",
         "127.0.0.9",
         id="v2",
     ),
-    pytest.param(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00", "127.0.0.1", id="v2-local"),
 ]
 
 
@@ -276,7 +304,11 @@ def test_a_proxy_says_who_the_client_is(
     """Also in front of implicit TLS (HD-19, HU-01)."""
 
     async def main() -> None:
-        settings = replace(options(authority, tmp_path, tls), proxy_networks=("127.0.0.0/8",))
+        settings = replace(
+            options(authority, tmp_path, tls),
+            networks=("127.0.0.0/8", "::1/128"),
+            proxy_networks=("127.0.0.0/8",),
+        )
         over = None if tls is ListenerTls.OFF else authority
         async with (
             receiving(settings) as reception,
@@ -286,7 +318,7 @@ def test_a_proxy_says_who_the_client_is(
             await client.ask("EHLO app.test")
             assert (await client.send()).startswith("250 2.0.0 ")
             [message] = reception.intake.messages
-            assert message.client.ip == client_ip
+            assert message.client.ip == client_ip.removeprefix("IPv6:")
             assert f"([{client_ip}])".encode() in message.content[:]
 
     run_on(loop, main())
@@ -357,18 +389,36 @@ def test_xclient_makes_another_client_of_it(loop: str) -> None:
             client = await reception.greeted(None)
             await client.send(b"EHLO app.test\r\n")
             assert "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN" in await client.reply()
+            assert (await client.ask("XCLIENT ADDR=a+0Db")).startswith("501 5.5.4 ")
+            assert (await client.ask(ENVELOPE[0])).startswith("250 ")
+            assert (await client.ask("XCLIENT ADDR=192.0.2.7")).startswith("503 5.5.1 ")
+            await client.ask("RSET")
             assert (await client.ask("XCLIENT ADDR=192.0.2.7 HELO=far.test")).startswith("220 ")
             assert (await client.ask("EHLO far.test")).startswith("250 ")
             assert (await client.ask(ENVELOPE[0])).startswith("250 ")
             assert (await client.ask(ENVELOPE[1])).startswith("550 5.7.1 ")
-            assert (await client.ask("XCLIENT ADDR=127.0.0.1")).startswith("503 5.5.1 ")
-            await client.ask("RSET")
-            assert (await client.ask("XCLIENT ADDR=a+0Db")).startswith("501 5.5.4 ")
-            assert dict(reception.receiver._clients) == {"192.0.2.7": 1}
-            assert (await client.ask("XCLIENT ADDR=127.0.0.8")).startswith("220 ")
-            assert (await client.ask("EHLO app.test")).startswith("250 ")
-            for command in ENVELOPE[:2]:
-                assert (await client.ask(command)).startswith("250 ")
+            places = reception.receiver._admission.places
+            assert (places.held_by("192.0.2.7"), places.held_by("127.0.0.1")) == (1, 0)
+
+    run_on(loop, main())
+
+
+@on_every_loop
+@pytest.mark.parametrize("address", ["127.0.0.8", "127.0.0.1", "192.0.2.7", "[UNAVAILABLE]"])
+def test_xclient_is_said_once(address: str, loop: str) -> None:
+    """Whoever speaks behind it is the client: also one that is itself where proxies are."""
+
+    async def main() -> None:
+        settings = Options(xclient_networks=("127.0.0.0/8",), networks=("127.0.0.9/32",))
+        async with receiving(settings) as reception:
+            client = await reception.greeted()
+            assert (await client.ask(f"XCLIENT ADDR={address}")).startswith("220 ")
+            await client.send(b"EHLO far.test\r\n")
+            assert not any("XCLIENT" in line for line in await client.reply())
+            for again in ("ADDR=127.0.0.9", "LOGIN=app", "ADDR=[UNAVAILABLE]", "ADDR=a+0Db"):
+                assert (await client.ask(f"XCLIENT {again}")).startswith("550 5.7.1 ")
+            await client.ask(ENVELOPE[0])
+            assert (await client.ask(ENVELOPE[1])).startswith("550 5.7.1 ")
 
     run_on(loop, main())
 
@@ -379,34 +429,57 @@ def test_a_name_that_ehlo_would_take_is_taken_from_a_proxy(loop: str) -> None:
 
     async def main() -> None:
         async with receiving(Options(xclient_networks=("127.0.0.1/32",))) as reception:
-            client = await reception.greeted(None)
             for name in ("far.test", "x+20by+20evil", "KM_123(1)", "b+C3+BCro-pc"):
+                client = await reception.greeted(None)
                 assert (await client.ask(f"XCLIENT ADDR=127.0.0.8 HELO={name}")).startswith("220 ")
                 assert (await client.ask(ENVELOPE[0])).startswith("250 ")
-                await client.ask("RSET")
             for name in ("x+0D+0Aevil", "x" * 256):
+                client = await reception.greeted(None)
                 assert (await client.ask(f"XCLIENT ADDR=127.0.0.8 HELO={name}")).startswith("501 ")
 
     run_on(loop, main())
 
 
+UNKNOWN = [
+    pytest.param("", "XCLIENT ADDR=[UNAVAILABLE]", id="xclient-unavailable"),
+    pytest.param("", "XCLIENT HELO=far.test", id="xclient-without-an-address"),
+    pytest.param("PROXY UNKNOWN\r\n", "", id="v1-unknown"),
+    pytest.param("PROXY UNKNOWN 127.0.0.9 127.0.0.1 5000 25\r\n", "", id="v1-unknown-more"),
+    pytest.param("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "", id="v2-local"),
+    pytest.param("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", "", id="v2-unspecified"),
+    pytest.param("\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8" + "\0" * 216, "", id="v2-unix"),
+]
+
+
 @on_every_loop
-def test_a_client_that_its_proxy_does_not_know_is_a_stranger(loop: str) -> None:
-    """S-28: it may not do what the proxy may."""
+@pytest.mark.parametrize(("header", "xclient"), UNKNOWN)
+def test_a_client_that_its_proxy_does_not_know_is_a_stranger(
+    header: str, xclient: str, loop: str
+) -> None:
+    """S-28: of what the proxy may it may nothing, though it is greeted, as the proxy's own probes are."""
 
     async def main() -> None:
-        settings = Options(xclient_networks=("127.0.0.1/32",))
+        settings = Options(
+            auth=ListenerAuth.OPTIONAL,
+            proxy_networks=("127.0.0.1/32",) if header else (),
+            xclient_networks=("127.0.0.0/8",),
+        )
         async with receiving(settings) as reception:
-            client = await reception.greeted(None)
-            assert (await client.ask("XCLIENT ADDR=[UNAVAILABLE]")).startswith("220 ")
-            await client.ask("EHLO far.test")
+            client = await reception.connect()
+            if header:
+                await client.send(header.encode("latin-1"))
+            assert (await client.line()).startswith("220 ")
+            if xclient:
+                assert (await client.ask(xclient)).startswith("220 ")
+            await client.send(b"EHLO far.test\r\n")
+            assert not {"XCLIENT", "AUTH"} & {line[4:].split()[0] for line in await client.reply()}
+            assert (await client.ask("AUTH PLAIN")).startswith("538 5.7.11 ")
+            assert (await client.ask("XCLIENT ADDR=127.0.0.1")).startswith("550 5.7.1 ")
             assert (await client.ask(ENVELOPE[0])).startswith("250 ")
             assert (await client.ask(ENVELOPE[1])).startswith("550 5.7.1 ")
-            await client.ask("RSET")
-            assert (await client.ask("XCLIENT ADDR=127.0.0.8")).startswith("220 ")
-            await client.ask("EHLO app.test")
-            for command in ENVELOPE[:2]:
-                assert (await client.ask(command)).startswith("250 ")
+            places = reception.receiver._admission.places
+            assert (places.held_by("127.0.0.1"), places.held_by("behind 127.0.0.1")) == (0, 1)
+            assert places.strangers == 1
 
     run_on(loop, main())
 

@@ -18,32 +18,20 @@ from relayd.receiver.session import ERROR_LIMIT, JUNK_LIMIT
 from relayd.settings import LineEndings
 from tests.support.clock import START
 from tests.support.receiving import (
+    CONTENT,
+    TRANSACTION,
     Options,
     Reception,
-    WireClient,
     envelopes,
+    in_data,
     on_every_loop,
     receiving,
     run_on,
+    send_message,
     until,
 )
 
-TRANSACTION = ("MAIL FROM:<app@x.test>", "RCPT TO:<user@y.test>")
-CONTENT = b"From: <app@x.test>\r\nSubject: x\r\n\r\nHello.\r\n"
 STOPPING = "421 4.3.2 Shutting down, try again soon"
-
-
-async def in_data(client: WireClient, *mail: str) -> None:
-    """Go as far as the 354, a command at a time."""
-    for command in mail or TRANSACTION:
-        assert (await client.ask(command)).startswith("250 ")
-    assert (await client.ask("DATA")).startswith("354 ")
-
-
-async def send_message(client: WireClient, content: bytes = CONTENT, *mail: str) -> str:
-    await in_data(client, *mail)
-    await client.send(content + b".\r\n")
-    return await client.line()
 
 
 # --- every command in every state (RFC 5321 section 4.1.4, S-42) -------------------------------

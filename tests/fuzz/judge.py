@@ -45,6 +45,7 @@ class Judge:
         self._listener = listener
         self._limits = limits
         self._offers_auth = offers_auth
+        self._is_spoken_for = False  # its proxy has said XCLIENT
         self._client = "127.0.0.1"  # empty: a proxy does not know the address
         self._helo = self._extended = self._is_known = False
         self._asks = self._closes = self._is_over = False
@@ -181,7 +182,7 @@ class Judge:
         return 501 if argument else 502
 
     def _xclient(self, argument: bytes) -> int:
-        if not self._listener.xclient_networks:
+        if not self._listener.xclient_networks or self._is_spoken_for:
             return 550
         if self._mail is not None:
             return 503
@@ -191,8 +192,7 @@ class Judge:
             return 501
         self._helo, self._extended = claim.helo is not None, False
         self._is_known = claim.login is not None
-        if claim.address is not None or claim.is_stranger:
-            self._client = claim.address or ""
+        self._client, self._is_spoken_for = claim.address or "", True
         return 220
 
     def _mail_command(self, argument: bytes) -> int:

@@ -20,7 +20,6 @@ def check(octets: bytes) -> None:
     for said in (claim.address, claim.helo, claim.login):
         assert said is None or (0 < len(said) <= 255 and said.isprintable())
     if claim.address is not None:
-        assert not claim.is_stranger
         assert str(ip_address(claim.address)) == claim.address
         assert set(claim.address) <= set("0123456789abcdef:.")
     assert parse_xclient(_written(claim)) == claim
@@ -28,8 +27,6 @@ def check(octets: bytes) -> None:
 
 def _written(claim: ClientClaim) -> bytes:
     given = {"ADDR": claim.address, "HELO": claim.helo, "LOGIN": claim.login}
-    if claim.is_stranger:
-        given["ADDR"] = "[UNAVAILABLE]"
     words = [f"{name}={_xtext(value)}" for name, value in given.items() if value is not None]
     return " ".join(words or ["NAME=[UNAVAILABLE]"]).encode()
 

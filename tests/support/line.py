@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any, cast
 
+from relayd.policy.origin import Origin
 from relayd.receiver import wire
 from relayd.receiver.context import SessionContext
 from relayd.receiver.session import Session
@@ -103,11 +104,11 @@ class Line:
             now=lambda: START,
             loop=cast("asyncio.AbstractEventLoop", self.loop),
             spawn=lambda coroutine: coroutine.close(),
-            on_moved=lambda _session, _client_ip: None,
+            on_changed=lambda _session, _whose: True,
             on_close=self.closed.append,
         )
         context = replace(context, **given)
-        self.session = Session(context, "127.0.0.1")
+        self.session = Session(context, Origin(ip="127.0.0.1"))
         self.transport = ManualTransport()
 
     def connect(self) -> None:

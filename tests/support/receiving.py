@@ -47,6 +47,8 @@ from tests.support.clock import FakeClock
 
 FQDN = "relay.test"
 ACCOUNTS = (("app", "hunter2", ""), ("shop", "hunter2", "@x.test"))
+TRANSACTION = ("MAIL FROM:<app@x.test>", "RCPT TO:<user@y.test>")
+CONTENT = b"From: <app@x.test>\r\nSubject: x\r\n\r\nHello.\r\n"
 CEILING = 5.0  # seconds for anything to happen
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -342,7 +344,7 @@ async def _receiving(
             users.close()
             sock.close()
     assert not receiver._sessions
-    assert not receiver._clients
+    assert not receiver.connections
 
 
 def _listen(unix_path: Path | None) -> tuple[socket.socket, Any]:
@@ -359,6 +361,19 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(CEILING):
         while not condition():  # noqa: ASYNC110 -- the condition is anybody's
             await asyncio.sleep(0.001)
+
+
+async def in_data(client: WireClient, *mail: str) -> None:
+    """Go as far as the 354, a command at a time."""
+    for command in mail or TRANSACTION:
+        assert (await client.ask(command)).startswith("250 ")
+    assert (await client.ask("DATA")).startswith("354 ")
+
+
+async def send_message(client: WireClient, content: bytes = CONTENT, *mail: str) -> str:
+    await in_data(client, *mail)
+    await client.send(content + b".\r\n")
+    return await client.line()
 
 
 def envelopes(messages: Iterable[NewMessage]) -> Sequence[str]:

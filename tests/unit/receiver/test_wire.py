@@ -157,11 +157,34 @@ async def test_a_commit_without_an_end_is_answered_by_nothing(line: Line) -> Non
     assert len(line.transport.written) == replied
 
 
-@pytest.mark.parametrize("command", [b"QUIT\r\n", b""], ids=["quit", "timeout"])
-def test_who_does_not_take_its_last_reply_is_cut_off(line: Line, command: bytes) -> None:
-    """A-04: a closed transport that cannot empty its buffer is aborted."""
+@pytest.mark.parametrize(
+    ("command", "after"),
+    [
+        pytest.param(b"QUIT\r\n", wire.LINGER, id="quit"),
+        pytest.param(b"", wire.COMMAND_TIMEOUT + wire.LINGER, id="timeout"),
+    ],
+)
+def test_who_does_not_take_its_last_reply_is_cut_off(
+    line: Line, command: bytes, after: float
+) -> None:
+    """A-04: a closed transport that cannot empty its buffer is aborted, and soon."""
     line.say(command)
-    line.loop.advance(wire.COMMAND_TIMEOUT + wire.LINGER)
+    line.loop.advance(after - 1)
+    assert not line.transport.is_aborted
+    line.loop.advance(1)
+    assert line.transport.is_aborted
+
+
+def test_who_makes_way_has_a_second_to_hear_so(line: Line) -> None:
+    line.session.make_way()
+    assert line.last == b"421 4.7.0 Idle, and others need the room\r\n"
+    line.loop.advance(1)
+    assert line.transport.is_aborted
+
+
+def test_who_is_leaving_makes_way_at_once(line: Line) -> None:
+    line.say(b"QUIT\r\n")
+    line.session.make_way()
     assert line.transport.is_aborted
 
 

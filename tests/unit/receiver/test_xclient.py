@@ -13,7 +13,7 @@ from relayd.receiver.xclient import ClientClaim, parse_xclient
     [
         (b"ADDR=192.0.2.7", ClientClaim(address="192.0.2.7")),
         (b"addr=IPV6:2001:db8::7 PORT=25", ClientClaim(address="2001:db8::7")),
-        (b"NAME=[UNAVAILABLE] ADDR=[TEMPUNAVAIL]", ClientClaim(is_stranger=True)),
+        (b"NAME=[UNAVAILABLE] ADDR=[TEMPUNAVAIL]", ClientClaim()),
         (b"NAME=far.test", ClientClaim()),
         (b"HELO=", ClientClaim()),
         (b"NAME=b+C3+BCro-pc HELO=b+C3+BCro-pc", ClientClaim(helo="büro-pc")),

@@ -1,0 +1,66 @@
+"""Who is at the other end of a connection, and what follows from where it is.
+
+Owns the rights of an address. They are those of the client itself: a client that its proxy does not
+know, or does not name, has none of them, and nothing of its proxy's.
+
+Source: the PROXY protocol specification of haproxy.org, section 2 (UNKNOWN, LOCAL, AF_UNSPEC).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from relayd.policy import admit
+
+_OF_ONE_HOST = (
+    64  # bits: an IPv6 host has all addresses of such a network for itself (RFC 4291 §2.5.4)
+)
+_OF_ONE_SITE = {4: 24, 6: 48}  # bits: what is often one owner's (RFC 6177 §2 for IPv6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A client, as far as we are told."""
+
+    ip: str = ""  # empty: it is on a unix socket
+    uid: int | None = None  # there, by the kernel's word
+    is_known: bool = True  # False: `ip` is its proxy's address, and its own is not known
+
+    def is_among(self, networks: Sequence[admit.Network]) -> bool:
+        return self.is_known and admit.is_among(self.ip, networks)
+
+    def may_relay(self, networks: Sequence[admit.Network]) -> bool:
+        """Tell whether it may relay without a login (S-28)."""
+        return self.is_known and admit.may_relay(self.ip, networks)
+
+    @property
+    def is_here(self) -> bool:
+        """It is on this machine."""
+        return self.is_known and admit.is_this_machine(self.ip)
+
+    def client(self, *, is_stranger: bool) -> str:
+        """Return what counts as one client.
+
+        A user of this machine; an address; of a stranger's IPv6 address its /64, since it may choose
+        among all addresses there. Hosts of a network that may relay are told apart.
+        """
+        if not self.is_known:
+            return f"behind {self.ip}"
+        if not self.ip:
+            return "unix" if self.uid is None else f"uid {self.uid}"
+        address = admit.address_of(self.ip)
+        if is_stranger and address.version == 6:
+            return _network(address, _OF_ONE_HOST)
+        return str(address)
+
+    @property
+    def site(self) -> str:
+        """Return what it has in common with its neighbours: users of this machine have nothing."""
+        if not self.is_known or not self.ip:
+            return self.client(is_stranger=True)
+        address = admit.address_of(self.ip)
+        return _network(address, _OF_ONE_SITE[address.version])
+
+
+def _network(address: IPv4Address | IPv6Address, bits: int) -> str:
+    return str(ip_network((address.packed, bits), strict=False))

@@ -1,0 +1,184 @@
+"""Whose connection has a place in a worker, and who gives way when places are short.
+
+Owns the count and the choice: no socket, no clock. Instants are seconds of a clock that never goes back.
+
+Clients are of two kinds. Those who may relay are ours: their network says so, their unix socket, or
+their login. All others are strangers, until they log in. Strangers are many and cost nothing to
+make, so they never have all the places; and ours cannot push all strangers out, for who wants to log
+in is a stranger at first.
+
+When there is no place left, a connection gives way that only waits for its client: on the listener
+that has most of them, one whose time waited, times the connections of its neighbours, is the most. So
+a crowd from one network gives its own places up first, and of a crowd from everywhere the one that has
+been silent longest. Nobody takes a place from a client of the same listener that has no more than itself.
+
+Source: semantics A-01, A-02; RFC 5321 §7.8, §4.5.3.2.7 (five minutes, in calm).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+_SHARES = 4  # of a worker's places: strangers have three at most, and are sure of one
+_SILENT = 30.0  # seconds a stranger may be silent in a crowd; Postfix leaves it 10 under stress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whom a connection belongs to."""
+
+    listener: str
+    client: str  # what counts as one client
+    site: str  # and its neighbours
+    is_stranger: bool
+
+
+class Occupant(Protocol):
+    """A connection that has a place."""
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when it only waits for its client; None: something is under way."""
+        ...
+
+    @property
+    def sends_since(self) -> float | None:
+        """Since when its client sends a message that it has not ended; None: it does not."""
+        ...
+
+
+K = TypeVar("K")
+T = TypeVar("T", bound=Occupant)
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Generic[T]):
+    """There is room; `instead_of` has to give way for it first."""
+
+    instead_of: T | None = None
+
+
+class Places(Generic[T]):
+    """The places of one worker. Who has one: `take`, `leave`."""
+
+    def __init__(self, places: int, *, per_client: int) -> None:
+        self._places = places
+        self._per_client = per_client
+        self._most_strangers = max(1, places * (_SHARES - 1) // _SHARES)
+        self._least_strangers = places // _SHARES
+        self._taken: dict[T, Whose] = {}
+        self._strangers = 0
+        self._clients: Counter[str] = Counter()
+        self._sites: Counter[str] = Counter()
+        self._listeners: Counter[tuple[str, bool]] = Counter()  # and whether of strangers
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def __contains__(self, occupant: T) -> bool:
+        return occupant in self._taken
+
+    @property
+    def strangers(self) -> int:
+        return self._strangers
+
+    def held_by(self, client: str) -> int:
+        return self._clients[client]
+
+    def take(self, occupant: T, whose: Whose) -> None:
+        self._taken[occupant] = whose
+        self._count(whose, 1)
+
+    def leave(self, occupant: T) -> bool:
+        """Free its place; False: it has none (any more)."""
+        whose = self._taken.pop(occupant, None)
+        if whose is not None:
+            self._count(whose, -1)
+        return whose is not None
+
+    def place_for(self, whose: Whose, *, now: float) -> Place[T] | None:
+        """Find a place for a newcomer; None: there is none, or its client has all that it may have."""
+        if self._clients[whose.client] >= self._per_client:
+            return None
+        if not self._is_full_for(whose):
+            return Place()
+        for of_strangers in self._who_gives_way(whose):
+            found = self._one_of(whose, of_strangers=of_strangers, now=now)
+            if found is not None:
+                return Place(instead_of=found)
+        return None
+
+    def silent(self, *, now: float) -> list[T]:
+        """Return the strangers that have been silent for too long, if strangers have half their places."""
+        if 2 * self._strangers < self._most_strangers:
+            return []
+        return [
+            occupant
+            for occupant, whose in self._taken.items()
+            if whose.is_stranger
+            and occupant.waits_since is not None
+            and now - occupant.waits_since > _SILENT
+        ]
+
+    def _is_full_for(self, whose: Whose) -> bool:
+        if whose.is_stranger and self._strangers >= self._most_strangers:
+            return True
+        return len(self._taken) >= self._places
+
+    def _who_gives_way(self, whose: Whose) -> Iterable[bool]:
+        """Return of whom a place may be taken, one after the other: True are strangers."""
+        if whose.is_stranger:
+            return (False,) if self._strangers < self._least_strangers else (True,)
+        return (True, False) if self._strangers > self._least_strangers else (False,)
+
+    def _one_of(self, newcomer: Whose, *, of_strangers: bool, now: float) -> T | None:
+        """Choose who gives way of strangers, or of ours."""
+        is_like = newcomer.is_stranger is of_strangers
+        held = {
+            listener: count + (is_like and listener == newcomer.listener)
+            for (listener, is_theirs), count in self._listeners.items()
+            if is_theirs is of_strangers
+        }
+        fullest = max(held, key=held.__getitem__, default=newcomer.listener)
+        least = self._clients[newcomer.client] + 1 if is_like else 0
+        for listener in dict.fromkeys((fullest, newcomer.listener)):
+            crowd = [
+                (occupant, whose)
+                for occupant, whose in self._taken.items()
+                if whose.is_stranger is of_strangers
+                and whose.listener == listener
+                and (listener != newcomer.listener or self._clients[whose.client] >= least)
+            ]
+            found = self._weightiest(
+                ((each, whose, each.waits_since) for each, whose in crowd), now
+            )
+            if found is None and of_strangers:
+                sending = ((each, whose, each.sends_since) for each, whose in crowd)
+                found = self._weightiest(sending, now)
+            if found is not None:
+                return found
+        return None
+
+    def _weightiest(self, crowd: Iterable[tuple[T, Whose, float | None]], now: float) -> T | None:
+        """Return whose wait, times the connections of its site, is the most."""
+        found, most = None, 0.0
+        for occupant, whose, since in crowd:
+            if since is None or since > now:
+                continue
+            weight = (now - since) * self._sites[whose.site]
+            if found is None or weight > most:
+                found, most = occupant, weight
+        return found
+
+    def _count(self, whose: Whose, change: int) -> None:
+        self._strangers += change * whose.is_stranger
+        _add(self._clients, whose.client, change)
+        _add(self._sites, whose.site, change)
+        _add(self._listeners, (whose.listener, whose.is_stranger), change)
+
+
+def _add(counter: Counter[K], key: K, change: int) -> None:
+    counter[key] += change
+    if not counter[key]:
+        del counter[key]

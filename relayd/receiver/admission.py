@@ -1,0 +1,101 @@
+"""Who is let in, and who has to leave for it: the places of one worker.
+
+Owns the count of all connections, from the first octet of a PROXY header to the last of a reply; the
+choice is `relayd.policy.places`'. Limits hold per worker.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from relayd.policy.places import Places, Whose
+from relayd.policy.seldom import Seldom
+from relayd.receiver.wire import Wire
+from relayd.settings import LimitSettings
+
+_SWEEP = 1.0  # seconds between two looks for strangers that are silent for too long
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Caller:
+    """A proxy that has not said yet for whom it speaks."""
+
+    waits_since: float | None
+    sends_since: float | None = None
+
+
+Guest = Wire | Caller
+
+
+class Admission:
+    """Gives places to connections; `make_way` ends one that has to leave."""
+
+    def __init__(
+        self,
+        limits: LimitSettings,
+        *,
+        make_way: Callable[[Guest], None],
+        on_count: Callable[[int], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.places: Places[Guest] = Places(
+            limits.connections, per_client=limits.connections_per_client
+        )
+        self._make_way = make_way
+        self._on_count = on_count
+        self._swept_at = self._loop.time()
+        self._crowd = Seldom()
+        self._turned_away = self._gone = 0  # since the last line about it
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def admit(self, guest: Guest, whose: Whose) -> bool:
+        """Give a connection its place; False: there is none for it."""
+        now = self._loop.time()
+        if whose.is_stranger and now - self._swept_at >= _SWEEP:
+            self._swept_at = now
+            for silent in self.places.silent(now=now):
+                self._send_away(silent)
+        place = self.places.place_for(whose, now=now)
+        if place is None:
+            self._turned_away += 1
+            self._tell_of_crowd(whose, now)
+            return False
+        if place.instead_of is not None:
+            self._send_away(place.instead_of)
+            self._tell_of_crowd(whose, now)
+        self.places.take(guest, whose)
+        self._on_count(len(self.places))
+        return True
+
+    def change(self, guest: Guest, whose: Whose) -> bool:
+        """Count it as another client's; False: that one has no place for it, and it must leave."""
+        return self.places.leave(guest) and self.admit(guest, whose)
+
+    def leave(self, guest: Guest) -> None:
+        if self.places.leave(guest):
+            self._on_count(len(self.places))
+
+    def _send_away(self, guest: Guest) -> None:
+        self._gone += 1
+        self.places.leave(guest)
+        self._make_way(guest)
+
+    def _tell_of_crowd(self, whose: Whose, now: float) -> None:
+        if not self._crowd.is_due(now):
+            return
+        log.warning(
+            "clients_crowded",
+            fault="peer",
+            listener=whose.listener,
+            clients=len(self.places),
+            strangers=self.places.strangers,
+            made_way=self._gone,
+            turned_away=self._turned_away,
+        )
+        self._turned_away = self._gone = 0
