@@ -5,9 +5,12 @@ from codecs import lookup
 from io import TextIOWrapper
 from pathlib import PurePath
 
+from relayd import core_dumps
+
 
 def main() -> None:
     """Run the command line of this process."""
+    core_dumps.forbid()
     if PurePath(sys.argv[0]).name == "sendmail":
         from relayd.cli.sendmail import main as sendmail  # noqa: PLC0415 -- quick without click
 

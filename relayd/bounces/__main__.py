@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import orjson
 
+from relayd import core_dumps
 from relayd.bounces.answer import LENGTH, READY, encode, framed
 from relayd.policy.inbound_bounce import parse_bounce
 from relayd.policy.ruleset import Rules, rules_from
@@ -26,7 +27,6 @@ CPU_TIME = 2.0  # seconds for one mail, hundreds of times what a large report ta
 _MEMORY = 256 << 20  # octets of address space, of which Python itself takes a tenth
 _LIMITS = (
     (resource.RLIMIT_AS, _MEMORY),
-    (resource.RLIMIT_CORE, 0),
     (resource.RLIMIT_FSIZE, 0),
     (resource.RLIMIT_NOFILE, 0),  # what is open stays open
     (resource.RLIMIT_NPROC, 0),
@@ -67,6 +67,7 @@ def _say(sink: BinaryIO, octets: bytes) -> None:
 
 def _shut_in(parent: int) -> None:
     """Take from this process what reading needs not, and tie its life to its parent's."""
+    core_dumps.forbid()
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

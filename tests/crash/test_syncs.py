@@ -94,7 +94,7 @@ def test_every_250_comes_after_its_sync(tmp_path: Path) -> None:
     command = (strace, "-D", "-f", "-y", "--seccomp-bpf", "-s", "20000", "-e", f"trace={CALLS}")
     with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port) as daemon:
         assert daemon.stop() == 0  # there is a queue: now only mail is written
-        daemon.up(*command, "-o", str(trace))
+        daemon.up(*command, "-o", str(trace), traceable=True)
         load = Load(daemon.port, clients=CLIENTS, messages=MESSAGES, seed=1)
         load.join()
         eventually(lambda: len(smarthost.messages) >= load.acked(), "relayed")

@@ -73,8 +73,15 @@ def sent_to(smarthost: SmarthostThread, address: str) -> list[bytes]:
     return [one.content for one in smarthost.messages if f"TO:<{address}>" in str(one.rcpts)]
 
 
-def test_a_burst_of_clients_is_shared_by_the_workers(daemon: Daemon) -> None:
+def test_a_burst_of_clients_is_shared_by_the_workers(
+    smarthost: SmarthostThread, tmp_path: Path
+) -> None:
     """Clients may stay for hours: one worker must not have them all."""
+    with a_daemon(tmp_path, smarthost.port, traceable=True) as daemon:
+        share_out_a_burst(daemon)
+
+
+def share_out_a_burst(daemon: Daemon) -> None:
     workers = [event["pid"] for event in daemon.events("worker_started")]
 
     def is_socket(descriptor: Path) -> bool:

@@ -97,7 +97,7 @@ def a_relay(folder: Path, domains: int) -> Iterator[tuple[Daemon, Internet]]:
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with a_relay(tmp_path_factory.mktemp("relayd"), 400) as (daemon, _):
-        daemon.up()
+        daemon.up(traceable=True)
         yield daemon
 
 
@@ -188,7 +188,7 @@ def test_the_supervisor_lives_and_starts_workers_when_it_can_again(
     tmp_path: Path, calls: str, error: str
 ) -> None:
     with a_relay(tmp_path, 1) as (daemon, internet):
-        daemon.up()
+        daemon.up(traceable=True)
         assert daemon.process is not None
         worker = daemon.events("worker_started")[-1]["worker"]
         with failing(daemon.process.pid, calls, error):
@@ -212,7 +212,7 @@ def test_the_first_look_up_of_a_name_needs_no_thread_more(
             f'["{host}:{internet.smarthost.port}"]' for host in ("127.0.0.1", "localhost")
         )
         daemon.file.write_text(text.replace(by_ip, by_name))
-        daemon.up()
+        daemon.up(traceable=True)
         survive(daemon, numbers, "clone,clone3", "EAGAIN")
 
 
@@ -238,7 +238,7 @@ USUAL_LIMIT = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")  # without systemd
 def test_two_thousand_new_domains_with_a_thousand_descriptors(tmp_path: Path) -> None:
     """Each has a mail host of its own, whose connection would stay for ten seconds; and clients are served."""
     with a_relay(tmp_path, 2000) as (daemon, internet), ExitStack() as stack:
-        daemon.up(*USUAL_LIMIT)
+        daemon.up(*USUAL_LIMIT, traceable=True)
         pid = daemon.events("worker_started")[-1]["pid"]
         [bounds] = daemon.events("connections_bounded")
         assert (bounds["descriptors"], bounds["clients"], bounds["servers"]) == (1024, 384, 384)

@@ -131,15 +131,19 @@ class Daemon:
 
     # Processes
 
-    def start(self, *prefix: str, keep: socket.socket | None = None) -> None:
+    def start(
+        self, *prefix: str, keep: socket.socket | None = None, traceable: bool = False
+    ) -> None:
         """Start the daemon, under the command `prefix` if given, as leader of its own group.
 
-        `keep` is a socket of systemd, for `PASS_SOCKET` as prefix.
+        `keep` is a socket of systemd, for `PASS_SOCKET` as prefix. `traceable`: the test looks into
+        its processes, which relayd forbids to all but root.
         """
+        program = ["tests.support.traceable", "relayd"] if traceable else ["relayd"]
         passed = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"} if keep else {}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "relayd", "serve", "-c", str(self.file)],
+                [*prefix, sys.executable, "-m", *program, "serve", "-c", str(self.file)],
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
@@ -148,10 +152,10 @@ class Daemon:
                 pass_fds=() if keep is None else (keep.fileno(),),
             )
 
-    def up(self, *prefix: str) -> float:
+    def up(self, *prefix: str, traceable: bool = False) -> float:
         """Start and wait until all workers are ready; return how long that took."""
         began, seen = time.monotonic(), len(self.events("started"))
-        self.start(*prefix)
+        self.start(*prefix, traceable=traceable)
 
         def is_up() -> bool:
             assert self.process is not None
@@ -257,12 +261,17 @@ class Daemon:
 
 @contextmanager
 def a_daemon(
-    folder: Path, smarthost: int, *, queue: Path | None = None, **settings: object
+    folder: Path,
+    smarthost: int,
+    *,
+    queue: Path | None = None,
+    traceable: bool = False,
+    **settings: object,
 ) -> Iterator[Daemon]:
     """A running relay for the length of the block."""
     daemon = Daemon(folder, smarthost, queue=queue, **settings)
     try:
-        daemon.up()
+        daemon.up(traceable=traceable)
         yield daemon
     finally:
         daemon.close()
