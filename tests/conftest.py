@@ -6,6 +6,8 @@ its time is that. Tests kill processes and never the machine, so the disk would 
 
 import os
 
+import pytest
+
 _MEMORY = "/dev/shm"
 _ROOM = 4 * 1024**3  # octets; the files of a test go when it has passed
 
@@ -21,3 +23,14 @@ def _is_fit() -> bool:
 
 if "TMPDIR" not in os.environ and _is_fit():
     os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = _MEMORY
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts are not measured by coverage.
+
+    Measuring takes twice their time. For tests of volume, and of processes that are killed: those leave
+    no figures anyway.
+    """
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)

@@ -7,7 +7,7 @@ questions to `relayd.store.memory_view`.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -153,12 +153,15 @@ class MemoryStore(MemoryView):
     ) -> Sequence[Work]:
         self._watch_clock()
         works: list[Work] = []
+        of: dict[str, list[Recipient]] = {}
+        for recipient in self._tables.recipients():
+            of.setdefault(recipient.destination, []).append(recipient)
         for destination in self._due_destinations():
             if destination in but or (only is not None and destination not in only):
                 continue
             lease = self._take(destination, worker, lease_for) if limit > 0 else None
             if lease is not None:
-                due = self._due(destination)[: min(limit, each or limit)]
+                due = self._due(of[destination])[: min(limit, each or limit)]
                 works += self._lease(due, lease)
                 limit -= len(due)
         return works
@@ -367,14 +370,9 @@ class MemoryStore(MemoryView):
         at = recipient.next_attempt_at
         return max(at, self._tables.paused.get(recipient.destination, at))
 
-    def _due(self, destination: str) -> list[Recipient]:
-        due = [
-            one
-            for one in self._tables.recipients()
-            if one.is_waiting()
-            and one.destination == destination
-            and self._due_at(one) <= self._clock.now()
-        ]
+    def _due(self, recipients: Iterable[Recipient]) -> list[Recipient]:
+        now = self._clock.now()
+        due = [one for one in recipients if one.is_waiting() and self._due_at(one) <= now]
         return sorted(due, key=attrgetter("next_attempt_at", "message_id", "number"))
 
     def _due_destinations(self) -> list[str]:

@@ -3,6 +3,8 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually, without_trace
 
 LARGE = "y" * 990 + "\r\n"
@@ -31,6 +33,7 @@ class Sender(threading.Thread):
             number += 1
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_live_backup_restored_is_a_consistent_queue(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()

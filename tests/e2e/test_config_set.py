@@ -46,6 +46,7 @@ class App(threading.Thread):
             self.error = error
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.timeout(120)
 def test_a_setting_changes_under_load_and_nobody_notices(tmp_path: Path) -> None:
     """No session is lost, no mail is lost, delayed or doubled, no comment is lost."""

@@ -235,6 +235,7 @@ def test_the_calls_do_fail(relay: Daemon, numbers: Iterator[int]) -> None:
 USUAL_LIMIT = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")  # without systemd
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_two_thousand_new_domains_with_a_thousand_descriptors(tmp_path: Path) -> None:
     """Each has a mail host of its own, whose connection would stay for ten seconds; and clients are served."""
     with a_relay(tmp_path, 2000) as (daemon, internet), ExitStack() as stack:
