@@ -87,6 +87,10 @@ class LeaseLost(StoreError):
     """The slot has another owner by now: discard the result, somebody else will try again."""
 
 
+class ReturnPathSpent(StoreError):
+    """As much mail came to a return path as may: nothing was written."""
+
+
 class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 

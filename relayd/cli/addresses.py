@@ -73,6 +73,7 @@ def _fields(row: AddressRow) -> dict[str, object]:
         "hard_bounces": row.hard_bounces,
         "other_bounces": row.other_bounces,
         "suppress": row.suppress,
+        "suppress_for": row.suppress_for or None,
         "reply": row.last_reply,
     }
 
@@ -85,6 +86,12 @@ def _cells(row: AddressRow) -> tuple[str, ...]:
         str(row.messages),
         str(row.hard_bounces),
         str(row.other_bounces),
-        "yes" if row.suppress else "no",
+        _suppress(row),
         row.last_reply or "",
     )
+
+
+def _suppress(row: AddressRow) -> str:
+    if row.suppress_for:
+        return "for " + ", ".join(row.suppress_for)
+    return "yes" if row.suppress else "no"

@@ -21,6 +21,7 @@ STYLES = {
     "sent": "green",
     "bounced": "red",
     "late_bounced": "red",
+    "late_bounce_doubted": "yellow",
     "complained": "red",
     "refused": "red",
     "dropped": "bright_black",

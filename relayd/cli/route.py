@@ -216,12 +216,18 @@ def _queue(key: str, wanted: Address, told: Address) -> Fields:
             return {
                 "waiting": waiting,
                 "paused_until": _paused_until(view, key, domain, now()) if waiting else None,
-                "suppress": view.is_suppressed(str(wanted)),
+                **_suppression(view, wanted),
             }
     except NotRunning as nothing:
         return {"queue": nothing.format_message()}
     except StoreError as error:
         return {"queue": f"the queue cannot be read: {error}"}
+
+
+def _suppression(view: QueueView, wanted: Address) -> Fields:
+    rows = view.addresses(Query(recipient=str(wanted)), limit=1)
+    some = next((row.suppress_for for row in rows), ())
+    return {"suppress": any(row.suppress for row in rows), "suppress_for": some or None}
 
 
 def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:

@@ -51,7 +51,9 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "connections", [f"at most {fields['connections']} at once"]
     if fields.get("messages_per_minute"):
         yield "rate", [f"at most {fields['messages_per_minute']} messages a minute"]
-    if fields.get("suppress"):
+    if some := fields.get("suppress_for"):
+        yield "suppressed", [f"for mail from {sender} (relayd addresses)" for sender in some]
+    elif fields.get("suppress"):
         yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
     yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]
 

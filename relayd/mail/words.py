@@ -65,6 +65,7 @@ class EventKind(StrEnum):
     DEFERRED = "deferred"
     BOUNCED = "bounced"
     LATE_BOUNCED = "late_bounced"
+    LATE_BOUNCE_DOUBTED = "late_bounce_doubted"
     DELIVERED_DSN = "delivered_dsn"
     COMPLAINED = "complained"
     HELD = "held"

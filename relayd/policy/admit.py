@@ -6,6 +6,7 @@ that the client sent is echoed (S-48).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -14,6 +15,10 @@ from relayd.mail.envelope import MessageFacts
 from relayd.mail.reply import Reply
 
 HOP_LIMIT = 100  # Received fields a message may come with, RFC 5321 §6.3
+# Mails to one return path. What comes there is a warning of a delay, a bounce, an automatic answer, of
+# an alias a few of each. Whoever got the mail may write there, and all of it is handed on to the sender.
+RETURNED_A_DAY = 3
+RETURNED_IN_ALL = 20
 
 TOO_BIG = Reply(552, "5.3.4", ("5.3.4 Message too big for this relay",))
 NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
@@ -22,6 +27,10 @@ NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
 NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
 NEEDS_SMTPUTF8_RECIPIENT = Reply(553, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
 NO_RETURN_PATH = Reply(550, "5.1.1", ("5.1.1 No such return path",))
+RETURN_PATH_BUSY = Reply(
+    450, "4.7.1", ("4.7.1 Too much mail to this return path today, try again later",)
+)
+RETURN_PATH_SPENT = Reply(550, "5.7.1", ("5.7.1 Too much mail to this return path",))
 RETURN_PATH_ALONE = Reply(
     452, "4.5.3", ("4.5.3 A return path takes mail of its own, send it apart",)
 )
@@ -33,6 +42,7 @@ NEEDS_TLS = Reply(530, "5.7.0", ("5.7.0 Must issue a STARTTLS command first",))
 LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))
 
 Network = IPv4Network | IPv6Network
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,17 @@ def admit_recipient(
     if accepted >= limits.recipients:
         return TOO_MANY_RECIPIENTS
     return None
+
+
+def admit_returned(came_back: Sequence[datetime], *, now: datetime) -> Reply | None:
+    """Judge one more mail to a return path, to which mail came at these instants.
+
+    By a clock that was set back in between, what lies ahead is not of this day; it counts in all.
+    """
+    if len(came_back) >= RETURNED_IN_ALL:
+        return RETURN_PATH_SPENT
+    today = sum(now - _DAY < at <= now for at in came_back)
+    return RETURN_PATH_BUSY if today >= RETURNED_A_DAY else None
 
 
 def admit_message(facts: MessageFacts) -> Reply | None:

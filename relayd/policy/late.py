@@ -1,52 +1,119 @@
 """What a mail that came back to a return path says about the recipient it stands for.
 
-The recipient is known from the return path; the mail is only asked what happened. In doubt
-nothing: a mail that is no clear bounce leaves the status as it is.
+The recipient is known from the return path; the mail is only asked what happened. Whoever got the
+mail can write to its return path, so a bounce counts only if it is what a bounce has to be: from the
+null reverse-path, about the recipient, and in the time in which mail systems give up. In doubt
+nothing: any other mail leaves the status as it is, and suppresses nobody.
+
+Source: RFC 5321 §4.5.5, RFC 3464 §2 (the null reverse-path); RFC 5321 §4.5.4.1 (4-5 days of retries).
 """
 
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from relayd.mail.mailbox import box_of
 from relayd.mail.outcome import Bounced
 from relayd.mail.words import BounceClass, Category, EventKind, Fault
-from relayd.policy.inbound_bounce import Kind, ParsedBounce
+from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
 
-_EVENTS = {
-    Kind.BOUNCE: EventKind.LATE_BOUNCED,
-    Kind.ARF: EventKind.COMPLAINED,
-    Kind.DELIVERED: EventKind.DELIVERED_DSN,
-}
+FRESH_FOR = timedelta(
+    days=14
+)  # two mail systems in a row that give up after five days, and a weekend
+_AHEAD = timedelta(days=1)  # of our clock: it was set back since the message came in
 
-
-def event_of(parsed: ParsedBounce) -> EventKind | None:
-    """Return what to record; None when the mail says nothing final."""
-    return _EVENTS.get(parsed.kind)
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_TYPE = re.compile(r"\A\s*[A-Za-z][A-Za-z0-9-]{0,30}\s*;\s*")
 
 
-def outcome_of(parsed: ParsedBounce) -> Bounced | None:
-    """Return the bounce that the mail reports; None when it reports none.
+class Doubt(StrEnum):
+    """Why a bounce does not count; the spelling is stable."""
+
+    SENDER = "sender"  # it has a reverse-path
+    RECIPIENT = "recipient"  # it does not name the recipient
+    AGE = "age"  # the message is too old, or newer than the clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is recorded."""
+
+    kind: EventKind
+    outcome: Bounced | None = None  # with a bounce
+    doubt: Doubt | None = None  # then nothing but the history changes
+
+
+def conclude(
+    parsed: ParsedBounce, *, is_null: bool, meant: Collection[str], age: timedelta
+) -> Finding | None:
+    """Return what to record; None when the mail says nothing final.
+
+    `is_null`: it came from the null reverse-path. `meant` are the recipient's address and what the
+    next hop was told instead, `age` is that of the message.
+    """
+    match parsed.kind:
+        case Kind.ARF:
+            return Finding(kind=EventKind.COMPLAINED)
+        case Kind.DELIVERED:
+            return Finding(kind=EventKind.DELIVERED_DSN)
+        case Kind.BOUNCE:
+            return _bounce(parsed, is_null=is_null, meant=meant, age=age)
+        case _:
+            return None
+
+
+def _bounce(
+    parsed: ParsedBounce, *, is_null: bool, meant: Collection[str], age: timedelta
+) -> Finding:
+    failed = [each for each in parsed.recipients if each.action == "failed"]
+    named = next((each for each in failed if _names(each, meant)), None)
+    doubt = None
+    if not is_null:
+        doubt = Doubt.SENDER
+    elif named is None:
+        doubt = Doubt.RECIPIENT
+    elif not -_AHEAD < age < FRESH_FOR:
+        doubt = Doubt.AGE
+    said = named or next(iter(failed), None)
+    outcome = None if said is None else _outcome(said, is_alone=len(parsed.recipients) == 1)
+    kind = EventKind.LATE_BOUNCED if doubt is None else EventKind.LATE_BOUNCE_DOUBTED
+    return Finding(kind=kind, outcome=outcome, doubt=doubt)
+
+
+def _outcome(said: BouncedRecipient, *, is_alone: bool) -> Bounced:
+    """Return the bounce that the mail reports.
 
     A mail that tells of several is about an alias or a list, and proves nothing of the address itself.
     """
-    if parsed.kind is not Kind.BOUNCE:
-        return None
-    failed = [each for each in parsed.recipients if each.action == "failed"]
-    if not failed:
-        return Bounced(
-            bounce_class=BounceClass.BLOCK,
-            category=Category.UNKNOWN,
-            fault=Fault.PEER,
-            suppress=False,
-            reason="returned, without a reason that can be read",
-            status="5.0.0",
-        )
-    found = failed[0]
-    suppress = found.suppress and len(parsed.recipients) == 1
-    bounce_class = found.bounce_class or BounceClass.BLOCK
+    suppress = said.suppress and is_alone
+    bounce_class = said.bounce_class or BounceClass.BLOCK
     if bounce_class is BounceClass.HARD and not suppress:
         bounce_class = BounceClass.BLOCK
     return Bounced(
         bounce_class=bounce_class,
-        category=found.category or Category.UNKNOWN,
+        category=said.category or Category.UNKNOWN,
         fault=Fault.PEER,
         suppress=suppress,
-        reason=found.diagnostic or "returned",
-        status=found.status or "5.0.0",
+        reason=said.diagnostic or "returned",
+        status=said.status or "5.0.0",
     )
+
+
+def _names(said: BouncedRecipient, meant: Collection[str]) -> bool:
+    """Tell whether a report means one of the addresses, as where it failed or as what was written."""
+    boxes = {box_of(address) for address in meant}
+    boxes |= {box.rpartition("@")[0] for box in boxes}  # some name the local part alone
+    return any(
+        box_of(reading) in boxes
+        for address in (said.address, said.original or "")
+        for reading in _readings(address)
+    )
+
+
+def _readings(address: str) -> Iterator[str]:
+    """What an address in a report may mean: reporters are careless about types and encodings."""
+    bare = _TYPE.sub("", address).strip(" <>")
+    yield bare
+    yield _XTEXT.sub(lambda found: chr(int(found[1], 16)), bare)

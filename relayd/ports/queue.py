@@ -23,6 +23,8 @@ from relayd.ports.view import Query
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
+    from relayd.policy.verp import VerpToken
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -209,12 +211,14 @@ class QueueStore(Protocol):
         ...
 
     def note_late(
-        self, notice: "LateNotice | None", copy: NewMessage
+        self, path: "VerpToken", notice: "LateNotice | None", copy: NewMessage
     ) -> "asyncio.Future[LateNotice | None]":
-        """Record what came back after acceptance, and queue its copy for the sender, in one commit.
+        """Record what came back to `path`, and queue its copy for the sender, in one commit.
 
         A `late_bounced` notice applies to a recipient that is relayed or sent; another one only
-        adds to the history. The result is the notice if it was recorded. Starts at once.
+        adds to the history. The result is the notice if it was recorded. What a late bounce says
+        against the address holds for mail of the same sender only. Starts at once. Raises
+        ReturnPathSpent, and nothing is written, when `relayd.policy.admit.admit_returned` refuses.
         """
         ...
 

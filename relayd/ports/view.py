@@ -10,6 +10,7 @@ from typing import Protocol
 from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass, Category, JsonValue
 
+NAMED_SENDERS = 20  # of those for whom an address is suppressed
 INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
 
 
@@ -92,6 +93,9 @@ class AddressRow:
     last_at: datetime
     last_reply: str | None
     suppress: bool
+    suppress_for: tuple[
+        str, ...
+    ] = ()  # senders whose mail alone it holds for; empty: all mail, if it does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,19 +157,24 @@ class QueueView(Protocol):
         """Return addresses with a matching recipient, the newest such message first.
 
         What a row sums up is all messages to the address, not only those that match; `suppress`
-        is what `is_suppressed` tells. Mail that relayd itself sends to a sender, its reports and the
+        is what `is_suppressed` tells for everybody, or for some senders, of whom 20 are named. Mail that relayd itself sends to a sender, its reports and the
         late bounces that it hands on, is left out: no client gave us that address to write to.
         """
         ...
 
-    def is_suppressed(self, address: str) -> bool:
-        """Tell whether the bounces of an address speak against using it again.
+    def is_suppressed(self, address: str, *, sender: str = "") -> bool:
+        """Tell whether the bounces of an address speak against using it again, for mail of `sender`.
 
         They do after one that proves it invalid (`Bounced.suppress`), and after those of two
         messages because its mailbox is inactive; only those count that came after the address was
-        last unsuppressed, and none of mail that relayd itself sends to a sender. An indexed read, short enough for an event loop. May raise
-        StoreUnavailable.
+        last unsuppressed, and none of mail that relayd itself sends to a sender. A late bounce counts for
+        mail from the reverse-path of its message only, compared without case; without `sender`, none
+        does. An indexed read, short enough for an event loop. May raise StoreUnavailable.
         """
+        ...
+
+    def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
+        """Return when mail came to the return path of a recipient, oldest first. A short read."""
         ...
 
     def counts(self) -> Counts:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from relayd.errors import CommitUnknown, ReaderUnavailable, RelaydError, StoreFull
+from relayd.errors import CommitUnknown, ReaderUnavailable, RelaydError, ReturnPathSpent, StoreFull
 from relayd.mail.envelope import Client, ContentCheck, MessageFacts, NewMessage, NewRecipient
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import MessageId, format_id
@@ -177,6 +177,8 @@ class Acceptance(Login):
             self.reply(b"250 2.0.0 OK queued as %b\r\n" % format_id(self._queue_id).encode())
         elif isinstance(error, StoreFull):
             self._refuse(admit.NO_ROOM)
+        elif isinstance(error, ReturnPathSpent):  # others were faster than this since RCPT
+            self._refuse(admit.RETURN_PATH_BUSY)
         elif isinstance(error, ReaderUnavailable):
             self._refuse(_NO_READER)
         else:

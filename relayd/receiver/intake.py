@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
+from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.ports.queue import Spool
 
@@ -22,12 +23,17 @@ class Intake(Protocol):
         """Tell whether an address lies in the domain of our return paths."""
         ...
 
-    def is_return_path(self, address: Address) -> bool:
-        """Tell whether such an address is one of ours that is not forgotten. May raise StoreError."""
+    def refusal_of_return_path(self, address: Address) -> Reply | None:
+        """Judge RCPT of such an address: it must be one of ours, neither forgotten nor spent.
+
+        May raise StoreError.
+        """
         ...
 
-    def is_suppressed(self, address: Address) -> bool:
-        """Tell whether the history speaks against the address; asked only if the settings want it.
+    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
+        """Tell whether the history speaks against the address, for mail of this reverse-path.
+
+        Asked only if the settings want it.
 
         May raise StoreError.
         """

@@ -64,7 +64,7 @@ class Transaction:
             limits=rules.limits,
         )
         if refusal is None and rules.refuse_suppressed:
-            return _suppression_of(path, rules)
+            return self._suppression_of(path, rules)
         return refusal
 
     def _refusal_of_return_path(self, path: Address, rules: RecipientRules) -> Reply | None:
@@ -72,13 +72,13 @@ class Transaction:
         if self.recipients:
             return admit.RETURN_PATH_ALONE
         try:
-            return None if rules.intake.is_return_path(path) else admit.NO_RETURN_PATH
+            return rules.intake.refusal_of_return_path(path)
         except StoreError:
             return NO_HISTORY
 
-
-def _suppression_of(path: Address, rules: RecipientRules) -> Reply | None:
-    try:
-        return admit.SUPPRESSED if rules.intake.is_suppressed(path) else None
-    except StoreError:
-        return NO_HISTORY
+    def _suppression_of(self, path: Address, rules: RecipientRules) -> Reply | None:
+        try:
+            is_suppressed = rules.intake.is_suppressed(path, sender=self.reverse_path)
+        except StoreError:
+            return NO_HISTORY
+        return admit.SUPPRESSED if is_suppressed else None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TypeVar, assert_never
 
-from relayd.errors import LeaseLost
+from relayd.errors import LeaseLost, ReturnPathSpent
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
@@ -29,6 +29,8 @@ from relayd.mail.outcome import (
     Sent,
 )
 from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
+from relayd.policy.admit import admit_returned
+from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
@@ -326,8 +328,18 @@ class MemoryStore(MemoryView):
         return reports
 
     def note_late(
-        self, notice: LateNotice | None, copy: NewMessage
+        self, path: VerpToken, notice: LateNotice | None, copy: NewMessage
     ) -> "asyncio.Future[LateNotice | None]":
+        self._watch_clock()
+        if (meant := self._tables.messages.get(path.message_id)) is not None:
+            came_back = meant.recipients[path.recipient].came_back
+            if admit_returned(came_back, now=self._clock.now()) is not None:
+                spent: asyncio.Future[LateNotice | None] = (
+                    asyncio.get_running_loop().create_future()
+                )
+                spent.set_exception(ReturnPathSpent("as much mail came to this return path as may"))
+                return spent
+            came_back.append(self._clock.now())
         self._add(copy, is_returned=True)
         if notice is None:
             return _done(None)
@@ -343,6 +355,7 @@ class MemoryStore(MemoryView):
             recipient.reason, recipient.category = outcome.reason, outcome.category
             recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
             recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
+            recipient.is_late = True
         self._tables.note(message, event)
         return _done(notice)
 
@@ -350,7 +363,8 @@ class MemoryStore(MemoryView):
         return b"the same for every memory store."
 
     async def unsuppress(self, address: str, *, by: str) -> bool:  # noqa: ARG002 -- not kept here
-        if not self.is_suppressed(address):
+        rows = self.addresses(Query(recipient=address), limit=1)
+        if not any(row.suppress for row in rows):
             return False
         self._tables.unsuppressed[address.lower()] = self._clock.now()
         return True

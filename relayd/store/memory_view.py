@@ -18,6 +18,7 @@ from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Lease
 from relayd.ports.view import (
     INACTIVE_BOUNCES,
+    NAMED_SENDERS,
     AddressRow,
     Counts,
     HistoryEntry,
@@ -64,6 +65,8 @@ class Recipient:
     remote_host: str | None = None
     moved_to: str = ""  # another destination than at intake
     returned: bool = False  # mail of relayd's own to a sender
+    is_late: bool = False  # bounced after it was accepted
+    came_back: list[datetime] = field(default_factory=list)  # mail to its return path
 
     @property
     def status(self) -> Status:
@@ -182,25 +185,38 @@ class MemoryView:
         }
         chosen = sorted(newest, key=lambda address: newest[address], reverse=True)[:limit]
         return [
-            _address_row(groups[address], suppress=self._suppresses(groups[address]))
-            for address in chosen
+            _address_row(groups[address], self._for_whom(groups[address])) for address in chosen
         ]
 
-    def is_suppressed(self, address: str) -> bool:
-        return self._suppresses(
-            [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
-        )
+    def is_suppressed(self, address: str, *, sender: str = "") -> bool:
+        rows = [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
+        return self._suppresses(rows, sender.lower())
 
-    def _suppresses(self, rows: Sequence[RecipientRow]) -> bool:
-        """Whether all that happened to one address speaks against it."""
+    def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
+        message = self._tables.messages.get(message_id)
+        return [] if message is None else list(message.recipients[recipient].came_back)
+
+    def _for_whom(self, rows: Sequence[RecipientRow]) -> list[str]:
+        """The senders for whom an address is suppressed; the empty one is everybody."""
+        if self._suppresses(rows, ""):
+            return [""]
+        senders = sorted({row.reverse_path.lower() for row in rows})
+        return [sender for sender in senders if self._suppresses(rows, sender)][:NAMED_SENDERS]
+
+    def _suppresses(self, rows: Sequence[RecipientRow], sender: str) -> bool:
+        """Whether all that happened to one address speaks against it, for mail of `sender`."""
         counted = [
             row
             for row in rows
             if row.status is Status.BOUNCED
             and row.updated_at > self._tables.unsuppressed.get(row.address.lower(), _NEVER)
+            and (not self._is_late(row) or row.reverse_path.lower() == sender)
         ]
         inactive = {row.message_id for row in counted if row.category is Category.INACTIVE_MAILBOX}
         return any(row.suppress for row in counted) or len(inactive) >= INACTIVE_BOUNCES
+
+    def _is_late(self, row: RecipientRow) -> bool:
+        return self._tables.messages[row.message_id].recipients[row.recipient].is_late
 
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
@@ -330,7 +346,7 @@ def _received(new: NewMessage, recipient: int) -> Event:
     )
 
 
-def _address_row(rows: Sequence[RecipientRow], *, suppress: bool) -> AddressRow:
+def _address_row(rows: Sequence[RecipientRow], for_whom: Sequence[str]) -> AddressRow:
     last = max(rows, key=attrgetter("message_id", "recipient"))
     bounced = [row for row in rows if row.status is Status.BOUNCED]
     hard = sum(row.bounce_class is BounceClass.HARD for row in bounced)
@@ -342,7 +358,8 @@ def _address_row(rows: Sequence[RecipientRow], *, suppress: bool) -> AddressRow:
         last_status=last.status,
         last_at=last.updated_at,
         last_reply=last.reply or last.reason,
-        suppress=suppress,
+        suppress=bool(for_whom),
+        suppress_for=tuple(filter(None, for_whom)),
     )
 
 

@@ -17,6 +17,7 @@ from relayd.logs import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import IDS_PER_MILLISECOND, MessageId, WorkerNumber, make_id
+from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy import route, verp
 from relayd.ports.outward import Clock
@@ -89,11 +90,12 @@ class Intake:
     def owns(self, address: Address) -> bool:
         return self._late is not None and self._late.owns(address)
 
-    def is_return_path(self, address: Address) -> bool:
-        return self._late is not None and self._late.row_of(address) is not None
+    def refusal_of_return_path(self, address: Address) -> Reply | None:
+        assert self._late is not None, "it owns the address"
+        return self._late.refusal_of(address)
 
-    def is_suppressed(self, address: Address) -> bool:
-        return self._view.is_suppressed(str(address))
+    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
+        return self._view.is_suppressed(str(address), sender=str(sender or ""))
 
     def has_room(self) -> bool:
         return self._store.has_room()
@@ -121,7 +123,7 @@ class Intake:
     async def _take_back(self, message: NewMessage, late: LateBounces) -> LateNotice | None:
         """Have it read, then stored; its client may be gone by then."""
         returned = await late.read(message)
-        stored = self._store.note_late(returned.notice, returned.copy)
+        stored = self._store.note_late(returned.path, returned.notice, returned.copy)
         stored.add_done_callback(partial(self._taken_back, returned.copy))
         return await asyncio.shield(stored)
 

@@ -1,25 +1,31 @@
 """Mail that comes back to a return path: have it read, and say what is to be recorded and handed on.
 
 The change of status and the copy for the original sender are stored in one transaction. A return path
-that was made up, or whose message is forgotten, is refused at RCPT and changes nothing.
+that was made up, or whose message is forgotten, or to which too much mail came, is refused at RCPT and
+changes nothing.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from relayd.bounces.reader import Unreadable
-from relayd.errors import StoreUnavailable
+from relayd.errors import ReturnPathSpent, StoreUnavailable
 from relayd.mail.address import Address, parse_address
+from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
+from relayd.mail.header import header_end
 from relayd.mail.ids import format_id
-from relayd.mail.outcome import Bounced
-from relayd.mail.words import EventKind, JsonValue
-from relayd.policy import late, route, verp
+from relayd.mail.reply import Reply
+from relayd.mail.submission import values_of
+from relayd.mail.words import JsonValue
+from relayd.policy import admit, late, route, verp
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
 from relayd.policy.plan import ReturnPaths
+from relayd.policy.seldom import Seldom
+from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, QueueView, RecipientRow
@@ -33,6 +39,7 @@ log = structlog.get_logger()
 class Returned:
     """What came back."""
 
+    path: VerpToken
     notice: LateNotice | None  # None: it says nothing final
     copy: NewMessage  # for the original sender
 
@@ -46,6 +53,7 @@ class LateBounces:
     parse: Callable[[bytes], Awaitable[ParsedBounce | Unreadable]]  # not on the event loop
     routes: route.RouteRules
     clock: Clock
+    too_many: Seldom = field(default_factory=Seldom)
 
     def owns(self, address: Address) -> bool:
         """Tell whether an address lies in the domain of the return paths."""
@@ -63,23 +71,52 @@ class LateBounces:
         rows = self.view.find(Query(message_id=token.message_id), limit=1, before=before)
         return next((row for row in rows if row.recipient == token.recipient), None)
 
+    def refusal_of(self, address: Address) -> Reply | None:
+        """Judge RCPT of an address in the domain of the return paths. May raise StoreError."""
+        row = self.row_of(address)
+        return admit.NO_RETURN_PATH if row is None else self._refusal_of(row)
+
+    def _refusal_of(self, row: RecipientRow) -> Reply | None:
+        came_back = self.view.came_back(row.message_id, row.recipient)
+        refusal = admit.admit_returned(came_back, now=self.clock.now())
+        if refusal is not None and self.too_many.is_due(self.clock.monotonic()):
+            log.warning(
+                "return_path_spent",
+                fault="peer",
+                queue_id=format_id(row.message_id),
+                rcpt=row.address,
+                mails=len(came_back),
+            )
+        return refusal
+
     async def read(self, message: NewMessage) -> Returned:
         """Read mail to a return path. Raises StoreError, also when that was forgotten since RCPT.
 
-        Raises ReaderUnavailable where nobody can read it now. What cannot be read at all says nothing.
+        Raises ReturnPathSpent when too much mail came there since, ReaderUnavailable where nobody can
+        read it now. What cannot be read at all says nothing.
         """
         row = self.row_of(message.recipients[0].address)
         if row is None:
             raise StoreUnavailable("the message of this return path is forgotten by now")
+        if self._refusal_of(row) is not None:
+            raise ReturnPathSpent("as much mail came to this return path as may")
         parsed = await self.parse(message.content[:_LOOKED_AT])
         if isinstance(parsed, Unreadable):
             _tell(message, row, parsed.reason)
             parsed = ParsedBounce(kind=Kind.NOTBOUNCE)
-        kind = late.event_of(parsed)
-        notice = None if kind is None else self._notice(row, kind, late.outcome_of(parsed))
-        return Returned(notice, self._copy(message, row.reverse_path))
+        told = str(route.forwarded(parse_address(row.address), self.routes))
+        found = late.conclude(
+            parsed,
+            is_null=message.reverse_path is None,
+            meant=(row.address, told),
+            age=self.clock.now() - row.received_at,
+        )
+        path = VerpToken(message_id=row.message_id, recipient=row.recipient)
+        notice = None if found is None else self._notice(row, found)
+        return Returned(path, notice, self._copy(message, row.reverse_path))
 
-    def _notice(self, row: RecipientRow, kind: EventKind, outcome: Bounced | None) -> LateNotice:
+    def _notice(self, row: RecipientRow, found: late.Finding) -> LateNotice:
+        outcome = found.outcome
         detail: dict[str, JsonValue] = {
             "message_id": row.message_id_header,
             "from": row.reverse_path,
@@ -90,19 +127,22 @@ class LateBounces:
             detail |= {
                 "bounce_class": outcome.bounce_class.value,
                 "category": outcome.category.value,
-                "suppress": outcome.suppress,
+                "suppress": outcome.suppress and found.doubt is None,
                 "enhanced": outcome.status,
-                "reason": outcome.reason,
+                "reason": verp.masked(outcome.reason),
                 "fault": outcome.fault.value,
             }
+            outcome = replace(outcome, reason=verp.masked(outcome.reason))
+        if found.doubt is not None:
+            detail["not_counted"] = found.doubt.value
         event = Event(
-            kind=kind,
+            kind=found.kind,
             at=self.clock.now(),
             message_id=row.message_id,
             recipient=row.recipient,
             detail=detail,
         )
-        return LateNotice(event=event, outcome=outcome)
+        return LateNotice(event=event, outcome=None if found.doubt else outcome)
 
     def _copy(self, message: NewMessage, sender: str) -> NewMessage:
         """Return the mail on its way to the original sender, who cannot bounce it to us."""
@@ -112,7 +152,27 @@ class LateBounces:
             parameters={},
         )
         facts = replace(message.facts, is_test=False, tag=None)  # those are for applications to say
-        return replace(message, reverse_path=None, recipients=(recipient,), facts=facts)
+        return replace(
+            message,
+            reverse_path=None,
+            recipients=(recipient,),
+            content=_without_tokens(message.content),
+            facts=facts,
+        )
+
+
+def _without_tokens(content: Content) -> Content:
+    """Return what the sender may read: the token is the next hops' affair.
+
+    What is signed stays as it is, or its signature would no longer hold; so does what is too large to
+    be held, of which a report quotes no more than the header section.
+    """
+    if not isinstance(content, bytes):
+        return content
+    header = content[: header_end(content)]
+    if any(values_of(header, "DKIM-Signature", "ARC-Message-Signature")):
+        return content
+    return verp.masked_octets(content)
 
 
 def _tell(message: NewMessage, row: RecipientRow, reason: str) -> None:

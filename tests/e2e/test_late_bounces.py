@@ -7,6 +7,7 @@ import re
 import signal
 import smtplib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ ORIGINAL = b"From: <app@app.test>\r\nSubject: Hello\r\n\r\nHello.\r\n"
 SETTINGS = """\
 [bounces]
 verp_domain = "Bounces.Relay.test"
+refuse_suppressed = true
 [[listen]]
 address = "127.0.0.1:{port}"
 networks = ["192.0.2.0/24"]
@@ -50,7 +52,7 @@ Hi. This is the qmail-send program at mx.x.test.
 I'm afraid I wasn't able to deliver your message to the following addresses.
 This is a permanent error; I've given up. Sorry it didn't work out.
 
-<whoever@x.test>:
+<{address}>:
 192.0.2.1 does not like recipient.
 Remote host said: 550 5.1.1 no such user
 Giving up on 192.0.2.1.
@@ -100,6 +102,10 @@ Hello.
 
 --cut--
 """.replace(b"\n", b"\r\n")
+
+
+def a_qmail(address: str) -> bytes:
+    return QMAIL.replace(b"{address}", address.encode())
 
 
 def a_dsn(address: str) -> bytes:
@@ -240,10 +246,10 @@ def test_every_recipient_has_a_return_path_of_its_own(relay: Relay) -> None:
 @pytest.mark.parametrize("shape", ["dsn", "qmail"])
 @pytest.mark.parametrize("change", [str, str.upper], ids=["as it left", "case changed"])
 def test_a_late_bounce_changes_the_status(relay: Relay, shape: str, change: Any) -> None:
-    """Whatever address the mail names: the return path says whom it is about."""
+    """The return path says whom it is about; the mail has to say so too."""
     address, other = (f"{name}-{shape}-{change.__name__}@x.test" for name in ("gone", "good"))
     queue_id = relay.relayed(other, address)
-    content = a_dsn("somebody.else@y.test") if shape == "dsn" else QMAIL
+    content = a_dsn(address) if shape == "dsn" else a_qmail(address)
     relay.bring_back(change(relay.return_path(address)), content)
     row = relay.row(address)
     assert (row.status, row.bounce_class, row.category, row.suppress, row.enhanced) == (
@@ -267,7 +273,27 @@ def test_a_late_bounce_changes_the_status(relay: Relay, shape: str, change: Any)
     assert line["status"] == "bounced"
     [summed] = relay.daemon.run("addresses", "--recipient", address, "--json").rows
     assert (summed["suppress"], summed["hard_bounces"]) == (True, 1)
+    assert summed["suppress_for"] == ["app@app.test"]
     assert "no such user" in summed["reply"]
+
+
+def test_a_late_bounce_suppresses_for_its_sender_only(relay: Relay) -> None:
+    """It may be made up: then it harms nobody else. An operator lifts it as any other."""
+    relay.relayed("moved@x.test")
+    relay.bring_back(relay.return_path("moved@x.test"), a_dsn("moved@x.test"))
+
+    def said(sender: str) -> int:
+        with smtplib.SMTP("127.0.0.1", relay.daemon.port, "app.test", CEILING) as client:
+            client.ehlo()
+            client.mail(sender)
+            return client.rcpt("Moved@x.test")[0]
+
+    senders = ("app@app.test", "App@APP.test", "shop@app.test", "app@other.test", "")
+    assert [said(one) for one in senders] == [550, 550, 250, 250, 250]
+    shown = relay.daemon.run("addresses", "--recipient", "moved@x.test").out
+    assert "for app@app.test" in shown
+    relay.daemon.run("addresses", "--unsuppress", "moved@x.test")
+    assert said("app@app.test") == 250
 
 
 def test_a_second_bounce_changes_nothing(relay: Relay) -> None:
@@ -276,7 +302,7 @@ def test_a_second_bounce_changes_nothing(relay: Relay) -> None:
     path = relay.return_path("twice@x.test")
     relay.bring_back(path, a_dsn("twice@x.test"))
     before, history = relay.row("twice@x.test"), relay.history(queue_id, "twice@x.test")
-    relay.bring_back(path, QMAIL)
+    relay.bring_back(path, a_qmail("twice@x.test"))
     assert relay.row("twice@x.test") == before
     assert relay.history(queue_id, "twice@x.test") == history
 
@@ -304,6 +330,57 @@ def test_other_mail_leaves_the_status(
         assert relay.logged(queue_id, address, kind)["from"] == "app@app.test"
 
 
+@pytest.mark.parametrize(
+    ("named", "sender", "why"),
+    [
+        pytest.param("forged1@x.test", "mallory@y.test", "sender", id="from an address"),
+        pytest.param("somebody.else@y.test", "", "recipient", id="about another"),
+    ],
+)
+def test_what_may_be_forged_changes_nothing(
+    relay: Relay, named: str, sender: str, why: str
+) -> None:
+    """Whoever has the mail knows its return path, and so does everybody behind its recipient."""
+    address = "forged1@x.test" if why == "sender" else "forged2@x.test"
+    queue_id = relay.relayed(address)
+    before = relay.row(address)
+    for content in (a_dsn(named), a_qmail(named)):
+        relay.bring_back(relay.return_path(address), content, sender)
+    assert relay.row(address) == before
+    history = relay.history(queue_id, address)
+    assert [entry["event"] for entry in history][-2:] == ["late_bounce_doubted"] * 2
+    assert {entry["not_counted"] for entry in history[-2:]} == {why}
+    [summed] = relay.daemon.run("addresses", "--recipient", address, "--json").rows
+    assert (summed["suppress"], summed["hard_bounces"]) == (False, 0)
+
+
+def test_a_flood_to_one_return_path_is_refused(relay: Relay) -> None:
+    """By all workers together, on as many connections as there are."""
+    relay.relayed("flooded@x.test")
+    path = relay.return_path("flooded@x.test")
+    before = len(relay.copies("app@app.test"))
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda _: relay.bring(path, AUTOREPLY)[0], range(200)))
+    assert {code: replies.count(code) for code in set(replies)} == {250: 3, 450: 197}
+    relay.relayed("behind@x.test")
+    assert len(relay.copies("app@app.test")) <= before + 3
+    assert relay.daemon.events("return_path_spent")
+
+
+def test_the_sender_learns_no_token(relay: Relay) -> None:
+    """Of a report that quotes it; and `Received` of the copy names no recipient."""
+    relay.relayed("secret@x.test")
+    path = relay.return_path("secret@x.test")
+    before = len(relay.copies("app@app.test"))
+    report = a_dsn("secret@x.test").replace(b"Subject: Hello", b"Return-Path: <%b>" % path.encode())
+    assert path.encode() in report
+    assert relay.bring(path, report)[0] == 250
+    eventually(lambda: len(relay.copies("app@app.test")) > before, "handed on")
+    copy = relay.copies("app@app.test")[-1]
+    assert path.partition("@")[0].encode() not in copy.content
+    assert b"for <" not in copy.content
+
+
 def test_what_was_made_up_is_refused(relay: Relay) -> None:
     """As is everything else that a stranger asks for."""
     relay.relayed("real@x.test", "real2@x.test")
@@ -326,7 +403,7 @@ def test_return_paths_outlive_the_daemon(relay: Relay) -> None:
     relay.daemon.signal(signal.SIGTERM)
     assert relay.daemon.end() == 0
     relay.daemon.up()
-    relay.bring_back(path, QMAIL)
+    relay.bring_back(path, a_qmail("restart@x.test"))
     assert relay.row("restart@x.test").status is Status.BOUNCED
 
 

@@ -4,6 +4,7 @@ The first octet says what stands in front of the rest, so that few octets reach 
 """
 
 import time
+from datetime import timedelta
 
 from relayd.policy import late
 from relayd.policy.inbound_bounce import Kind, ParsedBounce, parse_bounce
@@ -60,8 +61,7 @@ def check(octets: bytes) -> None:
     raw = _FRONTS[octets[0] & 7] + octets[1:] if octets else b""
     parsed = _read_in_time(raw)
     _check_result(parsed)
-    late.event_of(parsed)
-    late.outcome_of(parsed)
+    late.conclude(parsed, is_null=True, meant=("a@b.test",), age=timedelta())
     unix = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected = parse_bounce(unix, rules=_RULES)
     assert parse_bounce(unix.replace(b"\n", b"\r\n"), rules=_RULES) == expected

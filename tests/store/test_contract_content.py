@@ -6,7 +6,8 @@ import pytest
 
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import WorkerNumber
+from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.policy.verp import VerpToken
 from relayd.ports.queue import Action
 from relayd.ports.view import Query
 from tests.support.builders import a_message, a_settlement
@@ -81,7 +82,7 @@ async def test_it_goes_when_an_operator_drops_it(box: Box, worker: WorkerNumber)
 
 async def test_what_comes_back_may_be_large_too(box: Box, worker: WorkerNumber) -> None:
     message = a_large_message(box, "a@x.test")
-    await box.store.note_late(None, message)
+    await box.store.note_late(VerpToken(message_id=MessageId(1), recipient=0), None, message)
     assert await _content(box, message) == WHOLE
     assert [work.message.id for work in await box.claim(worker)] == [message.id]
 

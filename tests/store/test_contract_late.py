@@ -1,14 +1,18 @@
 """What every store must do: mail that came back after acceptance, and the secret behind that."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from relayd.errors import ReturnPathSpent
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import Bounced, Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.policy.admit import RETURNED_A_DAY, RETURNED_IN_ALL
+from relayd.policy.verp import VerpToken
 from relayd.ports.queue import Action, LateNotice
 from relayd.ports.view import Query, Status
 from tests.support.builders import (
@@ -41,15 +45,24 @@ def a_notice(
     return LateNotice(event=event, outcome=outcome if kind is EventKind.LATE_BOUNCED else None)
 
 
+def to(message: NewMessage, recipient: int = 0) -> VerpToken:
+    """The return path that stands for a recipient."""
+    return VerpToken(message_id=message.id, recipient=recipient)
+
+
 def a_copy(box: Box) -> NewMessage:
     return a_message("app@app.test", at=box.clock.now(), reverse_path="", content=b"Returned.\r\n")
 
 
 async def accepted(
-    box: Box, worker: WorkerNumber, *addresses: str, outcome: Outcome | None = None
+    box: Box,
+    worker: WorkerNumber,
+    *addresses: str,
+    outcome: Outcome | None = None,
+    sender: str = "app@app.test",
 ) -> NewMessage:
     """A message, handed on a minute before now."""
-    message = a_message(*(addresses or ("a@example.com",)), at=box.clock.now())
+    message = a_message(*(addresses or ("a@example.com",)), at=box.clock.now(), reverse_path=sender)
     [work] = await box.put(message, worker=worker, leased=True)
     await box.store.settle(work.lease, settlements_of(work, outcome))
     box.advance(60)
@@ -66,7 +79,7 @@ async def test_a_late_bounce_ends_what_was_accepted(
 ) -> None:
     message = await accepted(box, worker, outcome=outcome)
     notice = a_notice(box, message)
-    assert await box.store.note_late(notice, a_copy(box)) == notice
+    assert await box.store.note_late(to(message), notice, a_copy(box)) == notice
     row = box.row(message)
     assert (row.status, row.updated_at) == (Status.BOUNCED, box.clock.now())
     assert (row.bounce_class, row.category, row.suppress, row.enhanced, row.reason) == (
@@ -78,7 +91,7 @@ async def test_a_late_bounce_ends_what_was_accepted(
     )
     assert (row.code, row.reply) == (None, None), "250 was the answer to another question"
     assert row.attempts == 1
-    assert box.view.is_suppressed("a@example.com")
+    assert box.view.is_suppressed("a@example.com", sender="app@app.test")
     [address] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
     assert (address.hard_bounces, address.last_status, address.last_reply) == (
         1,
@@ -96,7 +109,7 @@ async def test_a_late_bounce_ends_what_was_accepted(
 
 async def test_only_its_recipient_is_concerned(box: Box, worker: WorkerNumber) -> None:
     message = await accepted(box, worker, "a@example.com", "b@example.com", "c@example.com")
-    await box.store.note_late(a_notice(box, message, 1), a_copy(box))
+    await box.store.note_late(to(message, 1), a_notice(box, message, 1), a_copy(box))
     assert [box.row(message, number).status for number in range(3)] == [
         Status.RELAYED,
         Status.BOUNCED,
@@ -107,11 +120,13 @@ async def test_only_its_recipient_is_concerned(box: Box, worker: WorkerNumber) -
 async def test_the_first_late_bounce_counts(box: Box, worker: WorkerNumber) -> None:
     """The second one changes nothing and adds nothing; its copy is for the sender all the same."""
     message = await accepted(box, worker)
-    await box.store.note_late(a_notice(box, message), a_copy(box))
+    await box.store.note_late(to(message), a_notice(box, message), a_copy(box))
     before, history = box.row(message), box.later_history(message)
     box.advance(60)
     second, copy = a_bounce(BounceClass.SOFT, category=Category.MAILBOX_FULL), a_copy(box)
-    assert await box.store.note_late(a_notice(box, message, outcome=second), copy) is None
+    assert (
+        await box.store.note_late(to(message), a_notice(box, message, outcome=second), copy) is None
+    )
     assert box.row(message) == before
     assert box.later_history(message) == history
     assert box.row(copy).status is Status.QUEUED
@@ -139,7 +154,7 @@ async def test_what_was_not_accepted_cannot_come_back(
     before, history = box.row(message), box.later_history(message)
     box.advance(60)
     copy = a_copy(box)
-    assert await box.store.note_late(a_notice(box, message), copy) is None
+    assert await box.store.note_late(to(message), a_notice(box, message), copy) is None
     assert (box.row(message), box.later_history(message)) == (before, history)
     assert box.row(copy).status is Status.QUEUED
 
@@ -154,7 +169,7 @@ async def test_other_news_only_adds_to_the_history(
     before, history = box.row(message), kinds(box, message)
     for _ in range(2):
         notice = a_notice(box, message, kind=kind)
-        assert await box.store.note_late(notice, a_copy(box)) == notice
+        assert await box.store.note_late(to(message), notice, a_copy(box)) == notice
     assert box.row(message) == before
     assert kinds(box, message) == [*history, kind, kind]
 
@@ -162,7 +177,7 @@ async def test_other_news_only_adds_to_the_history(
 async def test_mail_without_news_is_only_handed_on(box: Box, worker: WorkerNumber) -> None:
     message = await accepted(box, worker)
     history, copy = kinds(box, message), a_copy(box)
-    assert await box.store.note_late(None, copy) is None
+    assert await box.store.note_late(to(message), None, copy) is None
     assert kinds(box, message) == history
     assert box.row(copy).status is Status.QUEUED
 
@@ -176,7 +191,7 @@ async def test_news_of_a_forgotten_message_is_not_recorded(
     box.advance(60)
     assert await box.store.purge(box.clock.now()) == 1
     copy = a_copy(box)
-    assert await box.store.note_late(a_notice(box, message, kind=kind), copy) is None
+    assert await box.store.note_late(to(message), a_notice(box, message, kind=kind), copy) is None
     assert box.view.history(message.id) == []
     assert box.row(copy).status is Status.QUEUED
 
@@ -185,7 +200,7 @@ async def test_the_copy_waits_for_whoever_has_room(box: Box, worker: WorkerNumbe
     """It is like any message, but is not born leased."""
     message = await accepted(box, worker)
     copy = a_copy(box)
-    await box.store.note_late(a_notice(box, message), copy)
+    await box.store.note_late(to(message), a_notice(box, message), copy)
     row = box.row(copy)
     assert (row.status, row.leased, row.attempts) == (Status.QUEUED, False, 0)
     assert (row.reverse_path, row.address) == ("", "app@app.test")
@@ -199,16 +214,125 @@ async def test_the_copy_waits_for_whoever_has_room(box: Box, worker: WorkerNumbe
 
 async def test_a_late_bounce_can_be_forgiven(box: Box, worker: WorkerNumber) -> None:
     message = await accepted(box, worker)
-    await box.store.note_late(a_notice(box, message), a_copy(box))
+    await box.store.note_late(to(message), a_notice(box, message), a_copy(box))
     assert await box.store.unsuppress("a@example.com", by="ann")
-    assert not box.view.is_suppressed("a@example.com")
+    assert not box.view.is_suppressed("a@example.com", sender="app@app.test")
+
+
+INACTIVE = a_bounce(BounceClass.BLOCK, category=Category.INACTIVE_MAILBOX)
+
+
+async def returned_late(
+    box: Box, worker: WorkerNumber, sender: str, outcome: Bounced = LATE
+) -> None:
+    message = await accepted(box, worker, sender=sender)
+    assert await box.store.note_late(
+        to(message), a_notice(box, message, outcome=outcome), a_copy(box)
+    )
+
+
+def suppressed_for(box: Box, *senders: str) -> list[str]:
+    return [one for one in senders if box.view.is_suppressed("a@example.com", sender=one)]
+
+
+async def test_a_late_bounce_speaks_to_its_sender_only(box: Box, worker: WorkerNumber) -> None:
+    """Who has the mail can make it up: then it is one sender's loss, and no other's."""
+    await returned_late(box, worker, "App@App.test")
+    senders = ("app@app.test", "APP@app.TEST", "shop@app.test", "app@other.test", "")
+    assert suppressed_for(box, *senders) == ["app@app.test", "APP@app.TEST"]
+    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    assert (row.suppress, row.suppress_for) == (True, ("app@app.test",))
+    await returned_late(box, worker, "shop@app.test")
+    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    assert (row.suppress, row.suppress_for) == (True, ("app@app.test", "shop@app.test"))
+    assert await box.store.unsuppress("A@example.com", by="ann")
+    assert suppressed_for(box, *senders) == []
+    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    assert (row.suppress, row.suppress_for) == (False, ())
+    assert not await box.store.unsuppress("a@example.com", by="ann")
+    await returned_late(box, worker, "app@app.test")
+    assert suppressed_for(box, *senders) == ["app@app.test", "APP@app.TEST"]
+
+
+async def test_what_we_heard_ourselves_speaks_to_everybody(box: Box, worker: WorkerNumber) -> None:
+    await returned_late(box, worker, "app@app.test")
+    await accepted(box, worker, outcome=LATE, sender="shop@app.test")
+    assert suppressed_for(box, "app@app.test", "new@app.test", "") == [
+        "app@app.test",
+        "new@app.test",
+        "",
+    ]
+    [row] = box.view.addresses(Query(), limit=1)
+    assert (row.suppress, row.suppress_for) == (True, ())
+
+
+async def test_an_inactive_mailbox_is_counted_for_each_sender(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Two messages: both returned late to one sender, or one of them refused while we heard it."""
+    await returned_late(box, worker, "app@app.test", INACTIVE)
+    await returned_late(box, worker, "shop@app.test", INACTIVE)
+    assert suppressed_for(box, "app@app.test", "shop@app.test", "") == []
+    await returned_late(box, worker, "shop@app.test", INACTIVE)
+    assert suppressed_for(box, "app@app.test", "shop@app.test", "") == ["shop@app.test"]
+    await accepted(box, worker, outcome=INACTIVE, sender="other@app.test")
+    assert suppressed_for(box, "app@app.test", "shop@app.test", "") == [
+        "app@app.test",
+        "shop@app.test",
+    ]
+
+
+async def test_twenty_senders_are_named(box: Box, worker: WorkerNumber) -> None:
+    for number in range(25):  # who comes first, and is not suppressed
+        await returned_late(box, worker, f"a{number:02}@app.test", INACTIVE)
+    senders = [f"app{number:02}@app.test" for number in range(25)]
+    for sender in senders:
+        await returned_late(box, worker, sender)
+    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    assert row.suppress_for == tuple(senders[:20])
+    assert suppressed_for(box, *senders) == senders
+    assert await box.store.unsuppress("a@example.com", by="ann")
+    assert suppressed_for(box, *senders) == []
+
+
+async def brought(box: Box, message: NewMessage, times: int) -> int:
+    """Bring mail to a return path; how many were taken."""
+    every = [
+        box.store.note_late(to(message), a_notice(box, message, kind=EventKind.COMPLAINED), copy)
+        for copy in [a_copy(box) for _ in range(times)]
+    ]
+    results = await asyncio.gather(*every, return_exceptions=True)
+    refused = [one for one in results if isinstance(one, BaseException)]
+    assert all(isinstance(one, ReturnPathSpent) for one in refused), refused
+    return times - len(refused)
+
+
+async def test_a_return_path_takes_a_few_mails(box: Box, worker: WorkerNumber) -> None:
+    """All at once too: only the store sees what other workers took. What is refused leaves nothing."""
+    message = await accepted(box, worker, "a@example.com", "b@example.com")
+    assert await brought(box, message, 50) == RETURNED_A_DAY
+    assert len(box.rows()) == 2 + RETURNED_A_DAY
+    assert len(box.view.came_back(message.id, 0)) == RETURNED_A_DAY
+    assert kinds(box, message).count("complained") == RETURNED_A_DAY
+    assert box.view.came_back(message.id, 1) == []
+    assert await box.store.note_late(to(message, 1), None, a_copy(box)) is None, "another's"
+    taken = RETURNED_A_DAY
+    for _ in range(RETURNED_IN_ALL):
+        box.advance(24 * 3600)
+        taken += await brought(box, message, 4)
+    assert taken == RETURNED_IN_ALL
+    box.advance(3600)
+    await box.store.purge(box.clock.now())
+    assert box.view.came_back(message.id, 0) == []
 
 
 async def test_history_ends_after_the_late_bounce(box: Box, worker: WorkerNumber) -> None:
     """Its age counts from the change of its status."""
     message = await accepted(box, worker)
     middle = box.clock.now()
-    await box.store.note_late(a_notice(box, message), a_message(at=middle, reverse_path=""))
+    await box.store.note_late(
+        to(message), a_notice(box, message), a_message(at=middle, reverse_path="")
+    )
     assert await box.store.purge(middle) == 0
     assert await box.store.purge(middle + timedelta(seconds=1)) == 1
 

@@ -8,6 +8,7 @@ from relayd.mail.envelope import REPORT, NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.words import BounceClass, Category
+from relayd.policy.verp import VerpToken
 from relayd.ports.queue import Action
 from relayd.ports.view import INACTIVE_BOUNCES, Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
@@ -146,7 +147,7 @@ async def own_mail(box: Box, worker: WorkerNumber, way: str) -> NewMessage:
             )
         case "bounce that is handed on":
             await box.store.settle(work.lease, settlements_of(work, GOOD))
-            await box.store.note_late(None, own)
+            await box.store.note_late(VerpToken(message_id=message.id, recipient=0), None, own)
         case _:
             raise AssertionError(way)
     return own

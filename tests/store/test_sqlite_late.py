@@ -12,6 +12,7 @@ import pytest
 from relayd.errors import StoreError
 from relayd.mail.event import Event
 from relayd.mail.words import EventKind
+from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, Status
 from relayd.store.sqlite.queue import SqliteStore
@@ -76,7 +77,11 @@ async def test_the_news_and_the_copy_are_one_commit(tmp_path: Path) -> None:
     )
     copy = a_message("app@app.test", at=box.clock.now(), reverse_path="")
     with pytest.raises(StoreError):
-        await box.store.note_late(LateNotice(event=event, outcome=a_bounce()), copy)
+        await box.store.note_late(
+            VerpToken(message_id=message.id, recipient=0),
+            LateNotice(event=event, outcome=a_bounce()),
+            copy,
+        )
     assert box.row(message).status is Status.RELAYED
     assert box.rows(Query(message_id=copy.id)) == []
     await box.close()

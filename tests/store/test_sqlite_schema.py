@@ -88,6 +88,25 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
     await box.close()
 
 
+async def test_what_was_returned_late_before_holds_for_its_sender(tmp_path: Path) -> None:
+    """Whoever had the mail could have said so; what we heard ourselves stays for all."""
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=11)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "UPDATE message SET reverse_path = 'Shop@App.test' WHERE reverse_path <> '';"
+            "UPDATE recipient SET state = 'bounced', suppress = 1 WHERE address = 'a@x.test';"
+            "INSERT INTO event (message_id, recipient, at, kind, detail)"
+            " SELECT message_id, number, 0, 'late_bounced', '{}' FROM recipient"
+            " WHERE address = 'a@x.test'"
+        )
+    box = open_sqlite(tmp_path)
+    assert box.view.is_suppressed("b@x.test", sender="new@app.test")
+    assert box.view.is_suppressed("a@x.test", sender="shop@app.test")
+    assert not box.view.is_suppressed("a@x.test", sender="new@app.test")
+    await box.close()
+
+
 def test_a_start_that_is_ended_goes_on_behind_its_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

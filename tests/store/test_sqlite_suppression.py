@@ -6,19 +6,21 @@ import apsw
 import pytest
 
 from relayd.errors import StoreUnavailable
-from relayd.store.sqlite.suppression import _IS_SUPPRESSED
+from relayd.store.sqlite.suppression import IS_SUPPRESSED
 from tests.support.stores import open_sqlite
 
 
 async def test_one_address_is_found_by_the_small_index(tmp_path: Path) -> None:
     box = open_sqlite(tmp_path)
     db = apsw.Connection(str(tmp_path / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    plan = db.execute(f"EXPLAIN QUERY PLAN {_IS_SUPPRESSED}", ("example.com@a",)).fetchall()
+    plan = db.execute(
+        f"EXPLAIN QUERY PLAN {IS_SUPPRESSED}", ("example.com@a", "app@app.test")
+    ).fetchall()
     steps = [str(step[3]) for step in plan]
     db.close()
     await box.close()
     reads = [step for step in steps if " recipient " in step]
-    by = "INDEX recipient_suppressing (address_key=? AND suppress=? AND updated_at>?)"
+    by = "INDEX recipient_suppressing (address_key=? AND suppress=? AND scope=? AND updated_at>?)"
     assert len(reads) == 2
     assert all(by in step for step in reads), reads
 

@@ -10,6 +10,7 @@ from relayd.errors import StoreError, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice, Lease, Settlement, Work
 from relayd.store.memory import MemoryStore
 from tests.support.clock import FakeClock
@@ -93,11 +94,11 @@ class FaultyStore(MemoryStore):
         return super().settle(lease, settlements, reports)
 
     def note_late(
-        self, notice: LateNotice | None, copy: NewMessage
+        self, path: VerpToken, notice: LateNotice | None, copy: NewMessage
     ) -> "asyncio.Future[LateNotice | None]":
         if (error := self._fault("note_late")) is not None:
             return _failed(error)
-        return super().note_late(notice, copy)
+        return super().note_late(path, notice, copy)
 
     async def release(
         self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""

@@ -24,8 +24,9 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
+from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
-from relayd.policy import route
+from relayd.policy import admit, route
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
 from relayd.receiver.doors import Door
@@ -91,15 +92,17 @@ class MemoryIntake:
     def owns(self, address: Address) -> bool:
         return address.domain.lower() == "returns.test"
 
-    def is_return_path(self, address: Address) -> bool:
+    def refusal_of_return_path(self, address: Address) -> Reply | None:
         if self.fault is not None:
             raise self.fault
-        return address.local == "known"
+        if address.local == "spent":
+            return admit.RETURN_PATH_SPENT
+        return None if address.local == "known" else admit.NO_RETURN_PATH
 
-    def is_suppressed(self, address: Address) -> bool:
+    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
         if self.fault is not None:
             raise self.fault
-        return self.store.is_suppressed(str(address))
+        return self.store.is_suppressed(str(address), sender=str(sender or ""))
 
     def has_room(self) -> bool:
         return not self.is_full

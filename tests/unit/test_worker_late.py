@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.bounces.reader import Unreadable
-from relayd.errors import CommitUnknown, ReaderUnavailable, StoreError, StoreUnavailable
+from relayd.errors import (
+    CommitUnknown,
+    ReaderUnavailable,
+    ReturnPathSpent,
+    StoreError,
+    StoreUnavailable,
+)
 from relayd.logs import StatusLog
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
-from relayd.policy import verp
+from relayd.policy import admit, verp
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
@@ -122,6 +129,13 @@ def a_return(
     )
 
 
+def takes(intake: Intake, address: Address) -> bool:
+    """What RCPT says; a return path that is none is refused as such."""
+    refusal = intake.refusal_of_return_path(address)
+    assert refusal in (None, admit.NO_RETURN_PATH)
+    return refusal is None
+
+
 def lines_in(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_bytes().splitlines()]
 
@@ -165,6 +179,111 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
         "fault": "peer",
     }
     assert "550 5.1.1 no such user" in str(stored["reason"])
+
+
+DOUBTED = [
+    pytest.param({"reverse_path": "mx@x.test"}, timedelta(), 1, "sender", id="from an address"),
+    pytest.param({}, timedelta(), 0, "recipient", id="about another"),
+    pytest.param({}, timedelta(days=14), 1, "age", id="too late"),
+    pytest.param({}, timedelta(days=-30), 1, "age", id="the clock was set back"),
+]
+
+
+@pytest.mark.parametrize(("envelope", "later", "recipient", "why"), DOUBTED)
+async def test_a_bounce_that_may_be_forged_changes_nothing_but_the_history(
+    intake: Intake,
+    post: Post,
+    server: ScriptedServer,
+    status_log: Path,
+    envelope: dict[str, Any],
+    later: timedelta,
+    recipient: int,
+    why: str,
+) -> None:
+    """Its copy is for the sender all the same."""
+    message = await relayed(post)
+    before = post.row(message, recipient)
+    post.clock.jump(later)
+    returned = replace(
+        a_return(post, message, recipient),
+        reverse_path=parse_address(envelope["reverse_path"]) if envelope else None,
+    )
+    await intake.submit(returned)
+    assert post.row(message, recipient) == before
+    assert not post.view.is_suppressed(before.address, sender=before.reverse_path)
+    *_, last = post.view.history(message.id)
+    assert (last.kind, last.detail["not_counted"], last.detail["suppress"]) == (
+        "late_bounce_doubted",
+        why,
+        False,
+    )
+    await eventually(lambda: b'"late_bounce_doubted"' in status_log.read_bytes())
+    [line] = [one for one in lines_in(status_log) if one["event"] == "late_bounce_doubted"]
+    assert (line["not_counted"], line["rcpt"]) == (why, before.address)
+    assert "status" not in line
+    await server.received(2)
+    assert server.messages[-1].content == QMAIL
+
+
+async def test_a_flood_to_one_return_path_is_stopped_before_it_is_read(
+    post: Post, status_log: Path
+) -> None:
+    read: list[bytes] = []
+
+    async def noted(mail: bytes) -> ParsedBounce:
+        read.append(mail)
+        return parse_bounce(mail)
+
+    message = await relayed(post)
+    with closing(StatusLog(str(status_log), node="node1")) as log, capture_logs() as logged:
+        intake = intake_of(post, log, late_of(post, parse=noted))
+        first, later = ([a_return(post, message) for _ in range(count)] for count in (3, 5))
+        for returned in first:
+            await intake.submit(returned)
+        assert intake.refusal_of_return_path(path_of(message, 1)) == admit.RETURN_PATH_BUSY
+        assert intake.refusal_of_return_path(path_of(message, 0)) is None
+        for returned in later:
+            with pytest.raises(ReturnPathSpent):
+                await intake.submit(returned)
+        assert len(read) == 3
+        post.clock.advance(timedelta(days=1))
+        assert intake.refusal_of_return_path(path_of(message, 1)) is None
+    [told] = [line for line in logged if line["event"] == "return_path_spent"]
+    assert (told["queue_id"], told["rcpt"], told["mails"]) == (
+        format_id(message.id),
+        "b@x.test",
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    "signed", [b"", b"DKIM-Signature: v=1; d=x.test\r\n"], ids=["no", "signed"]
+)
+async def test_the_copy_shows_no_token_unless_that_breaks_a_signature(
+    intake: Intake, post: Post, server: ScriptedServer, signed: bytes
+) -> None:
+    message = await relayed(post)
+    token = str(path_of(message, 1)).encode()
+    content = signed + QMAIL + b"\r\nReturn-Path: <%b>\r\n" % token
+    await intake.submit(a_return(post, message, content=content))
+    await server.received(2)
+    handed_on = server.messages[-1].content
+    assert len(handed_on) == len(content)
+    assert (token in handed_on) == bool(signed)
+    assert b"@bounces.relay.test" in handed_on
+
+
+async def test_a_reason_shows_no_token(intake: Intake, post: Post) -> None:
+    message = await relayed(post)
+    said = b"Remote host said: 550 5.1.1 no such user, from <%b>" % str(path_of(message)).encode()
+    content = QMAIL.replace(b"Remote host said: 550 5.1.1 no such user", said)
+    await intake.submit(a_return(post, message, content=content))
+    row = post.row(message, 1)
+    assert row.status is Status.BOUNCED
+    *_, last = post.view.history(message.id)
+    for reason in (row.reason, last.detail["reason"]):
+        assert "b+*" in str(reason)
+        assert path_of(message).local not in str(reason)
 
 
 async def test_a_stranger_neither_steers_nor_labels_the_copy(intake: Intake, post: Post) -> None:
@@ -244,11 +363,11 @@ async def test_a_message_forgotten_since_rcpt_is_told_to_come_again(
     """Then RCPT refuses it for good; an assertion here would cut the session off."""
     message = await relayed(post)
     returned = a_return(post, message)
-    assert intake.is_return_path(returned.recipients[0].address)
+    assert takes(intake, returned.recipients[0].address)
     assert await post.store.purge(post.clock.now() + timedelta(seconds=1)) == 1
     with pytest.raises(StoreUnavailable):
         await intake.submit(returned)
-    assert not intake.is_return_path(returned.recipients[0].address)
+    assert not takes(intake, returned.recipients[0].address)
     assert post.rows() == []
 
 
@@ -264,7 +383,7 @@ async def test_a_store_that_cannot_be_read_is_an_error_of_the_store(
         intake = intake_of(post, log, late_of(post, box.view))
         returned = a_return(post, message)
         with pytest.raises(StoreError):
-            intake.is_return_path(returned.recipients[0].address)
+            takes(intake, returned.recipients[0].address)
         with pytest.raises(StoreError):
             await intake.submit(returned)
     await box.close()
@@ -275,10 +394,10 @@ async def test_which_addresses_are_return_paths(intake: Intake, post: Post) -> N
     for number in range(3):
         path = path_of(message, number)
         assert intake.owns(path)
-        assert intake.is_return_path(path)
+        assert takes(intake, path)
         shouted = parse_address(str(path).upper())
         assert intake.owns(shouted)
-        assert intake.is_return_path(shouted)
+        assert takes(intake, shouted)
     others = {
         "of no recipient": path_of(message, 3),
         "of no message": path_of(MessageId(message.id + 1)),
@@ -288,7 +407,7 @@ async def test_which_addresses_are_return_paths(intake: Intake, post: Post) -> N
     }
     for what, path in others.items():
         assert intake.owns(path), what
-        assert not intake.is_return_path(path), what
+        assert not takes(intake, path), what
     elsewhere = verp.encode(message.id, 0, key=PATHS.key, domain=f"x.{PATHS.domain}")
     assert not intake.owns(elsewhere)
 
@@ -298,7 +417,6 @@ async def test_without_a_domain_there_are_no_return_paths(post: Post, status_log
     with closing(StatusLog(str(status_log), node="node1")) as log:
         intake = intake_of(post, log, None)
         assert not intake.owns(path_of(message))
-        assert not intake.is_return_path(path_of(message))
 
 
 async def test_the_right_recipient_of_many(post: Post) -> None:

@@ -88,13 +88,14 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
     else:
         db.execute(
             "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
-            " suppress = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ? WHERE message_id = ? AND number = ?"
-            " AND state IN ('relayed', 'sent')",
+            " suppress = ?, scope = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
+            " WHERE message_id = ? AND number = ? AND state IN ('relayed', 'sent')",
             (
                 outcome.reason,
                 outcome.category,
                 outcome.bounce_class,
                 int(outcome.suppress),
+                _sender_of(db, event.message_id),
                 outcome.status,
                 now,
                 event.message_id,
@@ -105,6 +106,12 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
             return False
     record(db, event)
     return True
+
+
+def _sender_of(db: apsw.Connection, message_id: MessageId) -> str:
+    """Return the reverse-path of a message in lower case; empty if there is no such message."""
+    found = db.execute("SELECT reverse_path FROM message WHERE id = ?", (message_id,)).get
+    return str(found or "").lower()
 
 
 def record(db: apsw.Connection, event: Event) -> None:

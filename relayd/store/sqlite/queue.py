@@ -17,6 +17,7 @@ from relayd.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, first_id_at
+from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
@@ -29,7 +30,15 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Query
-from relayd.store.sqlite import leases, messages, operators, outcomes, suppression, values
+from relayd.store.sqlite import (
+    leases,
+    messages,
+    operators,
+    outcomes,
+    returned,
+    suppression,
+    values,
+)
 from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.connection import open_reader, prepare, translate
 from relayd.store.sqlite.disk import Disk
@@ -336,11 +345,12 @@ class SqliteStore:
         return await acting
 
     def note_late(
-        self, notice: LateNotice | None, copy: NewMessage
+        self, path: VerpToken, notice: LateNotice | None, copy: NewMessage
     ) -> "asyncio.Future[LateNotice | None]":
         now = self._now()
 
         def operation(db: apsw.Connection) -> LateNotice | None:
+            returned.count(db, path, now=now)
             messages.insert_returned(db, copy)
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
@@ -373,6 +383,7 @@ class SqliteStore:
             )
             for table, key in (
                 ("event", "message_id"),
+                ("came_back", "message_id"),
                 ("recipient", "message_id"),
                 ("message", "id"),
             ):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import apsw
@@ -63,11 +64,14 @@ _ADDRESSES = (
     "SELECT r.address,"  # noqa: S608 -- constants
     " (SELECT count(*) FROM recipient WHERE address_key = wanted.value AND NOT returned),"
     f" ({_BOUNCED} 'hard'), ({_BOUNCED} NOT 'hard'), r.state, r.category, r.updated_at,"
-    f" coalesce(r.reply, r.reason), {suppression.suppressed('wanted.value')}"
+    f" coalesce(r.reply, r.reason),"
+    f" {suppression.suppressed('wanted.value', suppression.EVERYBODY)}, {suppression.scopes('wanted.value')}"
     " FROM json_each(?) wanted CROSS JOIN recipient r ON (r.message_id, r.number) ="
     " (SELECT message_id, number FROM recipient WHERE address_key = wanted.value AND NOT returned"
     " ORDER BY message_id DESC, number DESC LIMIT 1) ORDER BY wanted.key"
 )
+
+CAME_BACK = "SELECT at FROM came_back WHERE message_id = ? AND number = ? ORDER BY at"
 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
@@ -136,11 +140,14 @@ class SqliteView:
                 found += [_address_row(row) for row in fetch(self._db, _ADDRESSES, (wanted,))]
         return found
 
-    def is_suppressed(self, address: str) -> bool:
+    def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         try:
-            return suppression.is_suppressed(self._db, address)
+            return suppression.is_suppressed(self._db, address, sender)
         except apsw.Error as exc:
             raise translate(exc) from exc
+
+    def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
+        return [from_ms(at) for (at,) in self._fetch(CAME_BACK, (message_id, recipient))]
 
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
@@ -202,6 +209,7 @@ def _array_of(keys: Sequence[Key]) -> str:
 
 
 def _address_row(row: tuple[Any, ...]) -> AddressRow:
+    for_all, some = bool(row[8]), tuple(sorted((row[9] or "").splitlines()))
     return AddressRow(
         address=row[0],
         messages=row[1],
@@ -210,7 +218,8 @@ def _address_row(row: tuple[Any, ...]) -> AddressRow:
         last_status=_status(row[4], row[5]),
         last_at=from_ms(row[6]),
         last_reply=row[7],
-        suppress=bool(row[8]),
+        suppress=for_all or bool(some),
+        suppress_for=() if for_all else some,
     )
 
 

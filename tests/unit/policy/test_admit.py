@@ -1,5 +1,6 @@
 """What a client may ask for: who relays, which sender, which recipient, which message."""
 
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -148,3 +149,24 @@ def test_who_submits_mail_is_helped_and_nobody_else(
         admit.FixUps.ALWAYS: True,
         admit.FixUps.NEVER: False,
     }
+
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOURS, DAYS = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("ago", "reply"),
+    [
+        pytest.param([], None, id="nothing yet"),
+        pytest.param([HOURS, HOURS], None, id="two today"),
+        pytest.param([HOURS] * 3, admit.RETURN_PATH_BUSY, id="three today"),
+        pytest.param([DAYS] + [HOURS] * 2, None, id="one of yesterday"),
+        pytest.param([9 * DAYS] * 19, None, id="much, long ago"),
+        pytest.param([9 * DAYS] * 20, admit.RETURN_PATH_SPENT, id="too much in all"),
+        pytest.param([-DAYS] * 3, None, id="the clock was set back"),
+        pytest.param([-DAYS] * 20, admit.RETURN_PATH_SPENT, id="and still too much"),
+    ],
+)
+def test_a_return_path_is_for_a_few_mails(ago: list[timedelta], reply: Reply | None) -> None:
+    assert admit.admit_returned([NOW - each for each in ago], now=NOW) == reply

@@ -1,24 +1,31 @@
 """What mail that came back to a return path says about its recipient: in doubt nothing."""
 
+from datetime import timedelta
+
 import pytest
 
 from relayd.mail.outcome import Bounced
 from relayd.mail.words import BounceClass, Category, EventKind, Fault
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
-from relayd.policy.late import event_of, outcome_of
+from relayd.policy.late import FRESH_FOR, Doubt, Finding, conclude
+
+MEANT = "user@example.com"
+HOUR = timedelta(hours=1)
 
 
 def a_failed(
     category: Category | None = Category.BAD_MAILBOX,
     *,
+    address: str = MEANT,
+    original: str | None = None,
     action: str = "failed",
     bounce_class: BounceClass | None = BounceClass.HARD,
     status: str | None = "5.1.1",
     diagnostic: str = "550 5.1.1 no such user",
 ) -> BouncedRecipient:
     return BouncedRecipient(
-        address="user@example.com",
-        original=None,
+        address=address,
+        original=original,
         action=action,
         status=status,
         code=550,
@@ -59,6 +66,12 @@ def an_outcome(bounce_class: BounceClass, category: Category, status: str, reaso
     )
 
 
+def found_in(
+    parsed: ParsedBounce, *meant: str, is_null: bool = True, age: timedelta = HOUR
+) -> Finding | None:
+    return conclude(parsed, is_null=is_null, meant=meant or (MEANT,), age=age)
+
+
 EVENTS = {
     Kind.BOUNCE: EventKind.LATE_BOUNCED,
     Kind.ARF: EventKind.COMPLAINED,
@@ -73,9 +86,9 @@ EVENTS = {
 @pytest.mark.parametrize("kind", Kind)
 def test_what_is_recorded_of_each_kind_of_mail(kind: Kind) -> None:
     """And only a bounce has an outcome, whoever else is named in the mail."""
-    parsed = ParsedBounce(kind=kind, recipients=(a_failed(),))
-    assert event_of(parsed) is EVENTS[kind]
-    assert (outcome_of(parsed) is None) == (kind is not Kind.BOUNCE)
+    found = found_in(ParsedBounce(kind=kind, recipients=(a_failed(),)))
+    assert (found and found.kind) is EVENTS[kind]
+    assert (found is None or found.outcome is None) == (kind is not Kind.BOUNCE)
 
 
 NO_USER = "550 5.1.1 no such user"
@@ -93,15 +106,6 @@ OUTCOMES: dict[str, tuple[ParsedBounce, Bounced]] = {
             a_failed(Category.UNKNOWN, bounce_class=BounceClass.BLOCK, status=None, diagnostic="")
         ),
         an_outcome(BounceClass.BLOCK, Category.UNKNOWN, "5.0.0", "returned"),
-    ),
-    "names nobody": (
-        a_bounce(),
-        an_outcome(
-            BounceClass.BLOCK,
-            Category.UNKNOWN,
-            "5.0.0",
-            "returned, without a reason that can be read",
-        ),
     ),
     "of several none proves ours": (
         a_bounce(a_failed(), a_failed()),
@@ -121,4 +125,87 @@ OUTCOMES: dict[str, tuple[ParsedBounce, Bounced]] = {
 @pytest.mark.parametrize(("parsed", "expected"), OUTCOMES.values(), ids=OUTCOMES)
 def test_the_outcome_of_a_bounce(parsed: ParsedBounce, expected: Bounced) -> None:
     """An address behind ours, of an alias or a list, is no proof against ours."""
-    assert outcome_of(parsed) == expected
+    assert found_in(parsed) == Finding(kind=EventKind.LATE_BOUNCED, outcome=expected)
+
+
+def test_of_several_ours_decides() -> None:
+    found = found_in(a_bounce(a_failed(address="other@example.com"), FULL))
+    assert found is not None
+    assert found.kind is EventKind.LATE_BOUNCED
+    assert found.outcome is not None
+    assert found.outcome.category is Category.MAILBOX_FULL
+
+
+OTHER = a_failed(address="other@example.com")
+DOUBTS: dict[str, tuple[Doubt, ParsedBounce, bool, timedelta]] = {
+    "from an address": (Doubt.SENDER, a_bounce(a_failed()), False, HOUR),
+    "about another": (Doubt.RECIPIENT, a_bounce(OTHER), True, HOUR),
+    "about nobody": (Doubt.RECIPIENT, a_bounce(), True, HOUR),
+    "ours waits, another failed": (Doubt.RECIPIENT, a_bounce(WAITS, OTHER), True, HOUR),
+    "after two weeks": (Doubt.AGE, a_bounce(a_failed()), True, FRESH_FOR),
+    "after years": (Doubt.AGE, a_bounce(a_failed()), True, timedelta(days=4000)),
+    "of a message from the future": (Doubt.AGE, a_bounce(a_failed()), True, timedelta(days=-2)),
+    "all of it wrong": (Doubt.SENDER, a_bounce(OTHER), False, FRESH_FOR),
+}
+
+
+@pytest.mark.parametrize(("doubt", "parsed", "is_null", "age"), DOUBTS.values(), ids=DOUBTS)
+def test_in_doubt_it_does_not_count(
+    doubt: Doubt, parsed: ParsedBounce, *, is_null: bool, age: timedelta
+) -> None:
+    """It is recorded with why, and with what it says."""
+    found = found_in(parsed, is_null=is_null, age=age)
+    assert found is not None
+    assert (found.kind, found.doubt) == (EventKind.LATE_BOUNCE_DOUBTED, doubt)
+    assert (found.outcome is None) == (parsed.recipients == ())
+
+
+@pytest.mark.parametrize(
+    "age", [timedelta(), timedelta(hours=-20), FRESH_FOR - timedelta(seconds=1)]
+)
+def test_in_time_it_counts(age: timedelta) -> None:
+    """Also when the clock was set back by some hours since the message came in."""
+    found = found_in(a_bounce(a_failed()), age=age)
+    assert found is not None
+    assert found.doubt is None
+
+
+@pytest.mark.parametrize(
+    ("meant", "address", "original"),
+    [
+        pytest.param("User@Example.COM", "uSER@eXAMPLE.com", None, id="case"),
+        pytest.param("user+news@example.com", "user@example.com", None, id="tag of ours"),
+        pytest.param("user@example.com", "user+spam@example.com", None, id="tag of theirs"),
+        pytest.param("user@b\u00fccher.test", "user@xn--bcher-kva.test", None, id="a-label"),
+        pytest.param("user@xn--bcher-kva.test", "user@B\u00dcCHER.test", None, id="u-label"),
+        pytest.param("user@example.com", "inner@mail.example.com", MEANT, id="the original one"),
+        pytest.param("user@example.com", "rfc822; <user@example.com>", None, id="typed"),
+        pytest.param(
+            "user@example.com", "x@y.test", "RFC822;user@example.com", id="original typed"
+        ),
+        pytest.param("user=x@example.com", "user+3Dx@example.com", None, id="xtext"),
+        pytest.param('"user"@example.com', "user@example.com", None, id="quoted"),
+        pytest.param("user@example.com", "user", None, id="local part alone"),
+    ],
+)
+def test_the_recipient_is_named(meant: str, address: str, original: str | None) -> None:
+    found = found_in(a_bounce(a_failed(address=address, original=original)), meant)
+    assert found is not None
+    assert found.doubt is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["user@example.org", "user@sub.example.com", "user.x@example.com", "x", "", "@example.com"],
+)
+def test_somebody_else_is_named(address: str) -> None:
+    found = found_in(a_bounce(a_failed(address=address)))
+    assert found is not None
+    assert found.doubt is Doubt.RECIPIENT
+
+
+def test_what_the_next_hop_was_told_counts_as_well() -> None:
+    """[redirect] puts another address in its place."""
+    found = found_in(a_bounce(a_failed(address="all@staging.test")), MEANT, "all@staging.test")
+    assert found is not None
+    assert found.doubt is None

@@ -1,0 +1,43 @@
+"""Which box an address leads to, however it is spelled.
+
+For comparing and counting only; mail goes to the address as it was given. Two spellings of one box
+may still differ here, where only its own server knows better; two boxes are never taken for one,
+but for what stands behind a `+`, and for case.
+
+Source: RFC 5321 §2.4 (case; local parts are compared without), §4.1.2 (quoting); RFC 5233 (`+detail`);
+RFC 6531 §3.2, RFC 6532 §3.1 (normal form), RFC 5890 (A-labels).
+"""
+
+import re
+import unicodedata
+
+from relayd.mail.dns import DomainError, a_labels
+
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+
+def box_of(address: str) -> str:
+    """Return the box as `local@domain`: no tag, no quotes, one case, A-labels.
+
+    An address without an `@` is a local part alone, and comes without one.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return _plain(domain)
+    return f"{_plain(local)}@{domain_of(address)}"
+
+
+def domain_of(address: str) -> str:
+    """Return the domain of an address in lower case, as A-labels where it is one."""
+    domain = address.rpartition("@")[2]
+    try:
+        return a_labels(domain)
+    except DomainError:
+        return domain.lower()
+
+
+def _plain(local: str) -> str:
+    if len(local) > 1 and local[0] == local[-1] == '"':
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    local = unicodedata.normalize("NFC", local).casefold()
+    return local.partition("+")[0] or local
