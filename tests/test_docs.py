@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import relayd
 from relayd.cli.command import _EXIT_STATUS, root
 from relayd.errors import RelaydError
 from relayd.mail.words import EventKind
@@ -18,7 +19,8 @@ from relayd.ports.view import Status
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+SECURITY = ROOT / "SECURITY.md"
+PAGES = sorted([ROOT / "README.md", SECURITY, *DOCS.rglob("*.md")])
 
 
 def text_of(name: str) -> str:
@@ -157,3 +159,38 @@ def test_every_exit_status_is_documented() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def promises() -> list[str]:
+    """What the page on security promises: the rows of its tables that name a guard."""
+    rows, guarded = [], False
+    for line in SECURITY.read_text().splitlines():
+        if not line.startswith("|"):
+            guarded = False
+        elif line.endswith("| guarded by |"):
+            guarded = True
+        elif guarded and not line.startswith("|---"):
+            rows.append(line)
+    return rows
+
+
+@pytest.mark.parametrize("row", promises())
+def test_every_promise_has_a_guard_that_exists(row: str) -> None:
+    """A test in the file that is named, or a check of `.ci`."""
+    *_, guards, _ = row.split("|")
+    named = re.findall(r"`([^`]+)`", guards)
+    assert named
+    for guard in named:
+        file, _, test = guard.partition("::")
+        if test:
+            assert re.search(rf"(?m)^(async )?def {test}\(", (ROOT / "tests" / file).read_text()), (
+                guard
+            )
+        else:
+            assert os.access(ROOT / guard, os.X_OK), guard
+
+
+def test_the_page_on_security_is_for_this_version() -> None:
+    version = relayd.__version__.rpartition(".")[0]
+    assert f"| {version} | yes |" in SECURITY.read_text()
+    assert len(promises()) > 30

@@ -7,11 +7,13 @@ import shutil
 import signal
 import smtplib
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,24 @@ def share_out_a_burst(daemon: Daemon) -> None:
         return min(more) >= 8
 
     eventually(is_shared, "both have their part, unless one had no time for that")
+
+
+def test_others_get_at_no_file(smarthost: SmarthostThread, tmp_path: Path) -> None:
+    """Whatever the umask where it is started; a large message lies on a file of its own (A-95)."""
+    daemon = Daemon(tmp_path, smarthost.port, workers=1, more='[routes]\n"held.test" = "hold"\n')
+    with closing(daemon):
+        daemon.up("sh", "-c", 'umask 0; exec "$@"', "sh")
+        daemon.send("a@held.test", content="Subject: large\r\n\r\n" + "x" * 70 * 5000)
+        modes = {
+            str(path.relative_to(tmp_path)): stat.S_IMODE(path.lstat().st_mode)
+            for path in tmp_path.rglob("*")
+        }
+    ours = {name: mode for name, mode in modes.items() if name.startswith("queue.db")}
+    assert {mode for name, mode in ours.items() if name != "queue.db.content"} == {0o600}
+    assert len([name for name in ours if name.startswith("queue.db.content/")]) == 1
+    assert modes["queue.db.content"] == 0o700
+    assert modes["control.sock"] == 0o660
+    assert modes["status.log"] == 0o640
 
 
 def test_mail_from_smtplib_is_relayed_unchanged(daemon: Daemon, smarthost: SmarthostThread) -> None:
