@@ -15,12 +15,17 @@ been silent longest. Nobody takes a place from a client of the same listener tha
 Source: semantics A-01, A-02; RFC 5321 §7.8, §4.5.3.2.7 (five minutes, in calm).
 """
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
 _SHARES = 4  # of a worker's places: strangers have three at most, and are sure of one
+_AT_ONCE = (
+    16  # part of its places that a crowd gives up at once: to choose takes a look at all of them
+)
 _SILENT = 30.0  # seconds a stranger may be silent in a crowd; Postfix leaves it 10 under stress
 
 
@@ -54,9 +59,9 @@ T = TypeVar("T", bound=Occupant)
 
 @dataclass(frozen=True, slots=True)
 class Place(Generic[T]):
-    """There is room; `instead_of` has to give way for it first."""
+    """There is room; `instead_of` have to give way for it first."""
 
-    instead_of: T | None = None
+    instead_of: Sequence[T] = ()
 
 
 class Places(Generic[T]):
@@ -67,6 +72,7 @@ class Places(Generic[T]):
         self._per_client = per_client
         self._most_strangers = max(1, places * (_SHARES - 1) // _SHARES)
         self._least_strangers = places // _SHARES
+        self._at_once = max(1, self._most_strangers // _AT_ONCE)
         self._taken: dict[T, Whose] = {}
         self._strangers = 0
         self._clients: Counter[str] = Counter()
@@ -104,8 +110,8 @@ class Places(Generic[T]):
         if not self._is_full_for(whose):
             return Place()
         for of_strangers in self._who_gives_way(whose):
-            found = self._one_of(whose, of_strangers=of_strangers, now=now)
-            if found is not None:
+            found = self._who_of(whose, of_strangers=of_strangers, now=now)
+            if found:
                 return Place(instead_of=found)
         return None
 
@@ -132,7 +138,7 @@ class Places(Generic[T]):
             return (False,) if self._strangers < self._least_strangers else (True,)
         return (True, False) if self._strangers > self._least_strangers else (False,)
 
-    def _one_of(self, newcomer: Whose, *, of_strangers: bool, now: float) -> T | None:
+    def _who_of(self, newcomer: Whose, *, of_strangers: bool, now: float) -> Sequence[T]:
         """Choose who gives way of strangers, or of ours."""
         is_like = newcomer.is_stranger is of_strangers
         held = {
@@ -146,30 +152,34 @@ class Places(Generic[T]):
             crowd = [
                 (occupant, whose)
                 for occupant, whose in self._taken.items()
-                if whose.is_stranger is of_strangers
-                and whose.listener == listener
+                if whose.listener == listener
+                and whose.is_stranger is of_strangers
                 and (listener != newcomer.listener or self._clients[whose.client] >= least)
             ]
-            found = self._weightiest(
-                ((each, whose, each.waits_since) for each, whose in crowd), now
-            )
-            if found is None and of_strangers:
+            waiting = self._weighed(((each, whose, each.waits_since) for each, whose in crowd), now)
+            if waiting:
+                return self._heaviest(waiting, self._at_once if of_strangers else 1)
+            if of_strangers:
                 sending = ((each, whose, each.sends_since) for each, whose in crowd)
-                found = self._weightiest(sending, now)
-            if found is not None:
-                return found
-        return None
+                if weighed := self._weighed(sending, now):
+                    return self._heaviest(weighed, 1)
+        return ()
 
-    def _weightiest(self, crowd: Iterable[tuple[T, Whose, float | None]], now: float) -> T | None:
-        """Return whose wait, times the connections of its site, is the most."""
-        found, most = None, 0.0
-        for occupant, whose, since in crowd:
-            if since is None or since > now:
-                continue
-            weight = (now - since) * self._sites[whose.site]
-            if found is None or weight > most:
-                found, most = occupant, weight
-        return found
+    def _weighed(
+        self, crowd: Iterable[tuple[T, Whose, float | None]], now: float
+    ) -> list[tuple[float, T]]:
+        """Return how long each waits, times the connections of its site, and who it is."""
+        sites = self._sites
+        return [
+            ((now - since) * sites[whose.site], occupant)
+            for occupant, whose, since in crowd
+            if since is not None and since <= now
+        ]
+
+    def _heaviest(self, weighed: list[tuple[float, T]], most: int) -> Sequence[T]:
+        """Return the heaviest, and with it some that are half as heavy at least."""
+        found = heapq.nlargest(most, weighed, key=itemgetter(0))
+        return [occupant for weight, occupant in found if 2 * weight >= found[0][0]]
 
     def _count(self, whose: Whose, change: int) -> None:
         self._strangers += change * whose.is_stranger

@@ -66,8 +66,9 @@ class Admission:
             self._turned_away += 1
             self._tell_of_crowd(whose, now)
             return False
-        if place.instead_of is not None:
-            self._send_away(place.instead_of)
+        for leaving in place.instead_of:
+            self._send_away(leaving)
+        if place.instead_of:
             self._tell_of_crowd(whose, now)
         self.places.take(guest, whose)
         self._on_count(len(self.places))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.places import Places, Whose
+from relayd.policy.places import Place, Places, Whose
 
 NOW = 1000.0
 
@@ -54,7 +54,7 @@ class World:
         place = self.places.place_for(whose(client, **more), now=NOW)
         if place is None:
             return "no"
-        return "yes" if place.instead_of is None else place.instead_of.name
+        return "yes" if not place.instead_of else place.instead_of[0].name
 
 
 OURS: dict[str, Any] = {"stranger": False, "listener": "lan"}
@@ -272,6 +272,25 @@ def test_the_bounds_hold_whatever_comes(places: int, per_client: int, steps: lis
         assert all(world.places.held_by(one) == n <= per_client for one, n in counts.items())
 
 
+def test_a_large_crowd_gives_up_several_places_at_once() -> None:
+    """To choose takes a look at all of them; those that wait half as long as the first may go too."""
+    world = World(64)
+    for number in range(48):
+        world.seat(f"s{number}", waits=number)
+    place = world.places.place_for(whose("t"), now=NOW)
+    assert place is not None
+    assert [each.name for each in place.instead_of] == ["s47 47", "s46 46", "s45 45"]
+    for name in ("s46 46", "s45 45"):
+        world.guests[name].waits_since = NOW
+    place = world.places.place_for(whose("o", stranger=False), now=NOW)
+    assert place == Place()
+    for number in range(16):
+        world.seat(f"o{number}", waits=None, **OURS)
+    place = world.places.place_for(whose("o", **OURS), now=NOW)
+    assert place is not None
+    assert len(place.instead_of) == 3
+
+
 def test_a_flood_does_not_drive_out_who_goes_on() -> None:
     """A client that answers in time is never the one that has been silent longest."""
     world = World(100)
@@ -282,7 +301,7 @@ def test_a_flood_does_not_drive_out_who_goes_on() -> None:
         good.waits_since = now - 0.1
         place = world.places.place_for(whose(f"s{number}"), now=now)
         assert place is not None
-        if place.instead_of is not None:
-            assert place.instead_of is not good
-            world.places.leave(place.instead_of)
+        assert good not in place.instead_of
+        for each in place.instead_of:
+            world.places.leave(each)
         world.places.take(Guest("s", now), whose(f"s{number}"))
