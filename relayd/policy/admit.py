@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from relayd.mail.address import Address
@@ -22,6 +23,7 @@ RETURNED_IN_ALL = 20
 
 TOO_BIG = Reply(552, "5.3.4", ("5.3.4 Message too big for this relay",))
 NO_ROOM = Reply(452, "4.3.1", ("4.3.1 No room for the message, try again later",))
+TOO_MANY_MESSAGES = Reply(451, "4.3.2", ("4.3.2 Too many messages at once, try again later",))
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("4.5.3 Too many recipients, send the rest separately",))
 NO_RELAYING = Reply(550, "5.7.1", ("5.7.1 Relaying denied for your address",))
 NEEDS_SMTPUTF8_SENDER = Reply(550, "5.6.7", ("5.6.7 Address needs the SMTPUTF8 parameter",))
@@ -77,6 +79,7 @@ def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+@lru_cache(maxsize=4096)  # each client is asked about several times
 def address_of(client_ip: str) -> IPv4Address | IPv6Address:
     """Return the address without its zone; of one in ::ffff:0:0/96 the IPv4 address inside."""
     address = ip_address(client_ip.partition("%")[0])

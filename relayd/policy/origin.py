@@ -8,13 +8,12 @@ Source: the PROXY protocol specification of haproxy.org, section 2 (UNKNOWN, LOC
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from relayd.policy import admit
 
-_OF_ONE_HOST = (
-    64  # bits: an IPv6 host has all addresses of such a network for itself (RFC 4291 §2.5.4)
-)
+_OF_ONE_HOST = 64  # bits: of an IPv6 network, all of which one host may use (RFC 4291 §2.5.4)
 _OF_ONE_SITE = {4: 24, 6: 48}  # bits: what is often one owner's (RFC 6177 §2 for IPv6)
 
 
@@ -62,5 +61,6 @@ class Origin:
         return _network(address, _OF_ONE_SITE[address.version])
 
 
+@lru_cache(maxsize=4096)
 def _network(address: IPv4Address | IPv6Address, bits: int) -> str:
     return str(ip_network((address.packed, bits), strict=False))

@@ -26,6 +26,10 @@ _SHARES = 4  # of a worker's places: strangers have three at most, and are sure 
 _AT_ONCE = (
     16  # part of its places that a crowd gives up at once: to choose takes a look at all of them
 )
+MOST_SENDING = (
+    64  # strangers that send a message at once: 20 MiB of memory, and 64 large messages on disk
+)
+_LONG = 30.0  # seconds that nobody needs for a bounce, who would keep others from sending theirs
 _SILENT = 30.0  # seconds a stranger may be silent in a crowd; Postfix leaves it 10 under stress
 
 
@@ -126,6 +130,21 @@ class Places(Generic[T]):
             and occupant.waits_since is not None
             and now - occupant.waits_since > _SILENT
         ]
+
+    def place_to_send(self, *, now: float) -> Place[T] | None:
+        """Find room for the message of one more stranger; None: there is none.
+
+        Few of them send for long, so who does makes way for one who begins.
+        """
+        sending = [
+            (since, occupant)
+            for occupant, whose in self._taken.items()
+            if whose.is_stranger and (since := occupant.sends_since) is not None
+        ]
+        if len(sending) < MOST_SENDING:
+            return Place()
+        since, longest = min(sending, key=itemgetter(0))
+        return Place(instead_of=(longest,)) if now - since >= _LONG else None
 
     def _is_full_for(self, whose: Whose) -> bool:
         if whose.is_stranger and self._strangers >= self._most_strangers:

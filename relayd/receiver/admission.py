@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from relayd.policy.places import Places, Whose
+from relayd.policy.rate import Rate
 from relayd.policy.seldom import Seldom
 from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings
@@ -48,6 +49,7 @@ class Admission:
         self._make_way = make_way
         self._on_count = on_count
         self._swept_at = self._loop.time()
+        self._rate = Rate()
         self._crowd = Seldom()
         self._turned_away = self._gone = 0  # since the last line about it
 
@@ -55,17 +57,21 @@ class Admission:
         return len(self.places)
 
     def admit(self, guest: Guest, whose: Whose) -> bool:
-        """Give a connection its place; False: there is none for it."""
+        """Give a new connection its place; False: there is none for it."""
         now = self._loop.time()
+        is_client = isinstance(guest, Wire)  # a proxy may come as often as it has clients
+        if whose.is_stranger and is_client and not self._rate.is_kept_by(whose.client, now=now):
+            return self._turn_away(whose, now)
         if whose.is_stranger and now - self._swept_at >= _SWEEP:
             self._swept_at = now
             for silent in self.places.silent(now=now):
                 self._send_away(silent)
+        return self._give_place(guest, whose, now)
+
+    def _give_place(self, guest: Guest, whose: Whose, now: float) -> bool:
         place = self.places.place_for(whose, now=now)
         if place is None:
-            self._turned_away += 1
-            self._tell_of_crowd(whose, now)
-            return False
+            return self._turn_away(whose, now)
         for leaving in place.instead_of:
             self._send_away(leaving)
         if place.instead_of:
@@ -76,7 +82,18 @@ class Admission:
 
     def change(self, guest: Guest, whose: Whose) -> bool:
         """Count it as another client's; False: that one has no place for it, and it must leave."""
-        return self.places.leave(guest) and self.admit(guest, whose)
+        return self.places.leave(guest) and self._give_place(guest, whose, self._loop.time())
+
+    def may_send(self, whose: Whose) -> bool:
+        """Tell whether a stranger may begin to send a message."""
+        now = self._loop.time()
+        place = self.places.place_to_send(now=now)
+        if place is None:
+            self._tell_of_crowd(whose, now)
+            return False
+        for leaving in place.instead_of:
+            self._send_away(leaving)
+        return True
 
     def leave(self, guest: Guest) -> None:
         if self.places.leave(guest):
@@ -86,6 +103,11 @@ class Admission:
         self._gone += 1
         self.places.leave(guest)
         self._make_way(guest)
+
+    def _turn_away(self, whose: Whose, now: float) -> bool:
+        self._turned_away += 1
+        self._tell_of_crowd(whose, now)
+        return False
 
     def _tell_of_crowd(self, whose: Whose, now: float) -> None:
         if not self._crowd.is_due(now):

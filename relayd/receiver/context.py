@@ -28,4 +28,5 @@ class SessionContext:
     loop: asyncio.AbstractEventLoop
     spawn: Callable[[Coroutine[None, None, None]], object]  # for what cannot be done at once
     on_changed: Callable[[Wire, Whose], bool]  # its client is another now; False: no place for it
+    may_send: Callable[[Whose], bool]  # a stranger, a message
     on_close: Callable[[Wire], None]

@@ -79,6 +79,7 @@ class Receiver:
                     loop=self._loop,
                     spawn=self._spawn,
                     on_changed=self._admission.change,
+                    may_send=self._admission.may_send,
                     on_close=self._closed,
                 ),
             )

@@ -124,6 +124,8 @@ class Session(Acceptance):
             self._fail(b"503 5.5.1 Send MAIL first\r\n")
         elif not self._mail.recipients:
             self._fail(b"554 5.5.1 No valid recipients\r\n")
+        elif not self._rules.may_relay and not self._context.may_send(self.whose):
+            self._refuse(admit.TOO_MANY_MESSAGES, sender=self._mail.reverse_path)
         else:
             self._data = DataReader(
                 size_limit=self._context.limits.message_size,

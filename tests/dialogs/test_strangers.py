@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relayd.policy import places, rate
 from relayd.settings import ListenerAuth
 from tests.support.receiving import (
     CONTENT,
@@ -122,6 +123,60 @@ def test_a_commit_under_way_keeps_its_place(loop: str) -> None:
 
 
 @on_every_loop
+def test_few_strangers_send_at_once(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A-07: their messages take neither the memory nor the disk; who may relay does not wait."""
+    monkeypatch.setattr(places, "MOST_SENDING", 1)
+    returned = ("MAIL FROM:<>", "RCPT TO:<known@returns.test>")
+
+    async def main() -> None:
+        async with receiving(STRANGERS) as reception:
+            first, second = await strangers(reception, 1, 2)
+            for client in (first, second):
+                await client.ask("EHLO far.test")
+            await in_data(first, *returned)
+            await second.ask(*returned)
+            assert (
+                await second.ask("DATA") == "451 4.3.2 Too many messages at once, try again later"
+            )
+            assert (await send_message(await reception.greeted())).startswith("250 ")
+            monkeypatch.setattr(places, "_LONG", 0.0)
+            assert (await second.ask("DATA")).startswith("354 ")
+            assert await first.line() == IDLE
+            await second.send(CONTENT + b".\r\n")
+            assert (await second.line()).startswith("250 ")
+
+    run_on(loop, main())
+
+
+@on_every_loop
+def test_a_stranger_that_connects_without_end_is_put_off(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A-09: by its address; who may relay connects as often as it likes."""
+    monkeypatch.setattr(rate, "AT_ONCE", 5)
+    options = replace(STRANGERS, proxy_networks=("127.0.0.5/32",))
+
+    async def main() -> None:
+        async with receiving(options) as reception:
+            lines = []
+            for _ in range(7):
+                client = await reception.connect(source="127.0.1.1")
+                lines.append((await client.line())[:4])
+                client.close()
+            assert lines == ["220 "] * 5 + ["421 "] * 2
+            await strangers(reception, 2)
+            for number in range(7):
+                (await reception.greeted()).close()
+                client = await reception.connect(source="127.0.0.5")
+                await client.send(f"PROXY TCP4 192.0.2.{number} 127.0.0.1 1 1\r\n".encode())
+                assert (await client.line()).startswith("220 ")
+                client.close()
+            await until(lambda: reception.receiver.connections == 1)
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_a_client_has_no_more_places_behind_a_proxy(loop: str) -> None:
     """By PROXY and by XCLIENT: it is counted when its address is known."""
     options = Options(
@@ -210,8 +265,8 @@ def test_users_of_this_machine_are_told_apart(public_folder: Path, loop: str) ->
                 await reception.greeted()
             late = await reception.connect()
             assert await late.line() == CROWDED
-            places = reception.receiver._admission.places
-            assert places.held_by(f"uid {os.getuid()}") == 2
+            held_by = reception.receiver._admission.places.held_by
+            assert held_by(f"uid {os.getuid()}") == 2
             if os.getuid() == 0:  # nobody else can be another user
                 await asyncio.to_thread(path.chmod, 0o666)
                 os.seteuid(4321)
@@ -219,7 +274,7 @@ def test_users_of_this_machine_are_told_apart(public_folder: Path, loop: str) ->
                     await reception.greeted()
                 finally:
                     os.seteuid(0)
-                assert places.held_by("uid 4321") == 1
+                assert held_by("uid 4321") == 1
 
     run_on(loop, main())
 

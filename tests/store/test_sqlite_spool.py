@@ -229,6 +229,22 @@ async def test_a_disk_without_room_is_told_from_a_broken_one(
     await box.close()
 
 
+async def test_what_is_kept_back_of_the_disk_is_not_for_content(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-10, F-12: messages that began while there was room do not eat up what outcomes need."""
+    place = box.store.spool()
+    place.write(b"x")
+    full = os.statvfs_result((4096, 4096, 10**8, 10, 10, 1000, 500, 500, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    box.advance(2)
+    with pytest.raises(StoreFull):
+        place.write(b"x")
+    place.discard()
+    assert files(box) == set()
+    await box.close()
+
+
 async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
     """Files in progress and files without a row, once they are old; never those of a message."""
     assert isinstance(box.store, SqliteStore)

@@ -105,6 +105,7 @@ class Line:
             loop=cast("asyncio.AbstractEventLoop", self.loop),
             spawn=lambda coroutine: coroutine.close(),
             on_changed=lambda _session, _whose: True,
+            may_send=lambda _whose: True,
             on_close=self.closed.append,
         )
         context = replace(context, **given)

@@ -145,7 +145,7 @@ class SqliteStore:
         return self._disk.has_room(self._clock.monotonic())
 
     def spool(self) -> Spool:
-        return self._files.new()
+        return self._files.new(self.has_room)
 
     def _store(
         self, message: NewMessage, operation: Callable[[apsw.Connection], T]

@@ -67,9 +67,10 @@ class FileContent:
 class SpoolFile:
     """`relayd.ports.queue.Spool` on a file."""
 
-    def __init__(self, path: Path) -> None:
-        """Create the file. Raises StoreFull, StoreUnavailable."""
+    def __init__(self, path: Path, has_room: Callable[[], bool]) -> None:
+        """Create the file. What is kept back of the disk is not for it: `has_room`. Raises StoreFull, StoreUnavailable."""
         self._path = path
+        self._has_room = has_room
         self._size = 0
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -78,6 +79,8 @@ class SpoolFile:
             raise _told(exc) from exc
 
     def write(self, octets: bytes, /) -> None:
+        if not self._has_room():
+            raise StoreFull("the rest of the disk is for outcomes")
         left = memoryview(octets)
         try:
             while left:
@@ -129,12 +132,11 @@ class SpoolDirectory:
         except OSError as exc:
             raise _told(exc) from exc
 
-    def new(self) -> SpoolFile:
+    def new(self, has_room: Callable[[], bool]) -> SpoolFile:
         """Begin a file, in a new directory if somebody took it away. Raises StoreFull, StoreUnavailable."""
         self._make()
-        return SpoolFile(
-            self._path / f"{os.getpid()}-{next(self._count)}-{time.monotonic_ns()}{_PART}"
-        )
+        name = f"{os.getpid()}-{next(self._count)}-{time.monotonic_ns()}{_PART}"
+        return SpoolFile(self._path / name, has_room)
 
     def keep(self, content: FileContent, message_id: MessageId) -> None:
         """Make a file durable under its message's name. Raises StoreFull, StoreUnavailable."""

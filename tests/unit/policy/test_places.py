@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.places import Place, Places, Whose
+from relayd.policy.places import MOST_SENDING, Place, Places, Whose
 
 NOW = 1000.0
 
@@ -221,6 +221,19 @@ def test_silent_strangers_go_when_it_gets_crowded() -> None:
     assert world.places.silent(now=NOW) == [], "it is calm"
     world.seat("t", waits=1)
     assert world.places.silent(now=NOW) == [world.guests["s2 5"]]
+
+
+def test_few_strangers_send_at_once() -> None:
+    """Who has sent for long makes way for one who begins; before that there is no room."""
+    world = World(1000)
+    world.seat("o", sends=500, **OURS)
+    for number in range(MOST_SENDING):
+        assert world.places.place_to_send(now=NOW) == Place()
+        world.seat(f"s{number}", sends=number / 3)
+        world.seat(f"t{number}", waits=100)
+    assert world.places.place_to_send(now=NOW) is None
+    longest = world.seat("u", sends=30)
+    assert world.places.place_to_send(now=NOW) == Place(instead_of=(longest,))
 
 
 def test_who_has_no_place_cannot_leave() -> None:

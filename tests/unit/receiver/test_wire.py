@@ -102,7 +102,7 @@ def test_who_is_cut_off_leaves_no_content_behind(line: Line, tmp_path: Path) -> 
     places: list[SpoolFile] = []
 
     def place() -> SpoolFile:
-        places.append(files.new())
+        places.append(files.new(lambda: True))
         return places[-1]
 
     line.intake.spool = place  # type: ignore[method-assign]
