@@ -39,7 +39,6 @@ from relayd.policy.dsn import (
     FailedRecipient,
     Occasion,
     compose,
-    may_mail,
     occasion_of,
     wants_report,
 )
@@ -84,14 +83,10 @@ class Reporter:
         self._routes = routes
         self._next_id = next_id
         self._give_up_after = give_up_after
-        self._budget = DsnBudget(at=now)
-        self._unmailed: Counter[str] = Counter()  # by sender, since that was last told
+        self._budget = DsnBudget(_share_of(USUAL_LIMITS, workers), now=now)
+        # By sender and client, since that was last told.
+        self._unmailed: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()  # of both
-        self._limits = DsnLimits(
-            per_sender=max(1, USUAL_LIMITS.per_sender // workers),
-            in_total=max(1, USUAL_LIMITS.in_total // workers),
-            window=USUAL_LIMITS.window,
-        )
 
     def report(
         self, message: QueuedMessage, fates: Iterable[Fate], original: Content, *, now: datetime
@@ -101,15 +96,13 @@ class Reporter:
         if not wanted:
             return None
         with self._lock:
-            fits, self._budget = may_mail(
-                self._budget, message.reverse_path, now=now, limits=self._limits
-            )
-            self._unmailed[message.reverse_path] += not fits
-        if not fits:
-            return None
+            unmailed = self._budget.may_mail(message.reverse_path, message.account, now=now)
+            if unmailed is None:
+                self._unmailed[message.reverse_path, message.account] += 1
+                return None
         message_id = self._next_id(now)
         content = compose(
-            self._facts(message, message_id, now),
+            self._facts(message, message_id, now, unmailed),
             wanted,
             original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
@@ -121,9 +114,10 @@ class Reporter:
         with self._lock:
             unmailed, self._unmailed = +self._unmailed, Counter()
         if unmailed:
-            [(sender, _)] = unmailed.most_common(1)
-            counts = {"reports": unmailed.total(), "senders": len(unmailed)}
-            log.warning("report_not_mailed", **counts, **{"from": sender}, fault="policy")
+            [((sender, client), _)] = unmailed.most_common(1)
+            counts = {"reports": unmailed.total(), "senders": len({each for each, _ in unmailed})}
+            who = {"from": sender, "client": client}
+            log.warning("report_not_mailed", **counts, **who, fault="policy")
 
     def report_given_up(
         self,
@@ -178,7 +172,9 @@ class Reporter:
             will_retry_until=message.began(now) + self._give_up_after,
         )
 
-    def _facts(self, message: QueuedMessage, message_id: MessageId, now: datetime) -> DsnFacts:
+    def _facts(
+        self, message: QueuedMessage, message_id: MessageId, now: datetime, unmailed: int
+    ) -> DsnFacts:
         ret = message.parameters.get("RET", "").upper()
         return DsnFacts(
             reporting_mta=self._fqdn,
@@ -191,6 +187,7 @@ class Reporter:
             needs_utf8=False,
             now=now,
             token=format_id(message_id).lower(),
+            unmailed=unmailed,
         )
 
     def _message(self, message_id: MessageId, to: str, content: bytes, now: datetime) -> NewMessage:
@@ -211,6 +208,17 @@ class Reporter:
             facts=replace(facts, tag=None),
             client=Client(ip="", helo=self._fqdn, listener=REPORT),
         )
+
+
+def _share_of(limits: DsnLimits, workers: int) -> DsnLimits:
+    """Return what one of so many workers may mail."""
+    return DsnLimits(
+        per_box=max(1, limits.per_box // workers),
+        per_domain=max(1, limits.per_domain // workers),
+        per_client=max(1, limits.per_client // workers),
+        in_total=max(1, limits.in_total // workers),
+        window=limits.window,
+    )
 
 
 def _status(outcome: Outcome, reply: Reply | None) -> str:

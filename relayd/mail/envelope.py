@@ -40,6 +40,7 @@ class Client:
     helo: str
     listener: str
     auth_user: str | None = None
+    account: str = ""  # what counts as one client: a login, a local user, an address or its network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ class QueuedMessage:
     is_8bit: bool
     utf8_headers: bool
     is_report: bool = False  # a report of ours to a sender
+    account: str = ""  # of the client: `Client.account`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
     def began(self, now: datetime) -> datetime:

@@ -129,8 +129,15 @@ class Acceptance(Login):
                 helo=self.helo,
                 listener=context.listener.address,
                 auth_user=self.auth_user,
+                account=self._account_name(),
             ),
         )
+
+    def _account_name(self) -> str:
+        """Return what counts as one client, whatever it calls itself and its senders."""
+        if self.auth_user is not None:
+            return f"login {self.auth_user}"
+        return self.origin.client(is_stranger=True)
 
     async def _check_content(
         self, message: NewMessage, received: Received, checker: ContentChecker

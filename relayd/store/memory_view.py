@@ -275,6 +275,7 @@ def queued_message(new: NewMessage) -> QueuedMessage:
         is_8bit=new.facts.is_8bit,
         utf8_headers=new.facts.utf8_headers,
         is_report=new.is_report,
+        account=new.client.account,
     )
 
 

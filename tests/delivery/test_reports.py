@@ -2,17 +2,28 @@
 
 import email
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from email.message import Message
 
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer.reports import Fate
 from relayd.mail.envelope import NewMessage
+from relayd.mail.outcome import Relayed
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
-from tests.support.builders import CONTENT, a_facts, a_message, a_recipient
+from tests.support.builders import (
+    CONTENT,
+    a_bounce,
+    a_facts,
+    a_message,
+    a_queued_message,
+    a_queued_recipient,
+    a_recipient,
+)
 from tests.support.post import Post, a_post, a_reporter, eventually
 from tests.support.scripted_server import Action as Says
 from tests.support.scripted_server import Script, ScriptedServer
@@ -213,7 +224,7 @@ async def test_reports_beyond_the_budget_are_told_in_one_line() -> None:
         reporter = a_reporter(post.clock)
         senders = ["app@app.test"] * 120 + ["shop@app.test"] * 110
         for sender in senders:
-            message = a_message("a@x.test", reverse_path=sender)
+            message = a_message("a@x.test", reverse_path=sender, auth_user="app")
             await post.store.enqueue(message, worker=post.worker, lease_for=None)
         with capture_logs() as logs:
             acted = await post.store.act(
@@ -229,4 +240,53 @@ async def test_reports_beyond_the_budget_are_told_in_one_line() -> None:
             reporter.tell_unmailed()
         assert (len(acted.events), len(acted.reports)) == (230, 200)
         [line] = [one for one in logs if one["event"] == "report_not_mailed"]
-        assert (line["reports"], line["senders"], line["from"]) == (30, 2, "app@app.test")
+        assert (line["reports"], line["senders"], line["from"], line["client"]) == (
+            30,
+            2,
+            "app@app.test",
+            "login app",
+        )
+
+
+@pytest.mark.parametrize("notify", ["FAILURE", "SUCCESS"])
+@pytest.mark.parametrize(
+    ("sender", "mailed"),
+    [
+        pytest.param("victim+{0}@v.test", 100, id="tags of one box"),
+        pytest.param("victim{0}@v.test", 200, id="boxes of one domain"),
+        pytest.param("victim@v{0}.test", 500, id="domains of one client"),
+    ],
+)
+async def test_a_forged_sender_gets_few_reports(notify: str, sender: str, mailed: int) -> None:
+    """Whatever they are about: of a thousand messages that one client hands in."""
+    async with a_post(1, reports=True) as post:
+        reporter, outcome = a_reporter(post.clock), Relayed() if notify == "SUCCESS" else a_bounce()
+        recipient = a_queued_recipient(parameters={"NOTIFY": notify})
+        told = [
+            reporter.report(
+                replace(a_queued_message(reverse_path=sender.format(number)), account="192.0.2.1"),
+                [Fate(recipient, outcome, None)],
+                CONTENT,
+                now=post.clock.now(),
+            )
+            for number in range(1000)
+        ]
+        assert sum(one is not None for one in told) == mailed
+
+
+async def test_the_next_report_says_how_many_were_not_mailed() -> None:
+    async with a_post(1, reports=True) as post:
+        reporter = a_reporter(post.clock)
+
+        def report() -> NewMessage | None:
+            message = a_queued_message()
+            fates = [Fate(a_queued_recipient(), a_bounce(), None)]
+            return reporter.report(message, fates, CONTENT, now=post.clock.now())
+
+        assert [report() is None for _ in range(130)].count(True) == 30
+        post.clock.advance(timedelta(hours=1))
+        [first, second] = [report(), report()]
+        assert first is not None
+        assert second is not None
+        assert b"too many at once: 30." in b" ".join(first.content[:].split())
+        assert b"too many at once" not in b" ".join(second.content[:].split())

@@ -152,6 +152,7 @@ def test_a_client_in_clear_text_is_asked_for_tls_where_it_must_log_in(
             assert (await client.send()).startswith("250 2.0.0 ")
             [message] = reception.intake.messages
             assert (message.client.ip, message.client.auth_user) == ("192.0.2.7", "app")
+            assert message.client.account == "login app"
             assert b"(relayd) with ESMTPSA id" in message.content[:]
 
     run_on(loop, main())

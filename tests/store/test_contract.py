@@ -191,6 +191,7 @@ async def test_work_carries_what_was_enqueued(
         a_recipient('"A b"@Example.COM', parameters={"NOTIFY": "NEVER", "ORCPT": "rfc822;A+40b"}),
         reverse_path="",
         parameters={"BODY": "8BITMIME", "ENVID": "Q+2B1"},
+        auth_user="kim",
         content=content,
         facts=a_facts(
             content[20:],
@@ -208,6 +209,7 @@ async def test_work_carries_what_was_enqueued(
     assert (queued.reverse_path, queued.parameters) == ("", message.parameters)
     assert queued.size == len(content)  # what goes over the wire, our trace header included
     assert (queued.message_id_header, queued.tag) == ("<1@app.test>", "T 1")
+    assert queued.account == "login kim"
     assert (queued.is_test, queued.is_8bit, queued.utf8_headers) == (True, True, True)
     (recipient,) = work.recipients
     assert recipient.address == '"A b"@Example.COM'

@@ -66,7 +66,11 @@ def a_message(
         content=content,
         facts=facts or a_facts(content, message_id_header=message_id_header, tag=tag),
         client=Client(
-            ip=client_ip, helo="app.test", listener="127.0.0.1:2525", auth_user=auth_user
+            ip=client_ip,
+            helo="app.test",
+            listener="127.0.0.1:2525",
+            auth_user=auth_user,
+            account=f"login {auth_user}" if auth_user else client_ip,
         ),
     )
 

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from email.utils import format_datetime
 
-from relayd.policy.dsn.budget import USUAL_LIMITS, DsnBudget, DsnLimits, may_mail
+from relayd.policy.dsn.budget import USUAL_LIMITS, DsnBudget, DsnLimits
 from relayd.policy.dsn.facts import (
     Action,
     DsnFacts,
@@ -37,7 +37,6 @@ __all__ = [
     "FailedRecipient",
     "Occasion",
     "compose",
-    "may_mail",
     "occasion_of",
     "wants_report",
 ]

@@ -54,6 +54,7 @@ class DsnFacts:
     needs_utf8: bool  # send it with SMTPUTF8; a reverse-path beyond ASCII implies it
     now: datetime
     token: str  # unique; becomes the local part of the Message-ID
+    unmailed: int = 0  # reports that this sender should have got, and did not: too many at once
 
     @property
     def is_utf8(self) -> bool:

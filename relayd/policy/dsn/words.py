@@ -37,6 +37,10 @@ _ADDRESS = "Check the address for mistakes, or ask the recipient for the right o
 _DOMAIN = "Check what stands behind the @ for mistakes. If it is right, send it again later."
 _SENDER = "Your own sender address was refused. Tell your administrator."
 _LATER = "Send it again later. If it fails again, tell your administrator."
+_UNMAILED = (
+    "Reports like this one that were not mailed to you lately, because there were too many at once: {}."
+    " Your administrator can look up what became of those messages."
+)
 # What the status says of the message (RFC 3463 §3), whichever command it answers; the first that fits.
 _ADVICE = (
     ("2.2", "The mailbox is full. Send it again when the recipient has made room."),
@@ -78,6 +82,8 @@ def readable(facts: DsnFacts, recipients: Sequence[FailedRecipient]) -> bytes:
     )
     queue_id = clean_line(facts.queue_id, utf8=facts.is_utf8)
     lines += ["", *fold("", f"{received} {queue_id}.", indent="")]
+    if facts.unmailed:
+        lines += ["", *fold("", _UNMAILED.format(facts.unmailed), indent="")]
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 

@@ -18,8 +18,8 @@ def insert_message(db: apsw.Connection, message: NewMessage) -> None:
     facts, client = message.facts, message.client
     db.execute(
         "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
-        " parameters, client_ip, helo, listener, auth_user, served_at)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,served())",
+        " parameters, client_ip, helo, listener, auth_user, account, served_at)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,served())",
         (
             message.id,
             values.to_ms(message.received_at),
@@ -33,6 +33,7 @@ def insert_message(db: apsw.Connection, message: NewMessage) -> None:
             client.helo,
             client.listener,
             client.auth_user,
+            client.account,
         ),
     )
     content = message.content

@@ -22,7 +22,7 @@ NO_MAIL_HOST_AT = (
 )
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters,"
-    " served() - m.served_at"
+    " m.account, served() - m.served_at"
 )
 
 
@@ -57,12 +57,13 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         is_8bit=facts.is_8bit,
         utf8_headers=facts.utf8_headers,
         is_report=message.is_report,
+        account=message.client.account,
     )
 
 
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
     """Read the columns of MESSAGE_COLUMNS."""
-    number, received_at, reverse_path, size, header, tag, flags, parameters, age = row
+    number, received_at, reverse_path, size, header, tag, flags, parameters, account, age = row
     return QueuedMessage(
         id=MessageId(number),
         received_at=from_ms(received_at),
@@ -75,6 +76,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_8bit=bool(flags & _8BIT),
         utf8_headers=bool(flags & _UTF8),
         is_report=bool(flags & _REPORT),
+        account=account,
         age=timedelta(milliseconds=age),
     )
 

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.message import Message
@@ -24,7 +25,6 @@ from relayd.policy.dsn import (
     FailedRecipient,
     Occasion,
     compose,
-    may_mail,
     occasion_of,
     wants_report,
 )
@@ -749,56 +749,117 @@ def test_a_hostile_server_cannot_make_reports_large() -> None:
 # How many
 
 
-LIMITS = DsnLimits(per_sender=3, in_total=5, window=timedelta(hours=1))
-EMPTY = DsnBudget(at=START)
+LIMITS = DsnLimits(per_box=3, per_domain=6, per_client=8, in_total=10, window=timedelta(hours=1))
+HOUR = timedelta(hours=1)
 
 
-def mail_many(budget: DsnBudget, sender: str, count: int, at: datetime) -> tuple[int, DsnBudget]:
-    mailed = 0
-    for _ in range(count):
-        fits, budget = may_mail(budget, sender, now=at, limits=LIMITS)
-        mailed += fits
-    return mailed, budget
+def a_budget(limits: DsnLimits = LIMITS) -> DsnBudget:
+    return DsnBudget(limits, now=START)
 
 
-def test_a_sender_has_a_cap_and_all_senders_have_one() -> None:
-    first, budget = mail_many(EMPTY, "a@app.test", 10, START)
-    again, budget = mail_many(budget, "A@APP.test", 10, START)
-    second, budget = mail_many(budget, "b@app.test", 10, START)
-    third, budget = mail_many(budget, "c@app.test", 10, START)
-    assert (first, again, second, third) == (3, 0, 2, 0)
-    assert budget.mailed_to.keys() == {"a@app.test", "b@app.test"}
+def mail_many(
+    budget: DsnBudget, *senders: str, client: str = "login app", at: datetime = START
+) -> int:
+    return sum(budget.may_mail(one, client, now=at) is not None for one in senders)
+
+
+def test_a_box_has_a_cap_however_it_is_spelled() -> None:
+    """A forger may choose among all of these, and all of them fill one box."""
+    budget = a_budget()
+    assert mail_many(budget, *["kim@b\u00fccher.test"] * 2) == 2
+    spellings = (
+        *(f"kim+{number}@b\u00fccher.test" for number in range(50)),
+        "KIM@xn--bcher-kva.test",
+        '"kim"@B\u00dcCHER.test',
+        '"k\\im+x"@b\u00fccher.test',
+    )
+    assert mail_many(budget, *spellings) == 1
+
+
+def test_a_domain_has_a_cap_whatever_its_boxes_are() -> None:
+    budget = a_budget()
+    boxes = [f"user{number}@victim.test" for number in range(50)]
+    assert sum(mail_many(budget, one, client=one) for one in boxes) == 6
+    assert mail_many(budget, "a@sub.victim.test") == 1, "another domain"
+
+
+def test_a_client_has_a_cap_whatever_it_says_at_mail() -> None:
+    budget = a_budget()
+    senders = [f"a@{number}.test" for number in range(50)]
+    assert mail_many(budget, *senders) == 8
+    assert mail_many(budget, *senders, client="192.0.2.0") == 2, "what is left in all"
+    assert mail_many(budget, *senders, client="login other", at=START + HOUR / 2) == 5
 
 
 def test_time_works_off_what_was_mailed() -> None:
-    _, budget = mail_many(EMPTY, "a@app.test", 10, START)
-    later, budget = mail_many(budget, "a@app.test", 10, START + timedelta(minutes=21))
-    assert later == 1
-    after, budget = mail_many(budget, "a@app.test", 10, START + timedelta(hours=3))
-    assert after == 3
+    budget = a_budget()
+    many = ["a@app.test"] * 10
+    assert mail_many(budget, *many) == 3
+    assert mail_many(budget, *many, at=START + timedelta(minutes=21)) == 1
+    assert mail_many(budget, *many, at=START + timedelta(hours=3)) == 3
 
 
-def test_senders_are_forgotten() -> None:
-    _, budget = mail_many(EMPTY, "a@app.test", 1, START)
-    _, budget = mail_many(budget, "b@app.test", 1, START + timedelta(hours=1))
-    assert budget.mailed_to.keys() == {"b@app.test"}
+def test_what_is_worked_off_is_forgotten() -> None:
+    budget = a_budget()
+    mail_many(budget, "a@app.test")
+    mail_many(budget, "b@app.test", at=START + 2 * HOUR)
+    assert {name for kind, name in budget._levels if kind == "box"} == {"b@app.test"}
 
 
 def test_a_clock_set_back_stalls_nothing() -> None:
-    _, budget = mail_many(EMPTY, "a@app.test", 10, START)
+    budget, many = a_budget(), ["a@app.test"] * 10
+    mail_many(budget, *many)
     before = START - timedelta(days=1)
-    assert mail_many(budget, "a@app.test", 10, before)[0] == 0
-    _, budget = mail_many(budget, "b@app.test", 1, before)
-    assert mail_many(budget, "a@app.test", 10, before + timedelta(hours=2))[0] == 3
+    assert mail_many(budget, *many, at=before) == 0
+    assert mail_many(budget, "b@app.test", at=before) == 1
+    assert mail_many(budget, *many, at=before + timedelta(hours=2)) == 3
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1200)), max_size=60))
-def test_no_run_exceeds_the_caps(steps: list[tuple[str, int]]) -> None:
-    budget, now, mailed = EMPTY, START, dict.fromkeys("abcd", 0)
-    for sender, wait in steps:
+def test_the_next_report_says_how_many_there_were_not() -> None:
+    budget = a_budget()
+    assert [budget.may_mail("a@app.test", "x", now=START) for _ in range(5)] == [
+        0,
+        0,
+        0,
+        None,
+        None,
+    ]
+    later = START + HOUR
+    assert budget.may_mail("A+tag@app.test", "x", now=later) == 2
+    assert budget.may_mail("a@app.test", "x", now=later) == 0
+
+
+def test_counts_are_kept_for_a_bounded_number_of_boxes() -> None:
+    """The latest: what a forger makes up does not stay."""
+    budget = a_budget(replace(LIMITS, per_box=0))
+    for number in range(1000):
+        assert budget.may_mail(f"{number}@app.test", "x", now=START) is None
+    assert list(budget._unmailed) == [f"{number}@app.test" for number in range(990, 1000)]
+
+
+def test_a_report_says_how_many_were_not_mailed() -> None:
+    said = b"Reports like this one that were not mailed to you lately"
+    assert said not in compose(facts(), [failed()], ORIGINAL, full_copy_limit=LIMIT)
+    told = compose(facts(unmailed=4900), [failed()], ORIGINAL, full_copy_limit=LIMIT)
+    assert said in told
+    assert b"too many at once: 4900." in b" ".join(told.split())
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers(0, 1200)),
+        max_size=60,
+    )
+)
+def test_no_run_exceeds_the_caps(steps: list[tuple[str, str, int]]) -> None:
+    budget, now = a_budget(), START
+    mailed: Counter[tuple[str, str]] = Counter()
+    for sender, client, wait in steps:
         now += timedelta(seconds=wait)
-        fits, budget = may_mail(budget, sender, now=now, limits=LIMITS)
-        mailed[sender] += fits
+        domain = f"{'even' if sender in 'ac' else 'odd'}.test"
+        if budget.may_mail(f"{sender}@{domain}", client, now=now) is not None:
+            mailed.update([("box", sender), ("domain", domain), ("client", client), ("all", "")])
         windows = (now - START) / LIMITS.window
-        assert sum(mailed.values()) <= LIMITS.in_total * (1 + windows) + 1e-6
-        assert max(mailed.values()) <= LIMITS.per_sender * (1 + windows) + 1e-6
+        caps = {"box": 3, "domain": 6, "client": 8, "all": 10}
+        for (kind, _), count in mailed.items():
+            assert count <= caps[kind] * (1 + windows) + 1e-6
