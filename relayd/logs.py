@@ -174,6 +174,10 @@ class StatusLog:
         self._tally.refused(detail.get("code"))
         self._end(self._begin(at, EventKind.REFUSED), detail)
 
+    def refused_again(self, detail: Detail) -> None:
+        """Count a refusal that has no line."""
+        self._tally.refused(detail.get("code"))
+
     def reopen(self) -> None:
         self._writer.reopen()
 

@@ -230,7 +230,8 @@ class Identity(Wire):
                 "reply": str(reply),
                 "fault": "policy" if reply.is_permanent else "local",
                 **(more or {}),
-            }
+            },
+            stranger="" if self._rules.may_relay else self.origin.site,
         )
         self._errors += is_error
         self.reply(f"{reply}\r\n".encode())

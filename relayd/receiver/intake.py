@@ -51,6 +51,6 @@ class Intake(Protocol):
         """Make it durable; the future is done when it is. StoreError otherwise."""
         ...
 
-    def refused(self, detail: Detail) -> None:
-        """Note a refusal in the status log."""
+    def refused(self, detail: Detail, *, stranger: str = "") -> None:
+        """Note a refusal in the status log; `stranger` is the network of a client without rights."""
         ...

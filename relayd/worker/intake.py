@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import structlog
+
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.errors import CommitUnknown
 from relayd.logs import StatusLog
@@ -20,10 +22,14 @@ from relayd.mail.ids import IDS_PER_MILLISECOND, MessageId, WorkerNumber, make_i
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy import route, verp
+from relayd.policy.refusal_lines import RefusalLines
+from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
 from relayd.ports.view import QueueView
 from relayd.worker.late import LateBounces
+
+log = structlog.get_logger()
 
 
 class IdSource:
@@ -67,6 +73,8 @@ class Intake:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._hint = hint  # others may deliver what was stored
+        self._refusal_lines, self._flood = RefusalLines(), Seldom()
+        self._unwritten = 0  # refusals since the last line about them
         self._late = late
         self._routes = routes
         self._store = store
@@ -116,9 +124,25 @@ class Intake:
         stored.add_done_callback(partial(self._stored, message))
         return stored
 
-    def refused(self, detail: Detail) -> None:
+    def refused(self, detail: Detail, *, stranger: str = "") -> None:
+        now = self._clock.monotonic()
+        if stranger and not self._refusal_lines.take(stranger, now):
+            self._status_log.refused_again(detail)
+            self._unwritten += 1
+            if self._flood.is_due(now):
+                self._tell_flood(detail)
+            return
         rcpt = verp.masked(str(detail.get("rcpt", "")))
         self._status_log.refused(self._clock.now(), {**detail, "rcpt": rcpt})
+
+    def _tell_flood(self, detail: Detail) -> None:
+        log.warning(
+            "refusals_unwritten",
+            fault="peer",
+            client_ip=detail.get("client_ip"),
+            refusals=self._unwritten,
+        )
+        self._unwritten = 0
 
     async def _take_back(self, message: NewMessage, late: LateBounces) -> LateNotice | None:
         """Have it read, then stored; its client may be gone by then."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.daemon import Daemon, SmarthostThread, a_smarthost
+from tests.support.daemon import Daemon, SmarthostThread, a_smarthost, eventually
 from tests.support.ports import free_port
 
 CROWD = 1200  # sources; a worker has 1000 places
@@ -101,3 +101,27 @@ def test_a_new_stranger_takes_the_place_of_one_that_waits(
     assert len(crowd) == CROWD
     with _stranger(daemon, CROWD + 1) as client:
         assert client.recv(100).startswith(b"220 ")
+
+
+def test_refusals_of_strangers_do_not_fill_the_disk(daemon: CrowdedDaemon) -> None:
+    """One stranger was 6 MB of status log a second. Who may relay has a line for each refusal."""
+    for _ in range(3):
+        assert refusals(daemon.public, "flood@app.test") == 90
+        assert refusals(daemon.port, "ours@app.test") == 90
+
+    def lines(sender: str) -> int:
+        return sum(line.get("from") == sender for line in daemon.log_lines())
+
+    eventually(lambda: lines("ours@app.test") == 270, "all of ours")
+    assert lines("flood@app.test") == 100
+    [told] = daemon.events("refusals_unwritten")
+    assert (told["client_ip"], told["refusals"]) == ("127.0.0.1", 1)
+
+
+def refusals(port: int, sender: str) -> int:
+    """Name a wrong parameter 90 times in one session; return how often that was refused."""
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="app.test", timeout=10) as client:
+        client.ehlo()
+        client.mail(sender)
+        codes = [client.docmd("RCPT", "TO:<a@x.test> SIZE=1")[0] for _ in range(90)]
+    return sum(code >= 500 for code in codes)

@@ -130,7 +130,7 @@ class MemoryIntake:
             done.set_result(())
         self._waiting.clear()
 
-    def refused(self, detail: Detail) -> None:
+    def refused(self, detail: Detail, *, stranger: str = "") -> None:  # noqa: ARG002
         self.refusals.append(detail)
 
 
