@@ -7,6 +7,7 @@ comments, which begin with "#", mean nothing.
 Source: RFC 4616 §2 (names); the PHC string format (hashes).
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from relayd.mail.address import Address, PathError, parse_address
 _MEMORY_LIMIT = 1 << 18  # KiB
 _ROUNDS_LIMIT = 64
 _LANES_LIMIT = 16
+_LANE_NEEDS = 8  # KiB, RFC 9106 §3.1
 
 _NAME = re.compile(r"(?!#)[!-~]{1,255}")
 _HASH = re.compile(
     r"\$argon2id\$v=19\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})"
-    r"\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,172}",
+    r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,172})",
     re.ASCII,
 )
 
@@ -122,7 +124,15 @@ def _parse_hash(text: str) -> str:
     found = _HASH.fullmatch(text)
     if found is None:
         raise AccountError("expected an argon2id hash, as `relayd user add` writes it")
-    memory, rounds, lanes = map(int, found.groups())
+    memory, rounds, lanes = map(int, found.groups()[:3])
+    if memory < _LANE_NEEDS * lanes or not all(map(_is_base64, found.groups()[3:])):
+        raise AccountError("expected an argon2id hash that a password can be checked against")
     if memory > _MEMORY_LIMIT or rounds > _ROUNDS_LIMIT or lanes > _LANES_LIMIT:
         raise AccountError("this hash costs too much memory, time or threads")
     return text
+
+
+def _is_base64(text: str) -> bool:
+    """Tell whether it is what an encoder writes, who leaves out the padding."""
+    octets = base64.b64decode(text + "=" * (-len(text) % 4)) if len(text) % 4 != 1 else b""
+    return base64.b64encode(octets).decode().rstrip("=") == text

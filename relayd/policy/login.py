@@ -1,104 +1,132 @@
-"""Slow down who guesses passwords.
+"""Slow down who guesses passwords, and say whose login comes first.
 
-Owns the arithmetic: no clock, no waiting; bounded memory. Instants and waits are seconds of a clock
-that never goes back. A failed login counts against its source, and against the account as seen
-from that source's network: so nobody is locked out by a stranger elsewhere. A source that logged
-in to the account lately stands apart from its neighbours, and only what it does itself counts.
+Owns the rules: no clock, no waiting; bounded memory. A failed login counts against its account,
+against its account as seen from its site, and against each network that it is in. Who guesses from
+many addresses of a network finds the whole network put off; who guesses from many networks, the
+account. The longest wait is the shorter the more it may hit others.
 
-This machine is no source: a mistake in one local application must not stop the others. Source: A-32.
+A source that logged in to the account within a day stands apart: only what it does itself counts. So
+nobody who is in is locked out by strangers, however many. This machine stands apart too: a mistake in
+one local program must not stop the others.
+
+Where memory is full, a new source has no count of its own: that of its network is what waits.
+Source: A-32.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from relayd.policy.admit import is_this_machine
+from relayd.policy.failures import Failures, Pace
+from relayd.policy.login_source import Level, Source
+from relayd.policy.turns import Rank
 
-TRIES = 5  # failures that are free
-WITHIN = 900.0  # seconds in which they add up
-FIRST_WAIT = 30.0  # seconds; each failure more doubles it
-LONGEST_WAIT = 900.0  # seconds
+OF_ONE = Pace(free=5, every=900.0)
+"""An account from one site; or from one host that stands apart."""
+OF_ACCOUNT = Pace(free=20, every=60.0)
+"""An account from everywhere: about a hundred guesses an hour (NIST SP 800-63B §5.2.2)."""
+OF_NETWORK = {
+    Level.HOST: Pace(
+        free=20, every=180.0
+    ),  # two programs with old passwords leave the others alone
+    Level.BLOCK: Pace(free=30, every=120.0),
+    Level.SITE: Pace(free=48, every=75.0),
+    Level.REGION: Pace(free=200, every=15.0),
+}
 KNOWN_FOR = 86_400.0  # seconds that a source is remembered for its last success
-MOST_RECORDS = 10_000
-_NAME_LIMIT = 256  # characters of a name; no account has a longer one
+ROOM = 10_000  # counts of a kind that can grow, and sources that are known
+_ACCOUNTS = 16_384  # counts that accounts share: a flood of names in one minute leaves most alone
+_REGIONS = 4_096
 
-_Key = tuple[str, ...]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One login. `version` is another one when the account has changed, which then begins anew."""
 
-@dataclass(slots=True)
-class _Record:
-    failures: int
-    latest: float
-    wait: float = 0.0  # from `latest` on
+    user: str
+    version: str
+    source: Source
+
+    @property
+    def account(self) -> str:
+        return f"{self.user}\0{self.version}"
 
 
 class BackOff:
-    """What is remembered of failed logins; the oldest is forgotten when there is too much."""
+    """What is remembered of logins. `key` is secret: it keeps others from finding names that share."""
 
-    def __init__(self) -> None:
-        self._records: dict[_Key, _Record] = {}  # the least recent failure first
-        self._known: dict[_Key, float] = {}  # account and source -> its last success
+    def __init__(self, key: bytes) -> None:
+        self._accounts = Failures(OF_ACCOUNT, room=_ACCOUNTS, key=key, shares=True)
+        self._apart = Failures(OF_ONE, room=_ACCOUNTS, key=key, shares=True)
+        self._at_sites = Failures(OF_ONE, room=ROOM, key=key)
+        self._networks = {
+            level: Failures(
+                pace,
+                room=_REGIONS if level is Level.REGION else ROOM,
+                key=key,
+                shares=level is Level.REGION,
+            )
+            for level, pace in OF_NETWORK.items()
+        }
+        self._known: dict[str, dict[str, float]] = {}  # user -> host -> its last success
+        self._known_count = 0
 
-    def wait(self, user: str, client_ip: str, *, now: float) -> float:
+    def wait(self, tried: Try, *, now: float) -> float:
         """Return for how long a login will not even be looked at; 0: it will."""
-        ends = [
-            record.latest + record.wait - now
-            for key in self._keys(user, client_ip, now)
-            if (record := self._records.get(key)) is not None
-        ]
-        return max(0.0, *ends, 0.0)
+        return max(counts.wait(name, now=now) for counts, name in self._counts_of(tried, now))
 
-    def failed(self, user: str, client_ip: str, *, now: float) -> None:
-        for key in self._keys(user, client_ip, now):
-            record = self._records.pop(key, None)
-            if record is None or now - record.latest - record.wait > WITHIN:
-                record = _Record(0, now)
-            record.failures += 1
-            record.latest = now
-            if record.failures >= TRIES:
-                doublings = min(record.failures - TRIES, 16)
-                record.wait = min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
-            self._records[key] = record
-        _keep_newest(self._records)
+    def rank(self, tried: Try, *, now: float) -> Rank:
+        """Say how good a login looks before it is checked."""
+        if self._is_apart(tried, now):
+            if self._apart.has(_pair(tried), now=now):
+                return Rank.SUSPECT
+            return Rank.KNOWN if self._is_known(tried, now) else Rank.NEW
+        near = (each for each in self._counts_of(tried, now) if self._is_near(each[0]))
+        is_suspect = any(counts.has(name, now=now) for counts, name in near)
+        return Rank.SUSPECT if is_suspect else Rank.NEW
 
-    def succeeded(self, user: str, client_ip: str, *, now: float) -> None:
-        for key in self._keys(user, client_ip, now):
-            self._records.pop(key, None)
-        pair = _pair(user, client_ip)
-        self._known.pop(pair, None)
-        self._known[pair] = now
-        _keep_newest(self._known)
+    def failed(self, tried: Try, *, now: float) -> None:
+        for counts, name in self._counts_of(tried, now):
+            counts.add(name, now=now)  # one that has no room leaves it to the coarser ones
 
-    def forgive(self) -> None:
-        """Forget all failures: the accounts are others now, so what was wrong may be right."""
-        self._records.clear()
+    def succeeded(self, tried: Try, *, now: float) -> None:
+        """Remember the source; what others failed at is not forgiven for that."""
+        self._apart.forget(_pair(tried))
+        hosts = self._known.setdefault(tried.user, {})
+        self._known_count += hosts.pop(tried.source.host, None) is None
+        hosts[tried.source.host] = now
+        if self._known_count > ROOM:
+            self._forget_one()
 
-    def _keys(self, user: str, client_ip: str, now: float) -> list[_Key]:
-        user = user[:_NAME_LIMIT]
-        pair = _pair(user, client_ip)
-        if now - self._known.get(pair, float("-inf")) <= KNOWN_FOR:
-            return [pair]
-        account = ("account", user, _network(client_ip, 24))
-        if is_this_machine(client_ip):
-            return [account]
-        return [("source", _network(client_ip, 32)), account]
+    def _counts_of(self, tried: Try, now: float) -> Iterator[tuple[Failures, str]]:
+        """Yield what counts for a login, and under which name."""
+        if self._is_apart(tried, now):
+            yield self._apart, _pair(tried)
+            return
+        yield self._accounts, tried.account
+        yield self._at_sites, f"{tried.account}\0{tried.source.site}"
+        for level, network in tried.source.networks.items():
+            yield self._networks[level], network
 
+    def _is_near(self, counts: Failures) -> bool:
+        """Tell whether it counts what the site did, not what others did to the account or around."""
+        return counts not in (self._accounts, self._networks[Level.REGION])
 
-def _pair(user: str, client_ip: str) -> _Key:
-    return ("pair", user, _network(client_ip, 32))
+    def _is_apart(self, tried: Try, now: float) -> bool:
+        return tried.source.is_here or self._is_known(tried, now)
 
+    def _is_known(self, tried: Try, now: float) -> bool:
+        last = self._known.get(tried.user, {}).get(tried.source.host)
+        return last is not None and now - last <= KNOWN_FOR
 
-def _network(client_ip: str, prefix: int) -> str:
-    """Name the source's network: an IPv6 client has a /64 for itself."""
-    if not client_ip:
-        return "unix"
-    address: IPv4Address | IPv6Address = ip_address(client_ip.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is None:
-            return address.exploded[:19]
-        address = address.ipv4_mapped
-    return str(IPv4Address(int(address) >> (32 - prefix) << (32 - prefix)))
+    def _forget_one(self) -> None:
+        """Forget the oldest source of the account that has most: nobody fills it for the others."""
+        user = max(self._known, key=lambda user: len(self._known[user]))
+        hosts = self._known[user]
+        del hosts[next(iter(hosts))]
+        self._known_count -= 1
+        if not hosts:
+            del self._known[user]
 
 
-def _keep_newest(memory: dict[_Key, _Record] | dict[_Key, float]) -> None:
-    while len(memory) > MOST_RECORDS:
-        del memory[next(iter(memory))]
+def _pair(tried: Try) -> str:
+    return f"{tried.account}\0{tried.source.host}"

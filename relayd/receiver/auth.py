@@ -177,7 +177,7 @@ class Login(Identity):
     async def _check(self, given: sasl.Credentials) -> None:
         users = self._context.users
         assert users is not None
-        result = await users.check(given, self.client_ip)
+        result = await users.check(given, self.origin)
         if isinstance(result, Account):
             self._account, self.auth_user = result, result.name
             self._is_still_admitted()

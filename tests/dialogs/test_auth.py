@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.receiver import users
+from relayd.receiver import passwords, users
 from relayd.receiver.passwords import is_password
 from relayd.settings import ListenerAuth, ListenerTls
 from tests.dialogs.test_listener_tls import ENVELOPE, connected
@@ -287,7 +287,7 @@ def test_nothing_is_read_while_a_login_is_checked(
             asyncio.run_coroutine_threadsafe(gate.wait(), here).result(5)
             return is_password(password, hashed)
 
-        monkeypatch.setattr(users, "is_password", slowly)
+        monkeypatch.setattr(passwords, "is_password", slowly)
         async with receiving(REQUIRED) as reception:
             client, other = await reception.greeted(), await reception.greeted()
             leaving = await reception.greeted()

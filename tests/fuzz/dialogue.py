@@ -80,12 +80,11 @@ _NOWHERE = ()
 
 
 class _Users(Users):
-    """Accounts whose passwords are checked at once: no thread, the same digests."""
+    """Accounts whose passwords are checked at once: no thread."""
 
-    def _begin(self, digest: bytes, password: str, hashed: str) -> "asyncio.Future[bool]":
-        del digest
+    def _begin(self, password: str, hashed: str | None) -> "asyncio.Future[bool]":
         check: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        check.set_result(is_password(password, hashed))
+        check.set_result(hashed is not None and is_password(password, hashed))
         return check
 
 

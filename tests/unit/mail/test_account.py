@@ -48,6 +48,11 @@ def test_one_line_is_changed_or_taken_out_and_the_rest_stays() -> None:
         pytest.param(f"app {HASH.replace('m=19456', 'm=999999')}", "too much", id="memory"),
         pytest.param(f"app {HASH.replace('t=2', 't=65')}", "too much", id="rounds"),
         pytest.param(f"app {HASH.replace('p=1', 'p=17')}", "too much", id="threads"),
+        pytest.param(
+            f"app {HASH.replace('m=19456', 'm=8')}".replace("p=1", "p=2"), "be checked", id="lanes"
+        ),
+        pytest.param(f"app {HASH}AA", "be checked", id="length"),
+        pytest.param(f"app {HASH[:-1]}B", "be checked", id="bits-behind-the-end"),
         pytest.param(f"app {HASH} nobody", "user@example.org", id="no-sender"),
         pytest.param(f"äpp {HASH}", "ASCII", id="no-name"),
         pytest.param(f"first {HASH}", "already", id="twice"),

@@ -1,126 +1,357 @@
-"""Slowing down who guesses passwords: whose failures count, for how long, and whom they stop."""
+"""Slowing down who guesses passwords: whose failures count, for how long, whom they stop, and how many
+guesses there are in an hour."""
+
+from collections.abc import Callable, Iterable
+from itertools import count, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.policy import login
-from relayd.policy.login import FIRST_WAIT, KNOWN_FOR, LONGEST_WAIT, TRIES, WITHIN, BackOff
+from relayd.policy.failures import FIRST_WAIT, Failures, Pace
+from relayd.policy.login import KNOWN_FOR, OF_ACCOUNT, OF_NETWORK, OF_ONE, BackOff, Try
+from relayd.policy.login_source import Level, source_of
+from relayd.policy.origin import Origin
+from relayd.policy.turns import Rank
 
 FAR = "192.0.2.7"
+HERE = "127.0.0.1"
+UNIX = Origin(uid=1000)
+UNKNOWN = Origin(ip=HERE, is_known=False)
+KEY = b"secret"
+HOUR = 3600.0
 
 
-def failing(back_off: BackOff, user: str, client_ip: str, *, times: int = TRIES) -> None:
+def a_try(user: str, client: str | Origin, *, version: str = "1") -> Try:
+    origin = Origin(ip=client) if isinstance(client, str) else client
+    return Try(user=user, version=version, source=source_of(origin))
+
+
+def failing(
+    back_off: BackOff,
+    user: str,
+    client: str | Origin,
+    *,
+    times: int = OF_ONE.free,
+    now: float = 0.0,
+) -> None:
     for _ in range(times):
-        back_off.failed(user, client_ip, now=0.0)
+        back_off.failed(a_try(user, client), now=now)
 
 
-def test_the_first_failures_are_free() -> None:
-    back_off = BackOff()
-    failing(back_off, "app", FAR, times=TRIES - 1)
-    assert back_off.wait("app", FAR, now=0.0) == 0
-    back_off.failed("app", FAR, now=0.0)
-    assert back_off.wait("app", FAR, now=0.0) == FIRST_WAIT
-    assert back_off.wait("app", FAR, now=20.0) == FIRST_WAIT - 20
-    assert back_off.wait("app", FAR, now=FIRST_WAIT) == 0
+def wait(back_off: BackOff, user: str, client: str | Origin, *, now: float = 0.0) -> float:
+    return back_off.wait(a_try(user, client), now=now)
 
 
-def test_each_failure_more_doubles_the_wait_up_to_a_quarter_of_an_hour() -> None:
-    back_off, waits, now = BackOff(), [], 0.0
-    for _ in range(TRIES + 30):
-        back_off.failed("app", FAR, now=now)
-        waits.append(back_off.wait("app", FAR, now=now))
-        now += waits[-1]
-    assert waits[: TRIES + 6] == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900]
-    assert max(waits) == LONGEST_WAIT
+def rank(back_off: BackOff, user: str, client: str | Origin, *, now: float = 0.0) -> Rank:
+    return back_off.rank(a_try(user, client), now=now)
 
 
-def test_failures_far_apart_do_not_add_up() -> None:
-    back_off = BackOff()
-    for number in range(TRIES * 3):
-        back_off.failed("app", FAR, now=number * (WITHIN + 1))
-        assert back_off.wait("app", FAR, now=number * (WITHIN + 1)) == 0
+# --- whom failures stop
 
 
 def test_success_resets() -> None:
-    back_off = BackOff()
-    failing(back_off, "app", FAR, times=TRIES - 1)
-    back_off.succeeded("app", FAR, now=0.0)
-    failing(back_off, "app", FAR, times=TRIES - 1)
-    assert back_off.wait("app", FAR, now=0.0) == 0
+    back_off = BackOff(KEY)
+    failing(back_off, "app", FAR, times=OF_ONE.free - 1)
+    back_off.succeeded(a_try("app", FAR), now=0.0)
+    failing(back_off, "app", FAR, times=OF_ONE.free - 1)
+    assert wait(back_off, "app", FAR) == 0
+    back_off.succeeded(a_try("app", FAR), now=0.0)
+    failing(back_off, "app", FAR, times=OF_ONE.free - 1)
+    assert wait(back_off, "app", FAR) == 0
 
 
-def test_failures_are_forgiven_but_who_is_known_stays_known() -> None:
-    back_off = BackOff()
-    back_off.succeeded("app", FAR, now=0.0)
-    failing(back_off, "other", FAR)
-    back_off.forgive()
-    assert back_off.wait("other", FAR, now=0.0) == 0
-    failing(back_off, "other", FAR)
-    assert back_off.wait("app", FAR, now=0.0) == 0
+def test_success_forgives_nobody_else() -> None:
+    """Who has an account guesses at others no faster for that."""
+    back_off = BackOff(KEY)
+    for number in range(100):
+        back_off.failed(a_try(f"u{number}", FAR), now=0.0)
+        back_off.succeeded(a_try("own", FAR), now=0.0)
+    assert wait(back_off, "other", FAR) > 0
+    assert wait(back_off, "own", FAR) == 0
 
 
 @pytest.mark.parametrize(
     ("guesser", "client_ip", "user", "stops"),
     [
         pytest.param(FAR, FAR, "app", True, id="itself"),
-        pytest.param(FAR, FAR, "other", True, id="itself-for-another-user"),
+        pytest.param(FAR, FAR, "other", False, id="itself-for-another-user"),
         pytest.param(FAR, "192.0.2.8", "app", True, id="neighbour-for-the-user"),
         pytest.param(FAR, "192.0.2.8", "other", False, id="neighbour-for-another-user"),
         pytest.param(FAR, "192.0.3.7", "app", False, id="elsewhere-for-the-user"),
-        pytest.param(FAR, f"::ffff:{FAR}", "other", True, id="mapped"),
-        pytest.param("2001:db8::1", "2001:db8::2", "other", True, id="one-64"),
-        pytest.param("2001:db8::1", "2001:db8:0:1::1", "app", False, id="another-64"),
-        pytest.param("fe80::1%eth0", "fe80::2%eth1", "other", True, id="scoped"),
+        pytest.param(FAR, f"::ffff:{FAR}", "app", True, id="mapped"),
+        pytest.param("2001:db8::1", "2001:db8::2", "app", True, id="one-64"),
+        pytest.param("2001:db8::1", "2001:db8:0:1::1", "app", True, id="one-48"),
+        pytest.param("2001:db8::1", "2001:db8:1::1", "app", False, id="another-48"),
+        pytest.param("fe80::1%eth0", "fe80::2%eth1", "app", True, id="scoped"),
+        pytest.param(UNKNOWN, UNKNOWN, "app", True, id="nobody-knows-where"),
+        pytest.param(UNKNOWN, HERE, "app", False, id="nobody-knows-where-and-local"),
         pytest.param("127.0.0.1", "127.0.0.1", "app", True, id="local"),
         pytest.param("127.0.0.1", "127.0.0.1", "other", False, id="local-for-another-user"),
-        pytest.param("", "", "app", True, id="unix-socket"),
-        pytest.param("", "", "other", False, id="unix-socket-for-another-user"),
-        pytest.param("", "127.0.0.1", "app", False, id="unix-socket-and-tcp"),
+        pytest.param(UNIX, UNIX, "app", True, id="unix-socket"),
+        pytest.param(UNIX, UNIX, "other", False, id="unix-socket-for-another-user"),
+        pytest.param(UNIX, HERE, "app", False, id="unix-socket-and-tcp"),
+        pytest.param(UNIX, Origin(uid=1001), "app", False, id="another-uid"),
     ],
 )
-def test_whom_failures_stop(guesser: str, client_ip: str, user: str, *, stops: bool) -> None:
-    """A user is never locked out by a stranger elsewhere, nor local users by each other."""
-    back_off = BackOff()
+def test_whom_failures_stop(
+    guesser: str | Origin, client_ip: str | Origin, user: str, *, stops: bool
+) -> None:
+    back_off = BackOff(KEY)
     failing(back_off, "app", guesser)
-    assert (back_off.wait(user, client_ip, now=0.0) > 0) is stops
+    assert (wait(back_off, user, client_ip) > 0) is stops
 
 
-def test_who_logged_in_lately_is_not_stopped_by_its_neighbours() -> None:
-    back_off = BackOff()
-    back_off.succeeded("app", FAR, now=0.0)
+@pytest.mark.parametrize("client_ip", [HERE, UNIX, Origin(), "::1"], ids=str)
+def test_this_machine_is_never_stopped_as_a_whole(client_ip: str | Origin) -> None:
+    back_off = BackOff(KEY)
+    for number in range(5000):
+        failing(back_off, f"wrong{number}", client_ip, times=1)
+    failing(back_off, "broken", client_ip, times=50)
+    assert wait(back_off, "broken", client_ip) > 0
+    assert wait(back_off, "app", client_ip) == 0
+
+
+def test_who_logged_in_lately_is_not_stopped_by_others() -> None:
+    """Neither by its neighbours, nor by what comes from everywhere."""
+    back_off = BackOff(KEY)
+    back_off.succeeded(a_try("app", FAR), now=0.0)
     failing(back_off, "app", "192.0.2.8", times=50)
     failing(back_off, "other", FAR)
-    assert back_off.wait("app", "192.0.2.8", now=0.0) > 0
-    assert back_off.wait("app", FAR, now=0.0) == 0
-    assert back_off.wait("other", FAR, now=0.0) > 0
+    for number in range(100):
+        failing(back_off, "app", f"198.51.{number}.1")
+    assert wait(back_off, "app", "192.0.2.8") > 0
+    assert wait(back_off, "app", "203.0.113.1") > 0
+    assert wait(back_off, "app", FAR) == 0
+    assert wait(back_off, "other", FAR) > 0
     failing(back_off, "app", FAR)
-    assert back_off.wait("app", FAR, now=0.0) == FIRST_WAIT, "its own failures count"
-    assert back_off.wait("app", FAR, now=KNOWN_FOR + 1) == 0, "and all is forgotten one day"
+    assert wait(back_off, "app", FAR) == FIRST_WAIT, "its own failures count"
+    end = KNOWN_FOR + 1
+    assert wait(back_off, "app", FAR, now=end) == 0, "and all is forgotten one day"
+    assert rank(back_off, "app", FAR, now=end) is Rank.NEW
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_behind_one_address_wrong_programs_do_not_stop_the_right_ones(wrong: int) -> None:
+    """For hours they try old passwords whenever they may, while others come in for the first time."""
+    back_off = BackOff(KEY)
+    for step in range(4 * 720):
+        now = step * 5.0
+        for user in (f"wrong{number}" for number in range(wrong)):
+            if wait(back_off, user, FAR, now=now) == 0:
+                failing(back_off, user, FAR, times=1, now=now)
+        assert wait(back_off, f"right{step}", FAR, now=now) == 0
+        back_off.succeeded(a_try(f"right{step % 100}", FAR), now=now)
+
+
+def test_an_account_that_changed_begins_anew() -> None:
+    """And nobody else's failures are forgiven for that."""
+    back_off = BackOff(KEY)
+    for number in range(40):
+        failing(back_off, "app", f"{number + 20}.51.1.1")
+        failing(back_off, "other", f"{number + 20}.51.1.1")
+    for client_ip in (FAR, "22.51.1.1"):
+        assert back_off.wait(a_try("app", client_ip), now=0.0) > 0
+        assert back_off.wait(a_try("app", client_ip, version="2"), now=0.0) == 0
+        assert back_off.wait(a_try("other", client_ip), now=0.0) > 0
+
+
+def test_how_good_a_login_looks() -> None:
+    back_off = BackOff(KEY)
+    assert rank(back_off, "app", FAR) is Rank.NEW
+    failing(back_off, "other", "192.0.2.8", times=1)
+    assert rank(back_off, "app", FAR) is Rank.SUSPECT, "somebody near failed"
+    assert rank(back_off, "app", "192.0.3.7") is Rank.NEW, "what is further off does not matter"
+    failing(back_off, "app", "198.51.100.1", times=1)
+    assert rank(back_off, "app", "192.0.3.7") is Rank.NEW, "nor what others do to the account"
+    back_off.succeeded(a_try("app", FAR), now=0.0)
+    assert rank(back_off, "app", FAR) is Rank.KNOWN
+    failing(back_off, "app", FAR, times=1)
+    assert rank(back_off, "app", FAR) is Rank.SUSPECT
+    for local in (UNIX, HERE):
+        assert rank(back_off, "app", local) is Rank.NEW
+        failing(back_off, "app", local, times=1)
+        assert rank(back_off, "app", local) is Rank.SUSPECT
+        assert rank(back_off, "other", local) is Rank.NEW
+        back_off.succeeded(a_try("app", local), now=0.0)
+        assert rank(back_off, "app", local) is Rank.KNOWN
+
+
+# --- memory
+
+
+def test_no_count_is_lost_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood from elsewhere does not free who guessed before."""
+    monkeypatch.setattr(login, "ROOM", 100)
+    back_off = BackOff(KEY)
+    failing(back_off, "app", FAR, times=30)
+    ends = wait(back_off, "app", FAR)
+    assert ends == OF_ONE.every
+    for number in range(1000):
+        failing(back_off, f"x{number}", f"{10 + number % 90}.{number // 90}.1.1", times=1)
+    assert wait(back_off, "app", FAR) == ends
+    assert wait(back_off, "app", "192.0.2.8") > 0
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "MOST_RECORDS", 10)
-    back_off = BackOff()
-    failing(back_off, "app", FAR)
-    for number in range(20):
-        back_off.failed("app", f"198.51.{number}.1", now=0.0)
-        back_off.succeeded("app", f"203.0.{number}.1", now=0.0)
-    back_off.failed("x" * 9000, FAR, now=0.0)
-    assert max(len(word) for key in back_off._records for word in key) <= 256
-    assert len(back_off._records) <= 10
-    assert len(back_off._known) <= 10
-    assert back_off.wait("app", FAR, now=0.0) == 0, "the oldest is forgotten first"
+    monkeypatch.setattr(login, "ROOM", 10)
+    back_off = BackOff(KEY)
+    for number in range(200):
+        for address in (f"198.51.{number}.1", f"2001:db8:{number:x}::1", "127.0.0.1"):
+            back_off.failed(a_try("x" * 9000 + str(number), address), now=0.0)
+            back_off.succeeded(a_try(f"u{number}", address), now=0.0)
+    kinds = [back_off._at_sites, *back_off._networks.values()]
+    assert max(len(kind) for kind in kinds) <= 10
+    assert back_off._known_count == sum(map(len, back_off._known.values())) == 10
+
+
+def test_where_memory_is_full_a_new_source_has_the_verdict_of_its_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(login, "ROOM", 10)
+    back_off = BackOff(KEY)
+    for number in range(10):  # each count of hosts and of sites has an owner now
+        failing(back_off, f"x{number}", f"198.51.{number}.1", times=1)
+    guesses = 0
+    for number in range(1000):
+        client_ip = f"203.0.{number % 250}.{number // 250}"
+        if wait(back_off, f"y{number}", client_ip) == 0:
+            failing(back_off, f"y{number}", client_ip, times=1)
+            guesses += 1
+    assert guesses == OF_NETWORK[Level.REGION].free
+
+
+def test_one_account_does_not_push_out_the_sources_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(login, "ROOM", 10)
+    back_off = BackOff(KEY)
+    back_off.succeeded(a_try("app", FAR), now=0.0)
+    for number in range(100):
+        back_off.succeeded(a_try("tenant", f"198.51.{number}.1"), now=1.0)
+    assert rank(back_off, "app", FAR, now=1.0) is Rank.KNOWN
+    assert rank(back_off, "tenant", "198.51.99.1", now=1.0) is Rank.KNOWN
+    assert rank(back_off, "tenant", "198.51.0.1", now=1.0) is Rank.NEW
+
+
+# --- how many guesses there are
+
+
+def guessed(tries: Iterable[tuple[str, str]], *, back_off: BackOff | None = None) -> int:
+    """Return how many are looked at in an hour of those who guess as fast as they may.
+
+    Each of `tries` (user and source) is asked again and again.
+    """
+    back_off = back_off or BackOff(KEY)
+    guesses, now, todo = 0, 0.0, list(tries)
+    while now < HOUR:
+        soonest = HOUR
+        for user, client_ip in todo:
+            rest = wait(back_off, user, client_ip, now=now)
+            if rest == 0:
+                failing(back_off, user, client_ip, times=1, now=now)
+                guesses += 1
+                rest = wait(back_off, user, client_ip, now=now)
+            soonest = min(soonest, rest)
+        now += soonest
+    return guesses
+
+
+@pytest.mark.parametrize(
+    ("pace", "first", "later"),
+    [
+        (OF_ONE, 13, 4),
+        (OF_ACCOUNT, 80, 60),
+        (OF_NETWORK[Level.HOST], 42, 20),
+        (OF_NETWORK[Level.BLOCK], 61, 30),
+        (OF_NETWORK[Level.SITE], 96, 48),
+        (OF_NETWORK[Level.REGION], 439, 240),
+    ],
+)
+def test_the_paces_are_what_the_documentation_says(pace: Pace, first: int, later: int) -> None:
+    failures, now, found = Failures(pace, room=1, key=KEY), 0.0, [0, 0, 0]
+    while now < 3 * HOUR:
+        found[int(now // HOUR)] += 1
+        failures.add("x", now=now)
+        now += failures.wait("x", now=now)
+    assert found == [first, later, later]
+
+
+def hosts(pattern: str, numbers: Iterable[int]) -> list[str]:
+    return [pattern.format(number) for number in numbers]
+
+
+ONE_64 = hosts("2001:db8:1:1::{:x}", range(1, 4))
+ONE_48 = hosts("2001:db8:1:{:x}::1", range(0, 4096, 128))
+ONE_24 = hosts("192.0.2.{}", range(1, 255, 8))
+MANY_NAMES = [f"u{number}" for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "users", "most"),
+    [
+        pytest.param([FAR], ["app"], 13, id="one-address-one-account"),
+        pytest.param([FAR], MANY_NAMES, 42, id="one-address"),
+        pytest.param(ONE_64, ["app"], 13, id="one-64-one-account"),
+        pytest.param(ONE_64, MANY_NAMES, 42, id="one-64"),
+        pytest.param(ONE_48, ["app"], 13, id="one-48-one-account"),
+        pytest.param(ONE_48, MANY_NAMES, 96, id="one-48"),
+        pytest.param(ONE_24, ["app"], 13, id="one-24-one-account"),
+        pytest.param(ONE_24, MANY_NAMES, 96, id="one-24"),
+        pytest.param(
+            hosts("2001:db8:{:x}::1", range(50)), MANY_NAMES[:2], 2 * 80, id="one-32-two-accounts"
+        ),
+    ],
+)
+def test_guesses_in_the_first_hour(sources: list[str], users: list[str], most: int) -> None:
+    """The figures of docs/config.md; later hours have fewer."""
+    assert guessed(product(users, sources)) <= most
+
+
+def test_a_whole_48_has_no_more_guesses_than_a_part_of_it() -> None:
+    """It has 65,536 /64s, each of which had five guesses at once."""
+    back_off, guesses = BackOff(KEY), 0
+    for number in range(0, 65_536, 16):
+        user, client_ip = f"u{number}", f"2001:db8:1:{number:x}::1"
+        if wait(back_off, user, client_ip) == 0:
+            failing(back_off, user, client_ip, times=1)
+            guesses += 1
+    assert guesses == OF_NETWORK[Level.SITE].free
+
+
+def test_ten_thousand_sources_at_one_account() -> None:
+    """Eighty in the first hour, and its own sources are served all the while."""
+    back_off, guesses, asked = BackOff(KEY), 0, count()
+    back_off.succeeded(a_try("app", FAR), now=0.0)
+    for now in map(float, range(3600)):
+        for _ in range(4):
+            number = next(asked) % 10_000
+            client_ip = f"{11 + number % 100}.{number // 100}.3.4"
+            if wait(back_off, "app", client_ip, now=now) == 0:
+                failing(back_off, "app", client_ip, times=1, now=now)
+                guesses += 1
+        assert wait(back_off, "app", FAR, now=now) == 0
+    assert guesses <= 80
+    at_rest = 3 * HOUR
+    assert wait(back_off, "app", "203.0.113.9", now=at_rest) == 0, "nobody is locked out for good"
 
 
 @given(
     st.lists(
-        st.tuples(st.booleans(), st.sampled_from(["", "127.0.0.1", FAR, "::1"]), st.floats(0, 1000))
+        st.tuples(
+            st.booleans(),
+            st.sampled_from([UNIX, HERE, FAR, "::1", UNKNOWN]),
+            st.floats(0, 1000),
+        )
     )
 )
-def test_a_wait_is_never_negative_nor_too_long(steps: list[tuple[bool, str, float]]) -> None:
-    back_off, now = BackOff(), 0.0
+def test_a_wait_is_never_negative_nor_too_long(
+    steps: list[tuple[bool, str | Origin, float]],
+) -> None:
+    back_off, now = BackOff(KEY), 0.0
     for succeeds, client_ip, after in steps:
         now += after
-        (back_off.succeeded if succeeds else back_off.failed)("app", client_ip, now=now)
-        assert 0 <= back_off.wait("app", client_ip, now=now) <= LONGEST_WAIT
+        act: Callable[..., None] = back_off.succeeded if succeeds else back_off.failed
+        act(a_try("app", client_ip), now=now)
+        assert 0 <= wait(back_off, "app", client_ip, now=now) <= OF_ONE.every

@@ -14,16 +14,22 @@ from structlog.testing import capture_logs
 
 from relayd.errors import UsersError
 from relayd.mail.account import Account
+from relayd.policy.login import OF_NETWORK, OF_ONE
+from relayd.policy.login_source import Level
+from relayd.policy.origin import Origin
+from relayd.receiver import login_turns, passwords
 from relayd.receiver import users as module
-from relayd.receiver.passwords import NOBODY, Unverifiable, hash_password, is_password
+from relayd.receiver.passwords import OUR_COST, Unverifiable, cost_of, hash_password, is_password
 from relayd.receiver.sasl import Credentials
 from relayd.receiver.users import TOO_OFTEN, TROUBLE, WRONG, Users
 from relayd.receiver.users_file import change_users, read_users
 from tests.support.accounts import cheap_hash, dear_hash, write_users
 from tests.support.clock import FakeClock
+from tests.support.receiving import until
 from tests.support.shortage import no_descriptors
 
-FAR = "192.0.2.7"
+FAR = Origin(ip="192.0.2.7")
+HERE = Origin(ip="127.0.0.1")
 GOOD = Credentials(user="app", password="hunter2")
 BAD = Credentials(user="app", password="hunter3")
 NONE = Credentials(user="nobody", password="hunter2")
@@ -54,7 +60,7 @@ class Checks:
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Checks]:
     checks = Checks()
-    monkeypatch.setattr(module, "is_password", checks)
+    monkeypatch.setattr(passwords, "is_password", checks)
     yield checks
     checks.go_on.set()
 
@@ -88,7 +94,7 @@ def test_right_and_wrong(file: Path, checks: Checks) -> None:
 
     logs = checking(file, main)
     assert [entry["event"] for entry in logs] == ["login_failed", "login_failed"]
-    assert (logs[0]["client_ip"], logs[0]["auth_user"]) == (FAR, "app")
+    assert (logs[0]["client_ip"], logs[0]["auth_user"]) == (FAR.ip, "app")
     assert len(checks.hashes) == 3
 
 
@@ -102,8 +108,54 @@ def test_nobody_acts_as_another(file: Path, acts_as: str, *, does: bool) -> None
     checking(file, main)
 
 
-def test_an_unknown_user_costs_what_a_wrong_password_costs(tmp_path: Path, checks: Checks) -> None:
-    """A-32: one verification each, against hashes of the same cost, and the same reply."""
+CHEAP, DEAR = cost_of(cheap_hash("x")), cost_of(dear_hash("x"))
+REFUSED = {
+    "wrong": Credentials(user="app", password="hunter3"),
+    "wrong-of-the-dear-one": Credentials(user="dear", password="hunter3"),
+    "nobody": Credentials(user="nobody", password="hunter2"),
+    "no-name": Credentials(user="", password=""),
+    "no-password": Credentials(user="app", password=""),
+    "no-name-at-all": Credentials(user="a b", password="hunter2"),
+    "name-too-long": Credentials(user="x" * 9000, password="hunter2"),
+    "long-password": Credentials(user="app", password="x" * 9000),
+    "right-but-acts-as-another": Credentials(user="app", password="hunter2", acts_as="dear"),
+    "right-but-acts-as-nobody": Credentials(user="app", password="hunter2", acts_as="nobody"),
+    "wrong-and-acts-as-another": Credentials(user="dear", password="x", acts_as="app"),
+}
+
+
+@pytest.mark.parametrize("known", [None, FAR], ids=["first", "known"])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_refusal_costs_the_same_whoever_was_asked_for(
+    file: Path, checks: Checks, kind: str, known: Origin | None
+) -> None:
+    """A-32: the reply is the same, and so is the work: one check of each cost that is in the file."""
+    with file.open("a") as users_file:
+        users_file.write(f"dear {dear_hash('hunter2')}\n")
+
+    async def main(users: Users, _: FakeClock) -> None:
+        if known is not None:
+            for name in ("app", "dear"):
+                await users.check(Credentials(user=name, password="hunter2"), known)
+        checks.hashes.clear()
+        assert await users.check(REFUSED[kind], FAR) == WRONG
+
+    checking(file, main)
+    assert sorted(map(cost_of, checks.hashes)) == sorted([CHEAP, DEAR])
+
+
+def test_a_right_password_costs_its_own_check(file: Path, checks: Checks) -> None:
+    with file.open("a") as users_file:
+        users_file.write(f"dear {dear_hash('hunter2')}\n")
+
+    async def main(users: Users, _: FakeClock) -> None:
+        assert isinstance(await users.check(GOOD, FAR), Account)
+
+    checking(file, main)
+    assert list(map(cost_of, checks.hashes)) == [CHEAP]
+
+
+def test_what_a_refusal_costs_follows_the_file(tmp_path: Path, checks: Checks) -> None:
     file = tmp_path / "users"
     file.touch(mode=0o600)
 
@@ -114,13 +166,8 @@ def test_an_unknown_user_costs_what_a_wrong_password_costs(tmp_path: Path, check
         assert await users.check(NONE, FAR) == await users.check(BAD, FAR) == WRONG
 
     checking(file, main)
-    assert checks.hashes == [NOBODY, cheap_hash("hunter2"), cheap_hash("hunter2")]
-    assert (
-        NOBODY.rpartition("$")[0].rpartition("$")[0]
-        == (dear_hash("x").rpartition("$")[0].rpartition("$")[0])
-    )
-    assert len(NOBODY) == len(dear_hash("x"))
-    assert not is_password("x", NOBODY)
+    assert list(map(cost_of, checks.hashes)) == [OUR_COST, CHEAP, CHEAP]
+    assert cost_of(dear_hash("x")) == OUR_COST
 
 
 def test_even_the_right_password_of_another_is_wrong_for_nobody(file: Path) -> None:
@@ -159,7 +206,7 @@ def test_what_is_remembered_is_bounded(file: Path, monkeypatch: pytest.MonkeyPat
     checking(file, main)
 
 
-def test_the_same_login_at_once_is_checked_once(file: Path, checks: Checks) -> None:
+def test_the_same_login_at_once_is_hardly_checked_twice(file: Path, checks: Checks) -> None:
     checks.go_on.clear()
 
     async def main(users: Users, _: FakeClock) -> None:
@@ -170,28 +217,162 @@ def test_the_same_login_at_once_is_checked_once(file: Path, checks: Checks) -> N
         assert all(isinstance(login.result(), Account) for login in logins)
 
     checking(file, main)
-    assert len(checks.hashes) == 1
+    assert len(checks.hashes) <= login_turns.AT_ONCE, "not by those that wait for their turn"
+
+
+def some(number: int, password: str = "wrong") -> Credentials:
+    return Credentials(user=f"u{number}", password=password)
 
 
 def test_too_many_checks_are_put_off(
     file: Path, checks: Checks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_WAITING", 3)
+    monkeypatch.setattr(login_turns, "_PLACES", 1)
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            logins = [tasks.create_task(users.check(some(number), FAR)) for number in range(4)]
+            await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+            checks.go_on.set()
+        assert [login.result() for login in logins] == [WRONG, WRONG, WRONG, TROUBLE]
+
+    [entry] = [one for one in checking(file, main) if one["event"] == "login_not_checked"]
+    assert entry["reason"] == "too many logins at once"
+
+
+def test_guesses_at_once_are_no_more_than_those_one_by_one(file: Path, checks: Checks) -> None:
+    """What failed before a login has its turn counts against it, though it came in before."""
     checks.go_on.clear()
 
     async def main(users: Users, _: FakeClock) -> None:
         async with asyncio.TaskGroup() as tasks:
             logins = [
-                tasks.create_task(users.check(Credentials(user="app", password=str(number)), FAR))
-                for number in range(4)
+                tasks.create_task(users.check(Credentials(user="app", password=str(each)), FAR))
+                for each in range(60)
             ]
             await asyncio.sleep(0)
-            await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
-            assert logins[3].result() == TROUBLE
             checks.go_on.set()
-        assert [login.result() for login in logins] == [WRONG, WRONG, WRONG, TROUBLE]
+        replies = [login.result() for login in logins]
+        assert replies.count(WRONG) <= OF_ONE.free + login_turns.AT_ONCE - 1
+        assert replies.count(TOO_OFTEN) == 60 - replies.count(WRONG)
 
-    assert "login_not_checked" in [entry["event"] for entry in checking(file, main)]
+    checking(file, main)
+
+
+@pytest.mark.parametrize("client_ip", ["127.0.0.1", "", "198.{}.0.1"], ids=["tcp", "unix", "far"])
+def test_a_flood_of_guesses_does_not_keep_others_out(
+    file: Path, checks: Checks, client_ip: str
+) -> None:
+    """200 wait when the right ones come, who were never there before: none is put off."""
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            guesses = [
+                tasks.create_task(users.check(some(number), Origin(ip=client_ip.format(number))))
+                for number in range(200)
+            ]
+            await asyncio.sleep(0)
+            right = [
+                tasks.create_task(users.check(GOOD, Origin(ip=client_ip.format(200 + number))))
+                for number in range(15)
+            ]
+            await asyncio.sleep(0)
+            checks.go_on.set()
+        assert all(isinstance(login.result(), Account) for login in right)
+        assert {guess.result() for guess in guesses} <= {WRONG, TOO_OFTEN}
+
+    checking(file, main)
+
+
+def test_who_logged_in_lately_does_not_wait_for_strangers(file: Path, checks: Checks) -> None:
+    """All turns of strangers are taken, and all their places."""
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        assert isinstance(await users.check(GOOD, FAR), Account)
+        clock.advance(timedelta(hours=1))  # the password is to be checked again
+        checks.go_on.clear()
+        async with asyncio.TaskGroup() as tasks:
+            guesses = [
+                tasks.create_task(users.check(some(number), Origin(ip=f"198.51.{number % 200}.1")))
+                for number in range(600)
+            ]
+            await asyncio.sleep(0)
+            known = tasks.create_task(users.check(GOOD, FAR))
+            await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+            account = users.find("app")
+            assert account is not None
+            await until(lambda: checks.hashes[-1] == account.hash)  # it has begun
+            checks.go_on.set()
+        assert isinstance(known.result(), Account)
+        assert TROUBLE in [guess.result() for guess in guesses]
+
+    checking(file, main)
+
+
+def test_who_waits_too_long_is_told_so(
+    file: Path, checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_turns, "_PATIENCE", 0)
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            logins = [tasks.create_task(users.check(some(number), FAR)) for number in range(3)]
+            await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+            assert logins[2].result() == TROUBLE
+            checks.go_on.set()
+        assert await users.check(GOOD, FAR) == users.find("app"), "and its turn is free"
+
+    checking(file, main)
+
+
+def test_who_is_gone_has_no_turn(file: Path, checks: Checks) -> None:
+    checks.go_on.clear()
+
+    async def main(users: Users, _: FakeClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            logins = [tasks.create_task(users.check(some(number), FAR)) for number in range(8)]
+            await asyncio.sleep(0)
+            for login in logins[1:]:
+                login.cancel()
+            await asyncio.wait(logins[1:])
+            checks.go_on.set()
+        assert len(checks.hashes) == 2, "those that had begun"
+        for _attempt in range(5):
+            assert isinstance(await users.check(GOOD, FAR), Account)
+
+    checking(file, main)
+
+
+def test_where_nobody_knows_where_the_client_is_it_is_not_on_this_machine(file: Path) -> None:
+    """Its proxy is; so all of them are one network, which is put off in the end."""
+
+    async def main(users: Users, _: FakeClock) -> None:
+        replies = [
+            await users.check(some(number), Origin(ip="127.0.0.1", is_known=False))
+            for number in range(60)
+        ]
+        site = OF_NETWORK[Level.SITE].free
+        assert replies == [WRONG] * site + [TOO_OFTEN] * (60 - site)
+        assert isinstance(await users.check(GOOD, HERE), Account)
+
+    checking(file, main)
+
+
+def test_failures_fill_no_log(file: Path) -> None:
+    async def main(users: Users, clock: FakeClock) -> None:
+        for number in range(1000):
+            await users.check(some(number), HERE)
+            await users.check(BAD, FAR)
+        clock.advance(timedelta(minutes=1))
+        await users.check(BAD, HERE)
+
+    entries = checking(file, main)
+    assert len(entries) <= 60 + 10 + 1
+    assert {entry["event"] for entry in entries} == {"login_failed"}
+    assert entries[-1]["unsaid"] == 1000 + 5 - 60
 
 
 def test_a_check_that_fails_is_nobody_s_fault(file: Path, checks: Checks) -> None:
@@ -202,8 +383,8 @@ def test_a_check_that_fails_is_nobody_s_fault(file: Path, checks: Checks) -> Non
         checks.fault = None
         assert isinstance(await users.check(GOOD, FAR), Account)
 
-    logs = checking(file, main)
-    assert {entry["event"] for entry in logs} == {"login_not_checked"}
+    [entry] = checking(file, main)
+    assert (entry["event"], entry["reason"]) == ("login_not_checked", "no memory")
 
 
 def test_without_a_thread_logins_are_put_off(file: Path) -> None:
@@ -220,7 +401,7 @@ def test_who_fails_often_is_not_even_checked(file: Path, checks: Checks) -> None
         assert replies == [WRONG] * 5 + [TOO_OFTEN] * 2
         assert await users.check(GOOD, FAR) == TOO_OFTEN
         assert len(checks.hashes) == 5
-        assert isinstance(await users.check(GOOD, "198.51.100.1"), Account)
+        assert isinstance(await users.check(GOOD, Origin(ip="198.51.100.1")), Account)
         clock.advance(timedelta(seconds=31))
         assert isinstance(await users.check(GOOD, FAR), Account)
         assert await users.check(BAD, FAR) == WRONG
@@ -288,7 +469,7 @@ def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> No
                 file.unlink()
             case _:
                 file.parent.chmod(0o755)
-                file.chmod(0o644)
+                file.chmod(0o604)
 
     async def main(users: Users, clock: FakeClock) -> None:
         spoil()
