@@ -7,7 +7,8 @@ their login. All others are strangers, until they log in. Strangers are many and
 make, so they never have all the places; and ours cannot push all strangers out, for who wants to log
 in is a stranger at first.
 
-When there is no place left, a connection gives way that only waits for its client: on the listener
+When there is no place left, a connection gives way that only waits for its client, and is not in the
+middle of a message: on the listener
 that has most of them, one whose time waited, times the connections of its neighbours, is the most. So
 a crowd from one network gives its own places up first, and of a crowd from everywhere the one that has
 been silent longest. Nobody takes a place from a client of the same listener that has no more than itself.
@@ -30,6 +31,9 @@ MOST_SENDING = (
     64  # strangers that send a message at once: 20 MiB of memory, and 64 large messages on disk
 )
 _LONG = 30.0  # seconds that nobody needs for a bounce, who would keep others from sending theirs
+_PATIENCE = (
+    5.0  # seconds for the next command of a message, before it counts as waiting like others
+)
 _SILENT = 30.0  # seconds a stranger may be silent in a crowd; Postfix leaves it 10 under stress
 
 
@@ -49,6 +53,11 @@ class Occupant(Protocol):
     @property
     def waits_since(self) -> float | None:
         """Since when it only waits for its client; None: something is under way."""
+        ...
+
+    @property
+    def has_begun(self) -> bool:
+        """Its client has begun a message, whose next command it waits for."""
         ...
 
     @property
@@ -175,25 +184,16 @@ class Places(Generic[T]):
                 and whose.is_stranger is of_strangers
                 and (listener != newcomer.listener or self._clients[whose.client] >= least)
             ]
-            waiting = self._weighed(((each, whose, each.waits_since) for each, whose in crowd), now)
-            if waiting:
-                return self._heaviest(waiting, self._at_once if of_strangers else 1)
-            if of_strangers:
-                sending = ((each, whose, each.sends_since) for each, whose in crowd)
-                if weighed := self._weighed(sending, now):
-                    return self._heaviest(weighed, 1)
+            for stage in _STAGES if of_strangers else _STAGES[:1]:
+                weighed = [
+                    ((now - since) * self._sites[whose.site], occupant)
+                    for occupant, whose in crowd
+                    if (since := stage(occupant, now)) is not None
+                ]
+                if weighed:
+                    is_crowd = of_strangers and stage is _waits_since
+                    return self._heaviest(weighed, self._at_once if is_crowd else 1)
         return ()
-
-    def _weighed(
-        self, crowd: Iterable[tuple[T, Whose, float | None]], now: float
-    ) -> list[tuple[float, T]]:
-        """Return how long each waits, times the connections of its site, and who it is."""
-        sites = self._sites
-        return [
-            ((now - since) * sites[whose.site], occupant)
-            for occupant, whose, since in crowd
-            if since is not None and since <= now
-        ]
 
     def _heaviest(self, weighed: list[tuple[float, T]], most: int) -> Sequence[T]:
         """Return the heaviest, and with it some that are half as heavy at least."""
@@ -205,6 +205,25 @@ class Places(Generic[T]):
         _add(self._clients, whose.client, change)
         _add(self._sites, whose.site, change)
         _add(self._listeners, (whose.listener, whose.is_stranger), change)
+
+
+def _waits_since(occupant: Occupant, now: float) -> float | None:
+    since = occupant.waits_since
+    is_in_time = since is not None and occupant.has_begun and now - since < _PATIENCE
+    return None if is_in_time else since
+
+
+def _begun_since(occupant: Occupant, now: float) -> float | None:
+    del now
+    return occupant.waits_since if occupant.has_begun else None
+
+
+def _sends_since(occupant: Occupant, now: float) -> float | None:
+    del now
+    return occupant.sends_since
+
+
+_STAGES = (_waits_since, _begun_since, _sends_since)  # who gives way first; of ours nobody else
 
 
 def _add(counter: Counter[K], key: K, change: int) -> None:

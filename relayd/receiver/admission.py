@@ -27,6 +27,7 @@ class Caller:
 
     waits_since: float | None
     sends_since: float | None = None
+    has_begun: bool = False
 
 
 Guest = Wire | Caller

@@ -21,8 +21,6 @@ from relayd.receiver.transaction import RecipientRules, Transaction
 from relayd.receiver.wire import TOO_MANY, Wire
 from relayd.settings import ListenerTls
 
-_PATIENCE = 5.0  # seconds that a client on a slow line may take for the next command of a message
-
 log = structlog.get_logger()
 
 
@@ -59,10 +57,8 @@ class Identity(Wire):
         )
 
     @property
-    def waits_since(self) -> float | None:
-        """As every connection; who has begun a message gets a moment more before it counts."""
-        since = super().waits_since
-        return since if since is None or self._mail is None else since + _PATIENCE
+    def has_begun(self) -> bool:
+        return self._mail is not None
 
     @property
     def greeting(self) -> bytes:

@@ -158,6 +158,11 @@ class Wire(SMTP):
         return None if self._busy or self._data is not None else self._since
 
     @property
+    def has_begun(self) -> bool:
+        """Tell whether the client has begun a message."""
+        return False
+
+    @property
     def sends_since(self) -> float | None:
         """Return since when content comes in, on the loop's clock; None: none does."""
         return None if self._data is None or self._busy else self._data_since

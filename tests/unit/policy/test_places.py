@@ -18,6 +18,7 @@ class Guest:
     name: str
     waits_since: float | None = None
     sends_since: float | None = None
+    has_begun: bool = False
 
     def __repr__(self) -> str:
         return self.name
@@ -37,13 +38,20 @@ class World:
         self.guests: dict[str, Guest] = {}
 
     def seat(
-        self, client: str, *, waits: float | None = 0, sends: float | None = None, **more: Any
+        self,
+        client: str,
+        *,
+        waits: float | None = 0,
+        sends: float | None = None,
+        begun: bool = False,
+        **more: Any,
     ) -> Guest:
         """Give a place to one that waits, or sends, for so many seconds."""
         guest = Guest(
             f"{client} {len(self.guests)}",
             None if waits is None or sends is not None else NOW - waits,
             None if sends is None else NOW - sends,
+            begun,
         )
         self.guests[guest.name] = guest
         self.places.take(guest, whose(client, **more))
@@ -142,9 +150,25 @@ CROWDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
         "s0 2",
     ),
     "nobody in the middle of a message for a moment yet": (
-        [{"client": "a", "waits": -3}, *({"client": f"s{n}", "waits": 1} for n in range(5))],
+        [
+            {"client": "a", "waits": 4.9, "begun": True},
+            *({"client": f"s{n}", "waits": 1} for n in range(5)),
+        ],
         {"client": "t"},
         "s0 1",
+    ),
+    "a message that does not go on": (
+        [{"client": "a", "waits": 5, "begun": True}, *({"client": f"s{n}"} for n in range(5))],
+        {"client": "t"},
+        "a 0",
+    ),
+    "if none else waits, the message that goes on least": (
+        [
+            {"client": "a", "sends": 100},
+            *({"client": f"s{n}", "waits": n / 9, "begun": True} for n in range(5)),
+        ],
+        {"client": "t"},
+        "s4 5",
     ),
     "if none waits, one that has sent for long": (
         [{"client": f"s{n}", "sends": n} for n in range(6)],
@@ -194,10 +218,11 @@ def test_who_gives_way(crowd: list[dict[str, Any]], newcomer: dict[str, Any], fo
     assert world.ask(**newcomer) == found
 
 
-def test_ours_do_not_end_each_others_messages() -> None:
+@pytest.mark.parametrize("state", [{"sends": 100}, {"waits": 4, "begun": True}])
+def test_ours_do_not_end_each_others_messages(state: dict[str, Any]) -> None:
     world = World(4)
     for number in range(4):
-        world.seat(f"o{number}", sends=100, **OURS)
+        world.seat(f"o{number}", **state, **OURS)
     assert world.ask("o4", **OURS) == "no"
 
 
@@ -249,7 +274,7 @@ GUESTS = st.tuples(
     st.sampled_from("abcdefgh"),
     st.booleans(),
     st.sampled_from(["mx", "lan", "unix"]),
-    st.sampled_from([None, -1.0, 0.0, 7.0, 400.0]),
+    st.sampled_from([None, 0.0, 7.0, 400.0]),
     st.sampled_from([None, 3.0]),
 )
 
