@@ -19,10 +19,16 @@ def admitted_user(connection: socket.socket) -> str | None:
 
     Asks the user database, which can block.
     """
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, gid = _CREDENTIALS.unpack(raw)
+    uid, gid = credentials(connection)
     group = _group_of(connection)
     return _name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
+
+
+def credentials(connection: socket.socket) -> tuple[int, int]:
+    """Return uid and gid of the peer."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, gid = _CREDENTIALS.unpack(raw)
+    return uid, gid
 
 
 def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:

@@ -2,7 +2,8 @@
 
 Several workers share one bound, listening unix socket; whoever accepts answers. Owns who is let
 in, the limits on size and time, and that a request which reached the store is carried to its end.
-Leaves the meaning of the verbs to the store, and the mode of the socket file to who bound it.
+Nobody locks out others: a newcomer is heard at once, and if all places are taken, a connection of
+the user with most of them leaves that has no request in hand (`relayd.policy.guests`). Leaves the meaning of the verbs to the store, and the mode of the socket file to who bound it.
 
 Cancelling `serve_control` stops accepting at once and returns when the requests in hand are
 answered, so that no change is made in the store without its line in the status log.
@@ -11,6 +12,7 @@ answered, so that no change is made in the store without its line in the status 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -30,11 +32,13 @@ from relayd.control.protocol import (
 from relayd.errors import CommitUnknown, RelaydError, Shortage, StoreFull, StoreUnavailable
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
+from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 
-_AT_ONCE = 16  # requests in hand; more wait in the listen queue
+_AT_ONCE = 32  # connections
+_IN_HAND = 16  # requests that are carried out
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
@@ -57,6 +61,14 @@ class Desk:
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What those who ask at one time share."""
+
+    guests: Guests[socket.socket]
+    in_hand: asyncio.Semaphore
+
+
 async def serve_control(sock: socket.socket, desk: Desk) -> None:
     """Answer requests on `sock`, a listening unix socket, until cancelled."""
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
@@ -69,13 +81,16 @@ async def _accept_all(
     sock: socket.socket, desk: Desk, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    places, trouble = asyncio.Semaphore(_AT_ONCE), Seldom()
+    room, trouble = Room(guests=Guests(_AT_ONCE), in_hand=asyncio.Semaphore(_IN_HAND)), Seldom()
     try:
         while True:
-            await places.acquire()
             connection = await _accept(sock, trouble)
-            task = requests.create_task(_serve_one(connection, desk))
-            task.add_done_callback(lambda _: places.release())
+            leaving = room.guests.take(connection, peer.credentials(connection))
+            if leaving is not None:
+                with suppress(OSError):
+                    leaving.shutdown(socket.SHUT_RDWR)  # whoever serves it finds it at its end
+            requests.create_task(_serve_one(connection, desk, room))
+            await asyncio.sleep(0)  # it begins before the next one can make it leave
     except asyncio.CancelledError as exc:
         return exc
 
@@ -93,28 +108,33 @@ async def _accept(sock: socket.socket, trouble: Seldom) -> socket.socket:
             return connection
 
 
-async def _serve_one(connection: socket.socket, desk: Desk) -> None:
+async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
     """One connection: who is it, one request, one reply."""
     loop = asyncio.get_running_loop()
     with connection:
         try:
-            reply = encode(await _reply_to(connection, desk))
+            reply = encode(await _reply_to(connection, desk, room))
+            room.guests.answer(connection)
             async with asyncio.timeout(_WRITE_FOR):
                 await loop.sock_sendall(connection, reply)
         except (TimeoutError, OSError) as exc:
             _log.info("control_client_lost", error=str(exc) or "too slow", fault="peer")
         except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work
             _log.exception("control_request_failed", fault="local")
+        finally:
+            room.guests.leave(connection)
 
 
-async def _reply_to(connection: socket.socket, desk: Desk) -> Message:
+async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Message:
     try:
         by = await _who(connection)
         if by is None:
             return _refusal("only root, the daemon's user and the socket's group may do this")
         async with asyncio.timeout(_READ_FOR):
             line = await _read_line(connection)
-        return await _carry_out(decode(line), by, desk)
+        async with room.in_hand:
+            room.guests.carry_out(connection)
+            return await _carry_out(decode(line), by, desk)
     except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:

@@ -1,8 +1,9 @@
 """A small HTTP server: GET /metrics and GET /healthz, and nothing else.
 
 Every worker listens on the same bound sockets; whoever accepts answers for all. One request to a
-connection, bounded in size, in time and in number. Anybody who reaches the address is answered, and
-nothing that is asked changes anything.
+connection, bounded in size, in time and in number: a newcomer is heard at once, and if all places
+are taken, one that has not asked yet leaves (`relayd.policy.guests`). Anybody who reaches the
+address is answered, and nothing that is asked changes anything.
 
 Source: RFC 9112 §3 (request line), RFC 9110 §15.5.6 (405 with Allow).
 """
@@ -11,15 +12,18 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
 from relayd.metrics.exposition import CONTENT_TYPE, render
 from relayd.metrics.scrape import Scrape
+from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
 
-_AT_ONCE = 8  # connections; more wait in the listen queue
-_WITHIN = 10.0  # seconds for all of it
+_AT_ONCE = 32  # connections
+_HEAD_WITHIN = 2.0  # seconds; a monitor sends it in one segment
+_ANSWER_WITHIN = 10.0  # seconds; reading the queue may take five of them
 _REQUEST_LIMIT = 8 * 1024  # octets
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
 _PLAIN = "text/plain; charset=utf-8"
@@ -51,12 +55,12 @@ async def _accept_all(
     sockets: Sequence[socket.socket], scrape: Scrape, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    places = asyncio.Semaphore(_AT_ONCE)
+    guests: Guests[socket.socket] = Guests(_AT_ONCE)
     try:
         async with asyncio.TaskGroup() as doors:
             for sock in sockets:
                 sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-                doors.create_task(_accept(sock, scrape, places, requests))
+                doors.create_task(_accept(sock, scrape, guests, requests))
     except asyncio.CancelledError as exc:
         return exc
     finally:
@@ -66,36 +70,41 @@ async def _accept_all(
 
 
 async def _accept(
-    sock: socket.socket, scrape: Scrape, places: asyncio.Semaphore, requests: asyncio.TaskGroup
+    sock: socket.socket, scrape: Scrape, guests: Guests[socket.socket], requests: asyncio.TaskGroup
 ) -> None:
     loop, trouble = asyncio.get_running_loop(), Seldom()
     while True:
-        await places.acquire()
         try:
-            connection, _ = await loop.sock_accept(sock)
+            connection, peer = await loop.sock_accept(sock)
         except OSError as error:
-            places.release()
             if trouble.is_due(loop.time()):
                 log.warning("metrics_accept_failed", reason=str(error), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
-        else:
-            requests.create_task(_serve(connection, scrape, places))
+            continue
+        leaving = guests.take(connection, peer[0])
+        if leaving is not None:
+            with suppress(OSError):
+                leaving.shutdown(socket.SHUT_RDWR)  # whoever serves it finds it at its end
+        requests.create_task(_serve(connection, scrape, guests))
+        await asyncio.sleep(0)  # what it has sent is read before the next one can make it leave
 
 
-async def _serve(connection: socket.socket, scrape: Scrape, places: asyncio.Semaphore) -> None:
+async def _serve(connection: socket.socket, scrape: Scrape, guests: Guests[socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     try:
         with connection:
             connection.settimeout(0)
-            async with asyncio.timeout(_WITHIN):
+            async with asyncio.timeout(_HEAD_WITHIN):
                 line = await _request_line(connection)
+            guests.answer(connection)
+            async with asyncio.timeout(_ANSWER_WITHIN):
                 await loop.sock_sendall(connection, await _answer(line, scrape))
-    except OSError:  # TimeoutError is one: it is gone, or too slow
+    except OSError:  # TimeoutError is one: it is gone, made to leave, or too slow
         pass
     except Exception:
         log.exception("metrics_request_failed", fault="local")
     finally:
-        places.release()
+        guests.leave(connection)
 
 
 async def _request_line(connection: socket.socket) -> bytes:

@@ -5,7 +5,7 @@ Pure arithmetic. Without it either side would take what the other needs, and wha
 
 from dataclasses import dataclass
 
-# Log, queue and listening sockets (30), DNS questions (100), control socket and metrics (24), content
+# Log, queue and listening sockets (30), DNS questions (100), control socket and metrics (64), content
 # files that are being read or written, checkers, and some to spare. Of few descriptors half.
 _KEPT = 256
 _MOST_SERVERS = (

@@ -122,6 +122,34 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                 server_task.cancel()
 
 
+@pytest.mark.parametrize("sent", [b"", b"{"], ids=["silent", "half-a-request"])
+async def test_nobody_is_locked_out_by_others(daemon: Daemon, sent: bytes) -> None:
+    """All places are taken, and each that ends is taken again: a newcomer gets in all the same."""
+    others = [await asyncio.open_unix_connection(daemon.path) for _ in range(100)]
+    for _, writer in others:
+        writer.write(sent)
+    for _ in range(5):
+        assert await asyncio.wait_for(daemon.ask({"verb": "ping"}), 2) == {"ok": True}
+        others += [await asyncio.open_unix_connection(daemon.path) for _ in range(20)]
+    for _, writer in others:
+        writer.close()
+
+
+async def test_what_is_carried_out_stays(daemon: Daemon) -> None:
+    """Whoever comes meanwhile, the reply arrives."""
+    await enqueue(daemon.store, a_message("a@example.org"))
+    daemon.store.go_on.clear()
+    async with asyncio.TaskGroup() as group:
+        acting = group.create_task(daemon.act(Action.HOLD, Query(domain="example.org")))
+        await asyncio.wait_for(daemon.store.begun.wait(), 5)
+        others = [await asyncio.open_unix_connection(daemon.path) for _ in range(100)]
+        assert await daemon.ask({"verb": "ping"}) == {"ok": True}
+        daemon.store.go_on.set()
+    assert [event.kind for event in acting.result()] == [EventKind.HELD]
+    for _, writer in others:
+        writer.close()
+
+
 async def test_ping(daemon: Daemon) -> None:
     assert await daemon.ask({"verb": "ping"}) == {"ok": True}
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,21 @@ from relayd.metrics.exposition import CONTENT_TYPE
 from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
 from relayd.metrics.tally import Tally
-from relayd.ports.view import QueueView
+from relayd.ports.view import Counts, QueueView
 from relayd.store.memory_view import MemoryView, Tables
 from tests.support.clock import FakeClock
 
 GET = b"GET %s HTTP/1.1\r\nHost: relay.test\r\n\r\n"
+
+
+class LongView(MemoryView):
+    """A queue with a destination of a very long name."""
+
+    def __init__(self) -> None:
+        super().__init__(Tables())
+
+    def counts(self) -> Counts:
+        return replace(super().counts(), by_destination={"x" * 2**18: 1})
 
 
 class World:
@@ -32,6 +43,7 @@ class World:
         self.running: list[asyncio.Task[None]] = []
         self.open_view: Callable[[], QueueView] = lambda: MemoryView(Tables())
         with socket.create_server(("127.0.0.1", 0)) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # of each connection, too
             self.port = bound.getsockname()[1]
             own = [bound.dup() for _ in range(2)]
         self.servers = [
@@ -46,6 +58,10 @@ class World:
             )
             for sock in own
         ]
+
+    def answer_is_long(self) -> None:
+        """Longer than the buffers of a connection can hold."""
+        self.open_view = LongView
 
     def open(self) -> QueueView:
         return self.open_view()
@@ -132,7 +148,7 @@ async def test_a_request_may_come_in_pieces(world: World) -> None:
 
 async def test_who_says_nothing_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """And holds nobody up meanwhile."""
-    monkeypatch.setattr(server, "_WITHIN", 0.2)
+    monkeypatch.setattr(server, "_HEAD_WITHIN", 0.2)
     silent = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(5)]
     assert (await world.exchange(GET % b"/healthz"))[0] == 200
     for reader, writer in silent:
@@ -164,14 +180,54 @@ async def refuses(port: int) -> None:
         writer.close()
 
 
-async def test_more_than_are_let_in_wait_their_turn(
+def test_the_head_of_a_request_comes_soon() -> None:
+    """A monitor asks on its network, in one segment."""
+    assert server._HEAD_WITHIN <= 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"GET /heal", id="half-a-head"),
+        pytest.param(GET % b"/metrics", id="reads-no-answer"),
+    ],
+)
+async def test_nobody_is_kept_waiting_by_others(world: World, sent: bytes) -> None:
+    """All places are taken, and each that ends is taken again: a newcomer gets in all the same."""
+    world.answer_is_long()
+    others = [await connected(world.port, sent) for _ in range(100)]
+    for _ in range(5):
+        async with asyncio.timeout(server._HEAD_WITHIN / 2):
+            assert (await world.exchange(GET % b"/healthz"))[0] == 200
+        others += [await connected(world.port, sent) for _ in range(20)]
+    for each in others:
+        each.close()
+
+
+async def test_who_does_not_read_its_answer_is_left(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_WITHIN", 0.2)
-    silent = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(40)]
-    assert (await world.exchange(GET % b"/healthz"))[0] == 200
-    for _, writer in silent:
-        writer.close()
+    monkeypatch.setattr(server, "_ANSWER_WITHIN", 0.2)
+    world.answer_is_long()
+    with await connected(world.port, GET % b"/metrics"):
+        assert (await world.exchange(GET % b"/healthz"))[0] == 200
+        for each in world.running:
+            each.cancel()
+        _, waiting = await asyncio.wait(world.running, timeout=5)
+        assert not waiting
+
+
+async def connected(port: int, sent: bytes) -> socket.socket:
+    """A connection that takes next to nothing of an answer before it is read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)  # noqa: FBT003 -- positional only
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, ("127.0.0.1", port))
+    with contextlib.suppress(ConnectionError):
+        await loop.sock_sendall(sock, sent)
+    return sock
 
 
 async def test_who_leaves_early_is_no_error(world: World) -> None:
