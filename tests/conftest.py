@@ -1,10 +1,14 @@
 """Where the tests keep their files: in memory, where there is room.
 
 Every queue begins with a log of 36 MiB that is synced, and a run makes hundreds of them: on a disk most of
-its time is that. Tests kill processes and never the machine, so the disk would prove nothing more.
+its time is that. Tests kill processes and never the machine, so the disk would prove nothing more. A secret in memory may be
+one that a container was given; tests of who may read one have `disk_path`.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +38,10 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A directory that is not in memory."""
+    with tempfile.TemporaryDirectory(prefix="relayd-", dir="/var/tmp") as name:
+        yield Path(name)

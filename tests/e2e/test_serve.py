@@ -388,16 +388,16 @@ def test_a_port_in_use_is_one_clear_line(daemon: Daemon, tmp_path: Path) -> None
     assert not other.queue.exists()
 
 
-def test_an_unreadable_secret_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_unreadable_secret_is_one_clear_line(disk_path: Path) -> None:
     """A-95, A-102: never half-configured."""
-    secret = tmp_path / "password"
+    secret = disk_path / "password"
     secret.write_text("hunter2\n")
     secret.chmod(0o644)
-    tmp_path.chmod(0o755)  # nothing around it keeps others from it
+    disk_path.chmod(0o755)  # nothing around it keeps others from it
     login = 'username = "me"\npassword_file = '
-    other = Daemon(tmp_path, smarthost=25)
+    other = Daemon(disk_path, smarthost=25)
     for name in ("password", "absent"):
-        other.write(smarthost_more=f'{login}"{tmp_path}/{name}"')
+        other.write(smarthost_more=f'{login}"{disk_path}/{name}"')
         done = serve_again(other.file)
         [line] = error_lines(done)
         assert done.returncode == os.EX_CONFIG
