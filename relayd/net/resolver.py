@@ -42,7 +42,7 @@ from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
 _TEXT_LIMIT = 4096  # octets of one TXT record
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)"?')
 _ESCAPE = re.compile(r"\\(?:([0-9]{3})|(.))")
 _NULL_MX = ("0 .",)  # alone; RFC 7505 §3
 
@@ -184,7 +184,7 @@ def _joined(text: str) -> str:
 
     What is not printable stays visible as U+FFFD: a line break in a record is a mistake to be found.
     """
-    strings = "".join(part[1:-1] for part in _STRING.findall(text))
+    strings = "".join(_STRING.findall(text))
     raw = _ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), strings)
     decoded = raw.encode("latin-1")[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
     visible = decoded.replace("\t", " ")

@@ -23,7 +23,7 @@ from relayd.policy.inbound_bounce import (
     reporters,
     text,
 )
-from relayd.policy.inbound_bounce.context import context_of
+from relayd.policy.inbound_bounce.context import Surroundings
 from relayd.policy.inbound_bounce.judge import judge
 from relayd.policy.inbound_bounce.mime import Mail, read_mail
 from relayd.policy.inbound_bounce.report import Report, read_report, report_text
@@ -124,11 +124,11 @@ def _with_text(reading: Reading, mail: Mail) -> Reading:
     silent = any(not found.diagnostic for found in reading.found)
     blocks = recipients.blocks_of(report) if silent else {}
     said = {address.lower(): words for address, words in blocks.items()}
-    alone = len(reading.found) == 1
+    alone, around = len(reading.found) == 1, Surroundings(report)
     return replace(
         reading,
         found=tuple(
-            _filled(_with_domain(found, domain), said, report, alone=alone)
+            _filled(_with_domain(found, domain), said, report, around, alone=alone)
             for found in reading.found
         ),
     )
@@ -140,7 +140,9 @@ def _with_domain(found: Found, domain: str | None) -> Found:
     return found if known else replace(found, address=f"{found.address}@{domain}")
 
 
-def _filled(found: Found, said: dict[str, str], report: Report, *, alone: bool) -> Found:
+def _filled(
+    found: Found, said: dict[str, str], report: Report, around: Surroundings, *, alone: bool
+) -> Found:
     if found.action not in ("failed", "delayed"):
         return found
     told = ""
@@ -149,7 +151,7 @@ def _filled(found: Found, said: dict[str, str], report: Report, *, alone: bool) 
         told = next((said[name] for name in names if name in said), "")
         told = told or (recipients.whole(report.lines) if alone else "")
     diagnostic = found.diagnostic or told
-    context = context_of(found.address, diagnostic, report, alone=alone)
+    context = around.of(found.address, diagnostic, alone=alone)
     return replace(found, diagnostic=diagnostic, context=context, is_told=bool(told))
 
 

@@ -10,12 +10,12 @@ RFC 6533 §3 (utf-8 addresses).
 import re
 
 # An apostrophe in front is a quotation mark, and so is a grave accent anywhere.
-_LOCAL = r"""(?:"[^"\s]{1,512}"|[\w!#$%&*+/=?^{|}~.-][\w!#$%&'*+/=?^{|}~.-]{0,511})"""
-_DOMAIN = r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w.-]{0,252}[^\W_])?)"
-# The lookbehind starts every try at the head of a run, which keeps long runs linear.
-ADDRESS = rf"""(?<![\w!#$%&*+/?^{{|}}~.@-])({_LOCAL}@{_DOMAIN})(?![\w@])"""
-
-_ANY = re.compile(ADDRESS)
+_LOCAL = r"""(?:"[^"\s]{1,512}+"|[\w!#$%&*+/=?^{|}~.-][\w!#$%&'*+/=?^{|}~.-]{0,511}+)"""
+DOMAIN = r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w.-]{0,252}[^\W_])?)"
+# For patterns that say what stands in front, which may be `=` or an apostrophe.
+ADDRESS = rf"""(?<![\w!#$%&*+/?^{{|}}~.@-])({_LOCAL}@{DOMAIN})(?![\w@])"""
+# Anywhere: every try is at the head of a run of such characters, which keeps long runs linear.
+ANY = re.compile(rf"""(?<![\w!#$%&'*+/=?^{{|}}~.@-])'*+({_LOCAL}@{DOMAIN})(?![\w@])""")
 _TYPED = re.compile(r"\A[ \t]{0,20}([A-Za-z][\w-]{0,30})[ \t]{0,20};[ \t]{0,20}(.*)", re.DOTALL)
 _ROUTE = re.compile(r"(?:^|(?<=<))@[\w.-]{1,255}(?:,@[\w.-]{1,255})*:")  # RFC 5321 §C
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
@@ -29,7 +29,7 @@ _LIMIT = 1000  # characters of a field looked at
 def find_addresses(text: str) -> list[str]:
     """All mailboxes in `text`, in order, each once (compared without case)."""
     seen: dict[str, str] = {}
-    for match in _ANY.finditer(text):
+    for match in ANY.finditer(text):
         seen.setdefault(match.group(1).lower(), match.group(1))
     return list(seen.values())
 
@@ -45,7 +45,7 @@ def read_typed(value: str) -> str | None:
     typed = _TYPED.match(value)
     kind, rest = (typed.group(1).lower(), typed.group(2)) if typed else ("", value)
     rest = _ROUTE.sub("", rest.strip())
-    untyped_x400 = rest.lower().startswith(("/c=", "c=")) and not _ANY.fullmatch(rest.strip("<>"))
+    untyped_x400 = rest.lower().startswith(("/c=", "c=")) and not ANY.fullmatch(rest.strip("<>"))
     if kind in ("x400", "x.400") or untyped_x400:
         inside = _X400.search(rest)
         return _one(inside.group(1).replace("(a)", "@")) if inside else None
@@ -62,7 +62,7 @@ def _decoded(text: str) -> str:
 
 
 def _one(text: str) -> str | None:
-    found = _ANY.search(text)
+    found = ANY.search(text)
     if found:
         address = found.group(1).rstrip(".")
         wrapped = _IMCEA.match(address)

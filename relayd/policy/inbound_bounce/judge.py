@@ -187,7 +187,7 @@ def _joined(diagnostic: str) -> str:
 
 
 def _stage(found: Found) -> Stage | None:
-    for text in (found.diagnostic, found.context):
+    for text in (found.diagnostic[:DIAGNOSTIC_LIMIT], found.context):
         for stage, pattern in _STAGES:
             if pattern.search(text):
                 return stage

@@ -15,7 +15,7 @@ from relayd.policy.inbound_bounce.result import Found, Kind, Reading
 
 _KIND = re.compile(r'"(?:notificationType|eventType)"\s*:\s*"(Bounce|Complaint|Delivery)"')
 _BROKEN_LINE = re.compile(r"!\n[ \t]")  # sendmail's mark for a line it had to break
-_OBJECT = re.compile(r'\{[^{}]{0,4000}"emailAddress"[^{}]{0,4000}\}')
+_OBJECT = re.compile(r"\{[^{}]{0,8000}+\}")
 _PAIR = re.compile(r'"(\w{1,40})"\s*:\s*"([^"]{0,2000})"')
 _DELIVERED = re.compile(r'"recipients"\s*:\s*\[([^][]{0,20000})\]')
 _FEEDBACK = re.compile(r'"complaintFeedbackType"\s*:\s*"([\w-]{1,40})"')
@@ -30,7 +30,8 @@ def read_notice(mail: Mail) -> Reading | None:
     kind = _KIND.search(text)
     if kind is None:
         return None
-    about = [dict(_PAIR.findall(one)) for one in _OBJECT.findall(text)[:200]]
+    objects = [one for one in _OBJECT.findall(text) if '"emailAddress"' in one]
+    about = [dict(_PAIR.findall(one)) for one in objects[:200]]
     match kind.group(1):
         case "Bounce":
             return Reading(kind=Kind.BOUNCE, found=tuple(filter(None, map(_bounced, about))))
@@ -39,7 +40,7 @@ def read_notice(mail: Mail) -> Reading | None:
             found = tuple(
                 Found(address=address, action="complained")
                 for one in about
-                for address in find_addresses(one["emailAddress"])
+                for address in find_addresses(one.get("emailAddress", ""))
             )
             return Reading(
                 kind=Kind.ARF, found=found, feedback_type=told.group(1) if told else "abuse"

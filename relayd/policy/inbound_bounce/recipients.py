@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from relayd.policy.inbound_bounce import phrases, reporters
-from relayd.policy.inbound_bounce.address import ADDRESS, find_addresses
+from relayd.policy.inbound_bounce.address import ADDRESS, ANY, DOMAIN, find_addresses
 from relayd.policy.inbound_bounce.mime import Headers, Mail
 from relayd.policy.inbound_bounce.report import Report
 from relayd.policy.inbound_bounce.result import has_failure_code
@@ -49,19 +49,23 @@ _LABEL = re.compile(
     r"(?:s|\(s\)|\(es\)| address)?\s{0,5}[:=]\s{0,20}(?P<rest>.*)$",
     re.IGNORECASE,
 )
-_ANYWHERE = re.compile(ADDRESS)
 _COMMAND = re.compile(r"RCPT TO:\s*<?" + ADDRESS, re.IGNORECASE)
 _GENERATED = re.compile(
     r"(?:generated|expanded|forwarded|redirected|originally addressed) (?:from|by|to):?\s*<?"
     + ADDRESS,
     re.IGNORECASE,
 )
-_X400_RECIPIENT = re.compile(r"(?<![A-Za-z=])(?:dda:)?SMTP=" + ADDRESS, re.IGNORECASE)
+_X400_RECIPIENT = re.compile(
+    rf"(?<![A-Za-z=])(?:dda:)?SMTP=([\w!#$%&'*+/?^{{|}}~.-]{{1,512}}+@{DOMAIN})(?![\w@])",
+    re.IGNORECASE,
+)
 _X400_LABEL = re.compile(r"\Asmtp=", re.IGNORECASE)
-# The mark of what is put in, `+` or the word of a list manager, with the number of the mail.
 _VERP = re.compile(
-    r"(?:(?<!\+)\+|-(?:return|bounces?|errors|owner)-(?:\d{1,9}-)?|(?<![+-])-)"
-    r"([\w.+-]{1,512})=((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})@"
+    r"(?<![\w.+-])([\w.+-]{1,512}+)=((?:[\w-]{1,63}+\.){1,8}+[A-Za-z]{2,24}+)@", re.ASCII
+)
+# The mark of what is put in, `+` or the word of a list manager, with the number of the mail.
+_VERP_MARK = re.compile(
+    r"(?:(?<!\+)\+|-(?:return|bounces?|errors|owner)-(?:\d{1,9}-)?|(?<![+-])-)(?=.)"
 )
 
 
@@ -101,9 +105,15 @@ def guessed_recipients(report: Report, headers: Headers) -> dict[str, str]:
         find_addresses(report.returned.get("x-failed-recipients")),
         _accusable(find_addresses(headers.decoded("subject")), report),
         find_addresses(report.returned.get("to"))[:1],
-        [f"{m[1]}@{m[2]}" for m in _VERP.finditer(headers.get("to"))],
+        _put_in(headers.get("to")),
     )
     return dict.fromkeys(next(filter(None, sources), []), whole(report.lines))
+
+
+def _put_in(path: str) -> list[str]:
+    """The addresses that return paths carry in their local parts."""
+    found = [(_VERP_MARK.search(each[1]), each) for each in _VERP.finditer(path)]
+    return [f"{each[1][mark.end() :]}@{each[2]}" for mark, each in found if mark]
 
 
 def names_others(report: Report, found: Collection[str]) -> bool:
@@ -115,18 +125,24 @@ def names_others(report: Report, found: Collection[str]) -> bool:
 def blocks_of(report: Report) -> dict[str, str]:
     """Addresses that head a line, each with what is said of it, up to the next one."""
     blocks: dict[str, str] = {}
+    spelt: dict[str, str] = {}  # as it was written first
+    settled: set[str] = set()  # a reply was found for it
     everything = whole(report.lines)
     heads = _heads(report)
     stops = [*(one.line for one in heads), len(report.lines)][1:]
     for head, stop in zip(heads, stops, strict=True):
-        known = next((one for one in blocks if one.lower() == head.address.lower()), head.address)
-        behind = () if head.is_reply else report.lines[head.line + 1 : stop]
-        block = _reason([head.rest, *behind])
-        if not has_failure_code(blocks.get(known, "")):
-            blocks[known] = block if has_failure_code(block) else blocks.get(known) or block
+        known = spelt.setdefault(head.address.lower(), head.address)
+        if known not in settled:
+            behind = () if head.is_reply else report.lines[head.line + 1 : stop]
+            block = _reason([head.rest, *behind])
+            if has_failure_code(block):
+                settled.add(known)
+                blocks[known] = block
+            else:
+                blocks[known] = blocks.get(known) or block
         if len(blocks) >= _RECIPIENTS_LIMIT:
             break
-    if has_failure_code(everything) and not has_failure_code(" ".join(blocks.values())):
+    if not settled and has_failure_code(everything):
         return dict.fromkeys(blocks, everything)  # one reply, in front of all the addresses
     return {address: block or everything for address, block in blocks.items()}
 
@@ -197,8 +213,8 @@ def _in_sentences(report: Report) -> list[str]:
         if "@" in line and phrases.announces(around):
             named.extend(
                 _X400_LABEL.sub("", match.group(1).rstrip("."))
-                for match in _ANYWHERE.finditer(line)
-                if not phrases.HELP_LINE.found_in(line[: match.start()])
+                for match in ANY.finditer(line)
+                if not phrases.HELP_LINE.found_in(line[: match.start(1)])
             )
     return list(dict.fromkeys(_accusable(named, report)))
 

@@ -13,7 +13,7 @@ Source: the mail systems' documentation; for qmail "The qmail-send Bounce Messag
 """
 
 from relayd.policy.inbound_bounce import phrases, reporters
-from relayd.policy.inbound_bounce.context import context_of
+from relayd.policy.inbound_bounce.context import Surroundings
 from relayd.policy.inbound_bounce.mime import Mail
 from relayd.policy.inbound_bounce.recipients import (
     guessed_recipients,
@@ -40,6 +40,7 @@ def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
     if not found:
         return None
     kind = _kind(mail.headers.decoded("subject"), report)
+    around, is_guess = Surroundings(report), guess and names_others(report, found)
     return Reading(
         kind=kind,
         found=tuple(
@@ -47,8 +48,8 @@ def read_text(mail: Mail, *, guess: bool = False) -> Reading | None:
                 address=address,
                 action=_ACTIONS[kind],
                 diagnostic=said_of,
-                context=context_of(address, said_of, report, alone=len(found) == 1),
-                is_guess=guess and names_others(report, found),
+                context=around.of(address, said_of, alone=len(found) == 1),
+                is_guess=is_guess,
             )
             for address, said_of in found.items()
         ),
