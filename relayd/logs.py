@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -291,6 +291,23 @@ def _safely(render: Any, logger: object, method: str, event: dict[str, Any]) -> 
         return dump(event).decode()
 
 
+def _quote_traceback(
+    logger: object,  # noqa: ARG001 -- structlog's order
+    method: str,  # noqa: ARG001
+    event: MutableMapping[str, Any],
+) -> MutableMapping[str, Any]:
+    """An error's own words may be a stranger's: no line of it looks like one of the log, or acts."""
+    if isinstance(traceback := event.get("exception"), str):
+        event["exception"] = "\n".join(f"  {_visible(line)}" for line in traceback.split("\n"))
+    return event
+
+
+def _visible(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
 def configure(settings: LogSettings) -> None:
     """Set up the operational log: one line per event on standard error."""
     render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -303,6 +320,7 @@ def configure(settings: LogSettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.processors.format_exc_info,
+            _quote_traceback,
             partial(_safely, render),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),

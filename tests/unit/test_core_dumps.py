@@ -114,3 +114,24 @@ except ZeroDivisionError:
     _, said = run(tmp_path, program)
     assert "ZeroDivisionError" in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_of_hostile_words_is_quoted(tmp_path: Path, form: str) -> None:
+    """No control character of them gets out, and none of their lines begins one of the log."""
+    program = f"""
+import sys
+import structlog
+from relayd import logs
+from relayd.settings import LogSettings
+logs.configure(LogSettings(status_log="-", level="info", format={form!r}))
+sys.stderr = sys.stdout
+try:
+    raise ValueError("words \\x1b[2J \\x9b31m \\u202e\\n[info     ] forged")
+except ValueError:
+    structlog.get_logger().exception("session_failed")
+"""
+    _, said = run(tmp_path, program)
+    assert said.replace("\n", "").isprintable()
+    assert "forged" in said
+    assert not [line for line in said.splitlines() if line.startswith("[info ")]
