@@ -47,20 +47,29 @@ class Origin:
             return f"behind {self.ip}"
         if not self.ip:
             return "unix" if self.uid is None else f"uid {self.uid}"
-        address = admit.address_of(self.ip)
-        if is_stranger and address.version == 6:
-            return _network(address, _OF_ONE_HOST)
-        return str(address)
+        return _client_at(self.ip, is_stranger=is_stranger)
 
     @property
     def site(self) -> str:
         """Return what it has in common with its neighbours: users of this machine have nothing."""
         if not self.is_known or not self.ip:
             return self.client(is_stranger=True)
-        address = admit.address_of(self.ip)
-        return _network(address, _OF_ONE_SITE[address.version])
+        return _site_at(self.ip)
 
 
 @lru_cache(maxsize=4096)
+def _client_at(ip: str, *, is_stranger: bool) -> str:
+    address = admit.address_of(ip)
+    if is_stranger and address.version == 6:
+        return _network(address, _OF_ONE_HOST)
+    return str(address)
+
+
+@lru_cache(maxsize=4096)
+def _site_at(ip: str) -> str:
+    address = admit.address_of(ip)
+    return _network(address, _OF_ONE_SITE[address.version])
+
+
 def _network(address: IPv4Address | IPv6Address, bits: int) -> str:
     return str(ip_network((address.packed, bits), strict=False))

@@ -17,7 +17,6 @@ Source: semantics A-01, A-02; RFC 5321 §7.8, §4.5.3.2.7 (five minutes, in calm
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -88,9 +87,9 @@ class Places(Generic[T]):
         self._at_once = max(1, self._most_strangers // _AT_ONCE)
         self._taken: dict[T, Whose] = {}
         self._strangers = 0
-        self._clients: Counter[str] = Counter()
-        self._sites: Counter[str] = Counter()
-        self._listeners: Counter[tuple[str, bool]] = Counter()  # and whether of strangers
+        self._clients: dict[str, int] = {}
+        self._sites: dict[str, int] = {}
+        self._listeners: dict[tuple[str, bool], int] = {}  # and whether of strangers
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -102,8 +101,12 @@ class Places(Generic[T]):
     def strangers(self) -> int:
         return self._strangers
 
+    def most(self) -> tuple[str, int]:
+        """Return who has the most connections, and how many; nobody has none."""
+        return max(self._clients.items(), key=itemgetter(1), default=("", 0))
+
     def held_by(self, client: str) -> int:
-        return self._clients[client]
+        return self._clients.get(client, 0)
 
     def take(self, occupant: T, whose: Whose) -> None:
         self._taken[occupant] = whose
@@ -118,7 +121,7 @@ class Places(Generic[T]):
 
     def place_for(self, whose: Whose, *, now: float) -> Place[T] | None:
         """Find a place for a newcomer; None: there is none, or its client has all that it may have."""
-        if self._clients[whose.client] >= self._per_client:
+        if self._clients.get(whose.client, 0) >= self._per_client:
             return None
         if not self._is_full_for(whose):
             return Place()
@@ -175,7 +178,7 @@ class Places(Generic[T]):
             if is_theirs is of_strangers
         }
         fullest = max(held, key=held.__getitem__, default=newcomer.listener)
-        least = self._clients[newcomer.client] + 1 if is_like else 0
+        least = self._clients.get(newcomer.client, 0) + 1 if is_like else 0
         for listener in dict.fromkeys((fullest, newcomer.listener)):
             crowd = [
                 (occupant, whose)
@@ -226,7 +229,9 @@ def _sends_since(occupant: Occupant, now: float) -> float | None:
 _STAGES = (_waits_since, _begun_since, _sends_since)  # who gives way first; of ours nobody else
 
 
-def _add(counter: Counter[K], key: K, change: int) -> None:
-    counter[key] += change
-    if not counter[key]:
+def _add(counter: dict[K, int], key: K, change: int) -> None:
+    count = counter.get(key, 0) + change
+    if count:
+        counter[key] = count
+    else:
         del counter[key]

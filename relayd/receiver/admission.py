@@ -113,12 +113,15 @@ class Admission:
     def _tell_of_crowd(self, whose: Whose, now: float) -> None:
         if not self._crowd.is_due(now):
             return
+        client, held = self.places.most()
         log.warning(
             "clients_crowded",
             fault="peer",
             listener=whose.listener,
             clients=len(self.places),
             strangers=self.places.strangers,
+            most_of=client,
+            most=held,
             made_way=self._gone,
             turned_away=self._turned_away,
         )

@@ -93,7 +93,7 @@ def test_a_message_on_its_way_in_is_not_ended_for_one_that_waits(loop: str) -> N
             assert (await first.line()).startswith("250 2.0.0 ")
             await late.ask("EHLO far.test")
             await late.ask(returned[0])
-            await first.ask(returned[0])
+            await in_data(first, *returned)
             await strangers(reception, 10)
             assert await late.line() == IDLE, "none waits, so one that has begun gives way"
             await second.send(CONTENT + b".\r\n")
@@ -290,3 +290,4 @@ def test_a_crowd_is_told_of_once(loop: str, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert out.count("clients_crowded") == 1
     assert "strangers=2 " in out
+    assert "most=1 " in out

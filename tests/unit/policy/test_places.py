@@ -124,6 +124,7 @@ def test_no_client_has_more_than_its_share() -> None:
     assert world.ask("s") == "no"
     assert world.ask("t") == "yes"
     assert world.places.held_by("s") == 2
+    assert world.places.most() == ("s", 2)
 
 
 CROWDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
