@@ -53,7 +53,7 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
     size = len(content)
     end = header_end(content)
     header = content[:end]
-    message_id = _MESSAGE_ID.search(header)
+    message_id = message_id_of(header)
     tag, is_test, kept = None, False, content
     lowered = header.lower()
     if b"x-relayd-" in lowered:
@@ -64,13 +64,19 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
     facts = MessageFacts(
         size=size,
         hops=len(_RECEIVED.findall(header)) if b"received" in lowered else 0,
-        message_id_header=clean_text(message_id.group(1)) if message_id else None,
+        message_id_header=message_id,
         tag=tag,
         is_test=is_test,
         is_8bit=is_8bit,
         utf8_headers=is_8bit and not header.isascii(),
     )
     return facts, kept
+
+
+def message_id_of(header: bytes) -> str | None:
+    """Return the Message-ID of a header section, with its angle brackets; None: there is none."""
+    found = _MESSAGE_ID.search(header)
+    return clean_text(found[1]) if found else None
 
 
 def _control_fields(header: bytes) -> tuple[str | None, bool]:
@@ -114,14 +120,18 @@ def trace_header(
     wanted_by = f"\r\n\tfor <{recipient}>" if recipient else ""
     return (
         f"Received: {origin}\r\n\tby {fqdn} (relayd) with {protocol} id {queue_id}{wanted_by};"
-        f"\r\n\t{_date(at.replace(microsecond=0))}\r\n"
+        f"\r\n\t{date_of(at)}\r\n"
     ).encode()
 
 
+def date_of(at: datetime) -> str:
+    """Return an instant as a header field has it."""
+    return _of_second(at.replace(microsecond=0))
+
+
 @lru_cache(maxsize=4)
-def _date(second: datetime) -> str:
-    """Return an instant as a header field has it; many messages share a second."""
-    return format_datetime(second)
+def _of_second(at: datetime) -> str:
+    return format_datetime(at)  # many messages share one
 
 
 def _literal(ip: str) -> str:

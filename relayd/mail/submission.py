@@ -13,17 +13,18 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from email.utils import format_datetime
+from functools import cache
 from itertools import takewhile
 
 from relayd.mail.address import Address
 from relayd.mail.envelope import MessageFacts
-from relayd.mail.header import header_end, read_facts
+from relayd.mail.header import date_of, header_end, message_id_of
 from relayd.mail.line_ends import cleaned, is_clean
 from relayd.mail.reply import clean_text
 
 _NAME = rb"[!-9;-~]++[ \t]*+:"
 _FIELD = re.compile(rb"^" + _NAME, re.MULTILINE)
+_NEEDED = re.compile(rb"^(Date|Message-ID|From)[ \t]*+:", re.IGNORECASE | re.MULTILINE)
 _FIELDS = re.compile(rb"(?:%b[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+" % _NAME)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n(?=%b)" % _NAME)
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -44,11 +45,12 @@ def missing_fields(content: bytes, *, message_id: str, at: datetime, author: str
     """
     header = content[: header_end(content)]
     is_body = bool(header) and not _FIELD.match(header) and not _has_fields(header)
-    wanted = {"Date": format_datetime(at), "Message-ID": message_id, "From": author}
+    there = set() if is_body else {name.lower() for name in _NEEDED.findall(header)}
+    wanted = {"Date": date_of(at), "Message-ID": message_id, "From": author}
     missing = {
         name: value
         for name, value in wanted.items()
-        if value and (is_body or not next(values_of(header, name), None))
+        if value and name.lower().encode() not in there
     }
     signed = set() if is_body or not missing else _signed_names(header)
     added = "".join(
@@ -83,16 +85,21 @@ def _has_fields(header: bytes) -> bool:
 
 def facts_with(added: bytes, facts: MessageFacts) -> MessageFacts:
     """Return the facts of content with the fields `added` in front of it."""
-    message_id = read_facts(added)[0].message_id_header
+    message_id = message_id_of(added)
     return replace(facts, message_id_header=message_id) if message_id else facts
 
 
 def values_of(content: bytes, *names: str) -> Iterator[bytes]:
     """Yield the value of each field of one of these names, as it is, in their order."""
-    header = content[: header_end(content)]
-    pattern = rb"^(?:%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % "|".join(names).encode()
-    for found in re.finditer(pattern, header, re.IGNORECASE | re.MULTILINE):
+    for found in _fields(names).finditer(content[: header_end(content)]):
         yield found[1]
+
+
+@cache
+def _fields(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Return what finds fields of these names, which code of ours gives."""
+    pattern = rb"^(?:%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % "|".join(names).encode()
+    return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
 
 
 def until_dot(lines: Iterable[bytes]) -> bytes:

@@ -10,6 +10,7 @@ sent nothing (E-24).
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -54,8 +55,12 @@ class Acceptance(Login):
         """Take a message, or refuse it; the reply may come later."""
         # What comes back to a return path is a report, whoever hands it to us.
         is_report = self._context.intake.owns(mail.recipients[0][0])
-        relayed = is_report or is_relayed(received.head)
-        strips = self._fixes_up(self._context.listener.strip_bcc, is_relayed=relayed)
+        fixes_up = partial(
+            admit.is_fixed_up,
+            is_own_client=self.origin.is_here or self._is_logged_in(),
+            is_relayed=is_report or is_relayed(received.head),
+        )
+        strips = fixes_up(self._context.listener.strip_bcc)
         stripped = without_bcc(received.head) if strips else received.head
         facts, head = read_facts(stripped)
         if received.rest is not None or stripped is not received.head:
@@ -66,7 +71,7 @@ class Acceptance(Login):
             received.discard()
             self._refuse(refusal, sender=mail.reverse_path)
             return
-        adds = self._fixes_up(self._context.listener.add_headers, is_relayed=relayed)
+        adds = fixes_up(self._context.listener.add_headers)
         # The trace of a report is for its sender to read, who need not know the token.
         named = None if is_report else mail.named_in_trace
         message = self._message(head, received.rest, facts, mail, adds=adds, named=named)
@@ -77,10 +82,6 @@ class Acceptance(Login):
             # The connection is read on, so that we notice when the client leaves.
             self._busy = self._is_checked = True
             self._begin(self._check_content(message, received, checker))
-
-    def _fixes_up(self, wanted: admit.FixUps, *, is_relayed: bool) -> bool:
-        is_own_client = self.origin.is_here or self._is_logged_in()
-        return admit.is_fixed_up(wanted, is_own_client=is_own_client, is_relayed=is_relayed)
 
     def _message(
         self,
