@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relayd.policy.failures import Failures, Pace
+from relayd.policy.known_sources import KnownSources
 from relayd.policy.login_source import Level, Source
 from relayd.policy.turns import Rank
 
@@ -32,8 +33,7 @@ OF_NETWORK = {
     Level.SITE: Pace(free=48, every=75.0),
     Level.REGION: Pace(free=200, every=15.0),
 }
-KNOWN_FOR = 86_400.0  # seconds that a source is remembered for its last success
-ROOM = 10_000  # counts of a kind that can grow, and sources that are known
+ROOM = 10_000  # counts of a kind that can grow
 _ACCOUNTS = 16_384  # counts that accounts share: a flood of names in one minute leaves most alone
 _REGIONS = 4_096
 
@@ -54,7 +54,8 @@ class Try:
 class BackOff:
     """What is remembered of logins. `key` is secret: it keeps others from finding names that share."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, known: KnownSources) -> None:
+        self._known = known
         self._accounts = Failures(OF_ACCOUNT, room=_ACCOUNTS, key=key, shares=True)
         self._apart = Failures(OF_ONE, room=_ACCOUNTS, key=key, shares=True)
         self._at_sites = Failures(OF_ONE, room=ROOM, key=key)
@@ -67,8 +68,6 @@ class BackOff:
             )
             for level, pace in OF_NETWORK.items()
         }
-        self._known: dict[str, dict[str, float]] = {}  # user -> host -> its last success
-        self._known_count = 0
 
     def wait(self, tried: Try, *, now: float) -> float:
         """Return for how long a login will not even be looked at; 0: it will."""
@@ -91,11 +90,7 @@ class BackOff:
     def succeeded(self, tried: Try, *, now: float) -> None:
         """Remember the source; what others failed at is not forgiven for that."""
         self._apart.forget(_pair(tried))
-        hosts = self._known.setdefault(tried.user, {})
-        self._known_count += hosts.pop(tried.source.host, None) is None
-        hosts[tried.source.host] = now
-        if self._known_count > ROOM:
-            self._forget_one()
+        self._known.add(tried.user, tried.source.host, now=now)
 
     def _counts_of(self, tried: Try, now: float) -> Iterator[tuple[Failures, str]]:
         """Yield what counts for a login, and under which name."""
@@ -115,17 +110,7 @@ class BackOff:
         return tried.source.is_here or self._is_known(tried, now)
 
     def _is_known(self, tried: Try, now: float) -> bool:
-        last = self._known.get(tried.user, {}).get(tried.source.host)
-        return last is not None and now - last <= KNOWN_FOR
-
-    def _forget_one(self) -> None:
-        """Forget the oldest source of the account that has most: nobody fills it for the others."""
-        user = max(self._known, key=lambda user: len(self._known[user]))
-        hosts = self._known[user]
-        del hosts[next(iter(hosts))]
-        self._known_count -= 1
-        if not hosts:
-            del self._known[user]
+        return self._known.has(tried.user, tried.source.host, now=now)
 
 
 def _pair(tried: Try) -> str:

@@ -42,11 +42,11 @@ class LoginTurns:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await turn
-        except TimeoutError as error:
-            raise Unverifiable("too many logins before this one") from error
-        except asyncio.CancelledError:
-            if not turn.cancelled() and turn.exception() is None:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if not turn.cancelled() and turn.exception() is None:  # it came just then
                 self._end(rank)
+            if isinstance(error, TimeoutError):
+                raise Unverifiable("too many logins before this one") from error
             raise
 
     def _give(self) -> None:

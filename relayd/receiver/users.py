@@ -19,6 +19,7 @@ import structlog
 from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.mail.account import Account
 from relayd.mail.reply import Reply
+from relayd.policy.known_sources import KnownSources
 from relayd.policy.login import BackOff, Try
 from relayd.policy.login_source import Source, source_of
 from relayd.policy.origin import Origin
@@ -44,8 +45,8 @@ log = structlog.get_logger()
 class Users:
     """The accounts of a worker. `close` it."""
 
-    def __init__(self, path: str, clock: Clock) -> None:
-        """Read the file. Raises UsersError."""
+    def __init__(self, path: str, clock: Clock, known: KnownSources) -> None:
+        """Read the file. `known` is what all workers know. Raises UsersError."""
         self._path = Path(path)
         self._clock = clock
         self._seen: tuple[int, ...] = ()
@@ -53,7 +54,7 @@ class Users:
         self._take(read_users(self._path))
         self._looked_at = clock.monotonic()
         self._key = secrets.token_bytes(32)
-        self._back_off = BackOff(self._key)
+        self._back_off = BackOff(self._key, known)
         self._turns = LoginTurns()
         self._log = LoginLog()
         self._trouble = Seldom()

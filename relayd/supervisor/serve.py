@@ -17,12 +17,14 @@ import signal
 import time
 from collections.abc import Callable
 from itertools import count
+from mmap import mmap
 
 import structlog
 
 from relayd.errors import RelaydError
 from relayd.logs import configure, try_status_log
 from relayd.metrics.board import Board
+from relayd.policy.known_sources import OCTETS, KnownSources
 from relayd.receiver.doors import Doors
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
@@ -66,6 +68,7 @@ class Supervisor:
         self._patience = patience
         self._board = Board()
         self._doors = Doors()
+        self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
@@ -243,6 +246,7 @@ class Supervisor:
                 metrics=self._addresses.metrics(generation.settings),
                 board=self._board,
                 doors=self._doors,
+                known=self._known,
                 heartbeat=heartbeat,
                 parent_pid=parent,
             )

@@ -36,6 +36,7 @@ from relayd.metrics.server import serve_metrics
 from relayd.metrics.tally import Tally
 from relayd.net.content import ContentGate
 from relayd.policy import route
+from relayd.policy.known_sources import KnownSources
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Acted, QueueStore
 from relayd.receiver.doors import Doors
@@ -74,6 +75,7 @@ class Inherited:
     metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
     board: Board
     doors: Doors
+    known: KnownSources
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int
 
@@ -148,7 +150,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
             late=outward.late,
             hint=wakeups.give,
         )
-        users = _users(settings, parts.clock)
+        users = _users(settings, parts.clock, inherited.known)
         tls = _server_tls(settings, parts.clock)
         receiver = Receiver(
             inherited.listeners,
@@ -220,12 +222,12 @@ def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:
         raise StartError(f"the certificate cannot be used: {error}") from error
 
 
-def _users(settings: Settings, clock: Clock) -> Users | None:
+def _users(settings: Settings, clock: Clock, known: KnownSources) -> Users | None:
     """Read the users file, if listeners need it; it was good when the settings were read."""
     if settings.users_file is None:
         return None
     try:
-        return Users(settings.users_file, clock)
+        return Users(settings.users_file, clock, known)
     except UsersError as error:
         raise StartError(f"the users file cannot be used: {error}") from error
 

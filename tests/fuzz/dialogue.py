@@ -23,7 +23,7 @@ from relayd.receiver.users import Users
 from relayd.settings import FixUps, LimitSettings, LineEndings, ListenerAuth, ListenerSettings
 from tests.fuzz.judge import Judge
 from tests.fuzz.pieces import arrival
-from tests.support.accounts import write_users
+from tests.support.accounts import lone_sources, write_users
 from tests.support.clock import FakeClock
 from tests.support.line import LISTENER, Line
 
@@ -136,7 +136,7 @@ async def _dialogue(
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
         tasks.append(asyncio.ensure_future(coroutine))
 
-    users = _Users(str(_users_file()), FakeClock()) if choices & 1 else None
+    users = _Users(str(_users_file()), FakeClock(), lone_sources()) if choices & 1 else None
     line = Line(listener=_listener(choices), limits=LIMITS, users=users, spawn=spawn)
     line.connect()
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""A users file for tests: its hashes are real, and cost as little as argon2 allows."""
+"""A users file for tests, and what is known of its users: its hashes are real, and cost as little as argon2 allows."""
 
 from functools import cache
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import argon2
 
 from relayd.mail.account import Account, with_account
+from relayd.policy.known_sources import OCTETS, KnownSources
 from relayd.receiver.passwords import hash_password
 
 _CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -20,6 +21,11 @@ def cheap_hash(password: str) -> str:
 def dear_hash(password: str) -> str:
     """As `relayd user add` makes it."""
     return hash_password(password)
+
+
+def lone_sources() -> KnownSources:
+    """The table of a worker that shares it with none."""
+    return KnownSources(b"secret", bytearray(OCTETS))
 
 
 def write_users(path: Path, *accounts: tuple[str, str, str]) -> Path:

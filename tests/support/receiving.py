@@ -43,7 +43,7 @@ from relayd.settings import (
     ListenerTls,
 )
 from relayd.store.memory import MemorySpool, MemoryStore
-from tests.support.accounts import write_users
+from tests.support.accounts import lone_sources, write_users
 from tests.support.clock import FakeClock
 
 FQDN = "relay.test"
@@ -298,7 +298,7 @@ async def _receiving(
     door: Door | None,
 ) -> AsyncIterator[Reception]:
     clock = FakeClock()
-    users = Users(str(users_file), clock)
+    users = Users(str(users_file), clock, lone_sources())
     sock, address = _listen(unix_path)
     listener = ListenerSettings(
         address="test",

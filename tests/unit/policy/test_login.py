@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from relayd.policy import login
 from relayd.policy.failures import FIRST_WAIT, Failures, Pace
-from relayd.policy.login import KNOWN_FOR, OF_ACCOUNT, OF_NETWORK, OF_ONE, BackOff, Try
+from relayd.policy.known_sources import KNOWN_FOR
+from relayd.policy.login import OF_ACCOUNT, OF_NETWORK, OF_ONE, BackOff, Try
 from relayd.policy.login_source import Level, source_of
 from relayd.policy.origin import Origin
 from relayd.policy.turns import Rank
+from tests.support.accounts import lone_sources
 
 FAR = "192.0.2.7"
 HERE = "127.0.0.1"
@@ -21,6 +23,10 @@ UNIX = Origin(uid=1000)
 UNKNOWN = Origin(ip=HERE, is_known=False)
 KEY = b"secret"
 HOUR = 3600.0
+
+
+def fresh() -> BackOff:
+    return BackOff(KEY, lone_sources())
 
 
 def a_try(user: str, client: str | Origin, *, version: str = "1") -> Try:
@@ -52,7 +58,7 @@ def rank(back_off: BackOff, user: str, client: str | Origin, *, now: float = 0.0
 
 
 def test_success_resets() -> None:
-    back_off = BackOff(KEY)
+    back_off = fresh()
     failing(back_off, "app", FAR, times=OF_ONE.free - 1)
     back_off.succeeded(a_try("app", FAR), now=0.0)
     failing(back_off, "app", FAR, times=OF_ONE.free - 1)
@@ -64,7 +70,7 @@ def test_success_resets() -> None:
 
 def test_success_forgives_nobody_else() -> None:
     """Who has an account guesses at others no faster for that."""
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for number in range(100):
         back_off.failed(a_try(f"u{number}", FAR), now=0.0)
         back_off.succeeded(a_try("own", FAR), now=0.0)
@@ -98,14 +104,14 @@ def test_success_forgives_nobody_else() -> None:
 def test_whom_failures_stop(
     guesser: str | Origin, client_ip: str | Origin, user: str, *, stops: bool
 ) -> None:
-    back_off = BackOff(KEY)
+    back_off = fresh()
     failing(back_off, "app", guesser)
     assert (wait(back_off, user, client_ip) > 0) is stops
 
 
 @pytest.mark.parametrize("client_ip", [HERE, UNIX, Origin(), "::1"], ids=str)
 def test_this_machine_is_never_stopped_as_a_whole(client_ip: str | Origin) -> None:
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for number in range(5000):
         failing(back_off, f"wrong{number}", client_ip, times=1)
     failing(back_off, "broken", client_ip, times=50)
@@ -115,7 +121,7 @@ def test_this_machine_is_never_stopped_as_a_whole(client_ip: str | Origin) -> No
 
 def test_who_logged_in_lately_is_not_stopped_by_others() -> None:
     """Neither by its neighbours, nor by what comes from everywhere."""
-    back_off = BackOff(KEY)
+    back_off = fresh()
     back_off.succeeded(a_try("app", FAR), now=0.0)
     failing(back_off, "app", "192.0.2.8", times=50)
     failing(back_off, "other", FAR)
@@ -135,7 +141,7 @@ def test_who_logged_in_lately_is_not_stopped_by_others() -> None:
 @pytest.mark.parametrize("wrong", [1, 2])
 def test_behind_one_address_wrong_programs_do_not_stop_the_right_ones(wrong: int) -> None:
     """For hours they try old passwords whenever they may, while others come in for the first time."""
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for step in range(4 * 720):
         now = step * 5.0
         for user in (f"wrong{number}" for number in range(wrong)):
@@ -147,7 +153,7 @@ def test_behind_one_address_wrong_programs_do_not_stop_the_right_ones(wrong: int
 
 def test_an_account_that_changed_begins_anew() -> None:
     """And nobody else's failures are forgiven for that."""
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for number in range(40):
         failing(back_off, "app", f"{number + 20}.51.1.1")
         failing(back_off, "other", f"{number + 20}.51.1.1")
@@ -158,7 +164,7 @@ def test_an_account_that_changed_begins_anew() -> None:
 
 
 def test_how_good_a_login_looks() -> None:
-    back_off = BackOff(KEY)
+    back_off = fresh()
     assert rank(back_off, "app", FAR) is Rank.NEW
     failing(back_off, "other", "192.0.2.8", times=1)
     assert rank(back_off, "app", FAR) is Rank.SUSPECT, "somebody near failed"
@@ -184,7 +190,7 @@ def test_how_good_a_login_looks() -> None:
 def test_no_count_is_lost_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood from elsewhere does not free who guessed before."""
     monkeypatch.setattr(login, "ROOM", 100)
-    back_off = BackOff(KEY)
+    back_off = fresh()
     failing(back_off, "app", FAR, times=30)
     ends = wait(back_off, "app", FAR)
     assert ends == OF_ONE.every
@@ -196,21 +202,19 @@ def test_no_count_is_lost_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "ROOM", 10)
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for number in range(200):
         for address in (f"198.51.{number}.1", f"2001:db8:{number:x}::1", "127.0.0.1"):
             back_off.failed(a_try("x" * 9000 + str(number), address), now=0.0)
-            back_off.succeeded(a_try(f"u{number}", address), now=0.0)
     kinds = [back_off._at_sites, *back_off._networks.values()]
     assert max(len(kind) for kind in kinds) <= 10
-    assert back_off._known_count == sum(map(len, back_off._known.values())) == 10
 
 
 def test_where_memory_is_full_a_new_source_has_the_verdict_of_its_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(login, "ROOM", 10)
-    back_off = BackOff(KEY)
+    back_off = fresh()
     for number in range(10):  # each count of hosts and of sites has an owner now
         failing(back_off, f"x{number}", f"198.51.{number}.1", times=1)
     guesses = 0
@@ -222,19 +226,6 @@ def test_where_memory_is_full_a_new_source_has_the_verdict_of_its_network(
     assert guesses == OF_NETWORK[Level.REGION].free
 
 
-def test_one_account_does_not_push_out_the_sources_of_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(login, "ROOM", 10)
-    back_off = BackOff(KEY)
-    back_off.succeeded(a_try("app", FAR), now=0.0)
-    for number in range(100):
-        back_off.succeeded(a_try("tenant", f"198.51.{number}.1"), now=1.0)
-    assert rank(back_off, "app", FAR, now=1.0) is Rank.KNOWN
-    assert rank(back_off, "tenant", "198.51.99.1", now=1.0) is Rank.KNOWN
-    assert rank(back_off, "tenant", "198.51.0.1", now=1.0) is Rank.NEW
-
-
 # --- how many guesses there are
 
 
@@ -243,7 +234,7 @@ def guessed(tries: Iterable[tuple[str, str]], *, back_off: BackOff | None = None
 
     Each of `tries` (user and source) is asked again and again.
     """
-    back_off = back_off or BackOff(KEY)
+    back_off = back_off or fresh()
     guesses, now, todo = 0, 0.0, list(tries)
     while now < HOUR:
         soonest = HOUR
@@ -311,7 +302,7 @@ def test_guesses_in_the_first_hour(sources: list[str], users: list[str], most: i
 
 def test_a_whole_48_has_no_more_guesses_than_a_part_of_it() -> None:
     """It has 65,536 /64s, each of which had five guesses at once."""
-    back_off, guesses = BackOff(KEY), 0
+    back_off, guesses = fresh(), 0
     for number in range(0, 65_536, 16):
         user, client_ip = f"u{number}", f"2001:db8:1:{number:x}::1"
         if wait(back_off, user, client_ip) == 0:
@@ -322,7 +313,7 @@ def test_a_whole_48_has_no_more_guesses_than_a_part_of_it() -> None:
 
 def test_ten_thousand_sources_at_one_account() -> None:
     """Eighty in the first hour, and its own sources are served all the while."""
-    back_off, guesses, asked = BackOff(KEY), 0, count()
+    back_off, guesses, asked = fresh(), 0, count()
     back_off.succeeded(a_try("app", FAR), now=0.0)
     for now in map(float, range(3600)):
         for _ in range(4):
@@ -349,7 +340,7 @@ def test_ten_thousand_sources_at_one_account() -> None:
 def test_a_wait_is_never_negative_nor_too_long(
     steps: list[tuple[bool, str | Origin, float]],
 ) -> None:
-    back_off, now = BackOff(KEY), 0.0
+    back_off, now = fresh(), 0.0
     for succeeds, client_ip, after in steps:
         now += after
         act: Callable[..., None] = back_off.succeeded if succeeds else back_off.failed

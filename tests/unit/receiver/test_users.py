@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from relayd.errors import UsersError
 from relayd.mail.account import Account
+from relayd.policy.known_sources import KnownSources
 from relayd.policy.login import OF_NETWORK, OF_ONE
 from relayd.policy.login_source import Level
 from relayd.policy.origin import Origin
@@ -23,7 +24,7 @@ from relayd.receiver.passwords import OUR_COST, Unverifiable, cost_of, hash_pass
 from relayd.receiver.sasl import Credentials
 from relayd.receiver.users import TOO_OFTEN, TROUBLE, WRONG, Users
 from relayd.receiver.users_file import change_users, read_users
-from tests.support.accounts import cheap_hash, dear_hash, write_users
+from tests.support.accounts import cheap_hash, dear_hash, lone_sources, write_users
 from tests.support.clock import FakeClock
 from tests.support.receiving import until
 from tests.support.shortage import no_descriptors
@@ -66,13 +67,15 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Checks]:
 
 
 def checking(
-    file: Path, main: Callable[[Users, FakeClock], Awaitable[None]]
+    file: Path,
+    main: Callable[[Users, FakeClock], Awaitable[None]],
+    known: KnownSources | None = None,
 ) -> list[dict[str, Any]]:
     """Run `main` with the users of the file; return what was logged."""
 
     async def bounded() -> None:
         clock = FakeClock()
-        users = Users(str(file), clock)
+        users = Users(str(file), clock, known or lone_sources())
         try:
             async with asyncio.timeout(10):
                 await main(users, clock)
@@ -309,6 +312,24 @@ def test_who_logged_in_lately_does_not_wait_for_strangers(file: Path, checks: Ch
         assert TROUBLE in [guess.result() for guess in guesses]
 
     checking(file, main)
+
+
+def test_one_worker_knows_who_logged_in_at_another(file: Path) -> None:
+    """Strangers guess at the account everywhere; its own source is served everywhere."""
+
+    async def main(users: Users, clock: FakeClock) -> None:
+        assert isinstance(await users.check(GOOD, FAR), Account)
+        other = Users(str(file), clock, known)
+        try:
+            for number in range(30):
+                await other.check(BAD, Origin(ip=f"198.{number}.0.1"))
+            assert await other.check(GOOD, Origin(ip="203.0.113.1")) == TOO_OFTEN
+            assert isinstance(await other.check(GOOD, FAR), Account)
+        finally:
+            other.close()
+
+    known = lone_sources()
+    checking(file, main, known)
 
 
 def test_who_waits_too_long_is_told_so(
