@@ -167,6 +167,13 @@ def _message_facts(row: RecipientRow) -> None:
             click.echo(paint(f"{name:<12} {value}"))
 
 
+_NOT_COUNTED = {
+    "sender": "this mail has a reverse-path, and a bounce has none",
+    "recipient": "this mail does not name the recipient as failed",
+    "age": "the message is too old for a bounce, or newer than the clock",
+}
+
+
 def _told(entry: HistoryEntry) -> Iterable[str]:
     """One event in words: what, then with whom, then the remote's own words or our reason."""
     detail = entry.detail
@@ -183,6 +190,8 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
         yield paint(f"      {stage}{detail['reply']}")
     if detail.get("reason"):
         yield paint(f"      {'' if detail.get('reply') else stage}{detail['reason']}")
+    if why := _NOT_COUNTED.get(str(detail.get("not_counted"))):
+        yield f"      not counted: {why}"
     if entry.kind == EventKind.DEFERRED.value and detail.get("next_attempt_at"):
         yield paint(f"      next attempt {detail['next_attempt_at']}")
 

@@ -350,6 +350,7 @@ def test_what_may_be_forged_changes_nothing(
     history = relay.history(queue_id, address)
     assert [entry["event"] for entry in history][-2:] == ["late_bounce_doubted"] * 2
     assert {entry["not_counted"] for entry in history[-2:]} == {why}
+    assert relay.daemon.run("status", "show", queue_id).out.count("not counted: this mail") == 2
     [summed] = relay.daemon.run("addresses", "--recipient", address, "--json").rows
     assert (summed["suppress"], summed["hard_bounces"]) == (False, 0)
 
