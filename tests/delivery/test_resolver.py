@@ -72,6 +72,7 @@ from tests.support.dns_server import (
     Wait,
     Zones,
 )
+from tests.support.networks import DOCUMENTATION
 from tests.support.shortage import no_descriptors
 
 PATIENCE = timedelta(seconds=5)  # more than any answer takes
@@ -79,7 +80,7 @@ IMPATIENCE = timedelta(seconds=0.3)  # where there is none to come
 RULES = MxRules(
     own_names=frozenset({"relay.test"}),
     own_addresses=frozenset({ip_address("198.51.100.1")}),
-    allow_networks=(),
+    allow_networks=DOCUMENTATION,
 )
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -134,9 +134,9 @@ async def test_too_few_descriptors_say_nothing_against_a_source(
 
 BOTH: Zones = {
     "x.test": {"MX": ["10 mx.x.test."]},
-    "mx.x.test": {"A": [A1], "AAAA": ["2001:db8::1"]},
+    "mx.x.test": {"A": [A1], "AAAA": ["2600::1"]},
 }
-IPV6_ONLY: Zones = {"x.test": {"MX": ["10 mx.x.test."]}, "mx.x.test": {"AAAA": ["2001:db8::1"]}}
+IPV6_ONLY: Zones = {"x.test": {"MX": ["10 mx.x.test."]}, "mx.x.test": {"AAAA": ["2600::1"]}}
 IPV4 = frozenset({IpFamily.IPV4})
 
 

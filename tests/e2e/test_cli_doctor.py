@@ -27,10 +27,10 @@ from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Action, DnsServer, Z
 from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, HANG, Script, ScriptedServer
 
-IP, OTHER, SIX = "192.0.2.1", "192.0.2.9", "2001:db8::1"
-SIX_POINTER = "1" + ".0" * 23 + ".8.b.d.0.1.0.0.2"
+IP, OTHER, SIX = "20.0.2.1", "20.0.2.9", "2600:db8::1"
+SIX_POINTER = "1" + ".0" * 23 + ".8.b.d.0.0.0.6.2"
 MAPPED = "2.0.0.0.0.0.f.7.f.f.f.f" + ".0" * 20
-SPF = '"v=spf1 ip4:192.0.2.1 -all"'
+SPF = '"v=spf1 ip4:20.0.2.1 -all"'
 
 
 def key(bits: int, before: str = "v=DKIM1; ") -> list[str]:
@@ -41,7 +41,7 @@ def key(bits: int, before: str = "v=DKIM1; ") -> list[str]:
 
 GOOD: Mapping[str, Mapping[str, Action]] = {
     "relay.mill.net": {"A": [IP], "TXT": [SPF]},
-    "1.2.0.192.in-addr.arpa": {"PTR": ["relay.mill.net."]},
+    "1.2.0.20.in-addr.arpa": {"PTR": ["relay.mill.net."]},
     "mill.net": {"A": [OTHER], "TXT": ['"something else"', SPF]},
     "s1._domainkey.mill.net": {"TXT": key(2048)},
     "_dmarc.mill.net": {"TXT": ['"v=DMARC1; p=reject"']},
@@ -213,7 +213,7 @@ key = "pair.key"
 """
 LOGIN = 'tls = "off"\nusername = "relay"\npassword_file = "password"'
 VERP = '[bounces]\nverp_domain = "bounces.{}"\n'
-RETURNS = txt("bounces.mill.net", "v=spf1 ip4:192.0.2.1 -all")
+RETURNS = txt("bounces.mill.net", "v=spf1 ip4:20.0.2.1 -all")
 
 SITUATIONS = {
     # our name and our addresses
@@ -257,16 +257,16 @@ SITUATIONS = {
     ),
     "a source address that is not ours": Situation(
         options=("--address", IP),
-        tables='[direct]\nsource_addresses = ["203.0.113.9"]\n',
+        tables='[direct]\nsource_addresses = ["20.0.113.9"]\n',
         check="source-address",
-        subject="203.0.113.9",
+        subject="20.0.113.9",
         level="fail",
         reason="this machine does not have it",
         remedy="out of direct.source_addresses",
     ),
     "port 25 from an address that is not ours": Situation(
         options=("--address", IP),
-        tables='[direct]\nsource_addresses = ["203.0.113.9"]\n',
+        tables='[direct]\nsource_addresses = ["20.0.113.9"]\n',
         check="port-25",
         level="fail",
         reason="cannot make a connection",
@@ -305,7 +305,7 @@ SITUATIONS = {
         subject=IP,
         level="fail",
         reason="does not lead to the address that says it",
-        remedy="A record 192.0.2.1 of relay.mill.net",
+        remedy="A record 20.0.2.1 of relay.mill.net",
     ),
     "IPv6 that the name lacks": Situation(
         options=("--address", IP, "--address", SIX),
@@ -314,17 +314,17 @@ SITUATIONS = {
         subject=SIX,
         level="fail",
         reason="does not lead",
-        remedy="AAAA record 2001:db8::1",
+        remedy="AAAA record 2600:db8::1",
     ),
     "no reverse DNS": Situation(
-        zones={"1.2.0.192.in-addr.arpa": {}},
+        zones={"1.2.0.20.in-addr.arpa": {}},
         check="reverse-dns",
         level="fail",
         reason="has no name (PTR record)",
         remedy="set its PTR record to relay.mill.net",
     ),
     "reverse DNS that does not lead back": Situation(
-        zones={"1.2.0.192.in-addr.arpa": {"PTR": ["mill.net."]}},
+        zones={"1.2.0.20.in-addr.arpa": {"PTR": ["mill.net."]}},
         check="reverse-dns",
         level="fail",
         reason="mill.net does not lead back to it",
@@ -332,7 +332,7 @@ SITUATIONS = {
     ),
     "reverse DNS to another name of ours": Situation(
         zones={
-            "1.2.0.192.in-addr.arpa": {"PTR": ["mx.mill.net."]},
+            "1.2.0.20.in-addr.arpa": {"PTR": ["mx.mill.net."]},
             "mx.mill.net": {"A": [IP]},
         },
         check="reverse-dns",
@@ -342,7 +342,7 @@ SITUATIONS = {
     ),
     "reverse DNS of a provider": Situation(
         zones={
-            "1.2.0.192.in-addr.arpa": {"PTR": ["192-0-2-1.dsl.mill.net."]},
+            "1.2.0.20.in-addr.arpa": {"PTR": ["192-0-2-1.dsl.mill.net."]},
             "192-0-2-1.dsl.mill.net": {"A": [IP]},
         },
         check="reverse-dns",
@@ -351,7 +351,7 @@ SITUATIONS = {
         remedy="your provider",
     ),
     "a reverse zone that proves nothing": Situation(
-        zones={"1.2.0.192.in-addr.arpa": {"PTR": EMPTY}},
+        zones={"1.2.0.20.in-addr.arpa": {"PTR": EMPTY}},
         check="reverse-dns",
         level="unknown",
         reason="proves nothing",
@@ -369,7 +369,7 @@ SITUATIONS = {
         subject=f"relay.mill.net {IP}",
         level="warn",
         reason="no SPF record",
-        remedy='"v=spf1 ip4:192.0.2.1 -all" at relay.mill.net',
+        remedy='"v=spf1 ip4:20.0.2.1 -all" at relay.mill.net',
     ),
     "SPF of a sender missing": Situation(
         zones=spf("something else"),
@@ -380,20 +380,20 @@ SITUATIONS = {
         remedy="Publish the TXT record",
     ),
     "SPF that does not list us": Situation(
-        zones=spf("v=spf1 ip4:192.0.2.2 -all"),
+        zones=spf("v=spf1 ip4:20.0.2.2 -all"),
         check="spf",
         subject=f"mill.net {IP}",
         level="fail",
-        reason="does not list 192.0.2.1: fail",
-        remedy='Add "ip4:192.0.2.1"',
+        reason="does not list 20.0.2.1: fail",
+        remedy='Add "ip4:20.0.2.1"',
     ),
     "SPF that says nothing": Situation(
         zones=spf("v=spf1 ?all"),
         check="spf",
         subject=f"mill.net {IP}",
         level="warn",
-        reason="says nothing about 192.0.2.1",
-        remedy='Add "ip4:192.0.2.1"',
+        reason="says nothing about 20.0.2.1",
+        remedy='Add "ip4:20.0.2.1"',
     ),
     "SPF over an include that goes in circles": Situation(
         zones=spf("v=spf1 include:mill.net -all"),
@@ -404,7 +404,7 @@ SITUATIONS = {
         remedy="Correct the record",
     ),
     "two SPF records": Situation(
-        zones=spf("v=spf1 ip4:192.0.2.1 -all", "v=spf1 mx -all"),
+        zones=spf("v=spf1 ip4:20.0.2.1 -all", "v=spf1 mx -all"),
         check="spf",
         subject=f"mill.net {IP}",
         level="fail",
@@ -477,7 +477,7 @@ SITUATIONS = {
         reason='"maybe" is no policy',
     ),
     "return paths that do not align": Situation(
-        zones=txt("bounces.other.net", "v=spf1 ip4:192.0.2.1 -all"),
+        zones=txt("bounces.other.net", "v=spf1 ip4:20.0.2.1 -all"),
         tables=VERP.format("other.net"),
         check="dmarc",
         subject="mill.net",
@@ -494,7 +494,7 @@ SITUATIONS = {
     ),
     # blocklists
     "listed": Situation(
-        zones={"1.2.0.192.list.test": {"A": ["127.0.0.4"], "TXT": ['"see https://list.test"']}},
+        zones={"1.2.0.20.list.test": {"A": ["127.0.0.4"], "TXT": ['"see https://list.test"']}},
         check="blocklist",
         subject=f"{IP} list.test",
         level="fail",
@@ -517,7 +517,7 @@ SITUATIONS = {
     ),
     "a list of everything": Situation(
         zones={
-            "1.2.0.192.list.test": {"A": ["127.0.0.2"]},
+            "1.2.0.20.list.test": {"A": ["127.0.0.2"]},
             "1.0.0.127.list.test": {"A": ["127.0.0.2"]},
         },
         check="blocklist",
@@ -551,7 +551,7 @@ SITUATIONS = {
         remedy="Have the provider open port 25",
     ),
     "a host that does not want us": Situation(
-        reached={"GREETING": "554 5.7.1 192.0.2.1 is not welcome"},
+        reached={"GREETING": "554 5.7.1 20.0.2.1 is not welcome"},
         check="port-25",
         level="warn",
         reason="the port is open, but that host says no at greeting: 554 5.7.1",
@@ -811,7 +811,7 @@ async def test_quick_asks_only_about_ourselves(world: World) -> None:
     assert asked == {
         ("relay.mill.net", "A"),
         ("relay.mill.net", "AAAA"),
-        ("1.2.0.192.in-addr.arpa", "PTR"),
+        ("1.2.0.20.in-addr.arpa", "PTR"),
     }
 
 
@@ -873,7 +873,7 @@ async def test_watching_asks_a_blocklist_once(
         )
         options = ("--address", IP, "--watch", "15m", "--rounds", "2", "--json")
         ran = await asyncio.to_thread(world.run, "doctor", *options)
-        assert dns.count("1.2.0.192.list.test", "A") == 1
+        assert dns.count("1.2.0.20.list.test", "A") == 1
         assert dns.count("relay.mill.net", "A") == 2
     assert [row["level"] for row in ran.rows if row["check"] == "blocklist"] == ["ok", "ok"]
 

@@ -15,14 +15,14 @@ from tests.support.dns_server import DROP, SERVFAIL, DnsServer, Zones
 FAR = datetime(2199, 1, 1, tzinfo=UTC)
 ZONES: Zones = {
     "mill.test": {"MX": ["20 mx2.mill.test.", "10 mx1.mill.test.", "10 inner.mill.test."]},
-    "mx1.mill.test": {"A": ["203.0.113.1"]},
-    "mx2.mill.test": {"A": ["203.0.113.2"], "AAAA": ["2001:db8::2"]},
+    "mx1.mill.test": {"A": ["20.0.113.1"]},
+    "mx2.mill.test": {"A": ["20.0.113.2"], "AAAA": ["2600:db8::2"]},
     "inner.mill.test": {"A": ["10.0.0.1"]},
-    "bare.test": {"A": ["203.0.113.9"]},
+    "bare.test": {"A": ["20.0.113.9"]},
     "nomail.test": {"MX": ["0 ."]},
     "ours.test": {"MX": ["10 relay.example.org."]},
     "inside.test": {"MX": ["10 inner.mill.test."]},
-    "six.test": {"AAAA": ["2001:db8::6"]},
+    "six.test": {"AAAA": ["2600:db8::6"]},
     "empty.test": {"TXT": ["nothing to do with mail"]},
     "sick.test": SERVFAIL,
     "silent.test": DROP,
@@ -51,7 +51,7 @@ VERDICTS = {
     "no MX but an address": ("a@BARE.test", os.EX_OK, "deliverable", None, None),
     "null MX": ("a@nomail.test", 1, "bounced", "5.1.10", "takes no mail"),
     "no such domain": ("a@nowhere.test", 1, "bounced", "5.1.2", "does not exist"),
-    "an address literal": ("a@[203.0.113.1]", 1, "bounced", "5.1.2", "address literal"),
+    "an address literal": ("a@[20.0.113.1]", 1, "bounced", "5.1.2", "address literal"),
     "only private hosts": ("a@inside.test", 1, "bounced", "5.4.4", "10.0.0.1 is private"),
     "we are its best host": ("a@ours.test", 1, "bounced", "5.4.6", "would loop"),
     "DNS failure": ("a@sick.test", os.EX_TEMPFAIL, "deferred", None, "SERVFAIL"),
@@ -90,9 +90,9 @@ async def test_hosts_addresses_and_what_is_left_out(world: World) -> None:
     ]
     tried = [(one["remote_host"], one["remote_ip"], one["remote_port"]) for one in row["hosts"]]
     assert tried == [
-        ("mx1.mill.test", "203.0.113.1", 2526),
-        ("mx2.mill.test", "203.0.113.2", 2526),
-        ("mx2.mill.test", "2001:db8::2", 2526),
+        ("mx1.mill.test", "20.0.113.1", 2526),
+        ("mx2.mill.test", "20.0.113.2", 2526),
+        ("mx2.mill.test", "2600:db8::2", 2526),
     ]
     assert row["skipped"] == ["inner.mill.test: 10.0.0.1 is private"]
     assert (row["tls"], row["login"], row["connections"]) == ("opportunistic", False, 10)
@@ -112,9 +112,9 @@ async def test_direct_mode_in_words(world: World) -> None:
         "MX            10 inner.mill.test",
         "10 mx1.mill.test",
         "20 mx2.mill.test",
-        "tries         mx1.mill.test [203.0.113.1]:25",
-        "mx2.mill.test [203.0.113.2]:25",
-        "mx2.mill.test [2001:db8::2]:25",
+        "tries         mx1.mill.test [20.0.113.1]:25",
+        "mx2.mill.test [20.0.113.2]:25",
+        "mx2.mill.test [2600:db8::2]:25",
         "left out      inner.mill.test: 10.0.0.1 is private",
         "TLS           required: with any certificate, never in clear text",
         "login         no",
@@ -137,7 +137,7 @@ async def test_what_a_host_would_see_and_what_is_never_used(
 ) -> None:
     tables = f"[direct]\n{setting}\n"
     ran = await direct(world, "a@mill.test", tables=tables)
-    assert f"mx2.mill.test: 2001:db8::2 is IPv6, which {named} leaves out" in ran.out
+    assert f"mx2.mill.test: 2600:db8::2 is IPv6, which {named} leaves out" in ran.out
     assert f"  sent from     {source}" in ran.out
     assert f"never over IPv6: {named} leaves it out\n" in ran.out
     ran = await direct(make_world(world.folder, world.readouterr), "a@six.test", tables=tables)
@@ -157,10 +157,10 @@ async def test_each_host_is_shown_the_address_that_it_would_see(world: World) ->
 
 
 async def test_a_source_that_this_machine_does_not_have_is_told(world: World) -> None:
-    tables = '[direct]\nsource_addresses = ["203.0.113.9", "127.0.0.7", "::1"]\n'
+    tables = '[direct]\nsource_addresses = ["20.0.113.9", "127.0.0.7", "::1"]\n'
     ran = await direct(world, "a@mill.test", tables=tables)
     assert "  sent from     127.0.0.7, ::1\n" in ran.out
-    assert " 203.0.113.9 rests: this machine does not have it\n" in ran.out
+    assert " 20.0.113.9 rests: this machine does not have it\n" in ran.out
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -177,7 +177,7 @@ async def test_a_limited_rate_is_told(world: World, *, as_json: bool) -> None:
 async def test_domain_without_mx_in_words(world: World) -> None:
     ran = await direct(world, "a@bare.test")
     assert "MX            none: the domain itself is its mail server" in ran.out
-    assert "tries         bare.test [203.0.113.9]:25" in ran.out
+    assert "tries         bare.test [20.0.113.9]:25" in ran.out
     assert "sent from     an address that the system chooses" in ran.out
 
 

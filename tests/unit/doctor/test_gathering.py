@@ -66,24 +66,24 @@ def test_a_kernel_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_source_addresses_are_taken_as_they_are(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, direct={"source_addresses": ["192.0.2.1", "2001:db8::1"]})
+    settings = settings_of(tmp_path, direct={"source_addresses": ["20.0.2.1", "2600:db8::1"]})
     scene = set_scene(settings, Wish(), FakeClock())
-    assert [str(ip) for ip in scene.sources] == ["192.0.2.1", "2001:db8::1"]
-    seen = Wish(addresses=(ip_address("198.51.100.1"), ip_address("10.0.0.1")))
+    assert [str(ip) for ip in scene.sources] == ["20.0.2.1", "2600:db8::1"]
+    seen = Wish(addresses=(ip_address("20.51.100.1"), ip_address("10.0.0.1")))
     scene = set_scene(settings, seen, FakeClock())
-    assert [str(ip) for ip in scene.public] == ["198.51.100.1"]
+    assert [str(ip) for ip in scene.public] == ["20.51.100.1"]
     ips = tuple(ip_address(each) for each in ("127.0.0.1", "127.0.0.2", "::1"))
     assert [(str(a), str(b)) for a, b in _ways(scene, ips)] == [
-        ("192.0.2.1", "127.0.0.1"),
-        ("2001:db8::1", "::1"),
+        ("20.0.2.1", "127.0.0.1"),
+        ("2600:db8::1", "::1"),
     ]
 
 
 @pytest.mark.parametrize(
     ("local", "tried"),
     [
-        (("192.0.2.1",), ["127.0.0.1"]),
-        (("192.0.2.1", "2001:db8::1"), ["127.0.0.1", "::1"]),
+        (("20.0.2.1",), ["127.0.0.1"]),
+        (("20.0.2.1", "2600:db8::1"), ["127.0.0.1", "::1"]),
         ((), ["127.0.0.1"]),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_host_is_tried_by_the_families_that_we_have(
     assert [(source, str(ip)) for source, ip in ways] == [(None, each) for each in tried]
 
 
-@pytest.mark.parametrize(("local", "tried"), [(("192.0.2.1",), ["127.0.0.1"]), ((), ["127.0.0.1"])])
+@pytest.mark.parametrize(("local", "tried"), [(("20.0.2.1",), ["127.0.0.1"]), ((), ["127.0.0.1"])])
 def test_families_that_are_left_out_are_not_tried(
     tmp_path: Path, local: tuple[str, ...], tried: list[str]
 ) -> None:
@@ -203,10 +203,10 @@ def test_the_real_kernel_is_not_disturbed() -> None:
     [
         ("mx.a.test", HostPort(host="mx.a.test", port=26)),
         ("mx.a.test:587", HostPort(host="mx.a.test", port=587)),
-        ("192.0.2.1", HostPort(host="192.0.2.1", port=26)),
-        ("2001:db8::1", HostPort(host="2001:db8::1", port=26)),
-        ("[2001:db8::1]", HostPort(host="2001:db8::1", port=26)),
-        ("[2001:db8::1]:25", HostPort(host="2001:db8::1", port=25)),
+        ("20.0.2.1", HostPort(host="20.0.2.1", port=26)),
+        ("2600:db8::1", HostPort(host="2600:db8::1", port=26)),
+        ("[2600:db8::1]", HostPort(host="2600:db8::1", port=26)),
+        ("[2600:db8::1]:25", HostPort(host="2600:db8::1", port=25)),
     ],
 )
 def test_hosts_to_reach(text: str, host: HostPort) -> None:

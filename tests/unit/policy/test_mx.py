@@ -31,11 +31,12 @@ from relayd.policy.mx import (
     order_hosts,
     plan_hosts,
 )
+from tests.support.networks import DOCUMENTATION
 
 RULES = MxRules(
     own_names=frozenset({"relay.test"}),
     own_addresses=frozenset({ip_address("198.51.100.1"), ip_address("2001:db8:1::1")}),
-    allow_networks=(),
+    allow_networks=DOCUMENTATION,
 )
 EMPTY = DnsFailure(reason="an empty answer to A a.test that proves nothing", is_empty=True)
 NOT_NOW = DnsFailure(reason="10.0.0.1 answers SERVFAIL to A b.test")

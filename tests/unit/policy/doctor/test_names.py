@@ -19,9 +19,9 @@ from relayd.policy.doctor.names import (
 from tests.support.fake_dns import SICK
 
 FQDN = "Relay.mill.net"
-IP = ip_address("192.0.2.1")
-OTHER = ip_address("192.0.2.9")
-SIX = ip_address("2001:db8::1")
+IP = ip_address("20.0.2.1")
+OTHER = ip_address("20.0.2.9")
+SIX = ip_address("2600:db8::1")
 
 
 def leads_to(*ips: str, failure: DnsFailure | None = None) -> Addresses:
@@ -57,8 +57,8 @@ def test_the_shape_of_the_name(name: str, direct: Level, otherwise: Level) -> No
 @pytest.mark.parametrize(
     ("ip", "level", "words"),
     [
-        ("192.0.2.1", Level.OK, "a public address"),
-        ("2001:db8::1", Level.OK, "a public address"),
+        ("20.0.2.1", Level.OK, "a public address"),
+        ("2600:db8::1", Level.OK, "a public address"),
         ("10.0.0.5", Level.UNKNOWN, "private: receivers see another address"),
         ("100.64.0.5", Level.UNKNOWN, "shared address space"),
         ("127.0.0.1", Level.UNKNOWN, "loopback"),
@@ -79,11 +79,11 @@ def test_nothing_to_send_from() -> None:
 
 
 FORWARD = {
-    "fine": (leads_to("192.0.2.1", "2001:db8::1"), Level.OK, "leads to 192.0.2.1, 2001:db8::1"),
-    "one family is enough": (leads_to("192.0.2.1", failure=SICK), Level.OK, "leads to 192.0.2.1"),
+    "fine": (leads_to("20.0.2.1", "2600:db8::1"), Level.OK, "leads to 20.0.2.1, 2600:db8::1"),
+    "one family is enough": (leads_to("20.0.2.1", failure=SICK), Level.OK, "leads to 20.0.2.1"),
     "nothing": (leads_to(), Level.FAIL, "has no address"),
     "no answer": (leads_to(failure=SICK), Level.UNKNOWN, "SERVFAIL"),
-    "private among others": (leads_to("192.0.2.1", "fd00::1"), Level.WARN, "fd00::1 is private"),
+    "private among others": (leads_to("20.0.2.1", "fd00::1"), Level.WARN, "fd00::1 is private"),
     "private": (leads_to("10.0.0.1"), Level.FAIL, "nobody outside can reach: 10.0.0.1 is private"),
 }
 
@@ -97,14 +97,14 @@ def test_where_the_name_leads(found: Addresses, level: Level, words: str) -> Non
 
 
 HELO = {
-    "fine": (leads_to("192.0.2.1"), IP, Level.OK, "leads to this address", ""),
-    "elsewhere": (leads_to("192.0.2.9"), IP, Level.FAIL, "does not lead", "A record 192.0.2.1"),
+    "fine": (leads_to("20.0.2.1"), IP, Level.OK, "leads to this address", ""),
+    "elsewhere": (leads_to("20.0.2.9"), IP, Level.FAIL, "does not lead", "A record 20.0.2.1"),
     "not by IPv6": (
-        leads_to("192.0.2.1"),
+        leads_to("20.0.2.1"),
         SIX,
         Level.FAIL,
         "does not lead",
-        "AAAA record 2001:db8::1",
+        "AAAA record 2600:db8::1",
     ),
     "no answer": (leads_to(failure=SICK), IP, Level.UNKNOWN, "SERVFAIL", "Ask again"),
 }
@@ -119,7 +119,7 @@ def test_who_says_ehlo(found: Addresses, ip: object, level: Level, words: str, r
     assert remedy in finding.remedy
 
 
-HERE, ELSEWHERE, DARK = leads_to("192.0.2.1"), leads_to("192.0.2.9"), leads_to(failure=SICK)
+HERE, ELSEWHERE, DARK = leads_to("20.0.2.1"), leads_to("20.0.2.9"), leads_to(failure=SICK)
 REVERSE = {
     "both ways": ({"relay.mill.net": HERE}, Level.OK, "relay.mill.net, which leads back", ""),
     "one of several": ({"a.test": ELSEWHERE, "relay.mill.net": HERE}, Level.OK, "leads back", ""),
