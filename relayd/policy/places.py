@@ -131,9 +131,14 @@ class Places(Generic[T]):
                 return Place(instead_of=found)
         return None
 
+    @property
+    def is_crowded(self) -> bool:
+        """Strangers have half of their places."""
+        return 2 * self._strangers >= self._most_strangers
+
     def silent(self, *, now: float) -> list[T]:
-        """Return the strangers that have been silent for too long, if strangers have half their places."""
-        if 2 * self._strangers < self._most_strangers:
+        """Return the strangers that have been silent for too long, if it is crowded."""
+        if not self.is_crowded:
             return []
         return [
             occupant

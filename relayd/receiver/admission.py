@@ -49,7 +49,7 @@ class Admission:
         )
         self._make_way = make_way
         self._on_count = on_count
-        self._swept_at = self._loop.time()
+        self._sweep_at: asyncio.TimerHandle | None = None  # set while it is crowded
         self._rate = Rate()
         self._crowd = Seldom()
         self._turned_away = self._gone = 0  # since the last line about it
@@ -63,10 +63,6 @@ class Admission:
         is_client = isinstance(guest, Wire)  # a proxy may come as often as it has clients
         if whose.is_stranger and is_client and not self._rate.is_kept_by(whose.client, now=now):
             return self._turn_away(whose, now)
-        if whose.is_stranger and now - self._swept_at >= _SWEEP:
-            self._swept_at = now
-            for silent in self.places.silent(now=now):
-                self._send_away(silent)
         return self._give_place(guest, whose, now)
 
     def _give_place(self, guest: Guest, whose: Whose, now: float) -> bool:
@@ -78,6 +74,8 @@ class Admission:
         if place.instead_of:
             self._tell_of_crowd(whose, now)
         self.places.take(guest, whose)
+        if self._sweep_at is None and self.places.is_crowded:
+            self._sweep_at = self._loop.call_later(_SWEEP, self._sweep)
         self._on_count(len(self.places))
         return True
 
@@ -99,6 +97,14 @@ class Admission:
     def leave(self, guest: Guest) -> None:
         if self.places.leave(guest):
             self._on_count(len(self.places))
+
+    def _sweep(self) -> None:
+        """Send away who is silent for too long, as long as it is crowded."""
+        now, self._sweep_at = self._loop.time(), None
+        for silent in self.places.silent(now=now):
+            self._send_away(silent)
+        if self.places.is_crowded:
+            self._sweep_at = self._loop.call_later(_SWEEP, self._sweep)
 
     def _send_away(self, guest: Guest) -> None:
         self._gone += 1

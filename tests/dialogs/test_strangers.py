@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relayd.policy import places, rate
+from relayd.receiver import admission
 from relayd.settings import ListenerAuth
 from tests.support.receiving import (
     CONTENT,
@@ -226,6 +227,26 @@ def test_proxies_that_say_nothing_make_way(loop: str) -> None:
             await late.send(b"PROXY TCP4 192.0.2.7 127.0.0.1 5000 25\r\n")
             assert (await late.line()).startswith("220 ")
             assert reception.receiver.connections == 4
+
+    run_on(loop, main())
+
+
+@on_every_loop
+def test_strangers_that_are_silent_in_a_crowd_are_ended(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nobody else comes; in calm they have their five minutes."""
+    monkeypatch.setattr(places, "_SILENT", 0.05)
+    monkeypatch.setattr(admission, "_SWEEP", 0.01)
+
+    async def main() -> None:
+        async with receiving(STRANGERS) as reception:
+            ours = await reception.greeted()
+            first, *_ = await strangers(reception)
+            assert await first.line() == IDLE
+            await until(lambda: reception.receiver._admission._sweep_at is None)
+            assert not reception.receiver._admission.places.is_crowded
+            assert (await send_message(ours)).startswith("250 ")
 
     run_on(loop, main())
 
