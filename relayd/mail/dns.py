@@ -118,6 +118,14 @@ def a_labels(domain: str) -> str:
     return name
 
 
+def u_labels(domain: str) -> str:
+    """Return a domain of A-labels as people write it; what is none comes back as it is."""
+    try:
+        return idna.decode(domain)
+    except UnicodeError:
+        return domain
+
+
 def _encoded(domain: str) -> str:
     if len(domain) > _NAME_LIMIT:  # a label in ASCII is never shorter
         raise DomainError("a domain name of more than 253 characters")

@@ -11,7 +11,7 @@ RFC 6531 §3.2, RFC 6532 §3.1 (normal form), RFC 5890 (A-labels).
 import re
 import unicodedata
 
-from relayd.mail.dns import DomainError, a_labels
+from relayd.mail.dns import DomainError, a_labels, u_labels
 
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
@@ -25,6 +25,25 @@ def box_of(address: str) -> str:
     if not at:
         return _plain(domain)
     return f"{_plain(local)}@{domain_of(address)}"
+
+
+def writings_of(address: str) -> frozenset[str]:
+    """Return the box as `as_written` gives it for its A-labels and for its U-labels."""
+    box = box_of(address)
+    local, at, domain = box.rpartition("@")
+    return frozenset({box, f"{local}{at}{u_labels(domain)}"})
+
+
+def as_written(address: str) -> str:
+    """Return the box with its domain in the letters that it came in.
+
+    For what strangers wrote, at length: U-labels take a thousand times as long to encode.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return _plain(domain)
+    domain = unicodedata.normalize("NFC", domain).lower().removesuffix(".")
+    return f"{_plain(local)}@{domain}"
 
 
 def domain_of(address: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from relayd.mail.mailbox import box_of
+from relayd.mail.mailbox import as_written, writings_of
 from relayd.mail.outcome import Bounced
 from relayd.mail.words import BounceClass, Category, EventKind, Fault
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
@@ -68,7 +68,8 @@ def _bounce(
     parsed: ParsedBounce, *, is_null: bool, meant: Collection[str], age: timedelta
 ) -> Finding:
     failed = [each for each in parsed.recipients if each.action == "failed"]
-    named = next((each for each in failed if _names(each, meant)), None)
+    boxes = _boxes(meant)
+    named = next((each for each in failed if _names(each, boxes)), None)
     doubt = None
     if not is_null:
         doubt = Doubt.SENDER
@@ -101,12 +102,16 @@ def _outcome(said: BouncedRecipient, *, is_alone: bool) -> Bounced:
     )
 
 
-def _names(said: BouncedRecipient, meant: Collection[str]) -> bool:
-    """Tell whether a report means one of the addresses, as where it failed or as what was written."""
-    boxes = {box_of(address) for address in meant}
-    boxes |= {box.rpartition("@")[0] for box in boxes}  # some name the local part alone
+def _boxes(meant: Collection[str]) -> frozenset[str]:
+    """Return what a report may call the recipient; some name the local part alone."""
+    boxes = frozenset(box for address in meant for box in writings_of(address))
+    return boxes | {box.rpartition("@")[0] for box in boxes}
+
+
+def _names(said: BouncedRecipient, boxes: frozenset[str]) -> bool:
+    """Tell whether a report means the recipient, as where it failed or as what was written."""
     return any(
-        box_of(reading) in boxes
+        as_written(reading) in boxes
         for address in (said.address, said.original or "")
         for reading in _readings(address)
     )

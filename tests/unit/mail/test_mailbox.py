@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.mail.mailbox import box_of, domain_of
+from relayd.mail.mailbox import as_written, box_of, domain_of, writings_of
 
 KIM = "kim@xn--bcher-kva.example"
 
@@ -42,3 +42,31 @@ def test_the_domain() -> None:
 @given(st.text())
 def test_any_text_has_one(address: str) -> None:
     assert ("@" in box_of(address)) == ("@" in address)
+
+
+@pytest.mark.parametrize(
+    ("address", "writings"),
+    [
+        ("Kim+x@B\u00fccher.example", {KIM, "kim@b\u00fccher.example"}),
+        ("kim@xn--bcher-kva.example", {KIM, "kim@b\u00fccher.example"}),
+        ("kim@x.test", {"kim@x.test"}),
+        ("kim@[192.0.2.1]", {"kim@[192.0.2.1]"}),
+        ("kim@xn--a.example", {"kim@xn--a.example"}),
+        ("kim", {"kim"}),
+    ],
+)
+def test_what_a_box_may_be_written_as(address: str, writings: set[str]) -> None:
+    assert writings_of(address) == writings
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("KIM+x@B\u00dcCHER.example.", "kim@b\u00fccher.example"),
+        ("kim@Bu\u0308cher.example", "kim@b\u00fccher.example"),
+        ("kim@XN--BCHER-KVA.example", KIM),
+        ('"kim"', "kim"),
+    ],
+)
+def test_as_it_is_written(address: str, written: str) -> None:
+    assert as_written(address) == written

@@ -1,5 +1,6 @@
 """What mail that came back to a return path says about its recipient: in doubt nothing."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -209,3 +210,16 @@ def test_what_the_next_hop_was_told_counts_as_well() -> None:
     found = found_in(a_bounce(a_failed(address="all@staging.test")), MEANT, "all@staging.test")
     assert found is not None
     assert found.doubt is None
+
+
+def test_many_foreign_names_take_no_time() -> None:
+    """It is done where clients are answered; encoding these took a second."""
+    domain = ".".join(["\u4e2d\u6587" * 15] * 8)
+    strangers = [
+        a_failed(address=f"u{n}@{n}{domain}", original=f"{n}+2Du@{n}x{domain}") for n in range(200)
+    ]
+    before = time.thread_time()
+    found = found_in(a_bounce(*strangers))
+    assert time.thread_time() - before < 0.1
+    assert found is not None
+    assert found.doubt is Doubt.RECIPIENT
