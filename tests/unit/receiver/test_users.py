@@ -430,6 +430,20 @@ def test_who_fails_often_is_not_even_checked(file: Path, checks: Checks) -> None
     checking(file, main)
 
 
+def test_what_is_put_off_tells_nothing(file: Path) -> None:
+    """Neither who has an account, nor which password is right."""
+    words = (*"abcdef", "hunter2")
+
+    async def main(users: Users, _: FakeClock) -> None:
+        found = [
+            [await users.check(Credentials(user=user, password=each), origin) for each in words]
+            for user, origin in (("app", FAR), ("nobody", Origin(ip="198.51.100.1")))
+        ]
+        assert found[0] == found[1] == [WRONG] * 5 + [TOO_OFTEN] * 2
+
+    checking(file, main)
+
+
 def test_who_was_put_off_may_try_the_new_password_at_once(file: Path) -> None:
     async def main(users: Users, clock: FakeClock) -> None:
         for _ in range(20):
