@@ -12,8 +12,12 @@ from functools import partial
 import pytest
 
 from relayd.mail.header import is_relayed, read_facts
+from relayd.mail.reply import Stage, make_reply
 from relayd.mail.submission import missing_fields, without_bcc
+from relayd.mail.words import Category
 from relayd.policy.classify import classify_fields
+from relayd.policy.dsn import DsnFacts, FailedRecipient, compose
+from relayd.policy.dsn.lines import clean_line
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.phrases import TEXT_LIMIT, Phrase, _compiled
 from relayd.policy.ruleset import builtin_rules
@@ -126,6 +130,48 @@ HEADERS = (
     b" ",
     b"\r\n ",
 )
+
+
+@pytest.mark.parametrize("unit", ["a", "é ", '<>"; ', "\\x{e9}", "\u2028"])
+def test_a_report_on_many_hostile_replies_is_composed_in_linear_time(unit: str) -> None:
+    """A hundred recipients, each refused in 4 KiB of its own."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    facts = DsnFacts(
+        reporting_mta="mx.x.test",
+        queue_id="0CNA0NJ6E0401",
+        reverse_path="app@app.test",
+        envelope_id=None,
+        received_at=now,
+        received_from=None,
+        ret=None,
+        needs_utf8=False,
+        now=now,
+        token="token",
+    )
+    failed = [
+        FailedRecipient(
+            address=f"a{number}@x.test",
+            orig_rcpt=None,
+            action="failed",
+            status="5.1.1",
+            remote_host="mx.x.test",
+            reply=make_reply(550, ((f"{number} " + unit * 4096)[:4096],)),
+            reason=f"{number} refused",
+            stage=Stage.RCPT,
+            category=Category.BAD_MAILBOX,
+            is_direct=True,
+            possible_duplicate=False,
+            last_attempt_at=now,
+            will_retry_until=None,
+        )
+        for number in range(100)
+    ]
+
+    def write() -> None:
+        clean_line.cache_clear()
+        compose(facts, failed, b"A: b\r\n" * 10_000, full_copy_limit=10_000)
+
+    assert took_by(write) < 4 * LIMIT  # of 400 KiB
 
 
 @pytest.mark.parametrize("first", [b"", b"bcc: x\r\nX-Relayd-Tag: ", b"DKIM-Signature: "])

@@ -8,6 +8,7 @@ Source: RFC 5322 §2.1.1, §2.2.3 (lines, folding); RFC 3461 §4 (xtext); RFC 65
 
 import re
 import textwrap
+from functools import lru_cache
 
 from relayd.mail.reply import clean_text
 
@@ -24,9 +25,10 @@ _TYPED = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30});(.+)", re.DOTALL)
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+@lru_cache(maxsize=256)  # each stands in both parts of a report, and many recipients get the same
 def clean_line(text: str, *, utf8: bool) -> str:
     r"""One printable line of at most TEXT_LIMIT characters; `\x{20AC}` stands for the euro sign."""
-    line = " ".join(_printable(text).split())
+    line = " ".join(_printable(text[: 2 * TEXT_LIMIT]).split())[:TEXT_LIMIT]
     return (line if utf8 else _BEYOND_ASCII.sub(_embed, line))[:TEXT_LIMIT]
 
 
@@ -85,6 +87,8 @@ def fold(head: str, text: str, *, indent: str) -> list[str]:
 
 def _printable(text: str) -> str:
     text = clean_text(text.encode("utf-8", "surrogatepass"))
+    if text.isprintable():
+        return text
     return "".join(char for char in text if char.isprintable() or char.isspace())
 
 
