@@ -16,11 +16,14 @@ _ports = (_LOWEST + _part * _EACH + (_start + number) % _EACH for number in iter
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, for a server that is about to start."""
+    """Return a port that nobody has at any address of ours, for servers that are about to start.
+
+    Several of 127.0.0.0/8 may be given the same one.
+    """
     for port in _ports:
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("", port))
             except OSError:
                 continue
         return port
