@@ -88,11 +88,15 @@ def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
         address = Address(local.decode(), domain.decode())
     except UnicodeDecodeError:
         raise PathError("not valid UTF-8") from None
-    if any(len(label) > LABEL_LIMIT for label in address.domain.split(".")):
+    if len(domain) > LABEL_LIMIT and _has_long_label(address.domain):
         raise PathError(f"part of the domain longer than {LABEL_LIMIT} characters")
     if not address.is_ascii and _UNSAFE.search(f"{address}"):
         raise PathError("control character in the address")
     return address, rest
+
+
+def _has_long_label(domain: str) -> bool:
+    return any(len(label) > LABEL_LIMIT for label in domain.split("."))
 
 
 def parse_address(text: str) -> Address:
