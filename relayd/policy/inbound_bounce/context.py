@@ -70,10 +70,8 @@ class Surroundings:
                 near = 0
             if near:
                 about.append(number)
-                if len(about) == _ABOUT_LIMIT:
-                    break
                 near -= 1
-        return about
+        return about[:_ABOUT_LIMIT]
 
     def _command_before(self, diagnostic: str) -> str:
         """The command that a transcript shows in front of this reply.
