@@ -25,6 +25,7 @@ from relayd.errors import StartError
 from relayd.mail.envelope import MessageFacts, NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
 from relayd.mail.ids import MessageId, format_id, received_at_of
+from relayd.mail.text import escaped, is_shown, replaced
 from relayd.mail.words import Detail, EventKind, format_instant
 from relayd.metrics.tally import Tally
 from relayd.settings import LogSettings
@@ -238,11 +239,19 @@ _STATUS = {
 
 
 def dump(value: object, option: int = 0) -> bytes:
-    """Serialize one line; whatever the value is, it does not raise (HL-02)."""
+    """Serialize one line; whatever the value is, it does not raise (HL-02).
+
+    What eyes would not see is escaped: it stays the same JSON (A-47, A-89).
+    """
     try:
-        return orjson.dumps(value, default=str, option=option)
+        line = orjson.dumps(value, default=str, option=option)
     except (TypeError, orjson.JSONEncodeError):
-        return orjson.dumps(_plain(value, depth=4), option=option)
+        line = orjson.dumps(_plain(value, depth=4), option=option)
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    text = line.decode()
+    end = "\n" if text.endswith("\n") else ""
+    return (escaped(text.removesuffix("\n")) + end).encode()
 
 
 def _plain(value: object, *, depth: int) -> object:
@@ -303,14 +312,24 @@ def _quote_traceback(
 
 
 def _visible(line: str) -> str:
-    if line.isprintable():
+    if is_shown(line):
         return line
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return "".join(char if is_shown(char) else ascii(char)[1:-1] for char in line)
+
+
+def _for_eyes(render: Any, logger: object, method: str, event: dict[str, Any]) -> Any:
+    """Render an event with texts that can be shown; a traceback is visible already."""
+    shown = {
+        name: replaced(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+    return render(logger, method, shown)
 
 
 def configure(settings: LogSettings) -> None:
     """Set up the operational log: one line per event on standard error."""
-    render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    render: Any = partial(_for_eyes, console)
     if settings.format == "json":
         render = structlog.processors.JSONRenderer(
             serializer=lambda value, **_: dump(value).decode()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from relayd.mail.text import escaped, replaced
 from relayd.mail.words import format_instant
 
 STYLES = {
@@ -30,16 +31,12 @@ STYLES = {
 
 def printable(text: str) -> str:
     """`text` without control characters, line breaks and direction overrides."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return replaced(text)
 
 
 def printable_json(text: str) -> str:
     """One line of JSON, with what is not printable in its strings escaped; it stays the same JSON."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    return escaped(text)
 
 
 def show_json(fields: Mapping[str, object]) -> None:

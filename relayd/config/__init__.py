@@ -25,6 +25,7 @@ from relayd.config.users import check_users, find_users
 from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
+from relayd.mail.text import replaced
 from relayd.policy.route import RouteRule, ViaHost
 from relayd.policy.ruleset import RuleTexts
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
@@ -116,7 +117,7 @@ def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settin
 
 
 def _one_line(error: Exception) -> str:
-    return "".join(char if char.isprintable() else "?" for char in str(error))[:200]
+    return replaced(str(error))[:200]
 
 
 def _login(smarthost: Smarthost, report: Report) -> Login | None:

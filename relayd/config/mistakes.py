@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from relayd.config.model import DEFAULTS, PLACEHOLDER_FQDN, Document, Key, dotted
 from relayd.errors import Mistake
+from relayd.mail.text import replaced
 
 _SHOWN = 60  # characters of a value
 _BEHIND_SCHEME = re.compile(r"(?s)(://|^postgres(?:ql)?:).*")
@@ -55,7 +56,7 @@ def show_value(value: object) -> str:
         case str():
             open_part = _BEFORE_AT.sub("…@", _BEHIND_SCHEME.sub(r"\1…", value))
             shown = json.dumps(open_part[: _SHOWN + 1], ensure_ascii=False)
-            shown = "".join(char if char.isprintable() else "?" for char in shown)
+            shown = replaced(shown)
             return shown if len(shown) <= _SHOWN else f'{shown[: _SHOWN - 2]}…"'
         case bool():
             return str(value).lower()

@@ -14,6 +14,7 @@ from itertools import islice
 
 from relayd.mail.envelope import MessageFacts
 from relayd.mail.reply import clean_text
+from relayd.mail.text import replaced
 
 _RECEIVED = re.compile(rb"^Received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _MESSAGE_ID = re.compile(
@@ -84,7 +85,7 @@ def _control_fields(header: bytes) -> tuple[str | None, bool]:
     for found in islice(_CONTROL.finditer(header), _FIELDS_LIMIT):
         name, raw = found[1], found[2][:_VALUE_LIMIT]
         value = " ".join(raw.decode("utf-8", "backslashreplace").split())
-        value = "".join(char for char in value if char.isprintable())
+        value = replaced(value, by="")
         if name.lower() == b"tag":
             tag = value[:_TAG_LIMIT] or None
         elif name.lower() == b"test":

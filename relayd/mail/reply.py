@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relayd.errors import RelaydError
+from relayd.mail.text import blanked
 
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s|$)", re.ASCII)
-# C0, DEL, C1, line and paragraph separators, direction overrides, zero-width and surrogates.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+"
-)
 REPLY_TEXT_LIMIT = 4096  # characters kept of one reply (A-47)
 
 
@@ -82,10 +79,7 @@ def make_reply(code: int, lines: tuple[str, ...]) -> Reply:
 def clean_text(raw: bytes, *, limit: int = REPLY_TEXT_LIMIT) -> str:
     """Decode what a stranger sent into text that is safe to store, log and show.
 
-    Invalid UTF-8 becomes backslash escapes; controls, line separators and direction overrides
+    Invalid UTF-8 becomes backslash escapes; characters that are not shown (`relayd.mail.text`)
     become one blank; at most `limit` characters are kept.
     """
-    text = raw[: limit * 4].decode("utf-8", "backslashreplace")
-    if not (text.isascii() and text.isprintable()):
-        text = _UNPRINTABLE.sub(" ", text)
-    return text[:limit]
+    return blanked(raw[: limit * 4].decode("utf-8", "backslashreplace"))[:limit]

@@ -36,6 +36,7 @@ from relayd.mail.dns import (
     Texts,
     a_labels,
 )
+from relayd.mail.text import replaced
 from relayd.net.dns_cache import DnsCache, Question
 from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
 from relayd.ports.outward import Clock
@@ -188,7 +189,7 @@ def _joined(text: str) -> str:
     raw = _ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), strings)
     decoded = raw.encode("latin-1")[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
     visible = decoded.replace("\t", " ")
-    return "".join(char if char.isprintable() else "\ufffd" for char in visible)
+    return replaced(visible, by="\ufffd")
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:

@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from importlib import resources
 
 from relayd.errors import ConfigError, Mistake
+from relayd.mail.text import replaced
 from relayd.mail.words import Category
 from relayd.policy.phrases import Phrase
 from relayd.policy.rule import Facts, Rule
@@ -102,7 +103,7 @@ def rules_from(texts: RuleTexts) -> Rules:
             ValueError,
             RecursionError,
         ) as error:  # TOMLDecodeError, and what tomllib trips over
-            shown = "".join(char if char.isprintable() else "?" for char in str(error))[:200]
+            shown = replaced(str(error))[:200]
             expected = f"not valid TOML: {shown}"
             mistakes.append(Mistake(file=file, key="", value="", expected=expected))
     try:

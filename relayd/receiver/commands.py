@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from relayd.mail.address import Address, PathError, parse_path
 from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.mail.text import replaced
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x80-\xff]+))?")
@@ -44,7 +45,7 @@ def parse_hello(argument: bytes) -> str | None:
         text = name.decode()
     except UnicodeDecodeError:
         text = name.decode("latin-1")
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return replaced(text)
 
 
 def parse_mail(

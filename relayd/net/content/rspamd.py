@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from relayd.errors import CheckerDown
 from relayd.mail.reply import clean_text
+from relayd.mail.text import replaced
 from relayd.net.content.exchange import exchange
 from relayd.net.content.sample import Sample
 from relayd.policy.content import Scored, Symbol
@@ -43,7 +44,7 @@ def _request(settings: ContentSettings, sample: Sample) -> bytes:
 
 
 def _one_line(value: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in value)
+    return replaced(value)
 
 
 class _Heard:

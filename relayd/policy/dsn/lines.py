@@ -86,10 +86,7 @@ def fold(head: str, text: str, *, indent: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    text = clean_text(text.encode("utf-8", "surrogatepass"))
-    if text.isprintable():
-        return text
-    return "".join(char for char in text if char.isprintable() or char.isspace())
+    return clean_text(text.encode("utf-8", "surrogatepass"))
 
 
 def _embed(found: re.Match[str]) -> str:

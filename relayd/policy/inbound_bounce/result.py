@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relayd.mail.text import replaced
 from relayd.mail.words import BounceClass, Category
 
 DIAGNOSTIC_LIMIT = 4096  # characters kept of what the other side said
@@ -87,7 +88,7 @@ class Reading:
 def clean(text: str) -> str:
     """One line of printable characters, at most DIAGNOSTIC_LIMIT of them."""
     line = " ".join(text[: 4 * DIAGNOSTIC_LIMIT].split())
-    return "".join(char for char in line if char.isprintable())[:DIAGNOSTIC_LIMIT]
+    return replaced(line, by="")[:DIAGNOSTIC_LIMIT]
 
 
 def has_failure_code(text: str) -> bool:
