@@ -139,11 +139,12 @@ def admit_recipient(
 def admit_returned(came_back: Sequence[datetime], *, now: datetime) -> Reply | None:
     """Judge one more mail to a return path, to which mail came at these instants.
 
-    By a clock that was set back in between, what lies ahead is not of this day; it counts in all.
+    Those that lie ahead by less than a day count as of today: another worker commits in between, or the
+    clock was set back a little. What lies further ahead counts in all only.
     """
     if len(came_back) >= RETURNED_IN_ALL:
         return RETURN_PATH_SPENT
-    today = sum(now - _DAY < at <= now for at in came_back)
+    today = sum(abs(now - at) < _DAY for at in came_back)
     return RETURN_PATH_BUSY if today >= RETURNED_A_DAY else None
 
 

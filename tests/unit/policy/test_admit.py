@@ -152,7 +152,7 @@ def test_who_submits_mail_is_helped_and_nobody_else(
 
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HOURS, DAYS = timedelta(hours=1), timedelta(days=1)
+MOMENT, HOURS, DAYS = timedelta(milliseconds=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,9 @@ HOURS, DAYS = timedelta(hours=1), timedelta(days=1)
         pytest.param([], None, id="nothing yet"),
         pytest.param([HOURS, HOURS], None, id="two today"),
         pytest.param([HOURS] * 3, admit.RETURN_PATH_BUSY, id="three today"),
+        pytest.param(
+            [HOURS, HOURS, -MOMENT], admit.RETURN_PATH_BUSY, id="another worker's just now"
+        ),
         pytest.param([DAYS] + [HOURS] * 2, None, id="one of yesterday"),
         pytest.param([9 * DAYS] * 19, None, id="much, long ago"),
         pytest.param([9 * DAYS] * 20, admit.RETURN_PATH_SPENT, id="too much in all"),
