@@ -3,7 +3,7 @@
 And as `relayd.doctor` does, which asks what receivers ask about us: texts, names, blocklists.
 
 Owns the way from a question to its answer: what is no domain name never reaches the DNS (HN-04);
-what is known is not asked again; equal questions at one time are asked once (R-12). Answers are
+what is known is not asked again; equal questions at one time are asked once. Answers are
 values, failures among them; nothing that the DNS does raises, only a Shortage of our own. Which hosts and addresses are good
 for anything is decided in `relayd.policy`.
 

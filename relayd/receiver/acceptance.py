@@ -1,7 +1,7 @@
 """Behind the final dot: a complete message is judged, checked, stored, and answered.
 
 Owns the way from a message to its reply. Decisions are `relayd.policy`'s, durability is behind
-`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05, R-06), and
+`Intake`. A commit cannot be cancelled: a client that leaves meanwhile changes nothing (S-05), and
 neither does one that leaves while its report is being read, since the commit follows by itself.
 Before that nothing has been taken: a client that hangs up while its message is being checked has
 sent nothing (E-24).

@@ -1,4 +1,4 @@
-"""The listeners of one worker: what precedes a session, and an orderly end (R-02, R-15).
+"""The listeners of one worker: what precedes a session, and an orderly end.
 
 Several workers take connections from the same listening sockets (`accept`). Who gets a place is
 `admission`'s affair; here are the ways in, each of which a client can hold up, and from each of which

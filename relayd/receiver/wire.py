@@ -2,7 +2,7 @@
 
 Owns buffering, line discipline, deadlines and closing; knows nothing of what a command means.
 Driven by callbacks alone: no task, no stream reader, one write for the replies of a pipelined
-group (R-01, R-03, R-04).
+group.
 
 Source: RFC 5321 §4.5.3; RFC 2920.
 """
@@ -33,8 +33,8 @@ _STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
 class Wire(SMTP):
     """The transport side of a session.
 
-    A subclass of aiosmtpd's `SMTP` that leaves its loop, reader and parsers unused (HD-01 to
-    HD-22): its constructor alone costs hundreds of calls for each connection (HD-10, HD-20).
+    A subclass of aiosmtpd's `SMTP` that leaves its loop, reader and parsers unused (HD-01, HD-08,
+    HD-11, HD-19). Its constructor alone costs hundreds of calls for each connection.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_close: Callable[["Wire"], None]) -> None:

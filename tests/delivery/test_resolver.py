@@ -741,7 +741,6 @@ def test_a_system_without_the_file_has_none(tmp_path: Path) -> None:
 
 
 async def test_equal_questions_at_one_time_are_asked_once() -> None:
-    """R-12."""
     gate = asyncio.Event()
     async with DnsServer({"a.test": {"MX": Wait(gate, MX_B)}}) as server:
         resolver = a_resolver(server)
@@ -810,7 +809,7 @@ async def test_a_hundred_queries_run_at_once_at_most() -> None:
 async def test_an_answer_is_asked_for_again_when_it_is_too_old(
     action: Any, kept_for: float
 ) -> None:
-    """R-12, RFC 2308 §7."""
+    """RFC 2308 §7."""
     clock = FakeClock()
     async with DnsServer({"a.test": {"MX": action}}) as server:
         resolver = a_resolver(server, clock=clock)

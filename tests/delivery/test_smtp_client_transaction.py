@@ -270,7 +270,7 @@ async def test_452_in_front_of_all_others_is_an_answer() -> None:
 @pytest.mark.parametrize("dot", ["250 ok", "554 no recipients", "421 bye"])
 @pytest.mark.parametrize("refused", ["RCPT", "MAIL"])
 async def test_354_for_nobody_gets_a_lone_dot(refused: str, dot: str) -> None:
-    """R-10: a server that wants content although it accepted no recipient gets none."""
+    """A server that wants content although it accepted no recipient gets none."""
     script: Script = {refused: "550 5.1.1 no", "DATA": "354 go", "DOT": dot}
     async with ScriptedServer(script) as server, connected(server) as connection:
         delivery = await deliver(connection)

@@ -598,7 +598,7 @@ async def stopping(reception: Reception) -> None:
 
 @on_every_loop
 def test_a_stop_tells_the_idle_ones(loop: str) -> None:
-    """F-22, R-15: 421 at once, also with a transaction begun, and nobody new comes in."""
+    """F-22: 421 at once, also with a transaction begun, and nobody new comes in."""
 
     async def main() -> None:
         async with receiving() as reception:

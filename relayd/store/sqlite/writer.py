@@ -1,6 +1,6 @@
 """The one writer of a process: a thread that commits what has gathered in one transaction.
 
-Group commit (R-13): while one commit waits for the disk, requests queue up; the next turn takes
+Group commit: while one commit waits for the disk, requests queue up; the next turn takes
 them all. Turns between processes are taken by a file lock, not by SQLite's polling. A future is
 resolved only after its commit is durable; for that wait a process has given its turn up (ADR 8).
 Nothing here can be cancelled once it has begun; what was given a time to begin in, and did not,

@@ -64,7 +64,7 @@ def test_a_reply_prints_as_one_line() -> None:
     ],
 )
 def test_remote_text_becomes_safe_text(raw: bytes, text: str) -> None:
-    """Decoded, and free of what a terminal, a log or a page would obey (A-47, R-14)."""
+    """Decoded, and free of what a terminal, a log or a page would obey (A-47)."""
     assert clean_text(raw) == text
 
 

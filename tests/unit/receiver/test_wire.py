@@ -30,7 +30,7 @@ def line() -> Iterator[Line]:
 
 
 def test_a_group_is_answered_in_one_write(line: Line) -> None:
-    """R-04: as many replies as commands, in order, in one piece."""
+    """As many replies as commands, in order, in one piece."""
     line.say(b"EHLO app.test\r\n")
     (replies,) = line.say(b"RSET\r\n" + GROUP + b"RCPT TO:<x\r\nDATA\r\n")
     codes = [one[:3] for one in replies.split(b"\r\n")[:-1]]
