@@ -2,7 +2,7 @@
 
 Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
 file with any mistake yields nothing. Models and defaults are in `model`, spelling in `units`,
-rules between keys and what is not built yet in `checks`, secret files in `secrets`, the certificate
+rules between keys in `checks`, secret files in `secrets`, the certificate
 of listeners in `certificate`, the users file in `users`, the operator's rules for replies in `rules`.
 The way back: `values` says what counts, by the names of `keys`; `change` sets one key in the file, and
 `edit` knows where its line goes.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from relayd.config import units
 from relayd.config.certificate import read_certificate
-from relayd.config.checks import NOT_YET, check, is_postponed
+from relayd.config.checks import check
 from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import DEFAULTS, Document, Listen, LogFormat, Smarthost, process_count
@@ -48,11 +48,9 @@ from relayd.settings import (
 
 __all__ = [
     "DEFAULTS",
-    "NOT_YET",
     "RuleTexts",
     "default_path",
     "from_mapping",
-    "is_postponed",
     "load",
     "read",
     "read_rules",

@@ -1,7 +1,7 @@
 """Check what settings mean to each other, once each of them is well-formed.
 
-Owns the rules that need more than one key, and the list of what this version cannot do yet. Each
-check leaves out values that had a mistake of their own: one mistake is reported once.
+Owns the rules that need more than one key. Each check leaves out values that had a mistake of their
+own: one mistake is reported once.
 """
 
 from collections.abc import Iterator
@@ -11,29 +11,19 @@ from relayd.config import units
 from relayd.config.content import check_content
 from relayd.config.mistakes import Report, show_key
 from relayd.config.model import (
-    DEFAULTS,
-    NOT_YET_TEXT,
     Direct,
     Document,
     Key,
     Listen,
     Smarthost,
-    dotted,
-    leaves,
 )
 from relayd.config.routes import Destination, named_route
 from relayd.policy.route import ViaHost
 from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
-# Keys and tables that have no effect yet: anything but the default is refused, so that nobody
-# believes in a protection that is not there. The release that builds one deletes its line here.
-# (`store.url` with PostgreSQL is refused by its reader in `model`.)
-NOT_YET: dict[str, str] = {}
-
 
 def check(document: Document, report: Report) -> None:
     """Note every mistake of `document` that no key shows by itself."""
-    _check_not_yet(document, report)
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
     _check_loop(document, report)
@@ -44,19 +34,6 @@ def check(document: Document, report: Report) -> None:
     check_content(document.content, report)
     if report.is_sound(*_login_keys()):
         _check_login(document.smarthost, report)
-
-
-def is_postponed(name: str) -> bool:
-    """The key, by its dotted name, has no effect in this version."""
-    return name in NOT_YET or name.partition(".")[0] in NOT_YET
-
-
-def _check_not_yet(document: Document, report: Report) -> None:
-    for key, value in leaves(document):
-        name = dotted(key)
-        if is_postponed(name) and value != DEFAULTS[name]:
-            reason = NOT_YET.get(name) or NOT_YET[name.partition(".")[0]]
-            report.add(key, f"{NOT_YET_TEXT} ({reason})")
 
 
 def _check_listeners(listeners: list[Listen], report: Report) -> None:

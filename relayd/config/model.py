@@ -70,7 +70,7 @@ def _store_url(value: object) -> str:
     url = units.text(value)
     scheme, _, path = url.partition(":")
     if scheme in {"postgresql", "postgres"}:
-        raise ValueError(NOT_YET_TEXT)
+        raise ValueError("not supported by this version yet")
     if scheme != "sqlite" or not path.startswith("/") or path.startswith("//") or path[-1] == "/":
         raise ValueError(
             'expected "sqlite:" and an absolute path: "sqlite:/var/lib/relayd/queue.db"'
@@ -94,8 +94,6 @@ def _not_empty(items: list[Item]) -> list[Item]:
         raise ValueError("expected at least one entry")
     return items
 
-
-NOT_YET_TEXT = "not supported by this version yet"
 
 Text = Annotated[str, PlainValidator(units.text)]
 # How a value is written again; only `mode="json"` asks for it.

@@ -344,10 +344,6 @@ def test_what_is_allowed(toml: str) -> None:
 
 # -- what is wrong: the key that must be named, what was expected, the file
 
-NOT_YET = {
-    "store.url": '[store]\nurl = "postgresql://relayd@db.example.org/relayd"',
-}
-
 
 @pytest.mark.parametrize(
     ("value", "expected"),
@@ -531,18 +527,10 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("key", "toml"), NOT_YET.items(), ids=NOT_YET.keys())
-def test_what_has_no_effect_yet_is_refused(key: str, toml: str) -> None:
-    """Nobody shall believe in a setting that does nothing."""
-    (mistake,) = mistakes_in(FQDN + toml)
-    assert mistake.key == key
+def test_a_store_that_relayd_does_not_have_is_refused() -> None:
+    (mistake,) = mistakes_in(FQDN + '[store]\nurl = "postgresql://relayd@db.example.org/relayd"')
+    assert mistake.key == "store.url"
     assert "not supported by this version yet" in mistake.expected
-
-
-def test_every_postponed_key_is_tried_here() -> None:
-    """The table above has each key that `NOT_YET` covers."""
-    tried = {key.replace("[0]", "") for key in NOT_YET} - {"store.url"}
-    assert tried == {name for name in config.DEFAULTS if config.is_postponed(name)}
 
 
 def test_all_mistakes_come_at_once() -> None:
@@ -943,14 +931,13 @@ def test_every_key_of_the_example_file_is_explained() -> None:
 
 
 def test_the_reference_has_every_key() -> None:
-    """`docs/config.md` lists each key once, with the default and the state of the code."""
+    """`docs/config.md` lists each key once, with the default of the code."""
     rows = re.findall(
-        r"(?m)^\| `([a-z_.0-9]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\| (works|not yet) \|$",
+        r"(?m)^\| `([a-z_.0-9]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\|$",
         (ROOT / "docs/config.md").read_text(),
     )
     assert [name for name, *_ in rows] == list(config.DEFAULTS)
-    for name, default, _meaning, state in rows:
-        assert (state == "not yet") == config.is_postponed(name), name
+    for name, default, _meaning in rows:
         if name == "fqdn":
             continue
         parts = name.split(".")
