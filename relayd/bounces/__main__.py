@@ -21,6 +21,7 @@ import orjson
 from relayd import core_dumps
 from relayd.bounces.answer import LENGTH, READY, encode, framed
 from relayd.policy.inbound_bounce import parse_bounce
+from relayd.policy.inbound_bounce.mime import load_charsets
 from relayd.policy.ruleset import Rules, rules_from
 
 CPU_TIME = 2.0  # seconds for one mail, hundreds of times what a large report takes
@@ -40,6 +41,7 @@ def main() -> None:
     with open(0, "rb") as mails, open(1, "wb") as answers:
         texts = orjson.loads(_next(mails) or b"")
         rules = rules_from(tuple((name, text) for name, text in texts))
+        load_charsets()
         _shut_in(int(sys.argv[1]))
         _say(answers, READY)
         serve(mails, answers, rules)

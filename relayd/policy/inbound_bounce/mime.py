@@ -10,10 +10,14 @@ Source: RFC 5322 §2.2, RFC 2045, RFC 2046 §5.1, RFC 2047.
 
 import base64
 import binascii
+import codecs
+import encodings
 import quopri
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from encodings.aliases import aliases
+from pkgutil import iter_modules
 
 _RAW_LIMIT = 1 << 20  # octets looked at, before line ends are made one
 _LIMIT = 1 << 19  # octets looked at, after that: the same for CRLF and LF
@@ -37,7 +41,7 @@ _BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
 # Only character sets whose decoders are plain tables: some codecs take quadratic time.
 _SAFE_CHARSET = re.compile(
     r"\A(?:utf-?8|(?:us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|windows-?125\d|cp\d{3,4}|koi8-[rut]|"
-    r"iso-2022-(?:jp|kr)(?:-\w+)?|shift[_-]?jis|sjis|euc-?(?:jp|kr)|gb2312|gbk|gb18030|big5|"
+    r"iso-?2022-(?:jp|kr)(?:-\w+)?|shift[_-]?jis|sjis|euc-?(?:jp|kr)|gb2312|gbk|gb18030|big5|"
     r"tis-620|utf-16(?:le|be)?)",
     re.IGNORECASE,
 )
@@ -160,6 +164,13 @@ def read_headers(octets: bytes) -> tuple[Headers, bytes]:
 def _extend(values: list[bytes], line: bytes) -> None:
     if len(values[-1]) < _VALUE_LIMIT:
         values[-1] += b" " + line.strip()
+
+
+def load_charsets() -> None:
+    """Load every decoder that a mail may ask for, for a process that will open no more files."""
+    for name in {*aliases, *(module.name for module in iter_modules(encodings.__path__))}:
+        if _SAFE_CHARSET.fullmatch(name.replace("_", "-")):
+            codecs.lookup(name)
 
 
 def decode(octets: bytes, charset: str) -> str:

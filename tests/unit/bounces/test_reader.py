@@ -1,12 +1,15 @@
 """Mail that comes back is read by a real child, which may be lost at any time."""
 
 import asyncio
+import encodings
 import os
 import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
+from encodings.aliases import aliases
 from pathlib import Path
+from pkgutil import iter_modules
 from subprocess import PIPE, Popen
 
 import pytest
@@ -16,6 +19,7 @@ from relayd.bounces.reader import BounceReader, Unreadable
 from relayd.errors import ReaderUnavailable
 from relayd.mail.words import Category
 from relayd.policy.inbound_bounce import Kind, ParsedBounce, parse_bounce
+from tests.support.bounce_mails import labelled_mails
 from tests.support.post import eventually
 
 BOUNCE = (
@@ -60,9 +64,19 @@ def child_of(reader: BounceReader) -> int:
 
 async def test_it_says_what_the_parser_says(reader: BounceReader) -> None:
     mails = [BOUNCE, b"", b"Subject: hello\r\n\r\nhello\r\n", bytes(range(256)) * 1000]
-    for mail in mails:
+    for mail in mails + [labelled.raw for labelled in labelled_mails()]:
         assert await reader.read(mail) == parse_bounce(mail)
     assert parse_bounce(BOUNCE).kind is Kind.BOUNCE
+
+
+async def test_it_reads_every_charset(reader: BounceReader) -> None:
+    """Python loads a decoder with its first use, from files that the child cannot open."""
+    modules = {each.name for each in iter_modules(encodings.__path__)}
+    head = BOUNCE.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=%b\r\n\r\n", 1)
+    for name in sorted(modules | {*aliases, *aliases.values()} | {"x-unknown", "cp9999"}):
+        charset = name.replace("_", "-").encode()
+        mail = head % charset + b"\xc4\xe3\xba\xc3\r\n"
+        assert await reader.read(mail) == parse_bounce(mail), name
 
 
 async def test_the_operators_rules_reach_it() -> None:
