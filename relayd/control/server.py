@@ -3,7 +3,9 @@
 Several workers share one bound, listening unix socket; whoever accepts answers. Owns who is let
 in, the limits on size and time, and that a request which reached the store is carried to its end.
 Nobody locks out others: a newcomer is heard at once, and if all places are taken, a connection of
-the user with most of them leaves that has no request in hand (`relayd.policy.guests`). Leaves the meaning of the verbs to the store, and the mode of the socket file to who bound it.
+the user with most of them leaves that has no change in hand (`relayd.policy.guests`). A question
+waits for no change, and a reload keeps nobody waiting. Leaves the meaning of the verbs to the
+store, and the mode of the socket file to who bound it.
 
 Cancelling `serve_control` stops accepting at once and returns when the requests in hand are
 answered, so that no change is made in the store without its line in the status log.
@@ -12,8 +14,8 @@ answered, so that no change is made in the store without its line in the status 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -38,7 +40,8 @@ from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 
 _AT_ONCE = 32  # connections
-_IN_HAND = 16  # requests that are carried out
+_IN_HAND = 16  # changes that are carried out
+_CHANGES = ("act", "unsuppress")  # the verbs that reach the store
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
@@ -65,7 +68,7 @@ class Desk:
 class Room:
     """What those who ask at one time share."""
 
-    guests: Guests[socket.socket]
+    guests: Guests[asyncio.Task[None]]  # who serves each
     in_hand: asyncio.Semaphore
 
 
@@ -85,11 +88,10 @@ async def _accept_all(
     try:
         while True:
             connection = await _accept(sock, trouble)
-            leaving = room.guests.take(connection, peer.credentials(connection))
-            if leaving is not None:
-                with suppress(OSError):
-                    leaving.shutdown(socket.SHUT_RDWR)  # whoever serves it finds it at its end
-            requests.create_task(_serve_one(connection, desk, room))
+            uid, _ = peer.credentials(connection)
+            guest = requests.create_task(_serve_one(connection, desk, room))
+            if (leaving := room.guests.take(guest, uid)) is not None:
+                leaving.cancel()
             await asyncio.sleep(0)  # it begins before the next one can make it leave
     except asyncio.CancelledError as exc:
         return exc
@@ -114,7 +116,7 @@ async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
     with connection:
         try:
             reply = encode(await _reply_to(connection, desk, room))
-            room.guests.answer(connection)
+            room.guests.answer(_this_task())
             async with asyncio.timeout(_WRITE_FOR):
                 await loop.sock_sendall(connection, reply)
         except (TimeoutError, OSError) as exc:
@@ -122,7 +124,7 @@ async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
         except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work
             _log.exception("control_request_failed", fault="local")
         finally:
-            room.guests.leave(connection)
+            room.guests.leave(_this_task())
 
 
 async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Message:
@@ -132,9 +134,12 @@ async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Messag
             return _refusal("only root, the daemon's user and the socket's group may do this")
         async with asyncio.timeout(_READ_FOR):
             line = await _read_line(connection)
+        request = decode(line)
+        if request.get("verb") not in _CHANGES:
+            return await _tell(request, by, desk)
         async with room.in_hand:
-            room.guests.carry_out(connection)
-            return await _carry_out(decode(line), by, desk)
+            room.guests.carry_out(_this_task())
+            return await _change(request, by, desk)
     except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
@@ -166,21 +171,14 @@ async def _read_line(connection: socket.socket) -> bytes:
     return bytes(line)
 
 
-async def _carry_out(request: Message, by: str, desk: Desk) -> Message:
-    match request.get("verb"):
-        case "act":
-            return await _act(request, by, desk)
-        case "unsuppress":
-            address = unsuppress_from_json(request)
-            changed = await desk.store.unsuppress(address, by=by)
-            if changed:
-                _log.info("unsuppressed", rcpt=address, by=by)
-            return {"ok": True, "unsuppressed": changed}
-        case "reload":
-            _log.info("reload_asked", by=by)
-            return await desk.reload()
-        case verb:
-            return _tell(verb, desk)
+async def _change(request: Message, by: str, desk: Desk) -> Message:
+    if request["verb"] == "act":
+        return await _act(request, by, desk)
+    address = unsuppress_from_json(request)
+    changed = await desk.store.unsuppress(address, by=by)
+    if changed:
+        _log.info("unsuppressed", rcpt=address, by=by)
+    return {"ok": True, "unsuppressed": changed}
 
 
 async def _act(request: Message, by: str, desk: Desk) -> Message:
@@ -194,9 +192,12 @@ async def _act(request: Message, by: str, desk: Desk) -> Message:
     return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
 
 
-def _tell(verb: object, desk: Desk) -> Message:
-    """Answer a question; nothing changes."""
-    match verb:
+async def _tell(request: Message, by: str, desk: Desk) -> Message:
+    """Answer what changes nothing in the store."""
+    match request.get("verb"):
+        case "reload":
+            _log.info("reload_asked", by=by)
+            return await desk.reload()
         case "ping":
             return {"ok": True}
         case "status":
@@ -206,8 +207,12 @@ def _tell(verb: object, desk: Desk) -> Message:
         case "settings":
             values = dict(desk.settings.values)
             return {"ok": True, "file": desk.settings.file, "settings": values}
-        case _:
+        case verb:
             raise BadMessage(f"unknown verb {verb!r}")
+
+
+def _this_task() -> asyncio.Task[None]:
+    return cast("asyncio.Task[None]", asyncio.current_task())
 
 
 def _refusal(error: str, *, again: bool = False) -> Message:

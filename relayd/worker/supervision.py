@@ -26,7 +26,7 @@ class Supervision:
         self._socket.settimeout(0)
         self._parent_pid = parent_pid
         self._turn = asyncio.Lock()
-        self._next: asyncio.Future[bytes] | None = None  # the answer to what is asked next
+        self._next: asyncio.Task[bytes] | None = None  # gets the answer to what is asked next
         self._unsaid = BEAT
 
     def close(self) -> None:
@@ -62,15 +62,14 @@ class Supervision:
         A question is for settings that are read after it. So those that wait while one is asked
         share the next answer: however many come, nobody waits for more than two reloads.
         """
-        if (answer := self._next) is None:
-            answer = self._next = asyncio.get_running_loop().create_future()
-            async with self._turn:
-                self._next = None
-                try:
-                    answer.set_result(await self._ask())
-                except RelaydError as error:
-                    answer.set_exception(error)
-        return decode(await asyncio.shield(answer))
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._ask_in_turn())
+        return decode(await asyncio.shield(self._next))  # who leaves keeps others from no answer
+
+    async def _ask_in_turn(self) -> bytes:
+        async with self._turn:
+            self._next = None
+            return await self._ask()
 
     async def _ask(self) -> bytes:
         """Return the supervisor's line. Raises RelaydError."""

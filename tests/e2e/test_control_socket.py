@@ -3,13 +3,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from relayd.control import client
-from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, encode
+from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, act_to_json, encode
 from relayd.control.server import Desk, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
@@ -64,8 +65,10 @@ class Daemon:
     wakes: int = 0
     servers: list[asyncio.Task[None]] = field(default_factory=list)
     reloaded: Message | RelaydError = field(default_factory=dict)
+    may_reload: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def reload(self) -> Message:
+        await self.may_reload.wait()
         if isinstance(self.reloaded, RelaydError):
             raise self.reloaded
         return self.reloaded
@@ -99,9 +102,10 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     path = str(tmp_path / "control.sock")
     daemon = Daemon(path=path, store=SlowStore())
     daemon.store.go_on.set()
+    daemon.may_reload.set()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
-        listening.listen()
+        listening.listen(512)
         async with asyncio.TaskGroup() as group:
             for number in range(2):
                 server = serve_control(
@@ -148,6 +152,26 @@ async def test_what_is_carried_out_stays(daemon: Daemon) -> None:
     assert [event.kind for event in acting.result()] == [EventKind.HELD]
     for _, writer in others:
         writer.close()
+
+
+@pytest.mark.parametrize("verb", ["reload", "act"])
+async def test_what_takes_long_keeps_no_other_waiting(daemon: Daemon, verb: str) -> None:
+    """A reload may wait a minute for room, and a change for the queue; nor do those who ask pile up."""
+    daemon.may_reload.clear()
+    daemon.store.go_on.clear()
+    act = act_to_json(ActRequest(query=Query(domain="x.test"), action=Action.HOLD, reason=""))
+    request = encode(act if verb == "act" else {"verb": verb})
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(daemon.exchange(request)) for _ in range(300)]
+        try:
+            assert await asyncio.wait_for(daemon.ask({"verb": "ping"}), 2) == {"ok": True}
+            async with asyncio.timeout(2):
+                for each in islice(asyncio.as_completed(waiting), 300 - 2 * (32 + 16)):
+                    assert await each == b"", "it made room"
+        finally:
+            daemon.may_reload.set()
+            daemon.store.go_on.set()
+    assert len([each for each in waiting if each.result()]) >= 16, "who stays is answered"
 
 
 async def test_ping(daemon: Daemon) -> None:

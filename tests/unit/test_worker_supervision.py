@@ -36,8 +36,9 @@ async def test_questions_are_asked_one_by_one(line: tuple[Supervision, socket.so
     supervision.ready()
     assert theirs.recv(100) == READY
     first = asyncio.ensure_future(supervision.reload())
-    second = asyncio.ensure_future(supervision.reload())
     assert await ask(theirs, b'{"ok":') == RELOAD
+    second = asyncio.ensure_future(supervision.reload())
+    await asyncio.sleep(0)
     theirs.sendall(b'true,"n":1}\n')
     assert await first == {"ok": True, "n": 1}
     assert await ask(theirs, b'{"n":2}\n') == RELOAD
@@ -60,6 +61,21 @@ async def test_many_questions_are_two_reloads(line: tuple[Supervision, socket.so
     theirs.close()
     ended = await asyncio.gather(first, *others, return_exceptions=True)
     assert [type(each) for each in ended] == [RelaydError] * 3
+
+
+async def test_who_asks_and_leaves_takes_no_answer_from_others(
+    line: tuple[Supervision, socket.socket],
+) -> None:
+    supervision, theirs = line
+    first = asyncio.ensure_future(supervision.reload())
+    assert await asyncio.to_thread(theirs.recv, 100) == RELOAD
+    leaving, staying = [asyncio.ensure_future(supervision.reload()) for _ in range(2)]
+    await asyncio.sleep(0)
+    for gone in (first, leaving):
+        gone.cancel()
+    theirs.sendall(b'{"n":1}\n')
+    assert await asyncio.wait_for(ask(theirs, b'{"n":2}\n'), 5) == RELOAD
+    assert await asyncio.wait_for(staying, 5) == {"n": 2}
 
 
 @pytest.mark.parametrize(
