@@ -12,7 +12,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from typing import cast
 
 import structlog
 
@@ -55,7 +55,7 @@ async def _accept_all(
     sockets: Sequence[socket.socket], scrape: Scrape, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    guests: Guests[socket.socket] = Guests(_AT_ONCE)
+    guests: Guests[asyncio.Task[None]] = Guests(_AT_ONCE)
     try:
         async with asyncio.TaskGroup() as doors:
             for sock in sockets:
@@ -70,7 +70,10 @@ async def _accept_all(
 
 
 async def _accept(
-    sock: socket.socket, scrape: Scrape, guests: Guests[socket.socket], requests: asyncio.TaskGroup
+    sock: socket.socket,
+    scrape: Scrape,
+    guests: Guests[asyncio.Task[None]],
+    requests: asyncio.TaskGroup,
 ) -> None:
     loop, trouble = asyncio.get_running_loop(), Seldom()
     while True:
@@ -81,30 +84,30 @@ async def _accept(
                 log.warning("metrics_accept_failed", reason=str(error), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
             continue
-        leaving = guests.take(connection, peer[0])
-        if leaving is not None:
-            with suppress(OSError):
-                leaving.shutdown(socket.SHUT_RDWR)  # whoever serves it finds it at its end
-        requests.create_task(_serve(connection, scrape, guests))
+        guest = requests.create_task(_serve(connection, scrape, guests))
+        if (leaving := guests.take(guest, peer[0])) is not None:
+            leaving.cancel()
         await asyncio.sleep(0)  # what it has sent is read before the next one can make it leave
 
 
-async def _serve(connection: socket.socket, scrape: Scrape, guests: Guests[socket.socket]) -> None:
-    loop = asyncio.get_running_loop()
+async def _serve(
+    connection: socket.socket, scrape: Scrape, guests: Guests[asyncio.Task[None]]
+) -> None:
+    loop, guest = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
     try:
         with connection:
             connection.settimeout(0)
             async with asyncio.timeout(_HEAD_WITHIN):
                 line = await _request_line(connection)
-            guests.answer(connection)
+            guests.answer(guest)
             async with asyncio.timeout(_ANSWER_WITHIN):
                 await loop.sock_sendall(connection, await _answer(line, scrape))
-    except OSError:  # TimeoutError is one: it is gone, made to leave, or too slow
+    except OSError:  # TimeoutError is one: it is gone, or too slow
         pass
     except Exception:
         log.exception("metrics_request_failed", fault="local")
     finally:
-        guests.leave(connection)
+        guests.leave(guest)
 
 
 async def _request_line(connection: socket.socket) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,32 @@ async def test_nobody_is_kept_waiting_by_others(world: World, sent: bytes) -> No
         others += [await connected(world.port, sent) for _ in range(20)]
     for each in others:
         each.close()
+
+
+async def test_who_waits_for_a_slow_queue_makes_room(world: World) -> None:
+    """A large queue takes seconds to count: those who ask meanwhile do not pile up."""
+    may_go_on = threading.Event()
+
+    def wait() -> QueueView:
+        may_go_on.wait(10)
+        return MemoryView(Tables())
+
+    world.open_view = wait
+    before = descriptors()
+    others = [await connected(world.port, GET % b"/metrics") for _ in range(300)]
+    try:
+        for _ in range(2):  # the last ones are served
+            async with asyncio.timeout(server._HEAD_WITHIN / 2):
+                assert (await world.exchange(GET % b"/healthz"))[0] == 200
+        assert descriptors() <= before + len(others) + 2 * 32 + 10
+    finally:
+        may_go_on.set()
+        for sock in others:
+            sock.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_who_does_not_read_its_answer_is_left(
