@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from relayd.mail.address import PATH_LIMIT
 from relayd.mail.mailbox import as_written, writings_of
 from relayd.mail.outcome import Bounced
 from relayd.mail.words import BounceClass, Category, EventKind, Fault
@@ -120,5 +121,9 @@ def _names(said: BouncedRecipient, boxes: frozenset[str]) -> bool:
 def _readings(address: str) -> Iterator[str]:
     """What an address in a report may mean: reporters are careless about types and encodings."""
     bare = _TYPE.sub("", address).strip(" <>")
-    yield bare
-    yield _XTEXT.sub(lambda found: chr(int(found[1], 16)), bare)
+    decoded = _XTEXT.sub(lambda found: chr(int(found[1], 16)), bare)
+    for reading in dict.fromkeys((bare, decoded)):
+        if (
+            len(reading.encode("utf-8", "surrogatepass")) <= PATH_LIMIT
+        ):  # no address of ours is longer
+            yield reading

@@ -212,11 +212,19 @@ def test_what_the_next_hop_was_told_counts_as_well() -> None:
     assert found.doubt is None
 
 
-def test_many_foreign_names_take_no_time() -> None:
+FOREIGN = ".".join(["\u4e2d\u6587" * 15] * 5)
+MARKS = "\u0345" * 250 + "\u0334" * 250  # in the order that takes longest to be put right
+
+
+@pytest.mark.parametrize(
+    ("local", "domain"),
+    [("u", FOREIGN), ("u", f"{FOREIGN}.{FOREIGN}"), (MARKS, "x.test"), (MARKS[150:350], "x.test")],
+)
+def test_many_foreign_names_take_no_time(local: str, domain: str) -> None:
     """It is done where clients are answered; encoding these took a second."""
-    domain = ".".join(["\u4e2d\u6587" * 15] * 8)
     strangers = [
-        a_failed(address=f"u{n}@{n}{domain}", original=f"{n}+2Du@{n}x{domain}") for n in range(200)
+        a_failed(address=f"{local}{n}@{n}{domain}", original=f"{n}{local}+2Du@{n}x{domain}")
+        for n in range(200)
     ]
     before = time.thread_time()
     found = found_in(a_bounce(*strangers))
