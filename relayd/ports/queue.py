@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
-from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.outcome import Bounced, Outcome, Rerouted
 from relayd.ports.view import Query
 
@@ -63,13 +63,15 @@ class Settlement:
 class QueueStore(Protocol):
     """The queue as a worker uses it."""
 
-    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
-        """Give this worker a number for its ids and leases; no number is given twice.
+    async def register(self, worker: WorkerIdentity) -> Registration:
+        """Give `worker` a number for its leases and its ids, as `relayd.mail.ids` says.
 
-        What an earlier worker of the same name, or any worker of another daemon, had leased is
-        free at once: the caller promises that they are dead, since one daemon at a time has a
-        queue (F-20). Their open attempts are marked as possible duplicates. All pauses end: the
-        settings may have changed that they were for (S-53).
+        What an earlier worker of the same boot and name, or any worker of an earlier boot, had
+        leased is free at once: the caller promises that they are dead, since one daemon at a time
+        has a queue (F-20). Their open attempts are marked as possible duplicates. All pauses end:
+        the settings may have changed that they were for (S-53). No stored id with the bits of the
+        new number is of a later millisecond than `ids_after`, also after the clock was set back
+        (F-31). Raises StoreUnavailable, too, when 512 workers are alive.
         """
         ...
 

@@ -17,7 +17,17 @@ from relayd.errors import LeaseLost, ReturnPathSpent
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
-from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.ids import (
+    MessageId,
+    Registration,
+    WorkerIdentity,
+    WorkerNumber,
+    bits_of,
+    first_id_at,
+    next_number,
+    received_at_of,
+    worker_bits_of,
+)
 from relayd.mail.outcome import (
     Bounced,
     Deferred,
@@ -77,28 +87,34 @@ class MemoryStore(MemoryView):
         self.view = MemoryView(self._tables)
         self._clock = clock
         self._widths = dict(slots or {})
-        self._workers: list[tuple[str, str]] = []  # daemon and name; number n is at n - 1
+        self._workers: dict[WorkerNumber, WorkerIdentity] = {}  # those that may be alive
+        self._last_worker = 0  # the highest number given
         self._seen = clock.now()
         self._base = self._seen_served = 0.0
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass
 
-    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
-        self._watch_clock(is_first=all(known[0] != daemon for known in self._workers))
-        dead = {
-            number
-            for number, known in enumerate(self._workers, 1)
-            if known[0] != daemon or known[1] == name
-        }
+    async def register(self, worker: WorkerIdentity) -> Registration:
+        fellows = {n: each for n, each in self._workers.items() if each.boot == worker.boot}
+        self._watch_clock(is_first=not fellows)
+        living = {n: each for n, each in fellows.items() if each.name != worker.name}
+        dead = self._workers.keys() - living.keys()
         for destination, slots in self._tables.slots.items():
             for index, slot in enumerate(slots):
                 if slot.owner in dead:
                     self._abandon(destination, index)
         self._tables.paused.clear()
         self._tables.paused_for.clear()
-        self._workers.append((daemon, name))
-        return WorkerNumber(len(self._workers))
+        self._workers = living
+        self._last_worker = number = next_number(self._last_worker, living)
+        living[number] = worker
+        latest = max(
+            (each for each in self._tables.messages if worker_bits_of(each) == bits_of(number)),
+            default=MessageId(0),
+        )
+        after = max(first_id_at(self._clock.now()), latest)
+        return Registration(number=number, ids_after=received_at_of(after))
 
     def has_room(self) -> bool:
         return True

@@ -64,7 +64,7 @@ class Supervisor:
         """Take the queue's lock, look at the status log, and listen. Raises StartError."""
         self._reload = reload
         self._worker_main = worker_main
-        self._name = secrets.token_hex(8)
+        self._boot = secrets.token_hex(8)
         self._patience = patience
         self._board = Board()
         self._doors = Doors()
@@ -239,7 +239,7 @@ class Supervisor:
 
         def work(heartbeat: int) -> int:
             inherited = Inherited(
-                daemon=self._name,
+                boot=self._boot,
                 name=name,
                 listeners=self._addresses.listeners(generation.settings),
                 control=self._addresses.control(generation.settings),

@@ -30,6 +30,7 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.logs import StatusLog
+from relayd.mail.ids import WorkerIdentity
 from relayd.metrics.board import Board
 from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
@@ -68,7 +69,7 @@ log = structlog.get_logger()
 class Inherited:
     """What a worker gets from the supervisor."""
 
-    daemon: str  # the same for all workers of one supervisor, and for no other
+    boot: str  # the same for all workers of one supervisor, and for no other
     name: str  # "1", "2", ...: no two live workers share one
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
@@ -113,13 +114,16 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     tally = Tally(inherited.board.place(inherited.name))
     store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=tally.commit)
     view = open_view(settings.store.url)
-    status_log = StatusLog(settings.log.status_log, node=socket.gethostname(), tally=tally)
+    node = socket.gethostname()
+    status_log = StatusLog(settings.log.status_log, node=node, tally=tally)
     try:
-        worker = await store.register(inherited.name, daemon=inherited.daemon)
+        registered = await store.register(
+            WorkerIdentity(node=node, boot=inherited.boot, name=inherited.name)
+        )
         await _serve(
             settings,
             inherited,
-            Parts(store, view, worker, IdSource(worker), status_log, clock),
+            Parts(store, view, registered.number, IdSource(registered), status_log, clock),
             tally,
         )
     finally:

@@ -7,7 +7,7 @@ was born leased.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,13 @@ from relayd.errors import CommitUnknown
 from relayd.logs import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import IDS_PER_MILLISECOND, MessageId, WorkerNumber, make_id
+from relayd.mail.ids import (
+    IDS_PER_MILLISECOND,
+    MessageId,
+    Registration,
+    WorkerNumber,
+    make_id,
+)
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy import route, verp
@@ -38,10 +44,10 @@ class IdSource:
     For any thread: the store asks for reports on its own.
     """
 
-    def __init__(self, worker: WorkerNumber) -> None:
-        self._worker = worker
-        self._latest = datetime(2020, 1, 1, tzinfo=UTC)  # ids count from here
-        self._count = 0
+    def __init__(self, registered: Registration) -> None:
+        self._worker = registered.number
+        self._latest = registered.ids_after
+        self._count = IDS_PER_MILLISECOND - 1  # of that millisecond no id is left
         self._lock = threading.Lock()
 
     def next_id(self, at: datetime) -> MessageId:

@@ -15,6 +15,7 @@ from relayd.store import open_store, open_view
 from relayd.worker import SystemClock
 from tests.support.builders import a_message
 from tests.support.daemon import ROOT
+from tests.support.workers import registered
 
 ACKNOWLEDGED = 400  # then it is killed
 
@@ -22,7 +23,7 @@ ACKNOWLEDGED = 400  # then it is killed
 async def acknowledge(queue: str, *, lying: bool) -> None:
     """What the child does."""
     store = open_store(f"sqlite:{queue}", clock=SystemClock(), slots={})
-    worker = await store.register("1")
+    worker = await registered(store, "1")
     while True:
         messages = [a_message(at=SystemClock().now()) for _ in range(20)]
         stored = [store.enqueue(one, worker=worker, lease_for=None) for one in messages]

@@ -24,6 +24,7 @@ from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
 from tests.support.scripted_server import CLOSE, InTurn, Raw, ScriptedServer, Wait
 from tests.support.scripted_server import Action as Says
+from tests.support.workers import registered
 
 LONG = "x" * 9000
 Queue = tuple[QueueStore, QueueView, FakeClock]
@@ -319,7 +320,7 @@ async def test_deliveries_go_on_when_a_sick_store_comes_back_without_the_lease()
 async def take_over(post: Post) -> Sequence[Work]:
     """Let the lease end and another worker take the slot."""
     post.clock.advance(timedelta(seconds=61))
-    other = await post.store.register("2")
+    other = await registered(post.store, "2")
     await post.store.reap()
     return await post.store.claim(other, limit=100, lease_for=timedelta(hours=1))
 
@@ -352,7 +353,7 @@ async def test_a_lease_that_ended_and_was_not_taken_is_as_good_as_ever() -> None
 async def test_what_is_claimed_along_with_mail_to_be_moved_does_not_wait_for_that() -> None:
     """While a sick store keeps us from moving it, the lease of the rest may be lost."""
     store = FaultyStore(FakeClock())
-    earlier = await store.register("earlier")
+    earlier = await registered(store, "earlier")
     moved = a_recipient("a@a.test", destination="mx:a.test")
     await store.enqueue(a_message(moved), worker=earlier, lease_for=None)
     store._clock.advance(timedelta(seconds=1))  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from tests.support.direct import A1, A2, A3, DIRECT, FINE, Direct, a_direct_post
 from tests.support.dns_server import Zones
 from tests.support.post import eventually
 from tests.support.scripted_server import ScriptedServer
+from tests.support.workers import registered
 
 BOTH: Zones = mx(A1) | mx(A2, domain="y.test")
 VIA_SMARTHOST = RouteRules()
@@ -123,7 +124,7 @@ async def test_redirected_mail_reaches_nobody_else_and_the_history_keeps_whom_it
 async def queued_before(*recipients: tuple[str, str]) -> MemoryStore:
     """A store with a message to these addresses, each with the route key it got at intake."""
     store = MemoryStore(FakeClock())
-    worker = await store.register("earlier")
+    worker = await registered(store, "earlier")
     message = a_message(*(a_recipient(one, destination=key) for one, key in recipients))
     await store.enqueue(message, worker=worker, lease_for=None)
     return store
@@ -212,7 +213,7 @@ async def test_what_is_held_goes_out_when_the_entry_is_gone_and_it_is_released()
 async def test_a_lost_lease_moves_nothing() -> None:
     """Whoever has the recipients now decides; nothing is sent under the old route."""
     store = await queued_before(("a@x.test", "mx:x.test"))
-    stranger = await store.register("stranger")
+    stranger = await registered(store, "stranger")
     [work] = await store.claim(stranger, limit=1, lease_for=timedelta(seconds=60))
     async with a_direct_post(BOTH, {A1: FINE}, routes=VIA_SMARTHOST, store=store) as direct:
         await store.release(work.lease)

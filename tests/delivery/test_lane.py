@@ -37,6 +37,7 @@ from tests.support.scripted_server import (
     ScriptedServer,
     Wait,
 )
+from tests.support.workers import registered
 
 LOGIN = Login(username="relay", secret="secret", mechanism=AuthMechanism.AUTO)
 OFFERS = ["PIPELINING", "AUTH PLAIN LOGIN"]
@@ -793,7 +794,7 @@ async def test_a_lost_lease_ends_the_search_for_a_host() -> None:
         message = await post.submit(a_message("a@x.test"))
         await eventually(lambda: second.connections)
         post.clock.advance(timedelta(seconds=61))
-        other = await post.store.register("2")
+        other = await registered(post.store, "2")
         await post.store.reap()
         await post.store.claim(other, limit=9, lease_for=timedelta(hours=1))
         with capture_logs() as logs:

@@ -33,13 +33,14 @@ from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
 from tests.support.scripted_server import Action, InTurn, ScriptedServer, Wait
+from tests.support.workers import registered
 
 Script = dict[str, Action | list[str]]
 
 
 async def put_all(store: MemoryStore, count: int) -> list[NewMessage]:
     messages = [a_message(f"user{number}@x.test") for number in range(count)]
-    worker = await store.register("earlier")
+    worker = await registered(store, "earlier")
     for message in messages:
         await store.enqueue(message, worker=worker, lease_for=None)
     return messages
@@ -275,7 +276,7 @@ async def test_a_lost_lease_closes_its_lane_and_the_mail_goes_on_under_a_new_one
             with capture_logs() as logs:
                 store.fail("extend", times=1)
                 await until_renewed(post)
-                other = await store.register("2")
+                other = await registered(store, "2")
                 post.clock.advance(timedelta(hours=1))
                 await store.reap()  # somebody else frees the slot
                 taken = await store.claim(other, limit=1, lease_for=timedelta(hours=1))
@@ -297,7 +298,7 @@ async def test_a_lost_lease_closes_its_lane_and_the_mail_goes_on_under_a_new_one
 async def test_the_work_of_a_dead_worker_is_taken_over() -> None:
     store = FaultyStore(FakeClock())
     messages = await put_all(store, 3)
-    dead = await store.register("dead")
+    dead = await registered(store, "dead")
     await store.claim(dead, limit=10, lease_for=timedelta(seconds=60))
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:
         await until_renewed(post)
@@ -458,7 +459,7 @@ async def test_a_worker_that_slept_lets_the_others_renew_first() -> None:
     """F-25: all workers wake up together, each with leases that seem to be over."""
     store = FaultyStore(FakeClock())
     await put_all(store, 3)
-    other = await store.register("2")
+    other = await registered(store, "2")
     taken = await store.claim(other, limit=10, lease_for=timedelta(seconds=60))
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:
         await eventually(lambda: store.calls["extend"] >= 1)

@@ -25,6 +25,7 @@ from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
+from tests.support.workers import registered
 
 SETTINGS = settings_of([], control="unused", queue="unused")
 
@@ -244,7 +245,7 @@ async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:
 
 
 async def test_unsuppress_lifts_and_says_if_there_was_anything_to_lift(daemon: Daemon) -> None:
-    worker = await daemon.store.register("past")
+    worker = await registered(daemon.store, "past")
     message = a_message("gone@example.org")
     for work in await daemon.store.enqueue(message, worker=worker, lease_for=LEASE):
         await daemon.store.settle(work.lease, settlements_of(work, a_bounce()))

@@ -7,6 +7,7 @@ import pytest
 
 from relayd.mail.ids import WorkerNumber
 from tests.support.stores import OPENERS, Box
+from tests.support.workers import registered
 
 
 @pytest.fixture(params=OPENERS)
@@ -18,14 +19,14 @@ async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[B
 
 @pytest.fixture
 async def worker(box: Box) -> WorkerNumber:
-    return await box.store.register("worker")
+    return await registered(box.store, "worker")
 
 
 @pytest.fixture
 async def other(box: Box) -> WorkerNumber:
-    return await box.store.register("other")
+    return await registered(box.store, "other")
 
 
 @pytest.fixture
 async def third(box: Box) -> WorkerNumber:
-    return await box.store.register("third")
+    return await registered(box.store, "third")

@@ -23,6 +23,7 @@ from tests.support.builders import (
     settlements_of,
 )
 from tests.support.stores import ALL, LEASE, WIDE, Box
+from tests.support.workers import registered
 
 ENDED = LEASE.total_seconds() + 1
 
@@ -32,7 +33,7 @@ ENDED = LEASE.total_seconds() + 1
 
 async def test_numbers_are_never_reused(box: Box) -> None:
     """A worker's number is its own for ever, also when its name comes back."""
-    given = [await box.store.register(name) for name in ("a", "b", "a", "a")]
+    given = [await registered(box.store, name) for name in ("a", "b", "a", "a")]
     assert len(set(given)) == 4
 
 
@@ -42,7 +43,7 @@ async def test_a_restarted_worker_frees_what_it_had_leased(
     """Its name registers again: its leases end at once, and its open attempts may have been sent."""
     message = a_message(a_recipient(destination="one.test"), a_recipient(destination="two.test"))
     (mine, _) = await box.put(message, worker=worker, leased=True)
-    again = await box.store.register("worker")
+    again = await registered(box.store, "worker")
     assert again not in (worker, other)
     row = box.row(message)
     assert (row.leased, row.possible_duplicate, row.attempts) == (False, True, 1)
@@ -62,7 +63,7 @@ async def test_a_new_daemon_frees_what_the_old_ones_workers_had_leased(
     """Whatever their names: one daemon at a time has a queue (F-20)."""
     message = a_message()
     await box.put(message, worker=other, leased=True)
-    await box.store.register("worker", daemon="the next")
+    await registered(box.store, "worker", boot="the next")
     row = box.row(message)
     assert (row.leased, row.possible_duplicate) == (False, True)
 
@@ -72,7 +73,7 @@ async def test_a_restart_leaves_other_workers_alone(
 ) -> None:
     message = a_message()
     (work,) = await box.put(message, worker=other, leased=True)
-    await box.store.register("worker")
+    await registered(box.store, "worker")
     assert box.row(message).leased
     await box.store.settle(work.lease, settlements_of(work))
     assert box.row(message).status is Status.RELAYED

@@ -8,6 +8,7 @@ from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import NotTried
 from tests.support.builders import a_deferral, a_message, a_recipient, settlements_of
 from tests.support.stores import LEASE, Box
+from tests.support.workers import registered
 
 DAY = timedelta(days=1)
 MINUTES = timedelta(minutes=15)
@@ -47,7 +48,7 @@ async def test_mail_is_due_though_the_clock_was_set_back(
     [work] = await box.put(back, worker=worker, leased=True)
     await box.store.settle(work.lease, settlements_of(work, NotTried(reason="for no reason")))
     box.clock.jump(-DAY)
-    await (box.store.reap() if look == "reap" else box.store.register("new"))
+    await (box.store.reap() if look == "reap" else registered(box.store, "new"))
     assert len(await box.claim(worker)) == 2
 
 
@@ -129,7 +130,7 @@ async def test_age_is_the_time_in_which_relayd_could_try(
     box.clock.jump(after)
     await box.store.reap()
     box.clock.advance(300 * DAY)  # nobody looks: relayd is down
-    again = await box.store.register("1", daemon="another")
+    again = await registered(box.store, "1", boot="another")
     box.clock.advance(MINUTES)
     [work] = await box.claim(again)
     assert work.message.age == 3 * MINUTES
@@ -139,7 +140,7 @@ async def test_age_is_the_time_in_which_relayd_could_try(
 async def test_age_goes_on_when_a_worker_is_replaced(box: Box, worker: WorkerNumber) -> None:
     await box.put(a_message("a@x.test"), worker=worker)
     box.clock.advance(5 * DAY)
-    [work] = await box.claim(await box.store.register("again"))
+    [work] = await box.claim(await registered(box.store, "again"))
     assert work.message.age == 5 * DAY
 
 

@@ -23,6 +23,7 @@ from tests.support.builders import (
     settlements_of,
 )
 from tests.support.stores import LEASE, Box
+from tests.support.workers import registered
 
 RESULT = {
     Action.HOLD: Status.HELD,
@@ -221,7 +222,7 @@ async def test_a_start_ends_all_pauses(box: Box, worker: WorkerNumber) -> None:
     until = box.clock.now() + timedelta(hours=1)
     await box.store.release(work.lease, paused_until=until, why="login refused")
     assert await box.claim(worker) == []
-    again = await box.store.register("2")
+    again = await registered(box.store, "2")
     assert [work.message.id for work in await box.claim(again)] == [message.id]
 
 

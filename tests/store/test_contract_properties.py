@@ -44,6 +44,7 @@ from tests.support.builders import (
 )
 from tests.support.clock import START
 from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
+from tests.support.workers import registered
 
 T = TypeVar("T")
 Key = tuple[MessageId, int]
@@ -120,7 +121,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def restart(self, worker: str) -> None:
-        number = self.on_all(lambda bench: bench.box.store.register(worker))
+        number = self.on_all(lambda bench: registered(bench.box.store, worker))
         assert number not in self.workers.values()
         self.workers[worker] = number
 

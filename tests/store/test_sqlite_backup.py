@@ -18,6 +18,7 @@ from relayd.ports.queue import Work
 from relayd.store import back_up
 from tests.support.builders import CONTENT, a_message, a_settlement
 from tests.support.stores import Box, open_sqlite
+from tests.support.workers import registered
 
 REST = b"x" * 998 + b"\r\n"
 
@@ -47,7 +48,7 @@ async def finish(box: Box, works: "list[Work]") -> None:
 async def restored(folder: Path) -> dict[str, bytes]:
     """Open a copy as a queue; return what waits in it, with its content."""
     copy = open_sqlite(folder)
-    worker = await copy.store.register("worker", daemon="another")
+    worker = await registered(copy.store, "worker", boot="another")
     found = {}
     for work in await copy.claim(worker):
         content = work.content or await copy.store.content(work.message.id)
@@ -58,7 +59,7 @@ async def restored(folder: Path) -> dict[str, bytes]:
 
 
 async def test_the_copy_is_a_queue_with_its_history(tmp_path: Path, box: Box) -> None:
-    worker = await box.store.register("worker")
+    worker = await registered(box.store, "worker")
     works = list(await box.put(a_message("done@x.test"), worker=worker, leased=True))
     await finish(box, works)
     await box.put(a_message("small@x.test"), worker=worker)
@@ -76,7 +77,7 @@ async def test_the_copy_is_a_queue_with_its_history(tmp_path: Path, box: Box) ->
 
 
 async def test_what_comes_later_is_not_in_it(tmp_path: Path, box: Box) -> None:
-    worker = await box.store.register("worker")
+    worker = await registered(box.store, "worker")
     await box.put(large(box, "before@x.test"), worker=worker)
     back_up(url(tmp_path), tmp_path / "copy")
     await box.put(large(box, "after@x.test"), worker=worker)
@@ -85,7 +86,7 @@ async def test_what_comes_later_is_not_in_it(tmp_path: Path, box: Box) -> None:
 
 async def test_under_load_every_copy_is_consistent(tmp_path: Path, box: Box) -> None:
     """Large messages come and go while it is copied, again and again; some go before their copy."""
-    worker = await box.store.register("worker")
+    worker = await registered(box.store, "worker")
     waiting = [await box.put(large(box, "c@x.test"), worker=worker, leased=True) for _ in range(99)]
     done = threading.Event()
 
@@ -121,7 +122,7 @@ async def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, box: 
 async def test_a_file_that_is_missing_for_good(tmp_path: Path, box: Box) -> None:
     """That queue is damaged: no copy of it passes for a good one."""
     message = large(box, "a@x.test")
-    await box.put(message, worker=await box.store.register("worker"))
+    await box.put(message, worker=await registered(box.store, "worker"))
     (tmp_path / "queue.db.content" / format_id(message.id)).unlink()
     with pytest.raises(BackupFailed, match=f"the content of {format_id(message.id)} is not in"):
         back_up(url(tmp_path), tmp_path / "copy")

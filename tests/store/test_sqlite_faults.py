@@ -19,6 +19,7 @@ from relayd.store.sqlite.lock import FileLock
 from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_message
 from tests.support.stores import LEASE, Box, open_sqlite
+from tests.support.workers import registered
 
 
 def fail_commits(box: Box) -> None:
@@ -33,7 +34,7 @@ async def test_after_an_unknown_commit_nothing_else_is_promised(tmp_path: Path) 
     An operator's request may be the only one in the turn, and it ends no worker.
     """
     box = open_sqlite(tmp_path)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_message("a@x.test")
     await box.put(message, worker=worker)
     fail_commits(box)
@@ -50,7 +51,7 @@ async def test_after_an_unknown_commit_nothing_else_is_promised(tmp_path: Path) 
 async def test_a_file_that_cannot_be_read_is_a_fault_of_the_store(tmp_path: Path) -> None:
     """Not an exception of the library, which would end the worker in the middle of its attempts."""
     box = open_sqlite(tmp_path)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_message("a@x.test")
     await box.store.enqueue(message, worker=worker, lease_for=LEASE)
     with apsw.Connection(str(tmp_path / "queue.db")) as db:
@@ -87,7 +88,7 @@ async def test_who_waits_too_long_for_a_turn_is_told_so_and_not_stored(
     monkeypatch.setattr(writer, "_PATIENCE", 0.05)
     monkeypatch.setattr(writer, "_LOOK", 0.01)
     box = open_sqlite(tmp_path)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     other = FileLock(f"{tmp_path}/queue.db.write")
     other.acquire()
     with pytest.raises(StoreUnavailable, match="no turn"):
@@ -107,7 +108,7 @@ async def test_a_commit_that_has_begun_is_waited_for(
     """S-04: it cannot be called back, so nobody is told that it failed."""
     box = open_sqlite(tmp_path)
     assert isinstance(box.store, SqliteStore)
-    worker, go_on = await box.store.register("1"), threading.Event()
+    worker, go_on = await registered(box.store, "1"), threading.Event()
     sync = box.store._writer._wal.sync
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
 
@@ -137,8 +138,8 @@ async def test_a_turn_that_the_system_has_no_room_for_is_told_to_who_asked(
     with monkeypatch.context() as broken:
         broken.setattr(fcntl, "flock", no_room)
         with pytest.raises(StoreUnavailable, match="No locks available"):
-            await box.store.register("1")
-    await box.store.register("1")
+            await registered(box.store, "1")
+    await registered(box.store, "1")
     await box.close()
 
 

@@ -19,6 +19,7 @@ from relayd.store.sqlite.queue import SqliteStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.stores import open_sqlite
+from tests.support.workers import registered
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def test_the_news_and_the_copy_are_one_commit(tmp_path: Path) -> None:
     """If the event cannot be written, nothing is: the client is told 451 and sends it again."""
     box = open_sqlite(tmp_path)
     message = a_message(at=box.clock.now())
-    worker = await box.store.register("worker")
+    worker = await registered(box.store, "worker")
     [work] = await box.put(message, worker=worker, leased=True)
     await box.store.settle(work.lease, settlements_of(work))
     with apsw.Connection(str(tmp_path / "queue.db")) as db:

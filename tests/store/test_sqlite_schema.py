@@ -17,6 +17,7 @@ from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import settlements_of
 from tests.support.clock import START
 from tests.support.stores import ALL, open_sqlite
+from tests.support.workers import registered
 
 _OLD = [
     # number, sender, report, address, state, category, class
@@ -79,7 +80,7 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
     ]
     assert box.view.is_suppressed("b@x.test")
     assert not box.view.is_suppressed("shop@app.test")
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     [work] = await box.claim(worker)
     assert work.message.id == deferred.message_id
     assert work.message.age >= timedelta()
@@ -104,6 +105,25 @@ async def test_what_was_returned_late_before_holds_for_its_sender(tmp_path: Path
     assert box.view.is_suppressed("b@x.test", sender="new@app.test")
     assert box.view.is_suppressed("a@x.test", sender="shop@app.test")
     assert not box.view.is_suppressed("a@x.test", sender="new@app.test")
+    await box.close()
+
+
+async def test_workers_of_an_older_relayd_are_dead(tmp_path: Path) -> None:
+    """What they had leased is free, and their numbers are not given again."""
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=14)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "INSERT INTO worker (number, name, daemon) VALUES (700, '3', 'before');"
+            "INSERT INTO slot (id, destination, worker, epoch, lease_ends_at)"
+            " VALUES (1, 'smarthost', 700, 1, 9000000000000);"
+            "UPDATE recipient SET slot = 1 WHERE address = 'c@y.test'"
+        )
+    box = open_sqlite(tmp_path)
+    worker = await registered(box.store, "1", boot="after")
+    assert worker == 701
+    [work] = await box.claim(worker)
+    assert [each.possible_duplicate for each in work.recipients] == [True]
     await box.close()
 
 

@@ -20,6 +20,7 @@ from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.spool import FileContent
 from tests.support.builders import a_message, a_recipient, a_settlement
 from tests.support.stores import LEASE, Box, open_sqlite
+from tests.support.workers import registered
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def a_large_message(box: Box) -> NewMessage:
 
 
 async def test_a_file_lives_as_long_as_its_message(box: Box) -> None:
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_large_message(box)
     [name] = files(box)
     assert name.endswith(".part")
@@ -52,7 +53,7 @@ async def test_a_file_lives_as_long_as_its_message(box: Box) -> None:
 
 async def test_a_directory_that_somebody_took_away_is_made_again(box: Box) -> None:
     """It is empty most of the time, and what is empty gets tidied up."""
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     assert isinstance(box.store, SqliteStore)
     box.store._files._path.rmdir()
     message = a_large_message(box)
@@ -64,7 +65,7 @@ async def test_a_directory_that_somebody_took_away_is_made_again(box: Box) -> No
 
 async def test_only_its_owner_may_read_it(box: Box) -> None:
     """A-95."""
-    await box.put(a_large_message(box), worker=await box.store.register("1"))
+    await box.put(a_large_message(box), worker=await registered(box.store, "1"))
     assert isinstance(box.store, SqliteStore)
     directory = box.store._files._path
     [file] = directory.iterdir()
@@ -89,7 +90,7 @@ async def test_the_file_and_its_name_are_durable_before_the_row_is(
         order.append("commit")
         commit()
 
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     monkeypatch.setattr(os, "fsync", note)
     monkeypatch.setattr(box.store._writer._wal, "sync", note_commit)
     await box.put(a_large_message(box), worker=worker)
@@ -110,7 +111,7 @@ async def test_a_sync_that_fails_refuses_the_message(
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(error):
         await box.put(a_large_message(box), worker=worker)
@@ -119,7 +120,7 @@ async def test_a_sync_that_fails_refuses_the_message(
 
 
 async def test_a_commit_that_fails_takes_the_file_along(box: Box) -> None:
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     first = a_large_message(box)
     await box.put(first, worker=worker)
     again = replace(a_large_message(box), id=first.id)  # no such id is given twice
@@ -134,7 +135,7 @@ async def test_it_is_known_before_what_is_committed_behind_it(
 ) -> None:
     """A lease that was handed back behind it must not look as if it were still there."""
     assert isinstance(box.store, SqliteStore)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     submit, order, behind = box.store._writer.submit, list[str](), list[asyncio.Future[None]]()
 
     def submit_two(*given: Any, is_patient: bool = True) -> "asyncio.Future[Any]":
@@ -157,7 +158,7 @@ async def test_a_commit_that_nobody_knows_of_keeps_it(
 ) -> None:
     """S-55: the message may be there after all, and then it needs its file."""
     assert isinstance(box.store, SqliteStore)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
 
     def fail() -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -176,7 +177,7 @@ async def test_a_commit_that_fails_removes_no_file(
     """F-12: two outcomes do not fit on the disk together, and of the two only one does."""
     assert isinstance(box.store, SqliteStore)
     writer = box.store._writer
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = replace(
         a_large_message(box),
         recipients=(a_recipient("a@x.test"), a_recipient("b@x.test")),
@@ -249,7 +250,7 @@ async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
     """Files in progress and files without a row, once they are old; never those of a message."""
     assert isinstance(box.store, SqliteStore)
     directory = box.store._files._path
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     kept = a_large_message(box)
     await box.put(kept, worker=worker)
     orphan, young = format_id(a_message().id), format_id(a_message().id)
@@ -293,7 +294,7 @@ async def test_what_is_not_ours_is_left_where_it_is(box: Box) -> None:
 
 async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
     """A queue file that was restored without its directory."""
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_large_message(box)
     await box.put(message, worker=worker)
     assert isinstance(box.store, SqliteStore)
@@ -304,7 +305,7 @@ async def test_a_file_that_is_missing_is_told_by_name(box: Box) -> None:
 
 
 async def test_a_file_that_was_cut_short_is_no_content(box: Box) -> None:
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_large_message(box)
     await box.put(message, worker=worker)
     assert isinstance(box.store, SqliteStore)
@@ -323,7 +324,7 @@ async def test_a_file_that_was_cut_short_is_no_content(box: Box) -> None:
 async def test_no_new_queue_is_made_beside_the_content_of_an_old_one(tmp_path: Path) -> None:
     """F-18: its first sweep would remove what the old one needs when it is restored."""
     box = open_sqlite(tmp_path)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     message = a_large_message(box)
     await box.put(message, worker=worker)
     await box.close()

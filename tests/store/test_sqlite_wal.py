@@ -15,6 +15,7 @@ from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.wal import CHECKPOINT_PAGES, Wal
 from tests.support.builders import a_message
 from tests.support.stores import Box, open_sqlite
+from tests.support.workers import registered
 
 ALLOWED = 100  # pages of 4 KiB
 OVERHEAD = 2  # times that: a turn is committed before its length is known
@@ -28,7 +29,7 @@ def queue(tmp_path: Path) -> str:
 
 
 async def fill(box: Box, messages: int) -> None:
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     for _ in range(messages):
         await box.put(a_message(content=b"x" * 8000), worker=worker)
 
@@ -227,7 +228,7 @@ async def test_the_store_says_so_when_a_sync_fails(
 ) -> None:
     """Neither yes nor no (S-55), and nothing more from this process."""
     box = open_sqlite(tmp_path)
-    worker = await box.store.register("1")
+    worker = await registered(box.store, "1")
     assert isinstance(box.store, SqliteStore)
 
     def fail() -> None:

@@ -12,6 +12,7 @@ from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import QueueStore
 from relayd.store import open_store
 from tests.support.clock import FakeClock
+from tests.support.workers import registered
 
 SETTINGS = """
 fqdn = "relay.example.org"
@@ -84,7 +85,7 @@ def make_world(folder: Path, readouterr: Callable[[], Any]) -> World:
 
 async def enqueue(store: QueueStore, *messages: NewMessage) -> WorkerNumber:
     """Put messages into the queue, leased to nobody; return the worker that did it."""
-    worker = await store.register("worker")
+    worker = await registered(store, "worker")
     for message in messages:
         await store.enqueue(message, worker=worker, lease_for=None)
     return worker

@@ -39,6 +39,7 @@ from tests.support.dns_server import DnsServer, Zones
 from tests.support.ports import free_port
 from tests.support.post import RETRY, ListSink, Post, rules, the_transport
 from tests.support.scripted_server import Action, ScriptedServer
+from tests.support.workers import registered
 
 A1, A2, A3 = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 DIRECT = RouteRules(use_remote_smtp=True)
@@ -200,7 +201,7 @@ async def _post(
     places: int,
 ) -> Post:
     clock, sink = _clock(store), ListSink()
-    worker = await store.register(name)
+    worker = await registered(store, name)
     courier = Courier(
         store=store,
         sink=sink,

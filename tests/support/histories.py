@@ -14,6 +14,7 @@ from relayd.ports.view import Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.clock import START
 from tests.support.stores import Box
+from tests.support.workers import registered
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ _ACTIONS = (None, None, None, Action.HOLD, Action.DROP, Action.BOUNCE)
 
 async def fill(box: Box, *, messages: int) -> None:
     """Put messages into the store, a minute apart, and let something become of each recipient."""
-    worker: WorkerNumber = await box.store.register("worker")
+    worker: WorkerNumber = await registered(box.store, "worker")
     for number in range(messages):
         message = a_message(
             *(_pick(_ADDRESSES, number, each) for each in range(_pick((1, 1, 2, 4), number))),

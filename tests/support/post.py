@@ -36,6 +36,7 @@ from relayd.store.memory import MemoryStore
 from relayd.worker import SmtpTransport
 from relayd.worker.intake import IdSource
 from tests.support.clock import FakeClock
+from tests.support.workers import a_registration, registered
 
 CEILING = 5.0
 ALL = 10_000
@@ -198,7 +199,7 @@ async def a_post(
     if queue is None:
         store = store or MemoryStore(clock)
         queue = (store, store.view, clock)
-    worker = await queue[0].register(name)
+    worker = await registered(queue[0], name)
     sink = ListSink()
     settings = SmarthostSettings(
         hosts=hosts_of(*ports), tls=TlsMode.OFF, login=login, connections=connections
@@ -245,7 +246,7 @@ async def a_post(
 
 
 def a_reporter(clock: FakeClock) -> Reporter:
-    ids = IdSource(WorkerNumber(500))
+    ids = IdSource(a_registration(500))
     return Reporter(
         fqdn="relay.test",
         routes=RouteRules(),

@@ -20,6 +20,7 @@ from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
 from tests.support.scripted_server import ScriptedServer
+from tests.support.workers import a_registration
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ async def intake(post: Post, status_log: Path) -> AsyncIterator[Intake]:
             store=post.store,
             view=post.view,
             worker=post.worker,
-            ids=IdSource(post.worker),
+            ids=IdSource(a_registration(post.worker)),
             scheduler=post.scheduler,
             status_log=log,
             clock=post.clock,

@@ -37,6 +37,7 @@ from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
 from tests.support.scripted_server import ScriptedServer
 from tests.support.stores import open_sqlite
+from tests.support.workers import a_registration
 
 PATHS = ReturnPaths(domain="bounces.relay.test", key=bytes(range(32)))
 QMAIL = (
@@ -89,7 +90,7 @@ def intake_of(post: Post, log: StatusLog, late: LateBounces | None) -> Intake:
         store=post.store,
         view=post.view,
         worker=post.worker,
-        ids=IdSource(post.worker),
+        ids=IdSource(a_registration(post.worker)),
         scheduler=post.scheduler,
         status_log=log,
         clock=post.clock,

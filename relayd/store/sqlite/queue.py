@@ -16,7 +16,13 @@ import apsw
 from relayd.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import MessageId, WorkerNumber, first_id_at
+from relayd.mail.ids import (
+    MessageId,
+    Registration,
+    WorkerIdentity,
+    WorkerNumber,
+    first_id_at,
+)
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -38,6 +44,7 @@ from relayd.store.sqlite import (
     returned,
     suppression,
     values,
+    workers,
 )
 from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.connection import open_reader, prepare, translate
@@ -100,24 +107,14 @@ class SqliteStore:
         except StoreUnavailable:
             self._writer.close()
 
-    async def register(self, name: str, *, daemon: str = "") -> WorkerNumber:
-        now = self._now()
+    async def register(self, worker: WorkerIdentity) -> Registration:
+        at, now = self._clock.now(), self._now()
 
-        def operation(db: apsw.Connection) -> WorkerNumber:
-            fellows = "SELECT count(*) FROM worker WHERE daemon = ?"
-            self._age.begin(db, is_first=not db.execute(fellows, (daemon,)).get)
-            orphaned = values.fetch(
-                db,
-                "SELECT id FROM slot WHERE worker IN"
-                " (SELECT number FROM worker WHERE name = ? OR daemon <> ?)",
-                (name, daemon),
-            )
-            for (slot,) in orphaned:
-                leases.abandon(db, slot, now=now)
+        def operation(db: apsw.Connection) -> Registration:
+            self._age.begin(db, is_first=workers.is_first(db, worker))
+            workers.remove_dead(db, worker, now=now)
             leases.end_pauses(db, now=now)
-            db.execute("DELETE FROM worker WHERE name = ? OR daemon <> ?", (name, daemon))
-            db.execute("INSERT INTO worker (name, daemon) VALUES (?, ?)", (name, daemon))
-            return WorkerNumber(db.last_insert_rowid())
+            return workers.add(db, worker, at=at)
 
         return await self._writer.submit(operation)
 

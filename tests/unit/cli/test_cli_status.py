@@ -19,6 +19,7 @@ from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import World, column, enqueue
 from tests.support.clock import START, FakeClock
+from tests.support.workers import registered
 
 FAR = datetime(2199, 1, 1, tzinfo=UTC)
 NASTY = "550 5.1.1 [red]no such user[/red] \x1b[2J\x1b]0;owned\x07"
@@ -26,7 +27,7 @@ NASTY = "550 5.1.1 [red]no such user[/red] \x1b[2J\x1b]0;owned\x07"
 
 async def settle(store: QueueStore, message: NewMessage, outcome: Outcome, **fields: Any) -> None:
     """Have the queue's only worker try `message` and end with `outcome` for all its recipients."""
-    worker = await store.register("worker")
+    worker = await registered(store, "worker")
     for work in await store.claim(worker, limit=100, lease_for=timedelta(minutes=5)):
         mine = [one for one in work.recipients if work.message.id == message.id]
         assert mine

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from relayd.errors import StoreUnavailable
 from relayd.mail.envelope import REPORT
 from relayd.mail.ids import (
     MessageId,
     WorkerNumber,
+    bits_of,
     first_id_at,
     format_id,
     make_id,
+    next_number,
     parse_id,
     received_at_of,
+    worker_bits_of,
 )
 from tests.support.builders import a_message, a_queued_message
 from tests.support.clock import START
@@ -74,6 +78,28 @@ def test_the_first_id_of_an_instant_bounds_all_others(
     assert first_id_at(at) <= make_id(at, worker, count) < first_id_at(at + MS)
 
 
+@given(instants, workers, counts)
+def test_an_id_tells_the_bits_of_its_worker(at: datetime, worker: WorkerNumber, count: int) -> None:
+    assert worker_bits_of(make_id(at, WorkerNumber(worker + 512), count)) == worker
+
+
+@given(st.integers(0, 5000), st.sets(st.integers(1, 5000), max_size=600))
+@example(0, set())
+@example(511, {512})
+@example(600, set(range(89, 601)))
+def test_a_new_worker_looks_in_ids_like_no_living_one(last: int, living: set[int]) -> None:
+    """It has the next number with that."""
+    taken = {bits_of(number) for number in living}
+    if len(taken) == 512:
+        with pytest.raises(StoreUnavailable):
+            next_number(last, living)
+    else:
+        number = next_number(last, living)
+        assert number > last
+        assert bits_of(number) not in taken
+        assert taken >= {bits_of(passed) for passed in range(last + 1, number)}
+
+
 @given(st.lists(st.tuples(workers, counts), unique=True, max_size=20))
 def test_ids_of_one_millisecond_differ(made: list[tuple[WorkerNumber, int]]) -> None:
     assert len({make_id(FIRST, worker, count) for worker, count in made}) == len(made)
@@ -82,6 +108,11 @@ def test_ids_of_one_millisecond_differ(made: list[tuple[WorkerNumber, int]]) -> 
 def test_nothing_is_older_than_the_first_id() -> None:
     """A clock at 1970 asks for all of the history, not for an impossible id (F-31)."""
     assert first_id_at(datetime(1970, 1, 1, tzinfo=UTC)) == 0
+
+
+def test_the_first_id_of_a_far_year_fits_into_an_id() -> None:
+    """A clock may be wrong by centuries (F-30)."""
+    assert 0 < first_id_at(datetime(2500, 1, 1, tzinfo=UTC)) < 1 << 63
 
 
 @pytest.mark.parametrize(

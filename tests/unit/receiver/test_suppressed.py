@@ -16,6 +16,7 @@ from tests.support.receiving import (
     run_on,
 )
 from tests.support.stores import LEASE
+from tests.support.workers import registered
 
 REFUSED = "550 5.7.1 Recipient is suppressed after a hard bounce"
 ON = Options(refuse_suppressed=True, recipients=1000)
@@ -23,7 +24,7 @@ ON = Options(refuse_suppressed=True, recipients=1000)
 
 async def with_history(reception: Reception, address: str, outcome: Outcome) -> None:
     store = reception.intake.store
-    worker = await store.register("past")
+    worker = await registered(store, "past")
     for work in await store.enqueue(a_message(address), worker=worker, lease_for=LEASE):
         await store.settle(work.lease, settlements_of(work, outcome))
 
