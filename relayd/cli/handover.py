@@ -21,7 +21,7 @@ from typing import Any, Self
 from relayd.cli import DEFAULT_SETTINGS
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, Stage, clean_text, make_reply
-from relayd.net.stuffing import stuffed_blocks
+from relayd.net.smtp.stuffing import stuffed_blocks
 
 DEFAULT_SOCKET = "/run/relayd/smtp.sock"
 _DEFAULT_LISTENER = "127.0.0.1:2525"

@@ -6,8 +6,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from relayd.mail.dns import IpAddress
+from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import source_towards
-from relayd.net.resolver import DnsResolver
 from relayd.policy.doctor.dns import why_not_public
 from relayd.policy.doctor.finding import Finding
 from relayd.policy.route import ViaMx

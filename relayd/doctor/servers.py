@@ -8,7 +8,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.dns import IpAddress
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
-from relayd.net.smtp_client import Timers, TlsContexts, connect, resolve
+from relayd.net.smtp.client import Timers, TlsContexts, connect, resolve
 from relayd.policy.doctor.dns import first_failure
 from relayd.policy.doctor.finding import Finding
 from relayd.policy.doctor.servers import (

@@ -20,8 +20,8 @@ from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import WorkerNumber
+from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
-from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import rules_from

@@ -12,7 +12,7 @@ from relayd.errors import Shortage, is_shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
-from relayd.net import smtp_client
+from relayd.net.smtp import client
 from relayd.ports.outward import Clock, Connection, SessionFailed, Target
 from relayd.secret_files import SecretError, read_secret
 from relayd.settings import Login
@@ -34,9 +34,9 @@ class SmtpTransport:
     def __init__(self, *, helo: str, clock: Clock) -> None:
         self._helo = helo
         self._clock = clock
-        self._timers = smtp_client.Timers()
-        self._tls = smtp_client.TlsContexts()
-        self._made: WeakSet[smtp_client.Connection] = WeakSet()
+        self._timers = client.Timers()
+        self._tls = client.TlsContexts()
+        self._made: WeakSet[client.Connection] = WeakSet()
 
     @property
     def connections(self) -> int:
@@ -44,12 +44,12 @@ class SmtpTransport:
         return sum(each.is_open for each in self._made)
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
-        return await smtp_client.resolve(host, port)
+        return await client.resolve(host, port)
 
     async def connect(self, target: Target) -> Connection:
         if target.login is not None and target.login.file:
             target = replace(target, login=await _fresh(target.login))
-        connection = await smtp_client.connect(
+        connection = await client.connect(
             target, helo=self._helo, timers=self._timers, tls=self._tls, clock=self._clock
         )
         self._made.add(connection)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
-from relayd.net.smtp_client import SessionFailed, Target, Timers, TlsContexts, connect
+from relayd.net.smtp.client import SessionFailed, Target, Timers, TlsContexts, connect
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock

@@ -17,7 +17,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage
 from relayd.mail.words import BounceClass, Category, Fault
-from relayd.net.breakdown import broken
+from relayd.net.smtp.breakdown import broken
 from relayd.ports.outward import SessionFailed, Target, Transport
 from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode

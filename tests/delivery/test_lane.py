@@ -14,7 +14,7 @@ from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.words import Category, Fault
-from relayd.net.smtp_client import Timers
+from relayd.net.smtp.client import Timers
 from relayd.ports.outward import Connection, Delivery, Target
 from relayd.ports.queue import Action as Act
 from relayd.ports.view import Query, Status

@@ -25,10 +25,10 @@ from relayd.mail.dns import (
     NoSuchDomain,
 )
 from relayd.mail.words import Category, Fault
-from relayd.net.dns_cache import DnsCache, keep_for
-from relayd.net.dns_exchange import PLAIN_FOR, RECORD_LIMIT, read_answer
-from relayd.net.dns_lookup import Finding, Nothing, Records, system_nameservers
-from relayd.net.resolver import DnsResolver
+from relayd.net.dns.cache import DnsCache, keep_for
+from relayd.net.dns.exchange import PLAIN_FOR, RECORD_LIMIT, read_answer
+from relayd.net.dns.lookup import Finding, Nothing, Records, system_nameservers
+from relayd.net.dns.resolver import DnsResolver
 from relayd.policy.mx import (
     Candidates,
     HostPlan,
@@ -709,7 +709,7 @@ def test_a_name_server_that_is_not_there_fails_at_once(run: Run, closed_port: Ho
 
 
 async def test_no_name_server_at_all_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relayd.net.dns_lookup.system_nameservers", lambda: ())
+    monkeypatch.setattr("relayd.net.dns.lookup.system_nameservers", lambda: ())
     resolver = DnsResolver(nameservers=(), timeout=PATIENCE, clock=FakeClock())
     answer = await resolver.mx("a.test")
     assert answer == DnsFailure(reason="no name server is configured", fault=Fault.LOCAL)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from relayd.mail.dns import Addresses, DnsFailure, NameAnswer, Names, TextAnswer, Texts
-from relayd.net.resolver import DnsResolver
+from relayd.net.dns.resolver import DnsResolver
 from tests.support.clock import FakeClock
 from tests.support.dns_server import EMPTY, SERVFAIL, DnsServer, Zones
 

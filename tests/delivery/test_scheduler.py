@@ -23,7 +23,7 @@ from relayd.deliverer.scheduler import (
 from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.net.breakdown import broken
+from relayd.net.smtp.breakdown import broken
 from relayd.ports.outward import SessionFailed
 from relayd.ports.view import Status
 from relayd.settings import HostPort

@@ -8,7 +8,7 @@ import pytest
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.words import BounceClass, Category
-from relayd.net.dns_cache import LONGEST_NOTHING
+from relayd.net.dns.cache import LONGEST_NOTHING
 from relayd.policy.retry import SECOND_LOOK
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from relayd.errors import Shortage
 from relayd.mail.attempt import RouteKind
 from relayd.mail.words import Fault
-from relayd.net.dial import resolve
-from relayd.net.smtp_client import Timers, TlsContexts, connect
+from relayd.net.smtp.client import Timers, TlsContexts, connect
+from relayd.net.smtp.dial import resolve
 from relayd.policy.mx import Candidates
 from relayd.ports.outward import SessionFailed, Target
 from relayd.ports.view import Status

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.net.smtp_client import Timers
-from relayd.net.smtp_protocol import RelayProtocol
-from relayd.net.stuffing import stuffed_blocks
+from relayd.net.smtp.client import Timers
+from relayd.net.smtp.protocol import RelayProtocol
+from relayd.net.smtp.stuffing import stuffed_blocks
 from tests.support.next_hop import PATIENT, all_seen, connected, deliver
 from tests.support.scripted_server import (
     CLOSE,

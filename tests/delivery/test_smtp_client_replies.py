@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relayd.errors import ReplySyntaxError
 from relayd.mail.reply import Reply
-from relayd.net.replies import REPLY_LIMIT, ReplyReader
+from relayd.net.smtp.replies import REPLY_LIMIT, ReplyReader
 
 
 def read_all(data: bytes, *, size: int = 1 << 20) -> tuple[list[Reply], bool]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relayd.net.smtp_client import Connection, SessionFailed, TlsContexts
+from relayd.net.smtp.client import Connection, SessionFailed, TlsContexts
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority
 from tests.support.next_hop import all_seen, connect_to, deliver, seen

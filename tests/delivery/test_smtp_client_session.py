@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
-from relayd.net.login import lines_of
-from relayd.net.smtp_client import (
+from relayd.net.smtp.client import (
     Connection,
     SessionFailed,
     Target,
@@ -24,7 +23,8 @@ from relayd.net.smtp_client import (
     connect,
     resolve,
 )
-from relayd.net.tls import TlsProblem
+from relayd.net.smtp.login import lines_of
+from relayd.net.smtp.tls import TlsProblem
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.clock import FakeClock

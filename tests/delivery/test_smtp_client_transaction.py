@@ -6,7 +6,7 @@ import pytest
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Reply
-from relayd.net.smtp_client import Delivery, Timers
+from relayd.net.smtp.client import Delivery, Timers
 from tests.support.builders import a_queued_message, a_queued_recipient
 from tests.support.next_hop import PATIENT, all_seen, connected, deliver
 from tests.support.scripted_server import (

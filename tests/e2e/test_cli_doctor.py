@@ -882,7 +882,7 @@ async def test_a_server_that_hangs_is_waited_for_and_no_longer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from relayd.doctor import servers  # noqa: PLC0415
-    from relayd.net.smtp_client import Timers  # noqa: PLC0415
+    from relayd.net.smtp.client import Timers  # noqa: PLC0415
 
     monkeypatch.setattr(servers, "_TIMERS", Timers(connect=1, greeting=0.1, command=0.1))
     situation = Situation(

@@ -25,8 +25,8 @@ from relayd.deliverer.mxhop import MxHop, MxParts
 from relayd.deliverer.scheduler import Scheduler
 from relayd.deliverer.sites import Sites
 from relayd.mail.envelope import NewMessage
+from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
-from relayd.net.resolver import DnsResolver
 from relayd.policy.mx import MxRules
 from relayd.policy.route import RouteRules, key_for
 from relayd.policy.source import IpFamily, unused_families

@@ -6,7 +6,7 @@ from functools import cache
 
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.envelope import QueuedMessage
-from relayd.net.smtp_client import Connection, Delivery, Target, Timers, TlsContexts, connect
+from relayd.net.smtp.client import Connection, Delivery, Target, Timers, TlsContexts, connect
 from relayd.settings import Login, TlsMode
 from tests.support.builders import CONTENT, a_queued_message, a_queued_recipient
 from tests.support.clock import FakeClock

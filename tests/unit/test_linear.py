@@ -68,7 +68,7 @@ def test_the_patterns_are_found() -> None:
     assert {
         "relayd.mail.address",
         "relayd.mail.header",
-        "relayd.net.replies",
+        "relayd.net.smtp.replies",
         "relayd.policy.doctor.spf_record",
         "relayd.policy.inbound_bounce.phrases",
         "relayd.policy.quoted",

@@ -1,7 +1,7 @@
 """Logging in at a smarthost.
 
 Owns the choice of mechanisms and the exchange. When a password may be sent at all is decided in
-`smtp_session`. An exchange has as many rounds as its mechanism and no more: 334 for ever is an
+`session`. An exchange has as many rounds as its mechanism and no more: 334 for ever is an
 error (A-51). No command of it is longer than a command may be.
 
 Sources: RFC 4954 §4 (exchange), §6 (codes); RFC 4616 (PLAIN).
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from aiosmtplib.auth import auth_login_encode, auth_plain_encode, auth_xoauth2_encode
 
 from relayd.mail.reply import Reply, Stage
-from relayd.net.smtp_protocol import RelayProtocol
+from relayd.net.smtp.protocol import RelayProtocol
 from relayd.settings import AuthMechanism, Login
 
 _LONGEST_COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4

@@ -14,13 +14,13 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.header import header_end
 from relayd.mail.words import Category
-from relayd.net.dial import resolve
-from relayd.net.smtp_commands import Plan, plan
-from relayd.net.smtp_opening import open_session
-from relayd.net.smtp_protocol import Timers
-from relayd.net.smtp_session import Session
-from relayd.net.smtp_transaction import Ending, Result, transact
-from relayd.net.tls import TlsContexts
+from relayd.net.smtp.commands import Plan, plan
+from relayd.net.smtp.dial import resolve
+from relayd.net.smtp.opening import open_session
+from relayd.net.smtp.protocol import Timers
+from relayd.net.smtp.session import Session
+from relayd.net.smtp.tls import TlsContexts
+from relayd.net.smtp.transaction import Ending, Result, transact
 from relayd.ports.outward import Clock, Delivery, SessionFailed, Target
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Opening a session with a next hop: one that may take mail, or the reason why there is none.
 
 Owns the order of the steps and what each TLS mode accepts; the steps themselves are those of
-`smtp_session`. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
+`session`. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
 
 How far TLS may fall back, each step on a connection of its own:
 
@@ -29,11 +29,11 @@ import structlog
 from relayd.errors import Shortage, TlsFailed, is_shortage
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.net.breakdown import broken
 from relayd.net.local import check_descriptors
-from relayd.net.smtp_protocol import Timers
-from relayd.net.smtp_session import Session
-from relayd.net.tls import TlsContexts, TlsProblem
+from relayd.net.smtp.breakdown import broken
+from relayd.net.smtp.protocol import Timers
+from relayd.net.smtp.session import Session
+from relayd.net.smtp.tls import TlsContexts, TlsProblem
 from relayd.ports.outward import Clock, SessionFailed, Target
 from relayd.settings import TlsMode
 

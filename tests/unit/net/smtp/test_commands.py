@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.address import PATH_LIMIT
 from relayd.mail.attempt import RouteKind
-from relayd.net.smtp_commands import Offers, hello, plan
+from relayd.net.smtp.commands import Offers, hello, plan
 from relayd.ports.outward import Target
 from relayd.settings import TlsMode
 from tests.support.builders import a_queued_message, a_queued_recipient

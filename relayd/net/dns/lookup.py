@@ -1,8 +1,8 @@
 """One question to the DNS, by dnspython; nothing of the library leaves this module.
 
 Owns the query: EDNS with small datagrams, TCP where an answer is cut short, the name servers one
-after the other until one answers, a limit on time (`relayd.net.dns_exchange` has the sockets). CNAMEs are followed. Knows no
-cache; what the answers mean for mail is `relayd.net.resolver`'s business.
+after the other until one answers, a limit on time (`relayd.net.dns.exchange` has the sockets). CNAMEs are followed. Knows no
+cache; what the answers mean for mail is `relayd.net.dns.resolver`'s business.
 
 Names come as A-labels, so dnspython's own idea of IDNA never applies (HN-03), and absolute, so no
 search list does. An answer with a wrong id, question or sender is passed over: the library draws
@@ -40,7 +40,7 @@ import dns.resolver
 from relayd.errors import DENIED, Shortage, is_shortage
 from relayd.mail.dns import DnsFailure
 from relayd.mail.words import Fault
-from relayd.net.dns_exchange import BoundedNameserver
+from relayd.net.dns.exchange import BoundedNameserver
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 

@@ -1,7 +1,7 @@
 """From a socket to a session that can take mail: greeting, EHLO, STARTTLS, login, and goodbye.
 
 Owns these steps and the words they take. Leaves their order and what each TLS mode accepts to
-`smtp_opening`, transactions to `smtp_transaction`, and whether a failure bounces anything to
+`opening`, transactions to `transaction`, and whether a failure bounces anything to
 policy: nothing here does (S-16).
 
 A password is sent over verified TLS or to loopback, and nowhere else.
@@ -19,12 +19,12 @@ from relayd.errors import TlsFailed
 from relayd.mail.attempt import Breakdown, Peer, TlsFacts
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
-from relayd.net.breakdown import broken
-from relayd.net.dial import DialFailed, dial
-from relayd.net.login import choose_mechanisms, log_in
-from relayd.net.smtp_commands import Offers, hello, read_offers
-from relayd.net.smtp_protocol import RelayProtocol, Timers
-from relayd.net.tls import name_for_tls, read_tls_facts
+from relayd.net.smtp.breakdown import broken
+from relayd.net.smtp.commands import Offers, hello, read_offers
+from relayd.net.smtp.dial import DialFailed, dial
+from relayd.net.smtp.login import choose_mechanisms, log_in
+from relayd.net.smtp.protocol import RelayProtocol, Timers
+from relayd.net.smtp.tls import name_for_tls, read_tls_facts
 from relayd.ports.outward import SessionFailed, Target, patience
 from relayd.settings import Login, TlsMode
 

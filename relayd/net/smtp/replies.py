@@ -1,7 +1,7 @@
 """Replies of a next hop: from octets to `Reply`, in one pass.
 
 Owns the grammar and the bounds. Which reply belongs to which command, and what one too many
-means, is the business of `smtp_protocol`.
+means, is the business of `protocol`.
 
 Every line of a reply must carry the same code: a reply is never judged by its last line alone.
 A missing text and a line that ends in a bare LF or in CR CR LF are tolerated; everything else that departs from

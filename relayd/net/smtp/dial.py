@@ -23,9 +23,9 @@ from relayd.errors import DENIED, Shortage, TlsFailed, is_shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
-from relayd.net.breakdown import broken
 from relayd.net.local import check_descriptors, source_towards
-from relayd.net.tls import name_for_tls, tls_problem
+from relayd.net.smtp.breakdown import broken
+from relayd.net.smtp.tls import name_for_tls, tls_problem
 from relayd.ports.outward import SessionFailed, Target
 
 

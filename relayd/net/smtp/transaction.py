@@ -17,10 +17,10 @@ from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
-from relayd.net.breakdown import broken
-from relayd.net.smtp_commands import Plan
-from relayd.net.smtp_protocol import RelayProtocol
-from relayd.net.stuffing import stuffed_blocks
+from relayd.net.smtp.breakdown import broken
+from relayd.net.smtp.commands import Plan
+from relayd.net.smtp.protocol import RelayProtocol
+from relayd.net.smtp.stuffing import stuffed_blocks
 
 _DATA = b"DATA\r\n"
 _RSET = b"RSET\r\n"

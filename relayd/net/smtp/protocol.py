@@ -1,7 +1,7 @@
 """The wire of an outbound SMTP session: commands out, their replies in, one deadline.
 
 Owns which reply belongs to which command, the timers, and why a session broke. Leaves the grammar
-of replies to `replies`, and what they mean to `smtp_session` and `smtp_transaction`.
+of replies to `replies`, and what they mean to `session` and `transaction`.
 
 Built on aiosmtplib's protocol, but its reading is replaced: it takes the next line for the next
 answer whatever was asked (HC-01).
@@ -31,8 +31,8 @@ from relayd.errors import ReplySyntaxError, TlsFailed
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
-from relayd.net.replies import ReplyReader
-from relayd.net.tls import tls_problem
+from relayd.net.smtp.replies import ReplyReader
+from relayd.net.smtp.tls import tls_problem
 
 _CHUNK = 64 * 1024  # octets
 

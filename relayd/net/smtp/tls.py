@@ -1,7 +1,7 @@
 """TLS towards a next hop: contexts, what was negotiated, and what went wrong.
 
 Owns the policy-independent part. Which kind of TLS a mode of the settings allows is decided in
-`smtp_session`.
+`session`.
 
 Python cannot say afterwards whether a certificate would have passed, so a handshake is first
 tried with verification. A host whose certificate fails is remembered for an hour, and meets the

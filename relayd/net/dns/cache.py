@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import assert_never
 
 from relayd.mail.dns import DnsFailure
-from relayd.net.dns_lookup import Finding, Nothing, Records
+from relayd.net.dns.lookup import Finding, Nothing, Records
 from relayd.ports.outward import Clock
 
 SHORTEST, LONGEST, LONGEST_NOTHING, FAILURE = 5.0, 3600.0, 300.0, 5.0  # seconds

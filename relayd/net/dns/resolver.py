@@ -37,8 +37,8 @@ from relayd.mail.dns import (
     a_labels,
 )
 from relayd.mail.text import replaced
-from relayd.net.dns_cache import DnsCache, Question
-from relayd.net.dns_lookup import DnsLookup, Finding, Nothing, Records
+from relayd.net.dns.cache import DnsCache, Question
+from relayd.net.dns.lookup import DnsLookup, Finding, Nothing, Records
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
