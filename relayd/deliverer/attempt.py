@@ -8,7 +8,7 @@ that lacks what the message needs was not even asked: the next one may have it.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from relayd.deliverer.hosts import HostFailure, Session
+from relayd.deliverer.nexthop.hosts import HostFailure, Session
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient

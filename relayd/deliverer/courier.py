@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from relayd.deliverer.hosts import HostFailure
+from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.reports import Fate, Reporter
 from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer

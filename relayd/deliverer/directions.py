@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from relayd.deliverer.hosts import NextHop
-from relayd.deliverer.mxhop import MxHop, MxParts
-from relayd.deliverer.smarthost import Smarthost
+from relayd.deliverer.nexthop.hosts import NextHop
+from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
 from relayd.ports.outward import Clock, Transport
 from relayd.settings import HostPort, SmarthostSettings, TlsMode

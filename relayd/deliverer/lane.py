@@ -16,8 +16,8 @@ import structlog
 
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
-from relayd.deliverer.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.deliverer.lane_owner import LaneClosed, LaneOwner
+from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from relayd.deliverer.hosts import HostFailure
+from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.ports.queue import Work
 
 if TYPE_CHECKING:

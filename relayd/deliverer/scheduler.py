@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.hosts import NextHop
 from relayd.deliverer.lane import Lane
 from relayd.deliverer.lane_owner import LaneClosed
+from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault

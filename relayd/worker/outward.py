@@ -10,10 +10,10 @@ from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
-from relayd.deliverer.mxhop import MxHop, MxParts
+from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
-from relayd.deliverer.sites import Sites
 from relayd.logs import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content

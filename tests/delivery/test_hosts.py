@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.deliverer import search
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.search import Outages, Search
-from relayd.deliverer.smarthost import Smarthost
+from relayd.deliverer.nexthop import search
+from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.search import Outages, Search
+from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage

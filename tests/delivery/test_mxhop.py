@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 import trustme
 
-from relayd.deliverer import mxhop, search
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.hosts import NoHost
-from relayd.deliverer.sites import Sites
+from relayd.deliverer.nexthop import mx as mx_hop
+from relayd.deliverer.nexthop import search
+from relayd.deliverer.nexthop.hosts import NoHost
+from relayd.deliverer.nexthop.sites import Sites
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Status
 from relayd.settings import TlsMode
@@ -693,7 +694,7 @@ async def test_a_long_queue_for_one_domain_does_not_starve_another_of_the_site()
 
 
 async def test_an_idle_connection_is_left_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mxhop, "_IDLE_FOR", 0.05)
+    monkeypatch.setattr(mx_hop, "_IDLE_FOR", 0.05)
     async with a_direct_post(mx(A1), {A1: FINE}) as direct:
         await direct.send("a@x.test")
         await direct.post.settled()

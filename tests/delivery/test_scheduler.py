@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from relayd.deliverer import scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.lane_owner import LaneClosed
+from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.scheduler import (
     LANE_WINDOW,
     SLOW_WINDOW,

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import lane, mxhop, scheduler
+from relayd.deliverer import lane, scheduler
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.hosts import NotYet
-from relayd.deliverer.sites import Places, Sites
+from relayd.deliverer.nexthop import mx as mx_hop
+from relayd.deliverer.nexthop.hosts import NotYet
+from relayd.deliverer.nexthop.sites import Places, Sites
 from relayd.policy import throttle
 from relayd.ports.queue import Action as Act
 from relayd.ports.view import Query, Status
@@ -183,7 +184,7 @@ async def test_who_has_a_turn_uses_it_though_others_are_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With many connections and few turns, none of these is lost."""
-    for module in (mxhop, throttle):
+    for module in (mx_hop, throttle):
         monkeypatch.setattr(module, "PATIENCE", 0.12)
     async with a_direct_post(SHARED, {A1: FINE}, messages_per_minute=1200) as direct:
         for number in range(5):

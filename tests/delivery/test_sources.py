@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from relayd.deliverer.mxhop import MxHop
+from relayd.deliverer.nexthop.mx import MxHop
 from relayd.mail.words import Category
 from relayd.net.local import has_address
 from relayd.policy.mx import Candidates

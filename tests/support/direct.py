@@ -21,9 +21,9 @@ from typing import Any
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
 from relayd.deliverer.directions import Directions
-from relayd.deliverer.mxhop import MxHop, MxParts
+from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.scheduler import Scheduler
-from relayd.deliverer.sites import Sites
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own

@@ -16,10 +16,10 @@ from functools import cache
 
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.courier import Courier
+from relayd.deliverer.nexthop.search import Outages
+from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
-from relayd.deliverer.search import Outages
-from relayd.deliverer.smarthost import Smarthost
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber

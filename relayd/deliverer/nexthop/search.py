@@ -8,7 +8,7 @@ not turn a host that works again into an outage.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from relayd.deliverer.hosts import Address, HostFailure
+from relayd.deliverer.nexthop.hosts import Address, HostFailure
 from relayd.mail.attempt import Breakdown, Peer
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
-from relayd.deliverer.search import Outages
+from relayd.deliverer.nexthop.search import Outages
 from relayd.policy.throttle import Ramp, Throttle
 from relayd.ports.outward import Clock, Connection
 

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from relayd.deliverer.connections import Connections, Leave, Share
-from relayd.deliverer.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.search import Outages, Search
+from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.search import Outages, Search
 from relayd.mail.attempt import RouteKind
 from relayd.policy.route import HostPort
 from relayd.policy.throttle import Ramp

@@ -13,9 +13,9 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from relayd.deliverer.connections import Leave
-from relayd.deliverer.hosts import Address, HostFailure, NoHost, NotYet, Session
-from relayd.deliverer.search import Search
-from relayd.deliverer.sites import Site, Sites
+from relayd.deliverer.nexthop.hosts import Address, HostFailure, NoHost, NotYet, Session
+from relayd.deliverer.nexthop.search import Search
+from relayd.deliverer.nexthop.sites import Site, Sites
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
 from relayd.mail.reply import Stage
