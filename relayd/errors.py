@@ -107,10 +107,6 @@ class ReplySyntaxError(PeerError):
     """Its reply is malformed, too long, or answers nothing we asked."""
 
 
-class TlsFailed(PeerError):
-    """The TLS session that the settings ask for cannot be had."""
-
-
 class ReaderUnavailable(RelaydError):
     """Mail that comes back cannot be read now; it must come again (451 4.3.0)."""
 

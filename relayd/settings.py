@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from relayd.policy.admit import FixUps, LimitSettings, Network
 from relayd.policy.content import ContentRules, WhenDown
+from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import HostPort, RouteRules
 from relayd.policy.ruleset import RuleTexts
@@ -70,16 +71,6 @@ class ListenerAuth(StrEnum):
     OFF = "off"
     OPTIONAL = "optional"  # who does may relay from anywhere
     REQUIRED = "required"  # nobody relays without
-
-
-class TlsMode(StrEnum):
-    """TLS towards a next hop."""
-
-    OFF = "off"
-    OPPORTUNISTIC = "opportunistic"  # STARTTLS where offered, any certificate, else clear text
-    REQUIRED = "required"  # STARTTLS or nothing, any certificate
-    VERIFY = "verify"  # STARTTLS with a certificate that proves the name
-    IMPLICIT = "implicit"  # the connection begins with the handshake; else as VERIFY
 
 
 class AuthMechanism(StrEnum):

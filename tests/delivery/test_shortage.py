@@ -236,4 +236,4 @@ async def test_a_handshake_that_fails_for_want_of_descriptors_costs_nobody_his_t
         with pytest.raises(Shortage):
             await connecting
         monkeypatch.undo()
-        assert contexts.problem_of(target, now=0.0) is None
+        assert contexts.failure_of(target, now=0.0) is None

@@ -24,7 +24,7 @@ from relayd.net.smtp.client import (
     resolve,
 )
 from relayd.net.smtp.login import lines_of
-from relayd.net.smtp.tls import TlsProblem
+from relayd.policy.delivery.tls import TlsFailure
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.clock import FakeClock
@@ -345,11 +345,11 @@ def test_a_problem_is_forgotten(
     """A bad certificate after an hour; that there is no TLS after ten minutes."""
     target = a_target(ScriptedServer(port=25))
     elsewhere = [replace(target, ip="192.0.2.2"), replace(target, port=26)]
-    problem = TlsProblem(text="expired", of_certificate=of_certificate)
+    problem = TlsFailure(reason="expired", of_certificate=of_certificate)
     contexts.remember(target, problem, now=10.0)
-    assert contexts.problem_of(target, now=10.0 + remembered) == problem
-    assert [contexts.problem_of(other, now=10.0) for other in elsewhere] == [None, None]
-    assert contexts.problem_of(target, now=11.0 + remembered) is None
+    assert contexts.failure_of(target, now=10.0 + remembered) == problem
+    assert [contexts.failure_of(other, now=10.0) for other in elsewhere] == [None, None]
+    assert contexts.failure_of(target, now=11.0 + remembered) is None
 
 
 async def test_tls_is_not_used_when_off(authority: Authority) -> None:

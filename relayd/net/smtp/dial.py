@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
-from relayd.errors import DENIED, Shortage, TlsFailed, is_shortage
+from relayd.errors import DENIED, Shortage, is_shortage
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.local import check_descriptors, source_towards
 from relayd.net.smtp.breakdown import broken
-from relayd.net.smtp.tls import name_for_tls, tls_problem
+from relayd.net.smtp.tls import name_for_tls, tls_failure
+from relayd.policy.delivery.tls import TlsFailure
 from relayd.ports.outward import SessionFailed, Target
 
 
@@ -61,13 +62,14 @@ async def dial(
     *,
     within: float,
     tls: ssl.SSLContext | None = None,
-) -> str:
+) -> tuple[str, TlsFailure | None]:
     """Connect `protocol` and return our own address; with `tls` a handshake comes first.
 
-    Raises DialFailed, Shortage, and TlsFailed from its cause if only the handshake failed.
+    And why that handshake failed, if it did: there is no connection then. Raises DialFailed, Shortage.
     """
     loop = asyncio.get_running_loop()
     sock = _make_socket(target)
+    failure = None
     try:
         async with asyncio.timeout(within):
             await loop.sock_connect(sock, (target.ip, target.port))
@@ -75,7 +77,7 @@ async def dial(
         if tls is None:
             await loop.create_connection(lambda: protocol, sock=sock)
         else:
-            await _shake_hands(sock, protocol, target, tls, within=within)
+            failure = await _shake_hands(sock, protocol, target, tls, within=within)
     except OSError as exc:  # TimeoutError is one
         sock.close()
         if is_shortage(exc) or _is_out_of_ports(exc, target):
@@ -88,7 +90,9 @@ async def dial(
     except BaseException:
         sock.close()
         raise
-    return local_ip
+    if failure is not None:
+        sock.close()
+    return local_ip, failure
 
 
 async def _shake_hands(
@@ -98,8 +102,8 @@ async def _shake_hands(
     tls: ssl.SSLContext,
     *,
     within: float,
-) -> None:
-    """Begin with TLS (RFC 8314 §3.3). Raises TlsFailed from its cause."""
+) -> TlsFailure | None:
+    """Begin with TLS (RFC 8314 §3.3); return why that failed, if it did. Raises Shortage."""
     try:
         await asyncio.get_running_loop().create_connection(
             lambda: protocol,
@@ -109,7 +113,8 @@ async def _shake_hands(
             ssl_handshake_timeout=within,
         )
     except (OSError, ValueError) as exc:  # ValueError: a name that TLS cannot carry
-        raise TlsFailed(tls_problem(exc)) from exc
+        return tls_failure(exc)
+    return None
 
 
 def _make_socket(target: Target) -> socket.socket:

@@ -1,163 +1,108 @@
 """Opening a session with a next hop: one that may take mail, or the reason why there is none.
 
-Owns the order of the steps and what each TLS mode accepts; the steps themselves are those of
-`session`. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
+Owns the order of the steps, which are those of `session`. How it is secured, and what a failure of TLS
+leads to, is decided in `relayd.policy.delivery.tls`: each try has a connection of its own. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
 
-How far TLS may fall back, each step on a connection of its own:
-
-| mode          | tried in this order                                   |
-|---------------|-------------------------------------------------------|
-| off           | clear text                                            |
-| opportunistic | verified, then any certificate, then clear text       |
-| required      | verified, then any certificate                        |
-| verify        | verified                                              |
-| implicit      | verified; to loopback any certificate then            |
-
-`implicit` begins with the handshake, and says nothing of STARTTLS. A certificate that does not verify
-leads to the second step, any other failure of STARTTLS or of the handshake to the third: a refusal, a
-reply that makes no sense, silence. What failed is remembered (`tls`), so that only the first
-connection pays for it.
-
-Sources: RFC 3207 §4, §4.1; RFC 7435 §3 (opportunistic); RFC 8314 §3.3.
+Source: RFC 3207 §4.
 """
 
 import ssl
-from enum import Enum, auto
 
 import structlog
 
-from relayd.errors import Shortage, TlsFailed, is_shortage
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
 from relayd.net.local import check_descriptors
 from relayd.net.smtp.breakdown import broken
 from relayd.net.smtp.protocol import Timers
 from relayd.net.smtp.session import Session
-from relayd.net.smtp.tls import TlsContexts, TlsProblem
+from relayd.net.smtp.tls import TlsContexts
+from relayd.policy.delivery.tls import (
+    Security,
+    TlsFailure,
+    first_step,
+    may_do_without,
+    step_after,
+)
 from relayd.ports.outward import Clock, SessionFailed, Target
 from relayd.settings import TlsMode
 
 _log = structlog.get_logger(__name__)
 
 
-class _Security(Enum):
-    VERIFIED = auto()
-    LENIENT = auto()
-    CLEAR = auto()
-
-
-_LADDERS = {
-    TlsMode.OFF: (_Security.CLEAR,),
-    TlsMode.OPPORTUNISTIC: (_Security.VERIFIED, _Security.LENIENT, _Security.CLEAR),
-    TlsMode.REQUIRED: (_Security.VERIFIED, _Security.LENIENT),
-    TlsMode.VERIFY: (_Security.VERIFIED,),
-    TlsMode.IMPLICIT: (_Security.VERIFIED,),
-}
-_ON_THIS_MACHINE = {TlsMode.IMPLICIT: (_Security.VERIFIED, _Security.LENIENT)}
-
-
 async def open_session(
     target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
 ) -> Session:
     """Return a session that may take mail. Raises SessionFailed, Shortage."""
-    ladder = _ladder_for(target)
-    problem = tls.problem_of(target, now=clock.monotonic())
-    if problem is not None and _following(problem) not in ladder:
-        problem = None
+    is_loopback = target.is_loopback
+    why = tls.failure_of(target, now=clock.monotonic())
+    step = None if why is None else step_after(why, target.tls, is_loopback=is_loopback)
+    step = step or first_step(target.tls, is_loopback=is_loopback)
     while True:
-        security = ladder[0] if problem is None else _following(problem)
         session = Session(target, helo=helo, timers=timers)
         try:
-            await _prepare(session, security, tls, problem="" if problem is None else problem.text)
-        except TlsFailed as failure:
+            failure = await _prepare(session, step, tls, problem="" if why is None else why.reason)
+            if failure is None:
+                return session
             await session.leave(within=timers.refused)
-            _look_for_a_lack(failure)
-            problem = _problem_of(failure)
-            if _following(problem) not in ladder:
-                implicit = target.tls is TlsMode.IMPLICIT
-                raise session.failed(
-                    Stage.CONNECT if implicit else Stage.STARTTLS,
-                    broken(Category.TLS_FAILURE, problem.text),
-                ) from failure
-            tls.remember(target, problem, now=clock.monotonic())
-            _log.warning(
-                "tls_failed",
-                remote_host=target.host,
-                remote_ip=target.ip,
-                reason=problem.text,
-            )
+            # OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
+            check_descriptors()
         except SessionFailed:
             await session.leave(within=timers.refused)
             raise
         except BaseException:
             await session.close()
             raise
-        else:
-            return session
+        following = step_after(failure, target.tls, is_loopback=is_loopback)
+        if following is None:
+            stage = Stage.CONNECT if target.tls is TlsMode.IMPLICIT else Stage.STARTTLS
+            raise session.failed(stage, broken(Category.TLS_FAILURE, failure.reason))
+        tls.remember(target, failure, now=clock.monotonic())
+        _log.warning(
+            "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=failure.reason
+        )
+        why, step = failure, following
 
 
 async def _prepare(
-    session: Session, security: _Security, tls: TlsContexts, *, problem: str
-) -> None:
-    """Take one session through all steps with this kind of TLS."""
-    context = {_Security.VERIFIED: tls.verified, _Security.LENIENT: tls.lenient}.get(security)
+    session: Session, step: Security, tls: TlsContexts, *, problem: str
+) -> TlsFailure | None:
+    """Take one session through all steps with this kind of TLS; return why there is none."""
+    context = {Security.VERIFIED: tls.verified, Security.ANY_CERTIFICATE: tls.lenient}.get(step)
     problem = problem if context is tls.lenient else ""
+    failure = None
     if session.target.tls is TlsMode.IMPLICIT:
-        await session.dial(context, problem=problem)
-        await session.greet()
+        failure = await session.dial(context, problem=problem)
+        if failure is None:
+            await session.greet()
     else:
         await session.dial()
         await session.greet()
         if context is not None:
-            await _secure(session, context, problem=problem)
+            failure = await _secure(session, context, problem=problem)
+    if failure is not None:
+        return failure
     if session.target.login is not None:
         await session.log_in(session.target.login)
     if session.protocol.failure is not None:  # behind the last answer
         raise session.broken()
+    return None
 
 
-async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> None:
+async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> TlsFailure | None:
     """Start TLS; where the mode allows it, a server that does not offer it does without.
 
-    Raises TlsFailed if clear text over another connection may still do.
+    Returns why TLS failed; a refused STARTTLS is such a failure if another connection may do without.
     """
-    lenient = session.target.tls is TlsMode.OPPORTUNISTIC
+    lenient = may_do_without(session.target.tls)
     if not session.offers.starttls:
         if lenient:
-            return
+            return None
         reason = "the server does not offer STARTTLS"
         raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
     try:
-        await session.start_tls(context, problem=problem)
+        return await session.start_tls(context, problem=problem)
     except SessionFailed as failure:
         if lenient and failure.stage is Stage.STARTTLS:
-            raise TlsFailed(str(failure)) from failure
+            return TlsFailure(str(failure), of_certificate=False)
         raise
-
-
-def _ladder_for(target: Target) -> tuple[_Security, ...]:
-    """What is tried in which order; on this machine nobody can pose as the server."""
-    if target.is_loopback:
-        return _ON_THIS_MACHINE.get(target.tls, _LADDERS[target.tls])
-    return _LADDERS[target.tls]
-
-
-def _look_for_a_lack(failure: TlsFailed) -> None:
-    """Raise Shortage if that is why: it must not cost a host its TLS, for an hour even.
-
-    OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
-    """
-    cause = failure.__cause__
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and is_shortage(cause):
-        raise Shortage(f"no TLS for now: {(cause.strerror or str(cause)).lower()}") from failure
-    check_descriptors()
-
-
-def _problem_of(failure: TlsFailed) -> TlsProblem:
-    about_certificate = isinstance(failure.__cause__, ssl.SSLCertVerificationError)
-    return TlsProblem(text=str(failure), of_certificate=about_certificate)
-
-
-def _following(problem: TlsProblem) -> _Security:
-    """What may still be had with such a host."""
-    return _Security.LENIENT if problem.of_certificate else _Security.CLEAR

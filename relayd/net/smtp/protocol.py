@@ -27,12 +27,13 @@ from typing import cast
 
 from aiosmtplib.protocol import SMTPProtocol
 
-from relayd.errors import ReplySyntaxError, TlsFailed
+from relayd.errors import ReplySyntaxError
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.replies import ReplyReader
-from relayd.net.smtp.tls import tls_problem
+from relayd.net.smtp.tls import tls_failure
+from relayd.policy.delivery.tls import TlsFailure
 
 _CHUNK = 64 * 1024  # octets
 
@@ -141,13 +142,15 @@ class RelayProtocol(SMTPProtocol):
             self._start(self._limits[Stage.DOT])
         return True
 
-    async def upgrade(self, context: ssl.SSLContext, host: str, *, within: float) -> None:
+    async def upgrade(
+        self, context: ssl.SSLContext, host: str, *, within: float
+    ) -> TlsFailure | None:
         """Start TLS on this connection, at a moment when nothing is outstanding.
 
-        Raises TlsFailed from its cause; the session is then broken.
+        Returns why that failed, if it did; the session is then broken. Raises Shortage.
         """
         if self.failure is not None:
-            raise TlsFailed(self.failure.reason)
+            return TlsFailure(self.failure.reason, of_certificate=False)
         wire = None
         try:
             wire = await self._loop.start_tls(
@@ -156,14 +159,15 @@ class RelayProtocol(SMTPProtocol):
             if wire is None:  # asyncio's way of saying that the peer hung up
                 raise ConnectionResetError
         except (OSError, ValueError) as exc:  # ValueError: a name that TLS cannot carry
-            problem = tls_problem(exc)
-            self.fail(problem, Category.TLS_FAILURE)
-            raise TlsFailed(problem) from exc
+            failure = tls_failure(exc)
+            self.fail(failure.reason, Category.TLS_FAILURE)
+            return failure
         finally:
             if wire is None:
                 self._release()  # `connection_lost` may never be called
         self.transport = self._wire = wire
         self._over_ssl = True
+        return None
 
     def violate(self, what: str) -> None:
         """Break the session because the peer broke the protocol."""

@@ -15,7 +15,6 @@ from contextlib import suppress
 
 import structlog
 
-from relayd.errors import TlsFailed
 from relayd.mail.attempt import Breakdown, Peer, TlsFacts
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
@@ -25,6 +24,7 @@ from relayd.net.smtp.dial import DialFailed, dial
 from relayd.net.smtp.login import choose_mechanisms, log_in
 from relayd.net.smtp.protocol import RelayProtocol, Timers
 from relayd.net.smtp.tls import name_for_tls, read_tls_facts
+from relayd.policy.delivery.tls import TlsFailure
 from relayd.ports.outward import SessionFailed, Target, patience
 from relayd.settings import Login, TlsMode
 
@@ -61,23 +61,28 @@ class Session:
             dsn=self.offers.dsn,
         )
 
-    async def dial(self, context: ssl.SSLContext | None = None, *, problem: str = "") -> None:
+    async def dial(
+        self, context: ssl.SSLContext | None = None, *, problem: str = ""
+    ) -> TlsFailure | None:
         """Connect, with `context` by TLS from the first octet on, and take the greeting.
 
         `problem` is why the certificate is not checked; empty if the context does check it.
-        Raises TlsFailed if only the handshake failed.
+        Returns why the handshake failed, if only that did. Raises SessionFailed, Shortage.
         """
         try:
-            self._local_ip = await dial(
+            self._local_ip, tls_failure = await dial(
                 self.target, self.protocol, within=self.timers.connect, tls=context
             )
         except DialFailed as failure:
             raise self.failed(Stage.CONNECT, failure.breakdown) from failure
+        if tls_failure is not None:
+            return tls_failure
         if context is not None:
             self._note_tls(problem)
         greeting = await self._greeting()
         if not greeting.is_positive:
             raise self.failed(Stage.GREETING, greeting)
+        return None
 
     async def greet(self) -> None:
         """Say EHLO, or HELO to a server that knows no better, and learn what it offers."""
@@ -91,17 +96,20 @@ class Session:
         if not reply.is_positive:
             raise self.failed(Stage.EHLO, reply)
 
-    async def start_tls(self, context: ssl.SSLContext, *, problem: str) -> None:
+    async def start_tls(self, context: ssl.SSLContext, *, problem: str) -> TlsFailure | None:
         """Ask for TLS, shake hands, forget what was said in clear text, and greet again.
 
         `problem` is why the certificate is not checked; empty if the context does check it.
-        Raises TlsFailed if only the handshake failed: with TLS 1.3 a server can say so only after it.
+        Returns why the handshake failed, if only that did: with TLS 1.3 a server can say so only
+        after it. Raises SessionFailed, Shortage.
         """
         reply = await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")
         if not reply.is_positive:
             raise self.failed(Stage.STARTTLS, reply)
         host = name_for_tls(self.target.host, self.target.ip)
-        await self.protocol.upgrade(context, host, within=self.timers.connect)
+        tls_failure = await self.protocol.upgrade(context, host, within=self.timers.connect)
+        if tls_failure is not None:
+            return tls_failure
         self._note_tls(problem)
         try:
             await self.greet()
@@ -109,7 +117,8 @@ class Session:
             ended_by = failure.breakdown
             if ended_by is None or ended_by.category is not Category.CONNECTION_FAILURE:
                 raise
-            raise TlsFailed(f"no session under TLS: {ended_by.reason}") from failure
+            return TlsFailure(f"no session under TLS: {ended_by.reason}", of_certificate=False)
+        return None
 
     async def log_in(self, login: Login) -> None:
         """Log in, or say why not; the password goes over verified TLS or to loopback only (A-51)."""

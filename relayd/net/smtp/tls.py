@@ -1,36 +1,25 @@
 """TLS towards a next hop: contexts, what was negotiated, and what went wrong.
 
-Owns the policy-independent part. Which kind of TLS a mode of the settings allows is decided in
-`session`.
+Which kind of TLS a session has, and for how long a failure counts, is decided in
+`relayd.policy.delivery.tls`; this keeps the memory of failures.
 
 Python cannot say afterwards whether a certificate would have passed, so a handshake is first
-tried with verification. A host whose certificate fails is remembered for an hour, and meets the
-lenient context at once where its mode allows that (A-50: the failure is reported every time). One
-with which there is no TLS at all, as when the handshake stalls, is remembered for ten minutes: less,
-because what goes out to it meanwhile can be read on the way.
+tried with verification. A host whose certificate failed meets the lenient context at once while that
+is remembered.
 
 Sources: RFC 3207; RFC 8996 (TLS 1.2 is the floor); RFC 6125 (names; the common name is not one).
 """
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 
+from relayd.errors import Shortage, is_shortage
 from relayd.mail.attempt import TlsFacts
 from relayd.mail.reply import clean_text
+from relayd.policy.delivery.tls import TlsFailure
 from relayd.ports.outward import Target
 
-_CERTIFICATE_FOR = 3600.0  # seconds a problem is remembered
-_HANDSHAKE_FOR = 600.0
 _REMEMBER_AT_MOST = 10_000  # servers
-
-
-@dataclass(frozen=True, slots=True)
-class TlsProblem:
-    """Why there was no verified TLS with a host."""
-
-    text: str
-    of_certificate: bool  # False: there is no TLS with any certificate either
 
 
 class TlsContexts:
@@ -47,19 +36,18 @@ class TlsContexts:
         self.lenient.verify_mode = ssl.CERT_NONE
         for context in (self.verified, self.lenient):
             context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._problems: dict[_Server, tuple[TlsProblem, float]] = {}  # and until when
+        self._failures: dict[_Server, tuple[TlsFailure, float]] = {}  # and until when
 
-    def remember(self, target: Target, problem: TlsProblem, *, now: float) -> None:
+    def remember(self, target: Target, failure: TlsFailure, *, now: float) -> None:
         """Note what was wrong with this server at `now`, in monotonic seconds."""
-        if len(self._problems) >= _REMEMBER_AT_MOST:
-            self._problems.clear()
-        lasts = _CERTIFICATE_FOR if problem.of_certificate else _HANDSHAKE_FOR
-        self._problems[_server(target)] = problem, now + lasts
+        if len(self._failures) >= _REMEMBER_AT_MOST:
+            self._failures.clear()
+        self._failures[_server(target)] = failure, now + failure.remembered_for
 
-    def problem_of(self, target: Target, *, now: float) -> TlsProblem | None:
+    def failure_of(self, target: Target, *, now: float) -> TlsFailure | None:
         """What was wrong with this server lately; None if nothing is known."""
-        problem, until = self._problems.get(_server(target), (None, 0.0))
-        return problem if now < until else None
+        failure, until = self._failures.get(_server(target), (None, 0.0))
+        return failure if now < until else None
 
 
 _Server = tuple[str, str, int]
@@ -86,7 +74,15 @@ def read_tls_facts(transport: asyncio.BaseTransport, *, problem: str) -> TlsFact
     )
 
 
-def tls_problem(exc: Exception) -> str:
+def tls_failure(exc: Exception) -> TlsFailure:
+    """Return what ended a handshake. Raises Shortage: a lack of ours must not cost a host its TLS."""
+    if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) and is_shortage(exc):
+        raise Shortage(f"no TLS for now: {(exc.strerror or str(exc)).lower()}") from exc
+    about_certificate = isinstance(exc, ssl.SSLCertVerificationError)
+    return TlsFailure(_reason_for(exc), of_certificate=about_certificate)
+
+
+def _reason_for(exc: Exception) -> str:
     """Say in one line why there is no TLS."""
     match exc:
         case ssl.SSLCertVerificationError():

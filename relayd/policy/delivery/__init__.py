@@ -1,0 +1,1 @@
+"""Decisions of one delivery attempt; what they rest on comes as facts."""
