@@ -106,7 +106,7 @@ def _outcome(said: BouncedRecipient, *, is_alone: bool) -> Bounced:
 def _boxes(meant: Collection[str]) -> frozenset[str]:
     """Return what a report may call the recipient; some name the local part alone."""
     boxes = frozenset(box for address in meant for box in writings_of(address))
-    return boxes | {box.rpartition("@")[0] for box in boxes}
+    return boxes | {local for box in boxes if (local := box.rpartition("@")[0])}
 
 
 def _names(said: BouncedRecipient, boxes: frozenset[str]) -> bool:

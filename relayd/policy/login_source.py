@@ -45,8 +45,8 @@ class Source:
 def source_of(origin: Origin) -> Source:
     """Return where a client logs in from. All whom one proxy does not know are one network."""
     client = origin.client(is_stranger=True)
-    if origin.is_here:
-        return Source(host=client, networks={})
+    if origin.is_here:  # who is here has all of 127.0.0.0/8 to choose from
+        return Source(host="loopback" if origin.ip else client, networks={})
     if not origin.is_known:
         return Source(host=client, networks=dict.fromkeys((Level.SITE, Level.REGION), client))
     address = address_of(origin.ip)

@@ -17,6 +17,7 @@ Source: semantics A-01, A-02; RFC 5321 §7.8, §4.5.3.2.7 (five minutes, in calm
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -112,12 +113,12 @@ class Places(Generic[T]):
         self._taken[occupant] = whose
         self._count(whose, 1)
 
-    def leave(self, occupant: T) -> bool:
-        """Free its place; False: it has none (any more)."""
+    def leave(self, occupant: T) -> Whose | None:
+        """Free its place, and return whose it was; None: it has none (any more)."""
         whose = self._taken.pop(occupant, None)
         if whose is not None:
             self._count(whose, -1)
-        return whose is not None
+        return whose
 
     def place_for(self, whose: Whose, *, now: float) -> Place[T] | None:
         """Find a place for a newcomer; None: there is none, or its client has all that it may have."""
@@ -148,20 +149,26 @@ class Places(Generic[T]):
             and now - occupant.waits_since > _SILENT
         ]
 
-    def place_to_send(self, *, now: float) -> Place[T] | None:
+    def place_to_send(self, newcomer: Whose, *, now: float) -> Place[T] | None:
         """Find room for the message of one more stranger; None: there is none.
 
-        Few of them send for long, so who does makes way for one who begins.
+        Few of them send for long, so who does makes way for one who begins; and so does the network that
+        sends most, for one that sends less than it even then.
         """
         sending = [
-            (since, occupant)
+            (since, occupant, whose.site)
             for occupant, whose in self._taken.items()
             if whose.is_stranger and (since := occupant.sends_since) is not None
         ]
         if len(sending) < MOST_SENDING:
             return Place()
-        since, longest = min(sending, key=itemgetter(0))
-        return Place(instead_of=(longest,)) if now - since >= _LONG else None
+        counts = Counter(site for _, _, site in sending)
+        [(busiest, most)] = counts.most_common(1)
+        is_unfair = most > counts[newcomer.site] + 1
+        since, longest, _ = min(
+            (each for each in sending if not is_unfair or each[2] == busiest), key=itemgetter(0)
+        )
+        return Place(instead_of=(longest,)) if is_unfair or now - since >= _LONG else None
 
     def _is_full_for(self, whose: Whose) -> bool:
         if whose.is_stranger and self._strangers >= self._most_strangers:

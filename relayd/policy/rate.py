@@ -28,3 +28,9 @@ class Rate:
         if len(self._used) > MOST_CLIENTS:
             del self._used[next(iter(self._used))]
         return is_kept
+
+    def give_back(self, client: str) -> None:
+        """Let a connection that was counted not count: it is no stranger's after all."""
+        if client in self._used:
+            used, at = self._used[client]
+            self._used[client] = (max(0.0, used - 1), at)

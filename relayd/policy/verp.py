@@ -27,10 +27,9 @@ _SUBJECT = 12  # octets: message id 8, number of the recipient 4
 _SIGNATURE = 16  # octets, the left half of HMAC-SHA-256
 _LENGTH = 45  # characters: 28 octets and one bit that is always zero
 _SHORTEST = len(_PREFIX + _VERSION) + _LENGTH  # characters of a token in text
-# The `+` may be encoded as in xtext, quoted-printable or a link, and a soft line break be inside.
-_IN_TEXT = (
-    rf"(?<=b)(?:\+|[+=%]2B){_VERSION}[{_ALPHABET}](?:(?:=\r?\n)?[{_ALPHABET}]){{{_LENGTH - 1}}}"
-)
+# The `+` may be encoded as in xtext, quoted-printable or a link, and a soft line break be anywhere.
+_SOFT = r"(?:=\r?\n)?"
+_IN_TEXT = rf"(?<=b){_SOFT}(?:\+|[+=%]2B){_SOFT}{_VERSION}(?:{_SOFT}[{_ALPHABET}]){{{_LENGTH}}}"
 _TEXT = re.compile(_IN_TEXT, re.IGNORECASE | re.ASCII)
 _OCTETS = re.compile(_IN_TEXT.encode(), re.IGNORECASE)
 _LOCAL = re.compile(

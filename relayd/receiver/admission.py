@@ -81,12 +81,17 @@ class Admission:
 
     def change(self, guest: Guest, whose: Whose) -> bool:
         """Count it as another client's; False: that one has no place for it, and it must leave."""
-        return self.places.leave(guest) and self._give_place(guest, whose, self._loop.time())
+        before = self.places.leave(guest)
+        if before is None:
+            return False
+        if before.is_stranger and not whose.is_stranger:  # a program may log in for each message
+            self._rate.give_back(before.client)
+        return self._give_place(guest, whose, self._loop.time())
 
     def may_send(self, whose: Whose) -> bool:
         """Tell whether a stranger may begin to send a message."""
         now = self._loop.time()
-        place = self.places.place_to_send(now=now)
+        place = self.places.place_to_send(whose, now=now)
         if place is None:
             self._tell_of_crowd(whose, now)
             return False

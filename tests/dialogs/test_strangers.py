@@ -179,6 +179,25 @@ def test_a_stranger_that_connects_without_end_is_put_off(
 
 
 @on_every_loop
+def test_who_logs_in_may_connect_as_often_as_it_likes(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that logs in for each of its messages is a stranger for a moment only."""
+    monkeypatch.setattr(rate, "AT_ONCE", 2)
+    options = replace(STRANGERS, networks=())
+    plain = b64encode(b"\0app\0hunter2").decode()
+
+    async def main() -> None:
+        async with receiving(options) as reception:
+            for _ in range(8):
+                client = await reception.greeted()
+                assert (await client.ask(f"AUTH PLAIN {plain}")).startswith("235 ")
+                client.close()
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_a_client_has_no_more_places_behind_a_proxy(loop: str) -> None:
     """By PROXY and by XCLIENT: it is counted when its address is known."""
     options = Options(

@@ -205,6 +205,14 @@ def test_somebody_else_is_named(address: str) -> None:
     assert found.doubt is Doubt.RECIPIENT
 
 
+def test_no_name_at_all_names_nobody() -> None:
+    """RFC 5321 §4.1.2 allows the empty quoted string for a local part."""
+    parsed = a_bounce(a_failed(address="", original=None), a_failed(address="other@example.net"))
+    found = found_in(parsed, '""@example.com')
+    assert found is not None
+    assert found.doubt is Doubt.RECIPIENT
+
+
 def test_what_the_next_hop_was_told_counts_as_well() -> None:
     """[redirect] puts another address in its place."""
     found = found_in(a_bounce(a_failed(address="all@staging.test")), MEANT, "all@staging.test")

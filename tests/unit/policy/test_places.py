@@ -254,12 +254,25 @@ def test_few_strangers_send_at_once() -> None:
     world = World(1000)
     world.seat("o", sends=500, **OURS)
     for number in range(MOST_SENDING):
-        assert world.places.place_to_send(now=NOW) == Place()
+        assert world.places.place_to_send(whose("new"), now=NOW) == Place()
         world.seat(f"s{number}", sends=number / 3)
         world.seat(f"t{number}", waits=100)
-    assert world.places.place_to_send(now=NOW) is None
+    assert world.places.place_to_send(whose("new"), now=NOW) is None
     longest = world.seat("u", sends=30)
-    assert world.places.place_to_send(now=NOW) == Place(instead_of=(longest,))
+    assert world.places.place_to_send(whose("new"), now=NOW) == Place(instead_of=(longest,))
+
+
+def test_nobody_sends_alone() -> None:
+    """A network that sends most makes way for others at once, not for itself."""
+    world = World(1000)
+    world.seat("s", sends=29)
+    longest = world.seat("g0", sends=20, site="greedy")
+    for number in range(1, MOST_SENDING - 1):
+        world.seat(f"g{number}", sends=number / 10, site="greedy")
+    for newcomer in (whose("new"), whose("s")):
+        found = world.places.place_to_send(newcomer, now=NOW)
+        assert found == Place(instead_of=(longest,))
+    assert world.places.place_to_send(whose("g", site="greedy"), now=NOW) is None
 
 
 def test_who_has_no_place_cannot_leave() -> None:

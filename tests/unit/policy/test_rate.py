@@ -28,6 +28,24 @@ def test_no_more_than_that_in_any_time(pauses: list[float]) -> None:
         assert kept <= AT_ONCE + now * PER_SECOND + 0.001
 
 
+def test_what_is_given_back_does_not_count() -> None:
+    rate = Rate()
+    for _ in range(3 * AT_ONCE):
+        assert rate.is_kept_by("a", now=0.0)
+        rate.give_back("a")
+    assert [rate.is_kept_by("a", now=0.0) for _ in range(AT_ONCE + 1)] == [*[True] * AT_ONCE, False]
+
+
+def test_nothing_is_given_back_of_nothing() -> None:
+    rate = Rate()
+    rate.give_back("a")
+    assert len(rate) == 0
+    assert rate.is_kept_by("a", now=0.0)
+    rate.give_back("a")
+    rate.give_back("a")
+    assert [rate.is_kept_by("a", now=0.0) for _ in range(AT_ONCE + 1)] == [*[True] * AT_ONCE, False]
+
+
 def test_its_memory_is_bounded() -> None:
     rate = Rate()
     for number in range(MOST_CLIENTS + 100):

@@ -129,9 +129,9 @@ def test_no_token_is_shown(said: str, shown: str, change: Callable[[str], str]) 
         MADE.local.replace("+", "+2B"),
         MADE.local.replace("+", "=2B"),
         MADE.local.replace("+", "%2b"),
-        MADE.local[:30] + "=\r\n" + MADE.local[30:],
+        *(MADE.local[:cut] + "=\r\n" + MADE.local[cut:] for cut in range(1, len(MADE.local))),
+        MADE.local.replace("b+1", "b=\n=2B=\n1=\n"),
     ],
-    ids=["xtext", "quoted-printable", "in a link", "soft line break"],
 )
 def test_nor_in_another_writing(written: str) -> None:
     hidden = masked_octets(b"Return-Path: <%b@b.test>\r\n" % written.encode())
