@@ -30,7 +30,7 @@ class Rate:
         return is_kept
 
     def give_back(self, client: str) -> None:
-        """Let a connection that was counted not count: it is no stranger's after all."""
+        """Let a connection that was counted not count: it is another client's after all."""
         if client in self._used:
             used, at = self._used[client]
             self._used[client] = (max(0.0, used - 1), at)

@@ -58,14 +58,11 @@ class Admission:
         return len(self.places)
 
     def admit(self, guest: Guest, whose: Whose) -> bool:
-        """Give a new connection its place; False: there is none for it."""
+        """Give a connection its place; False: there is none for it."""
         now = self._loop.time()
         is_client = isinstance(guest, Wire)  # a proxy may come as often as it has clients
         if whose.is_stranger and is_client and not self._rate.is_kept_by(whose.client, now=now):
             return self._turn_away(whose, now)
-        return self._give_place(guest, whose, now)
-
-    def _give_place(self, guest: Guest, whose: Whose, now: float) -> bool:
         place = self.places.place_for(whose, now=now)
         if place is None:
             return self._turn_away(whose, now)
@@ -84,9 +81,9 @@ class Admission:
         before = self.places.leave(guest)
         if before is None:
             return False
-        if before.is_stranger and not whose.is_stranger:  # a program may log in for each message
+        if before.is_stranger:  # it was a proxy, or a program that logs in for each of its messages
             self._rate.give_back(before.client)
-        return self._give_place(guest, whose, self._loop.time())
+        return self.admit(guest, whose)
 
     def may_send(self, whose: Whose) -> bool:
         """Tell whether a stranger may begin to send a message."""

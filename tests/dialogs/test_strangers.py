@@ -179,6 +179,28 @@ def test_a_stranger_that_connects_without_end_is_put_off(
 
 
 @on_every_loop
+def test_behind_xclient_each_client_is_counted_for_itself(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind PROXY: a busy proxy connects as often as it has clients, which may not without end."""
+    monkeypatch.setattr(rate, "AT_ONCE", 3)
+    options = replace(STRANGERS, xclient_networks=("127.0.0.6/32",))
+
+    async def main() -> None:
+        async with receiving(options) as reception:
+            said = []
+            for number in (*range(8), 9, 9, 9, 9):
+                client = await reception.connect(source="127.0.0.6")
+                assert (await client.line()).startswith("220 ")
+                await client.ask("EHLO proxy.test")
+                said.append((await client.ask(f"XCLIENT ADDR=192.0.2.{number}"))[:4])
+                client.close()
+            assert said == ["220 "] * 11 + ["421 "]
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_who_logs_in_may_connect_as_often_as_it_likes(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
