@@ -3,7 +3,11 @@
 Owns the words between the resolver, which asks, and policy (`mx`, `doctor`), which judges. An answer is
 definite unless it is a `DnsFailure` or comes with one: a failed lookup proves nothing (A-64).
 
-Sources: RFC 5321 §2.3.5, §5.1; RFC 7505 (null MX); RFC 5890 (A-labels); RFC 1035 §2.3.4 (sizes).
+An answer is `authenticated` if the name server says that DNSSEC proves all of it, each CNAME on the
+way too (the AD bit). Whether that name server, and the way to it, can be trusted is for the caller to
+know.
+
+Sources: RFC 4035 §3.2.3 (AD); RFC 5321 §2.3.5, §5.1; RFC 7505 (null MX); RFC 5890 (A-labels); RFC 1035 §2.3.4 (sizes).
 """
 
 import re
@@ -32,6 +36,7 @@ class MxHosts:
     """The domain has MX records. The root is left out, so `hosts` may be empty (RFC 7505 §3)."""
 
     hosts: tuple[MxHost, ...]
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +45,14 @@ class ImplicitMx:
 
     domain: str
     proven: bool = True  # an empty answer without a SOA record may come from anywhere
+    authenticated: bool = False  # that it has no MX records
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NullMx:
     """The domain says that it takes no mail (RFC 7505)."""
+
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class NoSuchDomain:
 
     reason: str
     proven: bool = True  # an answer without a SOA record may come from anywhere
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,7 @@ class Addresses:
 
     ips: tuple[IpAddress, ...] = ()
     failures: tuple[DnsFailure, ...] = ()  # lookups that may have given more
+    authenticated: bool = False  # both lookups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,7 @@ class Texts:
 
     texts: tuple[str, ...] = ()
     exists: bool = True  # the name has other records, or names below it
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,7 @@ class Names:
     """PTR records: lower case, without the root's dot. Need not be names that can exist."""
 
     names: tuple[str, ...] = ()
+    authenticated: bool = False
 
 
 TextAnswer = Texts | DnsFailure

@@ -27,6 +27,7 @@ may have a behaviour:
     Extra(records, of, lies)    more records of other names, which nobody asked for
     Cut(action)       cut short by UDP, the action by TCP
     Alone(target)     a CNAME that is not followed
+    Authentic(action) that action with the AD bit, where the question has it
     Ttl(seconds, records)       records with another TTL than that of the server
     Wait(event, action)         wait for an asyncio.Event first
     InTurn(a, b)      the first time this, the next time that; the last one repeats
@@ -148,6 +149,13 @@ class Ttl:
 
 
 @dataclass(frozen=True)
+class Authentic:
+    """`then` with the AD bit, for those who ask for it (RFC 6840 §5.7)."""
+
+    then: "Action"
+
+
+@dataclass(frozen=True)
 class Wait:
     event: asyncio.Event
     then: "Action"
@@ -164,7 +172,19 @@ class InTurn:
 
 
 Behaviour = (
-    Rcode | Simple | Raw | Negative | Cached | Lied | Extra | Cut | Alone | Ttl | Wait | InTurn
+    Rcode
+    | Simple
+    | Raw
+    | Negative
+    | Cached
+    | Lied
+    | Extra
+    | Cut
+    | Alone
+    | Ttl
+    | Authentic
+    | Wait
+    | InTurn
 )
 Action = Sequence[str] | Behaviour
 Zones = Mapping[str, Mapping[str, Action] | Behaviour]
@@ -294,6 +314,13 @@ class DnsServer:
 
     def _response(self, action: Action | None, query: QueryMessage) -> QueryMessage:
         """One whole message."""
+        if isinstance(action, Authentic):
+            response = self._response(action.then, query)
+            response.flags |= query.flags & dns.flags.AD
+            return response
+        return self._filled(action, query)
+
+    def _filled(self, action: Action | None, query: QueryMessage) -> QueryMessage:
         response = _response_to(query)
         name = query.question[0].name
         rdtype = dns.rdatatype.to_text(query.question[0].rdtype)

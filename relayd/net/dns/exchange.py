@@ -94,7 +94,7 @@ class BoundedNameserver(dns.nameserver.Do53Nameserver):
 def _without_edns(request: dns.message.QueryMessage) -> dns.message.QueryMessage:
     """Return the same question with an id of its own."""
     asked = request.question[0]
-    return dns.message.make_query(asked.name, asked.rdtype, asked.rdclass)
+    return dns.message.make_query(asked.name, asked.rdtype, asked.rdclass, flags=request.flags)
 
 
 def _refuses_edns(answer: dns.message.Message) -> bool:

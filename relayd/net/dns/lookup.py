@@ -7,19 +7,19 @@ cache; what the answers mean for mail is `relayd.net.dns.resolver`'s business.
 Names come as A-labels, so dnspython's own idea of IDNA never applies (HN-03), and absolute, so no
 search list does. An answer with a wrong id, question or sender is passed over: the library draws
 ids and ports at random and goes on listening (A-65). DNSSEC is left to the name server: a bogus
-answer comes as SERVFAIL.
+answer comes as SERVFAIL. Each question has the AD bit, so that it says which answers it authenticated.
 
 A negative answer is believed when it comes with the SOA record of a zone that holds the name. Lame
 servers and referrals have none, and neither has the cache of dnsmasq. Without that proof, each name
 server is asked once more, with the DO bit: caches that keep no proofs pass such a question on.
 
-Sources: RFC 1034 §3.6.2 (CNAME), RFC 2308 §2 (negative answers), RFC 3225 (DO), RFC 6891 (EDNS),
-RFC 7766 (TCP).
+Sources: RFC 1034 §3.6.2 (CNAME), RFC 2308 §2 (negative answers), RFC 3225 (DO), RFC 6840 §5.7, §5.8 (AD),
+RFC 6891 (EDNS), RFC 7766 (TCP).
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -60,6 +60,7 @@ class Records:
     texts: tuple[str, ...]  # in presentation format, such as "10 mx.a.test."
     complete: bool  # False: there are more
     ttl: float  # seconds
+    authenticated: bool = False  # by the name server, and every CNAME on the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Nothing:
     exists: bool
     proven: bool  # by the zone's SOA record; an answer without it may come from anywhere
     ttl: float  # seconds
+    authenticated: bool = False  # as of `Records`
 
 
 Finding = Records | Nothing | DnsFailure
@@ -109,14 +111,15 @@ class DnsLookup:
 
     async def _follow(self, name: dns.name.Name, rdtype: str, question: str) -> Finding:
         """Ask, and ask for the target of a CNAME again where the answer ends at it."""
-        ttl = float("inf")
+        ttl, authenticated = float("inf"), True
         for _ in range(_CHAIN_LIMIT):
             found, target = await self._query(name, rdtype)
             ttl = min(ttl, found.ttl)
-            if isinstance(found, Records):
-                return Records(texts=found.texts, complete=found.complete, ttl=ttl)
-            if found.proven or not found.exists or target in (name, dns.name.root):
-                return Nothing(exists=found.exists, proven=found.proven, ttl=ttl)
+            authenticated = authenticated and found.authenticated
+            if isinstance(found, Records) or (
+                found.proven or not found.exists or target in (name, dns.name.root)
+            ):
+                return replace(found, ttl=ttl, authenticated=authenticated)
             name = target
         return DnsFailure(reason=f"too many CNAMEs behind {question}")
 
@@ -156,6 +159,7 @@ def _resolver(
     resolver.nameservers = list(servers)
     resolver.timeout, resolver.lifetime = try_for, lifetime
     resolver.use_edns(0, flags, _DATAGRAM_LIMIT)
+    resolver.flags = dns.flags.RD | dns.flags.AD
     return resolver
 
 
@@ -163,11 +167,14 @@ def _read(response: dns.message.QueryMessage) -> tuple[Records | Nothing, dns.na
     """Return what a message says, and the name at the end of its CNAMEs."""
     chain = response.resolve_chaining()
     name, ttl = chain.canonical_name, chain.minimum_ttl
+    authenticated = bool(response.flags & dns.flags.AD)
     if chain.answer is not None:
         texts = tuple(rdata.to_text() for rdata in chain.answer)
-        return Records(texts=texts, complete=not response.errors, ttl=ttl), name
+        complete = not response.errors
+        return Records(texts=texts, complete=complete, ttl=ttl, authenticated=authenticated), name
     exists = response.rcode() != dns.rcode.NXDOMAIN
-    return Nothing(exists=exists, proven=_is_proof(response, name), ttl=ttl), name
+    proven = _is_proof(response, name)
+    return Nothing(exists=exists, proven=proven, ttl=ttl, authenticated=authenticated), name
 
 
 def _is_proof(response: dns.message.QueryMessage, name: dns.name.Name) -> bool:

@@ -65,14 +65,16 @@ class DnsResolver:
             return NoSuchDomain(reason=f"the recipient's domain is {error}")
         found = await self._find(name, "MX")
         match found:
-            case Records(texts=texts, complete=True) if texts == _NULL_MX:
-                return NullMx()
-            case Records(texts=texts):
-                return _mail_hosts(texts)
-            case Nothing(exists=True, proven=proven):
-                return ImplicitMx(domain=name, proven=proven or await self._is_served(name))
-            case Nothing(proven=proven):
-                return NoSuchDomain(reason=f"the domain {name} does not exist", proven=proven)
+            case Records(texts=texts, complete=True, authenticated=known) if texts == _NULL_MX:
+                return NullMx(authenticated=known)
+            case Records(texts=texts, authenticated=known):
+                return MxHosts(hosts=_mail_hosts(texts), authenticated=known)
+            case Nothing(exists=True, proven=proven, authenticated=known):
+                proven = proven or await self._is_served(name)
+                return ImplicitMx(domain=name, proven=proven, authenticated=known)
+            case Nothing(proven=proven, authenticated=known):
+                reason = f"the domain {name} does not exist"
+                return NoSuchDomain(reason=reason, proven=proven, authenticated=known)
             case DnsFailure():
                 return found
             case _:
@@ -93,6 +95,7 @@ class DnsResolver:
         return Addresses(
             ips=tuple(ip for ip in by_turns if ip is not None),
             failures=tuple(failure for failure in failures if failure is not None),
+            authenticated=all(_is_authenticated(each) for each in found),
         )
 
     async def texts(self, name: str) -> TextAnswer:
@@ -100,9 +103,10 @@ class DnsResolver:
         found = await self._definite(name, "TXT")
         match found:
             case Records(texts=texts):
-                return Texts(texts=tuple(_joined(text) for text in texts))
+                joined = tuple(_joined(text) for text in texts)
+                return Texts(texts=joined, authenticated=found.authenticated)
             case Nothing(exists=exists):
-                return Texts(exists=exists)
+                return Texts(exists=exists, authenticated=found.authenticated)
             case _:
                 return found
 
@@ -111,9 +115,10 @@ class DnsResolver:
         found = await self._definite(ip.reverse_pointer, "PTR")
         match found:
             case Records(texts=texts):
-                return Names(names=tuple(text.lower().removesuffix(".") for text in texts))
+                names = tuple(text.lower().removesuffix(".") for text in texts)
+                return Names(names=names, authenticated=found.authenticated)
             case Nothing():
-                return Names()
+                return Names(authenticated=found.authenticated)
             case _:
                 return found
 
@@ -121,7 +126,7 @@ class DnsResolver:
         """Return the A records alone: the answer of a blocklist (RFC 5782)."""
         found = await self._definite(name, "A")
         failures = (found,) if isinstance(found, DnsFailure) else ()
-        return Addresses(ips=_ips(found), failures=failures)
+        return Addresses(ips=_ips(found), failures=failures, authenticated=_is_authenticated(found))
 
     async def _is_served(self, name: str) -> bool:
         """Tell whether the servers of a zone `name` answer for it.
@@ -168,15 +173,17 @@ class DnsResolver:
         return finding
 
 
-def _mail_hosts(texts: Sequence[str]) -> MxHosts:
+def _is_authenticated(found: Finding) -> bool:
+    return not isinstance(found, DnsFailure) and found.authenticated
+
+
+def _mail_hosts(texts: Sequence[str]) -> tuple[MxHost, ...]:
     """Read MX records. The root is no host."""
     pairs = [text.split(" ", 1) for text in texts]
-    return MxHosts(
-        hosts=tuple(
-            MxHost(preference=int(preference), name=exchange.lower().removesuffix("."))
-            for preference, exchange in pairs
-            if exchange != "."
-        )
+    return tuple(
+        MxHost(preference=int(preference), name=exchange.lower().removesuffix("."))
+        for preference, exchange in pairs
+        if exchange != "."
     )
 
 
