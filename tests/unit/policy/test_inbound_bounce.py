@@ -1,11 +1,13 @@
 """Reports in fields (RFC 3464), complaints, receipts, notices; and the shape of the result."""
 
 import base64
+import sys
 
 import pytest
 
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce, parse_bounce, to_json
+from relayd.policy.inbound_bounce.mime import load_charsets
 
 
 def report(
@@ -439,3 +441,10 @@ def test_json_line() -> None:
         "kind": "notbounce",
         "recipients": [],
     }
+
+
+def test_every_charset_that_is_read_can_be_loaded_before() -> None:
+    """The process that reads returned mail opens no file once it is shut in."""
+    load_charsets()
+    loaded = {"koi8_r", "iso8859_2", "cp1251", "shift_jis", "iso2022_jp", "gb18030", "big5"}
+    assert not {name for name in loaded if f"encodings.{name}" not in sys.modules}
