@@ -504,6 +504,7 @@ def test_many_reloads_are_a_bounded_number_of_processes(daemon: Daemon) -> None:
         assert ask(oldest)["fqdn"] == "relay.test"
         for name in ("a.test", "b.test"):
             assert ask(stack.enter_context(reload_to(daemon, name)))["fqdn"] == name
+        eventually(lambda: len(daemon.events("reloaded")) == 2, "the second has all its workers")
         eventually(lambda: processes(daemon) == 1 + 1 + 2, "leaving workers without a client go")
         for number in range(50):
             daemon.write(fqdn=f"storm{number}.test")
