@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from relayd.mail.address import Address
 from relayd.mail.envelope import MessageFacts
@@ -86,6 +86,11 @@ def address_of(client_ip: str) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def network_of(address: IPv4Address | IPv6Address, bits: int) -> str:
+    """Return the network of `bits` bits around an address, as text."""
+    return str(ip_network((address.packed, bits), strict=False))
 
 
 def is_this_machine(client_ip: str) -> bool:

@@ -7,9 +7,9 @@ its /24 and /16.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address
 
-from relayd.policy.admit import address_of
+from relayd.policy.admit import address_of, network_of
 from relayd.policy.origin import Origin
 
 
@@ -51,9 +51,5 @@ def source_of(origin: Origin) -> Source:
         return Source(host=client, networks=dict.fromkeys((Level.SITE, Level.REGION), client))
     address = address_of(origin.ip)
     prefixes = _OF_IPV4 if isinstance(address, IPv4Address) else _OF_IPV6
-    networks = {level: _network(address, prefix) for level, prefix in prefixes.items()}
+    networks = {level: network_of(address, prefix) for level, prefix in prefixes.items()}
     return Source(host=client, networks=networks)
-
-
-def _network(address: IPv4Address | IPv6Address, prefix: int) -> str:
-    return str(ip_network((address.packed, prefix), strict=False))

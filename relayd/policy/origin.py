@@ -9,7 +9,6 @@ Source: the PROXY protocol specification of haproxy.org, section 2 (UNKNOWN, LOC
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from relayd.policy import admit
 
@@ -61,15 +60,11 @@ class Origin:
 def _client_at(ip: str, *, is_stranger: bool) -> str:
     address = admit.address_of(ip)
     if is_stranger and address.version == 6:
-        return _network(address, _OF_ONE_HOST)
+        return admit.network_of(address, _OF_ONE_HOST)
     return str(address)
 
 
 @lru_cache(maxsize=4096)
 def _site_at(ip: str) -> str:
     address = admit.address_of(ip)
-    return _network(address, _OF_ONE_SITE[address.version])
-
-
-def _network(address: IPv4Address | IPv6Address, bits: int) -> str:
-    return str(ip_network((address.packed, bits), strict=False))
+    return admit.network_of(address, _OF_ONE_SITE[address.version])

@@ -124,15 +124,15 @@ class LateBounces:
             "tag": row.tag,
         }
         if outcome is not None:
+            outcome = replace(outcome, reason=verp.masked(outcome.reason))
             detail |= {
                 "bounce_class": outcome.bounce_class.value,
                 "category": outcome.category.value,
                 "suppress": outcome.suppress and found.doubt is None,
                 "enhanced": outcome.status,
-                "reason": verp.masked(outcome.reason),
+                "reason": outcome.reason,
                 "fault": outcome.fault.value,
             }
-            outcome = replace(outcome, reason=verp.masked(outcome.reason))
         if found.doubt is not None:
             detail["not_counted"] = found.doubt.value
         event = Event(
