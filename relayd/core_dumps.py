@@ -6,14 +6,10 @@ copy of all of it, in a folder or with a program that the system chose.
 Source: core(5), prctl(2).
 """
 
-import ctypes
 import resource
 from contextlib import suppress
 
-_PR_SET_DUMPABLE = 4  # prctl(2)
-
-_prctl = ctypes.CDLL(None).prctl
-_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+from relayd import kernel
 
 
 def forbid() -> None:
@@ -25,4 +21,5 @@ def forbid() -> None:
     """
     with suppress(OSError):  # a sandbox may forbid it
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    with suppress(OSError):
+        kernel.be_undumpable()

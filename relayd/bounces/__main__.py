@@ -8,8 +8,6 @@ The time for a mail is counted by the kernel, which ends the process also inside
 Python itself would hear of nothing.
 """
 
-import ctypes
-import os
 import resource
 import signal
 import sys
@@ -18,7 +16,7 @@ from typing import BinaryIO
 
 import orjson
 
-from relayd import core_dumps
+from relayd import core_dumps, kernel
 from relayd.bounces.answer import LENGTH, READY, encode, framed
 from relayd.policy.inbound_bounce import parse_bounce
 from relayd.policy.inbound_bounce.mime import load_charsets
@@ -33,7 +31,6 @@ _LIMITS = (
     (resource.RLIMIT_NPROC, 0),
 )
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the worker says when to end
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
@@ -77,9 +74,8 @@ def _shut_in(parent: int) -> None:
     for limit, most in _LIMITS:
         with suppress(OSError, ValueError):  # a sandbox may forbid it, or allow less already
             resource.setrlimit(limit, (most, most))
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
-        sys.exit()
+    with suppress(OSError):  # then the end of its input ends it
+        kernel.die_with_parent(parent, by=signal.SIGKILL)
 
 
 if __name__ == "__main__":

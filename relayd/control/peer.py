@@ -8,10 +8,9 @@ import grp
 import os
 import pwd
 import socket
-import struct
 from pathlib import Path
 
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+from relayd.unix_peer import credentials
 
 
 def admitted_user(connection: socket.socket) -> str | None:
@@ -22,13 +21,6 @@ def admitted_user(connection: socket.socket) -> str | None:
     uid, gid = credentials(connection)
     group = _group_of(connection)
     return _name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
-
-
-def credentials(connection: socket.socket) -> tuple[int, int]:
-    """Return uid and gid of the peer."""
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, gid = _CREDENTIALS.unpack(raw)
-    return uid, gid
 
 
 def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:

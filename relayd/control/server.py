@@ -38,6 +38,7 @@ from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
+from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
 _IN_HAND = 16  # changes that are carried out
@@ -88,7 +89,7 @@ async def _accept_all(
     try:
         while True:
             connection = await _accept(sock, trouble)
-            uid, _ = peer.credentials(connection)
+            uid, _ = credentials(connection)
             guest = requests.create_task(_serve_one(connection, desk, room))
             if (leaving := room.guests.take(guest, uid)) is not None:
                 leaving.cancel()

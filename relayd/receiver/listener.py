@@ -7,7 +7,6 @@ it can be sent away.
 
 import asyncio
 import socket
-import struct
 from collections.abc import Coroutine, Sequence
 
 import structlog
@@ -26,9 +25,9 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.receiver.wire import HANDSHAKE_TIMEOUT, TOO_MANY, Wire
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
+from relayd.unix_peer import credentials
 
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
-_CREDENTIALS = struct.Struct("3i")  # of SO_PEERCRED: pid, uid, gid
 _MOST_LEAVING = 64  # connections that have given their places up, and may still hear a last word
 _NO_HEADER = b"421 4.7.0 PROXY header expected\r\n"
 _EARLY = b"554 5.5.0 Spoke before the greeting\r\n"
@@ -257,8 +256,7 @@ def origin_of(connection: socket.socket, address: object) -> Origin:
     """Say who is at the other end; `address` is what `accept` gave."""
     if isinstance(address, tuple):
         return Origin(ip=str(address[0]))
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(raw)
+    uid, _ = credentials(connection)
     return Origin(uid=uid)
 
 

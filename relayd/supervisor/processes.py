@@ -9,7 +9,6 @@ sends that one to all processes and the supervisor passes it on as SIGTERM. SIGH
 the worker sets a handler of its own.
 """
 
-import ctypes
 import math
 import os
 import signal
@@ -23,16 +22,14 @@ from typing import NoReturn
 
 import structlog
 
+from relayd import kernel
 from relayd.errors import ConfigError, RelaydError, is_shortage
 from relayd.worker.supervision import READY, RELOAD
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 log = structlog.get_logger()
-_prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded before the first fork
-_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,7 +170,7 @@ def _be_worker(work: Callable[[], int], *, close: Callable[[], None], parent: in
     try:
         _detach_signals()
         close()
-        die_with_parent(parent)
+        kernel.die_with_parent(parent, by=signal.SIGTERM)
         code = work()
     except SystemExit as request:
         code = request.code if isinstance(request.code, int) else os.EX_SOFTWARE
@@ -202,14 +199,6 @@ def _detach_signals() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when the process `parent` ends, however it does."""
-    if _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it ended before we asked
-        raise SystemExit(os.EX_OK)
 
 
 def _leave_it(number: int, frame: object) -> None:
