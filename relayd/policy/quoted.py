@@ -10,6 +10,7 @@ Courier, Exchange Online, Gmail, IronPort and Barracuda.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,10 +27,13 @@ _QUOTE = re.compile(
     r"|\([^\s()<>@]{1,64}@[^\s()<>@:]{1,255}:)" + _REPLY
 )
 _COLON = re.compile(r"[:;]" + _REPLY)
-_FOLLOW_ON = re.compile(
-    r"\s(50[0-9]|554)[ -](?=[^@<>]{0,60}?\b"
-    r"(?:need rcpt|rcpt first|rcpt command|need recipient|no (?:valid )?recipients|sequence))"
+# What a server says to the commands that follow a refused RCPT.
+_FOLLOW_ON = re.compile(r"\s(50[0-9]|554)[ -]")
+_OUT_OF_SEQUENCE = re.compile(
+    r"\b(?:need rcpt|rcpt first|rcpt command|need recipient|no (?:valid )?recipients|sequence)"
 )
+_NEAR = 60  # characters between such a code and its words, no address among them
+_ADDRESS_MARK = re.compile(r"[@<>]")
 _OTHER = re.compile(r"\s([45][0-5][0-9])[ -](?=[a-z0-9<])")
 _LEADS = ("reply to", "response to", "after", "sending", "during", ">>>", "[data", "[rcpt", "[mail")
 _COMMAND = re.compile(
@@ -122,8 +126,20 @@ def _holds(low: str, words: Iterable[str]) -> str:
 
 def _end_of_reply(low: str, code: int) -> int:
     """Where the replies to later commands begin; 0 where there are none."""
-    starts = (later.start() for later in _FOLLOW_ON.finditer(low) if int(later[1]) != code)
-    return next(starts, 0)
+    words = [found.start() for found in _OUT_OF_SEQUENCE.finditer(low)]
+    if not words:
+        return 0
+    for later in _FOLLOW_ON.finditer(low):
+        begin = later.end()
+        nearest = bisect_left(words, begin)
+        if (
+            int(later[1]) != code
+            and nearest < len(words)
+            and words[nearest] - begin <= _NEAR
+            and not _ADDRESS_MARK.search(low, begin, words[nearest])
+        ):
+            return later.start()
+    return 0
 
 
 def _last_reply(low: str, code: int) -> int:

@@ -4,8 +4,6 @@ Every pattern that a module keeps is found by import, so a new one is tried with
 """
 
 import re
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,7 +19,7 @@ from relayd.policy.dsn.lines import clean_line
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.phrases import TEXT_LIMIT, Phrase, _compiled
 from relayd.policy.ruleset import builtin_rules
-from tests.support.hostile_text import LENGTH, LIMIT, Pattern, patterns_in, worst_case
+from tests.support.hostile_text import LENGTH, LIMIT, Pattern, patterns_in, took_by, worst_case
 
 PATTERNS = {
     name: (pattern, uses)
@@ -39,16 +37,6 @@ BAD = {
     "a quotation that does not end": (r'"(?:[^"\\]|\\.)*"', "findall"),
     "an end that is looked for again and again": (r"\s+$", "search"),
 }
-
-
-def took_by(work: Callable[[], object]) -> float:
-    """Return the least of three times, in seconds of this thread."""
-    took = []
-    for _ in range(3):
-        began = time.thread_time()
-        work()
-        took.append(time.thread_time() - began)
-    return min(took)
 
 
 @pytest.mark.parametrize(("pattern", "uses"), PATTERNS.values(), ids=PATTERNS)
