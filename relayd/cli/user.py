@@ -24,7 +24,7 @@ from relayd.mail.account import (
 )
 
 if TYPE_CHECKING:
-    from relayd.receiver.users_file import Change
+    from relayd.accounts.users_file import Change
 
 _PASSWORD_LIMIT = 1024  # octets
 _TITLES = ("USER", "SENDERS")
@@ -79,7 +79,7 @@ def add(name: str, senders: Sequence[str] | None) -> None:
     The password is asked for on a terminal, else it is the first line of the input. A user that
     exists keeps its senders unless --senders is given.
     """
-    from relayd.receiver.passwords import hash_password  # noqa: PLC0415
+    from relayd.accounts.passwords import hash_password  # noqa: PLC0415
 
     path, hashed = _path(), hash_password(_password())
     was_there = False
@@ -117,7 +117,7 @@ def remove(name: str) -> None:
 @settings_option()
 def list_users(*, as_json: bool) -> None:
     """Show every user, and the senders that it may use."""
-    from relayd.receiver.users_file import read_users  # noqa: PLC0415
+    from relayd.accounts.users_file import read_users  # noqa: PLC0415
 
     accounts = read_users(_path()).values()
     if as_json:
@@ -134,7 +134,7 @@ def _path() -> Path:
 
 
 def _change(path: Path, change: "Change") -> None:
-    from relayd.receiver.users_file import change_users  # noqa: PLC0415
+    from relayd.accounts.users_file import change_users  # noqa: PLC0415
 
     change_users(path, change, group_of=Path(settings_file()))
 

@@ -3,9 +3,9 @@
 import ssl
 from pathlib import Path
 
+from relayd.certificate import load_certificate
 from relayd.config.mistakes import Report
 from relayd.config.model import Document
-from relayd.receiver.tls import load
 from relayd.secret_files import SecretError, find_secret, read_private
 from relayd.settings import CertificateSettings, ListenerTls
 
@@ -36,7 +36,7 @@ def read_certificate(document: Document, report: Report) -> CertificateSettings 
             report.add(("tls", name), problem)
             return None
     try:
-        load(found)
+        load_certificate(found)
     except ssl.SSLError as error:
         report.add(("tls", "key"), f"the certificate and the key do not fit: {_words(error)}")
         return None

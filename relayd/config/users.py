@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from relayd.accounts.users_file import read_users
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document
 from relayd.errors import ConfigError, UsersError
-from relayd.receiver.users_file import read_users
 from relayd.secret_files import SecretError, read_private
 from relayd.settings import ListenerAuth
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from relayd.certificate import load_certificate
 from relayd.doctor.clock import is_synchronised
 from relayd.doctor.scene import Scene
 from relayd.policy.doctor.certificate import PairFacts, judge_certificate, judge_no_certificate
@@ -21,7 +22,6 @@ from relayd.policy.doctor.machine import (
     judge_queue,
     judge_store,
 )
-from relayd.receiver.tls import load
 from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings
 from relayd.store import examine
@@ -62,7 +62,7 @@ def _pair_facts(pair: CertificateSettings) -> PairFacts:
     """Read the files anew: they may have changed since the settings were read."""
     path = pair.certificate
     try:
-        load(pair)
+        load_certificate(pair)
         pem = Path(path).read_text(encoding="ascii", errors="replace")
         begin = pem.index("-----BEGIN CERTIFICATE-----")
         end = "-----END CERTIFICATE-----"

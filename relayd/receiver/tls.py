@@ -4,7 +4,7 @@ The files are looked at again when a handshake begins and the last look was a wh
 certificate needs no reload and no session ends for it (A-74). Files that do not fit each other, or
 cannot be read, leave the certificate in use.
 
-Source: RFC 3207; RFC 8996, RFC 9325 (TLS 1.2 is the floor); A-73.
+Source: RFC 3207.
 """
 
 import math
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from relayd.certificate import load_certificate
 from relayd.ports.outward import Clock
 from relayd.settings import CertificateSettings
 
@@ -30,7 +31,7 @@ class ServerTls:
         self._clock = clock
         self._looked_at = clock.monotonic()
         self._seen = self._stamps()
-        self._context = load(settings)
+        self._context = load_certificate(settings)
 
     def context(self) -> ssl.SSLContext:
         """Return what the next handshake uses."""
@@ -49,7 +50,7 @@ class ServerTls:
             stamps = self._stamps()
             if stamps == self._seen:
                 return
-            self._context = load(self._settings)
+            self._context = load_certificate(self._settings)
         except OSError as error:
             log.warning("certificate_kept", fault="local", reason=str(error))
         else:
@@ -59,19 +60,3 @@ class ServerTls:
     def _stamps(self) -> tuple[tuple[int, int, int], ...]:
         found = [Path(name).stat() for name in (self._settings.certificate, self._settings.key)]
         return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
-
-
-def load(settings: CertificateSettings) -> ssl.SSLContext:
-    """Return a context with the certificate and its key. Raises OSError, ssl.SSLError among them."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= (
-        ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    )
-    context.load_cert_chain(Path(settings.certificate), Path(settings.key), password=_no_password)
-    return context
-
-
-def _no_password() -> str:
-    """Stand in for a question on the terminal that would block the daemon."""
-    return ""

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import structlog
 
+from relayd.accounts.passwords import OUR_COST, Unverifiable, check_password, cost_of
+from relayd.accounts.users_file import read_users
 from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.mail.account import Account
 from relayd.mail.reply import Reply
@@ -27,9 +29,7 @@ from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.receiver.login_log import LoginLog
 from relayd.receiver.login_turns import AT_ONCE, LoginTurns
-from relayd.receiver.passwords import OUR_COST, Unverifiable, check_password, cost_of
 from relayd.receiver.sasl import Credentials
-from relayd.receiver.users_file import read_users
 
 WRONG = Reply(535, "5.7.8", ("5.7.8 Authentication credentials invalid",))
 TROUBLE = Reply(454, "4.7.0", ("4.7.0 Temporary authentication failure, try again later",))

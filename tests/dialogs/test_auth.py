@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.receiver import passwords, users
-from relayd.receiver.passwords import is_password
+from relayd.accounts import passwords
+from relayd.accounts.passwords import is_password
+from relayd.receiver import users
 from relayd.settings import ListenerAuth, ListenerTls
 from tests.dialogs.test_listener_tls import ENVELOPE, connected
 from tests.support.accounts import write_users

@@ -17,8 +17,8 @@ from shutil import rmtree
 
 from structlog.testing import capture_logs
 
+from relayd.accounts.passwords import is_password
 from relayd.mail.envelope import NewMessage
-from relayd.receiver.passwords import is_password
 from relayd.receiver.users import Users
 from relayd.settings import FixUps, LimitSettings, LineEndings, ListenerAuth, ListenerSettings
 from tests.fuzz.judge import Judge

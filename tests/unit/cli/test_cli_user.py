@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from relayd.accounts.passwords import is_password
+from relayd.accounts.users_file import read_users
 from relayd.mail.account import Account
-from relayd.receiver.passwords import is_password
-from relayd.receiver.users_file import read_users
 from tests.support.accounts import write_users
 from tests.support.cli_world import Ran, World
 

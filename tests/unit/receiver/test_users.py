@@ -1,10 +1,8 @@
 """The users file, and checking logins against it: what is verified, remembered, and put off."""
 
 import asyncio
-import os
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.errors import UsersError
+from relayd.accounts import passwords
+from relayd.accounts.passwords import OUR_COST, Unverifiable, cost_of, is_password
 from relayd.mail.account import Account
 from relayd.policy.known_sources import KnownSources
 from relayd.policy.login import OF_NETWORK, OF_ONE
 from relayd.policy.login_source import Level
 from relayd.policy.origin import Origin
-from relayd.receiver import login_turns, passwords
+from relayd.receiver import login_turns
 from relayd.receiver import users as module
-from relayd.receiver.passwords import OUR_COST, Unverifiable, cost_of, hash_password, is_password
 from relayd.receiver.sasl import Credentials
 from relayd.receiver.users import TOO_OFTEN, TROUBLE, WRONG, Users
-from relayd.receiver.users_file import change_users, read_users
 from tests.support.accounts import cheap_hash, dear_hash, lone_sources, write_users
 from tests.support.clock import FakeClock
 from tests.support.receiving import until
@@ -515,102 +512,6 @@ def test_a_file_of_no_use_leaves_the_accounts_in_use(file: Path, how: str) -> No
     [entry] = checking(file, main)
     assert entry["event"] == "users_kept", "once, not at each look"
     assert "hunter2" not in str(entry)
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "words"),
-    [
-        (b"app hunter2\n", 0o600, "line 1"),
-        (b"\xff", 0o600, "UTF-8"),
-        (b"", 0o604, "chmod o-rwx"),
-        (b"#" * ((4 << 20) + 1), 0o600, "at most"),
-    ],
-)
-def test_a_file_of_no_use_is_refused(tmp_path: Path, content: bytes, mode: int, words: str) -> None:
-    file = tmp_path / "users"
-    file.write_bytes(content)
-    file.chmod(mode)
-    for use in (read_users, lambda path: change_users(path, lambda text, _: text, group_of=path)):
-        with pytest.raises(UsersError, match=words) as caught:
-            use(file)
-        assert "hunter2" not in str(caught.value)
-    assert file.read_bytes() == content
-
-
-@pytest.mark.parametrize("kind", ["absent", "directory"])
-def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(UsersError):
-        read_users(tmp_path / "users" if kind == "absent" else tmp_path)
-
-
-def test_a_change_is_one_step(tmp_path: Path) -> None:
-    """Mode and group stay; what a killed command left is no hindrance; a failure leaves nothing."""
-    file = tmp_path / "users"
-    (tmp_path / ".users.new").write_text("left over")
-    line = f"app {cheap_hash('x')}\n"
-    change_users(file, lambda text, _: text + line, group_of=tmp_path)
-    assert (file.read_text(), file.stat().st_mode & 0o777) == (line, 0o640)
-    assert file.stat().st_gid == tmp_path.stat().st_gid
-    file.chmod(0o600)
-    link = tmp_path / "link"
-    link.symlink_to(file)
-    change_users(link, lambda text, _: "# more\n" + text, group_of=tmp_path)
-    assert (file.read_text(), file.stat().st_mode & 0o777) == (f"# more\n{line}", 0o600)
-    with pytest.raises(UsersError, match="line 1"):
-        change_users(file, lambda *_: "nonsense", group_of=tmp_path)
-    with pytest.raises(UsersError, match="written"):
-        change_users(tmp_path / "absent" / "users", lambda text, _: text, group_of=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "users"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
-def test_owner_and_group_stay(tmp_path: Path) -> None:
-    """And a new file gets the group of the settings, so that the daemon can read it."""
-    file, settings = tmp_path / "users", tmp_path / "relayd.toml"
-    settings.touch()
-    os.chown(settings, 0, 4321)
-    change_users(file, lambda text, _: text, group_of=settings)
-    assert (file.stat().st_uid, file.stat().st_gid) == (os.geteuid(), 4321)
-    os.chown(file, 1234, 1235)
-    change_users(file, lambda text, _: text, group_of=settings)
-    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)
-
-
-def test_changes_wait_for_each_other(tmp_path: Path) -> None:
-    file = tmp_path / "users"
-
-    def add(number: int) -> None:
-        def change(text: str, _: Mapping[str, Account]) -> str:
-            time.sleep(0.01)  # long enough for the others to have read, if they could
-            return f"{text}u{number} {cheap_hash('x')}\n"
-
-        change_users(file, change, group_of=tmp_path)
-
-    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(read_users(file)) == 8
-
-
-# --- passwords
-
-
-def test_a_password_in_either_form_is_the_same() -> None:
-    """RFC 8265 section 4.2.2."""
-    assert is_password("mu\u0308de", hash_password("m\u00fcde"))
-    assert not is_password("mude", hash_password("m\u00fcde"))
-
-
-@pytest.mark.parametrize("hashed", ["", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", "plain"])
-def test_what_is_no_hash_cannot_be_checked(hashed: str) -> None:
-    with pytest.raises(Unverifiable):
-        is_password("x", hashed)
-
-
-def test_a_hash_costs_what_it_shall() -> None:
-    assert dear_hash("x").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_refusals_have_codes_of_their_class() -> None:
