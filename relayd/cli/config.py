@@ -78,7 +78,7 @@ def set_(ctx: click.Context, key: str, value: str, *, force: bool, as_json: bool
     the file: relayd config set retry.soft_bounce '["15m", "1h"]'.
     """
     from relayd.cli.banner import ask_to_reload, show_banner  # noqa: PLC0415
-    from relayd.cli.doctor import look_quickly  # noqa: PLC0415
+    from relayd.cli.checking import look_quickly  # noqa: PLC0415
     from relayd.config.change import change  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relayd.cli.checking import gather
 from relayd.cli.context import json_option, load_settings, now, settings_option
-from relayd.cli.doctor_words import progress, show_findings, summary
+from relayd.cli.doctor_words import show_findings, summary
 from relayd.cli.filters import DurationType
 from relayd.cli.output import show_json
-from relayd.cli.status import repeat
+from relayd.cli.screen import repeat
 from relayd.mail.dns import DomainError, IpAddress, a_labels
-from relayd.policy.doctor.finding import Finding, has_failed
+from relayd.policy.doctor.finding import has_failed
 
 if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` does not
     from relayd.doctor import Memory, Wish
@@ -164,7 +165,7 @@ def _round(
 
     at = now()
     with silenced():
-        findings = asyncio.run(_findings(settings, wish, memory))
+        findings = asyncio.run(gather(settings, wish, memory))
     if as_json:
         for finding in findings:
             show_json(fields_of(finding, at))
@@ -175,26 +176,6 @@ def _round(
         path = save(settings, findings, at)
         click.echo(f"saved to {path}", err=True)
     return has_failed(findings)
-
-
-def look_quickly(settings: "Settings") -> "Sequence[Finding]":
-    """Make the checks of direct mode that ask nobody but the DNS about our own name."""
-    from relayd.doctor import Wish  # noqa: PLC0415
-    from relayd.logs import silenced  # noqa: PLC0415
-
-    with silenced():
-        return asyncio.run(_findings(settings, Wish(direct=True, quick=True), {}))
-
-
-async def _findings(settings: "Settings", wish: "Wish", memory: "Memory") -> list[Finding]:
-    from relayd.doctor import steps  # noqa: PLC0415
-    from relayd.worker.system import SystemClock  # noqa: PLC0415
-
-    found: list[Finding] = []
-    for step in steps(settings, wish, SystemClock(), memory):
-        with progress(step.words):
-            found += await step.run()
-    return found
 
 
 def _host_of(text: str, port: int) -> "HostPort":

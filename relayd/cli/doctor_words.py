@@ -1,10 +1,7 @@
 """The findings of `relayd doctor` for people: a table on a terminal, tab-separated text in a pipe."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import click
+from collections.abc import Sequence
 
 from relayd.cli.output import paint, printable, show_table
 from relayd.policy.doctor.finding import Finding, Level, has_failed, tally
@@ -32,19 +29,6 @@ def summary(findings: Sequence[Finding]) -> str:
     counted = ", ".join(f"{count} {level}" for level, count in tally(findings).items() if count)
     verdict = "something failed" if has_failed(findings) else "nothing failed"
     return paint(f"{verdict}: {counted}", "red" if has_failed(findings) else "green")
-
-
-@contextmanager
-def progress(words: str) -> Iterator[None]:
-    """Show what is being looked at, while a person watches."""
-    is_watched = sys.stderr.isatty()
-    if is_watched:
-        click.echo(f"\r\x1b[K  looking at {words} …", nl=False, err=True)
-    try:
-        yield
-    finally:
-        if is_watched:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:

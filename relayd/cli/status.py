@@ -3,11 +3,9 @@
 Reads the store and never the daemon: it answers while the daemon is down.
 """
 
-import itertools
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -16,11 +14,10 @@ from relayd.cli.context import NoSuch, json_option, now, open_view, settings_opt
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.listing import list_recipients
 from relayd.cli.output import instant, paint, show_json, style_of
+from relayd.cli.screen import repeat
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
-
-_WATCH_EVERY = 2.0  # seconds
 
 
 class _StatusGroup(click.Group):
@@ -66,26 +63,6 @@ def status(
             )
         else:
             list_recipients(view, query, limit=limit, as_json=as_json)
-
-
-def repeat(
-    draw: Callable[[], object],
-    *,
-    rounds: int | None,
-    every: float = _WATCH_EVERY,
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
-    """Call `draw` on a fresh screen, `every` so many seconds, `rounds` times or until ^C."""
-    try:
-        for number in itertools.count(1):
-            click.clear()  # nothing happens where there is no screen
-            draw()
-            sys.stdout.flush()
-            if number == rounds:
-                return
-            pause(every)
-    except KeyboardInterrupt:
-        return
 
 
 @status.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relayd.cli import rows, status
+from relayd.cli import rows, screen
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Outcome, Relayed
@@ -200,9 +200,9 @@ def test_watch_waits_between_rounds_and_ends_on_interrupt() -> None:
         if len(done) > 6:
             raise KeyboardInterrupt
 
-    status.repeat(lambda: done.append("draw"), rounds=2, pause=pause)
+    screen.repeat(lambda: done.append("draw"), rounds=2, pause=pause)
     assert done == ["draw", "wait 2", "draw"]
-    status.repeat(lambda: done.append("draw"), rounds=None, pause=pause)
+    screen.repeat(lambda: done.append("draw"), rounds=None, pause=pause)
     assert done[3:] == ["draw", "wait 2", "draw", "wait 2"]
 
 
