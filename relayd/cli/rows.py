@@ -124,7 +124,7 @@ def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime)
         until = f"the retry at {instant(retry_at)}"
         return until if last is None else f"{until}: {_trouble(last)}"
     if row.served:
-        return f"its turn behind others for {row.destination}, within the limits set for that"
+        return f"its turn after others for {row.destination}, within the limits set for that"
     return "a free worker: it is due now"
 
 

@@ -287,7 +287,7 @@ WAITS: dict[str, tuple[dict[str, Any], str]] = {
         {"paused_until": START + HOUR, "paused_for": "the rate limit of its mail hosts"},
         "until 2026-03-01 13:00:00Z: the rate limit of its mail hosts",
     ),
-    "in line": ({"served": True}, "its turn behind others for smarthost"),
+    "in line": ({"served": True}, "its turn after others for smarthost"),
     "pause over": ({"paused_until": START}, "it is due now"),
     "retry behind the pause": (
         {"paused_until": START + HOUR, "next_attempt_at": START + 2 * HOUR},
