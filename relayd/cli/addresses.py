@@ -11,9 +11,10 @@ import click
 from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted
-from relayd.cli.output import instant, show_json, show_table
+from relayd.cli.output import show_json, show_table
 from relayd.control import client
 from relayd.mail.address import PathError, parse_address
+from relayd.mail.words import instant
 from relayd.ports.view import AddressRow, Query
 
 _ALL = 2**31  # more rows than a queue holds

@@ -15,7 +15,7 @@ from typing import assert_never
 
 import click
 
-from relayd.cli.direct_words import found_wrong, warnings
+from relayd.answers.warnings import found_wrong, warnings
 from relayd.cli.output import printable, show_json, show_table
 from relayd.config.change import Changed
 from relayd.control import client

@@ -20,10 +20,12 @@ from pathlib import Path
 
 import click
 
-from relayd.cli import demo_samples, rows
+from relayd.answers.recipients import fields, find_rows
+from relayd.cli import demo_samples
 from relayd.cli.context import now
 from relayd.cli.demo_samples import Sample
 from relayd.cli.demo_servers import DemoServer, Script, mail_servers
+from relayd.cli.listing import TITLES, cells
 from relayd.cli.output import show_json, show_table
 from relayd.errors import StartError, StoreUnavailable
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
@@ -255,15 +257,15 @@ def _happens_soon(row: RecipientRow) -> bool:
 
 def _show(view: QueueView, title: str, *, as_json: bool) -> None:
     found = sorted(
-        rows.find_rows(view, Query(), limit=0), key=lambda row: (row.message_id, row.recipient)
+        find_rows(view, Query(), limit=0), key=lambda row: (row.message_id, row.recipient)
     )
     if as_json:
         for row in found:
-            show_json(rows.fields(row))
+            show_json(fields(row))
         return
     samples = [row for row in found if row.reverse_path]
     click.echo(f"\n{title}\n")
-    show_table(rows.TITLES, [rows.cells(row) for row in samples])
+    show_table(TITLES, [cells(row) for row in samples])
     counts = {status: sum(row.status is status for row in samples) for status in Status}
     summary = [f"{count} {status}" for status, count in counts.items() if count]
     reports = len(found) - len(samples)

@@ -95,8 +95,3 @@ def paint(text: str, style: str = "") -> str:
     import click  # noqa: PLC0415 -- rows need none of it
 
     return click.style(printable(text), fg=style)
-
-
-def instant(at: datetime | None) -> str:
-    """An instant for people: UTC, to the second; empty if unknown."""
-    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")

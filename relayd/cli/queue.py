@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from relayd.cli import rows
+from relayd.answers.recipients import recipients_of
 from relayd.cli.context import (
     NoSuch,
     NotRunning,
@@ -155,7 +155,7 @@ def _addresses(changed: Sequence[Event]) -> dict[tuple[MessageId, int], str]:
         if changed:
             with open_view() as view:
                 for message_id in {event.message_id for event in changed}:
-                    for row in rows.recipients_of(view, message_id):
+                    for row in recipients_of(view, message_id):
                         known[message_id, row.recipient] = row.address
     return known
 

@@ -14,6 +14,7 @@ from typing import assert_never
 
 import click
 
+from relayd.answers.recipients import find_rows
 from relayd.cli.context import (
     NotRunning,
     json_option,
@@ -25,7 +26,6 @@ from relayd.cli.context import (
 from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
 from relayd.cli.route_words import in_words
-from relayd.cli.rows import find_rows
 from relayd.deliverer.directions import settings_of
 from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address

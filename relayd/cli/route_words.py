@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
-from relayd.cli.output import instant, paint
+from relayd.cli.output import paint
+from relayd.mail.words import instant
 from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.route import Route as Way
 from relayd.settings import HostPort, TlsMode

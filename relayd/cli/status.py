@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from relayd.cli import rows
+from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.listing import list_recipients
-from relayd.cli.output import instant, paint, show_json, style_of
+from relayd.cli.output import paint, show_json, style_of
 from relayd.cli.screen import repeat
 from relayd.mail.ids import format_id
-from relayd.mail.words import EventKind, format_instant
+from relayd.mail.words import EventKind, format_instant, instant
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 
@@ -76,11 +76,11 @@ def show(*, wanted: str, as_json: bool) -> None:
     ID is the queue id or the Message-ID header.
     """
     with open_view() as view:
-        found = rows.resolve(view, wanted)
+        found = resolve(view, wanted)
         if not found:
             raise NoSuch(f"no message {wanted}")
         for message_id in found:
-            recipients = rows.recipients_of(view, message_id)
+            recipients = recipients_of(view, message_id)
             history = view.history(message_id)
             if as_json:
                 _show_as_json(recipients, history)
@@ -93,8 +93,8 @@ def _show_as_json(recipients: Sequence[RecipientRow], history: Sequence[HistoryE
         own = _history_of(row, history)
         show_json(
             {
-                **rows.fields(row),
-                "waits_for": rows.waits_for(row, own, now()),
+                **fields(row),
+                "waits_for": waits_for(row, own, now()),
                 "history": [
                     {"ts": format_instant(one.at), "event": one.kind, **one.detail} for one in own
                 ],
@@ -119,7 +119,7 @@ def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[History
             + (f" ({row.bounce_class})" if row.bounce_class else "")
             + (f"  {_doubt(row)}" if row.possible_duplicate else "")
         )
-        click.echo(paint(f"  waits for  {rows.waits_for(row, own, now())}"))
+        click.echo(paint(f"  waits for  {waits_for(row, own, now())}"))
         if row.suppress:
             click.echo("  suppress   the address is invalid: do not use it again")
         for entry in own:

@@ -19,10 +19,10 @@ from typing import Any
 
 import click
 
+from relayd.answers.recipients import fields, recipients_of, waits_for
 from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import ADDRESS, TEXT, DurationType
 from relayd.cli.output import paint, printable, show_json, style_of
-from relayd.cli.rows import fields, recipients_of, waits_for
 from relayd.errors import DaemonUnreachable
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.ids import MessageId, format_id, parse_id

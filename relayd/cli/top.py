@@ -1,7 +1,7 @@
 """`relayd top`: the relay at work, on one screen.
 
 Reads the store read-only and asks the daemon for its counters. What a screen shows is put together
-in `relayd.cli.look`, how it looks in `relayd.cli.top_screen`.
+in `relayd.answers.overview`, how it looks in `relayd.cli.top_screen`.
 """
 
 import os
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import click
 
-from relayd.cli import look
+from relayd.answers import overview
+from relayd.answers.overview import Overview, Reading, overview_of
 from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
-from relayd.cli.look import Look, Reading
 from relayd.cli.output import show_json
 from relayd.errors import RelaydError
 from relayd.ports.view import QueueView
@@ -42,34 +42,24 @@ def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_
     """
     socket = load_settings().control_socket
     with open_view() as view:
-        looks = _looks(view, socket, every=every)
+        overviews = _overviews(view, socket, every=every)
         try:
             if as_json or once or not sys.stdout.isatty():
-                ctx.exit(_print(_settled(looks), as_json=as_json))
+                ctx.exit(_print(_settled(overviews), as_json=as_json))
             from relayd.cli.top_screen import watch  # noqa: PLC0415 -- rich is for screens only
 
-            watch(looks, rounds=rounds)
+            watch(overviews, rounds=rounds)
         except KeyboardInterrupt:
             return
 
 
-def _looks(view: QueueView, socket: str, *, every: float) -> Iterator[Look]:
-    """Look again and again, with a pause in between that is no shorter than a look takes."""
+def _overviews(view: QueueView, socket: str, *, every: float) -> Iterator[Overview]:
+    """Yield one after another, with a pause in between that is no shorter than making one takes."""
     before: Reading | None = None
     while True:
         began = time.monotonic()
         reading, trouble = _read(socket)
-        at = now()
-        events = view.latest(look.EVENTS)
-        yield Look(
-            at=at,
-            trouble=trouble,
-            reading=reading,
-            rates=look.rates_of(before, reading),
-            counts=view.counts(),
-            slowest=look.slowest_of(events, at),
-            errors=look.errors_of(events),
-        )
+        yield overview_of(view, at=now(), reading=reading, trouble=trouble, before=before)
         before = reading
         time.sleep(max(every, time.monotonic() - began))
 
@@ -85,18 +75,18 @@ def _read(socket: str) -> tuple[Reading | None, str]:
     return Reading(at=time.monotonic(), metrics=metrics), ""
 
 
-def _settled(looks: Iterator[Look]) -> Look:
-    """The first look that knows the rates, or at which there is no daemon."""
-    first = next(looks)
-    return first if first.reading is None else next(looks)
+def _settled(overviews: Iterator[Overview]) -> Overview:
+    """Return the first that has rates, or that found no daemon."""
+    first = next(overviews)
+    return first if first.reading is None else next(overviews)
 
 
-def _print(one: Look, *, as_json: bool) -> int:
-    """Print one look; return the exit status."""
+def _print(one: Overview, *, as_json: bool) -> int:
+    """Print one overview; return the exit status."""
     from relayd.cli.top_screen import show  # noqa: PLC0415
 
     if as_json:
-        show_json(look.fields(one))
+        show_json(overview.fields(one))
     else:
         show(one)
     return os.EX_UNAVAILABLE if one.reading is None else os.EX_OK

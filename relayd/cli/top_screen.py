@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relayd.cli.look import FLOWS, Look
-from relayd.cli.output import instant, paint, printable, show_table, style_of
+from relayd.answers.overview import FLOWS, Overview
+from relayd.cli.output import paint, printable, show_table, style_of
+from relayd.mail.words import instant
 from relayd.ports.view import UNFINISHED
 
 if TYPE_CHECKING:
@@ -24,33 +25,33 @@ class Section:
     rows: Sequence[Sequence[str]]
 
 
-def show(look: Look) -> None:
+def show(overview: Overview) -> None:
     """Print it once: tables on a terminal, tab-separated text in a pipe."""
-    click.echo(paint(headline(look)))
-    for section in sections(look):
+    click.echo(paint(headline(overview)))
+    for section in sections(overview):
         if section.rows:
             click.echo()
             show_table(section.titles, section.rows)
 
 
-def watch(looks: Iterator[Look], *, rounds: int | None) -> None:
-    """Draw each look on a screen of its own, `rounds` times or for ever."""
+def watch(overviews: Iterator[Overview], *, rounds: int | None) -> None:
+    """Draw each on a screen of its own, `rounds` times or for ever."""
     from rich.console import Console  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415
 
     console = Console(highlight=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        for number, look in enumerate(looks, 1):
-            live.update(_screen(look), refresh=True)
+        for number, overview in enumerate(overviews, 1):
+            live.update(_screen(overview), refresh=True)
             if number == rounds:
                 return
 
 
-def headline(look: Look) -> str:
-    at = instant(look.at)
-    reading = look.reading
+def headline(overview: Overview) -> str:
+    at = instant(overview.at)
+    reading = overview.reading
     if reading is None:
-        return f"relayd  {at}  NO DAEMON ANSWERS, this is the queue alone: {look.trouble}"
+        return f"relayd  {at}  NO DAEMON ANSWERS, this is the queue alone: {overview.trouble}"
     workers = int(reading.total("relayd_workers"))
     clients = int(reading.total("relayd_connections", direction="in"))
     servers = int(reading.total("relayd_connections", direction="out"))
@@ -59,13 +60,19 @@ def headline(look: Look) -> str:
     return words + (f"  DELIVERIES PAUSED in {paused}: see the operational log" if paused else "")
 
 
-def sections(look: Look) -> tuple[Section, ...]:
+def sections(overview: Overview) -> tuple[Section, ...]:
     """Rates, queue, destinations, slow ones, errors."""
-    return (_flows(look), _queue(look), _destinations(look), _slowest(look), _errors(look))
+    return (
+        _flows(overview),
+        _queue(overview),
+        _destinations(overview),
+        _slowest(overview),
+        _errors(overview),
+    )
 
 
-def _flows(look: Look) -> Section:
-    reading = look.reading
+def _flows(overview: Overview) -> Section:
+    reading = overview.reading
     if reading is None:
         return Section((), ())
     return Section(
@@ -73,7 +80,7 @@ def _flows(look: Look) -> Section:
         [
             (
                 name,
-                f"{look.rates[name]:.1f}" if name in look.rates else "-",
+                f"{overview.rates[name]:.1f}" if name in overview.rates else "-",
                 str(int(reading.flow(name))),
             )
             for name in FLOWS
@@ -81,35 +88,38 @@ def _flows(look: Look) -> Section:
     )
 
 
-def _queue(look: Look) -> Section:
-    rows = [(status.value, str(look.counts.by_status.get(status, 0))) for status in UNFINISHED]
-    return Section(("WAITING", "RECIPIENTS"), [*rows, ("oldest", span(look.age()))])
+def _queue(overview: Overview) -> Section:
+    rows = [(status.value, str(overview.counts.by_status.get(status, 0))) for status in UNFINISHED]
+    return Section(("WAITING", "RECIPIENTS"), [*rows, ("oldest", span(overview.age()))])
 
 
-def _destinations(look: Look) -> Section:
+def _destinations(overview: Overview) -> Section:
     return Section(
         ("DESTINATION", "RECIPIENTS", "OLDEST", "PAUSED"),
         [
-            (name, str(number), span(look.age(name)), span(look.pause(name)))
-            for name, number in look.destinations()
+            (name, str(number), span(overview.age(name)), span(overview.pause(name)))
+            for name, number in overview.destinations()
         ],
     )
 
 
-def _slowest(look: Look) -> Section:
+def _slowest(overview: Overview) -> Section:
     return Section(
         ("SLOWEST, LAST HOUR", "ATTEMPTS", "SECONDS"),
-        [(slow.destination, str(slow.attempts), f"{slow.seconds:.3f}") for slow in look.slowest],
+        [
+            (slow.destination, str(slow.attempts), f"{slow.seconds:.3f}")
+            for slow in overview.slowest
+        ],
     )
 
 
-def _errors(look: Look) -> Section:
+def _errors(overview: Overview) -> Section:
     return Section(
         ("LAST ERRORS", "AGO", "RECIPIENT", "SAYS"),
         [
             (
                 event.kind,
-                span((look.at - event.at).total_seconds()),
+                span((overview.at - event.at).total_seconds()),
                 event.address,
                 " ".join(
                     str(event.detail[name])
@@ -118,7 +128,7 @@ def _errors(look: Look) -> Section:
                     and (name != "reason" or not event.detail.get("reply"))
                 ),
             )
-            for event in look.errors
+            for event in overview.errors
         ],
     )
 
@@ -136,14 +146,14 @@ def span(seconds: float | None) -> str:
     return " ".join([*parts, f"{left}s"][:2])
 
 
-def _screen(look: Look) -> "Group":
+def _screen(overview: Overview) -> "Group":
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    flows, queue, destinations, slowest, errors = sections(look)
-    style = "bold" if look.reading is not None else "bold red"
+    flows, queue, destinations, slowest, errors = sections(overview)
+    style = "bold" if overview.reading is not None else "bold red"
     return Group(
-        Text(printable(headline(look)), style=style, overflow="ellipsis", no_wrap=True),
+        Text(printable(headline(overview)), style=style, overflow="ellipsis", no_wrap=True),
         Text(),
         _side_by_side(flows, queue),
         Text(),

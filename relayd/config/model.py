@@ -24,6 +24,7 @@ from pydantic import (
 
 from relayd.config import routes as where
 from relayd.config import units
+from relayd.mail.words import format_duration
 from relayd.settings import (
     AuthMechanism,
     FixUps,
@@ -101,7 +102,7 @@ AsText = PlainSerializer(str, return_type=str, when_used="json")
 Duration = Annotated[
     timedelta,
     PlainValidator(units.duration),
-    PlainSerializer(units.format_duration, return_type=str, when_used="json"),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
 ]
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]

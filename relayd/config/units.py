@@ -73,15 +73,6 @@ def duration(value: object) -> timedelta:
     return total
 
 
-def format_duration(length: timedelta) -> str:
-    """Write whole days as `5d`, anything else as `36h`, `1h30m` or `20s`."""
-    seconds = int(length.total_seconds())
-    if seconds % 86400 == 0:
-        return f"{seconds // 86400}d"
-    parts = (("h", seconds // 3600), ("m", seconds // 60 % 60), ("s", seconds % 60))
-    return "".join(f"{count}{unit}" for unit, count in parts if count)
-
-
 def format_size(octets: int) -> str:
     """Write a size with the unit that makes the shortest whole number."""
     counts = {unit: octets // worth for unit, worth in SIZE_UNITS.items() if octets % worth == 0}

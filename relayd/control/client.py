@@ -13,7 +13,6 @@ from relayd.control.protocol import (
     ActRequest,
     BadMessage,
     Message,
-    Metric,
     act_to_json,
     decode,
     encode,
@@ -23,6 +22,7 @@ from relayd.control.protocol import (
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
+from relayd.ports.view import Metric
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
 RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s for room

@@ -21,7 +21,7 @@ Invariant: what is not understood is refused. A misspelt selector must never sel
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -31,7 +31,7 @@ from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
 from relayd.ports.queue import Action
-from relayd.ports.view import Query, Status
+from relayd.ports.view import Metric, Query, Status
 
 REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included
 
@@ -50,14 +50,6 @@ class ActRequest:
     action: Action
     reason: str = ""
     everything: bool = False
-
-
-class Metric(NamedTuple):
-    """One number of the daemon, as a command reads it."""
-
-    name: str
-    labels: tuple[tuple[str, str], ...]  # names and values, sorted
-    value: float
 
 
 def encode(message: Message) -> bytes:

@@ -1,10 +1,10 @@
-"""How facts are spelt, on disk and in JSON: closed lists of words, and instants.
+"""How facts are spelt, on disk, in JSON and for people: closed lists of words, instants, durations.
 
-The spelling is stable for ever. Cheap to import, for commands that only ask.
+The spelling on disk and in JSON is stable for ever. Cheap to import, for commands that only ask.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 JsonValue = str | int | float | bool | None
@@ -77,3 +77,17 @@ class EventKind(StrEnum):
 def format_instant(at: datetime) -> str:
     """RFC 3339 in UTC with milliseconds."""
     return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # it ends in +00:00
+
+
+def instant(at: datetime | None) -> str:
+    """Return an instant for people: UTC, to the second; empty if unknown."""
+    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def format_duration(length: timedelta) -> str:
+    """Write whole days as `5d`, anything else as `36h`, `1h30m` or `20s`."""
+    seconds = int(length.total_seconds())
+    if seconds % 86400 == 0:
+        return f"{seconds // 86400}d"
+    parts = (("h", seconds // 3600), ("m", seconds // 60 % 60), ("s", seconds % 60))
+    return "".join(f"{count}{unit}" for unit, count in parts if count)

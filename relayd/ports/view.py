@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass, Category, JsonValue
@@ -134,6 +134,14 @@ class LatestEvent:
     kind: str
     at: datetime
     detail: Mapping[str, JsonValue]
+
+
+class Metric(NamedTuple):
+    """One number of a running daemon, as a reader gets it (`docs/metrics.md`)."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]  # names and values, sorted
+    value: float
 
 
 class QueueView(Protocol):

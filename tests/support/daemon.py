@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relayd.cli.rows import find_rows
+from relayd.answers.recipients import find_rows
 from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
 from tests.support.ports import free_port

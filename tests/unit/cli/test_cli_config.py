@@ -9,14 +9,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from relayd import config
 from relayd.cli.config import read_value
-from relayd.cli.direct_words import found_wrong
-from relayd.policy.doctor.finding import Check, Finding, Level
 from tests.support.cli_world import World, column
 
 OURS = "relay.firm-of-ours.com"
@@ -195,19 +192,6 @@ def test_direct_mode_comes_with_the_risks(world: World) -> None:
     assert "once more, after 15m; a hard one never" in told[2]
     again = world.run("config", "set", "use_remote_smtp", "true").out
     assert "reputation" not in again
-
-
-def test_what_the_doctor_finds_at_a_glance_is_told_with_its_remedy() -> None:
-    given: dict[str, Any] = {"check": Check.FORWARD, "subject": OURS, "remedy": "add it"}
-    findings = [
-        Finding(level=Level.OK, reason="leads here", **given),
-        Finding(level=Level.FAIL, reason="has no address", **given),
-        Finding(level=Level.WARN, reason="has one only", **(given | {"remedy": ""})),
-        Finding(level=Level.UNKNOWN, reason="no answer", **given),
-    ]
-    *told, rest = found_wrong(findings)
-    assert told == ["fail, forward-dns: has no address; add it", "warn, forward-dns: has one only"]
-    assert "`relayd doctor` for the rest" in rest
 
 
 NO_DNS = '[dns]\nnameservers = ["127.0.0.1:9"]\ntimeout = "1s"\n'  # nobody answers there

@@ -1,18 +1,15 @@
-"""`relayd top`: what a look says, and what is left of it without a daemon."""
+"""`relayd top`: what the screen says, and what is left of it without a daemon."""
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from relayd.cli import look, top_screen
-from relayd.cli.look import EVENTS, FLOWS, Look, Reading
-from relayd.control.protocol import Metric
+from relayd.answers.overview import Overview, Reading
+from relayd.cli import top_screen
 from relayd.mail.event import Event
-from relayd.mail.ids import MessageId
-from relayd.mail.words import EventKind, JsonValue
-from relayd.ports.view import Counts, LatestEvent, Status
+from relayd.mail.words import EventKind
+from relayd.ports.view import Counts, Metric, Status
 from tests.support.builders import a_deferral, a_message, a_settlement
 from tests.support.cli_world import World, enqueue
 from tests.support.clock import START
@@ -20,104 +17,15 @@ from tests.support.clock import START
 NASTY = "450 [red]busy[/red] \x1b[2J\x1b]0;owned\x07"
 
 
-def a_reading(at: float, **flows: float) -> Reading:
-    metrics = [Metric("relayd_workers", (), 2)]
-    for name, (metric, status) in FLOWS.items():
-        labels = (("status", status),) if status else ()
-        metrics.append(Metric(metric, labels, flows.get(name, 0)))
-    return Reading(at=at, metrics=metrics)
-
-
-def an_event(
-    kind: EventKind,
-    *,
-    at: datetime = START,
-    destination: str = "x.test",
-    detail: Mapping[str, JsonValue] | None = None,
-) -> LatestEvent:
-    return LatestEvent(
-        message_id=MessageId(5),
-        address="a@x.test",
-        destination=destination,
-        kind=kind.value,
-        at=at,
-        detail=detail or {},
-    )
-
-
-def a_look(
-    *,
-    reading: Reading | None = None,
-    trouble: str = "",
-    counts: Counts | None = None,
-    rates: Mapping[str, float] | None = None,
-    events: Sequence[LatestEvent] = (),
-) -> Look:
-    return Look(
+def an_overview(*, reading: Reading | None = None, counts: Counts | None = None) -> Overview:
+    return Overview(
         at=START,
-        trouble=trouble,
+        trouble="",
         reading=reading,
-        rates=rates or {},
         counts=counts or Counts(by_status={}),
-        slowest=look.slowest_of(events, START),
-        errors=look.errors_of(events),
+        slowest=(),
+        errors=(),
     )
-
-
-def test_rates_are_the_difference_of_two_readings() -> None:
-    before, after = a_reading(10, received=5, relayed=1), a_reading(12, received=9, relayed=2)
-    rates = look.rates_of(before, after)
-    assert rates.keys() == FLOWS.keys()
-    assert {name: rate for name, rate in rates.items() if rate} == {"received": 2, "relayed": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param(None, a_reading(2), id="the first"),
-        pytest.param(a_reading(1), None, id="no daemon any more"),
-        pytest.param(a_reading(1), a_reading(1), id="no time between"),
-        pytest.param(a_reading(1, received=9), a_reading(2, received=1), id="restarted"),
-    ],
-)
-def test_what_cannot_be_compared_has_no_rate(before: Reading | None, after: Reading | None) -> None:
-    assert look.rates_of(before, after) == {}
-
-
-def test_a_flow_is_one_status_of_its_metric() -> None:
-    labels = (("bounce_class", "hard"), ("category", "bad_mailbox"), ("status", "bounced"))
-    other = (("bounce_class", ""), ("category", "greylist"), ("status", "deferred"))
-    metrics = [Metric("relayd_outcomes_total", each, 4) for each in (labels, other)]
-    reading = Reading(at=0, metrics=[*metrics, Metric("relayd_late_bounces_total", labels, 1)])
-    assert (reading.flow("bounced"), reading.flow("deferred"), reading.flow("sent")) == (4, 4, 0)
-    assert reading.flow("late_bounced") == 1
-
-
-def test_the_slowest_come_first_by_their_average() -> None:
-    def attempt(destination: str, connect: float, transaction: float, age: int = 0) -> LatestEvent:
-        return an_event(
-            EventKind.SENT,
-            at=START - timedelta(minutes=age),
-            destination=destination,
-            detail={"delay_connect": connect, "delay_transaction": transaction},
-        )
-
-    events = [
-        attempt("quick.test", 0.1, 0.1),
-        attempt("slow.test", 1, 2),
-        attempt("slow.test", 0, 2),
-        attempt("old.test", 60, 60, age=61),
-        an_event(EventKind.HELD, destination="held.test"),
-    ]
-    found = [(one.destination, one.attempts, one.seconds) for one in look.slowest_of(events, START)]
-    assert found == [("slow.test", 2, 2.5), ("quick.test", 1, 0.2)]
-
-
-def test_errors_are_what_went_wrong() -> None:
-    kinds = [EventKind.SENT, EventKind.DEFERRED, EventKind.HELD, EventKind.LATE_BOUNCED]
-    found = look.errors_of([an_event(kind) for kind in kinds])
-    assert [event.kind for event in found] == ["deferred", "late_bounced"]
-    assert len(look.errors_of([an_event(EventKind.BOUNCED)] * EVENTS)) == 8
 
 
 @pytest.mark.parametrize(
@@ -137,7 +45,7 @@ def test_a_span_has_its_two_greatest_units(seconds: float | None, written: str) 
 
 def test_paused_deliveries_are_in_the_headline() -> None:
     metrics = [Metric("relayd_workers", (), 2), Metric("relayd_deliveries_paused", (), 1)]
-    headline = top_screen.headline(a_look(reading=Reading(at=0, metrics=metrics)))
+    headline = top_screen.headline(an_overview(reading=Reading(at=0, metrics=metrics)))
     assert "workers 2" in headline
     assert "DELIVERIES PAUSED in 1" in headline
 
@@ -149,7 +57,7 @@ def test_the_greatest_destinations_are_shown_with_age_and_pause() -> None:
         oldest={"a.test": START - timedelta(minutes=2), "b.test": START},
         paused_until={"b.test": START + timedelta(minutes=5), "a.test": START},
     )
-    _, queue, destinations, *_ = top_screen.sections(a_look(counts=counts))
+    _, queue, destinations, *_ = top_screen.sections(an_overview(counts=counts))
     assert destinations.rows == [
         ("b.test", "9", "0s", "5m 0s"),
         ("a.test", "2", "2m 0s", ""),

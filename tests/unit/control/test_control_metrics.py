@@ -1,7 +1,8 @@
 import pytest
 
 from relayd.control import protocol
-from relayd.control.protocol import BadMessage, Message, Metric
+from relayd.control.protocol import BadMessage, Message
+from relayd.ports.view import Metric
 
 
 def test_labels_are_sorted_by_name() -> None:

@@ -1,7 +1,7 @@
-"""One look at a running relay, for `relayd top`: what its counters did, what waits, what fails.
+"""The overview of a relay at one instant: what its counters did, what waits, what fails.
 
 Counters come from the daemon, everything else from the store; without a daemon the store's part
-remains. Rates are the difference of two readings.
+remains. Rates are the difference of two readings of the counters.
 """
 
 import heapq
@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from relayd.control.protocol import Metric
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
-from relayd.ports.view import UNFINISHED, Counts, LatestEvent
+from relayd.ports.view import UNFINISHED, Counts, LatestEvent, Metric, QueueView
 
-EVENTS = 500  # the last ones that are looked at
+EVENTS = 500  # the last ones, of which slowest and errors are taken
 TOP = 10  # destinations
 _ERRORS = 8
 _RECENT = timedelta(hours=1)
@@ -74,7 +73,7 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Overview:
     """What there is to show."""
 
     at: datetime
@@ -101,6 +100,31 @@ class Look:
     def destinations(self) -> list[tuple[str, int]]:
         """Those that have most recipients waiting."""
         return self.counts.most_queued(TOP)
+
+
+def overview_of(
+    view: QueueView,
+    *,
+    at: datetime,
+    reading: Reading | None,
+    trouble: str = "",
+    before: Reading | None = None,
+) -> Overview:
+    """Return the overview at the instant `at`.
+
+    `reading` has the daemon's counters; None: it does not answer, and `trouble` says why. `before` is the
+    reading that rates are taken from. May raise StoreUnavailable.
+    """
+    events = view.latest(EVENTS)
+    return Overview(
+        at=at,
+        trouble=trouble,
+        reading=reading,
+        rates=rates_of(before, reading),
+        counts=view.counts(),
+        slowest=slowest_of(events, at),
+        errors=errors_of(events),
+    )
 
 
 def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:
@@ -136,9 +160,9 @@ def errors_of(events: Iterable[LatestEvent]) -> list[LatestEvent]:
     return [event for event in events if event.kind in _TROUBLES][:_ERRORS]
 
 
-def fields(look: Look) -> dict[str, object]:
-    """The same for programs, with the names of the status log where it has them."""
-    reading = look.reading
+def fields(overview: Overview) -> dict[str, object]:
+    """Return it as JSON fields, with the names of the status log where it has them."""
+    reading = overview.reading
     live: dict[str, object] = {}
     if reading is not None:
         live = {
@@ -147,23 +171,23 @@ def fields(look: Look) -> dict[str, object]:
             "servers": int(reading.total("relayd_connections", direction="out")),
             "paused_workers": int(reading.total("relayd_deliveries_paused")),
             "totals": {name: int(reading.flow(name)) for name in FLOWS},
-            "rates": {name: round(rate, 3) for name, rate in look.rates.items()} or None,
+            "rates": {name: round(rate, 3) for name, rate in overview.rates.items()} or None,
         }
     return {
-        "ts": look.at,
+        "ts": overview.at,
         "running": reading is not None,
-        "trouble": look.trouble or None,
+        "trouble": overview.trouble or None,
         **live,
-        "queue": {status.value: look.counts.by_status.get(status, 0) for status in UNFINISHED},
-        "oldest_seconds": look.age(),
+        "queue": {status.value: overview.counts.by_status.get(status, 0) for status in UNFINISHED},
+        "oldest_seconds": overview.age(),
         "destinations": [
             {
                 "destination": name,
                 "recipients": number,
-                "oldest_seconds": look.age(name),
-                "paused_seconds": look.pause(name),
+                "oldest_seconds": overview.age(name),
+                "paused_seconds": overview.pause(name),
             }
-            for name, number in look.destinations()
+            for name, number in overview.destinations()
         ],
         "slowest": [
             {
@@ -171,9 +195,9 @@ def fields(look: Look) -> dict[str, object]:
                 "attempts": slow.attempts,
                 "seconds": round(slow.seconds, 3),
             }
-            for slow in look.slowest
+            for slow in overview.slowest
         ],
-        "errors": [_error(event) for event in look.errors],
+        "errors": [_error(event) for event in overview.errors],
     }
 
 

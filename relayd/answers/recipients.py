@@ -1,19 +1,17 @@
-"""Recipients as rows: fetched page by page, as cells of a table, as JSON fields, in words.
+"""Recipients: found page by page, as JSON fields, and in words what each waits for.
 
-`waits_for` is the answer to "why does this mail lie here"; it reads only what the store holds.
+`waits_for` is the answer to "why does this mail lie here". Everything is read off the store alone.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from relayd.cli.output import instant
 from relayd.mail.ids import MessageId, format_id, parse_id
-from relayd.mail.words import Category, EventKind
+from relayd.mail.words import Category, EventKind, instant
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
 
 PAGE = 500  # rows asked for at once
-TITLES = ("ID", "RECEIVED", "FROM", "RECIPIENT", "STATUS", "TRIES", "NEXT", "WHY")
 
 
 def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow]:
@@ -78,22 +76,6 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "paused_until": row.paused_until,
         "paused_for": row.paused_for or None,
     }
-
-
-def cells(row: RecipientRow) -> tuple[str, ...]:
-    words = [row.status.value]
-    if row.status is Status.BOUNCED and row.bounce_class is not None:
-        words.append(f"({row.bounce_class})")
-    return (
-        format_id(row.message_id),
-        instant(row.received_at),
-        row.reverse_path or "<>",
-        row.address,
-        " ".join(words),
-        str(row.attempts),
-        "running" if row.leased else instant(row.next_attempt_at),
-        row.reply or row.reason or "",
-    )
 
 
 def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:

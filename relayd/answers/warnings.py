@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from relayd.config import units
+from relayd.mail.words import format_duration
 from relayd.policy.doctor.finding import Finding, Level
 from relayd.settings import Settings
 
@@ -40,7 +40,7 @@ def found_wrong(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _soft_bounces(settings: Settings) -> str:
-    waits = [units.format_duration(each) for each in settings.retry.soft_bounce]
+    waits = [format_duration(each) for each in settings.retry.soft_bounce]
     match waits:
         case []:
             return "a soft bounce is never tried again"

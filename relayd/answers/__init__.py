@@ -1,0 +1,8 @@
+"""What is answered alike on a terminal, by the API and on the console.
+
+`recipients` finds recipients, gives their fields, and says in words what each waits for. `overview` sums up
+what comes, goes, waits and fails. `warnings` says what to know before direct mode is turned on. `status_line`
+gives an event the fields that the status log has.
+
+Nothing here prints, colours or asks the daemon. Who asks passes in the view of the queue and the counters.
+"""
