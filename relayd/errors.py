@@ -88,7 +88,7 @@ class LeaseLost(StoreError):
 
 
 class ReturnPathSpent(StoreError):
-    """As much mail came to a return path as may: nothing was written."""
+    """As much mail came to a VERP address as may: nothing was written."""
 
 
 class SchemaMismatch(StoreError):

@@ -2,7 +2,7 @@
 
 `relayd.config` reads the TOML file, checks it, and hands these out; nobody else knows of TOML.
 The parameters of a policy sit beside it (`policy.admit.LimitSettings`, `policy.retry.RetrySettings`).
-Durations are `timedelta`, sizes octets, secrets already read from their files. A default stands
+Durations are `timedelta`, sizes octets, secrets already read from their files. A default is
 only in `config`. Documentation of every key: `docs/config.md`.
 """
 
@@ -132,7 +132,7 @@ class SmarthostSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BounceSettings:
     dsn: bool  # report failures to the sender
-    verp_domain: str  # of return paths, as A-labels; empty: late bounces are not read
+    verp_domain: str  # of VERP addresses, as A-labels; empty: asynchronous bounces are not read
     refuse_suppressed: bool  # RCPT of a suppressed address
 
 
@@ -199,7 +199,7 @@ class Settings:
     """Everything, for the composition root; each part is given its slice."""
 
     file: str  # where the settings were read
-    values: tuple[tuple[str, str], ...]  # name and JSON text of each key, for whoever asks
+    values: tuple[tuple[str, str], ...]  # name and JSON text of each key, for the one who asks
     fqdn: str
     workers: int  # processes
     listeners: tuple[ListenerSettings, ...]

@@ -99,7 +99,7 @@ def _disks(settings: Settings) -> Iterator[DiskFacts]:
 
 
 def _files(settings: Settings) -> Iterator[FileFacts]:
-    """What is there of our files; others are refused at start, or looked at by whoever may."""
+    """What is there of our files; others are refused at start, or looked at by those who may."""
     queue = settings.store.url.removeprefix(_SQLITE)
     candidates = [
         (settings.file, FileKind.SETTINGS),

@@ -1,4 +1,4 @@
-"""The last result as a file, for whoever shows it: `doctor.json` in the state directory.
+"""The last result as a file, for those who show it: `doctor.json` in the state directory.
 
 Replaced in one step, readable for the daemon's user and group.
 """

@@ -10,7 +10,7 @@ from relayd.policy.doctor.spf import evaluate, judge_spf
 
 
 async def check_spf(scene: Scene) -> Sequence[Finding]:
-    """Ask SPF about each of our public addresses: of our own name, and of those in return paths."""
+    """Ask SPF about each of our public addresses: of our own name, and of those in VERP addresses."""
     fqdn = scene.settings.fqdn.lower()
     domains = [fqdn, *scene.wish.domains, scene.settings.bounces.verp_domain]
     found = []

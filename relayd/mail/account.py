@@ -86,7 +86,7 @@ def parse_accounts(text: str) -> Mapping[str, Account]:
         except AccountError as error:
             raise AccountError(f"line {number}: {error}") from None
         if account.name in accounts:
-            raise AccountError(f"line {number}: this name stands further up already")
+            raise AccountError(f"line {number}: this name is further up already")
         accounts[account.name] = account
     return accounts
 

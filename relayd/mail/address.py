@@ -1,7 +1,7 @@
 """Addresses and the paths of MAIL and RCPT.
 
 Owns one parser on bytes: what it returns is what was given, to the octet (quoting and case
-kept). A source route is read and left out, as RFC 5321 §4.1.1.3 advises; the mailbox behind it is
+kept). A source route is read and left out, as RFC 5321 §4.1.1.3 advises; the mailbox after it is
 the address. Everything that is not a path by the grammar is refused, in linear time.
 
 The 64 octets of a local part and the 256 of a path are what every server has to take, and no
@@ -65,7 +65,7 @@ class PathError(ValueError):
 
 
 def parse_path(argument: bytes) -> tuple[Address | None, bytes]:
-    """Read the path at the start of `argument`; return it and the parameters behind it.
+    """Read the path at the start of `argument`; return it and the parameters after it.
 
     The null path `<>` is None. The parameters come without the blank that sets them off.
     Raises PathError.
@@ -125,5 +125,5 @@ def _parameters(argument: bytes, end: int) -> bytes:
     if len(argument) == end:
         return b""
     if argument[end : end + 1] != b" ":
-        raise PathError("something behind the path without a blank")
+        raise PathError("something after the path without a blank")
     return argument[end + 1 :]

@@ -34,7 +34,7 @@ _FIELDS_LIMIT = 100  # of them looked at; all are removed
 
 
 def header_end(content: bytes) -> int:
-    """Where the header section ends: behind the CRLF of its last field, before the empty line."""
+    """Where the header section ends: after the CRLF of its last field, before the empty line."""
     if content.startswith(b"\r\n"):
         return 0
     end = content.find(b"\r\n\r\n")

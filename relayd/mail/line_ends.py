@@ -1,4 +1,4 @@
-"""The ends of lines: what no message may have, a bare CR, a bare LF, NUL; and dots behind a line end.
+"""The ends of lines: what no message may have, a bare CR, a bare LF, NUL; and dots after a line end.
 
 Every octet of every message is looked at here, so each question is put in the form that CPython is
 quickest at: a table, and patterns that begin with one literal octet, which is found by memchr. A literal
@@ -24,9 +24,9 @@ def is_clean(content: bytes) -> bool:
 
 
 def find_dot(octets: bytes | bytearray, start: int = 0) -> int:
-    """Return where the first LF from `start` on stands that a dot or a NUL follows; -1: nowhere.
+    """Return where the first LF from `start` on is that a dot or a NUL follows; -1: nowhere.
 
-    A NUL is taken for a dot because that is quicker; whoever asks looks at the place anyway.
+    A NUL is taken for a dot because that is quicker; the caller looks at the place anyway.
     """
     found = _DOT.search(octets, start)
     return -1 if found is None else found.start()

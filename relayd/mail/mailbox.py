@@ -2,7 +2,7 @@
 
 For comparing and counting only; mail goes to the address as it was given. Two spellings of one box
 may still differ here, where only its own server knows better; two boxes are never taken for one,
-but for what stands behind a `+`, and for case.
+but for what is after a `+`, and for case.
 
 Source: RFC 5321 §2.4 (case; local parts are compared without), §4.1.2 (quoting); RFC 5233 (`+detail`);
 RFC 6531 §3.2, RFC 6532 §3.1 (normal form), RFC 5890 (A-labels).

@@ -32,8 +32,8 @@ TRANSITIONS: dict[RecipientState, frozenset[RecipientState]] = {
     RecipientState.HELD: frozenset(
         {RecipientState.HELD, RecipientState.QUEUED, RecipientState.BOUNCED, RecipientState.DROPPED}
     ),
-    RecipientState.SENT: frozenset({RecipientState.BOUNCED}),  # a late bounce
-    RecipientState.RELAYED: frozenset({RecipientState.BOUNCED}),  # a late bounce
+    RecipientState.SENT: frozenset({RecipientState.BOUNCED}),  # an asynchronous bounce
+    RecipientState.RELAYED: frozenset({RecipientState.BOUNCED}),  # an asynchronous bounce
     RecipientState.BOUNCED: frozenset(),
     RecipientState.DROPPED: frozenset(),
 }

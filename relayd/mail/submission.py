@@ -1,7 +1,7 @@
 """What mail programs leave to the submission service: Date, Message-ID, From, Bcc, line ends.
 
 Owns what is done for clients that are to be helped, and what `relayd sendmail` makes of its input.
-Fields are put in front, Bcc is taken out, and nothing else is touched. What stands in front may not
+Fields are put in front, Bcc is taken out, and nothing else is touched. What is in front may not
 spoil what follows: where the content begins with no header section, an empty line sets ours off. A
 field that a signature of the message covers, be it there or not, is neither added nor taken out (S-49).
 

@@ -16,8 +16,8 @@ from relayd.mail.envelope import MessageFacts
 from relayd.mail.reply import Reply
 
 HOP_LIMIT = 100  # Received fields a message may come with, RFC 5321 §6.3
-# Mails to one return path. What comes there is a warning of a delay, a bounce, an automatic answer, of
-# an alias a few of each. Whoever got the mail may write there, and all of it is handed on to the sender.
+# Mails to one VERP address. What comes there is a warning of a delay, a bounce, an automatic answer, of
+# an alias a few of each. Everybody who got the mail may write there, and all of it is handed on to the sender.
 RETURNED_A_DAY = 3
 RETURNED_IN_ALL = 20
 
@@ -66,7 +66,7 @@ class FixUps(StrEnum):
 def may_relay(client_ip: str, networks: Sequence[Network]) -> bool:
     """Tell whether a client may relay without authentication (S-28).
 
-    The empty string is a unix socket: whoever may open it may relay.
+    The empty string is a unix socket: who may open it may relay.
     """
     return not client_ip or is_among(client_ip, networks)
 
@@ -142,7 +142,7 @@ def admit_recipient(
 
 
 def admit_returned(came_back: Sequence[datetime], *, now: datetime) -> Reply | None:
-    """Judge one more mail to a return path, to which mail came at these instants.
+    """Judge one more mail to a VERP address, to which mail came at these instants.
 
     Those that lie ahead by less than a day count as of today: another worker commits in between, or the
     clock was set back a little. What lies further ahead counts in all only.

@@ -1,7 +1,7 @@
 """Choose who has to go when all places of a small server are taken.
 
 Owns that choice alone: the caller accepts, reads and hangs up. A server that only waits for a free place
-can be locked by whoever opens connections and says nothing. So a newcomer always gets in, and
+can be locked by a client that opens connections and says nothing. So a newcomer always gets in, and
 makes leave: first a guest who has not said yet what it wants, then one whom an answer is being
 sent; of the source that has most of these, and there who came first. Guests whose request is
 being carried out stay.

@@ -1,7 +1,7 @@
-"""What a mail that came back to a return path says about the recipient it stands for.
+"""What a mail that came back to a VERP address says about the recipient it stands for.
 
-The recipient is known from the return path; the mail is only asked what happened. Whoever got the
-mail can write to its return path, so a bounce counts only if it is what a bounce has to be: from the
+The recipient is known from the VERP address; the mail is only asked what happened. Everybody who got the
+mail can write to its VERP address, so a bounce counts only if it is what a bounce has to be: from the
 null reverse-path, about the recipient, and in the time in which mail systems give up. In doubt
 nothing: any other mail leaves the status as it is, and suppresses nobody.
 

@@ -5,8 +5,8 @@ against its account as seen from its site, and against each network that it is i
 many addresses of a network finds the whole network put off; who guesses from many networks, the
 account. The longest wait is the shorter the more it may hit others.
 
-A source that logged in to the account within a day stands apart: only what it does itself counts. So
-nobody who is in is locked out by strangers, however many. This machine stands apart too: a mistake in
+A source that logged in to the account within a day is judged apart: only what it does itself counts. So
+nobody who is in is locked out by strangers, however many. This machine is judged apart too: a mistake in
 one local program must not stop the others.
 
 Where memory is full, a new source has no count of its own: that of its network is what waits.
@@ -22,7 +22,7 @@ from relayd.policy.login_source import Level, Source
 from relayd.policy.turns import Rank
 
 OF_ONE = Pace(free=5, every=900.0)
-"""An account from one site; or from one host that stands apart."""
+"""An account from one site; or from one host that is judged apart."""
 OF_ACCOUNT = Pace(free=20, every=60.0)
 """An account from everywhere: about a hundred guesses an hour (NIST SP 800-63B §5.2.2)."""
 OF_NETWORK = {

@@ -3,7 +3,7 @@
 One copy for many recipients at the same next hop (S-19), up to the number that every server has to
 take (S-41). Owns also what the next hop is told instead of what the client said: the address that
 `[redirect]` puts in its place, and with `verp_domain` a reverse-path of its own for each recipient,
-by which a late bounce tells whom it is about.
+by which an asynchronous bounce tells whom it is about.
 
 Source: RFC 5321 §4.5.3.1.8, §4.5.4.1.
 """
@@ -21,7 +21,7 @@ AT_ONCE = 100  # recipients of one transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPaths:
-    """How return paths are made and recognized."""
+    """How VERP addresses are made and recognized."""
 
     domain: str
     key: bytes

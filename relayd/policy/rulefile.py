@@ -38,7 +38,7 @@ class Reader:
     at: str = ""  # the rule or table being read
 
     def read_words(self, file: str, document: Mapping[str, object]) -> None:
-        """The named sets, which every file may use; the first definition of a name stands."""
+        """The named sets, which every file may use; the first definition of a name counts."""
         self.file, self.at = file, "words"
         table = document.get("words", {})
         if not isinstance(table, dict):

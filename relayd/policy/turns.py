@@ -48,7 +48,7 @@ class Turns(Generic[T]):
                 line = lines.pop(network)
                 one = line.popleft()
                 if line:
-                    lines[network] = line  # behind the others
+                    lines[network] = line  # after the others
                 return one
         return None
 

@@ -209,7 +209,7 @@ def _no_verdict(
             reason=f"given up after {_days(age)}: {reason}",
             status="4.4.7",
         )
-    if unknown and fault is not Fault.LOCAL:  # what we tripped over waits until we are mended
+    if unknown and fault is not Fault.LOCAL:  # what we tripped over waits until we are fixed
         tries = recipient.unknown_outcomes + 1
         wait = retry.after_unknown_outcome(tries, rules.retry, jitter=moment.jitter)
         if wait is None:

@@ -1,8 +1,8 @@
-"""Return paths that say which recipient a late bounce is about, and that nobody can make up.
+"""VERP addresses: reverse-paths that say which recipient an asynchronous bounce is about, and that nobody can make up.
 
 Owns the format: `b+TOKEN@verp_domain`, where TOKEN is the version digit and, in base 32, message,
 recipient and a signature over both. Letters and digits only, any case: servers on the way back fold
-case, and some treat other characters in their own ways. Whoever received a mail knows its token, so
+case, and some treat other characters in their own ways. Everybody who received a mail knows its token, so
 it proves which recipient is meant and nothing more. Nobody else is told: what others say to us may
 repeat a token, and is masked before it is kept or shown.
 
@@ -39,14 +39,14 @@ _LOCAL = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerpToken:
-    """Whom a return path stands for."""
+    """Whom a VERP address stands for."""
 
     message_id: MessageId
     recipient: int
 
 
 def encode(message_id: MessageId, recipient: int, *, key: bytes, domain: str) -> Address:
-    """Return the return path for one recipient. Raises OverflowError beyond 32 bits of recipients."""
+    """Return the VERP address for one recipient. Raises OverflowError beyond 32 bits of recipients."""
     subject = int(message_id).to_bytes(8, "big") + recipient.to_bytes(4, "big")
     value = int.from_bytes(subject + _sign(subject, key), "big")
     token = "".join(_ALPHABET[value >> 5 * place & 31] for place in reversed(range(_LENGTH)))
@@ -74,7 +74,7 @@ def decode(address: Address, *, key: bytes, domain: str) -> VerpToken | None:
 
 
 def masked(text: str) -> str:
-    """Return `text` with stars for every token, whoever made it; its length stays."""
+    """Return `text` with stars for every token, by whatever relay; its length stays."""
     if len(text) < _SHORTEST:
         return text
     return _TEXT.sub(lambda found: "+" + "*" * (len(found[0]) - 1), text)
@@ -87,6 +87,6 @@ def masked_octets(content: bytes) -> bytes:
 
 def _sign(subject: bytes, key: bytes) -> bytes:
     if len(key) < _LEAST_KEY:
-        raise ValueError("the key of the return paths has less than 16 octets")
+        raise ValueError("the key of the VERP addresses has less than 16 octets")
     signed = b"relayd return path " + _VERSION.encode() + b"\0" + subject
     return hmac.digest(key, signed, hashlib.sha256)[:_SIGNATURE]

@@ -153,14 +153,14 @@ class QueueStore(Protocol):
         """Hand a slot back with everything still leased under it, uncounted.
 
         With `paused_until` nobody claims from the destination before that instant, which `why`
-        explains to people; without, an earlier pause stands. A stale lease is no error and changes nothing.
+        explains to people; without, an earlier pause stays. A stale lease is no error and changes nothing.
         """
         ...
 
     async def remark(self, lease: Lease, why: str) -> None:
         """Tell people what the destination of `lease` waits for now; empty: nothing in particular.
 
-        Whoever takes the destination next begins without such words, and a pause has its own. A
+        The next owner of the destination begins without such words, and a pause has its own. A
         stale lease is no error and changes nothing.
         """
         ...
@@ -218,7 +218,7 @@ class QueueStore(Protocol):
         """Record what came back to `path`, and queue its copy for the sender, in one commit.
 
         A `late_bounced` notice applies to a recipient that is relayed or sent; another one only
-        adds to the history. The result is the notice if it was recorded. What a late bounce says
+        adds to the history. The result is the notice if it was recorded. What an asynchronous bounce says
         against the address holds for mail of the same sender only. Starts at once. Raises
         ReturnPathSpent, and nothing is written, when `relayd.policy.admit.admit_returned` refuses.
         """
@@ -289,7 +289,7 @@ class LateNotice:
     """What became known of a recipient after its acceptance."""
 
     event: Event
-    outcome: Bounced | None  # with a late bounce
+    outcome: Bounced | None  # with an asynchronous bounce
 
 
 class Action(StrEnum):

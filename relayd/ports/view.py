@@ -166,7 +166,7 @@ class QueueView(Protocol):
 
         What a row sums up is all messages to the address, not only those that match; `suppress`
         is what `is_suppressed` tells for everybody, or for some senders, of whom 20 are named. Mail that relayd itself sends to a sender, its reports and the
-        late bounces that it hands on, is left out: no client gave us that address to write to.
+        asynchronous bounces that it hands on, is left out: no client gave us that address to write to.
         """
         ...
 
@@ -175,14 +175,14 @@ class QueueView(Protocol):
 
         They do after one that proves it invalid (`Bounced.suppress`), and after those of two
         messages because its mailbox is inactive; only those count that came after the address was
-        last unsuppressed, and none of mail that relayd itself sends to a sender. A late bounce counts for
+        last unsuppressed, and none of mail that relayd itself sends to a sender. An asynchronous bounce counts for
         mail from the reverse-path of its message only, compared without case; without `sender`, none
         does. An indexed read, short enough for an event loop. May raise StoreUnavailable.
         """
         ...
 
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
-        """Return when mail came to the return path of a recipient, oldest first. A short read."""
+        """Return when mail came to the VERP address of a recipient, oldest first. A short read."""
         ...
 
     def counts(self) -> Counts:

@@ -84,7 +84,7 @@ def _inside(octets: bytes, wrapped: int | None = None) -> Sequence[Element]:
 
 
 def _extent(octets: bytes, at: int) -> tuple[int, int]:
-    """Return where the content begins and ends, whose length stands at `at`."""
+    """Return where the content begins and ends, whose length is at `at`."""
     first = octets[at] if at < len(octets) else 0x80
     more = first & 0x7F if first & 0x80 else 0
     length = int.from_bytes(octets[at + 1 : at + 1 + more]) if more else first

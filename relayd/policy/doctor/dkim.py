@@ -1,6 +1,6 @@
 """Judge the DNS record of a DKIM key.
 
-relayd does not sign: whoever does publishes its key at SELECTOR._domainkey.DOMAIN.
+relayd does not sign: a signer publishes its key at SELECTOR._domainkey.DOMAIN.
 
 Sources: RFC 6376 §3.6.1 (record); RFC 8301 §3 (SHA-256, key sizes); RFC 8463 (Ed25519).
 """

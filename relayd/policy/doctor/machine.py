@@ -20,7 +20,7 @@ LEAST_INODES, LOW_INODES = 100, 1000
 class StoreFacts:
     path: str
     exists: bool = True
-    denied: bool = False  # whoever asks may not read it
+    denied: bool = False  # the one who asks may not read it
     problem: str = ""  # why it cannot be read
     complaints: tuple[str, ...] = ()  # of SQLite's quick check
     checked: bool = False  # it was made: the file is small enough

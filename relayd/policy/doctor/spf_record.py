@@ -88,7 +88,7 @@ def parse(text: str) -> Record:
             terms.append(_term(word))
         elif (name := modifier[1].lower()) in {"redirect", "exp"}:
             if name in modifiers:
-                raise SpfError(f"{name} stands there twice")
+                raise SpfError(f"{name} is there twice")
             modifiers[name] = _domain(modifier[2], word, needed=True)
     return Record(text=text, terms=tuple(terms), redirect=modifiers.get("redirect", ""))
 

@@ -19,6 +19,6 @@ def parse_tags(text: str) -> Mapping[str, str]:
             raise TagError(f'"{part[:40]}" is no tag=value')
         name = found[1].lower()
         if name in tags:
-            raise TagError(f"{name}= stands there twice")
+            raise TagError(f"{name}= is there twice")
         tags[name] = found[2]
     return tags

@@ -1,6 +1,6 @@
 """How many reports may be mailed (S-54).
 
-Owns the arithmetic. Who asks records and counts what was not mailed. Whoever forges a sender chooses
+Owns the arithmetic. Who asks records and counts what was not mailed. One who forges a sender chooses
 whom reports go to, so each cap is for what the forger cannot multiply: a box is one in all its
 spellings and with all its tags, a domain one whatever is in front of it, a client one whatever it says
 at MAIL. So no stranger gets more mail than the cap, however many messages and recipients fail (A-13).

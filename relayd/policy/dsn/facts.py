@@ -87,7 +87,7 @@ def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occ
 
     Never for the null reverse-path, so that no report causes another (S-12). Without NOTIFY only
     failures are told: RFC 3461 leaves delays to us, and senders take them for failures. NEVER
-    counts only where it stands alone, as it must; in doubt a failure is told (S-11).
+    counts only where it is alone, as it must; in doubt a failure is told (S-11).
     """
     if reverse_path in ("", "<>"):
         return False

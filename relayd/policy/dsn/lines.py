@@ -25,7 +25,7 @@ _TYPED = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30});(.+)", re.DOTALL)
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-@lru_cache(maxsize=256)  # each stands in both parts of a report, and many recipients get the same
+@lru_cache(maxsize=256)  # each is in both parts of a report, and many recipients get the same
 def clean_line(text: str, *, utf8: bool) -> str:
     r"""One printable line of at most TEXT_LIMIT characters; `\x{20AC}` stands for the euro sign."""
     line = " ".join(_printable(text[: 2 * TEXT_LIMIT]).split())[:TEXT_LIMIT]

@@ -1,6 +1,6 @@
 """The part of a report that brings the message back, or its header section.
 
-A copy is the octets as stored, so it is only made of what may stand in a mail as it is; the header
+A copy is the octets as stored, so it is only made of what a mail may hold as it is; the header
 section goes as quoted-printable where it may not. A report that stays ASCII can be sent anywhere:
 content beyond ASCII comes back as a copy only to who asked for it or takes SMTPUTF8 anyway.
 
@@ -63,5 +63,5 @@ def _header_part(header: bytes) -> Part:
 
 
 def _is_plain(content: bytes) -> bool:
-    """May stand in a mail as it is: CRLF lines of at most 998 octets, no NUL."""
+    """Tell whether a mail may hold it as it is: CRLF lines of at most 998 octets, no NUL."""
     return is_clean(content) and all(len(line) <= _LINE_LIMIT for line in content.split(b"\r\n"))

@@ -34,7 +34,7 @@ _ASK_FIRST = (
     " whether it takes it. Ask the recipient before you send it again: it may come twice."
 )
 _ADDRESS = "Check the address for mistakes, or ask the recipient for the right one."
-_DOMAIN = "Check what stands behind the @ for mistakes. If it is right, send it again later."
+_DOMAIN = "Check what is after the @ for mistakes. If it is right, send it again later."
 _SENDER = "Your own sender address was refused. Tell your administrator."
 _LATER = "Send it again later. If it fails again, tell your administrator."
 _UNMAILED = (

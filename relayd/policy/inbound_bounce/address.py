@@ -12,7 +12,7 @@ import re
 # An apostrophe in front is a quotation mark, and so is a grave accent anywhere.
 _LOCAL = r"""(?:"[^"\s]{1,512}+"|[\w!#$%&*+/=?^{|}~.-][\w!#$%&'*+/=?^{|}~.-]{0,511}+)"""
 DOMAIN = r"(?:\[[0-9A-Fa-f:.]{3,45}\]|[^\W_](?:[\w.-]{0,252}[^\W_])?)"
-# For patterns that say what stands in front, which may be `=` or an apostrophe.
+# For patterns that say what is in front, which may be `=` or an apostrophe.
 ADDRESS = rf"""(?<![\w!#$%&*+/?^{{|}}~.@-])({_LOCAL}@{DOMAIN})(?![\w@])"""
 # Anywhere: every try is at the head of a run of such characters, which keeps long runs linear.
 ANY = re.compile(rf"""(?<![\w!#$%&'*+/=?^{{|}}~.@-])'*+({_LOCAL}@{DOMAIN})(?![\w@])""")
@@ -37,7 +37,7 @@ def find_addresses(text: str) -> list[str]:
 def read_typed(value: str) -> str | None:
     """The address in a field such as `rfc822; <user@example.org>`.
 
-    A local name without a domain comes back as it is, and so does an illegal domain: whoever wrote it
+    A local name without a domain comes back as it is, and so does an illegal domain: the one who wrote it
     names what failed. None when there is nothing usable, as in an X.400 address that carries no
     SMTP one.
     """

@@ -17,7 +17,7 @@ from relayd.policy.inbound_bounce.result import CODE, DIAGNOSTIC_LIMIT
 _CONTEXT_LIMIT = 2000  # characters
 _ABOUT_LIMIT = 20  # lines
 _NEAR = 7  # lines that an address is still the subject of
-_REPLY_NEAR = 3  # lines after its command that a reply stands on
+_REPLY_NEAR = 3  # lines after its command that a reply is on
 _REPLY_START = 30  # characters by which a reply is found again
 _TRANSCRIPT = re.compile(
     r"\A[\s>|]{0,10}(?:(?:>>>|-->|==>|=>|sent:?|sent <<<|c:)\s{0,3})?"

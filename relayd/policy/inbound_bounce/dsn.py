@@ -1,6 +1,6 @@
 """Read delivery status notifications and their relatives in fields.
 
-Owns RFC 3464 reports, wherever their fields stand: in a proper part, in the text of a mail that
+Owns RFC 3464 reports, wherever their fields are: in a proper part, in the text of a mail that
 lost its MIME structure, or quoted in a forwarded one. Groups may lack the empty line between them,
 and the per-message group may be missing.
 

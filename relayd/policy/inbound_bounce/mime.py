@@ -225,7 +225,7 @@ def _split(part: Part) -> tuple[bytes, ...]:
 
 
 def _between(body: bytes, mark: bytes) -> tuple[bytes, ...]:
-    """Cut at the lines that begin with `mark`; what stands before the first is a preamble."""
+    """Cut at the lines that begin with `mark`; what is before the first is a preamble."""
     pieces: list[bytes] = []
     start, position = -1, body.find(mark)
     while position >= 0 and len(pieces) < _PARTS_LIMIT:

@@ -23,7 +23,7 @@ class Phrases:
         return any(pattern.search(lowered) for pattern in self.patterns)
 
 
-# Words for "was not delivered". The recipients stand after them or in the same sentence.
+# Words for "was not delivered". The recipients are after them or in the same sentence.
 _NOT_DELIVERED = (
     (
         r"(?:could|can|would|was|were|has|have|been|is|are|did|does|will) ?(?:not|n't|n\u2019t) (?:\w{1,12} )?"
@@ -140,7 +140,7 @@ ARRIVED = Phrases(
     r"(?:was|were|has been|have been) (?:successfully )?delivered (?:to|on)\b|delivery receipt",
 )
 
-# Behind such a line stands the message that came back.
+# After such a line comes the message that came back.
 ORIGINAL_FOLLOWS = Phrases(
     r"^[\W_]{0,80}(?:"
     r"(?:the )?original (?:e-?mail |mail )?(?:message|mail|letter)s?(?: info| details?| headers?)?"

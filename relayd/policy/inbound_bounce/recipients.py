@@ -75,7 +75,7 @@ class _Head:
 
     line: int
     address: str
-    rest: str  # what stands behind the address
+    rest: str  # what is after the address
     is_reply: bool = False  # the line is a reply, complete in itself
 
 

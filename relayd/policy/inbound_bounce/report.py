@@ -1,7 +1,7 @@
 """Separate what a report says from the message that came back with it.
 
 Owns which lines of a mail are its own: the text parts in front of the returned message, HTML
-reduced to text, cut where the copy of that message begins. Words found behind that line prove
+reduced to text, cut where the copy of that message begins. Words found after that line prove
 nothing: people write about bounces too.
 """
 
@@ -85,7 +85,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
 
 
 def _fields_in(text: str) -> Headers:
-    """The header section that stands somewhere behind the line that announces it."""
+    """The header section somewhere after the line that announces it."""
     start = _FIRST_FIELD.search(text)
     return read_headers(text[start.start() :].encode())[0] if start else Headers({})
 

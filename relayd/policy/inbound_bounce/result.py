@@ -17,7 +17,7 @@ DIAGNOSTIC_LIMIT = 4096  # characters kept of what the other side said
 
 # RFC 3463 §2 has one digit, then up to three; a dotted neighbour means an IP address or a version.
 STATUS = re.compile(r"(?<![\d.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![\d.]*\d)")
-# RFC 5321 §4.2 with the blank, hyphen or punctuation that servers and reporters put behind it.
+# RFC 5321 §4.2 with the blank, hyphen or punctuation that servers and reporters put after it.
 CODE = re.compile(
     r"(?<![\d.\w/-])(?<!\d:)(?!(?<=:)(?:465|587))([245][0-9][0-9])(?=[\s:;,.\-<\")\]]|$)(?!\.\d|:[\da-f])"
 )

@@ -34,7 +34,7 @@ RECORDS = {
     "no modulus": (f"v=DKIM1; p={base64(sequence())}", Level.FAIL, "cannot be read"),
     "something else": (f"v=DKIM1; p={base64(integer(5))}", Level.FAIL, "cannot be read"),
     "no tags": ("hello", Level.FAIL, '"hello" is no tag=value'),
-    "a tag twice": (f"p={GOOD}; p={GOOD}", Level.FAIL, "p= stands there twice"),
+    "a tag twice": (f"p={GOOD}; p={GOOD}", Level.FAIL, "p= is there twice"),
 }
 
 

@@ -142,10 +142,10 @@ def test_one_record_counts() -> None:
         ("a:museum", "has no valid domain"),
         ("a/08", "has no valid prefix length"),
         ("exp=", "has no valid domain"),
-        ("exp=a.test exp=b.test", "exp stands there twice"),
+        ("exp=a.test exp=b.test", "exp is there twice"),
         ("ip4:2001:db8::1", "of the other family"),
         ("redirect=", "has no valid domain"),
-        ("redirect=a.test redirect=b.test", "stands there twice"),
+        ("redirect=a.test redirect=b.test", "is there twice"),
     ],
 )
 def test_what_is_broken(word: str, why: str) -> None:
