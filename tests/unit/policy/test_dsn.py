@@ -298,7 +298,7 @@ def test_a_delay_says_until_when_we_try() -> None:
         pytest.param("5.2.2", Stage.RCPT, None, "mailbox is full", id="full"),
         pytest.param("5.2.1", Stage.RCPT, None, "mailbox cannot be used", id="mailbox"),
         pytest.param("5.3.4", Stage.DOT, None, "too large", id="size"),
-        pytest.param("4.4.7", Stage.CONNECT, None, "behind the @", id="unreachable"),
+        pytest.param("4.4.7", Stage.CONNECT, None, "after the @", id="unreachable"),
         pytest.param("4.4.7", Stage.DOT, None, "Send it again later", id="reached-though"),
         pytest.param("5.6.3", Stage.DOT, None, "of this form", id="content"),
         pytest.param("5.7.1", Stage.DOT, None, "objects to the message", id="policy"),
