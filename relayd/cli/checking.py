@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` doe
 def look_quickly(settings: "Settings") -> "Sequence[Finding]":
     """Make the checks of direct mode that ask nobody but the DNS about our own name."""
     from relayd.doctor import Wish  # noqa: PLC0415
-    from relayd.logs import silenced  # noqa: PLC0415
+    from relayd.logs.operational import silenced  # noqa: PLC0415
 
     with silenced():
         return asyncio.run(gather(settings, Wish(direct=True, quick=True), {}))

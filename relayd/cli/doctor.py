@@ -161,7 +161,7 @@ def _round(
     """Make every check once and print the findings; return whether one has failed."""
     from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
     from relayd.doctor.saved import save  # noqa: PLC0415
-    from relayd.logs import silenced  # noqa: PLC0415
+    from relayd.logs.operational import silenced  # noqa: PLC0415
 
     at = now()
     with silenced():

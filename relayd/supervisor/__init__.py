@@ -10,8 +10,9 @@ import sys
 
 import structlog
 
-from relayd import config, logs, worker
+from relayd import config, worker
 from relayd.errors import StartError
+from relayd.logs import operational
 from relayd.settings import Settings
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 def main(path: str) -> int:
     """Serve under the settings in the file `path`; return the exit code. Raises ConfigError."""
     settings = config.load(path)
-    logs.configure(settings.log)
+    operational.configure(settings.log)
     try:
         return run(settings, reload=lambda: config.load(path))
     except StartError as error:

@@ -22,7 +22,8 @@ from mmap import mmap
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.logs import configure, try_status_log
+from relayd.logs.operational import configure
+from relayd.logs.writer import try_status_log
 from relayd.metrics.board import Board
 from relayd.policy.known_sources import OCTETS, KnownSources
 from relayd.receiver.doors import Doors

@@ -29,7 +29,7 @@ from relayd.errors import (
     StoreError,
     UsersError,
 )
-from relayd.logs import StatusLog
+from relayd.logs.status import StatusLog
 from relayd.mail.ids import WorkerIdentity
 from relayd.metrics.board import Board
 from relayd.metrics.scrape import Scrape

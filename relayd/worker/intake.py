@@ -15,7 +15,7 @@ import structlog
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.errors import CommitUnknown
-from relayd.logs import StatusLog
+from relayd.logs.status import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (

@@ -14,7 +14,7 @@ from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
-from relayd.logs import StatusLog
+from relayd.logs.status import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer

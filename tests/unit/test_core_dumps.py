@@ -100,9 +100,9 @@ def test_a_traceback_shows_no_values(tmp_path: Path, form: str) -> None:
     program = f"""
 import sys
 import structlog
-from relayd import logs
+from relayd.logs import operational
 from relayd.settings import LogSettings
-logs.configure(LogSettings(status_log="-", level="info", format={form!r}))
+operational.configure(LogSettings(status_log="-", level="info", format={form!r}))
 sys.stderr = sys.stdout
 def fails(password):
     return len(password) / 0
@@ -122,9 +122,9 @@ def test_a_traceback_of_hostile_words_is_quoted(tmp_path: Path, form: str) -> No
     program = f"""
 import sys
 import structlog
-from relayd import logs
+from relayd.logs import operational
 from relayd.settings import LogSettings
-logs.configure(LogSettings(status_log="-", level="info", format={form!r}))
+operational.configure(LogSettings(status_log="-", level="info", format={form!r}))
 sys.stderr = sys.stdout
 try:
     raise ValueError("words \\x1b[2J \\x9b31m \\u202e\\n[info     ] forged")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
-from relayd.logs import StatusLog
+from relayd.logs.status import StatusLog
 from relayd.mail.ids import received_at_of
 from relayd.policy.route import RouteRules
 from relayd.ports.view import Status

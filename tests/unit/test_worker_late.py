@@ -20,7 +20,7 @@ from relayd.errors import (
     StoreError,
     StoreUnavailable,
 )
-from relayd.logs import StatusLog
+from relayd.logs.status import StatusLog
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from relayd.cli.output import printable, printable_json
-from relayd.logs import dump
+from relayd.logs.jsonline import dump
 from relayd.mail.header import read_facts
 from relayd.mail.reply import clean_text
 from relayd.mail.text import blanked, escaped, is_shown, replaced

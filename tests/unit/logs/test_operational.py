@@ -1,0 +1,80 @@
+"""No call of the operational log ever raises."""
+
+import json
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from relayd.logs import operational
+from relayd.settings import LogSettings
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ValueError("not with me")
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def set_up(form: str, level: str = "info") -> None:
+    operational.configure(LogSettings(status_log="-", level=level, format=form))
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_log_call_never_raises(
+    form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(form)
+    log = structlog.get_logger()
+    log.warning("fine", one="\ud800", two=2**70, three=b"\xff\n", four={"a": "\udfff"})
+    log.info("also fine", odd=Unprintable())
+    try:
+        int("\ud800")
+    except ValueError:
+        log.exception("with a traceback")
+    assert capsys.readouterr().err.count("fine") == 2
+
+    class Gone:
+        def write(self, _: str) -> None:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            raise ValueError("closed")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    log.error("nobody listens")
+
+
+@pytest.mark.usefixtures("_restored")
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("json", level="warning")
+    log = structlog.get_logger()
+    log.info("too low")
+    log.warning("high enough", queue_id="7")
+    [line] = capsys.readouterr().err.splitlines()
+    read = json.loads(line)
+    assert (read["event"], read["level"], read["queue_id"]) == ("high enough", "warning", "7")
+    assert read["ts"].endswith("Z")
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("configured", [True, False])
+def test_silence_ends(capsys: pytest.CaptureFixture[str], *, configured: bool) -> None:
+    structlog.reset_defaults()
+    if configured:
+        set_up("json")
+    log = structlog.get_logger()
+    with operational.silenced():
+        log.error("unheard")
+    log.error("heard")
+    printed = capsys.readouterr()
+    assert "unheard" not in printed.err + printed.out
+    assert "heard" in (printed.err if configured else printed.out)
+    assert structlog.is_configured() is configured
