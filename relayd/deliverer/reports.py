@@ -28,6 +28,7 @@ from relayd.mail.envelope import (
 from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
+from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
 from relayd.mail.reply import Reply
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.dsn import (
@@ -52,9 +53,8 @@ log = structlog.get_logger()
 _ACTIONS: Mapping[Occasion, Action] = MappingProxyType(
     {"failure": "failed", "delay": "delayed", "success": "relayed"}
 )
-_ASCII: Mapping[str, str] = MappingProxyType({})
-_8BIT: Mapping[str, str] = MappingProxyType({"BODY": "8BITMIME"})
-_UTF8: Mapping[str, str] = MappingProxyType({"BODY": "8BITMIME", "SMTPUTF8": ""})
+_8BIT = MailParameters(body="8BITMIME")
+_UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,13 @@ class Reporter:
             now=now,
         )
         parameters = fate.recipient.parameters
-        if occasion is None or not wants_report(message.reverse_path, parameters, event=occasion):
+        asked = parameters.notify
+        if occasion is None or not wants_report(message.reverse_path, asked, event=occasion):
             return None
         reply = None if seen is None or seen.own_refusal else seen.reply  # only what a server said
         return FailedRecipient(
             address=fate.recipient.address,
-            orig_rcpt=parameters.get("ORCPT"),
+            orig_rcpt=parameters.orcpt,
             action=_ACTIONS[occasion],
             status=_status(fate.outcome, reply),
             remote_host=None if peer is None else peer.host,
@@ -175,12 +176,12 @@ class Reporter:
     def _facts(
         self, message: QueuedMessage, message_id: MessageId, now: datetime, unmailed: int
     ) -> DsnFacts:
-        ret = message.parameters.get("RET", "").upper()
+        ret = (message.parameters.ret or "").upper()
         return DsnFacts(
             reporting_mta=self._fqdn,
             queue_id=format_id(message.id),
             reverse_path=message.reverse_path,
-            envelope_id=message.parameters.get("ENVID"),
+            envelope_id=message.parameters.envid,
             received_at=message.received_at,
             received_from=None,
             ret="FULL" if ret == "FULL" else "HDRS" if ret == "HDRS" else None,
@@ -196,12 +197,12 @@ class Reporter:
             id=message_id,
             received_at=now,
             reverse_path=None,
-            parameters=_UTF8 if not to.isascii() else _8BIT if facts.is_8bit else _ASCII,
+            parameters=_UTF8 if not to.isascii() else _8BIT if facts.is_8bit else MAIL_WITHOUT,
             recipients=(
                 NewRecipient(
                     address=parse_address(to),
                     destination=key_for(to, is_test=False, rules=self._routes),
-                    parameters=_ASCII,
+                    parameters=RCPT_WITHOUT,
                 ),
             ),
             content=content,

@@ -6,13 +6,13 @@ A message's content is bytes and stays the same bytes (S-23); the trace header i
 Source: RFC 5321 §2.3.1; RFC 3461 for the DSN parameters.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from relayd.mail.address import Address
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
+from relayd.mail.parameters import MailParameters, RcptParameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class NewRecipient:
 
     address: Address
     destination: str  # route key by `policy.route` at intake; decided anew at each attempt
-    parameters: Mapping[str, str]  # NOTIFY and ORCPT, xtext and case kept; usually empty
+    parameters: RcptParameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class NewMessage:
     id: MessageId
     received_at: datetime
     reverse_path: Address | None  # None is the null reverse-path
-    parameters: Mapping[str, str]  # BODY, SMTPUTF8, RET, ENVID of MAIL; usually empty
+    parameters: MailParameters
     recipients: tuple[NewRecipient, ...]
     content: Content  # trace header first, CRLF lines, not dot-stuffed
     facts: MessageFacts
@@ -93,7 +93,7 @@ class QueuedMessage:
     id: MessageId
     received_at: datetime
     reverse_path: str  # as given; empty for the null reverse-path
-    parameters: Mapping[str, str]
+    parameters: MailParameters
     size: int  # octets of the stored content
     message_id_header: str | None
     tag: str | None
@@ -118,7 +118,7 @@ class QueuedRecipient:
 
     number: int  # 0 for the first RCPT of the message
     address: str
-    parameters: Mapping[str, str]
+    parameters: RcptParameters
     attempt: int  # the number of this attempt, from 1
     soft_failures: int  # soft bounces before this attempt
     unknown_outcomes: int  # earlier attempts that may have delivered it, unknown to us

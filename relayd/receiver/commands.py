@@ -1,6 +1,6 @@
 """The arguments of EHLO, MAIL and RCPT: a name, or path and ESMTP parameters, as values or a refusal.
 
-Parameter values keep their case. Unknown parameters are refused (RFC 5321 §4.1.1.11).
+Unknown parameters are refused (RFC 5321 §4.1.1.11).
 
 Source: RFC 5321 §4.1.4, §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8);
 RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
@@ -8,13 +8,19 @@ RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from relayd.mail.address import Address, PathError, parse_path
+from relayd.mail.parameters import (
+    MAIL_WITHOUT,
+    RCPT_WITHOUT,
+    MailParameters,
+    RcptParameters,
+    mail_parameters,
+    rcpt_parameters,
+)
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.text import replaced
 
-NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x80-\xff]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -50,12 +56,14 @@ def parse_hello(argument: bytes) -> str | None:
 
 def parse_mail(
     argument: bytes, *, extended: bool, takes_auth: bool = False
-) -> tuple[Address | None, Mapping[str, str]]:
+) -> tuple[Address | None, MailParameters]:
     """Read what stands behind `MAIL `. Raises SyntaxRefused.
 
     AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5).
     """
     path, rest = _path(argument, b"FROM:", _BAD_SENDER)
+    if not rest:
+        return path, MAIL_WITHOUT
     parameters = _parameters(rest, extended=extended)
     submitter = parameters.get("AUTH") if takes_auth else None
     if submitter is not None:
@@ -65,21 +73,23 @@ def parse_mail(
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
-    return path, parameters
+    return path, mail_parameters(parameters)
 
 
 def parse_rcpt(
     argument: bytes, *, extended: bool, smtputf8: bool = False
-) -> tuple[Address, Mapping[str, str]]:
+) -> tuple[Address, RcptParameters]:
     """Read what stands behind `RCPT `. Raises SyntaxRefused."""
     path, rest = _path(argument, b"TO:", _BAD_RECIPIENT)
     if path is None:
         raise SyntaxRefused(_BAD_RECIPIENT)
+    if not rest:
+        return path, RCPT_WITHOUT
     parameters = _parameters(rest, extended=extended)
     for name, value in parameters.items():
         if not (_rcpt_parameter_fits(name, value) and (smtputf8 or value.isascii())):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_RCPT else _BAD_PARAMETER)
-    return path, parameters
+    return path, rcpt_parameters(parameters)
 
 
 _OF_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
@@ -143,8 +153,6 @@ def _path(argument: bytes, keyword: bytes, refusal: Reply) -> tuple[Address | No
 
 
 def _parameters(rest: bytes, *, extended: bool) -> Mapping[str, str]:
-    if not rest:
-        return NO_PARAMETERS
     if not extended:
         raise SyntaxRefused(_NO_PARAMETERS)
     parameters: dict[str, str] = {}

@@ -85,7 +85,7 @@ class Session(Acceptance):
         refusal = self._refusal_of_sender(path) or admit.admit_sender(
             path,
             smtputf8=mail.smtputf8,
-            declared_size=int(parameters.get("SIZE", 0)),
+            declared_size=parameters.size or 0,
             limits=self._context.limits,
             has_room=self._context.intake.has_room(),
         )

@@ -4,11 +4,11 @@ Asks `relayd.policy.admit` for the rules of relaying, and the history about addr
 owns the dialogue.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relayd.errors import StoreError
 from relayd.mail.address import Address
+from relayd.mail.parameters import MailParameters, RcptParameters
 from relayd.mail.reply import Reply
 from relayd.policy import admit
 from relayd.receiver.intake import Intake
@@ -32,12 +32,12 @@ class Transaction:
     """What MAIL and RCPT have said so far."""
 
     reverse_path: Address | None
-    parameters: Mapping[str, str]
-    recipients: list[tuple[Address, Mapping[str, str]]] = field(default_factory=list)
+    parameters: MailParameters
+    recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
 
     @property
     def smtputf8(self) -> bool:
-        return "SMTPUTF8" in self.parameters
+        return self.parameters.smtputf8
 
     @property
     def named_in_trace(self) -> str | None:

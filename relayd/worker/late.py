@@ -18,6 +18,7 @@ from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
 from relayd.mail.header import header_end
 from relayd.mail.ids import format_id
+from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Reply
 from relayd.mail.submission import values_of
 from relayd.mail.words import JsonValue
@@ -149,7 +150,7 @@ class LateBounces:
         recipient = NewRecipient(
             address=parse_address(sender),
             destination=route.key_for(sender, is_test=False, rules=self.routes),
-            parameters={},
+            parameters=RCPT_WITHOUT,
         )
         facts = replace(message.facts, is_test=False, tag=None)  # those are for applications to say
         return replace(

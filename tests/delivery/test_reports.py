@@ -87,7 +87,7 @@ async def test_a_report_about_raw_octets_in_a_header_needs_no_extension(
         await post.settled()
         [report] = reports(post, message)
         assert report.content[:].isascii()
-        assert report.parameters == {}
+        assert report.parameters.words() == {}
         await eventually(lambda: server.messages[-1:] and server.messages[-1].mail == "FROM:<>")
 
 

@@ -231,7 +231,7 @@ def test_what_is_stored_beside_the_content(tmp_path: Path) -> None:
             )
             (message,) = reception.intake.messages
             assert envelopes([message]) == ['<App@X.test> <User@Y.test> <"a b"@z.test>']
-            assert message.parameters == {"SIZE": "99", "BODY": "8BITMIME"}
+            assert message.parameters.words() == {"SIZE": "99", "BODY": "8BITMIME"}
             assert message.client.account == f"uid {os.getuid()}"
             assert {one.destination for one in message.recipients} == {"smarthost"}
             assert message.received_at == START

@@ -26,7 +26,7 @@ def _parse_mail(argument: bytes, extended: bool, takes_auth: bool) -> object:  #
         path, parameters = parse_mail(argument, extended=extended, takes_auth=takes_auth)
     except SyntaxRefused as refused:
         return refused.reply.code
-    return None if path is None else (path.local, path.domain), dict(parameters)
+    return None if path is None else (path.local, path.domain), parameters.words()
 
 
 def _read_mail(argument: bytes, extended: bool, takes_auth: bool) -> object:  # noqa: FBT001
@@ -41,7 +41,7 @@ def _parse_rcpt(argument: bytes, extended: bool, smtputf8: bool) -> object:  # n
         path, parameters = parse_rcpt(argument, extended=extended, smtputf8=smtputf8)
     except SyntaxRefused as refused:
         return refused.reply.code
-    return (path.local, path.domain), dict(parameters)
+    return (path.local, path.domain), parameters.words()
 
 
 def _read_rcpt(argument: bytes, extended: bool, smtputf8: bool) -> object:  # noqa: FBT001

@@ -150,7 +150,10 @@ def read_mail(
     known = {"SIZE": _is_size, "BODY": _is_body, "SMTPUTF8": _is_empty, "RET": _is_ret}
     known |= {"ENVID": _is_envid} | ({"AUTH": _is_submitter} if takes_auth else {})
     _judge(given, known)
-    return path, {name: value for name, value in given if name != "AUTH"}
+    kept = {name: value for name, value in given if name != "AUTH"}
+    if "SIZE" in kept:
+        kept["SIZE"] = str(int(kept["SIZE"]))  # a number, however many zeros are in front of it
+    return path, kept
 
 
 def read_rcpt(argument: bytes, *, extended: bool, smtputf8: bool) -> tuple[Path, Mapping[str, str]]:

@@ -82,8 +82,8 @@ class Judge:
         assert len(messages) == len(self._messages)
         for message, expected in zip(messages, self._messages, strict=True):
             assert _path(message.reverse_path) == expected.reverse_path
-            assert dict(message.parameters) == expected.parameters
-            found = [(_path(one.address), dict(one.parameters)) for one in message.recipients]
+            assert message.parameters.words() == expected.parameters
+            found = [(_path(one.address), one.parameters.words()) for one in message.recipients]
             assert found == expected.recipients
             self._check_content(bytes(message.content[:]), expected.content)
 

@@ -214,7 +214,7 @@ async def test_work_carries_what_was_enqueued(
     assert (queued.is_test, queued.is_8bit, queued.utf8_headers) == (True, True, True)
     (recipient,) = work.recipients
     assert recipient.address == '"A b"@Example.COM'
-    assert recipient.parameters == {"NOTIFY": "NEVER", "ORCPT": "rfc822;A+40b"}
+    assert recipient.parameters.words() == {"NOTIFY": "NEVER", "ORCPT": "rfc822;A+40b"}
     assert (recipient.number, recipient.attempt, recipient.soft_failures) == (0, 1, 0)
     assert not recipient.possible_duplicate
     assert work.content in ((content,) if leased else (content, None))

@@ -355,7 +355,7 @@ async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNu
         about: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content, reason: str
     ) -> NewMessage:
         seen.append((about.id, [one.address for one in recipients], content, reason))
-        assert recipients[0].parameters == {"NOTIFY": "FAILURE"}
+        assert recipients[0].parameters.words() == {"NOTIFY": "FAILURE"}
         return told
 
     acted = await box.store.act(

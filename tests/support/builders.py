@@ -17,6 +17,7 @@ from relayd.mail.envelope import (
 from relayd.mail.event import Event, kind_of
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
 from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Outcome, Relayed, Rerouted
+from relayd.mail.parameters import mail_parameters, rcpt_parameters
 from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
 from relayd.ports.queue import Settlement, Work
 from tests.support.clock import START
@@ -34,7 +35,9 @@ def a_recipient(
     parameters: Mapping[str, str] | None = None,
 ) -> NewRecipient:
     return NewRecipient(
-        address=parse_address(address), destination=destination, parameters=parameters or {}
+        address=parse_address(address),
+        destination=destination,
+        parameters=rcpt_parameters(parameters or {}),
     )
 
 
@@ -58,7 +61,7 @@ def a_message(
         id=make_id(at, WorkerNumber(worker), count),
         received_at=at,
         reverse_path=parse_address(reverse_path) if reverse_path else None,
-        parameters=parameters or {},
+        parameters=mail_parameters(parameters or {}),
         recipients=tuple(
             a_recipient(one) if isinstance(one, str) else one
             for one in recipients or (a_recipient(),)
@@ -111,7 +114,7 @@ def a_queued_message(
         id=make_id(at, WorkerNumber(1), next(_counts) if count is None else count),
         received_at=at,
         reverse_path=reverse_path,
-        parameters=parameters or {},
+        parameters=mail_parameters(parameters or {}),
         size=size,
         message_id_header=None,
         tag=None,
@@ -134,7 +137,7 @@ def a_queued_recipient(
     return QueuedRecipient(
         number=number,
         address=address,
-        parameters=parameters or {},
+        parameters=rcpt_parameters(parameters or {}),
         attempt=attempt,
         soft_failures=soft_failures,
         unknown_outcomes=unknown_outcomes,

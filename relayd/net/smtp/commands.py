@@ -19,6 +19,7 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, RcptParameters
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.ports.outward import Target
 
@@ -92,7 +93,7 @@ def plan(
     Raises ValueError on a control character: such a command must never leave.
     """
     needs_utf8 = not _fits_ascii(message.reverse_path) or (
-        message.utf8_headers and "SMTPUTF8" in message.parameters
+        message.utf8_headers and message.parameters.smtputf8
     )
     refusal = _refuse_size(size, offers) or _refuse_sender(message, offers)
     if refusal is None and not target.assume_8bit:
@@ -109,8 +110,8 @@ def plan(
         if path is None:
             refused[index] = _UTF8_RECIPIENT
             continue
-        given = recipient.parameters if use_utf8 else _in_ascii(recipient.parameters)
-        extra = _parameters(given, ("NOTIFY", "ORCPT")) if offers.dsn else b""
+        asks = offers.dsn and recipient.parameters is not RCPT_WITHOUT
+        extra = _of_rcpt(recipient.parameters, utf8=use_utf8) if asks else b""
         rcpts.append(_command(b"RCPT TO:<%b>%b" % (path, extra)))
     mail = _mail(message, size, offers, use_utf8=use_utf8, is_8bit=is_8bit)
     return Plan(mail=mail, rcpts=tuple(rcpts), refused=refused)
@@ -130,8 +131,9 @@ def _mail(
         parts.append(b" BODY=8BITMIME")
     if use_utf8:
         parts.append(b" SMTPUTF8")
-    if offers.dsn and message.parameters:
-        parts.append(_parameters(message.parameters, ("RET", "ENVID")))
+    if offers.dsn and message.parameters is not MAIL_WITHOUT:
+        given = message.parameters
+        parts.append(_parameters(RET=given.ret, ENVID=given.envid))
     return _command(b"".join(parts))
 
 
@@ -210,23 +212,26 @@ def _encode(address: str, *, utf8: bool) -> bytes | None:
         return None
 
 
-def _parameters(given: Mapping[str, str], names: Sequence[str]) -> bytes:
-    """The parameters of these names as they came, each with a blank in front.
+def _of_rcpt(given: RcptParameters, *, utf8: bool) -> bytes:
+    """The parameters of RCPT; escaped for a server that was not asked for SMTPUTF8 (RFC 6533 §3)."""
+    orcpt = given.orcpt
+    if orcpt is not None and not utf8:
+        orcpt = _BEYOND_ASCII.sub(_escaped, orcpt)
+    return _parameters(NOTIFY=given.notify, ORCPT=orcpt)
+
+
+def _parameters(**given: str | None) -> bytes:
+    """The parameters as they came, each with a blank in front.
 
     One that has become too long on the way, in octets or by its escapes, is left out: it only tells a
     report what the original recipient was.
     """
-    values = {name: given[name].encode() for name in names if name in given}
+    values = {name: value.encode() for name, value in given.items() if value is not None}
     return b"".join(
         b" %b=%b" % (name.encode(), value)
         for name, value in values.items()
         if len(value) <= _LONGEST_VALUE
     )
-
-
-def _in_ascii(given: Mapping[str, str]) -> Mapping[str, str]:
-    """The parameters for a server that was not asked for SMTPUTF8 (RFC 6533 §3)."""
-    return {name: _BEYOND_ASCII.sub(_escaped, value) for name, value in given.items()}
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -3,7 +3,6 @@
 Source: RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §5.2 (who reports a success); RFC 3464 §2.3.3 (actions).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -82,8 +81,8 @@ def occasion_of(
             return None
 
 
-def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occasion) -> bool:
-    """Tell whether the sender is told of `event`; `parameters` are those of RCPT.
+def wants_report(reverse_path: str, notify: str | None, *, event: Occasion) -> bool:
+    """Tell whether the sender is told of `event`; `notify` is what was said at RCPT.
 
     Never for the null reverse-path, so that no report causes another (S-12). Without NOTIFY only
     failures are told: RFC 3461 leaves delays to us, and senders take them for failures. NEVER
@@ -91,7 +90,6 @@ def wants_report(reverse_path: str, parameters: Mapping[str, str], *, event: Occ
     """
     if reverse_path in ("", "<>"):
         return False
-    notify = parameters.get("NOTIFY")
     if notify is None:
         return event == "failure"
     given = {word.strip().upper() for word in notify.split(",")}

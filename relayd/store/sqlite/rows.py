@@ -1,18 +1,23 @@
 """Between rows and values: messages, recipients, and their parameters."""
 
-from collections.abc import Mapping
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId
+from relayd.mail.parameters import (
+    MAIL_WITHOUT,
+    RCPT_WITHOUT,
+    MailParameters,
+    RcptParameters,
+    mail_parameters,
+    rcpt_parameters,
+)
 from relayd.mail.words import Category
 from relayd.store.sqlite.values import from_ms
 
-NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _TEST, _8BIT, _UTF8, _REPORT = 1, 2, 4, 8
 
 # When the last attempt found that the DNS knows no mail host of the domain, else NULL: a reply that
@@ -26,14 +31,20 @@ MESSAGE_COLUMNS = (
 )
 
 
-def dump(parameters: Mapping[str, str]) -> str | None:
+def dump(parameters: MailParameters | RcptParameters) -> str | None:
     """Write the parameters of MAIL or RCPT as a JSON object; None when there are none."""
-    return orjson.dumps(dict(parameters)).decode() if parameters else None
+    if parameters is MAIL_WITHOUT or parameters is RCPT_WITHOUT:
+        return None
+    words = parameters.words()
+    return orjson.dumps(words).decode() if words else None
 
 
-def load(text: str | None) -> Mapping[str, str]:
-    """Read what `dump` wrote."""
-    return orjson.loads(text) if text else NO_PARAMETERS
+def _mail_parameters(text: str | None) -> MailParameters:
+    return mail_parameters(orjson.loads(text)) if text else MAIL_WITHOUT
+
+
+def _rcpt_parameters(text: str | None) -> RcptParameters:
+    return rcpt_parameters(orjson.loads(text)) if text else RCPT_WITHOUT
 
 
 def flags_of(message: NewMessage) -> int:
@@ -68,7 +79,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         id=MessageId(number),
         received_at=from_ms(received_at),
         reverse_path=reverse_path,
-        parameters=load(parameters),
+        parameters=_mail_parameters(parameters),
         size=size,
         message_id_header=header,
         tag=tag,
@@ -87,7 +98,7 @@ def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
     return QueuedRecipient(
         number=number,
         address=address,
-        parameters=load(parameters),
+        parameters=_rcpt_parameters(parameters),
         attempt=attempts,
         soft_failures=soft_failures,
         unknown_outcomes=unknown_outcomes,

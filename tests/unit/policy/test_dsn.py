@@ -160,12 +160,11 @@ def pieces_of(octets: bytes) -> list[bytes]:
 def test_notify_says_what_the_sender_is_told(
     notify: str | None, *, failure: bool, delay: bool, success: bool
 ) -> None:
-    parameters = {} if notify is None else {"NOTIFY": notify}
     asked: dict[Occasion, bool] = {"failure": failure, "delay": delay, "success": success}
     for event, wanted in asked.items():
-        assert wants_report("app@app.test", parameters, event=event) is wanted
-        assert not wants_report("", parameters, event=event)
-        assert not wants_report("<>", parameters, event=event)
+        assert wants_report("app@app.test", notify, event=event) is wanted
+        assert not wants_report("", notify, event=event)
+        assert not wants_report("<>", notify, event=event)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mail.address import Address
+from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters, mail_parameters
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.receiver.commands import parse_hello, parse_mail, parse_rcpt
 
@@ -73,14 +74,14 @@ def test_a_name_is_printable_and_read_the_same_again(argument: bytes) -> None:
     ],
 )
 def test_mail_is_read(argument: bytes, path: Address | None, parameters: dict[str, str]) -> None:
-    assert parse_mail(argument, extended=True) == (path, parameters)
+    assert parse_mail(argument, extended=True) == (path, mail_parameters(parameters))
 
 
 @pytest.mark.parametrize("value", [b"<>", b"app@x.test", b"e+3Dmc2@x.test", b"x" * 510])
 def test_auth_is_read_and_left_out_where_it_is_offered(value: bytes) -> None:
     """RFC 4954 section 5."""
     argument = b"FROM:<app@x.test> SIZE=7 AUTH=" + value
-    assert parse_mail(argument, extended=True, takes_auth=True) == (APP, {"SIZE": "7"})
+    assert parse_mail(argument, extended=True, takes_auth=True) == (APP, MailParameters(size=7))
 
 
 @pytest.mark.parametrize("value", [b"", b"=", b"=a+b"])
@@ -140,7 +141,7 @@ def test_a_bad_mail_is_refused(argument: bytes, code: int, enhanced: str) -> Non
     ],
 )
 def test_rcpt_is_read(argument: bytes, path: Address) -> None:
-    assert parse_rcpt(argument, extended=True) == (path, {})
+    assert parse_rcpt(argument, extended=True) == (path, RCPT_WITHOUT)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,8 @@ def test_dsn_parameters_of_rcpt_are_kept_to_the_letter(
 ) -> None:
     """RFC 3461 section 4.1, 4.2; RFC 6533 section 3 (S-56)."""
     argument = f"TO:<app@x.test> {words}".encode()
-    assert parse_rcpt(argument, extended=True, smtputf8=True) == (APP, parameters)
+    path, read = parse_rcpt(argument, extended=True, smtputf8=True)
+    assert (path, read.words()) == (APP, parameters)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,8 @@ def test_dsn_parameters_of_mail_are_kept_to_the_letter(
     words: str, parameters: dict[str, str]
 ) -> None:
     """RFC 3461 section 4.3, 4.4 (S-56)."""
-    assert parse_mail(f"FROM:<app@x.test> {words}".encode(), extended=True) == (APP, parameters)
+    path, read = parse_mail(f"FROM:<app@x.test> {words}".encode(), extended=True)
+    assert (path, read.words()) == (APP, parameters)
 
 
 @pytest.mark.parametrize("words", ["RET", "RET=BODY", "ENVID", "ENVID=a+b", "ENVID=" + "e" * 101])
@@ -228,7 +231,7 @@ def test_bad_dsn_parameters_of_mail_are_refused(words: str) -> None:
 
 def test_after_helo_there_are_no_parameters() -> None:
     """They are part of the service extensions (RFC 5321 section 4.1.1.11)."""
-    assert parse_mail(b"FROM:<app@x.test>", extended=False) == (APP, {})
+    assert parse_mail(b"FROM:<app@x.test>", extended=False) == (APP, MAIL_WITHOUT)
     for parse, argument in ((parse_mail, b"FROM:<a@b> SIZE=1"), (parse_rcpt, b"TO:<a@b> X=1")):
         with pytest.raises(SyntaxRefused) as caught:
             parse(argument, extended=False)
