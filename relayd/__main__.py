@@ -20,7 +20,7 @@ def main() -> None:
             is_ascii = lookup(stream.encoding).name == "ascii"  # in the locale C, long ago
             stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="backslashreplace")
     if "status" in sys.argv:
-        from relayd.cli.quick_status import answer  # noqa: PLC0415 -- quick without click
+        from relayd.cli.ask.quick_status import answer  # noqa: PLC0415 -- quick without click
 
         if (status := answer(sys.argv[1:])) is not None:
             sys.exit(status)

@@ -100,8 +100,8 @@ def test_interrupt_is_130(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 
 NOT_IMPORTED = {
     "help": (["--help"], ("rich", "apsw", "pydantic", "aiosmtpd")),
-    "serve": (["serve", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.status")),
-    "status": (["status", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.queue")),
+    "serve": (["serve", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.ask.status")),
+    "status": (["status", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.ask.queue")),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import orjson
 
-from relayd.cli import tail
+from relayd.cli.ask import tail
 from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.output import paint, printable_json, style_of

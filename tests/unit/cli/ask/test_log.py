@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from relayd.cli import log, tail
+from relayd.cli.ask import log, tail
 from relayd.mail.words import EventKind
 from relayd.ports.view import Query
 from tests.support.cli_world import World

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from relayd.cli import quick_status
-from relayd.cli.quick_status import answer
+from relayd.cli.ask import quick_status
+from relayd.cli.ask.quick_status import answer
 from relayd.errors import StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from tests.support.builders import a_message
