@@ -12,7 +12,7 @@ def main() -> None:
     """Run the command line of this process."""
     core_dumps.forbid()
     if PurePath(sys.argv[0]).name == "sendmail":
-        from relayd.cli.sendmail import main as sendmail  # noqa: PLC0415 -- quick without click
+        from relayd.cli.sendmail.program import main as sendmail  # noqa: PLC0415 -- quick without click
 
         sys.exit(sendmail(sys.argv[1:]))
     for stream in (sys.stdout, sys.stderr):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relayd.cli import banner
-from relayd.cli.banner import Answer, State
+from relayd.cli.config import banner
+from relayd.cli.config.banner import Answer, State
 from relayd.config.change import change
 from relayd.config.model import Key
 from relayd.supervisor.sockets import REMEDIES

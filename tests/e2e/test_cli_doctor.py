@@ -858,7 +858,7 @@ async def test_watching_asks_a_blocklist_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two rounds at once: the second takes the first one's answer."""
-    monkeypatch.setattr("relayd.cli.doctor.time.sleep", lambda _: None)
+    monkeypatch.setattr("relayd.cli.doctor.command.time.sleep", lambda _: None)
     async with DnsServer(GOOD) as dns:
         world.settings.write_text(
             SETTINGS.format(

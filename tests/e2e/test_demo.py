@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from relayd.cli.demo_servers import Script, mail_servers
+from relayd.cli.demo.servers import Script, mail_servers
 from relayd.errors import StartError
 from tests.support.daemon import ROOT
 

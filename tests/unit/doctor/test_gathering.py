@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relayd import config
-from relayd.cli.doctor import _host_of
+from relayd.cli.doctor.command import _host_of
 from relayd.doctor import clock
 from relayd.doctor.machine import _disks, _pair_facts, check_certificate
 from relayd.doctor.names import check_names

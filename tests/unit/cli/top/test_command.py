@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from relayd.answers.overview import Overview, Reading
-from relayd.cli import top_screen
+from relayd.cli.top import screen
 from relayd.mail.event import Event
 from relayd.mail.words import EventKind
 from relayd.ports.view import Counts, Metric, Status
@@ -40,12 +40,12 @@ def an_overview(*, reading: Reading | None = None, counts: Counts | None = None)
     ],
 )
 def test_a_span_has_its_two_greatest_units(seconds: float | None, written: str) -> None:
-    assert top_screen.span(seconds) == written
+    assert screen.span(seconds) == written
 
 
 def test_paused_deliveries_are_in_the_headline() -> None:
     metrics = [Metric("relayd_workers", (), 2), Metric("relayd_deliveries_paused", (), 1)]
-    headline = top_screen.headline(an_overview(reading=Reading(at=0, metrics=metrics)))
+    headline = screen.headline(an_overview(reading=Reading(at=0, metrics=metrics)))
     assert "workers 2" in headline
     assert "DELIVERIES PAUSED in 1" in headline
 
@@ -57,7 +57,7 @@ def test_the_greatest_destinations_are_shown_with_age_and_pause() -> None:
         oldest={"a.test": START - timedelta(minutes=2), "b.test": START},
         paused_until={"b.test": START + timedelta(minutes=5), "a.test": START},
     )
-    _, queue, destinations, *_ = top_screen.sections(an_overview(counts=counts))
+    _, queue, destinations, *_ = screen.sections(an_overview(counts=counts))
     assert destinations.rows == [
         ("b.test", "9", "0s", "5m 0s"),
         ("a.test", "2", "2m 0s", ""),

@@ -3,7 +3,7 @@
 Starts the real daemon twice, each on a temporary queue: in front of a scripted smarthost, and with
 `use_remote_smtp = true` among scripted mail servers and a name server. Sends sample mails of
 different fates to both, waits until each has its status, and prints the tables that `relayd status`
-prints. What is sent and answered is in `demo_samples`.
+prints. What is sent and answered is in `samples`.
 """
 
 import smtplib
@@ -21,10 +21,10 @@ from pathlib import Path
 import click
 
 from relayd.answers.recipients import fields, find_rows
-from relayd.cli import demo_samples
 from relayd.cli.context import now
-from relayd.cli.demo_samples import Sample
-from relayd.cli.demo_servers import DemoServer, Script, mail_servers
+from relayd.cli.demo import samples
+from relayd.cli.demo.samples import Sample
+from relayd.cli.demo.servers import DemoServer, Script, mail_servers
 from relayd.cli.listing import TITLES, cells
 from relayd.cli.output import show_json, show_table
 from relayd.errors import StartError, StoreUnavailable
@@ -75,7 +75,7 @@ class _Relay:
     """A daemon of the demo: what it is sent, and where it is."""
 
     title: str
-    samples: Sequence[Sample]
+    mails: Sequence[Sample]
     folder: Path
     port: int
     process: "subprocess.Popen[bytes]"
@@ -107,7 +107,7 @@ def demo(*, as_json: bool) -> None:
         for relay in relays:
             _until_ready(relay)
             say(f"{relay.title}: relayd on 127.0.0.1:{relay.port}")
-            for sample in relay.samples:
+            for sample in relay.mails:
                 say(f"  sending {sample.subject}: {_send(sample, relay)}")
         views = [stack.enter_context(closing(open_view(relay.store))) for relay in relays]
         show_progress = sys.stderr.isatty() and not as_json
@@ -131,41 +131,39 @@ def _silent(line: str) -> None:
 @contextmanager
 def _smarthost(folder: Path) -> Iterator[_Relay]:
     """A relay as it comes."""
-    script = Script(rcpt=demo_samples.SMARTHOST_RCPT, dot=demo_samples.SMARTHOST_DOT)
+    script = Script(rcpt=samples.SMARTHOST_RCPT, dot=samples.SMARTHOST_DOT)
     title = "Through the smarthost (use_remote_smtp = false)"
     with DemoServer(script, "smarthost.demo.test") as smarthost:
         settings = _SETTINGS.format(
             direct="false", smarthost=smarthost.port, unreachable='["1s", "1h"]'
         )
-        samples = demo_samples.SMARTHOST_SAMPLES
-        with _relay(title, samples, script, folder / "smarthost", settings) as relay:
+        with _relay(
+            title, samples.SMARTHOST_SAMPLES, script, folder / "smarthost", settings
+        ) as relay:
             yield relay
 
 
 @contextmanager
 def _direct(folder: Path) -> Iterator[_Relay]:
     """A relay that finds the recipients' own servers; it has a smarthost for test mail."""
-    from relayd.cli.demo_dns import DemoDns  # noqa: PLC0415 -- brings dnspython
+    from relayd.cli.demo.dns import DemoDns  # noqa: PLC0415 -- brings dnspython
 
-    script = Script(
-        rcpt=demo_samples.DIRECT_RCPT, dot=demo_samples.DIRECT_DOT, late=demo_samples.DIRECT_LATE
-    )
+    script = Script(rcpt=samples.DIRECT_RCPT, dot=samples.DIRECT_DOT, late=samples.DIRECT_LATE)
     title = "Direct to the recipients' servers (use_remote_smtp = true)"
     with (
         DemoServer(script, "smarthost.demo.test") as smarthost,
-        DemoDns(demo_samples.ZONES) as dns,
-        mail_servers(script, demo_samples.MAIL_HOSTS) as mx,
+        DemoDns(samples.ZONES) as dns,
+        mail_servers(script, samples.MAIL_HOSTS) as mx,
     ):
         settings = _SETTINGS.format(direct="true", smarthost=smarthost.port, unreachable='["1h"]')
-        settings += _DIRECT.format(mx=mx, dns=dns.port, return_domain=demo_samples.RETURN_DOMAIN)
-        samples = demo_samples.DIRECT_SAMPLES
-        with _relay(title, samples, script, folder / "direct", settings) as relay:
+        settings += _DIRECT.format(mx=mx, dns=dns.port, return_domain=samples.RETURN_DOMAIN)
+        with _relay(title, samples.DIRECT_SAMPLES, script, folder / "direct", settings) as relay:
             yield relay
 
 
 @contextmanager
 def _relay(
-    title: str, samples: Sequence[Sample], script: Script, folder: Path, settings: str
+    title: str, mails: Sequence[Sample], script: Script, folder: Path, settings: str
 ) -> Iterator[_Relay]:
     """Run `relayd serve` on a free port for the length of the block; it may not be ready yet."""
     folder.mkdir()
@@ -176,7 +174,7 @@ def _relay(
     with (folder / "daemon.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- ourselves
     try:
-        yield _Relay(title, samples, folder, port, process, script)
+        yield _Relay(title, mails, folder, port, process, script)
     finally:
         process.terminate()
         process.wait()
@@ -205,19 +203,19 @@ def _send(sample: Sample, relay: _Relay) -> str:
     """Submit one mail as an application would; return the relay's answer."""
     lines = [
         f"Subject: {sample.subject}",
-        f"From: {demo_samples.SENDER}",
+        f"From: {samples.SENDER}",
         *([f"X-Relayd-Tag: {sample.tag}"] if sample.tag else []),
         *(["X-Relayd-Test: yes"] if sample.is_test else []),
         "",
         *["A sample mail of relayd demo."] * (sample.size // 31),
         "",
     ]
-    return _submit(relay, demo_samples.SENDER, sample.recipients, "\n".join(lines))
+    return _submit(relay, samples.SENDER, sample.recipients, "\n".join(lines))
 
 
 def _give_back(path: str, address: str, relay: _Relay) -> str:
     """Bring a late bounce to the return path, as another server does; return the relay's answer."""
-    return _submit(relay, "", [path], demo_samples.late_bounce(address))
+    return _submit(relay, "", [path], samples.late_bounce(address))
 
 
 def _submit(relay: _Relay, sender: str, recipients: Sequence[str], content: str) -> str:
@@ -263,10 +261,10 @@ def _show(view: QueueView, title: str, *, as_json: bool) -> None:
         for row in found:
             show_json(fields(row))
         return
-    samples = [row for row in found if row.reverse_path]
+    mails = [row for row in found if row.reverse_path]
     click.echo(f"\n{title}\n")
-    show_table(TITLES, [cells(row) for row in samples])
-    counts = {status: sum(row.status is status for row in samples) for status in Status}
+    show_table(TITLES, [cells(row) for row in mails])
+    counts = {status: sum(row.status is status for row in mails) for status in Status}
     summary = [f"{count} {status}" for status, count in counts.items() if count]
-    reports = len(found) - len(samples)
-    click.echo(f"\n{', '.join(summary)}; {reports} reports of bounces to {demo_samples.SENDER}")
+    reports = len(found) - len(mails)
+    click.echo(f"\n{', '.join(summary)}; {reports} reports of bounces to {samples.SENDER}")

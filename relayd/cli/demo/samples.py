@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from relayd.cli.demo_servers import HANG_UP
+from relayd.cli.demo.servers import HANG_UP
 
 SENDER = "app@shop.test"
 

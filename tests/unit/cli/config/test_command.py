@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from relayd import config
-from relayd.cli.config import read_value
+from relayd.cli.config.command import read_value
 from tests.support.cli_world import World, column
 
 OURS = "relay.firm-of-ours.com"

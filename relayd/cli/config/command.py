@@ -77,8 +77,8 @@ def set_(ctx: click.Context, key: str, value: str, *, force: bool, as_json: bool
     All of the file is checked before it is written; its comments stay. A list is written as in
     the file: relayd config set retry.soft_bounce '["15m", "1h"]'.
     """
-    from relayd.cli.banner import ask_to_reload, show_banner  # noqa: PLC0415
     from relayd.cli.checking import look_quickly  # noqa: PLC0415
+    from relayd.cli.config.banner import ask_to_reload, show_banner  # noqa: PLC0415
     from relayd.config.change import change  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
 
@@ -94,7 +94,7 @@ def set_(ctx: click.Context, key: str, value: str, *, force: bool, as_json: bool
 @json_option
 def diff(*, as_json: bool) -> None:
     """Show what differs from the defaults, and whether the daemon runs with it."""
-    from relayd.cli.banner import compare_daemon  # noqa: PLC0415
+    from relayd.cli.config.banner import compare_daemon  # noqa: PLC0415
     from relayd.config.values import default_of  # noqa: PLC0415
 
     settings = load_settings()

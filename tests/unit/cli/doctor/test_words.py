@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relayd.cli.checking import progress
-from relayd.cli.doctor_words import show_findings, summary
+from relayd.cli.doctor.words import show_findings, summary
 from relayd.policy.doctor.finding import Check, Finding, Level
 from tests.support.cli_world import World
 from tests.support.terminal import on_terminal

@@ -15,7 +15,7 @@ import click
 
 from relayd.cli.checking import gather
 from relayd.cli.context import json_option, load_settings, now, settings_option
-from relayd.cli.doctor_words import show_findings, summary
+from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.filters import DurationType
 from relayd.cli.output import show_json
 from relayd.cli.screen import repeat

@@ -7,7 +7,7 @@ import pytest
 
 from relayd import config
 from relayd.cli import DEFAULT_SETTINGS
-from relayd.cli.handover import DEFAULT_SOCKET, NotTaken, find_door, status_of
+from relayd.cli.sendmail.handover import DEFAULT_SOCKET, NotTaken, find_door, status_of
 from relayd.config import units
 from relayd.mail.reply import Stage, make_reply
 

@@ -1,8 +1,8 @@
 """`relayd sendmail`: a message from standard input into the queue, as sendmail does it.
 
 Owns the program that PHP, cron, git and mailx call; it works for every local user, without the
-settings and without click, and starts quickly. What the letters mean is in `sendmail_options`, what
-is done to the content in `relayd.mail.submission`, the way to the daemon in `handover`.
+settings and without click, and starts quickly. What the letters mean is in `options`, what is done
+to the content in `relayd.mail.submission`, the way to the daemon in `handover`.
 """
 
 import os
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from relayd.cli import INTERRUPTED
-from relayd.cli.handover import Handover, NotTaken, converse, find_door
-from relayd.cli.sendmail_options import Options, UsageError, parse_options
+from relayd.cli.sendmail.handover import Handover, NotTaken, converse, find_door
+from relayd.cli.sendmail.options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.address_list import parse_addresses
 from relayd.mail.reply import clean_text

@@ -1,9 +1,9 @@
-"""`relayd sendmail`: the door from click to `relayd.cli.sendmail`."""
+"""`relayd sendmail`: the door from click to `relayd.cli.sendmail.program`."""
 
 import click
 
 from relayd.cli.context import named_settings_file
-from relayd.cli.sendmail import main
+from relayd.cli.sendmail.program import main
 
 
 class _Unparsed(click.Command):

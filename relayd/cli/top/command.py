@@ -1,7 +1,7 @@
 """`relayd top`: the relay at work, on one screen.
 
 Reads the store read-only and asks the daemon for its counters. What a screen shows is put together
-in `relayd.answers.overview`, how it looks in `relayd.cli.top_screen`.
+in `relayd.answers.overview`, how it looks in `relayd.cli.top.screen`.
 """
 
 import os
@@ -46,7 +46,7 @@ def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_
         try:
             if as_json or once or not sys.stdout.isatty():
                 ctx.exit(_print(_settled(overviews), as_json=as_json))
-            from relayd.cli.top_screen import watch  # noqa: PLC0415 -- rich is for screens only
+            from relayd.cli.top.screen import watch  # noqa: PLC0415 -- rich is for screens only
 
             watch(overviews, rounds=rounds)
         except KeyboardInterrupt:
@@ -83,7 +83,7 @@ def _settled(overviews: Iterator[Overview]) -> Overview:
 
 def _print(one: Overview, *, as_json: bool) -> int:
     """Print one overview; return the exit status."""
-    from relayd.cli.top_screen import show  # noqa: PLC0415
+    from relayd.cli.top.screen import show  # noqa: PLC0415
 
     if as_json:
         show_json(overview.fields(one))

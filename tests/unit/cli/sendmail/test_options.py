@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from relayd.cli.sendmail import main
-from relayd.cli.sendmail_options import Options, UsageError, parse_options
+from relayd.cli.sendmail.options import Options, UsageError, parse_options
+from relayd.cli.sendmail.program import main
 from relayd.mail.address import Address
 
 A, B, C = Address("a", "x.test"), Address("b", "x.test"), Address("c", "x.test")

@@ -1,7 +1,7 @@
 """`relayd route`: where mail to an address would go, and why.
 
 Asks the functions and the resolver that delivery asks, and the queue about the destination.
-Connects to no mail server and needs no daemon. `route_words` puts the findings into words.
+Connects to no mail server and needs no daemon. `words` puts the findings into words.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from relayd.cli.context import (
 )
 from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
-from relayd.cli.route_words import in_words
+from relayd.cli.route.words import in_words
 from relayd.deliverer.directions import settings_of
 from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address

@@ -1,6 +1,6 @@
 """The name server of `relayd demo`: a few zones on loopback, by UDP.
 
-A stand-in for the world outside, as `demo_servers` is; the resolver that asks it is the real one.
+A stand-in for the world outside, as `servers` is; the resolver that asks it is the real one.
 """
 
 import socketserver
@@ -11,8 +11,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from relayd.cli.demo_samples import Zones
-from relayd.cli.demo_servers import Served
+from relayd.cli.demo.samples import Zones
+from relayd.cli.demo.servers import Served
 
 _TTL = 60
 # It knows all there is, so it denies in the name of the root.

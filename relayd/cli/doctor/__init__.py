@@ -1,0 +1,1 @@
+"""`relayd doctor`: `command` has the checks made, and `words` prints the findings."""

@@ -1,0 +1,1 @@
+"""`relayd top`: `command` takes the figures, and `screen` draws them."""
