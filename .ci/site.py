@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relayd.cli.command import root
-from relayd.cli.help_pages import HelpPage, help_pages
+from relayd.cli.tools.help_pages import HelpPage, help_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "README.md"

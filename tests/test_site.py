@@ -13,7 +13,7 @@ import click
 import pytest
 
 from relayd.cli.command import root
-from relayd.cli.help_pages import help_pages
+from relayd.cli.tools.help_pages import help_pages
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = list(help_pages(root))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import relayd
-from relayd.cli.help_pages import HelpPage, help_pages
+from relayd.cli.tools.help_pages import HelpPage, help_pages
 
 _SECTION = "1"  # user commands
 _MARKUP = re.compile(r"`([^`]+)`")
