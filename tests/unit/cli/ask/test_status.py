@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from relayd.cli import screen
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome, Relayed
@@ -175,20 +174,6 @@ def test_show_of_nothing_is_66(world: World, wanted: str) -> None:
 def test_watch_shows_again(world: World) -> None:
     once = world.run("status").out
     assert world.run("status", "--watch", "--rounds", "1").out == once
-
-
-def test_watch_waits_between_rounds_and_ends_on_interrupt() -> None:
-    done: list[str] = []
-
-    def pause(seconds: float) -> None:
-        done.append(f"wait {seconds:g}")
-        if len(done) > 6:
-            raise KeyboardInterrupt
-
-    screen.repeat(lambda: done.append("draw"), rounds=2, pause=pause)
-    assert done == ["draw", "wait 2", "draw"]
-    screen.repeat(lambda: done.append("draw"), rounds=None, pause=pause)
-    assert done[3:] == ["draw", "wait 2", "draw", "wait 2"]
 
 
 @pytest.mark.usefixtures("filled")

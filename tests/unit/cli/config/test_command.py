@@ -335,7 +335,7 @@ def test_wrong_settings_are_not_shown_as_if_they_counted(world: World) -> None:
 
 def test_the_shipped_file_needs_one_command(tmp_path: Path, world: World) -> None:
     """From the file that is shipped to one that works."""
-    shipped = Path(__file__).parents[3] / "etc/relayd.toml"
+    shipped = Path(__file__).parents[4] / "etc/relayd.toml"
     world.settings.write_bytes(shipped.read_bytes())
     assert world.run("check").status == os.EX_CONFIG
     [row] = world.run("config", "set", "fqdn", OURS, "--json").rows

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from relayd.cli.checking import progress
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.policy.doctor.finding import Check, Finding, Level
 from tests.support.cli_world import World
@@ -34,12 +33,6 @@ def test_nothing_hostile_gets_into_a_pipe(capsys: pytest.CaptureFixture[str]) ->
 def test_the_sum() -> None:
     assert "something failed: 1 ok, 1 fail" in summary([EVIL, FINE])
     assert "nothing failed: 2 ok" in summary([FINE, FINE])
-
-
-def test_progress_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("the moon"):
-        pass
-    assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_gets_a_table(world: World, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from relayd.mail.account import Account
 from tests.support.accounts import write_users
 from tests.support.cli_world import Ran, World
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
