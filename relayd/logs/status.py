@@ -14,7 +14,7 @@ from relayd.mail.envelope import MessageFacts, NewMessage, QueuedMessage
 from relayd.mail.event import Event, first_events
 from relayd.mail.ids import MessageId, format_id, received_at_of
 from relayd.mail.words import Detail, EventKind, format_instant
-from relayd.metrics.tally import Tally
+from relayd.metrics.counters import Counters
 
 SCHEMA = 1
 _NOTHING: Detail = {}
@@ -23,15 +23,15 @@ _NOTHING: Detail = {}
 class StatusLog:
     """`relayd.ports.outward.EventSink`: the status log of one worker, and the count of its lines."""
 
-    def __init__(self, path: str, *, node: str, tally: Tally | None = None) -> None:
+    def __init__(self, path: str, *, node: str, counters: Counters | None = None) -> None:
         self._writer = LineWriter(path)
         self._node = node
-        self._tally = tally or Tally()
+        self._counters = counters or Counters()
 
     def received(self, message: NewMessage) -> None:
         facts, client, size = message.facts, message.client, len(message.content)
         sender = str(message.reverse_path or "")
-        self._tally.received(len(message.recipients))
+        self._counters.received(len(message.recipients))
         for recipient in message.recipients:
             line = self._begin(message.received_at, EventKind.RECEIVED, message.id)
             _describe(line, facts, sender=sender, rcpt=str(recipient.address), size=size)
@@ -49,7 +49,7 @@ class StatusLog:
             self._end(line, event.detail)
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
-        self._tally.event(event.kind, event.detail, event.at - message.received_at)
+        self._counters.event(event.kind, event.detail, event.at - message.received_at)
         line = self._begin(event.at, event.kind, message.id)
         _describe(line, message, sender=message.reverse_path, rcpt=address, size=message.size)
         self._end_with_status(line, event)
@@ -57,16 +57,16 @@ class StatusLog:
     def acted(self, event: Event) -> None:
         """Note an operator's act: the store gives the event without the message."""
         waited = event.at - received_at_of(event.message_id)
-        self._tally.event(event.kind, event.detail, waited)
+        self._counters.event(event.kind, event.detail, waited)
         self._end_with_status(self._begin(event.at, event.kind, event.message_id), event)
 
     def refused(self, at: datetime, detail: Detail) -> None:
-        self._tally.refused(detail.get("code"))
+        self._counters.refused(detail.get("code"))
         self._end(self._begin(at, EventKind.REFUSED), detail)
 
     def refused_again(self, detail: Detail) -> None:
         """Count a refusal that has no line."""
-        self._tally.refused(detail.get("code"))
+        self._counters.refused(detail.get("code"))
 
     def reopen(self) -> None:
         self._writer.reopen()

@@ -1,6 +1,7 @@
 """What can be watched of a running daemon, in numbers.
 
-`families` names them, `board` keeps them where all processes of a daemon can read them, `tally` counts
-in one worker, `scrape` puts an answer together from board, queue and doctor, `exposition` writes it in
-Prometheus' text format, `server` hands it out. Documentation: `docs/metrics.md`; a test compares.
+`families` names them. `shared` keeps them where all processes of a daemon can read them, `counters` counts
+in one worker. For an answer, `server` asks `scrape`, which reads the shared counters, the queue and the
+doctor's last result; `exposition` writes it in Prometheus' text format.
+Documentation: `docs/metrics.md`; a test compares.
 """

@@ -1,6 +1,6 @@
-"""The names of all metrics, their labels, and where a worker's numbers lie.
+"""The names of all metrics, their labels, and where a worker's numbers are.
 
-Owns the layout of a place on the board: one cell of 8 octets for each number that exists, since all
+Owns the layout of a row of the shared counters: one cell of 8 octets for each number that exists, since all
 label values are words of closed lists. What is read off the queue at a scrape has no cell.
 """
 
@@ -199,7 +199,7 @@ FAMILIES: Sequence[Family] = (
 CELL: dict[tuple[str, Labels], int] = {}
 """Family and labels to the first cell. A histogram has one cell for each bucket, then its sum."""
 
-CELLS = 1  # how many there are; the first says whether the place was ever taken
+CELLS = 1  # how many there are; the first says whether the row was ever taken
 for _family in FAMILIES:
     for _labels in _family.cells:
         CELL[_family.name, _labels] = CELLS

@@ -1,4 +1,4 @@
-"""What one scrape answers: the board, and beside it what nobody counts.
+"""What one scrape answers: the shared counters, and what nobody counts: the queue, the doctor, the version.
 
 The queue is read in a thread, through a connection of its own, and what it said holds for some
 seconds, so that many who ask cost no more than one. Everything else is read anew.
@@ -15,7 +15,6 @@ import orjson
 
 import relayd
 from relayd.errors import StoreError
-from relayd.metrics.board import Board
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
@@ -29,6 +28,7 @@ from relayd.metrics.families import (
     WORKERS,
     Sample,
 )
+from relayd.metrics.shared import SharedCounters
 from relayd.ports.outward import Clock
 from relayd.ports.view import UNFINISHED, Counts, QueueView
 
@@ -52,14 +52,14 @@ class Scrape:
 
     def __init__(
         self,
-        board: Board,
+        shared: SharedCounters,
         *,
         open_view: Callable[[], QueueView],
         doctor: Path,
         clock: Clock,
     ) -> None:
         """`doctor` is where a saved result of `relayd doctor` would be."""
-        self._board = board
+        self._shared = shared
         self._open_view = open_view
         self._doctor = doctor
         self._clock = clock
@@ -71,16 +71,16 @@ class Scrape:
         counts = await self._count()
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
-            *self._board.samples(),
+            *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),
         ]
 
     def trouble(self) -> str:
         """Return what keeps the daemon from its work, empty if nothing does."""
-        if not self._board.total(WORKERS):
+        if not self._shared.total(WORKERS):
             return "no worker is ready"
-        if self._board.total(PAUSED):
+        if self._shared.total(PAUSED):
             return "deliveries are paused: results cannot be written"
         return ""
 

@@ -24,7 +24,7 @@ import structlog
 from relayd.errors import RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
-from relayd.metrics.board import Board
+from relayd.metrics.shared import SharedCounters
 from relayd.policy.known_sources import OCTETS, KnownSources
 from relayd.receiver.doors import Doors
 from relayd.settings import Settings
@@ -67,7 +67,7 @@ class Supervisor:
         self._worker_main = worker_main
         self._boot = secrets.token_hex(8)
         self._patience = patience
-        self._board = Board()
+        self._counters = SharedCounters()
         self._doors = Doors()
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
         self._notifier = Notifier(os.environ)
@@ -224,7 +224,7 @@ class Supervisor:
         left = self._workers()
         if len(left) < alive:
             names = {worker.name for worker in left}
-            self._board.vacate(but=names)
+            self._counters.vacate(but=names)
             self._doors.vacate(but=names)
 
     def _fill(self, now: float, signals: Signals) -> None:
@@ -245,7 +245,7 @@ class Supervisor:
                 listeners=self._addresses.listeners(generation.settings),
                 control=self._addresses.control(generation.settings),
                 metrics=self._addresses.metrics(generation.settings),
-                board=self._board,
+                counters=self._counters,
                 doors=self._doors,
                 known=self._known,
                 heartbeat=heartbeat,

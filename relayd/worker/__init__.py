@@ -31,10 +31,10 @@ from relayd.errors import (
 )
 from relayd.logs.status import StatusLog
 from relayd.mail.ids import WorkerIdentity
-from relayd.metrics.board import Board
+from relayd.metrics.counters import Counters
 from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
-from relayd.metrics.tally import Tally
+from relayd.metrics.shared import SharedCounters
 from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.policy.known_sources import KnownSources
@@ -74,7 +74,7 @@ class Inherited:
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
     metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
-    board: Board
+    counters: SharedCounters
     doors: Doors
     known: KnownSources
     heartbeat: int  # descriptor of the line to the supervisor
@@ -111,11 +111,11 @@ def _loop_factory() -> Any:
 async def _work(settings: Settings, inherited: Inherited) -> int:
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
-    tally = Tally(inherited.board.place(inherited.name))
-    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=tally.commit)
+    counters = Counters(inherited.counters.row(inherited.name))
+    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=counters.commit)
     view = open_view(settings.store.url)
     node = socket.gethostname()
-    status_log = StatusLog(settings.log.status_log, node=node, tally=tally)
+    status_log = StatusLog(settings.log.status_log, node=node, counters=counters)
     try:
         registered = await store.register(
             WorkerIdentity(node=node, boot=inherited.boot, name=inherited.name)
@@ -124,7 +124,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             settings,
             inherited,
             Parts(store, view, registered.number, IdSource(registered), status_log, clock),
-            tally,
+            counters,
         )
     finally:
         view.close()
@@ -133,7 +133,9 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     return 0
 
 
-async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: Tally) -> None:
+async def _serve(
+    settings: Settings, inherited: Inherited, parts: Parts, counters: Counters
+) -> None:
     stopping, leaving, hurried = _stop_signals()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
@@ -170,7 +172,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         )
         background = [
             tasks.create_task(supervision.beat(stopping)),
-            tasks.create_task(_keep_measuring(tally, receiver, outward)),
+            tasks.create_task(_keep_measuring(counters, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_keep_telling(outward.reporter)),
             tasks.create_task(_end_with(intake.unknown)),
@@ -183,7 +185,7 @@ async def _serve(settings: Settings, inherited: Inherited, parts: Parts, tally: 
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
         _on_hangup(parts.status_log, tls)
-        _measure(tally, receiver, outward)
+        _measure(counters, receiver, outward)
         supervision.ready()
         try:
             await stopping.wait()
@@ -267,7 +269,7 @@ async def _answer(
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},
             settings=settings,
             reload=supervision.reload,
-            samples=inherited.board.samples,
+            samples=inherited.counters.samples,
         ),
     )
 
@@ -275,7 +277,7 @@ async def _answer(
 def _scrape(settings: Settings, inherited: Inherited) -> Scrape:
     url = settings.store.url
     return Scrape(
-        inherited.board,
+        inherited.counters,
         open_view=lambda: open_view(url),
         doctor=Path(url.removeprefix("sqlite:")).with_name("doctor.json"),
         clock=SystemClock(),
@@ -314,18 +316,18 @@ def _record_acts(status_log: StatusLog, acted: Acted) -> None:
         status_log.acted(event)
 
 
-def _measure(tally: Tally, receiver: Receiver, outward: Outward) -> None:
-    tally.measured(
+def _measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:
+    counters.measured(
         clients=receiver.connections,
         servers=outward.transport.connections,
         is_paused=outward.courier.is_paused,
     )
 
 
-async def _keep_measuring(tally: Tally, receiver: Receiver, outward: Outward) -> None:
+async def _keep_measuring(counters: Counters, receiver: Receiver, outward: Outward) -> None:
     while True:
         await asyncio.sleep(_MEASURED)
-        _measure(tally, receiver, outward)
+        _measure(counters, receiver, outward)
 
 
 async def _keep_telling(reporter: Reporter) -> None:

@@ -15,8 +15,8 @@ from relayd.control.server import Desk, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 from relayd.mail.words import EventKind
-from relayd.metrics.board import Board
-from relayd.metrics.tally import Tally
+from relayd.metrics.counters import Counters
+from relayd.metrics.shared import SharedCounters
 from relayd.ports.queue import Acted, Action, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.memory import MemoryStore
@@ -61,7 +61,7 @@ class Daemon:
 
     path: str
     store: SlowStore
-    board: Board = field(default_factory=Board)
+    shared: SharedCounters = field(default_factory=SharedCounters)
     recorded: list[Event] = field(default_factory=list)
     wakes: int = 0
     servers: list[asyncio.Task[None]] = field(default_factory=list)
@@ -118,7 +118,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
                         settings=SETTINGS,
                         reload=daemon.reload,
-                        samples=daemon.board.samples,
+                        samples=daemon.shared.samples,
                     ),
                 )
                 daemon.servers.append(group.create_task(server))
@@ -213,8 +213,8 @@ async def test_reload_says_why_not(
 
 async def test_metrics_are_those_of_all_workers(daemon: Daemon) -> None:
     for name in ("1", "2"):
-        Tally(daemon.board.place(name)).received(3)
-        Tally(daemon.board.place(name)).commit(0.3)
+        Counters(daemon.shared.row(name)).received(3)
+        Counters(daemon.shared.row(name)).commit(0.3)
     metrics = await asyncio.to_thread(client.metrics, daemon.path, timeout=10)
     found = {(one.name, one.labels): one.value for one in metrics}
     assert len(found) == len(metrics)

@@ -12,11 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.metrics import server
-from relayd.metrics.board import Board
+from relayd.metrics.counters import Counters
 from relayd.metrics.exposition import CONTENT_TYPE
 from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
-from relayd.metrics.tally import Tally
+from relayd.metrics.shared import SharedCounters
 from relayd.ports.view import Counts, QueueView
 from relayd.store.memory_view import MemoryView, Tables
 from tests.support.clock import FakeClock
@@ -38,9 +38,9 @@ class World:
     """Two workers that serve one socket."""
 
     def __init__(self, folder: Path) -> None:
-        self.board = Board()
-        self.tally = Tally(self.board.place("1"))
-        self.tally.measured(clients=1, servers=0, is_paused=False)
+        self.shared = SharedCounters()
+        self.counters = Counters(self.shared.row("1"))
+        self.counters.measured(clients=1, servers=0, is_paused=False)
         self.running: list[asyncio.Task[None]] = []
         self.open_view: Callable[[], QueueView] = lambda: MemoryView(Tables())
         with socket.create_server(("127.0.0.1", 0)) as bound:
@@ -51,7 +51,7 @@ class World:
             serve_metrics(
                 [sock],
                 Scrape(
-                    self.board,
+                    self.shared,
                     open_view=self.open,
                     doctor=folder / "doctor.json",
                     clock=FakeClock(),
@@ -94,7 +94,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_metrics_are_handed_out(world: World) -> None:
-    world.tally.received(7)
+    world.counters.received(7)
     status, headers, body = await world.exchange(GET % b"/metrics")
     assert (status, headers["Content-Type"]) == (200, CONTENT_TYPE)
     lines = body.decode().splitlines()
@@ -106,7 +106,7 @@ async def test_metrics_are_handed_out(world: World) -> None:
 
 async def test_health_has_its_own_page(world: World) -> None:
     assert (await world.exchange(GET % b"/healthz"))[::2] == (200, b"ok\n")
-    world.tally.measured(clients=0, servers=0, is_paused=True)
+    world.counters.measured(clients=0, servers=0, is_paused=True)
     status, _, body = await world.exchange(GET % b"/healthz")
     assert status == 503
     assert b"paused" in body

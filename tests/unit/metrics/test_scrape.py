@@ -1,4 +1,4 @@
-"""One answer: the board, the queue, the doctor; and how it is written."""
+"""One answer: the counters, the queue, the doctor; and how it is written."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ import pytest
 import relayd
 from relayd.errors import StoreUnavailable
 from relayd.metrics import scrape
-from relayd.metrics.board import Board
+from relayd.metrics.counters import Counters
 from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
-from relayd.metrics.tally import Tally
+from relayd.metrics.shared import SharedCounters
 from relayd.ports.view import Counts, QueueView, Status
 from relayd.store.memory_view import MemoryView, Tables
 from tests.support.clock import START, FakeClock
@@ -46,11 +46,11 @@ class View(MemoryView):
 class World:
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
-        self.board = Board()
+        self.shared = SharedCounters()
         self.view = View(self.clock)
         self.doctor = folder / "doctor.json"
         self.scrape = Scrape(
-            self.board, open_view=self.open_view, doctor=self.doctor, clock=self.clock
+            self.shared, open_view=self.open_view, doctor=self.doctor, clock=self.clock
         )
 
     def open_view(self) -> QueueView:
@@ -101,7 +101,7 @@ async def test_only_the_greatest_destinations_are_named(world: World) -> None:
 async def test_a_queue_that_cannot_be_read_is_missing(world: World) -> None:
     """The rest is told all the same."""
     world.view.answer = None
-    Tally(world.board.place("1")).received(1)
+    Counters(world.shared.row("1")).received(1)
     assert await world.values("relayd_queue_readable") == {(): 0}
     assert not await world.values("relayd_queue_recipients")
     assert not await world.values("relayd_queue_oldest_seconds")
@@ -214,10 +214,10 @@ async def test_a_doctor_that_cannot_be_read_is_missing(world: World, text: str |
 
 def test_health_is_a_worker_that_can_record_results(world: World) -> None:
     assert world.scrape.trouble() == "no worker is ready"
-    tally = Tally(world.board.place("1"))
-    tally.measured(clients=0, servers=0, is_paused=False)
+    counters = Counters(world.shared.row("1"))
+    counters.measured(clients=0, servers=0, is_paused=False)
     assert not world.scrape.trouble()
-    tally.measured(clients=0, servers=0, is_paused=True)
+    counters.measured(clients=0, servers=0, is_paused=True)
     assert "paused" in world.scrape.trouble()
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from relayd.mail.words import EventKind, JsonValue
-from relayd.metrics.board import Place, apart
 from relayd.metrics.families import (
     ATTEMPTS,
     COMMIT,
@@ -27,6 +26,7 @@ from relayd.metrics.families import (
     Family,
     cell_of,
 )
+from relayd.metrics.shared import Row, unshared_row
 
 _REFUSED = {4: cell_of(REFUSED, "4yz"), 5: cell_of(REFUSED, "5yz")}
 _ROUTE: dict[JsonValue, int] = {labels[0]: cell_of(ATTEMPTS, *labels) for labels in ATTEMPTS.cells}
@@ -57,12 +57,12 @@ _WORKER, _PAUSED = cell_of(WORKERS), cell_of(PAUSED)
 _IN, _OUT = cell_of(CONNECTIONS, "in"), cell_of(CONNECTIONS, "out")
 
 
-class Tally:
-    """What one worker counts; without a place, for nobody."""
+class Counters:
+    """What one worker counts; without a row, for nobody."""
 
-    def __init__(self, place: Place | None = None) -> None:
-        place = place or apart()
-        self._numbers, self._seconds = place.numbers, place.seconds
+    def __init__(self, row: Row | None = None) -> None:
+        row = row or unshared_row()
+        self._numbers, self._seconds = row.numbers, row.seconds
 
     def received(self, recipients: int) -> None:
         """A message is durable."""

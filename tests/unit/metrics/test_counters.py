@@ -1,4 +1,4 @@
-"""The board: every worker its place, nothing lost with a worker, one sum for all."""
+"""The counters: every worker its row, nothing lost with a worker, one sum for all."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from relayd.mail.words import BounceClass, Category, EventKind, JsonValue
-from relayd.metrics.board import Board
+from relayd.metrics.counters import Counters
 from relayd.metrics.families import (
     CELLS,
     CONNECTIONS,
@@ -18,28 +18,28 @@ from relayd.metrics.families import (
     Sample,
     cell_of,
 )
-from relayd.metrics.tally import Tally
+from relayd.metrics.shared import SharedCounters
 
 SECOND = timedelta(seconds=1)
 
 
-def values(board: Board) -> dict[tuple[str, ...], float]:
+def values(shared: SharedCounters) -> dict[tuple[str, ...], float]:
     """All that is not zero: name with its suffix, labels, bound."""
     return {
         (sample.family.name + sample.suffix, *sample.labels, *filter(None, [sample.bound])): (
             sample.value
         )
-        for sample in board.samples()
+        for sample in shared.samples()
         if sample.value
     }
 
 
-def counted(board: Board, *names: str) -> dict[tuple[str, ...], float]:
-    return {key: value for key, value in values(board).items() if key[0] in names}
+def counted(shared: SharedCounters, *names: str) -> dict[tuple[str, ...], float]:
+    return {key: value for key, value in values(shared).items() if key[0] in names}
 
 
 def test_cells_do_not_overlap() -> None:
-    """Each number has its own, and together they fill a place."""
+    """Each number has its own, and together they fill a row."""
     used = [0]
     for family in FAMILIES:
         for labels in family.cells:
@@ -50,49 +50,49 @@ def test_cells_do_not_overlap() -> None:
 
 def test_an_empty_board_has_zeros() -> None:
     """A series is there before its first event, so that no rate misses it."""
-    samples = list(Board().samples())
+    samples = list(SharedCounters().samples())
     assert {sample.value for sample in samples} == {0}
     assert {sample.family for sample in samples} == {one for one in FAMILIES if one.cells}
 
 
 def test_workers_are_added_up() -> None:
-    board = Board()
+    shared = SharedCounters()
     for name, number in (("1", 2), ("2", 3), ("3", 5)):
-        Tally(board.place(name)).received(number)
-    assert counted(board, "relayd_received_total", "relayd_received_messages_total") == {
+        Counters(shared.row(name)).received(number)
+    assert counted(shared, "relayd_received_total", "relayd_received_messages_total") == {
         ("relayd_received_total",): 10,
         ("relayd_received_messages_total",): 3,
     }
-    assert board.total(RECEIVED) == 10
+    assert shared.total(RECEIVED) == 10
 
 
 def test_a_successor_counts_on() -> None:
     """A sum never goes back when a worker ends (HW-02)."""
-    board = Board()
+    shared = SharedCounters()
     for _ in range(2):
-        Tally(board.place("1")).received(4)
-    assert board.total(RECEIVED) == 8
+        Counters(shared.row("1")).received(4)
+    assert shared.total(RECEIVED) == 8
 
 
 def test_gauges_end_with_their_worker() -> None:
-    board = Board()
+    shared = SharedCounters()
     for name in ("1", "2"):
-        tally = Tally(board.place(name))
-        tally.received(1)
-        tally.measured(clients=3, servers=2, is_paused=True)
-    assert (board.total(WORKERS), board.total(PAUSED)) == (2, 2)
-    board.vacate(but={"2"})
-    assert (board.total(WORKERS), board.total(PAUSED)) == (1, 1)
-    assert (board.total(CONNECTIONS, "in"), board.total(CONNECTIONS, "out")) == (3, 2)
-    assert board.total(RECEIVED) == 2
-    board.vacate(but=set())
-    assert (board.total(WORKERS), board.total(CONNECTIONS, "in")) == (0, 0)
+        counters = Counters(shared.row(name))
+        counters.received(1)
+        counters.measured(clients=3, servers=2, is_paused=True)
+    assert (shared.total(WORKERS), shared.total(PAUSED)) == (2, 2)
+    shared.vacate(but={"2"})
+    assert (shared.total(WORKERS), shared.total(PAUSED)) == (1, 1)
+    assert (shared.total(CONNECTIONS, "in"), shared.total(CONNECTIONS, "out")) == (3, 2)
+    assert shared.total(RECEIVED) == 2
+    shared.vacate(but=set())
+    assert (shared.total(WORKERS), shared.total(CONNECTIONS, "in")) == (0, 0)
 
 
 def test_a_worker_beyond_all_places_counts_for_nobody() -> None:
-    board = Board()
-    Tally(board.place("1025")).received(1)
-    assert not values(board)
+    shared = SharedCounters()
+    Counters(shared.row("1025")).received(1)
+    assert not values(shared)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_worker_beyond_all_places_counts_for_nobody() -> None:
 def test_an_outcome_is_counted_by_its_words(
     kind: EventKind, detail: Mapping[str, JsonValue], series: tuple[str, ...]
 ) -> None:
-    board = Board()
-    Tally(board.place("1")).event(kind, detail, SECOND)
+    shared = SharedCounters()
+    Counters(shared.row("1")).event(kind, detail, SECOND)
     expected: dict[tuple[str, ...], float] = {
         ("relayd_events_total", kind.value): 1,
         ("relayd_outcomes_total", *series): 1,
@@ -129,14 +129,14 @@ def test_an_outcome_is_counted_by_its_words(
     if "attempt" in detail:
         expected["relayd_attempts_total", str(detail.get("route", "none"))] = 1
     names = ("relayd_events_total", "relayd_outcomes_total", "relayd_attempts_total")
-    assert counted(board, *names) == expected
+    assert counted(shared, *names) == expected
 
 
 def test_an_attempt_that_another_host_follows_is_no_outcome() -> None:
-    board = Board()
+    shared = SharedCounters()
     detail: dict[str, JsonValue] = {"attempt": 1, "route": "direct"}
-    Tally(board.place("1")).event(EventKind.ATTEMPTED, detail, SECOND)
-    assert values(board) == {
+    Counters(shared.row("1")).event(EventKind.ATTEMPTED, detail, SECOND)
+    assert values(shared) == {
         ("relayd_events_total", "attempted"): 1,
         ("relayd_attempts_total", "direct"): 1,
     }
@@ -144,10 +144,10 @@ def test_an_attempt_that_another_host_follows_is_no_outcome() -> None:
 
 def test_a_late_bounce_is_counted_apart() -> None:
     """The recipient has had its outcome and its delay already."""
-    board = Board()
+    shared = SharedCounters()
     detail = {"bounce_class": "hard", "category": "bad_mailbox"}
-    Tally(board.place("1")).event(EventKind.LATE_BOUNCED, detail, SECOND)
-    assert values(board) == {
+    Counters(shared.row("1")).event(EventKind.LATE_BOUNCED, detail, SECOND)
+    assert values(shared) == {
         ("relayd_events_total", "late_bounced"): 1,
         ("relayd_late_bounces_total", "hard", "bad_mailbox"): 1,
     }
@@ -159,19 +159,19 @@ def test_a_late_bounce_is_counted_apart() -> None:
 )
 def test_no_event_can_stop_a_worker(kind: EventKind, detail: Mapping[str, JsonValue]) -> None:
     """Words that nobody knows are counted as unknown."""
-    board = Board()
-    Tally(board.place("1")).event(kind, detail, SECOND)
-    assert values(board)["relayd_events_total", kind.value] == 1
+    shared = SharedCounters()
+    Counters(shared.row("1")).event(kind, detail, SECOND)
+    assert values(shared)["relayd_events_total", kind.value] == 1
 
 
 def test_every_pair_of_class_and_category_has_its_series() -> None:
-    board = Board()
-    tally = Tally(board.place("1"))
+    shared = SharedCounters()
+    counters = Counters(shared.row("1"))
     for bounce_class in BounceClass:
         for category in Category:
             detail = {"bounce_class": bounce_class.value, "category": category.value}
-            tally.event(EventKind.BOUNCED, detail, SECOND)
-    found = counted(board, OUTCOMES.name)
+            counters.event(EventKind.BOUNCED, detail, SECOND)
+    found = counted(shared, OUTCOMES.name)
     assert set(found.values()) == {1}
     assert len(found) == len(BounceClass) * len(Category)
 
@@ -180,9 +180,9 @@ def test_every_pair_of_class_and_category_has_its_series() -> None:
     ("code", "code_class"), [(450, "4yz"), (421, "4yz"), (550, "5yz"), (None, "5yz")]
 )
 def test_refusals_are_counted_by_class(code: int | None, code_class: str) -> None:
-    board = Board()
-    Tally(board.place("1")).refused(code)
-    assert values(board)["relayd_refused_total", code_class] == 1
+    shared = SharedCounters()
+    Counters(shared.row("1")).refused(code)
+    assert values(shared)["relayd_refused_total", code_class] == 1
 
 
 @pytest.mark.parametrize(
@@ -191,11 +191,11 @@ def test_refusals_are_counted_by_class(code: int | None, code_class: str) -> Non
 )
 def test_a_delay_is_observed_once_in_its_bucket(seconds: float, first_bucket: str) -> None:
     """Buckets add up, as Prometheus wants them; the clock may have been set back."""
-    board = Board()
-    Tally(board.place("1")).event(EventKind.SENT, {}, timedelta(seconds=seconds))
+    shared = SharedCounters()
+    Counters(shared.row("1")).event(EventKind.SENT, {}, timedelta(seconds=seconds))
     mine: list[Sample] = [
         sample
-        for sample in board.samples()
+        for sample in shared.samples()
         if sample.family.name == "relayd_delivery_delay_seconds" and sample.labels == ("sent",)
     ]
     buckets = {sample.bound: sample.value for sample in mine if sample.suffix == "_bucket"}
@@ -206,9 +206,9 @@ def test_a_delay_is_observed_once_in_its_bucket(seconds: float, first_bucket: st
 
 
 def test_delays_of_all_workers_are_one_sum() -> None:
-    board = Board()
+    shared = SharedCounters()
     for name in ("1", "2"):
-        Tally(board.place(name)).commit(0.25)
-    assert values(board)["relayd_store_commit_seconds_sum",] == 0.5
-    assert values(board)["relayd_store_commit_seconds_bucket", "0.25"] == 2
-    assert ("relayd_store_commit_seconds_bucket", "0.1") not in values(board)
+        Counters(shared.row(name)).commit(0.25)
+    assert values(shared)["relayd_store_commit_seconds_sum",] == 0.5
+    assert values(shared)["relayd_store_commit_seconds_bucket", "0.25"] == 2
+    assert ("relayd_store_commit_seconds_bucket", "0.1") not in values(shared)
