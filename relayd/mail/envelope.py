@@ -112,6 +112,25 @@ class QueuedMessage:
         return now - self.age
 
 
+def queued_message(message: NewMessage) -> QueuedMessage:
+    """Return a new message as the deliverer will see it, at age 0."""
+    facts = message.facts
+    return QueuedMessage(
+        id=message.id,
+        received_at=message.received_at,
+        reverse_path=str(message.reverse_path or ""),
+        parameters=message.parameters,
+        size=len(message.content),
+        message_id_header=facts.message_id_header,
+        tag=facts.tag,
+        is_test=facts.is_test,
+        is_8bit=facts.is_8bit,
+        utf8_headers=facts.utf8_headers,
+        is_report=message.is_report,
+        account=message.client.account,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRecipient:
     """A recipient that is leased for one attempt. The unit of state."""

@@ -1,4 +1,4 @@
-"""The log of the queue file: synced before anybody is told, and not left to grow."""
+"""The WAL of the queue file: synced before anybody is told, and not left to grow."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def log_pages(directory: Path) -> int:
     return (directory / "queue.db-wal").stat().st_size // 4096
 
 
-async def test_the_log_is_kept_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wal_is_kept_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wal, "CHECKPOINT_PAGES", ALLOWED)
     box = open_sqlite(tmp_path)
     await fill(box, 200)
@@ -47,7 +47,7 @@ async def test_the_log_is_kept_short(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_reader_makes_it_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HQ-04: the log grows past what somebody reads, and is short again soon after."""
+    """HQ-04: the WAL grows past what somebody reads, and is short again soon after."""
     monkeypatch.setattr(wal, "CHECKPOINT_PAGES", ALLOWED)
     box = open_sqlite(tmp_path)
     await fill(box, 1)
@@ -97,17 +97,17 @@ def test_a_commit_is_synced_once(queue: str, monkeypatch: pytest.MonkeyPatch) ->
     db.close()
 
 
-def test_the_log_has_its_length_from_the_start(queue: str) -> None:
-    """What is committed before and behind the zeros is there, also for who finds the log after a crash."""
+def test_the_wal_has_its_length_from_the_start(queue: str) -> None:
+    """What is committed before and behind the zeros is there, also for who finds the WAL after a crash."""
     db = open_writer(queue)
     log, lock = Wal(db, queue), FileLock(f"{queue}.write")
     db.execute("INSERT INTO meta VALUES ('before', x'00')")
-    log.lay_out(lock)
+    log.preallocate(lock)
     length = Path(f"{queue}-wal").stat().st_size
     assert length > CHECKPOINT_PAGES * 4096
     db.execute("INSERT INTO meta VALUES ('behind', x'00')")
     log.sync()
-    log.lay_out(lock)
+    log.preallocate(lock)
     assert Path(f"{queue}-wal").stat().st_size == length
     crashed = Path(queue).with_name("crashed.db")
     for end in ("", "-wal"):
@@ -139,7 +139,7 @@ def test_little_room_is_left_alone(queue: str, monkeypatch: pytest.MonkeyPatch, 
     db.execute("INSERT INTO meta VALUES ('a', x'00')")
     length = Path(f"{queue}-wal").stat().st_size
     monkeypatch.setattr(os, "pwrite", fail)
-    log.lay_out(lock)
+    log.preallocate(lock)
     assert Path(f"{queue}-wal").stat().st_size == length
     assert db.getautocommit()
     assert len(lengths) == 2 * free
@@ -165,12 +165,12 @@ def test_who_writes_without_a_turn_is_kept_out_meanwhile(
     other.set_busy_timeout(0)
     log, lock = Wal(db, queue), FileLock(f"{queue}.write")
     monkeypatch.setattr(os, "pwrite", intrude)
-    log.lay_out(lock)
+    log.preallocate(lock)
     assert refused
     other.execute("INSERT INTO meta VALUES ('other', x'00')")
     other.execute("BEGIN IMMEDIATE")
     db.set_busy_timeout(0)
-    log.lay_out(lock)
+    log.preallocate(lock)
     assert not other.getautocommit(), "it waits for nobody for ever"
     for each in (other, db):
         each.close()
@@ -215,7 +215,7 @@ def test_an_unfinished_checkpoint_is_not_tried_again_at_once(queue: str) -> None
     reader.execute("SELECT count(*) FROM meta").fetchall()
     first.execute("INSERT INTO meta VALUES ('b', x'00')")
     log._pages = CHECKPOINT_PAGES
-    log.shorten(lock)
+    log.checkpoint(lock)
     assert not log.is_long, "a reader is in the way"
     for db in (reader, first):
         db.close()

@@ -4,7 +4,7 @@ Plain functions on a connection that is in a write transaction. Instants are mil
 all others of the wall clock, those of a `Term` and `at` of the clock that leases end by.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -89,6 +89,27 @@ def abandon(db: apsw.Connection, slot: int, *, now: int) -> int:
     if freed:
         touch(db, _destination_of(db, slot), now)
     return freed
+
+
+def abandon_ended(db: apsw.Connection, *, at: int, now: int) -> int:
+    """Free all slots whose lease ended; return how many recipients that freed."""
+    ended = fetch(db, "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?", (at,))
+    return sum(abandon(db, slot, now=now) for (slot,) in ended)
+
+
+def extend(
+    db: apsw.Connection, held: Sequence[Lease], *, worker: int, until: int
+) -> Sequence[Lease]:
+    """Renew leases of `worker`; return those that it lost."""
+    lost = []
+    for lease in held:
+        db.execute(
+            "UPDATE slot SET lease_ends_at = ? WHERE id = ? AND epoch = ? AND worker = ?",
+            (until, lease.slot, lease.epoch, worker),
+        )
+        if not db.changes():
+            lost.append(lease)
+    return lost
 
 
 def hand_back(db: apsw.Connection, slot: int, *, now: int) -> None:

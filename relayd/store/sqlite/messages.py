@@ -1,20 +1,45 @@
-"""Messages and recipients inside one transaction: written as they are received, read as work."""
+"""Messages, their recipients and content inside one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import apsw
 
 from relayd.mail.address import Address
-from relayd.mail.envelope import NewMessage, NewRecipient, QueuedRecipient
+from relayd.mail.content import Content
+from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import first_events
-from relayd.ports.queue import Lease, Work
+from relayd.mail.ids import MessageId
+from relayd.ports.queue import Lease
 from relayd.store.sqlite import leases, outcomes, rows, values
-from relayd.store.sqlite.spool import FileContent
-
-_CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
+from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 
 
-def insert_message(db: apsw.Connection, message: NewMessage) -> None:
+def insert(db: apsw.Connection, message: NewMessage, taken: Mapping[str, Lease | None]) -> None:
+    """Add a new message; its recipients are leased where `taken` has a lease for their destination."""
+    _insert_message(db, message)
+    for number, recipient in enumerate(message.recipients):
+        _insert_recipient(db, message, number, taken.get(recipient.destination))
+    for event in first_events(message):
+        outcomes.record(db, event)
+
+
+def insert_returned(db: apsw.Connection, message: NewMessage) -> None:
+    """Add a message of relayd's own to a sender, which anybody may claim."""
+    _insert_message(db, message)
+    for number in range(len(message.recipients)):
+        _insert_recipient(db, message, number, None, is_returned=True)
+
+
+def content(db: apsw.Connection, files: SpoolDirectory, message_id: MessageId) -> Content | None:
+    """Return the content as stored; None when it is gone. Raises ContentLost, StoreUnavailable."""
+    found = values.fetch(db, "SELECT body, beside FROM content WHERE message_id = ?", (message_id,))
+    if not found:
+        return None
+    [(body, beside)] = found
+    return files.content_of(message_id, body, beside) if beside else bytes(body)
+
+
+def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
     facts, client = message.facts, message.client
     db.execute(
         "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
@@ -36,30 +61,16 @@ def insert_message(db: apsw.Connection, message: NewMessage) -> None:
             client.account,
         ),
     )
-    content = message.content
-    body, beside = content, 0
-    if isinstance(content, FileContent):
-        body, beside = content.head, content.beside
+    body, beside = message.content, 0
+    if isinstance(message.content, FileContent):
+        body, beside = message.content.head, message.content.beside
     db.execute(
         "INSERT INTO content (message_id, body, beside) VALUES (?, ?, ?)",
         (message.id, body, beside),
     )
 
 
-def record_first(db: apsw.Connection, message: NewMessage) -> None:
-    """Write what is known of its recipients from the start."""
-    for event in first_events(message):
-        outcomes.record(db, event)
-
-
-def insert_returned(db: apsw.Connection, message: NewMessage) -> None:
-    """Add a message of relayd's own to a sender, which anybody may claim."""
-    insert_message(db, message)
-    for number in range(len(message.recipients)):
-        insert_recipient(db, message, number, None, is_returned=True)
-
-
-def insert_recipient(
+def _insert_recipient(
     db: apsw.Connection,
     message: NewMessage,
     number: int,
@@ -92,72 +103,3 @@ def insert_recipient(
     )
     if lease is None and not message.is_held:
         leases.touch(db, recipient.destination, due_at)
-
-
-def born_work(message: NewMessage, taken: Mapping[str, Lease | None]) -> Sequence[Work]:
-    queued = rows.queued_message(message)
-    return [
-        Work(
-            lease=lease,
-            message=queued,
-            recipients=tuple(
-                QueuedRecipient(
-                    number=number,
-                    address=str(recipient.address),
-                    parameters=recipient.parameters,
-                    attempt=1,
-                    soft_failures=0,
-                    unknown_outcomes=0,
-                )
-                for number, recipient in enumerate(message.recipients)
-                if recipient.destination == destination
-            ),
-            content=message.content,
-        )
-        for destination, lease in taken.items()
-        if lease is not None
-    ]
-
-
-def lease_due(
-    db: apsw.Connection, lease: Lease, *, now: int, limit: int
-) -> dict[int, list[QueuedRecipient]]:
-    """Lease up to `limit` due recipients; return them by message."""
-    due = values.fetch(
-        db,
-        "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"  # noqa: S608 -- a constant
-        f" possible_duplicate, {rows.NO_MAIL_HOST_AT} FROM recipient"
-        " WHERE destination = ? AND state = 'queued'"
-        " AND slot IS NULL AND next_attempt_at <= ? ORDER BY next_attempt_at, message_id LIMIT ?",
-        (lease.destination, now, limit),
-    )
-    db.executemany(
-        "UPDATE recipient SET slot = ?, attempts = attempts + 1 WHERE message_id = ? AND number = ?",
-        [(lease.slot, row[0], row[1]) for row in due],
-    )
-    taken: dict[int, list[QueuedRecipient]] = {}
-    for row in due:
-        taken.setdefault(row[0], []).append(rows.recipient_of(row[1:]))
-    return taken
-
-
-def claimed_work(
-    db: apsw.Connection, lease: Lease, taken: Mapping[int, list[QueuedRecipient]]
-) -> Sequence[Work]:
-    work = []
-    for message_id, recipients in taken.items():
-        *row, body = values.fetch(
-            db,
-            f"SELECT {rows.MESSAGE_COLUMNS}, CASE WHEN m.size <= ? AND NOT c.beside THEN c.body END FROM message m"  # noqa: S608 -- fixed columns
-            " JOIN content c ON c.message_id = m.id WHERE m.id = ?",
-            (_CONTENT_WITH_CLAIM, message_id),
-        )[0]
-        work.append(
-            Work(
-                lease=lease,
-                message=rows.message_of(tuple(row)),
-                recipients=tuple(recipients),
-                content=body,
-            )
-        )
-    return work

@@ -1,10 +1,11 @@
 """Writing what became of a leased recipient, inside one transaction. Instants are milliseconds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import apsw
 import orjson
 
+from relayd.errors import LeaseLost
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
@@ -37,6 +38,15 @@ _HOLD = (
     "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
 )
+
+
+def settle_all(
+    db: apsw.Connection, lease: Lease, settlements: Sequence[Settlement], *, now: int
+) -> Sequence[Settlement]:
+    """Write outcomes with their events; return those that were written. Raises LeaseLost."""
+    if not leases.holds(db, lease):
+        raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
+    return [each for each in settlements if settle(db, lease, each, now=now)]
 
 
 def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:

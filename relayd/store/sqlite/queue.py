@@ -6,23 +6,16 @@ every change of state follows `TRANSITIONS`.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import apsw
 
-from relayd.errors import CommitUnknown, LeaseLost, StoreUnavailable
+from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import (
-    MessageId,
-    Registration,
-    WorkerIdentity,
-    WorkerNumber,
-    first_id_at,
-)
+from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -37,24 +30,24 @@ from relayd.ports.queue import (
 )
 from relayd.ports.view import Query
 from relayd.store.sqlite import (
+    claims,
     leases,
     messages,
     operators,
     outcomes,
+    purging,
     returned,
     suppression,
     values,
     workers,
 )
 from relayd.store.sqlite.age import Age
-from relayd.store.sqlite.connection import open_reader, prepare, translate
+from relayd.store.sqlite.arrivals import Arrivals
+from relayd.store.sqlite.connection import prepare
 from relayd.store.sqlite.disk import Disk
-from relayd.store.sqlite.spool import FileContent, SpoolDirectory
+from relayd.store.sqlite.reading import Reader, in_thread
+from relayd.store.sqlite.spool import SpoolDirectory
 from relayd.store.sqlite.writer import Writer
-
-T = TypeVar("T")
-
-_PURGE_AT_ONCE = 2000  # messages deleted in one transaction
 
 
 class SqliteStore:
@@ -74,9 +67,9 @@ class SqliteStore:
         self._writer = Writer(path, clock=clock, on_commit=on_commit, first=self._age.keep_up)
         self._writer.provide("served", self._age.served)
         self._files = SpoolDirectory(path)
+        self._arrivals = Arrivals(self._writer, self._files)
         self._disk = Disk(path)
-        self._reader = open_reader(path)
-        self._reading = asyncio.Lock()
+        self._reader = Reader(path)
 
     @classmethod
     def open(
@@ -96,14 +89,13 @@ class SqliteStore:
         return cls(path, clock=clock, slots=slots, on_commit=on_commit)
 
     async def close(self) -> None:
-        """Finish what was begun; whoever is last brings all of the log into the file.
+        """Finish what was begun; the last process checkpoints the whole WAL.
 
         That takes a connection that may write, so the other one goes first.
         """
-        async with self._reading:
-            self._reader.close()
+        await self._reader.close()
         try:
-            await _in_thread(self._writer.close)
+            await in_thread(self._writer.close)
         except StoreUnavailable:
             self._writer.close()
 
@@ -126,75 +118,21 @@ class SqliteStore:
             lease_for = None
 
         def operation(db: apsw.Connection) -> Sequence[Work]:
-            taken: dict[str, Lease | None] = {}
-            for recipient in message.recipients:
-                if (where := recipient.destination) not in taken:
-                    taken[where] = self._born_lease(db, where, worker, lease_for, now)
-            messages.insert_message(db, message)
-            for number, recipient in enumerate(message.recipients):
-                messages.insert_recipient(db, message, number, taken[recipient.destination])
-            messages.record_first(db, message)
-            return messages.born_work(message, taken)
+            if lease_for is None:
+                messages.insert(db, message, {})
+                return []
+            term = self._term(lease_for)
+            taken = claims.for_new(db, message, worker, widths=self._slots, now=now, term=term)
+            messages.insert(db, message, taken)
+            return claims.work_of_new(message, taken)
 
-        return self._store(message, operation)
+        return self._arrivals.store(message, operation)
 
     def has_room(self) -> bool:
         return self._disk.has_room(self._clock.monotonic())
 
     def spool(self) -> Spool:
         return self._files.new(self.has_room)
-
-    def _store(
-        self, message: NewMessage, operation: Callable[[apsw.Connection], T]
-    ) -> "asyncio.Future[T]":
-        """Run the operation that inserts `message`; a content file is durable before it begins.
-
-        The future is the writer's own: it is done before those of what was submitted behind it.
-        """
-        content = message.content
-        if not isinstance(content, FileContent):
-            return self._writer.submit(operation, is_patient=False)
-        stored: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        stored.add_done_callback(partial(_drop_unwanted, content))
-        asyncio.ensure_future(self._store_with_file(content, message.id, operation, stored))  # noqa: RUF006 -- its thread keeps it
-        return stored
-
-    async def _store_with_file(
-        self,
-        content: FileContent,
-        message_id: MessageId,
-        operation: Callable[[apsw.Connection], T],
-        stored: "asyncio.Future[T]",
-    ) -> None:
-        try:
-            await _in_thread(self._files.keep, content, message_id)
-        except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
-            stored.set_exception(exc)
-        else:
-            self._writer.submit(operation, stored, is_patient=False)
-
-    def _born_lease(
-        self,
-        db: apsw.Connection,
-        destination: str,
-        worker: WorkerNumber,
-        lease_for: timedelta | None,
-        now: int,
-    ) -> Lease | None:
-        if lease_for is None or leases.paused_until(db, destination) > now:
-            return None
-        return self._acquire(db, destination, worker, lease_for, now)
-
-    def _acquire(
-        self,
-        db: apsw.Connection,
-        destination: str,
-        worker: WorkerNumber,
-        lease_for: timedelta,
-        now: int,
-    ) -> Lease | None:
-        width, term = self._slots.get(destination, 1), self._term(lease_for)
-        return leases.acquire(db, destination, worker, width=width, now=now, term=term)
 
     async def claim(
         self,
@@ -207,43 +145,19 @@ class SqliteStore:
         only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         now = self._now()
-
-        def operation(db: apsw.Connection) -> Sequence[Work]:
-            work: list[Work] = []
-            room = limit
-            at = self._term(lease_for).at
-            for destination in leases.due(
-                db, worker, widths=self._slots, now=now, at=at, only=only
-            ):
-                if room <= 0:
-                    break
-                if destination in but:
-                    continue
-                lease = self._acquire(db, destination, worker, lease_for, now)
-                if lease is not None:
-                    taken = messages.lease_due(db, lease, now=now, limit=min(room, each or room))
-                    room -= sum(map(len, taken.values()))
-                    work.extend(messages.claimed_work(db, lease, taken))
-                    leases.refresh(db, destination)
-            return work
-
-        return await self._writer.submit(operation)
+        wanted = claims.Wanted(limit=limit, each=each, but=but, only=only)
+        return await self._writer.submit(
+            lambda db: claims.claim(
+                db, worker, wanted, widths=self._slots, now=now, term=self._term(lease_for)
+            )
+        )
 
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:
-        def operation(db: apsw.Connection) -> Sequence[Lease]:
-            lost, until = [], self._term(lease_for).until
-            for lease in held:
-                db.execute(
-                    "UPDATE slot SET lease_ends_at = ? WHERE id = ? AND epoch = ? AND worker = ?",
-                    (until, lease.slot, lease.epoch, worker),
-                )
-                if not db.changes():
-                    lost.append(lease)
-            return lost
-
-        return await self._writer.submit(operation)
+        return await self._writer.submit(
+            lambda db: leases.extend(db, held, worker=worker, until=self._term(lease_for).until)
+        )
 
     def settle(
         self,
@@ -255,9 +169,7 @@ class SqliteStore:
         files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Sequence[Settlement]:
-            if not leases.holds(db, lease):
-                raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
-            written = [each for each in settlements if outcomes.settle(db, lease, each, now=now)]
+            written = outcomes.settle_all(db, lease, settlements, now=now)
             # Not `extend`: it runs again, alone, when its turn was rolled back.
             files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
@@ -307,12 +219,7 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> int:
             self._age.watch(db)
-            ended = values.fetch(
-                db,
-                "SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= ?",
-                (self._term().at,),
-            )
-            return sum(leases.abandon(db, slot, now=now) for (slot,) in ended)
+            return leases.abandon_ended(db, at=self._term().at, now=now)
 
         return await self._writer.submit(operation)
 
@@ -352,7 +259,7 @@ class SqliteStore:
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
 
-        return self._store(copy, operation)
+        return self._arrivals.store(copy, operation)
 
     async def secret(self) -> bytes:
         def operation(db: apsw.Connection) -> bytes:
@@ -368,64 +275,18 @@ class SqliteStore:
         )
 
     async def purge(self, older_than: datetime) -> int:
-        before = values.to_ms(older_than)
-
-        def operation(db: apsw.Connection) -> int:
-            old = values.fetch(
-                db,
-                "SELECT id FROM message WHERE id < ? AND NOT EXISTS (SELECT 1 FROM recipient"
-                " WHERE message_id = message.id AND (state IN ('queued', 'held')"
-                " OR updated_at >= ?)) ORDER BY id LIMIT ?",
-                (int(first_id_at(older_than)), before, _PURGE_AT_ONCE),
-            )
-            for table, key in (
-                ("event", "message_id"),
-                ("came_back", "message_id"),
-                ("recipient", "message_id"),
-                ("message", "id"),
-            ):
-                db.executemany(f"DELETE FROM {table} WHERE {key} = ?", old)  # noqa: S608 -- fixed names
-            return len(old)
-
-        purged = await self._writer.submit(operation)
+        purged = await self._writer.submit(lambda db: purging.purge(db, older_than))
         if not purged:
-            await self._read(self._sweep)
+            await self._reader.ask(lambda db: purging.sweep(db, self._files))
         return purged
 
-    def _sweep(self, db: apsw.Connection) -> None:
-        """Remove files that a crash left without their message."""
-        with suppress(OSError):
-            self._files.sweep(
-                lambda files: [
-                    each
-                    for each in files
-                    if db.execute("SELECT 1 FROM content WHERE message_id = ?", (each,)).get
-                ]
-            )
-
     async def content(self, message_id: MessageId) -> Content | None:
-        def read(db: apsw.Connection) -> Content | None:
-            sql = "SELECT body, beside FROM content WHERE message_id = ?"
-            found = values.fetch(db, sql, (message_id,))
-            if not found:
-                return None
-            [(body, beside)] = found
-            return self._files.content_of(message_id, body, beside) if beside else bytes(body)
-
-        return await self._read(read)
+        return await self._reader.ask(lambda db: messages.content(db, self._files, message_id))
 
     async def next_due(self) -> datetime | None:
         sql = "SELECT min(due_at) FROM destination WHERE due_at IS NOT NULL"  # that has an index
-        due_at = await self._read(lambda db: db.execute(sql).get)
+        due_at = await self._reader.ask(lambda db: db.execute(sql).get)
         return None if due_at is None else values.from_ms(due_at)
-
-    async def _read(self, question: Callable[[apsw.Connection], T]) -> T:
-        """Ask on the reading connection, off the event loop."""
-        async with self._reading:
-            try:
-                return await _in_thread(question, self._reader)
-            except apsw.Error as exc:
-                raise translate(exc) from exc
 
     def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:
         """Count from the present: an operation may have waited long for its turn."""
@@ -434,22 +295,3 @@ class SqliteStore:
 
     def _now(self) -> int:
         return values.to_ms(self._clock.now())
-
-
-async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
-    """Return what the call gives, off the event loop. Raises StoreUnavailable without a thread."""
-    try:
-        running = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
-    except RuntimeError as exc:  # the system gives us no thread
-        raise StoreUnavailable(f"the queue file cannot be used now: {exc}") from exc
-    return await running
-
-
-def _drop_unwanted(content: FileContent, stored: "asyncio.Future[Any]") -> None:
-    """Remove the file of a message that is not in the queue for sure (S-55)."""
-    if stored.cancelled():
-        return
-    error = stored.exception()
-    if error is not None and not isinstance(error, CommitUnknown):
-        with suppress(OSError):  # what stays is for the sweep
-            content.path.unlink()

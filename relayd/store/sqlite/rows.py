@@ -53,25 +53,6 @@ def flags_of(message: NewMessage) -> int:
     return kept | message.is_report * _REPORT
 
 
-def queued_message(message: NewMessage) -> QueuedMessage:
-    """Return the message as the deliverer will see it."""
-    facts = message.facts
-    return QueuedMessage(
-        id=message.id,
-        received_at=message.received_at,
-        reverse_path=str(message.reverse_path or ""),
-        parameters=message.parameters,
-        size=len(message.content),
-        message_id_header=facts.message_id_header,
-        tag=facts.tag,
-        is_test=facts.is_test,
-        is_8bit=facts.is_8bit,
-        utf8_headers=facts.utf8_headers,
-        is_report=message.is_report,
-        account=message.client.account,
-    )
-
-
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
     """Read the columns of MESSAGE_COLUMNS."""
     number, received_at, reverse_path, size, header, tag, flags, parameters, account, age = row

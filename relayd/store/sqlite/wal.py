@@ -1,16 +1,16 @@
-"""The write-ahead log of the queue file: made durable by us, and kept short.
+"""The write-ahead log (WAL) of the queue file: made durable by us, and kept short.
 
 SQLite commits without a sync (`synchronous=NORMAL`), so that a process gives its turn up before it
-waits for the disk; `sync` is what makes a commit durable, and nobody is told of one before. The log
+waits for the disk; `sync` is what makes a commit durable, and nobody is told of one before. The WAL
 is synced whole, so a commit is never durable without those that it was built on. Whatever SQLite
-itself must sync, the log before a checkpoint, the file behind it, a header that begins the log
+itself must sync, the WAL before a checkpoint, the file after it, a header that begins the WAL
 anew, it does in this mode too.
 
-The log has its full length from the start, zeros behind what is written: then a sync has data to write
+The WAL has its full length from the start, zeros after what is written: then a sync has data to write
 and nothing else, no new length and no new blocks, which takes a third less.
 
 Source: https://sqlite.org/wal.html, https://sqlite.org/walformat.html (what is no valid frame ends
-the log), https://sqlite.org/pragma.html#pragma_synchronous; ADR 8.
+the WAL), https://sqlite.org/pragma.html#pragma_synchronous; ADR 8.
 """
 
 import os
@@ -26,13 +26,13 @@ from relayd.store.sqlite.lock import FileLock
 CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once
 _FRAME = 4096 + 24  # octets of a page with its header
 _PIECE = bytes(1024 * 1024)
-_ROOM = 2  # times what the log takes has to be free beyond what is kept back
+_ROOM = 2  # times what the WAL takes has to be free beyond what is kept back
 
 log = structlog.get_logger()
 
 
 class Wal:
-    """The log of an open connection; one thread uses both."""
+    """The WAL of an open connection; one thread uses both."""
 
     def __init__(self, db: apsw.Connection, path: str) -> None:
         self._db = db
@@ -41,14 +41,14 @@ class Wal:
         self._allowed = CHECKPOINT_PAGES
         self._is_synced = True
         db.set_wal_hook(self._committed)
-        db.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # from now on the log is there
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # from now on the WAL is there
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-    def lay_out(self, lock: FileLock) -> None:
-        """Fill the log up with zeros, to where it is checkpointed and a little beyond.
+    def preallocate(self, lock: FileLock) -> None:
+        """Fill the WAL up with zeros, to where it is checkpointed and a little beyond.
 
         So there is room for outcomes too when the disk is full (F-12). Where little is free already
-        the log grows with its use, as SQLite has it. Holds the turn, and SQLite's own lock against
+        the WAL grows with its use, as SQLite has it. Holds the turn, and SQLite's own lock against
         who writes without one, while 36 MiB go to the page cache; not while they are synced.
 
         Raises OSError when that fails: then no commit would become durable either.
@@ -76,28 +76,28 @@ class Wal:
             os.fdatasync(self._fd)
             self._is_synced = True
 
-    def shorten(self, lock: FileLock) -> None:
-        """Copy the log into the file: most of it beside the others' turns, the rest in a turn.
+    def checkpoint(self, lock: FileLock) -> None:
+        """Copy the WAL into the file: most of it beside the others' turns, the rest in a turn.
 
-        After that the next commit begins the log anew. If somebody reads from it, or a checkpoint
+        After that the next commit begins the WAL anew. If somebody reads from it, or a checkpoint
         fails, it grows some more before the next try: nothing is lost by that.
         """
-        self._checkpoint()
+        self._copy()
         is_done = False
         with suppress(StoreUnavailable), lock.turn():
-            is_done = self._checkpoint()
+            is_done = self._copy()
         self._allowed = CHECKPOINT_PAGES if is_done else self._pages + CHECKPOINT_PAGES // 4
 
-    def _checkpoint(self) -> bool:
+    def _copy(self) -> bool:
         """Copy what can be copied without waiting; tell whether that is all."""
         try:
-            in_log, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            in_wal, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
             return False  # another process is at it
         except apsw.Error as exc:
             log.warning("checkpoint_failed", fault="local", reason=str(exc))
             return False
-        return bool(in_log == copied)
+        return bool(in_wal == copied)
 
     def close(self) -> None:
         os.close(self._fd)

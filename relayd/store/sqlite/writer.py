@@ -83,7 +83,7 @@ class Writer:
         self._db = open_writer(path)
         self._wal = Wal(self._db, path)
         self._lock = FileLock(f"{path}.write")
-        self._lay_out()
+        self._preallocate()
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
         self._broken: CommitUnknown | None = None  # for good: its process has to end
@@ -92,11 +92,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def _lay_out(self) -> None:
+    def _preallocate(self) -> None:
         try:
-            self._wal.lay_out(self._lock)
+            self._wal.preallocate(self._lock)
         except OSError as exc:
-            raise StoreUnavailable(f"the log of {self._path} cannot be synced: {exc}") from exc
+            raise StoreUnavailable(f"the WAL of {self._path} cannot be synced: {exc}") from exc
         except apsw.Error as exc:
             raise translate(exc) from exc
 
@@ -183,7 +183,7 @@ class Writer:
             if self._on_commit is not None:
                 self._on_commit(self._clock.monotonic() - began)
             if self._wal.is_long:
-                self._wal.shorten(self._lock)
+                self._wal.checkpoint(self._lock)
 
     def _gather(self, turn: list[_Request]) -> bool:
         """Add what else has been handed over; True when the last of it says stop."""

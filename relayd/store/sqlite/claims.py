@@ -1,0 +1,143 @@
+"""Leasing recipients inside one transaction: those of a new message, and what is due."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
+from relayd.ports.queue import Lease, Work
+from relayd.store.sqlite import leases, rows, values
+
+_CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """How much is asked for."""
+
+    limit: int  # recipients in all
+    each: int | None  # recipients of one destination; None: no less than in all
+    but: Collection[str]  # destinations that are passed over
+    only: Collection[str] | None  # no others than these
+
+
+def for_new(
+    db: apsw.Connection,
+    message: NewMessage,
+    worker: int,
+    *,
+    widths: Mapping[str, int],
+    now: int,
+    term: leases.Term,
+) -> dict[str, Lease | None]:
+    """Take a lease for each destination of a new message; None where there is none to be had."""
+    taken: dict[str, Lease | None] = {}
+    for recipient in message.recipients:
+        destination = recipient.destination
+        if destination not in taken:
+            taken[destination] = (
+                None
+                if leases.paused_until(db, destination) > now
+                else leases.acquire(
+                    db, destination, worker, width=widths.get(destination, 1), now=now, term=term
+                )
+            )
+    return taken
+
+
+def work_of_new(message: NewMessage, taken: Mapping[str, Lease | None]) -> Sequence[Work]:
+    """Return the recipients of a new message that were leased at once, as their first attempt."""
+    queued = queued_message(message)
+    return [
+        Work(
+            lease=lease,
+            message=queued,
+            recipients=tuple(
+                QueuedRecipient(
+                    number=number,
+                    address=str(recipient.address),
+                    parameters=recipient.parameters,
+                    attempt=1,
+                    soft_failures=0,
+                    unknown_outcomes=0,
+                )
+                for number, recipient in enumerate(message.recipients)
+                if recipient.destination == destination
+            ),
+            content=message.content,
+        )
+        for destination, lease in taken.items()
+        if lease is not None
+    ]
+
+
+def claim(
+    db: apsw.Connection,
+    worker: int,
+    wanted: Wanted,
+    *,
+    widths: Mapping[str, int],
+    now: int,
+    term: leases.Term,
+) -> Sequence[Work]:
+    """Lease what is due to `worker`, the destination that waits longest first."""
+    work: list[Work] = []
+    room = wanted.limit
+    for destination in leases.due(db, worker, widths=widths, now=now, at=term.at, only=wanted.only):
+        if room <= 0:
+            break
+        if destination in wanted.but:
+            continue
+        width = widths.get(destination, 1)
+        lease = leases.acquire(db, destination, worker, width=width, now=now, term=term)
+        if lease is not None:
+            taken = _lease_due(db, lease, now=now, limit=min(room, wanted.each or room))
+            room -= sum(map(len, taken.values()))
+            work.extend(_work_of(db, lease, taken))
+            leases.refresh(db, destination)
+    return work
+
+
+def _lease_due(
+    db: apsw.Connection, lease: Lease, *, now: int, limit: int
+) -> dict[int, list[QueuedRecipient]]:
+    """Lease up to `limit` due recipients; return them by message."""
+    due = values.fetch(
+        db,
+        "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"  # noqa: S608 -- a constant
+        f" possible_duplicate, {rows.NO_MAIL_HOST_AT} FROM recipient"
+        " WHERE destination = ? AND state = 'queued'"
+        " AND slot IS NULL AND next_attempt_at <= ? ORDER BY next_attempt_at, message_id LIMIT ?",
+        (lease.destination, now, limit),
+    )
+    db.executemany(
+        "UPDATE recipient SET slot = ?, attempts = attempts + 1 WHERE message_id = ? AND number = ?",
+        [(lease.slot, row[0], row[1]) for row in due],
+    )
+    taken: dict[int, list[QueuedRecipient]] = {}
+    for row in due:
+        taken.setdefault(row[0], []).append(rows.recipient_of(row[1:]))
+    return taken
+
+
+def _work_of(
+    db: apsw.Connection, lease: Lease, taken: Mapping[int, list[QueuedRecipient]]
+) -> Sequence[Work]:
+    work = []
+    for message_id, recipients in taken.items():
+        *row, body = values.fetch(
+            db,
+            f"SELECT {rows.MESSAGE_COLUMNS}, CASE WHEN m.size <= ? AND NOT c.beside THEN c.body END FROM message m"  # noqa: S608 -- fixed columns
+            " JOIN content c ON c.message_id = m.id WHERE m.id = ?",
+            (_CONTENT_WITH_CLAIM, message_id),
+        )[0]
+        work.append(
+            Work(
+                lease=lease,
+                message=rows.message_of(tuple(row)),
+                recipients=tuple(recipients),
+                content=body,
+            )
+        )
+    return work
