@@ -11,7 +11,7 @@ from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
 
 class Directions:
-    """Gives a lane its next hop, with the limits that are a worker's share."""
+    """Gives a destination queue its next hop, with the limits that are a worker's share."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Directions:
 def settings_of(host: HostPort, route_hosts: Sequence[SmarthostSettings]) -> SmarthostSettings:
     """Return how a host that `[routes]` names is used.
 
-    A lane for one that is named no longer is opened to be closed: nothing is sent there.
+    A queue for one that is named no longer is opened to be closed: nothing is sent there.
     """
     gone = SmarthostSettings(hosts=(host,), tls=TlsMode.OPPORTUNISTIC, login=None, connections=1)
     return next((each for each in route_hosts if each.hosts == (host,)), gone)

@@ -1,4 +1,4 @@
-"""What a worker delivers next: claims, leases, and the lanes they feed.
+"""What a worker delivers next: claims, leases, and the destination queues they feed.
 
 Keeps a window of due work, not the queue. New messages may be born into the window; everything
 else is claimed when there is room. Leases are renewed at a third of their time, and handed back
@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.lane import Lane
-from relayd.deliverer.lane_owner import LaneClosed
+from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.deliverer.nexthop.hosts import NextHop
+from relayd.deliverer.queue_owner import QueueClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault
@@ -26,15 +26,17 @@ from relayd.ports.queue import Lease, QueueStore, Work
 
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
-LANE_WINDOW = 250  # of them waiting for one destination
+QUEUE_WINDOW = 250  # of them waiting for one destination
 SLOW_WINDOW = 20  # the same at a limited rate, or while nobody knows if it takes mail
-TRIAL_WINDOW = 500  # where lanes that have not taken mail have so much, strangers get no more
-_TRUSTED_WINDOW = 750  # nor, from here on, do those that took mail under an earlier lane
+TRIAL_WINDOW = 500  # where queues that have not taken mail have so much, strangers get no more
+_TRUSTED_WINDOW = 750  # nor, from here on, do those that took mail under an earlier queue
 _TRUSTED_AT_MOST = 10_000  # destinations
 WINDOW_OCTETS = 64 * 1024 * 1024  # of content of new messages held for them
 _CLAIM = 200  # recipients claimed at once
 _CLAIM_EACH = 100  # of them for one destination: as many as make one transaction
-_LANES = 2 * WINDOW  # beyond which those without work are closed at once: each has a lease to renew
+_QUEUES = (
+    2 * WINDOW
+)  # beyond which those without work are closed at once: each has a lease to renew
 _REMEMBERED = 10_000  # destinations that failed, and how often
 _POLL = 1.0  # seconds between looks at the store; wake-ups are hints only
 _SHORTAGE = timedelta(
@@ -47,7 +49,7 @@ log = structlog.get_logger()
 
 
 class Scheduler:
-    """Feeds the lanes of one worker."""
+    """Feeds the destination queues of one worker."""
 
     def __init__(
         self,
@@ -69,18 +71,18 @@ class Scheduler:
         self._courier = courier
         self._clock = clock
         self._jitter = jitter
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, DestinationQueue] = {}
         self._failures: dict[str, int] = {}  # in a row, by destination; the latest last
         self._count = 0
         self._octets = 0
-        self._on_trial: Counter[Lease] = Counter()  # of the count: in lanes that have not proven
-        self._trial = 0  # the same, of all lanes
+        self._on_trial: Counter[Lease] = Counter()  # of the count: in queues that have not proven
+        self._trial = 0  # the same, of all queues
         self._trusted: dict[str, None] = {}  # took mail, and did not fail since; the latest last
-        self._held_until = 0.0  # monotonic: when the leases of the lanes may be over
+        self._held_until = 0.0  # monotonic: when the leases of the queues may be over
         self._stopping = False
         self._shortage = Seldom()
         self._wake = asyncio.Event()
-        self._quiet = asyncio.Event()  # no lane is open
+        self._quiet = asyncio.Event()  # no queue is open
         self._tasks: asyncio.TaskGroup | None = None
 
     def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
@@ -93,18 +95,18 @@ class Scheduler:
         )
 
     def _is_full(self, destination: str) -> bool:
-        """A slow destination may not fill the window; a closing lane leaves all to the store.
+        """A slow destination may not fill the window; a closing queue leaves all to the store.
 
         Nor may many together that have not taken mail: it may be minutes until they are known to
         take none (F-34).
         """
-        lane = self._lanes.get(destination)
-        if lane is None or not lane.is_proven:
+        queue = self._queues.get(destination)
+        if queue is None or not queue.is_proven:
             is_trusted = destination in self._trusted
             limit = self._trusted_window if is_trusted else self._trial_window
             if self._trial >= limit:
                 return True
-        return lane is not None and (lane.is_closing or lane.waiting >= _room_of(lane))
+        return queue is not None and (queue.is_closing or queue.waiting >= _room_of(queue))
 
     def _room_to_claim(self) -> int:
         """Claims bring little content along, so octets do not count."""
@@ -116,17 +118,17 @@ class Scheduler:
         self._count += 1
         self._octets += _held(work)
         destination = work.lease.destination
-        lane = self._lanes.get(destination)
-        if lane is None or lane.lease != work.lease:
-            if lane is not None:
-                lane.close()  # the slot was lost and taken again: that lane's work is stale
-            lane = self._lanes[destination] = self._open(work.lease)
+        queue = self._queues.get(destination)
+        if queue is None or queue.lease != work.lease:
+            if queue is not None:
+                queue.close()  # the slot was lost and taken again: that queue's work is stale
+            queue = self._queues[destination] = self._open(work.lease)
         if self._stopping:
-            lane.close()  # a claim or a commit that was under way brought it: hand it back
-        if not lane.is_proven:
+            queue.close()  # a claim or a commit that was under way brought it: hand it back
+        if not queue.is_proven:
             self._on_trial[work.lease] += 1
             self._trial += 1
-        lane.put(work)
+        queue.put(work)
 
     def wake(self) -> None:
         """Look at the store now: something may have become due."""
@@ -154,21 +156,21 @@ class Scheduler:
         """Start nothing new, let transactions under way end, hand the leases back."""
         self._stopping = True
         self._wake.set()
-        for lane in tuple(self._lanes.values()):
-            lane.close()
+        for queue in tuple(self._queues.values()):
+            queue.close()
         try:
             async with asyncio.timeout(within):
-                while self._lanes:
+                while self._queues:
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
-            log.warning("stopped_with_open_transactions", lanes=len(self._lanes))
+            log.warning("stopped_with_open_transactions", lanes=len(self._queues))
 
     async def _claim(self) -> int:
         room = self._room_to_claim()
         if not room:
             return 0
-        full = {destination for destination in self._lanes if self._is_full(destination)}
+        full = {destination for destination in self._queues if self._is_full(destination)}
         for window in (self._trial_window, self._trusted_window):
             if self._trial < window:
                 room = min(room, window - self._trial)  # all of it may be for strangers
@@ -190,16 +192,16 @@ class Scheduler:
             if mine is not None:
                 self.put(mine)
         for lease in {piece.lease for piece in work}:
-            if lease.destination not in self._lanes:  # nothing was left to be delivered there
-                lane = self._lanes[lease.destination] = self._open(lease)
-                lane.close()
+            if lease.destination not in self._queues:  # nothing was left to be delivered there
+                queue = self._queues[lease.destination] = self._open(lease)
+                queue.close()
         return sum(len(piece.recipients) for piece in work)
 
     def _welcome(self) -> Iterable[str]:
         """Which destinations may have more while others fill their part of the window."""
         if self._trial < self._trusted_window:
             return self._trusted
-        return (destination for destination, lane in self._lanes.items() if lane.is_proven)
+        return (destination for destination, queue in self._queues.items() if queue.is_proven)
 
     async def _doze(self) -> None:
         try:
@@ -227,21 +229,21 @@ class Scheduler:
                 self._wake.set()
 
     async def _extend(self) -> None:
-        """Renew the leases of all lanes, and close those that lost theirs."""
+        """Renew the leases of all queues, and close those that lost theirs."""
         until = self._clock.monotonic() + _SURE * LEASE_FOR.total_seconds()
-        lanes = tuple(self._lanes.values())
+        queues = tuple(self._queues.values())
         lost = await self._store.extend(
-            [lane.lease for lane in lanes], worker=self._worker, lease_for=LEASE_FOR
+            [queue.lease for queue in queues], worker=self._worker, lease_for=LEASE_FOR
         )
         self._held_until = until
-        for lane in lanes:
-            if lane.lease in lost and not lane.is_closed:
-                log.warning("lease_lost", destination=lane.lease.destination)
-                lane.close()
+        for queue in queues:
+            if queue.lease in lost and not queue.is_closed:
+                log.warning("lease_lost", destination=queue.lease.destination)
+                queue.close()
 
-    def _open(self, lease: Lease) -> Lane:
+    def _open(self, lease: Lease) -> DestinationQueue:
         assert self._tasks is not None
-        return Lane(
+        return DestinationQueue(
             lease,
             hop=self._next_hop(lease.destination),
             courier=self._courier,
@@ -249,24 +251,26 @@ class Scheduler:
             owner=self,
         )
 
-    # --- LaneOwner ------------------------------------------------------------------------
+    # --- QueueOwner ------------------------------------------------------------------------
 
     @property
-    def has_few_lanes(self) -> bool:
-        return len(self._lanes) <= _LANES
+    def has_few_queues(self) -> bool:
+        return len(self._queues) <= _QUEUES
 
     def done(self, work: Work) -> None:
         self._count -= 1
         self._octets -= _held(work)
         if self._on_trial[work.lease]:
             self._end_trial(work.lease, 1)
-        lane = self._lanes.get(work.lease.destination)
-        if self._count == WINDOW // 2 or (lane is not None and lane.waiting == _room_of(lane) // 2):
+        queue = self._queues.get(work.lease.destination)
+        if self._count == WINDOW // 2 or (
+            queue is not None and queue.waiting == _room_of(queue) // 2
+        ):
             self._wake.set()
 
-    async def holds(self, lane: Lane) -> bool:
-        """Tell whether the lease of a lane is ours for sure; ask the store if that is long ago."""
-        while not lane.is_closed and self._clock.monotonic() >= self._held_until:
+    async def holds(self, queue: DestinationQueue) -> bool:
+        """Tell whether the lease of a queue is ours for sure; ask the store if that is long ago."""
+        while not queue.is_closed and self._clock.monotonic() >= self._held_until:
             try:
                 await self._extend()
             except CommitUnknown:
@@ -274,7 +278,7 @@ class Scheduler:
             except StoreError as error:
                 log.warning("renewal_failed", fault="local", reason=str(error))
                 await asyncio.sleep(_POLL)
-        return not lane.is_closed
+        return not queue.is_closed
 
     def _end_trial(self, lease: Lease, count: int) -> None:
         before = self._trial
@@ -285,9 +289,9 @@ class Scheduler:
         if self._trial <= self._trial_window // 2 < before:
             self._wake.set()
 
-    def proven(self, lane: Lane) -> None:
-        self._end_trial(lane.lease, self._on_trial[lane.lease])
-        destination = lane.lease.destination
+    def proven(self, queue: DestinationQueue) -> None:
+        self._end_trial(queue.lease, self._on_trial[queue.lease])
+        destination = queue.lease.destination
         self._failures.pop(destination, None)
         self._trusted.pop(destination, None)
         self._trusted[destination] = None
@@ -295,20 +299,20 @@ class Scheduler:
             del self._trusted[next(iter(self._trusted))]
         self._wake.set()
 
-    def closed(self, lane: Lane, why: LaneClosed | None) -> None:
+    def closed(self, queue: DestinationQueue, why: QueueClosed | None) -> None:
         assert self._tasks is not None
-        self._tasks.create_task(self._hand_back(lane, why))
+        self._tasks.create_task(self._hand_back(queue, why))
 
-    async def _hand_back(self, lane: Lane, why: LaneClosed | None) -> None:
-        destination = lane.lease.destination
+    async def _hand_back(self, queue: DestinationQueue, why: QueueClosed | None) -> None:
+        destination = queue.lease.destination
         until = None if why is None else self._pause(destination, why)
-        await self._release(lane, until, "" if why is None else _in_words(why))
-        if self._lanes.get(destination) is lane:
-            del self._lanes[destination]
+        await self._release(queue, until, "" if why is None else _in_words(why))
+        if self._queues.get(destination) is queue:
+            del self._queues[destination]
         self._quiet.set()
         self._wake.set()
 
-    def _pause(self, destination: str, why: LaneClosed) -> datetime:
+    def _pause(self, destination: str, why: QueueClosed) -> datetime:
         """Return until when to leave the destination alone."""
         if why.until is not None:
             return why.until
@@ -333,14 +337,16 @@ class Scheduler:
         )
         return until
 
-    async def _release(self, lane: Lane, paused_until: datetime | None, why: str) -> None:
-        """Hand a lease back, however often it takes; a lane's lease without the lane never ends.
+    async def _release(
+        self, queue: DestinationQueue, paused_until: datetime | None, why: str
+    ) -> None:
+        """Hand a lease back, however often it takes; a queue's lease without the queue never ends.
 
         Claims of others from the destination would renew it. At a stop the successor frees it.
         """
         while True:
             try:
-                await self._store.release(lane.lease, paused_until=paused_until, why=why[:_WORDS])
+                await self._store.release(queue.lease, paused_until=paused_until, why=why[:_WORDS])
             except CommitUnknown:
                 raise
             except StoreError as error:
@@ -357,16 +363,16 @@ def _held(work: Work) -> int:
     return len(work.content) if isinstance(work.content, bytes) else 0
 
 
-def _in_words(why: LaneClosed) -> str:
+def _in_words(why: QueueClosed) -> str:
     return why.reason or "; ".join(f"{each.host}: {each.failed}" for each in why.failures)
 
 
-def _fault(why: LaneClosed) -> Fault:
+def _fault(why: QueueClosed) -> Fault:
     """Return whose it is, when all that failed agree; else it is the other side's to explain."""
     ended = [each.failed.breakdown for each in why.failures]
     faults = {Fault.PEER if breakdown is None else breakdown.fault for breakdown in ended}
     return faults.pop() if len(faults) == 1 else Fault.PEER
 
 
-def _room_of(lane: Lane) -> int:
-    return LANE_WINDOW if lane.is_proven and not lane.is_limited else SLOW_WINDOW
+def _room_of(queue: DestinationQueue) -> int:
+    return QUEUE_WINDOW if queue.is_proven and not queue.is_limited else SLOW_WINDOW

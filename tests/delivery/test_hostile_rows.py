@@ -1,7 +1,7 @@
 """Hostile servers, by the rows of the contract: what the other tests of the client leave out.
 
 A-40 to A-51 and A-54 at the level of the SMTP client, over a real socket. A-44, A-46 and A-54 are
-in the tests of content and transactions; A-42 and A-53 as they concern hosts and lanes, in theirs.
+in the tests of content and transactions; A-42 and A-53 as they concern hosts and destination queues, in theirs.
 """
 
 import socket

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from relayd.deliverer import scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.courier import Courier
-from relayd.deliverer.lane_owner import LaneClosed
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.scheduler import (
-    LANE_WINDOW,
+    QUEUE_WINDOW,
     SLOW_WINDOW,
     TRIAL_WINDOW,
     WINDOW,
@@ -81,14 +81,14 @@ async def test_a_stuck_destination_does_not_fill_the_window() -> None:
             await asyncio.sleep(0)
         late = await post.submit(a_message("late@x.test"), leased=True)
         assert not post.row(late).leased
-        assert post.leased() < LANE_WINDOW
+        assert post.leased() < QUEUE_WINDOW
         gate.set()
         await post.settled()
         assert post.row(late).status is Status.RELAYED
 
 
-async def test_never_more_than_a_window_is_leased_while_a_lane_closes() -> None:
-    """A lane that closes leaves work to the store: claiming on would lease the whole queue."""
+async def test_never_more_than_a_window_is_leased_while_a_queue_closes() -> None:
+    """A destination queue that closes leaves work to the store: claiming on would lease all of it."""
     gate = asyncio.Event()
     store = FaultyStore(FakeClock())
     script: Script = {
@@ -266,7 +266,7 @@ async def test_leases_are_renewed_while_work_goes_on() -> None:
 
 
 @pytest.mark.usefixtures("short_leases")
-async def test_a_lost_lease_closes_its_lane_and_the_mail_goes_on_under_a_new_one() -> None:
+async def test_a_lost_lease_closes_its_queue_and_the_mail_goes_on_under_a_new_one() -> None:
     gate = asyncio.Event()
     store = FaultyStore(FakeClock())
     async with ScriptedServer({"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}) as server:
@@ -361,13 +361,13 @@ async def test_the_dead_leave_room_for_the_others(
             message = a_message(dead, content=b"x" * octets)
             await post.store.enqueue(message, worker=post.worker, lease_for=None)
         post.scheduler.wake()
-        await eventually(lambda: len(post.scheduler._lanes) > 3)
+        await eventually(lambda: len(post.scheduler._queues) > 3)
         message = await post.submit(a_message("a@x.test"))
         await eventually(lambda: post.row(message).status is Status.RELAYED)
         end.set()
 
 
-@pytest.mark.parametrize("closed", [True, False], ids=["seen lately", "lane open"])
+@pytest.mark.parametrize("closed", [True, False], ids=["seen lately", "queue open"])
 @pytest.mark.parametrize("leased", [True, False], ids=["born leased", "claimed"])
 async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
     *, leased: bool, closed: bool, monkeypatch: pytest.MonkeyPatch
@@ -379,8 +379,8 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
         post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
         await post.settled(await post.submit(a_message("first@x.test")))
         if closed:
-            post.scheduler._lanes[SMARTHOST].close()
-            await eventually(lambda: not post.scheduler._lanes)
+            post.scheduler._queues[SMARTHOST].close()
+            await eventually(lambda: not post.scheduler._queues)
         for number in range(2 * WINDOW):
             dead = a_recipient("a@dead.test", destination=f"mx:{number % 100}.test")
             await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
@@ -397,9 +397,9 @@ async def test_who_fails_is_unknown_again() -> None:
     async with ScriptedServer() as server, a_post(server.port) as post:
         await post.settled(await post.submit(a_message("first@x.test")))
         assert list(post.scheduler._trusted) == [SMARTHOST]
-        why = LaneClosed(failures=(a_failure(),))
-        post.scheduler._lanes[SMARTHOST].close(why)
-        await eventually(lambda: not post.scheduler._lanes)
+        why = QueueClosed(failures=(a_failure(),))
+        post.scheduler._queues[SMARTHOST].close(why)
+        await eventually(lambda: not post.scheduler._queues)
         assert not post.scheduler._trusted
 
 
@@ -424,7 +424,7 @@ async def test_what_is_remembered_of_dead_destinations_is_bounded(
             await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
         post.scheduler.wake()
         await post.settled()
-        await eventually(lambda: not post.scheduler._lanes)
+        await eventually(lambda: not post.scheduler._queues)
         assert len(post.scheduler._failures) == 3
 
 
@@ -448,10 +448,10 @@ async def test_a_long_queue_is_fetched_without_a_poll(monkeypatch: pytest.Monkey
     """Not a window full a second: who has worked off half of it looks for more."""
     monkeypatch.setattr(scheduler, "_POLL", 60.0)
     store = MemoryStore(FakeClock())
-    await put_all(store, 3 * LANE_WINDOW)
+    await put_all(store, 3 * QUEUE_WINDOW)
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:
         await post.settled()
-        assert len(server.messages) == 3 * LANE_WINDOW
+        assert len(server.messages) == 3 * QUEUE_WINDOW
 
 
 @pytest.mark.usefixtures("short_leases")

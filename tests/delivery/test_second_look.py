@@ -30,9 +30,9 @@ async def next_attempt(direct: Direct, message: NewMessage, after: timedelta) ->
         return sum(noted.event.message_id == message.id for noted in direct.post.sink.noted)
 
     before = outcomes()
-    lanes = direct.post.scheduler._lanes
+    queues = direct.post.scheduler._queues
     await direct.post.quiet()
-    await eventually(lambda: not any(lane.is_closing for lane in lanes.values()), "no pause")
+    await eventually(lambda: not any(queue.is_closing for queue in queues.values()), "no pause")
     direct.post.advance(after)
     await eventually(lambda: outcomes() > before)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import lane, scheduler
+from relayd.deliverer import destination_queue, scheduler
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import mx as mx_hop
 from relayd.deliverer.nexthop.hosts import NotYet
@@ -288,34 +288,34 @@ async def test_a_turn_that_was_spent_waiting_for_a_place_is_no_turn() -> None:
         assert direct.parts.sites.turn(site, "x.test") >= spent + 2 * 0.01 - 1e-9, "it took another"
 
 
-async def test_a_lane_in_use_is_kept_and_one_without_work_is_not(
+async def test_a_queue_in_use_is_kept_and_one_without_work_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The lease ends a while after the last message, not after any message before."""
     async with a_direct_post(SHARED, {A1: FINE}) as direct:
-        lanes = direct.post.scheduler._lanes
+        queues = direct.post.scheduler._queues
         await direct.post.settled(await direct.send("a@x.test"))
-        kept = lanes["mx:x.test"]
+        kept = queues["mx:x.test"]
         await eventually(lambda: kept._expiry is not None)
         first = kept._expiry
         assert first is not None
-        monkeypatch.setattr(lane, "_KEPT_FOR", 0.0)
+        monkeypatch.setattr(destination_queue, "_KEPT_FOR", 0.0)
         await direct.post.settled(await direct.send("b@x.test"))
         assert first.cancelled()
-        await eventually(lambda: not lanes)
+        await eventually(lambda: not queues)
 
 
-async def test_of_too_many_lanes_those_without_work_are_closed(
+async def test_of_too_many_queues_those_without_work_are_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each has a lease to renew; new domains come as strangers like."""
-    monkeypatch.setattr(scheduler, "_LANES", 1)
+    monkeypatch.setattr(scheduler, "_QUEUES", 1)
     async with a_direct_post(SHARED, {A1: FINE, A2: FINE}) as direct:
         await direct.send("a@x.test")
         await direct.send("a@y.test")
         await direct.send("a@other.test")
         await direct.post.settled()
-        await eventually(lambda: len(direct.post.scheduler._lanes) <= 1)
+        await eventually(lambda: len(direct.post.scheduler._queues) <= 1)
 
 
 async def test_a_limited_destination_leases_little() -> None:
@@ -327,7 +327,7 @@ async def test_a_limited_destination_leases_little() -> None:
         await direct.post.settled(first)
         for number in range(scheduler.SLOW_WINDOW + 5):
             await direct.send(f"u{number}@x.test")
-        assert direct.post.scheduler._lanes["mx:x.test"].is_proven
+        assert direct.post.scheduler._queues["mx:x.test"].is_proven
         await eventually(lambda: direct.post.leased() >= scheduler.SLOW_WINDOW)
         assert not direct.post.scheduler.has_room(0, ["mx:x.test"])
 

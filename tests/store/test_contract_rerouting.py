@@ -199,7 +199,7 @@ async def test_what_is_passed_over_takes_nothing_of_the_limit(
 
 
 async def test_a_slot_of_ones_own_is_passed_over_too(box: Box, worker: WorkerNumber) -> None:
-    """That is what it is for: a lane that is full has its slot, and gets no more."""
+    """That is what it is for: a queue that is full has its slot, and gets no more."""
     _, work = await leased(box, worker)
     await box.put(a_message(a_recipient(destination=OLD)), worker=worker)
     assert await box.claim(worker, but=[OLD]) == []

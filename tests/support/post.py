@@ -1,4 +1,4 @@
-"""A whole deliverer for tests: scheduler, lanes and courier over a store, out to real sockets.
+"""A whole deliverer for tests: scheduler, queues and courier over a store, out to real sockets.
 
 async with a_post(server.port) as post:
     message = await post.submit(a_message("a@x.test"))

@@ -369,7 +369,7 @@ def test_a_wrong_route_is_named(value: str, expected: str) -> None:
 
 
 def test_one_host_is_used_in_one_way() -> None:
-    """It is one destination with one lane, whatever domains go there."""
+    """It is one destination with one destination queue, whatever domains go there."""
     table = '{ host = "h:25", assume_8bit = true }'
     (mistake,) = mistakes_in(f'{FQDN}[routes]\n"a.example" = "H:25"\n"b.example" = {table}')
     assert mistake.key == 'routes."b.example"'

@@ -1,4 +1,4 @@
-"""What a lane and the way to its hosts tell each other: sessions, and why there is none."""
+"""What a destination queue and the way to its hosts tell each other: sessions, or why not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ class NextHop(Protocol):
         ...
 
     def keeps(self, session: Session) -> bool:
-        """Tell whether a lane may carry on with its session."""
+        """Tell whether a queue may carry on with its session."""
         ...
 
     def rest(self, leave: Leave) -> None:
@@ -153,7 +153,7 @@ class NextHop(Protocol):
         ...
 
     async def give_back(self, session: Session) -> None:
-        """Take a session that its lane has no more use for."""
+        """Take a session that its queue has no more use for."""
         ...
 
     def answered(self) -> None:

@@ -104,7 +104,7 @@ class MxHop:
         return not self.is_limited and not gives_way and _is_fresh(session.connection)
 
     def rest(self, leave: Leave) -> None:
-        """Nothing: no connection of this hop rests in a lane."""
+        """Nothing: no connection of this hop rests in a queue."""
 
     def resume(self, leave: Leave) -> None:
         """Nothing."""

@@ -392,7 +392,7 @@ async def test_large_content_arrives_as_it_came(tmp_path: Path, octets: int) -> 
     await store.close()
 
 
-async def test_a_lane_that_cannot_hand_back_tries_again() -> None:
+async def test_a_queue_that_cannot_hand_back_tries_again() -> None:
     """Nothing stays leased to nobody: a release that fails is repeated, its pause included."""
     store = FaultyStore(FakeClock())
     store.fail("release", times=1, error=StoreUnavailable("busy"))
@@ -485,7 +485,7 @@ async def test_a_message_that_trips_over_a_bug_does_not_stop_the_others() -> Non
         assert {row.destination for row in post.rows()} == {SMARTHOST}
 
 
-async def test_a_lane_of_many_connections_ends_once() -> None:
+async def test_a_queue_of_many_connections_ends_once() -> None:
     """Each of them finds that the destination is down; that is one failure, not three."""
     gate = asyncio.Event()
     down = ("421 4.3.2 going down", CLOSE)
@@ -920,15 +920,15 @@ async def test_a_smarthost_soon_has_all_its_connections() -> None:
         await post.settled()
 
 
-async def test_a_lane_that_is_opened_again_is_soon_as_fast_as_the_last_one() -> None:
+async def test_a_queue_that_is_opened_again_is_soon_as_fast_as_the_last_one() -> None:
     """One connection to prove itself; then at once what the smarthost took before."""
     gate = asyncio.Event()
     async with ScriptedServer() as server, a_post(server.port, connections=4) as post:
         for _ in range(10):
             await post.submit(a_message("a@x.test"))
         await post.settled()
-        post.scheduler._lanes[SMARTHOST].close()
-        await eventually(lambda: not post.scheduler._lanes)
+        post.scheduler._queues[SMARTHOST].close()
+        await eventually(lambda: not post.scheduler._queues)
         server.script["DOT"] = InTurn("250 ok", *[Wait(gate, "250 ok")] * 4, "250 ok")
         for _ in range(9):
             await post.submit(a_message("a@x.test"), leased=True)

@@ -3,7 +3,7 @@
 A connection is a task that takes one piece of work after another; the next begins only when the
 last is on record, so that a crash repeats at most the open transactions. Until a connection has
 proven itself only one is opened, then as many as the next hop allows. When the destination cannot
-be used, the lane closes: what is under way ends, the rest goes back to the store uncounted.
+be used, the queue closes: what is under way ends, the rest goes back to the store uncounted.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ import structlog
 
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.courier import Courier, facts_of
-from relayd.deliverer.lane_owner import LaneClosed, LaneOwner
 from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
+from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
@@ -33,7 +33,7 @@ _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
 log = structlog.get_logger()
 
 
-class Lane:
+class DestinationQueue:
     """Delivers what it is given, until it is closed."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Lane:
         hop: NextHop,
         courier: Courier,
         tasks: asyncio.TaskGroup,
-        owner: "LaneOwner",
+        owner: "QueueOwner",
     ) -> None:
         self.lease = lease
         self._hop = hop
@@ -56,7 +56,7 @@ class Lane:
         self._open = 0  # connection tasks
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._proven = False
-        self._why: LaneClosed | None = None
+        self._why: QueueClosed | None = None
         self._closing = False  # it takes no more work
         self._closed = False  # and sends nothing more
         self._ended = False  # and its owner knows
@@ -73,7 +73,7 @@ class Lane:
 
     @property
     def is_proven(self) -> bool:
-        """The destination has taken mail since the lane was opened."""
+        """The destination has taken mail since the queue was opened."""
         return self._proven
 
     @property
@@ -87,7 +87,7 @@ class Lane:
         return len(self._waiting)
 
     def put(self, work: Work) -> None:
-        """Carry `work` as soon as a connection is free. A closing lane leaves it to the store."""
+        """Carry `work` as soon as a connection is free. A closing queue leaves it to the store."""
         if self._closing:
             self._owner.done(work)
             return
@@ -102,12 +102,12 @@ class Lane:
         self._waiting.append(work)
         self._grow()
 
-    def drain(self, why: LaneClosed) -> None:
+    def drain(self, why: QueueClosed) -> None:
         """Send what has its turn, and nothing more for now."""
         if not self._closing:
             self._leave(why)
 
-    def close(self, why: LaneClosed | None = None) -> None:
+    def close(self, why: QueueClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
         if self._closed:
             return
@@ -116,7 +116,7 @@ class Lane:
             connecting.reschedule(asyncio.get_running_loop().time())
         self._leave(why)
 
-    def _leave(self, why: LaneClosed | None) -> None:
+    def _leave(self, why: QueueClosed | None) -> None:
         """Take nothing more, and leave to the store what waits."""
         self._closing, self._why = True, why or self._why
         while self._waiting:
@@ -154,7 +154,7 @@ class Lane:
         if self._waiting:
             self._grow()
         elif not self._open and not self._hop.lingers:
-            kept_for = _KEPT_FOR if self._owner.has_few_lanes else 0.0
+            kept_for = _KEPT_FOR if self._owner.has_few_queues else 0.0
             self._expiry = asyncio.get_running_loop().call_later(kept_for, self.close)
 
     def _remark(self, why: str) -> None:
@@ -215,17 +215,17 @@ class Lane:
                 await self._fail(attempt, none)
                 break
             except NotYet as later:
-                self.drain(LaneClosed(until=later.until, reason=later.why))
+                self.drain(QueueClosed(until=later.until, reason=later.why))
             except Shortage as lack:
                 self._hop.turned_away()
-                self.drain(LaneClosed(is_shortage=True, reason=str(lack)))
+                self.drain(QueueClosed(is_shortage=True, reason=str(lack)))
             if attempt.failures:
                 await self._fail(attempt, NoHost(attempt.failures))
             break
         return session
 
     async def _session(self, session: Session | None, attempt: Attempt) -> Session | None:
-        """Return the session to go on with, another one if need be; None when the lane closes.
+        """Return the session to go on with, another one if need be; None when the queue closes.
 
         Raises NoHost, NotYet, Shortage.
         """
@@ -290,7 +290,7 @@ class Lane:
             return attempt.done()
         for outcome in outcomes:
             if isinstance(outcome, NotTried):
-                self.close(LaneClosed(login_refused=True, reason=outcome.reason))
+                self.close(QueueClosed(login_refused=True, reason=outcome.reason))
                 return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
         if lost_at_door or _is_too_much(delivery.facts, judged, outcomes):
@@ -329,12 +329,12 @@ class Lane:
             self._grow()
 
     async def _fail(self, attempt: Attempt, none: NoHost) -> None:
-        """No host can be used: record that for this work, and close the lane if waiting may help.
+        """No host can be used: record that for this work, and close the queue if waiting may help.
 
         What a host let in and did not survive says more of the message than of the host.
         """
         if none.is_down and not (none.is_final or none.is_unanimous or self._is_over_quota(none)):
-            self.close(LaneClosed(failures=none.failures, login_refused=none.login_refused))
+            self.close(QueueClosed(failures=none.failures, login_refused=none.login_refused))
         deciding = none.deciding
         outcomes = await self._courier.record(
             attempt.work,
