@@ -25,8 +25,9 @@ from typing import Any
 
 import orjson
 
+from relayd.answers.status_line import status_line
 from relayd.mail.address import parse_address
-from relayd.mail.event import Event
+from relayd.mail.event import Event, Subject
 from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
@@ -182,7 +183,11 @@ def event_to_json(event: Event) -> Message:
         "queue_id": format_id(event.message_id),
         "recipient": event.recipient,
     }
-    return {**identity, **event.detail, **identity}  # first to be read, and never overridden
+    subject = event.subject
+    fields: Message = event.detail
+    if subject is not None:
+        fields = status_line(event, event.message_id, subject, subject.address)
+    return {**identity, **fields, **identity}  # first to be read, and never overridden
 
 
 def event_from_json(fields: Message) -> Event:
@@ -196,7 +201,21 @@ def event_from_json(fields: Message) -> Event:
         at=_read("ts", detail.pop("ts", None), _instant),
         message_id=_read("queue_id", detail.pop("queue_id", None), parse_id),
         recipient=number,
+        subject=_subject(detail),
         detail=detail,  # type: ignore[arg-type]  # JSON values, as decoded
+    )
+
+
+def _subject(fields: dict[str, Any]) -> Subject | None:
+    """Take out of `fields` whom they are about, if they say so."""
+    if not fields.keys() >= {"from", "rcpt", "size"}:
+        return None
+    return Subject(
+        message_id_header=fields.pop("message_id", None),
+        reverse_path=fields.pop("from"),
+        tag=fields.pop("tag", None),
+        size=fields.pop("size"),
+        address=fields.pop("rcpt"),
     )
 
 

@@ -18,14 +18,30 @@ from relayd.mail.words import Detail, EventKind, JsonValue, format_instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The message and the recipient that an event is about, as the status log names them."""
+
+    message_id_header: str | None
+    reverse_path: str  # as given; empty for the null reverse-path
+    tag: str | None
+    size: int  # octets of the stored content
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One fact. `detail` holds the status log's fields beyond those of message and recipient."""
+    """One fact. `detail` holds the status log's fields beyond those of message and recipient.
+
+    Those are in `subject` where who logs the event does not have the message: an operator's act, and what
+    a mail to a VERP address says.
+    """
 
     kind: EventKind
     at: datetime
     message_id: MessageId
     recipient: int  # number of the recipient in its message
     detail: Detail
+    subject: Subject | None = None
 
 
 def kind_of(outcome: Outcome) -> EventKind:
@@ -43,6 +59,38 @@ def kind_of(outcome: Outcome) -> EventKind:
             return EventKind.ATTEMPTED
         case _:
             assert_never(outcome)
+
+
+def subject_of(message: NewMessage, recipient: int) -> Subject:
+    """Return what the events of one recipient of a new message are about."""
+    return Subject(
+        message_id_header=message.facts.message_id_header,
+        reverse_path=str(message.reverse_path or ""),
+        tag=message.facts.tag,
+        size=len(message.content),
+        address=str(message.recipients[recipient].address),
+    )
+
+
+def receptions(message: NewMessage) -> Sequence[Event]:
+    """Return the `received` of each recipient."""
+    client = message.client
+    detail: Detail = {
+        "client_ip": client.ip,
+        "helo": client.helo,
+        "listener": client.listener,
+        "auth_user": client.auth_user,
+    }
+    return [
+        Event(
+            kind=EventKind.RECEIVED,
+            at=message.received_at,
+            message_id=message.id,
+            recipient=number,
+            detail=detail,
+        )
+        for number in range(len(message.recipients))
+    ]
 
 
 def first_events(message: NewMessage) -> Sequence[Event]:

@@ -16,7 +16,7 @@ from typing import TypeVar, assert_never
 from relayd.errors import LeaseLost, ReturnPathSpent
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage
-from relayd.mail.event import Event, first_events
+from relayd.mail.event import Event, first_events, subject_of
 from relayd.mail.ids import (
     MessageId,
     Registration,
@@ -316,9 +316,7 @@ class MemoryStore(MemoryView):
                 self._tables.paused.pop(recipient.destination, None)
                 self._tables.paused_for.pop(recipient.destination, None)
             event = _act_on(recipient, action, at=self._clock.now(), by=by, reason=reason)
-            event = replace(
-                event, detail={"from": row.reverse_path, "rcpt": row.address, **event.detail}
-            )
+            event = replace(event, subject=subject_of(message.new, recipient.number))
             self._tables.note(message, event)
             events.append(event)
             given_up.setdefault(row.message_id, []).append(recipient)

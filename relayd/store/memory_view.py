@@ -11,10 +11,10 @@ from operator import attrgetter
 
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient, QueuedMessage, QueuedRecipient
-from relayd.mail.event import Event
+from relayd.mail.event import Event, receptions
 from relayd.mail.ids import MessageId, WorkerNumber, received_at_of
 from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, RecipientState
-from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Lease
 from relayd.ports.view import (
     INACTIVE_BOUNCES,
@@ -163,7 +163,7 @@ class MemoryView:
         message = self._tables.messages.get(message_id)
         if message is None:
             return []
-        received = [_received(message.new, number) for number in range(len(message.recipients))]
+        received = list(receptions(message.new))
         return [
             HistoryEntry(
                 kind=event.kind.value,
@@ -328,22 +328,6 @@ def _row(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRow:
         paused_until=tables.paused.get(destination),
         paused_for=tables.paused_for.get(destination, ""),
         served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
-    )
-
-
-def _received(new: NewMessage, recipient: int) -> Event:
-    return Event(
-        kind=EventKind.RECEIVED,
-        at=new.received_at,
-        message_id=new.id,
-        recipient=recipient,
-        detail={
-            "client_ip": new.client.ip,
-            "helo": new.client.helo,
-            "listener": new.client.listener,
-            "auth_user": new.client.auth_user,
-            "size": len(new.content),
-        },
     )
 
 

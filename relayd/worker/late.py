@@ -15,7 +15,7 @@ from relayd.errors import ReturnPathSpent, StoreUnavailable
 from relayd.mail.address import Address, parse_address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import Event
+from relayd.mail.event import Event, Subject
 from relayd.mail.header import header_end
 from relayd.mail.ids import format_id
 from relayd.mail.parameters import RCPT_WITHOUT
@@ -118,12 +118,7 @@ class LateBounces:
 
     def _notice(self, row: RecipientRow, found: late.Finding) -> LateNotice:
         outcome = found.outcome
-        detail: dict[str, JsonValue] = {
-            "message_id": row.message_id_header,
-            "from": row.reverse_path,
-            "rcpt": row.address,
-            "tag": row.tag,
-        }
+        detail: dict[str, JsonValue] = {}
         if outcome is not None:
             outcome = replace(outcome, reason=verp.masked(outcome.reason))
             detail |= {
@@ -142,6 +137,13 @@ class LateBounces:
             message_id=row.message_id,
             recipient=row.recipient,
             detail=detail,
+            subject=Subject(
+                message_id_header=row.message_id_header,
+                reverse_path=row.reverse_path,
+                tag=row.tag,
+                size=row.size,
+                address=row.address,
+            ),
         )
         return LateNotice(event=event, outcome=None if found.doubt else outcome)
 

@@ -205,7 +205,6 @@ async def test_history_starts_with_the_reception(box: Box, worker: WorkerNumber)
         assert entry.at == message.received_at
         assert entry.detail["client_ip"] == "192.0.2.7"
         assert entry.detail["helo"] == "app.test"
-        assert entry.detail["size"] == len(message.content)
         assert entry.detail["auth_user"] == "shop"
     assert history[3].at == now
     assert history[3].detail == deferral.events[0].detail

@@ -169,9 +169,6 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
     assert stored | {"event": bounced["event"], "status": bounced["status"]} == {
         "event": "late_bounced",
         "status": "bounced",
-        "from": "app@app.test",
-        "rcpt": "b@x.test",
-        "tag": "news",
         "bounce_class": "hard",
         "category": "bad_mailbox",
         "suppress": True,
@@ -180,6 +177,9 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
         "fault": "peer",
     }
     assert "550 5.1.1 no such user" in str(stored["reason"])
+    row = post.row(message, 1)
+    about = {"from": "app@app.test", "rcpt": "b@x.test", "tag": "news", "size": row.size}
+    assert {key: bounced[key] for key in about} == about
 
 
 DOUBTED = [

@@ -5,16 +5,13 @@ the store itself (F-21). A verb needs a selector: ids, filters, or an explicit `
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import click
 
-from relayd.answers.recipients import recipients_of
 from relayd.cli.context import (
     NoSuch,
-    NotRunning,
     json_option,
     load_settings,
     open_view,
@@ -25,7 +22,6 @@ from relayd.cli.listing import list_recipients
 from relayd.cli.output import show_json, show_table
 from relayd.control import client
 from relayd.control.protocol import ActRequest, event_to_json, selects_everything
-from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.ports.queue import Action
@@ -127,37 +123,21 @@ def _check_selector(
 
 def _tell(action: Action, changed: Sequence[Event], *, as_json: bool) -> None:
     """List what was changed."""
-    known = _addresses(changed)
     if as_json:
         for event in changed:
-            address = known.get((event.message_id, event.recipient))
-            show_json({**event_to_json(event), "rcpt": address})
+            show_json(event_to_json(event))
         return
     count = len(changed)
     click.echo(f"{_PAST[action]} {count} recipient{'' if count == 1 else 's'}")
     if changed:
-        show_table(
-            ("ID", "RECIPIENT"),
-            (
-                (format_id(e.message_id), known.get((e.message_id, e.recipient), f"#{e.recipient}"))
-                for e in changed
-            ),
-        )
+        show_table(("ID", "RECIPIENT"), map(_cells, changed))
 
 
-def _addresses(changed: Sequence[Event]) -> dict[tuple[MessageId, int], str]:
-    """The addresses behind the events; fewer or none where the store cannot be read.
-
-    The change is made by now, so that is no failure of this command.
-    """
-    known: dict[tuple[MessageId, int], str] = {}
-    with suppress(RelaydError, NotRunning):
-        if changed:
-            with open_view() as view:
-                for message_id in {event.message_id for event in changed}:
-                    for row in recipients_of(view, message_id):
-                        known[message_id, row.recipient] = row.address
-    return known
+def _cells(event: Event) -> tuple[str, str]:
+    subject = event.subject
+    return format_id(
+        event.message_id
+    ), f"#{event.recipient}" if subject is None else subject.address
 
 
 _add_verb(Action.HOLD, "Keep mail from being tried until it is released.")

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 import click
 
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
+from relayd.answers.status_line import status_line
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.listing import list_recipients
 from relayd.cli.output import paint, show_json, style_of
 from relayd.cli.screen import repeat
 from relayd.mail.ids import format_id
-from relayd.mail.words import EventKind, format_instant, instant
+from relayd.mail.words import EventKind, instant
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 
@@ -95,9 +96,7 @@ def _show_as_json(recipients: Sequence[RecipientRow], history: Sequence[HistoryE
             {
                 **fields(row),
                 "waits_for": waits_for(row, own, now()),
-                "history": [
-                    {"ts": format_instant(one.at), "event": one.kind, **one.detail} for one in own
-                ],
+                "history": [status_line(one, row.message_id, row, row.address) for one in own],
             }
         )
 

@@ -8,7 +8,7 @@ from itertools import groupby
 import apsw
 
 from relayd.mail.envelope import NewMessage
-from relayd.mail.event import Event
+from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Acted, Action, ReportGivenUp
@@ -58,8 +58,7 @@ class _Target:
     number: int
     destination: str
     waits_as: Status  # what it is called while it is queued
-    reverse_path: str
-    address: str
+    subject: Subject
 
 
 def act(
@@ -95,8 +94,8 @@ def _targets(db: apsw.Connection, selector: Query, action: Action) -> list[_Targ
     while not search.is_done:
         keys += search.step(_AT_ONCE)
     sql = (
-        "SELECT r.message_id, r.number, r.destination, r.category IS NULL, m.reverse_path,"  # noqa: S608 -- constants
-        " r.address FROM recipient r JOIN message m ON m.id = r.message_id"
+        "SELECT r.message_id, r.number, r.destination, r.category IS NULL,"  # noqa: S608 -- constants
+        " m.message_id_header, m.reverse_path, m.tag, m.size, r.address FROM recipient r JOIN message m ON m.id = r.message_id"
         f" WHERE r.message_id = ? AND r.number = ? AND {_APPLIES_TO[action]}"
     )
     return [
@@ -105,8 +104,13 @@ def _targets(db: apsw.Connection, selector: Query, action: Action) -> list[_Targ
             row[1],
             row[2],
             Status.QUEUED if row[3] else Status.DEFERRED,
-            reverse_path=row[4],
-            address=row[5],
+            Subject(
+                message_id_header=row[4],
+                reverse_path=row[5],
+                tag=row[6],
+                size=row[7],
+                address=row[8],
+            ),
         )
         for key in sorted(keys)
         for row in fetch(db, sql, key)
@@ -174,8 +178,6 @@ def _note(db: apsw.Connection, targets: Sequence[_Target], *, reason: str) -> No
 
 def _event(target: _Target, action: Action, *, by: str, reason: str, at: datetime) -> Event:
     detail: dict[str, str | int | float | bool | None] = {
-        "from": target.reverse_path,
-        "rcpt": target.address,
         "by": by,
         "reason": reason,
         "status": _STATUS.get(action, target.waits_as).value,
@@ -193,4 +195,5 @@ def _event(target: _Target, action: Action, *, by: str, reason: str, at: datetim
         message_id=target.message_id,
         recipient=target.number,
         detail=detail,
+        subject=target.subject,
     )

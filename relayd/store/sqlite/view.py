@@ -109,7 +109,7 @@ class SqliteView:
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         received = self._fetch(
             "SELECT 'received', m.received_at, r.number, json_object('client_ip', m.client_ip,"
-            " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user, 'size', m.size)"
+            " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user)"
             " FROM message m JOIN recipient r ON r.message_id = m.id WHERE m.id = ? ORDER BY r.number",
             (message_id,),
         )

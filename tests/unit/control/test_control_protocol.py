@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from relayd.control import protocol
 from relayd.control.protocol import ActRequest, BadMessage
-from relayd.mail.event import Event
+from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Action
@@ -115,13 +115,23 @@ def test_everything_needs_to_be_said() -> None:
     assert protocol.act_from_json(message).query == Query()
 
 
-def test_event_survives_the_wire() -> None:
+@pytest.mark.parametrize(
+    "subject",
+    [
+        None,
+        Subject(
+            message_id_header="<1@app.test>", reverse_path="", tag=None, size=7, address="a@x.test"
+        ),
+    ],
+)
+def test_event_survives_the_wire(subject: Subject | None) -> None:
     event = Event(
         kind=EventKind.HELD,
         at=datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(milliseconds=7),
         message_id=MessageId(12345),
         recipient=3,
-        detail={"by": "root", "reason": "", "suppress": False},
+        detail={"by": "root", "reason": "", "suppress": False, "status": "held"},
+        subject=subject,
     )
     assert (
         protocol.event_from_json(protocol.decode(protocol.encode(protocol.event_to_json(event))))

@@ -10,7 +10,7 @@ import pytest
 
 from relayd.logs.status import StatusLog
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
-from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.event import Event, attempt_detail, kind_of, subject_of
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.reply import Reply, Stage
@@ -23,7 +23,7 @@ _FIELDS = """
     ts event node queue_id message_id envelope_id from rcpt orig_rcpt tag size attempt route
     remote_host remote_ip remote_port local_ip helo tls tls_problem stage code enhanced reply
     status bounce_class category suppress possible_duplicate next_attempt_at delay_queue
-    delay_connect delay_transaction client_ip auth_user fault schema reason by
+    delay_connect delay_transaction client_ip auth_user listener fault schema reason by
 """
 FIELDS = set(_FIELDS.split())
 
@@ -125,13 +125,14 @@ def test_reception_gives_a_line_for_each_recipient(path: Path) -> None:
 
 
 def test_refusals_and_operators_acts_are_lines_too(path: Path) -> None:
-    message = a_message()
+    message = a_message("a@x.test")
     dropped = Event(
         kind=EventKind.DROPPED,
         at=START,
         message_id=message.id,
         recipient=0,
-        detail={"by": "me", "reason": "spam", "from": "", "rcpt": "a@x.test"},
+        detail={"by": "me", "reason": "spam"},
+        subject=subject_of(message, 0),
     )
     with closing(StatusLog(str(path), node="node1")) as log:
         log.refused(START, {"rcpt": "a@x.test", "code": 550, "enhanced": None})
@@ -140,4 +141,6 @@ def test_refusals_and_operators_acts_are_lines_too(path: Path) -> None:
     assert (refused["event"], refused["code"]) == ("refused", 550)
     assert "enhanced" not in refused
     assert (acted["event"], acted["status"], acted["by"]) == ("dropped", "dropped", "me")
+    assert (acted["from"], acted["rcpt"]) == ("app@app.test", "a@x.test")
+    assert acted["size"] == len(message.content)
     assert set(refused) | set(acted) <= FIELDS

@@ -7,7 +7,14 @@ import pytest
 
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import REPORT, ContentCheck
-from relayd.mail.event import attempt_detail, first_events, kind_of
+from relayd.mail.event import (
+    Subject,
+    attempt_detail,
+    first_events,
+    kind_of,
+    receptions,
+    subject_of,
+)
 from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category, EventKind, Fault, JsonValue, format_instant
@@ -239,3 +246,31 @@ def test_a_report_of_ours_is_told_by_its_listener() -> None:
     message = a_message()
     assert not message.is_report
     assert replace(message, client=replace(message.client, listener=REPORT)).is_report
+
+
+def test_reception_is_an_event_of_each_recipient() -> None:
+    message = a_message("a@x.test", "b@x.test", client_ip="192.0.2.7", auth_user="shop")
+    events = receptions(message)
+    assert [(event.kind, event.recipient) for event in events] == [
+        (EventKind.RECEIVED, 0),
+        (EventKind.RECEIVED, 1),
+    ]
+    assert {(event.at, event.message_id) for event in events} == {(message.received_at, message.id)}
+    assert events[0].detail == {
+        "client_ip": "192.0.2.7",
+        "helo": "app.test",
+        "listener": "127.0.0.1:2525",
+        "auth_user": "shop",
+    }
+
+
+def test_an_event_is_about_one_recipient_of_a_message() -> None:
+    message = a_message("a@x.test", "b@x.test", message_id_header="<1@app.test>", tag="news")
+    assert subject_of(message, 1) == Subject(
+        message_id_header="<1@app.test>",
+        reverse_path="app@app.test",
+        tag="news",
+        size=len(message.content),
+        address="b@x.test",
+    )
+    assert subject_of(a_message(reverse_path=""), 0).reverse_path == ""
