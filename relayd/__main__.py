@@ -1,5 +1,6 @@
 """The `relayd` command; called by the name of `sendmail`, that is what it is."""
 
+import os
 import sys
 from codecs import lookup
 from io import TextIOWrapper
@@ -11,6 +12,7 @@ from relayd import core_dumps
 def main() -> None:
     """Run the command line of this process."""
     core_dumps.forbid()
+    _fill_closed_streams()
     if PurePath(sys.argv[0]).name == "sendmail":
         from relayd.cli.sendmail.program import main as sendmail  # noqa: PLC0415 -- quick without click
 
@@ -27,6 +29,13 @@ def main() -> None:
     from relayd.cli.command import main as relayd  # noqa: PLC0415
 
     relayd()
+
+
+def _fill_closed_streams() -> None:
+    """Open /dev/null for each stream that the caller closed, so that no file of ours has its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 -- pathlib costs more
 
 
 if __name__ == "__main__":

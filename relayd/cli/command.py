@@ -109,23 +109,29 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         click.echo(f"relayd: {error.format_message()}", err=True)
         return error.exit_code
-    except RelaydError as error:
+    except (RelaydError, OSError) as error:
         return report(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return status if isinstance(status, int) else os.EX_OK
 
 
-def report(error: RelaydError) -> int:
+def report(error: RelaydError | OSError) -> int:
     """Print what went wrong; return the exit status of its kind."""
-    from relayd.cli.output import printable  # noqa: PLC0415
+    from relayd.cli.output import drop_output, printable  # noqa: PLC0415
 
-    if isinstance(error, ConfigError):
-        lines = [str(mistake) for mistake in error.mistakes]
-    else:
-        lines = [f"relayd: {' '.join(str(error).split())}"]
+    match error:
+        case ConfigError():
+            lines = [str(mistake) for mistake in error.mistakes]
+        case OSError():
+            drop_output()
+            lines = [f"relayd: {error.filename or 'input or output'}: {error.strerror or error}"]
+        case _:
+            lines = [f"relayd: {' '.join(str(error).split())}"]
     for line in lines:
         click.echo(printable(line), err=True)
+    if isinstance(error, OSError):
+        return os.EX_IOERR
     return next(
         (status for kind, status in _EXIT_STATUS if isinstance(error, kind)), os.EX_SOFTWARE
     )

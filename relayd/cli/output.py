@@ -6,6 +6,7 @@ data is never read as markup, and what is not printable is replaced or, in JSON,
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -66,7 +67,15 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # whoever follows sees it now
+    print(line, flush=True)  # at once, for a reader that follows
+
+
+def drop_output() -> None:
+    """If standard output failed, drop what is buffered, which would be tried again at the exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_rich(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,13 +6,13 @@ which have the words for them. What is printed is the same, by the same function
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from relayd.cli import INTERRUPTED
 from relayd.cli.listing import list_recipients
+from relayd.cli.output import drop_output
 from relayd.cli.store_url import find_store, is_missing
 from relayd.errors import RelaydError
 from relayd.ports.view import Query
@@ -49,11 +49,11 @@ def answer(arguments: Sequence[str]) -> int | None:
         with closing(open_view(url)) as view:
             list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        drop_output()
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except RelaydError as error:
+    except (RelaydError, OSError) as error:
         from relayd.cli.command import report  # noqa: PLC0415 -- brings click
 
         return report(error)

@@ -19,19 +19,22 @@ from relayd.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from relayd.store.sqlite.connection import prepare
 from tests.support.cli_world import World
 
 MISTAKES = (
     Mistake(file="f", key="fqdn", value="'x'", expected="a name with a dot"),
     Mistake(file="f", key="", value="", expected="cannot be read"),
 )
-STATUSES: dict[str, tuple[RelaydError, int, int]] = {
+STATUSES: dict[str, tuple[RelaydError | OSError, int, int]] = {
     "settings": (ConfigError(MISTAKES), os.EX_CONFIG, 2),
     "no daemon": (DaemonUnreachable("no daemon"), os.EX_UNAVAILABLE, 1),
     "store away": (StoreUnavailable("locked"), os.EX_TEMPFAIL, 1),
     "store full": (StoreFull("full"), os.EX_TEMPFAIL, 1),
     "other version": (SchemaMismatch("7, expected 6"), os.EX_DATAERR, 1),
     "cannot start": (StartError("port in use"), os.EX_OSERR, 1),
+    "a file": (FileNotFoundError(2, "No such file", "/x\n"), os.EX_IOERR, 1),
+    "output": (OSError(28, "No space left on device"), os.EX_IOERR, 1),
     "any other": (LeaseLost("gone"), os.EX_SOFTWARE, 1),
     "many lines": (RelaydError("a\nb\x1b[31m"), os.EX_SOFTWARE, 1),
 }
@@ -39,7 +42,7 @@ STATUSES: dict[str, tuple[RelaydError, int, int]] = {
 
 @pytest.mark.parametrize(("error", "status", "lines"), STATUSES.values(), ids=STATUSES)
 def test_every_error_has_a_status_and_one_line(
-    error: RelaydError, status: int, lines: int, capsys: pytest.CaptureFixture[str]
+    error: RelaydError | OSError, status: int, lines: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.report(error) == status
     printed = capsys.readouterr().err.splitlines()
@@ -137,3 +140,50 @@ def test_reader_that_goes_away_is_no_traceback(world: World) -> None:
     )
     os.close(write)
     assert ran.stderr == "1\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["check"], ["man", "--help"], ["status"]], ids=" ".join
+)
+def test_output_that_fails_is_one_line(world: World, arguments: list[str]) -> None:
+    prepare(str(world.folder / "queue.db"))
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "relayd", "-c", str(world.settings), *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert ran.returncode == os.EX_IOERR
+    assert ran.stderr == "relayd: input or output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "status"),
+    [
+        (">&-", "status", os.EX_OK),
+        (">&- 2>&-", "status --since 7d", os.EX_OK),
+        ("<&-", "classify --jsonl", os.EX_OK),
+        ("<&-", "user add ann", os.EX_DATAERR),
+    ],
+)
+def test_a_stream_that_is_closed_is_empty(
+    world: World, closed: str, arguments: str, status: int
+) -> None:
+    prepare(str(world.folder / "queue.db"))
+    ran = subprocess.run(
+        ["sh", "-c", f"'{sys.executable}' -m relayd -c '{world.settings}' {arguments} {closed}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (status, False)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(world: World) -> None:
+    ran = world.run("man", f"{world.settings}/man1")
+    assert (ran.status, ran.out) == (os.EX_IOERR, "")
+    assert ran.err == f"relayd: {world.settings}/man1: Not a directory\n"
