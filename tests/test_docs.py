@@ -51,6 +51,18 @@ def test_every_operational_event_is_documented() -> None:
     assert not {name for name in names if f"`{name}`" not in page}
 
 
+def test_every_traced_event_is_documented() -> None:
+    """Whatever is told to those who look on has its line, and nothing else is in that table."""
+    names = {"smtp_sent", "smtp_received"}
+    for source in (ROOT / "relayd").rglob("*.py"):
+        told = r"\.(?:tell|content|about_destination)\(\s*\"(\w+)\"|\"event\": \"(\w+)\""
+        names |= {one or other for one, other in re.findall(told, source.read_text())}
+    section = text_of("events.md").partition("## The trace")[2].partition("## Fields")[0]
+    rows = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", section)
+    assert names == {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(names) > 20
+
+
 def test_every_log_field_is_documented() -> None:
     """Fields that the code writes into events stand in the table of fields."""
     written = set()

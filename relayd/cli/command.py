@@ -73,6 +73,7 @@ class LazyGroup(click.Group):
         "addresses": "relayd.cli.ask.addresses:addresses",
         "queue": "relayd.cli.ask.queue:queue",
         "log": "relayd.cli.ask.log:log",
+        "trace": "relayd.cli.ask.trace:trace",
         "doctor": "relayd.cli.doctor.command:doctor",
         "top": "relayd.cli.top.command:top",
         "route": "relayd.cli.route.command:route",

@@ -5,7 +5,8 @@ Owns the faults a caller can meet: no daemon (DaemonUnreachable), a daemon that 
 """
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from relayd.control.protocol import (
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 from relayd.ports.view import Metric
+from relayd.trace.wanted import Wanted, wanted_to_json
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
 RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s for room
@@ -92,19 +94,58 @@ def metrics(path: str, *, timeout: float = TIMEOUT) -> Sequence[Metric]:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
+def follow(path: str, wanted: Wanted, *, tick: float) -> Iterator[dict[str, Any] | None]:
+    """Yield what the daemon tells of what is wanted, and None when nothing came for `tick` seconds.
+
+    Ends when the worker that tells it leaves. Raises as `act` does.
+    """
+    with _connected(path, TIMEOUT) as sock:
+        first, newline, rest = _ask(path, sock, encode(wanted_to_json(wanted))).partition(b"\n")
+        _good(path, first + newline)
+        sock.settimeout(tick)
+        while True:
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                yield _decoded(path, line)
+            try:
+                chunk = sock.recv(_CHUNK)
+            except TimeoutError:
+                yield None
+                continue
+            except OSError:
+                return
+            if not chunk:
+                return
+            rest += chunk
+
+
 def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:
     """Send one request, return the reply if it is a good one. Raises as `act` does."""
     try:
-        reply = decode(_exchange(path, encode(request), timeout))
+        line = encode(request)
     except BadMessage as exc:
         raise RelaydError(f"control socket {path}: {exc}") from exc
+    with _connected(path, timeout) as sock:
+        return _good(path, _ask(path, sock, line))
+
+
+def _good(path: str, answer: bytes) -> dict[str, Any]:
+    reply = _decoded(path, answer)
     if reply.get("ok") is True:
         return reply
     error = str(reply.get("error", "no reason given"))
     raise StoreUnavailable(error) if reply.get("again") is True else RelaydError(error)
 
 
-def _exchange(path: str, line: bytes, timeout: float) -> bytes:
+def _decoded(path: str, line: bytes) -> dict[str, Any]:
+    try:
+        return decode(line)
+    except BadMessage as exc:
+        raise RelaydError(f"control socket {path}: {exc}") from exc
+
+
+@contextmanager
+def _connected(path: str, timeout: float) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout)
         try:
@@ -112,22 +153,22 @@ def _exchange(path: str, line: bytes, timeout: float) -> bytes:
         except OSError as exc:
             reason = exc.strerror or str(exc)
             raise DaemonUnreachable(f"no daemon at {path}: {reason}") from exc
-        try:
-            sock.sendall(line)
-            answer = _read_line(sock)
-        except TimeoutError as exc:
-            raise DaemonUnreachable(
-                f"no answer from {path} within {timeout:g} s; the request may still be carried out"
-            ) from exc
-        except OSError as exc:
-            raise DaemonUnreachable(f"lost the connection to {path}: {exc.strerror}") from exc
-    if not answer.endswith(b"\n"):
-        raise DaemonUnreachable(f"{path} closed the connection without a whole answer")
-    return answer
+        yield sock
 
 
-def _read_line(sock: socket.socket) -> bytes:
+def _ask(path: str, sock: socket.socket, line: bytes) -> bytes:
+    """Return the answer: a whole line, and what has come after it."""
     answer = bytearray()
-    while not answer.endswith(b"\n") and (chunk := sock.recv(_CHUNK)):
-        answer += chunk
+    try:
+        sock.sendall(line)
+        while b"\n" not in answer[-_CHUNK:] and (chunk := sock.recv(_CHUNK)):
+            answer += chunk
+    except TimeoutError as exc:
+        raise DaemonUnreachable(
+            f"no answer from {path} within {sock.gettimeout():g} s; the request may still be carried out"
+        ) from exc
+    except OSError as exc:
+        raise DaemonUnreachable(f"lost the connection to {path}: {exc.strerror}") from exc
+    if b"\n" not in answer:
+        raise DaemonUnreachable(f"{path} closed the connection without a whole answer")
     return bytes(answer)

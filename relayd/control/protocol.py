@@ -10,10 +10,12 @@ sockets nor the store. A request names a `verb`:
     {"verb": "unsuppress", "rcpt": "a@example.org"}
     {"verb": "settings"}
     {"verb": "reload"}
+    {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
-the same request may succeed later. The last two answer with the `file` of the settings in force, and
-`settings`, name to JSON text, or `digest`; `reload` does not answer before they are. Keys are those of the status log (`docs/events.md`).
+the same request may succeed later. `settings` and `reload` answer with the `file` of the settings in force, and
+`settings`, name to JSON text, or `digest`; `reload` does not answer before they are.
+After the answer to `trace` come lines of what is traced, until one of the two hangs up. Keys are those of the status log (`docs/events.md`).
 
 Invariant: what is not understood is refused. A misspelt selector must never select everything.
 """

@@ -15,7 +15,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Protocol, cast
 
 import structlog
 
@@ -38,6 +39,7 @@ from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.settings import Settings
+from relayd.trace.wanted import Wanted, wanted_from_json
 from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
@@ -51,6 +53,14 @@ _CHUNK = 64 * 1024
 _log = structlog.get_logger(__name__)
 
 
+class Lines(Protocol):
+    """What somebody follows."""
+
+    async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send lines of JSON, until cancelled."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What a request can reach in a worker."""
@@ -62,6 +72,7 @@ class Desk:
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
+    follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does
 
 
@@ -71,6 +82,7 @@ class Room:
 
     guests: Guests[asyncio.Task[None]]  # who serves each
     in_hand: asyncio.Semaphore
+    following: set[asyncio.Task[None]]  # those whom nothing but leaving ends
 
 
 async def serve_control(sock: socket.socket, desk: Desk) -> None:
@@ -85,7 +97,10 @@ async def _accept_all(
     sock: socket.socket, desk: Desk, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    room, trouble = Room(guests=Guests(_AT_ONCE), in_hand=asyncio.Semaphore(_IN_HAND)), Seldom()
+    room, trouble = (
+        Room(guests=Guests(_AT_ONCE), in_hand=asyncio.Semaphore(_IN_HAND), following=set()),
+        Seldom(),
+    )
     try:
         while True:
             connection = await _accept(sock, trouble)
@@ -95,6 +110,8 @@ async def _accept_all(
                 leaving.cancel()
             await asyncio.sleep(0)  # it begins before the next one can make it leave
     except asyncio.CancelledError as exc:
+        for follower in room.following:
+            follower.cancel()
         return exc
 
 
@@ -116,10 +133,13 @@ async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
     loop = asyncio.get_running_loop()
     with connection:
         try:
-            reply = encode(await _reply_to(connection, desk, room))
+            answer = await _reply_to(connection, desk, room)
+            reply = encode(answer if isinstance(answer, Mapping) else {"ok": True})
             room.guests.answer(_this_task())
             async with asyncio.timeout(_WRITE_FOR):
                 await loop.sock_sendall(connection, reply)
+            if not isinstance(answer, Mapping):
+                await _pass_on(connection, answer, room)
         except (TimeoutError, OSError) as exc:
             _log.info("control_client_lost", error=str(exc) or "too slow", fault="peer")
         except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work
@@ -128,7 +148,22 @@ async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
             room.guests.leave(_this_task())
 
 
-async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Message:
+async def _pass_on(connection: socket.socket, lines: Lines, room: Room) -> None:
+    """Send lines until the client hangs up, or this worker leaves; then another one is asked."""
+    loop = asyncio.get_running_loop()
+    room.following.add(_this_task())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(lines.send_to(partial(loop.sock_sendall, connection)))
+            await loop.sock_recv(connection, 1)
+            sending.cancel()
+    except* OSError:
+        pass  # it has gone
+    finally:
+        room.following.discard(_this_task())
+
+
+async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Message | Lines:
     try:
         by = await _who(connection)
         if by is None:
@@ -193,12 +228,19 @@ async def _act(request: Message, by: str, desk: Desk) -> Message:
     return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
 
 
-async def _tell(request: Message, by: str, desk: Desk) -> Message:
+async def _tell(request: Message, by: str, desk: Desk) -> Message | Lines:
     """Answer what changes nothing in the store."""
     match request.get("verb"):
         case "reload":
             _log.info("reload_asked", by=by)
             return await desk.reload()
+        case "trace":
+            wanted = wanted_from_json(request)
+            lines = desk.follow(wanted)
+            _log.info(
+                "trace_begun", by=by, **{key: request[key] for key in request.keys() - {"verb"}}
+            )
+            return lines
         case "ping":
             return {"ok": True}
         case "status":

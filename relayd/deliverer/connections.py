@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from relayd.trace import tracing
+
 Leave = Callable[[], None]
 """Asks a connection without work to leave; it gives its place back when it is closed."""
 
@@ -40,6 +42,8 @@ class Connections:
         if self._free:
             self._free -= 1
             return
+        if tracing.is_on:
+            tracing.tell("connection_awaited", reason="all connections of this worker are in use")
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._waiting.appendleft if first else self._waiting.append)(place)
         if self._resting:

@@ -27,6 +27,8 @@ from relayd.policy.route import HOLD, SMARTHOST, RouteRules, key_for
 from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
+from relayd.trace import tracing
+from relayd.trace.judgement import tell_judgement
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
 
@@ -258,7 +260,10 @@ class Courier:
             jitter=self._jitter(),
             is_report=work.message.is_report,
         )
-        return decide(seen, recipient, self._rules, moment=moment, scope=scope)
+        outcome = decide(seen, recipient, self._rules, moment=moment, scope=scope)
+        if tracing.is_on:
+            tell_judgement(recipient, seen, outcome, self._rules, now=now)
+        return outcome
 
     def _settlement(
         self,

@@ -23,10 +23,11 @@ from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
-from relayd.mail.words import Category
+from relayd.mail.words import Category, format_instant
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Connection, Delivery, SessionFailed, patience
 from relayd.ports.queue import Lease, Work
+from relayd.trace import tracing
 
 _KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
 
@@ -202,6 +203,8 @@ class DestinationQueue:
 
     async def _carry_to(self, attempt: Attempt, session: Session | None) -> Session | None:
         """Bring the message to all recipients, in as many goes as that takes."""
+        if tracing.is_on:
+            tracing.begin_delivery(attempt.message, self.lease, attempt.recipients)
         while attempt.recipients:
             await self._courier.ready()
             before, session = session, None
@@ -215,6 +218,8 @@ class DestinationQueue:
                 await self._fail(attempt, none)
                 break
             except NotYet as later:
+                if tracing.is_on:
+                    tracing.tell("put_off", until=format_instant(later.until), reason=later.why)
                 self.drain(QueueClosed(until=later.until, reason=later.why))
             except Shortage as lack:
                 self._hop.turned_away()
@@ -231,6 +236,8 @@ class DestinationQueue:
         """
         if session is not None:
             if not attempt.failures and self._hop.keeps(session):
+                if tracing.is_on:
+                    tracing.chosen(session.connection.peer, "the connection is open already")
                 return replace(session, failures=())  # those are in the history of one message
             await self._hop.give_back(session)
         if self._closed:

@@ -18,11 +18,12 @@ from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
-from relayd.mail.words import Fault
+from relayd.mail.words import Fault, format_instant
 from relayd.policy import retry
 from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease, QueueStore, Work
+from relayd.trace import tracing
 
 LEASE_FOR = timedelta(seconds=60)
 WINDOW = 1000  # messages leased at once
@@ -123,6 +124,8 @@ class Scheduler:
             if queue is not None:
                 queue.close()  # the slot was lost and taken again: that queue's work is stale
             queue = self._queues[destination] = self._open(work.lease)
+            if tracing.is_on:
+                tracing.about_destination("lease_taken", work.lease)
         if self._stopping:
             queue.close()  # a claim or a commit that was under way brought it: hand it back
         if not queue.is_proven:
@@ -239,6 +242,8 @@ class Scheduler:
         for queue in queues:
             if queue.lease in lost and not queue.is_closed:
                 log.warning("lease_lost", destination=queue.lease.destination)
+                if tracing.is_on:
+                    tracing.about_destination("lease_lost", queue.lease)
                 queue.close()
 
     def _open(self, lease: Lease) -> DestinationQueue:
@@ -347,6 +352,11 @@ class Scheduler:
         while True:
             try:
                 await self._store.release(queue.lease, paused_until=paused_until, why=why[:_WORDS])
+                if tracing.is_on:
+                    until = None if paused_until is None else format_instant(paused_until)
+                    tracing.about_destination(
+                        "lease_returned", queue.lease, paused_until=until, reason=why or None
+                    )
             except CommitUnknown:
                 raise
             except StoreError as error:

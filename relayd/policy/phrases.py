@@ -88,6 +88,13 @@ class Phrase:
             return self.search in words.text
         return bool(_compiled(self.search).search(words.text))
 
+    def seen_in(self, words: Words) -> str:
+        """Return the words that it finds; empty if it finds none."""
+        if not self.found_in(words):
+            return ""
+        found = None if self.is_plain else _compiled(self.search).search(words.text)
+        return (self.search if found is None else found[0]).strip()
+
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _REPORT_LIFETIME = timedelta(days=1)
-_SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed together parts
+SPREAD = 0.2  # a wait is stretched by up to a fifth, so that what failed together parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def after_unknown_outcome(
     waits = rules.unknown_outcome
     if unknown_outcomes > len(waits):
         return None
-    return waits[unknown_outcomes - 1] * (1 + _SPREAD * jitter)
+    return waits[unknown_outcomes - 1] * (1 + SPREAD * jitter)
 
 
 def after_no_verdict(
@@ -54,7 +54,7 @@ def after_no_verdict(
     if age >= lifetime(rules, is_report=is_report):
         return None
     wait = rules.unreachable[min(failures, len(rules.unreachable)) - 1]
-    return wait * (1 + _SPREAD * jitter)
+    return wait * (1 + SPREAD * jitter)
 
 
 SECOND_LOOK = timedelta(hours=1)
@@ -76,7 +76,7 @@ def lifetime(rules: RetrySettings, *, is_report: bool) -> timedelta:
 def pause_after(failures: int, *, jitter: float) -> timedelta:
     """Return how long to leave a destination alone that failed `failures` times in a row."""
     seconds = min(5 * 2 ** min(failures - 1, 10), 300)
-    return timedelta(seconds=seconds * (1 + _SPREAD * jitter))
+    return timedelta(seconds=seconds * (1 + SPREAD * jitter))
 
 
 _LEAST_ASKED = timedelta(minutes=1)

@@ -21,6 +21,7 @@ from relayd.policy.retry import RetrySettings
 from relayd.policy.ruleset import Rules
 
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
+REFUSED_FOR_NOW = "refused for now"
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
@@ -178,7 +179,7 @@ def _soft(
         retry_at=moment.now + retry.heed(wait, retry.asked_for(reply.text)),
         category=found.category,
         fault=Fault.PEER,
-        reason="refused for now",
+        reason=REFUSED_FOR_NOW,
         soft_failures=failures,
     )
 

@@ -17,6 +17,8 @@ from typing import cast
 from aiosmtpd.smtp import SMTP
 
 from relayd.receiver.reader import DataReader
+from relayd.trace import Subject, Trace, tracing
+from relayd.trace.mask import Mask
 
 COMMAND_LIMIT = 4096  # octets of a command line with its CRLF: 512 and room for every parameter
 COMMAND_TIMEOUT = 300.0  # seconds, RFC 5321 §4.5.3.2.7
@@ -43,6 +45,8 @@ class Wire(SMTP):
         self._wire: asyncio.Transport | None = None
         self._input = bytearray()
         self._output: list[bytes] = []
+        self._trace: Trace | None = None  # of who looks on, once somebody did
+        self._told = 0  # of the replies in the output: how many those know
         self._deadline = 0.0
         self._since = loop.time()  # the latest that the client did, or that was done for it
         self._is_heard = True  # the client takes its replies
@@ -61,6 +65,10 @@ class Wire(SMTP):
     def line_limit(self) -> int:
         """How long the command line may be that comes next, in octets with its CRLF."""
         return COMMAND_LIMIT
+
+    @property
+    @abstractmethod
+    def client_ip(self) -> str: ...
 
     @property
     @abstractmethod
@@ -89,6 +97,9 @@ class Wire(SMTP):
             self.close_with(_STOPPING)
         else:
             self._wire.write(self.greeting)
+            if tracing.is_on:
+                self._trace = self._new_trace(is_known=True)
+                self._trace.reply("smtp_sent", self.greeting.decode().rstrip())
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- the base's name
         if self._lost:
@@ -225,6 +236,7 @@ class Wire(SMTP):
         self._busy = False
         if self._wire is None or self._closing:
             self._output.clear()
+            self._told = 0
             return
         self._set_deadline()
         if self._is_heard:
@@ -265,6 +277,9 @@ class Wire(SMTP):
             line = self._next_line()
             if line is None:
                 break
+            if tracing.is_on:
+                self._tell_replies()
+                self._traced().command("smtp_received", line)
             self.execute(line)
             executed = True
         if self._output:
@@ -308,9 +323,32 @@ class Wire(SMTP):
         return line[:-2]
 
     def _flush(self) -> None:
+        if tracing.is_on:
+            self._tell_replies()
         if self._wire is not None:
             self._wire.write(b"".join(self._output))
         self._output.clear()
+        self._told = 0
+
+    def _tell_replies(self) -> None:
+        """Tell who looks on what has been answered since the last time."""
+        for reply in self._output[self._told :]:
+            if reply:
+                text = reply.decode(errors="replace").replace("\r\n", "\n").rstrip("\n")
+                self._traced().reply("smtp_sent", text)
+        self._told = len(self._output)
+
+    def _traced(self) -> Trace:
+        """Return the trace of this session; where it begins now, that may be in the midst of a login."""
+        is_known = self._trace is not None and self._trace.era == tracing.era
+        if self._trace is None or not is_known or self._trace.subject.client_ip != self.client_ip:
+            self._trace = self._new_trace(is_known=is_known)
+        return self._trace
+
+    def _new_trace(self, *, is_known: bool) -> Trace:
+        ip = self.client_ip
+        mask = Mask(is_known=is_known)
+        return Trace(Subject(client_ip=ip), mask, session=tracing.next_session(), client_ip=ip)
 
     def _check_deadline(self) -> None:
         if self.loop.time() >= self._deadline:

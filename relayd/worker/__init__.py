@@ -46,7 +46,10 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
+from relayd.trace import tracing
+from relayd.trace.followers import DebugLog
 from relayd.worker.descriptors import shares_of
+from relayd.worker.following import Following
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
 from relayd.worker.supervision import Supervision
@@ -109,6 +112,8 @@ def _loop_factory() -> Any:
 
 
 async def _work(settings: Settings, inherited: Inherited) -> int:
+    if settings.log.level == "debug":
+        tracing.add(DebugLog())
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
     counters = Counters(inherited.counters.row(inherited.name))
@@ -144,6 +149,7 @@ async def _serve(
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
         wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
+        following = Following(settings.control_socket, inherited.name)
         intake = Intake(
             store=parts.store,
             view=parts.view,
@@ -172,6 +178,7 @@ async def _serve(
         )
         background = [
             tasks.create_task(supervision.beat(stopping)),
+            tasks.create_task(following.serve(), name="trace server"),
             tasks.create_task(_keep_measuring(counters, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_keep_telling(outward.reporter)),
@@ -179,7 +186,7 @@ async def _serve(
             tasks.create_task(_watch_login(settings, parts.store, scheduler, wakeups)),
         ]
         answering = tasks.create_task(
-            _answer(settings, inherited, parts, outward, supervision, wakeups)
+            _answer(settings, inherited, parts, outward, supervision, wakeups, following)
         )
         showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
         delivering = tasks.create_task(scheduler.run(tasks))
@@ -252,6 +259,7 @@ async def _answer(
     outward: Outward,
     supervision: Supervision,
     wakeups: Wakeups,
+    following: Following,
 ) -> None:
     """Serve the control socket."""
 
@@ -269,6 +277,7 @@ async def _answer(
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},
             settings=settings,
             reload=supervision.reload,
+            follow=following.follow,
             samples=inherited.counters.samples,
         ),
     )

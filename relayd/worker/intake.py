@@ -33,6 +33,7 @@ from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
 from relayd.ports.view import QueueView
+from relayd.trace import tracing
 from relayd.worker.late import LateBounces
 
 log = structlog.get_logger()
@@ -168,6 +169,8 @@ class Intake:
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
         if self._is_durable(stored):
+            if tracing.is_on:
+                tracing.taken(message, leased=bool(stored.result()))
             self._status_log.received(message)
             born = stored.result()
             for work in born:

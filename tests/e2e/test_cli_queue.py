@@ -19,6 +19,7 @@ from relayd.ports.view import Query, Status
 from relayd.store import open_view
 from tests.support.builders import a_message
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
+from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
 
 
@@ -50,6 +51,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         info=dict,
                         settings=settings_of([], control="unused", queue="unused"),
                         reload=no_reload,
+                        follow=nobody_follows,
                     ),
                 )
             )

@@ -23,6 +23,7 @@ from relayd.store.memory import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
+from tests.support.following import nobody_follows
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
 from tests.support.workers import registered
@@ -118,6 +119,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
                         settings=SETTINGS,
                         reload=daemon.reload,
+                        follow=nobody_follows,
                         samples=daemon.shared.samples,
                     ),
                 )

@@ -33,10 +33,12 @@ from relayd.policy.route import HostPort
 from relayd.policy.throttle import PATIENCE
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
+from relayd.trace import tracing
 
 _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
 _RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
+_FULL = "all {} connections that its mail hosts are given now are in use"
 _DOWN = "none of its mail hosts was ready when mail of another domain asked them"
 _AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 
@@ -78,6 +80,8 @@ class MxHop:
 
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         chosen = await self.candidates()  # bounded by the resolver
+        if tracing.is_on:
+            _tell_choice(chosen)
         if not isinstance(chosen, Candidates):
             raise NoHost((*after, self._proof(chosen)))
         failed = {failure.address for failure in after}
@@ -160,8 +164,12 @@ class MxHop:
             wait = 0.0 if may_begin else self._parts.sites.turn(site, self._domain)
             if wait > PATIENCE:
                 raise self._not_yet(wait, _RATE)
+            if wait and tracing.is_on:
+                tracing.tell("token_awaited", seconds=round(wait, 3), reason=_RATE)
             due = clock.monotonic() + wait
             await asyncio.sleep(wait)
+            if tracing.is_on and site.places.is_full:
+                tracing.tell("connection_awaited", reason=_FULL.format(site.places.allowed))
             await site.places.acquire()
             if site.failed != failed:
                 site.places.release()
@@ -182,6 +190,8 @@ class MxHop:
         hosts = {each.host for each in order if each.preference == order[0].preference}
         connection = await self._take_idle(site, hosts, search)
         if connection is not None:
+            if tracing.is_on:
+                tracing.chosen(connection.peer, "the connection is open already")
             return self._session(connection, order[0], chosen, search)
         await site.share.acquire(first=bool(after))
         try:
@@ -287,6 +297,17 @@ class MxHop:
             failed=SessionFailed(Stage.CONNECT, why),
             route=RouteKind.DIRECT,
         )
+
+
+def _tell_choice(chosen: Candidates | Undeliverable | Breakdown) -> None:
+    """Tell who looks on what the DNS gave."""
+    if not isinstance(chosen, Candidates):
+        tracing.tell("no_host", reason=chosen.reason)
+        return
+    hosts = ", ".join(f"{one.preference} {one.host} [{one.ip}]" for one in chosen.candidates)
+    tracing.tell("hosts_found", hosts=hosts)
+    for line in chosen.skipped:
+        tracing.tell("host_skipped", reason=line)
 
 
 def _is_fresh(connection: Connection) -> bool:

@@ -14,6 +14,7 @@ from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Clock, Connection, SessionFailed, Target, Transport
+from relayd.trace import tracing
 
 FIND_WITHIN = 300.0  # seconds to find a working host (S-24)
 _LEFT_OUT_FOR = 60.0  # seconds
@@ -55,6 +56,7 @@ class Search:
     ) -> None:
         self.failures: tuple[HostFailure, ...] = tuple(after)
         self._asked = {failure.address for failure in after}
+        self._told_out: set[Address] = set()  # to who looks on
         spent = (clock.now() - after[0].at).total_seconds() if after else 0.0
         self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
         self._transport = transport
@@ -74,7 +76,14 @@ class Search:
 
     def is_out(self, address: Address) -> bool:
         """Tell whether it failed lately."""
-        return address in self._outages
+        is_out = address in self._outages
+        if is_out and tracing.is_on and address not in self._told_out:
+            self._told_out.add(address)
+            reason = f"it failed within {_LEFT_OUT_FOR:g} s: the others are asked first"
+            tracing.tell(
+                "host_skipped", remote_ip=address[0], remote_port=address[1], reason=reason
+            )
+        return is_out
 
     async def resolve(self, host: HostPort) -> Sequence[str]:
         """Return the addresses of a configured host that may be asked; a failure leaves none."""
@@ -86,6 +95,8 @@ class Search:
         except SessionFailed as failed:
             self._fail(HostFailure(host=host, at=self._clock.now(), failed=failed))
         else:
+            if tracing.is_on:
+                tracing.tell("hosts_found", remote_host=host.host, hosts=", ".join(ips))
             return [ip for ip in ips if self.may_ask((ip, host.port))]
         return ()
 
@@ -100,6 +111,8 @@ class Search:
             failed = failure
         else:
             self._outages.forget((target.ip, target.port))
+            if tracing.is_on:
+                tracing.chosen(connection.peer, "the first that takes mail")
             return connection
         self._fail(
             HostFailure(
@@ -117,6 +130,15 @@ class Search:
         return self._ends - self._clock.monotonic()
 
     def _fail(self, failure: HostFailure) -> None:
+        if tracing.is_on:
+            host, port = failure.address
+            tracing.tell(
+                "host_failed",
+                remote_host=failure.host.host,
+                remote_ip=host,
+                remote_port=port,
+                reason=str(failure.failed),
+            )
         self.failures += (failure,)
         self._asked.add(failure.address)
         self._note(failure)

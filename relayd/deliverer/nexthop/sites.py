@@ -32,6 +32,11 @@ class Places:
         return self._ramp.allowed
 
     @property
+    def is_full(self) -> bool:
+        """Tell whether whoever asks has to wait."""
+        return self._taken >= self._ramp.allowed
+
+    @property
     def is_crowded(self) -> bool:
         """Tell whether more are taken than are allowed by now."""
         return self._taken > self._ramp.allowed

@@ -22,6 +22,7 @@ from relayd.net.smtp.session import Session
 from relayd.net.smtp.tls import TlsContexts
 from relayd.net.smtp.transaction import Ending, Result, transact
 from relayd.ports.outward import Clock, Delivery, SessionFailed, Target
+from relayd.trace import tracing
 
 __all__ = [
     "Connection",
@@ -92,6 +93,8 @@ class Connection:
         """
         started_at, began = self._clock.now(), self._clock.monotonic()
         reused = self.transactions > 0
+        if tracing.is_on or self._protocol.trace is not None:
+            self._session.look_on()
         size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
         is_8bit = _has_8bit_body(message, content)
         todo = plan(

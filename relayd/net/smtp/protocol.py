@@ -34,6 +34,7 @@ from relayd.mail.words import Category, Fault
 from relayd.net.smtp.replies import ReplyReader
 from relayd.net.smtp.tls import tls_failure
 from relayd.policy.delivery.tls import TlsFailure
+from relayd.trace import Trace, reply_lines
 
 _CHUNK = 64 * 1024  # octets
 
@@ -79,6 +80,7 @@ class RelayProtocol(SMTPProtocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timers: Timers) -> None:
         super().__init__(loop=loop)
+        self.trace: Trace | None = None  # of who looks on
         self.failure: Breakdown | None = None
         self.failed_at = Stage.GREETING  # whose answer was missing, or the latest of all
         self.out_of_step = False  # a reply too many: those before it may answer earlier commands
@@ -109,6 +111,8 @@ class RelayProtocol(SMTPProtocol):
             self._awaited.extend(stages)
             self._latest = stages[-1]
             self._start(self._limits[stages[0]])
+            if self.trace is not None:
+                self.trace.command("smtp_sent", data)
             self._wire.write(data)
 
     async def answers(self, count: int) -> list[Reply]:
@@ -186,6 +190,8 @@ class RelayProtocol(SMTPProtocol):
         self.failed_at = at or (self._awaited[0] if self._awaited else self._latest)
         self.failure = Breakdown(category=category, fault=Fault.PEER, reason=reason)
         self._deadline = None
+        if self.trace is not None:
+            self.trace.tell("connection_ended", reason=reason, stage=self.failed_at.value)
         self._wire.abort()
         self._wake()
 
@@ -257,6 +263,8 @@ class RelayProtocol(SMTPProtocol):
         421 and 221 are a server that leaves, whatever it was asked (S-15). 221 is no answer: it
         must not pass for the 2yz that takes a message.
         """
+        if self.trace is not None:
+            self.trace.reply("smtp_received", reply_lines(reply))
         if not self._awaited:
             self.out_of_step = str(reply.code) not in _LEAVING
             self._unasked(str(reply))

@@ -27,6 +27,7 @@ from relayd.net.smtp.tls import name_for_tls, read_tls_facts
 from relayd.policy.delivery.tls import TlsFailure
 from relayd.ports.outward import SessionFailed, Target, patience
 from relayd.settings import Login, TlsMode
+from relayd.trace import tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -45,9 +46,23 @@ class Session:
         self.helo = helo
         self.timers = timers
         self.protocol = RelayProtocol(asyncio.get_running_loop(), timers)
+        self._number = 0  # for who looks on
+        if tracing.is_on:
+            self.look_on()
         self.offers = Offers()
         self.tls: TlsFacts | None = None
         self._local_ip = target.source_ip or ""
+
+    def look_on(self) -> None:
+        """Trace what is said from now on, for whoever wants to see what this task is about."""
+        trace, target = tracing.current(), self.target
+        self._number = self._number or tracing.next_session()
+        self.protocol.trace = trace and trace.dialogue(
+            session=self._number,
+            remote_host=target.host,
+            remote_ip=target.ip,
+            remote_port=target.port,
+        )
 
     def peer(self) -> Peer:
         return Peer(
@@ -170,6 +185,9 @@ class Session:
     def _note_tls(self, problem: str) -> None:
         assert self.protocol.transport is not None
         self.tls = read_tls_facts(self.protocol.transport, problem=problem)
+        if self.protocol.trace is not None:
+            secured = f"{self.tls.version} {self.tls.cipher}"
+            self.protocol.trace.tell("tls_started", tls=secured, tls_problem=problem or None)
 
     async def _greeting(self) -> Reply:
         """Wait for the greeting; when that takes long, tell people, and then the log."""

@@ -163,6 +163,8 @@ def _common_ending(
 
 
 async def _send_content(protocol: RelayProtocol, content: Content) -> Ending:
+    if protocol.trace is not None:
+        protocol.trace.content("smtp_sent", content)
     dot_sent = await protocol.send_content(stuffed_blocks(content))
     answer = await protocol.answers(1)
     stage = Stage.DOT if dot_sent else Stage.DATA

@@ -1,0 +1,95 @@
+"""Whom a trace is about, and who wants to see it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from relayd.errors import RelaydError
+from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.policy import admit
+from relayd.policy.route import host_of, mx_domain_of
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a dialogue or a decision is about; empty is what it does not concern."""
+
+    queue_id: str = ""
+    client_ip: str = ""
+    destinations: frozenset[str] = frozenset()  # route keys, hosts and domains, in lower case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a follower wants to see: of one message, of clients, or of a destination."""
+
+    queue_id: str = ""
+    client: Network | None = None
+    destination: str = ""  # a domain, a host or a route key, in lower case
+    content: bool = False
+
+    def fits(self, subject: Subject) -> bool:
+        if self.queue_id:
+            return subject.queue_id == self.queue_id
+        if self.client is not None:
+            return bool(subject.client_ip) and admit.is_among(subject.client_ip, [self.client])
+        return self.destination in subject.destinations
+
+
+def wanted_to_json(wanted: Wanted) -> dict[str, object]:
+    """Return the request for what is wanted."""
+    given: dict[str, object] = {
+        "queue_id": wanted.queue_id,
+        "client": "" if wanted.client is None else str(wanted.client),
+        "destination": wanted.destination,
+        "content": wanted.content,
+    }
+    return {"verb": "trace", **{key: value for key, value in given.items() if value}}
+
+
+def wanted_from_json(request: Mapping[str, object]) -> Wanted:
+    """Read that request. Raises RelaydError."""
+    selectors = request.keys() & {"queue_id", "client", "destination"}
+    unknown = request.keys() - selectors - {"verb", "content"}
+    if unknown:
+        raise RelaydError(f"unknown key {min(unknown)!r}")
+    if len(selectors) != 1:
+        raise RelaydError("a trace is of one queue id, one client or one destination")
+    content = request.get("content", False)
+    if not isinstance(content, bool):
+        raise RelaydError("'content' is not true or false")
+    [key] = selectors
+    value = request[key]
+    if not isinstance(value, str) or not value:
+        raise RelaydError(f"{key!r} is not a text")
+    try:
+        match key:
+            case "queue_id":
+                return Wanted(queue_id=format_id(parse_id(value)), content=content)
+            case "client":
+                return Wanted(client=ip_network(value, strict=False), content=content)
+            case _:
+                return Wanted(destination=value.lower(), content=content)
+    except ValueError as error:
+        raise RelaydError(str(error)) from error
+
+
+def subject_of(
+    message_id: MessageId, destination: str, addresses: Iterable[str], *, client_ip: str
+) -> Subject:
+    """Return whom the delivery of a message to these recipients is about."""
+    domains = {address.rpartition("@")[2].lower() for address in addresses}
+    names = destinations_of(destination) | domains
+    return Subject(queue_id=format_id(message_id), client_ip=client_ip, destinations=names)
+
+
+@lru_cache(maxsize=256)
+def destinations_of(route_key: str) -> frozenset[str]:
+    """Return the names by which a destination may be asked for: route key, host, domain."""
+    names = {route_key, mx_domain_of(route_key) or ""}
+    if route_key.startswith("host:"):
+        names |= {host_of(route_key).host, str(host_of(route_key))}
+    return frozenset(name.lower() for name in names if name)

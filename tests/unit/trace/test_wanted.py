@@ -1,0 +1,63 @@
+"""Who wants to see what, and how that is asked."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from relayd.errors import RelaydError
+from relayd.mail.ids import parse_id
+from relayd.trace.wanted import (
+    Subject,
+    Wanted,
+    destinations_of,
+    subject_of,
+    wanted_from_json,
+    wanted_to_json,
+)
+
+ID = "0CNA0NJ6E0401"
+SUBJECT = subject_of(parse_id(ID), "mx:example.org", ["A@Example.NET"], client_ip="192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        (Wanted(queue_id=ID), True),
+        (Wanted(queue_id="0CNA0NJ6E0402"), False),
+        (Wanted(client=ip_network("192.0.2.0/24")), True),
+        (Wanted(client=ip_network("192.0.3.0/24")), False),
+        (Wanted(client=ip_network("2001:db8::/32")), False),
+        (Wanted(destination="example.org"), True),
+        (Wanted(destination="mx:example.org"), True),
+        (Wanted(destination="example.net"), True),
+        (Wanted(destination="net"), False),
+    ],
+)
+def test_it_is_about_one_thing(wanted: Wanted, *, fits: bool) -> None:
+    assert wanted.fits(SUBJECT) is fits
+    assert not wanted.fits(Subject())
+    assert wanted_from_json(wanted_to_json(wanted)) == wanted
+
+
+def test_a_host_of_routes_has_three_names() -> None:
+    names = {"host:Mail.example:26", "mail.example:26", "mail.example"}
+    assert destinations_of("host:Mail.example:26") == {name.lower() for name in names}
+    assert destinations_of("smarthost") == {"smarthost"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"queue_id": ID, "client": "192.0.2.1"},
+        {"queue_id": ""},
+        {"queue_id": 7},
+        {"queue_id": "nonsense"},
+        {"client": "nonsense"},
+        {"destination": "x", "content": "yes"},
+        {"destination": "x", "for": 5},
+    ],
+)
+def test_what_is_not_understood_is_refused(request_: dict[str, object]) -> None:
+    with pytest.raises(RelaydError):
+        wanted_from_json({"verb": "trace", **request_})
