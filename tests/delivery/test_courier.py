@@ -15,7 +15,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Action, QueueStore, Work
 from relayd.ports.view import Query, QueueView, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import a_message, a_recipient

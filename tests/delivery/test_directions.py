@@ -11,7 +11,7 @@ from relayd.mail.address import parse_address
 from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import SMARTHOST, a_message, a_recipient
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, A3, DIRECT, FINE, Direct, a_direct_post, mx

@@ -14,7 +14,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Relayed
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
     CONTENT,
     a_bounce,

@@ -27,7 +27,7 @@ from relayd.net.smtp.breakdown import broken
 from relayd.ports.outward import SessionFailed
 from relayd.ports.view import Status
 from relayd.settings import HostPort
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import SMARTHOST, a_message, a_recipient
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore

@@ -12,7 +12,7 @@ from relayd.net.dns.cache import LONGEST_NOTHING
 from relayd.policy.retry import SECOND_LOOK
 from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, FINE, Direct, a_direct_post
 from tests.support.dns_server import EMPTY, NODATA, SERVFAIL, InTurn, Zones

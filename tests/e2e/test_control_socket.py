@@ -19,7 +19,7 @@ from relayd.metrics.counters import Counters
 from relayd.metrics.shared import SharedCounters
 from relayd.ports.queue import Acted, Action, ReportGivenUp
 from relayd.ports.view import Query, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock

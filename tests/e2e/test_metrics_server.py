@@ -18,7 +18,8 @@ from relayd.metrics.scrape import Scrape
 from relayd.metrics.server import serve_metrics
 from relayd.metrics.shared import SharedCounters
 from relayd.ports.view import Counts, QueueView
-from relayd.store.memory_view import MemoryView, Tables
+from relayd.store.memory.tables import Tables
+from relayd.store.memory.view import MemoryView
 from tests.support.clock import FakeClock
 
 GET = b"GET %s HTTP/1.1\r\nHost: relay.test\r\n\r\n"

@@ -13,7 +13,7 @@ from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Acted, Action, Work
 from relayd.ports.view import Query, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
     a_bounce,
     a_deferral,

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from relayd.receiver import reader as reading
 from relayd.receiver.reader import DataReader, Fault, Received
 from relayd.settings import LineEndings
-from relayd.store.memory import MemorySpool
+from relayd.store.memory.spool import MemorySpool
 
 PLENTY = 1_000_000  # octets: no limit
 Verdict = tuple[bytes | Fault, bytes]  # the result, and what stands behind the end of the data

@@ -32,7 +32,7 @@ from relayd.policy.route import RouteRules, key_for
 from relayd.policy.source import IpFamily, unused_families
 from relayd.policy.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import CONTENT, a_facts, a_message, a_recipient
 from tests.support.clock import FakeClock
 from tests.support.dns_server import DnsServer, Zones

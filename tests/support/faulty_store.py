@@ -12,7 +12,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice, Lease, Settlement, Work
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.clock import FakeClock
 
 NEVER = 1_000_000

@@ -32,7 +32,7 @@ from relayd.ports.outward import Transport
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, QueueView, RecipientRow
 from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from relayd.worker import SmtpTransport
 from relayd.worker.intake import IdSource
 from tests.support.clock import FakeClock

@@ -42,7 +42,8 @@ from relayd.settings import (
     ListenerSettings,
     ListenerTls,
 )
-from relayd.store.memory import MemorySpool, MemoryStore
+from relayd.store.memory.queue import MemoryStore
+from relayd.store.memory.spool import MemorySpool
 from tests.support.accounts import lone_sources, write_users
 from tests.support.clock import FakeClock
 

@@ -9,7 +9,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import QueueStore, Work
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
 from tests.support.clock import FakeClock

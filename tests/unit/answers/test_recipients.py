@@ -10,7 +10,7 @@ from relayd.answers.recipients import find_rows, waits_for
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
-from relayd.store.memory import MemoryStore
+from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock

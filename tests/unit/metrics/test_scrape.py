@@ -18,7 +18,8 @@ from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.shared import SharedCounters
 from relayd.ports.view import Counts, QueueView, Status
-from relayd.store.memory_view import MemoryView, Tables
+from relayd.store.memory.tables import Tables
+from relayd.store.memory.view import MemoryView
 from tests.support.clock import START, FakeClock
 
 

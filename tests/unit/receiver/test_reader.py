@@ -11,7 +11,7 @@ from relayd.errors import StoreError, StoreFull, StoreUnavailable
 from relayd.receiver import reader as reading
 from relayd.receiver.reader import LINE_LIMIT, DataReader, Fault, Received
 from relayd.settings import LineEndings
-from relayd.store.memory import MemorySpool
+from relayd.store.memory.spool import MemorySpool
 from tests.support.content import PLENTY, a_reader, content_of, read, slow, small
 from tests.support.end_of_data import BEHIND, ENDS, HEAD, MIDDLE, SMUGGLED, TAIL, arrivals
 

@@ -1,0 +1,68 @@
+"""What an attempt, or a bounce that came later, changes in a recipient."""
+
+from datetime import datetime
+from typing import assert_never
+
+from relayd.mail.outcome import (
+    Bounced,
+    Deferred,
+    Held,
+    Moved,
+    NotTried,
+    RecipientState,
+    Relayed,
+    Sent,
+)
+from relayd.ports.queue import LateNotice, Settlement
+from relayd.store.memory.tables import Recipient, Tables
+
+
+def settle(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
+    outcome = settlement.outcome
+    if isinstance(outcome, NotTried | Moved | Held):
+        recipient.attempts -= 1
+        recipient.requeue(now)
+        if isinstance(outcome, Moved):
+            recipient.moved_to = outcome.destination
+        elif isinstance(outcome, Held):
+            recipient.move(RecipientState.HELD, now)
+        return
+    recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
+    recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host
+    recipient.category = recipient.reason = None
+    match outcome:
+        case Relayed():
+            recipient.move(RecipientState.RELAYED, now)
+        case Sent():
+            recipient.move(RecipientState.SENT, now)
+        case Deferred():
+            recipient.move(RecipientState.QUEUED, now)
+            recipient.next_attempt_at = outcome.retry_at
+            recipient.category, recipient.reason = outcome.category, outcome.reason
+            recipient.soft_failures = outcome.soft_failures
+            recipient.unknown_outcomes += outcome.possible_duplicate
+        case Bounced():
+            recipient.move(RecipientState.BOUNCED, now)
+            recipient.category, recipient.reason = outcome.category, outcome.reason
+            recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
+        case _:
+            assert_never(outcome)
+
+
+def note_late(tables: Tables, notice: LateNotice, *, now: datetime) -> bool:
+    """Write a bounce that came after the message was accepted; False when it no longer fits."""
+    event, outcome = notice.event, notice.outcome
+    message = tables.messages.get(event.message_id)
+    if message is None:
+        return False
+    if outcome is not None:
+        recipient = message.recipients[event.recipient]
+        if recipient.state not in (RecipientState.RELAYED, RecipientState.SENT):
+            return False
+        recipient.move(RecipientState.BOUNCED, now)
+        recipient.reason, recipient.category = outcome.reason, outcome.category
+        recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
+        recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
+        recipient.is_late = True
+    tables.note(message, event)
+    return True

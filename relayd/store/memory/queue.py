@@ -1,0 +1,257 @@
+"""The workers' verbs on plain dicts."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from relayd.errors import LeaseLost, ReturnPathSpent
+from relayd.mail.content import Content
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import (
+    MessageId,
+    Registration,
+    WorkerIdentity,
+    WorkerNumber,
+)
+from relayd.policy.verp import VerpToken
+from relayd.ports.outward import Clock
+from relayd.ports.queue import (
+    Acted,
+    Action,
+    LateNotice,
+    Lease,
+    ReportGivenUp,
+    Settlement,
+    Spool,
+    Work,
+)
+from relayd.ports.view import Query
+from relayd.store.memory import messages, operators, outcomes, returned
+from relayd.store.memory.age import Age
+from relayd.store.memory.leases import Leases
+from relayd.store.memory.spool import MemorySpool
+from relayd.store.memory.tables import Recipient, Tables
+from relayd.store.memory.view import MemoryView
+from relayd.store.memory.workers import Workers
+
+T = TypeVar("T")
+
+
+class MemoryStore(MemoryView):
+    """`relayd.ports.queue.QueueStore`, with the questions of a QueueView beside it.
+
+    `view` is the QueueView proper, for whoever closes what it was given: `close` is awaited here.
+    `slots` says how many slots a destination has, 1 where it does not.
+    """
+
+    def __init__(self, clock: Clock, slots: Mapping[str, int] | None = None) -> None:
+        super().__init__(Tables())
+        self.view = MemoryView(self._tables)
+        self._clock = clock
+        self._age = Age(clock, self._tables)
+        self._leases = Leases(clock, self._tables, dict(slots or {}))
+        self._workers = Workers()
+
+    async def close(self) -> None:  # type: ignore[override]  # see the class
+        pass
+
+    async def register(self, worker: WorkerIdentity) -> Registration:
+        self._age.watch(is_first=self._workers.is_first(worker))
+        self._leases.abandon_of(self._workers.remove_dead(worker))
+        self._tables.paused.clear()
+        self._tables.paused_for.clear()
+        return self._workers.add(worker, ids=self._tables.messages, at=self._clock.now())
+
+    def has_room(self) -> bool:
+        return True
+
+    def spool(self) -> Spool:
+        return MemorySpool()
+
+    def enqueue(
+        self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
+    ) -> "asyncio.Future[Sequence[Work]]":
+        self._age.watch()
+        recipients = self._add(message)
+        works: list[Work] = []
+        if lease_for is not None and not message.is_held:
+            for destination in dict.fromkeys(one.destination for one in recipients):
+                if self._leases.is_paused(destination):
+                    continue
+                if (lease := self._leases.take(destination, worker, lease_for)) is not None:
+                    group = [one for one in recipients if one.destination == destination]
+                    works += self._lease(lease, group)
+        return _done([replace(work, content=message.content) for work in works])
+
+    def _add(self, message: NewMessage, *, is_returned: bool = False) -> list[Recipient]:
+        served = self._age.served()
+        return messages.insert(self._tables, message, served=served, is_returned=is_returned)
+
+    def _lease(self, lease: Lease, recipients: Sequence[Recipient]) -> list[Work]:
+        return messages.lease_to(self._tables, lease, recipients, served=self._age.served())
+
+    async def claim(
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int,
+        lease_for: timedelta,
+        each: int | None = None,
+        but: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> Sequence[Work]:
+        self._age.watch()
+        works: list[Work] = []
+        of: dict[str, list[Recipient]] = {}
+        for recipient in self._tables.recipients():
+            of.setdefault(recipient.destination, []).append(recipient)
+        for destination in self._leases.due_destinations():
+            if destination in but or (only is not None and destination not in only):
+                continue
+            lease = self._leases.take(destination, worker, lease_for) if limit > 0 else None
+            if lease is not None:
+                due = self._leases.due(of[destination])[: min(limit, each or limit)]
+                works += self._lease(lease, due)
+                limit -= len(due)
+        return works
+
+    async def extend(
+        self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
+    ) -> Sequence[Lease]:
+        lost = []
+        for lease in leases:
+            slot = self._leases.current(lease)
+            if slot is None or slot.owner != worker:
+                lost.append(lease)
+            else:
+                slot.ends_at = self._clock.monotonic() + lease_for.total_seconds()
+        return lost
+
+    def settle(
+        self,
+        lease: Lease,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
+    ) -> "asyncio.Future[Sequence[Settlement]]":
+        self._age.watch()
+        if self._leases.current(lease) is None:
+            return _failed(LeaseLost(f"slot {lease.slot} of {lease.destination} was lost"))
+        written = []
+        for settlement in settlements:
+            message = self._tables.messages.get(settlement.message_id)
+            if message is None:
+                continue
+            recipient = message.recipients[settlement.recipient]
+            attempt = settlement.attempt or recipient.attempts
+            if (recipient.lease, recipient.attempts) != (lease, attempt):
+                continue  # an operator's act came first
+            outcomes.settle(recipient, settlement, self._clock.now())
+            self._tables.note(message, *settlement.events)
+            message.drop_content()
+            written.append(settlement)
+        for report in reports if written else ():
+            self._add(report, is_returned=True)
+        return _done(written)
+
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
+        self._age.watch()
+        slot = self._leases.current(lease)
+        if slot is None:
+            return
+        for recipient in self._leases.leased(lease):
+            recipient.attempts -= 1
+            recipient.requeue(self._clock.now())
+        slot.owner = None
+        if paused_until is not None:
+            self._tables.pause(lease.destination, paused_until, why)
+
+    async def remark(self, lease: Lease, why: str) -> None:
+        if self._leases.current(lease) is not None:
+            self._leases.remark(lease.destination, why)
+
+    async def resume(self, destination: str) -> None:
+        self._tables.resume(destination)
+
+    async def content(self, message_id: MessageId) -> Content | None:
+        message = self._tables.messages.get(message_id)
+        return None if message is None else message.content
+
+    async def reap(self) -> int:
+        self._age.watch()
+        return self._leases.abandon_ended()
+
+    async def next_due(self) -> datetime | None:
+        return self._leases.next_due()
+
+    async def act(
+        self,
+        selector: Query,
+        action: Action,
+        *,
+        by: str,
+        reason: str,
+        report: ReportGivenUp | None = None,
+    ) -> Acted:
+        self._age.watch()
+        at, served = self._clock.now(), self._age.served()
+        rows = self.find(selector, limit=sum(1 for _ in self._tables.recipients()))
+        events = operators.act(self._tables, rows, action, by=by, reason=reason, at=at)
+        reports = []
+        if report is not None and action is Action.BOUNCE:
+            reports = operators.reports(self._tables, events, report, reason=reason, served=served)
+        for composed in reports:
+            self._add(composed, is_returned=True)
+        for event in events:
+            self._tables.messages[event.message_id].drop_content()
+        return Acted(events=tuple(events), reports=tuple(reports))
+
+    def note_late(
+        self, path: VerpToken, notice: LateNotice | None, copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        self._age.watch()
+        now = self._clock.now()
+        try:
+            returned.count(self._tables, path, now=now)
+        except ReturnPathSpent as spent:
+            return _failed(spent)
+        self._add(copy, is_returned=True)
+        if notice is None or not outcomes.note_late(self._tables, notice, now=now):
+            return _done(None)
+        return _done(notice)
+
+    async def secret(self) -> bytes:
+        return b"the same for every memory store."
+
+    async def unsuppress(self, address: str, *, by: str) -> bool:  # noqa: ARG002 -- not kept here
+        rows = self.addresses(Query(recipient=address), limit=1)
+        if not any(row.suppress for row in rows):
+            return False
+        self._tables.unsuppressed[address.lower()] = self._clock.now()
+        return True
+
+    async def purge(self, older_than: datetime) -> int:
+        old = [
+            message_id
+            for message_id, message in self._tables.messages.items()
+            if message.is_finished()
+            and max(one.updated_at for one in message.recipients) < older_than
+        ]
+        for message_id in old:
+            del self._tables.messages[message_id]
+        return len(old)
+
+
+def _done(result: T) -> "asyncio.Future[T]":
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future
+
+
+def _failed(error: Exception) -> "asyncio.Future[T]":
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future

@@ -1,0 +1,96 @@
+"""Between the tables and the values that workers and questions get."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.outcome import RecipientState
+from relayd.mail.words import BounceClass
+from relayd.ports.view import AddressRow, RecipientRow, Status
+from relayd.store.memory.tables import Recipient, Tables
+
+
+def queued_message(new: NewMessage) -> QueuedMessage:
+    return QueuedMessage(
+        id=new.id,
+        received_at=new.received_at,
+        reverse_path=_reverse_path(new),
+        parameters=new.parameters,
+        size=len(new.content),
+        message_id_header=new.facts.message_id_header,
+        tag=new.facts.tag,
+        is_test=new.facts.is_test,
+        is_8bit=new.facts.is_8bit,
+        utf8_headers=new.facts.utf8_headers,
+        is_report=new.is_report,
+        account=new.client.account,
+    )
+
+
+def queued_recipient(recipient: Recipient) -> QueuedRecipient:
+    return QueuedRecipient(
+        number=recipient.number,
+        address=str(recipient.new.address),
+        parameters=recipient.new.parameters,
+        attempt=recipient.attempts,
+        soft_failures=recipient.soft_failures,
+        unknown_outcomes=recipient.unknown_outcomes,
+        no_mail_host_at=recipient.no_mail_host_at,
+    )
+
+
+def _reverse_path(new: NewMessage) -> str:
+    return "" if new.reverse_path is None else str(new.reverse_path)
+
+
+def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRow:
+    destination = recipient.destination
+    return RecipientRow(
+        message_id=new.id,
+        recipient=recipient.number,
+        received_at=new.received_at,
+        reverse_path=_reverse_path(new),
+        address=str(recipient.new.address),
+        status=recipient.status,
+        destination=destination,
+        size=len(new.content),
+        message_id_header=new.facts.message_id_header,
+        tag=new.facts.tag,
+        client_ip=new.client.ip,
+        auth_user=new.client.auth_user,
+        attempts=recipient.attempts,
+        next_attempt_at=recipient.next_attempt_at
+        if recipient.state is RecipientState.QUEUED
+        else None,
+        leased=recipient.lease is not None,
+        possible_duplicate=recipient.unknown_outcomes > 0,
+        code=recipient.code,
+        enhanced=recipient.enhanced,
+        reply=recipient.reply,
+        reason=recipient.reason,
+        category=recipient.category,
+        bounce_class=recipient.bounce_class,
+        suppress=recipient.suppress,
+        remote_host=recipient.remote_host,
+        updated_at=recipient.updated_at,
+        paused_until=tables.paused.get(destination),
+        paused_for=tables.paused_for.get(destination, ""),
+        served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
+    )
+
+
+def address_row(rows: Sequence[RecipientRow], for_whom: Sequence[str]) -> AddressRow:
+    last = max(rows, key=attrgetter("message_id", "recipient"))
+    bounced = [row for row in rows if row.status is Status.BOUNCED]
+    hard = sum(row.bounce_class is BounceClass.HARD for row in bounced)
+    return AddressRow(
+        address=last.address,
+        messages=len({row.message_id for row in rows}),
+        hard_bounces=hard,
+        other_bounces=len(bounced) - hard,
+        last_status=last.status,
+        last_at=last.updated_at,
+        last_reply=last.reply or last.reason,
+        suppress=bool(for_whom),
+        suppress_for=tuple(filter(None, for_whom)),
+    )

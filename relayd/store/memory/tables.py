@@ -1,0 +1,131 @@
+"""What the store in memory holds: messages with their recipients and history, slots, pauses.
+
+Owns which changes of state are possible, by `TRANSITIONS`. Leaves when they happen to the verbs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relayd.mail.content import Content
+from relayd.mail.envelope import NewMessage, NewRecipient
+from relayd.mail.event import Event
+from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, RecipientState
+from relayd.mail.words import BounceClass, Category
+from relayd.ports.queue import Lease
+from relayd.ports.view import Status
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """A right to deliver to a destination."""
+
+    ends_at: float  # monotonic
+    epoch: int = 0
+    owner: WorkerNumber | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Recipient:
+    """One row of state."""
+
+    message_id: MessageId
+    number: int
+    new: NewRecipient
+    next_attempt_at: datetime
+    updated_at: datetime
+    state: RecipientState = RecipientState.QUEUED
+    lease: Lease | None = None
+    attempts: int = 0
+    soft_failures: int = 0
+    unknown_outcomes: int = 0
+    code: int | None = None  # from here on: of the last outcome
+    enhanced: str | None = None
+    reply: str | None = None
+    reason: str | None = None
+    category: Category | None = None
+    bounce_class: BounceClass | None = None
+    suppress: bool = False
+    remote_host: str | None = None
+    moved_to: str = ""  # another destination than at intake
+    returned: bool = False  # mail of relayd's own to a sender
+    is_late: bool = False  # bounced after it was accepted
+    came_back: list[datetime] = field(default_factory=list)  # mail to its return path
+
+    @property
+    def status(self) -> Status:
+        """A queued recipient that has failed at least once is deferred."""
+        if self.state is RecipientState.QUEUED and self.category is not None:
+            return Status.DEFERRED
+        return Status(self.state.value)
+
+    @property
+    def no_mail_host_at(self) -> datetime | None:
+        """When the last attempt found that the DNS knows no mail host of the domain; it had no reply."""
+        is_so = self.category is Category.BAD_DOMAIN and self.code is None
+        return self.updated_at if is_so else None
+
+    @property
+    def destination(self) -> str:
+        return self.moved_to or self.new.destination
+
+    def is_waiting(self) -> bool:
+        return self.state is RecipientState.QUEUED and self.lease is None
+
+    def move(self, state: RecipientState, at: datetime) -> None:
+        """Leave any lease for `state`."""
+        assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"
+        self.state, self.lease, self.updated_at = state, None, at
+
+    def requeue(self, at: datetime) -> None:
+        """Leave the lease without an outcome, to be tried at once."""
+        self.lease, self.next_attempt_at = None, at
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One message with its recipients and its history."""
+
+    new: NewMessage
+    content: Content | None
+    recipients: list[Recipient]
+    served_at: float  # how many seconds the queue had been served when it came in
+    events: list[Event] = field(default_factory=list)
+
+    def is_finished(self) -> bool:
+        return all(recipient.state in FINAL_STATES for recipient in self.recipients)
+
+    def drop_content(self) -> None:
+        if self.is_finished():
+            self.content = None
+
+
+@dataclass(slots=True)
+class Tables:
+    """What is stored, but for leases and workers."""
+
+    messages: dict[MessageId, Message] = field(default_factory=dict)
+    paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
+    paused_for: dict[str, str] = field(default_factory=dict)  # destination: why
+    slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
+    unsuppressed: dict[str, datetime] = field(default_factory=dict)  # address in lower case: since
+    events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
+
+    def note(self, message: Message, *events: Event) -> None:
+        """Add to the history."""
+        message.events.extend(events)
+        self.events.extend(events)
+
+    def pause(self, destination: str, until: datetime, why: str) -> None:
+        self.paused[destination], self.paused_for[destination] = until, why
+
+    def resume(self, destination: str) -> None:
+        self.paused.pop(destination, None)
+        self.paused_for.pop(destination, None)
+
+    def recipients(self, of: MessageId | None = None) -> Iterator[Recipient]:
+        """Yield all recipients, or those of one message."""
+        messages = self.messages.values() if of is None else filter(None, [self.messages.get(of)])
+        for message in messages:
+            yield from message.recipients

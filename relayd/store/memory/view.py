@@ -1,0 +1,120 @@
+"""The questions to the store in memory."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from relayd.mail.event import receptions
+from relayd.mail.ids import MessageId, received_at_of
+from relayd.ports.view import (
+    AddressRow,
+    Counts,
+    HistoryEntry,
+    LatestEvent,
+    Query,
+    RecipientRow,
+    Status,
+)
+from relayd.store.memory import suppression
+from relayd.store.memory.rows import address_row, row_of
+from relayd.store.memory.search import matches, newest_first
+from relayd.store.memory.tables import Recipient, Tables
+
+
+class MemoryView:
+    """`relayd.ports.view.QueueView` on the tables of a MemoryStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def close(self) -> None:
+        pass
+
+    def find(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Sequence[RecipientRow]:
+        rows = [row for row in self._rows(query.message_id) if matches(row, query)]
+        rows.sort(key=newest_first)
+        if before is not None:
+            page_end = (-before[0], before[1])
+            rows = [row for row in rows if newest_first(row) > page_end]
+        return rows[:limit]
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        message = self._tables.messages.get(message_id)
+        if message is None:
+            return []
+        return [
+            HistoryEntry(
+                kind=event.kind.value,
+                at=event.at,
+                recipient=event.recipient,
+                detail={key: value for key, value in event.detail.items() if value is not None},
+            )
+            for event in [*receptions(message.new), *message.events]
+        ]
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        groups: dict[str, list[RecipientRow]] = {}
+        for row in self._rows_of_clients():
+            groups.setdefault(row.address.lower(), []).append(row)
+        newest = {
+            address: max(matching)
+            for address, rows in groups.items()
+            if (matching := [row.message_id for row in rows if matches(row, query)])
+        }
+        chosen = sorted(newest, key=lambda address: newest[address], reverse=True)[:limit]
+        return [
+            address_row(groups[address], suppression.for_whom(self._tables, groups[address]))
+            for address in chosen
+        ]
+
+    def is_suppressed(self, address: str, *, sender: str = "") -> bool:
+        rows = [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
+        return suppression.suppresses(self._tables, rows, sender.lower())
+
+    def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
+        message = self._tables.messages.get(message_id)
+        return [] if message is None else list(message.recipients[recipient].came_back)
+
+    def counts(self) -> Counts:
+        by_status: dict[Status, int] = {}
+        by_destination: dict[str, int] = {}
+        oldest: dict[str, datetime] = {}
+        paused: dict[str, datetime] = {}
+        for row in self.find(Query(unfinished=True), limit=len(list(self._rows()))):
+            by_status[row.status] = by_status.get(row.status, 0) + 1
+            by_destination[row.destination] = by_destination.get(row.destination, 0) + 1
+            if row.paused_until is not None:
+                paused[row.destination] = row.paused_until
+            if row.status is Status.HELD:
+                continue
+            received_at = received_at_of(row.message_id)
+            oldest[row.destination] = min(oldest.get(row.destination, received_at), received_at)
+        return Counts(
+            by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
+        )
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        rows = {(row.message_id, row.recipient): row for row in self._rows()}
+        events = [
+            LatestEvent(
+                message_id=event.message_id,
+                address=rows[event.message_id, event.recipient].address,
+                destination=rows[event.message_id, event.recipient].destination,
+                kind=event.kind.value,
+                at=event.at,
+                detail={key: value for key, value in event.detail.items() if value is not None},
+            )
+            for event in reversed(self._tables.events)
+            if event.message_id in self._tables.messages
+        ]
+        return events[:limit]
+
+    def _rows(self, of: MessageId | None = None) -> Iterator[RecipientRow]:
+        return map(self._row, self._tables.recipients(of))
+
+    def _rows_of_clients(self) -> Iterator[RecipientRow]:
+        return (self._row(one) for one in self._tables.recipients() if not one.returned)
+
+    def _row(self, recipient: Recipient) -> RecipientRow:
+        return row_of(self._tables.messages[recipient.message_id].new, recipient, self._tables)
