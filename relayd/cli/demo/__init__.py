@@ -1,1 +1,1 @@
-"""`relayd demo`: `command` starts the `servers` and `dns`, sends the `samples`, and shows the result."""
+"""`relayd demo`: `command` starts the `servers`, `dns` and each `relay`, sends the `samples`, shows the result."""

@@ -1,20 +1,16 @@
 """`relayd demo`: the whole relay in a few seconds, without settings and without leaving loopback.
 
 Starts the real daemon twice, each on a temporary queue: in front of a scripted smarthost, and with
-`use_remote_smtp = true` among scripted mail servers and a name server. Sends sample mails of
-different fates to both, waits until each has its status, and prints the tables that `relayd status`
-prints. What is sent and answered is in `samples`.
+`use_remote_smtp = true` among scripted mail servers and a name server. Sends sample mails to both,
+waits until each has its status, and prints the tables that `relayd status` prints. What is sent and
+answered is in `samples`; `relay` runs one daemon.
 """
 
-import smtplib
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,11 +19,11 @@ import click
 from relayd.answers.recipients import fields, find_rows
 from relayd.cli.context import now
 from relayd.cli.demo import samples
+from relayd.cli.demo.relay import Relay, running, submit, wait_until_ready
 from relayd.cli.demo.samples import Sample
 from relayd.cli.demo.servers import DemoServer, Script, mail_servers
 from relayd.cli.listing import TITLES, cells
 from relayd.cli.output import show_json, show_table
-from relayd.errors import StartError, StoreUnavailable
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
 from relayd.store import open_view
 
@@ -58,37 +54,6 @@ nameservers = ["127.0.0.1:{dns}"]
 [bounces]
 verp_domain = "{return_domain}"
 """
-_PLACE = """\
-[[listen]]
-address = "127.0.0.1:{port}"
-[store]
-url = "sqlite:{folder}/queue.db"
-[control]
-socket = "{folder}/control.sock"
-[status_log]
-path = "{folder}/status.log"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Relay:
-    """A daemon of the demo: what it is sent, and where it is."""
-
-    title: str
-    mails: Sequence[Sample]
-    folder: Path
-    port: int
-    process: "subprocess.Popen[bytes]"
-    script: Script  # of the servers around it
-
-    @property
-    def store(self) -> str:
-        return f"sqlite:{self.folder}/queue.db"
-
-    @property
-    def last_words(self) -> str:
-        """The end of its operational log."""
-        return (self.folder / "daemon.log").read_text(errors="replace")[-2000:]
 
 
 @click.command()
@@ -105,7 +70,7 @@ def demo(*, as_json: bool) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="relayd-demo-"))
         relays = [stack.enter_context(part(Path(folder))) for part in (_smarthost, _direct)]
         for relay in relays:
-            _until_ready(relay)
+            wait_until_ready(relay)
             say(f"{relay.title}: relayd on 127.0.0.1:{relay.port}")
             for sample in relay.mails:
                 say(f"  sending {sample.subject}: {_send(sample, relay)}")
@@ -129,22 +94,22 @@ def _silent(line: str) -> None:
 
 
 @contextmanager
-def _smarthost(folder: Path) -> Iterator[_Relay]:
-    """A relay as it comes."""
+def _smarthost(folder: Path) -> Iterator[Relay]:
+    """A relay with a smarthost."""
     script = Script(rcpt=samples.SMARTHOST_RCPT, dot=samples.SMARTHOST_DOT)
     title = "Through the smarthost (use_remote_smtp = false)"
     with DemoServer(script, "smarthost.demo.test") as smarthost:
         settings = _SETTINGS.format(
             direct="false", smarthost=smarthost.port, unreachable='["1s", "1h"]'
         )
-        with _relay(
+        with running(
             title, samples.SMARTHOST_SAMPLES, script, folder / "smarthost", settings
         ) as relay:
             yield relay
 
 
 @contextmanager
-def _direct(folder: Path) -> Iterator[_Relay]:
+def _direct(folder: Path) -> Iterator[Relay]:
     """A relay that finds the recipients' own servers; it has a smarthost for test mail."""
     from relayd.cli.demo.dns import DemoDns  # noqa: PLC0415 -- brings dnspython
 
@@ -157,49 +122,11 @@ def _direct(folder: Path) -> Iterator[_Relay]:
     ):
         settings = _SETTINGS.format(direct="true", smarthost=smarthost.port, unreachable='["1h"]')
         settings += _DIRECT.format(mx=mx, dns=dns.port, return_domain=samples.RETURN_DOMAIN)
-        with _relay(title, samples.DIRECT_SAMPLES, script, folder / "direct", settings) as relay:
+        with running(title, samples.DIRECT_SAMPLES, script, folder / "direct", settings) as relay:
             yield relay
 
 
-@contextmanager
-def _relay(
-    title: str, mails: Sequence[Sample], script: Script, folder: Path, settings: str
-) -> Iterator[_Relay]:
-    """Run `relayd serve` on a free port for the length of the block; it may not be ready yet."""
-    folder.mkdir()
-    port = _free_port()
-    file = folder / "relayd.toml"
-    file.write_text(settings + _PLACE.format(port=port, folder=folder))
-    command: Sequence[str] = (sys.executable, "-m", "relayd", "serve", "-c", str(file))
-    with (folder / "daemon.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- ourselves
-    try:
-        yield _Relay(title, mails, folder, port, process, script)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _until_ready(relay: _Relay) -> None:
-    deadline = time.monotonic() + _SETTLE
-    while time.monotonic() < deadline and relay.process.poll() is None:
-        try:
-            open_view(relay.store).close()
-            with socket.create_connection(("127.0.0.1", relay.port), timeout=_SETTLE) as probe:
-                probe.recv(100)
-                return
-        except (OSError, StoreUnavailable):
-            time.sleep(0.05)
-    raise StartError(f"the daemon did not start: {relay.last_words}")
-
-
-def _send(sample: Sample, relay: _Relay) -> str:
+def _send(sample: Sample, relay: Relay) -> str:
     """Submit one mail as an application would; return the relay's answer."""
     lines = [
         f"Subject: {sample.subject}",
@@ -210,25 +137,12 @@ def _send(sample: Sample, relay: _Relay) -> str:
         *["A sample mail of relayd demo."] * (sample.size // 31),
         "",
     ]
-    return _submit(relay, samples.SENDER, sample.recipients, "\n".join(lines))
+    return submit(relay, samples.SENDER, sample.recipients, "\n".join(lines))
 
 
-def _give_back(path: str, address: str, relay: _Relay) -> str:
-    """Bring a late bounce to the return path, as another server does; return the relay's answer."""
-    return _submit(relay, "", [path], samples.late_bounce(address))
-
-
-def _submit(relay: _Relay, sender: str, recipients: Sequence[str], content: str) -> str:
-    try:
-        with smtplib.SMTP("127.0.0.1", relay.port, local_hostname="app.shop.test") as client:
-            client.ehlo()
-            client.mail(sender)
-            for recipient in recipients:
-                client.rcpt(recipient)
-            code, text = client.data(content)
-        return f"{code} {text.decode(errors='replace')}"
-    except (OSError, smtplib.SMTPException) as broken:
-        raise StartError(f"the daemon broke off, {broken}: {relay.last_words}") from broken
+def _give_back(path: str, address: str, relay: Relay) -> str:
+    """Return a mail to its VERP address, as another server does; return the relay's answer."""
+    return submit(relay, "", [path], samples.asynchronous_bounce(address))
 
 
 def _wait(views: Sequence[QueueView], *, show_progress: bool) -> None:

@@ -94,8 +94,8 @@ ZONES: Zones = {
 }
 
 
-def late_bounce(address: str) -> str:
-    """Return what a server mails that took mail for `address` before it knew better (RFC 3464)."""
+def asynchronous_bounce(address: str) -> str:
+    """Return what a server mails that accepted mail for `address` and could not deliver it (RFC 3464)."""
     return f"""\
 From: Mail Delivery System <mailer-daemon@mx.proxy.test>
 Subject: Undelivered mail
