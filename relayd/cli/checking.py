@@ -11,26 +11,26 @@ import click
 from relayd.policy.doctor.finding import Finding
 
 if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` does not
-    from relayd.doctor import Memory, Wish
+    from relayd.doctor import CheckRequest, Memory
     from relayd.settings import Settings
 
 
-def look_quickly(settings: "Settings") -> "Sequence[Finding]":
-    """Make the checks of direct mode that ask nobody but the DNS about our own name."""
-    from relayd.doctor import Wish  # noqa: PLC0415
+def check_quickly(settings: "Settings") -> "Sequence[Finding]":
+    """Make the checks of direct mode that ask only the DNS about our own name."""
+    from relayd.doctor import CheckRequest  # noqa: PLC0415
     from relayd.logs.operational import silenced  # noqa: PLC0415
 
     with silenced():
-        return asyncio.run(gather(settings, Wish(direct=True, quick=True), {}))
+        return asyncio.run(gather(settings, CheckRequest(direct=True, quick=True), {}))
 
 
-async def gather(settings: "Settings", wish: "Wish", memory: "Memory") -> list[Finding]:
-    """Make the checks that are wished for, and show what is being looked at."""
+async def gather(settings: "Settings", request: "CheckRequest", memory: "Memory") -> list[Finding]:
+    """Make the checks that are asked for, and show which one is running."""
     from relayd.doctor import steps  # noqa: PLC0415
     from relayd.worker.system import SystemClock  # noqa: PLC0415
 
     found: list[Finding] = []
-    for step in steps(settings, wish, SystemClock(), memory):
+    for step in steps(settings, request, SystemClock(), memory):
         with progress(step.words):
             found += await step.run()
     return found
@@ -38,7 +38,7 @@ async def gather(settings: "Settings", wish: "Wish", memory: "Memory") -> list[F
 
 @contextmanager
 def progress(words: str) -> Iterator[None]:
-    """Show what is being looked at, while a person watches."""
+    """Show which check is running, on a terminal."""
     is_watched = sys.stderr.isatty()
     if is_watched:
         click.echo(f"\r\x1b[K  looking at {words} …", nl=False, err=True)

@@ -7,7 +7,7 @@ not public.
 import asyncio
 from collections.abc import MutableMapping, Sequence
 
-from relayd.doctor.scene import Scene
+from relayd.doctor.context import CheckContext
 from relayd.mail.dns import IpAddress
 from relayd.policy.doctor.blocklist import (
     judge_listing,
@@ -24,15 +24,15 @@ _PAUSE = 0.1  # seconds between two lists
 Memory = MutableMapping[tuple[str, IpAddress], tuple[float, Finding]]
 
 
-async def check_blocklists(scene: Scene, memory: Memory) -> Sequence[Finding]:
+async def check_blocklists(context: CheckContext, memory: Memory) -> Sequence[Finding]:
     """Ask every list about every public address. What is in `memory` from the last hour is not asked."""
     found = []
-    now = scene.clock.monotonic()
-    for zone in scene.settings.doctor.blocklists:
-        for ip in scene.public:
+    now = context.clock.monotonic()
+    for zone in context.settings.doctor.blocklists:
+        for ip in context.public:
             at, known = memory.get((zone, ip), (now, None))
             if known is None or now - at >= KEPT_FOR:
-                known = await _ask(scene, zone, ip)
+                known = await _ask(context, zone, ip)
                 if known.level is not Level.UNKNOWN:
                     memory[zone, ip] = now, known
                 await asyncio.sleep(_PAUSE)
@@ -40,18 +40,18 @@ async def check_blocklists(scene: Scene, memory: Memory) -> Sequence[Finding]:
     return found
 
 
-async def _ask(scene: Scene, zone: str, ip: IpAddress) -> Finding:
-    doubt = judge_trust(zone, ip, await scene.dns.marks(listed_probe(ip, zone)))
+async def _ask(context: CheckContext, zone: str, ip: IpAddress) -> Finding:
+    doubt = judge_trust(zone, ip, await context.dns.marks(listed_probe(ip, zone)))
     if doubt is not None:
         return doubt
     question = question_for(ip, zone)
-    marks = await scene.dns.marks(question)
+    marks = await context.dns.marks(question)
     if not marks.ips:
         return judge_listing(zone, ip, marks)
     return judge_listing(
         zone,
         ip,
         marks,
-        why=await scene.dns.texts(question),
-        unlisted=await scene.dns.marks(unlisted_probe(ip, zone)),
+        why=await context.dns.texts(question),
+        unlisted=await context.dns.marks(unlisted_probe(ip, zone)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relayd.certificate import load_certificate
 from relayd.doctor.clock import is_synchronised
-from relayd.doctor.scene import Scene
+from relayd.doctor.context import CheckContext
 from relayd.policy.doctor.certificate import PairFacts, judge_certificate, judge_no_certificate
 from relayd.policy.doctor.der import read_certificate
 from relayd.policy.doctor.finding import Finding
@@ -29,24 +29,24 @@ from relayd.store import examine
 _SQLITE = "sqlite:"
 
 
-async def check_certificate(scene: Scene) -> Sequence[Finding]:
-    pair = scene.settings.certificate
+async def check_certificate(context: CheckContext) -> Sequence[Finding]:
+    pair = context.settings.certificate
     if pair is None:
         return [judge_no_certificate()]
-    return [judge_certificate(_pair_facts(pair), scene.settings.fqdn, scene.clock.now())]
+    return [judge_certificate(_pair_facts(pair), context.settings.fqdn, context.clock.now())]
 
 
-async def check_store(scene: Scene) -> Sequence[Finding]:
-    store, queue = examine(scene.settings.store.url)
+async def check_store(context: CheckContext) -> Sequence[Finding]:
+    store, queue = examine(context.settings.store.url)
     found = [judge_store(store)]
     if queue is not None:
-        found.append(judge_queue(queue, scene.settings.retry.give_up_after, scene.clock.now()))
+        found.append(judge_queue(queue, context.settings.retry.give_up_after, context.clock.now()))
     return found
 
 
-async def check_machine(scene: Scene) -> Sequence[Finding]:
+async def check_machine(context: CheckContext) -> Sequence[Finding]:
     """Look at disks, clock and modes of files."""
-    settings = scene.settings
+    settings = context.settings
     return [
         *(judge_disk(facts, settings.limits.message_size) for facts in _disks(settings)),
         judge_clock(synchronised=is_synchronised()),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from relayd.doctor.scene import Scene
+from relayd.doctor.context import CheckContext
 from relayd.mail.attempt import RouteKind
 from relayd.mail.dns import IpAddress
 from relayd.mail.reply import Stage
@@ -24,50 +24,54 @@ from relayd.settings import HostPort, TlsMode
 _TIMERS = Timers(connect=10, greeting=30, command=30)  # people wait for this
 
 
-async def check_port(scene: Scene) -> Sequence[Finding]:
+async def check_port(context: CheckContext) -> Sequence[Finding]:
     """Try the hosts that the operator named, from every address that we would send from."""
-    if not scene.wish.reach:
+    if not context.request.reach:
         return [judge_no_reach()]
     found, tls = [], TlsContexts()
-    for host in scene.wish.reach:
-        ips, trouble = await _addresses(scene, host)
-        ways = list(_ways(scene, ips))
+    for host in context.request.reach:
+        ips, trouble = await _addresses(context, host)
+        ways = list(_ways(context, ips))
         if not ways:
             found.append(judge_reach(Knock(host=str(host), trouble=trouble)))
         for source, ip in ways:
-            found.append(judge_reach(await _reach(scene, host, ip, source, tls)))
+            found.append(judge_reach(await _reach(context, host, ip, source, tls)))
     return found
 
 
-async def check_smarthost(scene: Scene) -> Sequence[Finding]:
+async def check_smarthost(context: CheckContext) -> Sequence[Finding]:
     tls = TlsContexts()
-    knocks = [await _smarthost(scene, host, tls) for host in scene.settings.smarthost.hosts]
-    return judge_smarthosts(knocks, direct=scene.is_direct)
+    knocks = [await _smarthost(context, host, tls) for host in context.settings.smarthost.hosts]
+    return judge_smarthosts(knocks, direct=context.is_direct)
 
 
-async def _addresses(scene: Scene, host: HostPort) -> tuple[tuple[IpAddress, ...], Trouble]:
+async def _addresses(
+    context: CheckContext, host: HostPort
+) -> tuple[tuple[IpAddress, ...], Trouble]:
     """Return the addresses of a host, and what to say if none of them will do."""
     try:
         ips: tuple[IpAddress, ...] = (ip_address(host.host),)
         reason = "we send from no address of its family"
     except ValueError:
-        found = await scene.dns.addresses(host.host)
+        found = await context.dns.addresses(host.host)
         failure = first_failure(found)
         ips = found.ips
         reason = "it has no address that we could connect to" if failure is None else failure.reason
     return ips, Trouble(stage=Stage.CONNECT, reason=reason, category=Category.DNS_FAILURE)
 
 
-def _ways(scene: Scene, ips: Sequence[IpAddress]) -> Iterator[tuple[IpAddress | None, IpAddress]]:
+def _ways(
+    context: CheckContext, ips: Sequence[IpAddress]
+) -> Iterator[tuple[IpAddress | None, IpAddress]]:
     """Give the addresses to try, each with the one of ours to bind to; None: the system chooses."""
-    chosen = [ip_address(each) for each in scene.settings.direct.source_addresses]
+    chosen = [ip_address(each) for each in context.settings.direct.source_addresses]
     for source in chosen:
         for ip in _of_family(source.version, ips):
             yield source, ip
     if not chosen:
-        families = sorted({ip.version for ip in scene.local})
+        families = sorted({ip.version for ip in context.local})
         likely = [ip for family in families for ip in _of_family(family, ips)]
-        allowed = {family.version for family in scene.settings.direct.families}
+        allowed = {family.version for family in context.settings.direct.families}
         for ip in likely or [ip for ip in ips if ip.version in allowed][:1]:
             yield None, ip
 
@@ -78,7 +82,7 @@ def _of_family(version: int, ips: Sequence[IpAddress]) -> Sequence[IpAddress]:
 
 
 async def _reach(
-    scene: Scene, host: HostPort, ip: IpAddress, source: IpAddress | None, tls: TlsContexts
+    context: CheckContext, host: HostPort, ip: IpAddress, source: IpAddress | None, tls: TlsContexts
 ) -> Knock:
     target = Target(
         route=RouteKind.DIRECT,
@@ -90,12 +94,12 @@ async def _reach(
         source_ip=None if source is None else str(source),
     )
     words = str(host) if source is None else f"{host} from {source}"
-    return await _knock(scene, target, words, tls)
+    return await _knock(context, target, words, tls)
 
 
-async def _smarthost(scene: Scene, host: HostPort, tls: TlsContexts) -> Knock:
+async def _smarthost(context: CheckContext, host: HostPort, tls: TlsContexts) -> Knock:
     """Try the addresses of one host until one lets us in."""
-    smarthost = scene.settings.smarthost
+    smarthost = context.settings.smarthost
     try:
         ips = await resolve(host.host, host.port)
     except SessionFailed as failure:
@@ -110,16 +114,16 @@ async def _smarthost(scene: Scene, host: HostPort, tls: TlsContexts) -> Knock:
             tls=smarthost.tls,
             login=smarthost.login,
         )
-        knock = await _knock(scene, target, str(host), tls)
+        knock = await _knock(context, target, str(host), tls)
         if knock.trouble is None:
             break
     return knock
 
 
-async def _knock(scene: Scene, target: Target, host: str, tls: TlsContexts) -> Knock:
+async def _knock(context: CheckContext, target: Target, host: str, tls: TlsContexts) -> Knock:
     try:
         connection = await connect(
-            target, helo=scene.settings.fqdn, timers=_TIMERS, tls=tls, clock=scene.clock
+            target, helo=context.settings.fqdn, timers=_TIMERS, tls=tls, clock=context.clock
         )
     except SessionFailed as failure:
         return Knock(host=host, trouble=_trouble(failure))

@@ -77,14 +77,14 @@ def set_(ctx: click.Context, key: str, value: str, *, force: bool, as_json: bool
     All of the file is checked before it is written; its comments stay. A list is written as in
     the file: relayd config set retry.soft_bounce '["15m", "1h"]'.
     """
-    from relayd.cli.checking import look_quickly  # noqa: PLC0415
+    from relayd.cli.checking import check_quickly  # noqa: PLC0415
     from relayd.cli.config.banner import ask_to_reload, show_banner  # noqa: PLC0415
     from relayd.config.change import change  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
 
     changed = change(settings_file(), parse_key(key), read_value(value), force=force)
     answer = ask_to_reload(changed)
-    findings = look_quickly(changed.settings) if changed.began_direct else ()
+    findings = check_quickly(changed.settings) if changed.began_direct else ()
     show_banner(changed, answer, findings, as_json=as_json)
     ctx.exit(answer.exit_status)
 

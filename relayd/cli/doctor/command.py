@@ -23,10 +23,10 @@ from relayd.mail.dns import DomainError, IpAddress, a_labels
 from relayd.policy.doctor.finding import has_failed
 
 if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` does not
-    from relayd.doctor import Memory, Wish
+    from relayd.doctor import CheckRequest, Memory
     from relayd.settings import HostPort, Settings
 
-_BEHIND = "_domainkey.example.org"  # of a selector, so that it can be checked as a name
+_AFTER_SELECTOR = "_domainkey.example.org"  # so that it can be checked as a name
 _SHORTEST = timedelta(minutes=1)  # between two rounds
 
 
@@ -47,7 +47,7 @@ class SelectorType(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return a_labels(f"{value}.{_BEHIND}").removesuffix(f".{_BEHIND}")
+            return a_labels(f"{value}.{_AFTER_SELECTOR}").removesuffix(f".{_AFTER_SELECTOR}")
         except DomainError:
             self.fail(f"{value!r} is no selector", param, ctx)
 
@@ -78,7 +78,7 @@ class HostType(click.ParamType[str]):
 
 
 class PeriodType(DurationType):
-    """How often to look; lists and servers are not to be asked all the time."""
+    """The time between two rounds; blocklists and servers must not be asked all the time."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -141,22 +141,24 @@ def doctor(
     The checks of direct mode are made where it is on, or with --direct. The exit status is 1 if
     something failed; a warning is no failure. No mail is sent.
     """
-    from relayd.doctor import Wish  # noqa: PLC0415
+    from relayd.doctor import CheckRequest  # noqa: PLC0415
 
     memory: Memory = {}
 
-    def look() -> bool:
+    def check() -> bool:
         settings = load_settings()
         hosts = tuple(_host_of(each, settings.direct.port) for each in reach)
-        return _round(settings, Wish(reach=hosts, **asked), memory, saves=saves, as_json=as_json)
+        return _round(
+            settings, CheckRequest(reach=hosts, **asked), memory, saves=saves, as_json=as_json
+        )
 
     if watch is None:
-        ctx.exit(1 if look() else 0)
-    repeat(look, rounds=rounds, every=watch.total_seconds(), pause=time.sleep)
+        ctx.exit(1 if check() else 0)
+    repeat(check, rounds=rounds, every=watch.total_seconds(), pause=time.sleep)
 
 
 def _round(
-    settings: "Settings", wish: "Wish", memory: "Memory", *, saves: bool, as_json: bool
+    settings: "Settings", request: "CheckRequest", memory: "Memory", *, saves: bool, as_json: bool
 ) -> bool:
     """Make every check once and print the findings; return whether one has failed."""
     from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
@@ -165,7 +167,7 @@ def _round(
 
     at = now()
     with silenced():
-        findings = asyncio.run(gather(settings, wish, memory))
+        findings = asyncio.run(gather(settings, request, memory))
     if as_json:
         for finding in findings:
             show_json(fields_of(finding, at))

@@ -12,9 +12,9 @@ import pytest
 from relayd import config
 from relayd.cli.doctor.command import _host_of
 from relayd.doctor import clock
+from relayd.doctor.context import CheckContext, CheckRequest, context_of, sends_directly
 from relayd.doctor.machine import _disks, _pair_facts, check_certificate
 from relayd.doctor.names import check_names
-from relayd.doctor.scene import Scene, Wish, sends_directly, set_scene
 from relayd.doctor.servers import _ways, check_smarthost
 from relayd.net.local import source_towards
 from relayd.policy.doctor.finding import Check, Level
@@ -33,15 +33,15 @@ def settings_of(folder: Path, **tables: object) -> Settings:
     return config.from_mapping({**data, **tables}, file=str(folder / "relayd.toml"))
 
 
-def a_scene(settings: Settings, *local: str, wish: Wish | None = None) -> Scene:
-    scene = set_scene(settings, wish or Wish(direct=True), FakeClock())
-    return replace(scene, local=tuple(ip_address(each) for each in local))
+def a_context(settings: Settings, *local: str, request: CheckRequest | None = None) -> CheckContext:
+    context = context_of(settings, request or CheckRequest(direct=True), FakeClock())
+    return replace(context, local=tuple(ip_address(each) for each in local))
 
 
 async def test_a_machine_without_a_network(tmp_path: Path) -> None:
     async with DnsServer({}) as server:
         settings = settings_of(tmp_path, dns={"nameservers": [str(server.endpoint)]})
-        found = await check_names(a_scene(settings))
+        found = await check_names(a_context(settings))
     checks = [(each.check, each.level) for each in found]
     assert (Check.SOURCE, Level.FAIL) in checks
     assert (Check.FORWARD, Level.FAIL) in checks
@@ -61,19 +61,19 @@ def test_a_kernel_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return real(family, *rest)
 
     monkeypatch.setattr(socket, "socket", only_ipv4)
-    scene = set_scene(settings_of(tmp_path), Wish(), FakeClock())
-    assert {ip.version for ip in scene.local} <= {4}
+    context = context_of(settings_of(tmp_path), CheckRequest(), FakeClock())
+    assert {ip.version for ip in context.local} <= {4}
 
 
 def test_source_addresses_are_taken_as_they_are(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, direct={"source_addresses": ["20.0.2.1", "2600:db8::1"]})
-    scene = set_scene(settings, Wish(), FakeClock())
-    assert [str(ip) for ip in scene.sources] == ["20.0.2.1", "2600:db8::1"]
-    seen = Wish(addresses=(ip_address("20.51.100.1"), ip_address("10.0.0.1")))
-    scene = set_scene(settings, seen, FakeClock())
-    assert [str(ip) for ip in scene.public] == ["20.51.100.1"]
+    context = context_of(settings, CheckRequest(), FakeClock())
+    assert [str(ip) for ip in context.sources] == ["20.0.2.1", "2600:db8::1"]
+    seen = CheckRequest(addresses=(ip_address("20.51.100.1"), ip_address("10.0.0.1")))
+    context = context_of(settings, seen, FakeClock())
+    assert [str(ip) for ip in context.public] == ["20.51.100.1"]
     ips = tuple(ip_address(each) for each in ("127.0.0.1", "127.0.0.2", "::1"))
-    assert [(str(a), str(b)) for a, b in _ways(scene, ips)] == [
+    assert [(str(a), str(b)) for a, b in _ways(context, ips)] == [
         ("20.0.2.1", "127.0.0.1"),
         ("2600:db8::1", "::1"),
     ]
@@ -91,7 +91,7 @@ def test_a_host_is_tried_by_the_families_that_we_have(
     tmp_path: Path, local: tuple[str, ...], tried: list[str]
 ) -> None:
     ips = tuple(ip_address(each) for each in ("127.0.0.1", "127.0.0.2", "::1"))
-    ways = _ways(a_scene(settings_of(tmp_path), *local), ips)
+    ways = _ways(a_context(settings_of(tmp_path), *local), ips)
     assert [(source, str(ip)) for source, ip in ways] == [(None, each) for each in tried]
 
 
@@ -100,9 +100,9 @@ def test_families_that_are_left_out_are_not_tried(
     tmp_path: Path, local: tuple[str, ...], tried: list[str]
 ) -> None:
     settings = settings_of(tmp_path, direct={"families": ["ipv4"]})
-    assert {ip.version for ip in set_scene(settings, Wish(), FakeClock()).local} <= {4}
+    assert {ip.version for ip in context_of(settings, CheckRequest(), FakeClock()).local} <= {4}
     for ips in (["::1", "127.0.0.1"], ["127.0.0.1"]):
-        ways = _ways(a_scene(settings, *local), tuple(map(ip_address, ips)))
+        ways = _ways(a_context(settings, *local), tuple(map(ip_address, ips)))
         assert [str(ip) for _, ip in ways] == tried
 
 
@@ -125,7 +125,7 @@ async def test_a_smarthost_without_a_name(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     nowhere = HostPort(host="x" * 64, port=25)  # no resolver takes it to the network
     smarthost = replace(settings.smarthost, hosts=(nowhere,))
-    (found,) = await check_smarthost(a_scene(replace(settings, smarthost=smarthost)))
+    (found,) = await check_smarthost(a_context(replace(settings, smarthost=smarthost)))
     assert (found.level, found.subject) == (Level.UNKNOWN, str(nowhere))
 
 
@@ -142,11 +142,11 @@ def test_a_pair_that_changed_since(tmp_path: Path) -> None:
         "listen": [{"address": "127.0.0.1:0", "tls": "starttls"}],
         "tls": {"certificate": pair.certificate, "key": pair.key},
     }
-    scene = a_scene(settings_of(tmp_path, **tables))
+    context = a_context(settings_of(tmp_path, **tables))
     good = Path(pair.certificate).read_text()
     other = Authority(tmp_path).write_pair(tmp_path, "relay.mill.net")
     Path(other.certificate).write_text(good)
-    (found,) = asyncio.run(check_certificate(scene))
+    (found,) = asyncio.run(check_certificate(context))
     assert found.level is Level.FAIL
     assert "the certificate and the key do not fit: key values mismatch" in found.reason
 

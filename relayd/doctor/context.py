@@ -14,13 +14,13 @@ from relayd.policy.route import ViaMx
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort, Settings
 
-_PATIENCE = timedelta(seconds=10)  # for one look-up: people wait for many
+_LOOKUP_TIMEOUT = timedelta(seconds=10)  # people wait for many of them
 # Root name servers: addresses that the whole internet is on the way to. Nothing is sent there.
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class CheckRequest:
     """What the operator asks about; domains are A-labels."""
 
     direct: bool = False  # also where the settings do not turn it on
@@ -32,23 +32,23 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class CheckContext:
     """One round of checks."""
 
     settings: Settings
-    wish: Wish
+    request: CheckRequest
     clock: Clock
     dns: DnsResolver
     local: tuple[IpAddress, ...]  # what we would send from
 
     @property
     def is_direct(self) -> bool:
-        return self.wish.direct or sends_directly(self.settings)
+        return self.request.direct or sends_directly(self.settings)
 
     @property
     def sources(self) -> tuple[IpAddress, ...]:
         """Our addresses as receivers see them, as far as that is known."""
-        return self.wish.addresses or self.local
+        return self.request.addresses or self.local
 
     @property
     def public(self) -> tuple[IpAddress, ...]:
@@ -64,15 +64,15 @@ class Step:
     run: Callable[[], Awaitable[Sequence[Finding]]]
 
 
-def set_scene(settings: Settings, wish: Wish, clock: Clock) -> Scene:
-    """Return the scene of a new round: it remembers no answer of the DNS."""
-    return Scene(
+def context_of(settings: Settings, request: CheckRequest, clock: Clock) -> CheckContext:
+    """Return the context of a new round of checks: it remembers no answer of the DNS."""
+    return CheckContext(
         settings=settings,
-        wish=wish,
+        request=request,
         clock=clock,
         dns=DnsResolver(
             nameservers=settings.dns.nameservers,
-            timeout=min(settings.dns.timeout, _PATIENCE),
+            timeout=min(settings.dns.timeout, _LOOKUP_TIMEOUT),
             clock=clock,
         ),
         local=_local_addresses(settings),
