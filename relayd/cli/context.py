@@ -1,6 +1,6 @@
 """What the commands share: which settings file, the store to read, the clock, the exit by a reason.
 
-`-c FILE` may stand before or behind the sub-command; the last one wins, then RELAYD_CONFIG, then
+`-c FILE` may be before or after the sub-command; the last one wins, then RELAYD_CONFIG, then
 the default path.
 """
 

@@ -1,8 +1,8 @@
 """Which store the settings name, found without the models of the settings.
 
-Those cost several times what a question to the store does. What else the settings say does not
-matter here, and may be wrong; where it is not plain which store they mean, they are to be read in
-full, which then says what is wrong.
+Those cost several times what a question to the store does. The rest of the settings does not matter
+here, and may be wrong. If it is not plain which store they mean, they have to be read in full, and
+that says what is wrong.
 """
 
 import tomllib
@@ -17,7 +17,7 @@ _KEYS = {"url", "history"}
 def find_store(settings: str | None) -> str | None:
     """Return the URL of the store; None when the settings have to be read in full for that.
 
-    `settings` is a file that somebody named.
+    `settings` is a file that the caller named.
     """
     try:
         document = tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
@@ -31,7 +31,7 @@ def find_store(settings: str | None) -> str | None:
 
 
 def is_missing(url: str) -> bool:
-    """Whether the file is known not to be there; not being allowed to look is another trouble."""
+    """Return whether the file is known not to exist; a folder that we may not read is another error."""
     try:
         Path(url.removeprefix("sqlite:")).stat()
     except FileNotFoundError:

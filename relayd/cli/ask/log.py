@@ -1,7 +1,7 @@
 """`relayd log`: read or follow the status log file.
 
 Reads only the file, so it works without store and daemon. A line that is not one of ours is
-shown as it stands where neither a filter nor JSON is asked for, and skipped elsewhere.
+shown as it is without a filter and without --json, and skipped otherwise.
 """
 
 import time
@@ -19,7 +19,7 @@ from relayd.cli.output import paint, printable_json, style_of
 from relayd.mail.words import EventKind
 from relayd.ports.view import Query
 
-_LOOK_EVERY = 0.5  # seconds
+_POLL_EVERY = 0.5  # seconds
 _RECENT = 16 * 1024  # octets shown first with -f, some forty lines
 Fields = Mapping[str, Any]
 
@@ -51,7 +51,7 @@ def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool
 
 
 def _wait() -> bool:
-    time.sleep(_LOOK_EVERY)
+    time.sleep(_POLL_EVERY)
     return True
 
 

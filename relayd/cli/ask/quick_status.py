@@ -95,7 +95,7 @@ def _read(arguments: Sequence[str]) -> _Question | None:
 
 
 def _is_plain(value: str) -> bool:
-    """Text that stands for itself: no option, no brackets to take off, nothing to refuse."""
+    """Tell whether the text is the value itself: no option, no brackets to remove, nothing to refuse."""
     return value != "" and value.isprintable() and value[0] not in "-<"
 
 

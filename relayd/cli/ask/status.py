@@ -22,7 +22,7 @@ from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 
 class _StatusGroup(click.Group):
-    """Knows what somebody meant who wrote an ID and left out `show`."""
+    """Names `show` to an operator who wrote an ID and left it out."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

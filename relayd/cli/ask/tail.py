@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 
 def follow(path: str, *, recent: int | None, pause: Callable[[], bool]) -> Iterator[str]:
-    """Yield lines without their newline, for ever; `pause` waits between looks, False ends it.
+    """Yield lines without their newline, for ever; `pause` waits between two reads.
 
-    Begins with the last `recent` octets of what is there; None is all of it. A file that is not
-    there yet is waited for. Raises OSError if it cannot be read.
+    Begins with the last `recent` octets of the file; None is all of it. Waits for a file that does
+    not exist yet. Ends when `pause` returns False. Raises OSError if the file cannot be read.
     """
     file = _open(path)
     while file is None:
@@ -30,7 +30,7 @@ def follow(path: str, *, recent: int | None, pause: Callable[[], bool]) -> Itera
             *lines, rest = rest.split(b"\n")
             yield from map(_text, lines)
             if (newer := _successor(path, file)) is not None:
-                rest += file.read()  # what came between our last look and the rotation
+                rest += file.read()  # what was written between our last read and the rotation
                 file.close()
                 file = newer
                 yield from map(_text, filter(None, rest.split(b"\n")))

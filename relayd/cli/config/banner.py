@@ -1,4 +1,4 @@
-"""The banner behind a changed setting: what changed, where, and whether the daemon runs with it.
+"""The banner after a changed setting: what changed, where, and whether the daemon runs with it.
 
 Owns the questions to the daemon, and what each answer means for people and for the exit status. On
 a terminal the banner has a frame, in a pipe it is plain text.
@@ -28,10 +28,10 @@ _REMEDY = "`systemctl reload relayd` has it read the file"
 
 
 class State(StrEnum):
-    """How the daemon stands to the file."""
+    """Whether the daemon runs with the settings in the file."""
 
     CURRENT = "current"  # runs with it
-    OLDER = "older"  # runs with what the file said before, or with another file
+    OLDER = "older"  # runs with an older state of the file, or with another file
     REFUSED = "refused"  # was asked to and cannot
     STOPPED = "stopped"  # does not run
     UNKNOWN = "unknown"  # cannot be asked
@@ -96,7 +96,7 @@ def compare_daemon(settings: Settings, *, as_json: bool) -> None:
 def show_banner(
     changed: Changed, answer: Answer, findings: Iterable[Finding] = (), *, as_json: bool
 ) -> None:
-    """Print what became of a setting; `findings` are those of a quick look before direct mode."""
+    """Print what became of a setting; `findings` are those of the quick checks before direct mode."""
     risks = list(warnings(changed.settings)) if changed.began_direct else []
     first = list(found_wrong(findings)) if changed.began_direct else []
     if as_json:
@@ -122,7 +122,7 @@ def show_banner(
 
 
 def _unreachable(error: DaemonUnreachable) -> Answer:
-    """Nobody there, or somebody who may not be asked: by what the system said."""
+    """No daemon, or one that we may not ask: the error of the system tells which."""
     absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
     return Answer(state=State.STOPPED if absent else State.UNKNOWN, reasons=(str(error),))
 

@@ -1,4 +1,4 @@
-"""`relayd config get|set|diff`: look at the settings, change one, see what that did.
+"""`relayd config get|set|diff`: show the settings, change one, show what that did.
 
 A value is TOML where it reads as that, else a text: `true`, `20`, `'["15m", "1h"]'`, `5d`.
 """

@@ -114,7 +114,7 @@ class PeriodType(DurationType):
     multiple=True,
     help="An address of ours as receivers see it, where a gateway changes it.",
 )
-@click.option("--quick", is_flag=True, help="Ask nobody but the DNS about our own name.")
+@click.option("--quick", is_flag=True, help="Ask only the DNS, about our own name.")
 @click.option(
     "--watch", type=PeriodType(), metavar="TIME", help="Check again every TIME, such as 15m."
 )

@@ -17,7 +17,7 @@ _COLOURS = {
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Print one row for each finding; on a terminal the remedy stands below the reason."""
+    """Print one row for each finding; on a terminal the remedy is below the reason."""
     if sys.stdout.isatty():
         _show_rich(findings)
         return

@@ -1,4 +1,4 @@
-"""`relayd sendmail`: the door from click to `relayd.cli.sendmail.program`."""
+"""`relayd sendmail`: the program of `relayd.cli.sendmail.program`, called by click."""
 
 import click
 

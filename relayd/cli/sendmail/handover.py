@@ -1,8 +1,8 @@
 """Handing a message to the daemon of this machine, by SMTP, in a few blocking lines.
 
-Owns which door of the daemon a local program knocks at, and the exit status that a refusal means.
-The settings are only looked at, for their listeners: who may not read them finds the daemon at
-`DEFAULT_SOCKET`. It is all or nothing: one refused recipient, and nothing is queued.
+Owns which listener of the daemon a local program connects to, and the exit status that a refusal
+means. Of the settings only the listeners are read. A user who may not read them connects to
+`DEFAULT_SOCKET`. If one recipient is refused, nothing is queued.
 
 Source: RFC 5321 §3.3; sysexits(3).
 """
@@ -25,17 +25,17 @@ from relayd.net.smtp.stuffing import stuffed_blocks
 
 DEFAULT_SOCKET = "/run/relayd/smtp.sock"
 _DEFAULT_LISTENER = "127.0.0.1:2525"
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to knock
-_PATIENCE = 120.0  # seconds for one step
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect
+_TIMEOUT = 120.0  # seconds for one step
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\r\n]*)\r\n")
 _LINE_LIMIT = 4096
 _LINES_LIMIT = 100
 
-Door = str | tuple[str, int]
+Endpoint = str | tuple[str, int]
 """The path of a unix socket, or host and port."""
 
 
-class NotTaken(Exception):
+class NotQueued(Exception):
     """The message is not queued: the exit status, and a sentence that says why."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -43,10 +43,10 @@ class NotTaken(Exception):
         super().__init__(text)
 
 
-def find_door(settings: str | None) -> Door:
+def find_endpoint(settings: str | None) -> Endpoint:
     """Return where the daemon listens: its first unix socket, else its first loopback address.
 
-    `settings` is a file that somebody named, and then has to be readable. Raises NotTaken.
+    `settings` is a file that the caller named; then it has to be readable. Raises NotQueued.
     """
     try:
         document = tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
@@ -54,9 +54,14 @@ def find_door(settings: str | None) -> Door:
         if settings is None:
             return DEFAULT_SOCKET
         reason = getattr(error, "strerror", None) or "not valid TOML"
-        raise NotTaken(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}") from None
-    doors = [door for each in _listeners(document) if (door := _door(each)) is not None]
-    return next((door for door in doors if isinstance(door, str)), (*doors, DEFAULT_SOCKET)[0])
+        raise NotQueued(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}") from None
+    endpoints = [
+        endpoint for each in _listeners(document) if (endpoint := _endpoint(each)) is not None
+    ]
+    return next(
+        (endpoint for endpoint in endpoints if isinstance(endpoint, str)),
+        (*endpoints, DEFAULT_SOCKET)[0],
+    )
 
 
 def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -65,7 +70,7 @@ def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from (each for each in written if isinstance(each, dict))
 
 
-def _door(listener: Mapping[str, Any]) -> Door | None:
+def _endpoint(listener: Mapping[str, Any]) -> Endpoint | None:
     """Return where a listener can be reached without TLS, login and network; None if it cannot."""
     address = str(listener.get("address", _DEFAULT_LISTENER))
     if listener.get("tls") == "implicit" or listener.get("auth") == "required":
@@ -81,30 +86,30 @@ def _door(listener: Mapping[str, Any]) -> Door | None:
     return (host, int(port)) if is_local and port.isdecimal() else None
 
 
-def connect(door: Door) -> socket.socket:
-    """Connect to the daemon. Raises NotTaken."""
+def connect(endpoint: Endpoint) -> socket.socket:
+    """Connect to the daemon. Raises NotQueued."""
     try:
-        if not isinstance(door, str):
-            return socket.create_connection(door, timeout=_PATIENCE)
+        if not isinstance(endpoint, str):
+            return socket.create_connection(endpoint, timeout=_TIMEOUT)
         local = socket.socket(socket.AF_UNIX)
         try:
-            local.settimeout(_PATIENCE)
-            local.connect(door)
+            local.settimeout(_TIMEOUT)
+            local.connect(endpoint)
         except OSError:
             local.close()
             raise
     except OSError as error:
-        where = door if isinstance(door, str) else f"{door[0]} port {door[1]}"
+        where = endpoint if isinstance(endpoint, str) else f"{endpoint[0]} port {endpoint[1]}"
         message = f"no relay answers at {where}: {error.strerror or error}"
-        raise NotTaken(os.EX_TEMPFAIL, message) from None
+        raise NotQueued(os.EX_TEMPFAIL, message) from None
     return local
 
 
 class Handover:
-    """One session with the daemon, from the hello on. `fqdn` is the name that it goes by."""
+    """One session with the daemon, from EHLO on. `fqdn` is the name that it greets with."""
 
-    def __init__(self, door: Door) -> None:
-        self._connection = connect(door)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._connection = connect(endpoint)
         self._replies = self._connection.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -126,7 +131,7 @@ class Handover:
     def send(
         self, mail: str, recipients: Sequence[Address], content: bytes, *, notify: str = ""
     ) -> Reply:
-        """Queue `content`; `mail` is what stands behind MAIL. Return the reply. Raises NotTaken."""
+        """Queue `content`; `mail` is what follows `MAIL FROM:`. Return the reply. Raises NotQueued."""
         self._ask(f"MAIL FROM:{mail}", 250, Stage.MAIL)
         for address in recipients:
             self._ask(f"RCPT TO:<{address}>{notify}", 250, Stage.RCPT, f"{address}: ")
@@ -143,14 +148,14 @@ class Handover:
         try:
             self._connection.sendall(octets)
         except BrokenPipeError:
-            pass  # it has said why: that is read next
+            pass  # the daemon has said why: that is read next
         except OSError as error:
             raise _lost(error) from None
 
     def _expect(self, code: int, stage: Stage, about: str = "") -> Reply:
         reply = self._reply()
         if reply.code != code:
-            raise NotTaken(status_of(reply, stage), f"{about}the relay answers {reply}")
+            raise NotQueued(status_of(reply, stage), f"{about}the relay answers {reply}")
         return reply
 
     def _reply(self) -> Reply:
@@ -166,17 +171,17 @@ class Handover:
             lines.append(clean_text(found[3]))
             if found[2] != b"-":
                 return make_reply(int(found[1]), tuple(lines))
-        raise NotTaken(os.EX_TEMPFAIL, "the relay's reply makes no sense or does not come")
+        raise NotQueued(os.EX_TEMPFAIL, "the relay's reply makes no sense or does not come")
 
 
-def _lost(error: OSError) -> NotTaken:
-    return NotTaken(
+def _lost(error: OSError) -> NotQueued:
+    return NotQueued(
         os.EX_TEMPFAIL, f"the connection to the relay is lost: {error.strerror or error}"
     )
 
 
 def status_of(reply: Reply, stage: Stage) -> int:
-    """Return the exit status for a reply that is not the one hoped for."""
+    """Return the exit status for a reply that is not the expected one."""
     enhanced = reply.enhanced or ""
     if not reply.is_permanent:
         return os.EX_TEMPFAIL
@@ -187,12 +192,12 @@ def status_of(reply: Reply, stage: Stage) -> int:
     return os.EX_UNAVAILABLE
 
 
-def converse(door: Door) -> None:
-    """Carry SMTP between our standard input and output and the daemon, until that closes.
+def converse(endpoint: Endpoint) -> None:
+    """Carry SMTP between our standard input and output and the daemon, until the daemon closes.
 
-    Nothing is carried to it before its greeting: speaking earlier is refused. Raises NotTaken.
+    Nothing is sent before its greeting, since the daemon refuses that. Raises NotQueued.
     """
-    with connect(door) as daemon:
+    with connect(endpoint) as daemon:
         waiting: list[socket.socket | int] = [daemon]
         is_greeted = False
         while True:

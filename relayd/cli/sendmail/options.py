@@ -1,8 +1,8 @@
 """The command line of sendmail, as programs that send mail have written it for forty years.
 
-Owns which letters there are and which of them take a value; no click, for whose rules these letters
-are none. Pure: nothing is looked up. The first argument that is no option ends the options, and so
-does `--`. Letters without a value may be joined, and a value may be joined to its letter.
+Owns which letters there are and which of them take a value. Click cannot read such options. Pure:
+nothing is looked up. The first argument that is no option ends the options, and so does `--`.
+Letters without a value may be joined, and a value may be joined to its letter.
 
 Models: sendmail(8) of Sendmail 8.18 and of Postfix.
 """

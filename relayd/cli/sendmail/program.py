@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from relayd.cli import INTERRUPTED
-from relayd.cli.sendmail.handover import Handover, NotTaken, converse, find_door
+from relayd.cli.sendmail.handover import Handover, NotQueued, converse, find_endpoint
 from relayd.cli.sendmail.options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.address_list import parse_addresses
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str], *, settings: str | None = None) -> int:
         _run(parse_options(arguments), settings or os.environ.get("RELAYD_CONFIG"))
     except UsageError as error:
         return _say(f"{error}", os.EX_USAGE)
-    except NotTaken as error:
+    except NotQueued as error:
         return _say(f"{error}", error.status)
     except OSError as error:  # of our standard input or output
         return _say(f"{error.strerror or error}", os.EX_IOERR)
@@ -52,9 +52,9 @@ def _run(options: Options, settings: str | None) -> None:
     has_message = options.speaks_smtp or options.reads_recipients or options.recipients
     if options.is_idle and not has_message:
         return
-    door = find_door(settings)
+    endpoint = find_endpoint(settings)
     if options.speaks_smtp:
-        converse(door)
+        converse(endpoint)
         return
     if not options.recipients and not options.reads_recipients:
         raise UsageError("no recipients: name them, or take those of the message with -t")
@@ -62,7 +62,7 @@ def _run(options: Options, settings: str | None) -> None:
     recipients = [*options.recipients, *_of_header(message, options)]
     if not recipients:
         raise UsageError("no recipients in the message")
-    with Handover(door) as daemon:
+    with Handover(endpoint) as daemon:
         _hand_over(daemon, options, recipients, without_bcc(message))
 
 
@@ -72,7 +72,7 @@ def _read(*, dot_ends: bool) -> bytes:
 
 
 def _of_header(message: bytes, options: Options) -> list[Address]:
-    """Return whom -t means: of a message that is sent again, those it is sent again to."""
+    """Return the recipients of -t. Of a resent message they are those of its Resent fields."""
     if not options.reads_recipients:
         return []
     values = list(values_of(message, "Resent-To", "Resent-Cc", "Resent-Bcc"))
@@ -84,7 +84,7 @@ def _of_header(message: bytes, options: Options) -> list[Address]:
             for address in parse_addresses(value.decode("utf-8", "surrogateescape"))
         ]
     except PathError as error:
-        raise NotTaken(os.EX_NOUSER, f"{error}") from None
+        raise NotQueued(os.EX_NOUSER, f"{error}") from None
 
 
 def _hand_over(
@@ -109,12 +109,12 @@ def _hand_over(
 
 
 def _here(address: Address, fqdn: str) -> Address:
-    """Return the address; one without a domain is of this machine."""
+    """Return the address, with our domain if it has none."""
     return address if address.domain else Address(address.local, fqdn)
 
 
 def _user(fqdn: str) -> Address:
-    """Return the address of who calls us."""
+    """Return the address of the user who runs this program."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -122,7 +122,7 @@ def _user(fqdn: str) -> Address:
     try:
         return parse_address(f"{name}@{fqdn}")
     except PathError:
-        raise NotTaken(os.EX_NOUSER, f"{name!r} cannot send mail: use -f ADDRESS") from None
+        raise NotQueued(os.EX_NOUSER, f"{name!r} cannot send mail: use -f ADDRESS") from None
 
 
 def _extensions(path: str, paths: Sequence[Address], content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the help of each command says, in parts, for whoever sets it as a page.
+"""What the help of each command says, in parts, for those who make a page of it.
 
 Owns the walk through the commands; the form of a page is for `relayd man` and for the site of the
 documentation.

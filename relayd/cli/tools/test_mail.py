@@ -29,15 +29,15 @@ from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.ports.view import QueueView, RecipientRow, Status
 from relayd.settings import ListenerSettings, Settings
 
-_PATIENCE = 30.0  # seconds for one step of the submission
-_LOOK_EVERY = 0.1  # seconds
+_STEP_TIMEOUT = 30.0  # seconds for one step of the submission
+_POLL_EVERY = 0.1  # seconds
 _EXIT_STATUS = {
     Status.RELAYED: os.EX_OK,
     Status.SENT: os.EX_OK,
     Status.BOUNCED: 1,
     Status.DROPPED: 1,
 }  # all others wait: 75
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to knock
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect
 
 
 class MailboxType(click.ParamType[Address]):
@@ -160,7 +160,7 @@ def _submit(settings: Settings, mail: Mail) -> tuple[str, str]:
 
 def _transact(listener: ListenerSettings, mail: Mail) -> str:
     """Return the reply to the final dot. Raises Refused, OSError, SMTPException."""
-    with smtplib.SMTP(local_hostname="localhost", timeout=_PATIENCE) as client:
+    with smtplib.SMTP(local_hostname="localhost", timeout=_STEP_TIMEOUT) as client:
         client.sock = _connected(listener)
         steps: tuple[tuple[int, Callable[[], tuple[int, bytes]]], ...] = (
             (220, client.getreply),
@@ -185,7 +185,7 @@ def _connected(listener: ListenerSettings) -> socket.socket:
     """Connect to a listener. Raises OSError."""
     if listener.unix_path is not None:
         local = socket.socket(socket.AF_UNIX)
-        local.settimeout(_PATIENCE)
+        local.settimeout(_STEP_TIMEOUT)
         try:
             local.connect(listener.unix_path)
         except OSError:
@@ -195,7 +195,7 @@ def _connected(listener: ListenerSettings) -> socket.socket:
     if listener.endpoint is None:
         raise OSError("its address is known to systemd only")
     host = _EVERYWHERE.get(listener.endpoint.host, listener.endpoint.host)
-    return socket.create_connection((host, listener.endpoint.port), timeout=_PATIENCE)
+    return socket.create_connection((host, listener.endpoint.port), timeout=_STEP_TIMEOUT)
 
 
 def _settled(view: QueueView, message_id: MessageId, *, within: timedelta) -> RecipientRow:
@@ -209,7 +209,7 @@ def _settled(view: QueueView, message_id: MessageId, *, within: timedelta) -> Re
             break
         if show_progress:
             click.echo(f"\r  waiting for {waited:.0f} s", nl=False, err=True)
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_EVERY)
     if show_progress:
         click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
     return row

@@ -140,7 +140,7 @@ def _change(path: Path, change: "Change") -> None:
 
 
 def _password() -> str:
-    """Ask for it twice without echo, or read one line that nobody types."""
+    """Ask for it twice without echo, or read one line if standard input is no terminal."""
     if sys.stdin.isatty():
         password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     else:

@@ -18,7 +18,7 @@ from relayd.cli.output import show_json
 from relayd.errors import RelaydError
 from relayd.ports.view import QueueView
 
-_PATIENCE = 5.0  # seconds for the daemon's answer
+_TIMEOUT = 5.0  # seconds for the daemon's answer
 
 
 @click.command()
@@ -69,7 +69,7 @@ def _read(socket: str) -> tuple[Reading | None, str]:
     from relayd.control import client  # noqa: PLC0415
 
     try:
-        metrics = client.metrics(socket, timeout=_PATIENCE)
+        metrics = client.metrics(socket, timeout=_TIMEOUT)
     except RelaydError as error:
         return None, str(error)
     return Reading(at=time.monotonic(), metrics=metrics), ""

@@ -1,4 +1,4 @@
-"""Which door a local program knocks at, and what a refusal means to its caller."""
+"""Which endpoint a local program knocks at, and what a refusal means to its caller."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from relayd import config
 from relayd.cli import DEFAULT_SETTINGS
-from relayd.cli.sendmail.handover import DEFAULT_SOCKET, NotTaken, find_door, status_of
+from relayd.cli.sendmail.handover import DEFAULT_SOCKET, NotQueued, find_endpoint, status_of
 from relayd.config import units
 from relayd.mail.reply import Stage, make_reply
 
@@ -40,16 +40,16 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize(("toml", "door"), DOORS.values(), ids=DOORS)
-def test_the_door_is_found(toml: str, door: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("toml", "endpoint"), DOORS.values(), ids=DOORS)
+def test_the_door_is_found(toml: str, endpoint: object, tmp_path: Path) -> None:
     file = tmp_path / "relayd.toml"
     file.write_text(toml)
-    assert find_door(str(file)) == door
+    assert find_endpoint(str(file)) == endpoint
 
 
 @pytest.mark.skipif(Path(DEFAULT_SETTINGS).exists(), reason="this machine has a relay")
 def test_who_cannot_read_the_settings_knocks_at_the_default_socket() -> None:
-    assert find_door(None) == DEFAULT_SOCKET
+    assert find_endpoint(None) == DEFAULT_SOCKET
 
 
 def test_it_has_the_defaults_of_the_settings() -> None:
@@ -73,8 +73,8 @@ def test_a_file_that_somebody_named_must_be_readable(
     file = tmp_path / "relayd.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(NotTaken) as caught:
-        find_door(str(file))
+    with pytest.raises(NotQueued) as caught:
+        find_endpoint(str(file))
     assert caught.value.status == os.EX_TEMPFAIL
     assert str(caught.value) == f"{file} cannot be read: {reason}"
 
