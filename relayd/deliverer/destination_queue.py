@@ -15,9 +15,9 @@ from functools import partial
 import structlog
 
 from relayd.deliverer.attempt import Attempt
-from relayd.deliverer.courier import Courier, facts_of
 from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
+from relayd.deliverer.recorder import Recorder, facts_of
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
@@ -25,7 +25,7 @@ from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import Category, format_instant
 from relayd.policy.route import HostPort
-from relayd.ports.outward import Connection, Delivery, SessionFailed, patience
+from relayd.ports.outward import Connection, Delivery, SessionFailed, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
 
@@ -42,13 +42,13 @@ class DestinationQueue:
         lease: Lease,
         *,
         hop: NextHop,
-        courier: Courier,
+        recorder: Recorder,
         tasks: asyncio.TaskGroup,
         owner: "QueueOwner",
     ) -> None:
         self.lease = lease
         self._hop = hop
-        self._courier = courier
+        self._recorder = recorder
         self._tasks = tasks
         self._owner = owner
         self._waiting: deque[Work] = deque()
@@ -140,7 +140,7 @@ class DestinationQueue:
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
-        patience.set(self._remark)
+        told_of_waiting.set(self._remark)
         session: Session | None = None
         try:
             while (work := await self._next(session)) is not None:
@@ -154,12 +154,12 @@ class DestinationQueue:
             return
         if self._waiting:
             self._grow()
-        elif not self._open and not self._hop.lingers:
+        elif not self._open and not self._hop.idle_timeout:
             kept_for = _KEPT_FOR if self._owner.has_few_queues else 0.0
             self._expiry = asyncio.get_running_loop().call_later(kept_for, self.close)
 
     def _remark(self, why: str) -> None:
-        self._tasks.create_task(self._courier.remark(self.lease, why))
+        self._tasks.create_task(self._recorder.remark(self.lease, why))
 
     async def _next(self, session: Session | None) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
@@ -167,12 +167,12 @@ class DestinationQueue:
             return None  # the server has too much of us: the others are enough
         if self._waiting:
             return self._waiting.popleft()
-        if self._closing or not self._hop.lingers:
+        if self._closing or not self._hop.idle_timeout:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
         leave = partial(_give_up, idle)
-        timer = idle.get_loop().call_later(self._hop.lingers, leave)
+        timer = idle.get_loop().call_later(self._hop.idle_timeout, leave)
         if session is not None:
             self._hop.rest(leave)
         try:
@@ -184,10 +184,10 @@ class DestinationQueue:
     async def _attend(self, work: Work, session: Session | None) -> Session | None:
         """Carry one work to its record; return the session if it is of further use."""
         try:
-            content = await self._courier.content_of(work)
+            content = await self._recorder.content_of(work)
             if content is None:
                 return session  # an operator ended it meanwhile
-            for transaction in self._courier.transactions(work):
+            for transaction in self._recorder.transactions(work):
                 if self._closing:
                     break  # the others go back to the store with what waits
                 attempt = Attempt(
@@ -206,7 +206,7 @@ class DestinationQueue:
         if tracing.is_on:
             tracing.begin_delivery(attempt.message, self.lease, attempt.recipients)
         while attempt.recipients:
-            await self._courier.ready()
+            await self._recorder.ready()
             before, session = session, None
             try:
                 session = await self._session(before, attempt)
@@ -263,7 +263,7 @@ class DestinationQueue:
 
     def _stumbled(self) -> HostFailure:
         """Return a bug of ours on the way to a host: this mail waits, and the others are tried."""
-        facts = self._courier.mishap(None)
+        facts = self._recorder.internal_error(None)
         assert facts.breakdown is not None, "it has no reply"
         return HostFailure(
             host=HostPort(host=self.lease.destination, port=0),
@@ -285,11 +285,11 @@ class DestinationQueue:
             connection.abort()
         outcomes: Sequence[Outcome] | None = ()
         if judged:
-            outcomes = await self._courier.record(
+            outcomes = await self._recorder.record(
                 attempt.work,
                 judged,
                 session.failures,
-                outranked=session.outranked,
+                better_mx_unreachable=session.better_mx_unreachable,
                 content=attempt.content,
             )
         if outcomes is None:  # what waits has another owner by now
@@ -314,14 +314,14 @@ class DestinationQueue:
             raise
         except ContentLost as lost:  # in front of the final dot, which goes with the last of it
             connection.abort()
-            facts = self._courier.without_content(connection.peer, attempt.work, lost)
+            facts = self._recorder.without_content(connection.peer, attempt.work, lost)
             return Delivery(facts=(facts,) * len(attempt.recipients))
         except Exception:
             queue_id = format_id(attempt.message.id)
             log.exception("attempt_failed", queue_id=queue_id, fault="local")
             connection.abort()
-            mishap = self._courier.mishap(connection.peer)
-            return Delivery(facts=(mishap,) * len(attempt.recipients))
+            internal_error = self._recorder.internal_error(connection.peer)
+            return Delivery(facts=(internal_error,) * len(attempt.recipients))
 
     def _prove(self) -> None:
         """The destination takes mail: use more connections if there is work for them."""
@@ -340,15 +340,17 @@ class DestinationQueue:
 
         What a host let in and did not survive says more of the message than of the host.
         """
-        if none.is_down and not (none.is_final or none.is_unanimous or self._is_over_quota(none)):
+        if none.is_down and not (
+            none.is_final or none.all_hosts_refuse or self._is_over_quota(none)
+        ):
             self.close(QueueClosed(failures=none.failures, login_refused=none.login_refused))
         deciding = none.deciding
-        outcomes = await self._courier.record(
+        outcomes = await self._recorder.record(
             attempt.work,
             [(recipient, facts_of(deciding)) for recipient in attempt.recipients],
             [failure for failure in none.failures if failure is not deciding],
-            outranked=deciding.lacks and not none.all_lack,  # another one may have it
-            unanimous=none.is_unanimous,
+            better_mx_unreachable=deciding.lacks and not none.all_lack,  # another one may have it
+            all_hosts_refuse=none.all_hosts_refuse,
             content=attempt.content,
         )
         if outcomes is None:

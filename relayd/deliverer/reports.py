@@ -58,7 +58,7 @@ _UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RecipientResult:
     """What became of a recipient, and the attempt that decided it; without one an operator did."""
 
     recipient: QueuedRecipient
@@ -89,10 +89,17 @@ class Reporter:
         self._lock = threading.Lock()  # of both
 
     def report(
-        self, message: QueuedMessage, fates: Iterable[Fate], original: Content, *, now: datetime
+        self,
+        message: QueuedMessage,
+        results: Iterable[RecipientResult],
+        original: Content,
+        *,
+        now: datetime,
     ) -> NewMessage | None:
-        """Return the report on `fates`; None when nobody wants it or the budget is spent."""
-        wanted = [named for fate in fates if (named := self._named(message, fate, now)) is not None]
+        """Return the report on `results`; None when nobody wants it or the budget is spent."""
+        wanted = [
+            named for result in results if (named := self._named(message, result, now)) is not None
+        ]
         if not wanted:
             return None
         with self._lock:
@@ -138,37 +145,42 @@ class Reporter:
             status="5.0.0",
         )
         return self.report(
-            message, [Fate(each, outcome, None) for each in recipients], original, now=now
+            message,
+            [RecipientResult(each, outcome, None) for each in recipients],
+            original,
+            now=now,
         )
 
-    def _named(self, message: QueuedMessage, fate: Fate, now: datetime) -> FailedRecipient | None:
+    def _named(
+        self, message: QueuedMessage, result: RecipientResult, now: datetime
+    ) -> FailedRecipient | None:
         """Return what the report says of a recipient; None when it is not to speak of it."""
-        seen = fate.seen
+        seen = result.seen
         peer = None if seen is None else seen.peer
         occasion = occasion_of(
-            fate.outcome,
+            result.outcome,
             taken_over=peer is not None and peer.dsn,
             received_at=message.began(now),
             now=now,
         )
-        parameters = fate.recipient.parameters
+        parameters = result.recipient.parameters
         asked = parameters.notify
         if occasion is None or not wants_report(message.reverse_path, asked, event=occasion):
             return None
         reply = None if seen is None or seen.own_refusal else seen.reply  # only what a server said
         return FailedRecipient(
-            address=fate.recipient.address,
+            address=result.recipient.address,
             orig_rcpt=parameters.orcpt,
             action=_ACTIONS[occasion],
-            status=_status(fate.outcome, reply),
+            status=_status(result.outcome, reply),
             remote_host=None if peer is None else peer.host,
             reply=reply,
-            reason="" if isinstance(fate.outcome, Relayed | Sent) else fate.outcome.reason,
+            reason="" if isinstance(result.outcome, Relayed | Sent) else result.outcome.reason,
             stage=None if seen is None else seen.stage,
             is_direct=peer is not None and peer.route is RouteKind.DIRECT,
-            category=fate.outcome.category if isinstance(fate.outcome, Bounced) else None,
-            possible_duplicate=fate.recipient.possible_duplicate
-            or (isinstance(fate.outcome, Bounced) and fate.outcome.possible_duplicate),
+            category=result.outcome.category if isinstance(result.outcome, Bounced) else None,
+            possible_duplicate=result.recipient.possible_duplicate
+            or (isinstance(result.outcome, Bounced) and result.outcome.possible_duplicate),
             last_attempt_at=now,
             will_retry_until=message.began(now) + self._give_up_after,
         )

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from relayd.deliverer.courier import Courier
 from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.queue_owner import QueueClosed
+from relayd.deliverer.recorder import Recorder
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault, format_instant
@@ -58,7 +58,7 @@ class Scheduler:
         store: QueueStore,
         worker: WorkerNumber,
         next_hop: Callable[[str], NextHop],
-        courier: Courier,
+        recorder: Recorder,
         clock: Clock,
         jitter: Callable[[], float],
         places: int = WINDOW,
@@ -69,7 +69,7 @@ class Scheduler:
         self._store = store
         self._worker = worker
         self._next_hop = next_hop
-        self._courier = courier
+        self._recorder = recorder
         self._clock = clock
         self._jitter = jitter
         self._queues: dict[str, DestinationQueue] = {}
@@ -186,12 +186,12 @@ class Scheduler:
             but=full,
             only=None if self._trial < self._trial_window else frozenset(self._welcome()),
         )
-        astray = [piece for piece in work if not self._courier.belongs(piece)]
+        misrouted = [piece for piece in work if not self._recorder.belongs(piece)]
         for piece in work:  # at once: while the others are sorted out a lease may be lost
-            if piece not in astray:
+            if piece not in misrouted:
                 self.put(piece)
-        for piece in astray:
-            mine = await self._courier.sort_out(piece)
+        for piece in misrouted:
+            mine = await self._recorder.reroute(piece)
             if mine is not None:
                 self.put(mine)
         for lease in {piece.lease for piece in work}:
@@ -251,7 +251,7 @@ class Scheduler:
         return DestinationQueue(
             lease,
             hop=self._next_hop(lease.destination),
-            courier=self._courier,
+            recorder=self._recorder,
             tasks=self._tasks,
             owner=self,
         )

@@ -98,7 +98,7 @@ Outcome = Sent | Relayed | Deferred | Bounced | NotTried
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Rerouted:
     """No attempt: the settings send it elsewhere by now, to the destination of this route key."""
 
     destination: str
@@ -109,4 +109,4 @@ class Held:
     """No attempt: a rule holds it."""
 
 
-Rerouted = Moved | Held
+NoAttempt = Rerouted | Held

@@ -17,17 +17,17 @@ def share_of(limit: int, workers: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp:
+class SlowStart:
     """Connections that may be open at once: `allowed` by now, of `most`."""
 
     most: int
     allowed: int = 1
 
-    def raised(self) -> "Ramp":
+    def raised(self) -> "SlowStart":
         """The server has answered a transaction: one more."""
         return self if self.allowed >= self.most else replace(self, allowed=self.allowed + 1)
 
-    def halved(self) -> "Ramp":
+    def halved(self) -> "SlowStart":
         """The server has turned one away."""
         return self if self.allowed == 1 else replace(self, allowed=self.allowed // 2)
 

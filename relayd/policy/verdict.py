@@ -46,9 +46,11 @@ class Moment:
 class Scope:
     """What surrounded the attempt."""
 
-    alone: bool = True  # no other recipient in the transaction, whom a refusal may be about
-    outranked: bool = False  # a better MX could not be used in this attempt
-    unanimous: bool = False  # every host says that it takes no mail at all (RFC 7504)
+    single_recipient: bool = (
+        True  # no other recipient in the transaction, whom a refusal may be about
+    )
+    better_mx_unreachable: bool = False  # a better MX could not be used in this attempt
+    all_hosts_refuse: bool = False  # every host says that it takes no mail at all (RFC 7504)
     has_login: bool = True  # to the smarthost; a host of [routes] has none
 
 
@@ -120,11 +122,11 @@ def _of_reply(
         if scope.has_login:
             return _login_refused(reply)
         why = "the server wants a login or TLS first, and this host of [routes] has no login"
-    elif scope.unanimous and reply.code in NO_MAIL_HERE:  # of a host, never of an address
+    elif scope.all_hosts_refuse and reply.code in NO_MAIL_HERE:  # of a host, never of an address
         return _bounce(reply, found, proves=False)
     elif facts.stage in _OF_THE_MESSAGE and reply.code != 421:
-        if reply.is_permanent and not scope.outranked:
-            proves = scope.alone or facts.stage is Stage.RCPT
+        if reply.is_permanent and not scope.better_mx_unreachable:
+            proves = scope.single_recipient or facts.stage is Stage.RCPT
             return _bounce(reply, found, proves=proves, reason=facts.own_refusal)
         if reply.is_transient and (not smarthost or _speaks_of_the_recipient(reply, found)):
             return _soft(reply, found, recipient, rules, moment)

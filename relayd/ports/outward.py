@@ -102,7 +102,9 @@ class Connection(Protocol):
     def abort(self) -> None: ...
 
 
-patience: ContextVar[Callable[[str], None]] = ContextVar("patience", default=lambda _: None)
+told_of_waiting: ContextVar[Callable[[str], None]] = ContextVar(
+    "told_of_waiting", default=lambda _: None
+)
 """Whom `Transport.connect` tells what it waits for, in words for people, when that takes long.
 
 Empty words: it goes on, or has ended. A task that opens connections sets it for itself.

@@ -17,7 +17,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
-from relayd.mail.outcome import Bounced, Outcome, Rerouted
+from relayd.mail.outcome import Bounced, NoAttempt, Outcome
 from relayd.ports.view import Query
 
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
@@ -51,7 +51,7 @@ class Settlement:
 
     message_id: MessageId
     recipient: int
-    outcome: Outcome | Rerouted
+    outcome: Outcome | NoAttempt
     events: tuple[Event, ...]  # written in the same transaction, oldest first
     attempt: int | None = None  # its number; None: of whichever is leased
     code: int | None = None  # of the reply that decided

@@ -329,7 +329,7 @@ def _measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:
     counters.measured(
         clients=receiver.connections,
         servers=outward.transport.connections,
-        is_paused=outward.courier.is_paused,
+        is_paused=outward.recorder.is_paused,
     )
 
 

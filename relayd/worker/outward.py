@@ -8,10 +8,10 @@ from functools import partial
 
 from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.courier import Courier
-from relayd.deliverer.directions import Directions
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
 from relayd.logs.status import StatusLog
@@ -53,7 +53,7 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class Outward:
     transport: SmtpTransport
-    courier: Courier
+    recorder: Recorder
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
@@ -77,7 +77,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         per_minute=per_minute,
     )
     mx = mx_parts(settings, parts.clock, transport, sites, source)
-    directions = Directions(
+    router = Router(
         settings.smarthost,
         settings.route_hosts,
         transport=transport,
@@ -96,7 +96,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     rules = rules_from(settings.rules)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
-    courier = Courier(
+    recorder = Recorder(
         store=parts.store,
         sink=parts.status_log,
         clock=parts.clock,
@@ -109,14 +109,14 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     scheduler = Scheduler(
         store=parts.store,
         worker=parts.worker,
-        next_hop=directions.next_hop,
-        courier=courier,
+        next_hop=router.next_hop,
+        recorder=recorder,
         clock=parts.clock,
         jitter=source.random,
         places=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, courier, scheduler, sites, late, reader, reporter, given_up)
+    return Outward(transport, recorder, scheduler, sites, late, reader, reporter, given_up)
 
 
 def _report_given_up(

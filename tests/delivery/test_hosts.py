@@ -11,7 +11,7 @@ import pytest
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import search
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.nexthop.search import Outages, Search
+from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import NewMessage
@@ -48,7 +48,7 @@ def a_smarthost(
         connections=connections,
         transport=transport or the_transport(clock),
         clock=clock,
-        outages=Outages(clock),
+        dead_hosts=DeadHosts(clock),
         places=Connections(9),
     )
 
@@ -423,7 +423,7 @@ async def test_a_host_that_does_not_get_ready_is_left_when_the_time_is_up(
 async def test_what_is_our_own_fault_does_not_speak_against_a_host(closed_port: int) -> None:
     """Without descriptors, say, no host can be reached; none of them is down."""
     clock = FakeClock()
-    outages = Outages(clock)
+    dead_hosts = DeadHosts(clock)
     peer = Target(
         route=RouteKind.SMARTHOST,
         host=MX,
@@ -434,22 +434,26 @@ async def test_what_is_our_own_fault_does_not_speak_against_a_host(closed_port: 
         source_ip="192.0.2.1",  # not ours
     )
     looking = Search(
-        (), transport=the_transport(clock), clock=clock, outages=outages, turned_away=lambda: None
+        (),
+        transport=the_transport(clock),
+        clock=clock,
+        dead_hosts=dead_hosts,
+        turned_away=lambda: None,
     )
     assert await looking.ask(peer) is None
     [failure] = looking.failures
     assert failure.failed.breakdown is not None
     assert failure.failed.breakdown.fault is Fault.LOCAL
-    assert failure.address not in outages
+    assert failure.address not in dead_hosts
 
 
 def test_the_memory_for_outages_is_bounded() -> None:
-    outages = Outages(FakeClock())
+    dead_hosts = DeadHosts(FakeClock())
     for number in range(10_001):
-        outages.note((str(number), 25))
-    assert ("0", 25) not in outages
-    assert ("1", 25) in outages
-    assert ("10000", 25) in outages
+        dead_hosts.note((str(number), 25))
+    assert ("0", 25) not in dead_hosts
+    assert ("1", 25) in dead_hosts
+    assert ("10000", 25) in dead_hosts
 
 
 # --- how many connections

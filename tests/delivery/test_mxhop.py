@@ -342,7 +342,7 @@ async def test_a_message_too_large_for_every_host_bounces() -> None:
 async def test_a_message_too_large_for_an_address_of_the_only_host(
     second: Script, status: Status, code: int
 ) -> None:
-    """Its other address is asked, and outranked by nobody."""
+    """Its other address is asked, and better_mx_unreachable by nobody."""
     zones = mx(A1) | {"mx1.x.test": {"A": [A1, A2]}}
     async with a_direct_post(zones, {A1: SMALL, A2: second}) as direct:
         message = await direct.send("a@x.test", content=BIG)
@@ -475,9 +475,9 @@ async def test_a_host_that_let_somebody_in_is_forgotten_as_dead() -> None:
         address = (A1, direct.port)
         with pytest.raises(NoHost):
             await hop.connect()
-        assert address in direct.parts.sites.outages
+        assert address in direct.parts.sites.dead_hosts
         await hop.give_back(await hop.connect())
-        assert address not in direct.parts.sites.outages
+        assert address not in direct.parts.sites.dead_hosts
 
 
 async def test_one_that_turns_us_away_at_mail_is_left_out_as_well() -> None:

@@ -9,7 +9,7 @@ from email.message import Message
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer.reports import Fate
+from relayd.deliverer.reports import RecipientResult
 from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Relayed
 from relayd.ports.queue import Action
@@ -265,7 +265,7 @@ async def test_a_forged_sender_gets_few_reports(notify: str, sender: str, mailed
         told = [
             reporter.report(
                 replace(a_queued_message(reverse_path=sender.format(number)), account="192.0.2.1"),
-                [Fate(recipient, outcome, None)],
+                [RecipientResult(recipient, outcome, None)],
                 CONTENT,
                 now=post.clock.now(),
             )
@@ -280,8 +280,8 @@ async def test_the_next_report_says_how_many_were_not_mailed() -> None:
 
         def report() -> NewMessage | None:
             message = a_queued_message()
-            fates = [Fate(a_queued_recipient(), a_bounce(), None)]
-            return reporter.report(message, fates, CONTENT, now=post.clock.now())
+            results = [RecipientResult(a_queued_recipient(), a_bounce(), None)]
+            return reporter.report(message, results, CONTENT, now=post.clock.now())
 
         assert [report() is None for _ in range(130)].count(True) == 30
         post.clock.advance(timedelta(hours=1))

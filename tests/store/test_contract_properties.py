@@ -24,7 +24,7 @@ from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import (
     TRANSITIONS,
     Held,
-    Moved,
+    NoAttempt,
     NotTried,
     Outcome,
     RecipientState,
@@ -56,7 +56,7 @@ STEPS = (7, 61, 607)
 WORKERS = st.sampled_from(["ann", "bob"])
 
 
-def outcomes(now: datetime) -> dict[str, Outcome | Rerouted]:
+def outcomes(now: datetime) -> dict[str, Outcome | NoAttempt]:
     return {
         "relayed": Relayed(),
         "sent": Sent(),
@@ -65,7 +65,7 @@ def outcomes(now: datetime) -> dict[str, Outcome | Rerouted]:
         "unknown": a_deferral(now, possible_duplicate=True),
         "not tried": NotTried(reason="login refused"),
         "held": Held(),
-        **{f"moved to {name}": Moved(name) for name in DESTINATIONS},
+        **{f"moved to {name}": Rerouted(name) for name in DESTINATIONS},
     }
 
 
@@ -330,9 +330,9 @@ async def opened(name: str, directory: Path) -> Box:
 
 
 def settlement_of(
-    work: Work, recipient: int, outcome: Outcome | Rerouted, at: datetime
+    work: Work, recipient: int, outcome: Outcome | NoAttempt, at: datetime
 ) -> Settlement:
-    if isinstance(outcome, Moved | Held):
+    if isinstance(outcome, Rerouted | Held):
         return a_rerouting(work.message.id, recipient, outcome, at=at)
     return a_settlement(work.message.id, recipient, outcome, at=at)
 

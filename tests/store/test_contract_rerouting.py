@@ -7,7 +7,7 @@ import pytest
 from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
-from relayd.mail.outcome import Held, Moved, Rerouted
+from relayd.mail.outcome import Held, NoAttempt, Rerouted
 from relayd.ports.queue import Action, Work
 from relayd.ports.view import Query, Status
 from tests.support.builders import (
@@ -22,7 +22,7 @@ from tests.support.stores import Box
 OLD, NEW = "old.test", "new.test"
 
 
-async def reroute(box: Box, work: Work, outcome: Rerouted, *, at: int = 0) -> int:
+async def reroute(box: Box, work: Work, outcome: NoAttempt, *, at: int = 0) -> int:
     """Settle the recipient at this place of `work`; return how many were written."""
     number = work.recipients[at].number
     one = a_rerouting(work.message.id, number, outcome, at=box.clock.now())
@@ -43,7 +43,7 @@ async def test_a_moved_recipient_waits_elsewhere_as_if_it_had_not_been_taken(
 ) -> None:
     """No attempt, no event, due at once, and anybody's who may deliver there."""
     message, work = await leased(box, worker)
-    assert await reroute(box, work, Moved(NEW)) == 1
+    assert await reroute(box, work, Rerouted(NEW)) == 1
     row = box.row(message)
     assert (row.destination, row.status, row.attempts) == (NEW, Status.QUEUED, 0)
     assert not row.leased
@@ -58,7 +58,7 @@ async def test_a_moved_recipient_waits_elsewhere_as_if_it_had_not_been_taken(
 
 async def test_only_the_one_that_is_named_moves(box: Box, worker: WorkerNumber) -> None:
     message, work = await leased(box, worker, 3)
-    await reroute(box, work, Moved(NEW), at=1)
+    await reroute(box, work, Rerouted(NEW), at=1)
     assert [box.row(message, number).destination for number in range(3)] == [OLD, NEW, OLD]
     assert [box.row(message, number).leased for number in range(3)] == [True, False, True]
     await box.store.settle(work.lease, settlements_of(work))
@@ -74,7 +74,7 @@ async def test_a_moved_recipient_keeps_what_was_held_against_it(
     deferral = a_deferral(box.clock.now(), soft_failures=1, possible_duplicate=True)
     await box.store.settle(work.lease, settlements_of(work, deferral))
     (again,) = await box.claim(worker)
-    await reroute(box, again, Moved(NEW))
+    await reroute(box, again, Rerouted(NEW))
     assert box.row(message).status is Status.DEFERRED
     (moved,) = await box.claim(worker)
     [one] = moved.recipients
@@ -89,7 +89,7 @@ async def test_a_pause_of_the_new_destination_holds_for_who_comes_there(
     until = box.clock.now() + timedelta(minutes=5)
     await box.store.release(there.lease, paused_until=until)
     _, work = await leased(box, worker)
-    await reroute(box, work, Moved(NEW))
+    await reroute(box, work, Rerouted(NEW))
     assert await box.claim(worker) == []
     assert await box.store.next_due() == until
     box.advance(301)
@@ -98,9 +98,9 @@ async def test_a_pause_of_the_new_destination_holds_for_who_comes_there(
 
 async def test_it_may_move_back(box: Box, worker: WorkerNumber) -> None:
     message, work = await leased(box, worker)
-    await reroute(box, work, Moved(NEW))
+    await reroute(box, work, Rerouted(NEW))
     (there,) = await box.claim(worker)
-    await reroute(box, there, Moved(OLD))
+    await reroute(box, there, Rerouted(OLD))
     assert box.row(message).destination == OLD
     (back,) = await box.claim(worker)
     assert (back.lease, back.recipients[0].attempt) == (work.lease, 1)
@@ -127,9 +127,9 @@ async def test_a_held_recipient_waits_for_its_release(box: Box, worker: WorkerNu
 # --- both
 
 
-@pytest.mark.parametrize("outcome", [Moved(NEW), Held()], ids=["moved", "held"])
+@pytest.mark.parametrize("outcome", [Rerouted(NEW), Held()], ids=["moved", "held"])
 async def test_an_operators_act_comes_first(
-    box: Box, worker: WorkerNumber, outcome: Rerouted
+    box: Box, worker: WorkerNumber, outcome: NoAttempt
 ) -> None:
     """What was taken out of the lease meanwhile is passed over, its event too."""
     message, work = await leased(box, worker)
@@ -140,17 +140,17 @@ async def test_an_operators_act_comes_first(
     assert [entry.kind for entry in box.later_history(message)] == ["dropped"]
 
 
-@pytest.mark.parametrize("outcome", [Moved(NEW), Held()], ids=["moved", "held"])
-async def test_once_is_enough(box: Box, worker: WorkerNumber, outcome: Rerouted) -> None:
+@pytest.mark.parametrize("outcome", [Rerouted(NEW), Held()], ids=["moved", "held"])
+async def test_once_is_enough(box: Box, worker: WorkerNumber, outcome: NoAttempt) -> None:
     message, work = await leased(box, worker)
     assert await reroute(box, work, outcome) == 1
     assert await reroute(box, work, outcome) == 0
     assert box.row(message).attempts == 0
 
 
-@pytest.mark.parametrize("outcome", [Moved(NEW), Held()], ids=["moved", "held"])
+@pytest.mark.parametrize("outcome", [Rerouted(NEW), Held()], ids=["moved", "held"])
 async def test_a_stale_lease_reroutes_nothing(
-    box: Box, worker: WorkerNumber, outcome: Rerouted
+    box: Box, worker: WorkerNumber, outcome: NoAttempt
 ) -> None:
     message, work = await leased(box, worker)
     await box.store.release(work.lease)

@@ -16,7 +16,7 @@ from relayd.mail.envelope import (
 )
 from relayd.mail.event import Event, kind_of
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
-from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Outcome, Relayed, Rerouted
+from relayd.mail.outcome import Bounced, Deferred, Held, NoAttempt, NotTried, Outcome, Relayed
 from relayd.mail.parameters import mail_parameters, rcpt_parameters
 from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
 from relayd.ports.queue import Settlement, Work
@@ -215,7 +215,7 @@ def a_settlement(
 
 
 def a_rerouting(
-    message_id: MessageId, recipient: int, outcome: Rerouted, *, at: datetime = START
+    message_id: MessageId, recipient: int, outcome: NoAttempt, *, at: datetime = START
 ) -> Settlement:
     """A settlement without an attempt: moved silently, or held with its event."""
     held = Event(

@@ -110,7 +110,7 @@ class FakeChecker:
             writer.write(self.answer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # whoever asked has lost patience
+            pass  # whoever asked has lost told_of_waiting
         finally:
             self.asking -= 1
             writer.close()

@@ -19,10 +19,10 @@ from ipaddress import ip_network
 from typing import Any
 
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.courier import Courier
-from relayd.deliverer.directions import Directions
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
@@ -131,7 +131,7 @@ async def a_direct_post(
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        post = await _post(store, name, routes, _directions(parts, smarthost), tasks, places)
+        post = await _post(store, name, routes, _router(parts, smarthost), tasks, places)
         try:
             yield Direct(
                 post=post,
@@ -182,27 +182,27 @@ def _mx_parts(
     )
 
 
-def _directions(parts: MxParts, smarthost: ScriptedServer) -> Directions:
+def _router(parts: MxParts, smarthost: ScriptedServer) -> Router:
     settings = SmarthostSettings(
         hosts=(HostPort(host=smarthost.host, port=smarthost.port),),
         tls=TlsMode.OFF,
         login=None,
         connections=4,
     )
-    return Directions(settings, transport=parts.transport, clock=parts.clock, mx=parts, workers=1)
+    return Router(settings, transport=parts.transport, clock=parts.clock, mx=parts, workers=1)
 
 
 async def _post(
     store: MemoryStore,
     name: str,
     routes: RouteRules,
-    directions: Directions,
+    router: Router,
     tasks: asyncio.TaskGroup,
     places: int,
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await registered(store, name)
-    courier = Courier(
+    recorder = Recorder(
         store=store,
         sink=sink,
         clock=clock,
@@ -213,8 +213,8 @@ async def _post(
     scheduler = Scheduler(
         store=store,
         worker=worker,
-        next_hop=directions.next_hop,
-        courier=courier,
+        next_hop=router.next_hop,
+        recorder=recorder,
         clock=clock,
         jitter=lambda: 0.0,
         places=places,

@@ -1,4 +1,4 @@
-"""A whole deliverer for tests: scheduler, queues and courier over a store, out to real sockets.
+"""A whole deliverer for tests: scheduler, queues and recorder over a store, out to real sockets.
 
 async with a_post(server.port) as post:
     message = await post.submit(a_message("a@x.test"))
@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.courier import Courier
-from relayd.deliverer.nexthop.search import Outages
+from relayd.deliverer.nexthop.search import DeadHosts
 from relayd.deliverer.nexthop.smarthost import Smarthost
+from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.mail.envelope import NewMessage, QueuedMessage
@@ -209,14 +209,14 @@ async def a_post(
         connections=connections,
         transport=transport or the_transport(clock),
         clock=clock,
-        outages=Outages(clock),
+        dead_hosts=DeadHosts(clock),
         places=Connections(places),
     )
     scheduler = Scheduler(
         store=queue[0],
         worker=worker,
         next_hop=lambda _: smarthost,
-        courier=Courier(
+        recorder=Recorder(
             store=queue[0],
             sink=sink,
             clock=clock,

@@ -26,7 +26,7 @@ from relayd.cli.context import (
 from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
 from relayd.cli.route.words import in_words
-from relayd.deliverer.directions import settings_of
+from relayd.deliverer.nexthop.router import settings_of
 from relayd.errors import StoreError
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.attempt import Breakdown, RouteKind

@@ -50,7 +50,7 @@ class Session:
     connection: Connection
     failures: tuple[HostFailure, ...] = ()
     preference: int = 0  # of the host's MX record
-    outranked: bool = False  # a better MX than this one is out of reach (S-17)
+    better_mx_unreachable: bool = False  # a better MX than this one is out of reach (S-17)
 
 
 class NoHost(Exception):
@@ -76,7 +76,7 @@ class NoHost(Exception):
         return breakdown is not None and bool(breakdown.status)
 
     @property
-    def is_unanimous(self) -> bool:
+    def all_hosts_refuse(self) -> bool:
         """Every host of a direct route says that it takes no mail at all (S-16, RFC 7504)."""
         return self._all_asked and all(
             failure.route is RouteKind.DIRECT
@@ -118,7 +118,7 @@ class NextHop(Protocol):
     """Where the mail of one destination goes."""
 
     @property
-    def lingers(self) -> float:
+    def idle_timeout(self) -> float:
         """Seconds a connection waits for the next message before it is given back."""
         ...
 

@@ -61,7 +61,7 @@ class MxParts:
 class MxHop:
     """The next hop of one domain."""
 
-    lingers = 0.0  # an idle connection may be of use to another domain of the site
+    idle_timeout = 0.0  # an idle connection may be of use to another domain of the site
 
     def __init__(self, domain: str, parts: MxParts) -> None:
         self._domain = domain
@@ -211,7 +211,7 @@ class MxHop:
             after,
             transport=self._parts.transport,
             clock=self._parts.clock,
-            outages=self._parts.sites.outages,
+            dead_hosts=self._parts.sites.dead_hosts,
             turned_away=site.places.turned_away,
         )
 
@@ -251,7 +251,7 @@ class MxHop:
     def _session(
         self, connection: Connection, to: Candidate, chosen: Candidates, search: Search
     ) -> Session:
-        """Return the session; it is outranked if there is a better host: that is out of reach.
+        """Return the session; it is better_mx_unreachable if there is a better host: that is out of reach.
 
         For it failed in this attempt or lately, or its addresses could not be learnt (S-17). One
         that lacks what the message needs is not out of reach.
@@ -263,7 +263,7 @@ class MxHop:
             connection=connection,
             failures=search.failures,
             preference=to.preference,
-            outranked=any(each < to.preference for each in better),
+            better_mx_unreachable=any(each < to.preference for each in better),
         )
 
     def _address(self, candidate: Candidate) -> Address:

@@ -21,7 +21,7 @@ _LEFT_OUT_FOR = 60.0  # seconds
 _REMEMBERED = 10_000  # addresses
 
 
-class Outages:
+class DeadHosts:
     """The addresses that failed lately, of all hosts that this worker has to do with."""
 
     def __init__(self, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class Search:
         *,
         transport: Transport,
         clock: Clock,
-        outages: Outages,
+        dead_hosts: DeadHosts,
         turned_away: Callable[[], None],
     ) -> None:
         self.failures: tuple[HostFailure, ...] = tuple(after)
@@ -61,7 +61,7 @@ class Search:
         self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
         self._transport = transport
         self._clock = clock
-        self._outages = outages
+        self._dead_hosts = dead_hosts
         self._turned_away = turned_away
         for failure in after[-1:]:  # those before are noted
             self._note(failure)
@@ -76,7 +76,7 @@ class Search:
 
     def is_out(self, address: Address) -> bool:
         """Tell whether it failed lately."""
-        is_out = address in self._outages
+        is_out = address in self._dead_hosts
         if is_out and tracing.is_on and address not in self._told_out:
             self._told_out.add(address)
             reason = f"it failed within {_LEFT_OUT_FOR:g} s: the others are asked first"
@@ -110,7 +110,7 @@ class Search:
         except SessionFailed as failure:
             failed = failure
         else:
-            self._outages.forget((target.ip, target.port))
+            self._dead_hosts.forget((target.ip, target.port))
             if tracing.is_on:
                 tracing.chosen(connection.peer, "the first that takes mail")
             return connection
@@ -149,7 +149,7 @@ class Search:
         breakdown = failure.failed.breakdown
         ours = breakdown is not None and breakdown.fault is Fault.LOCAL
         if failure.at_door and not (ours and failure.failed.stage is Stage.CONNECT):
-            self._outages.note(failure.address)
+            self._dead_hosts.note(failure.address)
 
 
 def _too_slow(target: Target | None = None) -> SessionFailed:

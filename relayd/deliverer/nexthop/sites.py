@@ -12,34 +12,34 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
-from relayd.deliverer.nexthop.search import Outages
-from relayd.policy.throttle import Ramp, Throttle
+from relayd.deliverer.nexthop.search import DeadHosts
+from relayd.policy.throttle import SlowStart, Throttle
 from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
 
 
 class Places:
-    """As many as a ramp allows, given in the order in which they were asked for."""
+    """As many as a slow_start allows, given in the order in which they were asked for."""
 
     def __init__(self, most: int) -> None:
-        self._ramp = Ramp(most)
+        self._slow_start = SlowStart(most)
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def allowed(self) -> int:
-        return self._ramp.allowed
+        return self._slow_start.allowed
 
     @property
     def is_full(self) -> bool:
         """Tell whether whoever asks has to wait."""
-        return self._taken >= self._ramp.allowed
+        return self._taken >= self._slow_start.allowed
 
     @property
     def is_crowded(self) -> bool:
         """Tell whether more are taken than are allowed by now."""
-        return self._taken > self._ramp.allowed
+        return self._taken > self._slow_start.allowed
 
     async def acquire(self) -> None:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -61,14 +61,14 @@ class Places:
         self._give()
 
     def answered(self) -> None:
-        self._ramp = self._ramp.raised()
+        self._slow_start = self._slow_start.raised()
         self._give()
 
     def turned_away(self) -> None:
-        self._ramp = self._ramp.halved()
+        self._slow_start = self._slow_start.halved()
 
     def _give(self) -> None:
-        while self._waiting and self._taken < self._ramp.allowed:
+        while self._waiting and self._taken < self._slow_start.allowed:
             place = self._waiting.popleft()
             if not place.done():
                 self._taken += 1
@@ -115,7 +115,7 @@ class Sites:
         per_minute: int = 0,
     ) -> None:
         """Limit each site to so many connections and transactions a minute; 0: any number."""
-        self.outages = Outages(clock)
+        self.dead_hosts = DeadHosts(clock)
         self._per_site = per_site
         self.connections = connections
         self._tasks = tasks

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
-from relayd.deliverer.nexthop.search import Outages, Search
+from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
 from relayd.policy.route import HostPort
-from relayd.policy.throttle import Ramp
+from relayd.policy.throttle import SlowStart
 from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
 
@@ -16,7 +16,7 @@ from relayd.settings import SmarthostSettings
 class Smarthost:
     """A next hop of configured hosts, with all their addresses."""
 
-    lingers = 10.0
+    idle_timeout = 10.0
     is_limited = False
 
     def __init__(
@@ -26,19 +26,19 @@ class Smarthost:
         connections: int,
         transport: Transport,
         clock: Clock,
-        outages: Outages,
+        dead_hosts: DeadHosts,
         places: Connections,
     ) -> None:
         self._settings = settings
-        self._ramp = Ramp(connections)
+        self._slow_start = SlowStart(connections)
         self._transport = transport
         self._clock = clock
-        self._outages = outages
+        self._dead_hosts = dead_hosts
         self._share = Share(places)
 
     @property
     def allowed(self) -> int:
-        return self._share.limit(self._ramp.allowed)
+        return self._share.limit(self._slow_start.allowed)
 
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         await self._share.acquire(first=bool(after))
@@ -53,7 +53,7 @@ class Smarthost:
             after,
             transport=self._transport,
             clock=self._clock,
-            outages=self._outages,
+            dead_hosts=self._dead_hosts,
             turned_away=self.turned_away,
         )
         hosts = sorted(self._settings.hosts, key=lambda host: search.is_out((host.host, host.port)))
@@ -88,10 +88,10 @@ class Smarthost:
             self._share.release()
 
     def answered(self) -> None:
-        self._ramp = self._ramp.raised()
+        self._slow_start = self._slow_start.raised()
 
     def turned_away(self) -> None:
-        self._ramp = self._ramp.halved()
+        self._slow_start = self._slow_start.halved()
 
     def _target(self, host: HostPort, ip: str) -> Target:
         return Target(

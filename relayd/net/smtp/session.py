@@ -25,7 +25,7 @@ from relayd.net.smtp.login import choose_mechanisms, log_in
 from relayd.net.smtp.protocol import RelayProtocol, Timers
 from relayd.net.smtp.tls import name_for_tls, read_tls_facts
 from relayd.policy.delivery.tls import TlsFailure
-from relayd.ports.outward import SessionFailed, Target, patience
+from relayd.ports.outward import SessionFailed, Target, told_of_waiting
 from relayd.settings import Login, TlsMode
 from relayd.trace import tracing
 
@@ -191,7 +191,7 @@ class Session:
 
     async def _greeting(self) -> Reply:
         """Wait for the greeting; when that takes long, tell people, and then the log."""
-        loop, words = asyncio.get_running_loop(), patience.get()
+        loop, words = asyncio.get_running_loop(), told_of_waiting.get()
         timers = [
             loop.call_later(self.timers.remark, words, f"{self._who()} waiting for its greeting"),
             loop.call_later(self.timers.notice, self._log_silence),

@@ -7,10 +7,10 @@ from relayd.mail.outcome import (
     Bounced,
     Deferred,
     Held,
-    Moved,
     NotTried,
     RecipientState,
     Relayed,
+    Rerouted,
     Sent,
 )
 from relayd.ports.queue import LateNotice, Settlement
@@ -19,10 +19,10 @@ from relayd.store.memory.tables import Recipient, Tables
 
 def settle(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
     outcome = settlement.outcome
-    if isinstance(outcome, NotTried | Moved | Held):
+    if isinstance(outcome, NotTried | Rerouted | Held):
         recipient.attempts -= 1
         recipient.requeue(now)
-        if isinstance(outcome, Moved):
+        if isinstance(outcome, Rerouted):
             recipient.moved_to = outcome.destination
         elif isinstance(outcome, Held):
             recipient.move(RecipientState.HELD, now)

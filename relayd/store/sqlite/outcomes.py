@@ -8,7 +8,7 @@ import orjson
 from relayd.errors import LeaseLost
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
-from relayd.mail.outcome import Bounced, Deferred, Held, Moved, NotTried, Relayed, Sent
+from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Relayed, Rerouted, Sent
 from relayd.ports.queue import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.values import to_ms
@@ -71,7 +71,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         case NotTried():
             due_at = now
             db.execute(_PUT_BACK, (now, *row))
-        case Moved(destination):
+        case Rerouted(destination):
             due_at = now
             db.execute(_MOVE, (destination, now, *row))
         case Held():

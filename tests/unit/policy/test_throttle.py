@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.throttle import PATIENCE, Ramp, Throttle, share_of
+from relayd.policy.throttle import PATIENCE, SlowStart, Throttle, share_of
 
 
 @pytest.mark.parametrize(
@@ -24,27 +24,27 @@ def test_workers_share_a_limit_equally_and_each_has_some(
 
 
 def test_each_answer_allows_one_connection_more_up_to_the_limit() -> None:
-    ramp, seen = Ramp(4), []
+    slow_start, seen = SlowStart(4), []
     for _ in range(6):
-        seen.append(ramp.allowed)
-        ramp = ramp.raised()
+        seen.append(slow_start.allowed)
+        slow_start = slow_start.raised()
     assert seen == [1, 2, 3, 4, 4, 4]
 
 
 def test_who_is_turned_away_uses_half_as_many_but_one_at_least() -> None:
-    ramp, seen = Ramp(20, 20), []
+    slow_start, seen = SlowStart(20, 20), []
     for _ in range(6):
-        ramp = ramp.halved()
-        seen.append(ramp.allowed)
+        slow_start = slow_start.halved()
+        seen.append(slow_start.allowed)
     assert seen == [10, 5, 2, 1, 1, 1]
 
 
 @given(st.integers(1, 50), st.lists(st.booleans()))
 def test_a_ramp_stays_within_its_bounds(most: int, answers: list[bool]) -> None:
-    ramp = Ramp(most)
+    slow_start = SlowStart(most)
     for answered in answers:
-        ramp = ramp.raised() if answered else ramp.halved()
-        assert 1 <= ramp.allowed <= most
+        slow_start = slow_start.raised() if answered else slow_start.halved()
+        assert 1 <= slow_start.allowed <= most
 
 
 # --- turns

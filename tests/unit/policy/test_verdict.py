@@ -64,9 +64,9 @@ def judge(
     attempt: int = 1,
     soft_failures: int = 0,
     age: timedelta = timedelta(minutes=1),
-    alone: bool = True,
-    outranked: bool = False,
-    unanimous: bool = False,
+    single_recipient: bool = True,
+    better_mx_unreachable: bool = False,
+    all_hosts_refuse: bool = False,
     has_login: bool = True,
     unknown_outcomes: int = 0,
     no_mail_host_at: datetime | None = None,
@@ -81,7 +81,12 @@ def judge(
         ),
         RULES,
         moment=Moment(received_at=START, now=START + age, jitter=0),
-        scope=Scope(alone=alone, outranked=outranked, unanimous=unanimous, has_login=has_login),
+        scope=Scope(
+            single_recipient=single_recipient,
+            better_mx_unreachable=better_mx_unreachable,
+            all_hosts_refuse=all_hosts_refuse,
+            has_login=has_login,
+        ),
     )
 
 
@@ -266,12 +271,17 @@ def test_a_bounce_says_how_bad_it_is(
 
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
-@pytest.mark.parametrize("alone", [True, False], ids=["alone", "one-of-several"])
+@pytest.mark.parametrize("single_recipient", [True, False], ids=["alone", "one-of-several"])
 def test_a_refusal_of_the_message_proves_nothing_about_an_address(
-    stage: Stage, *, alone: bool
+    stage: Stage, *, single_recipient: bool
 ) -> None:
     """Only RCPT speaks of one address; the others of the message as a whole (S-08)."""
-    outcome = judge(stage, make_reply(550, ("5.1.1 User unknown",)), route=DIRECT, alone=alone)
+    outcome = judge(
+        stage,
+        make_reply(550, ("5.1.1 User unknown",)),
+        route=DIRECT,
+        single_recipient=single_recipient,
+    )
     assert isinstance(outcome, Bounced)
     proves = stage is Stage.RCPT
     assert outcome.suppress is proves
@@ -285,7 +295,13 @@ def test_the_5yz_of_a_backup_bounces_nothing_while_a_better_one_is_out_of_reach(
     """S-17: it may be out of date. The recipient waits by the unreachable schedule."""
     reply = make_reply(550, ("5.1.1 User unknown",))
     outcome = judge(
-        stage, reply, route=DIRECT, attempt=2, soft_failures=1, outranked=True, alone=False
+        stage,
+        reply,
+        route=DIRECT,
+        attempt=2,
+        soft_failures=1,
+        better_mx_unreachable=True,
+        single_recipient=False,
     )
     assert isinstance(outcome, Deferred)
     assert outcome.retry_at == START + timedelta(minutes=6)
@@ -363,23 +379,30 @@ def test_hosts_that_take_no_mail_are_believed_when_all_say_so(code: int) -> None
     """S-16, RFC 7504: one alone may be out of order."""
     reply = make_reply(code, ("5.1.10 no mail here, the domain does not exist",))
     assert isinstance(judge(Stage.GREETING, reply, route=DIRECT), Deferred)
-    outcome = judge(Stage.GREETING, reply, route=DIRECT, unanimous=True, alone=False)
+    outcome = judge(
+        Stage.GREETING, reply, route=DIRECT, all_hosts_refuse=True, single_recipient=False
+    )
     assert isinstance(outcome, Bounced)
     assert outcome.status[0] == "5"
     assert (outcome.bounce_class, outcome.suppress) == (BounceClass.BLOCK, False)
     other = make_reply(554, ("no service",))
-    assert isinstance(judge(Stage.GREETING, other, route=DIRECT, unanimous=True), Deferred)
+    assert isinstance(judge(Stage.GREETING, other, route=DIRECT, all_hosts_refuse=True), Deferred)
 
 
 def test_what_else_a_backup_says_counts() -> None:
     """S-17 is about refusals for good only; and patience ends."""
     full = make_reply(452, ("4.2.2 mailbox full",))
-    assert judge(Stage.DOT, make_reply(250, ("ok",)), route=DIRECT, outranked=True) == Sent()
-    soft = judge(Stage.RCPT, full, route=DIRECT, outranked=True)
+    assert (
+        judge(Stage.DOT, make_reply(250, ("ok",)), route=DIRECT, better_mx_unreachable=True)
+        == Sent()
+    )
+    soft = judge(Stage.RCPT, full, route=DIRECT, better_mx_unreachable=True)
     assert isinstance(soft, Deferred)
     assert soft.soft_failures == 1
     unknown = make_reply(550, ("5.1.1 User unknown",))
-    old = judge(Stage.RCPT, unknown, route=DIRECT, outranked=True, age=timedelta(days=6))
+    old = judge(
+        Stage.RCPT, unknown, route=DIRECT, better_mx_unreachable=True, age=timedelta(days=6)
+    )
     assert isinstance(old, Bounced)
     assert (old.bounce_class, old.category) == (BounceClass.SOFT, Category.EXPIRED)
     assert (old.status, old.suppress) == ("4.4.7", False)
@@ -400,8 +423,8 @@ def test_what_the_dns_proves_bounces_at_once(
 ) -> None:
     """S-22, S-24 to S-26: for every recipient there; only a domain without mail makes addresses bad."""
     proof = Breakdown(category=category, fault=Fault.DNS, reason="the proof", status=status)
-    for alone in (True, False):
-        outcome = judge(Stage.CONNECT, proof, route=DIRECT, alone=alone)
+    for single_recipient in (True, False):
+        outcome = judge(Stage.CONNECT, proof, route=DIRECT, single_recipient=single_recipient)
         assert outcome == Bounced(
             bounce_class=bounce_class,
             category=category,
@@ -538,8 +561,8 @@ def test_an_outcome_that_stays_unknown_is_given_up_after_a_few_attempts(
 
 def test_what_we_trip_over_ourselves_is_waited_for() -> None:
     """Whoever mends us finds the mail still there, and nobody knows how far it got."""
-    mishap = Breakdown(category=Category.UNKNOWN, fault=Fault.LOCAL, reason="a bug")
-    outcome = judge(Stage.MAIL, mishap, dot_sent=True, attempt=9, unknown_outcomes=8)
+    internal_error = Breakdown(category=Category.UNKNOWN, fault=Fault.LOCAL, reason="a bug")
+    outcome = judge(Stage.MAIL, internal_error, dot_sent=True, attempt=9, unknown_outcomes=8)
     assert isinstance(outcome, Deferred)
     assert outcome.retry_at == START + timedelta(hours=4, minutes=1)
 
@@ -658,8 +681,8 @@ breakdowns = st.builds(
     ended_by=replies | breakdowns,
     route=st.sampled_from([SMARTHOST, DIRECT, None]),
     dot_sent=st.booleans(),
-    alone=st.booleans(),
-    outranked=st.booleans(),
+    single_recipient=st.booleans(),
+    better_mx_unreachable=st.booleans(),
     attempt=st.integers(1, 200),
     soft_failures=st.integers(0, 5),
     age=st.timedeltas(timedelta(days=-1), timedelta(days=30)),
@@ -673,8 +696,8 @@ def test_what_holds_for_every_attempt(
     age: timedelta,
     *,
     dot_sent: bool,
-    alone: bool,
-    outranked: bool,
+    single_recipient: bool,
+    better_mx_unreachable: bool,
 ) -> None:
     """Never an exception; waits end in the future; only 5yz about the mail bounces as hard or block."""
     outcome = judge(
@@ -685,8 +708,8 @@ def test_what_holds_for_every_attempt(
         attempt=attempt,
         soft_failures=soft_failures,
         age=age,
-        alone=alone,
-        outranked=outranked,
+        single_recipient=single_recipient,
+        better_mx_unreachable=better_mx_unreachable,
     )
     if isinstance(outcome, Deferred):
         assert outcome.retry_at > START + age
@@ -705,5 +728,5 @@ def test_what_holds_for_every_attempt(
         if outcome.bounce_class is not BounceClass.SOFT:
             assert isinstance(ended_by, Reply)
             assert ended_by.is_permanent
-            assert not outranked
+            assert not better_mx_unreachable
         assert outcome.suppress is (outcome.bounce_class is BounceClass.HARD)

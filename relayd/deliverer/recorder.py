@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from relayd.deliverer.nexthop.hosts import HostFailure
-from relayd.deliverer.reports import Fate, Reporter
+from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreError
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
 from relayd.mail.ids import format_id
-from relayd.mail.outcome import Bounced, Held, Moved, NotTried, Outcome
+from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Detail, EventKind, Fault
 from relayd.policy.plan import ReturnPaths, Transaction, transactions
@@ -35,7 +35,7 @@ _RETRY_STORE = 1.0  # seconds between tries to use the store
 log = structlog.get_logger()
 
 
-class Courier:
+class Recorder:
     """Judges attempts by `rules` and records what came of them."""
 
     def __init__(
@@ -111,20 +111,20 @@ class Courier:
         stays = {work.lease.destination} - {HOLD}
         return all(self._key(work, each) in stays for each in work.recipients)
 
-    async def sort_out(self, work: Work) -> Work | None:
+    async def reroute(self, work: Work) -> Work | None:
         """Return `work` with the recipients that still belong to its destination; None if none does.
 
         The others are moved to where they go now, or held by a rule.
         """
         keys = {each.number: self._key(work, each) for each in work.recipients}
         stays = {work.lease.destination} - {HOLD}
-        astray = [each for each in work.recipients if keys[each.number] not in stays]
-        settlements = [self._rerouted(work, each, keys[each.number]) for each in astray]
+        misrouted = [each for each in work.recipients if keys[each.number] not in stays]
+        settlements = [self._rerouted(work, each, keys[each.number]) for each in misrouted]
         written = await self._settle(work, settlements)
         if written is None:
             return None  # all of it has another owner by now
         self._log(work, written)
-        left = tuple(each for each in work.recipients if each not in astray)
+        left = tuple(each for each in work.recipients if each not in misrouted)
         return replace(work, recipients=left) if left else None
 
     def _key(self, work: Work, recipient: QueuedRecipient) -> str:
@@ -138,7 +138,7 @@ class Courier:
         return Settlement(
             message_id=work.message.id,
             recipient=recipient.number,
-            outcome=Held() if key == HOLD else Moved(key),
+            outcome=Held() if key == HOLD else Rerouted(key),
             events=events,
             attempt=recipient.attempt,
         )
@@ -166,19 +166,19 @@ class Courier:
         queue_id = format_id(work.message.id)
         log.error("content_lost", queue_id=queue_id, fault="local", reason=str(lost))
         stage = Stage.CONNECT if peer is None else Stage.DATA
-        return self._mishap(peer, stage, str(lost), dot_sent=False)
+        return self._internal_error(peer, stage, str(lost), dot_sent=False)
 
-    def mishap(self, peer: Peer | None) -> AttemptFacts:
+    def internal_error(self, peer: Peer | None) -> AttemptFacts:
         """Return the facts of an attempt that a bug of ours ended.
 
         With a peer it was a transaction, and nobody knows how far in; None: on the way to one.
         """
         reason = "an error inside relayd: the operational log has it"
         if peer is None:
-            return self._mishap(None, Stage.CONNECT, reason, dot_sent=False)
-        return self._mishap(peer, Stage.MAIL, reason, dot_sent=True)
+            return self._internal_error(None, Stage.CONNECT, reason, dot_sent=False)
+        return self._internal_error(peer, Stage.MAIL, reason, dot_sent=True)
 
-    def _mishap(
+    def _internal_error(
         self, peer: Peer | None, stage: Stage, reason: str, *, dot_sent: bool
     ) -> AttemptFacts:
         return AttemptFacts(
@@ -198,21 +198,21 @@ class Courier:
         facts: Sequence[tuple[QueuedRecipient, AttemptFacts]],
         failures: Sequence[HostFailure] = (),
         *,
-        outranked: bool = False,
-        unanimous: bool = False,
+        better_mx_unreachable: bool = False,
+        all_hosts_refuse: bool = False,
         content: Content = b"",
     ) -> Sequence[Outcome] | None:
         """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
 
-        `outranked`: one of those is a better MX than the one that answered (S-17). `unanimous`:
+        `better_mx_unreachable`: one of those is a better MX than the one that answered (S-17). `all_hosts_refuse`:
         every host of a direct route says that it takes no mail (S-16). `content` is
         what a report on bounces returns.
         None when the lease was lost: the results are discarded, and nothing more may be sent under it.
         """
         scope = Scope(
-            alone=len(facts) == 1,
-            outranked=outranked,
-            unanimous=unanimous,
+            single_recipient=len(facts) == 1,
+            better_mx_unreachable=better_mx_unreachable,
+            all_hosts_refuse=all_hosts_refuse,
             has_login=work.lease.destination == SMARTHOST,
         )
         outcomes = [self._judge(work, recipient, seen, scope) for recipient, seen in facts]
@@ -244,11 +244,11 @@ class Courier:
         if self._reporter is None:
             return None
         meant = {each.number: each for each in work.recipients}  # whatever the next hop was told
-        fates = (
-            Fate(meant.get(recipient.number, recipient), outcome, seen)
+        results = (
+            RecipientResult(meant.get(recipient.number, recipient), outcome, seen)
             for (recipient, seen), outcome in judged
         )
-        return self._reporter.report(work.message, fates, content, now=self._clock.now())
+        return self._reporter.report(work.message, results, content, now=self._clock.now())
 
     def _judge(
         self, work: Work, recipient: QueuedRecipient, seen: AttemptFacts, scope: Scope

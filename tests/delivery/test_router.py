@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.deliverer.directions import Directions
+from relayd.deliverer.nexthop.router import Router
 from relayd.mail.address import parse_address
 from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
 from relayd.ports.queue import Action
@@ -217,7 +217,7 @@ async def test_a_lost_lease_moves_nothing() -> None:
     [work] = await store.claim(stranger, limit=1, lease_for=timedelta(seconds=60))
     async with a_direct_post(BOTH, {A1: FINE}, routes=VIA_SMARTHOST, store=store) as direct:
         await store.release(work.lease)
-        assert await direct.post.scheduler._courier.sort_out(work) is None
+        assert await direct.post.scheduler._recorder.reroute(work) is None
         direct.post.scheduler.wake()
         await all_in(direct, Status.RELAYED)
         assert direct.server(A1).connections == 0
@@ -231,7 +231,7 @@ async def test_how_many_connections_a_worker_may_use() -> None:
     async with a_direct_post({}, {}, connections_per_destination=7) as direct:
         smarthost = direct.post.scheduler._next_hop(SMARTHOST)
         assert direct.post.scheduler._next_hop(SMARTHOST) is smarthost, "it knows who is down"
-        directions = Directions(
+        router = Router(
             smarthost._settings,  # type: ignore[attr-defined]
             transport=direct.parts.transport,
             clock=direct.parts.clock,
@@ -240,7 +240,7 @@ async def test_how_many_connections_a_worker_may_use() -> None:
         )
         found = []
         for key in (SMARTHOST, "host:h:25"):
-            hop = directions.next_hop(key)
+            hop = router.next_hop(key)
             for _ in range(20):
                 hop.answered()
             found.append(hop.allowed)

@@ -10,7 +10,7 @@ from relayd.ports.outward import Clock, Transport
 from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
 
-class Directions:
+class Router:
     """Gives a destination queue its next hop, with the limits that are a worker's share."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Directions:
             connections=connections,
             transport=self._transport,
             clock=self._clock,
-            outages=self._mx.sites.outages,
+            dead_hosts=self._mx.sites.dead_hosts,
             places=self._mx.sites.connections,
         )
 
