@@ -11,11 +11,9 @@ import orjson
 from relayd.answers.status_line import Message, status_line
 from relayd.logs.jsonline import dump
 from relayd.logs.writer import LineWriter
-from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event, first_events, receptions, subject_of
-from relayd.mail.ids import received_at_of
 from relayd.mail.words import Detail, EventKind, format_instant
-from relayd.metrics.counters import Counters
 
 SCHEMA = 1
 
@@ -23,26 +21,20 @@ SCHEMA = 1
 class StatusLog:
     """Writes lines to a file, or to standard output for `-`. Never raises, and never waits."""
 
-    def __init__(self, path: str, *, node: str, counters: Counters | None = None) -> None:
+    def __init__(self, path: str, *, node: str) -> None:
         """`node` is the host name, for each line."""
         self._writer = LineWriter(path)
         self._node = node
-        self._counters = counters or Counters()
 
     def received(self, message: NewMessage) -> None:
         """Note what is recorded with the reception of a message."""
         subjects = [subject_of(message, number) for number in range(len(message.recipients))]
-        self._counters.received(len(subjects))
         for event in (*receptions(message), *first_events(message)):
             subject = subjects[event.recipient]
-            self._write(event, subject, subject.address)
+            self.record(event, subject, subject.address)
 
-    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+    def record(self, event: Event, message: Message, address: str) -> None:
         """Note one event of one recipient."""
-        self._counters.event(event.kind, event.detail, event.at - message.received_at)
-        self._write(event, message, address)
-
-    def _write(self, event: Event, message: Message, address: str) -> None:
         line = status_line(event, event.message_id, message, address, node=self._node)
         line["schema"] = SCHEMA
         self._writer.write(dump(line, orjson.OPT_APPEND_NEWLINE))
@@ -50,21 +42,15 @@ class StatusLog:
     def acted(self, event: Event) -> None:
         """Note an event that says itself what it is about."""
         assert event.subject is not None, "it says so"
-        self._counters.event(event.kind, event.detail, event.at - received_at_of(event.message_id))
-        self._write(event, event.subject, event.subject.address)
+        self.record(event, event.subject, event.subject.address)
 
     def refused(self, at: datetime, detail: Detail) -> None:
         """Note that a client was refused: there is no message."""
-        self._counters.refused(detail.get("code"))
         line: dict[str, object] = {"ts": format_instant(at), "event": EventKind.REFUSED}
         line["node"] = self._node
         line.update((name, value) for name, value in detail.items() if value is not None)
         line["schema"] = SCHEMA
         self._writer.write(dump(line, orjson.OPT_APPEND_NEWLINE))
-
-    def refused_again(self, detail: Detail) -> None:
-        """Count a refusal that has no line."""
-        self._counters.refused(detail.get("code"))
 
     def reopen(self) -> None:
         """Open the file anew before the next line: it was rotated."""

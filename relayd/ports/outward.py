@@ -156,16 +156,23 @@ class ContentChecker(Protocol):
 
 
 class EventSink(Protocol):
-    """Where events go after their commit: the status log. Never raises, never drops a line."""
+    """Where events go after their commit: the status log and the counters. Never raises, never drops one."""
 
     def received(self, message: NewMessage) -> None:
-        """Note a line for each recipient of a message that is durable now."""
+        """Note what is recorded with the reception of a message that is durable now."""
         ...
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         """Note one event of one recipient."""
         ...
 
-    def refused(self, at: datetime, detail: Detail) -> None:
-        """Note that a client was refused: there is no message to speak of."""
+    def acted(self, event: Event) -> None:
+        """Note an event that has a subject: an operator's act, or what a mail to a VERP address says."""
+        ...
+
+    def refused(self, at: datetime, detail: Detail, *, is_written: bool = True) -> None:
+        """Note that a client was refused: there is no message to speak of.
+
+        With `is_written` false it is one of too many, and only counted.
+        """
         ...

@@ -38,7 +38,7 @@ from relayd.metrics.shared import SharedCounters
 from relayd.net.content import ContentGate
 from relayd.policy import route
 from relayd.policy.known_sources import KnownSources
-from relayd.ports.outward import Clock
+from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Acted, QueueStore
 from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
@@ -49,6 +49,7 @@ from relayd.store import open_store, open_view
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker.descriptors import shares_of
+from relayd.worker.events import Events
 from relayd.worker.following import Following
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.outward import Outward, Parts, deliver
@@ -120,7 +121,8 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=counters.commit)
     view = open_view(settings.store.url)
     node = socket.gethostname()
-    status_log = StatusLog(settings.log.status_log, node=node, counters=counters)
+    status_log = StatusLog(settings.log.status_log, node=node)
+    events = Events(status_log, counters)
     try:
         registered = await store.register(
             WorkerIdentity(node=node, boot=inherited.boot, name=inherited.name)
@@ -128,7 +130,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         await _serve(
             settings,
             inherited,
-            Parts(store, view, registered.number, IdSource(registered), status_log, clock),
+            Parts(store, view, registered.number, IdSource(registered), events, clock),
             counters,
         )
     finally:
@@ -156,7 +158,7 @@ async def _serve(
             worker=parts.worker,
             ids=parts.ids,
             scheduler=scheduler,
-            status_log=parts.status_log,
+            events=parts.events,
             clock=parts.clock,
             routes=settings.routes,
             late=outward.late,
@@ -191,7 +193,7 @@ async def _serve(
         showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
         delivering = tasks.create_task(scheduler.run(tasks))
         receiver.start(tasks)
-        _on_hangup(parts.status_log, tls)
+        _on_hangup(parts.events.log, tls)
         _measure(counters, receiver, outward)
         supervision.ready()
         try:
@@ -272,7 +274,7 @@ async def _answer(
         Desk(
             store=parts.store,
             on_change=changed,
-            record=partial(_record_acts, parts.status_log),
+            record=partial(_record_acts, parts.events),
             report=outward.report_given_up,
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},
             settings=settings,
@@ -318,11 +320,11 @@ def _stop_signals() -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
     return stopping, leaving, hurried
 
 
-def _record_acts(status_log: StatusLog, acted: Acted) -> None:
+def _record_acts(events: EventSink, acted: Acted) -> None:
     for report in acted.reports:
-        status_log.received(report)
+        events.received(report)
     for event in acted.events:
-        status_log.acted(event)
+        events.acted(event)
 
 
 def _measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:

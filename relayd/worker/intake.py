@@ -15,7 +15,6 @@ import structlog
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.errors import CommitUnknown
-from relayd.logs.status import StatusLog
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (
@@ -30,7 +29,7 @@ from relayd.mail.words import Detail
 from relayd.policy import route, verp
 from relayd.policy.refusal_lines import RefusalLines
 from relayd.policy.seldom import Seldom
-from relayd.ports.outward import Clock
+from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
 from relayd.ports.view import QueueView
 from relayd.trace import tracing
@@ -72,7 +71,7 @@ class Intake:
         worker: WorkerNumber,
         ids: IdSource,
         scheduler: Scheduler,
-        status_log: StatusLog,
+        events: EventSink,
         clock: Clock,
         routes: route.RouteRules,
         late: LateBounces | None = None,
@@ -89,7 +88,7 @@ class Intake:
         self._worker = worker
         self._ids = ids
         self._scheduler = scheduler
-        self._status_log = status_log
+        self._events = events
         self._clock = clock
         self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
         # Fails with the first commit of which nobody knows the outcome.
@@ -134,13 +133,13 @@ class Intake:
     def refused(self, detail: Detail, *, stranger: str = "") -> None:
         now = self._clock.monotonic()
         if stranger and not self._refusal_lines.take(stranger, now):
-            self._status_log.refused_again(detail)
+            self._events.refused(self._clock.now(), detail, is_written=False)
             self._unwritten += 1
             if self._flood.is_due(now):
                 self._tell_flood(detail)
             return
         rcpt = verp.masked(str(detail.get("rcpt", "")))
-        self._status_log.refused(self._clock.now(), {**detail, "rcpt": rcpt})
+        self._events.refused(self._clock.now(), {**detail, "rcpt": rcpt})
 
     def _tell_flood(self, detail: Detail) -> None:
         log.warning(
@@ -161,9 +160,9 @@ class Intake:
     def _taken_back(self, copy: NewMessage, stored: "asyncio.Future[LateNotice | None]") -> None:
         """Log what a returned mail changed, and have its copy delivered."""
         if self._is_durable(stored):
-            self._status_log.received(copy)
+            self._events.received(copy)
             if (notice := stored.result()) is not None:
-                self._status_log.acted(notice.event)
+                self._events.acted(notice.event)
             self._scheduler.wake()
             self._hint()
 
@@ -171,7 +170,7 @@ class Intake:
         if self._is_durable(stored):
             if tracing.is_on:
                 tracing.taken(message, leased=bool(stored.result()))
-            self._status_log.received(message)
+            self._events.received(message)
             born = stored.result()
             for work in born:
                 self._scheduler.put(work)

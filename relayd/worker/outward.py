@@ -14,7 +14,6 @@ from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
-from relayd.logs.status import StatusLog
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
@@ -33,6 +32,7 @@ from relayd.ports.queue import QueueStore, ReportGivenUp
 from relayd.ports.view import QueueView
 from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
+from relayd.worker.events import Events
 from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces
 from relayd.worker.system import SmtpTransport, SystemClock
@@ -46,7 +46,7 @@ class Parts:
     view: QueueView
     worker: WorkerNumber
     ids: IdSource
-    status_log: StatusLog
+    events: Events
     clock: Clock
 
 
@@ -98,7 +98,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     late = await _late(settings, parts, reader)
     recorder = Recorder(
         store=parts.store,
-        sink=parts.status_log,
+        sink=parts.events,
         clock=parts.clock,
         rules=VerdictRules(retry=settings.retry, classifier=rules),
         routes=settings.routes,

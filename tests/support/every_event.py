@@ -1,10 +1,9 @@
-"""One event of each kind, in a store and in the status log beside it, as a worker writes them."""
+"""One event of each kind, in a store and in an event sink, as a worker records them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from relayd.logs.status import StatusLog
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import ContentCheck, NewMessage
 from relayd.mail.event import Event, attempt_detail, kind_of
@@ -15,6 +14,7 @@ from relayd.policy import verp
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
+from relayd.ports.outward import EventSink
 from relayd.ports.queue import Action, QueueStore, Settlement, Work
 from relayd.ports.view import Query, QueueView
 from relayd.worker.late import LateBounces
@@ -74,20 +74,20 @@ _RETURNED = (
 
 
 async def write_every_event(
-    store: QueueStore, view: QueueView, clock: FakeClock, log: StatusLog
+    store: QueueStore, view: QueueView, clock: FakeClock, sink: EventSink
 ) -> None:
     """Have each kind of event happen to somebody, and a client refused."""
     for check in _CHECKS:
-        await _receive(store, log, replace(_new("checked@x.test"), content_check=check))
-    await _attempts(store, log)
-    await _returns(store, view, clock, log)
+        await _receive(store, sink, replace(_new("checked@x.test"), content_check=check))
+    await _attempts(store, sink)
+    await _returns(store, view, clock, sink)
     for action in (Action.HOLD, Action.RELEASE, Action.EXPEDITE, Action.DROP):
         if action is Action.HOLD:
-            await _receive(store, log, _new("acted@x.test"))
-        await _act(store, log, action, "acted@x.test")
-    await _act(store, log, Action.EXPEDITE, "tried2@x.test")  # it is deferred
-    await _act(store, log, Action.BOUNCE, "tried2@x.test")
-    log.refused(
+            await _receive(store, sink, _new("acted@x.test"))
+        await _act(store, sink, action, "acted@x.test")
+    await _act(store, sink, Action.EXPEDITE, "tried2@x.test")  # it is deferred
+    await _act(store, sink, Action.BOUNCE, "tried2@x.test")
+    sink.refused(
         clock.now(),
         {
             "from": "app@app.test",
@@ -106,22 +106,22 @@ def _new(*recipients: str) -> NewMessage:
     return a_message(*recipients, message_id_header="<1@app.test>", tag="news", auth_user="shop")
 
 
-async def _receive(store: QueueStore, log: StatusLog, message: NewMessage) -> None:
+async def _receive(store: QueueStore, sink: EventSink, message: NewMessage) -> None:
     worker = await registered(store, "worker")
     await store.enqueue(message, worker=worker, lease_for=None)
-    log.received(message)
+    sink.received(message)
 
 
-async def _attempts(store: QueueStore, log: StatusLog) -> None:
+async def _attempts(store: QueueStore, sink: EventSink) -> None:
     message = _new(*(f"tried{number}@x.test" for number in range(len(_OUTCOMES))))
-    await _receive(store, log, message)
+    await _receive(store, sink, message)
     outcomes = {f"tried{number}@x.test": each for number, each in enumerate(_OUTCOMES)}
-    await _settle(store, log, message, outcomes)
+    await _settle(store, sink, message, outcomes)
 
 
 async def _settle(
     store: QueueStore,
-    log: StatusLog,
+    sink: EventSink,
     message: NewMessage,
     outcomes: dict[str, tuple[Outcome, Reply | None]],
 ) -> None:
@@ -136,7 +136,7 @@ async def _settle(
         addresses = {one.number: one.address for one in work.recipients}
         for settlement in settlements:
             for event in settlement.events:
-                log.record(event, work.message, addresses[event.recipient])
+                sink.record(event, work.message, addresses[event.recipient])
 
 
 def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) -> Settlement:
@@ -162,12 +162,12 @@ def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) 
     )
 
 
-async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, log: StatusLog) -> None:
+async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, sink: EventSink) -> None:
     """Mail comes back to the VERP address of each of some relayed recipients."""
     message = _new(*(f"late{number}@x.test" for number in range(len(_RETURNED))))
-    await _receive(store, log, message)
+    await _receive(store, sink, message)
     relayed = {f"late{number}@x.test": (Relayed(), _REPLY) for number in range(len(_RETURNED))}
-    await _settle(store, log, message, {**relayed})
+    await _settle(store, sink, message, {**relayed})
     for number, parsed in enumerate(_RETURNED):
 
         async def read(_: bytes, parsed: ParsedBounce = parsed) -> ParsedBounce:
@@ -179,13 +179,13 @@ async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, log: St
             replace(a_message(str(address)), reverse_path=None, received_at=clock.now())
         )
         notice = await store.note_late(returned.path, returned.notice, returned.copy)
-        log.received(returned.copy)
+        sink.received(returned.copy)
         assert notice is not None
-        log.acted(notice.event)
+        sink.acted(notice.event)
 
 
-async def _act(store: QueueStore, log: StatusLog, action: Action, address: str) -> None:
+async def _act(store: QueueStore, sink: EventSink, action: Action, address: str) -> None:
     acted = await store.act(Query(recipient=address), action, by="ann", reason="because")
     assert acted.events
     for event in acted.events:
-        log.acted(event)
+        sink.acted(event)

@@ -70,7 +70,10 @@ class ListSink:
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         self.noted.append(Noted(event, message, address))
 
-    def refused(self, at: datetime, detail: Detail) -> None:
+    def acted(self, event: Event) -> None:
+        pass
+
+    def refused(self, at: datetime, detail: Detail, *, is_written: bool = True) -> None:
         pass
 
 

@@ -11,9 +11,11 @@ import pytest
 from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.logs.status import StatusLog
 from relayd.mail.ids import received_at_of
+from relayd.metrics.counters import Counters
 from relayd.policy.route import RouteRules
 from relayd.ports.view import Status
 from relayd.worker import Intake
+from relayd.worker.events import Events
 from relayd.worker.intake import IdSource
 from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
@@ -49,7 +51,7 @@ async def intake(post: Post, status_log: Path) -> AsyncIterator[Intake]:
             worker=post.worker,
             ids=IdSource(a_registration(post.worker)),
             scheduler=post.scheduler,
-            status_log=log,
+            events=Events(log, Counters()),
             clock=post.clock,
             routes=RouteRules(),
         )
@@ -88,7 +90,7 @@ async def test_what_is_not_durable_is_neither_logged_nor_delivered(
     post.store.fail("enqueue", error=error)
     with pytest.raises(type(error)):
         await intake.submit(a_message("a@x.test"))
-    intake._status_log.refused(START, {"code": 451})
+    intake._events.refused(START, {"code": 451})
     await eventually(lambda: events_in(status_log) == ["refused"])
     assert post.rows() == []
     if isinstance(error, CommitUnknown):

@@ -24,11 +24,13 @@ from relayd.logs.status import StatusLog
 from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
+from relayd.metrics.counters import Counters
 from relayd.policy import admit, verp
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
 from relayd.ports.view import Query, QueueView, Status
+from relayd.worker.events import Events
 from relayd.worker.intake import IdSource, Intake
 from relayd.worker.late import LateBounces
 from tests.support.builders import a_facts, a_message
@@ -92,7 +94,7 @@ def intake_of(post: Post, log: StatusLog, late: LateBounces | None) -> Intake:
         worker=post.worker,
         ids=IdSource(a_registration(post.worker)),
         scheduler=post.scheduler,
-        status_log=log,
+        events=Events(log, Counters()),
         clock=post.clock,
         routes=RouteRules(),
         late=late,

@@ -11,7 +11,9 @@ import pytest
 
 from relayd.logs.status import StatusLog
 from relayd.mail.words import EventKind
+from relayd.metrics.counters import Counters
 from relayd.store import open_view
+from relayd.worker.events import Events
 from tests.support.cli_world import World
 from tests.support.every_event import write_every_event
 
@@ -30,7 +32,7 @@ async def lines(world: World) -> Lines:
             closing(open_view(f"sqlite:{world.folder}/queue.db")) as view,
             closing(StatusLog(str(world.log), node="node1")) as log,
         ):
-            await write_every_event(store, view, world.clock, log)
+            await write_every_event(store, view, world.clock, Events(log, Counters()))
     finally:
         await store.close()
     return [json.loads(line) for line in world.log.read_bytes().splitlines()]

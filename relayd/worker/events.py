@@ -1,0 +1,41 @@
+"""Where the events of a worker go after their commit: the status log, and beside it the counters."""
+
+from datetime import datetime, timedelta
+
+from relayd.logs.status import StatusLog
+from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.event import Event, first_events
+from relayd.mail.ids import received_at_of
+from relayd.mail.words import Detail
+from relayd.metrics.counters import Counters
+
+_AT_ONCE = timedelta()
+
+
+class Events:
+    """`relayd.ports.outward.EventSink`: one line for each event, and each event counted."""
+
+    def __init__(self, log: StatusLog, counters: Counters) -> None:
+        self.log = log
+        self._counters = counters
+
+    def received(self, message: NewMessage) -> None:
+        self._counters.received(len(message.recipients))
+        if message.content_check is not None:
+            for event in first_events(message):
+                self._counters.event(event.kind, event.detail, _AT_ONCE)
+        self.log.received(message)
+
+    def record(self, event: Event, message: QueuedMessage, address: str) -> None:
+        self._counters.event(event.kind, event.detail, event.at - message.received_at)
+        self.log.record(event, message, address)
+
+    def acted(self, event: Event) -> None:
+        waited = event.at - received_at_of(event.message_id)
+        self._counters.event(event.kind, event.detail, waited)
+        self.log.acted(event)
+
+    def refused(self, at: datetime, detail: Detail, *, is_written: bool = True) -> None:
+        self._counters.refused(detail.get("code"))
+        if is_written:
+            self.log.refused(at, detail)
