@@ -16,9 +16,9 @@ from tests.support.ports import free_port
 
 
 def commented(daemon: Daemon) -> str:
-    """The daemon's settings with a comment in front of each line and behind it."""
+    """The daemon's settings with a comment in front of each line and after it."""
     lines = daemon.file.read_text().splitlines()
-    return "".join(f"# above {n}\n{line} # behind {n}\n" for n, line in enumerate(lines))
+    return "".join(f"# above {n}\n{line} # after {n}\n" for n, line in enumerate(lines))
 
 
 def comments_in(text: str) -> list[str]:

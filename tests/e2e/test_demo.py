@@ -81,7 +81,7 @@ def test_every_sample_gets_its_status() -> None:
     assert rows["lena@dead.test"]["category"] == "connection_failure"
     assert rows["ida@nowhere.test"]["category"] == "bad_domain"
     assert rows["max@mill.test"]["destination"] == "smarthost"
-    assert rows["nora@proxy.test"]["suppress"], "its late bounce was understood"
+    assert rows["nora@proxy.test"]["suppress"], "its asynchronous bounce was understood"
 
 
 def test_it_reads_as_a_story() -> None:

@@ -77,10 +77,10 @@ def test_version(world: World) -> None:
     assert (ran.status, ran.out) == (0, f"relayd {__version__}\n")
 
 
-def test_settings_file_may_stand_anywhere(
+def test_the_settings_file_may_be_named_anywhere(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """-c before or behind the command; RELAYD_CONFIG only without -c."""
+    """-c before or after the command; RELAYD_CONFIG only without -c."""
     good, bad = str(world.settings), str(tmp_path / "absent.toml")
     assert world.run_bare("-c", good, "check").status == 0
     assert world.run_bare("check", "-c", good).status == 0

@@ -41,7 +41,7 @@ DOORS = {
 
 
 @pytest.mark.parametrize(("toml", "endpoint"), DOORS.values(), ids=DOORS)
-def test_the_door_is_found(toml: str, endpoint: object, tmp_path: Path) -> None:
+def test_the_endpoint_is_found(toml: str, endpoint: object, tmp_path: Path) -> None:
     file = tmp_path / "relayd.toml"
     file.write_text(toml)
     assert find_endpoint(str(file)) == endpoint

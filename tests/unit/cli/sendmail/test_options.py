@@ -27,7 +27,7 @@ READ: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
     "letters joined with a value": (["-tifa@x.test"], {"reads_recipients": True, "dot_ends": False, "sender": A}),
     "comma list": (["a@x.test, b@x.test", "Ann <c@x.test>"], {"recipients": (A, B, C)}),
     "local user": (["root"], {"recipients": (Address("root", ""),)}),
-    "hyphen behind --": (["-i", "--", "-f@x.test"], {"dot_ends": False, "recipients": (Address("-f", "x.test"),)}),
+    "hyphen after --": (["-i", "--", "-f@x.test"], {"dot_ends": False, "recipients": (Address("-f", "x.test"),)}),
     "options end at an address": (["a@x.test", "b@x.test"], {"recipients": (A, B)}),
     "-o with a blank": (["-o", "i"], {"dot_ends": False}),
     "ignored": (["-v", "-n", "-m", "-U", "-G", "-q15m", "-q", "-em", "-d8.1", "-h", "5", "-O", "Timeout=1", "-oTrue", "-Am", "-L", "tag", "-bm"], {"is_verbose": True, "is_idle": True}),

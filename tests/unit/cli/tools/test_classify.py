@@ -76,7 +76,7 @@ def own_rules(world: World, text: str = OWN_RULE) -> None:
 
 
 def test_own_rules_come_first(world: World, tmp_path: Path) -> None:
-    """Of the settings that `-c` names, before or behind the command; for mails as for replies."""
+    """Of the settings that `-c` names, before or after the command; for mails as for replies."""
     own_rules(world)
     for ran in (
         world.run("classify", REPLY, "--explain", "--json"),

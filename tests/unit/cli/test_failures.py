@@ -1,0 +1,115 @@
+"""Every command answers settings and stores that cannot be used with one line, and no traceback.
+
+A command is run in this process: an exception that nothing turns into a line fails the test.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relayd.cli.command import root
+from relayd.cli.tools.help_pages import help_pages
+from relayd.store.sqlite.connection import prepare
+from tests.support.cli_world import World
+
+ID = "0CNA0NJ6E0401"
+LINES = {
+    "serve": [],
+    "check": [],
+    "config get": [],
+    "config set": ["workers", "2"],
+    "config diff": [],
+    "status": ["--since", "7d"],
+    "status show": [ID],
+    "addresses": [],
+    "queue list": [],
+    "queue hold": [ID],
+    "queue release": [ID],
+    "queue expedite": ["--domain", "x.test"],
+    "queue bounce": ["--all", "--yes"],
+    "queue drop": ["--tag", "x"],
+    "log": [],
+    "trace": [ID],
+    "doctor": ["--quick"],
+    "top": ["--once"],
+    "route": ["a@x.test"],
+    "test-mail": ["a@x.test"],
+    "user add": ["ann"],
+    "user remove": ["ann"],
+    "user list": [],
+    "backup": ["no/such/folder"],
+    "classify": ["550 no such user"],
+    "check-content": ["no-such-file"],
+    "parse-bounce": ["no-such-file"],
+    "sendmail": ["a@x.test"],
+}
+NEED_NO_SETTINGS = {"demo", "completion", "man"}
+ASK_THE_QUEUE = (
+    "status",
+    "status show",
+    "addresses",
+    "queue list",
+    "queue hold",
+    "queue expedite",
+    "top",
+    "route",
+    "test-mail",
+    "backup",
+)
+
+
+def test_every_command_is_here() -> None:
+    pages = [page for page in help_pages(root) if not page.commands or page.name == "relayd status"]
+    names = {page.name.removeprefix("relayd ") for page in pages}
+    assert names == LINES.keys() | NEED_NO_SETTINGS
+
+
+def in_one_line(world: World, name: str, *more: str) -> int:
+    """Run a command; return its status, and expect a line if it failed."""
+    ran = world.run(*name.split(), *LINES[name], *more)
+    assert len(ran.err.splitlines()) == (0 if ran.status == os.EX_OK else 1), ran.err
+    assert "Traceback" not in ran.err
+    return ran.status
+
+
+def no_file(file: Path) -> None:
+    file.unlink()
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def no_text(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00[[[")
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5000] + b"\xff" * 3000)
+
+
+@pytest.mark.parametrize("fault", [no_file, a_folder, no_text])
+@pytest.mark.parametrize("name", LINES)
+def test_settings_that_cannot_be_read(
+    world: World, name: str, fault: Callable[[Path], None]
+) -> None:
+    fault(world.settings)
+    status = in_one_line(world, name)
+    assert (status == os.EX_OK) == (name == "classify")
+
+
+@pytest.mark.parametrize("fault", [no_file, a_folder, no_text, cut_off])
+@pytest.mark.parametrize("name", ASK_THE_QUEUE)
+def test_a_queue_that_cannot_be_read(
+    world: World, name: str, fault: Callable[[Path], None]
+) -> None:
+    with world.settings.open("a") as file:
+        file.write(f'[[listen]]\naddress = "unix:{world.folder}/none.sock"\n')
+    queue = world.folder / "queue.db"
+    prepare(str(queue))
+    fault(queue)
+    status = in_one_line(world, name)
+    assert (status == os.EX_OK) == (name == "route")
