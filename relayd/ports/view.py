@@ -1,7 +1,7 @@
 """The queue and its history as questions see them, from any process."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -170,14 +170,15 @@ class QueueView(Protocol):
         """
         ...
 
-    def is_suppressed(self, address: str, *, sender: str = "") -> bool:
+    def is_suppressed(self, address: str, *, sender: str = "") -> bool | Awaitable[bool]:
         """Tell whether the bounces of an address speak against using it again, for mail of `sender`.
 
         They do after one that proves it invalid (`Bounced.suppress`), and after those of two
         messages because its mailbox is inactive; only those count that came after the address was
         last unsuppressed, and none of mail that relayd itself sends to a sender. An asynchronous bounce counts for
         mail from the reverse-path of its message only, compared without case; without `sender`, none
-        does. An indexed read, short enough for an event loop. May raise StoreUnavailable.
+        does. An indexed read: a store in this machine tells it at once, short enough for an event loop; one
+        behind a network returns what tells it later. Either may raise StoreUnavailable.
         """
         ...
 

@@ -1,7 +1,6 @@
 """What the sessions of one listener share."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +9,6 @@ from relayd.ports.outward import ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
-from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings, ListenerSettings
 
 
@@ -25,8 +23,4 @@ class SessionContext:
     users: Users | None = None  # set where clients may log in
     intake: Intake
     now: Callable[[], datetime]
-    loop: asyncio.AbstractEventLoop
-    spawn: Callable[[Coroutine[None, None, None]], object]  # for what cannot be done at once
-    on_changed: Callable[[Wire, Whose], bool]  # its client is another now; False: no place for it
     may_send: Callable[[Whose], bool]  # a stranger, a message
-    on_close: Callable[[Wire], None]

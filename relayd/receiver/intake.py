@@ -1,6 +1,7 @@
 """What the receiver asks of the rest of the worker, for one message and its addresses."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -23,19 +24,17 @@ class Intake(Protocol):
         """Tell whether an address lies in the domain of our return paths."""
         ...
 
-    def refusal_of_return_path(self, address: Address) -> Reply | None:
+    def refusal_of_return_path(self, address: Address) -> Reply | Awaitable[Reply | None] | None:
         """Judge RCPT of such an address: it must be one of ours, neither forgotten nor spent.
 
-        May raise StoreError.
+        At once, or what tells it later, meanwhile its client waits. May raise StoreError.
         """
         ...
 
-    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
+    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool | Awaitable[bool]:
         """Tell whether the history speaks against the address, for mail of this reverse-path.
 
-        Asked only if the settings want it.
-
-        May raise StoreError.
+        Asked only if the settings want it. At once, or what tells it later; may raise StoreError.
         """
         ...
 

@@ -20,10 +20,9 @@ from relayd.receiver.admission import Admission, Caller, Guest
 from relayd.receiver.context import SessionContext
 from relayd.receiver.doors import Door, lone_door
 from relayd.receiver.intake import Intake
-from relayd.receiver.session import Session
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
-from relayd.receiver.wire import HANDSHAKE_TIMEOUT, TOO_MANY, Wire
+from relayd.receiver.wire import HANDSHAKE_TIMEOUT, TOO_MANY, Surroundings, Wire
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
 from relayd.unix_peer import credentials
 
@@ -61,6 +60,12 @@ class Receiver:
         self._idle = asyncio.Event()
         self._idle.set()
         self._admission = Admission(limits, make_way=self._send_away, on_count=self._tell)
+        self._surroundings = Surroundings(
+            loop=self._loop,
+            spawn=self._spawn,
+            on_changed=self._admission.change,
+            on_close=self._closed,
+        )
         self._hurrying = False  # clients are asked to leave
         listening = [
             (
@@ -75,11 +80,7 @@ class Receiver:
                     users=None if listener.auth is ListenerAuth.OFF else users,
                     intake=intake,
                     now=clock.now,
-                    loop=self._loop,
-                    spawn=self._spawn,
-                    on_changed=self._admission.change,
                     may_send=self._admission.may_send,
-                    on_close=self._closed,
                 ),
             )
             for listener, sock in listeners
@@ -189,7 +190,7 @@ class Receiver:
     # --- a client -------------------------------------------------------------------------------
 
     def _let_in(self, connection: socket.socket, origin: Origin, context: SessionContext) -> None:
-        session = Session(context, origin)
+        session = Wire(context, self._surroundings, origin)
         if not self._admission.admit(session, session.whose):
             _turn_away(connection, _in_clear(TOO_MANY, context))
         elif _in_clear(_EARLY, context) and _speaks_early(connection):
@@ -203,7 +204,7 @@ class Receiver:
             self._arriving[session] = self._spawn(self._connect(session, connection, context))
 
     async def _connect(
-        self, session: Session, connection: socket.socket, context: SessionContext
+        self, session: Wire, connection: socket.socket, context: SessionContext
     ) -> None:
         tls = context.tls if context.listener.tls is ListenerTls.IMPLICIT else None
         try:

@@ -1,9 +1,10 @@
 """One mail transaction as MAIL and RCPT build it up, and who may be in it.
 
-Asks `relayd.policy.admit` for the rules of relaying, and the history about addresses; the session
-owns the dialogue.
+Asks `relayd.policy.admit` for the rules of relaying, and the history about addresses; `transfer` has
+the commands.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from relayd.errors import StoreError
@@ -11,20 +12,10 @@ from relayd.mail.address import Address
 from relayd.mail.parameters import MailParameters, RcptParameters
 from relayd.mail.reply import Reply
 from relayd.policy import admit
+from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
-from relayd.settings import LimitSettings
 
 NO_HISTORY = Reply(451, "4.3.0", ("4.3.0 Cannot check the recipient now, try again later",))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientRules:
-    """What decides about a recipient, besides the recipient."""
-
-    may_relay: bool
-    limits: LimitSettings
-    refuse_suppressed: bool
-    intake: Intake
 
 
 @dataclass(slots=True)
@@ -36,10 +27,6 @@ class Transaction:
     recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
 
     @property
-    def smtputf8(self) -> bool:
-        return self.parameters.smtputf8
-
-    @property
     def named_in_trace(self) -> str | None:
         """Return the one recipient, if there is one (S-50).
 
@@ -49,36 +36,49 @@ class Transaction:
         fits = path.is_ascii or path.needs_smtputf8
         return str(path) if len(self.recipients) == 1 and fits else None
 
-    def refusal_of(self, path: Address, rules: RecipientRules) -> Reply | None:
-        """Judge one more recipient; None: it may come in."""
-        if rules.intake.owns(path):
-            return self._refusal_of_return_path(path, rules)
-        if not rules.may_relay:
+    def refusal_of(
+        self, path: Address, context: SessionContext, *, may_relay: bool
+    ) -> Reply | Awaitable[Reply | None] | None:
+        """Judge one more recipient; None: it may come in. An awaitable may raise StoreError."""
+        intake = context.intake
+        if intake.owns(path):
+            return self._refusal_of_return_path(path, intake)
+        if not may_relay:
             return admit.NO_RELAYING
-        if self.recipients and rules.intake.owns(self.recipients[0][0]):
+        if self.recipients and intake.owns(self.recipients[0][0]):
             return admit.RETURN_PATH_ALONE
         refusal = admit.admit_recipient(
             path,
-            smtputf8=self.smtputf8,
+            smtputf8=self.parameters.smtputf8,
             accepted=len(self.recipients),
-            limits=rules.limits,
+            limits=context.limits,
         )
-        if refusal is None and rules.refuse_suppressed:
-            return self._suppression_of(path, rules)
+        if refusal is None and context.refuse_suppressed:
+            return self._suppression_of(path, intake)
         return refusal
 
-    def _refusal_of_return_path(self, path: Address, rules: RecipientRules) -> Reply | None:
+    def _refusal_of_return_path(
+        self, path: Address, intake: Intake
+    ) -> Reply | Awaitable[Reply | None] | None:
         """Judge a return path: it is anybody's to write to, in a message of its own."""
         if self.recipients:
             return admit.RETURN_PATH_ALONE
         try:
-            return rules.intake.refusal_of_return_path(path)
+            return intake.refusal_of_return_path(path)
         except StoreError:
             return NO_HISTORY
 
-    def _suppression_of(self, path: Address, rules: RecipientRules) -> Reply | None:
+    def _suppression_of(
+        self, path: Address, intake: Intake
+    ) -> Reply | Awaitable[Reply | None] | None:
         try:
-            is_suppressed = rules.intake.is_suppressed(path, sender=self.reverse_path)
+            is_suppressed = intake.is_suppressed(path, sender=self.reverse_path)
         except StoreError:
             return NO_HISTORY
-        return admit.SUPPRESSED if is_suppressed else None
+        if isinstance(is_suppressed, bool):
+            return admit.SUPPRESSED if is_suppressed else None
+        return _refusal_by(is_suppressed)
+
+
+async def _refusal_by(is_suppressed: Awaitable[bool]) -> Reply | None:
+    return admit.SUPPRESSED if await is_suppressed else None

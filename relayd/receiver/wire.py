@@ -1,26 +1,33 @@
-"""One client's connection: octets in, complete command lines up, replies out.
+"""One client's connection: octets in, complete command lines to the machine, replies out.
 
-Owns buffering, line discipline, deadlines and closing; knows nothing of what a command means.
-Driven by callbacks alone: no task, no stream reader, one write for the replies of a pipelined
-group.
+Owns buffering, deadlines and closing; knows nothing of what a command means. Driven by callbacks alone:
+no task, no stream reader, one write for the replies of a pipelined group.
 
 Source: RFC 5321 §4.5.3; RFC 2920.
 """
 
 import asyncio
-import ssl
-from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
-from relayd.receiver.reader import DataReader
-from relayd.trace import Subject, Trace, tracing
-from relayd.trace.mask import Mask
+from relayd.policy.origin import Origin
+from relayd.policy.places import Whose
+from relayd.receiver import hello
+from relayd.receiver.client import ClientState
+from relayd.receiver.context import SessionContext
+from relayd.receiver.dialogue import Dialogue
+from relayd.receiver.lines import COMMAND_LIMIT, LineInput, NoLine
+from relayd.receiver.machine import Machine
+from relayd.receiver.session_trace import SessionTrace
+from relayd.receiver.states import READS_LINES, State
+from relayd.receiver.tls import ServerTls
+from relayd.receiver.work import Spawn, Work
+from relayd.trace import tracing
 
-COMMAND_LIMIT = 4096  # octets of a command line with its CRLF: 512 and room for every parameter
 COMMAND_TIMEOUT = 300.0  # seconds, RFC 5321 §4.5.3.2.7
 DATA_TIMEOUT = 180.0  # seconds without a single octet of content
 DATA_RATE = 500  # octets of content a second, on the average; a slower client holds a slot (S-46)
@@ -32,89 +39,76 @@ _OTHERS = b"421 4.7.0 Idle, and others need the room\r\n"
 _STOPPING = b"421 4.3.2 Shutting down, try again soon\r\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a connection asks of the worker."""
+
+    loop: asyncio.AbstractEventLoop
+    spawn: Spawn  # for what cannot be done at once
+    on_changed: Callable[["Wire", Whose], bool]  # its client is another now; False: no place for it
+    on_close: Callable[["Wire"], None]
+
+
 class Wire(SMTP):
-    """The transport side of a session.
+    """The transport side of a session, which owns its machine.
 
     A subclass of aiosmtpd's `SMTP` that leaves its loop, reader and parsers unused (HD-01, HD-08,
     HD-11, HD-19). Its constructor alone costs hundreds of calls for each connection.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_close: Callable[["Wire"], None]) -> None:
-        self.loop = loop
-        self._on_close = on_close
+    def __init__(self, context: SessionContext, surroundings: Surroundings, origin: Origin) -> None:
+        self.loop = surroundings.loop
+        self.client = ClientState(context.listener, origin)
+        self._surroundings = surroundings
+        self._dialogue = Dialogue(context, self.client)
+        self._machine = Machine(self._dialogue)
+        self._work = Work(self, self._machine, context, surroundings.spawn)
         self._wire: asyncio.Transport | None = None
-        self._input = bytearray()
-        self._output: list[bytes] = []
-        self._trace: Trace | None = None  # of who looks on, once somebody did
-        self._told = 0  # of the replies in the output: how many those know
+        self._input = LineInput()
+        self._trace: SessionTrace | None = None  # since somebody looked on
         self._deadline = 0.0
-        self._since = loop.time()  # the latest that the client did, or that was done for it
+        self._since = self.loop.time()  # the latest that the client did, or that was done for it
         self._is_heard = True  # the client takes its replies
-        self._data: DataReader | None = None  # set while content is being read
         self._data_since = 0.0
-        self._received = 0  # octets of that content on the wire
-        self._busy = False  # a commit or a check is under way: nothing is read on
+        self._received = 0  # octets of the content on the wire
         self._is_shaking_hands = False
-        self._closing = False  # a last reply is on its way
         self._at_eof = False
         self._stopping = False
+        self._is_finished = False  # the last reply is on its way
         self._lost = False
-        self.tls_version: str | None = None  # such as TLSv1.3; None in clear text
-
-    @property
-    def line_limit(self) -> int:
-        """How long the command line may be that comes next, in octets with its CRLF."""
-        return COMMAND_LIMIT
-
-    @property
-    @abstractmethod
-    def client_ip(self) -> str: ...
-
-    @property
-    @abstractmethod
-    def greeting(self) -> bytes: ...
-
-    @abstractmethod
-    def execute(self, line: bytes) -> None:
-        """Carry out one command line, given without its CRLF."""
-
-    @abstractmethod
-    def end_of_data(self) -> None:
-        """The content in `_data` is complete."""
-
-    @abstractmethod
-    def data_hopeless(self) -> None:
-        """The content in `_data` is too large even to wait for its end."""
 
     # --- what the transport calls ---------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self.tls_version = _tls_version(transport)
-        self._set_deadline()
+        self.client.tls_version = _tls_version(transport)
+        self.client.peer = transport.get_extra_info("peername")
+        self._since = self.loop.time()
+        self._deadline = self._since + COMMAND_TIMEOUT
         self._timer = self.loop.call_at(self._deadline, self._check_deadline)
         if self._stopping:
             self.close_with(_STOPPING)
         else:
-            self._wire.write(self.greeting)
+            greeting = hello.greeting(self._dialogue)
+            self._wire.write(greeting)
             if tracing.is_on:
-                self._trace = self._new_trace(is_known=True)
-                self._trace.reply("smtp_sent", self.greeting.decode().rstrip())
+                self._seen().greeting(greeting)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- the base's name
         if self._lost:
             return  # a handshake that fails may or may not bring us here first
-        self._lost = True
+        self._lost = self._is_finished = True
         self._timer.cancel()
         self._wire = None
-        self._closing = True
-        self._drop_data()
-        self._on_close(self)
+        self._dialogue.close(b"")
+        self._surroundings.on_close(self)
 
     def eof_received(self) -> bool:
         """The client will send no more; a message that is being committed still gets its reply."""
         self._at_eof = True
-        return self._busy and self.tls_version is None  # TLS has no half-closed state
+        if self._dialogue.state is not State.HELD or self._work.needs_client:
+            return False
+        return self.client.tls_version is None  # TLS has no half-closed state
 
     def pause_writing(self) -> None:
         """The client does not read its replies: do not listen to it either (A-04)."""
@@ -128,59 +122,64 @@ class Wire(SMTP):
             self._wire.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        dialogue = self._dialogue
+        if dialogue.state is State.CLOSING:
             return
-        if self._data is None:
-            self._input += data
+        content = dialogue.content
+        if content is None:
+            self._input.octets += data
         else:
             self._received += len(data)
-            rest = self._data.feed(data)
+            rest = content.feed(data)
             if rest is None:
-                self._set_deadline()
-                if self._data.is_hopeless:
-                    self.data_hopeless()
+                self.restart_clock()
+                if content.is_hopeless:
+                    self._machine.content_hopeless()
+                    self._finish()
                 return
-            self._input += rest
-            self.end_of_data()
-            self._set_deadline()
-        if not self._busy:
+            self._input.octets += rest
+            effect = self._machine.content_complete()
+            if effect is not None:
+                self._work.begin(effect)
+            self.restart_clock()
+        if dialogue.state is not State.HELD:
             self._read_commands()
-        elif len(self._input) > COMMAND_LIMIT and self._wire is not None:
+        elif len(self._input.octets) > COMMAND_LIMIT and self._wire is not None:
             self._wire.pause_reading()
 
     # --- what the relay calls -------------------------------------------------------------
 
+    @property
+    def whose(self) -> Whose:
+        """Say whom the connection belongs to."""
+        return self.client.whose
+
     def stop(self) -> None:
         """The relay is going down: say so, unless a message is on its way in or being committed."""
         self._stopping = True
-        if self.is_idle:
+        if self._wire is not None and self._dialogue.state in READS_LINES:
             self.close_with(_STOPPING)
-
-    @property
-    def is_idle(self) -> bool:
-        """No message is on its way in, and nothing is being worked on."""
-        return self._wire is not None and not self._busy and self._data is None
 
     @property
     def waits_since(self) -> float | None:
         """Return since when only the client's next step is waited for; None: we are at it, or it sends."""
-        if self._closing or self._is_shaking_hands or self._wire is None:
+        if self._is_shaking_hands or self._wire is None:
             return self._since
-        return None if self._busy or self._data is not None else self._since
+        return None if self._dialogue.state in (State.HELD, State.DATA) else self._since
 
     @property
     def has_begun(self) -> bool:
         """Tell whether the client has begun a message."""
-        return False
+        return self.client.mail is not None
 
     @property
     def sends_since(self) -> float | None:
         """Return since when content comes in, on the loop's clock; None: none does."""
-        return None if self._data is None or self._busy else self._data_since
+        return self._data_since if self._dialogue.state is State.DATA else None
 
     def make_way(self) -> None:
         """Close in favour of others, who have the place already: say so, but wait for nothing."""
-        if self._closing or self._is_shaking_hands:
+        if self._dialogue.state is State.CLOSING or self._is_shaking_hands:
             self.abort()
             return
         self.close_with(_OTHERS, within=_LAST_WORD)
@@ -189,15 +188,27 @@ class Wire(SMTP):
         if self._wire is not None:
             self._wire.abort()
 
-    # --- what the session calls -----------------------------------------------------------
+    # --- what the work under way calls ----------------------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing can be said to the client any more."""
+        return self._dialogue.state is State.CLOSING
 
     def hold(self) -> None:
         """Read nothing until `resume`."""
-        self._busy = True
         if self._wire is not None:
             self._wire.pause_reading()
 
-    async def start_tls(self, context: ssl.SSLContext) -> bool:
+    def readmit(self, reply: bytes) -> None:
+        """Say `reply` if the client has a place, now that it is another one."""
+        self.client.judge()
+        if not self._surroundings.on_changed(self, self.client.whose):
+            self.close_with(TOO_MANY)
+        elif reply:
+            self._dialogue.owed.append(reply)
+
+    async def start_tls(self, tls: ServerTls) -> bool:
         """Answer what is owed in clear text, then shake hands; False: the connection is over.
 
         To be called after `hold`, when nothing is buffered (S-44).
@@ -212,7 +223,7 @@ class Wire(SMTP):
                 wire = await self.loop.start_tls(
                     self._wire,
                     self,
-                    context,
+                    tls.context(),
                     server_side=True,
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
                 )
@@ -224,76 +235,28 @@ class Wire(SMTP):
         if wire is None or self._lost:
             return False
         self._wire = wire
-        self.tls_version = _tls_version(wire)
+        self.client.tls_version = _tls_version(wire)
         return True
-
-    def reply(self, line: bytes) -> None:
-        """Queue a reply; it is sent when no complete command is left to execute."""
-        self._output.append(line)
 
     def resume(self) -> None:
         """What was waited for is over, its reply queued: go on with what has come in meanwhile."""
-        self._busy = False
-        if self._wire is None or self._closing:
-            self._output.clear()
-            self._told = 0
+        if self._wire is None or self._is_finished:
+            self._flush()
             return
-        self._set_deadline()
+        self.restart_clock()
         if self._is_heard:
             self._wire.resume_reading()
         self._read_commands()
         if self._at_eof and self._wire is not None:
             self._wire.close()
 
-    def close_with(self, line: bytes, *, within: float = LINGER) -> None:
-        """Send what is owed and `line`, then close; nothing more is read."""
-        if self._closing:
-            return
-        self._closing = True
-        self._since = self.loop.time()
-        self._deadline = self._since + within
-        self._timer.cancel()  # it would ring when the client's time for a command is over
-        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
-        self._drop_data()
-        self._input.clear()
-        self._output.append(line)
-        self._flush()
-        if self._wire is not None:
-            self._wire.close()
-
-    def _drop_data(self) -> None:
-        """Let go of a message whose end has not come: it is nothing (E-24)."""
-        if self._data is not None:
-            self._data.discard()
-            self._data = None
-
-    def _read_commands(self) -> None:
-        """Execute the complete commands that have come in, then answer all of them at once."""
-        executed = False
-        while not (self._busy or self._closing or self._data is not None):
-            if self._stopping:
-                self.close_with(_STOPPING)
-                break
-            line = self._next_line()
-            if line is None:
-                break
-            if tracing.is_on:
-                self._tell_replies()
-                self._traced().command("smtp_received", line)
-            self.execute(line)
-            executed = True
-        if self._output:
-            self._flush()
-        if executed:
-            self._received = 0
-            self._set_deadline()
-
-    def _set_deadline(self) -> None:
+    def restart_clock(self) -> None:
         """A command has its time as a whole, content as long as it flows; a trickle is neither."""
-        if self._closing:
+        state = self._dialogue.state
+        if state is State.CLOSING:
             return
         self._since = now = self.loop.time()
-        if self._data is None:
+        if state is not State.DATA:
             self._deadline = now + COMMAND_TIMEOUT
         else:
             if not self._received:
@@ -301,65 +264,82 @@ class Wire(SMTP):
             at_this_rate = self._data_since + DATA_TIMEOUT + self._received / DATA_RATE
             self._deadline = min(now + DATA_TIMEOUT, at_this_rate)
 
-    def _next_line(self) -> bytes | None:
-        """Take a complete line from the input; None when there is none, or it cannot be one."""
-        if self._input[:1] == b"\x16":
-            self.close_with(b"554 5.5.1 No TLS handshake here\r\n")  # A-34
-            return None
-        end = self._input.find(b"\n")
-        if end < 0:
-            if len(self._input) > self.line_limit:
-                self.close_with(b"500 5.5.2 Line too long\r\n")
-            return None
-        limit = self.line_limit
-        line = bytes(self._input[: end + 1])
-        del self._input[: end + 1]
-        if len(line) > limit:
-            self.close_with(b"500 5.5.2 Line too long\r\n")
-            return None
-        if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
-            self.close_with(b"500 5.5.2 Lines end with CR LF\r\n")  # E-27: nothing is executed
-            return None
-        return line[:-2]
+    # --- within ---------------------------------------------------------------------------
+
+    def close_with(self, line: bytes, *, within: float = LINGER) -> None:
+        """Send what is owed and `line`, then close; nothing more is read."""
+        self._dialogue.close(line)
+        self._finish(within)
+
+    def _finish(self, within: float = LINGER) -> None:
+        """Send the last replies."""
+        if self._is_finished:
+            return
+        self._since = self.loop.time()
+        self._deadline = self._since + within
+        self._timer.cancel()  # it would ring when the client's time for a command is over
+        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        self._input.octets.clear()
+        self._flush()
+        self._is_finished = True
+        if self._wire is not None:
+            self._wire.close()
+
+    def _read_commands(self) -> None:
+        """Execute the complete commands that have come in, then answer all of them at once."""
+        dialogue, executed = self._dialogue, False
+        while dialogue.state in READS_LINES:
+            if self._stopping:
+                dialogue.close(_STOPPING)
+                break
+            try:
+                line = self._input.take(is_answer=dialogue.state is State.AUTH)
+            except NoLine as none:
+                dialogue.close(none.reply)
+                break
+            if line is None:
+                break
+            if tracing.is_on:
+                self._seen().command(line)
+            effect = self._machine.receive(line, is_followed=bool(self._input.octets))
+            executed = True
+            if effect is not None:
+                self._work.begin(effect)
+        if dialogue.state is State.CLOSING:
+            self._finish()
+            return
+        if dialogue.owed:
+            self._flush()
+        if executed:
+            self._received = 0
+            self.restart_clock()
 
     def _flush(self) -> None:
-        if tracing.is_on:
-            self._tell_replies()
-        if self._wire is not None:
-            self._wire.write(b"".join(self._output))
-        self._output.clear()
-        self._told = 0
+        """Send what is owed, if it can still be sent."""
+        owed = self._dialogue.owed
+        if owed and self._wire is not None and not self._is_finished:
+            if tracing.is_on:
+                self._seen().replies()
+            self._wire.write(b"".join(owed))
+        owed.clear()
+        if self._trace is not None:
+            self._trace.told = 0
 
-    def _tell_replies(self) -> None:
-        """Tell who looks on what has been answered since the last time."""
-        for reply in self._output[self._told :]:
-            if reply:
-                text = reply.decode(errors="replace").replace("\r\n", "\n").rstrip("\n")
-                self._traced().reply("smtp_sent", text)
-        self._told = len(self._output)
-
-    def _traced(self) -> Trace:
-        """Return the trace of this session; where it begins now, that may be in the midst of a login."""
-        is_known = self._trace is not None and self._trace.era == tracing.era
-        if self._trace is None or not is_known or self._trace.subject.client_ip != self.client_ip:
-            self._trace = self._new_trace(is_known=is_known)
+    def _seen(self) -> SessionTrace:
+        """Return what those are told who look on."""
+        if self._trace is None:
+            self._trace = SessionTrace(self._dialogue)
         return self._trace
 
-    def _new_trace(self, *, is_known: bool) -> Trace:
-        ip = self.client_ip
-        mask = Mask(is_known=is_known)
-        return Trace(Subject(client_ip=ip), mask, session=tracing.next_session(), client_ip=ip)
-
     def _check_deadline(self) -> None:
-        if self.loop.time() >= self._deadline:
-            if self._closing or self._busy:
-                # It does not even take its last reply (A-04), or it can be told neither yes nor no:
-                # nobody knows if the commit will happen (S-04, S-55).
-                self.abort()
-                return
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        elif self._dialogue.state in (State.CLOSING, State.HELD):
+            # It does not even take its last reply (A-04), or it can be told neither yes nor no:
+            # nobody knows if the commit will happen (S-04, S-55).
+            self.abort()
+        else:
             self.close_with(b"421 4.4.2 Timeout, closing connection\r\n")
-            return
-        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
 
 
 def _tls_version(transport: asyncio.BaseTransport) -> str | None:

@@ -6,7 +6,7 @@ was born leased.
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -104,11 +104,11 @@ class Intake:
     def owns(self, address: Address) -> bool:
         return self._late is not None and self._late.owns(address)
 
-    def refusal_of_return_path(self, address: Address) -> Reply | None:
+    def refusal_of_return_path(self, address: Address) -> Reply | Awaitable[Reply | None] | None:
         assert self._late is not None, "it owns the address"
         return self._late.refusal_of(address)
 
-    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
+    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool | Awaitable[bool]:
         return self._view.is_suppressed(str(address), sender=str(sender or ""))
 
     def has_room(self) -> bool:

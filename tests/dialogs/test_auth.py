@@ -390,7 +390,10 @@ def test_no_secret_is_in_any_log(
             await _say_all(client)
             await until(lambda: reception.intake.refusals)
             written.append(json.dumps(reception.intake.refusals, default=str))
-            written.extend(repr(vars(session)) for session in reception.receiver._sessions)
+            written.extend(
+                repr((vars(session), vars(session._dialogue), session.client))
+                for session in reception.receiver._sessions
+            )
 
     written: list[str] = []
     with capture_logs() as logs:

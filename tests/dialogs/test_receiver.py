@@ -12,9 +12,9 @@ import pytest
 
 from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.ids import format_id
+from relayd.receiver.dialogue import ERROR_LIMIT, JUNK_LIMIT
 from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
-from relayd.receiver.session import ERROR_LIMIT, JUNK_LIMIT
 from relayd.settings import LineEndings
 from tests.support.clock import START
 from tests.support.receiving import (
@@ -379,9 +379,9 @@ def test_what_comes_during_the_commit_waits_for_it(loop: str) -> None:
             await until(lambda: reception.intake.messages)
             await client.send(b"MAIL FROM:<n@x.test>\r\n")
             (session,) = reception.receiver._sessions
-            await until(lambda: session._input)
+            await until(lambda: session._input.octets)
             await client.send(b"RCPT TO:<n@y.test>\r\n" * 400)
-            await until(lambda: len(session._input) > 4096)
+            await until(lambda: len(session._input.octets) > 4096)
             reception.intake.commit()
             assert (await client.line()).startswith("250 2.0.0 OK queued")
             assert await client.line() == "250 2.1.0 OK"

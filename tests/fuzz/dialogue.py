@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from relayd.accounts.passwords import is_password
 from relayd.mail.envelope import NewMessage
+from relayd.receiver.states import State
 from relayd.receiver.users import Users
 from relayd.settings import FixUps, LimitSettings, LineEndings, ListenerAuth, ListenerSettings
 from tests.fuzz.judge import Judge
@@ -161,7 +162,7 @@ async def _dialogue(
 async def _settled(line: Line, tasks: list["asyncio.Task[None]"]) -> None:
     """Let commits and logins come to their end."""
     for _ in range(1000):
-        if not line.session._busy:
+        if line.session._dialogue.state is not State.HELD:
             return
         await asyncio.sleep(0)
     raise AssertionError(f"stuck, with {tasks}")

@@ -9,7 +9,7 @@ from typing import Any, cast
 from relayd.policy.origin import Origin
 from relayd.receiver import wire
 from relayd.receiver.context import SessionContext
-from relayd.receiver.session import Session
+from relayd.receiver.work import Spawn
 from relayd.settings import LimitSettings, LineEndings, ListenerSettings
 from tests.support.clock import START, FakeClock
 from tests.support.receiving import MemoryIntake
@@ -92,7 +92,7 @@ class ManualTransport:
 class Line:
     """A session with both its ends in hand."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, *, spawn: Spawn | None = None, **given: Any) -> None:
         self.loop = ManualLoop()
         self.intake = MemoryIntake(FakeClock())
         self.closed: list[wire.Wire] = []
@@ -102,14 +102,16 @@ class Line:
             limits=LIMITS,
             intake=self.intake,
             now=lambda: START,
-            loop=cast("asyncio.AbstractEventLoop", self.loop),
-            spawn=lambda coroutine: coroutine.close(),
-            on_changed=lambda _session, _whose: True,
             may_send=lambda _whose: True,
+        )
+        surroundings = wire.Surroundings(
+            loop=cast("asyncio.AbstractEventLoop", self.loop),
+            spawn=spawn or (lambda coroutine: coroutine.close()),
+            on_changed=lambda _session, _whose: True,
             on_close=self.closed.append,
         )
         context = replace(context, **given)
-        self.session = Session(context, Origin(ip="127.0.0.1"))
+        self.session = wire.Wire(context, surroundings, Origin(ip="127.0.0.1"))
         self.transport = ManualTransport()
 
     def connect(self) -> None:

@@ -81,6 +81,8 @@ class MemoryIntake:
         self.fault: StoreError | None = None
         self.is_full = False
         self.is_slow = False  # commits wait for `commit`
+        self.is_pensive = False  # what is asked about recipients waits in `questions`
+        self.questions: list[asyncio.Future[Any]] = []
         self._waiting: list[asyncio.Future[Any]] = []
 
     def next_id(self, at: datetime) -> MessageId:
@@ -93,17 +95,29 @@ class MemoryIntake:
     def owns(self, address: Address) -> bool:
         return address.domain.lower() == "returns.test"
 
-    def refusal_of_return_path(self, address: Address) -> Reply | None:
+    def refusal_of_return_path(
+        self, address: Address
+    ) -> Reply | asyncio.Future[Reply | None] | None:
+        if self.is_pensive:
+            return self._question()
         if self.fault is not None:
             raise self.fault
         if address.local == "spent":
             return admit.RETURN_PATH_SPENT
         return None if address.local == "known" else admit.NO_RETURN_PATH
 
-    def is_suppressed(self, address: Address, *, sender: Address | None) -> bool:
+    def is_suppressed(
+        self, address: Address, *, sender: Address | None
+    ) -> bool | asyncio.Future[bool]:
+        if self.is_pensive:
+            return self._question()
         if self.fault is not None:
             raise self.fault
         return self.store.is_suppressed(str(address), sender=str(sender or ""))
+
+    def _question(self) -> asyncio.Future[Any]:
+        self.questions.append(asyncio.get_running_loop().create_future())
+        return self.questions[-1]
 
     def has_room(self) -> bool:
         return not self.is_full

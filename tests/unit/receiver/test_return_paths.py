@@ -1,7 +1,7 @@
 """RCPT of a return path, beyond what the dialogs show: what is noted, and what many of them cost."""
 
 from relayd.errors import StoreUnavailable
-from relayd.receiver.session import ERROR_LIMIT
+from relayd.receiver.dialogue import ERROR_LIMIT
 from tests.support.receiving import Options, on_every_loop, receiving, run_on
 
 MANY = ERROR_LIMIT + 5

@@ -4,7 +4,7 @@ import pytest
 
 from relayd.errors import StoreUnavailable
 from relayd.mail.outcome import Outcome, Relayed
-from relayd.receiver.session import ERROR_LIMIT
+from relayd.receiver.dialogue import ERROR_LIMIT
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.receiving import (
     CEILING,

@@ -1,0 +1,97 @@
+"""What a session knows of its client, and what the client may do because of it.
+
+Some of it is forgotten when TLS begins, or when a proxy says for whom it speaks.
+
+Source: RFC 3207 §4.2; RFC 3848, RFC 6531 §4.3 (names of the protocol).
+"""
+
+from dataclasses import dataclass, field
+
+from relayd.mail.account import Account
+from relayd.policy import admit
+from relayd.policy.origin import Origin
+from relayd.policy.places import Whose
+from relayd.receiver.transaction import Transaction
+from relayd.settings import ListenerAuth, ListenerSettings, ListenerTls
+
+
+@dataclass(slots=True)
+class ClientState:
+    """A client of one listener."""
+
+    listener: ListenerSettings
+    origin: Origin
+    peer: object = None  # the other end's address, as the socket has it
+    tls_version: str | None = None  # such as TLSv1.3; None in clear text
+    is_proxy: bool = False  # it may say for whom it speaks
+    helo: str = ""  # empty: nobody has said hello
+    extended: bool = False  # it was EHLO
+    auth_user: str | None = None  # logged in here, or by its proxy's word
+    account: Account | None = None  # that was logged in to here
+    mail: Transaction | None = None
+    may_relay: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_proxy = self.origin.is_among(self.listener.xclient_networks)
+        self.judge()
+
+    def judge(self) -> None:
+        """Say anew whether it may relay, after what that depends on has changed."""
+        if self.is_logged_in:
+            self.may_relay = True
+        else:
+            is_open = self.listener.auth is not ListenerAuth.REQUIRED
+            self.may_relay = is_open and self.origin.may_relay(self.listener.networks)
+
+    def forget(self) -> None:
+        """Forget all that the client said."""
+        self.helo, self.extended, self.mail = "", False, None
+        self.auth_user, self.account = None, None
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Tell whether it has an account; a proxy's word counts where clients can log in."""
+        return self.auth_user is not None and self.listener.auth is not ListenerAuth.OFF
+
+    @property
+    def is_private(self) -> bool:
+        """Nobody can listen: the connection is encrypted, or does not leave this machine.
+
+        Both its other end and the client that a proxy speaks for must be here.
+        """
+        if self.tls_version is not None:
+            return True
+        if not self.origin.is_here:
+            return False
+        peer_ip = str(self.peer[0]) if isinstance(self.peer, tuple) else ""
+        return admit.is_this_machine(peer_ip)
+
+    @property
+    def can_start_tls(self) -> bool:
+        return self.listener.tls is ListenerTls.STARTTLS and self.tls_version is None
+
+    @property
+    def whose(self) -> Whose:
+        """Say whom the connection belongs to."""
+        is_stranger = not self.may_relay
+        return Whose(
+            listener=self.listener.address,
+            client=self.origin.client(is_stranger=is_stranger),
+            site=self.origin.site,
+            is_stranger=is_stranger,
+        )
+
+    @property
+    def account_name(self) -> str:
+        """Return what counts as one client, whatever it calls itself and its senders."""
+        if self.auth_user is not None:
+            return f"login {self.auth_user}"
+        return self.origin.client(is_stranger=True)
+
+    def protocol(self, *, smtputf8: bool) -> str:
+        """Name the protocol for the trace header."""
+        if not self.extended:
+            return "SMTP"
+        secure = "S" if self.tls_version is not None else ""
+        known = "A" if self.auth_user is not None else ""
+        return ("UTF8SMTP" if smtputf8 else "ESMTP") + secure + known

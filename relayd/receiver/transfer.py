@@ -1,0 +1,163 @@
+"""MAIL, RCPT, DATA and RSET: a mail transaction, up to the end of its content.
+
+Decisions are `relayd.policy.admit`'s; what becomes of a complete message is `acceptance`'s affair.
+
+Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
+"""
+
+from relayd.mail.address import Address
+from relayd.mail.parameters import RcptParameters
+from relayd.mail.reply import Reply, SyntaxRefused
+from relayd.policy import admit
+from relayd.receiver import acceptance, login
+from relayd.receiver.commands import parse_mail, parse_rcpt
+from relayd.receiver.dialogue import Dialogue
+from relayd.receiver.effects import AskAbout, Effect
+from relayd.receiver.reader import DataReader, Fault, Received
+from relayd.receiver.states import Event, State
+from relayd.receiver.transaction import NO_HISTORY, Transaction
+from relayd.settings import ListenerAuth
+
+_NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
+
+
+def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
+    context, client = dialogue.context, dialogue.client
+    if context.users is None and client.listener.auth is ListenerAuth.OFF:
+        takes_auth = False
+    elif login.is_turned_away(dialogue):
+        return
+    else:
+        takes_auth = login.is_offered(dialogue)
+    try:
+        path, parameters = parse_mail(argument, extended=client.extended, takes_auth=takes_auth)
+    except SyntaxRefused as refused:
+        dialogue.refuse(refused.reply)
+        return
+    if client.account is not None and not client.account.may_send_as(path):
+        refusal: Reply | None = admit.NOT_YOUR_SENDER
+    else:
+        refusal = admit.admit_sender(
+            path,
+            smtputf8=parameters.smtputf8,
+            declared_size=parameters.size or 0,
+            limits=context.limits,
+            has_room=context.intake.has_room(),
+        )
+    if refusal is not None:
+        dialogue.refuse(refusal, sender=path)
+        return
+    client.mail = Transaction(path, parameters)
+    dialogue.state = following
+    dialogue.owed.append(b"250 2.1.0 OK\r\n")
+
+
+def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | None:
+    client = dialogue.client
+    transaction = client.mail
+    assert transaction is not None
+    try:
+        path, parameters = parse_rcpt(
+            argument, extended=client.extended, smtputf8=transaction.parameters.smtputf8
+        )
+    except SyntaxRefused as refused:
+        dialogue.refuse(refused.reply, sender=transaction.reverse_path)
+        return None
+    refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
+    if refusal is None:
+        transaction.recipients.append((path, parameters))
+        dialogue.state = following
+        dialogue.owed.append(b"250 2.1.5 OK\r\n")
+    elif isinstance(refusal, Reply):
+        _refuse_recipient(dialogue, path, refusal)
+    else:
+        dialogue.move(Event.QUESTION)
+        return AskAbout(path, parameters, refusal)
+    return None
+
+
+def recipient_judged(
+    dialogue: Dialogue, path: Address, parameters: RcptParameters, refusal: Reply | None
+) -> None:
+    """What spoke against a recipient is known by now; its client may be gone."""
+    transaction = dialogue.client.mail
+    assert transaction is not None
+    if refusal is None:
+        transaction.recipients.append((path, parameters))
+        dialogue.owed.append(b"250 2.1.5 OK\r\n")
+    else:
+        _refuse_recipient(dialogue, path, refusal)
+    dialogue.move(
+        Event.RECIPIENT_TAKEN if transaction.recipients else Event.FIRST_RECIPIENT_REFUSED
+    )
+    dialogue.tire()
+
+
+def _refuse_recipient(dialogue: Dialogue, path: Address, refusal: Reply) -> None:
+    assert dialogue.client.mail is not None
+    dialogue.refuse(
+        refusal,
+        sender=dialogue.client.mail.reverse_path,
+        recipient=path,
+        is_error=refusal not in _NO_ERRORS,
+    )
+
+
+def refusal_of_data(dialogue: Dialogue, argument: bytes) -> bytes | None:
+    del dialogue  # in whatever state
+    return b"501 5.5.4 Syntax: DATA\r\n" if argument else None
+
+
+def data(dialogue: Dialogue, argument: bytes, following: State) -> None:
+    del argument  # there is none
+    context, client = dialogue.context, dialogue.client
+    assert client.mail is not None
+    if not client.may_relay and not context.may_send(client.whose):
+        dialogue.refuse(admit.TOO_MANY_MESSAGES, sender=client.mail.reverse_path)
+        return
+    dialogue.content = DataReader(
+        size_limit=context.limits.message_size,
+        line_endings=context.listener.line_endings,
+        spool=context.intake.spool,
+    )
+    dialogue.state = following
+    dialogue.owed.append(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+
+
+def content_complete(dialogue: Dialogue) -> Effect | None:
+    """The end of the content has come: take the message, or refuse it."""
+    content, transaction = dialogue.content, dialogue.client.mail
+    assert content is not None
+    assert transaction is not None
+    received = content.result()
+    dialogue.content = dialogue.client.mail = None
+    dialogue.junk = 0
+    if isinstance(received, Received):
+        found = acceptance.accept(dialogue.context, dialogue.client, transaction, received)
+        if not isinstance(found, Reply):
+            dialogue.move(Event.MESSAGE_COMPLETE)
+            return found
+        received.discard()
+    else:
+        found = acceptance.FAULTS[received]
+    dialogue.move(Event.CONTENT_REFUSED)
+    dialogue.refuse(found, sender=transaction.reverse_path)
+    if received in (Fault.TOO_BIG, Fault.LINE_ENDINGS):
+        dialogue.close(b"")
+    return None
+
+
+def content_hopeless(dialogue: Dialogue) -> None:
+    """The content is too large even to wait for its end."""
+    transaction = dialogue.client.mail
+    dialogue.refuse(admit.TOO_BIG, sender=None if transaction is None else transaction.reverse_path)
+    dialogue.close(b"")
+
+
+def rset(dialogue: Dialogue, argument: bytes, following: State) -> None:
+    if argument:
+        dialogue.fail(b"501 5.5.4 Syntax: RSET\r\n")
+    else:
+        dialogue.client.mail = None
+        dialogue.state = following
+        dialogue.owed.append(b"250 2.0.0 OK\r\n")
