@@ -11,10 +11,10 @@ import pytest
 import relayd
 from relayd.cli.command import _EXIT_STATUS, root
 from relayd.errors import RelaydError
+from relayd.mail.operator import Action
 from relayd.mail.words import EventKind
 from relayd.policy.doctor.finding import Check, Level
 from relayd.ports import outward
-from relayd.ports.queue import Action
 from relayd.ports.view import Status
 
 ROOT = Path(__file__).parent.parent

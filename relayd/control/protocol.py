@@ -31,9 +31,9 @@ from relayd.answers.status_line import status_line
 from relayd.mail.address import parse_address
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import format_id, parse_id
+from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
-from relayd.ports.queue import Action
 from relayd.ports.view import Metric, Query, Status
 
 REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included

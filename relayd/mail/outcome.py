@@ -1,12 +1,14 @@
-"""What became of a recipient: the closed set of outcomes, and why.
+"""What became of a recipient: its states, the closed set of outcomes, and why.
 
 The decision which outcome applies is made in `relayd.policy.verdict` only, the classification in
 `relayd.policy.classify` only. The words of states reach the disk; their spelling is stable for ever.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from relayd.mail.words import BounceClass, Category, Fault
 
@@ -26,6 +28,9 @@ FINAL_STATES = frozenset(
     {RecipientState.SENT, RecipientState.RELAYED, RecipientState.BOUNCED, RecipientState.DROPPED}
 )
 
+ACCEPTED_STATES = frozenset({RecipientState.SENT, RecipientState.RELAYED})
+"""Another server has the mail: it may still come back."""
+
 # The authority on which state may follow which; every store guards with it.
 TRANSITIONS: dict[RecipientState, frozenset[RecipientState]] = {
     RecipientState.QUEUED: frozenset(RecipientState),
@@ -37,6 +42,18 @@ TRANSITIONS: dict[RecipientState, frozenset[RecipientState]] = {
     RecipientState.BOUNCED: frozenset(),
     RecipientState.DROPPED: frozenset(),
 }
+
+
+def states_before(
+    after: RecipientState, among: Iterable[RecipientState] = RecipientState
+) -> tuple[RecipientState, ...]:
+    """Return those of some states that `after` may follow, by `TRANSITIONS`."""
+    return tuple(state for state in among if after in TRANSITIONS[state])
+
+
+def status_of(state: RecipientState, *, has_failed: bool) -> str:
+    """Return what people call the state; `has_failed`: its last attempt did not end in an acceptance."""
+    return "deferred" if state is RecipientState.QUEUED and has_failed else state.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +127,20 @@ class Held:
 
 
 NoAttempt = Rerouted | Held
+
+
+def state_after(outcome: Outcome | NoAttempt) -> RecipientState:
+    """Return the state that an outcome leads to."""
+    match outcome:
+        case Relayed():
+            return RecipientState.RELAYED
+        case Sent():
+            return RecipientState.SENT
+        case Bounced():
+            return RecipientState.BOUNCED
+        case Deferred() | NotTried() | Rerouted():
+            return RecipientState.QUEUED
+        case Held():
+            return RecipientState.HELD
+        case _:
+            assert_never(outcome)

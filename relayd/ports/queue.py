@@ -10,13 +10,13 @@ Leases end by a clock of the machine that nobody can set; all other instants are
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
 from relayd.ports.view import Query
 
@@ -94,7 +94,7 @@ class QueueStore(Protocol):
         Content from `spool` is the store's from now on; if it cannot be stored it is discarded.
 
         Starts at once and cannot be cancelled. With `lease_for`, recipients whose destination has
-        a slot that `worker` holds or can take, and is not paused, are born leased: they come back
+        a slot that `worker` holds or can take, and is not paused, are leased at enqueue: they come back
         as Work, with the content, as attempt 1, and nobody else will claim them. All others wait
         to be claimed. The recipients of a message that `is_held` are held and never leased; what
         `first_events` gives is recorded in the same transaction.
@@ -290,13 +290,3 @@ class LateNotice:
 
     event: Event
     outcome: Bounced | None  # with an asynchronous bounce
-
-
-class Action(StrEnum):
-    """An operator's verb on queued mail."""
-
-    HOLD = "hold"
-    RELEASE = "release"
-    EXPEDITE = "expedite"
-    BOUNCE = "bounce"
-    DROP = "drop"

@@ -10,9 +10,6 @@ from typing import NamedTuple, Protocol
 from relayd.mail.ids import MessageId
 from relayd.mail.words import BounceClass, Category, JsonValue
 
-NAMED_SENDERS = 20  # of those for whom an address is suppressed
-INACTIVE_BOUNCES = 2  # of different messages: then an inactive mailbox counts as given up
-
 
 class Status(StrEnum):
     """The status of a recipient as people see it (`docs/states.md`)."""

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.operator import Action as Act
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.client import Timers
 from relayd.ports.outward import Connection, Delivery, Target
-from relayd.ports.queue import Action as Act
 from relayd.ports.view import Query, Status
 from relayd.settings import AuthMechanism, Login
 from relayd.store.sqlite.queue import SqliteStore

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from relayd.deliverer.scheduler import LEASE_FOR
 from relayd.errors import ContentLost, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage
+from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.queue import Action, QueueStore, Work
+from relayd.ports.queue import QueueStore, Work
 from relayd.ports.view import Query, QueueView, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore

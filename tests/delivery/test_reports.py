@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer.reports import RecipientResult
 from relayd.mail.envelope import NewMessage
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
-from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (

@@ -8,8 +8,8 @@ import pytest
 
 from relayd.deliverer.nexthop.router import Router
 from relayd.mail.address import parse_address
+from relayd.mail.operator import Action
 from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
-from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import SMARTHOST, a_message, a_recipient

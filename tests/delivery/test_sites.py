@@ -12,8 +12,8 @@ from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import mx as mx_hop
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.deliverer.nexthop.sites import Places, Sites
+from relayd.mail.operator import Action as Act
 from relayd.policy import throttle
-from relayd.ports.queue import Action as Act
 from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, FINE, Direct, Script, a_direct_post, mx

@@ -14,10 +14,11 @@ from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, act_to_j
 from relayd.control.server import Desk, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
+from relayd.mail.operator import Action
 from relayd.mail.words import EventKind
 from relayd.metrics.counters import Counters
 from relayd.metrics.shared import SharedCounters
-from relayd.ports.queue import Acted, Action, ReportGivenUp
+from relayd.ports.queue import Acted, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import a_bounce, a_message, settlements_of

@@ -7,8 +7,8 @@ import pytest
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.operator import Action
 from relayd.policy.verp import VerpToken
-from relayd.ports.queue import Action
 from relayd.ports.view import Query
 from tests.support.builders import a_message, a_settlement
 from tests.support.stores import Box

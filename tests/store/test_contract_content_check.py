@@ -7,7 +7,7 @@ import pytest
 from relayd.mail.content import Content
 from relayd.mail.envelope import ContentCheck, NewMessage
 from relayd.mail.ids import WorkerNumber
-from relayd.ports.queue import Action
+from relayd.mail.operator import Action
 from relayd.ports.view import Query, Status
 from tests.support.builders import CONTENT, a_message
 from tests.support.stores import Box

@@ -9,11 +9,12 @@ from relayd.errors import ReturnPathSpent
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.policy.admit import RETURNED_A_DAY, RETURNED_IN_ALL
 from relayd.policy.verp import VerpToken
-from relayd.ports.queue import Action, LateNotice
+from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, Status
 from tests.support.builders import (
     a_bounce,

@@ -9,9 +9,10 @@ import pytest
 from relayd.mail.content import Content
 from relayd.mail.envelope import REPORT, Client, NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.queue import Acted, Action, Work
+from relayd.ports.queue import Acted, Work
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (

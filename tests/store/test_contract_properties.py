@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import (
     TRANSITIONS,
     Held,
@@ -32,7 +33,7 @@ from relayd.mail.outcome import (
     Rerouted,
     Sent,
 )
-from relayd.ports.queue import Action, Settlement, Work
+from relayd.ports.queue import Settlement, Work
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,

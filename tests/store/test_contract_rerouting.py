@@ -7,8 +7,9 @@ import pytest
 from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Held, NoAttempt, Rerouted
-from relayd.ports.queue import Action, Work
+from relayd.ports.queue import Work
 from relayd.ports.view import Query, Status
 from tests.support.builders import (
     a_deferral,

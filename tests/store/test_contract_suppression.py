@@ -6,11 +6,12 @@ import pytest
 
 from relayd.mail.envelope import REPORT, NewMessage
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
+from relayd.mail.suppression import INACTIVE_BOUNCES
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.verp import VerpToken
-from relayd.ports.queue import Action
-from relayd.ports.view import INACTIVE_BOUNCES, Query, Status
+from relayd.ports.view import Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.stores import ALL, Box
 

@@ -6,9 +6,9 @@ import pytest
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.queue import Action
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from relayd.errors import CommitUnknown, StoreUnavailable
-from relayd.ports.queue import Action
+from relayd.mail.operator import Action
 from relayd.ports.view import Query
 from relayd.store.sqlite import writer
 from relayd.store.sqlite.lock import FileLock

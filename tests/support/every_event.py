@@ -7,6 +7,7 @@ from datetime import timedelta
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import ContentCheck, NewMessage
 from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
@@ -15,7 +16,7 @@ from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
 from relayd.ports.outward import EventSink
-from relayd.ports.queue import Action, QueueStore, Settlement, Work
+from relayd.ports.queue import QueueStore, Settlement, Work
 from relayd.ports.view import Query, QueueView
 from relayd.worker.late import LateBounces
 from tests.support.builders import a_bounce, a_deferral, a_message

@@ -7,9 +7,9 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.clock import START

@@ -24,7 +24,7 @@ from relayd.control import client
 from relayd.control.protocol import ActRequest, event_to_json, selects_everything
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, format_id, parse_id
-from relayd.ports.queue import Action
+from relayd.mail.operator import Action
 from relayd.ports.view import Query
 
 _PAST = {

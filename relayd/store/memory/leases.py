@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.outcome import RecipientState
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease
 from relayd.store.memory.tables import Recipient, Slot, Tables
@@ -46,7 +47,12 @@ class Leases:
         return None
 
     def leased(self, lease: Lease) -> list[Recipient]:
-        return [one for one in self._tables.recipients() if one.lease == lease]
+        """Return what is leased under a lease, and may wait again."""
+        return [
+            one
+            for one in self._tables.recipients()
+            if one.lease == lease and one.may_become(RecipientState.QUEUED)
+        ]
 
     def abandon_of(self, dead: Collection[WorkerNumber]) -> None:
         """Free the slots of workers that are gone."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from relayd.mail.envelope import NewMessage, QueuedMessage
+from relayd.mail.envelope import NewMessage, QueuedMessage, queued_message
 from relayd.mail.event import first_events
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Lease, Work
-from relayd.store.memory.rows import queued_message, queued_recipient
+from relayd.store.memory.rows import queued_recipient
 from relayd.store.memory.tables import Message, Recipient, Tables
 
 

@@ -1,81 +1,54 @@
 """What operators do to recipients, and the reports on what they gave up."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
 from operator import attrgetter
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId
-from relayd.mail.outcome import RecipientState
-from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
-from relayd.ports.queue import Action, ReportGivenUp
+from relayd.mail.operator import ACTS, BOUNCED_AS, Action, Operator
+from relayd.ports.queue import ReportGivenUp
 from relayd.ports.view import RecipientRow
 from relayd.store.memory.messages import queued
 from relayd.store.memory.rows import queued_recipient
 from relayd.store.memory.tables import Recipient, Tables
 
-_QUEUED, _HELD = RecipientState.QUEUED, RecipientState.HELD
-# From which states an operator's verb takes effect, where it leads, and how it is recorded.
-_ACTS = {
-    Action.HOLD: ((_QUEUED,), _HELD, EventKind.HELD),
-    Action.RELEASE: ((_HELD,), _QUEUED, EventKind.RELEASED),
-    Action.EXPEDITE: ((_QUEUED,), _QUEUED, EventKind.EXPEDITED),
-    Action.BOUNCE: ((_QUEUED, _HELD), RecipientState.BOUNCED, EventKind.BOUNCED),
-    Action.DROP: ((_QUEUED, _HELD), RecipientState.DROPPED, EventKind.DROPPED),
-}
 
-
-def act(
-    tables: Tables,
-    rows: Iterable[RecipientRow],
-    action: Action,
-    *,
-    by: str,
-    reason: str,
-    at: datetime,
-) -> list[Event]:
+def act(tables: Tables, rows: Iterable[RecipientRow], operator: Operator) -> list[Event]:
     """Act on those of the recipients for whom it has an effect; return one event for each."""
+    act = ACTS[operator.action]
     events = []
     for row in rows:
         message = tables.messages[row.message_id]
         recipient = message.recipients[row.recipient]
-        if recipient.state not in _ACTS[action][0]:
+        if not recipient.may_become(act.leads_to, act.applies_to):
             continue
-        if action is Action.EXPEDITE:
-            if recipient.lease is not None:
-                continue
-            tables.resume(recipient.destination)
-        event = _act_on(recipient, action, at=at, by=by, reason=reason)
-        event = replace(event, subject=subject_of(message.new, recipient.number))
+        if act.spares_leased and recipient.lease is not None:
+            continue
+        has_failed = recipient.category is not None
+        _apply(tables, recipient, operator)
+        event = operator.event(
+            row.message_id,
+            row.recipient,
+            subject_of(message.new, row.recipient),
+            has_failed=has_failed,
+        )
         tables.note(message, event)
         events.append(event)
     return events
 
 
-def _act_on(recipient: Recipient, action: Action, *, at: datetime, by: str, reason: str) -> Event:
-    _, state, kind = _ACTS[action]
+def _apply(tables: Tables, recipient: Recipient, operator: Operator) -> None:
     if recipient.lease is not None:  # that attempt runs on, unheard
         recipient.unknown_outcomes = max(recipient.unknown_outcomes, 1)
-    recipient.move(state, at)
-    recipient.next_attempt_at = at
-    detail: dict[str, JsonValue] = {"by": by, "reason": reason, "status": recipient.status.value}
-    if action is Action.BOUNCE:
-        recipient.bounce_class, recipient.category = BounceClass.BLOCK, Category.POLICY
-        recipient.reason, recipient.suppress = reason, False
+    recipient.move(ACTS[operator.action].leads_to, operator.at)
+    recipient.next_attempt_at = operator.at
+    if operator.action is Action.EXPEDITE:
+        tables.resume(recipient.destination)
+    if operator.action is Action.BOUNCE:
+        recipient.bounce_class, recipient.category = BOUNCED_AS
+        recipient.reason, recipient.suppress = operator.reason, False
         recipient.code = recipient.enhanced = recipient.reply = None
-        detail["bounce_class"] = BounceClass.BLOCK.value
-        detail["category"] = Category.POLICY.value
-        detail["fault"] = Fault.POLICY.value
-        detail["suppress"] = False
-    return Event(
-        kind=kind,
-        at=at,
-        message_id=recipient.message_id,
-        recipient=recipient.number,
-        detail=detail,
-    )
 
 
 def reports(

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from relayd.mail.outcome import (
+    ACCEPTED_STATES,
     Bounced,
     Deferred,
     Held,
@@ -12,12 +13,22 @@ from relayd.mail.outcome import (
     Relayed,
     Rerouted,
     Sent,
+    state_after,
 )
 from relayd.ports.queue import LateNotice, Settlement
 from relayd.store.memory.tables import Recipient, Tables
 
 
-def settle(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
+def settle(recipient: Recipient, settlement: Settlement, now: datetime) -> bool:
+    """Write what an attempt led to; False, and nothing, if `TRANSITIONS` forbids it."""
+    outcome = settlement.outcome
+    if not recipient.may_become(state_after(outcome)):
+        return False
+    _apply(recipient, settlement, now)
+    return True
+
+
+def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
     outcome = settlement.outcome
     if isinstance(outcome, NotTried | Rerouted | Held):
         recipient.attempts -= 1
@@ -57,7 +68,7 @@ def note_late(tables: Tables, notice: LateNotice, *, now: datetime) -> bool:
         return False
     if outcome is not None:
         recipient = message.recipients[event.recipient]
-        if recipient.state not in (RecipientState.RELAYED, RecipientState.SENT):
+        if not recipient.may_become(RecipientState.BOUNCED, ACCEPTED_STATES):
             return False
         recipient.move(RecipientState.BOUNCED, now)
         recipient.reason, recipient.category = outcome.reason, outcome.category

@@ -15,11 +15,11 @@ from relayd.mail.ids import (
     WorkerIdentity,
     WorkerNumber,
 )
+from relayd.mail.operator import Action, Operator
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
-    Action,
     LateNotice,
     Lease,
     ReportGivenUp,
@@ -147,7 +147,8 @@ class MemoryStore(MemoryView):
             attempt = settlement.attempt or recipient.attempts
             if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
-            outcomes.settle(recipient, settlement, self._clock.now())
+            if not outcomes.settle(recipient, settlement, self._clock.now()):
+                continue
             self._tables.note(message, *settlement.events)
             message.drop_content()
             written.append(settlement)
@@ -197,9 +198,10 @@ class MemoryStore(MemoryView):
         report: ReportGivenUp | None = None,
     ) -> Acted:
         self._age.watch()
-        at, served = self._clock.now(), self._age.served()
+        served = self._age.served()
         rows = self.find(selector, limit=sum(1 for _ in self._tables.recipients()))
-        events = operators.act(self._tables, rows, action, by=by, reason=reason, at=at)
+        operator = Operator(action, by, reason, self._clock.now())
+        events = operators.act(self._tables, rows, operator)
         reports = []
         if report is not None and action is Action.BOUNCE:
             reports = operators.reports(self._tables, events, report, reason=reason, served=served)

@@ -3,28 +3,11 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.outcome import RecipientState
 from relayd.mail.words import BounceClass
 from relayd.ports.view import AddressRow, RecipientRow, Status
 from relayd.store.memory.tables import Recipient, Tables
-
-
-def queued_message(new: NewMessage) -> QueuedMessage:
-    return QueuedMessage(
-        id=new.id,
-        received_at=new.received_at,
-        reverse_path=_reverse_path(new),
-        parameters=new.parameters,
-        size=len(new.content),
-        message_id_header=new.facts.message_id_header,
-        tag=new.facts.tag,
-        is_test=new.facts.is_test,
-        is_8bit=new.facts.is_8bit,
-        utf8_headers=new.facts.utf8_headers,
-        is_report=new.is_report,
-        account=new.client.account,
-    )
 
 
 def queued_recipient(recipient: Recipient) -> QueuedRecipient:

@@ -3,7 +3,7 @@
 Owns which changes of state are possible, by `TRANSITIONS`. Leaves when they happen to the verbs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
-from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, RecipientState
+from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before, status_of
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
@@ -55,10 +55,7 @@ class Recipient:
 
     @property
     def status(self) -> Status:
-        """A queued recipient that has failed at least once is deferred."""
-        if self.state is RecipientState.QUEUED and self.category is not None:
-            return Status.DEFERRED
-        return Status(self.state.value)
+        return Status(status_of(self.state, has_failed=self.category is not None))
 
     @property
     def no_mail_host_at(self) -> datetime | None:
@@ -73,9 +70,15 @@ class Recipient:
     def is_waiting(self) -> bool:
         return self.state is RecipientState.QUEUED and self.lease is None
 
+    def may_become(
+        self, state: RecipientState, among: Iterable[RecipientState] = RecipientState
+    ) -> bool:
+        """Tell whether `TRANSITIONS` allows `state` now, and the present one is of those in `among`."""
+        return self.state in states_before(state, among)
+
     def move(self, state: RecipientState, at: datetime) -> None:
-        """Leave any lease for `state`."""
-        assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"
+        """Leave any lease for `state`. The caller knows that it may."""
+        assert self.may_become(state), f"{self.state} -> {state}"
         self.state, self.lease, self.updated_at = state, None, at
 
     def requeue(self, at: datetime) -> None:

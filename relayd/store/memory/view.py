@@ -5,6 +5,7 @@ from datetime import datetime
 
 from relayd.mail.event import receptions
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.suppression import is_suppressed, suppressed_for
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -14,9 +15,9 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.memory import suppression
 from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first
+from relayd.store.memory.suppression import speaking
 from relayd.store.memory.tables import Recipient, Tables
 
 
@@ -64,13 +65,13 @@ class MemoryView:
         }
         chosen = sorted(newest, key=lambda address: newest[address], reverse=True)[:limit]
         return [
-            address_row(groups[address], suppression.for_whom(self._tables, groups[address]))
+            address_row(groups[address], suppressed_for(speaking(self._tables, groups[address])))
             for address in chosen
         ]
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         rows = [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
-        return suppression.suppresses(self._tables, rows, sender.lower())
+        return is_suppressed(speaking(self._tables, rows), sender.lower())
 
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
         message = self._tables.messages.get(message_id)

@@ -10,11 +10,22 @@ from dataclasses import dataclass
 import apsw
 import orjson
 
+from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Lease
+from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.values import fetch
 
 _PAGE = 500  # destinations read at once
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
+
+_FREE = (
+    "UPDATE recipient SET slot = NULL, next_attempt_at = ?,"
+    " possible_duplicate = max(possible_duplicate, 1) WHERE slot = ? AND "
+)
+_FREE_UNCOUNTED = (
+    "UPDATE recipient SET slot = NULL, next_attempt_at = ?, attempts = attempts - 1"
+    " WHERE slot = ? AND "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +90,7 @@ def holds(db: apsw.Connection, lease: Lease) -> bool:
 
 def abandon(db: apsw.Connection, slot: int, *, now: int) -> int:
     """Free a slot whose owner is gone: its open attempts may have been sent (S-07)."""
-    db.execute(
-        "UPDATE recipient SET slot = NULL, next_attempt_at = ?,"
-        " possible_duplicate = max(possible_duplicate, 1) WHERE slot = ?",
-        (now, slot),
-    )
+    db.execute(_FREE + may_become(RecipientState.QUEUED), (now, slot))
     freed = db.changes()
     db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE id = ?", (slot,))
     if freed:
@@ -114,10 +121,7 @@ def extend(
 
 def hand_back(db: apsw.Connection, slot: int, *, now: int) -> None:
     """Free a slot on its owner's word: what was leased under it was not tried."""
-    db.execute(
-        "UPDATE recipient SET slot = NULL, next_attempt_at = ?, attempts = attempts - 1 WHERE slot = ?",
-        (now, slot),
-    )
+    db.execute(_FREE_UNCOUNTED + may_become(RecipientState.QUEUED), (now, slot))
     if db.changes():
         touch(db, _destination_of(db, slot), now)
     db.execute("UPDATE slot SET worker = NULL WHERE id = ?", (slot,))

@@ -2,54 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import groupby
 
 import apsw
 
 from relayd.mail.envelope import NewMessage
-from relayd.mail.event import Event, Subject
+from relayd.mail.event import Subject
 from relayd.mail.ids import MessageId
-from relayd.mail.words import BounceClass, Category, EventKind
-from relayd.ports.queue import Acted, Action, ReportGivenUp
-from relayd.ports.view import Query, Status
+from relayd.mail.operator import ACTS, BOUNCED_AS, Act, Action, Operator
+from relayd.mail.outcome import RecipientState
+from relayd.ports.queue import Acted, ReportGivenUp
+from relayd.ports.view import Query
 from relayd.store.sqlite import leases, outcomes
+from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
 from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, to_ms
-
-KINDS = {
-    Action.HOLD: EventKind.HELD,
-    Action.RELEASE: EventKind.RELEASED,
-    Action.EXPEDITE: EventKind.EXPEDITED,
-    Action.BOUNCE: EventKind.BOUNCED,
-    Action.DROP: EventKind.DROPPED,
-}
-_STATUS = {
-    Action.HOLD: Status.HELD,
-    Action.BOUNCE: Status.BOUNCED,
-    Action.DROP: Status.DROPPED,
-}
-_UNFINISHED = "r.state IN ('queued', 'held')"
-_APPLIES_TO = {
-    Action.HOLD: "r.state = 'queued'",
-    Action.RELEASE: "r.state = 'held'",
-    Action.EXPEDITE: "r.state = 'queued' AND r.slot IS NULL",
-    Action.BOUNCE: _UNFINISHED,
-    Action.DROP: _UNFINISHED,
-}
 
 _AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
 _AWAY = "slot = NULL, possible_duplicate = max(possible_duplicate, slot IS NOT NULL)"
-_CHANGE = {
-    Action.HOLD: f"state = 'held', {_AWAY}",
-    Action.RELEASE: "state = 'queued', next_attempt_at = ?1",
-    Action.EXPEDITE: "next_attempt_at = ?1",
-    Action.BOUNCE: f"state = 'bounced', {_AWAY}",
-    Action.DROP: f"state = 'dropped', {_AWAY}",
-}
+_DUE = "next_attempt_at = ?1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +31,54 @@ class _Target:
     message_id: MessageId
     number: int
     destination: str
-    waits_as: Status  # what it is called while it is queued
+    has_failed: bool  # in its last attempt
     subject: Subject
 
 
 def act(
     db: apsw.Connection,
     selector: Query,
-    action: Action,
+    operator: Operator,
     *,
-    by: str,
-    reason: str,
-    at: datetime,
     report: ReportGivenUp | None = None,
 ) -> tuple[Acted, list[MessageId]]:
-    """Carry out `action` on every recipient that matches and allows it.
+    """Carry out a verb on every recipient that matches and allows it.
 
     The reports are not stored. Return also whose files can go once all this is durable.
     """
-    targets = _targets(db, selector, action)
+    targets = _targets(db, selector, ACTS[operator.action])
     reports: list[NewMessage] = []
-    if action is Action.BOUNCE and report is not None:
-        reports = _reports(db, targets, report, reason=reason)
-    _apply(db, targets, action, reason=reason, now=to_ms(at))
-    events = [_event(target, action, by=by, reason=reason, at=at) for target in targets]
+    if operator.action is Action.BOUNCE and report is not None:
+        reports = _reports(db, targets, report, reason=operator.reason)
+    _apply(db, targets, operator)
+    events = [
+        operator.event(each.message_id, each.number, each.subject, has_failed=each.has_failed)
+        for each in targets
+    ]
     for event in events:
         outcomes.record(db, event)
     dropped = outcomes.drop_content(db, {target.message_id for target in targets})
     return Acted(events=tuple(events), reports=tuple(reports)), dropped
 
 
-def _targets(db: apsw.Connection, selector: Query, action: Action) -> list[_Target]:
+def _targets(db: apsw.Connection, selector: Query, act: Act) -> list[_Target]:
     """Return whom the action is about, the oldest first."""
     search = Search(db, replace(selector, unfinished=True))
     keys: list[Key] = []
     while not search.is_done:
         keys += search.step(_AT_ONCE)
     sql = (
-        "SELECT r.message_id, r.number, r.destination, r.category IS NULL,"  # noqa: S608 -- constants
+        "SELECT r.message_id, r.number, r.destination, r.category IS NOT NULL,"  # noqa: S608 -- constants
         " m.message_id_header, m.reverse_path, m.tag, m.size, r.address FROM recipient r JOIN message m ON m.id = r.message_id"
-        f" WHERE r.message_id = ? AND r.number = ? AND {_APPLIES_TO[action]}"
+        f" WHERE r.message_id = ? AND r.number = ? AND {may_become(act.leads_to, act.applies_to)}"
+        f"{' AND slot IS NULL' if act.spares_leased else ''}"
     )
     return [
         _Target(
             MessageId(row[0]),
             row[1],
             row[2],
-            Status.QUEUED if row[3] else Status.DEFERRED,
+            bool(row[3]),
             Subject(
                 message_id_header=row[4],
                 reverse_path=row[5],
@@ -147,13 +122,14 @@ def _reports(
     return reports
 
 
-def _apply(
-    db: apsw.Connection, targets: Sequence[_Target], action: Action, *, reason: str, now: int
-) -> None:
+def _apply(db: apsw.Connection, targets: Sequence[_Target], operator: Operator) -> None:
+    action, now = operator.action, to_ms(operator.at)
     if action is Action.BOUNCE:
-        _note(db, targets, reason=reason)
+        _note(db, targets, reason=operator.reason)
+    state = ACTS[action].leads_to
+    change = _DUE if state is RecipientState.QUEUED else _AWAY
     db.executemany(
-        f"UPDATE recipient SET updated_at = ?1, {_CHANGE[action]}"  # noqa: S608 -- constants
+        f"UPDATE recipient SET updated_at = ?1, state = '{state}', {change}"  # noqa: S608 -- constants
         " WHERE message_id = ?2 AND number = ?3",
         [(now, target.message_id, target.number) for target in targets],
     )
@@ -161,39 +137,14 @@ def _apply(
         if action is Action.EXPEDITE:
             leases.pause(db, destination, 0)
         leases.refresh(db, destination)
-        if action in (Action.RELEASE, Action.EXPEDITE):
+        if state is RecipientState.QUEUED:
             leases.touch(db, destination, now)
 
 
 def _note(db: apsw.Connection, targets: Sequence[_Target], *, reason: str) -> None:
+    bounce_class, category = BOUNCED_AS
     db.executemany(
         "UPDATE recipient SET reason = ?, category = ?, bounce_class = ?, suppress = 0,"
         " code = NULL, enhanced = NULL, reply = NULL WHERE message_id = ? AND number = ?",
-        [
-            (reason, Category.POLICY, BounceClass.BLOCK, target.message_id, target.number)
-            for target in targets
-        ],
-    )
-
-
-def _event(target: _Target, action: Action, *, by: str, reason: str, at: datetime) -> Event:
-    detail: dict[str, str | int | float | bool | None] = {
-        "by": by,
-        "reason": reason,
-        "status": _STATUS.get(action, target.waits_as).value,
-    }
-    if action is Action.BOUNCE:
-        detail |= {
-            "bounce_class": "block",
-            "category": "policy",
-            "fault": "policy",
-            "suppress": False,
-        }
-    return Event(
-        kind=KINDS[action],
-        at=at,
-        message_id=target.message_id,
-        recipient=target.number,
-        detail=detail,
-        subject=target.subject,
+        [(reason, category, bounce_class, target.message_id, target.number) for target in targets],
     )

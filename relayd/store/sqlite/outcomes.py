@@ -8,36 +8,55 @@ import orjson
 from relayd.errors import LeaseLost
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
-from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Relayed, Rerouted, Sent
+from relayd.mail.outcome import (
+    ACCEPTED_STATES,
+    Bounced,
+    Deferred,
+    Held,
+    NotTried,
+    RecipientState,
+    Relayed,
+    Rerouted,
+    Sent,
+    state_after,
+)
 from relayd.ports.queue import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
+from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.values import to_ms
 
-# A settlement is of one attempt: an operator may have held and released the recipient since.
+# A settlement is of one attempt: an operator may have held and released the recipient since. `may_become`
+# ends each statement.
 _FINISH = (
     "UPDATE recipient SET state = ?, slot = NULL, code = ?, enhanced = ?, reply = ?, reason = ?,"
     " category = ?, bounce_class = ?, suppress = ?, remote_host = ?, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _DEFER = (
     "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
     " possible_duplicate = possible_duplicate + ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
     " reason = ?, category = ?, remote_host = ?, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _PUT_BACK = (
     "UPDATE recipient SET slot = NULL, attempts = attempts - 1, next_attempt_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 
 _MOVE = (
     "UPDATE recipient SET slot = NULL, attempts = attempts - 1, destination = ?, next_attempt_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _HOLD = (
     "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?"
-    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts)"
+    " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
+_COME_BACK = (
+    "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
+    " suppress = ?, scope = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
+    " WHERE message_id = ? AND number = ? AND "
+)
+_ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 
 
 def settle_all(
@@ -50,32 +69,37 @@ def settle_all(
 
 
 def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:
-    """Write one outcome with its events; False, and nothing, if an operator took the recipient away."""
+    """Write one outcome with its events; False, and nothing, if an operator took the recipient away.
+
+    Or if `TRANSITIONS` forbids it.
+    """
     row = (settlement.message_id, settlement.recipient, lease.slot, settlement.attempt)
     reply = (settlement.code, settlement.enhanced, settlement.reply)
     host = settlement.remote_host
     due_at: int | None = None
     destination = lease.destination
-    match settlement.outcome:
-        case Relayed() | Sent() as accepted:
-            state = "relayed" if isinstance(accepted, Relayed) else "sent"
-            db.execute(_FINISH, (state, *reply, None, None, None, 0, host, now, *row))
-        case Bounced() as bounced:
-            why = (bounced.reason, bounced.category, bounced.bounce_class, int(bounced.suppress))
-            db.execute(_FINISH, ("bounced", *reply, *why, host, now, *row))
-        case Deferred() as deferred:
-            due_at = to_ms(deferred.retry_at)
-            when = (due_at, deferred.soft_failures, int(deferred.possible_duplicate))
-            why_not = (deferred.reason, deferred.category)
-            db.execute(_DEFER, (*when, *reply, *why_not, host, now, *row))
+    outcome = settlement.outcome
+    state = state_after(outcome)
+    allowed = may_become(state)
+    match outcome:
+        case Relayed() | Sent():
+            db.execute(_FINISH + allowed, (state, *reply, None, None, None, 0, host, now, *row))
+        case Bounced():
+            why = (outcome.reason, outcome.category, outcome.bounce_class, int(outcome.suppress))
+            db.execute(_FINISH + allowed, (state, *reply, *why, host, now, *row))
+        case Deferred():
+            due_at = to_ms(outcome.retry_at)
+            when = (due_at, outcome.soft_failures, int(outcome.possible_duplicate))
+            why_not = (outcome.reason, outcome.category)
+            db.execute(_DEFER + allowed, (*when, *reply, *why_not, host, now, *row))
         case NotTried():
             due_at = now
-            db.execute(_PUT_BACK, (now, *row))
+            db.execute(_PUT_BACK + allowed, (now, *row))
         case Rerouted(destination):
             due_at = now
-            db.execute(_MOVE, (destination, now, *row))
+            db.execute(_MOVE + allowed, (destination, now, *row))
         case Held():
-            db.execute(_HOLD, (now, *row))
+            db.execute(_HOLD + allowed, (now, *row))
     if not db.changes():
         return False
     if due_at is not None:
@@ -97,9 +121,7 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
             return False
     else:
         db.execute(
-            "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
-            " suppress = ?, scope = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
-            " WHERE message_id = ? AND number = ? AND state IN ('relayed', 'sent')",
+            _COME_BACK + may_become(RecipientState.BOUNCED, _ACCEPTED),
             (
                 outcome.reason,
                 outcome.category,

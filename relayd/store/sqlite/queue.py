@@ -16,11 +16,11 @@ from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
+from relayd.mail.operator import Action, Operator
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
-    Action,
     LateNotice,
     Lease,
     ReportGivenUp,
@@ -232,13 +232,11 @@ class SqliteStore:
         reason: str,
         report: ReportGivenUp | None = None,
     ) -> Acted:
-        at = self._clock.now()
+        operator = Operator(action, by, reason, self._clock.now())
         files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Acted:
-            acted, dropped = operators.act(
-                db, selector, action, by=by, reason=reason, at=at, report=report
-            )
+            acted, dropped = operators.act(db, selector, operator, report=report)
             for each in acted.reports:
                 messages.insert_returned(db, each)
             files[:] = dropped

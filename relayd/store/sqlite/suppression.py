@@ -1,14 +1,15 @@
 """Whether the bounces of an address speak against using it again, for whom, and how that is lifted.
 
-Owns the rule in SQL; `relayd.ports.view.QueueView.is_suppressed` has it in words.
+Says the rule of `relayd.mail.suppression` in SQL.
 """
 
 import apsw
 
-from relayd.ports.view import INACTIVE_BOUNCES, NAMED_SENDERS
+from relayd.mail import suppression
+from relayd.mail.suppression import INACTIVE_BOUNCES, NAMED_SENDERS
 from relayd.store.sqlite.values import query_key
 
-EVERYBODY = "''"  # in SQL: the scope of what holds for all mail
+EVERYBODY = f"'{suppression.EVERYBODY}'"  # in SQL
 _LOOKED_AT = 1000  # late bounces of an address that are looked at, to show for whom they count
 _ALL = -1
 

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.outcome import RecipientState, status_of
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import (
     AddressRow,
@@ -193,8 +194,7 @@ class SqliteView:
 
 
 def _status(state: str, failed: object) -> Status:
-    """A queued recipient that has failed at least once is deferred."""
-    return Status.DEFERRED if state == "queued" and failed is not None else Status(state)
+    return Status(status_of(RecipientState(state), has_failed=failed is not None))
 
 
 def _known(detail: str) -> dict[str, Any]:

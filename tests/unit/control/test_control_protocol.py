@@ -9,8 +9,8 @@ from relayd.control import protocol
 from relayd.control.protocol import ActRequest, BadMessage
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
+from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category, EventKind
-from relayd.ports.queue import Action
 from relayd.ports.view import Query, Status
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))

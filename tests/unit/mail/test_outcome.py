@@ -2,7 +2,23 @@
 
 import pytest
 
-from relayd.mail.outcome import FINAL_STATES, TRANSITIONS, RecipientState
+from relayd.mail.outcome import (
+    ACCEPTED_STATES,
+    FINAL_STATES,
+    TRANSITIONS,
+    Held,
+    NoAttempt,
+    NotTried,
+    Outcome,
+    RecipientState,
+    Relayed,
+    Rerouted,
+    Sent,
+    state_after,
+    states_before,
+    status_of,
+)
+from tests.support.builders import a_bounce, a_deferral
 
 QUEUED, HELD, SENT, RELAYED, BOUNCED, DROPPED = RecipientState
 
@@ -24,6 +40,8 @@ def test_every_pair_of_states_is_allowed_or_not(
 ) -> None:
     allowed = MAP[before][list(RecipientState).index(after)] == "x"
     assert (after in TRANSITIONS[before]) is allowed
+    assert (before in states_before(after)) is allowed
+    assert states_before(after, [before]) == ((before,) if allowed else ())
 
 
 def test_every_state_leads_to_an_end() -> None:
@@ -45,3 +63,28 @@ def test_states_are_spelt_as_they_are_stored() -> None:
     """The words are on disks: they stay (docs/states.md)."""
     spelling = ["queued", "held", "sent", "relayed", "bounced", "dropped"]
     assert [state.value for state in RecipientState] == spelling
+
+
+def test_only_what_was_accepted_can_come_back() -> None:
+    assert set(states_before(BOUNCED)) & FINAL_STATES == ACCEPTED_STATES
+
+
+OUTCOMES: dict[RecipientState, list[Outcome | NoAttempt]] = {
+    QUEUED: [a_deferral(), NotTried(reason="no login"), Rerouted("elsewhere.test")],
+    HELD: [Held()],
+    SENT: [Sent()],
+    RELAYED: [Relayed()],
+    BOUNCED: [a_bounce()],
+}
+
+
+@pytest.mark.parametrize("state", OUTCOMES)
+def test_an_outcome_leads_to_a_state_that_may_follow_an_attempt(state: RecipientState) -> None:
+    assert all(state_after(outcome) is state for outcome in OUTCOMES[state])
+    assert state in TRANSITIONS[QUEUED]
+
+
+@pytest.mark.parametrize("state", RecipientState)
+def test_a_failed_attempt_shows_only_while_a_recipient_waits(state: RecipientState) -> None:
+    assert status_of(state, has_failed=False) == state.value
+    assert status_of(state, has_failed=True) == ("deferred" if state is QUEUED else state.value)

@@ -9,8 +9,9 @@ import pytest
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import format_id
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
-from relayd.ports.queue import Action, QueueStore
+from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import World, column, enqueue
