@@ -15,7 +15,7 @@ from relayd.settings import Settings
 def serve(ctx: click.Context) -> None:
     """Run the daemon in the foreground.
 
-    SIGHUP reads the settings again, SIGTERM finishes what is open and ends.
+    SIGHUP reads the settings again. SIGTERM finishes the open sessions and ends.
     """
     from relayd import supervisor  # noqa: PLC0415
 

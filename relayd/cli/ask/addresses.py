@@ -34,13 +34,15 @@ class AddressType(click.ParamType[str]):
 @click.command()
 @takes_query("recipient", "domain", "status", "bounce_class", "since")
 @limit_option
-@click.option("--unsuppress", type=AddressType(), help="Let only bounces from now on count.")
+@click.option(
+    "--unsuppress", type=AddressType(), help="Lift the suppression: only bounces from now on count."
+)
 @json_option
 @settings_option()
 def addresses(*, query: Query, limit: int | None, unsuppress: str | None, as_json: bool) -> None:
     """Show one row per recipient address.
 
-    Its last status, how often it bounced, and whether it is suppressed.
+    A row has the last status, how often mail bounced, and whether the address is suppressed.
     """
     if unsuppress is not None:
         _unsuppress(unsuppress, query, as_json=as_json)

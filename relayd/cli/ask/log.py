@@ -25,7 +25,9 @@ Fields = Mapping[str, Any]
 
 
 @click.command()
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until ^C.")
+@click.option(
+    "-f", "--follow", "following", is_flag=True, help="Also show new events as they come, until ^C."
+)
 @click.option(
     "--event", type=click.Choice(EventKind, case_sensitive=False), help="The event's name."
 )

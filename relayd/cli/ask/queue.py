@@ -140,8 +140,8 @@ def _cells(event: Event) -> tuple[str, str]:
     ), f"#{event.recipient}" if subject is None else subject.address
 
 
-_add_verb(Action.HOLD, "Keep mail from being tried until it is released.")
-_add_verb(Action.RELEASE, "Let held mail go on, at once.")
-_add_verb(Action.EXPEDITE, "Try waiting mail now.")
-_add_verb(Action.BOUNCE, "Give mail up: it ends as bounced, and its sender gets a report.")
-_add_verb(Action.DROP, "Delete mail.")
+_add_verb(Action.HOLD, "Make no attempt for mail until it is released.")
+_add_verb(Action.RELEASE, "Release held mail: it is due at once.")
+_add_verb(Action.EXPEDITE, "Make an attempt for waiting mail now.")
+_add_verb(Action.BOUNCE, "Give up mail: its status is bounced, and its sender gets a report.")
+_add_verb(Action.DROP, "Delete mail: its sender gets no report.")

@@ -51,7 +51,7 @@ def status(
 ) -> None:
     """Show one row per recipient, newest first.
 
-    `relayd status show ID` tells everything about one message.
+    `relayd status show ID` shows everything about one message.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -71,9 +71,9 @@ def status(
 @json_option
 @settings_option()
 def show(*, wanted: str, as_json: bool) -> None:
-    """Tell all about one message.
+    """Show everything about one message.
 
-    Every recipient, every attempt with the remote's own words, and what it waits for now.
+    It shows every recipient, every attempt with the server's reply, and what the message waits for.
     ID is the queue id or the Message-ID header.
     """
     with open_view() as view:

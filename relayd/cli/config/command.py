@@ -30,9 +30,9 @@ def config() -> None:
 @settings_option()
 @json_option
 def get(key: str | None, *, as_json: bool) -> None:
-    """Show what counts: a KEY, the keys of a table, or all, with the defaults.
+    """Show the settings: one KEY, the keys of a table, or all, with the defaults.
 
-    KEY is such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
+    KEY is a name such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
     """
     from relayd.config import read  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
@@ -67,7 +67,9 @@ def get(key: str | None, *, as_json: bool) -> None:
 @config.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("key")
 @click.argument("value", type=click.UNPROCESSED)
-@click.option("--force", is_flag=True, help="Begin direct mode under any name.")
+@click.option(
+    "--force", is_flag=True, help="Turn direct mode on even if others will not believe our name."
+)
 @settings_option()
 @json_option
 @click.pass_context

@@ -61,8 +61,8 @@ verp_domain = "{return_domain}"
 def demo(*, as_json: bool) -> None:
     """Start a relay on a temporary queue, send sample mail, and show what became of it.
 
-    First through a smarthost, then directly to the recipients' servers. All of these are scripted,
-    on loopback; nothing leaves this machine.
+    The mail goes through a smarthost first, then directly to the recipients' servers. All of these
+    are scripted, on loopback: nothing leaves this machine.
     """
     say = _silent if as_json else click.echo
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""`relayd doctor`: whether the set-up is sound, and what direct mode rests on.
+"""`relayd doctor`: whether the set-up is sound, and what direct mode needs.
 
 Needs no daemon. `relayd.doctor` asks, `relayd.policy.doctor` judges; here it is printed.
 """
@@ -90,7 +90,7 @@ class PeriodType(DurationType):
 
 
 @click.command()
-@click.option("--direct", is_flag=True, help="Also what direct mode rests on, if it is off.")
+@click.option("--direct", is_flag=True, help="Also check what direct mode needs, if it is off.")
 @click.option("--domain", "domains", type=DomainType(), multiple=True, help="A sender's domain.")
 @click.option(
     "--selector",
@@ -112,7 +112,7 @@ class PeriodType(DurationType):
     "addresses",
     type=AddressType(),
     multiple=True,
-    help="An address of ours as receivers see it, where a gateway changes it.",
+    help="Our address as receivers see it, if a gateway changes it.",
 )
 @click.option("--quick", is_flag=True, help="Ask only the DNS, about our own name.")
 @click.option(
@@ -138,8 +138,8 @@ def doctor(
 ) -> None:
     """Check the set-up: DNS, reputation, servers, certificate, queue, disk, clock, file modes.
 
-    The checks of direct mode are made where it is on, or with --direct. The exit status is 1 if
-    something failed; a warning is no failure. No mail is sent.
+    The checks of direct mode are made if it is on, or with --direct. The exit status is 1 if a check
+    failed; a warning is no failure. No mail is sent.
     """
     from relayd.doctor import CheckRequest  # noqa: PLC0415
 

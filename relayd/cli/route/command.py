@@ -67,9 +67,9 @@ class Found:
 def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> None:
     """Explain where mail to ADDRESS would go, and why.
 
-    Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if nothing
-    found speaks against delivery, 1 if the mail would bounce, and 75 if it would wait: the DNS gives
-    no answer, or a rule holds it.
+    Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if
+    nothing that was found prevents delivery, 1 if the mail would bounce, and 75 if it would wait: the
+    DNS gives no answer, or a rule holds it.
     """
     try:
         wanted = parse_address(address)

@@ -39,7 +39,7 @@ def classify(
 ) -> None:
     """Say why an SMTP reply is negative.
 
-    And whether it ends the message, and whether it proves that the address is invalid.
+    Also says whether it ends the message, and whether it proves that the address is invalid.
 
     REPLY is the reply as the server gave it: relayd classify '550 5.1.1 no such user'
     """

@@ -19,7 +19,7 @@ from relayd.policy.inbound_bounce import to_json
 @json_option
 @settings_option()
 def parse_bounce(*, files: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 -- always JSON
-    """Say what a bounce mail is and whom it is about.
+    """Say what a bounce mail is, and which recipients it reports.
 
     Prints one JSON line per FILE.
     """

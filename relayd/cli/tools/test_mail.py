@@ -86,7 +86,9 @@ class Mail:
 
 @click.command("test-mail")
 @click.argument("to", type=MailboxType())
-@click.option("--from", "sender", type=MailboxType(), help="Default: postmaster at our fqdn.")
+@click.option(
+    "--from", "sender", type=MailboxType(), help="The sender. Default: postmaster at our fqdn."
+)
 @click.option("--subject", type=TEXT, default="A test of relayd", show_default=True)
 @click.option("--timeout", type=DurationType(), default="30s", show_default=True)
 @json_option
@@ -101,11 +103,11 @@ def test_mail(
     timeout: timedelta,
     as_json: bool,
 ) -> None:
-    """Send a test mail to TO by the smarthost, and tell what it answers.
+    """Send a test mail to TO through the smarthost, and show its reply.
 
-    The mail goes into the running daemon as any other does. The exit status is 0 once the
-    smarthost has accepted it, 1 if the mail was refused for good, 75 if it still waits, 69 if no
-    daemon takes it.
+    The running daemon gets the mail as from any client. The exit status is 0 if the smarthost
+    accepted it, 1 if the mail was refused for good, 75 if it still waits, and 69 if no daemon
+    accepts it.
     """
     settings = load_settings()
     origin = sender or Address("postmaster", settings.fqdn)

@@ -70,14 +70,14 @@ def user() -> None:
     "--senders",
     type=SendersType(),
     metavar="A,@DOMAIN",
-    help="The reverse-paths that it may use, set apart by commas; empty: any.",
+    help="The reverse-paths that it may use, separated by commas; empty: any.",
 )
 @settings_option()
 def add(name: str, senders: Sequence[str] | None) -> None:
     """Add a user, or give one a new password.
 
-    The password is asked for on a terminal, else it is the first line of the input. A user that
-    exists keeps its senders unless --senders is given.
+    On a terminal relayd asks for the password; otherwise it is the first line of standard input. An
+    existing user keeps its senders unless --senders is given.
     """
     from relayd.accounts.passwords import hash_password  # noqa: PLC0415
 
@@ -100,7 +100,7 @@ def add(name: str, senders: Sequence[str] | None) -> None:
 @click.argument("name", type=NameType())
 @settings_option()
 def remove(name: str) -> None:
-    """Remove a user; sessions that it has open end with their next message."""
+    """Remove a user. Its open sessions end with their next message."""
     path = _path()
 
     def change(text: str, accounts: Mapping[str, Account]) -> str:

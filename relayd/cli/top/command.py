@@ -22,23 +22,23 @@ _TIMEOUT = 5.0  # seconds for the daemon's answer
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Print it once and end; so does a pipe, and --json.")
+@click.option("--once", is_flag=True, help="Print it once and end, as a pipe and --json do.")
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1, max=60),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long the time is that rates are taken over.",
+    help="The time over which rates are measured.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How many screens.")
 @json_option
 @settings_option()
 @click.pass_context
 def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_json: bool) -> None:
-    """Show what comes, goes, waits and fails, until ^C.
+    """Show rates, the queue, the slowest destinations and the last errors, until ^C.
 
-    Without a running daemon it shows the queue, and exits 69 if it is to do so once.
+    Without a running daemon it shows the queue only. With --once the exit status is 69 then.
     """
     socket = load_settings().control_socket
     with open_view() as view:
