@@ -1,1 +1,1 @@
-"""`relayd route`: `command` finds the way of an address, and `words` prints it."""
+"""`relayd route`: `command` has `fields` find the way of an address, and `words` prints it."""

@@ -1,46 +1,19 @@
 """`relayd route`: where mail to an address would go, and why.
 
 Asks the functions and the resolver that delivery asks, and the queue about the destination.
-Connects to no mail server and needs no daemon. `words` puts the findings into words.
+Connects to no mail server and needs no daemon. `fields` finds, `words` puts it into words.
 """
 
-import asyncio
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from ipaddress import ip_address
-from typing import assert_never
 
 import click
 
-from relayd.answers.recipients import find_rows
-from relayd.cli.context import (
-    NotRunning,
-    json_option,
-    load_settings,
-    now,
-    open_view,
-    settings_option,
-)
+from relayd.cli.context import json_option, load_settings, settings_option
 from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
+from relayd.cli.route.fields import explain
 from relayd.cli.route.words import in_words
-from relayd.deliverer.nexthop.router import settings_of
-from relayd.errors import StoreError
-from relayd.mail.address import Address, PathError, parse_address
-from relayd.mail.attempt import Breakdown, RouteKind
-from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
-from relayd.net.local import has_address, source_towards
-from relayd.policy.mx import Candidates, Undeliverable
-from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
-from relayd.policy.route import Route as Way
-from relayd.policy.source import unused_families
-from relayd.policy.verdict import ONCE_MORE
-from relayd.ports.view import Query, QueueView
-from relayd.settings import Settings
-
-Fields = Mapping[str, object]
+from relayd.mail.address import PathError, parse_address
 
 _EXIT_STATUS = {
     "deliverable": os.EX_OK,
@@ -48,14 +21,6 @@ _EXIT_STATUS = {
     "deferred": os.EX_TEMPFAIL,
     "held": os.EX_TEMPFAIL,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the DNS says of a domain, and what delivery makes of it."""
-
-    answer: MxAnswer
-    chosen: Candidates | Undeliverable | Breakdown
 
 
 @click.command()
@@ -76,163 +41,10 @@ def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> 
     except PathError as wrong:
         raise click.UsageError(f"{address!r} is no address: {wrong}") from None
     settings = load_settings()
-    told = forwarded(wanted, settings.routes)
-    decision = decide(told, is_test=is_test, rules=settings.routes)
-    way, found = decision.route, None
-    if isinstance(way, ViaMx):
-        from relayd.worker.outward import look_up  # noqa: PLC0415 -- for those who need it
-
-        found = Found(*asyncio.run(look_up(settings, way.domain)))
-    fields = {
-        "rcpt": str(wanted),
-        "redirected_to": None if told == wanted else str(told),
-        "route": _kind(way),
-        "reason": decision.reason,
-        "destination": key_of(way),
-        **_servers(settings, way, found),
-        **_queue(key_of(way), wanted, told),
-        **_verdict(way, found),
-    }
+    way, fields = explain(wanted, settings, is_test=is_test)
     if as_json:
         show_json(fields)
     else:
         for line in in_words(fields, way):
             click.echo(line)
     ctx.exit(_EXIT_STATUS[str(fields["verdict"])])
-
-
-def _kind(way: Way) -> str:
-    """The word of the status log."""
-    match way:
-        case ViaMx():
-            return RouteKind.DIRECT.value
-        case ViaSmarthost() | ViaHost():
-            return RouteKind.SMARTHOST.value
-        case OnHold():
-            return "hold"
-        case _:
-            assert_never(way)
-
-
-def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
-    """Who would be connected to, in this order, and how."""
-    direct = settings.direct
-    if found is not None:
-        return {
-            "mx": _mail_hosts(found.answer),
-            **_candidates(found.chosen, direct.port),
-            "tls": direct.tls,
-            "login": False,
-            "source_addresses": list(direct.source_addresses),
-            "missing_sources": [
-                each for each in direct.source_addresses if not has_address(ip_address(each))
-            ],
-            "left_out": {
-                f"ipv{version}": setting
-                for version, setting in unused_families(
-                    direct.families, direct.source_addresses
-                ).items()
-            },
-            "connections": direct.connections_per_destination,
-            "messages_per_minute": direct.messages_per_minute or None,
-        }
-    match way:
-        case ViaSmarthost():
-            through = settings.smarthost
-        case ViaHost(host):
-            through = settings_of(host, settings.route_hosts)
-        case _:
-            return {}
-    return {
-        "hosts": [{"remote_host": host.host, "remote_port": host.port} for host in through.hosts],
-        "tls": through.tls,
-        "login": through.login is not None,
-        "assume_8bit": through.assume_8bit,
-        "connections": through.connections,
-    }
-
-
-def _mail_hosts(answer: MxAnswer) -> list[Fields] | None:
-    """The MX records, best first; empty where the domain itself stands in for them."""
-    match answer:
-        case MxHosts(hosts=hosts):
-            listed = sorted((host.preference, host.name) for host in hosts)
-            return [{"preference": preference, "host": name} for preference, name in listed]
-        case ImplicitMx():
-            return []
-        case _:
-            return None
-
-
-def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fields:
-    if not isinstance(chosen, Candidates):
-        return {}
-    hosts = [
-        {
-            "remote_host": one.host,
-            "remote_ip": one.ip,
-            "remote_port": port,
-            "preference": one.preference,
-            "local_ip": one.source_ip or _source_of_the_system(one.ip, port),
-        }
-        for one in chosen.candidates
-    ]
-    return {"hosts": hosts, "skipped": list(chosen.skipped)}
-
-
-def _source_of_the_system(ip: str, port: int) -> str | None:
-    """Return the address that a connection would come from; None: there is no way to `ip`."""
-    source = source_towards(ip_address(ip), port)
-    return None if source is None else str(source)
-
-
-def _verdict(way: Way, found: Found | None) -> Fields:
-    """What would become of the mail, with the field names of a bounce."""
-    if isinstance(way, OnHold):
-        return {"verdict": "held"}
-    match None if found is None else found.chosen:
-        case Undeliverable(needs_second_look=True) as doubt:
-            return {
-                "verdict": "deferred",
-                "category": doubt.category.value,
-                "why": f"{doubt.reason}; {ONCE_MORE}",
-            }
-        case Undeliverable() as proof:
-            said = {"enhanced": proof.status, "category": proof.category.value, "why": proof.reason}
-            return {"verdict": "bounced", **said}
-        case Breakdown() as failure:
-            said = {"category": failure.category.value, "why": failure.reason}
-            return {"verdict": "deferred", **said}
-        case _:
-            return {"verdict": "deliverable"}
-
-
-def _queue(key: str, wanted: Address, told: Address) -> Fields:
-    """What the queue knows of the destination and the address, or why it cannot be asked."""
-    try:
-        with open_view() as view:
-            waiting = view.counts().by_destination.get(key, 0)
-            domain = wanted.domain if told == wanted else None
-            return {
-                "waiting": waiting,
-                "paused_until": _paused_until(view, key, domain, now()) if waiting else None,
-                **_suppression(view, wanted),
-            }
-    except NotRunning as nothing:
-        return {"queue": nothing.format_message()}
-    except StoreError as error:
-        return {"queue": f"the queue cannot be read: {error}"}
-
-
-def _suppression(view: QueueView, wanted: Address) -> Fields:
-    rows = view.addresses(Query(recipient=str(wanted)), limit=1)
-    some = next((row.suppress_for for row in rows), ())
-    return {"suppress": any(row.suppress for row in rows), "suppress_for": some or None}
-
-
-def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:
-    """Until when the destination is left alone; those who wait for it know."""
-    narrowed = domain if key.startswith("mx:") else None  # of a destination for many domains, all
-    waiting = find_rows(view, Query(domain=narrowed, unfinished=True), limit=0)
-    until = next((row.paused_until for row in waiting if row.destination == key), None)
-    return until if until is not None and until > at else None

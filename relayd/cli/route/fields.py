@@ -1,0 +1,193 @@
+"""What `relayd route` finds of one address, as fields: the names are those of its JSON."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+from typing import assert_never
+
+from relayd.answers.recipients import find_rows
+from relayd.cli.context import NotRunning, now, open_view
+from relayd.deliverer.nexthop.router import settings_of
+from relayd.errors import StoreError
+from relayd.mail.address import Address
+from relayd.mail.attempt import Breakdown, RouteKind
+from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
+from relayd.net.local import has_address, source_towards
+from relayd.policy.mx import Candidates, Undeliverable
+from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
+from relayd.policy.route import Route as Way
+from relayd.policy.source import unused_families
+from relayd.policy.verdict import ONCE_MORE
+from relayd.ports.view import Query, QueueView
+from relayd.settings import Settings
+
+Fields = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the DNS says of a domain, and what delivery makes of it."""
+
+    answer: MxAnswer
+    chosen: Candidates | Undeliverable | Breakdown
+
+
+def explain(wanted: Address, settings: Settings, *, is_test: bool) -> tuple[Way, Fields]:
+    """Return the route of an address and all that is known of it, as delivery would find it now."""
+    told = forwarded(wanted, settings.routes)
+    decision = decide(told, is_test=is_test, rules=settings.routes)
+    way, found = decision.route, None
+    if isinstance(way, ViaMx):
+        from relayd.worker.outward import look_up  # noqa: PLC0415 -- brings the resolver
+
+        found = Found(*asyncio.run(look_up(settings, way.domain)))
+    fields: Fields = {
+        "rcpt": str(wanted),
+        "redirected_to": None if told == wanted else str(told),
+        "route": _kind(way),
+        "reason": decision.reason,
+        "destination": key_of(way),
+        **_servers(settings, way, found),
+        **_queue(key_of(way), wanted, told),
+        **_verdict(way, found),
+    }
+    return way, fields
+
+
+def _kind(way: Way) -> str:
+    """The word of the status log."""
+    match way:
+        case ViaMx():
+            return RouteKind.DIRECT.value
+        case ViaSmarthost() | ViaHost():
+            return RouteKind.SMARTHOST.value
+        case OnHold():
+            return "hold"
+        case _:
+            assert_never(way)
+
+
+def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
+    """Who would be connected to, in this order, and how."""
+    direct = settings.direct
+    if found is not None:
+        return {
+            "mx": _mail_hosts(found.answer),
+            **_candidates(found.chosen, direct.port),
+            "tls": direct.tls,
+            "login": False,
+            "source_addresses": list(direct.source_addresses),
+            "missing_sources": [
+                each for each in direct.source_addresses if not has_address(ip_address(each))
+            ],
+            "left_out": {
+                f"ipv{version}": setting
+                for version, setting in unused_families(
+                    direct.families, direct.source_addresses
+                ).items()
+            },
+            "connections": direct.connections_per_destination,
+            "messages_per_minute": direct.messages_per_minute or None,
+        }
+    match way:
+        case ViaSmarthost():
+            through = settings.smarthost
+        case ViaHost(host):
+            through = settings_of(host, settings.route_hosts)
+        case _:
+            return {}
+    return {
+        "hosts": [{"remote_host": host.host, "remote_port": host.port} for host in through.hosts],
+        "tls": through.tls,
+        "login": through.login is not None,
+        "assume_8bit": through.assume_8bit,
+        "connections": through.connections,
+    }
+
+
+def _mail_hosts(answer: MxAnswer) -> list[Fields] | None:
+    """The MX records, best first; empty where the domain itself stands in for them."""
+    match answer:
+        case MxHosts(hosts=hosts):
+            listed = sorted((host.preference, host.name) for host in hosts)
+            return [{"preference": preference, "host": name} for preference, name in listed]
+        case ImplicitMx():
+            return []
+        case _:
+            return None
+
+
+def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fields:
+    if not isinstance(chosen, Candidates):
+        return {}
+    hosts = [
+        {
+            "remote_host": one.host,
+            "remote_ip": one.ip,
+            "remote_port": port,
+            "preference": one.preference,
+            "local_ip": one.source_ip or _source_of_the_system(one.ip, port),
+        }
+        for one in chosen.candidates
+    ]
+    return {"hosts": hosts, "skipped": list(chosen.skipped)}
+
+
+def _source_of_the_system(ip: str, port: int) -> str | None:
+    """Return the address that a connection would come from; None: there is no way to `ip`."""
+    source = source_towards(ip_address(ip), port)
+    return None if source is None else str(source)
+
+
+def _verdict(way: Way, found: Found | None) -> Fields:
+    """What would become of the mail, with the field names of a bounce."""
+    if isinstance(way, OnHold):
+        return {"verdict": "held"}
+    match None if found is None else found.chosen:
+        case Undeliverable(needs_second_look=True) as doubt:
+            return {
+                "verdict": "deferred",
+                "category": doubt.category.value,
+                "why": f"{doubt.reason}; {ONCE_MORE}",
+            }
+        case Undeliverable() as proof:
+            said = {"enhanced": proof.status, "category": proof.category.value, "why": proof.reason}
+            return {"verdict": "bounced", **said}
+        case Breakdown() as failure:
+            said = {"category": failure.category.value, "why": failure.reason}
+            return {"verdict": "deferred", **said}
+        case _:
+            return {"verdict": "deliverable"}
+
+
+def _queue(key: str, wanted: Address, told: Address) -> Fields:
+    """What the queue knows of the destination and the address, or why it cannot be asked."""
+    try:
+        with open_view() as view:
+            waiting = view.counts().by_destination.get(key, 0)
+            domain = wanted.domain if told == wanted else None
+            return {
+                "waiting": waiting,
+                "paused_until": _paused_until(view, key, domain, now()) if waiting else None,
+                **_suppression(view, wanted),
+            }
+    except NotRunning as nothing:
+        return {"queue": nothing.format_message()}
+    except StoreError as error:
+        return {"queue": f"the queue cannot be read: {error}"}
+
+
+def _suppression(view: QueueView, wanted: Address) -> Fields:
+    rows = view.addresses(Query(recipient=str(wanted)), limit=1)
+    some = next((row.suppress_for for row in rows), ())
+    return {"suppress": any(row.suppress for row in rows), "suppress_for": some or None}
+
+
+def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:
+    """Until when the destination is left alone; those who wait for it know."""
+    narrowed = domain if key.startswith("mx:") else None  # of a destination for many domains, all
+    waiting = find_rows(view, Query(domain=narrowed, unfinished=True), limit=0)
+    until = next((row.paused_until for row in waiting if row.destination == key), None)
+    return until if until is not None and until > at else None
