@@ -74,10 +74,10 @@ class Slow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """What there is to show."""
+    """What the relay does, and what is in its queue, at one instant."""
 
     at: datetime
-    trouble: str  # why the daemon tells nothing; empty: it does
+    trouble: str  # why the daemon does not answer; empty: it does
     reading: Reading | None
     rates: Mapping[str, float] = field(default_factory=dict)  # a second; empty: not known yet
     counts: Counts
@@ -85,7 +85,7 @@ class Overview:
     errors: Sequence[LatestEvent]
 
     def age(self, destination: str | None = None) -> float | None:
-        """Seconds since the oldest unfinished mail came, of one destination or of all; None: none."""
+        """Return the seconds since the oldest unfinished mail came, of one destination or of all; None: none."""
         oldest = self.counts.oldest
         since = (
             min(oldest.values(), default=None) if destination is None else oldest.get(destination)
@@ -93,12 +93,12 @@ class Overview:
         return None if since is None else max((self.at - since).total_seconds(), 0.0)
 
     def pause(self, destination: str) -> float | None:
-        """Seconds for which a destination is left alone still; None: it is not."""
+        """Return the seconds for which a destination is still paused; None: it is not."""
         until = self.counts.paused_until.get(destination)
         return None if until is None or until <= self.at else (until - self.at).total_seconds()
 
     def destinations(self) -> list[tuple[str, int]]:
-        """Those that have most recipients waiting."""
+        """Return those that have most recipients waiting, with how many."""
         return self.counts.most_queued(TOP)
 
 
@@ -128,7 +128,7 @@ def overview_of(
 
 
 def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:
-    """What came and went a second; empty when there is nothing to compare.
+    """Return each flow per second; empty when there is nothing to compare.
 
     A daemon that was restarted in between counts from 0 again, so that nothing can be said.
     """
@@ -141,7 +141,7 @@ def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:
 
 
 def slowest_of(events: Iterable[LatestEvent], now: datetime) -> list[Slow]:
-    """The destinations whose attempts of the last hour took longest on average."""
+    """Return the destinations whose attempts of the last hour took longest on average."""
     taken: dict[str, list[float]] = {}
     for event in events:
         seconds = [event.detail.get(name) for name in ("delay_connect", "delay_transaction")]
@@ -156,7 +156,7 @@ def slowest_of(events: Iterable[LatestEvent], now: datetime) -> list[Slow]:
 
 
 def errors_of(events: Iterable[LatestEvent]) -> list[LatestEvent]:
-    """The last that went wrong, newest first."""
+    """Return the last events that tell of a failure, newest first."""
     return [event for event in events if event.kind in _TROUBLES][:_ERRORS]
 
 

@@ -1,6 +1,6 @@
 """Recipients: found page by page, as JSON fields, and in words what each waits for.
 
-`waits_for` is the answer to "why does this mail lie here". Everything is read off the store alone.
+`waits_for` is the answer to "why is this mail still here". Everything is read off the store alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ PAGE = 500  # rows asked for at once
 
 
 def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow]:
-    """Matching recipients, newest first, at most `limit`; 0 is all of them."""
+    """Yield matching recipients, newest first, at most `limit`; 0 is all of them. May raise StoreUnavailable."""
     before: tuple[MessageId, int] | None = None
     left = limit
     while True:
@@ -29,7 +29,7 @@ def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[Recipien
 
 
 def resolve(view: QueueView, text: str) -> list[MessageId]:
-    """The messages that `text` names, oldest first: one by its queue id, or all by Message-ID."""
+    """Return the messages that `text` names, oldest first: one by its queue id, or all by Message-ID."""
     try:
         message_id = parse_id(text)
     except ValueError:
@@ -42,13 +42,13 @@ def resolve(view: QueueView, text: str) -> list[MessageId]:
 
 
 def recipients_of(view: QueueView, message_id: MessageId) -> Sequence[RecipientRow]:
-    """All recipients of a message, in the order of their RCPT."""
+    """Return all recipients of a message, in the order of their RCPT."""
     rows = find_rows(view, Query(message_id=message_id), limit=0)
     return sorted(rows, key=lambda row: row.recipient)
 
 
 def fields(row: RecipientRow) -> dict[str, object]:
-    """A recipient with the status log's field names."""
+    """Return a recipient as JSON fields, with the status log's names; None for what is not known."""
     return {
         "ts": row.updated_at,
         "queue_id": format_id(row.message_id),
@@ -79,7 +79,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
 
 
 def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
-    """What has to happen next, in words; `history` is the recipient's, oldest first."""
+    """Return what has to happen next, in words; `history` is the recipient's, oldest first."""
     match row.status:
         case Status.RELAYED | Status.SENT | Status.BOUNCED | Status.DROPPED:
             return "nothing: this is its final status"
@@ -131,7 +131,7 @@ def _destination_trouble(last: HistoryEntry | None) -> str:
         return ""
     detail = last.detail
     said = detail.get("reply") or detail.get("reason") or "no reason is known"
-    if last.kind == EventKind.ATTEMPTED.value:  # any other attempt has an outcome behind it
+    if last.kind == EventKind.ATTEMPTED.value:  # after any other attempt, there is an outcome
         return f"{detail.get('remote_host')} refuses our login, {said}"
     match detail.get("category"):
         case Category.DNS_FAILURE:

@@ -8,9 +8,9 @@ from relayd.mail.text import escaped
 
 
 def dump(value: object, option: int = 0) -> bytes:
-    """Serialize one line; whatever the value is, it does not raise (HL-02).
+    """Return `value` as one line of JSON; whatever it is, this does not raise (HL-02).
 
-    What eyes would not see is escaped: it stays the same JSON (A-47, A-89).
+    `option` is for orjson. Characters that are not shown are escaped: it stays the same JSON (A-47, A-89).
     """
     try:
         line = orjson.dumps(value, default=str, option=option)

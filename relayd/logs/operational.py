@@ -64,7 +64,7 @@ def _for_eyes(render: Any, logger: object, method: str, event: dict[str, Any]) -
 
 
 def configure(settings: LogSettings) -> None:
-    """Set up the operational log: one line per event on standard error."""
+    """Set up what `structlog.get_logger()` gives: one line per event on standard error, from `settings.level` up."""
     console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     render: Any = partial(_for_eyes, console)
     if settings.format == "json":
@@ -87,7 +87,7 @@ def configure(settings: LogSettings) -> None:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Log nothing meanwhile: for a command that tells what it found itself."""
+    """Return a context in which nothing is logged, for a command that prints what it found itself."""
     was_configured, before = structlog.is_configured(), structlog.get_config()
     structlog.configure(processors=[_drop])
     try:

@@ -17,8 +17,8 @@ from pathlib import Path
 from relayd.errors import StartError
 
 _KEPT = 200_000  # lines held back while they cannot be written
-_LOOK = 0.05  # seconds between batches: waking the thread for each line costs more than the line
-_PARTING = 3.0  # seconds that the last lines may take
+_EVERY = 0.05  # seconds between batches: waking the thread for each line costs more than the line
+_CLOSE_WITHIN = 3.0  # seconds that the last lines may take
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -34,7 +34,10 @@ def try_status_log(path: str) -> None:
 
 
 class LineWriter:
-    """Appends lines to a file, or to standard output for `-`, from a thread of its own."""
+    """Appends lines to a file, or to standard output for `-`, from a thread of its own.
+
+    Raises OSError when it is made and the file cannot be opened; nothing else raises.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -49,6 +52,7 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
+        """Queue a line, its newline included. Never waits; beyond the bound it is lost, and counted in `lost`."""
         if len(self._lines) >= _KEPT:
             self.lost += 1
             return
@@ -60,10 +64,10 @@ class LineWriter:
         self._signal.set()
 
     def close(self) -> None:
-        """Write what is queued, then close. A pipe that nobody reads does not hold us for ever."""
+        """Write what is queued, then close. Gives up after 3 seconds: nobody may read the pipe."""
         self._stop = True
         self._signal.set()
-        self._thread.join(_PARTING)
+        self._thread.join(_CLOSE_WITHIN)
         if self._fd > 2 and not self._thread.is_alive():
             os.close(self._fd)
 
@@ -78,11 +82,11 @@ class LineWriter:
 
     def _run(self) -> None:
         while True:
-            self._signal.wait(_LOOK)
+            self._signal.wait(_EVERY)
             stopping = self._stop
             if self._lines or self._unwritten or self._reopen:
-                with contextlib.suppress(OSError):  # kept; tried again at the next look
-                    self._follow()
+                with contextlib.suppress(OSError):  # kept; tried again with the next batch
+                    self._reopen_if_moved()
                     self._drain()
             if stopping:
                 return
@@ -96,7 +100,7 @@ class LineWriter:
             written = os.write(self._fd, self._unwritten)
             self._unwritten = self._unwritten[written:]
 
-    def _follow(self) -> None:
+    def _reopen_if_moved(self) -> None:
         """Open the path again when asked to, or when it is another file than ours by now."""
         if self._path == "-" or not (self._reopen or self._moved()):
             return

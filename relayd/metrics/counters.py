@@ -1,7 +1,7 @@
-"""Counting in one worker: what goes to the status log, and what its parts measure.
+"""Counting in one worker: events and refusals, and what its parts measure.
 
-Called for every line of the status log, so it looks up and adds, and nothing else. The store's thread
-calls `commit`; everything else is the event loop's.
+Called for every event, so it looks up and adds, and nothing else. The store's thread calls `commit`; the
+event loop calls everything else.
 """
 
 from bisect import bisect_left
@@ -58,25 +58,25 @@ _IN, _OUT = cell_of(CONNECTIONS, "in"), cell_of(CONNECTIONS, "out")
 
 
 class Counters:
-    """What one worker counts; without a row, for nobody."""
+    """What one worker counts, in its row of the shared counters; without one, for nobody."""
 
     def __init__(self, row: Row | None = None) -> None:
         row = row or unshared_row()
         self._numbers, self._seconds = row.numbers, row.seconds
 
     def received(self, recipients: int) -> None:
-        """A message is durable."""
+        """Count a message that is durable."""
         self._numbers[_MESSAGES] += 1
         self._numbers[_RECEIVED] += recipients
         self._numbers[_EVENT_RECEIVED] += recipients
 
     def refused(self, code: object) -> None:
-        """A client was refused with that reply code."""
+        """Count a refusal, by its reply code."""
         self._numbers[_EVENT_REFUSED] += 1
         self._numbers[_REFUSED[4 if isinstance(code, int) and code < 500 else 5]] += 1
 
     def event(self, kind: EventKind, detail: Mapping[str, JsonValue], waited: timedelta) -> None:
-        """Something became of a recipient, so long after its reception."""
+        """Count an event of a recipient, `waited` after its reception."""
         numbers = self._numbers
         line, outcome, delay = _CELLS[kind]
         numbers[line] += 1
@@ -102,11 +102,11 @@ class Counters:
                 pass
 
     def commit(self, seconds: float) -> None:
-        """The store made something durable."""
+        """Count a commit of the store, which took so many seconds."""
         self._observe(COMMIT, _COMMIT, seconds)
 
     def measured(self, *, clients: int, servers: int, is_paused: bool) -> None:
-        """How it stands now; a worker that says so is ready."""
+        """Set the gauges; a worker that does is ready."""
         self._numbers[_WORKER] = 1
         self._numbers[_IN] = clients
         self._numbers[_OUT] = servers

@@ -33,9 +33,9 @@ from relayd.ports.outward import Clock
 from relayd.ports.view import UNFINISHED, Counts, QueueView
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
-_HOLDS = 5.0  # seconds
-_PATIENCE = 5.0  # seconds that an answer waits for the queue
-_RESTS = 10  # times as long as reading took: a queue of a million takes a few seconds
+_FRESH_FOR = 5.0  # seconds
+_QUEUE_WITHIN = 5.0  # seconds that an answer waits for the queue
+_PAUSE = 10  # times as long as reading took, before it is read again: a queue of a million takes a few seconds
 _LEVELS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
 _GRAVITY = (
     "skipped",
@@ -68,6 +68,7 @@ class Scrape:
         self._until = 0.0  # monotonic: as long as those hold
 
     async def samples(self) -> list[Sample]:
+        """Return all lines of an answer. May take 5 seconds."""
         counts = await self._count()
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
@@ -85,29 +86,29 @@ class Scrape:
         return ""
 
     async def _count(self) -> Counts | None:
-        """Return what lies in the queue; None if it cannot be read.
+        """Return how much is in the queue; None if it cannot be read.
 
-        One look at a time, which goes on when nobody waits for it any more. What takes too long for
-        an answer is in a later one, and this one has what was known before.
+        One reading at a time, which goes on when nobody waits for it any more. If it takes too long, this
+        answer has what was known before, and a later one has the result.
         """
         began = self._clock.monotonic()
         if self._reading is None and began >= self._until:
             loop = asyncio.get_running_loop()
             with suppress(RuntimeError):  # the system gives us no thread
                 self._reading = loop.run_in_executor(None, self._read)
-                self._reading.add_done_callback(partial(self._took, began))
+                self._reading.add_done_callback(partial(self._read_ended, began))
         if (reading := self._reading) is not None:
-            await asyncio.wait({reading}, timeout=_PATIENCE)
+            await asyncio.wait({reading}, timeout=_QUEUE_WITHIN)
             if reading.done():
                 return reading.result()
         return self._counts
 
-    def _took(self, began: float, reading: "asyncio.Future[Counts | None]") -> None:
+    def _read_ended(self, began: float, reading: "asyncio.Future[Counts | None]") -> None:
         self._reading = None
         if reading.exception() is None:  # else who waits gets it
             self._counts = reading.result()
             ended = self._clock.monotonic()
-            self._until = ended + max(_HOLDS, _RESTS * (ended - began))
+            self._until = ended + max(_FRESH_FOR, _PAUSE * (ended - began))
 
     def _read(self) -> Counts | None:
         try:

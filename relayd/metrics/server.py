@@ -1,9 +1,9 @@
 """A small HTTP server: GET /metrics and GET /healthz, and nothing else.
 
-Every worker listens on the same bound sockets; whoever accepts answers for all. One request to a
-connection, bounded in size, in time and in number: a newcomer is heard at once, and if all places
-are taken, one that has not asked yet leaves (`relayd.policy.guests`). Anybody who reaches the
-address is answered, and nothing that is asked changes anything.
+Every worker listens on the same bound sockets; the one that accepts a connection answers for all. There
+is one request to a connection, bounded in size, in time and in number: a new client is read at once, and
+when there are too many, one that has not asked yet is closed (`relayd.policy.guests`). Every client that
+reaches the address is answered, and no request changes anything.
 
 Source: RFC 9112 §3 (request line), RFC 9110 §15.5.6 (405 with Allow).
 """

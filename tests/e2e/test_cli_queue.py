@@ -102,6 +102,11 @@ async def test_hold_and_release_by_filter(world: World, queued: list[NewMessage]
             ("released", "c@example.org"),
         }
         assert all(row["queue_id"] and row["by"] and row["ts"] for row in ran.rows)
+        for row in ran.rows:
+            shown = await asyncio.to_thread(world.run, "status", "show", "--json", row["queue_id"])
+            [recipient] = [one for one in shown.rows if one["rcpt"] == row["rcpt"]]
+            fields = {name: value for name, value in row.items() if name != "recipient"}
+            assert recipient["history"][-1] == fields, "the same for all who tell it"
     assert set(statuses(world).values()) == {Status.QUEUED}
 
 

@@ -141,14 +141,14 @@ async def test_a_queue_that_takes_too_long_is_told_later(
     world.clock.advance(timedelta(seconds=10))
     world.view.answer = Counts(by_status={Status.HELD: 2})
     world.view.go_on.clear()
-    monkeypatch.setattr(scrape, "_PATIENCE", 0.02)
+    monkeypatch.setattr(scrape, "_QUEUE_WITHIN", 0.02)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await world.scrape.samples()
     for _ in range(3):
         assert (await world.values("relayd_queue_recipients"))[("held",)] == 1
     assert world.view.asked == 2
-    monkeypatch.setattr(scrape, "_PATIENCE", 10)
+    monkeypatch.setattr(scrape, "_QUEUE_WITHIN", 10)
     world.view.go_on.set()
     assert (await world.values("relayd_queue_recipients"))[("held",)] == 2
     assert world.view.asked == 2
