@@ -38,10 +38,9 @@ def accept(
     """Return a message to store, or to check first; or why it is refused, `received` as it was."""
     # What comes back to a return path is a report, whoever hands it to us.
     is_report = context.intake.owns(mail.recipients[0][0])
-    is_own_client = client.is_logged_in or client.origin.is_here
     is_on_its_way = is_report or is_relayed(received.head)
     strips = admit.is_fixed_up(
-        context.listener.strip_bcc, is_own_client=is_own_client, is_relayed=is_on_its_way
+        context.listener.strip_bcc, is_own_client=client.is_ours, is_relayed=is_on_its_way
     )
     stripped = without_bcc(received.head) if strips else received.head
     facts, head = read_facts(stripped)
@@ -52,7 +51,7 @@ def accept(
     if refusal is not None:
         return refusal
     adds = admit.is_fixed_up(
-        context.listener.add_headers, is_own_client=is_own_client, is_relayed=is_on_its_way
+        context.listener.add_headers, is_own_client=client.is_ours, is_relayed=is_on_its_way
     )
     at = context.now()
     message_id = context.intake.next_id(at)
@@ -97,11 +96,12 @@ def _recipients(
     context: SessionContext, mail: Transaction, *, is_test: bool
 ) -> tuple[NewRecipient, ...]:
     destination_of = context.intake.destination_of
-    return tuple(
+    recipients = [
         NewRecipient(
             address=path,
             destination=destination_of(path, is_test=is_test),
             parameters=parameters,
         )
         for path, parameters in mail.recipients
-    )
+    ]
+    return tuple(recipients)

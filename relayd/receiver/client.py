@@ -30,28 +30,29 @@ class ClientState:
     account: Account | None = None  # that was logged in to here
     mail: Transaction | None = None
     may_relay: bool = field(init=False)
+    is_ours: bool = field(init=False)  # it is on this machine, or has logged in
+    account_name: str = field(init=False)  # what counts as one client, whatever it calls itself
 
     def __post_init__(self) -> None:
         self.is_proxy = self.origin.is_among(self.listener.xclient_networks)
         self.judge()
 
     def judge(self) -> None:
-        """Say anew whether it may relay, after what that depends on has changed."""
-        if self.is_logged_in:
-            self.may_relay = True
+        """Say anew what it may do and who it is, after what that depends on has changed."""
+        # A proxy's word about an account counts where clients can log in.
+        is_logged_in = self.auth_user is not None and self.listener.auth is not ListenerAuth.OFF
+        is_open = self.listener.auth is not ListenerAuth.REQUIRED
+        self.may_relay = is_logged_in or (is_open and self.origin.may_relay(self.listener.networks))
+        self.is_ours = is_logged_in or self.origin.is_here
+        if self.auth_user is None:
+            self.account_name = self.origin.client(is_stranger=True)
         else:
-            is_open = self.listener.auth is not ListenerAuth.REQUIRED
-            self.may_relay = is_open and self.origin.may_relay(self.listener.networks)
+            self.account_name = f"login {self.auth_user}"
 
     def forget(self) -> None:
-        """Forget all that the client said."""
+        """Forget all that the client said; to be judged anew after it."""
         self.helo, self.extended, self.mail = "", False, None
         self.auth_user, self.account = None, None
-
-    @property
-    def is_logged_in(self) -> bool:
-        """Tell whether it has an account; a proxy's word counts where clients can log in."""
-        return self.auth_user is not None and self.listener.auth is not ListenerAuth.OFF
 
     @property
     def is_private(self) -> bool:
@@ -80,13 +81,6 @@ class ClientState:
             site=self.origin.site,
             is_stranger=is_stranger,
         )
-
-    @property
-    def account_name(self) -> str:
-        """Return what counts as one client, whatever it calls itself and its senders."""
-        if self.auth_user is not None:
-            return f"login {self.auth_user}"
-        return self.origin.client(is_stranger=True)
 
     def protocol(self, *, smtputf8: bool) -> str:
         """Name the protocol for the trace header."""

@@ -114,37 +114,36 @@ class Machine:
     def receive(self, line: bytes, *, is_followed: bool) -> Effect | None:
         """Carry out a line, given without its CRLF; `is_followed`: more has come in behind it."""
         dialogue = self.dialogue
+        if dialogue.state is State.AUTH:
+            return self._take_answer(line, is_followed=is_followed)
         effect: Effect | None = None
-        if dialogue.state is not State.AUTH:
-            verb, _, argument = line.partition(b" ")
-            event = _EVENTS.get(verb.upper(), Event.UNKNOWN)
-            if is_followed and _ends_its_group(event, argument, extended=dialogue.client.extended):
-                dialogue.close(b"554 5.5.0 Command pipelined before its turn\r\n")  # S-39
-            else:
-                effect = self._carry_out(event, argument)
-        elif is_followed:
-            dialogue.close(b"554 5.5.0 Answer pipelined before its turn\r\n")  # S-39
+        verb, _, argument = line.partition(b" ")
+        event = _EVENTS.get(verb.upper(), Event.UNKNOWN)
+        following = TRANSITIONS[dialogue.state][event]
+        if event in _JUNK:
+            dialogue.junk += 1
+        if is_followed and _ends_its_group(event, argument, extended=dialogue.client.extended):
+            dialogue.close(b"554 5.5.0 Command pipelined before its turn\r\n")  # S-39
+        elif event in _REFUSALS and (refusal := _REFUSALS[event](dialogue, argument)) is not None:
+            dialogue.fail(refusal)
+        elif isinstance(following, State):
+            effect = _HANDLERS[event](dialogue, argument, following)
+        elif following.closes:
+            dialogue.close(following.reply)
         else:
-            effect = login.answer(dialogue, line)
+            dialogue.fail(following.reply)
         if dialogue.junk > JUNK_LIMIT or dialogue.errors > ERROR_LIMIT:
             dialogue.tire()
         return effect
 
-    def _carry_out(self, event: Event, argument: bytes) -> Effect | None:
-        dialogue = self.dialogue
-        if event in _JUNK:
-            dialogue.junk += 1
-        if event in _REFUSALS and (refusal := _REFUSALS[event](dialogue, argument)) is not None:
-            dialogue.fail(refusal)
-            return None
-        following = TRANSITIONS[dialogue.state][event]
-        if isinstance(following, State):
-            return _HANDLERS[event](dialogue, argument, following)
-        if following.closes:
-            dialogue.close(following.reply)
+    def _take_answer(self, line: bytes, *, is_followed: bool) -> Effect | None:
+        effect: Effect | None = None
+        if is_followed:
+            self.dialogue.close(b"554 5.5.0 Answer pipelined before its turn\r\n")  # S-39
         else:
-            dialogue.fail(following.reply)
-        return None
+            effect = login.answer(self.dialogue, line)
+        self.dialogue.tire()
+        return effect
 
     # --- content ------------------------------------------------------------------------------
 

@@ -287,8 +287,8 @@ class Wire(SMTP):
 
     def _read_commands(self) -> None:
         """Execute the complete commands that have come in, then answer all of them at once."""
-        dialogue, executed = self._dialogue, False
-        while dialogue.state in READS_LINES:
+        dialogue, octets, executed = self._dialogue, self._input.octets, False
+        while dialogue.state in READS_LINES and (octets or self._stopping):
             if self._stopping:
                 dialogue.close(_STOPPING)
                 break
@@ -301,7 +301,7 @@ class Wire(SMTP):
                 break
             if tracing.is_on:
                 self._seen().command(line)
-            effect = self._machine.receive(line, is_followed=bool(self._input.octets))
+            effect = self._machine.receive(line, is_followed=bool(octets))
             executed = True
             if effect is not None:
                 self._work.begin(effect)
