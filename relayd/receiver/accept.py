@@ -1,6 +1,6 @@
 """Taking connections from the listening sockets, in fair turns with the other workers.
 
-Owns when to accept and when to leave it to others: a worker that has more clients than another (`doors`)
+Owns when to accept and when to leave it to others: a worker that has more clients than another (`accept_balance`)
 lets that one go first for a moment, and no longer: whoever is busy, stuck or gone keeps nobody waiting.
 When the system gives us no connection, whatever it says, accepting pauses instead of spinning (HU-08, F-15).
 
@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from relayd.policy.seldom import Seldom
+from relayd.receiver.accept_balance import AcceptShare
 from relayd.receiver.context import SessionContext
-from relayd.receiver.doors import Door
 
 Welcome = Callable[[socket.socket, object, SessionContext], None]
 """Gets a connection, the client's address as `accept` has it, and what sessions there share."""
@@ -23,7 +23,7 @@ Welcome = Callable[[socket.socket, object, SessionContext], None]
 _ACCEPTS_PER_WAKE = 16  # then the other connections, and the other workers, have their turn
 _GIVE_WAY = 0.004  # seconds in which a worker with fewer clients can take the next one
 _IN_VAIN = 3  # times in a row that nobody did
-_HEEDLESS = 0.1  # seconds without regard for others after that
+_UNBALANCED = 0.1  # seconds without regard for others after that
 _PAUSE = 0.25  # seconds without accepting when that failed
 
 log = structlog.get_logger()
@@ -36,15 +36,15 @@ class Acceptor:
         self,
         listening: Sequence[tuple[socket.socket, SessionContext]],
         *,
-        door: Door,
+        share: AcceptShare,
         welcome: Welcome,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = list(listening)
-        self._door = door
+        self._share = share
         self._welcome = welcome
         self._in_vain = 0
-        self._heedless_until = 0.0
+        self._unbalanced_until = 0.0
         self._trouble = Seldom()
 
     @property
@@ -65,7 +65,7 @@ class Acceptor:
     def _accept(self, sock: socket.socket, context: SessionContext) -> None:
         """Take the connections that wait, as long as no other worker should."""
         for _ in range(_ACCEPTS_PER_WAKE):
-            if self._door.is_ahead() and self._loop.time() >= self._heedless_until:
+            if self._share.has_more() and self._loop.time() >= self._unbalanced_until:
                 self._pause(sock, context, _GIVE_WAY)
                 return
             if not self._accept_one(sock, context):
@@ -94,9 +94,9 @@ class Acceptor:
         if (sock, context) not in self._sockets:
             return
         self._loop.add_reader(sock, self._accept, sock, context)
-        if not self._door.is_ahead() or not self._accept_one(sock, context):
+        if not self._share.has_more() or not self._accept_one(sock, context):
             self._in_vain = 0
             return
         self._in_vain += 1
         if self._in_vain >= _IN_VAIN:
-            self._heedless_until = self._loop.time() + _HEEDLESS
+            self._unbalanced_until = self._loop.time() + _UNBALANCED

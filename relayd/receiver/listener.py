@@ -16,9 +16,9 @@ from relayd.policy.places import Whose
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.accept import Acceptor
+from relayd.receiver.accept_balance import AcceptShare, lone_share
 from relayd.receiver.admission import Admission, Caller, Guest
 from relayd.receiver.context import SessionContext
-from relayd.receiver.doors import Door, lone_door
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -49,10 +49,10 @@ class Receiver:
         tls: ServerTls | None = None,
         users: Users | None = None,
         checker: ContentChecker | None = None,
-        door: Door | None = None,
+        share: AcceptShare | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._door = lone_door() if door is None else door
+        self._share = lone_share() if share is None else share
         self._sessions: set[Wire] = set()
         self._arriving: dict[Guest, asyncio.Task[None]] = {}  # they cannot be told anything yet
         self._tasks: asyncio.TaskGroup | None = None
@@ -85,7 +85,7 @@ class Receiver:
             )
             for listener, sock in listeners
         ]
-        self._acceptor = Acceptor(listening, door=self._door, welcome=self._welcome)
+        self._acceptor = Acceptor(listening, share=self._share, welcome=self._welcome)
 
     @property
     def connections(self) -> int:
@@ -100,7 +100,7 @@ class Receiver:
 
     async def hand_over(self, *, within: float) -> None:
         """Accept no more, and wait while the clients there are go on as they like."""
-        self._close_door()
+        self._accept_no_more()
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -113,13 +113,13 @@ class Receiver:
         for session in tuple(self._sessions):
             session.stop()
 
-    def _close_door(self) -> None:
+    def _accept_no_more(self) -> None:
         self._acceptor.stop()
-        self._door.close()
+        self._share.close()
 
     async def stop(self, *, within: float) -> None:
         """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
-        self._close_door()
+        self._accept_no_more()
         self.hurry()
         try:
             async with asyncio.timeout(within):
@@ -250,7 +250,7 @@ class Receiver:
     def _tell(self, clients: int) -> None:
         """Let the other workers know how many clients are here."""
         if self._acceptor.is_open:
-            self._door.tell(clients)
+            self._share.tell(clients)
 
 
 def origin_of(connection: socket.socket, address: object) -> Origin:

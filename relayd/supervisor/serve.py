@@ -26,7 +26,7 @@ from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.known_sources import OCTETS, KnownSources
-from relayd.receiver.doors import Doors
+from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers
 from relayd.supervisor.generation import Generation, Patience
@@ -68,7 +68,7 @@ class Supervisor:
         self._boot = secrets.token_hex(8)
         self._patience = patience
         self._counters = SharedCounters()
-        self._doors = Doors()
+        self._balance = AcceptBalance()
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
@@ -225,7 +225,7 @@ class Supervisor:
         if len(left) < alive:
             names = {worker.name for worker in left}
             self._counters.vacate(but=names)
-            self._doors.vacate(but=names)
+            self._balance.vacate(but=names)
 
     def _fill(self, now: float, signals: Signals) -> None:
         for generation in self._generations():
@@ -235,7 +235,7 @@ class Supervisor:
     def _start(self, generation: Generation, signals: Signals) -> Worker:
         taken = {worker.name for worker in self._workers()}
         name = next(str(number) for number in count(1) if str(number) not in taken)
-        self._doors.door(name).close()  # it has one from now on
+        self._balance.share_of(name).close()  # it has one from now on
         parent = os.getpid()
 
         def work(heartbeat: int) -> int:
@@ -246,7 +246,7 @@ class Supervisor:
                 control=self._addresses.control(generation.settings),
                 metrics=self._addresses.metrics(generation.settings),
                 counters=self._counters,
-                doors=self._doors,
+                balance=self._balance,
                 known=self._known,
                 heartbeat=heartbeat,
                 parent_pid=parent,

@@ -40,7 +40,7 @@ from relayd.policy import route
 from relayd.policy.known_sources import KnownSources
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Acted, QueueStore
-from relayd.receiver.doors import Doors
+from relayd.receiver.accept_balance import AcceptBalance
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -79,7 +79,7 @@ class Inherited:
     control: socket.socket
     metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
     counters: SharedCounters
-    doors: Doors
+    balance: AcceptBalance
     known: KnownSources
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int
@@ -176,7 +176,7 @@ async def _serve(
             tls=tls,
             users=users,
             checker=_checker(settings),
-            door=inherited.doors.door(inherited.name),
+            share=inherited.balance.share_of(inherited.name),
         )
         background = [
             tasks.create_task(supervision.beat(stopping)),

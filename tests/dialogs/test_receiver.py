@@ -12,8 +12,8 @@ import pytest
 
 from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.ids import format_id
+from relayd.receiver.accept_balance import AcceptBalance
 from relayd.receiver.dialogue import ERROR_LIMIT, JUNK_LIMIT
-from relayd.receiver.doors import Doors
 from relayd.receiver.listener import Receiver
 from relayd.settings import LineEndings
 from tests.support.clock import START
@@ -551,38 +551,38 @@ def test_accepting_goes_on_when_the_system_gives_connections_again(
 @on_every_loop
 def test_a_neighbour_that_takes_nobody_keeps_nobody_waiting(loop: str) -> None:
     """Another worker that has fewer clients may be first, and may be stuck."""
-    doors = Doors()
-    neighbour = doors.door("2")
+    balance = AcceptBalance()
+    neighbour = balance.share_of("2")
     neighbour.tell(0)
 
     async def main() -> None:
-        async with receiving(door=doors.door("1")) as reception:
+        async with receiving(share=balance.share_of("1")) as reception:
             for _ in range(8):
                 await reception.greeted()
-            assert doors.door("1").is_ahead()
+            assert balance.share_of("1").has_more()
             acceptor = reception.receiver._acceptor
-            assert acceptor._heedless_until > 0, "a few times in vain are enough for a while"
+            assert acceptor._unbalanced_until > 0, "a few times in vain are enough for a while"
             neighbour.tell(8)
-            assert not doors.door("1").is_ahead()
+            assert not balance.share_of("1").has_more()
 
     run_on(loop, main())
     neighbour.tell(0)
-    assert not doors.door("1").is_ahead(), "its door is closed when it stops"
+    assert not balance.share_of("1").has_more(), "nobody waits for it when it has stopped"
 
 
 @on_every_loop
 def test_connections_of_proxies_count_before_they_say_for_whom(loop: str) -> None:
-    doors = Doors()
-    doors.door("2").tell(0)
+    balance = AcceptBalance()
+    balance.share_of("2").tell(0)
 
     async def main() -> None:
         options = Options(proxy_networks=("127.0.0.0/8",))
-        async with receiving(options, door=doors.door("1")) as reception:
+        async with receiving(options, share=balance.share_of("1")) as reception:
             clients = [await reception.connect() for _ in range(4)]
-            await until(doors.door("1").is_ahead)
+            await until(balance.share_of("1").has_more)
             for client in clients:
                 client.reset()
-            await until(lambda: not doors.door("1").is_ahead())
+            await until(lambda: not balance.share_of("1").has_more())
 
     run_on(loop, main())
 

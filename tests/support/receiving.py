@@ -1,6 +1,6 @@
 """A real receiver on a real socket, an intake that commits to the memory store, and a raw client.
 
-`Reception` is the receiver with its door; `WireClient` sends exactly the segments it is told to and
+`Reception` is the receiver with its address; `WireClient` sends exactly the segments it is told to and
 reads exactly what comes. `on_every_loop` runs a test on asyncio and on uvloop.
 """
 
@@ -29,7 +29,7 @@ from relayd.mail.words import Detail
 from relayd.policy import admit, route
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
-from relayd.receiver.doors import Door
+from relayd.receiver.accept_balance import AcceptShare
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -291,13 +291,13 @@ async def receiving(
     unix_path: Path | None = None,
     start: bool = True,
     checker: ContentChecker | None = None,
-    door: Door | None = None,
+    share: AcceptShare | None = None,
 ) -> AsyncIterator[Reception]:
     """Serve on a loopback port, or on a unix socket; nothing is open afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         users_file = write_users(Path(folder) / "users", *ACCOUNTS)
         async with _receiving(
-            options or Options(), unix_path, users_file, start=start, checker=checker, door=door
+            options or Options(), unix_path, users_file, start=start, checker=checker, share=share
         ) as it:
             yield it
 
@@ -310,7 +310,7 @@ async def _receiving(
     *,
     start: bool,
     checker: ContentChecker | None,
-    door: Door | None,
+    share: AcceptShare | None,
 ) -> AsyncIterator[Reception]:
     clock = FakeClock()
     users = Users(str(users_file), clock, lone_sources())
@@ -338,7 +338,7 @@ async def _receiving(
         tls=None if options.certificate is None else ServerTls(options.certificate, clock),
         users=users,
         checker=checker,
-        door=door,
+        share=share,
     )
     async with asyncio.TaskGroup() as tasks:
         reception = Reception(

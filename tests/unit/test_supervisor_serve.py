@@ -12,7 +12,7 @@ import pytest
 from relayd.config.model import MOST_WORKERS
 from relayd.errors import StartError
 from relayd.metrics import shared
-from relayd.receiver import doors
+from relayd.receiver import accept_balance
 from relayd.supervisor import leaving
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.processes import Worker
@@ -81,5 +81,5 @@ def test_a_supervisor_that_was_stopped_blames_nobody(
 def test_every_worker_that_may_live_has_a_place() -> None:
     """In what the workers share, with as many reloads as there can be at one time."""
     most = MOST_WORKERS * (leaving.AT_ONCE + 2)
-    assert most <= doors._PLACES
+    assert most <= accept_balance._PLACES
     assert most <= shared._ROWS

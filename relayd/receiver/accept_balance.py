@@ -17,7 +17,7 @@ _NEVER, _CLOSED, _OPEN = 0, 1, 2  # what a cell says: `_OPEN` and the number of 
 _MORE = 2  # clients that one may have more than another
 
 
-class Door:
+class AcceptShare:
     """How many clients one worker has. It writes its own cell, and reads those of the others."""
 
     def __init__(self, cells: memoryview, index: int) -> None:
@@ -32,7 +32,7 @@ class Door:
         """Accept no more: nobody needs to wait for this one."""
         self._cells[self._index] = _CLOSED
 
-    def is_ahead(self) -> bool:
+    def has_more(self) -> bool:
         """Tell whether another open one has fewer clients by more than a few."""
         enough = self._cells[self._index] - _MORE
         for cell in self._cells:
@@ -43,8 +43,8 @@ class Door:
         return False
 
 
-class Doors:
-    """The doors of all workers of a daemon, in memory that they share over a fork.
+class AcceptBalance:
+    """The clients of all workers of a daemon, in memory that they share over a fork.
 
     Names are given from the lowest free one up, so that the first cell that was never used is the end.
     """
@@ -52,13 +52,13 @@ class Doors:
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, _PLACES * 8)).cast("Q")
 
-    def door(self, worker: str) -> Door:
-        """Return the door of the worker of that name ("1", "2", ...)."""
+    def share_of(self, worker: str) -> AcceptShare:
+        """Return what the worker of that name has ("1", "2", ...)."""
         index = int(worker) - 1
-        return Door(self._cells, index) if index < _PLACES else lone_door()
+        return AcceptShare(self._cells, index) if index < _PLACES else lone_share()
 
     def vacate(self, *, but: Collection[str]) -> None:
-        """Close the doors of workers that are no more, all but those named."""
+        """Note that workers are no more and accept nothing: all but those named."""
         for index, cell in enumerate(self._cells):
             if cell == _NEVER:
                 break
@@ -66,6 +66,6 @@ class Doors:
                 self._cells[index] = _CLOSED
 
 
-def lone_door() -> Door:
-    """Return the door of a worker that has no neighbours."""
-    return Door(memoryview(bytearray(8)).cast("Q"), 0)
+def lone_share() -> AcceptShare:
+    """Return what a worker has that has no neighbours."""
+    return AcceptShare(memoryview(bytearray(8)).cast("Q"), 0)
