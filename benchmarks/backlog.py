@@ -60,6 +60,7 @@ def fill(path: Path, *, queued: int, finished: int, size: int, direct: int = 0) 
     """
     prepare(str(path))
     db = open_writer(str(path))
+    db.create_scalar_function("served", lambda: 0, 0)
     db.execute("PRAGMA synchronous=OFF")
     db.execute("PRAGMA cache_size=-1000000")
     content = (b"x" * 70 + b"\r\n") * (size // 72)
@@ -80,16 +81,14 @@ def fill(path: Path, *, queued: int, finished: int, size: int, direct: int = 0) 
 
     def finish(number: int) -> None:
         message = put(number)
-        messages.insert_message(db, message)
-        messages.insert_recipient(db, message, 0, _LEASE)
+        messages.insert(db, message, {message.recipients[0].destination: _LEASE})
         for outcome in (a_deferral(message.received_at), Relayed()):
             _settle(db, message, outcome)
         outcomes.drop_content(db, [message.id])
 
     def wait(number: int) -> None:
         message = put(finished + number)
-        messages.insert_message(db, message)
-        messages.insert_recipient(db, message, 0, None)
+        messages.insert(db, message, {})
 
     for what, count, each in (("finished", finished, finish), ("waiting", queued, wait)):
         _in_batches(db, each, range(count), what)

@@ -12,7 +12,7 @@ from relayd.answers.status_line import Message, status_line
 from relayd.logs.jsonline import dump
 from relayd.logs.writer import LineWriter
 from relayd.mail.envelope import NewMessage
-from relayd.mail.event import Event, first_events, receptions, subject_of
+from relayd.mail.event import Event, first_events, subject_of
 from relayd.mail.words import Detail, EventKind, format_instant
 
 SCHEMA = 1
@@ -29,7 +29,7 @@ class StatusLog:
     def received(self, message: NewMessage) -> None:
         """Note what is recorded with the reception of a message."""
         subjects = [subject_of(message, number) for number in range(len(message.recipients))]
-        for event in (*receptions(message), *first_events(message)):
+        for event in first_events(message):
             subject = subjects[event.recipient]
             self.record(event, subject, subject.address)
 

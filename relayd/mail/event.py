@@ -72,36 +72,36 @@ def subject_of(message: NewMessage, recipient: int) -> Subject:
     )
 
 
-def receptions(message: NewMessage) -> Sequence[Event]:
-    """Return the `received` of each recipient."""
+def reception_detail(message: NewMessage) -> Detail:
+    """The fields of the event that it was received."""
     client = message.client
-    detail: Detail = {
+    return {
         "client_ip": client.ip,
         "helo": client.helo,
         "listener": client.listener,
         "auth_user": client.auth_user,
     }
-    return [
-        Event(
-            kind=EventKind.RECEIVED,
-            at=message.received_at,
-            message_id=message.id,
-            recipient=number,
-            detail=detail,
-        )
-        for number in range(len(message.recipients))
-    ]
 
 
 def first_events(message: NewMessage) -> Sequence[Event]:
-    """What is recorded with the reception of a message, for each of its recipients."""
+    """Return what is recorded with a message: that it was received, then `check_events`."""
+    events = _of_each_recipient(message, EventKind.RECEIVED, reception_detail(message))
+    return events if message.content_check is None else [*events, *check_events(message)]
+
+
+def check_events(message: NewMessage) -> Sequence[Event]:
+    """Return what the content check of a message found, for each of its recipients."""
     check = message.content_check
     if check is None:
-        return ()
+        return []
     kind = EventKind.UNCHECKED if check.score is None else EventKind.SCORED
     detail: Detail = {"content_score": check.score, "reason": check.reason}
     if check.holds:
         kind, detail = EventKind.HELD, {"by": "[content]", **detail}
+    return _of_each_recipient(message, kind, detail)
+
+
+def _of_each_recipient(message: NewMessage, kind: EventKind, detail: Detail) -> list[Event]:
     return [
         Event(
             kind=kind,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from relayd.logs.status import StatusLog
 from relayd.mail.envelope import NewMessage, QueuedMessage
-from relayd.mail.event import Event, first_events
+from relayd.mail.event import Event, check_events
 from relayd.mail.ids import received_at_of
 from relayd.mail.words import Detail
 from relayd.metrics.counters import Counters
@@ -22,7 +22,7 @@ class Events:
     def received(self, message: NewMessage) -> None:
         self._counters.received(len(message.recipients))
         if message.content_check is not None:
-            for event in first_events(message):
+            for event in check_events(message):
                 self._counters.event(event.kind, event.detail, _AT_ONCE)
         self.log.received(message)
 

@@ -210,6 +210,14 @@ async def test_history_starts_with_the_reception(box: Box, worker: WorkerNumber)
     assert history[3].detail == deferral.events[0].detail
 
 
+async def test_a_report_of_ours_is_received_too(box: Box, worker: WorkerNumber) -> None:
+    """Whatever comes into the queue has one `received` for each recipient, in the same commit."""
+    (work,) = await box.put(a_message(), worker=worker, leased=True)
+    report = a_message("app@app.test", reverse_path="", at=box.clock.now())
+    await box.store.settle(work.lease, [a_settlement(work.message.id, 0, a_bounce())], [report])
+    assert [entry.kind for entry in box.view.history(report.id)] == ["received"]
+
+
 async def test_history_without_auth_has_no_user(box: Box, worker: WorkerNumber) -> None:
     message = a_message()
     await box.put(message, worker=worker)

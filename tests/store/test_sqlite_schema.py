@@ -127,6 +127,23 @@ async def test_workers_of_an_older_relayd_are_dead(tmp_path: Path) -> None:
     await box.close()
 
 
+async def test_a_history_from_before_begins_with_its_reception_all_the_same(tmp_path: Path) -> None:
+    """It was no event then: it is told from the message, and once."""
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=15)
+    box = open_sqlite(tmp_path)
+    box.advance(3600)
+    [row] = box.rows(Query(status=Status.DEFERRED))
+    worker = await registered(box.store, "1")
+    [work] = await box.claim(worker)
+    await box.store.settle(work.lease, settlements_of(work, Relayed()))
+    received, relayed = box.view.history(row.message_id)
+    assert (received.kind, received.at, relayed.kind) == ("received", row.received_at, "relayed")
+    assert received.detail == {"client_ip": "", "helo": "app.test", "listener": "main"}
+    assert [each.kind for each in box.view.latest(ALL)] == ["relayed"]
+    await box.close()
+
+
 def test_a_start_that_is_ended_goes_on_behind_its_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,14 @@ def plans(view: SqliteView, asks: Iterable[Callable[[], object]]) -> dict[str, l
     }
 
 
+async def test_the_latest_events_are_found_without_the_receptions(box: Box) -> None:
+    """Of which there may be a million since the last other event."""
+    view = box.view
+    assert isinstance(view, SqliteView)
+    [plan] = plans(view, [lambda: view.latest(2)]).values()
+    assert plan[0] == "SCAN e USING INDEX event_latest"
+
+
 @pytest.mark.parametrize("window", [SMALL, 2000])
 async def test_no_question_scans_a_table_or_sorts_what_it_does_not_show(
     box: Box, monkeypatch: pytest.MonkeyPatch, window: int

@@ -30,13 +30,14 @@ def insert(
         )
         for number, new in enumerate(message.recipients)
     ]
-    tables.messages[message.id] = Message(
+    stored = Message(
         new=message,
         content=message.content,
         recipients=recipients,
         served_at=served,
-        events=list(first_events(message)),
     )
+    tables.messages[message.id] = stored
+    tables.note(stored, *first_events(message))
     return recipients
 
 

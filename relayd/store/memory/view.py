@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from relayd.mail.event import receptions
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.suppression import is_suppressed, suppressed_for
+from relayd.mail.words import EventKind
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -51,7 +51,7 @@ class MemoryView:
                 recipient=event.recipient,
                 detail={key: value for key, value in event.detail.items() if value is not None},
             )
-            for event in [*receptions(message.new), *message.events]
+            for event in message.events
         ]
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
@@ -107,7 +107,7 @@ class MemoryView:
                 detail={key: value for key, value in event.detail.items() if value is not None},
             )
             for event in reversed(self._tables.events)
-            if event.message_id in self._tables.messages
+            if event.message_id in self._tables.messages and event.kind is not EventKind.RECEIVED
         ]
         return events[:limit]
 

@@ -7,27 +7,38 @@ import apsw
 from relayd.mail.address import Address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import first_events
+from relayd.mail.event import check_events, reception_detail
 from relayd.mail.ids import MessageId
+from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
 from relayd.store.sqlite import leases, outcomes, rows, values
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 
+_RECEIVED = EventKind.RECEIVED.value
 
-def insert(db: apsw.Connection, message: NewMessage, taken: Mapping[str, Lease | None]) -> None:
-    """Add a new message; its recipients are leased where `taken` has a lease for their destination."""
-    _insert_message(db, message)
+
+def insert(
+    db: apsw.Connection,
+    message: NewMessage,
+    taken: Mapping[str, Lease | None],
+    *,
+    is_returned: bool = False,
+) -> None:
+    """Add a new message, and `first_events` of it.
+
+    Its recipients are leased where `taken` has a lease for their destination. `is_returned`: it is one of
+    relayd's own to a sender.
+    """
+    at = values.to_ms(message.received_at)
+    received = outcomes.dump(reception_detail(message))
+    _insert_message(db, message, at)
     for number, recipient in enumerate(message.recipients):
-        _insert_recipient(db, message, number, taken.get(recipient.destination))
-    for event in first_events(message):
-        outcomes.record(db, event)
-
-
-def insert_returned(db: apsw.Connection, message: NewMessage) -> None:
-    """Add a message of relayd's own to a sender, which anybody may claim."""
-    _insert_message(db, message)
-    for number in range(len(message.recipients)):
-        _insert_recipient(db, message, number, None, is_returned=True)
+        lease = taken.get(recipient.destination)
+        _insert_recipient(db, message, number, lease, at=at, is_returned=is_returned)
+        db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, received))
+    if message.content_check is not None:
+        for event in check_events(message):
+            outcomes.record(db, event)
 
 
 def content(db: apsw.Connection, files: SpoolDirectory, message_id: MessageId) -> Content | None:
@@ -39,7 +50,7 @@ def content(db: apsw.Connection, files: SpoolDirectory, message_id: MessageId) -
     return files.content_of(message_id, body, beside) if beside else bytes(body)
 
 
-def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
+def _insert_message(db: apsw.Connection, message: NewMessage, at: int) -> None:
     facts, client = message.facts, message.client
     db.execute(
         "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
@@ -47,7 +58,7 @@ def _insert_message(db: apsw.Connection, message: NewMessage) -> None:
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,served())",
         (
             message.id,
-            values.to_ms(message.received_at),
+            at,
             str(message.reverse_path or ""),
             len(message.content),
             facts.message_id_header,
@@ -76,11 +87,11 @@ def _insert_recipient(
     number: int,
     lease: Lease | None,
     *,
-    is_returned: bool = False,
+    at: int,
+    is_returned: bool,
 ) -> None:
     recipient: NewRecipient = message.recipients[number]
     address: Address = recipient.address
-    due_at = values.to_ms(message.received_at)
     state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
@@ -95,11 +106,11 @@ def _insert_recipient(
             recipient.destination,
             state,
             None if lease is None else lease.slot,
-            due_at,
+            at,
             0 if lease is None else 1,
-            due_at,
+            at,
             is_returned,
         ),
     )
     if lease is None and not message.is_held:
-        leases.touch(db, recipient.destination, due_at)
+        leases.touch(db, recipient.destination, at)

@@ -20,6 +20,7 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
 )
+from relayd.mail.words import Detail
 from relayd.ports.queue import LateNotice, Lease, Settlement
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.guard import may_become
@@ -56,6 +57,7 @@ _COME_BACK = (
     " suppress = ?, scope = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND "
 )
+RECORD = "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 
 
@@ -149,15 +151,14 @@ def _sender_of(db: apsw.Connection, message_id: MessageId) -> str:
 def record(db: apsw.Connection, event: Event) -> None:
     """Add one event to the history."""
     db.execute(
-        "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)",
-        (
-            event.message_id,
-            event.recipient,
-            to_ms(event.at),
-            event.kind,
-            orjson.dumps(event.detail).decode(),
-        ),
+        RECORD,
+        (event.message_id, event.recipient, to_ms(event.at), event.kind, dump(event.detail)),
     )
+
+
+def dump(detail: Detail) -> str:
+    """Write the detail of an event as JSON."""
+    return orjson.dumps(detail).decode()
 
 
 def drop_content(db: apsw.Connection, messages: Iterable[MessageId]) -> list[MessageId]:

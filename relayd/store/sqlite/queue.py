@@ -173,7 +173,7 @@ class SqliteStore:
             # Not `extend`: it runs again, alone, when its turn was rolled back.
             files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
-                messages.insert_returned(db, report)
+                messages.insert(db, report, {}, is_returned=True)
             return written
 
         settled = self._writer.submit(operation)
@@ -238,7 +238,7 @@ class SqliteStore:
         def operation(db: apsw.Connection) -> Acted:
             acted, dropped = operators.act(db, selector, operator, report=report)
             for each in acted.reports:
-                messages.insert_returned(db, each)
+                messages.insert(db, each, {}, is_returned=True)
             files[:] = dropped
             return acted
 
@@ -253,7 +253,7 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> LateNotice | None:
             returned.count(db, path, now=now)
-            messages.insert_returned(db, copy)
+            messages.insert(db, copy, {}, is_returned=True)
             known = notice is not None and outcomes.note_late(db, notice, now=now)
             return notice if known else None
 

@@ -9,7 +9,7 @@ import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.outcome import RecipientState, status_of
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -72,6 +72,12 @@ _ADDRESSES = (
     " ORDER BY message_id DESC, number DESC LIMIT 1) ORDER BY wanted.key"
 )
 
+# Of messages from before their reception was an event: it is the row of the message.
+_RECEIVED_BEFORE = (
+    "SELECT 'received', m.received_at, r.number, json_object('client_ip', m.client_ip,"
+    " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user)"
+    " FROM message m JOIN recipient r ON r.message_id = m.id WHERE m.id = ? ORDER BY r.number"
+)
 CAME_BACK = "SELECT at FROM came_back WHERE message_id = ? AND number = ? ORDER BY at"
 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
@@ -108,19 +114,15 @@ class SqliteView:
             raise translate(exc) from exc
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
-        received = self._fetch(
-            "SELECT 'received', m.received_at, r.number, json_object('client_ip', m.client_ip,"
-            " 'helo', m.helo, 'listener', m.listener, 'auth_user', m.auth_user)"
-            " FROM message m JOIN recipient r ON r.message_id = m.id WHERE m.id = ? ORDER BY r.number",
-            (message_id,),
-        )
-        later = self._fetch(
+        rows = self._fetch(
             "SELECT kind, at, recipient, detail FROM event WHERE message_id = ? ORDER BY id",
             (message_id,),
         )
+        if not rows or rows[0][0] != EventKind.RECEIVED:
+            rows = self._fetch(_RECEIVED_BEFORE, (message_id,)) + rows
         return [
             HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
-            for kind, at, number, detail in (*received, *later)
+            for kind, at, number, detail in rows
         ]
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
@@ -171,7 +173,7 @@ class SqliteView:
         rows = self._fetch(
             "SELECT e.message_id, r.address, r.destination, e.kind, e.at, e.detail FROM event e"
             " JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
-            " ORDER BY e.id DESC LIMIT ?",
+            " WHERE e.kind <> 'received' ORDER BY e.id DESC LIMIT ?",
             (limit,),
         )
         return [

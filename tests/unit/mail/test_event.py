@@ -10,9 +10,9 @@ from relayd.mail.envelope import REPORT, ContentCheck
 from relayd.mail.event import (
     Subject,
     attempt_detail,
+    check_events,
     first_events,
     kind_of,
-    receptions,
     subject_of,
 )
 from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
@@ -228,7 +228,8 @@ def test_a_content_check_is_recorded_for_each_recipient(
     check: ContentCheck, kind: EventKind, detail: dict[str, JsonValue]
 ) -> None:
     message = replace(a_message("a@x.test", "b@x.test"), content_check=check)
-    events = first_events(message)
+    events = check_events(message)
+    assert first_events(message)[2:] == events
     assert [(each.recipient, each.kind, each.detail) for each in events] == [
         (0, kind, detail),
         (1, kind, detail),
@@ -238,7 +239,8 @@ def test_a_content_check_is_recorded_for_each_recipient(
 
 def test_a_message_that_was_not_checked_has_nothing_but_its_reception() -> None:
     message = a_message()
-    assert first_events(message) == ()
+    assert [each.kind for each in first_events(message)] == [EventKind.RECEIVED]
+    assert not check_events(message)
     assert not message.is_held
 
 
@@ -250,7 +252,7 @@ def test_a_report_of_ours_is_told_by_its_listener() -> None:
 
 def test_reception_is_an_event_of_each_recipient() -> None:
     message = a_message("a@x.test", "b@x.test", client_ip="192.0.2.7", auth_user="shop")
-    events = receptions(message)
+    events = first_events(message)
     assert [(event.kind, event.recipient) for event in events] == [
         (EventKind.RECEIVED, 0),
         (EventKind.RECEIVED, 1),
