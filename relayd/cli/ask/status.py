@@ -6,12 +6,14 @@ Reads the store and never the daemon: it answers while the daemon is down.
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
-from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
+from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.listing import list_recipients
 from relayd.cli.output import paint, show_json, style_of
@@ -19,6 +21,9 @@ from relayd.cli.screen import repeat
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, instant
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
+
+if TYPE_CHECKING:  # only `--explain` needs what judges
+    from relayd.answers.explain import Judges, Reason
 
 
 class _StatusGroup(click.Group):
@@ -68,14 +73,19 @@ def status(
 
 @status.command()
 @click.argument("wanted", metavar="ID", type=TEXT)
+@click.option("--explain", "explains", is_flag=True, help="Say why: the host, the class, the time.")
 @json_option
 @settings_option()
-def show(*, wanted: str, as_json: bool) -> None:
+def show(*, wanted: str, explains: bool, as_json: bool) -> None:
     """Show everything about one message.
 
     It shows every recipient, every attempt with the server's reply, and what the message waits for.
     ID is the queue id or the Message-ID header.
+
+    With `--explain` it says why of each event. What the history does not hold is judged anew, by the
+    rules and settings of now.
     """
+    judges = _judges() if explains else None
     with open_view() as view:
         found = resolve(view, wanted)
         if not found:
@@ -84,19 +94,44 @@ def show(*, wanted: str, as_json: bool) -> None:
             recipients = recipients_of(view, message_id)
             history = view.history(message_id)
             if as_json:
-                _show_as_json(recipients, history)
+                _show_as_json(recipients, history, judges)
             else:
-                _show_in_words(recipients, history)
+                _show_in_words(recipients, history, judges)
 
 
-def _show_as_json(recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry]) -> None:
+def _judges() -> "Judges":
+    """Return what judges by the settings of now. Raises ConfigError."""
+    from relayd.answers.explain import Judges  # noqa: PLC0415
+    from relayd.policy.ruleset import rules_from  # noqa: PLC0415
+
+    settings = load_settings()
+    return Judges(rules=rules_from(settings.rules), retry=settings.retry, routes=settings.routes)
+
+
+def _reasons(
+    row: RecipientRow, own: Sequence[HistoryEntry], judges: "Judges | None"
+) -> "Sequence[Sequence[Reason]]":
+    if judges is None:
+        return [()] * len(own)
+    from relayd.answers.explain import explain  # noqa: PLC0415
+
+    return explain(row, own, judges)
+
+
+def _show_as_json(
+    recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry], judges: "Judges | None"
+) -> None:
     for row in recipients:
         own = _history_of(row, history)
         show_json(
             {
                 **fields(row),
                 "waits_for": waits_for(row, own, now()),
-                "history": [status_line(one, row.message_id, row, row.address) for one in own],
+                "history": [
+                    status_line(one, row.message_id, row, row.address)
+                    | ({"why": [asdict(each) for each in why]} if why else {})
+                    for one, why in zip(own, _reasons(row, own, judges), strict=True)
+                ],
             }
         )
 
@@ -107,7 +142,9 @@ def _doubt(row: RecipientRow) -> str:
     return "may have been delivered" if given_up else "possibly delivered more than once"
 
 
-def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry]) -> None:
+def _show_in_words(
+    recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry], judges: "Judges | None"
+) -> None:
     if recipients:
         _message_facts(recipients[0])
     for row in recipients:
@@ -121,9 +158,12 @@ def _show_in_words(recipients: Sequence[RecipientRow], history: Sequence[History
         click.echo(paint(f"  waits for  {waits_for(row, own, now())}"))
         if row.suppress:
             click.echo("  suppress   the address is invalid: do not use it again")
-        for entry in own:
+        for entry, why in zip(own, _reasons(row, own, judges), strict=True):
             for line in _told(entry):
                 click.echo(line)
+            for reason in why:
+                anew = " (judged anew)" if reason.judged_anew else ""
+                click.echo(paint(f"      why {reason.about}: {reason.says}{anew}", "cyan"))
 
 
 def _message_facts(row: RecipientRow) -> None:

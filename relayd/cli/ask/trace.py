@@ -93,7 +93,7 @@ def trace(
 
     It ends with the message, after the time of `--for`, or by ^C. Each line has its time, the
     milliseconds since the line before, and an arrow: `->` relayd says, `<-` relayd hears. Passwords
-    and tokens are masked. What is over is told by `relayd status show ID`.
+    and tokens are masked. What is over is told by `relayd status show ID --explain`.
     """
     if [queue_id, client, destination].count(None) != 2:
         raise click.UsageError("Say what to follow: a queue id, --client IP or --destination NAME.")
@@ -141,7 +141,7 @@ def _follow(
         if now >= ends:
             break
     if left:
-        return f"the message has left; see relayd status show {wanted.queue_id}"
+        return f"the message has left; see relayd status show {wanted.queue_id} --explain"
     return "the time is up"
 
 
@@ -165,7 +165,7 @@ def _leaving(stack: ExitStack, queue_id: str) -> Callable[[], bool]:
         raise NoSuch(f"no message {queue_id} in the queue or its history")
     if not _is_here(view, message):
         raise NoSuch(
-            f"{queue_id} has left the queue: relayd status show {queue_id} tells what happened"
+            f"{queue_id} has left the queue: relayd status show {queue_id} --explain tells what happened"
         )
     return lambda: not _is_here(view, message)
 
