@@ -244,15 +244,10 @@ def test_a_follower_lives_through_a_reload_and_the_end_of_a_worker(daemon: Daemo
         eventually(lambda: len(daemon.events("trace_begun")) == 2, "it asks one of these")
         daemon.kill_worker(daemon.events("worker_ready")[-1]["worker"])
         eventually(lambda: len(daemon.events("worker_ready")) == 5, "another one")
-        begun = len(daemon.events("trace_begun"))
-        for number in range(6):
-            daemon.send(f"after{number}@x.test")
-        eventually(
-            lambda: list(daemon.statuses().values()) == ["relayed"] * 7 or begun < 2, "relayed"
-        )
+        eventually(lambda: daemon.send("after@x.test") and "after@x.test" in follower.told, "told")
         ran = follower.end()
+    assert ran.status == 0
     assert "before@x.test" in ran.out
-    assert "after" in ran.out
 
 
 def test_the_time_is_over(daemon: Daemon) -> None:
