@@ -24,6 +24,7 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import Category, format_instant
+from relayd.policy.delivery.hosts import decide_no_host
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Connection, Delivery, SessionFailed, told_of_waiting
 from relayd.ports.queue import Lease, Work
@@ -340,25 +341,20 @@ class DestinationQueue:
 
         What a host let in and did not survive says more of the message than of the host.
         """
-        if none.is_down and not (
-            none.is_final or none.all_hosts_refuse or self._is_over_quota(none)
-        ):
-            self.close(QueueClosed(failures=none.failures, login_refused=none.login_refused))
-        deciding = none.deciding
+        decision = decide_no_host(none.facts, all_asked=none.all_asked, has_others=self._open > 1)
+        if decision.closes:
+            self.close(QueueClosed(failures=none.failures, login_refused=decision.login_refused))
+        deciding = none.failures[decision.deciding]
         outcomes = await self._recorder.record(
             attempt.work,
             [(recipient, facts_of(deciding)) for recipient in attempt.recipients],
             [failure for failure in none.failures if failure is not deciding],
-            better_mx_unreachable=deciding.lacks and not none.all_lack,  # another one may have it
-            all_hosts_refuse=none.all_hosts_refuse,
+            better_mx_unreachable=decision.other_host_may_take_it,
+            all_hosts_refuse=decision.all_hosts_refuse,
             content=attempt.content,
         )
         if outcomes is None:
             self.close()
-
-    def _is_over_quota(self, none: NoHost) -> bool:
-        """Tell whether it is only one connection too many: the others go on."""
-        return self._open > 1 and all(failure.turned_away for failure in none.failures)
 
 
 def _is_too_much(

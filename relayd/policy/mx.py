@@ -97,6 +97,16 @@ class Candidates:
         """Tell whether these can speak for the domain: nobody else could say otherwise."""
         return self.unheard is None and not self.is_cut
 
+    def has_better(self, preference: int, *, lacking: Collection[str]) -> bool:
+        """Tell whether a host better than one of `preference` that took us is out of reach (S-17).
+
+        For it failed in this attempt or lately, or its addresses could not be learnt. Hosts in
+        `lacking` are up, and do not offer what the message needs: they are not out of reach.
+        """
+        better = [each.preference for each in self.candidates if each.host not in lacking]
+        better += [] if self.unheard is None else [self.unheard]
+        return min(better, default=preference) < preference
+
 
 def order_hosts(answer: MxHosts | ImplicitMx, *, chance: Callable[[], float]) -> tuple[MxHost, ...]:
     """Return the hosts by preference, equal ones in the order of `chance`; each name once."""

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
+from relayd.policy.delivery.hosts import FailedHost
 from relayd.policy.route import HostPort
-from relayd.policy.verdict import NO_MAIL_HERE
 from relayd.ports.outward import Connection, SessionFailed
 
 Address = tuple[str, int]
@@ -38,9 +38,18 @@ class HostFailure:
         return self.facts is not None and bool(self.facts.own_refusal)
 
     @property
-    def turned_away(self) -> bool:
-        """The server leaves whoever comes; fewer at once may fare better."""
-        return self.failed.reply is not None and self.failed.reply.code == 421
+    def known(self) -> FailedHost:
+        """Return what is decided by."""
+        reply, breakdown = self.failed.reply, self.failed.breakdown
+        return FailedHost(
+            host=self.host,
+            at_door=self.at_door,
+            is_direct=self.route is RouteKind.DIRECT,
+            code=None if reply is None else reply.code,
+            login_refused=self.failed.login_refused,
+            lacks=self.lacks,
+            is_proof=breakdown is not None and bool(breakdown.status),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,53 +65,19 @@ class Session:
 class NoHost(Exception):
     """No host could be used; `failures` is never empty.
 
-    `all_asked`: there is no host besides those that failed.
+    `all_asked`: there is no host besides those that failed. What follows from it is decided in
+    `relayd.policy.delivery.hosts`.
     """
 
     def __init__(self, failures: tuple[HostFailure, ...], *, all_asked: bool = False) -> None:
         self.failures = failures
-        self._all_asked = all_asked
+        self.all_asked = all_asked
         super().__init__("; ".join(f"{failure.host}: {failure.failed}" for failure in failures))
 
     @property
-    def is_down(self) -> bool:
-        """No host deals with us at all, whatever we bring."""
-        return all(failure.at_door for failure in self.failures)
-
-    @property
-    def is_final(self) -> bool:
-        """It is proven that there is nowhere to deliver to: no reason to wait, nobody to spare."""
-        breakdown = self.failures[-1].failed.breakdown
-        return breakdown is not None and bool(breakdown.status)
-
-    @property
-    def all_hosts_refuse(self) -> bool:
-        """Every host of a direct route says that it takes no mail at all (S-16, RFC 7504)."""
-        return self._all_asked and all(
-            failure.route is RouteKind.DIRECT
-            and failure.failed.reply is not None
-            and failure.failed.reply.code in NO_MAIL_HERE
-            for failure in self.failures
-        )
-
-    @property
-    def all_lack(self) -> bool:
-        """Every host lacks what the message needs, whichever of its addresses said so."""
-        lacking = {failure.host for failure in self.failures if failure.lacks}
-        return self._all_asked and all(failure.host in lacking for failure in self.failures)
-
-    @property
-    def login_refused(self) -> bool:
-        return self.is_down and any(failure.failed.login_refused for failure in self.failures)
-
-    @property
-    def deciding(self) -> HostFailure:
-        """The failure that the recipients are judged by: a refused login, or who let us in last."""
-        if self.is_down:
-            found = [failure for failure in self.failures if failure.failed.login_refused]
-        else:
-            found = [failure for failure in self.failures if not failure.at_door]
-        return (found or self.failures)[-1]
+    def facts(self) -> list[FailedHost]:
+        """Return what is known of the hosts, in the order of `failures`."""
+        return [failure.known for failure in self.failures]
 
 
 class NotYet(Exception):

@@ -20,6 +20,7 @@ from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
 from relayd.mail.reply import Stage
 from relayd.mail.words import Fault
+from relayd.policy.delivery.hosts import turned_away
 from relayd.policy.mx import (
     Candidate,
     Candidates,
@@ -198,7 +199,7 @@ class MxHop:
             return await self._search(order, chosen, self._new_search(site, after))
         except NoHost as none:
             site.share.release()
-            if not after and not all(failure.turned_away for failure in none.failures):
+            if not after and not turned_away(none.facts):
                 site.failed += 1
             raise
         except BaseException:
@@ -251,19 +252,13 @@ class MxHop:
     def _session(
         self, connection: Connection, to: Candidate, chosen: Candidates, search: Search
     ) -> Session:
-        """Return the session; it is better_mx_unreachable if there is a better host: that is out of reach.
-
-        For it failed in this attempt or lately, or its addresses could not be learnt (S-17). One
-        that lacks what the message needs is not out of reach.
-        """
+        """Return the session, and whether a better host is out of reach (S-17)."""
         lacking = {failure.host.host for failure in search.failures if failure.lacks}
-        better = [each.preference for each in chosen.candidates if each.host not in lacking]
-        better += [] if chosen.unheard is None else [chosen.unheard]
         return Session(
             connection=connection,
             failures=search.failures,
             preference=to.preference,
-            better_mx_unreachable=any(each < to.preference for each in better),
+            better_mx_unreachable=chosen.has_better(to.preference, lacking=lacking),
         )
 
     def _address(self, candidate: Candidate) -> Address:

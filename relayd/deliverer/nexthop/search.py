@@ -12,6 +12,7 @@ from relayd.deliverer.nexthop.hosts import Address, HostFailure
 from relayd.mail.attempt import Breakdown, Peer
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
+from relayd.policy.delivery.hosts import turned_away
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Clock, Connection, SessionFailed, Target, Transport
 from relayd.trace import tracing
@@ -142,7 +143,7 @@ class Search:
         self.failures += (failure,)
         self._asked.add(failure.address)
         self._note(failure)
-        if failure.turned_away:
+        if turned_away([failure.known]):
             self._turned_away()
 
     def _note(self, failure: HostFailure) -> None:
