@@ -17,7 +17,8 @@ import structlog
 from relayd.deliverer.attempt import Attempt
 from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
-from relayd.deliverer.recorder import Recorder, facts_of
+from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.settlements import facts_of
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
@@ -160,7 +161,7 @@ class DestinationQueue:
             self._expiry = asyncio.get_running_loop().call_later(kept_for, self.close)
 
     def _remark(self, why: str) -> None:
-        self._tasks.create_task(self._recorder.remark(self.lease, why))
+        self._tasks.create_task(self._recorder.results.remark(self.lease, why))
 
     async def _next(self, session: Session | None) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
@@ -207,7 +208,7 @@ class DestinationQueue:
         if tracing.is_on:
             tracing.begin_delivery(attempt.message, self.lease, attempt.recipients)
         while attempt.recipients:
-            await self._recorder.ready()
+            await self._recorder.results.ready()
             before, session = session, None
             try:
                 session = await self._session(before, attempt)

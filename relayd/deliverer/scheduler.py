@@ -16,6 +16,7 @@ from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.rerouter import Rerouter
 from relayd.errors import CommitUnknown, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault, format_instant
@@ -59,6 +60,7 @@ class Scheduler:
         worker: WorkerNumber,
         next_hop: Callable[[str], NextHop],
         recorder: Recorder,
+        rerouter: Rerouter,
         clock: Clock,
         jitter: Callable[[], float],
         places: int = WINDOW,
@@ -70,6 +72,7 @@ class Scheduler:
         self._worker = worker
         self._next_hop = next_hop
         self._recorder = recorder
+        self._rerouter = rerouter
         self._clock = clock
         self._jitter = jitter
         self._queues: dict[str, DestinationQueue] = {}
@@ -186,12 +189,12 @@ class Scheduler:
             but=full,
             only=None if self._trial < self._trial_window else frozenset(self._welcome()),
         )
-        misrouted = [piece for piece in work if not self._recorder.belongs(piece)]
+        misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are sorted out a lease may be lost
             if piece not in misrouted:
                 self.put(piece)
         for piece in misrouted:
-            mine = await self._recorder.reroute(piece)
+            mine = await self._rerouter.reroute(piece)
             if mine is not None:
                 self.put(mine)
         for lease in {piece.lease for piece in work}:

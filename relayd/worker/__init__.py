@@ -331,7 +331,7 @@ def _measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:
     counters.measured(
         clients=receiver.connections,
         servers=outward.transport.connections,
-        is_paused=outward.recorder.is_paused,
+        is_paused=outward.results.is_paused,
     )
 
 

@@ -11,8 +11,10 @@ from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
-from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
+from relayd.deliverer.rerouter import Rerouter
+from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
@@ -53,7 +55,7 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class Outward:
     transport: SmtpTransport
-    recorder: Recorder
+    results: ResultStore
     scheduler: Scheduler
     sites: Sites
     late: LateBounces | None
@@ -96,27 +98,31 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     rules = rules_from(settings.rules)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
+    results = ResultStore(parts.store)
     recorder = Recorder(
-        store=parts.store,
+        results,
         sink=parts.events,
         clock=parts.clock,
-        rules=VerdictRules(retry=settings.retry, classifier=rules),
-        routes=settings.routes,
-        jitter=source.random,
+        rules=DeliveryRules(
+            verdict=VerdictRules(retry=settings.retry, classifier=rules),
+            routes=settings.routes,
+            paths=None if late is None else late.paths,
+            jitter=source.random,
+        ),
         reporter=reporter if settings.bounces.dsn else None,
-        paths=None if late is None else late.paths,
     )
     scheduler = Scheduler(
         store=parts.store,
         worker=parts.worker,
         next_hop=router.next_hop,
         recorder=recorder,
+        rerouter=Rerouter(results, sink=parts.events, clock=parts.clock, routes=settings.routes),
         clock=parts.clock,
         jitter=source.random,
         places=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, recorder, scheduler, sites, late, reader, reporter, given_up)
+    return Outward(transport, results, scheduler, sites, late, reader, reporter, given_up)
 
 
 def _report_given_up(

@@ -217,7 +217,7 @@ async def test_a_lost_lease_moves_nothing() -> None:
     [work] = await store.claim(stranger, limit=1, lease_for=timedelta(seconds=60))
     async with a_direct_post(BOTH, {A1: FINE}, routes=VIA_SMARTHOST, store=store) as direct:
         await store.release(work.lease)
-        assert await direct.post.scheduler._recorder.reroute(work) is None
+        assert await direct.post.scheduler._rerouter.reroute(work) is None
         direct.post.scheduler.wake()
         await all_in(direct, Status.RELAYED)
         assert direct.server(A1).connections == 0

@@ -12,7 +12,7 @@ from relayd.deliverer import scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.queue_owner import QueueClosed
-from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.scheduler import (
     QUEUE_WINDOW,
     SLOW_WINDOW,
@@ -352,7 +352,7 @@ async def test_the_dead_leave_room_for_the_others(
     count: int, octets: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F-34, A-62: long queues for hosts that do not answer, in messages or in octets."""
-    monkeypatch.setattr(Recorder, "belongs", lambda *_: True)
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
     async with ScriptedServer() as server, a_post(server.port) as post:
         alive, end = post.scheduler._next_hop, asyncio.Event()
         post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
@@ -373,7 +373,7 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
     *, leased: bool, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F-34: what nobody knows to take mail gets a part of the window only, all of it together."""
-    monkeypatch.setattr(Recorder, "belongs", lambda *_: True)
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
     async with ScriptedServer() as server, a_post(server.port) as post:
         alive, end = post.scheduler._next_hop, asyncio.Event()
         post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
@@ -413,7 +413,7 @@ async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_is_remembered_of_dead_destinations_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Recorder, "belongs", lambda *_: True)
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
     monkeypatch.setattr(scheduler, "_REMEMBERED", 3)
     async with ScriptedServer() as server, a_post(server.port) as post:
         end = asyncio.Event()

@@ -22,7 +22,9 @@ from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
-from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.recorder import DeliveryRules, Recorder
+from relayd.deliverer.rerouter import Rerouter
+from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
@@ -202,19 +204,24 @@ async def _post(
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await registered(store, name)
+    results = ResultStore(store)
     recorder = Recorder(
-        store=store,
+        results,
         sink=sink,
         clock=clock,
-        rules=VerdictRules(retry=RETRY, classifier=rules()),
-        routes=routes,
-        jitter=lambda: 0.0,
+        rules=DeliveryRules(
+            verdict=VerdictRules(retry=RETRY, classifier=rules()),
+            routes=routes,
+            paths=None,
+            jitter=lambda: 0.0,
+        ),
     )
     scheduler = Scheduler(
         store=store,
         worker=worker,
         next_hop=router.next_hop,
         recorder=recorder,
+        rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes),
         clock=clock,
         jitter=lambda: 0.0,
         places=places,

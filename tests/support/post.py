@@ -17,8 +17,10 @@ from functools import cache
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop.search import DeadHosts
 from relayd.deliverer.nexthop.smarthost import Smarthost
-from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
+from relayd.deliverer.rerouter import Rerouter
+from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
@@ -215,19 +217,24 @@ async def a_post(
         dead_hosts=DeadHosts(clock),
         places=Connections(places),
     )
+    results = ResultStore(queue[0])
     scheduler = Scheduler(
         store=queue[0],
         worker=worker,
         next_hop=lambda _: smarthost,
         recorder=Recorder(
-            store=queue[0],
+            results,
             sink=sink,
             clock=clock,
-            rules=VerdictRules(retry=RETRY, classifier=rules()),
-            routes=RouteRules(),
-            jitter=lambda: 0.0,
+            rules=DeliveryRules(
+                verdict=VerdictRules(retry=RETRY, classifier=rules()),
+                routes=RouteRules(),
+                paths=None,
+                jitter=lambda: 0.0,
+            ),
             reporter=a_reporter(clock) if reports else None,
         ),
+        rerouter=Rerouter(results, sink=sink, clock=clock, routes=RouteRules()),
         clock=clock,
         jitter=lambda: 0.0,
     )

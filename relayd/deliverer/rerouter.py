@@ -1,0 +1,53 @@
+"""What was stored for a destination that it no longer belongs to: moved to where it goes now.
+
+The settings may have changed since the route key was stored.
+"""
+
+from dataclasses import replace
+
+from relayd.deliverer.results import ResultStore
+from relayd.deliverer.settlements import rerouted
+from relayd.mail.envelope import QueuedRecipient
+from relayd.policy.route import HOLD, RouteRules, key_for
+from relayd.ports.outward import Clock, EventSink
+from relayd.ports.queue import Work
+
+
+class Rerouter:
+    """Compares claimed work with the routes of today."""
+
+    def __init__(
+        self, results: ResultStore, *, sink: EventSink, clock: Clock, routes: RouteRules
+    ) -> None:
+        self._results = results
+        self._sink = sink
+        self._clock = clock
+        self._routes = routes
+
+    def belongs(self, work: Work) -> bool:
+        """Tell whether all of `work` goes to its destination still."""
+        stays = {work.lease.destination} - {HOLD}
+        return all(self._key(work, each) in stays for each in work.recipients)
+
+    async def reroute(self, work: Work) -> Work | None:
+        """Return `work` with the recipients that still belong to its destination; None if none does.
+
+        The others are moved to where they go now, or held by a rule.
+        """
+        keys = {each.number: self._key(work, each) for each in work.recipients}
+        stays = {work.lease.destination} - {HOLD}
+        misrouted = [each for each in work.recipients if keys[each.number] not in stays]
+        now = self._clock.now()
+        settlements = [rerouted(work, each, keys[each.number], at=now) for each in misrouted]
+        written = await self._results.settle(work, settlements)
+        if written is None:
+            return None  # all of it has another owner by now
+        addresses = {each.number: each.address for each in misrouted}
+        for settlement in written:
+            for event in settlement.events:
+                self._sink.record(event, work.message, addresses[settlement.recipient])
+        left = tuple(each for each in work.recipients if each not in misrouted)
+        return replace(work, recipients=left) if left else None
+
+    def _key(self, work: Work, recipient: QueuedRecipient) -> str:
+        return key_for(recipient.address, is_test=work.message.is_test, rules=self._routes)

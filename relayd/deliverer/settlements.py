@@ -1,0 +1,148 @@
+"""From facts and outcomes to what is written: settlements and their events, as pure functions."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from relayd.deliverer.nexthop.hosts import HostFailure
+from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
+from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
+from relayd.mail.reply import Stage
+from relayd.mail.words import Category, EventKind, Fault
+from relayd.policy.route import HOLD
+from relayd.ports.queue import Settlement, Work
+
+
+def settlement_of(
+    work: Work,
+    recipient: QueuedRecipient,
+    seen: AttemptFacts,
+    outcome: Outcome,
+    *,
+    failures: Sequence[HostFailure],
+    at: datetime,
+) -> Settlement:
+    """Return the result of an attempt; `failures` are the hosts tried before the one that decided."""
+    detail = attempt_detail(
+        seen,
+        outcome,
+        attempt=recipient.attempt,
+        queued_for=seen.started_at - work.message.received_at,
+    )
+    event = Event(
+        kind=kind_of(outcome),
+        at=at,
+        message_id=work.message.id,
+        recipient=recipient.number,
+        detail=detail,
+    )
+    earlier = [_attempted(work, recipient, failure) for failure in failures]
+    reply = seen.reply
+    proof = outcome.status if reply is None and isinstance(outcome, Bounced) else None
+    return Settlement(
+        message_id=work.message.id,
+        recipient=recipient.number,
+        outcome=outcome,
+        events=(*earlier, event),
+        attempt=recipient.attempt,
+        code=None if reply is None else reply.code,
+        enhanced=proof if reply is None else reply.enhanced,
+        reply=None if reply is None else str(reply),
+        remote_host=None if seen.peer is None else seen.peer.host,
+    )
+
+
+def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> Event:
+    seen = facts_of(failure)
+    detail = attempt_detail(
+        seen,
+        NotTried(reason=str(failure.failed)),
+        attempt=recipient.attempt,
+        queued_for=seen.started_at - work.message.received_at,
+    )
+    return Event(
+        kind=EventKind.ATTEMPTED,
+        at=failure.at,
+        message_id=work.message.id,
+        recipient=recipient.number,
+        detail=detail,
+    )
+
+
+def rerouted(work: Work, recipient: QueuedRecipient, key: str, *, at: datetime) -> Settlement:
+    """Return that a recipient goes to the destination `key` now, or is held by a rule."""
+    events: tuple[Event, ...] = ()
+    if key == HOLD:
+        held = Event(
+            kind=EventKind.HELD,
+            at=at,
+            message_id=work.message.id,
+            recipient=recipient.number,
+            detail={"by": "[routes]", "reason": "the settings hold this domain"},
+        )
+        events = (held,)
+    return Settlement(
+        message_id=work.message.id,
+        recipient=recipient.number,
+        outcome=Held() if key == HOLD else Rerouted(key),
+        events=events,
+        attempt=recipient.attempt,
+    )
+
+
+def facts_of(failure: HostFailure) -> AttemptFacts:
+    """Return a failed session as the facts of an attempt."""
+    if failure.facts is not None:
+        return failure.facts
+    failed = failure.failed
+    peer = failed.peer or Peer(
+        route=failure.route,
+        host=failure.host.host,
+        ip="",
+        port=failure.host.port,
+        local_ip="",
+        helo="",
+        tls=None,
+    )
+    return AttemptFacts(
+        peer=peer,
+        stage=failed.stage,
+        reply=failed.reply,
+        breakdown=failed.breakdown,
+        dot_sent=False,
+        started_at=failure.at,
+        connect_for=timedelta(),
+        transaction_for=timedelta(),
+    )
+
+
+def without_content(peer: Peer | None, reason: str, *, at: datetime) -> AttemptFacts:
+    """Return the facts of a transaction that ended, or did not begin (no peer), for want of content."""
+    stage = Stage.CONNECT if peer is None else Stage.DATA
+    return _local_failure(peer, stage, reason, at=at, dot_sent=False)
+
+
+def internal_error(peer: Peer | None, *, at: datetime) -> AttemptFacts:
+    """Return the facts of an attempt that a bug of ours ended.
+
+    With a peer it was a transaction, and nobody knows how far in; None: on the way to one.
+    """
+    reason = "an error inside relayd: the operational log has it"
+    stage = Stage.CONNECT if peer is None else Stage.MAIL
+    return _local_failure(peer, stage, reason, at=at, dot_sent=peer is not None)
+
+
+def _local_failure(
+    peer: Peer | None, stage: Stage, reason: str, *, at: datetime, dot_sent: bool
+) -> AttemptFacts:
+    return AttemptFacts(
+        peer=peer,
+        stage=stage,
+        reply=None,
+        breakdown=Breakdown(category=Category.UNKNOWN, fault=Fault.LOCAL, reason=reason),
+        dot_sent=dot_sent,
+        started_at=at,
+        connect_for=timedelta(),
+        transaction_for=timedelta(),
+    )
