@@ -80,7 +80,11 @@ class ContentLost(StoreError):
 
 
 class CommitUnknown(StoreError):
-    """The store cannot tell if the commit happened: promise nothing, in either direction (S-55)."""
+    """The store cannot tell if this commit happened: promise nothing, in either direction (S-55)."""
+
+
+class StoreBroken(CommitUnknown):
+    """The same, and the store can be used no more: its process has to end, and the next one looks."""
 
 
 class LeaseLost(StoreError):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreError
+from relayd.errors import ContentLost, LeaseLost, StoreBroken, StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
@@ -63,7 +63,7 @@ class ResultStore:
         """Tell people what a destination waits for; where that cannot be stored it is not told."""
         try:
             await self._store.remark(lease, why)
-        except CommitUnknown:
+        except StoreBroken:
             raise
         except StoreError as error:
             log.info("remark_failed", fault="local", reason=str(error))
@@ -81,7 +81,7 @@ class ResultStore:
         while True:
             try:
                 written = await self._store.settle(work.lease, settlements, reports)
-            except CommitUnknown:
+            except StoreBroken:
                 raise
             except LeaseLost as lost:
                 self._recover()

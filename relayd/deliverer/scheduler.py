@@ -17,7 +17,7 @@ from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.rerouter import Rerouter
-from relayd.errors import CommitUnknown, StoreError
+from relayd.errors import StoreBroken, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import Fault, format_instant
 from relayd.policy import retry
@@ -150,7 +150,7 @@ class Scheduler:
             claimed = 0
             try:
                 claimed = await self._claim()
-            except CommitUnknown:
+            except StoreBroken:
                 raise
             except StoreError as error:
                 log.warning("claim_failed", fault="local", reason=str(error))
@@ -226,7 +226,7 @@ class Scheduler:
                 # If that took a lease's time, the others are late as well: they go first.
                 late = done - before >= LEASE_FOR.total_seconds()
                 freed = 0 if late else await self._store.reap()
-            except CommitUnknown:
+            except StoreBroken:
                 raise
             except StoreError as error:
                 log.warning("renewal_failed", fault="local", reason=str(error))
@@ -281,7 +281,7 @@ class Scheduler:
         while not queue.is_closed and self._clock.monotonic() >= self._held_until:
             try:
                 await self._extend()
-            except CommitUnknown:
+            except StoreBroken:
                 raise
             except StoreError as error:
                 log.warning("renewal_failed", fault="local", reason=str(error))
@@ -360,7 +360,7 @@ class Scheduler:
                     tracing.about_destination(
                         "lease_returned", queue.lease, paused_until=until, reason=why or None
                     )
-            except CommitUnknown:
+            except StoreBroken:
                 raise
             except StoreError as error:
                 log.warning("release_failed", fault="local", reason=str(error))

@@ -2,7 +2,10 @@
 
 The store has a few large verbs. Each is one transaction; no caller combines two of them to stay
 consistent. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
-(S-55). After that one every verb raises it: the process has to end, and the next one looks anew.
+(S-55). That one answers one request: nobody knows whether it was carried out. Every verb but `enqueue`
+and `note_late` may then be called again with the same arguments: what was done is not done twice. What the commit
+leased to nobody's knowledge, the store hands back by itself. After a StoreBroken every verb raises
+it: the process has to end, and the next one looks anew.
 
 Leases end by a clock of the machine that nobody can set; all other instants are the wall clock's.
 """

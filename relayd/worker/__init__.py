@@ -22,10 +22,10 @@ from relayd.control.server import Desk, serve_control
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
-    CommitUnknown,
     RelaydError,
     SchemaMismatch,
     StartError,
+    StoreBroken,
     StoreError,
     UsersError,
 )
@@ -93,13 +93,12 @@ def run(settings: Settings, inherited: Inherited) -> int:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(_work(settings, inherited))
-        except* CommitUnknown as unknown:
-            # The handle is done for (HQ-03); a fresh process finds out what the file holds.
-            log.critical("worker_ends", fault="local", reason=str(unknown.exceptions[0]))
         except* SchemaMismatch as mismatch:
             log.critical("worker_ends", fault="local", reason=str(mismatch.exceptions[0]))
             status = os.EX_CONFIG  # another try would end the same way
-        except* RelaydError as error:
+        except* (
+            RelaydError
+        ) as error:  # StoreBroken, too: a fresh process finds out what the file holds
             log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
     return status
 
@@ -184,7 +183,7 @@ async def _serve(
             tasks.create_task(_keep_measuring(counters, receiver, outward)),
             tasks.create_task(_tidy(settings.store.history, parts)),
             tasks.create_task(_keep_telling(outward.reporter)),
-            tasks.create_task(_end_with(intake.unknown)),
+            tasks.create_task(_end_with(intake.broken)),
             tasks.create_task(_watch_login(settings, parts.store, scheduler, wakeups)),
         ]
         answering = tasks.create_task(
@@ -347,9 +346,9 @@ async def _keep_telling(reporter: Reporter) -> None:
         reporter.tell_unmailed()
 
 
-async def _end_with(unknown: "asyncio.Future[None]") -> None:
-    """End the worker when a commit failed in an unknown way: its store is of no further use."""
-    await unknown
+async def _end_with(broken: "asyncio.Future[None]") -> None:
+    """End the worker when its store is of no further use."""
+    await broken
 
 
 async def _watch_login(
@@ -367,7 +366,7 @@ async def _watch_login(
             continue
         try:
             await store.resume(route.SMARTHOST)
-        except CommitUnknown:
+        except StoreBroken:
             raise
         except StoreError as error:
             log.warning("resume_failed", fault="local", reason=str(error))
@@ -399,7 +398,7 @@ async def _tidy(history: timedelta, parts: Parts) -> None:
         try:
             elapsed = timedelta(seconds=clock.monotonic())
             deleted = await parts.store.purge(min(clock.now(), began + elapsed) - history)
-        except CommitUnknown:
+        except StoreBroken:
             raise
         except StoreError as error:
             log.warning("purge_failed", fault="local", reason=str(error))

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
-from relayd.errors import CommitUnknown
+from relayd.errors import CommitUnknown, StoreBroken
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (
@@ -91,8 +91,8 @@ class Intake:
         self._events = events
         self._clock = clock
         self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
-        # Fails with the first commit of which nobody knows the outcome.
-        self.unknown: asyncio.Future[None] = self._loop.create_future()
+        # Fails when the store can be used no more.
+        self.broken: asyncio.Future[None] = self._loop.create_future()
 
     def next_id(self, at: datetime) -> MessageId:
         return self._ids.next_id(at)
@@ -180,6 +180,11 @@ class Intake:
 
     def _is_durable(self, stored: "asyncio.Future[Any]") -> bool:
         error = stored.exception()
-        if isinstance(error, CommitUnknown) and not self.unknown.done():
-            self.unknown.set_exception(error)
-        return error is None
+        if error is None:
+            return True
+        if isinstance(error, StoreBroken):
+            if not self.broken.done():
+                self.broken.set_exception(error)
+        elif isinstance(error, CommitUnknown):  # its client is told neither yes nor no
+            log.error("commit_unknown", fault="local", reason=str(error))
+        return False

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import LEASE_FOR
-from relayd.errors import ContentLost, StoreFull, StoreUnavailable
+from relayd.errors import CommitUnknown, ContentLost, StoreBroken, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category
@@ -187,6 +188,48 @@ async def test_no_attempt_starts_while_results_cannot_be_recorded(
         assert len(server.messages) == 6, "nothing was sent twice"
         events = [(line["event"], line["log_level"]) for line in logs]
         assert events == [("deliveries_paused", "critical"), ("deliveries_resumed", "info")]
+
+
+@pytest.mark.parametrize("verb", ["settle", "claim"])
+async def test_an_unknown_commit_ends_nothing(verb: str) -> None:
+    """S-55: what it was for is asked for again, and the others are delivered meanwhile."""
+    store = FaultyStore(FakeClock())
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        store.fail(verb, times=2, error=CommitUnknown("who knows"))
+        messages = [await post.submit(a_message("a@x.test"), leased=False) for _ in range(3)]
+        post.scheduler.wake()
+        await post.settled()
+        assert [post.row(message).status for message in messages] == [Status.RELAYED] * 3
+        assert len(server.messages) == 3, "nothing was sent twice"
+
+
+async def test_a_result_that_was_recorded_after_all_is_recorded_once() -> None:
+    """S-55: the commit happened and nobody knew. It is given again, and changes nothing."""
+    store = FaultyStore(FakeClock())
+    script: dict[str, Says] = {"RCPT": "550 5.1.1 no such user"}
+    async with (
+        ScriptedServer(script) as server,
+        a_post(server.port, store=store, reports=True) as post,
+    ):
+        store.forget_answer("settle")
+        message = await post.submit(a_message("a@x.test"))
+        await eventually(lambda: store.calls["settle"] >= 2, "it is asked for again")
+        await eventually(lambda: not post.row(message).leased)
+        assert post.row(message).status is Status.BOUNCED
+        history = [entry.kind for entry in post.view.history(message.id)]
+        assert history == ["received", "bounced"]
+        reports = [row for row in post.rows() if row.message_id != message.id]
+        assert len(reports) == 1, "one report, whoever knew of it"
+
+
+async def test_a_broken_store_ends_the_worker() -> None:
+    """HQ-03: the negative of the above. Nothing may be promised by this process any more."""
+    store = FaultyStore(FakeClock())
+    worker = await registered(store, "1")
+    [work] = await store.enqueue(a_message("a@x.test"), worker=worker, lease_for=LEASE_FOR)
+    store.fail("settle", error=StoreBroken("the disk"))
+    with pytest.raises(StoreBroken):
+        await ResultStore(store).settle(work, [])
 
 
 async def test_all_connections_wait_for_a_sick_store() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.errors import CommitUnknown, StoreUnavailable
+from relayd.errors import StoreBroken, StoreUnavailable
 from relayd.mail.operator import Action
 from relayd.ports.view import Query
 from relayd.store.sqlite import writer
@@ -38,12 +38,12 @@ async def test_after_an_unknown_commit_nothing_else_is_promised(tmp_path: Path) 
     message = a_message("a@x.test")
     await box.put(message, worker=worker)
     fail_commits(box)
-    with pytest.raises(CommitUnknown):
+    with pytest.raises(StoreBroken):
         await box.store.act(Query(message_id=message.id), Action.HOLD, by="me", reason="why not")
     for _ in range(2):
-        with pytest.raises(CommitUnknown):
+        with pytest.raises(StoreBroken):
             await box.claim(worker)
-    with pytest.raises(CommitUnknown):
+    with pytest.raises(StoreBroken):
         await box.store.extend([], worker=worker, lease_for=timedelta(seconds=1))
     await box.close()
 
@@ -77,7 +77,7 @@ async def test_nothing_is_tried_again_on_a_handle_that_failed(tmp_path: Path) ->
 
     asked = [ask(sql) for sql in ("SELECT 1", *wrong)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [CommitUnknown] * 3
+    assert [type(answer) for answer in answers] == [StoreBroken] * 3
     await box.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from relayd.errors import StoreError, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
@@ -26,6 +26,7 @@ class FaultyStore(MemoryStore):
         self.calls: Counter[str] = Counter()
         self._faults: dict[str, tuple[int, int, StoreError]] = {}
         self._gates: dict[str, asyncio.Event] = {}
+        self._done_all_the_same: set[str] = set()
 
     def fail(
         self, verb: str, *, nth: int = 1, times: int = NEVER, error: StoreError | None = None
@@ -34,6 +35,14 @@ class FaultyStore(MemoryStore):
         first = self.calls[verb] + nth
         error = error or StoreUnavailable("the disk is on fire")
         self._faults[verb] = (first, first + times, error)
+
+    def forget_answer(self, verb: str) -> None:
+        """Let the next call of `verb` do its work, and nobody know: CommitUnknown.
+
+        As `relayd.ports.queue` wants it, what the commit leased is handed back by the store.
+        """
+        self.fail(verb, times=1, error=CommitUnknown("the connection was lost"))
+        self._done_all_the_same.add(verb)
 
     def heal(self, verb: str) -> None:
         self._faults.pop(verb, None)
@@ -59,6 +68,8 @@ class FaultyStore(MemoryStore):
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
         if (error := self._fault("enqueue")) is not None:
+            if "enqueue" in self._done_all_the_same:
+                super().enqueue(message, worker=worker, lease_for=None)
             return _failed(error)
         return super().enqueue(message, worker=worker, lease_for=lease_for)
 
@@ -90,6 +101,8 @@ class FaultyStore(MemoryStore):
         reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
         if (error := self._fault("settle")) is not None:
+            if "settle" in self._done_all_the_same:
+                super().settle(lease, settlements, reports)
             return _failed(error)
         return super().settle(lease, settlements, reports)
 

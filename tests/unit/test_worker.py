@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreBroken, StoreError, StoreUnavailable
 from relayd.logs.status import StatusLog
 from relayd.mail.ids import received_at_of
 from relayd.metrics.counters import Counters
@@ -82,7 +83,9 @@ async def test_a_durable_message_is_logged_and_delivered_from_memory(
     await eventually(lambda: "received" in events_in(status_log))
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("no"), CommitUnknown("who knows")])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("no"), CommitUnknown("who knows"), StoreBroken("the disk")]
+)
 async def test_what_is_not_durable_is_neither_logged_nor_delivered(
     intake: Intake, post: Post, status_log: Path, error: StoreError
 ) -> None:
@@ -93,8 +96,30 @@ async def test_what_is_not_durable_is_neither_logged_nor_delivered(
     intake._events.refused(START, {"code": 451})
     await eventually(lambda: events_in(status_log) == ["refused"])
     assert post.rows() == []
-    if isinstance(error, CommitUnknown):
-        with pytest.raises(CommitUnknown):  # which ends the worker: its handle is done for (F-08)
-            await intake.unknown
+    if isinstance(error, StoreBroken):
+        with pytest.raises(StoreBroken):  # which ends the worker: its handle is done for (F-08)
+            await intake.broken
     else:
-        assert not intake.unknown.done()
+        assert not intake.broken.done()
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+async def test_an_unknown_commit_is_the_affair_of_one_message(
+    intake: Intake, post: Post, server: ScriptedServer, *, is_stored: bool
+) -> None:
+    """S-55: the worker lives on; the others are taken, and what was stored is delivered."""
+    assert isinstance(post.store, FaultyStore)
+    if is_stored:
+        post.store.forget_answer("enqueue")
+    else:
+        post.store.fail("enqueue", times=1, error=CommitUnknown("who knows"))
+    unknown, other = a_message("a@x.test"), a_message("b@x.test")
+    with capture_logs() as logs:
+        with pytest.raises(CommitUnknown):
+            await intake.submit(unknown)
+        await eventually(lambda: [line["event"] for line in logs] == ["commit_unknown"])
+    await intake.submit(other)
+    await server.received(1 + is_stored)
+    await eventually(lambda: post.row(other).status is Status.RELAYED)
+    assert {row.message_id for row in post.rows()} == {other.id, *([unknown.id] * is_stored)}
+    assert not intake.broken.done()

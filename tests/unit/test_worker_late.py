@@ -17,6 +17,7 @@ from relayd.errors import (
     CommitUnknown,
     ReaderUnavailable,
     ReturnPathSpent,
+    StoreBroken,
     StoreError,
     StoreUnavailable,
 )
@@ -300,7 +301,9 @@ async def test_a_stranger_neither_steers_nor_labels_the_copy(intake: Intake, pos
     assert stored.new.facts.is_8bit
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("no"), CommitUnknown("who knows")])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("no"), CommitUnknown("who knows"), StoreBroken("the disk")]
+)
 async def test_what_is_not_durable_changes_nothing(
     intake: Intake, post: Post, status_log: Path, error: StoreError
 ) -> None:
@@ -312,11 +315,11 @@ async def test_what_is_not_durable_changes_nothing(
         await intake.submit(a_return(post, message))
     assert post.rows() == before
     assert lines_in(status_log) == []
-    if isinstance(error, CommitUnknown):
-        with pytest.raises(CommitUnknown):  # which ends the worker, as with any other message
-            await intake.unknown
+    if isinstance(error, StoreBroken):
+        with pytest.raises(StoreBroken):  # which ends the worker, as with any other message
+            await intake.broken
     else:
-        assert not intake.unknown.done()
+        assert not intake.broken.done()
 
 
 async def test_an_unreadable_mail_says_nothing_and_is_handed_on(

@@ -8,7 +8,7 @@ is never carried out (S-04).
 
 When a request fails, the whole turn is rolled back and each request is tried alone, so that one
 that cannot be written (too large for the room left) does not take its neighbours with it. After a
-commit of unknown outcome every later request is told CommitUnknown too: a new process has to look.
+commit of unknown outcome every later request is told StoreBroken too: a new process has to look.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.errors import StoreBroken, StoreError, StoreUnavailable
 from relayd.ports.outward import Clock
 from relayd.store.sqlite.connection import open_writer, translate
 from relayd.store.sqlite.lock import FileLock
@@ -86,7 +86,7 @@ class Writer:
         self._preallocate()
         self._gathering: list[_Request] = []  # of this round of the event loop
         self._turns: queue.SimpleQueue[list[_Request]] = queue.SimpleQueue()  # an empty one: stop
-        self._broken: CommitUnknown | None = None  # for good: its process has to end
+        self._broken: StoreBroken | None = None  # for good: its process has to end
         self._guard = threading.Lock()  # of beginning and abandoning
         self._impatient: deque[tuple[float, weakref.ref[_Request]]] = deque()  # the earliest first
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -244,7 +244,7 @@ class Writer:
             # After a failed write or sync the data may or may not survive: this handle is done for
             # (HQ-03), and nobody may be told either yes or no (S-55).
             self._rollback()
-            self._broken = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
+            self._broken = StoreBroken(f"the outcome of a commit is unknown: {exc}")
             for request in turn:
                 request.error = self._broken
         return True
@@ -255,7 +255,7 @@ class Writer:
             self._wal.sync()
         except OSError as exc:
             # As after a failed commit: it may or may not survive, and this handle is done for.
-            self._broken = CommitUnknown(f"the outcome of a commit is unknown: {exc}")
+            self._broken = StoreBroken(f"the outcome of a commit is unknown: {exc}")
             for request in turn:
                 request.error = self._broken
 
@@ -264,7 +264,7 @@ class Writer:
             try:
                 self._db.execute("ROLLBACK")
             except apsw.Error as exc:
-                self._broken = CommitUnknown(f"the queue file failed in a rollback: {exc}")
+                self._broken = StoreBroken(f"the queue file failed in a rollback: {exc}")
 
 
 def _resolve(turn: Sequence[_Request]) -> None:
