@@ -8,7 +8,7 @@ message and round, within a budget (S-54); what goes beyond it is recorded and c
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -25,6 +25,7 @@ from relayd.mail.envelope import (
     QueuedMessage,
     QueuedRecipient,
 )
+from relayd.mail.finish import finish_own
 from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
@@ -203,8 +204,10 @@ class Reporter:
             unmailed=unmailed,
         )
 
-    def _message(self, message_id: MessageId, to: str, content: bytes, now: datetime) -> NewMessage:
-        facts, _ = read_facts(content)
+    def _message(
+        self, message_id: MessageId, to: str, composed: bytes, now: datetime
+    ) -> NewMessage:
+        facts, content = finish_own(composed, read_facts(composed)[0])
         return NewMessage(
             id=message_id,
             received_at=now,
@@ -218,7 +221,7 @@ class Reporter:
                 ),
             ),
             content=content,
-            facts=replace(facts, tag=None),
+            facts=facts,
             client=Client(ip="", helo=self._fqdn, listener=REPORT),
         )
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from relayd.mail.envelope import Client, NewMessage, NewRecipient
+from relayd.mail.finish import finish_received
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
 from relayd.mail.reply import Reply
-from relayd.mail.submission import facts_with, missing_fields, without_bcc
+from relayd.mail.submission import missing_fields, without_bcc
 from relayd.policy import admit
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
@@ -67,9 +68,9 @@ def accept(
         at=at,
         hide_client=context.listener.hide_client,
     )
-    if adds:
-        added = missing_fields(head, message_id=f"<{queue_id}@{context.fqdn}>", at=at)
-        trace, facts = trace + added, facts_with(added, facts)
+    own_id = f"<{queue_id}@{context.fqdn}>"
+    added = missing_fields(head, message_id=own_id, at=at) if adds else b""
+    facts, head = finish_received(head, facts, trace=trace, added=added)
     rest = received.rest
     message = NewMessage(
         id=message_id,
@@ -77,7 +78,7 @@ def accept(
         reverse_path=mail.reverse_path,
         parameters=mail.parameters,
         recipients=_recipients(context, mail, is_test=facts.is_test),
-        content=trace + head if rest is None else rest.finish(trace + head),
+        content=head if rest is None else rest.finish(head),
         facts=facts,
         client=Client(
             ip=client.origin.ip,

@@ -16,6 +16,7 @@ from relayd.mail.address import Address, parse_address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event, Subject
+from relayd.mail.finish import finish_own
 from relayd.mail.header import header_end
 from relayd.mail.ids import format_id
 from relayd.mail.parameters import RCPT_WITHOUT
@@ -154,12 +155,12 @@ class LateBounces:
             destination=route.key_for(sender, is_test=False, rules=self.routes),
             parameters=RCPT_WITHOUT,
         )
-        facts = replace(message.facts, is_test=False, tag=None)  # those are for applications to say
+        facts, content = finish_own(_without_tokens(message.content), message.facts)
         return replace(
             message,
             reverse_path=None,
             recipients=(recipient,),
-            content=_without_tokens(message.content),
+            content=content,
             facts=facts,
         )
 
