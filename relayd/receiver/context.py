@@ -1,19 +1,21 @@
-"""What the sessions of one listener share."""
+"""What the sessions of a worker share, and those of one listener."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from relayd.policy.places import Whose
-from relayd.ports.outward import ContentChecker
+from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
-from relayd.settings import LimitSettings, ListenerSettings
+from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
+    """Of one listener."""
+
     fqdn: str
     listener: ListenerSettings
     limits: LimitSettings
@@ -24,3 +26,32 @@ class SessionContext:
     intake: Intake
     now: Callable[[], datetime]
     may_send: Callable[[Whose], bool]  # a stranger, a message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Of a worker: what it offers to all of its clients."""
+
+    fqdn: str
+    limits: LimitSettings
+    intake: Intake
+    clock: Clock
+    refuse_suppressed: bool = False
+    tls: ServerTls | None = None  # where a listener has TLS
+    users: Users | None = None  # where clients may log in
+    checker: ContentChecker | None = None
+
+    def on(self, listener: ListenerSettings, may_send: Callable[[Whose], bool]) -> SessionContext:
+        """Return what sessions of a listener share."""
+        return SessionContext(
+            fqdn=self.fqdn,
+            listener=listener,
+            limits=self.limits,
+            refuse_suppressed=self.refuse_suppressed,
+            tls=self.tls,
+            checker=self.checker,
+            users=None if listener.auth is ListenerAuth.OFF else self.users,
+            intake=self.intake,
+            now=self.clock.now,
+            may_send=may_send,
+        )

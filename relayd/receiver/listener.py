@@ -13,17 +13,13 @@ import structlog
 
 from relayd.policy.origin import Origin
 from relayd.policy.places import Whose
-from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver import proxy
 from relayd.receiver.accept import Acceptor
 from relayd.receiver.accept_balance import AcceptShare, lone_share
 from relayd.receiver.admission import Admission, Caller, Guest
-from relayd.receiver.context import SessionContext
-from relayd.receiver.intake import Intake
-from relayd.receiver.tls import ServerTls
-from relayd.receiver.users import Users
+from relayd.receiver.context import Service, SessionContext
 from relayd.receiver.wire import HANDSHAKE_TIMEOUT, TOO_MANY, Surroundings, Wire
-from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, ListenerTls
+from relayd.settings import ListenerSettings, ListenerTls
 from relayd.unix_peer import credentials
 
 _PROXY_TIMEOUT = 10.0  # seconds for a PROXY header
@@ -37,18 +33,11 @@ log = structlog.get_logger()
 class Receiver:
     """Serves all listeners of one worker. `start` it, and `stop` it before the store closes."""
 
-    def __init__(  # noqa: PLR0913 -- what its sessions need
+    def __init__(
         self,
         listeners: Sequence[tuple[ListenerSettings, socket.socket]],
+        service: Service,
         *,
-        fqdn: str,
-        limits: LimitSettings,
-        intake: Intake,
-        clock: Clock,
-        refuse_suppressed: bool = False,
-        tls: ServerTls | None = None,
-        users: Users | None = None,
-        checker: ContentChecker | None = None,
         share: AcceptShare | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -59,7 +48,7 @@ class Receiver:
         self._running: set[asyncio.Task[None]] = set()  # handshakes and the like
         self._idle = asyncio.Event()
         self._idle.set()
-        self._admission = Admission(limits, make_way=self._send_away, on_count=self._tell)
+        self._admission = Admission(service.limits, make_way=self._send_away, on_count=self._tell)
         self._surroundings = Surroundings(
             loop=self._loop,
             spawn=self._spawn,
@@ -68,22 +57,7 @@ class Receiver:
         )
         self._hurrying = False  # clients are asked to leave
         listening = [
-            (
-                sock,
-                SessionContext(
-                    fqdn=fqdn,
-                    listener=listener,
-                    limits=limits,
-                    refuse_suppressed=refuse_suppressed,
-                    tls=tls,
-                    checker=checker,
-                    users=None if listener.auth is ListenerAuth.OFF else users,
-                    intake=intake,
-                    now=clock.now,
-                    may_send=self._admission.may_send,
-                ),
-            )
-            for listener, sock in listeners
+            (sock, service.on(listener, self._admission.may_send)) for listener, sock in listeners
         ]
         self._acceptor = Acceptor(listening, share=self._share, welcome=self._welcome)
 

@@ -41,6 +41,7 @@ from relayd.policy.known_sources import KnownSources
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Acted, QueueStore
 from relayd.receiver.accept_balance import AcceptBalance
+from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -167,14 +168,16 @@ async def _serve(
         tls = _server_tls(settings, parts.clock)
         receiver = Receiver(
             inherited.listeners,
-            fqdn=settings.fqdn,
-            limits=replace(settings.limits, connections=shares_of(settings.limits).clients),
-            intake=intake,
-            clock=parts.clock,
-            refuse_suppressed=settings.bounces.refuse_suppressed,
-            tls=tls,
-            users=users,
-            checker=_checker(settings),
+            Service(
+                fqdn=settings.fqdn,
+                limits=replace(settings.limits, connections=shares_of(settings.limits).clients),
+                intake=intake,
+                clock=parts.clock,
+                refuse_suppressed=settings.bounces.refuse_suppressed,
+                tls=tls,
+                users=users,
+                checker=_checker(settings),
+            ),
             share=inherited.balance.share_of(inherited.name),
         )
         background = [

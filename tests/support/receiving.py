@@ -30,6 +30,7 @@ from relayd.policy import admit, route
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
 from relayd.receiver.accept_balance import AcceptShare
+from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -330,14 +331,16 @@ async def _receiving(
     intake = MemoryIntake(clock)
     receiver = Receiver(
         [(listener, sock)],
-        fqdn=FQDN,
-        limits=options.limits,
-        intake=intake,
-        clock=clock,
-        refuse_suppressed=options.refuse_suppressed,
-        tls=None if options.certificate is None else ServerTls(options.certificate, clock),
-        users=users,
-        checker=checker,
+        Service(
+            fqdn=FQDN,
+            limits=options.limits,
+            intake=intake,
+            clock=clock,
+            refuse_suppressed=options.refuse_suppressed,
+            tls=None if options.certificate is None else ServerTls(options.certificate, clock),
+            users=users,
+            checker=checker,
+        ),
         share=share,
     )
     async with asyncio.TaskGroup() as tasks:
