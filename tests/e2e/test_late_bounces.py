@@ -286,7 +286,7 @@ def test_a_late_bounce_suppresses_for_its_sender_only(relay: Relay) -> None:
         with smtplib.SMTP("127.0.0.1", relay.daemon.port, "app.test", CEILING) as client:
             client.ehlo()
             client.mail(sender)
-            return client.rcpt("Rerouted@x.test")[0]
+            return client.rcpt("Moved@x.test")[0]
 
     senders = ("app@app.test", "App@APP.test", "shop@app.test", "app@other.test", "")
     assert [said(one) for one in senders] == [550, 550, 250, 250, 250]
