@@ -5,7 +5,7 @@ The order of calls:
 1. `connection` creates the file, or brings its schema up to date, and opens it.
 2. `queue.SqliteStore` has the verbs of the workers. `arrivals` syncs the content file of a large message first.
 3. `writer` runs all verbs that wait in one transaction, under `lock`; `age` comes first in each.
-4. Inside it: `messages` inserts, `claims` and `leases` lease, `outcomes` writes results, `operators` acts,
+4. Inside it: `messages` inserts, `claims`, `leases` and `destinations` lease, `outcomes` writes results, `operators` acts,
    `returned` counts asynchronous bounces, `suppression` and `purging` forget. `rows` and `values` translate.
 5. `wal` syncs the commit; then the writer's callers are told. When the WAL is long it is checkpointed.
 

@@ -12,7 +12,7 @@ set, so that each wait is as long as it was meant to be (F-30, F-31).
 import apsw
 
 from relayd.ports.outward import Clock
-from relayd.store.sqlite import leases
+from relayd.store.sqlite import destinations
 from relayd.store.sqlite.values import to_ms
 
 _IS_SET = 60_000  # milliseconds between the clocks: less is no jump
@@ -60,7 +60,7 @@ class Age:
         if only_back:
             jump = min(jump, 0)
         if abs(jump) >= _IS_SET:
-            leases.move_waits(db, now=now, jump=jump)
+            destinations.move_waits(db, now=now, jump=jump)
         else:  # what moved them is committed: it may have been rolled back until then
             self._ahead = self._ahead_now()
 

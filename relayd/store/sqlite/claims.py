@@ -7,7 +7,7 @@ import apsw
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
 from relayd.ports.queue import Lease, Work
-from relayd.store.sqlite import leases, rows, values
+from relayd.store.sqlite import destinations, leases, rows, values
 
 _CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
 
@@ -38,7 +38,7 @@ def for_new(
         if destination not in taken:
             taken[destination] = (
                 None
-                if leases.paused_until(db, destination) > now
+                if destinations.paused_until(db, destination) > now
                 else leases.acquire(
                     db, destination, worker, width=widths.get(destination, 1), now=now, term=term
                 )
@@ -95,7 +95,7 @@ def claim(
             taken = _lease_due(db, lease, now=now, limit=min(room, wanted.each or room))
             room -= sum(map(len, taken.values()))
             work.extend(_work_of(db, lease, taken))
-            leases.refresh(db, destination)
+            destinations.refresh(db, destination)
     return work
 
 

@@ -1,4 +1,4 @@
-"""Slots and destinations inside one transaction: who may deliver where, and when.
+"""Slots inside one transaction: who may deliver where, and until when.
 
 Plain functions on a connection that is in a write transaction. Instants are milliseconds: `now` and
 all others of the wall clock, those of a `Term` and `at` of the clock that leases end by.
@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apsw
-import orjson
 
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Lease
+from relayd.store.sqlite import destinations
 from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.values import fetch
 
-_PAGE = 500  # destinations read at once
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 
 _FREE = (
@@ -94,7 +93,7 @@ def abandon(db: apsw.Connection, slot: int, *, now: int) -> int:
     freed = db.changes()
     db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE id = ?", (slot,))
     if freed:
-        touch(db, _destination_of(db, slot), now)
+        destinations.touch(db, _destination_of(db, slot), now)
     return freed
 
 
@@ -123,75 +122,8 @@ def hand_back(db: apsw.Connection, slot: int, *, now: int) -> None:
     """Free a slot on its owner's word: what was leased under it was not tried."""
     db.execute(_FREE_UNCOUNTED + may_become(RecipientState.QUEUED), (now, slot))
     if db.changes():
-        touch(db, _destination_of(db, slot), now)
+        destinations.touch(db, _destination_of(db, slot), now)
     db.execute("UPDATE slot SET worker = NULL WHERE id = ?", (slot,))
-
-
-def touch(db: apsw.Connection, destination: str, due_at: int) -> None:
-    """Note that a recipient of `destination` becomes due at `due_at`."""
-    db.execute(
-        "INSERT INTO destination (key, due_at) VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
-        " SET due_at = max(paused_until, excluded.due_at)"
-        " WHERE due_at IS NULL OR due_at > max(paused_until, excluded.due_at)",
-        (destination, due_at),
-    )
-
-
-def refresh(db: apsw.Connection, destination: str) -> None:
-    """Set a destination's due time anew from its recipients."""
-    db.execute(
-        "UPDATE destination SET due_at = (SELECT max(min(next_attempt_at), paused_until)"
-        " FROM recipient WHERE destination = key AND state = 'queued' AND slot IS NULL)"
-        " WHERE key = ?",
-        (destination,),
-    )
-
-
-def pause(db: apsw.Connection, destination: str, until: int, *, why: str = "") -> None:
-    """Let nobody claim from `destination` before `until`."""
-    db.execute(
-        "INSERT INTO destination (key, paused_until, paused_for) VALUES (?, ?, ?)"
-        " ON CONFLICT (key) DO UPDATE"
-        " SET paused_until = excluded.paused_until, paused_for = excluded.paused_for",
-        (destination, until, why),
-    )
-    refresh(db, destination)
-
-
-def remark(db: apsw.Connection, destination: str, why: str, *, now: int) -> None:
-    """Say what is waited for at a destination that is in hand; a pause keeps its own words."""
-    db.execute(
-        "INSERT INTO destination (key, paused_for) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE"
-        " SET paused_for = ?2 WHERE paused_until <= ?3",
-        (destination, why, now),
-    )
-
-
-def end_pauses(db: apsw.Connection, *, now: int) -> None:
-    """Let all destinations be looked at anew."""
-    for (destination,) in fetch(db, "SELECT key FROM destination WHERE paused_until > ?", (now,)):
-        pause(db, destination, 0)
-
-
-def move_waits(db: apsw.Connection, *, now: int, jump: int) -> None:
-    """Let all waits go on from where they were, after the wall clock jumped to `now` by `jump`."""
-    ahead = min(now, now - jump)  # what was not due before it, or is not after it
-    db.execute(
-        "UPDATE recipient SET next_attempt_at = max(?1, next_attempt_at + ?2)"
-        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > ?3",
-        (now, jump, ahead),
-    )
-    db.execute(
-        "UPDATE destination SET paused_until = max(?1, paused_until + ?2) WHERE paused_until > ?3",
-        (now, jump, ahead),
-    )
-    for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (ahead,)):
-        refresh(db, destination)
-
-
-def paused_until(db: apsw.Connection, destination: str) -> int:
-    found = db.execute("SELECT paused_until FROM destination WHERE key = ?", (destination,)).get
-    return int(found or 0)
 
 
 def due(
@@ -214,45 +146,12 @@ def due(
         (worker, at),
     )
     taken: dict[str, int] = dict(owned)
-    waiting = _waiting(db, now) if only is None else _waiting_of(db, only, now)
+    waiting = (
+        destinations.waiting(db, now) if only is None else destinations.waiting_of(db, only, now)
+    )
     for destination in waiting:
         if taken.get(destination, 0) < widths.get(destination, 1):
             yield destination
-
-
-def _waiting(db: apsw.Connection, now: int) -> Iterator[str]:
-    """Yield destinations with due recipients, oldest first and each once.
-
-    By the page: there may be a hundred thousand, and few are asked for. Whoever claims from one sets
-    its time anew, and it may come up once more on a later page.
-    """
-    seen: set[str] = set()
-    last: tuple[int, str] = (-1, "")
-    while page := fetch(
-        db,
-        "SELECT due_at, key FROM destination WHERE due_at <= ? AND (due_at, key) > (?, ?)"
-        " ORDER BY due_at, key LIMIT ?",
-        (now, *last, _PAGE),
-    ):
-        for _, destination in page:
-            if destination not in seen:
-                seen.add(destination)
-                yield destination
-        last = page[-1][0], page[-1][1]
-
-
-def _waiting_of(db: apsw.Connection, keys: Collection[str], now: int) -> Iterator[str]:
-    """Yield those of some destinations that have due recipients, oldest first.
-
-    Looked up one by one: beside them there may be a hundred thousand that nobody asks for.
-    """
-    found = fetch(
-        db,
-        "SELECT d.due_at, d.key FROM json_each(?) AS wanted"
-        " JOIN destination d ON d.key = wanted.value WHERE d.due_at <= ? ORDER BY d.due_at, d.key",
-        (orjson.dumps(list(keys)).decode(), now),
-    )
-    return (key for _, key in found)
 
 
 def _destination_of(db: apsw.Connection, slot: int) -> str:

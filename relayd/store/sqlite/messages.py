@@ -11,7 +11,7 @@ from relayd.mail.event import check_events, reception_detail
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
-from relayd.store.sqlite import leases, outcomes, rows, values
+from relayd.store.sqlite import destinations, outcomes, rows, values
 from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 
 _RECEIVED = EventKind.RECEIVED.value
@@ -113,4 +113,4 @@ def _insert_recipient(
         ),
     )
     if lease is None and not message.is_held:
-        leases.touch(db, recipient.destination, at)
+        destinations.touch(db, recipient.destination, at)

@@ -13,7 +13,7 @@ from relayd.mail.operator import ACTS, BOUNCED_AS, Act, Action, Operator
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Acted, ReportGivenUp
 from relayd.ports.view import Query
-from relayd.store.sqlite import leases, outcomes
+from relayd.store.sqlite import destinations, outcomes
 from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
 from relayd.store.sqlite.search import Key, Search
@@ -135,10 +135,10 @@ def _apply(db: apsw.Connection, targets: Sequence[_Target], operator: Operator) 
     )
     for destination in {target.destination for target in targets}:
         if action is Action.EXPEDITE:
-            leases.pause(db, destination, 0)
-        leases.refresh(db, destination)
+            destinations.pause(db, destination, 0)
+        destinations.refresh(db, destination)
         if state is RecipientState.QUEUED:
-            leases.touch(db, destination, now)
+            destinations.touch(db, destination, now)
 
 
 def _note(db: apsw.Connection, targets: Sequence[_Target], *, reason: str) -> None:

@@ -22,7 +22,7 @@ from relayd.mail.outcome import (
 )
 from relayd.mail.words import Detail
 from relayd.ports.queue import LateNotice, Lease, Settlement
-from relayd.store.sqlite import leases
+from relayd.store.sqlite import destinations, leases
 from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.values import to_ms
 
@@ -105,7 +105,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
     if not db.changes():
         return False
     if due_at is not None:
-        leases.touch(db, destination, due_at)
+        destinations.touch(db, destination, due_at)
     for event in settlement.events:
         record(db, event)
     return True

@@ -31,6 +31,7 @@ from relayd.ports.queue import (
 from relayd.ports.view import Query
 from relayd.store.sqlite import (
     claims,
+    destinations,
     leases,
     messages,
     operators,
@@ -105,7 +106,7 @@ class SqliteStore:
         def operation(db: apsw.Connection) -> Registration:
             self._age.begin(db, is_first=workers.is_first(db, worker))
             workers.remove_dead(db, worker, now=now)
-            leases.end_pauses(db, now=now)
+            destinations.end_pauses(db, now=now)
             return workers.add(db, worker, at=at)
 
         return await self._writer.submit(operation)
@@ -194,7 +195,7 @@ class SqliteStore:
             if leases.holds(db, lease):
                 leases.hand_back(db, lease.slot, now=now)
                 if paused_until is not None:
-                    leases.pause(db, lease.destination, values.to_ms(paused_until), why=why)
+                    destinations.pause(db, lease.destination, values.to_ms(paused_until), why=why)
 
         await self._writer.submit(operation)
 
@@ -203,14 +204,14 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> None:
             if leases.holds(db, lease):
-                leases.remark(db, lease.destination, why, now=now)
+                destinations.remark(db, lease.destination, why, now=now)
 
         await self._writer.submit(operation)
 
     async def resume(self, destination: str) -> None:
         def operation(db: apsw.Connection) -> None:
-            if leases.paused_until(db, destination):
-                leases.pause(db, destination, 0)
+            if destinations.paused_until(db, destination):
+                destinations.pause(db, destination, 0)
 
         await self._writer.submit(operation)
 
