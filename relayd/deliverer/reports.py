@@ -77,17 +77,21 @@ class Reporter:
         routes: RouteRules,
         next_id: Callable[[datetime], MessageId],
         now: datetime,
-        workers: int,
         give_up_after: timedelta,
     ) -> None:
         self._fqdn = fqdn
         self._routes = routes
         self._next_id = next_id
         self._give_up_after = give_up_after
-        self._budget = DsnBudget(_share_of(USUAL_LIMITS, workers), now=now)
+        self._budget = DsnBudget(USUAL_LIMITS, now=now)
         # By sender and client, since that was last told.
         self._unmailed: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()  # of both
+
+    def divide_by(self, workers: int) -> None:
+        """Mail an equal share of what so many workers may."""
+        with self._lock:
+            self._budget.limit(_share_of(USUAL_LIMITS, workers))
 
     def report(
         self,

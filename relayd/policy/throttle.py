@@ -16,6 +16,11 @@ def share_of(limit: int, workers: int) -> int:
     return max(1, limit // workers) if limit else 0
 
 
+def connections_of(limit: int, workers: int) -> int:
+    """Return how many of `limit` connections one worker may have: an equal share, rounded up."""
+    return -(-limit // workers)
+
+
 @dataclass(frozen=True, slots=True)
 class SlowStart:
     """Connections that may be open at once: `allowed` by now, of `most`."""
@@ -26,6 +31,10 @@ class SlowStart:
     def raised(self) -> "SlowStart":
         """The server has answered a transaction: one more."""
         return self if self.allowed >= self.most else replace(self, allowed=self.allowed + 1)
+
+    def limited(self, most: int) -> "SlowStart":
+        """There may be `most` from now on."""
+        return SlowStart(most, min(self.allowed, most))
 
     def halved(self) -> "SlowStart":
         """The server has turned one away."""
@@ -40,9 +49,13 @@ class Throttle:
     """
 
     def __init__(self, per_minute: int) -> None:
-        self._every = 60 / per_minute
+        self.limit(per_minute)
         self._free_at = float("-inf")
         self._booked: dict[str, float] = {}  # the earliest first
+
+    def limit(self, per_minute: int) -> None:
+        """Spread what is asked for from now on over so many a minute; what is given stays given."""
+        self._every = 60 / per_minute
 
     def turn(self, who: str, *, now: float) -> float:
         """Return how long to wait until `who` may begin one transaction.

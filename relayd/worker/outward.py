@@ -27,7 +27,6 @@ from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.ruleset import rules_from
 from relayd.policy.source import unused_families
-from relayd.policy.throttle import share_of
 from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore, ReportGivenUp
@@ -37,6 +36,7 @@ from relayd.worker.descriptors import shares_of
 from relayd.worker.events import Events
 from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces
+from relayd.worker.membership import DaemonMembership
 from relayd.worker.system import SmtpTransport, SystemClock
 
 
@@ -68,15 +68,13 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     """Put the deliverer together; its connections live in `tasks`."""
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
-    share = -(-settings.direct.connections_per_destination // settings.workers)
-    per_minute = share_of(settings.direct.messages_per_minute, settings.workers)
     places = shares_of(settings.limits).servers
     sites = Sites(
-        share,
+        settings.direct.connections_per_destination,
         tasks,
         clock=parts.clock,
         connections=Connections(places),
-        per_minute=per_minute,
+        per_minute=settings.direct.messages_per_minute,
     )
     mx = mx_parts(settings, parts.clock, transport, sites, source)
     router = Router(
@@ -85,16 +83,17 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         transport=transport,
         clock=parts.clock,
         mx=mx,
-        workers=settings.workers,
     )
     reporter = Reporter(
         fqdn=settings.fqdn,
         routes=settings.routes,
         next_id=parts.ids.next_id,
         now=parts.clock.now(),
-        workers=settings.workers,
         give_up_after=settings.retry.give_up_after,
     )
+    membership = DaemonMembership(settings.workers)
+    for shares in (sites, router, reporter):
+        membership.watch(shares.divide_by)
     rules = rules_from(settings.rules)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)

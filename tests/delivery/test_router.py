@@ -6,16 +6,20 @@ from datetime import timedelta
 
 import pytest
 
+from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop.router import Router
+from relayd.deliverer.nexthop.sites import Sites
 from relayd.mail.address import parse_address
 from relayd.mail.operator import Action
 from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
+from relayd.worker.membership import DaemonMembership
 from tests.support.builders import SMARTHOST, a_message, a_recipient
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, A3, DIRECT, FINE, Direct, a_direct_post, mx
 from tests.support.dns_server import Zones
+from tests.support.membership import ChangingMembership
 from tests.support.post import eventually
 from tests.support.scripted_server import ScriptedServer
 from tests.support.workers import registered
@@ -236,8 +240,8 @@ async def test_how_many_connections_a_worker_may_use() -> None:
             transport=direct.parts.transport,
             clock=direct.parts.clock,
             mx=direct.parts,
-            workers=3,
         )
+        router.divide_by(3)
         found = []
         for key in (SMARTHOST, "host:h:25"):
             hop = router.next_hop(key)
@@ -245,3 +249,53 @@ async def test_how_many_connections_a_worker_may_use() -> None:
                 hop.answered()
             found.append(hop.allowed)
         assert found == [2, 7]
+
+
+async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> None:
+    """One worker more: fewer connections, and those in use count. One that ends gives its part back."""
+    membership = ChangingMembership(1)
+    async with a_direct_post({}, {}, connections_per_destination=6) as direct:
+        router = Router(
+            direct.post.scheduler._next_hop(SMARTHOST)._settings,  # type: ignore[attr-defined]
+            transport=direct.parts.transport,
+            clock=direct.parts.clock,
+            mx=direct.parts,
+        )
+        site = direct.parts.sites.of(frozenset({"mx.test"}))
+        membership.watch(router.divide_by)
+        membership.watch(direct.parts.sites.divide_by)
+        hop = router.next_hop(SMARTHOST)
+        for _ in range(20):
+            hop.answered()
+            site.places.answered()
+        all_of_it = hop.allowed
+        site.places.take()
+        site.places.take()
+        site.places.take()
+        found = [(site.places.allowed, site.places.is_crowded)]
+        for workers in (3, 2):
+            membership.change(workers)
+            hop.answered()
+            site.places.answered()
+            assert hop.allowed == -(-all_of_it // workers)
+            found.append((site.places.allowed, site.places.is_crowded))
+        assert found == [(6, False), (2, True), (3, False)]
+        assert direct.parts.sites.of(frozenset({"new.test"})).places.allowed == 1
+
+
+async def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1), per_minute=60)
+        site = sites.of(frozenset({"mx.test"}))
+        waits = [sites.turn(site, name) for name in ("a", "b")]
+        membership = ChangingMembership(1)
+        membership.watch(sites.divide_by)
+        membership.change(2)
+        waits += [sites.turn(site, name) for name in ("c", "d")]
+        assert waits == [0.0, 1.0, 2.0, 4.0], "what is given stays given"
+
+
+def test_the_membership_of_one_daemon_is_that_of_its_settings() -> None:
+    told: list[int] = []
+    DaemonMembership(3).watch(told.append)
+    assert told == [3]

@@ -191,7 +191,7 @@ def _router(parts: MxParts, smarthost: ScriptedServer) -> Router:
         login=None,
         connections=4,
     )
-    return Router(settings, transport=parts.transport, clock=parts.clock, mx=parts, workers=1)
+    return Router(settings, transport=parts.transport, clock=parts.clock, mx=parts)
 
 
 async def _post(

@@ -262,7 +262,6 @@ def a_reporter(clock: FakeClock) -> Reporter:
         routes=RouteRules(),
         next_id=ids.next_id,
         now=clock.now(),
-        workers=1,
         give_up_after=RETRY.give_up_after,
     )
 

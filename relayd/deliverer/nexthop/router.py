@@ -6,6 +6,7 @@ from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
+from relayd.policy.throttle import connections_of
 from relayd.ports.outward import Clock, Transport
 from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
@@ -21,13 +22,17 @@ class Router:
         transport: Transport,
         clock: Clock,
         mx: MxParts,
-        workers: int,
     ) -> None:
         self._route_hosts = route_hosts
         self._transport = transport
         self._clock = clock
         self._mx = mx
-        self._smarthost = self._hosts(smarthost, -(-smarthost.connections // workers))
+        self._connections = smarthost.connections
+        self._smarthost = self._hosts(smarthost, smarthost.connections)
+
+    def divide_by(self, workers: int) -> None:
+        """Use an equal share of the smarthost's connections, of which so many workers use all."""
+        self._smarthost.limit(connections_of(self._connections, workers))
 
     def next_hop(self, destination: str) -> NextHop:
         """Return where the mail of `destination` goes; what is held never gets as far as to ask."""

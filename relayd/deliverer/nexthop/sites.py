@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.search import DeadHosts
-from relayd.policy.throttle import SlowStart, Throttle
+from relayd.policy.throttle import SlowStart, Throttle, connections_of, share_of
 from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
@@ -59,6 +59,9 @@ class Places:
     def release(self) -> None:
         self._taken -= 1
         self._give()
+
+    def limit(self, most: int) -> None:
+        self._slow_start = self._slow_start.limited(most)
 
     def answered(self) -> None:
         self._slow_start = self._slow_start.raised()
@@ -116,11 +119,11 @@ class Sites:
     ) -> None:
         """Limit each site to so many connections and transactions a minute; 0: any number."""
         self.dead_hosts = DeadHosts(clock)
-        self._per_site = per_site
+        self._per_site = self._share = per_site
         self.connections = connections
         self._tasks = tasks
         self._clock = clock
-        self._per_minute = per_minute
+        self._per_minute = self._rate = per_minute
         self._sites: WeakValueDictionary[frozenset[str], Site] = WeakValueDictionary()
         self._throttles: dict[frozenset[str], Throttle] = {}  # they outlive a site without work
 
@@ -129,8 +132,17 @@ class Sites:
         """Tell whether there is a limit on transactions."""
         return self._per_minute > 0
 
+    def divide_by(self, workers: int) -> None:
+        """Use an equal share of both limits, from now on, with so many workers."""
+        self._share = connections_of(self._per_site, workers)
+        self._rate = share_of(self._per_minute, workers)
+        for site in tuple(self._sites.values()):
+            site.places.limit(self._share)
+        for throttle in self._throttles.values():
+            throttle.limit(self._rate)
+
     def of(self, hosts: frozenset[str]) -> Site:
-        site = Site(hosts, Places(self._per_site), Share(self.connections))
+        site = Site(hosts, Places(self._share), Share(self.connections))
         return self._sites.setdefault(hosts, site)
 
     def turn(self, site: Site, who: str) -> float:
@@ -140,7 +152,7 @@ class Sites:
         now = self._clock.monotonic()
         if site.hosts not in self._throttles:
             self._make_room(now)
-            self._throttles[site.hosts] = Throttle(self._per_minute)
+            self._throttles[site.hosts] = Throttle(self._rate)
         return self._throttles[site.hosts].turn(who, now=now)
 
     def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:

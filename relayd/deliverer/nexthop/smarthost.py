@@ -87,6 +87,10 @@ class Smarthost:
         finally:
             self._share.release()
 
+    def limit(self, connections: int) -> None:
+        """Allow so many at most from now on; those beyond it end with the message they carry."""
+        self._slow_start = self._slow_start.limited(connections)
+
     def answered(self) -> None:
         self._slow_start = self._slow_start.raised()
 

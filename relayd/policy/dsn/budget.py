@@ -42,6 +42,10 @@ class DsnBudget:
         self._swept_at = self._seen = now
         self._unmailed: dict[str, int] = {}  # reports by box, since the last that was mailed
 
+    def limit(self, limits: DsnLimits) -> None:
+        """Mail no more than `limits` from now on; what was mailed counts."""
+        self._limits = limits
+
     def may_mail(self, reverse_path: str, client: str, *, now: datetime) -> int | None:
         """Tell whether one more report may go to `reverse_path` on mail that `client` handed in.
 

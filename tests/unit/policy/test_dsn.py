@@ -18,6 +18,7 @@ from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category
 from relayd.policy.dsn import (
+    USUAL_LIMITS,
     Action,
     DsnBudget,
     DsnFacts,
@@ -862,3 +863,14 @@ def test_no_run_exceeds_the_caps(steps: list[tuple[str, str, int]]) -> None:
         caps = {"box": 3, "domain": 6, "client": 8, "all": 10}
         for (kind, _), count in mailed.items():
             assert count <= caps[kind] * (1 + windows) + 1e-6
+
+
+def test_a_budget_that_changes_counts_what_was_mailed() -> None:
+    """Another worker came: as many as are over the new share wait until those are worked off."""
+    budget = DsnBudget(USUAL_LIMITS, now=START)
+    for number in range(50):
+        assert budget.may_mail(f"{number}@x.test", "c", now=START) is not None
+    budget.limit(replace(USUAL_LIMITS, per_domain=50))
+    assert budget.may_mail("other@x.test", "c", now=START) is None
+    budget.limit(USUAL_LIMITS)
+    assert budget.may_mail("other@x.test", "c", now=START) is not None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.throttle import PATIENCE, SlowStart, Throttle, share_of
+from relayd.policy.throttle import PATIENCE, SlowStart, Throttle, connections_of, share_of
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,28 @@ def test_turns_are_never_closer_than_the_rate_allows(
     assert granted == sorted(granted)
     gaps = [after - before for before, after in pairwise(granted)]
     assert all(gap >= 60 / per_minute - 1e-6 for gap in gaps)
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "expected"), [(7, 1, 7), (7, 3, 3), (2, 16, 1), (6, 3, 2)]
+)
+def test_each_worker_has_an_equal_share_of_connections(
+    limit: int, workers: int, expected: int
+) -> None:
+    assert connections_of(limit, workers) == expected
+
+
+def test_a_limit_that_changes_keeps_what_was_learnt() -> None:
+    """Fewer at once if it shrinks; more only as before, one for each transaction, if it grows."""
+    found = SlowStart(6, 5)
+    assert found.limited(2) == SlowStart(2, 2)
+    assert found.limited(9) == SlowStart(9, 5)
+    assert found.limited(9).raised() == SlowStart(9, 6)
+
+
+def test_a_rate_that_changes_holds_for_who_asks_next() -> None:
+    throttle = Throttle(60)
+    given = [throttle.turn(who, now=0.0) for who in ("a", "b")]
+    throttle.limit(30)
+    given += [throttle.turn(who, now=0.0) for who in ("c", "d")]
+    assert given == [0.0, 1.0, 2.0, 4.0]
