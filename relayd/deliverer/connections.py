@@ -1,6 +1,6 @@
-"""Places for the outward connections of one worker, over all its destinations.
+"""Slots for the outward connections of one worker, over all its destinations.
 
-The system gives a process only so many descriptors, so there are so many places, and a connection is
+The system gives a process only so many descriptors, so there are so many slots, and a connection is
 opened by who has one. First come, first served. When none is free, the connection that has waited longest
 for more mail leaves; and while somebody waits, a destination with several connections gives one up
 with each message and gets no more: one without any comes before another's tenth.
@@ -16,11 +16,11 @@ from contextlib import suppress
 from relayd.trace import tracing
 
 Leave = Callable[[], None]
-"""Asks a connection without work to leave; it gives its place back when it is closed."""
+"""Asks a connection without work to leave; it gives its slot back when it is closed."""
 
 
 class Connections:
-    """All places of a worker."""
+    """All slots of a worker."""
 
     def __init__(self, most: int) -> None:
         self._free = most
@@ -29,7 +29,7 @@ class Connections:
 
     @property
     def are_short(self) -> bool:
-        """Somebody waits for a place."""
+        """Somebody waits for a slot."""
         return bool(self._waiting)
 
     @property
@@ -38,33 +38,33 @@ class Connections:
         return 0 if self._waiting else self._free + len(self._resting)
 
     async def acquire(self, *, first: bool) -> None:
-        """Take a place, waiting for it as long as it takes; before all others if `first`."""
+        """Take a slot, waiting for it as long as it takes; before all others if `first`."""
         if self._free:
             self._free -= 1
             return
         if tracing.is_on:
             tracing.tell("connection_awaited", reason="all connections of this worker are in use")
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if first else self._waiting.append)(place)
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if first else self._waiting.append)(slot)
         if self._resting:
             leave = next(iter(self._resting))
             del self._resting[leave]
             leave()
         try:
-            await place
+            await slot
         except asyncio.CancelledError:
-            if place.cancelled():
+            if slot.cancelled():
                 with suppress(ValueError):
-                    self._waiting.remove(place)
+                    self._waiting.remove(slot)
             else:  # it was given at this very moment
                 self.release()
             raise
 
     def release(self) -> None:
         while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
+            slot = self._waiting.popleft()
+            if not slot.done():
+                slot.set_result(None)
                 return
         self._free += 1
 
@@ -81,7 +81,7 @@ class Connections:
 
 
 class Share:
-    """What one destination has of the places."""
+    """What one destination has of the slots."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

@@ -6,8 +6,8 @@ back. Source: semantics A-53.
 
 from dataclasses import dataclass, replace
 
-PATIENCE = 5.0  # seconds that one may wait for a turn, keeping what it has
-_LATE = 10.0  # seconds that a booked turn is kept for one who does not come
+TOKEN_WAIT = 5.0  # seconds that one may wait for a token, keeping what it has
+_LATE = 10.0  # seconds that a booked token is kept for one who does not come
 _FAR = 300.0  # seconds: nothing is booked beyond
 
 
@@ -42,10 +42,10 @@ class SlowStart:
 
 
 class Throttle:
-    """Turns at one site, spread evenly, in the order in which they were asked for.
+    """Tokens at one site, spread evenly, in the order in which they were asked for.
 
-    Who would wait too long is sent away, and has its turn booked: so it need hold nothing
-    meanwhile, and nobody who comes later is before it. A turn that nobody uses is lost.
+    Who would wait too long is sent away, and has its token booked: so it need hold nothing
+    meanwhile, and nobody who comes later is before it. A token that nobody uses is lost.
     """
 
     def __init__(self, per_minute: int) -> None:
@@ -57,10 +57,10 @@ class Throttle:
         """Spread what is asked for from now on over so many a minute; what is given stays given."""
         self._every = 60 / per_minute
 
-    def turn(self, who: str, *, now: float) -> float:
+    def token(self, who: str, *, now: float) -> float:
         """Return how long to wait until `who` may begin one transaction.
 
-        Up to PATIENCE the turn is given; who has to wait longer asks again when that is over.
+        Up to TOKEN_WAIT the token is given; who has to wait longer asks again when that is over.
         """
         self._forget_late(now)
         at = self._booked.get(who)
@@ -69,7 +69,7 @@ class Throttle:
             if at - now > _FAR:
                 return _FAR
             self._free_at = at + self._every
-        if at - now > PATIENCE:
+        if at - now > TOKEN_WAIT:
             self._booked[who] = at
         else:
             self._booked.pop(who, None)

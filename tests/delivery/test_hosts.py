@@ -49,7 +49,7 @@ def a_smarthost(
         transport=transport or the_transport(clock),
         clock=clock,
         dead_hosts=DeadHosts(clock),
-        places=Connections(9),
+        slots=Connections(9),
     )
 
 

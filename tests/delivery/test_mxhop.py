@@ -764,7 +764,7 @@ async def test_places_in_use_count_however_many_sites_there_are() -> None:
         sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1))
         hosts = frozenset({"mx.test"})
         busy = sites.of(hosts)
-        await busy.places.acquire()
+        await busy.slots.acquire()
         for number in range(10_500):
             sites.of(frozenset({f"mx{number}.test"}))
         assert sites.of(hosts) is busy

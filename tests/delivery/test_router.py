@@ -267,31 +267,31 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
         hop = router.next_hop(SMARTHOST)
         for _ in range(20):
             hop.answered()
-            site.places.answered()
+            site.slots.answered()
         all_of_it = hop.allowed
-        site.places.take()
-        site.places.take()
-        site.places.take()
-        found = [(site.places.allowed, site.places.is_crowded)]
+        site.slots.take()
+        site.slots.take()
+        site.slots.take()
+        found = [(site.slots.allowed, site.slots.is_crowded)]
         for workers in (3, 2):
             membership.change(workers)
             hop.answered()
-            site.places.answered()
+            site.slots.answered()
             assert hop.allowed == -(-all_of_it // workers)
-            found.append((site.places.allowed, site.places.is_crowded))
+            found.append((site.slots.allowed, site.slots.is_crowded))
         assert found == [(6, False), (2, True), (3, False)]
-        assert direct.parts.sites.of(frozenset({"new.test"})).places.allowed == 1
+        assert direct.parts.sites.of(frozenset({"new.test"})).slots.allowed == 1
 
 
 async def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
     async with asyncio.TaskGroup() as tasks:
         sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1), per_minute=60)
         site = sites.of(frozenset({"mx.test"}))
-        waits = [sites.turn(site, name) for name in ("a", "b")]
+        waits = [sites.token(site, name) for name in ("a", "b")]
         membership = ChangingMembership(1)
         membership.watch(sites.divide_by)
         membership.change(2)
-        waits += [sites.turn(site, name) for name in ("c", "d")]
+        waits += [sites.token(site, name) for name in ("c", "d")]
         assert waits == [0.0, 1.0, 2.0, 4.0], "what is given stays given"
 
 

@@ -1,4 +1,4 @@
-"""What domains with the same MX hosts share: places, the slow start, and turns at a limited rate."""
+"""What domains with the same MX hosts share: slots, the slow start, and tokens at a limited rate."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from relayd.deliverer import destination_queue, scheduler
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import mx as mx_hop
 from relayd.deliverer.nexthop.hosts import NotYet
-from relayd.deliverer.nexthop.sites import Places, Sites
+from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
 from relayd.mail.operator import Action as Act
 from relayd.policy import throttle
 from relayd.ports.view import Query, Status
@@ -25,40 +25,40 @@ from tests.support.scripted_server import InTurn, Wait
 SHARED: Zones = mx(A1) | {"y.test": {"MX": ["5 mx1.x.test."]}} | mx(A2, domain="other.test")
 
 
-# --- places
+# --- slots
 
 
-async def take(places: Places, taken: list[int], number: int) -> None:
-    await places.acquire()
+async def take(slots: ConnectionSlots, taken: list[int], number: int) -> None:
+    await slots.acquire()
     taken.append(number)
 
 
 async def test_places_are_given_in_turn_as_many_as_are_allowed() -> None:
-    places, taken = Places(3), list[int]()
+    slots, taken = ConnectionSlots(3), list[int]()
     async with asyncio.TaskGroup() as tasks:
         for number in range(5):
-            tasks.create_task(take(places, taken, number))
+            tasks.create_task(take(slots, taken, number))
         await eventually(lambda: taken == [0])
-        places.answered()
+        slots.answered()
         await eventually(lambda: taken == [0, 1])
-        places.release()
+        slots.release()
         await eventually(lambda: taken == [0, 1, 2])
-        places.turned_away()
-        await eventually(lambda: places.is_crowded)
-        places.release()
-        places.release()
+        slots.turned_away()
+        await eventually(lambda: slots.is_crowded)
+        slots.release()
+        slots.release()
         await eventually(lambda: taken == [0, 1, 2, 3])
-        places.release()
+        slots.release()
     assert taken == [0, 1, 2, 3, 4]
 
 
 async def test_who_gives_up_waiting_leaves_the_place_to_the_next() -> None:
-    places, taken = Places(1), list[int]()
-    await places.acquire()
-    waiting = [asyncio.ensure_future(take(places, taken, number)) for number in range(3)]
+    slots, taken = ConnectionSlots(1), list[int]()
+    await slots.acquire()
+    waiting = [asyncio.ensure_future(take(slots, taken, number)) for number in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    places.release()
+    slots.release()
     waiting[1].cancel()  # who has just been given it
     await eventually(lambda: taken == [2])
     assert [one.cancelled() for one in waiting] == [True, True, False]
@@ -126,7 +126,7 @@ async def test_who_waited_while_somebody_found_no_host_ready_comes_again_later()
         await eventually(lambda: direct.server(A1).connections)
         others = [await direct.send(f"a@d{number}.test") for number in range(9)]
         [site] = direct.parts.sites._sites.values()
-        await eventually(lambda: len(site.places._waiting) == 9)
+        await eventually(lambda: len(site.slots._waiting) == 9)
         with capture_logs() as logs:
             gate.set()
             await direct.post.quiet()
@@ -180,12 +180,12 @@ async def test_who_has_to_wait_long_waits_in_the_queue_uncounted() -> None:
         assert [direct.post.kinds(one) for one in messages] == [["sent"]] * 3
 
 
-async def test_who_has_a_turn_uses_it_though_others_are_sent_away(
+async def test_who_has_a_token_uses_it_though_others_are_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With many connections and few turns, none of these is lost."""
+    """With many connections and few tokens, none of these is lost."""
     for module in (mx_hop, throttle):
-        monkeypatch.setattr(module, "PATIENCE", 0.12)
+        monkeypatch.setattr(module, "TOKEN_WAIT", 0.12)
     async with a_direct_post(SHARED, {A1: FINE}, messages_per_minute=1200) as direct:
         for number in range(5):
             await direct.send("proof@x.test")
@@ -280,12 +280,14 @@ async def test_a_turn_that_was_spent_waiting_for_a_place_is_no_turn() -> None:
         hop = direct.hop("y.test")
         waiting = asyncio.ensure_future(hop.connect())
         [site] = direct.parts.sites._sites.values()
-        await eventually(lambda: len(site.places._waiting) == 1)
+        await eventually(lambda: len(site.slots._waiting) == 1)
         direct.post.clock.advance(timedelta(minutes=1))
-        spent = direct.parts.sites.turn(site, "x.test")
+        spent = direct.parts.sites.token(site, "x.test")
         gate.set()
         await hop.give_back(await waiting)
-        assert direct.parts.sites.turn(site, "x.test") >= spent + 2 * 0.01 - 1e-9, "it took another"
+        assert direct.parts.sites.token(site, "x.test") >= spent + 2 * 0.01 - 1e-9, (
+            "it took another"
+        )
 
 
 async def test_a_queue_in_use_is_kept_and_one_without_work_is_not(
@@ -337,13 +339,13 @@ async def test_a_rate_is_kept_also_after_the_site_was_forgotten() -> None:
     async with asyncio.TaskGroup() as tasks:
         sites = Sites(1, tasks, clock=clock, connections=Connections(1), per_minute=1)
         hosts = frozenset({"mx.test"})
-        assert sites.turn(sites.of(hosts), "x.test") == 0
-        assert sites.turn(sites.of(hosts), "x.test") == 60
+        assert sites.token(sites.of(hosts), "x.test") == 0
+        assert sites.token(sites.of(hosts), "x.test") == 60
         for number in range(1500):
-            sites.turn(sites.of(frozenset({str(number)})), "x.test")
-        assert sites.turn(sites.of(hosts), "x.test") == 60
+            sites.token(sites.of(frozenset({str(number)})), "x.test")
+        assert sites.token(sites.of(hosts), "x.test") == 60
         clock.advance(timedelta(hours=1))
-        sites.turn(sites.of(frozenset({"new"})), "x.test")
+        sites.token(sites.of(frozenset({"new"})), "x.test")
         assert len(sites._throttles) == 1, "those who owe nothing are forgotten"
 
 
@@ -353,7 +355,7 @@ async def test_without_a_limit_nobody_waits() -> None:
         assert not hop.is_limited
         session = await hop.connect()
         [site] = direct.parts.sites._sites.values()
-        assert {direct.parts.sites.turn(site, "x.test") for _ in range(99)} == {0.0}
+        assert {direct.parts.sites.token(site, "x.test") for _ in range(99)} == {0.0}
         await hop.give_back(session)
 
 

@@ -215,7 +215,7 @@ async def a_post(
         transport=transport or the_transport(clock),
         clock=clock,
         dead_hosts=DeadHosts(clock),
-        places=Connections(places),
+        slots=Connections(places),
     )
     results = ResultStore(queue[0])
     scheduler = Scheduler(

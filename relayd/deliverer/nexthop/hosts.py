@@ -120,7 +120,7 @@ class NextHop(Protocol):
         ...
 
     def rest(self, leave: Leave) -> None:
-        """Note that a connection waits for work; `leave` may be called when its place is needed."""
+        """Note that a connection waits for work; `leave` may be called when its slot is needed."""
         ...
 
     def resume(self, leave: Leave) -> None:

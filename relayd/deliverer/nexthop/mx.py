@@ -31,7 +31,7 @@ from relayd.policy.mx import (
     plan_hosts,
 )
 from relayd.policy.route import HostPort
-from relayd.policy.throttle import PATIENCE
+from relayd.policy.throttle import TOKEN_WAIT
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 from relayd.trace import tracing
@@ -73,7 +73,7 @@ class MxHop:
     @property
     def allowed(self) -> int:
         site = self._site
-        return 1 if site is None else site.share.limit(site.places.allowed)
+        return 1 if site is None else site.share.limit(site.slots.allowed)
 
     @property
     def is_limited(self) -> bool:
@@ -94,15 +94,15 @@ class MxHop:
         try:
             session = await self._open(site, chosen, after)
         except BaseException:
-            site.places.release()
+            site.slots.release()
             raise
         self._site_of[id(session.connection)] = site
         return session
 
     def keeps(self, session: Session) -> bool:
-        """Tell whether it has not had its share yet; others may wait for the place.
+        """Tell whether it has not had its share yet; others may wait for the slot.
 
-        With a limited rate nobody holds a connection while waiting for a turn.
+        With a limited rate nobody holds a connection while waiting for a token.
         """
         site = self._site_of.get(id(session.connection))
         gives_way = site is not None and site.share.gives_way
@@ -120,23 +120,23 @@ class MxHop:
         if site is None:
             await connection.quit()
             return
-        if _is_fresh(connection) and not site.places.is_crowded:
+        if _is_fresh(connection) and not site.slots.is_crowded:
             self._parts.sites.rest(site, connection, for_seconds=_IDLE_FOR)
-            site.places.release()
+            site.slots.release()
             return
         try:
             await connection.quit()
         finally:
             site.share.release()
-            site.places.release()
+            site.slots.release()
 
     def answered(self) -> None:
         if self._site is not None:
-            self._site.places.answered()
+            self._site.slots.answered()
 
     def turned_away(self) -> None:
         if self._site is not None:
-            self._site.places.turned_away()
+            self._site.slots.turned_away()
 
     async def candidates(self) -> Candidates | Undeliverable | Breakdown:
         """Return whom to connect to, or why nobody; also what `relayd route` shows."""
@@ -155,29 +155,29 @@ class MxHop:
         return choose(plan, addresses, replace(parts.rules, own_addresses=own, resting=resting))
 
     async def _enter(self, site: Site, *, may_begin: bool) -> None:
-        """Wait for a turn, unless it has one, and for a place. Raises NotYet.
+        """Wait for a token, unless it has one, and for a slot. Raises NotYet.
 
-        For a place as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
+        For a slot as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
         that none of them is ready, that need not be found again for every domain in the line.
         """
         failed, clock = site.failed, self._parts.clock
         while True:
-            wait = 0.0 if may_begin else self._parts.sites.turn(site, self._domain)
-            if wait > PATIENCE:
+            wait = 0.0 if may_begin else self._parts.sites.token(site, self._domain)
+            if wait > TOKEN_WAIT:
                 raise self._not_yet(wait, _RATE)
             if wait and tracing.is_on:
                 tracing.tell("token_awaited", seconds=round(wait, 3), reason=_RATE)
             due = clock.monotonic() + wait
             await asyncio.sleep(wait)
-            if tracing.is_on and site.places.is_full:
-                tracing.tell("connection_awaited", reason=_FULL.format(site.places.allowed))
-            await site.places.acquire()
+            if tracing.is_on and site.slots.is_full:
+                tracing.tell("connection_awaited", reason=_FULL.format(site.slots.allowed))
+            await site.slots.acquire()
             if site.failed != failed:
-                site.places.release()
+                site.slots.release()
                 raise self._not_yet(_AGAIN_AFTER, _DOWN)
-            if may_begin or clock.monotonic() - due <= PATIENCE:
+            if may_begin or clock.monotonic() - due <= TOKEN_WAIT:
                 return
-            site.places.release()  # the turn is over: too many would begin at once
+            site.slots.release()  # the token is over: too many would begin at once
 
     def _not_yet(self, wait: float, why: str) -> NotYet:
         return NotYet(self._parts.clock.now() + timedelta(seconds=wait), why)
@@ -213,7 +213,7 @@ class MxHop:
             transport=self._parts.transport,
             clock=self._parts.clock,
             dead_hosts=self._parts.sites.dead_hosts,
-            turned_away=site.places.turned_away,
+            turned_away=site.slots.turned_away,
         )
 
     async def _search(

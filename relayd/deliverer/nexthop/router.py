@@ -52,7 +52,7 @@ class Router:
             transport=self._transport,
             clock=self._clock,
             dead_hosts=self._mx.sites.dead_hosts,
-            places=self._mx.sites.connections,
+            slots=self._mx.sites.connections,
         )
 
 

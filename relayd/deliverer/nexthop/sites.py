@@ -1,9 +1,9 @@
 """What the domains with one set of MX hosts share, in one worker: connections, and their limits.
 
-There are never more connections, in use and idle ones together, than places: a connection is
-opened only by who has a place, and when no idle one will do; an idle one is left for it then. How
-many places there are depends on how the hosts take it (`policy.throttle`). Beside it a connection has
-a place among all of its worker (`connections`), an idle one too.
+There are never more connections, in use and idle ones together, than slots: a connection is
+opened only by who has a slot, and when no idle one will do; an idle one is left for it then. How
+many slots there are depends on how the hosts take it (`policy.throttle`). Beside it a connection has
+a slot among all of its worker (`connections`), an idle one too.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from relayd.ports.outward import Clock, Connection
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
 
 
-class Places:
+class ConnectionSlots:
     """As many as a slow_start allows, given in the order in which they were asked for."""
 
     def __init__(self, most: int) -> None:
@@ -42,13 +42,13 @@ class Places:
         return self._taken > self._slow_start.allowed
 
     async def acquire(self) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(slot)
         self._give()
         try:
-            await place
+            await slot
         except asyncio.CancelledError:
-            if not place.cancelled():  # it was given at this very moment
+            if not slot.cancelled():  # it was given at this very moment
                 self.release()
             raise
 
@@ -72,10 +72,10 @@ class Places:
 
     def _give(self) -> None:
         while self._waiting and self._taken < self._slow_start.allowed:
-            place = self._waiting.popleft()
-            if not place.done():
+            slot = self._waiting.popleft()
+            if not slot.done():
                 self._taken += 1
-                place.set_result(None)
+                slot.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ class Site:
     """One set of MX hosts."""
 
     hosts: frozenset[str]
-    places: Places
+    slots: ConnectionSlots
     share: Share
     idle: list[Idle] = field(default_factory=list)
     failed: int = 0  # searches in which no host was ready
@@ -137,26 +137,26 @@ class Sites:
         self._share = connections_of(self._per_site, workers)
         self._rate = share_of(self._per_minute, workers)
         for site in tuple(self._sites.values()):
-            site.places.limit(self._share)
+            site.slots.limit(self._share)
         for throttle in self._throttles.values():
             throttle.limit(self._rate)
 
     def of(self, hosts: frozenset[str]) -> Site:
-        site = Site(hosts, Places(self._share), Share(self.connections))
+        site = Site(hosts, ConnectionSlots(self._share), Share(self.connections))
         return self._sites.setdefault(hosts, site)
 
-    def turn(self, site: Site, who: str) -> float:
-        """Return the seconds until `who` may begin a transaction; see `Throttle.turn`."""
+    def token(self, site: Site, who: str) -> float:
+        """Return the seconds until `who` may begin a transaction; see `Throttle.token`."""
         if not self._per_minute:
             return 0.0
         now = self._clock.monotonic()
         if site.hosts not in self._throttles:
             self._make_room(now)
             self._throttles[site.hosts] = Throttle(self._rate)
-        return self._throttles[site.hosts].turn(who, now=now)
+        return self._throttles[site.hosts].token(who, now=now)
 
     def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:
-        """Keep a connection without work for a while, or until its place is asked for."""
+        """Keep a connection without work for a while, or until its slot is asked for."""
 
         def leave() -> None:
             self._leave(site, idle)
@@ -173,8 +173,8 @@ class Sites:
                 self._leave(site, idle)
 
     def _leave(self, site: Site, idle: Idle) -> None:
-        """Say goodbye to an idle connection. It has its places until it is closed."""
-        site.places.take()
+        """Say goodbye to an idle connection. It has its slots until it is closed."""
+        site.slots.take()
         self._tasks.create_task(_say_goodbye(site, site.take(idle)))
 
     def _make_room(self, now: float) -> None:
@@ -190,4 +190,4 @@ async def _say_goodbye(site: Site, connection: Connection) -> None:
         await connection.quit()
     finally:
         site.share.release()
-        site.places.release()
+        site.slots.release()

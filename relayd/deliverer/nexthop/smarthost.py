@@ -27,14 +27,14 @@ class Smarthost:
         transport: Transport,
         clock: Clock,
         dead_hosts: DeadHosts,
-        places: Connections,
+        slots: Connections,
     ) -> None:
         self._settings = settings
         self._slow_start = SlowStart(connections)
         self._transport = transport
         self._clock = clock
         self._dead_hosts = dead_hosts
-        self._share = Share(places)
+        self._share = Share(slots)
 
     @property
     def allowed(self) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.throttle import PATIENCE, SlowStart, Throttle, connections_of, share_of
+from relayd.policy.throttle import TOKEN_WAIT, SlowStart, Throttle, connections_of, share_of
 
 
 @pytest.mark.parametrize(
@@ -52,48 +52,48 @@ def test_a_ramp_stays_within_its_bounds(most: int, answers: list[bool]) -> None:
 
 def test_the_first_turn_is_at_once_and_the_others_follow_evenly() -> None:
     throttle = Throttle(60)
-    assert [throttle.turn("a", now=100.0) for _ in range(4)] == [0, 1, 2, 3]
+    assert [throttle.token("a", now=100.0) for _ in range(4)] == [0, 1, 2, 3]
 
 
 def test_time_that_nobody_used_is_not_saved_up() -> None:
     """A site that was left alone for an hour gets no burst."""
     throttle = Throttle(60)
-    assert throttle.turn("a", now=0.0) == 0
-    assert [throttle.turn("a", now=3600.0) for _ in range(3)] == [0, 1, 2]
+    assert throttle.token("a", now=0.0) == 0
+    assert [throttle.token("a", now=3600.0) for _ in range(3)] == [0, 1, 2]
 
 
 def test_who_would_wait_too_long_comes_again_when_its_turn_is() -> None:
     throttle = Throttle(6)  # one in ten seconds
-    assert throttle.turn("a", now=0.0) == 0
-    assert throttle.turn("a", now=0.0) == 10
-    assert throttle.turn("a", now=4.0) == 6, "it is booked: asking again takes no other turn"
-    assert throttle.turn("b", now=4.0) == 16
-    assert throttle.turn("a", now=10.5) == 0
-    assert throttle.turn("b", now=15.0) == 5, "near enough to wait for"
-    assert throttle.turn("c", now=15.0) == 15
+    assert throttle.token("a", now=0.0) == 0
+    assert throttle.token("a", now=0.0) == 10
+    assert throttle.token("a", now=4.0) == 6, "it is booked: asking again takes no other token"
+    assert throttle.token("b", now=4.0) == 16
+    assert throttle.token("a", now=10.5) == 0
+    assert throttle.token("b", now=15.0) == 5, "near enough to wait for"
+    assert throttle.token("c", now=15.0) == 15
 
 
 def test_a_turn_is_kept_for_a_while_for_one_who_is_late() -> None:
     throttle = Throttle(6)
-    throttle.turn("a", now=0.0)
-    assert [throttle.turn(who, now=0.0) for who in "abc"] == [10, 20, 30]
-    assert throttle.turn("a", now=19.0) == 0
-    assert throttle.turn("b", now=31.0) == 9, "too late: it has to line up anew"
-    assert throttle.turn("c", now=31.0) == 0
+    throttle.token("a", now=0.0)
+    assert [throttle.token(who, now=0.0) for who in "abc"] == [10, 20, 30]
+    assert throttle.token("a", now=19.0) == 0
+    assert throttle.token("b", now=31.0) == 9, "too late: it has to line up anew"
+    assert throttle.token("c", now=31.0) == 0
 
 
 def test_nothing_is_booked_far_ahead() -> None:
     """What the settings or the queue are by then, nobody knows."""
     throttle = Throttle(1)
-    waits = [throttle.turn(str(number), now=0.0) for number in range(9)]
+    waits = [throttle.token(str(number), now=0.0) for number in range(9)]
     assert waits == [0, 60, 120, 180, 240, 300, 300, 300, 300]
-    assert [throttle.turn(str(number), now=300.0) for number in (6, 7)] == [60, 120]
+    assert [throttle.token(str(number), now=300.0) for number in (6, 7)] == [60, 120]
 
 
 def test_it_can_be_forgotten_when_the_next_turn_is_free() -> None:
     throttle = Throttle(60)
     assert throttle.is_idle(now=0.0)
-    throttle.turn("a", now=0.0)
+    throttle.token("a", now=0.0)
     assert not throttle.is_idle(now=0.9)
     assert throttle.is_idle(now=1.0)
 
@@ -110,10 +110,10 @@ def test_turns_are_never_closer_than_the_rate_allows(
     for who, later in calls:
         now += later
         booked = throttle._booked.get(who)
-        wait = throttle.turn(who, now=now)
+        wait = throttle.token(who, now=now)
         assert wait >= 0
         is_late = booked is not None and booked < now
-        if wait <= PATIENCE and not is_late:
+        if wait <= TOKEN_WAIT and not is_late:
             granted.append(now + wait)
     assert granted == sorted(granted)
     gaps = [after - before for before, after in pairwise(granted)]
@@ -139,7 +139,7 @@ def test_a_limit_that_changes_keeps_what_was_learnt() -> None:
 
 def test_a_rate_that_changes_holds_for_who_asks_next() -> None:
     throttle = Throttle(60)
-    given = [throttle.turn(who, now=0.0) for who in ("a", "b")]
+    given = [throttle.token(who, now=0.0) for who in ("a", "b")]
     throttle.limit(30)
-    given += [throttle.turn(who, now=0.0) for who in ("c", "d")]
+    given += [throttle.token(who, now=0.0) for who in ("c", "d")]
     assert given == [0.0, 1.0, 2.0, 4.0]
