@@ -129,7 +129,9 @@ class Tracing:
 
     def current(self) -> Trace | None:
         """Return the trace of what this task is about; None if nobody looks, or came in its midst."""
-        return self._current.get() if self.is_on else None
+        trace = self._current.get()
+        # What was begun before somebody looked, and looked away, is over by now.
+        return trace if trace is not None and self.is_on and trace.era == self.era else None
 
     def begin_delivery(
         self, message: QueuedMessage, lease: Lease, recipients: Sequence[QueuedRecipient]
@@ -186,7 +188,7 @@ class Tracing:
 
     def tell(self, event: str, **fields: JsonValue) -> None:
         """Tell a decision about what this task is about."""
-        trace = self._current.get()
+        trace = self.current()
         if trace is not None:
             trace.tell(event, **fields)
 

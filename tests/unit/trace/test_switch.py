@@ -54,8 +54,15 @@ def test_each_follower_gets_its_own() -> None:
 def test_nothing_is_current_when_nobody_looks() -> None:
     tracing.begin(Subject(queue_id="x"))
     assert tracing.current() is None
-    tracing.add(Follower(None))
-    assert tracing.current() is not None
+    follower = Follower(None)
+    tracing.add(follower)
+    assert tracing.current() is None, "that was before"
+    tracing.tell("judged")
+    assert not follower.lines
+    trace = tracing.begin(Subject(queue_id="y"))
+    assert tracing.current() is trace
+    tracing.tell("judged")
+    assert [line["queue_id"] for line in follower.lines] == ["y"]
 
 
 def test_a_new_era_begins_when_somebody_looks_again() -> None:
