@@ -1,4 +1,4 @@
-"""Recipients as a table or as JSON lines: their cells, how many of them, and what is said when there may be more."""
+"""Recipients as a table or as JSON lines: the cells, and how many rows are shown."""
 
 import itertools
 import sys

@@ -58,7 +58,7 @@ class Answer:
 
 
 def ask_to_reload(changed: Changed) -> Answer:
-    """Have the daemon read the file again, and hear what came of it."""
+    """Have the daemon read the file again; return whether it runs with it."""
     try:
         reloaded = client.reload(changed.control_socket)
     except DaemonUnreachable as error:
@@ -70,7 +70,7 @@ def ask_to_reload(changed: Changed) -> Answer:
 
 
 def compare_daemon(settings: Settings, *, as_json: bool) -> None:
-    """Say whether the daemon runs with these settings, and in what it does not."""
+    """Print whether the daemon runs with these settings, and which ones differ."""
     written = dict(settings.values)
     try:
         found = client.running_settings(settings.control_socket)

@@ -25,7 +25,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """How many findings there are of each level that occurs, and what that comes to."""
+    """Return the number of findings of each level, and whether a check failed."""
     counted = ", ".join(f"{count} {level}" for level, count in tally(findings).items() if count)
     verdict = "something failed" if has_failed(findings) else "nothing failed"
     return paint(f"{verdict}: {counted}", "red" if has_failed(findings) else "green")

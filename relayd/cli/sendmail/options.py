@@ -1,4 +1,4 @@
-"""The command line of sendmail, as programs that send mail have written it for forty years.
+"""The command line of sendmail, as programs that send mail write it.
 
 Owns which letters there are and which of them take a value. Click cannot read such options. Pure:
 nothing is looked up. The first argument that is no option ends the options, and so does `--`.
@@ -149,7 +149,7 @@ def _envid(text: str | None) -> str:
 
 
 def _body(text: str | None) -> str:
-    """-B is checked only: what the content is, its octets show."""
+    """Check -B. Its value is not used: the octets of the content show what it is."""
     if text is not None and text.upper() not in _BODIES:
         raise UsageError("-B needs 7BIT or 8BITMIME")
     return ""

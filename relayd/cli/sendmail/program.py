@@ -90,7 +90,7 @@ def _of_header(message: bytes, options: Options) -> list[Address]:
 def _hand_over(
     daemon: Handover, options: Options, recipients: Sequence[Address], message: bytes
 ) -> None:
-    """Queue the message, completed with what only the daemon knows: our domain."""
+    """Queue the message, completed with our domain, which only the daemon knows."""
     sender = _here(options.sender, daemon.fqdn) if options.sender else _user(daemon.fqdn)
     at = datetime.now(UTC).astimezone()  # noqa: TID251 -- a command is where the time comes from
     added = missing_fields(

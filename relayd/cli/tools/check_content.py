@@ -1,4 +1,4 @@
-"""`relayd check-content`: what the content checker makes of a message, and how to improve it.
+"""`relayd check-content`: how the content checker scores a message, and how to improve it.
 
 Asks the checker of the settings, by the code that asks for the receiver; needs no daemon.
 """

@@ -1,4 +1,4 @@
-"""`relayd classify`: what delivery would make of an SMTP reply.
+"""`relayd classify`: how delivery would classify an SMTP reply.
 
 Calls the very function that the daemon calls, with the same rules; needs no daemon.
 """
@@ -22,7 +22,7 @@ _NOT_NEGATIVE = re.compile(r"\s*[23][0-9]{2}(?![0-9])")
 
 
 class BadInput(click.ClickException):
-    """A line on standard input is not what it should be."""
+    """A line on standard input is no JSON object."""
 
     exit_code = os.EX_DATAERR
 

@@ -1,4 +1,4 @@
-"""`relayd completion`: a shell learns to complete the commands, by click's own scripts."""
+"""`relayd completion`: the script for a shell that completes the commands, made by click."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -1,4 +1,4 @@
-"""`relayd man`: man pages, one for each command, made of the very help that the commands print.
+"""`relayd man`: man pages, one for each command, made from the help that the commands print.
 
 Owns the form of man(7): a line of text never begins a request, and nothing in it is an escape.
 """

@@ -1,4 +1,4 @@
-"""`relayd parse-bounce`: what the daemon would make of mail that comes back.
+"""`relayd parse-bounce`: what the daemon would read from returned mail.
 
 Calls the very function that the daemon calls, with the same rules; needs no daemon.
 """

@@ -1,4 +1,4 @@
-"""`relayd test-mail`: a small mail through the running daemon and the smarthost, watched to its end.
+"""`relayd test-mail`: a small mail through the running daemon and the smarthost, until it has a result.
 
 Owns the submission, as any application would do it, and the waiting; all else is the daemon's
 work. Test mail goes by the smarthost whatever is set, because it says so in its header.

@@ -31,7 +31,7 @@ _TITLES = ("USER", "SENDERS")
 
 
 class BadPassword(click.ClickException):
-    """What was given is no password."""
+    """The input is no password."""
 
     exit_code = os.EX_DATAERR
 
