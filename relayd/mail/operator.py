@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
-from relayd.mail.outcome import RecipientState, status_of
-from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue
+from relayd.mail.outcome import RecipientState
+from relayd.mail.words import BounceClass, Category, EventKind, Fault, JsonValue, status_of
 
 
 class Action(StrEnum):

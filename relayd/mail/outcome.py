@@ -51,11 +51,6 @@ def states_before(
     return tuple(state for state in among if after in TRANSITIONS[state])
 
 
-def status_of(state: RecipientState, *, has_failed: bool) -> str:
-    """Return what people call the state; `has_failed`: its last attempt did not end in an acceptance."""
-    return "deferred" if state is RecipientState.QUEUED and has_failed else state.value
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
     """The judgement on one negative reply: three independent answers, and where they come from."""

@@ -91,3 +91,8 @@ def format_duration(length: timedelta) -> str:
         return f"{seconds // 86400}d"
     parts = (("h", seconds // 3600), ("m", seconds // 60 % 60), ("s", seconds % 60))
     return "".join(f"{count}{unit}" for unit, count in parts if count)
+
+
+def status_of(state: str, *, has_failed: bool) -> str:
+    """Return what people call the state; `has_failed`: its last attempt did not end in an acceptance."""
+    return "deferred" if state == "queued" and has_failed else str(state)

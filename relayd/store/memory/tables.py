@@ -11,8 +11,8 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
-from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before, status_of
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
+from relayd.mail.words import BounceClass, Category, status_of
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
 

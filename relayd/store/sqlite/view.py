@@ -8,8 +8,7 @@ from typing import Any
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
-from relayd.mail.outcome import RecipientState, status_of
-from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.mail.words import BounceClass, Category, EventKind, status_of
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -196,7 +195,7 @@ class SqliteView:
 
 
 def _status(state: str, failed: object) -> Status:
-    return Status(status_of(RecipientState(state), has_failed=failed is not None))
+    return Status(status_of(state, has_failed=failed is not None))
 
 
 def _known(detail: str) -> dict[str, Any]:

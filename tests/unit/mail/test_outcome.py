@@ -16,8 +16,8 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
     states_before,
-    status_of,
 )
+from relayd.mail.words import status_of
 from tests.support.builders import a_bounce, a_deferral
 
 QUEUED, HELD, SENT, RELAYED, BOUNCED, DROPPED = RecipientState

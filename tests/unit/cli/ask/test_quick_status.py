@@ -146,7 +146,7 @@ def test_an_end_in_the_middle(
 
 @pytest.mark.usefixtures("filled")
 def test_a_process_answers_without_click(world: World) -> None:
-    unwanted = "click rich pydantic asyncio orjson relayd.mail.envelope relayd.ports.queue"
+    unwanted = "click rich pydantic asyncio orjson relayd.mail.envelope relayd.mail.outcome relayd.ports.queue"
     code = (
         "import sys; from relayd.__main__ import main\n"
         "try: main()\n"
