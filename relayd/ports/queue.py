@@ -1,7 +1,8 @@
 """The queue as the parts of a worker use it.
 
 The store has a few large verbs. Each is one transaction; no caller combines two of them to stay
-consistent. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
+consistent. None changes a state but as `relayd.mail.outcome.TRANSITIONS` allows: a recipient of whom it does
+not is passed over. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
 (S-55). That one answers one request: nobody knows whether it was carried out. Every verb but `enqueue`
 and `note_late` may then be called again with the same arguments: what was done is not done twice. What the commit
 leased to nobody's knowledge, the store hands back by itself. After a StoreBroken every verb raises

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relayd.errors import StoreUnavailable
-from relayd.mail.envelope import REPORT
+from relayd.mail.envelope import REPORT, QueuedMessage, queued_message
 from relayd.mail.ids import (
     MessageId,
     WorkerNumber,
@@ -21,7 +21,7 @@ from relayd.mail.ids import (
     received_at_of,
     worker_bits_of,
 )
-from tests.support.builders import a_message, a_queued_message
+from tests.support.builders import a_facts, a_message, a_queued_message
 from tests.support.clock import START
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -150,3 +150,26 @@ def test_a_message_ages_by_its_own_count() -> None:
     message = a_queued_message(at=START)
     assert message.began(now) == now
     assert replace(message, age=timedelta(hours=3)).began(now) == now - timedelta(hours=3)
+
+
+@pytest.mark.parametrize("reverse_path", ["app@app.test", ""])
+def test_a_new_message_goes_to_the_deliverer_as_it_came(reverse_path: str) -> None:
+    facts = a_facts(message_id_header="<1@app.test>", tag="news", is_test=True, is_8bit=True)
+    message = a_message(
+        reverse_path=reverse_path, facts=facts, auth_user="shop", parameters={"ENVID": "1"}
+    )
+    assert queued_message(message) == QueuedMessage(
+        id=message.id,
+        received_at=message.received_at,
+        reverse_path=reverse_path,
+        parameters=message.parameters,
+        size=len(message.content),
+        message_id_header="<1@app.test>",
+        tag="news",
+        is_test=True,
+        is_8bit=True,
+        utf8_headers=False,
+        account="login shop",
+    )
+    report = replace(message, client=replace(message.client, listener=REPORT))
+    assert queued_message(report).is_report
