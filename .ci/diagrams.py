@@ -17,6 +17,7 @@ PAGE = ROOT / "docs/states.md"
 sys.path.insert(0, str(ROOT))
 
 from relayd.mail import outcome  # noqa: E402 -- it need not be installed
+from relayd.policy.delivery import queue_state as queue  # noqa: E402
 from relayd.receiver import states as receiver  # noqa: E402
 
 Edge = tuple[str, str, str]  # from, to, and what leads there
@@ -88,10 +89,22 @@ def _cell(found: receiver.State | receiver.Refused) -> str:
     return f"{found.reply[:3].decode()}{' and the end' if found.closes else ''}"
 
 
+def destination_queue() -> str:
+    """Draw the states of a destination queue, without what leaves it where it is."""
+    edges = [
+        (before.value, after.value, event.value)
+        for before, row in queue.TRANSITIONS.items()
+        for event, after in row.items()
+        if after is not before
+    ]
+    return diagram([("[*]", queue.QueueState.PROBING.value, "first work"), *edges])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "recipient": recipient,
     "session": session,
     "commands": commands,
+    "destination queue": destination_queue,
 }
 
 

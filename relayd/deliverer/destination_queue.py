@@ -1,9 +1,28 @@
 """The way to one destination: work that is leased, and the connections that carry it.
 
 A connection is a task that takes one piece of work after another; the next begins only when the
-last is on record, so that a crash repeats at most the open transactions. Until a connection has
-proven itself only one is opened, then as many as the next hop allows. When the destination cannot
-be used, the queue closes: what is under way ends, the rest goes back to the store uncounted.
+last is on record, so that a crash repeats at most the open transactions. Until the destination has
+answered a transaction only one connection is opened, then as many as the next hop allows. When the
+destination cannot be used, the queue closes: what is under way ends, the rest goes back to the store
+uncounted. `policy/delivery/queue_state.py` has the states.
+
+One attempt, in steps:
+
+1. Read the content. If it is lost, the recipients are deferred; if it is gone, so is the attempt.
+2. Sort the recipients into envelopes, one transaction each. For each envelope:
+3. Wait until the store can record results (S-52).
+4. Keep the connection, or have the next hop open one. It tries the hosts in their order, except
+   those that failed in this attempt.
+5. Make sure that the lease is still ours: a dead worker's mail has a new owner after a minute.
+6. Send the message.
+7. Judge each recipient and record all results in one transaction of the store.
+8. Recipients of whom the server said nothing go on to step 3: the session broke before the final
+   dot, or the server had too many of them. After the dot nobody goes on (S-06).
+9. If no host can be used, that is the result of all who are left. The queue closes for a while,
+   unless the failure is about this mail alone.
+
+If the process dies before step 7, the store still has the recipients: they are tried again, and
+shown as possible duplicates.
 """
 
 import asyncio
@@ -25,13 +44,26 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import Category, format_instant
+from relayd.policy.delivery.admission import queue_window
 from relayd.policy.delivery.hosts import decide_no_host
+from relayd.policy.delivery.queue_state import (
+    MAY_SEND,
+    TAKES_WORK,
+    TRANSITIONS,
+    QueueEvent,
+    QueueState,
+)
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Connection, Delivery, SessionFailed, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
 
-_KEPT_FOR = 30.0  # seconds the lease of a destination is kept without work
+_KEPT_FOR = 30.0
+"""Seconds the lease of a destination is kept without work.
+
+The next message to it is leased at enqueue then, and finds what was learnt of the destination.
+"""
+_VERIFIED = QueueState.VERIFIED  # looked at for each message; up to 3.11 `QueueState.` is a call
 
 log = structlog.get_logger()
 
@@ -58,41 +90,42 @@ class DestinationQueue:
         self._connecting: set[asyncio.Timeout] = set()
         self._open = 0  # connection tasks
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
-        self._proven = False
+        self._state = QueueState.PROBING
         self._why: QueueClosed | None = None
-        self._closing = False  # it takes no more work
-        self._closed = False  # and sends nothing more
-        self._ended = False  # and its owner knows
+        self.probing = 0  # its part of the scheduler's count; the scheduler writes it
 
     @property
     def is_closing(self) -> bool:
         """It takes no more work."""
-        return self._closing
+        return self._state not in TAKES_WORK
 
     @property
     def is_closed(self) -> bool:
         """Nothing may be sent any more but what is under way."""
-        return self._closed
+        return self._state not in MAY_SEND
 
     @property
-    def is_proven(self) -> bool:
-        """The destination has taken mail since the queue was opened."""
-        return self._proven
+    def is_verified(self) -> bool:
+        """The destination has taken mail since the queue was opened, which takes more."""
+        return self._state is _VERIFIED
 
     @property
-    def is_limited(self) -> bool:
-        """A rate holds the mail back."""
-        return self._hop.is_limited
+    def is_full(self) -> bool:
+        """It should get no more work for now."""
+        return self._state not in TAKES_WORK or len(self._waiting) >= self._window()
 
     @property
-    def waiting(self) -> int:
-        """How much work no connection has taken yet."""
-        return len(self._waiting)
+    def is_half_empty(self) -> bool:
+        """Half of what may wait for a connection has just been taken by one."""
+        return len(self._waiting) == self._window() // 2
+
+    def _window(self) -> int:
+        return queue_window(is_verified=self._state is _VERIFIED, is_limited=self._hop.is_limited)
 
     def put(self, work: Work) -> None:
         """Carry `work` as soon as a connection is free. A closing queue leaves it to the store."""
-        if self._closing:
-            self._owner.done(work)
+        if self._state not in TAKES_WORK:
+            self._owner.done(self, work)
             return
         if self._expiry is not None:
             self._expiry.cancel()
@@ -106,24 +139,28 @@ class DestinationQueue:
         self._grow()
 
     def drain(self, why: QueueClosed) -> None:
-        """Send what has its turn, and nothing more for now."""
-        if not self._closing:
+        """Send what a connection has in hand, and nothing more for now."""
+        if self._step(QueueEvent.DRAIN):
             self._leave(why)
 
     def close(self, why: QueueClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
-        if self._closed:
-            return
-        self._closed = True
-        for connecting in self._connecting:
-            connecting.reschedule(asyncio.get_running_loop().time())
-        self._leave(why)
+        if self._step(QueueEvent.CLOSE):
+            for connecting in self._connecting:
+                connecting.reschedule(asyncio.get_running_loop().time())
+            self._leave(why)
+
+    def _step(self, event: QueueEvent) -> bool:
+        """Go where the table says; return whether that is another state."""
+        before = self._state
+        self._state = TRANSITIONS[before][event]
+        return self._state is not before
 
     def _leave(self, why: QueueClosed | None) -> None:
-        """Take nothing more, and leave to the store what waits."""
-        self._closing, self._why = True, why or self._why
+        """Leave to the store what waits."""
+        self._why = why or self._why
         while self._waiting:
-            self._owner.done(self._waiting.popleft())
+            self._owner.done(self, self._waiting.popleft())
         for idle in self._idle:
             if not idle.done():
                 idle.set_result(None)
@@ -131,14 +168,13 @@ class DestinationQueue:
 
     def _end(self) -> None:
         """Tell the owner, once, when the last connection has no more work."""
-        if self._closing and not self._open and not self._ended:
-            self._ended = True
+        if not self._open and self._step(QueueEvent.EMPTY):
             self._owner.closed(self, self._why)
 
     def _grow(self) -> None:
-        if self._open < (self._hop.allowed if self._proven else 1):
+        if self._open < (self._hop.allowed if self._state is _VERIFIED else 1):
             self._open += 1
-            self._tasks.create_task(self._carry())
+            self._tasks.create_task(self._carry(), name=f"connection to {self.lease.destination}")
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
@@ -152,7 +188,7 @@ class DestinationQueue:
             if session is not None:
                 await self._hop.give_back(session)
         self._end()
-        if self._closing:
+        if self._state not in TAKES_WORK:
             return
         if self._waiting:
             self._grow()
@@ -161,7 +197,8 @@ class DestinationQueue:
             self._expiry = asyncio.get_running_loop().call_later(kept_for, self.close)
 
     def _remark(self, why: str) -> None:
-        self._tasks.create_task(self._recorder.results.remark(self.lease, why))
+        name = f"remark on {self.lease.destination}"
+        self._tasks.create_task(self._recorder.results.remark(self.lease, why), name=name)
 
     async def _next(self, session: Session | None) -> Work | None:
         """Take the next work, waiting a while for it; None: leave."""
@@ -169,7 +206,7 @@ class DestinationQueue:
             return None  # the server has too much of us: the others are enough
         if self._waiting:
             return self._waiting.popleft()
-        if self._closing or not self._hop.idle_timeout:
+        if self._state not in TAKES_WORK or not self._hop.idle_timeout:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
@@ -190,7 +227,7 @@ class DestinationQueue:
             if content is None:
                 return session  # an operator ended it meanwhile
             for transaction in self._recorder.transactions(work):
-                if self._closing:
+                if self._state not in TAKES_WORK:
                     break  # the others go back to the store with what waits
                 attempt = Attempt(
                     work=work,
@@ -201,7 +238,7 @@ class DestinationQueue:
                 session = await self._carry_to(attempt, session)
             return session
         finally:
-            self._owner.done(work)
+            self._owner.done(self, work)
 
     async def _carry_to(self, attempt: Attempt, session: Session | None) -> Session | None:
         """Bring the message to all recipients, in as many goes as that takes."""
@@ -242,7 +279,7 @@ class DestinationQueue:
                     tracing.chosen(session.connection.peer, "the connection is open already")
                 return replace(session, failures=())  # those are in the history of one message
             await self._hop.give_back(session)
-        if self._closed:
+        if self._state not in MAY_SEND:
             return None
         try:
             async with asyncio.timeout(None) as connecting:  # until `close`
@@ -305,7 +342,7 @@ class DestinationQueue:
         if lost_at_door or _is_too_much(delivery.facts, judged, outcomes):
             self._hop.turned_away()
         elif all(facts.reply is not None for facts in delivery.facts):
-            self._prove()
+            self._verify()
         return rest
 
     async def _deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
@@ -325,15 +362,15 @@ class DestinationQueue:
             internal_error = self._recorder.internal_error(connection.peer)
             return Delivery(facts=(internal_error,) * len(attempt.recipients))
 
-    def _prove(self) -> None:
+    def _verify(self) -> None:
         """The destination takes mail: use more connections if there is work for them."""
         self._hop.answered()
-        if self._proven:
+        if self._state is _VERIFIED:
             if self._waiting:
                 self._grow()
             return
-        self._proven = True
-        self._owner.proven(self)
+        self._step(QueueEvent.ANSWERED)
+        self._owner.verified(self)
         for _ in self._waiting:
             self._grow()
 

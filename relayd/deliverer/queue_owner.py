@@ -30,14 +30,14 @@ class QueueOwner(Protocol):
         """Destination queues without work may stay for a while."""
         ...
 
-    def done(self, work: Work) -> None:
+    def done(self, queue: "DestinationQueue", work: Work) -> None:
         """`work` is out of the queue, whatever became of it."""
 
     async def holds(self, queue: "DestinationQueue") -> bool:
         """Tell whether the queue's lease is still ours; else the queue is closed."""
         ...
 
-    def proven(self, queue: "DestinationQueue") -> None:
+    def verified(self, queue: "DestinationQueue") -> None:
         """The destination takes mail."""
 
     def closed(self, queue: "DestinationQueue", why: QueueClosed | None) -> None:

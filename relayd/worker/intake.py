@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
+from relayd.deliverer.leases import LEASE_FOR
+from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import CommitUnknown, StoreBroken
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage

@@ -8,9 +8,11 @@ from functools import partial
 
 from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
+from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
@@ -111,14 +113,12 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         reporter=reporter if settings.bounces.dsn else None,
     )
     scheduler = Scheduler(
-        store=parts.store,
-        worker=parts.worker,
+        Leases(parts.store, parts.worker, parts.clock),
         next_hop=router.next_hop,
         recorder=recorder,
         rerouter=Rerouter(results, sink=parts.events, clock=parts.clock, routes=settings.routes),
-        clock=parts.clock,
-        jitter=source.random,
-        places=places,
+        pauses=Pauses(clock=parts.clock, jitter=source.random),
+        slots=places,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(transport, results, scheduler, sites, late, reader, reporter, given_up)

@@ -509,7 +509,7 @@ async def test_a_queue_of_many_connections_ends_once() -> None:
             await post.paused()
             await post.quiet()
         assert [line["event"] for line in logs].count("destination_down") == 1
-        assert post.scheduler._failures == {SMARTHOST: 1}
+        assert post.scheduler._history._failures == {SMARTHOST: 1}
 
 
 @pytest.mark.parametrize("ending", [("421 4.7.0 too many connections", CLOSE), CLOSE, RESET])

@@ -8,22 +8,23 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import scheduler
+from relayd.deliverer import leases, scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
-from relayd.deliverer.scheduler import (
-    QUEUE_WINDOW,
-    SLOW_WINDOW,
-    TRIAL_WINDOW,
-    WINDOW,
-    WINDOW_OCTETS,
-)
 from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
 from relayd.net.smtp.breakdown import broken
+from relayd.policy.delivery import history
+from relayd.policy.delivery.admission import (
+    PROBING_WINDOW,
+    QUEUE_WINDOW,
+    SLOW_WINDOW,
+    WINDOW,
+    WINDOW_OCTETS,
+)
 from relayd.ports.outward import SessionFailed
 from relayd.ports.view import Status
 from relayd.settings import HostPort
@@ -130,7 +131,7 @@ async def test_the_window_is_empty_again_when_all_is_done() -> None:
             await post.submit(a_message("a@x.test"), leased=True)
         await post.settled()
         await eventually(lambda: post.scheduler.has_room(WINDOW_OCTETS))
-        assert post.scheduler._count == 0
+        assert post.scheduler._load.messages == 0
 
 
 async def test_a_store_that_gives_no_work_is_asked_again() -> None:
@@ -235,7 +236,7 @@ async def test_stop_does_not_wait_for_ever() -> None:
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew every 0.05 s; FakeClock decides when leases end."""
-    monkeypatch.setattr(scheduler, "LEASE_FOR", timedelta(seconds=0.15))
+    monkeypatch.setattr(leases, "LEASE_FOR", timedelta(seconds=0.15))
 
 
 async def until_renewed(post: Post) -> None:
@@ -368,8 +369,8 @@ async def test_the_dead_leave_room_for_the_others(
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["seen lately", "queue open"])
-@pytest.mark.parametrize("leased", [True, False], ids=["born leased", "claimed"])
-async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
+@pytest.mark.parametrize("leased", [True, False], ids=["leased at enqueue", "claimed"])
+async def test_any_number_of_silent_destinations_leaves_room_for_a_verified_one(
     *, leased: bool, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F-34: what nobody knows to take mail gets a part of the window only, all of it together."""
@@ -385,36 +386,36 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_proven_one(
             dead = a_recipient("a@dead.test", destination=f"mx:{number % 100}.test")
             await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
         post.scheduler.wake()
-        await eventually(lambda: post.leased() >= TRIAL_WINDOW)
+        await eventually(lambda: post.leased() >= PROBING_WINDOW)
         assert not post.scheduler.has_room(0, ["mx:new.test"])
         message = await post.submit(a_message("a@x.test"), leased=leased)
         await eventually(lambda: post.row(message).status is Status.RELAYED)
-        assert TRIAL_WINDOW <= post.leased() < WINDOW
+        assert PROBING_WINDOW <= post.leased() < WINDOW
         end.set()
 
 
-async def test_who_fails_is_unknown_again() -> None:
+async def test_a_destination_that_fails_is_no_longer_known_good() -> None:
     async with ScriptedServer() as server, a_post(server.port) as post:
         await post.settled(await post.submit(a_message("first@x.test")))
-        assert list(post.scheduler._trusted) == [SMARTHOST]
+        assert list(post.scheduler._history.known_good) == [SMARTHOST]
         why = QueueClosed(failures=(a_failure(),))
         post.scheduler._queues[SMARTHOST].close(why)
         await eventually(lambda: not post.scheduler._queues)
-        assert not post.scheduler._trusted
+        assert not post.scheduler._history.known_good
 
 
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "_TRUSTED_AT_MOST", 0)
+    monkeypatch.setattr(history, "KNOWN_GOOD_AT_MOST", 0)
     async with ScriptedServer() as server, a_post(server.port) as post:
         await post.settled(await post.submit(a_message("first@x.test")))
-        assert not post.scheduler._trusted
+        assert not post.scheduler._history.known_good
 
 
 async def test_what_is_remembered_of_dead_destinations_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
-    monkeypatch.setattr(scheduler, "_REMEMBERED", 3)
+    monkeypatch.setattr(history, "FAILED_AT_MOST", 3)
     async with ScriptedServer() as server, a_post(server.port) as post:
         end = asyncio.Event()
         end.set()
@@ -425,7 +426,7 @@ async def test_what_is_remembered_of_dead_destinations_is_bounded(
         post.scheduler.wake()
         await post.settled()
         await eventually(lambda: not post.scheduler._queues)
-        assert len(post.scheduler._failures) == 3
+        assert len(post.scheduler._history.failed) == 3
 
 
 async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer() -> None:
@@ -436,17 +437,16 @@ async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer(
         ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
         a_post(server.port, store=store) as post,
     ):
-        await eventually(lambda: post.scheduler._trial == SLOW_WINDOW)
+        await eventually(lambda: post.scheduler._load.probing == SLOW_WINDOW)
         gate.set()
         await post.settled()
-        await eventually(lambda: post.scheduler._count == 0)
-        assert post.scheduler._trial == 0
-        assert not post.scheduler._on_trial
+        await eventually(lambda: post.scheduler._load.messages == 0)
+        assert post.scheduler._load.probing == 0
 
 
 async def test_a_long_queue_is_fetched_without_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a window full a second: who has worked off half of it looks for more."""
-    monkeypatch.setattr(scheduler, "_POLL", 60.0)
+    monkeypatch.setattr(scheduler, "POLL", 60.0)
     store = MemoryStore(FakeClock())
     await put_all(store, 3 * QUEUE_WINDOW)
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:

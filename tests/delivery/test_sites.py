@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import destination_queue, scheduler
+from relayd.deliverer import destination_queue, leases, scheduler
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import mx as mx_hop
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
 from relayd.mail.operator import Action as Act
 from relayd.policy import throttle
+from relayd.policy.delivery.admission import SLOW_WINDOW
 from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, FINE, Direct, Script, a_direct_post, mx
@@ -253,7 +254,7 @@ async def test_a_stop_does_not_wait_for_a_turn() -> None:
 async def test_a_lease_is_renewed_while_its_mail_waits_for_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scheduler, "LEASE_FOR", timedelta(seconds=0.15))
+    monkeypatch.setattr(leases, "LEASE_FOR", timedelta(seconds=0.15))
     store = FaultyStore(FakeClock())
     async with a_direct_post(SHARED, {A1: FINE}, messages_per_minute=15, store=store) as direct:
         first = await direct.send("a@x.test")
@@ -311,7 +312,7 @@ async def test_of_too_many_queues_those_without_work_are_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each has a lease to renew; new domains come as strangers like."""
-    monkeypatch.setattr(scheduler, "_QUEUES", 1)
+    monkeypatch.setattr(scheduler, "_FEW_QUEUES", 1)
     async with a_direct_post(SHARED, {A1: FINE, A2: FINE}) as direct:
         await direct.send("a@x.test")
         await direct.send("a@y.test")
@@ -327,10 +328,10 @@ async def test_a_limited_destination_leases_little() -> None:
     ) as direct:
         first = await direct.send("a@x.test")
         await direct.post.settled(first)
-        for number in range(scheduler.SLOW_WINDOW + 5):
+        for number in range(SLOW_WINDOW + 5):
             await direct.send(f"u{number}@x.test")
-        assert direct.post.scheduler._queues["mx:x.test"].is_proven
-        await eventually(lambda: direct.post.leased() >= scheduler.SLOW_WINDOW)
+        assert direct.post.scheduler._queues["mx:x.test"].is_verified
+        await eventually(lambda: direct.post.leased() >= SLOW_WINDOW)
         assert not direct.post.scheduler.has_room(0, ["mx:x.test"])
 
 

@@ -19,9 +19,11 @@ from ipaddress import ip_network
 from typing import Any
 
 from relayd.deliverer.connections import Connections
+from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
@@ -217,14 +219,12 @@ async def _post(
         ),
     )
     scheduler = Scheduler(
-        store=store,
-        worker=worker,
+        Leases(store, worker, clock),
         next_hop=router.next_hop,
         recorder=recorder,
         rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes),
-        clock=clock,
-        jitter=lambda: 0.0,
-        places=places,
+        pauses=Pauses(clock=clock, jitter=lambda: 0.0),
+        slots=places,
     )
     running = tasks.create_task(scheduler.run(tasks))
     await asyncio.sleep(0)  # it runs: work may be put into it

@@ -15,13 +15,15 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from relayd.deliverer.connections import Connections
+from relayd.deliverer.leases import LEASE_FOR, Leases
 from relayd.deliverer.nexthop.search import DeadHosts
 from relayd.deliverer.nexthop.smarthost import Smarthost
+from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
-from relayd.deliverer.scheduler import LEASE_FOR, Scheduler
+from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
@@ -219,8 +221,7 @@ async def a_post(
     )
     results = ResultStore(queue[0])
     scheduler = Scheduler(
-        store=queue[0],
-        worker=worker,
+        Leases(queue[0], worker, clock),
         next_hop=lambda _: smarthost,
         recorder=Recorder(
             results,
@@ -235,8 +236,7 @@ async def a_post(
             reporter=a_reporter(clock) if reports else None,
         ),
         rerouter=Rerouter(results, sink=sink, clock=clock, routes=RouteRules()),
-        clock=clock,
-        jitter=lambda: 0.0,
+        pauses=Pauses(clock=clock, jitter=lambda: 0.0),
     )
     async with asyncio.TaskGroup() as tasks:
         post = Post(

@@ -1,0 +1,131 @@
+"""The leases that a worker holds on destinations: claimed, renewed, asked for, handed back.
+
+Renewed at a third of their time. A worker that slept, or was stopped, asks for its leases before it
+sends anything: they may have another owner. What happens to the work under a lease is the
+scheduler's business.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from relayd.deliverer.destination_queue import DestinationQueue
+from relayd.errors import StoreBroken, StoreError
+from relayd.mail.ids import WorkerNumber
+from relayd.mail.words import format_instant
+from relayd.policy.delivery.admission import Quota
+from relayd.ports.outward import Clock
+from relayd.ports.queue import QueueStore, Work
+from relayd.trace import tracing
+
+LEASE_FOR = timedelta(seconds=60)
+"""How long a crash delays mail at most, and how long a stalled store or machine loses no lease."""
+POLL = 1.0
+"""Seconds between looks at the store; wake-ups are hints only. A second is no delay for mail."""
+_RENEWALS = 3  # in the time of a lease: one may fail, and one be late
+_SURE = 2 / 3  # of that time a lease is ours without asking; two renewals are due by then
+_WORDS = 500  # characters of why a destination is paused: some hosts with a reply each
+
+log = structlog.get_logger()
+
+
+class Leases:
+    """The leases of one worker, each with the queue that it is for."""
+
+    def __init__(self, store: QueueStore, worker: WorkerNumber, clock: Clock) -> None:
+        self.queues: dict[str, DestinationQueue] = {}  # by destination; the scheduler fills it
+        self.is_stopping = False
+        self._store = store
+        self._worker = worker
+        self._clock = clock
+        self._held_until = 0.0  # monotonic: when the leases may be over
+
+    def begin(self) -> None:
+        """Leases that were taken up to now are fresh."""
+        self._held_until = self._clock.monotonic() + _SURE * LEASE_FOR.total_seconds()
+
+    async def claim(
+        self, quota: Quota, *, but: Collection[str], only: Collection[str] | None
+    ) -> Sequence[Work]:
+        """Lease due work, from these destinations if `only` is given. Raises StoreError."""
+        return await self._store.claim(
+            self._worker,
+            limit=quota.limit,
+            each=quota.each,
+            lease_for=LEASE_FOR,
+            but=but,
+            only=only,
+        )
+
+    async def renew(self, on_freed: Callable[[], None]) -> None:
+        """Renew until cancelled, and free what others held too long; then call `on_freed`."""
+        done = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(LEASE_FOR.total_seconds() / _RENEWALS)
+            try:
+                await self._extend()
+                before, done = done, self._clock.monotonic()
+                # If that took a lease's time, the others are late as well: they go first.
+                late = done - before >= LEASE_FOR.total_seconds()
+                freed = 0 if late else await self._store.reap()
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                log.warning("renewal_failed", fault="local", reason=str(error))
+                continue
+            if freed:
+                on_freed()
+
+    async def _extend(self) -> None:
+        """Renew the leases of all queues, and close the queues whose lease is lost."""
+        until = self._clock.monotonic() + _SURE * LEASE_FOR.total_seconds()
+        queues = tuple(self.queues.values())
+        lost = await self._store.extend(
+            [queue.lease for queue in queues], worker=self._worker, lease_for=LEASE_FOR
+        )
+        self._held_until = until
+        for queue in queues:
+            if queue.lease in lost and not queue.is_closed:
+                log.warning("lease_lost", destination=queue.lease.destination)
+                if tracing.is_on:
+                    tracing.about_destination("lease_lost", queue.lease)
+                queue.close()
+
+    async def holds(self, queue: DestinationQueue) -> bool:
+        """Tell whether the lease of a queue is ours for sure; ask the store if that is long ago."""
+        while not queue.is_closed and self._clock.monotonic() >= self._held_until:
+            try:
+                await self._extend()
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                log.warning("renewal_failed", fault="local", reason=str(error))
+                await asyncio.sleep(POLL)
+        return not queue.is_closed
+
+    async def hand_back(
+        self, queue: DestinationQueue, paused_until: datetime | None, why: str
+    ) -> None:
+        """Hand a lease back, however often it takes; the lease of a queue that is gone never ends.
+
+        Claims of others from the destination would renew it. At a stop the successor frees it.
+        """
+        while True:
+            try:
+                await self._store.release(queue.lease, paused_until=paused_until, why=why[:_WORDS])
+                if tracing.is_on:
+                    until = None if paused_until is None else format_instant(paused_until)
+                    tracing.about_destination(
+                        "lease_returned", queue.lease, paused_until=until, reason=why or None
+                    )
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                log.warning("release_failed", fault="local", reason=str(error))
+            else:
+                return
+            if self.is_stopping:
+                return
+            await asyncio.sleep(POLL)
