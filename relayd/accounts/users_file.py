@@ -1,6 +1,6 @@
 """The users file on the disk: reading it, and changing it in one step.
 
-Owns the refusal of a file that others can read. The receiver reads, `relayd user` changes; whoever
+Owns the refusal of a file that others can read. The receiver reads, `relayd user` changes; the one who
 reads meanwhile sees the old file or the new one.
 """
 

@@ -103,7 +103,7 @@ def _holder(document: Container, key: Key) -> Any:
 
 
 def _replace(holder: Any, name: str, value: object, end: str) -> None:
-    """Comments inside a list that goes stand in front of the new one."""
+    """Comments inside a list that goes are put in front of the new one."""
     old, new = holder[name], _item(value)
     holder[name] = new
     if isinstance(old, Array):

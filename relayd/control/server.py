@@ -1,6 +1,6 @@
 """Answer the control socket inside a worker.
 
-Several workers share one bound, listening unix socket; whoever accepts answers. Owns who is let
+Several workers share one bound, listening unix socket; the one that accepts answers. Owns who is let
 in, the limits on size and time, and that a request which reached the store is carried to its end.
 Nobody locks out others: a newcomer is heard at once, and if all places are taken, a connection of
 the user with most of them leaves that has no change in hand (`relayd.policy.guests`). A question

@@ -17,8 +17,8 @@ from relayd.mail.address import Address, PathError, parse_address
 # What a hash may ask of us: a slip of the hand must not stop every login.
 _MEMORY_LIMIT = 1 << 18  # KiB
 _ROUNDS_LIMIT = 64
-_LANES_LIMIT = 16
-_LANE_NEEDS = 8  # KiB, RFC 9106 §3.1
+_THREADS_LIMIT = 16
+_THREAD_NEEDS = 8  # KiB, RFC 9106 §3.1
 
 _NAME = re.compile(r"(?!#)[!-~]{1,255}")
 _HASH = re.compile(
@@ -124,10 +124,10 @@ def _parse_hash(text: str) -> str:
     found = _HASH.fullmatch(text)
     if found is None:
         raise AccountError("expected an argon2id hash, as `relayd user add` writes it")
-    memory, rounds, lanes = map(int, found.groups()[:3])
-    if memory < _LANE_NEEDS * lanes or not all(map(_is_base64, found.groups()[3:])):
+    memory, rounds, threads = map(int, found.groups()[:3])
+    if memory < _THREAD_NEEDS * threads or not all(map(_is_base64, found.groups()[3:])):
         raise AccountError("expected an argon2id hash that a password can be checked against")
-    if memory > _MEMORY_LIMIT or rounds > _ROUNDS_LIMIT or lanes > _LANES_LIMIT:
+    if memory > _MEMORY_LIMIT or rounds > _ROUNDS_LIMIT or threads > _THREADS_LIMIT:
         raise AccountError("this hash costs too much memory, time or threads")
     return text
 

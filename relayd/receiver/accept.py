@@ -1,7 +1,7 @@
 """Taking connections from the listening sockets, in fair turns with the other workers.
 
 Owns when to accept and when to leave it to others: a worker that has more clients than another (`accept_balance`)
-lets that one go first for a moment, and no longer: whoever is busy, stuck or gone keeps nobody waiting.
+lets that one go first for a moment, and no longer: one that is busy, stuck or gone keeps nobody waiting.
 When the system gives us no connection, whatever it says, accepting pauses instead of spinning (HU-08, F-15).
 
 Source: accept(2), which may also report an error that a connection had before it was accepted.

@@ -37,7 +37,7 @@ def accept(
     context: SessionContext, client: ClientState, mail: Transaction, received: Received
 ) -> NewMessage | CheckContent | Reply:
     """Return a message to store, or to check first; or why it is refused, `received` as it was."""
-    # What comes back to a return path is a report, whoever hands it to us.
+    # What comes back to a VERP address is a report, by whatever client.
     is_report = context.intake.owns(mail.recipients[0][0])
     is_on_its_way = is_report or is_relayed(received.head)
     strips = admit.is_fixed_up(

@@ -21,7 +21,7 @@ class Intake(Protocol):
     def destination_of(self, address: Address, *, is_test: bool) -> str: ...
 
     def owns(self, address: Address) -> bool:
-        """Tell whether an address lies in the domain of our return paths."""
+        """Tell whether an address lies in the domain of the VERP addresses."""
         ...
 
     def refusal_of_return_path(self, address: Address) -> Reply | Awaitable[Reply | None] | None:

@@ -34,7 +34,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A message without its dot-stuffing. Whoever does not take `rest` over has to discard it."""
+    """A message without its dot-stuffing. A caller that does not take `rest` over has to discard it."""
 
     head: bytes  # all of it, or its first octets with the whole header section
     rest: Spool | None

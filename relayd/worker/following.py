@@ -1,7 +1,7 @@
 """Following what all workers of this machine do, through one of them.
 
 Each worker listens on a socket of its own beside the control socket, in a directory that is closed to
-others. Whoever has a follower asks the others there for what it wants, those as well that come up later,
+others. One that has a follower asks the others there for what it wants, those as well that come up later,
 and those of old settings that still drain. Who dies or leaves closes its end, and that is all.
 """
 

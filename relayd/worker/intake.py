@@ -1,7 +1,7 @@
 """From a complete message to a durable one, and on to its delivery.
 
 What happens at the moment a message is durable: it is logged, and delivered from memory when it
-was born leased.
+was leased at enqueue.
 """
 
 import asyncio

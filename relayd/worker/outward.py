@@ -136,7 +136,7 @@ def _report_given_up(
 
 
 async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateBounces | None:
-    """Return who takes late bounces; None while no domain is set for them."""
+    """Return who takes asynchronous bounces; None while no domain is set for them."""
     if not settings.bounces.verp_domain:
         return None
     return LateBounces(

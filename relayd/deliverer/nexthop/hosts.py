@@ -111,7 +111,7 @@ class NextHop(Protocol):
         """Open a session, or take an idle one. Raises NoHost, NotYet.
 
         `after` are the hosts that failed in this attempt so far. They are not asked again, and
-        stand before the others in the failures of whatever comes of it.
+        are before the others in the failures of whatever comes of it.
         """
         ...
 

@@ -33,7 +33,7 @@ class ConnectionSlots:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether whoever asks has to wait."""
+        """Tell whether the next one has to wait."""
         return self._taken >= self._slow_start.allowed
 
     @property

@@ -1,7 +1,7 @@
 """One question to a content checker, and all of its answer.
 
 The content goes out in pieces. The connection goes to an address that was judged: loopback, or in
-`allow_networks`, since whoever reads it reads the mail (as S-26).
+`allow_networks`, since a reader of it reads the mail (as S-26).
 """
 
 import asyncio

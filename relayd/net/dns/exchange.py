@@ -31,7 +31,7 @@ from relayd.ports.outward import Clock
 
 RECORD_LIMIT = 50  # read of one answer
 PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
-_REFUSALS = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)  # to EDNS, whoever says it
+_REFUSALS = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)  # to EDNS, by whatever server
 _HEADER = struct.Struct("!HHHHHH")
 
 Exchange = Callable[[dns.message.QueryMessage, str, int], Awaitable[dns.message.Message]]

@@ -132,7 +132,7 @@ class DnsResolver:
         """Tell whether the servers of a zone `name` answer for it.
 
         That is proof enough where the name server leaves the authority section out of everything,
-        as simple forwarders do: whoever has the SOA record would have the MX records.
+        as simple forwarders do: a server that has the SOA record would have the MX records.
         """
         return isinstance(await self._find(name, "SOA"), Records)
 
@@ -146,7 +146,7 @@ class DnsResolver:
         return _failure(found, f"{rdtype} {name}") or found
 
     async def _find(self, name: str, rdtype: str) -> Finding:
-        """Look it up in the cache, else wait for the query of whoever asked first.
+        """Look it up in the cache, else wait for the query of the one that asked first.
 
         The query is a task that belongs to nobody: who gives up waiting does not end it for the
         others. It ends by itself in time, and this dict keeps it alive.
@@ -165,7 +165,7 @@ class DnsResolver:
     def _done(self, question: Question, running: "asyncio.Task[Finding]") -> None:
         del self._running[question]
         if not running.cancelled():
-            running.exception()  # a Shortage: whoever waits gets it, and nobody may wait any more
+            running.exception()  # a Shortage: those that wait get it, and nobody may wait any more
 
     async def _ask(self, question: Question) -> Finding:
         finding = await self._lookup.ask(*question)

@@ -7,7 +7,7 @@ Every line of a reply must carry the same code: a reply is never judged by its l
 A missing text and a line that ends in a bare LF or in CR CR LF are tolerated; everything else that departs from
 the grammar is an error, because a guess could turn a refusal into a success (A-45).
 
-Many servers repeat the reverse-path. The token of a return path is masked here, so that whoever reads
+Many servers repeat the reverse-path. The token of a VERP address is masked here, so that a reader of
 a reply, a report on it or the history does not learn it.
 
 Source: RFC 5321 §4.2.
@@ -80,7 +80,7 @@ class ReplyReader:
             raise ReplySyntaxError(f"reply longer than {REPLY_LIMIT} octets")
 
     def _check_rest(self) -> None:
-        """Refuse early what no further octet can mend."""
+        """Refuse early what no further octet can fix."""
         if self._octets + len(self.rest) > REPLY_LIMIT:
             raise ReplySyntaxError(f"reply longer than {REPLY_LIMIT} octets")
         if b"\r" in self.rest.rstrip(b"\r"):

@@ -54,7 +54,7 @@ class Session:
         self._local_ip = target.source_ip or ""
 
     def look_on(self) -> None:
-        """Trace what is said from now on, for whoever wants to see what this task is about."""
+        """Trace what is said from now on, for those who want to see what this task is about."""
         trace, target = tracing.current(), self.target
         self._number = self._number or tracing.next_session()
         self.protocol.trace = trace and trace.dialogue(

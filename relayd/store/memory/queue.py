@@ -42,7 +42,7 @@ T = TypeVar("T")
 class MemoryStore(MemoryView):
     """`relayd.ports.queue.QueueStore`, with the questions of a QueueView beside it.
 
-    `view` is the QueueView proper, for whoever closes what it was given: `close` is awaited here.
+    `view` is the QueueView proper, for those who close what they were given: `close` is awaited here.
     `slots` says how many slots a destination has, 1 where it does not.
     """
 

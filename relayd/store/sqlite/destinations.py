@@ -85,7 +85,7 @@ def paused_until(db: apsw.Connection, destination: str) -> int:
 def waiting(db: apsw.Connection, now: int) -> Iterator[str]:
     """Yield destinations with due recipients, oldest first and each once.
 
-    By the page: there may be a hundred thousand, and few are asked for. Whoever claims from one sets
+    By the page: there may be a hundred thousand, and few are asked for. A claim from one sets
     its time anew, and it may come up once more on a later page.
     """
     seen: set[str] = set()

@@ -32,7 +32,7 @@ class Disk:
         try:
             disk = os.statvfs(self._path)
         except OSError:
-            return True  # whoever writes will find out more
+            return True  # the writer will find out more
         has_inodes = (
             disk.f_favail > _INODES or not disk.f_files
         )  # some file systems do not count them
