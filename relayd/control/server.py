@@ -105,7 +105,7 @@ async def _accept_all(
         while True:
             connection = await _accept(sock, trouble)
             uid, _ = credentials(connection)
-            guest = requests.create_task(_serve_one(connection, desk, room))
+            guest = requests.create_task(_serve_one(connection, desk, room), name="control request")
             if (leaving := room.guests.take(guest, uid)) is not None:
                 leaving.cancel()
             await asyncio.sleep(0)  # it begins before the next one can make it leave
@@ -154,7 +154,9 @@ async def _pass_on(connection: socket.socket, lines: Lines, room: Room) -> None:
     room.following.add(_this_task())
     try:
         async with asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(lines.send_to(partial(loop.sock_sendall, connection)))
+            sending = tasks.create_task(
+                lines.send_to(partial(loop.sock_sendall, connection)), name="trace: answer"
+            )
             await loop.sock_recv(connection, 1)
             sending.cancel()
     except* OSError:

@@ -5,14 +5,16 @@ concerns: they go on to the next host, in the same attempt (A-42). After the dot
 that lacks what the message needs was not even asked: the next one may have it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from relayd.deliverer.nexthop.hosts import HostFailure, Session
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+from relayd.mail.outcome import Bounced, Deferred, Outcome
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category
 from relayd.policy.route import HostPort
 from relayd.ports.outward import Delivery, SessionFailed
 from relayd.ports.queue import Work
@@ -91,4 +93,19 @@ def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
         and facts.stage is Stage.MAIL
         and session.connection.transactions == 1,
         facts=facts,
+    )
+
+
+def is_too_much(
+    facts: Iterable[AttemptFacts],
+    judged: Iterable[tuple[QueuedRecipient, AttemptFacts]],
+    outcomes: Iterable[Outcome],
+) -> bool:
+    """Tell whether a server says that it wants less of us: by 421, or in words with a 4yz."""
+    return any(each.reply is not None and each.reply.code == 421 for each in facts) or any(
+        isinstance(outcome, Deferred | Bounced)
+        and outcome.category is Category.RATE_LIMIT
+        and seen.reply is not None
+        and seen.reply.is_transient
+        for (_, seen), outcome in zip(judged, outcomes, strict=True)
     )

@@ -27,23 +27,21 @@ shown as possible duplicates.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from relayd.deliverer.attempt import Attempt
+from relayd.deliverer.attempt import Attempt, is_too_much
 from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.settlements import facts_of
 from relayd.errors import ContentLost, Shortage
-from relayd.mail.attempt import AttemptFacts
-from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import format_id
-from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
-from relayd.mail.words import Category, format_instant
+from relayd.mail.outcome import NotTried, Outcome
+from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import queue_window
 from relayd.policy.delivery.hosts import decide_no_host
 from relayd.policy.delivery.queue_state import (
@@ -339,7 +337,7 @@ class DestinationQueue:
                 self.close(QueueClosed(login_refused=True, reason=outcome.reason))
                 return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
-        if lost_at_door or _is_too_much(delivery.facts, judged, outcomes):
+        if lost_at_door or is_too_much(delivery.facts, judged, outcomes):
             self._hop.turned_away()
         elif all(facts.reply is not None for facts in delivery.facts):
             self._verify()
@@ -393,21 +391,6 @@ class DestinationQueue:
         )
         if outcomes is None:
             self.close()
-
-
-def _is_too_much(
-    facts: Iterable[AttemptFacts],
-    judged: Iterable[tuple[QueuedRecipient, AttemptFacts]],
-    outcomes: Iterable[Outcome],
-) -> bool:
-    """Tell whether a server says that it wants less of us: by 421, or in words with a 4yz."""
-    return any(each.reply is not None and each.reply.code == 421 for each in facts) or any(
-        isinstance(outcome, Deferred | Bounced)
-        and outcome.category is Category.RATE_LIMIT
-        and seen.reply is not None
-        and seen.reply.is_transient
-        for (_, seen), outcome in zip(judged, outcomes, strict=True)
-    )
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

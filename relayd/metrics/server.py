@@ -60,7 +60,7 @@ async def _accept_all(
         async with asyncio.TaskGroup() as doors:
             for sock in sockets:
                 sock.settimeout(0)  # another worker may be faster: then accept() must not wait
-                doors.create_task(_accept(sock, scrape, guests, requests))
+                doors.create_task(_accept(sock, scrape, guests, requests), name="metrics listener")
     except asyncio.CancelledError as exc:
         return exc
     finally:
@@ -84,7 +84,7 @@ async def _accept(
                 log.warning("metrics_accept_failed", reason=str(error), fault="local")
             await asyncio.sleep(_NO_DESCRIPTORS_PAUSE)
             continue
-        guest = requests.create_task(_serve(connection, scrape, guests))
+        guest = requests.create_task(_serve(connection, scrape, guests), name="metrics request")
         if (leaving := guests.take(guest, peer[0])) is not None:
             leaving.cancel()
         await asyncio.sleep(0)  # what it has sent is read before the next one can make it leave

@@ -106,7 +106,7 @@ class Receiver:
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         assert self._tasks is not None
-        task = self._tasks.create_task(coroutine)
+        task = self._tasks.create_task(coroutine, name="session with a client")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task

@@ -181,19 +181,24 @@ async def _serve(
             share=inherited.balance.share_of(inherited.name),
         )
         background = [
-            tasks.create_task(supervision.beat(stopping)),
+            tasks.create_task(supervision.beat(stopping), name="heartbeat"),
             tasks.create_task(following.serve(), name="trace server"),
-            tasks.create_task(_keep_measuring(counters, receiver, outward)),
-            tasks.create_task(_tidy(settings.store.history, parts)),
-            tasks.create_task(_keep_telling(outward.reporter)),
-            tasks.create_task(_end_with(intake.broken)),
-            tasks.create_task(_watch_login(settings, parts.store, scheduler, wakeups)),
+            tasks.create_task(_keep_measuring(counters, receiver, outward), name="gauges"),
+            tasks.create_task(_tidy(settings.store.history, parts), name="purge of the history"),
+            tasks.create_task(_keep_telling(outward.reporter), name="reports not mailed"),
+            tasks.create_task(_end_with(intake.broken), name="broken store"),
+            tasks.create_task(
+                _watch_login(settings, parts.store, scheduler, wakeups), name="login file"
+            ),
         ]
         answering = tasks.create_task(
-            _answer(settings, inherited, parts, outward, supervision, wakeups, following)
+            _answer(settings, inherited, parts, outward, supervision, wakeups, following),
+            name="control socket",
         )
-        showing = tasks.create_task(serve_metrics(inherited.metrics, _scrape(settings, inherited)))
-        delivering = tasks.create_task(scheduler.run(tasks))
+        showing = tasks.create_task(
+            serve_metrics(inherited.metrics, _scrape(settings, inherited)), name="metrics"
+        )
+        delivering = tasks.create_task(scheduler.run(tasks), name="scheduler")
         receiver.start(tasks)
         _on_hangup(parts.events.log, tls)
         _measure(counters, receiver, outward)
@@ -211,12 +216,16 @@ async def _serve(
             if hurried.is_set():
                 receiver.hurry()
             async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
-                handing_over.create_task(scheduler.stop(within=HAND_OVER_WITHIN))
-                handing_over.create_task(receiver.hand_over(within=HAND_OVER_WITHIN))
+                handing_over.create_task(
+                    scheduler.stop(within=HAND_OVER_WITHIN), name="stop of deliveries"
+                )
+                handing_over.create_task(
+                    receiver.hand_over(within=HAND_OVER_WITHIN), name="hand-over of listeners"
+                )
         within = STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set()
         async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
-            ending.create_task(receiver.stop(within=within))
-            ending.create_task(scheduler.stop(within=within))
+            ending.create_task(receiver.stop(within=within), name="stop of the receiver")
+            ending.create_task(scheduler.stop(within=within), name="stop of deliveries")
         wakeups.close()
         outward.sites.close()
         outward.reader.close()

@@ -63,7 +63,9 @@ class Following:
         try:
             wanted = wanted_from_json(orjson.loads(await reader.readline()))
             async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(_send(Buffer(wanted, worker=self._name), writer))
+                telling = tasks.create_task(
+                    _send(Buffer(wanted, worker=self._name), writer), name="trace: send"
+                )
                 await reader.read(1)
                 telling.cancel()
         except* (OSError, RelaydError, ValueError) as errors:  # it is gone, or no worker at all
@@ -109,7 +111,9 @@ class Followed:
             with suppress(OSError):  # the directory may be gone
                 for path in self._directory.iterdir():
                     if path != self._own and (path not in heard or heard[path].done()):
-                        heard[path] = others.create_task(self._hear(path))
+                        heard[path] = others.create_task(
+                            self._hear(path), name="trace: hear another worker"
+                        )
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _hear(self, path: Path) -> None:

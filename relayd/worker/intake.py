@@ -120,7 +120,9 @@ class Intake:
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         if self._late is not None and self._late.owns(message.recipients[0].address):
-            returning = self._loop.create_task(self._take_back(message, self._late))
+            returning = self._loop.create_task(
+                self._take_back(message, self._late), name="asynchronous bounce"
+            )
             self._returning.add(returning)
             returning.add_done_callback(self._returning.discard)
             return returning

@@ -63,7 +63,9 @@ class Supervision:
         share the next answer: however many come, nobody waits for more than two reloads.
         """
         if self._next is None:
-            self._next = asyncio.get_running_loop().create_task(self._ask_in_turn())
+            self._next = asyncio.get_running_loop().create_task(
+                self._ask_in_turn(), name="requests to the supervisor"
+            )
         return decode(await asyncio.shield(self._next))  # who leaves keeps others from no answer
 
     async def _ask_in_turn(self) -> bytes:

@@ -175,7 +175,9 @@ class Sites:
     def _leave(self, site: Site, idle: Idle) -> None:
         """Say goodbye to an idle connection. It has its slots until it is closed."""
         site.slots.take()
-        self._tasks.create_task(_say_goodbye(site, site.take(idle)))
+        self._tasks.create_task(
+            _say_goodbye(site, site.take(idle)), name="QUIT of an idle connection"
+        )
 
     def _make_room(self, now: float) -> None:
         if len(self._throttles) >= _THROTTLES:

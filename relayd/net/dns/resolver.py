@@ -157,7 +157,9 @@ class DnsResolver:
             return known
         running = self._running.get(question)
         if running is None:
-            running = asyncio.get_running_loop().create_task(self._ask(question))
+            running = asyncio.get_running_loop().create_task(
+                self._ask(question), name="DNS question"
+            )
             self._running[question] = running
             running.add_done_callback(partial(self._done, question))
         return await asyncio.shield(running)
