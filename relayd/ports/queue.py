@@ -188,14 +188,6 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def next_due(self) -> datetime | None:
-        """Return when the next recipient may become due; None if nothing waits.
-
-        Leased and held ones do not count; a paused destination counts from the end of its pause.
-        An instant in the past means that something is due already.
-        """
-        ...
-
     async def act(
         self,
         selector: "Query",

@@ -90,7 +90,6 @@ async def test_enqueued_mail_waits_to_be_claimed(box: Box, worker: WorkerNumber)
     row = box.row(message)
     assert (row.status, row.leased, row.attempts) == (Status.QUEUED, False, 0)
     assert row.next_attempt_at == message.received_at
-    assert await box.store.next_due() == message.received_at
     assert await box.store.content(message.id) == message.content
 
 
@@ -108,7 +107,6 @@ async def test_born_leased_mail_is_nobody_elses(
     assert all(box.row(message, number).leased for number in (0, 1))
     assert await box.claim(other) == []
     assert await box.claim(worker) == []
-    assert await box.store.next_due() is None
 
 
 async def test_mail_is_not_born_leased_where_others_own_the_slots(
@@ -429,7 +427,6 @@ async def test_a_pause_holds_until_its_instant(
     until = box.clock.now() + timedelta(minutes=10)
     await box.store.release(work.lease, paused_until=until)
     assert box.row(message).paused_until == until
-    assert await box.store.next_due() == until
     box.advance(599)
     assert await box.claim(worker) == []
     assert await box.claim(other) == []
@@ -501,7 +498,6 @@ async def test_a_final_outcome(
     assert (row.status, row.leased, row.attempts) == (status, False, 1)
     assert (row.next_attempt_at, row.updated_at) == (None, box.clock.now())
     assert await box.store.content(message.id) is None
-    assert await box.store.next_due() is None
     box.advance(ENDED)
     assert await box.store.reap() == 0
     assert await box.claim(worker) == []
@@ -536,7 +532,6 @@ async def test_a_deferral_is_tried_again(box: Box, worker: WorkerNumber) -> None
     assert (row.next_attempt_at, row.category) == (deferral.retry_at, Category.GREYLIST)
     assert (row.reason, row.code) == ("greylisted", 452)
     assert (row.bounce_class, row.suppress) == (None, False)
-    assert await box.store.next_due() == deferral.retry_at
     assert await box.store.content(message.id) == message.content
 
 
@@ -690,15 +685,15 @@ async def test_settle_goes_on_without_its_caller(box: Box, worker: WorkerNumber)
     assert box.row(message).status is Status.RELAYED
 
 
-# --- next_due and reap
+# --- what is due, and reap
 
 
-async def test_next_due_of_an_empty_queue_is_none(box: Box) -> None:
-    assert await box.store.next_due() is None
+async def test_nothing_is_due_in_an_empty_queue(box: Box, worker: WorkerNumber) -> None:
+    assert await box.claim(worker) == []
 
 
-async def test_next_due_is_the_earliest_of_all(box: Box, worker: WorkerNumber) -> None:
-    """Leased ones do not count, deferred ones by their retry, paused destinations by the pause."""
+async def test_mail_is_due_by_its_retry_and_by_the_pause(box: Box, worker: WorkerNumber) -> None:
+    """Whatever is later counts; what is leased is not due."""
     now = box.clock.now()
     works = {}
     for name, minutes in (("one.test", 7), ("two.test", 5)):
@@ -707,12 +702,17 @@ async def test_next_due_is_the_earliest_of_all(box: Box, worker: WorkerNumber) -
         works[name] = work
         retry_at = now + timedelta(minutes=minutes)
         await box.store.settle(work.lease, settlements_of(work, a_deferral(retry_at)))
-    assert await box.store.next_due() == now + timedelta(minutes=5)
     await box.store.release(works["two.test"].lease, paused_until=now + timedelta(minutes=30))
-    assert await box.store.next_due() == now + timedelta(minutes=7)
-    box.advance(600)
-    assert len(await box.claim(worker)) == 1
-    assert await box.store.next_due() == now + timedelta(minutes=30)
+    box.advance(419)
+    assert await box.claim(worker) == []
+    box.advance(1)
+    (due,) = await box.claim(worker)
+    assert due.lease.destination == "one.test"
+    box.advance(23 * 60 - 1)
+    assert await box.claim(worker) == []
+    box.advance(1)
+    (due,) = await box.claim(worker)
+    assert due.lease.destination == "two.test"
 
 
 async def test_reap_frees_what_dead_workers_had(

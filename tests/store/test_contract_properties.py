@@ -308,9 +308,6 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def stores_agree(self) -> None:
-        due = self.on_all(lambda bench: bench.box.store.next_due())
-        waiting = [row for row in self.rows().values() if row.next_attempt_at and not row.leased]
-        assert (due is None) == (not waiting)
         views = [bench.box.view for bench in self.benches]
         assert all(view.counts() == views[0].counts() for view in views)
         suppressed = [

@@ -49,7 +49,7 @@ async def test_a_moved_recipient_waits_elsewhere_as_if_it_had_not_been_taken(
     assert (row.destination, row.status, row.attempts) == (NEW, Status.QUEUED, 0)
     assert not row.leased
     assert not row.possible_duplicate
-    assert row.next_attempt_at == box.clock.now() == await box.store.next_due()
+    assert row.next_attempt_at == box.clock.now()
     assert not box.later_history(message)
     assert box.view.counts().by_destination == {NEW: 1}
     assert await box.store.content(message.id) == message.content
@@ -91,9 +91,9 @@ async def test_a_pause_of_the_new_destination_holds_for_who_comes_there(
     await box.store.release(there.lease, paused_until=until)
     _, work = await leased(box, worker)
     await reroute(box, work, Rerouted(NEW))
+    box.advance(299)
     assert await box.claim(worker) == []
-    assert await box.store.next_due() == until
-    box.advance(301)
+    box.advance(2)
     assert len(await box.claim(worker)) == 2
 
 
@@ -117,7 +117,6 @@ async def test_a_held_recipient_waits_for_its_release(box: Box, worker: WorkerNu
     assert (row.status, row.attempts, row.leased) == (Status.HELD, 0, False)
     assert row.next_attempt_at is None
     assert [entry.kind for entry in box.later_history(message)] == ["held"]
-    assert await box.store.next_due() is None
     assert await box.claim(worker) == []
     assert await box.store.content(message.id) == message.content
     await box.store.act(Query(message_id=message.id), Action.RELEASE, by="ann", reason="")

@@ -60,7 +60,7 @@ async def test_a_file_that_cannot_be_read_is_a_fault_of_the_store(tmp_path: Path
     with pytest.raises(StoreUnavailable):
         await box.store.content(message.id)
     with pytest.raises(StoreUnavailable):
-        await box.store.next_due()
+        await box.claim(worker)
     await box.close()
 
 
@@ -154,7 +154,7 @@ async def test_without_a_thread_nothing_is_read_now(
     with monkeypatch.context() as broken:
         broken.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(StoreUnavailable, match="can't start new thread"):
-            await box.store.next_due()
+            await box.store.content(a_message().id)
         await box.close()
 
 

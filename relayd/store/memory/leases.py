@@ -96,10 +96,6 @@ class Leases:
         due = [one for one in recipients if one.is_waiting() and self._due_at(one) <= now]
         return sorted(due, key=attrgetter("next_attempt_at", "message_id", "number"))
 
-    def next_due(self) -> datetime | None:
-        waiting = [one for one in self._tables.recipients() if one.is_waiting()]
-        return min(map(self._due_at, waiting), default=None)
-
     def _due_at(self, recipient: Recipient) -> datetime:
         at = recipient.next_attempt_at
         return max(at, self._tables.paused.get(recipient.destination, at))

@@ -185,9 +185,6 @@ class MemoryStore(MemoryView):
         self._age.watch()
         return self._leases.abandon_ended()
 
-    async def next_due(self) -> datetime | None:
-        return self._leases.next_due()
-
     async def act(
         self,
         selector: Query,

@@ -282,11 +282,6 @@ class SqliteStore:
     async def content(self, message_id: MessageId) -> Content | None:
         return await self._reader.ask(lambda db: messages.content(db, self._files, message_id))
 
-    async def next_due(self) -> datetime | None:
-        sql = "SELECT min(due_at) FROM destination WHERE due_at IS NOT NULL"  # that has an index
-        due_at = await self._reader.ask(lambda db: db.execute(sql).get)
-        return None if due_at is None else values.from_ms(due_at)
-
     def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:
         """Count from the present: an operation may have waited long for its turn."""
         at = int(self._clock.monotonic() * 1000)
