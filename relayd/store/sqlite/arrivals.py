@@ -15,8 +15,8 @@ import apsw
 from relayd.errors import CommitUnknown
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
+from relayd.store.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite.reading import in_thread
-from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite.writer import Writer
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ import apsw
 
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
 from relayd.files import rename, sync
+from relayd.store.spool import directory_of, has_content
 from relayd.store.sqlite.lock import FileLock
-from relayd.store.sqlite.spool import directory_of, has_content
 
 APPLICATION_ID = 0x72656C61  # "rela"
 OLDEST_SQLITE = 3_051_003  # HQ-01

@@ -11,8 +11,8 @@ from relayd.mail.event import check_events, reception_detail
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
+from relayd.store.spool import FileContent, SpoolDirectory
 from relayd.store.sqlite import destinations, outcomes, rows, values
-from relayd.store.sqlite.spool import FileContent, SpoolDirectory
 
 _RECEIVED = EventKind.RECEIVED.value
 

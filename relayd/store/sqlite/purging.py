@@ -6,7 +6,7 @@ from datetime import datetime
 import apsw
 
 from relayd.mail.ids import first_id_at
-from relayd.store.sqlite.spool import SpoolDirectory
+from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite.values import fetch, to_ms
 
 _AT_ONCE = 2000  # messages deleted in one transaction

@@ -29,6 +29,8 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Query
+from relayd.store.disk import Disk
+from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import (
     claims,
     destinations,
@@ -45,9 +47,7 @@ from relayd.store.sqlite import (
 from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import prepare
-from relayd.store.sqlite.disk import Disk
 from relayd.store.sqlite.reading import Reader, in_thread
-from relayd.store.sqlite.spool import SpoolDirectory
 from relayd.store.sqlite.writer import Writer
 
 

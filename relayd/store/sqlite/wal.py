@@ -20,7 +20,7 @@ import apsw
 import structlog
 
 from relayd.errors import StoreUnavailable
-from relayd.store.sqlite.disk import spare
+from relayd.store.disk import spare
 from relayd.store.sqlite.lock import FileLock
 
 CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.store.sqlite.disk import Disk
+from relayd.store.disk import Disk
 
 MIB = 1024 * 1024
 

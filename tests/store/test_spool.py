@@ -15,9 +15,9 @@ import pytest
 from relayd.errors import CommitUnknown, ContentLost, StoreError, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber, format_id
-from relayd.store.sqlite import spool
+from relayd.store import spool
+from relayd.store.spool import FileContent
 from relayd.store.sqlite.queue import SqliteStore
-from relayd.store.sqlite.spool import FileContent
 from tests.support.builders import a_message, a_recipient, a_settlement
 from tests.support.stores import LEASE, Box, open_sqlite
 from tests.support.workers import registered
