@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from relayd.config.peek import DEFAULT_SETTINGS, find_store
 from relayd.errors import StoreUnavailable
 
 if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
@@ -67,14 +68,12 @@ def named_settings_file() -> str | None:
 
 def settings_file() -> str:
     """The path of the settings file that this command line means."""
-    from relayd.config import default_path  # noqa: PLC0415
-
-    return named_settings_file() or default_path
+    return named_settings_file() or DEFAULT_SETTINGS
 
 
 def load_settings() -> "Settings":
     """Read the settings. Raises ConfigError."""
-    from relayd.config import load  # noqa: PLC0415
+    from relayd.config.load import load  # noqa: PLC0415
 
     return load(settings_file())
 
@@ -85,26 +84,25 @@ def load_rules() -> "Rules":
     The settings themselves are not read, and need not exist: then it is the folder beside the
     default path that counts, if there is one. Raises ConfigError.
     """
-    from relayd.config import default_path, read_rules  # noqa: PLC0415
+    from relayd.config.rules import read_rules  # noqa: PLC0415
     from relayd.policy.ruleset import rules_from  # noqa: PLC0415
 
     named = settings_file()
-    return rules_from(read_rules(named if Path(named).exists() else default_path))
+    return rules_from(read_rules(named if Path(named).exists() else DEFAULT_SETTINGS))
 
 
 @contextmanager
 def open_view() -> "Iterator[QueueView]":
     """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
-    from relayd.cli.store_url import find_store, is_missing  # noqa: PLC0415
     from relayd.store import open_view as open_url  # noqa: PLC0415
+    from relayd.store.url import is_missing, queue_file  # noqa: PLC0415
 
     url = find_store(named_settings_file()) or load_settings().store.url
     try:
         view = open_url(url)
     except StoreUnavailable as error:
         if is_missing(url):
-            path = url.removeprefix("sqlite:")
-            message = f"no queue yet at {path}; has relayd been started?"
+            message = f"no queue yet at {queue_file(url)}; has relayd been started?"
             raise NotRunning(message) from error
         raise
     with closing(view):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from relayd.config import from_mapping, read
 from relayd.config.edit import Uneditable, with_value
 from relayd.config.keys import check_key, name_of
+from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document, Key
 from relayd.config.values import values_of

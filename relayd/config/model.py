@@ -24,6 +24,7 @@ from pydantic import (
 
 from relayd.config import routes as where
 from relayd.config import units
+from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
 from relayd.mail.words import format_duration
 from relayd.settings import (
     AuthMechanism,
@@ -37,6 +38,7 @@ from relayd.settings import (
     TlsMode,
     WhenDown,
 )
+from relayd.store.url import check_url
 
 Item = TypeVar("Item")
 Key = tuple[str | int, ...]
@@ -68,15 +70,7 @@ def _workers(value: object) -> int | Literal["auto"]:
 
 
 def _store_url(value: object) -> str:
-    url = units.text(value)
-    scheme, _, path = url.partition(":")
-    if scheme in {"postgresql", "postgres"}:
-        raise ValueError("not supported by this version yet")
-    if scheme != "sqlite" or not path.startswith("/") or path.startswith("//") or path[-1] == "/":
-        raise ValueError(
-            'expected "sqlite:" and an absolute path: "sqlite:/var/lib/relayd/queue.db"'
-        )
-    return url
+    return check_url(units.text(value))
 
 
 def _log_path(value: object) -> str:
@@ -137,7 +131,7 @@ class Table(BaseModel):
 
 class Listen(Table):
     address: Annotated[units.ListenAddress, PlainValidator(units.listen_address), AsText] = (
-        _listening("127.0.0.1:2525")
+        _listening(DEFAULT_LISTENER)
     )
     tls: Annotated[ListenerTls, PlainValidator(units.word(ListenerTls)), AsText] = ListenerTls.OFF
     auth: Annotated[ListenerAuth, PlainValidator(units.word(ListenerAuth)), AsText] = (
@@ -253,7 +247,7 @@ class Content(Table):
 
 
 class Store(Table):
-    url: Annotated[str, PlainValidator(_store_url)] = "sqlite:/var/lib/relayd/queue.db"
+    url: Annotated[str, PlainValidator(_store_url)] = DEFAULT_STORE
     history: Duration = units.duration("90d")
 
 

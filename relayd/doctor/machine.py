@@ -25,8 +25,7 @@ from relayd.policy.doctor.machine import (
 from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings
 from relayd.store import examine
-
-_SQLITE = "sqlite:"
+from relayd.store.url import queue_file
 
 
 async def check_certificate(context: CheckContext) -> Sequence[Finding]:
@@ -55,7 +54,7 @@ async def check_machine(context: CheckContext) -> Sequence[Finding]:
 
 
 def state_directory(settings: Settings) -> Path:
-    return Path(settings.store.url.removeprefix(_SQLITE)).parent
+    return queue_file(settings.store.url).parent
 
 
 def _pair_facts(pair: CertificateSettings) -> PairFacts:
@@ -100,7 +99,7 @@ def _disks(settings: Settings) -> Iterator[DiskFacts]:
 
 def _files(settings: Settings) -> Iterator[FileFacts]:
     """What is there of our files; others are refused at start, or looked at by those who may."""
-    queue = settings.store.url.removeprefix(_SQLITE)
+    queue = queue_file(settings.store.url)
     candidates = [
         (settings.file, FileKind.SETTINGS),
         (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),

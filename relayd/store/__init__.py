@@ -1,17 +1,20 @@
-"""The queue and its history. Each engine is imported only when its URL asks for it."""
+"""The queue and its history. Each engine is imported only when its URL asks for it.
+
+`url` reads the URL, then the engine opens its file: `sqlite`, or `memory` in tests. What they do not
+own stands beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relayd.ports.view import QueueView
+from relayd.store.url import queue_file
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
-
-_SQLITE = "sqlite:"
 
 
 def open_store(
@@ -27,27 +30,25 @@ def open_store(
     """
     from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- only the engine asked for
 
-    return SqliteStore.open(
-        url.removeprefix(_SQLITE), clock=clock, slots=slots, on_commit=on_commit
-    )
+    return SqliteStore.open(str(queue_file(url)), clock=clock, slots=slots, on_commit=on_commit)
 
 
 def open_view(url: str) -> QueueView:
     """Open the queue for questions, read-only. Raises StoreUnavailable when there is none yet."""
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
 
-    return SqliteView(url.removeprefix(_SQLITE))
+    return SqliteView(str(queue_file(url)))
 
 
 def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":
     """Look at the queue from outside, read-only. Never raises for its state."""
     from relayd.store.sqlite.checkup import examine as examine_file  # noqa: PLC0415 -- as above
 
-    return examine_file(url.removeprefix(_SQLITE))
+    return examine_file(str(queue_file(url)))
 
 
 def back_up(url: str, folder: Path) -> Path:
     """Copy a queue into a folder, also while it is in use; return the copy. Raises BackupFailed, StoreError."""
     from relayd.store.sqlite import backup  # noqa: PLC0415 -- only the engine asked for
 
-    return backup.back_up(url.removeprefix(_SQLITE), folder)
+    return backup.back_up(str(queue_file(url)), folder)

@@ -10,7 +10,8 @@ import sys
 
 import structlog
 
-from relayd import config, worker
+from relayd import worker
+from relayd.config.load import load
 from relayd.errors import StartError
 from relayd.logs import operational
 from relayd.settings import Settings
@@ -27,10 +28,10 @@ log = structlog.get_logger()
 
 def main(path: str) -> int:
     """Serve under the settings in the file `path`; return the exit code. Raises ConfigError."""
-    settings = config.load(path)
+    settings = load(path)
     operational.configure(settings.log)
     try:
-        return run(settings, reload=lambda: config.load(path))
+        return run(settings, reload=lambda: load(path))
     except StartError as error:
         sys.stderr.write(f"relayd: {error}\n")
         return os.EX_OSERR

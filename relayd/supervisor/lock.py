@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relayd.errors import StartError
 from relayd.files import make_folder
+from relayd.store.url import is_file, queue_file
 
 
 class QueueLock:
@@ -20,8 +21,7 @@ class QueueLock:
     def __init__(self, url: str) -> None:
         """Take the lock of the queue at `url`. Raises StartError if it cannot be had."""
         self.url = url
-        scheme, _, path = url.partition(":")
-        self._descriptor = _take(Path(path)) if scheme == "sqlite" else None
+        self._descriptor = _take(queue_file(url)) if is_file(url) else None
 
     def close(self) -> None:
         """Close this process's copy."""

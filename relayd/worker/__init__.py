@@ -13,7 +13,6 @@ import socket
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -47,6 +46,7 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import ListenerSettings, Settings
 from relayd.store import open_store, open_view
+from relayd.store.url import queue_file
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker.descriptors import shares_of
@@ -301,7 +301,7 @@ def _scrape(settings: Settings, inherited: Inherited) -> Scrape:
     return Scrape(
         inherited.counters,
         open_view=lambda: open_view(url),
-        doctor=Path(url.removeprefix("sqlite:")).with_name("doctor.json"),
+        doctor=queue_file(url).with_name("doctor.json"),
         clock=SystemClock(),
     )
 

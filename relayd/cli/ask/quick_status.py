@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from relayd.cli import INTERRUPTED
 from relayd.cli.listing import list_recipients
 from relayd.cli.output import drop_output
-from relayd.cli.store_url import find_store, is_missing
+from relayd.config.peek import find_store
 from relayd.errors import RelaydError
 from relayd.ports.view import Query
 from relayd.store import open_view
+from relayd.store.url import is_missing
 
 _VALUES = {
     "-c": "settings",

@@ -34,8 +34,8 @@ def get(key: str | None, *, as_json: bool) -> None:
 
     KEY is a name such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
     """
-    from relayd.config import read  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
+    from relayd.config.load import read  # noqa: PLC0415
     from relayd.config.mistakes import lookup  # noqa: PLC0415
     from relayd.config.values import default_of  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 Owns which listener of the daemon a local program connects to, and the exit status that a refusal
 means. Of the settings only the listeners are read. A user who may not read them connects to
-`DEFAULT_SOCKET`. If one recipient is refused, nothing is queued.
+`relayd.config.peek.LOCAL_SOCKET`. If one recipient is refused, nothing is queued.
 
 Source: RFC 5321 §3.3; sysexits(3).
 """
@@ -11,28 +11,20 @@ import os
 import re
 import select
 import socket
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from relayd.cli import DEFAULT_SETTINGS
+from relayd.config.peek import Endpoint, find_listener
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply, Stage, clean_text, make_reply
 from relayd.net.smtp.stuffing import stuffed_blocks
 
-DEFAULT_SOCKET = "/run/relayd/smtp.sock"
-_DEFAULT_LISTENER = "127.0.0.1:2525"
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect
 _TIMEOUT = 120.0  # seconds for one step
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\r\n]*)\r\n")
 _LINE_LIMIT = 4096
 _LINES_LIMIT = 100
-
-Endpoint = str | tuple[str, int]
-"""The path of a unix socket, or host and port."""
 
 
 class NotQueued(Exception):
@@ -44,46 +36,15 @@ class NotQueued(Exception):
 
 
 def find_endpoint(settings: str | None) -> Endpoint:
-    """Return where the daemon listens: its first unix socket, else its first loopback address.
+    """Return where the daemon listens.
 
     `settings` is a file that the caller named; then it has to be readable. Raises NotQueued.
     """
     try:
-        document = tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
+        return find_listener(settings)
     except (OSError, ValueError, RecursionError) as error:
-        if settings is None:
-            return DEFAULT_SOCKET
         reason = getattr(error, "strerror", None) or "not valid TOML"
         raise NotQueued(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}") from None
-    endpoints = [
-        endpoint for each in _listeners(document) if (endpoint := _endpoint(each)) is not None
-    ]
-    return next(
-        (endpoint for endpoint in endpoints if isinstance(endpoint, str)),
-        (*endpoints, DEFAULT_SOCKET)[0],
-    )
-
-
-def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    written = document.get("listen", [{}])
-    if isinstance(written, list):
-        yield from (each for each in written if isinstance(each, dict))
-
-
-def _endpoint(listener: Mapping[str, Any]) -> Endpoint | None:
-    """Return where a listener can be reached without TLS, login and network; None if it cannot."""
-    address = str(listener.get("address", _DEFAULT_LISTENER))
-    if listener.get("tls") == "implicit" or listener.get("auth") == "required":
-        return None
-    if address.startswith("unix:"):
-        return address.removeprefix("unix:")
-    if listener.get("proxy_networks"):
-        return None  # this machine may have to say PROXY there
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    host = _LOOPBACK.get(host, host)
-    is_local = host in {"localhost", "::1"} or host.startswith("127.")
-    return (host, int(port)) if is_local and port.isdecimal() else None
 
 
 def connect(endpoint: Endpoint) -> socket.socket:

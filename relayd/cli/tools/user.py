@@ -128,7 +128,7 @@ def list_users(*, as_json: bool) -> None:
 
 
 def _path() -> Path:
-    from relayd.config import users_path  # noqa: PLC0415
+    from relayd.config.load import users_path  # noqa: PLC0415
 
     return users_path(settings_file())
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from relayd import config
 from relayd.cli.doctor.command import _host_of
+from relayd.config import load as config
 from relayd.doctor import clock
 from relayd.doctor.context import CheckContext, CheckRequest, context_of, sends_directly
 from relayd.doctor.machine import _disks, _pair_facts, check_certificate

@@ -8,7 +8,7 @@ import pytest
 
 from relayd.receiver import wire
 from relayd.receiver.reader import HELD
-from relayd.store.sqlite.spool import SpoolDirectory, SpoolFile
+from relayd.store.spool import SpoolDirectory, SpoolFile
 from tests.support.line import Line
 
 GROUP = b"MAIL FROM:<app@x.test>\r\nRCPT TO:<user@y.test>\r\n"

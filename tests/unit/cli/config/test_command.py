@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from relayd import config
 from relayd.cli.config.command import read_value
+from relayd.config.model import DEFAULTS
 from tests.support.cli_world import World, column
 
 OURS = "relay.firm-of-ours.com"
@@ -47,7 +47,7 @@ def test_one_key_is_its_value_for_a_script(world: World, key: str, shown: str) -
 def test_all_keys_with_where_they_come_from(world: World) -> None:
     ran = world.run("config", "get")
     assert ran.status == 0
-    assert len(ran.cells) == len(config.DEFAULTS)  # without "routes", with the titles
+    assert len(ran.cells) == len(DEFAULTS)  # without "routes", with the titles
     source = {name: from_ for name, _, from_ in ran.cells}
     assert (source["fqdn"], source["store.url"], source["workers"]) == ("file", "file", "default")
 

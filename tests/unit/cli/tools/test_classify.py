@@ -101,7 +101,7 @@ def test_without_settings_the_default_folder_counts(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (own_folder := tmp_path / "etc").mkdir()
-    monkeypatch.setattr("relayd.config.default_path", str(own_folder / "relayd.toml"))
+    monkeypatch.setattr("relayd.cli.context.DEFAULT_SETTINGS", str(own_folder / "relayd.toml"))
     absent = str(tmp_path / "absent" / "relayd.toml")
     for arguments in ((), ("-c", absent)):
         (row,) = world.run_bare("classify", REPLY, "--explain", "--json", *arguments).rows

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd import config
 from relayd.config.edit import Uneditable, with_value
 from relayd.config.keys import parse_key
+from relayd.config.model import DEFAULTS
 from relayd.config.values import default_of
 
-SHIPPED = (Path(__file__).parents[2] / "etc/relayd.toml").read_text()
-KEYS = [name.replace("listen.", "listen.0.") for name in config.DEFAULTS if name != "routes"]
+SHIPPED = (Path(__file__).parents[3] / "etc/relayd.toml").read_text()
+KEYS = [name.replace("listen.", "listen.0.") for name in DEFAULTS if name != "routes"]
 
 
 def edited(text: str, name: str, value: object) -> str:

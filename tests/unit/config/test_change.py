@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from relayd import config
+from relayd.config import load as config
 from relayd.config.change import Changed, change
 from relayd.config.keys import name_of, parse_key
-from relayd.config.model import Document
+from relayd.config.model import DEFAULTS, Document
 from relayd.config.values import default_of, values_of
 from relayd.errors import ConfigError, Mistake
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FQDN = 'fqdn = "relay.firm-of-ours.com"\n'
 
 
@@ -262,7 +262,7 @@ def test_every_default_is_written_as_the_file_would_have_it() -> None:
     assert Document.model_validate(written) == document
     values = values_of(document)
     assert list(values) == [
-        name.replace("listen.", "listen.0.") for name in config.DEFAULTS if name != "routes"
+        name.replace("listen.", "listen.0.") for name in DEFAULTS if name != "routes"
     ]
     for name, text in values.items():
         assert tomllib.loads(f"x = {text}")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from relayd import config
+from relayd.config import load as config
 from relayd.errors import ConfigError, Mistake
 from relayd.policy.classify import classify_fields
-from relayd.policy.ruleset import rules_from
+from relayd.policy.ruleset import RuleTexts, rules_from
 
 FQDN = 'fqdn = "relay.example.org"\n'
 RULE = '[[rule]]\nid = "{id}"\ncategory = "{category}"\ntext = "computer says no"\n'
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return rules
 
 
-def load(folder: Path) -> config.RuleTexts:
+def load(folder: Path) -> RuleTexts:
     return config.load(str(folder.parent / "relayd.toml")).rules
 
 
@@ -109,7 +109,7 @@ def test_a_folder_that_is_none_is_a_mistake(folder: Path) -> None:
 
 
 def test_the_sample_is_valid_and_changes_nothing_until_renamed(folder: Path) -> None:
-    sample = Path(__file__).parents[2] / "etc/rules.d/10-example.toml.sample"
+    sample = Path(__file__).parents[3] / "etc/rules.d/10-example.toml.sample"
     (folder / sample.name).write_bytes(sample.read_bytes())
     assert load(folder) == ()
     (folder / sample.name).rename(folder / "10-example.toml")

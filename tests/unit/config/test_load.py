@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd import config
+from relayd.config import load as config
 from relayd.config import units
 from relayd.config.mistakes import show_value
-from relayd.config.model import Document, dotted, leaves
+from relayd.config.model import DEFAULTS, Document, dotted, leaves
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import Address
 from relayd.mail.words import format_duration
@@ -43,7 +43,7 @@ from tests.support.accounts import write_users
 from tests.support.certificates import Authority
 from tests.support.wrong_settings import FQDN, WRONG
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -908,9 +908,9 @@ def test_the_example_file_shows_every_default() -> None:
     """`etc/relayd.toml`, uncommented, has exactly the keys and the defaults of the code."""
     written = (ROOT / "etc/relayd.toml").read_text()
     uncommented = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_0-9]+ = )", "", written))
-    assert sorted(raw_leaves(uncommented)) == sorted(config.DEFAULTS)
+    assert sorted(raw_leaves(uncommented)) == sorted(DEFAULTS)
     found = {dotted(key): value for key, value in leaves(Document.model_validate(uncommented))}
-    assert found == {**config.DEFAULTS, "fqdn": "relay.example.org"}
+    assert found == {**DEFAULTS, "fqdn": "relay.example.org"}
     config.from_mapping(uncommented)
 
 
@@ -935,7 +935,7 @@ def test_the_reference_has_every_key() -> None:
         r"(?m)^\| `([a-z_.0-9]+)` \| ([^|]+) \| ([^|]+) \|[^|]*\|$",
         (ROOT / "docs/config.md").read_text(),
     )
-    assert [name for name, *_ in rows] == list(config.DEFAULTS)
+    assert [name for name, *_ in rows] == list(DEFAULTS)
     for name, default, _meaning in rows:
         if name == "fqdn":
             continue
@@ -946,6 +946,4 @@ def test_the_reference_has_every_key() -> None:
             data = {part: [data] if part == "listen" else data}
         assert isinstance(data, dict)
         document = Document.model_validate({"fqdn": "relay.example.org", **data})
-        assert {dotted(key): found for key, found in leaves(document)}[name] == (
-            config.DEFAULTS[name]
-        )
+        assert {dotted(key): found for key, found in leaves(document)}[name] == (DEFAULTS[name])

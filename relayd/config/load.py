@@ -1,0 +1,256 @@
+"""Read the settings file: TOML to the values of `relayd.settings`.
+
+Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
+file with any mistake yields nothing.
+"""
+
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from relayd.config import units
+from relayd.config.certificate import read_certificate
+from relayd.config.checks import check
+from relayd.config.content import content_settings
+from relayd.config.mistakes import Report, read_document
+from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.routes import named_route
+from relayd.config.rules import read_rules
+from relayd.config.users import check_users, find_users
+from relayd.config.values import values_of, values_of_rules
+from relayd.errors import ConfigError, Mistake
+from relayd.mail.address import parse_address
+from relayd.mail.text import replaced
+from relayd.policy.route import RouteRule, ViaHost
+from relayd.policy.ruleset import RuleTexts
+from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
+from relayd.settings import (
+    BounceSettings,
+    CertificateSettings,
+    DirectSettings,
+    DnsSettings,
+    DoctorSettings,
+    LimitSettings,
+    ListenerSettings,
+    Login,
+    LogSettings,
+    RetrySettings,
+    RouteRules,
+    Settings,
+    SmarthostSettings,
+    StoreSettings,
+)
+
+
+def load(path: str) -> Settings:
+    """Read and check the settings in the file `path`. Raises ConfigError with every mistake."""
+    return from_mapping(read(path)[1], file=path)
+
+
+def users_path(path: str) -> Path:
+    """Return where the settings in the file `path` say the users file is.
+
+    It may not exist yet, so the settings need not be right otherwise. Raises ConfigError.
+    """
+    return find_users(Report(path, read(path)[1]))
+
+
+def read(path: str) -> tuple[str, Mapping[str, object]]:
+    """Return the text of the file `path` and what it says, unchecked.
+
+    Raises ConfigError if it is not TOML.
+    """
+    problem = ""
+    try:
+        text = Path(path).read_bytes().decode()
+        return text, tomllib.loads(text)
+    except OSError as error:
+        problem = f"the settings cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = f"expected UTF-8 text (line {line})"
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what tomllib trips over
+        problem = f"not valid TOML: {_one_line(error)}"
+    raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
+
+
+def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settings:
+    """Check settings that were read from TOML. Raises ConfigError with every mistake."""
+    report = Report(file, data)
+    document = read_document(report)
+    check(document, report)
+    login = _login(document.smarthost, report)
+    certificate = read_certificate(document, report)
+    users_file = check_users(document, report)
+    rules = _rules(report)
+    if report.mistakes:
+        raise ConfigError(tuple(report.mistakes))
+    return _settings(
+        document,
+        file,
+        login=login,
+        certificate=certificate,
+        users_file=users_file,
+        rules=rules,
+        warnings=tuple(report.warnings),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return replaced(str(error))[:200]
+
+
+def _login(smarthost: Smarthost, report: Report) -> Login | None:
+    """Read every secret that is named, so that a bad file is reported beside the other mistakes."""
+    found: list[tuple[Path, str]] = []
+    for name in ("password_file", "token_file"):
+        if named := getattr(smarthost, name):
+            path = find_secret(named, beside=Path(report.file).parent)
+            try:
+                secret, warning = read_secret(path)
+            except SecretError as error:
+                bare = isinstance(error, NoSecretFile) and "/" not in named
+                where = " among the systemd credentials or beside the settings" if bare else ""
+                report.add(("smarthost", name), f"{error}{where}")
+            else:
+                report.warn(("smarthost", name), warning)
+                found.append((path, secret))
+    if report.mistakes or not found:
+        return None
+    path, secret = found[0]
+    return Login(
+        username=smarthost.username,
+        secret=secret,
+        mechanism=smarthost.auth,
+        file=str(path.absolute()),
+    )
+
+
+def _rules(report: Report) -> RuleTexts:
+    try:
+        return read_rules(report.file)
+    except ConfigError as error:
+        report.mistakes += error.mistakes
+        return ()
+
+
+def _settings(
+    document: Document,
+    file: str,
+    *,
+    login: Login | None,
+    certificate: CertificateSettings | None,
+    users_file: str | None,
+    rules: RuleTexts,
+    warnings: tuple[str, ...],
+) -> Settings:
+    return Settings(
+        file=file,
+        values=tuple({**values_of(document), **values_of_rules(rules)}.items()),
+        fqdn=document.fqdn,
+        workers=process_count(document.workers),
+        listeners=tuple(_listener(each) for each in document.listen),
+        certificate=certificate,
+        users_file=users_file,
+        warnings=warnings,
+        limits=LimitSettings(**document.limits.model_dump()),
+        smarthost=SmarthostSettings(
+            hosts=tuple(document.smarthost.hosts),
+            tls=document.smarthost.tls,
+            login=login,
+            connections=document.smarthost.connections,
+            assume_8bit=document.smarthost.assume_8bit,
+        ),
+        route_hosts=tuple(_route_hosts(document)),
+        direct=_direct(document),
+        dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
+        routes=_routes(document),
+        retry=RetrySettings(
+            soft_bounce=tuple(document.retry.soft_bounce),
+            unknown_outcome=tuple(document.retry.unknown_outcome),
+            unreachable=tuple(document.retry.unreachable),
+            give_up_after=document.retry.give_up_after,
+        ),
+        bounces=BounceSettings(
+            dsn=document.bounces.dsn,
+            verp_domain=document.bounces.verp_domain,
+            refuse_suppressed=document.bounces.refuse_suppressed,
+        ),
+        content=content_settings(document.content),
+        store=StoreSettings(**document.store.model_dump()),
+        control_socket=document.control.socket,
+        metrics=units.host_port(document.metrics.address) if document.metrics.address else None,
+        log=LogSettings(
+            status_log=document.status_log.path,
+            level=document.log.level.value,
+            format=_log_format(document.log.format),
+        ),
+        doctor=DoctorSettings(blocklists=tuple(document.doctor.blocklists)),
+        rules=rules,
+    )
+
+
+def _direct(document: Document) -> DirectSettings:
+    direct = document.direct
+    return DirectSettings(
+        port=direct.port,
+        tls=direct.tls,
+        families=frozenset(direct.families),
+        source_addresses=tuple(direct.source_addresses),
+        allow_networks=tuple(direct.allow_networks),
+        connections_per_destination=direct.connections_per_destination,
+        messages_per_minute=direct.messages_per_minute,
+    )
+
+
+def _routes(document: Document) -> RouteRules:
+    redirect = document.redirect
+    return RouteRules(
+        use_remote_smtp=document.use_remote_smtp,
+        rules=tuple(
+            RouteRule(pattern=pattern, route=named_route(pattern, to.name))
+            for pattern, to in document.routes.items()
+        ),
+        test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
+        redirect_to=parse_address(redirect.to) if redirect.to else None,
+        redirect_allow=frozenset(each.lower() for each in redirect.allow),
+    )
+
+
+def _route_hosts(document: Document) -> Iterator[SmarthostSettings]:
+    """Give how each host that `[routes]` names is used. It gets none of the smarthost's secrets."""
+    for pattern, to in document.routes.items():
+        route = named_route(pattern, to.name)
+        if isinstance(route, ViaHost):
+            yield SmarthostSettings(
+                hosts=(route.host,),
+                tls=to.tls,
+                login=None,
+                connections=document.direct.connections_per_destination,
+                assume_8bit=to.assume_8bit,
+            )
+
+
+def _listener(listen: Listen) -> ListenerSettings:
+    return ListenerSettings(
+        address=str(listen.address),
+        endpoint=listen.address.endpoint,
+        unix_path=listen.address.unix_path,
+        systemd_name=listen.address.systemd_name,
+        networks=tuple(listen.networks),
+        line_endings=listen.line_endings,
+        tls=listen.tls,
+        auth=listen.auth,
+        proxy_networks=tuple(listen.proxy_networks),
+        xclient_networks=tuple(listen.xclient_networks),
+        add_headers=listen.add_headers,
+        strip_bcc=listen.strip_bcc,
+        hide_client=listen.hide_client,
+    )
+
+
+def _log_format(wanted: LogFormat) -> str:
+    if wanted is not LogFormat.AUTO:
+        return wanted.value
+    return "console" if sys.stderr.isatty() else "json"

@@ -1,0 +1,81 @@
+"""Where the store is, and where the daemon listens, found without the models of the settings.
+
+Those cost several times what a question to the store does, or handing over a message. What else the
+settings say does not matter here, and may be wrong. Where it is not plain which store they mean, they
+are to be read in full, which then says what is wrong.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
+DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
+DEFAULT_LISTENER = "127.0.0.1:2525"
+LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
+_STORE_KEYS = {"url", "history"}
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
+
+Endpoint = str | tuple[str, int]
+"""The path of a unix socket, or host and port."""
+
+
+def find_store(settings: str | None) -> str | None:
+    """Return the URL of the store; None when the settings have to be read in full for that.
+
+    `settings` is a file that the caller named.
+    """
+    from relayd.store.url import is_plain  # noqa: PLC0415 -- who hands over a message needs no store
+
+    try:
+        document = _read(settings)
+    except (OSError, ValueError, RecursionError):
+        return None
+    store = document.get("store", {})
+    if not isinstance(store, dict) or not store.keys() <= _STORE_KEYS:
+        return None
+    url = store.get("url", DEFAULT_STORE)
+    return url if isinstance(url, str) and is_plain(url) else None
+
+
+def find_listener(settings: str | None) -> Endpoint:
+    """Return where a local program reaches the daemon without TLS and login.
+
+    It is the first unix socket, else the first loopback address. Settings that nobody named may be
+    unreadable: then it is LOCAL_SOCKET. Raises OSError, ValueError, RecursionError for those named.
+    """
+    try:
+        document = _read(settings)
+    except (OSError, ValueError, RecursionError):
+        if settings is None:
+            return LOCAL_SOCKET
+        raise
+    found = [each for listener in _listeners(document) if (each := _address(listener)) is not None]
+    return next((each for each in found if isinstance(each, str)), (*found, LOCAL_SOCKET)[0])
+
+
+def _read(settings: str | None) -> Mapping[str, Any]:
+    return tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
+
+
+def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    written = document.get("listen", [{}])
+    if isinstance(written, list):
+        yield from (each for each in written if isinstance(each, dict))
+
+
+def _address(listener: Mapping[str, Any]) -> Endpoint | None:
+    """Return where a listener can be reached without TLS, login and network; None if it cannot."""
+    address = str(listener.get("address", DEFAULT_LISTENER))
+    if listener.get("tls") == "implicit" or listener.get("auth") == "required":
+        return None
+    if address.startswith("unix:"):
+        return address.removeprefix("unix:")
+    if listener.get("proxy_networks"):
+        return None  # this machine may have to say PROXY there
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    host = _LOOPBACK.get(host, host)
+    is_local = host in {"localhost", "::1"} or host.startswith("127.")
+    return (host, int(port)) if is_local and port.isdecimal() else None
