@@ -10,7 +10,6 @@ import sys
 
 import structlog
 
-from relayd import worker
 from relayd.config.load import load
 from relayd.errors import StartError
 from relayd.logs import operational
@@ -18,6 +17,7 @@ from relayd.settings import Settings
 from relayd.supervisor.generation import Patience
 from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
 from relayd.worker.descriptors import raise_limit
+from relayd.worker.main import run as work
 
 __all__ = ["Patience", "main", "run"]
 
@@ -41,7 +41,7 @@ def run(
     settings: Settings,
     *,
     reload: Reload | None,
-    worker_main: WorkerMain = worker.run,
+    worker_main: WorkerMain = work,
     patience: Patience = USUAL,
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Raises StartError.

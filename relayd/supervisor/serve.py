@@ -35,8 +35,8 @@ from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Signals, Worker, spawn
 from relayd.supervisor.sockets import Addresses
 from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
-from relayd.worker import Inherited
 from relayd.worker.descriptors import descriptors, shares_of
+from relayd.worker.inherited import Inherited
 
 WorkerMain = Callable[[Settings, Inherited], int]
 Reload = Callable[[], Settings]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from relayd.mail.ids import MessageId
 from relayd.store import open_store, open_view
-from relayd.worker import SystemClock
+from relayd.worker.system import SystemClock
 from tests.support.builders import a_message
 from tests.support.daemon import ROOT
 from tests.support.workers import registered

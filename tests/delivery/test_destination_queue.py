@@ -21,7 +21,7 @@ from relayd.ports.view import Query, Status
 from relayd.settings import AuthMechanism, Login
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
-from relayd.worker import SmtpTransport
+from relayd.worker.system import SmtpTransport
 from tests.support.builders import SMARTHOST, a_message
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore

@@ -21,7 +21,7 @@ from relayd.net.smtp.breakdown import broken
 from relayd.ports.outward import SessionFailed, Target, Transport
 from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
-from relayd.worker import SmtpTransport
+from relayd.worker.system import SmtpTransport
 from tests.support.builders import a_facts, a_message
 from tests.support.clock import FakeClock
 from tests.support.post import a_post, hosts_of, the_transport

@@ -41,7 +41,7 @@ from relayd.settings import (
     StoreSettings,
     TlsMode,
 )
-from relayd.worker import Inherited
+from relayd.worker.inherited import Inherited
 
 
 def listener(address: str) -> ListenerSettings:

@@ -15,9 +15,8 @@ from relayd.mail.ids import received_at_of
 from relayd.metrics.counters import Counters
 from relayd.policy.route import RouteRules
 from relayd.ports.view import Status
-from relayd.worker import Intake
 from relayd.worker.events import Events
-from relayd.worker.intake import IdSource
+from relayd.worker.intake import IdSource, Intake
 from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore

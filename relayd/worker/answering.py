@@ -1,0 +1,66 @@
+"""What a worker answers while it works: the control socket, and who scrapes its counters."""
+
+import os
+from functools import partial
+
+from relayd.control.server import Desk, serve_control
+from relayd.metrics.scrape import Scrape
+from relayd.ports.outward import EventSink
+from relayd.ports.queue import Acted
+from relayd.settings import Settings
+from relayd.store import open_view
+from relayd.store.url import queue_file
+from relayd.worker.following import Following
+from relayd.worker.inherited import Inherited
+from relayd.worker.outward import Outward, Parts
+from relayd.worker.supervision import Supervision
+from relayd.worker.system import SystemClock
+from relayd.worker.wakeup import Wakeups
+
+
+async def answer(
+    settings: Settings,
+    inherited: Inherited,
+    parts: Parts,
+    outward: Outward,
+    supervision: Supervision,
+    wakeups: Wakeups,
+    following: Following,
+) -> None:
+    """Serve the control socket."""
+
+    def changed() -> None:
+        outward.scheduler.wake()
+        wakeups.give()
+
+    await serve_control(
+        inherited.control,
+        Desk(
+            store=parts.store,
+            on_change=changed,
+            record=partial(_record_acts, parts.events),
+            report=outward.report_given_up,
+            info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+            settings=settings,
+            reload=supervision.reload,
+            follow=following.follow,
+            samples=inherited.counters.samples,
+        ),
+    )
+
+
+def scrape(settings: Settings, inherited: Inherited) -> Scrape:
+    url = settings.store.url
+    return Scrape(
+        inherited.counters,
+        open_view=lambda: open_view(url),
+        doctor=queue_file(url).with_name("doctor.json"),
+        clock=SystemClock(),
+    )
+
+
+def _record_acts(events: EventSink, acted: Acted) -> None:
+    for report in acted.reports:
+        events.received(report)
+    for event in acted.events:
+        events.acted(event)

@@ -1,0 +1,102 @@
+"""What a worker does every now and then: measure, tell, look at the login file, delete old history."""
+
+import asyncio
+import os
+from datetime import timedelta
+
+import structlog
+
+from relayd.deliverer.reports import Reporter
+from relayd.deliverer.scheduler import Scheduler
+from relayd.errors import (
+    StoreBroken,
+    StoreError,
+)
+from relayd.metrics.counters import Counters
+from relayd.policy import route
+from relayd.ports.queue import QueueStore
+from relayd.receiver.listener import Receiver
+from relayd.settings import Settings
+from relayd.worker.outward import Outward, Parts
+from relayd.worker.wakeup import Wakeups
+
+_TOLD = 10.0  # seconds between two lines about reports that are not mailed
+_MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
+_WATCHED = 5.0  # seconds between two looks at the file of the smarthost's password or token
+_TIDY = 3600.0  # seconds between looks for history that is too old
+
+log = structlog.get_logger()
+
+
+def measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:
+    counters.measured(
+        clients=receiver.connections,
+        servers=outward.transport.connections,
+        is_paused=outward.results.is_paused,
+    )
+
+
+async def keep_measuring(counters: Counters, receiver: Receiver, outward: Outward) -> None:
+    while True:
+        await asyncio.sleep(_MEASURED)
+        measure(counters, receiver, outward)
+
+
+async def keep_telling(reporter: Reporter) -> None:
+    while True:
+        await asyncio.sleep(_TOLD)
+        reporter.tell_unmailed()
+
+
+async def watch_login(
+    settings: Settings, store: QueueStore, scheduler: Scheduler, wakeups: Wakeups
+) -> None:
+    """Have the smarthost asked again soon when our password or token has changed (S-53)."""
+    login = settings.smarthost.login
+    if login is None:
+        return
+    seen = _stamp(login.file)
+    while True:
+        await asyncio.sleep(_WATCHED)
+        before, seen = seen, _stamp(login.file)
+        if seen == before:
+            continue
+        try:
+            await store.resume(route.SMARTHOST)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("resume_failed", fault="local", reason=str(error))
+            seen = before
+        else:
+            log.info("login_changed")
+            scheduler.wake()
+            wakeups.give()
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what changes with a file; None: it cannot be looked at."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- a cheap look each few seconds
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns, found.st_size  # its mode counts as well
+
+
+async def tidy(history: timedelta, parts: Parts) -> None:
+    """Delete what is older than the history is kept, a piece at a time.
+
+    A clock that is set forward while we run makes nothing old at once: it may be wrong.
+    """
+    clock = parts.clock
+    began = clock.now() - timedelta(seconds=clock.monotonic())
+    while True:
+        deleted = 0
+        try:
+            elapsed = timedelta(seconds=clock.monotonic())
+            deleted = await parts.store.purge(min(clock.now(), began + elapsed) - history)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("purge_failed", fault="local", reason=str(error))
+        await asyncio.sleep(1.0 if deleted else _TIDY)

@@ -1,0 +1,25 @@
+"""What a worker has from the supervisor."""
+
+import socket
+from dataclasses import dataclass
+
+from relayd.metrics.shared import SharedCounters
+from relayd.policy.known_sources import KnownSources
+from relayd.receiver.accept_balance import AcceptBalance
+from relayd.settings import ListenerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited:
+    """What a worker gets from the supervisor."""
+
+    boot: str  # the same for all workers of one supervisor, and for no other
+    name: str  # "1", "2", ...: no two live workers share one
+    listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
+    control: socket.socket
+    metrics: tuple[socket.socket, ...]  # none: nobody is to scrape
+    counters: SharedCounters
+    balance: AcceptBalance
+    known: KnownSources
+    heartbeat: int  # descriptor of the line to the supervisor
+    parent_pid: int

@@ -1,0 +1,218 @@
+"""One worker process: settings in, a receiver and a deliverer over one store out.
+
+The composition root: the only place that knows the concrete parts. Owns their order of start and stop.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from typing import Any
+
+import structlog
+
+from relayd.errors import (
+    RelaydError,
+    SchemaMismatch,
+)
+from relayd.logs.status import StatusLog
+from relayd.mail.ids import WorkerIdentity
+from relayd.metrics.counters import Counters
+from relayd.metrics.server import serve_metrics
+from relayd.policy import route
+from relayd.receiver.tls import ServerTls
+from relayd.settings import Settings
+from relayd.store import open_store, open_view
+from relayd.trace import tracing
+from relayd.trace.followers import DebugLog
+from relayd.worker import housekeeping
+from relayd.worker.answering import answer, scrape
+from relayd.worker.events import Events
+from relayd.worker.following import Following
+from relayd.worker.inherited import Inherited
+from relayd.worker.intake import IdSource, Intake
+from relayd.worker.inward import receive
+from relayd.worker.outward import Parts, deliver
+from relayd.worker.supervision import Supervision
+from relayd.worker.system import SystemClock
+from relayd.worker.wakeup import Wakeups
+
+STOP_WITHIN = 30.0  # seconds for messages and transactions under way
+HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, inherited: Inherited) -> int:
+    """Work until SIGTERM, then finish what was begun. Returns the exit status."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)  # sessions are no cycles; what is left can wait
+    status = os.EX_SOFTWARE
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_work(settings, inherited))
+        except* SchemaMismatch as mismatch:
+            log.critical("worker_ends", fault="local", reason=str(mismatch.exceptions[0]))
+            status = os.EX_CONFIG  # another try would end the same way
+        except* (
+            RelaydError
+        ) as error:  # StoreBroken, too: a fresh process finds out what the file holds
+            log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
+    return status
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _work(settings: Settings, inherited: Inherited) -> int:
+    if settings.log.level == "debug":
+        tracing.add(DebugLog())
+    clock = SystemClock()
+    slots = {route.SMARTHOST: settings.workers}
+    counters = Counters(inherited.counters.row(inherited.name))
+    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=counters.commit)
+    view = open_view(settings.store.url)
+    node = socket.gethostname()
+    status_log = StatusLog(settings.log.status_log, node=node)
+    events = Events(status_log, counters)
+    try:
+        registered = await store.register(
+            WorkerIdentity(node=node, boot=inherited.boot, name=inherited.name)
+        )
+        await _serve(
+            settings,
+            inherited,
+            Parts(store, view, registered.number, IdSource(registered), events, clock),
+            counters,
+        )
+    finally:
+        view.close()
+        await store.close()
+        status_log.close()
+    return 0
+
+
+async def _serve(
+    settings: Settings, inherited: Inherited, parts: Parts, counters: Counters
+) -> None:
+    stopping, leaving, hurried = _stop_signals()
+    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
+    # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
+    await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
+    async with asyncio.TaskGroup() as tasks:
+        outward = await deliver(settings, parts, tasks)
+        scheduler = outward.scheduler
+        wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
+        following = Following(settings.control_socket, inherited.name)
+        intake = Intake(
+            store=parts.store,
+            view=parts.view,
+            worker=parts.worker,
+            ids=parts.ids,
+            scheduler=scheduler,
+            events=parts.events,
+            clock=parts.clock,
+            routes=settings.routes,
+            late=outward.late,
+            hint=wakeups.give,
+        )
+        inward = receive(settings, inherited, parts, intake)
+        receiver = inward.receiver
+        background = [
+            tasks.create_task(supervision.beat(stopping), name="heartbeat"),
+            tasks.create_task(following.serve(), name="trace server"),
+            tasks.create_task(
+                housekeeping.keep_measuring(counters, receiver, outward), name="gauges"
+            ),
+            tasks.create_task(
+                housekeeping.tidy(settings.store.history, parts), name="purge of the history"
+            ),
+            tasks.create_task(
+                housekeeping.keep_telling(outward.reporter), name="reports not mailed"
+            ),
+            tasks.create_task(_end_with(intake.broken), name="broken store"),
+            tasks.create_task(
+                housekeeping.watch_login(settings, parts.store, scheduler, wakeups),
+                name="login file",
+            ),
+        ]
+        answering = tasks.create_task(
+            answer(settings, inherited, parts, outward, supervision, wakeups, following),
+            name="control socket",
+        )
+        showing = tasks.create_task(
+            serve_metrics(inherited.metrics, scrape(settings, inherited)), name="metrics"
+        )
+        delivering = tasks.create_task(scheduler.run(tasks), name="scheduler")
+        receiver.start(tasks)
+        _on_hangup(parts.events.log, inward.tls)
+        housekeeping.measure(counters, receiver, outward)
+        supervision.ready()
+        try:
+            await stopping.wait()
+        except asyncio.CancelledError:  # a part of this worker failed: the others will serve
+            await receiver.stop(within=0)
+            raise
+        answering.cancel()  # it ends what it has in hand; the next question is for others
+        showing.cancel()  # others answer now, and the address may be wanted elsewhere
+        if leaving.is_set():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
+            if hurried.is_set():
+                receiver.hurry()
+            async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
+                handing_over.create_task(
+                    scheduler.stop(within=HAND_OVER_WITHIN), name="stop of deliveries"
+                )
+                handing_over.create_task(
+                    receiver.hand_over(within=HAND_OVER_WITHIN), name="hand-over of listeners"
+                )
+        within = STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set()
+        async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
+            ending.create_task(receiver.stop(within=within), name="stop of the receiver")
+            ending.create_task(scheduler.stop(within=within), name="stop of deliveries")
+        wakeups.close()
+        outward.sites.close()
+        outward.reader.close()
+        inward.close()
+        await delivering
+        for task in background:
+            task.cancel()
+    outward.reporter.tell_unmailed()
+    log.info("worker_stopped", worker=inherited.name)
+
+
+def _on_hangup(status_log: StatusLog, tls: ServerTls | None) -> None:
+    """SIGHUP: open the log again, and look at the certificate at once; users are looked at anyway."""
+
+    def look_again() -> None:
+        status_log.reopen()
+        if tls is not None:
+            tls.look_again()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
+
+
+def _stop_signals() -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
+    """Return what is set to stop, by SIGUSR1 because others take over, and by SIGTERM in any case."""
+    stopping, leaving, hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop_for(reason: asyncio.Event) -> None:
+        reason.set()
+        stopping.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop_for, hurried)
+    loop.add_signal_handler(signal.SIGUSR1, stop_for, leaving)
+    return stopping, leaving, hurried
+
+
+async def _end_with(broken: "asyncio.Future[None]") -> None:
+    """End the worker when its store is of no further use."""
+    await broken
