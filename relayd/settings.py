@@ -14,9 +14,9 @@ from enum import StrEnum
 from relayd.policy.admit import FixUps, LimitSettings, Network
 from relayd.policy.content import ContentRules, WhenDown
 from relayd.policy.delivery.tls import TlsMode
+from relayd.policy.replies.ruleset import RuleTexts
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import HostPort, RouteRules
-from relayd.policy.ruleset import RuleTexts
 from relayd.policy.source import IpFamily
 
 __all__ = [

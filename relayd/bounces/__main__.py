@@ -20,7 +20,7 @@ from relayd import core_dumps, kernel
 from relayd.bounces.answer import LENGTH, READY, encode, framed
 from relayd.policy.inbound_bounce import parse_bounce
 from relayd.policy.inbound_bounce.mime import load_charsets
-from relayd.policy.ruleset import Rules, rules_from
+from relayd.policy.replies.ruleset import Rules, rules_from
 
 CPU_TIME = 2.0  # seconds for one mail, hundreds of times what a large report takes
 _MEMORY = 256 << 20  # octets of address space, of which Python itself takes a tenth

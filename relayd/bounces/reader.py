@@ -21,7 +21,7 @@ import structlog
 from relayd.bounces.answer import ANSWER_LIMIT, LENGTH, READY, Garbled, decode, framed
 from relayd.errors import ReaderUnavailable
 from relayd.policy.inbound_bounce import ParsedBounce
-from relayd.policy.ruleset import RuleTexts
+from relayd.policy.replies.ruleset import RuleTexts
 from relayd.policy.seldom import Seldom
 
 WAITING = 20  # mails at once, which wait for each other

@@ -17,7 +17,7 @@ from relayd.config.peek import DEFAULT_SETTINGS, find_store
 from relayd.errors import StoreUnavailable
 
 if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
-    from relayd.policy.ruleset import Rules
+    from relayd.policy.replies.ruleset import Rules
     from relayd.ports.view import QueueView
     from relayd.settings import Settings
 
@@ -85,7 +85,7 @@ def load_rules() -> "Rules":
     default path that counts, if there is one. Raises ConfigError.
     """
     from relayd.config.rules import read_rules  # noqa: PLC0415
-    from relayd.policy.ruleset import rules_from  # noqa: PLC0415
+    from relayd.policy.replies.ruleset import rules_from  # noqa: PLC0415
 
     named = settings_file()
     return rules_from(read_rules(named if Path(named).exists() else DEFAULT_SETTINGS))

@@ -1,7 +1,7 @@
 """Read the operator's own rules for replies: `rules.d/*.toml` beside the settings file.
 
 Owns which files count, in which order, and that mistakes in all of them come at once. Their form
-is checked by `relayd.policy.rulefile`; `docs/bounces.md` tells what they mean.
+is checked by `relayd.policy.replies.rulefile`; `docs/bounces.md` tells what they mean.
 
 The text itself goes into the settings, so that a reload sees a changed rule by comparing them.
 """
@@ -9,7 +9,7 @@ The text itself goes into the settings, so that a reload sees a changed rule by 
 from pathlib import Path
 
 from relayd.errors import ConfigError, Mistake
-from relayd.policy.ruleset import RuleTexts, rules_from
+from relayd.policy.replies.ruleset import RuleTexts, rules_from
 
 FOLDER = "rules.d"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from relayd.config.keys import name_of
 from relayd.config.model import PLACEHOLDER_FQDN, Document, Key
-from relayd.policy.ruleset import RuleTexts
+from relayd.policy.replies.ruleset import RuleTexts
 
 Values = Mapping[str, str]
 

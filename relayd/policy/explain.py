@@ -10,11 +10,11 @@ from datetime import timedelta
 
 from relayd.mail.reply import Reply, Stage
 from relayd.policy import retry
-from relayd.policy.classify import classify
-from relayd.policy.phrases import TEXT_LIMIT, words_of
-from relayd.policy.quoted import read
+from relayd.policy.replies.classify import classify
+from relayd.policy.replies.phrases import TEXT_LIMIT, words_of
+from relayd.policy.replies.quoted import read
+from relayd.policy.replies.ruleset import Rules
 from relayd.policy.retry import RetrySettings
-from relayd.policy.ruleset import Rules
 from relayd.policy.verdict import ONCE_MORE, REFUSED_FOR_NOW
 
 

@@ -16,9 +16,9 @@ from relayd.mail.outcome import Bounced, Classification, Deferred, NotTried, Out
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy import login_refusal, retry
-from relayd.policy.classify import classify
+from relayd.policy.replies.classify import classify
+from relayd.policy.replies.ruleset import Rules
 from relayd.policy.retry import RetrySettings
-from relayd.policy.ruleset import Rules
 
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 REFUSED_FOR_NOW = "refused for now"

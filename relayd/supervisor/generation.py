@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from relayd.policy.ruleset import rules_from
+from relayd.policy.replies.ruleset import rules_from
 from relayd.settings import Settings
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Worker

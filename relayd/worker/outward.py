@@ -27,7 +27,7 @@ from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.plan import ReturnPaths
-from relayd.policy.ruleset import rules_from
+from relayd.policy.replies.ruleset import rules_from
 from relayd.policy.source import unused_families
 from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Clock

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from relayd.policy import late
 from relayd.policy.inbound_bounce import Kind, ParsedBounce, parse_bounce
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.replies.ruleset import builtin_rules
 
 TOKENS = (
     *(b"From: MAILER-DAEMON@mx.test\n", b"Subject: failure notice\n", b"Content-Type: ", b"\n\n"),

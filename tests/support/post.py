@@ -28,9 +28,9 @@ from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.words import Detail, EventKind
+from relayd.policy.replies.ruleset import builtin_rules
 from relayd.policy.retry import RetrySettings
 from relayd.policy.route import SMARTHOST, RouteRules
-from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Transport
 from relayd.ports.queue import QueueStore

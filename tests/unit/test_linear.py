@@ -13,12 +13,12 @@ from relayd.mail.header import is_relayed, read_facts
 from relayd.mail.reply import Stage, make_reply
 from relayd.mail.submission import missing_fields, without_bcc
 from relayd.mail.words import Category
-from relayd.policy.classify import classify_fields
 from relayd.policy.dsn import DsnFacts, FailedRecipient, compose
 from relayd.policy.dsn.lines import clean_line
 from relayd.policy.inbound_bounce import Kind, parse_bounce
-from relayd.policy.phrases import TEXT_LIMIT, Phrase, _compiled
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.phrases import TEXT_LIMIT, Phrase, _compiled
+from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.hostile_text import LENGTH, LIMIT, Pattern, patterns_in, took_by, worst_case
 
 PATTERNS = {
@@ -59,7 +59,7 @@ def test_the_patterns_are_found() -> None:
         "relayd.net.smtp.replies",
         "relayd.policy.doctor.spf_record",
         "relayd.policy.inbound_bounce.phrases",
-        "relayd.policy.quoted",
+        "relayd.policy.replies.quoted",
         "relayd.receiver.commands",
     } <= modules
     assert len(PATTERNS) > 250

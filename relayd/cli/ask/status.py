@@ -102,7 +102,7 @@ def show(*, wanted: str, explains: bool, as_json: bool) -> None:
 def _judges() -> "Judges":
     """Return what judges by the settings of now. Raises ConfigError."""
     from relayd.answers.explain import Judges  # noqa: PLC0415
-    from relayd.policy.ruleset import rules_from  # noqa: PLC0415
+    from relayd.policy.replies.ruleset import rules_from  # noqa: PLC0415
 
     settings = load_settings()
     return Judges(rules=rules_from(settings.rules), retry=settings.retry, routes=settings.routes)

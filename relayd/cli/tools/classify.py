@@ -15,8 +15,8 @@ import click
 from relayd.cli.context import json_option, load_rules, settings_option
 from relayd.cli.output import paint, show_json
 from relayd.mail.outcome import Classification
-from relayd.policy.classify import classify_fields
-from relayd.policy.ruleset import Rules
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.ruleset import Rules
 
 _NOT_NEGATIVE = re.compile(r"\s*[23][0-9]{2}(?![0-9])")
 

@@ -1,7 +1,7 @@
 """Read mail that comes back: bounces, delays, receipts, complaints and automatic answers.
 
 Owns the order in which the formats are tried, and the result. What a reply means is decided in
-`relayd.policy.classify`; whom the mail is about is decided by its VERP address, which beats every
+`relayd.policy.replies.classify`; whom the mail is about is decided by its VERP address, which beats every
 recipient named in here (the caller has it).
 
 Invariants: `parse_bounce` never raises, takes bounded time and memory whatever the bytes, and
@@ -34,7 +34,7 @@ from relayd.policy.inbound_bounce.result import (
     ParsedBounce,
     Reading,
 )
-from relayd.policy.ruleset import Rules, builtin_rules
+from relayd.policy.replies.ruleset import Rules, builtin_rules
 
 __all__ = ["BouncedRecipient", "Kind", "ParsedBounce", "parse_bounce", "to_json"]
 

@@ -1,6 +1,6 @@
 """Judge what a report says of a recipient: status, code, category, and whether it condemns him.
 
-Owns the way from the text of a report to a question that `relayd.policy.classify` can answer: which
+Owns the way from the text of a report to a question that `relayd.policy.replies.classify` can answer: which
 words are the reply, and in what stage of SMTP it was said. The category is asked there, never
 decided here.
 
@@ -16,8 +16,6 @@ import re
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Stage
 from relayd.mail.words import BounceClass, Category
-from relayd.policy import quoted
-from relayd.policy.classify import classify_fields
 from relayd.policy.inbound_bounce.phrases import Phrases
 from relayd.policy.inbound_bounce.result import (
     CODE,
@@ -28,7 +26,9 @@ from relayd.policy.inbound_bounce.result import (
     clean,
 )
 from relayd.policy.inbound_bounce.wordings import IN_OTHER_WORDS, OF_THE_MOMENT
-from relayd.policy.ruleset import Rules
+from relayd.policy.replies import quoted
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.ruleset import Rules
 
 _SHORT = 10  # characters that a reply has at least, after its code
 _REPLY_STATUS = re.compile(

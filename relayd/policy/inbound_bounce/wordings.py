@@ -1,6 +1,6 @@
 """What reports say in words of their own, in the words of a reply.
 
-Owns the translation for `relayd.policy.classify`, which knows the words of servers: mail systems
+Owns the translation for `relayd.policy.replies.classify`, which knows the words of servers: mail systems
 tell people the same things in sentences.
 """
 

@@ -6,8 +6,8 @@ import pytest
 
 from relayd.config import load as config
 from relayd.errors import ConfigError, Mistake
-from relayd.policy.classify import classify_fields
-from relayd.policy.ruleset import RuleTexts, rules_from
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.ruleset import RuleTexts, rules_from
 
 FQDN = 'fqdn = "relay.example.org"\n'
 RULE = '[[rule]]\nid = "{id}"\ncategory = "{category}"\ntext = "computer says no"\n'

@@ -6,8 +6,8 @@ import pytest
 
 from relayd.mail.reply import Stage, make_reply
 from relayd.policy.explain import Deferral, in_words, rule_used, why_wait
+from relayd.policy.replies.ruleset import builtin_rules
 from relayd.policy.retry import RetrySettings
-from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import ONCE_MORE, REFUSED_FOR_NOW
 
 MINUTE = timedelta(minutes=1)

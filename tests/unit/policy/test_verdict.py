@@ -11,8 +11,8 @@ from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, S
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.login_refusal import ABOUT_LOGINS
+from relayd.policy.replies.ruleset import builtin_rules
 from relayd.policy.retry import RetrySettings
-from relayd.policy.ruleset import builtin_rules
 from relayd.policy.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relayd.policy.classify import classify_fields
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.cli_world import World
 
 REPLY = "550 5.1.1 <a@example.org>: no such user"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category
-from relayd.policy.classify import classify, classify_fields
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.replies.classify import classify, classify_fields
+from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.reply_cases import reply_cases
 
 RULES = builtin_rules()

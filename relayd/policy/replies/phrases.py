@@ -2,7 +2,7 @@
 
 Owns both sides of one small language, so that they cannot drift apart: `words_of` reduces whatever
 a server wrote to lower-case words, `parse_phrase` turns what a rule author wrote into a search over
-such words. What the words mean is said by the rules and judged by `relayd.policy.classify`.
+such words. What the words mean is said by the rules and judged by `relayd.policy.replies.classify`.
 
 Reduced text holds no numbers, punctuation, addresses or URLs: reply codes repeated in a multi-line
 reply, line folding and the local part `mailboxfull@` cannot mislead a rule.

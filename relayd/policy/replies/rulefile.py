@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from relayd.errors import Mistake
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.policy.phrases import Phrase, PhraseError, parse_phrase
-from relayd.policy.rule import Rule
+from relayd.policy.replies.phrases import Phrase, PhraseError, parse_phrase
+from relayd.policy.replies.rule import Rule
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CODE = re.compile(r"[245](?:\d\d|xx)|none")

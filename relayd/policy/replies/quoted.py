@@ -3,7 +3,7 @@
 Owns the forms in which mail servers quote each other. A gateway or a callout puts words of its own
 around the reply that it got; the record of a pipelined session goes on with what the server said to
 the commands after the one that failed; reports name the command only in the text for people. What
-a reply means is `relayd.policy.classify`'s.
+a reply means is `relayd.policy.replies.classify`'s.
 
 Source: RFC 5321 §4.2, RFC 2920 §3.1; the forms are those of Postfix, Exim, sendmail, qmail,
 Courier, Exchange Online, Gmail, IronPort and Barracuda.

@@ -6,9 +6,9 @@ import pytest
 
 from relayd.errors import ConfigError
 from relayd.mail.words import Category
-from relayd.policy.classify import classify_fields
-from relayd.policy.phrases import PhraseError, Words, parse_phrase, words_of
-from relayd.policy.ruleset import (
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.phrases import PhraseError, Words, parse_phrase, words_of
+from relayd.policy.replies.ruleset import (
     Document,
     Rules,
     builtin_rules,
@@ -279,14 +279,14 @@ def test_rule_ids_are_unique() -> None:
 
 
 def test_the_example_in_the_docs_is_a_rule() -> None:
-    docs = Path(__file__).parents[3].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[4].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"(?ms)^```toml\n(.*?)^```", docs)  # not those inside a list
     rules = load_rules([document(example)])
     assert rules.rules.entries[0].rule.id == "example-gateway"
 
 
 def test_the_docs_name_each_category() -> None:
-    docs = Path(__file__).parents[3].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[4].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
     assert all(f"`{category}`" in docs for category in Category)
 
 

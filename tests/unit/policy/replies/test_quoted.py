@@ -1,7 +1,7 @@
 import pytest
 
 from relayd.mail.reply import Stage
-from relayd.policy.quoted import read
+from relayd.policy.replies.quoted import read
 
 # Text, code of the reply itself, the reply that is quoted.
 QUOTES = {

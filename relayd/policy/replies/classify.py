@@ -1,6 +1,6 @@
 """Say why a reply was negative: category, permanent, suppress, bounce class.
 
-Owns the judgement on one reply. Which rules there are is `relayd.policy.ruleset`'s and the TOML
+Owns the judgement on one reply. Which rules there are is `relayd.policy.replies.ruleset`'s and the TOML
 files beside it; what becomes of the recipient is `relayd.policy.verdict`'s.
 
 Three answers, independent of each other: the reply code decides if the message is over, the words
@@ -19,10 +19,10 @@ from functools import lru_cache
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import BounceClass, Category
-from relayd.policy.phrases import TEXT_LIMIT, words_of
-from relayd.policy.quoted import Reading, read
-from relayd.policy.rule import Facts, Rule
-from relayd.policy.ruleset import Rules
+from relayd.policy.replies.phrases import TEXT_LIMIT, words_of
+from relayd.policy.replies.quoted import Reading, read
+from relayd.policy.replies.rule import Facts, Rule
+from relayd.policy.replies.ruleset import Rules
 
 # Subject 0 to 7 is all that is registered, so a version number such as 4.92.3 is none.
 _STATUS_IN_TEXT = re.compile(r"(?<![\d.])([245]\.[0-7]\.\d{1,3})(?!\.?\d)")

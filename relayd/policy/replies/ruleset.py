@@ -1,7 +1,7 @@
 """A set of rules, compiled: finds the one that decides.
 
 Owns the order of the rules and the index that picks the few worth trying for a reply. What a rule's
-answer means for the recipient is `relayd.policy.classify`'s; reading an operator's files is the
+answer means for the recipient is `relayd.policy.replies.classify`'s; reading an operator's files is the
 caller's.
 
 Invariant: the first rule in order that matches decides; the index only skips rules that cannot.
@@ -17,9 +17,9 @@ from importlib import resources
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.text import replaced
 from relayd.mail.words import Category
-from relayd.policy.phrases import Phrase
-from relayd.policy.rule import Facts, Rule
-from relayd.policy.rulefile import Reader
+from relayd.policy.replies.phrases import Phrase
+from relayd.policy.replies.rule import Facts, Rule
+from relayd.policy.replies.rulefile import Reader
 
 Document = tuple[str, Mapping[str, object]]  # file name, parsed TOML
 RuleTexts = tuple[tuple[str, str], ...]  # file name, TOML text
@@ -128,7 +128,7 @@ def builtin_rules() -> Rules:
 
 @cache
 def _builtin_documents() -> tuple[Document, ...]:
-    folder = resources.files("relayd.policy").joinpath("rules")
+    folder = resources.files("relayd.policy.replies").joinpath("rules")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     return tuple((f.name, tomllib.loads(f.read_text(encoding="utf-8"))) for f in files)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.policy.classify import classify_fields
-from relayd.policy.phrases import _ITEM
-from relayd.policy.ruleset import builtin_rules
+from relayd.policy.replies.classify import classify_fields
+from relayd.policy.replies.phrases import _ITEM
+from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.reply_cases import reply_cases
 from tests.support.server_replies import (
     DIAGNOSTICS,
@@ -122,7 +122,7 @@ CODES_OF_ADDRESSES = frozenset(
 
 
 def rules_that_suppress() -> Iterator[dict[str, object]]:
-    for file in resources.files("relayd.policy").joinpath("rules").iterdir():
+    for file in resources.files("relayd.policy.replies").joinpath("rules").iterdir():
         document = tomllib.loads(file.read_text(encoding="utf-8"))
         for rule in document.get("rule", []):
             if rule["category"] in ("bad_mailbox", "bad_domain") and rule.get("suppress", True):
@@ -147,7 +147,7 @@ def names_an_address(phrase: str) -> bool:
 
 RULES_WORDS = {
     **tomllib.loads(
-        resources.files("relayd.policy").joinpath("rules/01-words.toml").read_text("utf-8")
+        resources.files("relayd.policy.replies").joinpath("rules/01-words.toml").read_text("utf-8")
     )["words"],
     "recipient_abroad": ["address"],
     "domain_abroad": ["domain"],

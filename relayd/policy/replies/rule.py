@@ -1,6 +1,6 @@
 """One rule that classifies replies, and the facts of a reply it may look at.
 
-Owns both types. `relayd.policy.rulefile` reads rules from TOML, `relayd.policy.ruleset` finds the
+Owns both types. `relayd.policy.replies.rulefile` reads rules from TOML, `relayd.policy.replies.ruleset` finds the
 one that decides.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.policy.phrases import Phrase, Words
+from relayd.policy.replies.phrases import Phrase, Words
 
 
 @dataclass(frozen=True, slots=True)
