@@ -15,7 +15,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Network, ip_network
 
 from relayd.mail.dns import IpAddress
-from relayd.policy.admit import Network
+from relayd.policy.intake.admit import Network
 
 
 class AddressVerdict(StrEnum):

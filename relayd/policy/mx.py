@@ -31,7 +31,7 @@ from relayd.mail.dns import (
 )
 from relayd.mail.words import Category, Fault
 from relayd.policy.address_filter import AddressVerdict, in_words, vet_address
-from relayd.policy.admit import Network
+from relayd.policy.intake.admit import Network
 from relayd.policy.source import pick_source
 
 _NOTES_SHOWN = 3  # in a reason; the rest is counted

@@ -18,7 +18,7 @@ from relayd.policy.login_refusal import ends_in_refusal
 
 if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer
-    from relayd.policy.content import Verdict
+    from relayd.policy.intake.content import Verdict
     from relayd.settings import Login, TlsMode
 
 

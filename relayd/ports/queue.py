@@ -216,7 +216,7 @@ class QueueStore(Protocol):
         A `late_bounced` notice applies to a recipient that is relayed or sent; another one only
         adds to the history. The result is the notice if it was recorded. What an asynchronous bounce says
         against the address holds for mail of the same sender only. Starts at once. Raises
-        ReturnPathSpent, and nothing is written, when `relayd.policy.admit.admit_returned` refuses.
+        ReturnPathSpent, and nothing is written, when `relayd.policy.intake.admit.admit_returned` refuses.
         """
         ...
 

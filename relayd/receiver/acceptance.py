@@ -12,7 +12,7 @@ from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
 from relayd.mail.reply import Reply
 from relayd.mail.submission import missing_fields, without_bcc
-from relayd.policy import admit
+from relayd.policy.intake import admit
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import CheckContent

@@ -1,7 +1,7 @@
 """Who is let in, and who has to leave for it: the places of one worker.
 
 Owns the count of all connections, from the first octet of a PROXY header to the last of a reply; the
-choice is `relayd.policy.places`'. Limits hold per worker.
+choice is `relayd.policy.intake.places`'. Limits hold per worker.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from relayd.policy.places import Places, Whose
-from relayd.policy.rate import Rate
+from relayd.policy.intake.places import Places, Whose
+from relayd.policy.intake.rate import Rate
 from relayd.policy.seldom import Seldom
 from relayd.receiver.wire import Wire
 from relayd.settings import LimitSettings

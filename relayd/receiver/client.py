@@ -8,9 +8,9 @@ Source: RFC 3207 §4.2; RFC 3848, RFC 6531 §4.3 (names of the protocol).
 from dataclasses import dataclass, field
 
 from relayd.mail.account import Account
-from relayd.policy import admit
-from relayd.policy.origin import Origin
-from relayd.policy.places import Whose
+from relayd.policy.intake import admit
+from relayd.policy.intake.origin import Origin
+from relayd.policy.intake.places import Whose
 from relayd.receiver.transaction import Transaction
 from relayd.settings import ListenerAuth, ListenerSettings, ListenerTls
 

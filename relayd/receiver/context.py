@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relayd.policy.places import Whose
+from relayd.policy.intake.places import Whose
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls

@@ -4,7 +4,7 @@ Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
 """
 
 from relayd.mail.reply import SyntaxRefused
-from relayd.policy.origin import Origin
+from relayd.policy.intake.origin import Origin
 from relayd.receiver import login, xclient
 from relayd.receiver.commands import parse_hello
 from relayd.receiver.dialogue import Dialogue

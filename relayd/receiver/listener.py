@@ -11,8 +11,8 @@ from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from relayd.policy.origin import Origin
-from relayd.policy.places import Whose
+from relayd.policy.intake.origin import Origin
+from relayd.policy.intake.places import Whose
 from relayd.receiver import proxy
 from relayd.receiver.accept import Acceptor
 from relayd.receiver.accept_balance import AcceptShare, lone_share

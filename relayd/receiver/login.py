@@ -7,7 +7,7 @@ Source: RFC 4954; RFC 3207 §4.2 (forgetting).
 
 from relayd.mail.account import Account
 from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.policy import admit
+from relayd.policy.intake import admit
 from relayd.receiver.dialogue import Dialogue
 from relayd.receiver.effects import CheckLogin, Readmit
 from relayd.receiver.login_dialogue import MECHANISMS, LoginDialogue

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from relayd.accounts.passwords import Unverifiable
-from relayd.policy.turns import STRANGERS, Rank, Turns
+from relayd.policy.intake.turns import STRANGERS, Rank, Turns
 
 AT_ONCE = 3  # checks; each is busy on one core and has its memory
 _OF_STRANGERS = 2

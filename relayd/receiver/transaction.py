@@ -1,6 +1,6 @@
 """One mail transaction as MAIL and RCPT build it up, and who may be in it.
 
-Asks `relayd.policy.admit` for the rules of relaying, and the history about addresses; `transfer` has
+Asks `relayd.policy.intake.admit` for the rules of relaying, and the history about addresses; `transfer` has
 the commands.
 """
 
@@ -11,7 +11,7 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.parameters import MailParameters, RcptParameters
 from relayd.mail.reply import Reply
-from relayd.policy import admit
+from relayd.policy.intake import admit
 from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
 

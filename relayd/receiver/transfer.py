@@ -1,6 +1,6 @@
 """MAIL, RCPT, DATA and RSET: a mail transaction, up to the end of its content.
 
-Decisions are `relayd.policy.admit`'s; what becomes of a complete message is `acceptance`'s affair.
+Decisions are `relayd.policy.intake.admit`'s; what becomes of a complete message is `acceptance`'s affair.
 
 Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 """
@@ -8,7 +8,7 @@ Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 from relayd.mail.address import Address
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.policy import admit
+from relayd.policy.intake import admit
 from relayd.receiver import acceptance, login
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.dialogue import Dialogue

@@ -21,10 +21,10 @@ from relayd.accounts.users_file import read_users
 from relayd.errors import Shortage, UsersError, is_shortage
 from relayd.mail.account import Account
 from relayd.mail.reply import Reply
-from relayd.policy.known_sources import KnownSources
-from relayd.policy.login import BackOff, Try
-from relayd.policy.login_source import Source, source_of
-from relayd.policy.origin import Origin
+from relayd.policy.intake.known_sources import KnownSources
+from relayd.policy.intake.login import BackOff, Try
+from relayd.policy.intake.login_source import Source, source_of
+from relayd.policy.intake.origin import Origin
 from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.receiver.login_log import LoginLog

@@ -14,8 +14,8 @@ from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
-from relayd.policy.origin import Origin
-from relayd.policy.places import Whose
+from relayd.policy.intake.origin import Origin
+from relayd.policy.intake.places import Whose
 from relayd.receiver import hello
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext

@@ -23,8 +23,8 @@ from relayd.errors import (
     StoreFull,
 )
 from relayd.mail.envelope import NewMessage
-from relayd.policy import admit
-from relayd.policy.content import Refusal
+from relayd.policy.intake import admit
+from relayd.policy.intake.content import Refusal
 from relayd.receiver.acceptance import NO_READER, NO_STORE
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import (

@@ -25,7 +25,7 @@ from relayd.errors import RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.metrics.shared import SharedCounters
-from relayd.policy.known_sources import OCTETS, KnownSources
+from relayd.policy.intake.known_sources import OCTETS, KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import Settings
 from relayd.supervisor.askers import Askers

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from relayd.metrics.shared import SharedCounters
-from relayd.policy.known_sources import KnownSources
+from relayd.policy.intake.known_sources import KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import ListenerSettings
 

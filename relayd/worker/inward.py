@@ -7,7 +7,7 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.net.content import ContentGate
-from relayd.policy.known_sources import KnownSources
+from relayd.policy.intake.known_sources import KnownSources
 from relayd.ports.outward import Clock
 from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver

@@ -23,8 +23,9 @@ from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Reply
 from relayd.mail.submission import values_of
 from relayd.mail.words import JsonValue
-from relayd.policy import admit, late, route, verp
+from relayd.policy import late, route, verp
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
+from relayd.policy.intake import admit
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.seldom import Seldom
 from relayd.policy.verp import VerpToken

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from relayd.errors import CheckerDown
 from relayd.mail.envelope import Client, ContentCheck
 from relayd.net.content import ContentGate, Sample, ask
-from relayd.policy.content import NOT_CHECKED, SPAM, Refusal
+from relayd.policy.intake.content import NOT_CHECKED, SPAM, Refusal
 from relayd.settings import CheckerKind, HostPort, WhenDown
 from tests.support.builders import CONTENT, a_message
 from tests.support.checkers import FakeChecker, content_settings, rspamd_says, spamd_says

@@ -6,7 +6,7 @@ import pytest
 
 from relayd.mail.envelope import ContentCheck, NewMessage
 from relayd.net.content import ContentGate
-from relayd.policy.content import NOT_CHECKED, SPAM, Refusal, Verdict
+from relayd.policy.intake.content import NOT_CHECKED, SPAM, Refusal, Verdict
 from relayd.receiver.reader import HELD
 from tests.support.checkers import FakeChecker, content_settings, rspamd_says
 from tests.support.receiving import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.policy import places, rate
+from relayd.policy.intake import places, rate
 from relayd.receiver import admission
 from relayd.settings import ListenerAuth
 from tests.support.receiving import (

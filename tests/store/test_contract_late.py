@@ -12,7 +12,7 @@ from relayd.mail.ids import WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category, EventKind
-from relayd.policy.admit import RETURNED_A_DAY, RETURNED_IN_ALL
+from relayd.policy.intake.admit import RETURNED_A_DAY, RETURNED_IN_ALL
 from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, Status

@@ -7,7 +7,7 @@ import argon2
 
 from relayd.accounts.passwords import hash_password
 from relayd.mail.account import Account, with_account
-from relayd.policy.known_sources import OCTETS, KnownSources
+from relayd.policy.intake.known_sources import OCTETS, KnownSources
 
 _CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 

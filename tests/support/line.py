@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any, cast
 
-from relayd.policy.origin import Origin
+from relayd.policy.intake.origin import Origin
 from relayd.receiver import wire
 from relayd.receiver.context import SessionContext
 from relayd.receiver.work import Spawn

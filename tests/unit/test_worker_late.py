@@ -26,8 +26,9 @@ from relayd.mail.address import Address, parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
 from relayd.metrics.counters import Counters
-from relayd.policy import admit, verp
+from relayd.policy import verp
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
+from relayd.policy.intake import admit
 from relayd.policy.plan import ReturnPaths
 from relayd.policy.route import RouteRules
 from relayd.ports.view import Query, QueueView, Status

@@ -13,8 +13,8 @@ import click
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
 from relayd.cli.output import paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
-from relayd.policy.advice import advice_on
-from relayd.policy.content import Scored, Symbol
+from relayd.policy.intake.advice import advice_on
+from relayd.policy.intake.content import Scored, Symbol
 from relayd.settings import ContentSettings
 
 _TITLES = ("SCORE", "SYMBOL", "MEANS")

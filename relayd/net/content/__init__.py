@@ -1,7 +1,7 @@
 """Asking a content checker, rspamd or SpamAssassin's spamd, about messages.
 
 `ask` is one question; `ContentGate` asks for the receiver, a few messages at once, and remembers
-whether the checker gives answers. The rules are `relayd.policy.content`'s.
+whether the checker gives answers. The rules are `relayd.policy.intake.content`'s.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from relayd.errors import CheckerDown
 from relayd.mail.envelope import NewMessage
 from relayd.net.content import rspamd, spamd
 from relayd.net.content.sample import Sample
-from relayd.policy.content import Scored, Unchecked, Verdict, judge, too_large
+from relayd.policy.intake.content import Scored, Unchecked, Verdict, judge, too_large
 from relayd.settings import CheckerKind, ContentSettings
 
 __all__ = ["ContentGate", "Sample", "ask"]

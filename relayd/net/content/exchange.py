@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from relayd.errors import CheckerDown, ContentLost, Shortage
 from relayd.mail.content import Content
 from relayd.policy.address_filter import is_listed
-from relayd.policy.admit import is_this_machine
+from relayd.policy.intake.admit import is_this_machine
 from relayd.settings import ContentSettings
 
 ANSWER_LIMIT = 4 * 1024 * 1024  # octets

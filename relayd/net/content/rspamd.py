@@ -13,7 +13,7 @@ from relayd.mail.reply import clean_text
 from relayd.mail.text import replaced
 from relayd.net.content.exchange import exchange
 from relayd.net.content.sample import Sample
-from relayd.policy.content import Scored, Symbol
+from relayd.policy.intake.content import Scored, Symbol
 from relayd.settings import ContentSettings
 
 _TEXT_LIMIT = 300  # characters of a name or a description

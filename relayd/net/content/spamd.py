@@ -12,7 +12,7 @@ from relayd.errors import CheckerDown
 from relayd.mail.reply import clean_text
 from relayd.net.content.exchange import exchange
 from relayd.net.content.sample import Sample
-from relayd.policy.content import Scored, Symbol
+from relayd.policy.intake.content import Scored, Symbol
 from relayd.settings import ContentSettings
 
 _STATUS = re.compile(r"SPAMD/[0-9.]{1,9} +(\d{1,5})(?: +(\w{1,40}))?")

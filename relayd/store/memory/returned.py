@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from relayd.errors import ReturnPathSpent
-from relayd.policy.admit import admit_returned
+from relayd.policy.intake.admit import admit_returned
 from relayd.policy.verp import VerpToken
 from relayd.store.memory.tables import Tables
 

@@ -3,7 +3,7 @@
 import apsw
 
 from relayd.errors import ReturnPathSpent
-from relayd.policy.admit import admit_returned
+from relayd.policy.intake.admit import admit_returned
 from relayd.policy.verp import VerpToken
 from relayd.store.sqlite.values import fetch, from_ms
 from relayd.store.sqlite.view import CAME_BACK

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relayd.policy.turns import Rank
+from relayd.policy.intake.turns import Rank
 from relayd.receiver.login_turns import AT_ONCE, LoginTurns
 
 

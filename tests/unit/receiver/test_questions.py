@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.errors import StoreUnavailable
-from relayd.policy import admit
+from relayd.policy.intake import admit
 from relayd.receiver import wire
 from relayd.receiver.dialogue import ERROR_LIMIT
 from tests.support.line import Line

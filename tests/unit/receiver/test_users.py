@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from relayd.accounts import passwords
 from relayd.accounts.passwords import OUR_COST, Unverifiable, cost_of, is_password
 from relayd.mail.account import Account
-from relayd.policy.known_sources import KnownSources
-from relayd.policy.login import OF_NETWORK, OF_ONE
-from relayd.policy.login_source import Level
-from relayd.policy.origin import Origin
+from relayd.policy.intake.known_sources import KnownSources
+from relayd.policy.intake.login import OF_NETWORK, OF_ONE
+from relayd.policy.intake.login_source import Level
+from relayd.policy.intake.origin import Origin
 from relayd.receiver import login_turns
 from relayd.receiver import users as module
 from relayd.receiver.sasl import Credentials

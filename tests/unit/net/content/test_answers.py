@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relayd.errors import CheckerDown
 from relayd.net.content import rspamd, spamd
-from relayd.policy.content import Scored, Symbol
+from relayd.policy.intake.content import Scored, Symbol
 from tests.support.checkers import http_says, rspamd_says, spamd_says
 
 REPORT = b"""\

@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.failures import FIRST_WAIT, Failures, Pace
+from relayd.policy.intake.failures import FIRST_WAIT, Failures, Pace
 
 KEY = b"secret"
 PACE = Pace(free=5, every=900.0)

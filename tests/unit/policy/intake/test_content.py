@@ -3,7 +3,7 @@
 import pytest
 
 from relayd.mail.envelope import ContentCheck
-from relayd.policy.content import (
+from relayd.policy.intake.content import (
     NOT_CHECKED,
     SPAM,
     ContentRules,

@@ -3,7 +3,7 @@
 import os
 from mmap import mmap
 
-from relayd.policy.known_sources import KNOWN_FOR, OCTETS, KnownSources
+from relayd.policy.intake.known_sources import KNOWN_FOR, OCTETS, KnownSources
 from tests.support.accounts import lone_sources
 
 

@@ -16,10 +16,10 @@ Source: A-32.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relayd.policy.failures import Failures, Pace
-from relayd.policy.known_sources import KnownSources
-from relayd.policy.login_source import Level, Source
-from relayd.policy.turns import Rank
+from relayd.policy.intake.failures import Failures, Pace
+from relayd.policy.intake.known_sources import KnownSources
+from relayd.policy.intake.login_source import Level, Source
+from relayd.policy.intake.turns import Rank
 
 OF_ONE = Pace(free=5, every=900.0)
 """An account from one site; or from one host that is judged apart."""

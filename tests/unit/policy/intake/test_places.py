@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.places import MOST_SENDING, Place, Places, Whose
+from relayd.policy.intake.places import MOST_SENDING, Place, Places, Whose
 
 NOW = 1000.0
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relayd.policy.login_source import Level, source_of
-from relayd.policy.origin import Origin
+from relayd.policy.intake.login_source import Level, source_of
+from relayd.policy.intake.origin import Origin
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.rate import AT_ONCE, MOST_CLIENTS, PER_SECOND, Rate
+from relayd.policy.intake.rate import AT_ONCE, MOST_CLIENTS, PER_SECOND, Rate
 
 
 def test_many_at_once_and_then_a_few_a_second() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from relayd.mail.address import parse_address
 from relayd.mail.reply import Reply
-from relayd.policy import admit
-from relayd.policy.admit import LimitSettings
+from relayd.policy.intake import admit
+from relayd.policy.intake.admit import LimitSettings
 from tests.support.builders import a_facts
 
 LIMITS = LimitSettings(message_size=1000, recipients=2, connections=10, connections_per_client=5)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from relayd.policy import admit
+from relayd.policy.intake import admit
 
 _OF_ONE_HOST = 64  # bits: of an IPv6 network, all of which one host may use (RFC 4291 §2.5.4)
 _OF_ONE_SITE = {4: 24, 6: 48}  # bits: what is often one owner's (RFC 6177 §2 for IPv6)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy import login
-from relayd.policy.failures import FIRST_WAIT, Failures, Pace
-from relayd.policy.known_sources import KNOWN_FOR
-from relayd.policy.login import OF_ACCOUNT, OF_NETWORK, OF_ONE, BackOff, Try
-from relayd.policy.login_source import Level, source_of
-from relayd.policy.origin import Origin
-from relayd.policy.turns import Rank
+from relayd.policy.intake import login
+from relayd.policy.intake.failures import FIRST_WAIT, Failures, Pace
+from relayd.policy.intake.known_sources import KNOWN_FOR
+from relayd.policy.intake.login import OF_ACCOUNT, OF_NETWORK, OF_ONE, BackOff, Try
+from relayd.policy.intake.login_source import Level, source_of
+from relayd.policy.intake.origin import Origin
+from relayd.policy.intake.turns import Rank
 from tests.support.accounts import lone_sources
 
 FAR = "192.0.2.7"

@@ -21,5 +21,7 @@ def advice_on(symbol: str) -> str | None:
 
 @cache
 def _table() -> Mapping[str, str]:
-    text = resources.files("relayd.policy").joinpath("advice.toml").read_text(encoding="utf-8")
+    text = (
+        resources.files("relayd.policy.intake").joinpath("advice.toml").read_text(encoding="utf-8")
+    )
     return tomllib.loads(text)

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.turns import STRANGERS, Rank, Turns
+from relayd.policy.intake.turns import STRANGERS, Rank, Turns
 
 ALL = tuple(Rank)
 KNOWN, NEW, SUSPECT = Rank

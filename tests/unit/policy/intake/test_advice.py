@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from relayd.policy.advice import _table, advice_on
+from relayd.policy.intake.advice import _table, advice_on
 
 KNOWN = {
     "exact": ("MISSING_MID", "There is no Message-ID"),

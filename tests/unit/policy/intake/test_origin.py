@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from relayd.policy.origin import Origin
+from relayd.policy.intake.origin import Origin
 
 NETWORKS = tuple(map(ip_network, ("127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8:1::/64")))
 RIGHTS = {

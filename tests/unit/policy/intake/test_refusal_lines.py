@@ -2,8 +2,8 @@
 
 import pytest
 
-from relayd.policy import refusal_lines as module
-from relayd.policy.refusal_lines import RefusalLines
+from relayd.policy.intake import refusal_lines as module
+from relayd.policy.intake.refusal_lines import RefusalLines
 
 
 def test_a_network_has_some_at_once_and_then_one_now_and_then() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address
 
-from relayd.policy.admit import address_of, network_of
-from relayd.policy.origin import Origin
+from relayd.policy.intake.admit import address_of, network_of
+from relayd.policy.intake.origin import Origin
 
 
 class Level(IntEnum):
