@@ -17,7 +17,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.outcome import Deferred, Relayed
 from relayd.mail.words import EventKind
-from relayd.policy import route
+from relayd.policy.delivery import route
 from relayd.ports.queue import Lease
 from relayd.store.sqlite import messages, outcomes
 from relayd.store.sqlite.connection import open_writer, prepare

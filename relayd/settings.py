@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.route import HostPort, RouteRules
+from relayd.policy.delivery.source import IpFamily
 from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.replies.ruleset import RuleTexts
-from relayd.policy.retry import RetrySettings
-from relayd.policy.route import HostPort, RouteRules
-from relayd.policy.source import IpFamily
 
 __all__ = [
     "AuthMechanism",

@@ -12,11 +12,11 @@ from datetime import datetime
 from relayd.mail.address import parse_address
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category, EventKind
-from relayd.policy import route
-from relayd.policy.explain import Deferral, in_words, rule_used, why_wait
+from relayd.policy.delivery import route
+from relayd.policy.delivery.explain import Deferral, in_words, rule_used, why_wait
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.verdict import REFUSED_FOR_NOW
 from relayd.policy.replies.ruleset import Rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.verdict import REFUSED_FOR_NOW
 from relayd.ports.view import HistoryEntry, RecipientRow
 
 _OUTCOMES = {

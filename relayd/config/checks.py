@@ -18,7 +18,7 @@ from relayd.config.model import (
     Smarthost,
 )
 from relayd.config.routes import Destination, named_route
-from relayd.policy.route import ViaHost
+from relayd.policy.delivery.route import ViaHost
 from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
 

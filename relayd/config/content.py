@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from relayd.config import units
 from relayd.config.mistakes import Report
 from relayd.config.model import Content
-from relayd.policy.address_filter import is_listed
+from relayd.policy.delivery.address_filter import is_listed
 from relayd.settings import CheckerKind, ContentRules, ContentSettings, HostPort, WhenDown
 
 LONGEST_TIMEOUT = timedelta(minutes=4)  # a session is given five

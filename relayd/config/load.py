@@ -22,8 +22,8 @@ from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import parse_address
 from relayd.mail.text import replaced
+from relayd.policy.delivery.route import RouteRule, ViaHost
 from relayd.policy.replies.ruleset import RuleTexts
-from relayd.policy.route import RouteRule, ViaHost
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import (
     BounceSettings,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from relayd.config import units
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.dns import DomainError, a_labels
-from relayd.policy.route import HostPort, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.route import HostPort, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
 from relayd.settings import TlsMode
 
 _DNS_PORT = 53

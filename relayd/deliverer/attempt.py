@@ -15,7 +15,7 @@ from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Bounced, Deferred, Outcome
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category
-from relayd.policy.route import HostPort
+from relayd.policy.delivery.route import HostPort
 from relayd.ports.outward import Delivery, SessionFailed
 from relayd.ports.queue import Work
 

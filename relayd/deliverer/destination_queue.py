@@ -51,7 +51,7 @@ from relayd.policy.delivery.queue_state import (
     QueueEvent,
     QueueState,
 )
-from relayd.policy.route import HostPort
+from relayd.policy.delivery.route import HostPort
 from relayd.ports.outward import Connection, Delivery, SessionFailed, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing

@@ -7,7 +7,7 @@ import structlog
 
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.mail.words import Fault
-from relayd.policy import retry
+from relayd.policy.delivery import retry
 from relayd.policy.delivery.history import DestinationHistory
 from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock

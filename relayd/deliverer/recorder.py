@@ -1,6 +1,6 @@
 """From what an attempt saw to what is on record: judge, settle, then log.
 
-`relayd.policy.verdict` judges, `settlements` says what is written, `results` writes it.
+`relayd.policy.delivery.verdict` judges, `settlements` says what is written, `results` writes it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +19,9 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome
-from relayd.policy.plan import ReturnPaths, Transaction, transactions
-from relayd.policy.route import SMARTHOST, RouteRules
-from relayd.policy.verdict import Moment, Scope, VerdictRules, decide
+from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
+from relayd.policy.delivery.route import SMARTHOST, RouteRules
+from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 from relayd.trace import tracing

@@ -32,6 +32,7 @@ from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
 from relayd.mail.reply import Reply
 from relayd.mail.words import BounceClass, Category, Fault
+from relayd.policy.delivery.route import RouteRules, key_for
 from relayd.policy.dsn import (
     USUAL_LIMITS,
     Action,
@@ -44,7 +45,6 @@ from relayd.policy.dsn import (
     occasion_of,
     wants_report,
 )
-from relayd.policy.route import RouteRules, key_for
 
 FULL_COPY_LIMIT = 50_000  # octets of a message that goes back whole
 _LOOKED_AT = 128 * 1024  # octets of any other: its header section is in there

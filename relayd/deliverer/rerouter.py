@@ -8,7 +8,7 @@ from dataclasses import replace
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import rerouted
 from relayd.mail.envelope import QueuedRecipient
-from relayd.policy.route import HOLD, RouteRules, key_for
+from relayd.policy.delivery.route import HOLD, RouteRules, key_for
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 

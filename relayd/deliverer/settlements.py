@@ -10,7 +10,7 @@ from relayd.mail.event import Event, attempt_detail, kind_of
 from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, EventKind, Fault
-from relayd.policy.route import HOLD
+from relayd.policy.delivery.route import HOLD
 from relayd.ports.queue import Settlement, Work
 
 

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from relayd.mail.dns import IpAddress
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import source_towards
+from relayd.policy.delivery.route import ViaMx
 from relayd.policy.doctor.dns import why_not_public
 from relayd.policy.doctor.finding import Finding
-from relayd.policy.route import ViaMx
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort, Settings
 

@@ -1,6 +1,6 @@
 """What one attempt saw: facts without judgement.
 
-The deliverer fills these in from a transaction; `relayd.policy.verdict` judges them. A `Refusal`
+The deliverer fills these in from a transaction; `relayd.policy.delivery.verdict` judges them. A `Refusal`
 is a reply that ended something; a `Breakdown` is everything that is not a reply.
 """
 

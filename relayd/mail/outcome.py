@@ -1,6 +1,6 @@
 """What became of a recipient: its states, the closed set of outcomes, and why.
 
-The decision which outcome applies is made in `relayd.policy.verdict` only, the classification in
+The decision which outcome applies is made in `relayd.policy.delivery.verdict` only, the classification in
 `relayd.policy.replies.classify` only. The words of states reach the disk; their spelling is stable for ever.
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from relayd.errors import Shortage, is_shortage
-from relayd.policy.address_filter import forms
+from relayd.policy.delivery.address_filter import forms
 
 
 def is_own(

@@ -14,7 +14,7 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Detail
-from relayd.policy.login_refusal import ends_in_refusal
+from relayd.policy.delivery.login_refusal import ends_in_refusal
 
 if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer

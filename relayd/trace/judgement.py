@@ -7,8 +7,8 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.event import kind_of
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome
 from relayd.mail.words import format_instant
-from relayd.policy.explain import Deferral, rule_used, why_wait
-from relayd.policy.verdict import VerdictRules
+from relayd.policy.delivery.explain import Deferral, rule_used, why_wait
+from relayd.policy.delivery.verdict import VerdictRules
 from relayd.trace.switch import tracing
 
 

@@ -7,8 +7,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from relayd.errors import RelaydError
 from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.policy.delivery.route import host_of, mx_domain_of
 from relayd.policy.intake import admit
-from relayd.policy.route import host_of, mx_domain_of
 
 Network = IPv4Network | IPv6Network
 

@@ -13,7 +13,7 @@ from relayd.errors import (
     StoreError,
 )
 from relayd.metrics.counters import Counters
-from relayd.policy import route
+from relayd.policy.delivery import route
 from relayd.ports.queue import QueueStore
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings

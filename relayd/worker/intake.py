@@ -27,7 +27,8 @@ from relayd.mail.ids import (
 )
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
-from relayd.policy import route, verp
+from relayd.policy import verp
+from relayd.policy.delivery import route
 from relayd.policy.intake.refusal_lines import RefusalLines
 from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock, EventSink

@@ -23,10 +23,11 @@ from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Reply
 from relayd.mail.submission import values_of
 from relayd.mail.words import JsonValue
-from relayd.policy import late, route, verp
+from relayd.policy import late, verp
+from relayd.policy.delivery import route
+from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
 from relayd.policy.intake import admit
-from relayd.policy.plan import ReturnPaths
 from relayd.policy.seldom import Seldom
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock

@@ -20,7 +20,7 @@ from relayd.logs.status import StatusLog
 from relayd.mail.ids import WorkerIdentity
 from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
-from relayd.policy import route
+from relayd.policy.delivery import route
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
 from relayd.store import open_store, open_view

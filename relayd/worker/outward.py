@@ -25,11 +25,11 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import WorkerNumber
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
-from relayd.policy.mx import Candidates, MxRules, Undeliverable
-from relayd.policy.plan import ReturnPaths
+from relayd.policy.delivery.mx import Candidates, MxRules, Undeliverable
+from relayd.policy.delivery.plan import ReturnPaths
+from relayd.policy.delivery.source import unused_families
+from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
-from relayd.policy.source import unused_families
-from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore, ReportGivenUp
 from relayd.ports.view import QueueView

@@ -29,7 +29,7 @@ from relayd.net.dns.cache import DnsCache, keep_for
 from relayd.net.dns.exchange import PLAIN_FOR, RECORD_LIMIT, read_answer
 from relayd.net.dns.lookup import Finding, Nothing, Records, system_nameservers
 from relayd.net.dns.resolver import DnsResolver
-from relayd.policy.mx import (
+from relayd.policy.delivery.mx import (
     Candidates,
     HostPlan,
     MxRules,

@@ -11,7 +11,15 @@ from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.mail.address import parse_address
 from relayd.mail.operator import Action
-from relayd.policy.route import HostPort, OnHold, Route, RouteRule, RouteRules, ViaHost, ViaMx
+from relayd.policy.delivery.route import (
+    HostPort,
+    OnHold,
+    Route,
+    RouteRule,
+    RouteRules,
+    ViaHost,
+    ViaMx,
+)
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.membership import DaemonMembership

@@ -10,7 +10,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category
 from relayd.net.dns.cache import LONGEST_NOTHING
-from relayd.policy.retry import SECOND_LOOK
+from relayd.policy.delivery.retry import SECOND_LOOK
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.clock import FakeClock

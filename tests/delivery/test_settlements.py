@@ -17,7 +17,7 @@ from relayd.mail.outcome import Held, Rerouted
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.breakdown import broken
-from relayd.policy.route import HOLD, HostPort
+from relayd.policy.delivery.route import HOLD, HostPort
 from relayd.ports.outward import SessionFailed
 from relayd.ports.queue import Lease, Work
 from tests.support.builders import SMARTHOST, a_bounce, a_queued_message, a_queued_recipient

@@ -16,7 +16,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.words import Fault
 from relayd.net.smtp.client import Timers, TlsContexts, connect
 from relayd.net.smtp.dial import resolve
-from relayd.policy.mx import Candidates
+from relayd.policy.delivery.mx import Candidates
 from relayd.ports.outward import SessionFailed, Target
 from relayd.ports.view import Status
 from relayd.settings import TlsMode

@@ -13,7 +13,7 @@ from relayd.deliverer.nexthop import mx as mx_hop
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
 from relayd.mail.operator import Action as Act
-from relayd.policy import throttle
+from relayd.policy.delivery import throttle
 from relayd.policy.delivery.admission import SLOW_WINDOW
 from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock

@@ -12,7 +12,7 @@ import pytest
 from relayd.deliverer.nexthop.mx import MxHop
 from relayd.mail.words import Category
 from relayd.net.local import has_address
-from relayd.policy.mx import Candidates
+from relayd.policy.delivery.mx import Candidates
 from relayd.ports.view import Status
 from relayd.settings import IpFamily
 from tests.support.direct import A1, A2, FINE, Script, a_direct_post, mx

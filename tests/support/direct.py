@@ -31,10 +31,10 @@ from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
-from relayd.policy.mx import MxRules
-from relayd.policy.route import RouteRules, key_for
-from relayd.policy.source import IpFamily, unused_families
-from relayd.policy.verdict import VerdictRules
+from relayd.policy.delivery.mx import MxRules
+from relayd.policy.delivery.route import RouteRules, key_for
+from relayd.policy.delivery.source import IpFamily, unused_families
+from relayd.policy.delivery.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import CONTENT, a_facts, a_message, a_recipient

@@ -12,9 +12,9 @@ from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, S
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
 from relayd.policy import verp
+from relayd.policy.delivery.plan import ReturnPaths
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
-from relayd.policy.plan import ReturnPaths
-from relayd.policy.route import RouteRules
 from relayd.ports.outward import EventSink
 from relayd.ports.queue import QueueStore, Settlement, Work
 from relayd.ports.view import Query, QueueView

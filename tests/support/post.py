@@ -28,10 +28,10 @@ from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.words import Detail, EventKind
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.route import SMARTHOST, RouteRules
+from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import builtin_rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.route import SMARTHOST, RouteRules
-from relayd.policy.verdict import VerdictRules
 from relayd.ports.outward import Transport
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, QueueView, RecipientRow

@@ -26,7 +26,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
-from relayd.policy import route
+from relayd.policy.delivery import route
 from relayd.policy.intake import admit
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool

@@ -13,7 +13,7 @@ from relayd.errors import CommitUnknown, StoreBroken, StoreError, StoreUnavailab
 from relayd.logs.status import StatusLog
 from relayd.mail.ids import received_at_of
 from relayd.metrics.counters import Counters
-from relayd.policy.route import RouteRules
+from relayd.policy.delivery.route import RouteRules
 from relayd.ports.view import Status
 from relayd.worker.events import Events
 from relayd.worker.intake import IdSource, Intake

@@ -27,10 +27,10 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
 from relayd.metrics.counters import Counters
 from relayd.policy import verp
+from relayd.policy.delivery.plan import ReturnPaths
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.intake import admit
-from relayd.policy.plan import ReturnPaths
-from relayd.policy.route import RouteRules
 from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.events import Events
 from relayd.worker.intake import IdSource, Intake

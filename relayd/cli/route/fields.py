@@ -15,11 +15,19 @@ from relayd.mail.address import Address
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
 from relayd.net.local import has_address, source_towards
-from relayd.policy.mx import Candidates, Undeliverable
-from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost, decide, forwarded, key_of
-from relayd.policy.route import Route as Way
-from relayd.policy.source import unused_families
-from relayd.policy.verdict import ONCE_MORE
+from relayd.policy.delivery.mx import Candidates, Undeliverable
+from relayd.policy.delivery.route import (
+    OnHold,
+    ViaHost,
+    ViaMx,
+    ViaSmarthost,
+    decide,
+    forwarded,
+    key_of,
+)
+from relayd.policy.delivery.route import Route as Way
+from relayd.policy.delivery.source import unused_families
+from relayd.policy.delivery.verdict import ONCE_MORE
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 

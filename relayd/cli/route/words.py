@@ -6,8 +6,8 @@ from typing import Any, assert_never
 
 from relayd.cli.output import paint
 from relayd.mail.words import instant
-from relayd.policy.route import OnHold, ViaHost, ViaMx, ViaSmarthost
-from relayd.policy.route import Route as Way
+from relayd.policy.delivery.route import OnHold, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.route import Route as Way
 from relayd.settings import HostPort, TlsMode
 
 _TLS = {

@@ -8,7 +8,7 @@ from typing import Protocol
 from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.delivery.hosts import FailedHost
-from relayd.policy.route import HostPort
+from relayd.policy.delivery.route import HostPort
 from relayd.ports.outward import Connection, SessionFailed
 
 Address = tuple[str, int]

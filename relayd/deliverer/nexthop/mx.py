@@ -21,7 +21,7 @@ from relayd.mail.dns import Addresses, IpAddress
 from relayd.mail.reply import Stage
 from relayd.mail.words import Fault
 from relayd.policy.delivery.hosts import turned_away
-from relayd.policy.mx import (
+from relayd.policy.delivery.mx import (
     Candidate,
     Candidates,
     HostPlan,
@@ -30,8 +30,8 @@ from relayd.policy.mx import (
     choose,
     plan_hosts,
 )
-from relayd.policy.route import HostPort
-from relayd.policy.throttle import TOKEN_WAIT
+from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.throttle import TOKEN_WAIT
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 from relayd.trace import tracing

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.smarthost import Smarthost
-from relayd.policy.route import HOLD, SMARTHOST, host_of, mx_domain_of
-from relayd.policy.throttle import connections_of
+from relayd.policy.delivery.route import HOLD, SMARTHOST, host_of, mx_domain_of
+from relayd.policy.delivery.throttle import connections_of
 from relayd.ports.outward import Clock, Transport
 from relayd.settings import HostPort, SmarthostSettings, TlsMode
 

@@ -13,7 +13,7 @@ from relayd.mail.attempt import Breakdown, Peer
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.policy.delivery.hosts import turned_away
-from relayd.policy.route import HostPort
+from relayd.policy.delivery.route import HostPort
 from relayd.ports.outward import Clock, Connection, SessionFailed, Target, Transport
 from relayd.trace import tracing
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.search import DeadHosts
-from relayd.policy.throttle import SlowStart, Throttle, connections_of, share_of
+from relayd.policy.delivery.throttle import SlowStart, Throttle, connections_of, share_of
 from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use

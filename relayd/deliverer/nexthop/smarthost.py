@@ -7,8 +7,8 @@ from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
-from relayd.policy.route import HostPort
-from relayd.policy.throttle import SlowStart
+from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.throttle import SlowStart
 from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from relayd.errors import CheckerDown, ContentLost, Shortage
 from relayd.mail.content import Content
-from relayd.policy.address_filter import is_listed
+from relayd.policy.delivery.address_filter import is_listed
 from relayd.policy.intake.admit import is_this_machine
 from relayd.settings import ContentSettings
 

@@ -1,7 +1,7 @@
 """The outbound side of SMTP, as the deliverer sees it: connect, deliver, quit.
 
 Owns a connection's life over several transactions and turns what happened into facts, one per
-recipient. It judges nothing and retries nothing (`relayd.policy.verdict` and the deliverer do).
+recipient. It judges nothing and retries nothing (`relayd.policy.delivery.verdict` and the deliverer do).
 
 Sources: RFC 5321 §3.3, §4.5.3.1.10 (too many recipients), §3.8 (lost connections).
 """

@@ -1,7 +1,7 @@
 """Decide what follows when no host of a destination could be used.
 
 Owns which of the failures the recipients are judged by, and whether the destination is left alone for
-a while. Leaves to `relayd.policy.verdict` what becomes of a recipient.
+a while. Leaves to `relayd.policy.delivery.verdict` what becomes of a recipient.
 
 A host that deals with nobody (`at_door`) says something of itself. One that let us in, and failed
 then, says more of the message: the others may have better luck, and the destination goes on.
@@ -12,8 +12,8 @@ Sources: RFC 5321 §5.1 (all hosts are tried); RFC 7504 (521 and 556: no mail he
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relayd.policy.route import HostPort
-from relayd.policy.verdict import NO_MAIL_HERE
+from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.verdict import NO_MAIL_HERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

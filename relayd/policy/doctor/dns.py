@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from relayd.mail.dns import Addresses, DnsFailure, IpAddress, MxAnswer, TextAnswer
-from relayd.policy.address_filter import AddressVerdict, vet_address
+from relayd.policy.delivery.address_filter import AddressVerdict, vet_address
 
 LATER = "Ask again later, or look at the name servers in [dns]."
 

@@ -1,7 +1,7 @@
 """Say why a reply was negative: category, permanent, suppress, bounce class.
 
 Owns the judgement on one reply. Which rules there are is `relayd.policy.replies.ruleset`'s and the TOML
-files beside it; what becomes of the recipient is `relayd.policy.verdict`'s.
+files beside it; what becomes of the recipient is `relayd.policy.delivery.verdict`'s.
 
 Three answers, independent of each other: the reply code decides if the message is over, the words
 decide why, and only proof that the address is bad suppresses it. A 5yz that no rule knows ends the

@@ -15,10 +15,10 @@ from relayd.mail.outcome import NotTried
 from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Stage, make_reply
 from relayd.mail.words import Category, Detail, Fault
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.route import RouteRules
+from relayd.policy.delivery.verdict import Moment, VerdictRules, decide
 from relayd.policy.replies.ruleset import builtin_rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.route import RouteRules
-from relayd.policy.verdict import Moment, VerdictRules, decide
 from relayd.ports.view import HistoryEntry, RecipientRow, Status
 from tests.support.clock import START
 

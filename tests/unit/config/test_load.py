@@ -21,7 +21,7 @@ from relayd.config.model import DEFAULTS, Document, dotted, leaves
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import Address
 from relayd.mail.words import format_duration
-from relayd.policy.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,

@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from relayd.policy.delivery.hosts import FailedHost, decide_no_host, turned_away
-from relayd.policy.mx import Candidate, Candidates
-from relayd.policy.route import HostPort
+from relayd.policy.delivery.mx import Candidate, Candidates
+from relayd.policy.delivery.route import HostPort
 
 DOWN = FailedHost(host=HostPort(host="a.test", port=25), at_door=True, is_direct=True)
 KINDS = {

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from relayd.mail.reply import Reply, Stage
-from relayd.policy import retry
+from relayd.policy.delivery import retry
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW
 from relayd.policy.replies.classify import classify
 from relayd.policy.replies.phrases import TEXT_LIMIT, words_of
 from relayd.policy.replies.quoted import read
 from relayd.policy.replies.ruleset import Rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.verdict import ONCE_MORE, REFUSED_FOR_NOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

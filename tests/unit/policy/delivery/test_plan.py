@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedMessage
 from relayd.policy import verp
-from relayd.policy.plan import AT_ONCE, ReturnPaths, Transaction, transactions
-from relayd.policy.route import RouteRules
+from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
+from relayd.policy.delivery.route import RouteRules
 from tests.support.builders import a_queued_message, a_queued_recipient
 
 PATHS = ReturnPaths(domain="bounces.relay.test", key=bytes(range(32)))

@@ -10,10 +10,10 @@ from relayd.mail.attempt import AttemptFacts, Breakdown, Peer, RouteKind
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
-from relayd.policy.login_refusal import ABOUT_LOGINS
+from relayd.policy.delivery.login_refusal import ABOUT_LOGINS
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
 from relayd.policy.replies.ruleset import builtin_rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.retry import (
+from relayd.policy.delivery.retry import (
     LOGIN_PROBE,
     RetrySettings,
     after_no_verdict,

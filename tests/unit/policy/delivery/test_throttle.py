@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.throttle import TOKEN_WAIT, SlowStart, Throttle, connections_of, share_of
+from relayd.policy.delivery.throttle import (
+    TOKEN_WAIT,
+    SlowStart,
+    Throttle,
+    connections_of,
+    share_of,
+)
 
 
 @pytest.mark.parametrize(

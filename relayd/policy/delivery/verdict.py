@@ -15,10 +15,10 @@ from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.outcome import Bounced, Classification, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import BounceClass, Category, Fault
-from relayd.policy import login_refusal, retry
+from relayd.policy.delivery import login_refusal, retry
+from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.replies.classify import classify
 from relayd.policy.replies.ruleset import Rules
-from relayd.policy.retry import RetrySettings
 
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 REFUSED_FOR_NOW = "refused for now"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mail.address import Address, parse_address
-from relayd.policy.route import (
+from relayd.policy.delivery.route import (
     HOLD,
     SMARTHOST,
     HostPort,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.policy import verp
-from relayd.policy.route import RouteRules, forwarded
+from relayd.policy.delivery.route import RouteRules, forwarded
 
 AT_ONCE = 100  # recipients of one transaction
 

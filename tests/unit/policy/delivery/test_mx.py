@@ -21,7 +21,7 @@ from relayd.mail.dns import (
     NullMx,
 )
 from relayd.mail.words import Category, Fault
-from relayd.policy.mx import (
+from relayd.policy.delivery.mx import (
     Candidates,
     HostPlan,
     MxRules,

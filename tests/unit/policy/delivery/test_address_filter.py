@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mail.dns import IpAddress
-from relayd.policy.address_filter import AddressVerdict, in_words, is_listed, vet_address
+from relayd.policy.delivery.address_filter import AddressVerdict, in_words, is_listed, vet_address
 
 OWN = frozenset({ip_address("198.51.100.1"), ip_address("2001:db8:1::1")})
 

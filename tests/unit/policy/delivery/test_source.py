@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.source import IpFamily, pick_source, unused_families
+from relayd.policy.delivery.source import IpFamily, pick_source, unused_families
 
 TO, TO6 = ip_address("203.0.113.1"), ip_address("2001:db8::25")
 FOUR = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")

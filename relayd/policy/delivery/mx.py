@@ -30,9 +30,9 @@ from relayd.mail.dns import (
     NullMx,
 )
 from relayd.mail.words import Category, Fault
-from relayd.policy.address_filter import AddressVerdict, in_words, vet_address
+from relayd.policy.delivery.address_filter import AddressVerdict, in_words, vet_address
+from relayd.policy.delivery.source import pick_source
 from relayd.policy.intake.admit import Network
-from relayd.policy.source import pick_source
 
 _NOTES_SHOWN = 3  # in a reason; the rest is counted
 

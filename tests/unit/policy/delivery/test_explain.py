@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from relayd.mail.reply import Stage, make_reply
-from relayd.policy.explain import Deferral, in_words, rule_used, why_wait
+from relayd.policy.delivery.explain import Deferral, in_words, rule_used, why_wait
+from relayd.policy.delivery.retry import RetrySettings
+from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW
 from relayd.policy.replies.ruleset import builtin_rules
-from relayd.policy.retry import RetrySettings
-from relayd.policy.verdict import ONCE_MORE, REFUSED_FOR_NOW
 
 MINUTE = timedelta(minutes=1)
 RULES = RetrySettings(
