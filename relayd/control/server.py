@@ -62,7 +62,7 @@ class Lines(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class ControlContext:
     """What a request can reach in a worker."""
 
     store: QueueStore
@@ -85,16 +85,16 @@ class Room:
     following: set[asyncio.Task[None]]  # those whom nothing but leaving ends
 
 
-async def serve_control(sock: socket.socket, desk: Desk) -> None:
+async def serve_control(sock: socket.socket, context: ControlContext) -> None:
     """Answer requests on `sock`, a listening unix socket, until cancelled."""
     sock.settimeout(0)  # another worker may be faster: then accept() must not wait
     async with asyncio.TaskGroup() as requests:
-        stopped = await _accept_all(sock, desk, requests)
+        stopped = await _accept_all(sock, context, requests)
     raise stopped
 
 
 async def _accept_all(
-    sock: socket.socket, desk: Desk, requests: asyncio.TaskGroup
+    sock: socket.socket, context: ControlContext, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
     room, trouble = (
@@ -105,7 +105,9 @@ async def _accept_all(
         while True:
             connection = await _accept(sock, trouble)
             uid, _ = credentials(connection)
-            guest = requests.create_task(_serve_one(connection, desk, room), name="control request")
+            guest = requests.create_task(
+                _serve_one(connection, context, room), name="control request"
+            )
             if (leaving := room.guests.take(guest, uid)) is not None:
                 leaving.cancel()
             await asyncio.sleep(0)  # it begins before the next one can make it leave
@@ -128,12 +130,12 @@ async def _accept(sock: socket.socket, trouble: Seldom) -> socket.socket:
             return connection
 
 
-async def _serve_one(connection: socket.socket, desk: Desk, room: Room) -> None:
+async def _serve_one(connection: socket.socket, context: ControlContext, room: Room) -> None:
     """One connection: who is it, one request, one reply."""
     loop = asyncio.get_running_loop()
     with connection:
         try:
-            answer = await _reply_to(connection, desk, room)
+            answer = await _reply_to(connection, context, room)
             reply = encode(answer if isinstance(answer, Mapping) else {"ok": True})
             room.guests.answer(_this_task())
             async with asyncio.timeout(_WRITE_FOR):
@@ -165,7 +167,9 @@ async def _pass_on(connection: socket.socket, lines: Lines, room: Room) -> None:
         room.following.discard(_this_task())
 
 
-async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Message | Lines:
+async def _reply_to(
+    connection: socket.socket, context: ControlContext, room: Room
+) -> Message | Lines:
     try:
         by = await _who(connection)
         if by is None:
@@ -174,10 +178,10 @@ async def _reply_to(connection: socket.socket, desk: Desk, room: Room) -> Messag
             line = await _read_line(connection)
         request = decode(line)
         if request.get("verb") not in _CHANGES:
-            return await _tell(request, by, desk)
+            return await _tell(request, by, context)
         async with room.in_hand:
             room.guests.carry_out(_this_task())
-            return await _change(request, by, desk)
+            return await _change(request, by, context)
     except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
@@ -209,36 +213,36 @@ async def _read_line(connection: socket.socket) -> bytes:
     return bytes(line)
 
 
-async def _change(request: Message, by: str, desk: Desk) -> Message:
+async def _change(request: Message, by: str, context: ControlContext) -> Message:
     if request["verb"] == "act":
-        return await _act(request, by, desk)
+        return await _act(request, by, context)
     address = unsuppress_from_json(request)
-    changed = await desk.store.unsuppress(address, by=by)
+    changed = await context.store.unsuppress(address, by=by)
     if changed:
         _log.info("unsuppressed", rcpt=address, by=by)
     return {"ok": True, "unsuppressed": changed}
 
 
-async def _act(request: Message, by: str, desk: Desk) -> Message:
+async def _act(request: Message, by: str, context: ControlContext) -> Message:
     wanted = act_from_json(request)
-    acted = await desk.store.act(
-        wanted.query, wanted.action, by=by, reason=wanted.reason, report=desk.report
+    acted = await context.store.act(
+        wanted.query, wanted.action, by=by, reason=wanted.reason, report=context.report
     )
     if acted.events:
-        desk.record(acted)
-        desk.on_change()
+        context.record(acted)
+        context.on_change()
     return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
 
 
-async def _tell(request: Message, by: str, desk: Desk) -> Message | Lines:
+async def _tell(request: Message, by: str, context: ControlContext) -> Message | Lines:
     """Answer what changes nothing in the store."""
     match request.get("verb"):
         case "reload":
             _log.info("reload_asked", by=by)
-            return await desk.reload()
+            return await context.reload()
         case "trace":
             wanted = wanted_from_json(request)
-            lines = desk.follow(wanted)
+            lines = context.follow(wanted)
             _log.info(
                 "trace_begun", by=by, **{key: request[key] for key in request.keys() - {"verb"}}
             )
@@ -246,12 +250,12 @@ async def _tell(request: Message, by: str, desk: Desk) -> Message | Lines:
         case "ping":
             return {"ok": True}
         case "status":
-            return {"ok": True, "status": dict(desk.info())}
+            return {"ok": True, "status": dict(context.info())}
         case "metrics":
-            return samples_to_json(desk.samples())
+            return samples_to_json(context.samples())
         case "settings":
-            values = dict(desk.settings.values)
-            return {"ok": True, "file": desk.settings.file, "settings": values}
+            values = dict(context.settings.values)
+            return {"ok": True, "file": context.settings.file, "settings": values}
         case verb:
             raise BadMessage(f"unknown verb {verb!r}")
 

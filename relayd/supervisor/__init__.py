@@ -14,14 +14,14 @@ from relayd.config.load import load
 from relayd.errors import StartError
 from relayd.logs import operational
 from relayd.settings import Settings
-from relayd.supervisor.generation import Patience
+from relayd.supervisor.generation import Timeouts
 from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
 from relayd.worker.descriptors import raise_limit
 from relayd.worker.main import run as work
 
-__all__ = ["Patience", "main", "run"]
+__all__ = ["Timeouts", "main", "run"]
 
-USUAL = Patience()
+USUAL = Timeouts()
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ def run(
     *,
     reload: Reload | None,
     worker_main: WorkerMain = work,
-    patience: Patience = USUAL,
+    timeouts: Timeouts = USUAL,
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Raises StartError.
 
@@ -53,5 +53,5 @@ def run(
     if os.geteuid() == 0:
         log.warning("running_as_root", remedy="set User= in the unit; relayd needs no rights")
     raise_limit()
-    supervisor = Supervisor(settings, reload=reload, worker_main=worker_main, patience=patience)
+    supervisor = Supervisor(settings, reload=reload, worker_main=worker_main, timeouts=timeouts)
     return supervisor.serve()

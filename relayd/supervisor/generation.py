@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long the supervisor waits for what, in seconds; other values are for tests."""
 
     first_delay: float = 0.1  # before a dead worker is replaced; doubles with each early death
@@ -47,12 +47,12 @@ class Place:
 class Generation:
     """As many places as the settings have workers."""
 
-    def __init__(self, settings: Settings, lock: QueueLock, *, patience: Patience) -> None:
+    def __init__(self, settings: Settings, lock: QueueLock, *, timeouts: Timeouts) -> None:
         self.settings = settings
         rules_from(settings.rules)  # compiled once, before the fork: all workers inherit them
         self.lock = lock
         self.exit_code: int | None = None  # set when there is no point in going on
-        self._patience = patience
+        self._timeouts = timeouts
         self._places = [Place() for _ in range(settings.workers)]
         self._deaths = 0  # in a row of workers that never were ready
 
@@ -83,31 +83,31 @@ class Generation:
         """Note that a worker is ready."""
         self._deaths = 0
 
-    def bury(self, now: float) -> bool:
+    def reap(self, now: float) -> bool:
         """Clear the places of the dead; return whether there were any."""
         dead = False
         for place in self._places:
             worker = place.worker
-            if worker is None or (code := worker.bury()) is None:
+            if worker is None or (code := worker.reap()) is None:
                 continue
             dead = True
             place.worker = None
             report_end(worker, code, now=now)
-            if now - worker.started_at >= self._patience.settled:
+            if now - worker.started_at >= self._timeouts.settled:
                 place.delay = 0.0
             self._wait(place, now)
             self._judge(code, was_ready=worker.ready)
         return dead
 
-    def disband(self) -> list[Worker]:
+    def stop_all(self) -> list[Worker]:
         """Give up all places; return the workers that were there."""
         workers = self.workers
         self._places = []
         return workers
 
     def _wait(self, place: Place, now: float) -> None:
-        patience = self._patience
-        place.delay = min(place.delay * 2 or patience.first_delay, patience.longest_delay)
+        timeouts = self._timeouts
+        place.delay = min(place.delay * 2 or timeouts.first_delay, timeouts.longest_delay)
         place.due_at = now + place.delay
 
     def _judge(self, code: int, *, was_ready: bool) -> None:
@@ -119,7 +119,7 @@ class Generation:
             self._deaths += 1
         if code == os.EX_CONFIG:
             self.exit_code = code
-        elif self._deaths >= self._patience.deaths:
+        elif self._deaths >= self._timeouts.deaths:
             shell_code = 128 - code if code < 0 else code
             self.exit_code = shell_code or os.EX_SOFTWARE
 

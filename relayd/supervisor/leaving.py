@@ -3,7 +3,7 @@
 Owns how many sets of them there are at one time. Each set is as many processes as the daemon has
 workers, so a set for every reload of many in a row would fill the machine. When there is no room for
 another, the oldest is asked to hurry: its idle clients leave at once, and a message on its way in
-keeps the time that it has anyway (`Patience.drain`).
+keeps the time that it has anyway (`Timeouts.drain`).
 """
 
 import signal
@@ -65,11 +65,11 @@ class Leaving:
         for each in self._sets:
             each.hurry()
 
-    def bury(self, now: float) -> None:
+    def reap(self, now: float) -> None:
         """Forget those that have ended."""
         for each in self._sets:
             for worker in list(each.workers):
-                if (code := worker.bury()) is not None:
+                if (code := worker.reap()) is not None:
                     each.workers.remove(worker)
                     report_end(worker, code, now=now)
         self._sets = [each for each in self._sets if each.workers]

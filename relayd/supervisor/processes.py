@@ -1,4 +1,4 @@
-"""One worker process: fork it, hear its heartbeat, signal it, bury it.
+"""One worker process: fork it, hear its heartbeat, signal it, reap it.
 
 Owns what happens between `fork` and the worker's own code, and the parent's end of the line between
 them, by which heartbeats come (`relayd.worker.supervision` is the other end).
@@ -46,7 +46,7 @@ class Worker:
     retired: bool = False
     asks: bool = False  # for a reload; whoever heeds it clears this
 
-    def hear(self, now: float, *, patience: float) -> bool:
+    def hear(self, now: float, *, timeout: float) -> bool:
         """Take in its heartbeats; return True when it reports that it is ready."""
         try:
             beats = os.read(self.heartbeat, 4096) if self.heartbeat >= 0 else b""
@@ -59,7 +59,7 @@ class Worker:
             return False
         self.heard_at = now
         if not self.retired:
-            self.deadline = now + patience
+            self.deadline = now + timeout
         self.asks = self.asks or RELOAD in beats
         reports = READY in beats and not self.ready
         self.ready = self.ready or reports
@@ -88,7 +88,7 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)  # at worst a zombie of our own
 
-    def bury(self) -> int | None:
+    def reap(self) -> int | None:
         """Return its exit code, minus the signal that ended it, or None while it lives."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
@@ -129,11 +129,11 @@ class Signals:
 
 
 def spawn(
-    name: str, work: Callable[[int], int], *, close: Callable[[], None], patience: float
+    name: str, work: Callable[[int], int], *, close: Callable[[], None], timeout: float
 ) -> Worker:
     """Fork a worker that runs `work` with its end of the line, after `close` in the child.
 
-    The worker has `patience` seconds to say something. Raises OSError if there is no room for
+    The worker has `timeout` seconds to say something. Raises OSError if there is no room for
     another process.
     """
     ours, theirs = socket.socketpair()
@@ -160,7 +160,7 @@ def spawn(
         heartbeat=ours.detach(),
         started_at=now,
         heard_at=now,
-        deadline=now + patience,
+        deadline=now + timeout,
     )
 
 
@@ -176,7 +176,7 @@ def _be_worker(work: Callable[[], int], *, close: Callable[[], None], parent: in
         code = request.code if isinstance(request.code, int) else os.EX_SOFTWARE
     except RelaydError as fault:
         code = os.EX_CONFIG if isinstance(fault, ConfigError) else os.EX_OSERR
-        log.error("worker_failed", error=str(fault))  # noqa: TRY400 - the operator's to mend, not ours
+        log.error("worker_failed", error=str(fault))  # noqa: TRY400 - the operator's to fix, not ours
     except OSError as fault:
         if is_shortage(fault):
             code = os.EX_TEMPFAIL

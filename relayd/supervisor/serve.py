@@ -28,10 +28,10 @@ from relayd.metrics.shared import SharedCounters
 from relayd.policy.intake.known_sources import OCTETS, KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import Settings
-from relayd.supervisor.askers import Askers
-from relayd.supervisor.generation import Generation, Patience
+from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
+from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Signals, Worker, spawn
 from relayd.supervisor.sockets import Addresses
 from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
@@ -44,9 +44,9 @@ Reload = Callable[[], Settings]
 TICK = 0.5  # seconds between two looks at the clock when nothing happens
 NOT_STARTED = "the workers did not start with the new settings"
 STOPS = "the daemon stops"
-MEND_EVERY = 1.0  # seconds between two looks at the files of unix sockets
-MEND_LATER = 30.0  # after one could not be made anew, or workers with it did not start
-NAP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
+FIX_EVERY = 1.0  # seconds between two looks at the files of unix sockets
+FIX_LATER = 30.0  # after one could not be made anew, or workers with it did not start
+CLOCK_JUMP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
 
 log = structlog.get_logger()
 
@@ -60,13 +60,13 @@ class Supervisor:
         *,
         reload: Reload | None,
         worker_main: WorkerMain,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
         """Take the queue's lock, look at the status log, and listen. Raises StartError."""
         self._reload = reload
         self._worker_main = worker_main
         self._boot = secrets.token_hex(8)
-        self._patience = patience
+        self._timeouts = timeouts
         self._counters = SharedCounters()
         self._balance = AcceptBalance()
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
@@ -80,18 +80,18 @@ class Supervisor:
         except RelaydError:
             lock.close()
             raise
-        self._current = Generation(settings, lock, patience=patience)
+        self._current = Generation(settings, lock, timeouts=timeouts)
         self._next: Generation | None = None  # coming up in a reload
         self._next_deadline = 0.0
         self._leaving = Leaving()
         self._announced = False
         self._reload_wanted = False
-        self._askers = Askers()
+        self._pending = PendingRequests()
         self._stopping = False
         self._exit_code = os.EX_OK
         self._ping_at = 0.0
-        self._mend_at = 0.0
-        self._mending = False  # a socket was made anew, and no worker has it yet
+        self._fix_at = 0.0
+        self._fixing = False  # a socket was made anew, and no worker has it yet
         self._looked_at = time.monotonic()
 
     def serve(self) -> int:
@@ -137,9 +137,9 @@ class Supervisor:
         now = time.monotonic()
         self._forgive_nap(now)
         for number in signals.take():
-            self._heed(number, now)
+            self._handle(number, now)
         self._hear(now)
-        self._bury(now)
+        self._reap(now)
         for worker in self._workers():
             if now >= worker.deadline:
                 log.error(
@@ -162,13 +162,13 @@ class Supervisor:
 
     def _forgive_nap(self, now: float) -> None:
         gap, self._looked_at = now - self._looked_at, now
-        if gap > NAP:
+        if gap > CLOCK_JUMP:
             log.warning("supervisor_slept", seconds=round(gap, 1))
             for worker in self._workers():
                 worker.heard_at += gap
                 worker.deadline += gap
 
-    def _heed(self, number: int, now: float) -> None:
+    def _handle(self, number: int, now: float) -> None:
         match number:
             case signal.SIGTERM | signal.SIGINT if not self._stopping:
                 log.info("stopping", signal=signal.Signals(number).name)
@@ -196,10 +196,10 @@ class Supervisor:
 
     def _hear(self, now: float) -> None:
         for worker in self._leaving.workers:
-            worker.hear(now, patience=self._patience.silence)
+            worker.hear(now, timeout=self._timeouts.silence)
         for generation in self._generations():
             for worker in generation.workers:
-                if worker.hear(now, patience=self._patience.silence):
+                if worker.hear(now, timeout=self._timeouts.silence):
                     generation.welcome()
                     log.info("worker_ready", worker=worker.name, pid=worker.pid)
         self._heed_askers()
@@ -209,16 +209,16 @@ class Supervisor:
         asking = [worker for worker in self._workers() if worker.asks]
         for worker in asking:
             worker.asks = False
-            self._askers.add(worker)
+            self._pending.add(worker)
         if asking and self._stopping:
-            self._askers.dismiss(self._current.settings, STOPS)
+            self._pending.dismiss(self._current.settings, STOPS)
         elif asking:
             self._want_reload()
 
-    def _bury(self, now: float) -> None:
+    def _reap(self, now: float) -> None:
         alive = len(self._workers())
-        self._leaving.bury(now)
-        died = [generation.bury(now) for generation in self._generations()]
+        self._leaving.reap(now)
+        died = [generation.reap(now) for generation in self._generations()]
         if any(died):
             self._tell_status()
         left = self._workers()
@@ -262,12 +262,12 @@ class Supervisor:
                 if other.lock is not generation.lock:
                     other.lock.close()
 
-        worker = spawn(name, work, close=close, patience=self._patience.start)
+        worker = spawn(name, work, close=close, timeout=self._timeouts.start)
         log.info("worker_started", worker=name, pid=worker.pid)
         return worker
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
-        self._leaving.add(generation.disband(), now + self._patience.drain, for_others=for_others)
+        self._leaving.add(generation.stop_all(), now + self._timeouts.drain, for_others=for_others)
 
     # Starting, reloading and stopping
 
@@ -285,8 +285,8 @@ class Supervisor:
         elif self._reload_wanted:
             if self._leaving.make_room():
                 self._begin_reload(now)
-        elif now >= self._mend_at:
-            self._mend(now)
+        elif now >= self._fix_at:
+            self._fix_sockets(now)
 
     def _announce(self, event: str) -> None:
         self._announced = True
@@ -296,7 +296,7 @@ class Supervisor:
 
     def _begin_reload(self, now: float) -> None:
         self._reload_wanted = False
-        self._askers.begin()
+        self._pending.begin()
         reasons: list[str] = []
         self._notifier.reloading()
         try:
@@ -307,9 +307,9 @@ class Supervisor:
         except RelaydError as error:
             reasons = str(error).splitlines()
             for line in reasons:
-                log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to mend
+                log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to fix
         self._announce("settings_kept")
-        self._askers.answer(self._current.settings, reasons)
+        self._pending.answer(self._current.settings, reasons)
 
     def _prepare(self, settings: Settings, now: float) -> None:
         """Take what the new settings need, before anything of the old is given up. Raises StartError."""
@@ -323,25 +323,25 @@ class Supervisor:
             if lock is not self._current.lock:
                 lock.close()
             raise
-        self._next = Generation(settings, lock, patience=self._patience)
-        self._next_deadline = now + self._patience.switch
+        self._next = Generation(settings, lock, timeouts=self._timeouts)
+        self._next_deadline = now + self._timeouts.switch
 
-    def _mend(self, now: float) -> None:
+    def _fix_sockets(self, now: float) -> None:
         """Make sockets anew whose files are lost; workers that have them come up beside the old."""
-        self._mend_at = now + MEND_EVERY
+        self._fix_at = now + FIX_EVERY
         lost = self._addresses.lost()
-        if not lost and not self._mending:
+        if not lost and not self._fixing:
             return
         for address in lost:
             log.warning("socket_lost", address=address)
-        self._mending = True
+        self._fixing = True
         if not self._leaving.make_room():
             return
         try:
             self._prepare(self._current.settings, now)
         except RelaydError as error:
-            log.error("socket_not_made", reason=str(error))  # noqa: TRY400 - the operator's to mend
-            self._mend_at = now + MEND_LATER
+            log.error("socket_not_made", reason=str(error))  # noqa: TRY400 - the operator's to fix
+            self._fix_at = now + FIX_LATER
 
     def _watch_next(self, coming: Generation, now: float) -> None:
         some = any(worker.ready for worker in coming.workers)
@@ -349,16 +349,16 @@ class Supervisor:
         if coming.ready or (late and some):
             self._next, leaving, self._current = None, self._current, coming
             configure(coming.settings.log)
-            self._mending = False
+            self._fixing = False
             self._log_addresses()
             self._replace(leaving, "reloaded", now)
-            self._askers.answer(coming.settings)
+            self._pending.answer(coming.settings)
         elif late or coming.exit_code is not None:
             self._next = None
-            self._mend_at = now + MEND_LATER
+            self._fix_at = now + FIX_LATER
             log.error("reload_refused", error=NOT_STARTED)
             self._replace(coming, "settings_kept", now)
-            self._askers.answer(self._current.settings, [f"{NOT_STARTED}; the log says why"])
+            self._pending.answer(self._current.settings, [f"{NOT_STARTED}; the log says why"])
 
     def _replace(self, leaving: Generation, event: str, now: float) -> None:
         """Let go of a generation and of all that only it needed; its workers drain meanwhile."""
@@ -372,7 +372,7 @@ class Supervisor:
         self._exit_code = exit_code
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()
-        self._askers.dismiss(self._current.settings, STOPS)
+        self._pending.dismiss(self._current.settings, STOPS)
         self._leaving.hurry()  # those that hand over have no more time for it
         for generation in self._generations():
             self._retire(generation, now)
@@ -395,6 +395,6 @@ class Supervisor:
         if self._watchdog is None or now < self._ping_at:
             return
         oldest = min((each.heard_at for each in self._current.workers if each.ready), default=now)
-        if now - oldest <= self._patience.alive:
+        if now - oldest <= self._timeouts.alive:
             self._notifier.send("WATCHDOG=1")
             self._ping_at = now + self._watchdog / 2

@@ -3,7 +3,7 @@
 import os
 from functools import partial
 
-from relayd.control.server import Desk, serve_control
+from relayd.control.server import ControlContext, serve_control
 from relayd.metrics.scrape import Scrape
 from relayd.ports.outward import EventSink
 from relayd.ports.queue import Acted
@@ -35,7 +35,7 @@ async def answer(
 
     await serve_control(
         inherited.control,
-        Desk(
+        ControlContext(
             store=parts.store,
             on_change=changed,
             record=partial(_record_acts, parts.events),

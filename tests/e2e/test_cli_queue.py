@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relayd.control.protocol import Message
-from relayd.control.server import Desk, serve_control
+from relayd.control.server import ControlContext, serve_control
 from relayd.errors import RelaydError
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
@@ -44,7 +44,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
             server = group.create_task(
                 serve_control(
                     listening,
-                    Desk(
+                    ControlContext(
                         store=store,
                         on_change=lambda: None,
                         record=lambda acted: recorded.extend(acted.events),

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from relayd.control import client
 from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, act_to_json, encode
-from relayd.control.server import Desk, serve_control
+from relayd.control.server import ControlContext, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 from relayd.mail.operator import Action
@@ -113,7 +113,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
             for number in range(2):
                 server = serve_control(
                     listening,
-                    Desk(
+                    ControlContext(
                         store=daemon.store,
                         on_change=daemon.wake,
                         record=lambda acted: daemon.recorded.extend(acted.events),

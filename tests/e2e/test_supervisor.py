@@ -45,7 +45,7 @@ class Daemon:
             "listen": [f"127.0.0.1:{self.port}"],
             "control": str(directory / f"{name}.sock"),
             "queue": str(directory / "queue" / "queue.db"),
-            "patience": {},
+            "timeouts": {},
         }
         self.file = directory / f"{name}.json"
         self.log = directory / f"{name}.log"
@@ -231,7 +231,7 @@ def test_a_dead_worker_is_replaced_under_its_name(daemon: Daemon) -> None:
 def test_a_hopeless_start_ends_with_the_workers_exit_status(
     daemon: Daemon, fqdn: str, exit_code: int
 ) -> None:
-    daemon.write(fqdn=fqdn, patience={"first_delay": 0.01})
+    daemon.write(fqdn=fqdn, timeouts={"first_delay": 0.01})
     daemon.start()
     assert daemon.end() == exit_code
     assert not daemon.events("started")
@@ -241,7 +241,7 @@ def test_a_hopeless_start_ends_with_the_workers_exit_status(
 def test_the_watchdog_hears_nothing_while_a_worker_hangs(daemon: Daemon) -> None:
     """A worker whose loop hangs is noticed, killed and replaced (F-35)."""
     daemon.extra = {"WATCHDOG_USEC": "100000"}
-    daemon.write(patience={"alive": 0.3, "silence": 1.5})
+    daemon.write(timeouts={"alive": 0.3, "silence": 1.5})
     daemon.up()
     daemon.note("WATCHDOG=1")
     hanging = daemon.worker("2")
@@ -317,7 +317,7 @@ def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon
     ],
 )
 def test_settings_that_cannot_work_change_nothing(daemon: Daemon, fault: str) -> None:
-    daemon.write(patience={"first_delay": 0.01})
+    daemon.write(timeouts={"first_delay": 0.01})
     daemon.up()
     pids = daemon.pids()
     with ExitStack() as stack:
@@ -365,7 +365,7 @@ def test_a_second_daemon_on_the_queue_is_refused(daemon: Daemon, tmp_path: Path)
 
 
 def test_a_stubborn_worker_is_killed_in_the_end(daemon: Daemon) -> None:
-    daemon.write(fqdn="stubborn.test", patience={"drain": 0.2})
+    daemon.write(fqdn="stubborn.test", timeouts={"drain": 0.2})
     daemon.up()
     daemon.send(signal.SIGTERM)
     assert daemon.end() == 0
@@ -426,7 +426,7 @@ def test_who_asks_for_a_reload_is_told_every_mistake(daemon: Daemon) -> None:
 
 
 def test_who_asks_for_a_reload_is_told_that_the_workers_do_not_start(daemon: Daemon) -> None:
-    daemon.write(patience={"first_delay": 0.01})
+    daemon.write(timeouts={"first_delay": 0.01})
     daemon.up()
     daemon.write(fqdn="early.test")
     with daemon.connect() as client:
@@ -557,7 +557,7 @@ def test_a_stop_while_a_reload_waits_for_room_is_a_stop(daemon: Daemon) -> None:
 
 
 def test_clients_that_never_leave_hold_a_reload_up_for_a_while_only(daemon: Daemon) -> None:
-    daemon.write(patience={"drain": 1.0})
+    daemon.write(timeouts={"drain": 1.0})
     daemon.up()
     with ExitStack() as stack:
         ask(stack.enter_context(daemon.connect()))
@@ -569,7 +569,7 @@ def test_clients_that_never_leave_hold_a_reload_up_for_a_while_only(daemon: Daem
 
 def test_workers_that_do_not_start_count_while_they_are_there(daemon: Daemon) -> None:
     """A reload that times out, again and again, leaves no more behind than others do."""
-    daemon.write(patience={"switch": 0.2, "drain": 60})
+    daemon.write(timeouts={"switch": 0.2, "drain": 60})
     daemon.up()
     daemon.write(fqdn="stubborn-start.test")
     for count in range(1, 6):

@@ -1,6 +1,6 @@
 """A supervisor with stand-in workers, as a program: `python -m tests.support.supervised FILE`.
 
-FILE is JSON: fqdn, workers, listen (addresses), control, queue, patience. Its fqdn says how the
+FILE is JSON: fqdn, workers, listen (addresses), control, queue, timeouts. Its fqdn says how the
 workers behave: `wrong` and `early` end before they are ready, `stuck` never is, nor is
 `stubborn-start`, which ignores SIGTERM as well, `quiet` stops its heartbeat,
 `stubborn` ignores SIGTERM, anything else works. A worker answers every line that it is sent with
@@ -108,7 +108,7 @@ def read_settings(file: str) -> Settings:
             Mistake(file=file, key=key, value="", expected="more care") for key in ("a", "b")
         ]
         raise ConfigError(tuple(mistakes)) from error
-    read.pop("patience")
+    read.pop("timeouts")
     return settings_of(read.pop("listen"), **read)
 
 
@@ -206,13 +206,13 @@ def main(file: str) -> int:
         processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
         logger_factory=structlog.WriteLoggerFactory(),  # a line is one write, whoever else writes
     )
-    patience = json.loads(Path(file).read_bytes())["patience"]
+    timeouts = json.loads(Path(file).read_bytes())["timeouts"]
     try:
         return supervisor.run(
             read_settings(file),
             reload=lambda: read_settings(file),
             worker_main=stand_in,
-            patience=supervisor.Patience(**patience),
+            timeouts=supervisor.Timeouts(**timeouts),
         )
     except StartError as error:
         print(json.dumps({"event": "start_error", "error": str(error)}))

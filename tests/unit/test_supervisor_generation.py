@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from relayd.supervisor.generation import Generation, Patience
+from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.processes import Worker
 from tests.support.supervised import settings_of
 
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 
 
 def dead_worker(exit_code: int, *, started_at: float, ready: bool = True) -> Worker:
@@ -32,7 +32,7 @@ def dead_worker(exit_code: int, *, started_at: float, ready: bool = True) -> Wor
 @pytest.fixture
 def generation(tmp_path: Path) -> Generation:
     settings = settings_of([], control=f"{tmp_path}/control.sock", queue="unused")
-    return Generation(settings, QueueLock("postgresql:unused"), patience=PATIENCE)
+    return Generation(settings, QueueLock("postgresql:unused"), timeouts=TIMEOUTS)
 
 
 def die(
@@ -40,7 +40,7 @@ def die(
 ) -> float:
     """Let one worker start and die; return how long its place stays empty."""
     generation.fill(math.inf, lambda: dead_worker(exit_code, started_at=now - lived, ready=ready))
-    assert generation.bury(now)
+    assert generation.reap(now)
     assert generation.due_at is not None
     return generation.due_at - now
 
@@ -60,7 +60,7 @@ def test_a_worker_is_started_when_it_is_due_and_not_before(generation: Generatio
     assert len(generation.workers) == 1
     assert generation.due_at is None
     assert generation.ready
-    assert generation.disband()[0].bury() == 0
+    assert generation.stop_all()[0].reap() == 0
 
 
 @pytest.mark.parametrize(

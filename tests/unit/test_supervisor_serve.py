@@ -14,16 +14,16 @@ from relayd.errors import StartError
 from relayd.metrics import shared
 from relayd.receiver import accept_balance
 from relayd.supervisor import leaving
-from relayd.supervisor.generation import Patience
+from relayd.supervisor.generation import Timeouts
 from relayd.supervisor.processes import Worker
-from relayd.supervisor.serve import NAP, Supervisor
+from relayd.supervisor.serve import CLOCK_JUMP, Supervisor
 from tests.support.supervised import settings_of, stand_in
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     settings = settings_of([], control=f"{tmp_path}/c.sock", queue=f"{tmp_path}/queue.db")
-    made = Supervisor(settings, reload=None, worker_main=stand_in, patience=Patience())
+    made = Supervisor(settings, reload=None, worker_main=stand_in, timeouts=Timeouts())
     yield made
     made._addresses.close()
     made._current.lock.close()
@@ -46,11 +46,11 @@ def test_a_status_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path, f
     settings = replace(settings, log=replace(settings.log, status_log=str(path)))
     for _ in range(2):
         with pytest.raises(StartError, match=r"cannot write the status log .*see status_log\.path"):
-            Supervisor(settings, reload=None, worker_main=stand_in, patience=Patience())
+            Supervisor(settings, reload=None, worker_main=stand_in, timeouts=Timeouts())
     assert not (tmp_path / "c.sock").exists()
 
 
-@pytest.mark.parametrize(("gap", "moved"), [(NAP - 1, 0.0), (600.0, 600.0)])
+@pytest.mark.parametrize(("gap", "moved"), [(CLOCK_JUMP - 1, 0.0), (600.0, 600.0)])
 def test_a_supervisor_that_was_stopped_blames_nobody(
     supervisor: Supervisor, gap: float, moved: float
 ) -> None:

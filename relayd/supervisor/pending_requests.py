@@ -1,7 +1,7 @@
 """The workers that ask for a reload on behalf of somebody at the control socket.
 
 Owns who waits for which reload: one that is under way when a worker asks may have read the settings
-before they were changed, so it does not count for that worker; the next one does. Every asker gets
+before they were changed, so it does not count for that worker; the next one does. Everybody who asked gets
 exactly one answer, a line that it passes on as it is, at the latest when the daemon stops.
 """
 
@@ -15,7 +15,7 @@ _MOST = 60  # reasons
 _LONGEST = 500  # characters of one
 
 
-class Askers:
+class PendingRequests:
     """Who asked, and has no answer yet."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relayd.supervisor.askers import Askers
+from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Worker
 from tests.support.supervised import settings_of
 
@@ -50,45 +50,45 @@ def lines() -> Iterator[list[Line]]:
 
 def test_a_question_during_a_reload_is_for_the_next_one(lines: list[Line]) -> None:
     first, second = lines
-    askers = Askers()
-    askers.add(first.worker)
-    askers.begin()
-    askers.add(second.worker)
-    askers.answer(SETTINGS)
+    pending = PendingRequests()
+    pending.add(first.worker)
+    pending.begin()
+    pending.add(second.worker)
+    pending.answer(SETTINGS)
     assert (len(first.answers), second.answers) == (1, [])
-    askers.begin()
-    askers.answer(replace(SETTINGS, file="new.toml"), ["a: wrong", "b: wrong"])
+    pending.begin()
+    pending.answer(replace(SETTINGS, file="new.toml"), ["a: wrong", "b: wrong"])
     assert first.answers == []
     assert second.answers == [{"ok": False, "error": "a: wrong\nb: wrong", "again": False}]
-    askers.answer(SETTINGS)
+    pending.answer(SETTINGS)
     assert second.answers == []
 
 
 def test_a_stop_answers_all_of_them(lines: list[Line]) -> None:
-    askers = Askers()
-    askers.add(lines[0].worker)
-    askers.begin()
-    askers.add(lines[1].worker)
-    askers.dismiss(SETTINGS, "the daemon stops")
+    pending = PendingRequests()
+    pending.add(lines[0].worker)
+    pending.begin()
+    pending.add(lines[1].worker)
+    pending.dismiss(SETTINGS, "the daemon stops")
     assert [each.answers[0]["error"] for each in lines] == ["the daemon stops"] * 2
 
 
 def test_a_worker_that_is_gone_needs_no_answer(lines: list[Line]) -> None:
-    askers = Askers()
+    pending = PendingRequests()
     lines[0].theirs.close()
     lines[1].worker.heartbeat = -1
     for each in lines:
-        askers.add(each.worker)
-    askers.begin()
-    askers.answer(SETTINGS)
+        pending.add(each.worker)
+    pending.begin()
+    pending.answer(SETTINGS)
 
 
 def test_the_answer_is_short_whatever_is_wrong(lines: list[Line]) -> None:
     """The line takes it at once; what is no Unicode in a file's name does not get in its way."""
-    askers = Askers()
-    askers.add(lines[0].worker)
-    askers.begin()
-    askers.answer(SETTINGS, [f"\udcff{number}" + "x" * 9000 for number in range(2000)])
+    pending = PendingRequests()
+    pending.add(lines[0].worker)
+    pending.begin()
+    pending.answer(SETTINGS, [f"\udcff{number}" + "x" * 9000 for number in range(2000)])
     [answer] = lines[0].answers
     told = answer["error"].splitlines()
     assert told[-1] == "and 1940 more: see `relayd check`"
