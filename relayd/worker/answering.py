@@ -12,7 +12,8 @@ from relayd.store import open_view
 from relayd.store.url import queue_file
 from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
-from relayd.worker.outward import Outward, Parts
+from relayd.worker.outward import Outward
+from relayd.worker.parts import Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.wakeup import Wakeups

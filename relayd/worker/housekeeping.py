@@ -17,7 +17,8 @@ from relayd.policy.delivery import route
 from relayd.ports.queue import QueueStore
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
-from relayd.worker.outward import Outward, Parts
+from relayd.worker.outward import Outward
+from relayd.worker.parts import Parts
 from relayd.worker.wakeup import Wakeups
 
 _TOLD = 10.0  # seconds between two lines about reports that are not mailed

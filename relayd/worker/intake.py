@@ -5,9 +5,8 @@ was leased at enqueue.
 """
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,11 +18,7 @@ from relayd.errors import CommitUnknown, StoreBroken
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (
-    IDS_PER_MILLISECOND,
     MessageId,
-    Registration,
-    WorkerNumber,
-    make_id,
 )
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
@@ -31,50 +26,22 @@ from relayd.policy import verp
 from relayd.policy.delivery import route
 from relayd.policy.intake.refusal_lines import RefusalLines
 from relayd.policy.seldom import Seldom
-from relayd.ports.outward import Clock, EventSink
-from relayd.ports.queue import LateNotice, QueueStore, Spool, Work
-from relayd.ports.view import QueueView
+from relayd.ports.queue import LateNotice, Spool, Work
 from relayd.trace import tracing
 from relayd.worker.late import LateBounces
+from relayd.worker.parts import Parts
 
 log = structlog.get_logger()
-
-
-class IdSource:
-    """Message ids of one worker; they rise and never repeat, also when the clock is set back.
-
-    For any thread: the store asks for reports on its own.
-    """
-
-    def __init__(self, registered: Registration) -> None:
-        self._worker = registered.number
-        self._latest = registered.ids_after
-        self._count = IDS_PER_MILLISECOND - 1  # of that millisecond no id is left
-        self._lock = threading.Lock()
-
-    def next_id(self, at: datetime) -> MessageId:
-        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        with self._lock:
-            self._count += 1
-            if at > self._latest or self._count == IDS_PER_MILLISECOND:
-                self._latest = max(at, self._latest + timedelta(milliseconds=1))
-                self._count = 0
-            return make_id(self._latest, self._worker, self._count)
 
 
 class Intake:
     """`relayd.receiver.intake.Intake`: from a complete message to a durable one."""
 
-    def __init__(  # noqa: PLR0913 -- where everything meets
+    def __init__(
         self,
-        *,
-        store: QueueStore,
-        view: QueueView,
-        worker: WorkerNumber,
-        ids: IdSource,
+        parts: Parts,
         scheduler: Scheduler,
-        events: EventSink,
-        clock: Clock,
+        *,
         routes: route.RouteRules,
         late: LateBounces | None = None,
         hint: Callable[[], None] = lambda: None,
@@ -85,13 +52,13 @@ class Intake:
         self._unwritten = 0  # refusals since the last line about them
         self._late = late
         self._routes = routes
-        self._store = store
-        self._view = view
-        self._worker = worker
-        self._ids = ids
+        self._store = parts.store
+        self._view = parts.view
+        self._worker = parts.worker
+        self._ids = parts.ids
         self._scheduler = scheduler
-        self._events = events
-        self._clock = clock
+        self._events = parts.events
+        self._clock = parts.clock
         self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
         # Fails when the store can be used no more.
         self.broken: asyncio.Future[None] = self._loop.create_future()

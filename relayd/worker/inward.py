@@ -17,7 +17,7 @@ from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
 from relayd.worker.inherited import Inherited
 from relayd.worker.intake import Intake
-from relayd.worker.outward import Parts
+from relayd.worker.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,10 @@ from relayd.worker.answering import answer, scrape
 from relayd.worker.events import Events
 from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
-from relayd.worker.intake import IdSource, Intake
+from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
-from relayd.worker.outward import Parts, deliver
+from relayd.worker.outward import deliver
+from relayd.worker.parts import IdSource, Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.wakeup import Wakeups
@@ -111,16 +112,7 @@ async def _serve(
         wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
-            store=parts.store,
-            view=parts.view,
-            worker=parts.worker,
-            ids=parts.ids,
-            scheduler=scheduler,
-            events=parts.events,
-            clock=parts.clock,
-            routes=settings.routes,
-            late=outward.late,
-            hint=wakeups.give,
+            parts, scheduler, routes=settings.routes, late=outward.late, hint=wakeups.give
         )
         inward = receive(settings, inherited, parts, intake)
         receiver = inward.receiver

@@ -22,7 +22,6 @@ from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
-from relayd.mail.ids import WorkerNumber
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import Candidates, MxRules, Undeliverable
@@ -31,27 +30,13 @@ from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
 from relayd.ports.outward import Clock
-from relayd.ports.queue import QueueStore, ReportGivenUp
-from relayd.ports.view import QueueView
+from relayd.ports.queue import ReportGivenUp
 from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
-from relayd.worker.events import Events
-from relayd.worker.intake import IdSource
 from relayd.worker.late import LateBounces
 from relayd.worker.membership import DaemonMembership
+from relayd.worker.parts import Parts
 from relayd.worker.system import SmtpTransport, SystemClock
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker's halves share."""
-
-    store: QueueStore
-    view: QueueView
-    worker: WorkerNumber
-    ids: IdSource
-    events: Events
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)

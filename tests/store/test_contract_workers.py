@@ -19,7 +19,7 @@ from relayd.mail.ids import (
     WorkerNumber,
     received_at_of,
 )
-from relayd.worker.intake import IdSource
+from relayd.worker.parts import IdSource
 from tests.support.builders import a_message
 from tests.support.clock import FakeClock
 from tests.support.stores import Box

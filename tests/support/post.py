@@ -37,7 +37,7 @@ from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, QueueView, RecipientRow
 from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
 from relayd.store.memory.queue import MemoryStore
-from relayd.worker.intake import IdSource
+from relayd.worker.parts import IdSource
 from relayd.worker.system import SmtpTransport
 from tests.support.clock import FakeClock
 from tests.support.workers import a_registration, registered

@@ -16,7 +16,8 @@ from relayd.metrics.counters import Counters
 from relayd.policy.delivery.route import RouteRules
 from relayd.ports.view import Status
 from relayd.worker.events import Events
-from relayd.worker.intake import IdSource, Intake
+from relayd.worker.intake import Intake
+from relayd.worker.parts import IdSource, Parts
 from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
@@ -46,13 +47,15 @@ def status_log(tmp_path: Path) -> Path:
 async def intake(post: Post, status_log: Path) -> AsyncIterator[Intake]:
     with closing(StatusLog(str(status_log), node="node1")) as log:
         yield Intake(
-            store=post.store,
-            view=post.view,
-            worker=post.worker,
-            ids=IdSource(a_registration(post.worker)),
-            scheduler=post.scheduler,
-            events=Events(log, Counters()),
-            clock=post.clock,
+            Parts(
+                post.store,
+                post.view,
+                post.worker,
+                IdSource(a_registration(post.worker)),
+                Events(log, Counters()),
+                post.clock,
+            ),
+            post.scheduler,
             routes=RouteRules(),
         )
 

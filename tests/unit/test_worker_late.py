@@ -33,8 +33,9 @@ from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.intake import admit
 from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.events import Events
-from relayd.worker.intake import IdSource, Intake
+from relayd.worker.intake import Intake
 from relayd.worker.late import LateBounces
+from relayd.worker.parts import IdSource, Parts
 from tests.support.builders import a_facts, a_message
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
@@ -91,13 +92,15 @@ def late_of(post: Post, view: QueueView | None = None, parse: Parse = read_here)
 
 def intake_of(post: Post, log: StatusLog, late: LateBounces | None) -> Intake:
     return Intake(
-        store=post.store,
-        view=post.view,
-        worker=post.worker,
-        ids=IdSource(a_registration(post.worker)),
-        scheduler=post.scheduler,
-        events=Events(log, Counters()),
-        clock=post.clock,
+        Parts(
+            post.store,
+            post.view,
+            post.worker,
+            IdSource(a_registration(post.worker)),
+            Events(log, Counters()),
+            post.clock,
+        ),
+        post.scheduler,
         routes=RouteRules(),
         late=late,
     )
