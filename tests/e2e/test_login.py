@@ -83,6 +83,10 @@ def daemon(
         assert daemon.run("check").status == 0
         daemon.up()
         yield daemon
+        with daemon.connected("plain") as client, pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(
+                "app", "hunter22"
+            )  # not every process that runs some of these had a failure
         assert daemon.stop() == 0
         assert daemon.events("login_failed")
         logs = daemon.log.read_text() + daemon.status_log.read_text()
