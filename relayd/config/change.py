@@ -1,7 +1,7 @@
 """Change one key of the settings file: all of it is checked before any of it is written.
 
 Owns the order: one command at a time, edit in memory, every mistake of the result, then the file is
-replaced in one step. It keeps mode, owner, group and access list; a symbolic link stays one. Whoever
+replaced in one step. It keeps mode, owner, group and access list; a symbolic link stays one. Who
 reads meanwhile sees the old file or the new one.
 """
 

@@ -165,7 +165,7 @@ def _setting_of(key: Key) -> Key:
 
 
 def lookup(data: object, key: Key) -> object:
-    """Return what stands at `key`, None if nothing does."""
+    """Return what is at `key`, None if nothing does."""
     for part in key:
         match data, part:
             case dict(), str():

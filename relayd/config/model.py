@@ -1,6 +1,6 @@
 """The settings file as pydantic models: every key, its type and its default.
 
-Owns what may be written; a default stands here and nowhere else. Keys of later releases exist
+Owns what may be written; a default is here and nowhere else. Keys of later releases exist
 already, so that a file written for them is understood; `relayd.config.checks` refuses what has no
 effect yet. What keys mean to each other is checked there too.
 

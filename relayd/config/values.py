@@ -1,8 +1,8 @@
 """Every setting as it counts, by its name: what the file says, and the default where it is silent.
 
-For whoever asks: `relayd config`, and the daemon when it says what it runs with. A value is text
+For those who ask: `relayd config`, and the daemon when it says what it runs with. A value is text
 in JSON, which TOML reads too but for a table of `[routes]`, spelt in one way whatever the file's spelling was: equal settings
-have equal texts. Names are those that `keys` reads. No secret stands here, since the settings
+have equal texts. Names are those that `keys` reads. No secret is here, since the settings
 name only the files of secrets; what a URL has in front of its "@" is left out.
 """
 
@@ -38,7 +38,7 @@ def values_of_rules(rules: RuleTexts) -> Values:
 
 
 def default_of(name: str) -> str | None:
-    """Return the default of a key; None if it has none, and for what stands in `[routes]`."""
+    """Return the default of a key; None if it has none, and for what is in `[routes]`."""
     if name == "fqdn":
         return None
     return _DEFAULTS.get(re.sub(r"^listen\.\d+\.", "listen.0.", name))

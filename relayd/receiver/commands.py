@@ -57,7 +57,7 @@ def parse_hello(argument: bytes) -> str | None:
 def parse_mail(
     argument: bytes, *, extended: bool, takes_auth: bool = False
 ) -> tuple[Address | None, MailParameters]:
-    """Read what stands behind `MAIL `. Raises SyntaxRefused.
+    """Read what is after `MAIL `. Raises SyntaxRefused.
 
     AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5).
     """
@@ -79,7 +79,7 @@ def parse_mail(
 def parse_rcpt(
     argument: bytes, *, extended: bool, smtputf8: bool = False
 ) -> tuple[Address, RcptParameters]:
-    """Read what stands behind `RCPT `. Raises SyntaxRefused."""
+    """Read what is after `RCPT `. Raises SyntaxRefused."""
     path, rest = _path(argument, b"TO:", _BAD_RECIPIENT)
     if path is None:
         raise SyntaxRefused(_BAD_RECIPIENT)

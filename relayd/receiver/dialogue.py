@@ -1,6 +1,6 @@
 """The one side of a dialogue that is ours: its state, the replies that are owed, what was refused.
 
-What each command means stands in `hello`, `login` and `transfer`, as functions of a dialogue.
+What each command means is in `hello`, `login` and `transfer`, as functions of a dialogue.
 
 Source: RFC 5321 §4.2; RFC 2034 (enhanced codes).
 """

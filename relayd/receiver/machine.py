@@ -1,7 +1,7 @@
 """The command machine: a line in, replies and an effect out.
 
 Pure but for the questions that it asks of `Intake`: no socket, no clock, no task. The order of commands
-is `states.TRANSITIONS`; what each command means stands in `hello`, `login` and `transfer`. The
+is `states.TRANSITIONS`; what each command means is in `hello`, `login` and `transfer`. The
 transport (`wire`) calls
 
 1. `receive` with each command line, while the state reads lines,

@@ -47,7 +47,7 @@ class Received:
 
 
 class DataReader:
-    """Collects one message. `feed` it until it returns what stands behind the end of the data."""
+    """Collects one message. `feed` it until it returns what is after the end of the data."""
 
     def __init__(
         self, *, size_limit: int, line_endings: LineEndings, spool: Callable[[], Spool]

@@ -28,7 +28,7 @@ class ClientClaim:
 
 
 def parse_xclient(argument: bytes) -> ClientClaim:
-    """Read what stands behind `XCLIENT `. Raises SyntaxRefused."""
+    """Read what is after `XCLIENT `. Raises SyntaxRefused."""
     given: dict[str, str] = {}
     for word in argument.split():
         name, equals, value = word.partition(b"=")

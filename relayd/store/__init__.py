@@ -1,7 +1,7 @@
 """The queue and its history. Each engine is imported only when its URL asks for it.
 
 `url` reads the URL, then the engine opens its file: `sqlite`, or `memory` in tests. What they do not
-own stands beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
+own is beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
 """
 
 from collections.abc import Callable, Mapping

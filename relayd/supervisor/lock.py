@@ -35,7 +35,7 @@ def make_directory(directory: Path, mode: int) -> None:
     try:
         make_folder(directory, mode)
     except FileExistsError:
-        pass  # no folder: whoever wants something in it says so
+        pass  # no folder: those who want something in it say so
     except OSError as error:
         message = (
             f"cannot create the directory {directory}: {error.strerror};"

@@ -44,7 +44,7 @@ class Worker:
     deadline: float  # when it is killed; each heartbeat moves it, until the worker is retired
     ready: bool = False
     retired: bool = False
-    asks: bool = False  # for a reload; whoever heeds it clears this
+    asks: bool = False  # for a reload; the reader clears this
 
     def hear(self, now: float, *, timeout: float) -> bool:
         """Take in its heartbeats; return True when it reports that it is ready."""

@@ -77,7 +77,7 @@ class Addresses:
         """
         added: dict[str, Bound] = {}
         known = {key for key, bound in self._bound.items() if not bound.is_lost}
-        directory = Path(settings.control_socket).parent  # listeners may stand there too
+        directory = Path(settings.control_socket).parent  # listeners may be there too
         try:
             for listener in settings.listeners:
                 key = _key(listener)

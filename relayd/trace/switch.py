@@ -1,4 +1,4 @@
-"""The switchboard of one worker: what is traced goes to whoever wants to see it.
+"""The switchboard of one worker: what is traced goes to those who want to see it.
 
 Owns the ambient `tracing`, which is off until somebody looks. What is to be told looks at
 `tracing.is_on` first, so that nobody's looking costs no call. Nothing here raises for what a follower

@@ -38,7 +38,7 @@ Exchange = Callable[[dns.message.QueryMessage, str, int], Awaitable[dns.message.
 
 
 class Excess(Exception):
-    """Stands among the `errors` of a message of which some records were left unread."""
+    """Is among the `errors` of a message of which some records were left unread."""
 
 
 class BoundedNameserver(dns.nameserver.Do53Nameserver):

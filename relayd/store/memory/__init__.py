@@ -5,5 +5,5 @@ its end without giving way to the loop, so each is a transaction by itself; "dur
 dict". Leaves disks, threads and other processes to the real stores.
 
 `queue.py` has the verbs of the workers, `view.py` the questions of everybody else; both work on
-`tables.py`. The files are named as those of `relayd.store.sqlite`, where each rule stands in SQL.
+`tables.py`. The files are named as those of `relayd.store.sqlite`, where each rule is in SQL.
 """

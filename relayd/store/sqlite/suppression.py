@@ -10,7 +10,9 @@ from relayd.mail.suppression import INACTIVE_BOUNCES, NAMED_SENDERS
 from relayd.store.sqlite.values import query_key
 
 EVERYBODY = f"'{suppression.EVERYBODY}'"  # in SQL
-_LOOKED_AT = 1000  # late bounces of an address that are looked at, to show for whom they count
+_LOOKED_AT = (
+    1000  # asynchronous bounces of an address that are looked at, to show for whom they count
+)
 _ALL = -1
 
 
