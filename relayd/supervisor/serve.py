@@ -41,7 +41,7 @@ from relayd.worker.inherited import Inherited
 WorkerMain = Callable[[Settings, Inherited], int]
 Reload = Callable[[], Settings]
 
-TICK = 0.5  # seconds between two looks at the clock when nothing happens
+TICK = 0.5  # seconds between two looks at the clock when nothing happens: twice a heartbeat
 NOT_STARTED = "the workers did not start with the new settings"
 STOPS = "the daemon stops"
 FIX_EVERY = 1.0  # seconds between two looks at the files of unix sockets

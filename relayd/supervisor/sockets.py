@@ -21,8 +21,8 @@ from relayd.settings import HostPort, ListenerSettings, Settings
 from relayd.supervisor.lock import make_directory
 
 BACKLOG = 1024  # the kernel caps it at net.core.somaxconn
-LISTENER_MODE = 0o666
-CONTROL_MODE = 0o660
+LISTENER_MODE = 0o666  # its directory and `networks` say who may come in
+CONTROL_MODE = 0o660  # the group may act
 
 REMEDIES = {
     errno.EADDRINUSE: "another program listens there; `ss -lntxp` shows which",

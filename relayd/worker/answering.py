@@ -7,6 +7,7 @@ from relayd.control.server import ControlContext, serve_control
 from relayd.metrics.scrape import Scrape
 from relayd.ports.outward import EventSink
 from relayd.ports.queue import Acted
+from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
 from relayd.store.url import queue_file
@@ -16,7 +17,6 @@ from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
-from relayd.worker.wakeup import Wakeups
 
 
 async def answer(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from relayd.policy.descriptors import Shares, share_out
 from relayd.settings import LimitSettings
 
-_UNLIMITED = 1 << 20
+_UNLIMITED = 1 << 20  # what counts as no limit: nr_open of Linux
 
 
 def raise_limit() -> None:

@@ -15,16 +15,18 @@ from relayd.errors import (
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery import route
 from relayd.ports.queue import QueueStore
+from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
-from relayd.worker.wakeup import Wakeups
 
-_TOLD = 10.0  # seconds between two lines about reports that are not mailed
-_MEASURED = 1.0  # seconds between two looks at what the metrics show as it stands
-_WATCHED = 5.0  # seconds between two looks at the file of the smarthost's password or token
-_TIDY = 3600.0  # seconds between looks for history that is too old
+_TOLD = 10.0  # seconds between two lines about reports that are not mailed: a flood of bounces is no flood of lines
+_MEASURED = 1.0  # seconds between two looks at gauges; scrapers come every 15 s or so
+_WATCHED = (
+    5.0  # seconds between two looks at the login's file: one stat, and a new secret is used at once
+)
+_TIDY = 3600.0  # seconds between looks for history that is too old: ages are told in days
 
 log = structlog.get_logger()
 

@@ -37,9 +37,11 @@ from relayd.worker.outward import deliver
 from relayd.worker.parts import IdSource, Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
-from relayd.worker.wakeup import Wakeups
+from relayd.worker.wakeups import SocketWakeups
 
-STOP_WITHIN = 30.0  # seconds for messages and transactions under way
+STOP_WITHIN = (
+    30.0  # seconds for messages and transactions under way; the unit has TimeoutStopSec=45
+)
 HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 
 log = structlog.get_logger()
@@ -109,7 +111,7 @@ async def _serve(
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks)
         scheduler = outward.scheduler
-        wakeups = Wakeups(settings.control_socket, inherited.name, scheduler.wake)
+        wakeups = SocketWakeups(settings.control_socket, inherited.name, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
             parts, scheduler, routes=settings.routes, late=outward.late, hint=wakeups.give

@@ -14,8 +14,8 @@ from relayd.errors import RelaydError
 
 READY, BEAT, RELOAD = b"R", b".", b"L"
 
-_EVERY = 1.0  # seconds between heartbeats
-_CHUNK = 64 * 1024
+_EVERY = 1.0  # seconds between heartbeats; `Timeouts.silence` is many of them
+_CHUNK = 64 * 1024  # octets of a read: as much as a pipe holds
 
 
 class Supervision:

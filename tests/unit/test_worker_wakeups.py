@@ -7,7 +7,7 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from relayd.worker.wakeup import Wakeups
+from relayd.worker.wakeups import SocketWakeups
 from tests.support.receiving import until
 from tests.support.shortage import no_descriptors
 
@@ -17,7 +17,7 @@ def test_the_others_hear_it_at_once_and_many_are_two(tmp_path: Path) -> None:
         heard: list[str] = []
         control = str(tmp_path / "control.sock")
         one, two, three = (
-            Wakeups(control, name, lambda name=name: heard.append(name))  # type: ignore[misc]
+            SocketWakeups(control, name, lambda name=name: heard.append(name))  # type: ignore[misc]
             for name in ("1", "2", "3")
         )
         with closing(one), closing(two):
@@ -40,13 +40,13 @@ def test_who_died_without_a_word_is_in_nobodys_way(tmp_path: Path) -> None:
     async def main() -> None:
         heard: list[str] = []
         control = str(tmp_path / "control.sock")
-        with closing(Wakeups(control, "1", lambda: None)) as one:
-            dead = Wakeups(control, "2", lambda: None)
+        with closing(SocketWakeups(control, "1", lambda: None)) as one:
+            dead = SocketWakeups(control, "2", lambda: None)
             assert dead._socket is not None
             asyncio.get_running_loop().remove_reader(dead._socket)
             dead._socket.close()
             one.give()
-            with closing(Wakeups(control, "2", lambda: heard.append("2"))):
+            with closing(SocketWakeups(control, "2", lambda: heard.append("2"))):
                 one.give()
                 await until(lambda: heard == ["2"])
 
@@ -56,7 +56,7 @@ def test_who_died_without_a_word_is_in_nobodys_way(tmp_path: Path) -> None:
 def test_without_a_place_a_worker_is_deaf(tmp_path: Path) -> None:
     async def main() -> None:
         with capture_logs() as logs:
-            deaf = Wakeups(str(tmp_path / "gone" / "control.sock"), "1", lambda: None)
+            deaf = SocketWakeups(str(tmp_path / "gone" / "control.sock"), "1", lambda: None)
         assert [line["event"] for line in logs] == ["wakeups_off"]
         deaf.give()
         deaf.close()
@@ -66,7 +66,7 @@ def test_without_a_place_a_worker_is_deaf(tmp_path: Path) -> None:
 
 def test_nobody_else_may_give_hints(tmp_path: Path) -> None:
     async def main() -> None:
-        with closing(Wakeups(str(tmp_path / "control.sock"), "1", lambda: None)):
+        with closing(SocketWakeups(str(tmp_path / "control.sock"), "1", lambda: None)):
             mode = (tmp_path / "control.sock.wake").stat().st_mode
             assert stat.S_IMODE(mode) == 0o700
 
@@ -76,7 +76,7 @@ def test_nobody_else_may_give_hints(tmp_path: Path) -> None:
 def test_without_a_descriptor_a_worker_is_deaf_and_dumb(tmp_path: Path) -> None:
     async def main() -> None:
         with capture_logs() as logs, no_descriptors():
-            deaf = Wakeups(str(tmp_path / "control.sock"), "1", lambda: None)
+            deaf = SocketWakeups(str(tmp_path / "control.sock"), "1", lambda: None)
         assert [line["event"] for line in logs] == ["wakeups_off"]
         deaf.give()
         deaf.close()

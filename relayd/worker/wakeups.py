@@ -1,8 +1,7 @@
 """Hints between the workers of one machine: something may have become due that is yours.
 
-A datagram without content to every other worker, on sockets beside the control socket. A hint may
-be lost and costs then what the poll takes; nobody relies on one (architecture, section 4). The first is
-given at once; of those in the moment behind it one is left.
+A datagram without content to every other worker, on sockets beside the control socket. The first is
+given at once; of those in the moment after it one is left.
 """
 
 import asyncio
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import structlog
 
-_REST = 0.01  # seconds between two hints
+_REST = 0.01  # seconds between two hints: each lets every worker look at the store
 
 log = structlog.get_logger()
 
 
-class Wakeups:
-    """The hints that one worker gives and gets."""
+class SocketWakeups:
+    """`relayd.ports.wakeups.Wakeups` between the workers of one machine."""
 
     def __init__(self, control_socket: str, name: str, on_hint: Callable[[], None]) -> None:
         """Listen under `name`, which no other live worker has; without a place, be deaf."""

@@ -1,0 +1,18 @@
+"""Hints that something may have become due: from the worker that knows to those that may deliver it."""
+
+from typing import Protocol
+
+
+class Wakeups(Protocol):
+    """How a worker tells the others to look at the store. It is told by a call given at the start.
+
+    A hint may be lost, and costs then what the poll takes: nobody relies on one.
+    """
+
+    def give(self) -> None:
+        """Tell the others to look; of many in one moment two are told."""
+        ...
+
+    def close(self) -> None:
+        """Give no more hints and hear none."""
+        ...
