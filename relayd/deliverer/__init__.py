@@ -1,7 +1,9 @@
 """Delivery: from leased work to a recorded result.
 
 In the order of calls: `scheduler` claims work, under `leases`, and feeds a `destination_queue` for each
-destination. That has `nexthop` open sessions, runs each `attempt` in transactions, and gives what they
-saw to `recorder`, which judges it and commits the result, with `reports` on bounces. A queue that closes
-gets a pause from `pauses`. `destination_queue` has the steps of one attempt.
+destination. `rerouter` sends on what goes elsewhere by now. The queue has `nexthop` open sessions, within
+the slots of `connections`, runs each `attempt` in transactions, and gives what they saw to `recorder`.
+That judges it, has `settlements` say what is written, with `reports` on bounces, and `results` commits it.
+A queue that closes tells the scheduler as `queue_owner` says, and gets a pause from `pauses`.
+`destination_queue` has the steps of one attempt.
 """

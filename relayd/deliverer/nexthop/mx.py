@@ -177,7 +177,7 @@ class MxHop:
                 raise self._not_yet(_AGAIN_AFTER, _DOWN)
             if may_begin or clock.monotonic() - due <= TOKEN_WAIT:
                 return
-            site.slots.release()  # the token is over: too many would begin at once
+            site.slots.release()  # the token has lapsed: too many would begin at once
 
     def _not_yet(self, wait: float, why: str) -> NotYet:
         return NotYet(self._parts.clock.now() + timedelta(seconds=wait), why)

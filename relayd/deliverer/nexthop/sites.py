@@ -20,7 +20,7 @@ _THROTTLES = 1000  # kept before those are dropped that are of no more use
 
 
 class ConnectionSlots:
-    """As many as a slow_start allows, given in the order in which they were asked for."""
+    """As many as a slow start allows, given in the order in which they were asked for."""
 
     def __init__(self, most: int) -> None:
         self._slow_start = SlowStart(most)
