@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import structlog
 
-from relayd.errors import ContentLost, LeaseLost, StoreBroken, StoreError
+from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreBroken, StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
+from relayd.mail.outcome import NotTried
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
@@ -92,6 +93,8 @@ class ResultStore:
                 if self._well.is_set():
                     log.critical("deliveries_paused", fault="local", reason=str(error))
                 self._well.clear()
+                if isinstance(error, CommitUnknown):
+                    settlements = [each for each in settlements if _may_repeat(each)]
                 await asyncio.sleep(_RETRY_STORE)
             else:
                 if not self._well.is_set():
@@ -103,3 +106,12 @@ class ResultStore:
         if not self._well.is_set():
             log.info("deliveries_resumed")
         self._well.set()
+
+
+def _may_repeat(settlement: Settlement) -> bool:
+    """Tell whether it does no harm if it is on record already.
+
+    What was put back may be leased again by now, as the same attempt. If it was not put back, the
+    release of the lease does that: its queue closes.
+    """
+    return not isinstance(settlement.outcome, NotTried)

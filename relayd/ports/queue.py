@@ -4,7 +4,8 @@ The store has a few large verbs. Each is one transaction; no caller combines two
 consistent. None changes a state but as `relayd.mail.outcome.TRANSITIONS` allows: a recipient of whom it does
 not is passed over. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
 (S-55). That one answers one request: nobody knows whether it was carried out. Every verb but `enqueue`
-and `note_late` may then be called again with the same arguments: what was done is not done twice. What the commit
+and `note_late` may then be called again with the same arguments: what was done is not done twice. The exception is a
+settlement with `NotTried`: its recipient may be leased again, as the same attempt. What the commit
 leased to nobody's knowledge, the store hands back by itself. After a StoreBroken every verb raises
 it: the process has to end, and the next one looks anew.
 

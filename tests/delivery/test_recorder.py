@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from relayd.deliverer.results import ResultStore
 from relayd.errors import CommitUnknown, ContentLost, StoreBroken, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
+from relayd.mail.outcome import NotTried
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import QueueStore, Work
 from relayd.ports.view import Query, QueueView, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
-from tests.support.builders import a_message, a_recipient
+from tests.support.builders import a_message, a_recipient, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
@@ -220,6 +221,24 @@ async def test_a_result_that_was_recorded_after_all_is_recorded_once() -> None:
         assert history == ["received", "bounced"]
         reports = [row for row in post.rows() if row.message_id != message.id]
         assert len(reports) == 1, "one report, whoever knew of it"
+
+
+async def test_what_was_put_back_after_all_is_not_put_back_again() -> None:
+    """S-55: it may be leased again by then, as the same attempt, and under way."""
+    store = FaultyStore(FakeClock())
+    worker = await registered(store, "1")
+    message = a_message("a@x.test")
+    [work] = await store.enqueue(message, worker=worker, lease_for=LEASE_FOR)
+    store.forget_answer("settle")
+    refused = NotTried(reason="the login is refused")
+    put_back = [replace(each, attempt=1) for each in settlements_of(work, refused)]
+    settling = asyncio.ensure_future(ResultStore(store).settle(work, put_back))
+    await eventually(lambda: store.calls["settle"])
+    [again] = await store.claim(worker, limit=10, lease_for=LEASE_FOR)
+    assert (again.lease, again.recipients[0].attempt) == (work.lease, 1)
+    assert await settling == []
+    [row] = store.view.find(Query(message_id=message.id), limit=10)
+    assert row.leased, "it is being sent"
 
 
 async def test_a_broken_store_ends_the_worker() -> None:
