@@ -142,10 +142,10 @@ class Intake:
             if tracing.is_on:
                 tracing.taken(message, leased=bool(stored.result()))
             self._events.received(message)
-            born = stored.result()
-            for work in born:
+            leased = stored.result()
+            for work in leased:
                 self._scheduler.put(work)
-            if len(born) < len({each.destination for each in message.recipients}):
+            if len(leased) < len({each.destination for each in message.recipients}):
                 self._scheduler.wake()
                 self._hint()
 
