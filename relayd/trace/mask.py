@@ -26,7 +26,9 @@ _MECHANISMS = frozenset(
     ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1"]
 )
 _WITH_ARGUMENT = frozenset(["EHLO", "HELO", "LHLO", "MAIL", "RCPT", "NOOP", "VRFY", "EXPN", "HELP"])
-_WITHOUT = frozenset(["DATA", "RSET", "QUIT", "STARTTLS"])
+_WITHOUT = frozenset(
+    ["DATA", "RSET", "QUIT", "STARTTLS", "."]
+)  # the dot ends a transaction without content
 _ENVELOPE = re.compile(r"(?:MAIL FROM|RCPT TO):", re.IGNORECASE)  # no base64 has a colon
 _PROXY_LOGIN = re.compile(r"(?<![^\s])(LOGIN=)(\S*)", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer\s+([^\s\x01]+)", re.IGNORECASE)

@@ -173,6 +173,7 @@ def test_a_destination_is_followed_on_connections_that_are_open_already(daemon: 
         ("bad@x.test", "bounced"),
         ("good@x.test", "relayed"),
     }
+    assert not [line for line in judged if line.get("rule", "").startswith("rule")]
     assert 'looks for "no such user"' in str(judged)
     assert "Hello." in str([line.get("content") for line in ran.rows])
     assert OUT not in ran.out

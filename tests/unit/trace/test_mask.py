@@ -104,6 +104,12 @@ def test_all_else_of_a_dialogue_is_shown() -> None:
     ]
 
 
+def test_the_end_of_a_transaction_without_content_is_shown() -> None:
+    """A pipelining client owes it after DATA when all its recipients were refused (RFC 2920 §3.1)."""
+    assert Mask().of_command(b".") == "."
+    assert "secret" not in Mask().of_command(b". secret")
+
+
 def test_who_comes_in_the_midst_sees_nothing_of_a_client_before_an_answer() -> None:
     said = [("C", "QUIT"), ("C", "RCPT TO:<a@x.test>"), ("S", "250 OK"), ("C", "NOOP")]
     assert shown([("S", ""), *said], since=1).split("\n") == [
