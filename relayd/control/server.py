@@ -83,6 +83,7 @@ class Room:
     guests: Guests[asyncio.Task[None]]  # who serves each
     in_hand: asyncio.Semaphore
     following: set[asyncio.Task[None]]  # those whom nothing but leaving ends
+    ended: asyncio.Event  # nobody is let in any more
 
 
 async def serve_control(sock: socket.socket, context: ControlContext) -> None:
@@ -97,9 +98,12 @@ async def _accept_all(
     sock: socket.socket, context: ControlContext, requests: asyncio.TaskGroup
 ) -> asyncio.CancelledError:
     """Start a task per connection until cancelled; return that, for the group to end in peace."""
-    room, trouble = (
-        Room(guests=Guests(_AT_ONCE), in_hand=asyncio.Semaphore(_IN_HAND), following=set()),
-        Seldom(),
+    trouble = Seldom()
+    room = Room(
+        guests=Guests(_AT_ONCE),
+        in_hand=asyncio.Semaphore(_IN_HAND),
+        following=set(),
+        ended=asyncio.Event(),
     )
     try:
         while True:
@@ -112,6 +116,7 @@ async def _accept_all(
                 leaving.cancel()
             await asyncio.sleep(0)  # it begins before the next one can make it leave
     except asyncio.CancelledError as exc:
+        room.ended.set()
         for follower in room.following:
             follower.cancel()
         return exc
@@ -152,6 +157,8 @@ async def _serve_one(connection: socket.socket, context: ControlContext, room: R
 
 async def _pass_on(connection: socket.socket, lines: Lines, room: Room) -> None:
     """Send lines until the client hangs up, or this worker leaves; then another one is asked."""
+    if room.ended.is_set():  # while the question was read
+        return
     loop = asyncio.get_running_loop()
     room.following.add(_this_task())
     try:

@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from relayd.control import client
 from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, act_to_json, encode
-from relayd.control.server import ControlContext, serve_control
+from relayd.control.server import ControlContext, Lines, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 from relayd.mail.operator import Action
@@ -21,6 +21,7 @@ from relayd.metrics.shared import SharedCounters
 from relayd.ports.queue import Acted, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
+from relayd.trace import Wanted
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
@@ -57,6 +58,14 @@ class SlowStore(MemoryStore):
         return await super().act(selector, action, by=by, reason=reason, report=report)
 
 
+class Endless:
+    """What somebody follows, of which there is nothing to tell."""
+
+    async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        del send
+        await asyncio.Event().wait()
+
+
 @dataclass(kw_only=True)
 class Daemon:
     """Some workers' control servers on one socket."""
@@ -69,12 +78,16 @@ class Daemon:
     servers: list[asyncio.Task[None]] = field(default_factory=list)
     reloaded: Message | RelaydError = field(default_factory=dict)
     may_reload: asyncio.Event = field(default_factory=asyncio.Event)
+    followed: Callable[[Wanted], Lines] = nobody_follows
 
     async def reload(self) -> Message:
         await self.may_reload.wait()
         if isinstance(self.reloaded, RelaydError):
             raise self.reloaded
         return self.reloaded
+
+    def follow(self, wanted: Wanted) -> Lines:
+        return self.followed(wanted)
 
     def wake(self) -> None:
         self.wakes += 1
@@ -120,7 +133,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
                         settings=SETTINGS,
                         reload=daemon.reload,
-                        follow=nobody_follows,
+                        follow=daemon.follow,
                         samples=daemon.shared.samples,
                     ),
                 )
@@ -342,6 +355,23 @@ async def test_request_in_hand_outlives_the_server(daemon: Daemon) -> None:
     assert daemon.recorded == list(events) != []
     done, _ = await asyncio.wait(daemon.servers, timeout=10)
     assert all(task.cancelled() for task in done)
+    assert len(done) == 2
+
+
+async def test_who_asks_to_follow_as_the_server_ends_does_not_keep_it(daemon: Daemon) -> None:
+    """It was let in before, and its question is answered as any other."""
+    daemon.followed = lambda _: Endless()
+    reader, writer = await asyncio.open_unix_connection(daemon.path)
+    for _ in daemon.servers:  # who came later is served, so this one was let in
+        await daemon.ask({"verb": "ping"})
+    for server in daemon.servers:
+        server.cancel()
+    await asyncio.sleep(0)
+    writer.write(b'{"verb":"trace","destination":"y.test"}\n')
+    done, _ = await asyncio.wait(daemon.servers, timeout=5)
+    answer = await reader.readline()
+    writer.close()  # which ends it in any case
+    assert answer == b'{"ok":true}\n'
     assert len(done) == 2
 
 
