@@ -136,6 +136,10 @@ def _secrets_in(text: str, mechanism: str, number: int) -> Iterator[str]:
         yield text
 
 
-def shown_content(octets: bytes) -> str:
-    """Return a piece of content for eyes, its tokens masked; line ends are kept."""
-    return verp.masked_octets(octets).decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+def shown_content(octets: bytes, *, most: int) -> str:
+    """Return the first `most` octets of content for eyes, its tokens masked; line ends are kept.
+
+    A token that begins in them is known as one only if `octets` holds it whole.
+    """
+    shown = verp.masked_octets(octets)[:most]  # each octet is still where it was
+    return shown.decode("utf-8", "backslashreplace").replace("\r\n", "\n")

@@ -25,7 +25,7 @@ from relayd.trace.wanted import Subject, Wanted, destinations_of, subject_of
 
 CONTENT_SHOWN = 16 * 1024  # octets of a message
 _REMEMBERED = 10_000  # messages
-_LONGEST_TOKEN = 1024  # octets, with soft line breaks: none may be cut before it is masked
+LONGEST_TOKEN = 1024  # octets, with soft line breaks: none may be cut before it is masked
 
 TraceLine = Mapping[str, JsonValue]
 
@@ -73,8 +73,8 @@ class Trace:
         wanting = [one for one in tracing.followers if one.wanted and one.wanted.content]
         shown = None
         if any(one.wanted is not None and one.wanted.fits(self.subject) for one in wanting):
-            octets = content[: CONTENT_SHOWN + _LONGEST_TOKEN]
-            shown = shown_content(octets)[:CONTENT_SHOWN]
+            octets = content[: CONTENT_SHOWN + LONGEST_TOKEN]
+            shown = shown_content(octets, most=CONTENT_SHOWN)
         self._tell(event, {"line": f"({size} octets of content)"}, content=shown)
 
     def tell(self, event: str, **fields: JsonValue) -> None:

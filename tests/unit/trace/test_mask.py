@@ -142,7 +142,7 @@ def test_tokens_of_return_paths_are_masked_everywhere() -> None:
         mask.of_command(f"MAIL FROM:<{TOKEN}>".encode()),
         mask.of_reply(f"250 <{TOKEN}> OK"),
         mask.shown(TOKEN),
-        shown_content(f"Return-Path: <{TOKEN}>\r\n".encode()),
+        shown_content(f"Return-Path: <{TOKEN}>\r\n".encode(), most=1000),
     ]
     assert not [one for one in told if token in one]
 
@@ -153,4 +153,4 @@ def test_a_long_line_is_cut() -> None:
 
 def test_octets_that_are_no_text_are_shown_as_numbers() -> None:
     assert Mask().of_command(b"HELO \xff") == "HELO \\xff"
-    assert shown_content(b"a\xff\r\nb") == "a\\xff\nb"
+    assert shown_content(b"a\xff\r\nb", most=1000) == "a\\xff\nb"

@@ -8,11 +8,13 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.mail.ids import MessageId
+from relayd.policy import verp
 from relayd.ports.queue import Lease
 from relayd.trace import Subject, Wanted, tracing
 from relayd.trace.followers import Buffer, DebugLog
 from relayd.trace.mask import Mask
-from relayd.trace.switch import CONTENT_SHOWN, Trace, TraceLine
+from relayd.trace.switch import CONTENT_SHOWN, LONGEST_TOKEN, Trace, TraceLine
 from tests.support.builders import a_message
 
 
@@ -49,6 +51,21 @@ def test_each_follower_gets_its_own() -> None:
     assert not [line for line in (*one.lines, *everything.lines) if "content" in line]
     assert other.lines[-1]["content"] == "x" * CONTENT_SHOWN
     assert other.lines[-1]["line"] == f"({2 * CONTENT_SHOWN} octets of content)"
+
+
+@pytest.mark.parametrize("seen", range(1, 46, 4))
+def test_a_token_that_is_cut_is_not_shown_in_part(seen: int) -> None:
+    """Lines so short that what is read beyond the end of what is shown comes to be shown."""
+    token = str(verp.encode(MessageId(1 << 40), 7, key=b"k" * 32, domain="back.test"))
+    follower = Follower(Wanted(queue_id="q", content=True))
+    tracing.add(follower)
+    read = CONTENT_SHOWN + LONGEST_TOKEN
+    before = (b"x\r\n" * read)[: read - len("b+") - seen]
+    trace = Trace(Subject(queue_id="q"), Mask())
+    trace.content("smtp_sent", before + token.encode() + b"\r\n" + b"y\r\n" * read)
+    shown = str(follower.lines[0]["content"])
+    assert "b+" not in shown
+    assert len(shown) > CONTENT_SHOWN // 2
 
 
 def test_nothing_is_current_when_nobody_looks() -> None:
