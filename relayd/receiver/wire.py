@@ -205,7 +205,7 @@ class Wire(SMTP):
         self.client.judge()
         if not self._surroundings.on_changed(self, self.client.whose):
             self.close_with(TOO_MANY)
-        elif reply:
+        elif reply and not self.is_over:
             self._dialogue.owed.append(reply)
 
     async def start_tls(self, tls: ServerTls) -> bool:

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relayd.receiver import wire
+from relayd.receiver.dialogue import JUNK_LIMIT
 from relayd.receiver.reader import HELD
 from relayd.store.spool import SpoolDirectory, SpoolFile
-from tests.support.line import Line
+from tests.support.line import LISTENER, Line
 
 GROUP = b"MAIL FROM:<app@x.test>\r\nRCPT TO:<user@y.test>\r\n"
 OPEN = b"EHLO app.test\r\n", GROUP, b"DATA\r\n"
@@ -251,3 +253,14 @@ def test_a_stop_is_said_once(line: Line) -> None:
     line.session.stop()
     line.session.stop()
     assert line.transport.written[1:] == [b"421 4.3.2 Shutting down, try again soon\r\n"]
+
+
+def test_nothing_follows_the_last_reply() -> None:
+    """Not even the greeting of a client for whom a proxy speaks once too often."""
+    line = Line(listener=replace(LISTENER, xclient_networks=LISTENER.networks))
+    line.connect()
+    line.say(*[b"NOOP\r\n"] * JUNK_LIMIT)
+    assert line.say(b"XCLIENT ADDR=192.0.2.1\r\n") == [
+        b"421 4.7.0 Too many commands without mail\r\n"
+    ]
+    line.session.connection_lost(None)
