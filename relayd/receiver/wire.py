@@ -247,7 +247,8 @@ class Wire(SMTP):
         if self._is_heard:
             self._wire.resume_reading()
         self._read_commands()
-        if self._at_eof and self._wire is not None:
+        is_held = self._dialogue.state is State.HELD  # again, by what had come in
+        if self._at_eof and not is_held and self._wire is not None:
             self._wire.close()
 
     def restart_clock(self) -> None:

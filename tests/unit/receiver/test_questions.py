@@ -141,6 +141,24 @@ def test_who_has_said_all_it_will_hears_the_answer(loop: str) -> None:
 
 
 @on_every_loop
+def test_who_has_said_all_it_will_hears_each_answer(loop: str) -> None:
+    async def main() -> None:
+        async with receiving(ON) as reception:
+            client = await asked(reception)
+            await client.send(b"RCPT TO:<b@y.test>\r\nQUIT\r\n")
+            client.half_close()
+            await until(lambda: next(iter(reception.receiver._sessions))._at_eof)
+            await answer(reception, 1, told=False)
+            await answer(reception, 2, told=True)
+            assert await client.line() == "250 2.1.5 OK"
+            assert (await client.line()).startswith("550 5.7.1 ")
+            assert await client.line() == "221 2.0.0 Bye"
+            await client.closed()
+
+    run_on(loop, main())
+
+
+@on_every_loop
 def test_a_bug_in_an_answer_ends_one_session(loop: str) -> None:
     async def main() -> None:
         async with receiving(ON) as reception:
