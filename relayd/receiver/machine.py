@@ -175,7 +175,3 @@ class Machine:
     ) -> None:
         self.dialogue.refuse(reply, sender=sender, more=more)
         self.dialogue.move(Event.MESSAGE_ANSWERED)
-
-    def message_forgotten(self) -> None:
-        """Its client left while it was checked."""
-        self.dialogue.move(Event.MESSAGE_ANSWERED)
