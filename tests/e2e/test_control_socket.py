@@ -376,8 +376,16 @@ async def test_who_asks_to_follow_as_the_server_ends_does_not_keep_it(daemon: Da
 
 
 async def test_more_clients_than_places_are_all_served(daemon: Daemon) -> None:
+    """One that had to make way, before its request was read, is served when it asks again."""
+
+    async def ask() -> bytes:
+        for _ in range(60):  # one of all is served each time at least
+            if answer := await daemon.exchange(b'{"verb":"ping"}\n'):
+                return answer
+        return b""
+
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(daemon.exchange(b'{"verb":"ping"}\n')) for _ in range(60)]
+        asked = [group.create_task(ask()) for _ in range(60)]
     assert {task.result() for task in asked} == {b'{"ok":true}\n'}
 
 
