@@ -139,8 +139,6 @@ class Intake:
 
     def _stored(self, message: NewMessage, stored: "asyncio.Future[Sequence[Work]]") -> None:
         if self._is_durable(stored):
-            if tracing.is_on:
-                tracing.taken(message, leased=bool(stored.result()))
             self._events.received(message)
             leased = stored.result()
             for work in leased:
@@ -148,6 +146,8 @@ class Intake:
             if len(leased) < len({each.destination for each in message.recipients}):
                 self._scheduler.wake()
                 self._hint()
+            if tracing.is_on:  # last: nothing that matters hangs on it
+                tracing.taken(message, leased=bool(leased))
 
     def _is_durable(self, stored: "asyncio.Future[Any]") -> bool:
         error = stored.exception()
