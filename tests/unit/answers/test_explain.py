@@ -21,6 +21,7 @@ from relayd.policy.delivery.verdict import Moment, VerdictRules, decide
 from relayd.policy.replies.ruleset import builtin_rules
 from relayd.ports.view import HistoryEntry, RecipientRow, Status
 from tests.support.clock import START
+from tests.support.recipient_rows import a_row
 
 MINUTE = timedelta(minutes=1)
 RETRY = RetrySettings(
@@ -31,33 +32,14 @@ RETRY = RetrySettings(
 )
 JUDGES = Judges(rules=builtin_rules(), retry=RETRY, routes=RouteRules(use_remote_smtp=True))
 RULES = VerdictRules(retry=RETRY, classifier=JUDGES.rules)
-ROW = RecipientRow(
+ROW = a_row(
     message_id=make_id(START, WorkerNumber(1), 1),
-    recipient=0,
-    received_at=START,
     reverse_path="app@app.test",
     address="a@x.test",
     status=Status.DEFERRED,
     destination="mx:x.test",
-    size=100,
-    message_id_header=None,
-    tag=None,
-    client_ip="127.0.0.1",
-    auth_user=None,
     attempts=1,
     next_attempt_at=None,
-    leased=False,
-    possible_duplicate=False,
-    code=None,
-    enhanced=None,
-    reply=None,
-    reason=None,
-    category=None,
-    bounce_class=None,
-    suppress=False,
-    remote_host=None,
-    updated_at=START,
-    paused_until=None,
 )
 
 

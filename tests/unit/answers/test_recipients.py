@@ -1,19 +1,18 @@
 """What a recipient waits for, in words, and how recipients are found page by page."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from relayd.answers.recipients import find_rows, waits_for
-from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
-from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
+from relayd.ports.view import HistoryEntry, Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
+from tests.support.recipient_rows import a_row
 
 
 @pytest.mark.parametrize(
@@ -25,38 +24,6 @@ async def test_pages_are_put_together(limit: int, count: int) -> None:
     await enqueue(store, a_message(*(f"v{n}@example.org" for n in range(201))))
     found = list(find_rows(store.view, Query(), limit=limit))
     assert len(found) == len({(row.message_id, row.recipient) for row in found}) == count
-
-
-def a_row(**fields: Any) -> RecipientRow:
-    row = RecipientRow(
-        message_id=MessageId(1),
-        recipient=0,
-        received_at=START,
-        reverse_path="",
-        address="a@example.org",
-        status=Status.QUEUED,
-        destination="smarthost",
-        size=1,
-        message_id_header=None,
-        tag=None,
-        client_ip="",
-        auth_user=None,
-        attempts=0,
-        next_attempt_at=START,
-        leased=False,
-        possible_duplicate=False,
-        code=None,
-        enhanced=None,
-        reply=None,
-        reason=None,
-        category=None,
-        bounce_class=None,
-        suppress=False,
-        remote_host=None,
-        updated_at=START,
-        paused_until=None,
-    )
-    return replace(row, **fields)
 
 
 HOUR = timedelta(hours=1)
