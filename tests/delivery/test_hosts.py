@@ -294,7 +294,7 @@ async def test_every_address_of_a_name_is_tried_and_each_failure_is_told() -> No
 async def test_a_dead_address_is_left_out_not_its_host() -> None:
     """It costs one connection its time-out, not every one."""
     clock = FakeClock()
-    async with ScriptedServer(host="127.0.0.12") as good, ScriptedServer(port=good.port) as backup:
+    async with ScriptedServer(host="127.0.0.12") as good, ScriptedServer() as backup:
         names = Names(clock, mx=["127.0.0.11", "127.0.0.12"])
         hosts = HostPort(host=MX, port=good.port), HostPort(host="127.0.0.1", port=backup.port)
         smarthost = a_smarthost(clock, *hosts, transport=names)
