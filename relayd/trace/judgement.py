@@ -32,7 +32,7 @@ def tell_judgement(
         code=None if reply is None else reply.code,
         bounce_class=outcome.bounce_class.value if isinstance(outcome, Bounced) else None,
         category=outcome.category.value if isinstance(outcome, Bounced | Deferred) else None,
-        rule=None if used is None else str(used).removeprefix("rule "),
+        rule=None if used is None else used.named,
         reason=outcome.reason if isinstance(outcome, Bounced | Deferred | NotTried) else None,
     )
     if not isinstance(outcome, Deferred):

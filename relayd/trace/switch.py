@@ -70,9 +70,9 @@ class Trace:
     def content(self, event: str, content: Content) -> None:
         """Tell that content goes by, and the beginning of it to who may see that."""
         size = len(content)
-        wanting = [one for one in tracing.followers if one.wanted and one.wanted.content]
         shown = None
-        if any(one.wanted is not None and one.wanted.fits(self.subject) for one in wanting):
+        asked = [one.wanted for one in tracing.followers if one.wanted is not None]
+        if any(wanted.content and wanted.fits(self.subject) for wanted in asked):
             octets = content[: CONTENT_SHOWN + LONGEST_TOKEN]
             shown = shown_content(octets, most=CONTENT_SHOWN)
         self._tell(event, {"line": f"({size} octets of content)"}, content=shown)

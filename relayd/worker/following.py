@@ -8,6 +8,7 @@ and those of old settings that still drain. Who dies or leaves closes its end, a
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -63,8 +64,9 @@ class Following:
         try:
             wanted = wanted_from_json(orjson.loads(await reader.readline()))
             async with asyncio.TaskGroup() as tasks:
+                buffer = Buffer(wanted, worker=self._name)
                 telling = tasks.create_task(
-                    _send(Buffer(wanted, worker=self._name), writer), name="trace: send"
+                    _tell_all(buffer, partial(_send, writer)), name="trace: send"
                 )
                 await reader.read(1)
                 telling.cancel()
@@ -74,12 +76,17 @@ class Following:
             writer.close()
 
 
-async def _send(buffer: Buffer, writer: asyncio.StreamWriter) -> None:
+async def _send(writer: asyncio.StreamWriter, lines: bytes) -> None:
+    writer.write(lines)
+    await writer.drain()
+
+
+async def _tell_all(buffer: Buffer, send: Callable[[bytes], Awaitable[None]]) -> None:
+    """Send what comes into a buffer, until cancelled; it takes nothing before and after."""
     tracing.add(buffer)
     try:
         while True:
-            writer.write(await buffer.read())
-            await writer.drain()
+            await send(await buffer.read())
     finally:
         tracing.remove(buffer)
 
@@ -95,14 +102,9 @@ class Followed:
 
     async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send what all workers tell, until cancelled."""
-        tracing.add(self._buffer)
-        try:
-            async with asyncio.TaskGroup() as others:
-                others.create_task(self._look_for(others), name="trace of other workers")
-                while True:
-                    await send(await self._buffer.read())
-        finally:
-            tracing.remove(self._buffer)
+        async with asyncio.TaskGroup() as others:
+            others.create_task(self._look_for(others), name="trace of other workers")
+            await _tell_all(self._buffer, send)
 
     async def _look_for(self, others: asyncio.TaskGroup) -> None:
         """Ask each worker that is there or comes up."""

@@ -29,6 +29,7 @@ from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
+from relayd.ports.membership import Membership
 from relayd.ports.outward import Clock
 from relayd.ports.queue import ReportGivenUp
 from relayd.settings import Settings
@@ -78,7 +79,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         now=parts.clock.now(),
         give_up_after=settings.retry.give_up_after,
     )
-    membership = DaemonMembership(settings.workers)
+    membership: Membership = DaemonMembership(settings.workers)
     for shares in (sites, router, reporter):
         membership.watch(shares.divide_by)
     rules = rules_from(settings.rules)

@@ -27,9 +27,14 @@ class RuleUsed:
     words: str  # of the reply, reduced, that the rule looks for; empty: it needs none
 
     def __str__(self) -> str:
+        return f"rule {self.named}" if self.rule else self.named
+
+    @property
+    def named(self) -> str:
+        """The same for a field of the name `rule`."""
         if not self.rule:
             return "no rule knows these words"
-        return f"rule {self.rule}" + (f', which looks for "{self.words}"' if self.words else "")
+        return self.rule + (f', which looks for "{self.words}"' if self.words else "")
 
 
 def rule_used(reply: Reply, stage: Stage | None, rules: Rules) -> RuleUsed:

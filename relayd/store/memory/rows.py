@@ -22,17 +22,13 @@ def queued_recipient(recipient: Recipient) -> QueuedRecipient:
     )
 
 
-def _reverse_path(new: NewMessage) -> str:
-    return "" if new.reverse_path is None else str(new.reverse_path)
-
-
 def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRow:
     destination = recipient.destination
     return RecipientRow(
         message_id=new.id,
         recipient=recipient.number,
         received_at=new.received_at,
-        reverse_path=_reverse_path(new),
+        reverse_path=str(new.reverse_path or ""),
         address=str(recipient.new.address),
         status=recipient.status,
         destination=destination,

@@ -17,7 +17,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action, Operator
-from relayd.policy.verp import VerpToken
+from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
@@ -262,7 +262,7 @@ class SqliteStore:
 
     async def secret(self) -> bytes:
         def operation(db: apsw.Connection) -> bytes:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(32))")
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(?))", (KEY_OCTETS,))
             return bytes(db.execute("SELECT value FROM meta WHERE key = 'secret'").get)
 
         return await self._writer.submit(operation)
