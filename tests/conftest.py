@@ -1,11 +1,19 @@
-"""Where the tests keep their files: in memory, where there is room.
+"""What holds for all tests: where they keep their files, what they inherit, and whose lines they cover.
 
-Every queue begins with a log of 36 MiB that is synced, and a run makes hundreds of them: on a disk most of
+Files are kept in memory, where there is room. Every queue begins with a log of 36 MiB that is synced, and a run makes hundreds of them: on a disk most of
 its time is that. Tests kill processes and never the machine, so the disk would prove nothing more. A secret in memory may be
 one that a container was given; tests of who may read one have `disk_path`.
+
+What a shell hands on to a program that runs in its background, `nohup` or a terminal multiplexer must change no result: ignored
+signals are taken back, and so is what says how wide or colourful output may be.
+
+Under coverage, each line is noted with what ran it: the import of the tests, a test of the core (`mail/`, `policy/`), or another one.
+`.ci/run` asks whether the core is covered by its own tests alone.
 """
 
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +35,31 @@ def _is_fit() -> bool:
 
 if "TMPDIR" not in os.environ and _is_fit():
     os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = _MEMORY
+
+# A shell without job control starts `command &` with SIGINT ignored, and nohup SIGHUP: children inherit that.
+for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        usual = signal.default_int_handler if _ignored is signal.SIGINT else signal.SIG_DFL
+        signal.signal(_ignored, usual)
+for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "RELAYD_CONFIG"):
+    os.environ.pop(_name, None)
+
+_HERE = Path(__file__).parent
+_CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
+
+
+def _note_runner(runner: str) -> None:
+    """Have coverage note what it sees from now on under this name."""
+    if "coverage" in sys.modules and (running := sys.modules["coverage"].Coverage.current()):
+        running.switch_context(runner)
+
+
+_note_runner("import")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    is_core = any(folder in item.path.parents for folder in _CORE)
+    _note_runner("core" if is_core else "other")
 
 
 @pytest.fixture
