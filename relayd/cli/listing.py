@@ -1,16 +1,55 @@
-"""Recipients as a table or as JSON lines: the cells, and how many rows are shown."""
+"""Recipients as a table or as JSON lines: the columns, and how many rows are shown."""
 
 import itertools
 import sys
+from collections.abc import Callable, Iterable
 
 from relayd.answers.recipients import fields, find_rows
+from relayd.cli.ages import Times, times_for
 from relayd.cli.output import show_json, show_table
+from relayd.cli.table import USUAL, Column, TableOptions, chosen
 from relayd.mail.ids import format_id
-from relayd.mail.words import instant
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
 
-TITLES = ("ID", "RECEIVED", "FROM", "RECIPIENT", "STATUS", "TRIES", "NEXT", "WHY")
 _FOR_PEOPLE = 100  # rows
+_Cell = Callable[[RecipientRow, Times], str]
+
+
+def _status(row: RecipientRow, _: Times) -> str:
+    bounced = row.status is Status.BOUNCED and row.bounce_class is not None
+    return f"{row.status} ({row.bounce_class})" if bounced else row.status.value
+
+
+def _next(row: RecipientRow, times: Times) -> str:
+    return "running" if row.leased else times.coming(row.next_attempt_at)
+
+
+_SHOWN: tuple[tuple[Column, _Cell], ...] = (
+    (Column(title="ID", whole=True), lambda row, _: format_id(row.message_id)),
+    (
+        Column(title="RECEIVED", whole=True, goes=2),
+        lambda row, times: times.past(row.received_at),
+    ),
+    (Column(title="FROM", goes=5, least=10), lambda row, _: row.reverse_path or "<>"),
+    (Column(title="RECIPIENT", least=16), lambda row, _: row.address),
+    (Column(title="STATUS", whole=True), _status),
+    (Column(title="TRIES", whole=True, goes=6, right=True), lambda row, _: str(row.attempts)),
+    (Column(title="NEXT", whole=True, goes=4), _next),
+    (Column(title="WHY", goes=1, least=16), lambda row, _: row.reply or row.reason or ""),
+    (Column(title="TAG", asked_for=True), lambda row, _: row.tag or ""),
+    (Column(title="MESSAGE-ID", asked_for=True), lambda row, _: row.message_id_header or ""),
+    (Column(title="SIZE", asked_for=True, right=True), lambda row, _: str(row.size)),
+    (Column(title="USER", asked_for=True), lambda row, _: row.auth_user or ""),
+    (Column(title="CLIENT", asked_for=True), lambda row, _: row.client_ip),
+    (Column(title="DESTINATION", asked_for=True), lambda row, _: row.destination),
+    (Column(title="HOST", asked_for=True), lambda row, _: row.remote_host or ""),
+    (Column(title="CATEGORY", asked_for=True), lambda row, _: row.category or ""),
+    (
+        Column(title="CHANGED", asked_for=True, whole=True),
+        lambda row, times: times.past(row.updated_at),
+    ),
+)
+COLUMNS = tuple(column for column, _ in _SHOWN)
 
 
 def rows_wanted(limit: int | None, *, as_json: bool) -> int:
@@ -20,7 +59,9 @@ def rows_wanted(limit: int | None, *, as_json: bool) -> int:
     return 0 if as_json else _FOR_PEOPLE
 
 
-def list_recipients(view: QueueView, query: Query, *, limit: int | None, as_json: bool) -> None:
+def list_recipients(
+    view: QueueView, query: Query, *, limit: int | None, as_json: bool, table: TableOptions = USUAL
+) -> None:
     """Print the recipients that match, and say when there may be more of them."""
     wanted = rows_wanted(limit, as_json=as_json)
     found = find_rows(view, query, limit=wanted)
@@ -29,23 +70,21 @@ def list_recipients(view: QueueView, query: Query, *, limit: int | None, as_json
             show_json(fields(row))
         return
     counted = itertools.count()
-    show_table(TITLES, (cells(row) for row, _ in zip(found, counted, strict=False)))
+    counting = (row for row, _ in zip(found, counted, strict=False))
+    show_recipients(counting, table, newest_first=True)
     if next(counted) == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
 
 
-def cells(row: RecipientRow) -> tuple[str, ...]:
-    """Return what the table shows of a recipient, in the order of `TITLES`."""
-    words = [row.status.value]
-    if row.status is Status.BOUNCED and row.bounce_class is not None:
-        words.append(f"({row.bounce_class})")
-    return (
-        format_id(row.message_id),
-        instant(row.received_at),
-        row.reverse_path or "<>",
-        row.address,
-        " ".join(words),
-        str(row.attempts),
-        "running" if row.leased else instant(row.next_attempt_at),
-        row.reply or row.reason or "",
+def show_recipients(
+    rows: Iterable[RecipientRow], table: TableOptions, *, newest_first: bool
+) -> None:
+    """Print the table of these recipients."""
+    times = times_for(table)
+    places = chosen(COLUMNS, table)
+    cells = [_SHOWN[place][1] for place, _ in places]
+    show_table(
+        [column for _, column in places],
+        ([cell(row, times) for cell in cells] for row in rows),
+        newest_first=newest_first,
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from relayd.cli.table import Column, coloured, columns_of, lay_out, screen_width
 from relayd.mail.text import escaped, replaced
 from relayd.mail.words import format_instant
 
@@ -56,14 +57,31 @@ def _json_value(value: object) -> object:
             return value
 
 
-def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of text under their titles; a cell that begins with a status gets its colour."""
-    if sys.stdout.isatty():
-        _show_rich(titles, rows)
+def show_table(
+    titles: Sequence[Column | str],
+    rows: Iterable[Sequence[str]],
+    *,
+    newest_first: bool = False,
+) -> None:
+    """Print rows of text under their titles; a cell that begins with a status gets its colour.
+
+    A pipe gets each cell whole, and the rows as they come. On a terminal the columns are cut to
+    its width. Rows that come `newest_first` are turned there: the newest stays next to the prompt,
+    and the older ones are found by scrolling up.
+    """
+    columns = columns_of(titles)
+    shown = ([printable(cell) for cell in row] for row in rows)
+    if not sys.stdout.isatty():
+        _say("\t".join(column.title for column in columns))
+        for row in shown:
+            _say("\t".join(row))
         return
-    _say("\t".join(titles))
-    for row in rows:
-        _say("\t".join(printable(cell) for cell in row))
+    lines = list(shown)
+    if newest_first:
+        lines.reverse()
+    styles = [[style_of(cell) for cell in row] for row in lines]
+    for line in lay_out(columns, lines, styles, space=screen_width()):
+        _say(line)
 
 
 def _say(line: str) -> None:
@@ -78,20 +96,6 @@ def drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_rich(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold", no_wrap=title in {"ID", "STATUS"})
-    for row in rows:
-        texts = [printable(cell) for cell in row]
-        table.add_row(*(Text(text, style=style_of(text)) for text in texts))
-    Console(highlight=False).print(table)
-
-
 def style_of(text: str) -> str:
     """The colour of a text that begins with the word of a status or event, else none."""
     return STYLES.get(text.partition(" ")[0], "")
@@ -99,8 +103,4 @@ def style_of(text: str) -> str:
 
 def paint(text: str, style: str = "") -> str:
     """Colour one printable text for `click.echo`, which takes the colour off again in a pipe."""
-    if not style:
-        return printable(text)
-    import click  # noqa: PLC0415 -- rows need none of it
-
-    return click.style(printable(text), fg=style)
+    return coloured(printable(text), style)

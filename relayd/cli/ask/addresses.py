@@ -8,17 +8,28 @@ from typing import Any
 
 import click
 
+from relayd.cli.ages import Times, times_for
 from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted
 from relayd.cli.output import show_json, show_table
+from relayd.cli.table import Column, TableOptions, chosen
+from relayd.cli.table_options import takes_table_options
 from relayd.control import client
 from relayd.mail.address import PathError, parse_address
-from relayd.mail.words import instant
 from relayd.ports.view import AddressRow, Query
 
 _ALL = 2**31  # more rows than a queue holds
-_TITLES = ("ADDRESS", "STATUS", "LAST", "MESSAGES", "HARD", "OTHER", "SUPPRESS", "LAST REPLY")
+_COLUMNS = (
+    Column(title="ADDRESS", least=16),
+    Column(title="STATUS", whole=True),
+    Column(title="LAST", whole=True, goes=2),
+    Column(title="MESSAGES", whole=True, goes=4, right=True),
+    Column(title="HARD", whole=True, goes=3, right=True),
+    Column(title="OTHER", whole=True, goes=5, right=True),
+    Column(title="SUPPRESS", least=8),
+    Column(title="LAST REPLY", goes=1, least=12),
+)
 
 
 class AddressType(click.ParamType[str]):
@@ -34,12 +45,15 @@ class AddressType(click.ParamType[str]):
 @click.command()
 @takes_query("recipient", "domain", "status", "bounce_class", "since")
 @limit_option
+@takes_table_options(_COLUMNS)
 @click.option(
     "--unsuppress", type=AddressType(), help="Lift the suppression: only bounces from now on count."
 )
 @json_option
 @settings_option()
-def addresses(*, query: Query, limit: int | None, unsuppress: str | None, as_json: bool) -> None:
+def addresses(
+    *, query: Query, limit: int | None, table: TableOptions, unsuppress: str | None, as_json: bool
+) -> None:
     """Show one row per recipient address.
 
     A row has the last status, how often mail bounced, and whether the address is suppressed.
@@ -53,7 +67,15 @@ def addresses(*, query: Query, limit: int | None, unsuppress: str | None, as_jso
         for row in rows:
             show_json(_fields(row))
     else:
-        show_table(_TITLES, (_cells(row) for row in rows))
+        times, places = times_for(table), chosen(_COLUMNS, table)
+        show_table(
+            [column for _, column in places],
+            (
+                [cells[place] for place, _ in places]
+                for cells in (_cells(row, times) for row in rows)
+            ),
+            newest_first=True,
+        )
 
 
 def _unsuppress(address: str, query: Query, *, as_json: bool) -> None:
@@ -81,11 +103,11 @@ def _fields(row: AddressRow) -> dict[str, object]:
     }
 
 
-def _cells(row: AddressRow) -> tuple[str, ...]:
+def _cells(row: AddressRow, times: Times) -> tuple[str, ...]:
     return (
         row.address,
         row.last_status.value,
-        instant(row.last_at),
+        times.past(row.last_at),
         str(row.messages),
         str(row.hard_bounces),
         str(row.other_bounces),

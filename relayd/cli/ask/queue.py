@@ -18,8 +18,10 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
-from relayd.cli.listing import list_recipients
+from relayd.cli.listing import COLUMNS, list_recipients
 from relayd.cli.output import show_json, show_table
+from relayd.cli.table import TableOptions
+from relayd.cli.table_options import takes_table_options
 from relayd.control import client
 from relayd.control.protocol import ActRequest, event_to_json, selects_everything
 from relayd.mail.event import Event
@@ -63,11 +65,19 @@ def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
 @queue.command(name="list")
 @_selector
 @limit_option
-def list_(*, ids: tuple[MessageId, ...], query: Query, limit: int | None, as_json: bool) -> None:
+@takes_table_options(COLUMNS)
+def list_(
+    *,
+    ids: tuple[MessageId, ...],
+    query: Query,
+    limit: int | None,
+    table: TableOptions,
+    as_json: bool,
+) -> None:
     """Show what is queued, deferred or held."""
     with open_view() as view:
         for one in _queries(ids, replace(query, unfinished=True)):
-            list_recipients(view, one, limit=limit, as_json=as_json)
+            list_recipients(view, one, limit=limit, as_json=as_json, table=table)
 
 
 def _queries(ids: Sequence[MessageId], query: Query) -> list[Query]:

@@ -15,9 +15,11 @@ from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
-from relayd.cli.listing import list_recipients
+from relayd.cli.listing import COLUMNS, list_recipients
 from relayd.cli.output import paint, show_json, style_of
 from relayd.cli.screen import repeat
+from relayd.cli.table import TableOptions
+from relayd.cli.table_options import takes_table_options
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, instant
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
@@ -40,6 +42,7 @@ class _StatusGroup(click.Group):
 @click.group(cls=_StatusGroup, invoke_without_command=True)
 @takes_query(*EVERY_FILTER)
 @limit_option
+@takes_table_options(COLUMNS)
 @click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until ^C.")
 @click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How often with --watch.")
 @json_option
@@ -50,11 +53,12 @@ def status(
     *,
     query: Query,
     limit: int | None,
+    table: TableOptions,
     watch: bool,
     rounds: int | None,
     as_json: bool,
 ) -> None:
-    """Show one row per recipient, newest first.
+    """Show one row per recipient, newest first; on a terminal the newest is the last line.
 
     `relayd status show ID` shows everything about one message.
     """
@@ -63,12 +67,14 @@ def status(
     if watch and limit is None and sys.stdout.isatty():
         limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
+
+        def draw() -> None:
+            list_recipients(view, query, limit=limit, as_json=as_json, table=table)
+
         if watch:
-            repeat(
-                lambda: list_recipients(view, query, limit=limit, as_json=as_json), rounds=rounds
-            )
+            repeat(draw, rounds=rounds)
         else:
-            list_recipients(view, query, limit=limit, as_json=as_json)
+            draw()
 
 
 @status.command()

@@ -22,8 +22,9 @@ from relayd.cli.demo import samples
 from relayd.cli.demo.relay import Relay, running, submit, wait_until_ready
 from relayd.cli.demo.samples import Sample
 from relayd.cli.demo.servers import DemoServer, Script, mail_servers
-from relayd.cli.listing import TITLES, cells
-from relayd.cli.output import show_json, show_table
+from relayd.cli.listing import show_recipients
+from relayd.cli.output import show_json
+from relayd.cli.table import USUAL
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
 from relayd.store import open_view
 
@@ -177,7 +178,7 @@ def _show(view: QueueView, title: str, *, as_json: bool) -> None:
         return
     mails = [row for row in found if row.reverse_path]
     click.echo(f"\n{title}\n")
-    show_table(TITLES, [cells(row) for row in mails])
+    show_recipients(mails, USUAL, newest_first=False)
     counts = {status: sum(row.status is status for row in mails) for status in Status}
     summary = [f"{count} {status}" for status, count in counts.items() if count]
     reports = len(found) - len(mails)

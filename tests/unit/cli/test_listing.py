@@ -1,0 +1,101 @@
+"""The rows of `relayd status` and `relayd queue list`, on a terminal and in a pipe."""
+
+from datetime import timedelta
+
+import pytest
+
+from relayd.cli.ages import ago, until
+from tests.support.builders import a_message
+from tests.support.cli_world import World, column, enqueue
+from tests.support.clock import START
+from tests.support.screens import a_screen
+
+COUNT = 40
+
+
+@pytest.fixture
+async def filled(world: World) -> None:
+    store = world.open_store()
+    for number in range(COUNT):
+        await enqueue(store, a_message(f"r{number}@x.test", tag="news"))
+        world.clock.advance(timedelta(seconds=1))
+    await store.close()
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("command", [["status"], ["queue", "list"], ["addresses"]], ids=" ".join)
+@pytest.mark.parametrize("columns", [40, 80, 100, 140])
+def test_the_newest_rows_stay_on_the_screen(
+    world: World, monkeypatch: pytest.MonkeyPatch, command: list[str], columns: int
+) -> None:
+    """At the prompt are the newest rows, each in one line; in a pipe the newest comes first."""
+    with a_screen(monkeypatch, columns=columns) as screen:
+        world.run(*command)
+    titles, *rows = screen.getvalue().splitlines()
+    assert len(rows) == COUNT
+    assert f"r{COUNT - 1}@x" in rows[-1]
+    assert "r0@x" in rows[0]
+    assert all(len(line) <= columns for line in (titles, *rows))
+    piped = column(world.run(*command).cells, "ADDRESS" if "addresses" in command else "RECIPIENT")
+    assert piped[0] == f"r{COUNT - 1}@x.test"
+
+
+@pytest.mark.usefixtures("filled")
+def test_ages_on_a_terminal_instants_where_they_are_wanted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_screen(monkeypatch) as screen:
+        world.run("status", "--limit", "1")
+    assert " d ago" in screen.getvalue()
+    with a_screen(monkeypatch) as screen:
+        world.run("status", "--limit", "1", "--utc")
+    assert START.strftime("%Y-%m-%d") in screen.getvalue()
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("command", [["status"], ["queue", "list"]], ids=" ".join)
+def test_columns_as_they_are_asked_for(world: World, command: list[str]) -> None:
+    ran = world.run(*command, "--columns", "tag, Recipient", "--limit", "2")
+    assert ran.cells == [["TAG", "RECIPIENT"], ["news", "r39@x.test"], ["news", "r38@x.test"]]
+
+
+@pytest.mark.parametrize("command", [["status"], ["queue", "list"], ["addresses"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--columns", "statsu"], "there is no column 'statsu'; there are "),
+        (["--columns", ""], "there is no column ''"),
+        (["--columns", "status", "--json"], "--json has every field"),
+    ],
+)
+def test_columns_that_make_no_sense(
+    world: World, command: list[str], more: list[str], says: str
+) -> None:
+    ran = world.run(*command, *more)
+    assert (ran.status, ran.out) == (64, "")
+    assert says in ran.err
+
+
+AGES = {
+    0: ("0 s ago", "due"),
+    1: ("1 s ago", "due"),
+    59: ("59 s ago", "due"),
+    60: ("1 min ago", "due"),
+    119 * 60: ("119 min ago", "due"),
+    2 * 3600: ("2 h ago", "due"),
+    47 * 3600 + 3599: ("47 h ago", "due"),
+    2 * 86400: ("2 d ago", "due"),
+    90 * 86400: ("90 d ago", "due"),
+    -1: ("0 s ago", "in 1 s"),
+    -61: ("0 s ago", "in 2 min"),
+    -899.5: ("0 s ago", "in 15 min"),
+    -4 * 3600: ("0 s ago", "in 4 h"),
+    -3 * 86400: ("0 s ago", "in 3 d"),
+}
+
+
+@pytest.mark.parametrize(("seconds", "said"), AGES.items(), ids=str)
+def test_an_age_has_one_unit(seconds: float, said: tuple[str, str]) -> None:
+    then = START - timedelta(seconds=seconds)
+    assert (ago(then, START), until(then, START)) == said
+    assert (ago(None, START), until(None, START)) == ("", "")
