@@ -71,6 +71,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be used now: back off and ask again."""
 
 
+class StoreForbidden(StoreError):
+    """Who asks may not read the queue; says who may (exit status 77)."""
+
+
 class StoreFull(StoreError):
     """There is no room left on the disk; nothing was written."""
 

@@ -22,6 +22,8 @@ from relayd.mail.content import Content
 from relayd.mail.ids import MessageId, format_id, parse_id
 
 _PART = ".part"
+_MODE = 0o750  # of the directory: the group may read
+_OLD_MODE = 0o700  # of one that an older relayd made
 _ABANDONED_AFTER = 3600.0  # seconds without a write; a live one is never silent for so long
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -74,7 +76,7 @@ class SpoolFile:
         self._size = 0
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = os.open(path, flags, 0o640)  # whom the folder lets in may read
         except OSError as exc:
             raise _told(exc) from exc
 
@@ -125,10 +127,13 @@ class SpoolDirectory:
         self._path = directory_of(queue)
         self._count = itertools.count()
         self._make()
+        with suppress(OSError):  # it is another's
+            if self._path.stat().st_mode & 0o777 == _OLD_MODE:
+                self._path.chmod(_MODE)
 
     def _make(self) -> None:
         try:
-            make_folder(self._path, 0o700)
+            make_folder(self._path, _MODE)
         except OSError as exc:
             raise _told(exc) from exc
 

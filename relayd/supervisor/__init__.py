@@ -49,7 +49,7 @@ def run(
     Takes over the signals of its process and must run in its main thread, which should be its
     only one. SIGHUP asks `reload` for new settings; without it, SIGHUP only goes to the workers.
     """
-    os.umask(0o077)
+    os.umask(0o027)  # the group may read the queue
     if os.geteuid() == 0:
         log.warning("running_as_root", remedy="set User= in the unit; relayd needs no rights")
     raise_limit()

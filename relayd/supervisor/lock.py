@@ -46,7 +46,7 @@ def make_directory(directory: Path, mode: int) -> None:
 
 def _take(queue: Path) -> int:
     path = f"{queue}.lock"
-    make_directory(queue.parent, 0o700)
+    make_directory(queue.parent, 0o750)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

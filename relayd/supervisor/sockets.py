@@ -207,7 +207,7 @@ def _listen_unix(path: str, mode: int) -> Bound:
     """Listen on a new socket file, in the place of an abandoned one.
 
     Bound under its final name, since that is what getsockname(2) will say in a worker. Nobody but
-    us can connect before it has its mode, for the umask is 0077.
+    us can connect before it has its mode: that takes the right to write, which the umask keeps back.
     """
     file = Path(path)
     listening = None

@@ -122,9 +122,12 @@ def test_others_get_at_no_file(smarthost: SmarthostThread, tmp_path: Path) -> No
             for path in tmp_path.rglob("*")
         }
     ours = {name: mode for name, mode in modes.items() if name.startswith("queue.db")}
-    assert {mode for name, mode in ours.items() if name != "queue.db.content"} == {0o600}
+    locks = {"queue.db.lock", "queue.db.write"}
+    assert {ours[name] for name in locks} == {0o600}
+    read_by_the_group = ours.keys() - locks - {"queue.db.content"}
+    assert {ours[name] for name in read_by_the_group} == {0o640}
     assert len([name for name in ours if name.startswith("queue.db.content/")]) == 1
-    assert modes["queue.db.content"] == 0o700
+    assert modes["queue.db.content"] == 0o750
     assert modes["control.sock"] == 0o660
     assert modes["status.log"] == 0o640
 

@@ -59,19 +59,26 @@ async def test_a_directory_that_somebody_took_away_is_made_again(box: Box) -> No
     message = a_large_message(box)
     await box.put(message, worker=worker)
     assert files(box) == {format_id(message.id)}
-    assert stat.S_IMODE(box.store._files._path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(box.store._files._path.stat().st_mode) == 0o750
     await box.close()
 
 
-async def test_only_its_owner_may_read_it(box: Box) -> None:
+async def test_its_owner_and_its_group_may_read_it(box: Box) -> None:
     """A-95."""
     await box.put(a_large_message(box), worker=await registered(box.store, "1"))
     assert isinstance(box.store, SqliteStore)
     directory = box.store._files._path
     [file] = directory.iterdir()
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
     await box.close()
+
+
+async def test_a_folder_of_an_older_relayd_is_opened_to_its_group(tmp_path: Path) -> None:
+    folder = tmp_path / "queue.db.content"
+    folder.mkdir(mode=0o700)
+    await open_sqlite(tmp_path).close()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
 
 
 async def test_the_file_and_its_name_are_durable_before_the_row_is(

@@ -21,7 +21,7 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     QueueLock(url).close()
     file = tmp_path / "queue" / "queue.db.lock"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o750
     assert file.read_text() == f"{os.getpid()}\n"
 
 

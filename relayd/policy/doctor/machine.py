@@ -54,8 +54,8 @@ class FileKind(Enum):
     SETTINGS = (0o644, "settings")
     SETTINGS_DIRECTORY = (0o755, "the directory of the settings")
     SECRET = (0o640, "secrets")
-    STATE_DIRECTORY = (0o700, "the directory of the queue")
-    DATABASE = (0o600, "the queue")
+    STATE_DIRECTORY = (0o750, "the directory of the queue")
+    DATABASE = (0o640, "the queue")
 
     @property
     def may_have(self) -> int:

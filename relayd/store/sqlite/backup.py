@@ -18,7 +18,8 @@ import apsw
 from relayd.errors import BackupFailed
 from relayd.files import make_folder, rename, sync
 from relayd.mail.ids import MessageId, format_id
-from relayd.store.sqlite.connection import open_reader, translate
+from relayd.store.sqlite.connection import translate
+from relayd.store.sqlite.outside import OutsideReader
 
 _TRIES = 20  # instants
 
@@ -29,7 +30,7 @@ def back_up(queue: str, folder: Path) -> Path:
     Raises BackupFailed, StoreUnavailable, SchemaMismatch.
     """
     try:
-        with closing(open_reader(queue, any_older=True)) as source:
+        with closing(OutsideReader(queue, any_older=True)) as source:
             return _back_up(source, Path(queue), folder)
     except apsw.Error as exc:
         raise translate(exc) from exc
@@ -37,7 +38,8 @@ def back_up(queue: str, folder: Path) -> Path:
         raise BackupFailed(f"{exc.filename or folder}: {exc.strerror}") from exc
 
 
-def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
+def _back_up(file: OutsideReader, queue: Path, folder: Path) -> Path:
+    source = file.db
     make_folder(folder, 0o700)
     if any(folder.iterdir()):
         raise BackupFailed(f"{folder} is not empty")
@@ -65,6 +67,8 @@ def _back_up(source: apsw.Connection, queue: Path, folder: Path) -> Path:
         if (found := target.execute("PRAGMA quick_check").get) != "ok":
             raise BackupFailed(f"the copy is damaged: {found}")
     source.execute("ROLLBACK")
+    if file.has_changed():  # without a lock, while nobody had it in use
+        raise BackupFailed(f"a daemon took {queue} into use meanwhile: back it up again")
     for path in (building, files):
         sync(path)
     rename(building, copy)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import apsw
 
-from relayd.errors import StoreError
+from relayd.errors import StoreError, StoreForbidden
 from relayd.mail.ids import received_at_of
 from relayd.policy.doctor.machine import QueueFacts, StoreFacts
-from relayd.store.sqlite.connection import newest_schema, open_reader, translate
+from relayd.store.sqlite.connection import newest_schema, translate
+from relayd.store.sqlite.outside import OutsideReader
 
 _CHECKED_UP_TO = 64 * 2**20  # octets
 _COMPLAINTS = 5
@@ -26,21 +27,21 @@ def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
     """Return the state of the file, and of the queue in it if it can be read."""
     try:
         octets = _octets(path)
-        db = open_reader(path, any_older=True)
+        file = OutsideReader(path, any_older=True)
     except FileNotFoundError:
         return StoreFacts(path=path, exists=False), None
-    except PermissionError:
+    except (PermissionError, StoreForbidden):
         return StoreFacts(path=path, denied=True), None
     except OSError as error:
         return StoreFacts(path=path, problem=f"cannot be read: {error.strerror}"), None
     except StoreError as error:
         return StoreFacts(path=path, problem=str(error)), None
     try:
-        return _look(db, path, octets)
-    except apsw.Error as exc:
-        return StoreFacts(path=path, problem=str(translate(exc))), None
+        return file.ask(lambda: _look(file.db, path, octets))
+    except StoreError as error:
+        return StoreFacts(path=path, problem=str(error)), None
     finally:
-        db.close()
+        file.close()
 
 
 def _octets(path: str) -> int:
@@ -52,6 +53,14 @@ def _octets(path: str) -> int:
 
 
 def _look(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts | None]:
+    """Look at an open file. Raises StoreUnavailable."""
+    try:
+        return _seen(db, path, octets)
+    except apsw.Error as exc:
+        raise translate(exc) from exc
+
+
+def _seen(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, QueueFacts | None]:
     small = octets <= _CHECKED_UP_TO
     said = (
         [str(row[0]) for row in db.execute(f"PRAGMA quick_check({_COMPLAINTS})")] if small else []

@@ -5,7 +5,8 @@ Owns what must hold before the first statement: a SQLite without the WAL-reset b
 """
 
 import os
-from contextlib import closing
+import stat
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -18,6 +19,7 @@ from relayd.store.sqlite.lock import FileLock
 APPLICATION_ID = 0x72656C61  # "rela"
 OLDEST_SQLITE = 3_051_003  # HQ-01
 _SCHEMA = Path(__file__).with_name("schema")
+_MODE = 0o640  # the group may read; whom the folder lets in
 
 
 def prepare(path: str) -> None:
@@ -30,6 +32,7 @@ def prepare(path: str) -> None:
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
         if not Path(path).exists():
             _create(path)
+        _open_to_group(path)
         db = open_writer(path)
         try:
             _migrate(db, path)
@@ -53,15 +56,17 @@ def open_writer(path: str) -> apsw.Connection:
     return db
 
 
-def open_reader(path: str, *, any_older: bool = False) -> apsw.Connection:
+def open_reader(path: str, *, any_older: bool = False, immutable: bool = False) -> apsw.Connection:
     """Open the file read-only, one of an older schema only if that is asked for.
 
-    Raises StoreUnavailable when there is no queue yet, SchemaMismatch.
+    `immutable`: nobody changes it meanwhile, and no lock is taken (`relayd.store.sqlite.outside`).
+    Raises StoreUnavailable when it cannot be opened, SchemaMismatch.
     """
-    if not Path(path).exists():
-        raise StoreUnavailable(f"no queue yet at {path}: has relayd been started?")
+    name, flags = path, apsw.SQLITE_OPEN_READONLY
+    if immutable:
+        name, flags = f"file:{_in_uri(path)}?immutable=1", flags | apsw.SQLITE_OPEN_URI
     try:
-        db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+        db = apsw.Connection(name, flags=flags)
         db.set_busy_timeout(10_000)
         version = _pragma(db, "user_version")
     except apsw.Error as exc:
@@ -74,6 +79,11 @@ def open_reader(path: str, *, any_older: bool = False) -> apsw.Connection:
             " which brings it up to date (minutes for a long history)"
         )
     return db
+
+
+def _in_uri(path: str) -> str:
+    """Return the path as a URI has it. Source: https://sqlite.org/uri.html."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def newest_schema() -> int:
@@ -102,6 +112,7 @@ def _create(path: str) -> None:
     building = f"{path}.new"
     Path(building).unlink(missing_ok=True)
     descriptor = os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, _MODE)  # whatever the umask; SQLite gives the -wal and the -shm the same
     os.close(descriptor)
     try:
         db = apsw.Connection(building)
@@ -113,6 +124,15 @@ def _create(path: str) -> None:
         raise translate(exc) from exc
     sync(building)
     rename(Path(building), Path(path))
+
+
+def _open_to_group(path: str) -> None:
+    """Let the group read a queue of an older relayd, which only its owner could."""
+    for file in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(OSError):  # it is not there, or another's: who may use it stays as it is
+            mode = stat.S_IMODE(os.stat(file).st_mode)  # noqa: PTH116 -- a name, not a path
+            if not mode & 0o040:
+                os.chmod(file, mode | 0o040)  # noqa: PTH101 -- as above
 
 
 def _migrate(db: apsw.Connection, path: str) -> None:

@@ -1,9 +1,10 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
@@ -19,7 +20,8 @@ from relayd.ports.view import (
     Status,
 )
 from relayd.store.sqlite import suppression
-from relayd.store.sqlite.connection import open_reader, translate
+from relayd.store.sqlite.connection import translate
+from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, from_ms
 
@@ -82,15 +84,36 @@ CAME_BACK = "SELECT at FROM came_back WHERE message_id = ? AND number = ? ORDER 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _question(
+    verb: "Callable[Concatenate[SqliteView, P], T]",
+) -> "Callable[Concatenate[SqliteView, P], T]":
+    """Have a verb asked as `OutsideReader.ask` says: whole, and again where a daemon takes the file into use."""
+
+    @wraps(verb)
+    def ask(self: "SqliteView", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._file.ask(lambda: verb(self, *args, **kwargs))
+
+    return ask
+
+
 class SqliteView:
-    """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable."""
+    """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable, StoreForbidden."""
 
     def __init__(self, path: str) -> None:
-        self._db = open_reader(path)
+        self._file = OutsideReader(path)
+
+    @property
+    def _db(self) -> apsw.Connection:
+        return self._file.db
 
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
+    @_question
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
@@ -112,6 +135,7 @@ class SqliteView:
         except apsw.Error as exc:
             raise translate(exc) from exc
 
+    @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         rows = self._fetch(
             "SELECT kind, at, recipient, detail FROM event WHERE message_id = ? ORDER BY id",
@@ -124,6 +148,7 @@ class SqliteView:
             for kind, at, number, detail in rows
         ]
 
+    @_question
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         import orjson  # noqa: PLC0415 -- as in `_known`
 
@@ -142,15 +167,18 @@ class SqliteView:
                 found += [_address_row(row) for row in fetch(self._db, _ADDRESSES, (wanted,))]
         return found
 
+    @_question
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         try:
             return suppression.is_suppressed(self._db, address, sender)
         except apsw.Error as exc:
             raise translate(exc) from exc
 
+    @_question
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
         return [from_ms(at) for (at,) in self._fetch(CAME_BACK, (message_id, recipient))]
 
+    @_question
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
@@ -168,6 +196,7 @@ class SqliteView:
             by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
         )
 
+    @_question
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         rows = self._fetch(
             "SELECT e.message_id, r.address, r.destination, e.kind, e.at, e.detail FROM event e"

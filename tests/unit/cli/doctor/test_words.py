@@ -43,6 +43,6 @@ def test_a_terminal_gets_a_table(world: World, tmp_path: Path) -> None:
     assert status == 1
     assert b"looking at our name in the DNS" in shown
     assert b"\x1b[31mfail" in shown
-    assert b"Run chmod 0700 on it." in shown
+    assert b"Run chmod 0750 on it." in shown
     assert b"something failed: " in shown
     assert b"REMEDY" not in shown

@@ -157,13 +157,14 @@ MODES = {
         "0640",
     ),
     "state": (FileKind.STATE_DIRECTORY, 0o700, None, "", ""),
-    "state for all": (FileKind.STATE_DIRECTORY, 0o755, Level.FAIL, "others may read", "0700"),
+    "state for a group": (FileKind.STATE_DIRECTORY, 0o750, None, "", ""),
+    "state for all": (FileKind.STATE_DIRECTORY, 0o755, Level.FAIL, "others may read", "0750"),
     "state to be entered": (
         FileKind.STATE_DIRECTORY,
         0o711,
         Level.WARN,
         "others may enter, but neither list nor change",
-        "0700",
+        "0710",
     ),
     "state to be entered by others alone": (
         FileKind.STATE_DIRECTORY,
@@ -172,19 +173,12 @@ MODES = {
         "others may enter",
         "0700",
     ),
-    "state to be entered by a group": (
+    "state to be changed by a group": (
         FileKind.STATE_DIRECTORY,
-        0o710,
+        0o770,
         Level.WARN,
-        "its group may enter",
-        "0700",
-    ),
-    "state for a group": (
-        FileKind.STATE_DIRECTORY,
-        0o750,
-        Level.WARN,
-        "its group may read",
-        "0700",
+        "its group may change",
+        "0750",
     ),
     "state to be listed": (FileKind.STATE_DIRECTORY, 0o704, Level.FAIL, "others may read", "0700"),
     "state to be changed": (
@@ -198,7 +192,8 @@ MODES = {
     "a key that seems a program": (FileKind.SECRET, 0o711, None, "", ""),
     "the queue, for others to execute": (FileKind.DATABASE, 0o611, None, "", ""),
     "the queue": (FileKind.DATABASE, 0o600, None, "", ""),
-    "the queue for a group": (FileKind.DATABASE, 0o640, Level.WARN, "group may read", "0600"),
+    "the queue for a group": (FileKind.DATABASE, 0o640, None, "", ""),
+    "the queue for all": (FileKind.DATABASE, 0o644, Level.FAIL, "others may read", "0640"),
     "the queue, executable": (FileKind.DATABASE, 0o700, None, "", ""),
 }
 

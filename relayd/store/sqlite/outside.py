@@ -1,0 +1,110 @@
+"""The queue file as those open it who are not its daemon: to read, also as a member of its group.
+
+SQLite reads a file in WAL mode by its -wal and its -shm. After a clean stop they are gone. Who may
+write there would leave new ones behind, and who may only read could not open the file at all. So a file
+without a -wal is opened as one that nobody changes (immutable): without locks, and without a file
+beside it. When somebody takes it into use it is opened anew, and what was asked meanwhile is asked again.
+
+Source: https://sqlite.org/wal.html#readonly, https://sqlite.org/uri.html#uriimmutable
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import apsw
+
+from relayd.errors import StoreForbidden, StoreUnavailable
+from relayd.file_access import who_may
+from relayd.store.sqlite.connection import open_reader
+
+T = TypeVar("T")
+_State = (
+    tuple[int, int, int] | None
+)  # of a file that nobody has in use: which, how long, since when
+
+_TRIES = 3
+
+
+class OutsideReader:
+    """A read-only connection that stays right when a daemon starts or stops."""
+
+    def __init__(self, path: str, *, any_older: bool = False) -> None:
+        """Open the file. Raises StoreUnavailable, StoreForbidden, SchemaMismatch."""
+        self._path = path
+        self._any_older = any_older
+        self._state: _State = None
+        self.db = self._open()
+
+    def close(self) -> None:
+        self.db.close()
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """Return the answer to a question to `db`, which may be asked twice. Raises StoreUnavailable.
+
+        Beside a busy writer a read may fail once where the -wal begins anew.
+        """
+        for _ in range(_TRIES):
+            if self.has_changed():
+                self._renew()
+            try:
+                answer = question()
+            except StoreUnavailable as error:
+                if not self.has_changed() and not isinstance(error.__cause__, apsw.ReadOnlyError):
+                    raise
+            else:
+                if not self.has_changed():
+                    return answer
+        raise StoreUnavailable(f"{self._path} is taken into use just now: ask again")
+
+    def has_changed(self) -> bool:
+        """Tell whether somebody takes the file into use that was opened as one that nobody changes."""
+        return self._state is not None and self._state != _state_of(self._path)
+
+    def _renew(self) -> None:
+        fresh = self._open()
+        self.db.close()
+        self.db = fresh
+
+    def _open(self) -> apsw.Connection:
+        try:
+            _look(self._path)
+            self._state = _state_of(self._path)
+            return open_reader(
+                self._path, any_older=self._any_older, immutable=self._state is not None
+            )
+        except FileNotFoundError as error:
+            raise StoreUnavailable(
+                f"no queue yet at {self._path}: has relayd been started?"
+            ) from error
+        except PermissionError as error:
+            raise StoreForbidden(f"you may not read {self._path}: {who_may(self._path)}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path} cannot be read: {error.strerror}") from error
+
+
+def _look(path: str) -> None:
+    """Raise OSError if the file, or one that SQLite needs beside it, may not be read.
+
+    Without opening it: who closes a file gives up all locks that its process has on it, SQLite's too.
+    """
+    for file in (path, f"{path}-wal", f"{path}-shm"):
+        try:
+            os.stat(file)  # noqa: PTH116 -- a name, not a path
+        except FileNotFoundError:
+            if file == path:
+                raise
+        else:
+            if not os.access(file, os.R_OK, effective_ids=True):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+
+
+def _state_of(path: str) -> _State:
+    """Return None while somebody has the file in use, or has left its -wal behind."""
+    with suppress(FileNotFoundError):
+        os.stat(f"{path}-wal")  # noqa: PTH116 -- a name, not a path
+        return None
+    found = os.stat(path)  # noqa: PTH116 -- as above
+    return found.st_ino, found.st_size, found.st_mtime_ns

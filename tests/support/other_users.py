@@ -1,0 +1,67 @@
+"""Doing something as another user, in this process: for what modes and owners keep from whom.
+
+Only root can. The users need no entry in the user database. What is imported late may lie where they
+cannot look, so all of relayd is imported first.
+"""
+
+import os
+import pkgutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import relayd
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    uid: int
+    groups: tuple[int, ...]  # the first is the user's own
+
+
+DAEMON = User(64101, (64201,))
+MEMBER = User(64102, (64202, 64201))  # of the daemon's group
+STRANGER = User(64103, (64203,))
+
+
+@contextmanager
+def acting_as(user: User) -> Iterator[None]:
+    """Be another user until the end, with root kept as the saved user id."""
+    _import_all()
+    groups, umask = os.getgroups(), os.umask(0o022)
+    os.setgroups(user.groups)
+    os.setresgid(user.groups[0], user.groups[0], 0)
+    os.setresuid(user.uid, user.uid, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+        os.umask(umask)
+
+
+@contextmanager
+def a_folder_for_all() -> Iterator[Path]:
+    """A folder that everybody can get at; those of pytest are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="relayd-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@cache
+def _import_all() -> None:
+    for module in pkgutil.walk_packages(relayd.__path__, "relayd."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    for name in ("encodings.idna", "importlib.readers", "rich.live", "rich.table", "uvloop"):
+        import_module(name)
