@@ -10,19 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from relayd.control.acts import ActAnswer, ActRequest, act_to_json, answer_from_json
 from relayd.control.protocol import (
-    ActRequest,
     BadMessage,
     Message,
-    act_to_json,
     decode,
     encode,
-    event_from_json,
     metrics_from_json,
     unsuppress_to_json,
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
-from relayd.mail.event import Event
 from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
@@ -31,15 +28,15 @@ RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s
 _CHUNK = 256 * 1024
 
 
-def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> Sequence[Event]:
-    """Have the daemon carry out an operator's verb; return an event per recipient changed.
+def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> ActAnswer:
+    """Have the daemon carry out an operator's verb, or count what it would change.
 
     Raises DaemonUnreachable, StoreUnavailable, RelaydError.
     """
     reply = ask(path, act_to_json(request), timeout=timeout)
     try:
-        return [event_from_json(fields) for fields in reply["events"]]
-    except (BadMessage, KeyError, TypeError, AttributeError) as exc:
+        return answer_from_json(reply)
+    except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 

@@ -6,7 +6,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "ping"}
     {"verb": "status"}
     {"verb": "metrics"}
-    {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "..."}
+    {"verb": "act", ...}, which `relayd.control.acts` reads
     {"verb": "unsuppress", "rcpt": "a@example.org"}
     {"verb": "settings"}
     {"verb": "reload"}
@@ -21,7 +21,7 @@ Invariant: what is not understood is refused. A misspelt selector must never sel
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,6 @@ from relayd.answers.status_line import status_line
 from relayd.mail.address import parse_address
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import format_id, parse_id
-from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
 from relayd.ports.view import Metric, Query, Status
@@ -43,16 +42,6 @@ Message = Mapping[str, object]
 
 class BadMessage(ValueError):
     """Not a message of this protocol; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActRequest:
-    """Carry out `action` on what `query` selects. An empty query needs `everything`."""
-
-    query: Query
-    action: Action
-    reason: str = ""
-    everything: bool = False
 
 
 def encode(message: Message) -> bytes:
@@ -72,35 +61,6 @@ def decode(line: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise BadMessage("not a JSON object")
     return message
-
-
-def act_to_json(request: ActRequest) -> Message:
-    return {
-        "verb": "act",
-        "action": request.action.value,
-        "selector": query_to_json(request.query),
-        "reason": request.reason,
-        "all": request.everything,
-    }
-
-
-def act_from_json(message: Message) -> ActRequest:
-    """Read an `act` request. Raises BadMessage, also when it selects everything without saying so."""
-    unknown = message.keys() - {"verb", "action", "selector", "reason", "all"}
-    if unknown:
-        raise BadMessage(f"unknown key {min(unknown)!r}")
-    everything = message.get("all", False)
-    if not isinstance(everything, bool):
-        raise BadMessage("'all' is not true or false")
-    query = query_from_json(message.get("selector"))
-    if selects_everything(query) and not everything:
-        raise BadMessage("the selector is empty, which would select everything")
-    return ActRequest(
-        query=query,
-        action=_read("action", message.get("action"), Action),
-        reason=_read("reason", message.get("reason", ""), str),
-        everything=everything,
-    )
 
 
 def samples_to_json(samples: Iterable[Sample]) -> Message:
@@ -134,7 +94,7 @@ def unsuppress_from_json(message: Message) -> str:
     unknown = message.keys() - {"verb", "rcpt"}
     if unknown:
         raise BadMessage(f"unknown key {min(unknown)!r}")
-    return str(_read("rcpt", message.get("rcpt"), parse_address))
+    return str(read_text("rcpt", message.get("rcpt"), parse_address))
 
 
 def query_to_json(query: Query) -> Message:
@@ -167,7 +127,7 @@ def query_from_json(selector: object) -> Query:
             fields[key] = value
         elif key in _READERS:
             name, reader = _READERS[key]
-            fields[name] = _read(key, value, reader)
+            fields[name] = read_text(key, value, reader)
         else:
             raise BadMessage(f"unknown key {key!r} in the selector")
     return Query(**fields)
@@ -199,9 +159,9 @@ def event_from_json(fields: Message) -> Event:
     if not isinstance(number, int):
         raise BadMessage("'recipient' is not a number")
     return Event(
-        kind=_read("event", detail.pop("event", None), EventKind),
-        at=_read("ts", detail.pop("ts", None), _instant),
-        message_id=_read("queue_id", detail.pop("queue_id", None), parse_id),
+        kind=read_text("event", detail.pop("event", None), EventKind),
+        at=read_text("ts", detail.pop("ts", None), _instant),
+        message_id=read_text("queue_id", detail.pop("queue_id", None), parse_id),
         recipient=number,
         subject=_subject(detail),
         detail=detail,  # type: ignore[arg-type]  # JSON values, as decoded
@@ -228,7 +188,8 @@ def _instant(text: str) -> datetime:
     return at
 
 
-def _read(key: str, value: object, reader: Callable[[str], Any]) -> Any:
+def read_text(key: str, value: object, reader: Callable[[str], Any]) -> Any:
+    """Return what `reader` makes of a text. Raises BadMessage."""
     if not isinstance(value, str):
         raise BadMessage(f"{key!r} is not a text")
     try:

@@ -21,14 +21,13 @@ from typing import Protocol, cast
 import structlog
 
 from relayd.control import peer
+from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
 from relayd.control.protocol import (
     REQUEST_LIMIT,
     BadMessage,
     Message,
-    act_from_json,
     decode,
     encode,
-    event_to_json,
     samples_to_json,
     unsuppress_from_json,
 )
@@ -37,7 +36,7 @@ from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
 from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
-from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
+from relayd.ports.queue import Acted, Batch, QueueStore, ReportGivenUp
 from relayd.settings import Settings
 from relayd.trace.wanted import Wanted, wanted_from_json
 from relayd.unix_peer import credentials
@@ -232,13 +231,23 @@ async def _change(request: Message, by: str, context: ControlContext) -> Message
 
 async def _act(request: Message, by: str, context: ControlContext) -> Message:
     wanted = act_from_json(request)
+    if wanted.dry_run:
+        retries = len(context.settings.retry.soft_bounce)
+        return foreseen_to_json(
+            await context.store.foresee(wanted.query, wanted.action, soft_retries=retries)
+        )
     acted = await context.store.act(
-        wanted.query, wanted.action, by=by, reason=wanted.reason, report=context.report
+        wanted.query,
+        wanted.action,
+        by=by,
+        reason=wanted.reason,
+        report=context.report,
+        batch=Batch(limit=wanted.limit, before=wanted.before),
     )
     if acted.events:
         context.record(acted)
         context.on_change()
-    return {"ok": True, "events": [event_to_json(event) for event in acted.events]}
+    return acted_to_json(acted)
 
 
 async def _tell(request: Message, by: str, context: ControlContext) -> Message | Lines:

@@ -23,7 +23,7 @@ from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
-from relayd.ports.view import Query
+from relayd.ports.view import Place, Query
 
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
@@ -197,8 +197,9 @@ class QueueStore(Protocol):
         by: str,
         reason: str,
         report: "ReportGivenUp | None" = None,
+        batch: "Batch | None" = None,
     ) -> "Acted":
-        """Carry out an operator's verb on all queued or held recipients that match.
+        """Carry out an operator's verb on all queued or held recipients that match, or on a batch of them.
 
         One event per recipient that changed, its detail with `by`, `reason` and the new `status`.
         `hold`, `bounce` and `drop` take a leased recipient out of its lease: its running attempt
@@ -206,6 +207,15 @@ class QueueStore(Protocol):
         attempt is not recorded. `expedite` leaves leased ones alone, and ends the pause of the
         destinations of the others. `release` makes held ones due at once. With `bounce`, `report`
         is asked once for each message, and what it gives is queued in the same transaction.
+        """
+        ...
+
+    async def foresee(
+        self, selector: "Query", action: "Action", *, soft_retries: int
+    ) -> "Foreseen":
+        """Count what `act` would change, and change nothing.
+
+        `soft_retries` is how often a soft bounce is tried again: with as many, a recipient has used its last.
         """
         ...
 
@@ -274,11 +284,30 @@ class ReportGivenUp(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A part of what matches: the newest messages first, from where the batch before ended."""
+
+    limit: int | None = None  # recipients that match; None: all
+    before: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acted:
     """What an operator's verb changed, and the reports that it queued."""
 
     events: tuple[Event, ...] = ()
     reports: tuple[NewMessage, ...] = ()
+    matched: int = 0  # recipients that were looked at
+    more: Place | None = None  # where the next batch begins; None: that was all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What an operator's verb would change."""
+
+    matched: int = 0
+    changed: int = 0
+    last_retry: int = 0  # of those: soft bounces that have used their last retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,9 @@ class Status(StrEnum):
     DROPPED = "dropped"
 
 
+Place = tuple[MessageId, int]
+"""A recipient in the order of questions: its message, the newest first, and its number."""
+
 UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 
 
@@ -145,7 +148,7 @@ class QueueView(Protocol):
     """The store as questions see it: read-only, from any process."""
 
     def find(
-        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+        self, query: Query, *, limit: int, before: Place | None = None
     ) -> Sequence[RecipientRow]:
         """Return matching recipients, newest message first; `before` is the last row of the page before.
 

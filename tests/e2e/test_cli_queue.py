@@ -5,22 +5,27 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from relayd.cli.confirm import MANY
 from relayd.control.protocol import Message
 from relayd.control.server import ControlContext, serve_control
 from relayd.errors import RelaydError
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import format_id
+from relayd.mail.operator import Action
 from relayd.ports.view import Query, Status
 from relayd.store import open_view
-from tests.support.builders import a_message
+from tests.support.builders import a_deferral, a_message, settlements_of
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.following import nobody_follows
+from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
+from tests.support.workers import registered
 
 
 async def no_reload() -> Message:
@@ -83,10 +88,11 @@ async def run(world: World, *arguments: str) -> Ran:
 
 async def test_hold_and_release_by_filter(world: World, queued: list[NewMessage]) -> None:
     async with daemon(world) as recorded:
-        ran = await run(world, "hold", "--domain", "example.org", "--reason", "look at it")
+        why = ("--reason", "look at it")
+        ran = await run(world, "hold", "--domain", "example.org", *why, "--list")
         assert (ran.status, ran.err) == (0, "")
-        assert ran.out.splitlines()[0] == "held 2 recipients"
-        assert set(column(ran.cells[1:], "RECIPIENT")) == {"a@example.org", "c@example.org"}
+        assert ran.out.splitlines()[-1] == "held 2 recipients"
+        assert set(column(ran.cells[:-1], "RECIPIENT")) == {"a@example.org", "c@example.org"}
         assert statuses(world) == {
             "a@example.org": Status.HELD,
             "b@example.com": Status.QUEUED,
@@ -96,13 +102,15 @@ async def test_hold_and_release_by_filter(world: World, queued: list[NewMessage]
         told = await asyncio.to_thread(world.run, "status", "show", format_id(queued[1].id))
         assert "somebody to release it; held by " in told.out
         assert "look at it" in told.out
-        ran = await run(world, "release", "--all", "--json")
-        assert {(row["event"], row["rcpt"]) for row in ran.rows} == {
+        ran = await run(world, "release", "--all", "--json", "--list")
+        *rows, counts = ran.rows
+        assert counts == {"action": "release", "matched": 3, "changed": 2}
+        assert {(row["event"], row["rcpt"]) for row in rows} == {
             ("released", "a@example.org"),
             ("released", "c@example.org"),
         }
-        assert all(row["queue_id"] and row["by"] and row["ts"] for row in ran.rows)
-        for row in ran.rows:
+        assert all(row["queue_id"] and row["by"] and row["ts"] for row in rows)
+        for row in rows:
             shown = await asyncio.to_thread(world.run, "status", "show", "--json", row["queue_id"])
             [recipient] = [one for one in shown.rows if one["rcpt"] == row["rcpt"]]
             fields = {name: value for name, value in row.items() if name != "recipient"}
@@ -114,7 +122,8 @@ async def test_ids_and_filters_together_narrow(world: World, queued: list[NewMes
     ids = [format_id(message.id).lower() for message in queued]
     async with daemon(world):
         ran = await run(world, "drop", *ids, "--domain", "example.org")
-        assert (ran.status, ran.out.splitlines()[0]) == (0, "dropped 2 recipients")
+        told = "dropped 2 recipients\n"  # rows are for those who ask for them
+        assert (ran.status, ran.out) == (0, told)
     assert statuses(world)["b@example.com"] is Status.QUEUED
 
 
@@ -127,7 +136,7 @@ async def test_every_verb_acts_on_an_id(
 ) -> None:
     async with daemon(world) as recorded:
         ran = await run(world, verb, format_id(queued[1].id))
-    assert (ran.status, ran.out.splitlines()[0]) == (0, f"{done} 1 recipient")
+    assert (ran.status, ran.out) == (0, f"{done} 1 recipient\n")
     assert [event.kind.value for event in recorded] == [done]
 
 
@@ -206,7 +215,61 @@ async def test_change_is_told_even_if_the_store_cannot_be_read(
     async with daemon(world):
         elsewhere = world.settings.read_text().replace("queue.db", "no.db")
         world.settings.write_text(elsewhere)
-        ran = await run(world, "hold", format_id(queued[1].id))
+        ran = await run(world, "hold", format_id(queued[1].id), "--list")
     assert ran.status == 0
     address = str(queued[1].recipients[0].address)
-    assert ran.cells[1:] == [["ID", "RECIPIENT"], [format_id(queued[1].id), address]]
+    assert ran.cells[:-1] == [["ID", "RECIPIENT"], [format_id(queued[1].id), address]]
+
+
+@pytest.fixture
+async def many(world: World) -> None:
+    store = world.open_store()
+    await enqueue(store, a_message(*(f"{number}@many.test" for number in range(MANY + 1))))
+    await store.close()
+
+
+@pytest.mark.usefixtures("many")
+async def test_many_are_changed_only_when_that_is_said(world: World) -> None:
+    """Without a terminal nobody can be asked; the count is told before, by a run that changes nothing."""
+    async with daemon(world) as recorded:
+        for action in Action:
+            ran = await run(world, action.value, "--domain", "many.test")
+            if action is Action.RELEASE:  # nothing is held, so there is nothing to ask
+                told = "released 0 recipients; 101 that match are left alone\n"
+                assert (ran.status, ran.out) == (0, told)
+                continue
+            assert (ran.status, ran.out) == (os.EX_USAGE, "")
+            assert f"This would {action} 101 recipients: add --yes" in ran.err
+        assert recorded == []
+        ran = await run(world, "hold", "--domain", "many.test", "--dry-run")
+        assert (ran.status, ran.out) == (0, "would hold 101 recipients\n")
+        ran = await run(world, "hold", "--all", "--dry-run", "--json")
+        counts = {"matched": 101, "changed": 101, "last_retry": 0}
+        assert ran.rows == [{"action": "hold", "dry_run": True, **counts}]
+        assert recorded == []
+        ran = await run(world, "hold", "--domain", "many.test", "--yes")
+        assert (ran.status, ran.out) == (0, "held 101 recipients\n")
+
+
+@pytest.mark.usefixtures("many")
+async def test_parts_add_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relayd.cli.ask.queue._AT_ONCE", 40)
+    async with daemon(world) as recorded:
+        ran = await run(world, "expedite", "--domain", "many.test", "--yes", "--list")
+    assert ran.out.splitlines()[-1] == "expedited 101 recipients"
+    assert len(column(ran.cells[:-1], "RECIPIENT")) == len(recorded) == 101
+
+
+async def test_who_is_at_the_last_retry_is_told_before(world: World) -> None:
+    store = world.open_store()
+    worker = await registered(store, "worker")
+    message = a_message("a@example.org", "b@example.org")
+    for work in await store.enqueue(message, worker=worker, lease_for=LEASE):
+        later = world.clock.now() + LEASE
+        tired = replace(a_deferral(later), soft_failures=1)
+        await store.settle(work.lease, settlements_of(work, tired))
+    await store.close()
+    async with daemon(world):
+        ran = await run(world, "expedite", "--all", "--dry-run")
+    assert ran.out == "would expedite 2 recipients\n"
+    assert "2 of these have used their last retry and would bounce at the next soft" in ran.err

@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.control import client
-from relayd.control.protocol import REQUEST_LIMIT, ActRequest, Message, act_to_json, encode
+from relayd.control.acts import ActRequest, act_to_json
+from relayd.control.protocol import REQUEST_LIMIT, Message, encode
 from relayd.control.server import ControlContext, Lines, serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
@@ -18,7 +19,7 @@ from relayd.mail.operator import Action
 from relayd.mail.words import EventKind
 from relayd.metrics.counters import Counters
 from relayd.metrics.shared import SharedCounters
-from relayd.ports.queue import Acted, ReportGivenUp
+from relayd.ports.queue import Acted, Batch, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.trace import Wanted
@@ -50,12 +51,13 @@ class SlowStore(MemoryStore):
         by: str,
         reason: str,
         report: ReportGivenUp | None = None,
+        batch: Batch | None = None,
     ) -> Acted:
         self.begun.set()
         await self.go_on.wait()
         if self.error is not None:
             raise self.error
-        return await super().act(selector, action, by=by, reason=reason, report=report)
+        return await super().act(selector, action, by=by, reason=reason, report=report, batch=batch)
 
 
 class Endless:
@@ -97,7 +99,8 @@ class Daemon:
 
     async def act(self, action: Action, query: Query, reason: str = "") -> Sequence[Event]:
         request = ActRequest(query=query, action=action, reason=reason)
-        return await asyncio.to_thread(client.act, self.path, request, timeout=10)
+        answer = await asyncio.to_thread(client.act, self.path, request, timeout=10)
+        return list(answer.events)
 
     async def exchange(self, octets: bytes) -> bytes:
         """Send raw octets and the end of input; return everything that comes back."""
@@ -258,6 +261,22 @@ async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:
         "a@example.org": Status.QUEUED,
         "b@example.com": Status.HELD,
     }
+
+
+async def test_a_dry_run_counts_and_changes_nothing(daemon: Daemon) -> None:
+    """And a batch says where the next one begins."""
+    messages = [a_message(f"{number}@example.org") for number in range(3)]
+    await enqueue(daemon.store, *messages)
+    act = {"verb": "act", "action": "hold", "selector": {"domain": "example.org"}}
+    told = await daemon.ask({**act, "dry_run": True})
+    counts = {"matched": 3, "changed": 3, "last_retry": 0}
+    assert told == {"ok": True, "events": [], **counts}
+    assert (daemon.recorded, daemon.wakes) == ([], 0)
+    told = await daemon.ask({**act, "limit": 2})
+    assert (told["matched"], told["changed"]) == (2, 2)
+    told = await daemon.ask({**act, "limit": 2, "before": told["more"]})
+    assert (told["matched"], told["changed"], "more" in told) == (1, 1, False)
+    assert {event.message_id for event in daemon.recorded} == {each.id for each in messages}
 
 
 async def test_unsuppress_lifts_and_says_if_there_was_anything_to_lift(daemon: Daemon) -> None:

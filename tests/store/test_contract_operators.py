@@ -12,7 +12,7 @@ from relayd.mail.ids import WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.queue import Acted, Work
+from relayd.ports.queue import Acted, Batch, Foreseen, Work
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
@@ -115,6 +115,56 @@ async def test_a_verb_is_on_record(
         assert (name, at) == (kind, box.clock.now())
         assert (detail["by"], detail["reason"]) == ("ann", "wrong list")
         assert detail["status"] == RESULT[action].value
+
+
+@pytest.mark.parametrize("action", [Action.HOLD, Action.EXPEDITE])
+async def test_batches_reach_each_recipient_once(
+    box: Box, worker: WorkerNumber, action: Action
+) -> None:
+    """Also by a verb that leaves them in the state that it looks for."""
+    messages = [a_message("a@example.com", "b@example.com", "c@other.test") for _ in range(3)]
+    for message in messages:
+        await box.put(message, worker=worker)
+    reached, before = [], None
+    for _ in range(9):
+        acted = await box.store.act(
+            Query(domain="example.com"),
+            action,
+            by="ann",
+            reason="",
+            batch=Batch(limit=2, before=before),
+        )
+        assert len(acted.events) == acted.matched <= 2
+        reached += [(event.message_id, event.recipient) for event in acted.events]
+        before = acted.more
+        if before is None:
+            break
+    assert sorted(reached) == sorted((each.id, number) for each in messages for number in (0, 1))
+
+
+async def test_what_is_foreseen_is_what_happens(box: Box, worker: WorkerNumber) -> None:
+    """And how many of those have used their last retry; counting changes nothing."""
+    tired, fresh = a_message("a@example.com"), a_message("b@example.com")
+    for message, leased in ((tired, True), (fresh, False)):
+        for work in await box.put(message, worker=worker, leased=leased):
+            retry_at = box.clock.now() + timedelta(minutes=5)
+            await box.store.settle(
+                work.lease, settlements_of(work, replace(a_deferral(retry_at), soft_failures=1))
+            )
+    selector = Query(domain="example.com")
+    expected = {
+        Action.HOLD: Foreseen(matched=2, changed=2, last_retry=1),
+        Action.EXPEDITE: Foreseen(matched=2, changed=2, last_retry=1),
+        Action.RELEASE: Foreseen(matched=2, changed=0, last_retry=0),
+    }
+    for action, foreseen in expected.items():
+        before = [box.row(each) for each in (tired, fresh)]
+        assert await box.store.foresee(selector, action, soft_retries=1) == foreseen
+        assert [box.row(each) for each in (tired, fresh)] == before
+        more = await box.store.foresee(selector, action, soft_retries=2)
+        assert more == replace(foreseen, last_retry=0)
+    acted = await box.store.act(selector, Action.HOLD, by="ann", reason="")
+    assert (acted.matched, len(acted.events), acted.more) == (2, 2, None)
 
 
 async def test_held_mail_is_not_tried_until_released(box: Box, worker: WorkerNumber) -> None:

@@ -4,12 +4,13 @@ Lists from the store; changes go through the daemon's control socket, for the co
 the store itself (F-21). A verb needs a selector: ids, filters, or an explicit `--all`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
 
+from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
 from relayd.cli.context import (
     NoSuch,
     json_option,
@@ -23,7 +24,8 @@ from relayd.cli.output import show_json, show_table
 from relayd.cli.table import TableOptions
 from relayd.cli.table_options import takes_table_options
 from relayd.control import client
-from relayd.control.protocol import ActRequest, event_to_json, selects_everything
+from relayd.control.acts import ActAnswer, ActRequest
+from relayd.control.protocol import event_to_json, selects_everything
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.mail.operator import Action
@@ -37,6 +39,7 @@ _PAST = {
     Action.DROP: "dropped",
 }
 _ENDS_MAIL = (Action.BOUNCE, Action.DROP)
+_AT_ONCE = 5000  # recipients in one transaction: others write in between
 
 
 class QueueIdType(click.ParamType[MessageId]):
@@ -89,33 +92,92 @@ def _add_verb(action: Action, text: str) -> None:
     @_selector
     @click.option("--reason", default="", help="Why, for the history.")
     @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
-    @click.option(
-        "--yes",
-        is_flag=True,
-        hidden=action not in _ENDS_MAIL,
-        help="With --all: yes, all of it.",
-    )
+    @dry_run_option
+    @yes_option
+    @click.option("--list", "listed", is_flag=True, help="Show each recipient that was changed.")
     def verb(
         *,
         ids: tuple[MessageId, ...],
         query: Query,
         reason: str,
         everything: bool,
+        dry_run: bool,
         yes: bool,
+        listed: bool,
         as_json: bool,
     ) -> None:
-        _check_selector(action, ids, query, everything=everything, yes=yes)
-        queries = _queries(ids, replace(query, unfinished=True))
+        _check_selector(action, ids, query, everything=everything, yes=yes or dry_run)
         socket = load_settings().control_socket
-        changed: list[Event] = []
-        for one in queries:
-            request = ActRequest(query=one, action=action, reason=reason, everything=everything)
-            changed.extend(client.act(socket, request))
-        _tell(action, changed, as_json=as_json)
-        missed = set(ids) - {event.message_id for event in changed}
+        requests = [
+            ActRequest(query=one, action=action, reason=reason, everything=everything)
+            for one in _queries(ids, replace(query, unfinished=True))
+        ]
+        foreseen = _foresee(socket, requests)
+        _warn(action, foreseen)
+        if dry_run:
+            _tell(action, foreseen, as_json=as_json, dry_run=True)
+            return
+        confirm(f"{action} {recipients(foreseen.changed)}", foreseen.changed, yes=yes)
+        changed = _carry_out(socket, requests, listed=listed, as_json=as_json)
+        missed = sorted(set(ids) - changed)
         if missed:
-            names = ", ".join(sorted(format_id(one) for one in missed))
+            names = ", ".join(format_id(one) for one in missed)
             raise NoSuch(f"nothing to {action} in {names} (see relayd status show)")
+
+
+def _foresee(socket: str, requests: Sequence[ActRequest]) -> ActAnswer:
+    """Return how much all of the requests would change."""
+    answers = [client.act(socket, replace(one, dry_run=True)) for one in requests]
+    return ActAnswer(
+        matched=sum(one.matched for one in answers),
+        changed=sum(one.changed for one in answers),
+        last_retry=sum(one.last_retry for one in answers),
+    )
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was carried out so far."""
+
+    answers: int = 0
+    matched: int = 0
+    changed: int = 0
+    messages: set[MessageId] = field(default_factory=set)
+
+
+def _carry_out(
+    socket: str, requests: Sequence[ActRequest], *, listed: bool, as_json: bool
+) -> set[MessageId]:
+    """Have the requests carried out; print the count last, also of a part. Return the messages."""
+    done = _Done()
+    events = _events(socket, requests, done)
+    try:
+        if listed and not as_json:
+            show_table(("ID", "RECIPIENT"), map(_cells, events))
+        for event in events:
+            if listed:
+                show_json(event_to_json(event))
+    finally:
+        if done.answers:
+            counts = ActAnswer(matched=done.matched, changed=done.changed)
+            _tell(requests[0].action, counts, as_json=as_json)
+    return done.messages
+
+
+def _events(socket: str, requests: Sequence[ActRequest], done: _Done) -> Iterator[Event]:
+    """Carry out the requests a part at a time; yield what was changed."""
+    for one in requests:
+        request = replace(one, limit=_AT_ONCE)
+        while True:
+            answer = client.act(socket, request)
+            done.answers += 1
+            done.matched += answer.matched
+            done.changed += answer.changed
+            done.messages.update(event.message_id for event in answer.events)
+            yield from answer.events
+            if answer.more is None:
+                break
+            request = replace(request, before=answer.more)
 
 
 def _check_selector(
@@ -131,16 +193,28 @@ def _check_selector(
         raise click.UsageError(f"--all would {action} the whole queue: add --yes if you mean it.")
 
 
-def _tell(action: Action, changed: Sequence[Event], *, as_json: bool) -> None:
-    """List what was changed."""
+def _warn(action: Action, foreseen: ActAnswer) -> None:
+    """Say before an attempt is asked for how many recipients are at their last one."""
+    count = foreseen.last_retry
+    if action in (Action.EXPEDITE, Action.RELEASE) and count:
+        have = "has" if count == 1 else "have"
+        click.echo(
+            f"{count} of these {have} used their last retry and would bounce at the next soft refusal",
+            err=True,
+        )
+
+
+def _tell(action: Action, answer: ActAnswer, *, as_json: bool, dry_run: bool = False) -> None:
+    """Print the count, the last line."""
     if as_json:
-        for event in changed:
-            show_json(event_to_json(event))
+        counts: dict[str, object] = {"action": action.value, "dry_run": dry_run or None}
+        counts |= {"matched": answer.matched, "changed": answer.changed}
+        show_json(counts | ({"last_retry": answer.last_retry} if dry_run else {}))
         return
-    count = len(changed)
-    click.echo(f"{_PAST[action]} {count} recipient{'' if count == 1 else 's'}")
-    if changed:
-        show_table(("ID", "RECIPIENT"), map(_cells, changed))
+    did = f"would {action}" if dry_run else _PAST[action]
+    left = answer.matched - answer.changed
+    also = f"; {left} that match {'is' if left == 1 else 'are'} left alone" if left else ""
+    click.echo(f"{did} {recipients(answer.changed)}{also}")
 
 
 def _cells(event: Event) -> tuple[str, str]:

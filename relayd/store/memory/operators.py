@@ -7,7 +7,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Action, Operator
-from relayd.ports.queue import ReportGivenUp
+from relayd.ports.queue import Foreseen, ReportGivenUp
 from relayd.ports.view import RecipientRow
 from relayd.store.memory.messages import queued
 from relayd.store.memory.rows import queued_recipient
@@ -16,14 +16,11 @@ from relayd.store.memory.tables import Recipient, Tables
 
 def act(tables: Tables, rows: Iterable[RecipientRow], operator: Operator) -> list[Event]:
     """Act on those of the recipients for whom it has an effect; return one event for each."""
-    act = ACTS[operator.action]
     events = []
     for row in rows:
         message = tables.messages[row.message_id]
         recipient = message.recipients[row.recipient]
-        if not recipient.may_become(act.leads_to, act.applies_to):
-            continue
-        if act.spares_leased and recipient.lease is not None:
+        if not _applies(operator.action, recipient):
             continue
         has_failed = recipient.category is not None
         _apply(tables, recipient, operator)
@@ -36,6 +33,25 @@ def act(tables: Tables, rows: Iterable[RecipientRow], operator: Operator) -> lis
         tables.note(message, event)
         events.append(event)
     return events
+
+
+def foresee(
+    tables: Tables, rows: Sequence[RecipientRow], action: Action, *, soft_retries: int
+) -> Foreseen:
+    """Count those of the recipients for whom a verb has an effect."""
+    those = [tables.messages[row.message_id].recipients[row.recipient] for row in rows]
+    changed = [one for one in those if _applies(action, one)]
+    return Foreseen(
+        matched=len(those),
+        changed=len(changed),
+        last_retry=sum(one.soft_failures >= max(1, soft_retries) for one in changed),
+    )
+
+
+def _applies(action: Action, recipient: Recipient) -> bool:
+    act = ACTS[action]
+    is_spared = act.spares_leased and recipient.lease is not None
+    return recipient.may_become(act.leads_to, act.applies_to) and not is_spared
 
 
 def _apply(tables: Tables, recipient: Recipient, operator: Operator) -> None:

@@ -20,6 +20,8 @@ from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
+    Batch,
+    Foreseen,
     LateNotice,
     Lease,
     ReportGivenUp,
@@ -27,7 +29,7 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
-from relayd.ports.view import Query
+from relayd.ports.view import Place, Query, RecipientRow
 from relayd.store.memory import messages, operators, outcomes, returned
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
@@ -193,10 +195,13 @@ class MemoryStore(MemoryView):
         by: str,
         reason: str,
         report: ReportGivenUp | None = None,
+        batch: Batch | None = None,
     ) -> Acted:
         self._age.watch()
         served = self._age.served()
-        rows = self.find(selector, limit=sum(1 for _ in self._tables.recipients()))
+        part = batch or Batch()
+        matching = self._matching(selector, before=part.before)
+        rows = matching[: part.limit]
         operator = Operator(action, by, reason, self._clock.now())
         events = operators.act(self._tables, rows, operator)
         reports = []
@@ -206,7 +211,22 @@ class MemoryStore(MemoryView):
             self._add(composed, is_returned=True)
         for event in events:
             self._tables.messages[event.message_id].drop_content()
-        return Acted(events=tuple(events), reports=tuple(reports))
+        return Acted(
+            events=tuple(events),
+            reports=tuple(reports),
+            matched=len(rows),
+            more=(rows[-1].message_id, rows[-1].recipient) if len(rows) < len(matching) else None,
+        )
+
+    async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
+        return operators.foresee(
+            self._tables, self._matching(selector), action, soft_retries=soft_retries
+        )
+
+    def _matching(self, selector: Query, *, before: Place | None = None) -> Sequence[RecipientRow]:
+        """Return the unfinished recipients that match."""
+        query = replace(selector, unfinished=True)
+        return self.find(query, limit=sum(1 for _ in self._tables.recipients()), before=before)
 
     def note_late(
         self, path: VerpToken, notice: LateNotice | None, copy: NewMessage

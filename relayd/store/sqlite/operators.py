@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import apsw
+import orjson
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Act, Action, Operator
 from relayd.mail.outcome import RecipientState
-from relayd.ports.queue import Acted, ReportGivenUp
+from relayd.ports.queue import Acted, Batch, Foreseen, ReportGivenUp
 from relayd.ports.view import Query
 from relayd.store.sqlite import destinations, outcomes
 from relayd.store.sqlite.guard import may_become
@@ -41,12 +42,14 @@ def act(
     operator: Operator,
     *,
     report: ReportGivenUp | None = None,
+    batch: Batch,
 ) -> tuple[Acted, list[MessageId]]:
-    """Carry out a verb on every recipient that matches and allows it.
+    """Carry out a verb on every recipient of a batch that matches and allows it.
 
     The reports are not stored. Return also whose files can go once all this is durable.
     """
-    targets = _targets(db, selector, ACTS[operator.action])
+    keys, more = _matching(db, selector, batch)
+    targets = _targets(db, keys, ACTS[operator.action])
     reports: list[NewMessage] = []
     if operator.action is Action.BOUNCE and report is not None:
         reports = _reports(db, targets, report, reason=operator.reason)
@@ -58,20 +61,56 @@ def act(
     for event in events:
         outcomes.record(db, event)
     dropped = outcomes.drop_content(db, {target.message_id for target in targets})
-    return Acted(events=tuple(events), reports=tuple(reports)), dropped
+    acted = Acted(events=tuple(events), reports=tuple(reports), matched=len(keys), more=more)
+    return acted, dropped
 
 
-def _targets(db: apsw.Connection, selector: Query, act: Act) -> list[_Target]:
-    """Return whom the action is about, the oldest first."""
+def foresee(db: apsw.Connection, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
+    """Count whom a verb would change, a step at a time."""
+    act = ACTS[action]
+    sql = (
+        "SELECT count(*), count(*) FILTER (WHERE soft_failures >= ?)"  # noqa: S608 -- constants
+        " FROM json_each(?) wanted CROSS JOIN recipient"
+        " ON message_id = wanted.value->>0 AND number = wanted.value->>1"
+        f" WHERE {_applies(act)}"
+    )
     search = Search(db, replace(selector, unfinished=True))
-    keys: list[Key] = []
+    foreseen = Foreseen()
     while not search.is_done:
-        keys += search.step(_AT_ONCE)
+        keys = search.step(_AT_ONCE)
+        [(changed, last_retry)] = fetch(
+            db, sql, (max(1, soft_retries), orjson.dumps(keys).decode())
+        )
+        foreseen = Foreseen(
+            matched=foreseen.matched + len(keys),
+            changed=foreseen.changed + changed,
+            last_retry=foreseen.last_retry + last_retry,
+        )
+    return foreseen
+
+
+def _matching(db: apsw.Connection, selector: Query, batch: Batch) -> tuple[list[Key], Key | None]:
+    """Return the unfinished recipients of a batch that match, and the last if there may be more."""
+    search = Search(db, replace(selector, unfinished=True), before=batch.before)
+    keys: list[Key] = []
+    while not search.is_done and (batch.limit is None or len(keys) < batch.limit):
+        left = _AT_ONCE if batch.limit is None else batch.limit - len(keys)
+        keys += search.step(min(_AT_ONCE, left))
+    return keys, keys[-1] if keys and not search.is_done else None
+
+
+def _applies(act: Act) -> str:
+    """Return the SQL condition of recipients for whom a verb has an effect."""
+    spared = " AND slot IS NULL" if act.spares_leased else ""
+    return may_become(act.leads_to, act.applies_to) + spared
+
+
+def _targets(db: apsw.Connection, keys: Sequence[Key], act: Act) -> list[_Target]:
+    """Return whom the action is about, the oldest first."""
     sql = (
         "SELECT r.message_id, r.number, r.destination, r.category IS NOT NULL,"  # noqa: S608 -- constants
         " m.message_id_header, m.reverse_path, m.tag, m.size, r.address FROM recipient r JOIN message m ON m.id = r.message_id"
-        f" WHERE r.message_id = ? AND r.number = ? AND {may_become(act.leads_to, act.applies_to)}"
-        f"{' AND slot IS NULL' if act.spares_leased else ''}"
+        f" WHERE r.message_id = ? AND r.number = ? AND {_applies(act)}"
     )
     return [
         _Target(

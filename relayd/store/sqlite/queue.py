@@ -21,6 +21,8 @@ from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
+    Batch,
+    Foreseen,
     LateNotice,
     Lease,
     ReportGivenUp,
@@ -232,12 +234,14 @@ class SqliteStore:
         by: str,
         reason: str,
         report: ReportGivenUp | None = None,
+        batch: Batch | None = None,
     ) -> Acted:
+        part = batch or Batch()
         operator = Operator(action, by, reason, self._clock.now())
         files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Acted:
-            acted, dropped = operators.act(db, selector, operator, report=report)
+            acted, dropped = operators.act(db, selector, operator, report=report, batch=part)
             for each in acted.reports:
                 messages.insert(db, each, {}, is_returned=True)
             files[:] = dropped
@@ -246,6 +250,11 @@ class SqliteStore:
         acting = self._writer.submit(operation)
         acting.add_done_callback(partial(self._remove, files))
         return await acting
+
+    async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
+        return await self._reader.ask(
+            lambda db: operators.foresee(db, selector, action, soft_retries=soft_retries)
+        )
 
     def note_late(
         self, path: VerpToken, notice: LateNotice | None, copy: NewMessage

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.control import protocol
-from relayd.control.protocol import ActRequest, BadMessage
+from relayd.control import acts, protocol
+from relayd.control.acts import ActAnswer, ActRequest
+from relayd.control.protocol import BadMessage
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.queue import Acted, Foreseen
 from relayd.ports.view import Query, Status
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
@@ -32,14 +34,26 @@ QUERIES = st.builds(
 )
 
 
+IDS = st.integers(0, 2**63 - 1).map(MessageId)
+REQUESTS_OF_ACTS = st.builds(
+    ActRequest,
+    query=QUERIES,
+    action=st.sampled_from(Action),
+    reason=st.text(st.characters(exclude_categories=["Cs"])),
+    everything=st.sampled_from([True]),
+    dry_run=st.booleans(),
+    limit=st.none() | st.integers(1, 9),
+    before=st.none() | st.tuples(IDS, st.integers(0, 99)),
+)
+
+
 @settings(max_examples=60, deadline=None)
-@given(QUERIES, st.sampled_from(Action), st.text(st.characters(exclude_categories=["Cs"])))
-def test_request_survives_the_wire(query: Query, action: Action, reason: str) -> None:
-    request = ActRequest(query=query, action=action, reason=reason, everything=True)
-    line = protocol.encode(protocol.act_to_json(request))
+@given(REQUESTS_OF_ACTS)
+def test_request_survives_the_wire(request: ActRequest) -> None:
+    line = protocol.encode(acts.act_to_json(request))
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert protocol.act_from_json(protocol.decode(line)) == request
+    assert acts.act_from_json(protocol.decode(line)) == request
 
 
 @settings(max_examples=60, deadline=None)
@@ -50,9 +64,31 @@ def test_any_bytes_are_read_or_refused(line: bytes) -> None:
     except BadMessage:
         return
     try:
-        protocol.act_from_json(message)
+        acts.act_from_json(message)
     except BadMessage:
         return
+
+
+def test_answer_to_an_act_survives_the_wire() -> None:
+    event = Event(
+        kind=EventKind.HELD,
+        at=datetime(2026, 3, 1, tzinfo=UTC),
+        message_id=MessageId(1),
+        recipient=0,
+        detail={},
+    )
+    acted = Acted(events=(event,), matched=2, more=(MessageId(1), 0))
+    told = acts.answer_from_json(protocol.decode(protocol.encode(acts.acted_to_json(acted))))
+    assert told == ActAnswer(matched=2, changed=1, more=(MessageId(1), 0), events=(event,))
+    foreseen = Foreseen(matched=3, changed=2, last_retry=1)
+    told = acts.answer_from_json(protocol.decode(protocol.encode(acts.foreseen_to_json(foreseen))))
+    assert told == ActAnswer(matched=3, changed=2, last_retry=1)
+
+
+@pytest.mark.parametrize("answer", [{}, {"events": 1}, {"events": [1]}, {"events": []}], ids=repr)
+def test_a_strange_answer_is_none(answer: dict[str, object]) -> None:
+    with pytest.raises(BadMessage):
+        acts.answer_from_json(answer)
 
 
 def test_unsuppress_survives_the_wire() -> None:
@@ -91,7 +127,7 @@ SELECTORS: dict[str, tuple[Any, str]] = {
 def test_selector_that_is_not_understood_is_refused(selector: object, why: str) -> None:
     message = {"verb": "act", "action": "drop", "selector": selector}
     with pytest.raises(BadMessage, match=why):
-        protocol.act_from_json(message)
+        acts.act_from_json(message)
 
 
 REQUESTS: dict[str, dict[str, object]] = {
@@ -100,19 +136,23 @@ REQUESTS: dict[str, dict[str, object]] = {
     "reason is a number": {"selector": {"rcpt": "a@example.org"}, "action": "hold", "reason": 1},
     "all is a text": {"selector": {}, "action": "hold", "all": "yes"},
     "unknown key": {"selector": {"rcpt": "a@example.org"}, "action": "hold", "who": "root"},
+    "dry run is a text": {"selector": {}, "all": True, "action": "hold", "dry_run": "no"},
+    "limit is nothing": {"selector": {}, "all": True, "action": "hold", "limit": 0},
+    "limit is a flag": {"selector": {}, "all": True, "action": "hold", "limit": True},
+    "no place": {"selector": {}, "all": True, "action": "hold", "before": {"queue_id": "1"}},
 }
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_request_that_is_not_understood_is_refused(request_: dict[str, object]) -> None:
     with pytest.raises(BadMessage):
-        protocol.act_from_json({"verb": "act", **request_})
+        acts.act_from_json({"verb": "act", **request_})
 
 
 def test_everything_needs_to_be_said() -> None:
     """An empty selector passes only together with `all`."""
     message = {"verb": "act", "action": "hold", "selector": {}, "all": True}
-    assert protocol.act_from_json(message).query == Query()
+    assert acts.act_from_json(message).query == Query()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""The messages of an operator's act on many recipients: what is asked, and what is answered.
+
+    {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "...",
+     "dry_run": BOOL, "limit": NUMBER, "before": {"queue_id": "0CNA0NJ6E0401", "recipient": 0}}
+    {"ok": true, "matched": NUMBER, "changed": NUMBER, "last_retry": NUMBER, "more": {...}, "events": [...]}
+
+A dry run changes nothing, and counts everything. Without it `limit` bounds how many recipients that match
+are looked at, the newest messages first; then `more` says where to go on: it is the `before` of the next request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relayd.control.protocol import (
+    BadMessage,
+    Message,
+    event_from_json,
+    event_to_json,
+    query_from_json,
+    query_to_json,
+    read_text,
+    selects_everything,
+)
+from relayd.mail.event import Event
+from relayd.mail.ids import format_id, parse_id
+from relayd.mail.operator import Action
+from relayd.ports.queue import Acted, Foreseen
+from relayd.ports.view import Place, Query
+
+_KEYS = frozenset({"verb", "action", "selector", "reason", "all", "dry_run", "limit", "before"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActRequest:
+    """Carry out `action` on what `query` selects. An empty query needs `everything`."""
+
+    query: Query
+    action: Action
+    reason: str = ""
+    everything: bool = False
+    dry_run: bool = False
+    limit: int | None = None  # recipients that match, at most
+    before: Place | None = None  # where the last answer ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActAnswer:
+    """What was changed, or what would be."""
+
+    matched: int = 0  # recipients that were looked at
+    changed: int = 0
+    last_retry: int = 0  # of a dry run: those that have used their last retry
+    more: Place | None = None  # where to go on; None: that was all
+    events: tuple[Event, ...] = field(default=())
+
+
+def act_to_json(request: ActRequest) -> Message:
+    return {
+        "verb": "act",
+        "action": request.action.value,
+        "selector": query_to_json(request.query),
+        "reason": request.reason,
+        "all": request.everything,
+        "dry_run": request.dry_run,
+        **({} if request.limit is None else {"limit": request.limit}),
+        **({} if request.before is None else {"before": _place_to_json(request.before)}),
+    }
+
+
+def act_from_json(message: Message) -> ActRequest:
+    """Read an `act` request. Raises BadMessage, also when it selects everything without saying so."""
+    unknown = message.keys() - _KEYS
+    if unknown:
+        raise BadMessage(f"unknown key {min(unknown)!r}")
+    everything = read_flag("all", message)
+    query = query_from_json(message.get("selector"))
+    if selects_everything(query) and not everything:
+        raise BadMessage("the selector is empty, which would select everything")
+    return ActRequest(
+        query=query,
+        action=read_text("action", message.get("action"), Action),
+        reason=read_text("reason", message.get("reason", ""), str),
+        everything=everything,
+        dry_run=read_flag("dry_run", message),
+        limit=read_limit(message),
+        before=read_place("before", message),
+    )
+
+
+def foreseen_to_json(foreseen: Foreseen) -> Message:
+    """The answer to a dry run."""
+    return {
+        "ok": True,
+        "matched": foreseen.matched,
+        "changed": foreseen.changed,
+        "last_retry": foreseen.last_retry,
+        "events": [],
+    }
+
+
+def acted_to_json(acted: Acted) -> Message:
+    """The answer to what was carried out."""
+    return {
+        "ok": True,
+        "matched": acted.matched,
+        "changed": len(acted.events),
+        **({} if acted.more is None else {"more": _place_to_json(acted.more)}),
+        "events": [event_to_json(event) for event in acted.events],
+    }
+
+
+def answer_from_json(answer: Mapping[str, object]) -> ActAnswer:
+    """Read either answer. Raises BadMessage."""
+    events = answer.get("events")
+    if not isinstance(events, list) or not all(isinstance(each, dict) for each in events):
+        raise BadMessage("no events")
+    return ActAnswer(
+        matched=_number("matched", answer),
+        changed=_number("changed", answer),
+        last_retry=_number("last_retry", {"last_retry": 0, **answer}),
+        more=read_place("more", answer),
+        events=tuple(map(event_from_json, events)),
+    )
+
+
+def read_flag(key: str, message: Message) -> bool:
+    """Return a flag; without it, it is off. Raises BadMessage."""
+    value = message.get(key, False)
+    if not isinstance(value, bool):
+        raise BadMessage(f"{key!r} is not true or false")
+    return value
+
+
+def read_limit(message: Message) -> int | None:
+    """Return the `limit` of a request, None without one. Raises BadMessage."""
+    limit = None if "limit" not in message else _number("limit", message)
+    if limit == 0:
+        raise BadMessage("'limit' is 0: nothing could be done")
+    return limit
+
+
+def read_place(key: str, message: Message) -> Place | None:
+    """Return a place in the order of recipients, None without one. Raises BadMessage."""
+    place = message.get(key)
+    if place is None:
+        return None
+    if not isinstance(place, dict) or place.keys() != {"queue_id", "recipient"}:
+        raise BadMessage(f"{key!r} is not an object of queue_id and recipient")
+    return read_text("queue_id", place["queue_id"], parse_id), _number("recipient", place)
+
+
+def _place_to_json(place: Place) -> Message:
+    message_id, recipient = place
+    return {"queue_id": format_id(message_id), "recipient": recipient}
+
+
+def _number(key: str, message: Message) -> int:
+    value = message.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise BadMessage(f"{key!r} is not a number from 0 on")
+    return value
