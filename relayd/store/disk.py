@@ -44,5 +44,21 @@ def spare(path: str) -> int:
     return _spare(os.statvfs(path))
 
 
+def lacking(path: str, octets: int) -> str:
+    """Say what is missing for so many octets more there, and what to do; empty if there is room. Raises OSError."""
+    free = max(spare(path), 0)
+    if free >= octets:
+        return ""
+    return (
+        f"{path} has room for {megabytes(free)} more, and this takes {megabytes(octets)}:"
+        " make room, or name a folder on another disk"
+    )
+
+
+def megabytes(octets: int) -> str:
+    """Write octets for people."""
+    return f"{octets / 1e6:,.1f} MB"
+
+
 def _spare(disk: os.statvfs_result) -> int:
     return disk.f_bavail * disk.f_frsize - min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)

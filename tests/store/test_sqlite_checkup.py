@@ -9,6 +9,7 @@ import pytest
 
 from relayd.store import examine, open_store
 from relayd.store.sqlite import checkup
+from relayd.store.sqlite.condition import APPLICATION_ID
 from relayd.store.sqlite.connection import newest_schema
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
@@ -62,6 +63,7 @@ def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
 
 async def test_a_queue_whose_tables_are_missing(tmp_path: Path) -> None:
     db = apsw.Connection(str(tmp_path / "queue.db"))
+    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
     db.execute("CREATE TABLE other (x)")
     db.close()
     store, queue = examine(f"sqlite:{tmp_path}/queue.db")

@@ -11,7 +11,7 @@ from relayd.mail.ids import WorkerNumber, make_id
 from relayd.mail.outcome import Relayed
 from relayd.mail.words import BounceClass
 from relayd.ports.view import Query, Status
-from relayd.store.sqlite import connection
+from relayd.store.sqlite import condition, connection
 from relayd.store.sqlite.connection import newest_schema, prepare
 from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import settlements_of
@@ -40,7 +40,7 @@ def an_old_queue(path: Path, *, schema: int) -> None:
     """Write one as a relayd of that time did."""
     scripts = dict(connection._migrations())
     with closing(apsw.Connection(str(path))) as db:
-        db.execute(f"PRAGMA application_id={connection.APPLICATION_ID}")
+        db.execute(f"PRAGMA application_id={condition.APPLICATION_ID}")
         for number in range(1, schema + 1):
             db.execute(scripts[number])
         db.execute(f"PRAGMA user_version={schema}; PRAGMA journal_mode=WAL")

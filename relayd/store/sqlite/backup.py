@@ -2,7 +2,8 @@
 
 All of it is of one instant: that of the first read. The queue file is copied out of that read
 transaction; a content file that is gone by the time it is copied belongs to a message that was
-finished meanwhile, so another instant is taken. Files that are there already are kept.
+finished meanwhile, so another instant is taken. Files that are there already are kept. The copy is no
+file in WAL mode: who looks into it leaves nothing beside it.
 
 Invariant: where the copy of the queue file has its name, everything is there and synced.
 """
@@ -10,7 +11,7 @@ Invariant: where the copy of the queue file has its name, everything is there an
 import os
 import shutil
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -18,6 +19,8 @@ import apsw
 from relayd.errors import BackupFailed
 from relayd.files import make_folder, rename, sync
 from relayd.mail.ids import MessageId, format_id
+from relayd.store.disk import lacking
+from relayd.store.spool import directory_of
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
 
@@ -30,20 +33,53 @@ def back_up(queue: str, folder: Path) -> Path:
     Raises BackupFailed, StoreUnavailable, SchemaMismatch.
     """
     try:
-        with closing(OutsideReader(queue, any_older=True)) as source:
-            return _back_up(source, Path(queue), folder)
+        with closing(OutsideReader(queue, any_older=True)):
+            make_folder(folder, 0o700)
+        if any(folder.iterdir()):
+            raise BackupFailed(f"{folder} is not empty")
+        if found := lacking(str(folder), octets_of(queue)):
+            raise BackupFailed(found)
+        return copy_into(queue, folder / Path(queue).name)
     except apsw.Error as exc:
         raise translate(exc) from exc
     except OSError as exc:
         raise BackupFailed(f"{exc.filename or folder}: {exc.strerror}") from exc
 
 
-def _back_up(file: OutsideReader, queue: Path, folder: Path) -> Path:
-    source = file.db
-    make_folder(folder, 0o700)
-    if any(folder.iterdir()):
-        raise BackupFailed(f"{folder} is not empty")
-    beside, files = Path(f"{queue}.content"), folder / f"{queue.name}.content"
+def copy_into(queue: str, copy: Path) -> Path:
+    """Copy the queue as `copy`, with its content files beside; return it.
+
+    Raises BackupFailed, StoreUnavailable, SchemaMismatch, apsw.Error, OSError.
+    """
+    building = copy.with_name(f"{copy.name}.part")
+    try:
+        for _ in range(_TRIES):
+            with closing(OutsideReader(queue, any_older=True)) as source:
+                _copy(source.db, Path(queue), copy, building)
+                if not source.has_changed():
+                    break
+        else:
+            raise BackupFailed(f"{queue} is taken into use and left again and again")
+        sync(building)
+        rename(building, copy)
+    finally:
+        building.unlink(missing_ok=True)
+    return copy
+
+
+def octets_of(queue: str) -> int:
+    """Return about how much room a copy of the queue takes. Raises OSError."""
+    octets = Path(queue).stat().st_size
+    content = directory_of(queue)
+    for file in content.iterdir() if content.is_dir() else ():
+        with suppress(FileNotFoundError):  # its message is finished
+            octets += file.stat().st_size
+    return octets
+
+
+def _copy(source: apsw.Connection, queue: Path, copy: Path, building: Path) -> None:
+    """Copy one instant of the queue as `building`, and the content of `copy`."""
+    beside, files = directory_of(str(queue)), directory_of(str(copy))
     make_folder(files, 0o700)
     missing = ""
     for _ in range(_TRIES):
@@ -58,21 +94,18 @@ def _back_up(file: OutsideReader, queue: Path, folder: Path) -> Path:
         source.execute("ROLLBACK")
     else:
         raise BackupFailed(f"the content of {missing} is not in {beside}: drop that message")
-    copy = folder / queue.name
-    building = folder / f"{queue.name}.part"
+    building.unlink(missing_ok=True)
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with closing(apsw.Connection(str(building))) as target:
         with target.backup("main", source, "main") as backup:
             backup.step()
+        source.execute("ROLLBACK")
+        target.execute(
+            "PRAGMA journal_mode=DELETE"
+        ).fetchall()  # its readers need no file beside it
         if (found := target.execute("PRAGMA quick_check").get) != "ok":
             raise BackupFailed(f"the copy is damaged: {found}")
-    source.execute("ROLLBACK")
-    if file.has_changed():  # without a lock, while nobody had it in use
-        raise BackupFailed(f"a daemon took {queue} into use meanwhile: back it up again")
-    for path in (building, files):
-        sync(path)
-    rename(building, copy)
-    return copy
+    sync(files)
 
 
 def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> str:

@@ -14,9 +14,9 @@ import apsw
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
 from relayd.files import rename, sync
 from relayd.store.spool import directory_of, has_content
+from relayd.store.sqlite.condition import APPLICATION_ID, check_to_write, no_queue
 from relayd.store.sqlite.lock import FileLock
 
-APPLICATION_ID = 0x72656C61  # "rela"
 OLDEST_SQLITE = 3_051_003  # HQ-01
 _SCHEMA = Path(__file__).with_name("schema")
 _MODE = 0o640  # the group may read; whom the folder lets in
@@ -32,6 +32,7 @@ def prepare(path: str) -> None:
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
         if not Path(path).exists():
             _create(path)
+        check_to_write(path)
         _open_to_group(path)
         db = open_writer(path)
         try:
@@ -51,6 +52,8 @@ def open_writer(path: str) -> apsw.Connection:
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute("PRAGMA cache_size=-32768")
         db.execute("PRAGMA temp_store=MEMORY")
+    except apsw.NotADBError as exc:
+        raise no_queue(path, "is not a relayd queue") from exc
     except apsw.Error as exc:
         raise translate(exc) from exc
     return db
@@ -68,7 +71,10 @@ def open_reader(path: str, *, any_older: bool = False, immutable: bool = False) 
     try:
         db = apsw.Connection(name, flags=flags)
         db.set_busy_timeout(10_000)
+        _expect_ours(db, path)
         version = _pragma(db, "user_version")
+    except apsw.NotADBError as exc:
+        raise no_queue(path, "is not a relayd queue") from exc
     except apsw.Error as exc:
         raise translate(exc) from exc
     _check_version(path, version)
@@ -137,10 +143,15 @@ def _open_to_group(path: str) -> None:
 
 def _migrate(db: apsw.Connection, path: str) -> None:
     version = _pragma(db, "user_version")
-    if _pragma(db, "application_id") != APPLICATION_ID:
-        raise StoreUnavailable(f"{path} is not a relayd queue: move it away or name another file")
+    _expect_ours(db, path)
     _check_version(path, version)
     _apply(db, path, since=version)
+
+
+def _expect_ours(db: apsw.Connection, path: str) -> None:
+    """Raise StoreUnavailable for a file of another program."""
+    if _pragma(db, "application_id") != APPLICATION_ID:
+        raise no_queue(path, "is not a relayd queue")
 
 
 def _check_version(path: str, version: int) -> None:

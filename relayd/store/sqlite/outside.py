@@ -18,6 +18,7 @@ import apsw
 
 from relayd.errors import StoreForbidden, StoreUnavailable
 from relayd.file_access import who_may
+from relayd.store.sqlite.condition import check_file, check_index
 from relayd.store.sqlite.connection import open_reader
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class OutsideReader:
 
     def _open(self) -> apsw.Connection:
         try:
+            check_file(self._path)
             _look(self._path)
             self._state = _state_of(self._path)
             return open_reader(
@@ -99,6 +101,7 @@ def _look(path: str) -> None:
         else:
             if not os.access(file, os.R_OK, effective_ids=True):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+    check_index(path)
 
 
 def _state_of(path: str) -> _State:
