@@ -15,6 +15,7 @@ import click
 import relayd
 from relayd.cli import INTERRUPTED
 from relayd.cli.context import settings_option
+from relayd.cli.group import Group
 from relayd.errors import (
     BackupFailed,
     CheckerDown,
@@ -46,12 +47,15 @@ _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
 )
 
 
-class LazyGroup(click.Group):
-    """A group whose commands live in modules of their own: name -> "module:attribute"."""
+class LazyGroup(Group):
+    """A group whose commands live in modules of their own, in sections: name -> "module:attribute"."""
 
-    def __init__(self, *args: object, lazy: Mapping[str, str], **kwargs: object) -> None:
+    def __init__(
+        self, *args: object, sections: Mapping[str, Mapping[str, str]], **kwargs: object
+    ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self._lazy = lazy
+        self._sections = sections
+        self._lazy = {name: place for each in sections.values() for name, place in each.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self._lazy)
@@ -63,33 +67,56 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in self._sections.items():
+            self.format_section(ctx, formatter, title, names)
+
 
 @click.group(
     cls=LazyGroup,
-    lazy={
-        "serve": "relayd.cli.daemon:serve",
-        "check": "relayd.cli.daemon:check",
-        "config": "relayd.cli.config.command:config",
-        "demo": "relayd.cli.demo.command:demo",
-        "status": "relayd.cli.ask.status:status",
-        "addresses": "relayd.cli.ask.addresses:addresses",
-        "queue": "relayd.cli.ask.queue:queue",
-        "log": "relayd.cli.ask.log:log",
-        "trace": "relayd.cli.ask.trace:trace",
-        "doctor": "relayd.cli.doctor.command:doctor",
-        "top": "relayd.cli.top.command:top",
-        "route": "relayd.cli.route.command:route",
-        "test-mail": "relayd.cli.tools.test_mail:test_mail",
-        "user": "relayd.cli.tools.user:user",
-        "backup": "relayd.cli.tools.backup:backup",
-        "classify": "relayd.cli.tools.classify:classify",
-        "check-content": "relayd.cli.tools.check_content:check_content",
-        "parse-bounce": "relayd.cli.tools.parse_bounce:parse_bounce",
-        "completion": "relayd.cli.tools.completion:completion",
-        "man": "relayd.cli.tools.man:man",
-        "sendmail": "relayd.cli.sendmail.command:sendmail",
+    sections={
+        "Find out what became of mail": {
+            "status": "relayd.cli.ask.status:status",
+            "addresses": "relayd.cli.ask.addresses:addresses",
+            "log": "relayd.cli.ask.log:log",
+            "trace": "relayd.cli.ask.trace:trace",
+        },
+        "Act on mail": {
+            "queue": "relayd.cli.ask.queue:queue",
+        },
+        "See whether the relay is well": {
+            "top": "relayd.cli.top.command:top",
+            "doctor": "relayd.cli.doctor.command:doctor",
+            "route": "relayd.cli.route.command:route",
+            "test-mail": "relayd.cli.tools.test_mail:test_mail",
+        },
+        "Set it up": {
+            "check": "relayd.cli.daemon:check",
+            "config": "relayd.cli.config.command:config",
+            "user": "relayd.cli.tools.user:user",
+        },
+        "Run it": {
+            "serve": "relayd.cli.daemon:serve",
+            "backup": "relayd.cli.tools.backup:backup",
+            "demo": "relayd.cli.demo.command:demo",
+        },
+        "Send mail from here": {
+            "sendmail": "relayd.cli.sendmail.command:sendmail",
+        },
+        "Understand replies, bounce mails and content": {
+            "classify": "relayd.cli.tools.classify:classify",
+            "parse-bounce": "relayd.cli.tools.parse_bounce:parse_bounce",
+            "check-content": "relayd.cli.tools.check_content:check_content",
+        },
+        "Get help": {
+            "help": "relayd.cli.tools.help:help_",
+            "man": "relayd.cli.tools.man:man",
+            "completion": "relayd.cli.tools.completion:completion",
+            "version": "relayd.cli.tools.help:version",
+        },
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`relayd help COMMAND` explains one, also `relayd help queue hold`.",
 )
 @click.version_option(relayd.__version__, prog_name="relayd", message="%(prog)s %(version)s")
 @settings_option(envvar="RELAYD_CONFIG")
@@ -107,7 +134,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = root.main(list(arguments), prog_name="relayd", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        from relayd.cli.suggest import with_suggestion  # noqa: PLC0415 -- for those who mistype
+
+        with_suggestion(error).show()
         return os.EX_USAGE
     except click.ClickException as error:
         click.echo(f"relayd: {error.format_message()}", err=True)

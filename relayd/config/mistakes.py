@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from relayd.config.model import DEFAULTS, PLACEHOLDER_FQDN, Document, Key, dotted
+from relayd.config.nearest import nearest
 from relayd.errors import Mistake
 from relayd.mail.text import replaced
 
@@ -189,14 +189,14 @@ def _nearest(key: Key) -> str:
     prefix = f"{table}." if table else ""
     here = _names_in(table)
     leaf = path.removeprefix(prefix)
-    if close := get_close_matches(leaf, here, n=1):
+    if close := nearest(leaf, here):
         return f'; did you mean "{close[0]}"?'
     others = [name for name in DEFAULTS if not name.startswith(_OTHER_WAY.get(table, "-"))]
     elsewhere = [name for name in others if name.rpartition(".")[2] == leaf]
     if len(elsewhere) == 1:
         return f'; there is "{elsewhere[0]}"'
     is_known = any(name.startswith(prefix) for name in DEFAULTS)
-    if (not table or not is_known) and (close := get_close_matches(path, others, n=1)):
+    if (not table or not is_known) and (close := nearest(path, others)):
         return f'; did you mean "{close[0]}"?'
     return f"; {_keys_of(table)}"
 

@@ -54,9 +54,9 @@ class AddressType(click.ParamType[str]):
 def addresses(
     *, query: Query, limit: int | None, table: TableOptions, unsuppress: str | None, as_json: bool
 ) -> None:
-    """Show one row per recipient address.
+    """Show addresses that mail went to: which ones bounced, and which are suppressed.
 
-    A row has the last status, how often mail bounced, and whether the address is suppressed.
+    There is one row per address. It has the last status, how often mail bounced, and whether the address is suppressed.
     """
     if unsuppress is not None:
         _unsuppress(unsuppress, query, as_json=as_json)

@@ -35,7 +35,7 @@ Fields = Mapping[str, Any]
 @json_option
 @settings_option()
 def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool) -> None:
-    """Read the status log, or follow it."""
+    """Read the status log, which has a line for each event, or follow it."""
     path = load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")

@@ -19,6 +19,7 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
+from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
 from relayd.cli.output import show_json, show_table
 from relayd.cli.table import TableOptions
@@ -54,10 +55,13 @@ class QueueIdType(click.ParamType[MessageId]):
             self.fail(str(error), param, ctx)
 
 
-@click.group()
+@click.group(cls=Group)
 @settings_option()
 def queue() -> None:
-    """List queued mail and act on it. A SELECTOR is a queue id or a filter of `relayd status`."""
+    """List mail that waits, and act on it: hold it, send it now, give it up, delete it.
+
+    Which mail is said by queue ids, or by the filters of `relayd status`.
+    """
 
 
 def _selector(function: Callable[..., Any]) -> Callable[..., Any]:

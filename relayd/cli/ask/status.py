@@ -15,6 +15,7 @@ from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
+from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
 from relayd.cli.output import paint, show_json, style_of
 from relayd.cli.screen import repeat
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # only `--explain` needs what judges
     from relayd.answers.explain import Judges, Reason
 
 
-class _StatusGroup(click.Group):
+class _StatusGroup(Group):
     """Names `show` to an operator who wrote an ID and left it out."""
 
     def resolve_command(
@@ -58,7 +59,9 @@ def status(
     rounds: int | None,
     as_json: bool,
 ) -> None:
-    """Show one row per recipient, newest first; on a terminal the newest is the last line.
+    """Show what became of mail: one row per recipient, by recipient, sender, tag, status or time.
+
+    Without a filter it is all mail, the newest first; on a terminal the newest is the last line.
 
     `relayd status show ID` shows everything about one message.
     """

@@ -89,7 +89,7 @@ def trace(
     content: bool,
     as_json: bool,
 ) -> None:
-    """Follow what is said and decided now, of one message, of clients or of a destination.
+    """Follow live what servers and relayd say: of one message, of clients or of a destination.
 
     It ends with the message, after the time of `--for`, or by ^C. Each line has its time, the
     milliseconds since the line before, and an arrow: `->` relayd says, `<-` relayd hears. Passwords

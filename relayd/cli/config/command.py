@@ -16,13 +16,14 @@ from relayd.cli.context import (
     settings_file,
     settings_option,
 )
+from relayd.cli.group import Group
 from relayd.cli.output import printable, show_json, show_table
 
 
-@click.group()
+@click.group(cls=Group)
 @settings_option()
 def config() -> None:
-    """Show the settings, or change one."""
+    """Show the settings, change one, or compare them with what the daemon runs with."""
 
 
 @config.command()

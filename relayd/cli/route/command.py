@@ -30,7 +30,7 @@ _EXIT_STATUS = {
 @settings_option()
 @click.pass_context
 def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> None:
-    """Explain where mail to ADDRESS would go, and why.
+    """Explain where mail to ADDRESS would go, and why it goes there or waits.
 
     Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if
     nothing that was found prevents delivery, 1 if the mail would bounce, and 75 if it would wait: the

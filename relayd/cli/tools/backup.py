@@ -12,9 +12,9 @@ from relayd.cli.output import paint
 @click.argument("folder", type=click.Path(path_type=Path))
 @settings_option()
 def backup(*, folder: Path) -> None:
-    """Copy the queue with its history into FOLDER, which must be empty or not exist.
+    """Copy the queue with its history into FOLDER, also while the daemon runs.
 
-    The daemon may run meanwhile. To restore, stop it and put the files back in their place.
+    FOLDER must be empty or not exist. To restore, stop it and put the files back in their place.
     """
     from relayd.store import back_up  # noqa: PLC0415
 

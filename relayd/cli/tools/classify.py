@@ -30,14 +30,16 @@ class BadInput(click.ClickException):
 @click.command()
 @click.argument("reply", required=False)
 @click.option("--jsonl", is_flag=True, help="Read JSON objects from standard input, one per line.")
-@click.option("--stage", help="What the reply answers: connect, ehlo, mail, rcpt, data, dot ...")
+@click.option(
+    "--stage", help="What the reply answers: connect, ehlo, mail, rcpt, data, dot or another"
+)
 @click.option("--explain", is_flag=True, help="Name the rule, and say what to do about it.")
 @json_option
 @settings_option()
 def classify(
     *, reply: str | None, jsonl: bool, stage: str | None, explain: bool, as_json: bool
 ) -> None:
-    """Say why an SMTP reply is negative.
+    """Say what an SMTP reply means: why it is negative.
 
     Also says whether it ends the message, and whether it proves that the address is invalid.
 

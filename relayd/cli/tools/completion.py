@@ -9,7 +9,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(*, shell: str) -> None:
-    """Print the script that completes relayd's commands in SHELL.
+    """Print the script that completes commands, options, keys and ids in SHELL.
 
     For example, in bash: eval "$(relayd completion bash)"
     """

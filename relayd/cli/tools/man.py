@@ -18,7 +18,7 @@ _MARKUP = re.compile(r"`([^`]+)`")
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def man(*, folder: Path) -> None:
-    """Write the man pages into FOLDER, such as /usr/local/share/man/man1."""
+    """Write the man pages into a FOLDER such as /usr/local/share/man/man1."""
     folder.mkdir(parents=True, exist_ok=True)
     for page in help_pages(click.get_current_context().find_root().command):
         name = f"{_dashed(page.name)}.{_SECTION}"

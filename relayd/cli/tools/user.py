@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relayd.cli.context import NoSuch, json_option, settings_file, settings_option
+from relayd.cli.group import Group
 from relayd.cli.output import printable, show_json, show_table
 from relayd.mail.account import (
     Account,
@@ -58,10 +59,10 @@ class SendersType(click.ParamType[Sequence[str]]):
             self.fail(str(error), param, ctx)
 
 
-@click.group()
+@click.group(cls=Group)
 @settings_option()
 def user() -> None:
-    """Manage the accounts that clients log in to."""
+    """Manage the users that applications log in as."""
 
 
 @user.command()

@@ -45,7 +45,7 @@ LINES = {
     "parse-bounce": ["no-such-file"],
     "sendmail": ["a@x.test"],
 }
-NEED_NO_SETTINGS = {"demo", "completion", "man"}
+NEED_NO_SETTINGS = {"demo", "completion", "man", "help", "version"}
 ASK_THE_QUEUE = (
     "status",
     "status show",

@@ -1,0 +1,90 @@
+"""What somebody meant who mistyped a command, an option or one of the values that there are."""
+
+import re
+from collections.abc import Iterator
+
+import click
+
+from relayd.config.nearest import nearest
+
+_BAD_CHOICE = re.compile(r"'(.*?)' is not one of ", re.DOTALL)  # in the words of click
+
+_KNOWN_ELSEWHERE = {
+    "cat": "queue cat",
+    "delete": "queue drop",
+    "find": "status",
+    "flush": "queue expedite",
+    "grep": "status",
+    "mailq": "queue list",
+    "postqueue": "queue list",
+    "reload": "config set",
+    "retry": "queue expedite",
+    "search": "status",
+    "send": "sendmail",
+    "start": "serve",
+    "tail": "log",
+    "unpause": "resume",
+    "unsuppress": "addresses",
+}
+"""Words for it in other mail servers and tools, and the command that does it here."""
+
+
+def with_suggestion(error: click.UsageError) -> click.UsageError:
+    """Return the error with what may have been meant, if anything is near."""
+    match error:
+        case click.exceptions.NoSuchCommand(ctx=click.Context() as ctx):
+            found = list(_commands(error.command_name, ctx))
+        case click.NoSuchOption(ctx=click.Context() as ctx):
+            found = nearest(error.option_name, _options(ctx))
+        case click.BadParameter(param=click.Parameter(type=click.Choice() as choice)):
+            given = _BAD_CHOICE.match(error.message)
+            found = nearest(given[1], map(str, choice.choices)) if given else []
+        case _:
+            return error
+    says = (
+        f"{error.message} Did you mean {' or '.join(map(repr, found))}?" if found else error.message
+    )
+    return (
+        click.UsageError(says, error.ctx)
+        if not isinstance(error, click.BadParameter)
+        else (click.BadParameter(says, error.ctx, error.param))
+    )
+
+
+def _commands(given: str, ctx: click.Context) -> Iterator[str]:
+    """Yield the command lines that may have been meant: here, else of that name below any other."""
+    if not isinstance(ctx.command, click.Group):
+        return
+    root = ctx.find_root()
+    if ctx is root and given in _KNOWN_ELSEWHERE:
+        known = _KNOWN_ELSEWHERE[given].split()
+        if has_command(root, known):
+            yield " ".join(["relayd", *known])
+            return
+    near = nearest(given, ctx.command.list_commands(ctx))
+    if near:
+        yield from (f"{ctx.command_path} {name}" for name in near)
+        return
+    if isinstance(root.command, click.Group):
+        for name in root.command.list_commands(root):
+            if has_command(root, [name, given]):
+                yield f"relayd {name} {given}"
+
+
+def has_command(root: click.Context, words: list[str]) -> bool:
+    """Tell whether there is a command of that name, which may be one below another."""
+    command: click.Command | None = root.command
+    for word in words:
+        if not isinstance(command, click.Group):
+            return False
+        command = command.get_command(root, word)
+    return command is not None
+
+
+def _options(ctx: click.Context) -> list[str]:
+    return [
+        name
+        for each in ctx.command.get_params(ctx)
+        if isinstance(each, click.Option) and not each.hidden
+        for name in (*each.opts, *each.secondary_opts)
+    ]

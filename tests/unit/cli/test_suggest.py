@@ -1,0 +1,123 @@
+"""What is mistyped gets the right suggestion, whichever command it is for."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from relayd import __version__
+from relayd.cli import suggest
+from relayd.cli.command import root
+from tests.support.cli_world import World
+
+MISTYPED = {
+    "a command": (["statsu"], "Did you mean 'relayd status'"),
+    "another": (["adresses"], "Did you mean 'relayd addresses'?"),
+    "a verb": (["queue", "relase"], "Did you mean 'relayd queue release'?"),
+    "a verb without its group": (["hold", "0CNSP4NW60800"], "Did you mean 'relayd queue hold'?"),
+    "a verb of two groups": (["list"], "'relayd queue list' or 'relayd user list'?"),
+    "a word of other servers": (["flush"], "Did you mean 'relayd queue expedite'?"),
+    "an option": (["status", "--recipent", "a@x.test"], "Did you mean '--recipient'?"),
+    "an option of the whole": (["--verison"], "Did you mean '--version'?"),
+    "a status": (["status", "--status", "bounce"], "Did you mean 'bounced'?"),
+    "a category": (["status", "--category", "mailbox"], "Did you mean 'mailbox_full'?"),
+    "an event": (["log", "--event", "recieved"], "Did you mean 'received'?"),
+    "an argument": (["completion", "bahs"], "Did you mean 'bash'?"),
+    "in help": (["help", "queue", "hodl"], "Did you mean 'relayd queue hold'?"),
+}
+
+
+@pytest.mark.parametrize(("words", "says"), MISTYPED.values(), ids=MISTYPED)
+def test_a_mistyped_word(world: World, words: list[str], says: str) -> None:
+    ran = world.run_bare(*words)
+    assert (ran.status, ran.out) == (64, "")
+    assert says in ran.err
+
+
+@pytest.mark.parametrize("words", [["frobnicate"], ["status", "--frob"], ["user", "frob"]], ids=str)
+def test_nothing_is_suggested_that_is_not_near(world: World, words: list[str]) -> None:
+    assert "Did you mean" not in world.run_bare(*words).err
+
+
+SETTINGS = {
+    "[retries]\nsoft_bounce = ['1h']": 'retries: unknown key; did you mean "retry"?',
+    "[status-log]\npath = '-'": 'status-log: unknown key; did you mean "status_log"?',
+    "[store]\nhistroy = '5d'": 'store.histroy: unknown key; did you mean "history"?',
+    "[retry]\nsoft_bouce = ['1h']": 'retry.soft_bouce: unknown key; did you mean "soft_bounce"?',
+}
+
+
+@pytest.mark.parametrize(("text", "says"), SETTINGS.items(), ids=SETTINGS)
+def test_a_mistyped_key(world: World, text: str, says: str) -> None:
+    world.settings.write_text(f'fqdn = "relay.example.org"\n{text}\n')
+    assert says in world.run("check").err
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands(below, (*path, name))
+
+
+ALL = list(commands(root))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_option_is_found_with_two_letters_turned(
+    world: World, words: tuple[str, ...]
+) -> None:
+    """`--recipeint` as it is typed in a hurry; `relayd sendmail` has letters only."""
+    command: click.Command | None = root
+    context = click.Context(root)
+    for word in words:
+        assert isinstance(command, click.Group)
+        command = command.get_command(context, word)
+    assert command is not None
+    for each in command.params:
+        option = max(each.opts, key=len)
+        turned = f"{option[:-2]}{option[-1]}{option[-2]}"
+        if turned == option or not isinstance(each, click.Option) or each.hidden:
+            continue
+        if words in {("sendmail",), ("config", "set")}:  # which take what looks like an option
+            continue
+        ran = world.run_bare(*words, turned)
+        assert ran.status == 64
+        assert f"'{option}'" in ran.err
+
+
+def test_what_is_known_elsewhere_is_no_command_here() -> None:
+    context = click.Context(root)
+    assert not set(suggest._KNOWN_ELSEWHERE) & set(root.list_commands(context))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_help_is_the_same_in_both_ways_and_uncut(world: World, words: tuple[str, ...]) -> None:
+    asked, option = world.run_bare("help", *words), world.run_bare(*words, "--help")
+    assert (asked.status, option.status) == (0, 0)
+    assert asked.out == option.out
+    assert not any(line.endswith("...") for line in asked.out.splitlines()[1:])
+
+
+def test_all_commands_are_in_a_section(world: World) -> None:
+    lines = world.run_bare("help").out.splitlines()
+    context = click.Context(root)
+    for name in root.list_commands(context):
+        assert any(line.startswith(f"  {name} ") for line in lines), name
+    assert "Commands:" not in lines
+    queue = " ".join(lines).partition("  queue ")[2]
+    assert "list, hold, release, expedite, bounce, drop" in " ".join(queue.split())
+
+
+def test_the_version_in_both_ways(world: World) -> None:
+    assert world.run_bare("version").out == world.run_bare("--version").out
+    assert world.run_bare("version").out == f"relayd {__version__}\n"
+
+
+def test_the_help_of_sendmail_names_its_letters(world: World) -> None:
+    ran = world.run_bare("sendmail", "--help")
+    assert ran.status == 0
+    assert all(f"  {letter} " in ran.out for letter in ("-t", "-i", "-f ADDRESS", "-bs"))
