@@ -187,7 +187,7 @@ class Reporter:
             possible_duplicate=result.recipient.possible_duplicate
             or (isinstance(result.outcome, Bounced) and result.outcome.possible_duplicate),
             last_attempt_at=now,
-            will_retry_until=message.began(now) + self._give_up_after,
+            will_retry_until=message.began(now) + result.recipient.uncounted + self._give_up_after,
         )
 
     def _facts(

@@ -131,6 +131,9 @@ def queued_message(message: NewMessage) -> QueuedMessage:
     )
 
 
+NO_TIME = timedelta()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRecipient:
     """A recipient that is leased for one attempt. The unit of state."""
@@ -142,6 +145,10 @@ class QueuedRecipient:
     soft_failures: int  # soft bounces before this attempt
     unknown_outcomes: int  # earlier attempts that may have delivered it, unknown to us
     no_mail_host_at: datetime | None = None  # when the DNS had none, if that was the last finding
+    uncounted: timedelta = NO_TIME  # of the message's age: nobody could try it meanwhile
+    is_extra: bool = (
+        False  # an operator asked for this attempt: it never ends the mail by itself (S-58)
+    )
 
     @property
     def possible_duplicate(self) -> bool:

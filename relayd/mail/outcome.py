@@ -84,6 +84,7 @@ class Deferred:
     reason: str  # one line for people
     soft_failures: int  # soft bounces so far, this one included where it is one
     possible_duplicate: bool = False  # we never learnt the reply to our final dot
+    counts: bool = True  # among the attempts that may have delivered it; False: an extra one (S-58)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

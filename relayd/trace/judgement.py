@@ -41,7 +41,8 @@ def tell_judgement(
         wait=outcome.retry_at - now,
         attempt=recipient.attempt,
         soft_failures=outcome.soft_failures,
-        unknown_outcomes=recipient.unknown_outcomes + outcome.possible_duplicate,
+        unknown_outcomes=recipient.unknown_outcomes
+        + (outcome.possible_duplicate and outcome.counts),
         reason=outcome.reason,
         reply="" if reply is None else reply.text,
         possible_duplicate=outcome.possible_duplicate,

@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from relayd.mail.ids import WorkerNumber, make_id
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
 from relayd.mail.words import BounceClass
 from relayd.ports.view import Query, Status
@@ -141,6 +142,23 @@ async def test_a_history_from_before_begins_with_its_reception_all_the_same(tmp_
     assert (received.kind, received.at, relayed.kind) == ("received", row.received_at, "relayed")
     assert received.detail == {"client_ip": "", "helo": "app.test", "listener": "main"}
     assert [each.kind for each in box.view.latest(ALL)] == ["relayed"]
+    await box.close()
+
+
+async def test_what_was_held_before_begins_to_age_with_its_release(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=16)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "UPDATE message SET served_at = -1000000;"
+            "UPDATE recipient SET state = 'held' WHERE address = 'c@y.test'"
+        )
+    box = open_sqlite(tmp_path)
+    worker = await registered(box.store, "1")
+    box.advance(3600)
+    await box.store.act(Query(domain="y.test"), Action.RELEASE, by="ann", reason="")
+    [work] = await box.claim(worker)
+    assert work.message.age - work.recipients[0].uncounted == timedelta()
     await box.close()
 
 

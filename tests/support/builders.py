@@ -133,6 +133,8 @@ def a_queued_recipient(
     soft_failures: int = 0,
     unknown_outcomes: int = 0,
     no_mail_host_at: datetime | None = None,
+    uncounted: timedelta = timedelta(),
+    is_extra: bool = False,
 ) -> QueuedRecipient:
     return QueuedRecipient(
         number=number,
@@ -142,6 +144,8 @@ def a_queued_recipient(
         soft_failures=soft_failures,
         unknown_outcomes=unknown_outcomes,
         no_mail_host_at=no_mail_host_at,
+        uncounted=uncounted,
+        is_extra=is_extra,
     )
 
 

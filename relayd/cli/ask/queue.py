@@ -203,7 +203,8 @@ def _warn(action: Action, foreseen: ActAnswer) -> None:
     if action in (Action.EXPEDITE, Action.RELEASE) and count:
         have = "has" if count == 1 else "have"
         click.echo(
-            f"{count} of these {have} used their last retry and would bounce at the next soft refusal",
+            f"{count} of these {have} used their last retry and would bounce at the next soft"
+            " refusal; the attempt that follows now does not count, and ends none of them",
             err=True,
         )
 

@@ -80,7 +80,7 @@ def _planned(deferral: Deferral, rules: RetrySettings) -> tuple[timedelta, str]:
     """Return the wait before chance and the server's wish, and the setting that has it."""
     if deferral.reason.endswith(ONCE_MORE):
         return retry.SECOND_LOOK, "the second look at the DNS"
-    if deferral.reason == REFUSED_FOR_NOW:
+    if deferral.reason.startswith(REFUSED_FOR_NOW):
         return _step(rules.soft_bounce, deferral.soft_failures, "retry.soft_bounce")
     if deferral.possible_duplicate and deferral.unknown_outcomes:
         return _step(rules.unknown_outcome, deferral.unknown_outcomes, "retry.unknown_outcome")

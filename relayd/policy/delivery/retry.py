@@ -10,6 +10,7 @@ gets one retry only departs from it on purpose (S-09); more entries in `soft_bou
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,6 +56,11 @@ def after_no_verdict(
         return None
     wait = rules.unreachable[min(failures, len(rules.unreachable)) - 1]
     return wait * (1 + SPREAD * jitter)
+
+
+def after_extra(waits: Sequence[timedelta], rules: RetrySettings) -> timedelta:
+    """Return the wait after an attempt that an operator asked for, where `waits` has no further (S-58)."""
+    return waits[-1] if waits else rules.unreachable[0]
 
 
 SECOND_LOOK = timedelta(hours=1)

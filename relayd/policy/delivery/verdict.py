@@ -22,6 +22,7 @@ from relayd.policy.replies.ruleset import Rules
 
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 REFUSED_FOR_NOW = "refused for now"
+EXTRA = "this attempt was asked for by an operator, and does not count"
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
@@ -87,6 +88,9 @@ def _judge(
 
     A smarthost that refuses our login says nothing about any mail (S-53). A host of `[routes]` has no
     login, so one that wants one counts as unreachable, and the mail is given up in the end.
+
+    An attempt that an operator asked for is none of those that the settings allow: it is deferred where
+    it would be the last one by their number or by age (S-58).
 
     What the DNS proves bounces too, some of it at a second look only (`retry.SECOND_LOOK`). The 5yz
     of a backup MX does not, while a better one was not to be had: it may be out of date (S-17).
@@ -166,8 +170,11 @@ def _soft(
     rules: VerdictRules,
     moment: Moment,
 ) -> Outcome:
-    failures = recipient.soft_failures + 1
+    counts = not (recipient.is_extra and recipient.soft_failures)
+    failures = recipient.soft_failures + counts
     wait = retry.after_soft_bounce(failures, rules.retry)
+    if wait is None and recipient.is_extra:
+        wait = retry.after_extra(rules.retry.soft_bounce, rules.retry)
     if wait is None:
         return Bounced(
             bounce_class=BounceClass.SOFT,
@@ -181,7 +188,7 @@ def _soft(
         retry_at=moment.now + retry.heed(wait, retry.asked_for(reply.text)),
         category=found.category,
         fault=Fault.PEER,
-        reason=REFUSED_FOR_NOW,
+        reason=REFUSED_FOR_NOW if counts else f"{REFUSED_FOR_NOW}; {EXTRA}",
         soft_failures=failures,
     )
 
@@ -199,10 +206,14 @@ def _no_verdict(
     reason = why or reason
     unknown = _is_unknown(facts)
     failures = max(1, recipient.attempt - recipient.soft_failures)
-    age = moment.now - moment.received_at
+    age = moment.now - moment.received_at - recipient.uncounted
+    counts, is_spared = True, False
     wait = retry.after_no_verdict(
         failures, age, rules.retry, jitter=moment.jitter, is_report=moment.is_report
     )
+    if wait is None and recipient.is_extra:
+        is_spared = True
+        wait = retry.after_extra(rules.retry.unreachable, rules.retry)
     if wait is None:
         return Bounced(
             bounce_class=BounceClass.SOFT,
@@ -213,8 +224,11 @@ def _no_verdict(
             status="4.4.7",
         )
     if unknown and fault is not Fault.LOCAL:  # what we tripped over waits until we are fixed
-        tries = recipient.unknown_outcomes + 1
+        counts = not (recipient.is_extra and recipient.unknown_outcomes)
+        tries = recipient.unknown_outcomes + counts
         wait = retry.after_unknown_outcome(tries, rules.retry, jitter=moment.jitter)
+        if wait is None and recipient.is_extra:
+            wait = retry.after_extra(rules.retry.unknown_outcome, rules.retry)
         if wait is None:
             return Bounced(
                 bounce_class=BounceClass.SOFT,
@@ -227,6 +241,8 @@ def _no_verdict(
     if facts.breakdown is not None and facts.breakdown.needs_second_look:
         wait = retry.SECOND_LOOK
         reason = f"{reason}; {ONCE_MORE}"
+    elif is_spared or not counts:
+        reason = f"{reason}; {EXTRA}"
     asked = None if facts.reply is None else retry.asked_for(facts.reply.text)
     return Deferred(
         retry_at=moment.now + retry.heed(wait, asked),
@@ -235,6 +251,7 @@ def _no_verdict(
         reason=reason,
         soft_failures=recipient.soft_failures,
         possible_duplicate=unknown,
+        counts=counts,
     )
 
 

@@ -7,6 +7,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Action, Operator
+from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Foreseen, ReportGivenUp
 from relayd.ports.view import RecipientRow
 from relayd.store.memory.messages import queued
@@ -14,7 +15,9 @@ from relayd.store.memory.rows import queued_recipient
 from relayd.store.memory.tables import Recipient, Tables
 
 
-def act(tables: Tables, rows: Iterable[RecipientRow], operator: Operator) -> list[Event]:
+def act(
+    tables: Tables, rows: Iterable[RecipientRow], operator: Operator, *, served: float
+) -> list[Event]:
     """Act on those of the recipients for whom it has an effect; return one event for each."""
     events = []
     for row in rows:
@@ -23,7 +26,7 @@ def act(tables: Tables, rows: Iterable[RecipientRow], operator: Operator) -> lis
         if not _applies(operator.action, recipient):
             continue
         has_failed = recipient.category is not None
-        _apply(tables, recipient, operator)
+        _apply(tables, recipient, operator, served=served)
         event = operator.event(
             row.message_id,
             row.recipient,
@@ -54,11 +57,17 @@ def _applies(action: Action, recipient: Recipient) -> bool:
     return recipient.may_become(act.leads_to, act.applies_to) and not is_spared
 
 
-def _apply(tables: Tables, recipient: Recipient, operator: Operator) -> None:
+def _apply(tables: Tables, recipient: Recipient, operator: Operator, *, served: float) -> None:
     if recipient.lease is not None:  # that attempt runs on, unheard
         recipient.unknown_outcomes = max(recipient.unknown_outcomes, 1)
     recipient.move(ACTS[operator.action].leads_to, operator.at)
     recipient.next_attempt_at = operator.at
+    if operator.action is Action.HOLD:
+        recipient.uncounted -= served
+    if operator.action is Action.RELEASE:
+        recipient.uncounted += served
+    if ACTS[operator.action].leads_to is RecipientState.QUEUED:
+        recipient.is_extra = True
     if operator.action is Action.EXPEDITE:
         tables.resume(recipient.destination)
     if operator.action is Action.BOUNCE:

@@ -19,16 +19,16 @@ from relayd.ports.queue import LateNotice, Settlement
 from relayd.store.memory.tables import Recipient, Tables
 
 
-def settle(recipient: Recipient, settlement: Settlement, now: datetime) -> bool:
+def settle(recipient: Recipient, settlement: Settlement, now: datetime, *, served: float) -> bool:
     """Write what an attempt led to; False, and nothing, if `TRANSITIONS` forbids it."""
     outcome = settlement.outcome
     if not recipient.may_become(state_after(outcome)):
         return False
-    _apply(recipient, settlement, now)
+    _apply(recipient, settlement, now, served)
     return True
 
 
-def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
+def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: float) -> None:
     outcome = settlement.outcome
     if isinstance(outcome, NotTried | Rerouted | Held):
         recipient.attempts -= 1
@@ -37,6 +37,7 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
             recipient.moved_to = outcome.destination
         elif isinstance(outcome, Held):
             recipient.move(RecipientState.HELD, now)
+            recipient.uncounted -= served
         return
     recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
     recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host
@@ -51,7 +52,8 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime) -> None:
             recipient.next_attempt_at = outcome.retry_at
             recipient.category, recipient.reason = outcome.category, outcome.reason
             recipient.soft_failures = outcome.soft_failures
-            recipient.unknown_outcomes += outcome.possible_duplicate
+            recipient.unknown_outcomes += outcome.possible_duplicate and outcome.counts
+            recipient.is_extra = False
         case Bounced():
             recipient.move(RecipientState.BOUNCED, now)
             recipient.category, recipient.reason = outcome.category, outcome.reason

@@ -149,7 +149,8 @@ class MemoryStore(MemoryView):
             attempt = settlement.attempt or recipient.attempts
             if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
-            if not outcomes.settle(recipient, settlement, self._clock.now()):
+            served = self._age.served()
+            if not outcomes.settle(recipient, settlement, self._clock.now(), served=served):
                 continue
             self._tables.note(message, *settlement.events)
             message.drop_content()
@@ -203,7 +204,7 @@ class MemoryStore(MemoryView):
         matching = self._matching(selector, before=part.before)
         rows = matching[: part.limit]
         operator = Operator(action, by, reason, self._clock.now())
-        events = operators.act(self._tables, rows, operator)
+        events = operators.act(self._tables, rows, operator, served=served)
         reports = []
         if report is not None and action is Action.BOUNCE:
             reports = operators.reports(self._tables, events, report, reason=reason, served=served)

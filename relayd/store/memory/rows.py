@@ -1,6 +1,7 @@
 """Between the tables and the values that workers and questions get."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from operator import attrgetter
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient
@@ -19,6 +20,8 @@ def queued_recipient(recipient: Recipient) -> QueuedRecipient:
         soft_failures=recipient.soft_failures,
         unknown_outcomes=recipient.unknown_outcomes,
         no_mail_host_at=recipient.no_mail_host_at,
+        uncounted=timedelta(seconds=recipient.uncounted),
+        is_extra=recipient.is_extra,
     )
 
 

@@ -51,6 +51,8 @@ class Recipient:
     moved_to: str = ""  # another destination than at intake
     returned: bool = False  # mail of relayd's own to a sender
     is_late: bool = False  # bounced after it was accepted
+    uncounted: float = 0.0  # seconds that are no part of its age; less what was served, while held
+    is_extra: bool = False  # an operator asked for its next attempt
     came_back: list[datetime] = field(default_factory=list)  # mail to its return path
 
     @property

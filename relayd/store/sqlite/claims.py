@@ -106,7 +106,7 @@ def _lease_due(
     due = values.fetch(
         db,
         "SELECT message_id, number, address, parameters, attempts + 1, soft_failures,"  # noqa: S608 -- a constant
-        f" possible_duplicate, {rows.NO_MAIL_HOST_AT} FROM recipient"
+        f" possible_duplicate, {rows.NO_MAIL_HOST_AT}, uncounted, extra FROM recipient"
         " WHERE destination = ? AND state = 'queued'"
         " AND slot IS NULL AND next_attempt_at <= ? ORDER BY next_attempt_at, message_id LIMIT ?",
         (lease.destination, now, limit),

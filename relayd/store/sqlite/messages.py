@@ -36,6 +36,8 @@ def insert(
         lease = taken.get(recipient.destination)
         _insert_recipient(db, message, number, lease, at=at, is_returned=is_returned)
         db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, received))
+    if message.is_held:  # nobody can try it: this does not make it old
+        db.execute("UPDATE recipient SET uncounted = -served() WHERE message_id = ?", (message.id,))
     if message.content_check is not None:
         for event in check_events(message):
             outcomes.record(db, event)

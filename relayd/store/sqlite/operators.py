@@ -24,7 +24,14 @@ _AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
 _AWAY = "slot = NULL, possible_duplicate = max(possible_duplicate, slot IS NOT NULL)"
-_DUE = "next_attempt_at = ?1"
+_DUE = "next_attempt_at = ?1, extra = 1"
+_CHANGES = {
+    Action.HOLD: f"{_AWAY}, uncounted = uncounted - served()",
+    Action.RELEASE: f"{_DUE}, uncounted = uncounted + served()",
+    Action.EXPEDITE: _DUE,
+    Action.BOUNCE: _AWAY,
+    Action.DROP: _AWAY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,7 @@ def _reports(
             for each in fetch(
                 db,
                 "SELECT number, address, parameters, attempts, soft_failures,"  # noqa: S608 -- a constant
-                f" max(possible_duplicate, slot IS NOT NULL), {NO_MAIL_HOST_AT} FROM recipient"
+                f" max(possible_duplicate, slot IS NOT NULL), {NO_MAIL_HOST_AT}, 0, 0 FROM recipient"
                 " WHERE message_id = ? ORDER BY number",
                 (message_id,),
             )
@@ -166,9 +173,8 @@ def _apply(db: apsw.Connection, targets: Sequence[_Target], operator: Operator) 
     if action is Action.BOUNCE:
         _note(db, targets, reason=operator.reason)
     state = ACTS[action].leads_to
-    change = _DUE if state is RecipientState.QUEUED else _AWAY
     db.executemany(
-        f"UPDATE recipient SET updated_at = ?1, state = '{state}', {change}"  # noqa: S608 -- constants
+        f"UPDATE recipient SET updated_at = ?1, state = '{state}', {_CHANGES[action]}"  # noqa: S608 -- constants
         " WHERE message_id = ?2 AND number = ?3",
         [(now, target.message_id, target.number) for target in targets],
     )

@@ -35,7 +35,7 @@ _FINISH = (
 )
 _DEFER = (
     "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
-    " possible_duplicate = possible_duplicate + ?, slot = NULL, code = ?, enhanced = ?, reply = ?,"
+    " possible_duplicate = possible_duplicate + ?, extra = 0, slot = NULL, code = ?, enhanced = ?, reply = ?,"
     " reason = ?, category = ?, remote_host = ?, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
@@ -49,7 +49,8 @@ _MOVE = (
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _HOLD = (
-    "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?"
+    "UPDATE recipient SET state = 'held', slot = NULL, attempts = attempts - 1, updated_at = ?,"
+    " uncounted = uncounted - served()"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _COME_BACK = (
@@ -91,7 +92,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
             db.execute(_FINISH + allowed, (state, *reply, *why, host, now, *row))
         case Deferred():
             due_at = to_ms(outcome.retry_at)
-            when = (due_at, outcome.soft_failures, int(outcome.possible_duplicate))
+            when = (due_at, outcome.soft_failures, outcome.possible_duplicate and outcome.counts)
             why_not = (outcome.reason, outcome.category)
             db.execute(_DEFER + allowed, (*when, *reply, *why_not, host, now, *row))
         case NotTried():

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.envelope import NO_TIME, NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.parameters import (
     MAIL_WITHOUT,
@@ -74,8 +74,18 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
 
 
 def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
-    """Read (number, address, parameters, attempts, soft_failures, possible_duplicate, NO_MAIL_HOST_AT)."""
-    number, address, parameters, attempts, soft_failures, unknown_outcomes, no_host_at = row
+    """Read (number, address, parameters, attempts, soft_failures, possible_duplicate, NO_MAIL_HOST_AT, uncounted, extra)."""
+    (
+        number,
+        address,
+        parameters,
+        attempts,
+        soft_failures,
+        unknown_outcomes,
+        no_host_at,
+        ms,
+        extra,
+    ) = row
     return QueuedRecipient(
         number=number,
         address=address,
@@ -84,4 +94,6 @@ def recipient_of(row: tuple[Any, ...]) -> QueuedRecipient:
         soft_failures=soft_failures,
         unknown_outcomes=unknown_outcomes,
         no_mail_host_at=None if no_host_at is None else from_ms(no_host_at),
+        uncounted=timedelta(milliseconds=ms) if ms else NO_TIME,
+        is_extra=bool(extra),
     )

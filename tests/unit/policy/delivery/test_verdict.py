@@ -1,6 +1,8 @@
 """What becomes of a recipient: every reply code at every stage, by both routes; every breakdown."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.delivery.login_refusal import ABOUT_LOGINS
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.verdict import ONCE_MORE, Moment, Scope, VerdictRules, decide
+from relayd.policy.delivery.verdict import EXTRA, ONCE_MORE, Moment, Scope, VerdictRules, decide
 from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START
@@ -70,6 +72,9 @@ def judge(
     has_login: bool = True,
     unknown_outcomes: int = 0,
     no_mail_host_at: datetime | None = None,
+    uncounted: timedelta = timedelta(),
+    is_extra: bool = False,
+    rules: VerdictRules = RULES,
 ) -> Outcome:
     return decide(
         facts_of(stage, ended_by, route=route, dot_sent=dot_sent),
@@ -78,8 +83,10 @@ def judge(
             soft_failures=soft_failures,
             unknown_outcomes=unknown_outcomes,
             no_mail_host_at=no_mail_host_at,
+            uncounted=uncounted,
+            is_extra=is_extra,
         ),
-        RULES,
+        rules,
         moment=Moment(received_at=START, now=START + age, jitter=0),
         scope=Scope(
             single_recipient=single_recipient,
@@ -637,6 +644,70 @@ def test_age_ends_it_after_a_fresh_attempt(ended_by: Reply | Breakdown) -> None:
     assert (old.bounce_class, old.category) == (BounceClass.SOFT, Category.EXPIRED)
     assert (old.status, old.suppress) == ("4.4.7", False)
     assert "after 9 days" in old.reason
+
+
+def test_time_in_which_mail_was_held_is_no_part_of_its_age() -> None:
+    """S-58."""
+    broken = Breakdown(category=Category.DNS_FAILURE, fault=Fault.DNS, reason="no")
+    nine = timedelta(days=9)
+    held = judge(Stage.MAIL, broken, age=nine, uncounted=timedelta(days=4, seconds=1))
+    assert isinstance(held, Deferred)
+    old = judge(Stage.MAIL, broken, age=nine, uncounted=timedelta(days=4))
+    assert isinstance(old, Bounced)
+    assert "after 5 days" in old.reason
+
+
+FULL = make_reply(452, ("4.2.2 mailbox full",))
+SILENT = Breakdown(category=Category.CONNECTION_FAILURE, fault=Fault.PEER, reason="it broke")
+# How an attempt ends that would be the last one, and the wait of minutes if an operator asked for it.
+LAST_ATTEMPTS = {
+    "soft bounce": ({"stage": Stage.RCPT, "ended_by": FULL, "soft_failures": 1}, 15),
+    "soft bounces, of more than there are now": (
+        {"stage": Stage.RCPT, "ended_by": FULL, "soft_failures": 3},
+        15,
+    ),
+    "age": ({"stage": Stage.MAIL, "ended_by": SILENT, "age": timedelta(days=6)}, 240),
+    "unknown outcome": (
+        {"stage": Stage.DOT, "ended_by": SILENT, "dot_sent": True, "unknown_outcomes": 2},
+        60,
+    ),
+    "unknown outcomes, of more than there are now": (
+        {"stage": Stage.DOT, "ended_by": SILENT, "dot_sent": True, "unknown_outcomes": 5},
+        60,
+    ),
+}
+
+
+@pytest.mark.parametrize(("attempt", "minutes"), LAST_ATTEMPTS.values(), ids=LAST_ATTEMPTS)
+def test_an_attempt_that_an_operator_asked_for_is_not_the_last(
+    attempt: dict[str, Any], minutes: int
+) -> None:
+    """S-58: nor does it count, so that the next one is what this one would have been."""
+    assert isinstance(judge(**attempt, route=DIRECT), Bounced), "without being asked for"
+    outcome = judge(**attempt, route=DIRECT, is_extra=True)
+    assert isinstance(outcome, Deferred)
+    assert outcome.retry_at - START - attempt.get("age", timedelta(minutes=1)) == timedelta(
+        minutes=minutes
+    )
+    assert outcome.soft_failures == attempt.get("soft_failures", 0)
+    assert outcome.counts is not bool(attempt.get("unknown_outcomes"))
+    assert EXTRA in outcome.reason
+
+
+def test_the_first_failure_counts_whoever_asked_for_the_attempt() -> None:
+    """There was none before it that it could use up; even where the settings allow no retry it waits."""
+    for rules in (RULES, replace(RULES, retry=replace(RETRY, soft_bounce=(), unknown_outcome=()))):
+        full = judge(Stage.RCPT, FULL, route=DIRECT, is_extra=True, rules=rules)
+        assert isinstance(full, Deferred)
+        assert full.soft_failures == 1
+        silent = judge(Stage.DOT, SILENT, dot_sent=True, is_extra=True, rules=rules)
+        assert isinstance(silent, Deferred)
+        assert (silent.possible_duplicate, silent.counts) == (True, True)
+
+
+def test_a_refusal_for_good_ends_mail_whoever_asked_for_the_attempt() -> None:
+    refused = make_reply(550, ("5.1.1 no such user",))
+    assert isinstance(judge(Stage.RCPT, refused, route=DIRECT, is_extra=True), Bounced)
 
 
 def test_age_is_no_reason_to_give_up_on_a_refused_login() -> None:
