@@ -13,6 +13,13 @@ def main() -> None:
     """Run the command line of this process."""
     core_dumps.forbid()
     _fill_closed_streams()
+    try:
+        _main()
+    except Exception as bug:  # noqa: BLE001 -- the one catch-all of a command
+        sys.exit(_tell(bug))
+
+
+def _main() -> None:
     if PurePath(sys.argv[0]).name == "sendmail":
         from relayd.cli.sendmail.program import main as sendmail  # noqa: PLC0415 -- quick without click
 
@@ -29,6 +36,20 @@ def main() -> None:
     from relayd.cli.command import main as relayd  # noqa: PLC0415
 
     relayd()
+
+
+def _tell(bug: Exception) -> int:
+    """Say in one line what a bug of ours is and where, for the report; return the exit status."""
+    import traceback  # noqa: PLC0415 -- costs, and is hardly ever needed
+
+    from relayd.cli.output import printable  # noqa: PLC0415 -- as above
+
+    frame = traceback.extract_tb(bug.__traceback__)[-1]
+    where = f"{PurePath(frame.filename).name}, line {frame.lineno}"
+    words = f"{type(bug).__name__}: {' '.join(str(bug).split())}"
+    line = f"relayd: a fault of relayd in {where}: {words}; please report it with this line"
+    sys.stderr.write(f"{printable(line)}\n")
+    return os.EX_SOFTWARE
 
 
 def _fill_closed_streams() -> None:

@@ -20,6 +20,7 @@ from relayd.config.rules import read_rules
 from relayd.config.users import check_users, find_users
 from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
+from relayd.file_access import who_may
 from relayd.mail.address import parse_address
 from relayd.mail.text import replaced
 from relayd.policy.delivery.route import RouteRule, ViaHost
@@ -65,6 +66,8 @@ def read(path: str) -> tuple[str, Mapping[str, object]]:
     try:
         text = Path(path).read_bytes().decode()
         return text, tomllib.loads(text)
+    except PermissionError:
+        problem = f"you may not read the settings: {who_may(path)}"
     except OSError as error:
         problem = f"the settings cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:

@@ -20,6 +20,7 @@ from relayd.control.protocol import (
     unsuppress_to_json,
 )
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
+from relayd.file_access import who_may
 from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
@@ -148,6 +149,9 @@ def _connected(path: str, timeout: float) -> Iterator[socket.socket]:
         try:
             sock.connect(path)
         except OSError as exc:
+            if isinstance(exc, PermissionError):
+                message = f"you may not ask the daemon at {path}: {who_may(path)}"
+                raise DaemonUnreachable(message) from exc
             reason = exc.strerror or str(exc)
             raise DaemonUnreachable(f"no daemon at {path}: {reason}") from exc
         yield sock

@@ -1,16 +1,17 @@
 """Doing something as another user, in this process: for what modes and owners keep from whom.
 
-Only root can. The users need no entry in the user database. What is imported late may lie where they
-cannot look, so all of relayd is imported first.
+Only root can. The users need no entry in the user database. The interpreter may lie where they
+cannot look, so all of relayd is imported first, and what it imports late is imported as root.
 """
 
+import builtins
 import os
 import pkgutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def acting_as(user: User) -> Iterator[None]:
     os.setresgid(user.groups[0], user.groups[0], 0)
     os.setresuid(user.uid, user.uid, 0)
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(builtins, "__import__", partial(_import_as_root, builtins.__import__))
+            yield
     finally:
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
@@ -63,5 +66,13 @@ def _import_all() -> None:
     for module in pkgutil.walk_packages(relayd.__path__, "relayd."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
-    for name in ("encodings.idna", "importlib.readers", "rich.live", "rich.table", "uvloop"):
-        import_module(name)
+
+
+def _import_as_root(as_before: Callable[..., object], *given: object, **named: object) -> object:
+    """Import what the standard library imports late: it may lie where only root can look."""
+    user = os.geteuid()
+    os.seteuid(0)
+    try:
+        return as_before(*given, **named)
+    finally:
+        os.seteuid(user)

@@ -16,6 +16,7 @@ from relayd.cli.ask import tail
 from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.output import paint, printable_json, style_of
+from relayd.file_access import who_may
 from relayd.mail.words import EventKind
 from relayd.ports.view import Query
 
@@ -47,7 +48,8 @@ def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise NoSuch(f"status log {path}: {error.strerror}") from error
+        hint = f"; {who_may(path)}" if isinstance(error, PermissionError) else ""
+        raise NoSuch(f"status log {path}: {error.strerror}{hint}") from error
     except KeyboardInterrupt:
         return
 

@@ -74,8 +74,12 @@ class Handover:
         self._replies = self._connection.makefile("rb")
 
     def __enter__(self) -> Self:
-        self._expect(220, Stage.GREETING)
-        self.fqdn = self._ask("EHLO localhost", 250, Stage.EHLO).lines[0].partition(" ")[0]
+        try:
+            self._expect(220, Stage.GREETING)
+            self.fqdn = self._ask("EHLO localhost", 250, Stage.EHLO).lines[0].partition(" ")[0]
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -86,6 +90,9 @@ class Handover:
     ) -> None:
         with suppress(OSError):
             self._connection.sendall(b"QUIT\r\n")
+        self._close()
+
+    def _close(self) -> None:
         self._replies.close()
         self._connection.close()
 
