@@ -10,7 +10,7 @@ import pytest
 
 from relayd.cli.config import banner
 from relayd.cli.config.banner import Answer, State
-from relayd.config.change import change
+from relayd.config.change import changing
 from relayd.config.model import Key
 from relayd.supervisor.sockets import REMEDIES
 
@@ -38,11 +38,13 @@ def set_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Key, obje
     monkeypatch.setenv("COLUMNS", "80")
 
     def show(key: Key, value: object, answer: Answer) -> str:
-        changed = replace(change(str(file), key, value), file=FILE)
+        with changing(str(file), [(key, value)]) as made:
+            changed = replace(made, file=FILE)
         terminal = Terminal()
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdout", terminal)
-            banner.show_banner(changed, answer, as_json=False)
+            put_back = answer.state is State.REFUSED
+            banner.show_banner(changed, answer, put_back=put_back, as_json=False)
         return terminal.getvalue()
 
     return show

@@ -1,81 +1,138 @@
-"""Change one key of the settings file: all of it is checked before any of it is written.
+"""Change keys of the settings file: all of it is checked before any of it is written.
 
 Owns the order: one command at a time, edit in memory, every mistake of the result, then the file is
 replaced in one step. It keeps mode, owner, group and access list; a symbolic link stays one. Who
-reads meanwhile sees the old file or the new one.
+reads meanwhile sees the old file or the new one. The next command waits until this one knows whether the daemon
+runs with its change: so what is put back is what was there before.
 """
 
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from relayd.config.edit import Uneditable, with_value
-from relayd.config.keys import check_key, name_of
+from relayd.config.edit import Uneditable, with_value, without
+from relayd.config.keys import check_key, is_listener, name_of, parse_key
 from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document, Key
-from relayd.config.values import values_of
+from relayd.config.values import Values, values_of
 from relayd.errors import ConfigError, Mistake
 from relayd.files import alone_in, replace
 from relayd.policy.fqdn import flaw_of
 from relayd.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """What became of the file; values are JSON texts, None is a value that there was not."""
+class Unset:
+    """In the place of a value: the key is taken out of the file, and its default counts."""
 
-    file: str
+
+UNSET = Unset()
+Edit = tuple[Key, object]
+"""A key with its new value as TOML has it, or with `UNSET`. `("listen", 1)` is a listener, to be taken out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChange:
+    """What one key was and is, as JSON texts; None is a value that there is not."""
+
     name: str
     old: str | None
-    new: str
-    written: bool  # False: the file says so already
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What became of the file."""
+
+    file: str
+    keys: tuple[KeyChange, ...]
+    written: bool  # False: the file says so already, or it was only asked what would be
     control_socket: str  # of the daemon that runs, if its settings were those before
     began_direct: bool  # from now on mail goes to the recipients' own servers
     settings: Settings
+    before: str  # the text of the file
+
+    def put_back(self) -> None:
+        """Write what was there before. Inside `changing` only. Raises ConfigError."""
+        real = Path(os.path.realpath(self.file))
+        with _told(self.file):
+            replace(real, self.before, partial(_dress, old=real))
 
 
-def change(path: str, key: Key, value: object, *, force: bool = False) -> Changed:
-    """Set `key` in the file `path` to `value`, as TOML has it. Raises ConfigError and writes nothing.
+@contextmanager
+def changing(
+    path: str, edits: Sequence[Edit], *, force: bool = False, dry_run: bool = False
+) -> Iterator[Changed]:
+    """Make all `edits` of the file `path` as one change; nobody else changes it until the end of the context.
 
-    `force`: direct mode may begin under a name that others will not believe.
+    `force`: direct mode may begin under a name that others will not believe. `dry_run`: nothing is written.
+    Raises ConfigError and writes nothing.
     """
     real = Path(os.path.realpath(path))  # Path.resolve() trips over a loop of links
-    with _alone(path, real.parent):
+    with ExitStack() as alone:
+        with _told(path):
+            alone.enter_context(alone_in(real.parent))
         text, data = read(path)
-        check_key(key, path, data, one=True)
         report = Report(path, data)
         before = read_document(report)
-        try:
-            edited = with_value(text, key, value)
-        except Uneditable as error:
-            from_mapping(data, file=path)  # a mistake in the file says more
-            raise _trouble(path, str(error)) from error
+        edited = _edited(path, text, edits)
         settings = from_mapping(tomllib.loads(edited), file=path)
-        _judge_name(before, settings, key, force=force)
-        if edited != text:
-            replace(real, edited, partial(_dress, old=real))
-    name = name_of(key)
-    return Changed(
-        file=path,
-        name=name,
-        old=values_of(before).get(name) if report.is_sound(key) else None,
-        new=dict(settings.values)[name],
-        written=edited != text,
-        control_socket=before.control.socket,
-        began_direct=settings.routes.use_remote_smtp and not before.use_remote_smtp,
-        settings=settings,
-    )
+        names = {key[0] for key, _ in edits}
+        _judge_name(before, settings, named="fqdn" in names, force=force)
+        written = edited != text and not dry_run
+        if written:
+            with _told(path):
+                replace(real, edited, partial(_dress, old=real))
+        old, new = values_of(before), dict(settings.values)
+        yield Changed(
+            file=path,
+            keys=tuple(
+                KeyChange(
+                    name=name,
+                    old=old.get(name) if report.is_sound(parse_key(name)) else None,
+                    new=new.get(name),
+                )
+                for name in _names_of(edits, old, new)
+            ),
+            written=written,
+            control_socket=before.control.socket,
+            began_direct=settings.routes.use_remote_smtp and not before.use_remote_smtp,
+            settings=settings,
+            before=text,
+        )
 
 
-def _judge_name(before: Document, after: Settings, key: Key, *, force: bool) -> None:
-    """Direct mode does not begin under a name that is no use, nor is it given one."""
-    matters = key == ("fqdn",) or not before.use_remote_smtp
+def _edited(path: str, text: str, edits: Sequence[Edit]) -> str:
+    """Make the edits in their order; a listener that one of them makes is there for the next. Raises ConfigError."""
+    first = tomllib.loads(text)
+    for key, value in edits:
+        data = tomllib.loads(text)
+        check_key(key, path, data, one=not isinstance(value, Unset) or not is_listener(key))
+        try:
+            text = without(text, key) if isinstance(value, Unset) else with_value(text, key, value)
+        except Uneditable as error:
+            from_mapping(first, file=path)  # a mistake in the file says more
+            raise _trouble(path, str(error)) from error
+    return text
+
+
+def _names_of(edits: Sequence[Edit], old: Values, new: Values) -> Iterable[str]:
+    """Return the keys that the edits are about, each once; those after a listener that goes have other numbers then."""
+    names = dict.fromkeys(name_of(key) for key, _ in edits if not is_listener(key))
+    if any(is_listener(key) for key, _ in edits):
+        moved = (name for name in {**old, **new} if name.startswith("listen."))
+        names |= dict.fromkeys(name for name in moved if old.get(name) != new.get(name))
+    return names
+
+
+def _judge_name(before: Document, after: Settings, *, named: bool, force: bool) -> None:
+    """Direct mode does not begin under a name that is no use, nor is it given one (`named`)."""
+    matters = named or not before.use_remote_smtp
     if force or not (after.routes.use_remote_smtp and matters):
         return
     if flaw := flaw_of(after.fqdn):
@@ -90,11 +147,10 @@ def _judge_name(before: Document, after: Settings, key: Key, *, force: bool) -> 
 
 
 @contextmanager
-def _alone(path: str, directory: Path) -> Iterator[None]:
-    """One command at a time; what the disk refuses is a mistake of the file as a whole."""
+def _told(path: str) -> Iterator[None]:
+    """What the disk refuses is a mistake of the file as a whole."""
     try:
-        with alone_in(directory):
-            yield
+        yield
     except OSError as error:
         raise _trouble(path, f"the settings cannot be written: {error.strerror}") from error
 

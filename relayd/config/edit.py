@@ -1,16 +1,17 @@
-"""Set one key in the text of a settings file, and leave everything else as people wrote it.
+"""Set one key in the text of a settings file, or take it out, and leave everything else as people wrote it.
 
 Owns where the line goes: in the place of the old value; else behind the comment that shows the key
 with its default, as in `etc/relayd.toml`; else behind the last key of its table. Knows nothing of
 what the keys mean.
 
-Invariant: the new text says what the old one said but for that key, and has all its comments, or
-nothing is returned. Both are read again to see it, so a way of writing TOML that this module does
+Invariant: the new text says what the old one said but for that key, and has all its comments (those inside a
+listener that goes, go with it), or nothing is returned. Both are read again to see it, so a way of writing TOML that this module does
 not know costs an error, never a setting.
 """
 
 import re
 import tomllib
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,8 +22,10 @@ from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Comment, Item, Table
 
+from relayd.config.mistakes import lookup
 from relayd.config.model import Key
 
+_NO_WAY = "this file is written in a way that cannot be changed by a command"
 _COMMENT = re.compile(r""""(?:\\.|[^"\\])*"|'[^']*'|(#[^\r\n]*)""")
 
 
@@ -38,7 +41,27 @@ def with_value(text: str, key: Key, value: object) -> str:
             as_wanted = tomllib.loads(edited) == _with(tomllib.loads(text), key, value)
             if as_wanted and not Counter(_comments(text)) - Counter(_comments(edited)):
                 return edited
-    raise Uneditable("this file is written in a way that cannot be changed by a command")
+    raise Uneditable(_NO_WAY)
+
+
+def without(text: str, key: Key) -> str:
+    """Return `text`, which is TOML, without `key`, or without that listener. Raises Uneditable.
+
+    What is not there is taken out already.
+    """
+    data = tomllib.loads(text)
+    if lookup(data, key) is None:
+        return text
+    is_listener = len(key) == 2 and key[0] == "listen"
+    go = Counter(_comments_in(tomlkit.parse(text), key) if is_listener else ())
+    wanted = _tables_with_keys(_without(data, key))
+    for edit in (_cut_listener,) if is_listener else (_cut_line, _cut_assignment):
+        with suppress(TOMLKitError, ValueError, LookupError, TypeError, AttributeError):
+            edited = edit(text, key)
+            lost = Counter(_comments(text)) - Counter(_comments(edited)) - go
+            if _tables_with_keys(tomllib.loads(edited)) == wanted and not lost:
+                return edited
+    raise Uneditable(_NO_WAY)
 
 
 def _comments(text: str) -> list[str]:
@@ -56,6 +79,56 @@ def _with(data: dict[str, Any], key: Key, value: object) -> dict[str, Any]:
             holder = holder.setdefault(part, [] if part == "listen" else {})
     holder[key[-1]] = value
     return data
+
+
+def _without(data: dict[str, Any], key: Key) -> dict[str, Any]:
+    """What the new text has to say; the last listener takes the list with it."""
+    holder: Any = lookup(data, key[:-1])
+    del holder[key[-1]]
+    if key[0] == "listen" and not data["listen"]:
+        del data["listen"]
+    return data
+
+
+def _cut_line(text: str, key: Key) -> str:
+    """Take out the line of a key. A comment after it, or inside its list, stays."""
+    mark = f"cut-{uuid.uuid4().hex}"
+    document = tomlkit.parse(text)
+    _replace(_holder(document, key), str(key[-1]), mark, "\r\n" if "\r\n" in text else "\n")
+    line = re.compile(rf'(?m)^([ \t]*)[^\r\n]*"{mark}"[ \t]*(#[^\r\n]*)?(\r?\n|\Z)')
+    edited, count = line.subn(
+        lambda found: f"{found[1]}{found[2]}{found[3]}" if found[2] else "", tomlkit.dumps(document)
+    )
+    if count != 1:
+        raise LookupError(key)
+    return edited
+
+
+def _cut_assignment(text: str, key: Key) -> str:
+    """Let tomlkit take it out of an inline table."""
+    document = tomlkit.parse(text)
+    del _holder(document, key)[key[-1]]
+    return tomlkit.dumps(document)
+
+
+def _cut_listener(text: str, key: Key) -> str:
+    document = tomlkit.parse(text)
+    listeners: Any = document["listen"]
+    if len(listeners) == 1:
+        del document["listen"]
+    else:
+        del listeners[key[1]]
+    return tomlkit.dumps(document)
+
+
+def _comments_in(document: Container, key: Key) -> list[str]:
+    item: Any = lookup(document, key)
+    return _comments(f"{item.trivia.comment}\n{item.as_string()}")
+
+
+def _tables_with_keys(data: dict[str, Any]) -> dict[str, Any]:
+    """A table without keys says as much as none."""
+    return {name: value for name, value in data.items() if value != {}}
 
 
 def _by_line(text: str, key: Key, value: object) -> str:

@@ -36,10 +36,19 @@ def name_of(key: Key) -> str:
     return ".".join(shown)
 
 
+def is_listener(key: Key) -> bool:
+    """Whether it stands for all keys of one listener."""
+    return key[0] == "listen" and len(key) == 2 and isinstance(key[1], int)
+
+
 def is_table(key: Key) -> bool:
     """Whether it stands for several keys: a table, or a listener."""
-    is_listener = key[0] == "listen" and len(key) == 2 and isinstance(key[1], int)
-    return is_listener or key in {(name,) for name in _TABLES}
+    return is_listener(key) or key in {(name,) for name in _TABLES}
+
+
+def wants_list(key: Key) -> bool:
+    """Whether the value of this key is a list."""
+    return isinstance(DEFAULTS.get(dotted(key)), list)
 
 
 def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> None:

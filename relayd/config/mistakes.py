@@ -128,7 +128,7 @@ def read_document(report: Report) -> Document:
             report.add_unknown(key)
             _remove(repaired, key)
         else:
-            report.add(key, _expected(error))
+            report.add(key, _expected(error, lookup(report.data, key)))
             setting = _setting_of(key)
             report.broken.add(setting)
             _remove(repaired, setting)
@@ -142,7 +142,7 @@ def _key_of(error: ErrorDetails) -> Key:
     return key[:2] if key[0] == "routes" else key
 
 
-def _expected(error: ErrorDetails) -> str:
+def _expected(error: ErrorDetails, value: object) -> str:
     match error["type"], error["loc"]:
         case "missing", _:
             return (
@@ -153,6 +153,8 @@ def _expected(error: ErrorDetails) -> str:
             return str(error["ctx"]["error"])
         case "list_type", ("listen",):
             return "expected a list of tables: write [[listen]] with two brackets on each side"
+        case "list_type", _ if isinstance(value, str | int):
+            return f"{_EXPECTED['list_type']}: [{show_value(value)}]"
         case kind, _:
             return _EXPECTED.get(kind, error["msg"])
 

@@ -1,4 +1,4 @@
-"""The banner after a changed setting: what changed, where, and whether the daemon runs with it.
+"""The banner after changed settings: what changed, where, and whether the daemon runs with it.
 
 Owns the questions to the daemon, and what each answer means for people and for the exit status. On
 a terminal the banner has a frame, in a pipe it is plain text.
@@ -6,7 +6,6 @@ a terminal the banner has a frame, in a pipe it is plain text.
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ class State(StrEnum):
     REFUSED = "refused"  # was asked to and cannot
     STOPPED = "stopped"  # does not run
     UNKNOWN = "unknown"  # cannot be asked
+    NOT_ASKED = "not_asked"  # nothing was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Answer:
     @property
     def exit_status(self) -> int:
         match self.state:
-            case State.CURRENT | State.STOPPED:
+            case State.CURRENT | State.STOPPED | State.NOT_ASKED:
                 return os.EX_OK
             case State.REFUSED:
                 return os.EX_OSERR
@@ -94,31 +94,56 @@ def compare_daemon(settings: Settings, *, as_json: bool) -> None:
 
 
 def show_banner(
-    changed: Changed, answer: Answer, findings: Iterable[Finding] = (), *, as_json: bool
+    changed: Changed,
+    answer: Answer,
+    findings: Iterable[Finding] = (),
+    *,
+    put_back: bool = False,
+    as_json: bool,
 ) -> None:
-    """Print what became of a setting; `findings` are those of the quick checks before direct mode."""
-    risks = list(warnings(changed.settings)) if changed.began_direct else []
-    first = list(found_wrong(findings)) if changed.began_direct else []
+    """Print what became of a change; `findings` are those of the quick checks before direct mode.
+
+    `put_back`: the daemon could not run with it, and the file has its old text again.
+    """
+    begins_direct = changed.began_direct and not put_back
+    risks = list(warnings(changed.settings)) if begins_direct else []
+    first = list(found_wrong(findings)) if begins_direct else []
     if as_json:
-        show_json(
-            {
-                "file": changed.file,
-                "key": changed.name,
-                "from": _value(changed.old),
-                "to": _value(changed.new),
-                "written": changed.written,
-                "daemon": answer.state,
-                "reasons": answer.reasons or None,
-                "warnings": [*risks, *first] or None,
-            }
-        )
+        for each in changed.keys:
+            show_json(
+                {
+                    "file": changed.file,
+                    "key": each.name,
+                    "from": _value(each.old),
+                    "to": _value(each.new),
+                    "written": changed.written and not put_back,
+                    "put_back": put_back or None,
+                    "daemon": answer.state,
+                    "reasons": answer.reasons or None,
+                    "warnings": [*risks, *first] or None,
+                }
+            )
         return
-    title = "Setting updated" if changed.written else "Nothing to update"
-    lines = [*_change_lines(changed), *_daemon_lines(answer), *_way_back(changed, answer)]
-    if changed.began_direct:
+    lines = [*_change_lines(changed), *_daemon_lines(answer)]
+    if put_back:
+        lines.append("the file has its old text again")
+    if begins_direct:
         lines += ["", "Direct mode sends straight to the recipients' own servers:"]
         lines += [f"{_DASH}{each}" for each in (*risks, *first)]
-    _print_framed(title, [printable(line) for line in lines])
+    _print_framed(_title(changed, answer, put_back=put_back), [printable(line) for line in lines])
+
+
+def _title(changed: Changed, answer: Answer, *, put_back: bool) -> str:
+    settings = "Setting" if len(changed.keys) == 1 else "Settings"
+    if put_back:
+        return f"{settings} not updated"
+    if all(each.old == each.new for each in changed.keys) and not changed.written:
+        return "Nothing to update"
+    return (
+        f"{settings} that would be updated"
+        if answer.state is State.NOT_ASKED
+        else f"{settings} updated"
+    )
 
 
 def _unreachable(error: DaemonUnreachable) -> Answer:
@@ -136,10 +161,11 @@ def _differences(
 
 
 def _change_lines(changed: Changed) -> Iterator[str]:
-    if changed.old == changed.new:
-        yield f"{changed.name}: {changed.new}, as before"
-    else:
-        yield f"{changed.name}: {changed.old or 'not set'} -> {changed.new}"
+    for each in changed.keys:
+        if each.old == each.new:
+            yield f"{each.name}: {each.new or 'not set'}, as before"
+        else:
+            yield f"{each.name}: {each.old or 'not set'} -> {each.new or 'not set'}"
     yield f"file: {changed.file}"
 
 
@@ -154,16 +180,12 @@ def _daemon_lines(answer: Answer) -> Iterator[str]:
             yield from (f"  {reason}" for reason in answer.reasons)
         case State.STOPPED:
             yield f"daemon: does not run ({'; '.join(answer.reasons)})"
+        case State.NOT_ASKED:
+            yield "nothing was written; the daemon has the last word on ports and files"
         case State.UNKNOWN:
             yield f"daemon: cannot be asked ({'; '.join(answer.reasons)}); {_REMEDY}"
         case other:
             assert_never(other)
-
-
-def _way_back(changed: Changed, answer: Answer) -> Iterator[str]:
-    if answer.state is State.REFUSED and changed.written and changed.old is not None:
-        back = shlex.join(["relayd", "config", "set", changed.name, changed.old])
-        yield f"the way back: {back}"
 
 
 def _value(text: str | None) -> object:

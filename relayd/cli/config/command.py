@@ -1,11 +1,13 @@
-"""`relayd config get|set|diff`: show the settings, change one, show what that did.
+"""`relayd config get|set|unset|diff`: show the settings, change some, show what that did.
 
 A value is TOML where it reads as that, else a text: `true`, `20`, `'["15m", "1h"]'`, `5d`.
 """
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +21,17 @@ from relayd.cli.context import (
 from relayd.cli.group import Group
 from relayd.cli.output import printable, show_json, show_table
 
+if TYPE_CHECKING:
+    from relayd.config.change import Edit
+
+# A pattern of `[routes]` may be quoted, and then have any character.
+_ASSIGNMENT = re.compile(r"""(?P<key>(?:"[^"]*"|'[^']*'|[^"'=])+)=(?P<value>.*)""", re.DOTALL)
+
 
 @click.group(cls=Group)
 @settings_option()
 def config() -> None:
-    """Show the settings, change one, or compare them with what the daemon runs with."""
+    """Show the settings, change some, or compare them with what the daemon runs with."""
 
 
 @config.command()
@@ -65,31 +73,66 @@ def get(key: str | None, *, as_json: bool) -> None:
         )
 
 
-@config.command("set", context_settings={"ignore_unknown_options": True})
-@click.argument("key")
-@click.argument("value", type=click.UNPROCESSED)
-@click.option(
+_force = click.option(
     "--force", is_flag=True, help="Turn direct mode on even if others will not believe our name."
 )
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Check all of it and say what would change; write nothing."
+)
+
+
+@config.command("set", context_settings={"ignore_unknown_options": True})
+@click.argument(
+    "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="KEY VALUE | KEY=VALUE…"
+)
+@_force
+@_dry_run
 @settings_option()
 @json_option
 @click.pass_context
-def set_(ctx: click.Context, key: str, value: str, *, force: bool, as_json: bool) -> None:
-    """Set KEY to VALUE in the settings file, and have the daemon run with it.
+def set_(
+    ctx: click.Context, words: tuple[str, ...], *, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Set keys in the settings file, and have the daemon run with them.
 
-    All of the file is checked before it is written; its comments stay. A list is written as in
-    the file: relayd config set retry.soft_bounce '["15m", "1h"]'.
+    Several keys are one change: relayd config set smarthost.username=app smarthost.password_file=password.
+    All of the file is checked before it is written; its comments stay. If the daemon cannot run with
+    it, what was there before is put back. A list is written as in the file:
+    relayd config set retry.soft_bounce '["15m", "1h"]'; a single value counts as a list of one.
     """
-    from relayd.cli.checking import check_quickly  # noqa: PLC0415
-    from relayd.cli.config.banner import ask_to_reload, show_banner  # noqa: PLC0415
-    from relayd.config.change import change  # noqa: PLC0415
+    from relayd.config.keys import parse_key, wants_list  # noqa: PLC0415
+
+    edits = []
+    for name, text in _assignments(words):
+        key, value = parse_key(name), read_value(text)
+        edits.append((key, [value] if wants_list(key) and not isinstance(value, list) else value))
+    _change(ctx, edits, force=force, dry_run=dry_run, as_json=as_json)
+
+
+@config.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+@_force
+@_dry_run
+@settings_option()
+@json_option
+@click.pass_context
+def unset(
+    ctx: click.Context, keys: tuple[str, ...], *, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Take keys out of the settings file, so that their defaults count, and have the daemon run with it.
+
+    KEY may be a route, 'routes."*.example.org"', or a whole listener, listen.1. Several keys are one change.
+    """
+    from relayd.config.change import UNSET  # noqa: PLC0415
     from relayd.config.keys import parse_key  # noqa: PLC0415
 
-    changed = change(settings_file(), parse_key(key), read_value(value), force=force)
-    answer = ask_to_reload(changed)
-    findings = check_quickly(changed.settings) if changed.began_direct else ()
-    show_banner(changed, answer, findings, as_json=as_json)
-    ctx.exit(answer.exit_status)
+    # Of listeners the last goes first, so that the numbers of the others mean what they meant.
+    ways = sorted(
+        (parse_key(key) for key in keys),
+        key=lambda key: key[:2] if key[0] == "listen" else (),
+        reverse=True,
+    )
+    _change(ctx, [(key, UNSET) for key in ways], force=force, dry_run=dry_run, as_json=as_json)
 
 
 @config.command()
@@ -120,6 +163,38 @@ def diff(*, as_json: bool) -> None:
             ("KEY", "DEFAULT", "VALUE"), ((name, old or "-", new) for name, old, new in rows)
         )
     compare_daemon(settings, as_json=as_json)
+
+
+def _assignments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Read `KEY VALUE`, or any number of `KEY=VALUE`. Raises UsageError."""
+    if len(words) == 2 and "=" not in words[0]:
+        yield words[0], words[1]
+        return
+    for word in words:
+        found = _ASSIGNMENT.fullmatch(word)
+        if found is None:
+            raise click.UsageError(
+                f"{word!r} is no KEY=VALUE; one key is set by `KEY VALUE` or `KEY=VALUE`, several"
+                " by `smarthost.username=app smarthost.password_file=password`"
+            )
+        yield found["key"], found["value"]
+
+
+def _change(
+    ctx: click.Context, edits: "Sequence[Edit]", *, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Make one change, put it back if the daemon refuses it, and print what became of it."""
+    from relayd.cli.checking import check_quickly  # noqa: PLC0415
+    from relayd.cli.config.banner import Answer, State, ask_to_reload, show_banner  # noqa: PLC0415
+    from relayd.config.change import changing  # noqa: PLC0415
+
+    with changing(settings_file(), edits, force=force, dry_run=dry_run) as changed:
+        answer = Answer(state=State.NOT_ASKED) if dry_run else ask_to_reload(changed)
+        if put_back := changed.written and answer.state is State.REFUSED:
+            changed.put_back()
+    findings = check_quickly(changed.settings) if changed.began_direct and not put_back else ()
+    show_banner(changed, answer, findings, put_back=put_back, as_json=as_json)
+    ctx.exit(answer.exit_status)
 
 
 def read_value(text: str) -> object:

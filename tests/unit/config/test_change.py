@@ -5,16 +5,19 @@ import shutil
 import stat
 import threading
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 from relayd.config import load as config
-from relayd.config.change import Changed, change
+from relayd.config.change import UNSET, Changed, Edit, KeyChange, changing
 from relayd.config.keys import name_of, parse_key
 from relayd.config.model import DEFAULTS, Document
 from relayd.config.values import default_of, values_of
 from relayd.errors import ConfigError, Mistake
+from tests.support.accounts import write_users
 
 ROOT = Path(__file__).parents[3]
 FQDN = 'fqdn = "relay.firm-of-ours.com"\n'
@@ -28,7 +31,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def put(file: Path, name: str, value: object, *, force: bool = False) -> Changed:
-    return change(str(file), parse_key(name), value, force=force)
+    return put_all(file, {name: value}, force=force)
+
+
+def put_all(
+    file: Path, values: Mapping[str, object], *, force: bool = False, dry_run: bool = False
+) -> Changed:
+    edits: list[Edit] = [(parse_key(name), value) for name, value in values.items()]
+    with changing(str(file), edits, force=force, dry_run=dry_run) as changed:
+        return changed
+
+
+def only(changed: Changed) -> KeyChange:
+    [key] = changed.keys
+    return key
 
 
 def refused(file: Path, name: str, value: object) -> tuple[Mistake, ...]:
@@ -43,12 +59,16 @@ def refused(file: Path, name: str, value: object) -> tuple[Mistake, ...]:
 
 def test_a_change_says_what_was_and_what_is(file: Path) -> None:
     changed = put(file, "retry.give_up_after", "48h")
-    assert (changed.name, changed.old, changed.new) == ("retry.give_up_after", '"5d"', '"2d"')
+    assert (only(changed).name, only(changed).old, only(changed).new) == (
+        "retry.give_up_after",
+        '"5d"',
+        '"2d"',
+    )
     assert changed.written
     assert changed.control_socket == "/run/relayd/control.sock"
     assert file.read_text() == f'# mine\n{FQDN}\n[retry]\ngive_up_after = "48h"\n'
     again = put(file, "retry.give_up_after", "48h")
-    assert (again.old, again.new, again.written) == ('"2d"', '"2d"', False)
+    assert (only(again).old, only(again).new, again.written) == ('"2d"', '"2d"', False)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +84,7 @@ def test_what_was_not_there_has_no_old_value(tmp_path: Path, name: str, value: s
     if name != "fqdn":
         put(tmp_path / "relayd.toml", "fqdn", "relay.firm-of-ours.com")
     changed = put(tmp_path / "relayd.toml", name, value)
-    assert (changed.old, changed.new) == (None, f'"{value}"')
+    assert (only(changed).old, only(changed).new) == (None, f'"{value}"')
 
 
 def test_a_route_is_set_as_a_table(file: Path) -> None:
@@ -72,11 +92,11 @@ def test_a_route_is_set_as_a_table(file: Path) -> None:
     table = {"host": "10.0.0.5:25", "assume_8bit": True}
     changed = put(file, "routes.old.example", table)
     text = '{"host": "10.0.0.5:25", "tls": "opportunistic", "assume_8bit": true}'
-    assert (changed.old, changed.new) == (None, text)
+    assert (only(changed).old, only(changed).new) == (None, text)
     assert dict(changed.settings.values)['routes."old.example"'] == text
     assert tomllib.loads(file.read_text())["routes"] == {"old.example": table}
     again = put(file, "routes.old.example", "10.0.0.5:25")
-    assert (again.old, again.new) == (text, '"10.0.0.5:25"')
+    assert (only(again).old, only(again).new) == (text, '"10.0.0.5:25"')
 
 
 @pytest.mark.parametrize(
@@ -138,8 +158,109 @@ def test_what_cannot_be_edited_is_said(file: Path) -> None:
 def test_a_change_can_mend_a_file(file: Path) -> None:
     """As with the one that is shipped."""
     file.write_text("fqdn = 'x'\n")
-    assert put(file, "fqdn", "relay.firm-of-ours.com").old is None
+    assert only(put(file, "fqdn", "relay.firm-of-ours.com")).old is None
     assert file.read_text() == FQDN
+
+
+# -- several keys, and none
+
+
+PAIRS = {
+    "a login": {
+        "smarthost.username": "app",
+        "smarthost.password_file": "password",
+        "smarthost.tls": "verify",
+    },
+    "a certificate": {"tls.certificate": "cert.pem", "tls.key": "key.pem"},
+    "a public listener": {
+        "listen.1.address": "0.0.0.0:587",
+        "listen.1.tls": "starttls",
+        "listen.1.auth": "required",
+        "tls.certificate": "cert.pem",
+        "tls.key": "key.pem",
+    },
+}
+
+
+@pytest.fixture
+def with_secrets(file: Path) -> Path:
+    """What the settings may name lies beside them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("relay.firm-of-ours.com")
+    issued.cert_chain_pems[0].write_to_path(str(file.with_name("cert.pem")))
+    issued.private_key_pem.write_to_path(str(file.with_name("key.pem")))
+    file.with_name("password").write_text("secret\n")
+    write_users(file.with_name("users"), ("app", "hunter2", "")).chmod(0o600)
+    for name in ("key.pem", "password"):
+        file.with_name(name).chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize("values", PAIRS.values(), ids=PAIRS)
+def test_keys_that_need_each_other_are_one_change(
+    with_secrets: Path, values: Mapping[str, object]
+) -> None:
+    """None of them can be set alone first."""
+    before = with_secrets.read_text()
+    first = next(iter(values))
+    with pytest.raises(ConfigError):
+        put(with_secrets, first, values[first])
+    assert with_secrets.read_text() == before
+    changed = put_all(with_secrets, values)
+    assert [each.name for each in changed.keys] == list(values)
+    assert changed.written
+    names = dict.fromkeys("listen.1" if name.startswith("listen.") else name for name in values)
+    put_all(with_secrets, dict.fromkeys(names, UNSET))
+    assert (
+        config.load(str(with_secrets)).values == config.from_mapping(tomllib.loads(before)).values
+    )
+
+
+def test_a_key_that_is_taken_out_has_its_default(file: Path) -> None:
+    put(file, "retry.give_up_after", "2d")
+    changed = put(file, "retry.give_up_after", UNSET)
+    assert only(changed) == KeyChange(name="retry.give_up_after", old='"2d"', new='"5d"')
+    again = put(file, "retry.give_up_after", UNSET)
+    assert (only(again).new, again.written) == ('"5d"', False)
+    put(file, "routes.*.x.example", "hold")
+    assert only(put(file, "routes.*.x.example", UNSET)).new is None
+
+
+def test_a_listener_that_goes_tells_the_numbers_of_the_others(file: Path) -> None:
+    put_all(file, {"listen.0.address": "127.0.0.1:2601", "listen.1.address": "127.0.0.1:2602"})
+    changed = put(file, "listen.0", UNSET)
+    told = {each.name: (each.old, each.new) for each in changed.keys}
+    assert told["listen.0.address"] == ('"127.0.0.1:2601"', '"127.0.0.1:2602"')
+    assert told["listen.1.address"] == ('"127.0.0.1:2602"', None)
+
+
+@pytest.mark.parametrize("name", ["fqdn", "smarthost", "frob", "routes"])
+def test_what_cannot_be_taken_out_is_refused(file: Path, name: str) -> None:
+    assert refused(file, name, UNSET)
+
+
+def test_a_dry_run_writes_nothing(file: Path) -> None:
+    before = (file.read_bytes(), file.stat().st_ino)
+    changed = put_all(file, {"workers": 2, "limits.recipients": 5}, dry_run=True)
+    assert [each.new for each in changed.keys] == ["2", "5"]
+    assert not changed.written
+    with pytest.raises(ConfigError):
+        put_all(file, {"workers": 0}, dry_run=True)
+    assert (file.read_bytes(), file.stat().st_ino) == before
+
+
+def test_what_is_put_back_is_what_was_there(file: Path) -> None:
+    file.chmod(0o640)
+    before = file.read_bytes()
+    with changing(str(file), [(("workers",), 2)]) as changed:
+        assert file.read_bytes() != before
+        changed.put_back()
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (before, 0o640)
+
+
+def test_a_text_where_a_list_is_wanted_is_told_with_the_list(file: Path) -> None:
+    [mistake] = refused(file, "smarthost.hosts", "10.0.0.5:25")
+    assert mistake.expected == 'expected a list in square brackets: ["10.0.0.5:25"]'
 
 
 # -- direct mode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.config.edit import Uneditable, with_value
+from relayd.config.edit import Uneditable, with_value, without
 from relayd.config.keys import parse_key
 from relayd.config.model import DEFAULTS
 from relayd.config.values import default_of
@@ -223,3 +223,59 @@ def test_a_second_change_is_made_in_the_place_of_the_first(
     assert data == tomllib.loads(SHIPPED)
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert [line for line in SHIPPED.splitlines() if line.startswith("#")] == comments
+
+
+def said(text: str) -> dict[str, object]:
+    """A table without keys says nothing."""
+    return {name: value for name, value in tomllib.loads(text).items() if value not in ({}, [{}])}
+
+
+@given(st.sampled_from(KEYS), VALUES)
+@settings(max_examples=25, deadline=None)
+def test_what_was_set_can_be_taken_out_again(name: str, value: object) -> None:
+    text = edited(SHIPPED, name, value)
+    after = without(text, parse_key(name))
+    assert said(after) == said(SHIPPED)
+    comments = [line for line in after.splitlines() if line.startswith("#")]
+    assert [line for line in SHIPPED.splitlines() if line.startswith("#")] == comments
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        pytest.param("a = 1\nfqdn = 'x'\nb = 2\n", "fqdn", "a = 1\nb = 2\n", id="a-line"),
+        pytest.param("fqdn = 'x'", "fqdn", "", id="the-last-line-without-its-end"),
+        pytest.param("fqdn = 'x' # why\n", "fqdn", "# why\n", id="its-comment-stays"),
+        pytest.param("fqdn = 'a # b'\n", "fqdn", "", id="what-only-looks-like-a-comment"),
+        pytest.param("a = 1\r\nfqdn = 'x'\r\n", "fqdn", "a = 1\r\n", id="crlf"),
+        pytest.param(
+            "[dns]\nnameservers = [\n  '1.1.1.1', # one\n  '2.2.2.2'\n] # two\n",
+            "dns.nameservers",
+            "[dns]\n# one\n# two\n",
+            id="a-list-of-lines",
+        ),
+        pytest.param("log.level = 'info'\nw = 1\n", "log.level", "w = 1\n", id="a-dotted-key"),
+        pytest.param(
+            "log = { level = 'info', format = 'json' } # x\n",
+            "log.level",
+            "log = {  format = 'json' } # x\n",
+            id="in-an-inline-table",
+        ),
+        pytest.param(
+            "[routes]\n'*.a.example' = 'hold'\n\"b.example\" = \"direct\"\n",
+            "routes.*.a.example",
+            '[routes]\n"b.example" = "direct"\n',
+            id="a-route",
+        ),
+        pytest.param("fqdn = 'x'\n", "log.level", "fqdn = 'x'\n", id="not-there"),
+        pytest.param(
+            "[[listen]]\naddress = 'a'\n[[listen]] # b\n# of b\naddress = 'b'\n[log]\nlevel = 'info'\n",
+            "listen.1",
+            "[[listen]]\naddress = 'a'\n[log]\nlevel = 'info'\n",
+            id="a-listener-with-its-comments",
+        ),
+        pytest.param("[[listen]]\naddress = 'a'\n", "listen.0", "", id="the-only-listener"),
+    ],
+)
+def test_what_is_left(text: str, name: str, expected: str) -> None:
+    assert without(text, parse_key(name)) == expected

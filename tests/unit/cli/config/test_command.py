@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from relayd.cli.config.command import read_value
+from relayd.config.keys import parse_key
+from relayd.config.mistakes import lookup
 from relayd.config.model import DEFAULTS
 from tests.support.cli_world import World, column
 
@@ -177,6 +179,85 @@ def test_a_wrong_value_is_refused_with_a_line(
     assert world.settings.read_bytes() == before
 
 
+def test_several_keys_are_one_change(world: World) -> None:
+    """Neither may be there without the other."""
+    world.folder.joinpath("password").write_text("secret\n")
+    world.folder.joinpath("password").chmod(0o600)
+    assert world.run("config", "set", "smarthost.username", "app").status == os.EX_CONFIG
+    pair = ("smarthost.username=app", "smarthost.password_file=password")
+    ran = world.run("config", "set", *pair)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines()[:3] == [
+        "Settings updated",
+        '  smarthost.username: "" -> "app"',
+        '  smarthost.password_file: "" -> "password"',
+    ]
+    rows = world.run("config", "set", *pair, "--json").rows
+    assert [(row["key"], row["written"]) for row in rows] == [
+        ("smarthost.username", False),
+        ("smarthost.password_file", False),
+    ]
+    ran = world.run("config", "unset", "smarthost.username", "smarthost.password_file")
+    assert (ran.status, data_of(world)["smarthost"]) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["workers=2"], "workers", 2),
+        (["smarthost.hosts", "10.0.0.5:25"], "smarthost.hosts", ["10.0.0.5:25"]),
+        (["retry.soft_bounce=1h"], "retry.soft_bounce", ["1h"]),
+        (['retry.soft_bounce=["1h", "2h"]'], "retry.soft_bounce", ["1h", "2h"]),
+        (["direct.allow_networks=10.0.0.0/8"], "direct.allow_networks", ["10.0.0.0/8"]),
+        (["test_mail.recipients", "a=b@x.example"], "test_mail.recipients", ["a=b@x.example"]),
+        (['routes."a=b.example"=hold'], "", None),
+        (["routes.*.x.example=10.0.0.5:25"], "routes.*.x.example", "10.0.0.5:25"),
+    ],
+)
+def test_words_of_a_change(world: World, words: list[str], key: str, value: object) -> None:
+    """A single value counts as a list of one; the first equals sign outside quotes ends the key."""
+    ran = world.run("config", "set", *words)
+    if not key:
+        assert (ran.status, "a=b.example" in ran.err) == (os.EX_CONFIG, True)
+        return
+    assert (ran.status, ran.err) == (0, "")
+    assert lookup(data_of(world), parse_key(key)) == value
+
+
+@pytest.mark.parametrize("words", [["workers"], ["workers", "2", "3"], ["a=1", "b"], []])
+def test_words_that_are_no_change_are_told_with_an_example(world: World, words: list[str]) -> None:
+    ran = world.run("config", "set", *words)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+    assert "KEY=VALUE" in ran.err
+
+
+def test_a_dry_run_checks_all_and_writes_nothing(world: World) -> None:
+    before = world.settings.read_bytes()
+    ran = world.run("config", "set", "--dry-run", "workers=2", "log.level=debug")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines()[0] == "Settings that would be updated"
+    assert 'log.level: "info" -> "debug"' in ran.out
+    assert world.run("config", "set", "--dry-run", "workers=0").status == os.EX_CONFIG
+    [row] = world.run("config", "unset", "--dry-run", "store.url", "--json").rows
+    assert (row["to"], row["written"], row["daemon"]) == (
+        "sqlite:/var/lib/relayd/queue.db",
+        False,
+        "not_asked",
+    )
+    assert world.settings.read_bytes() == before
+
+
+def test_listeners_that_go_together_are_those_that_were_named(world: World) -> None:
+    """Not those that have their numbers after the first is gone."""
+    ports = [f"listen.{n}.address=127.0.0.1:{2600 + n}" for n in range(4)]
+    assert world.run("config", "set", *ports).status == 0
+    assert world.run("config", "unset", "listen.1", "listen.2").status == 0
+    assert [each["address"] for each in data_of(world)["listen"]] == [  # type: ignore[attr-defined]
+        "127.0.0.1:2600",
+        "127.0.0.1:2603",
+    ]
+
+
 def test_direct_mode_comes_with_the_risks(world: World) -> None:
     with world.settings.open("a") as file:
         file.write(NO_DNS)
@@ -282,7 +363,9 @@ def test_what_the_daemon_says_is_told(
     [row] = world.run("config", "set", "workers", "3", "--json").rows
     assert row["daemon"] == state
     assert diff in world.run("config", "diff").out
-    assert data_of(world)["workers"] == 3
+    refuses = state == "refused"
+    assert (row["written"], row.get("put_back", False)) == (not refuses, refuses)
+    assert data_of(world).get("workers") == (None if refuses else 3)
 
 
 def test_on_a_terminal_the_banner_has_a_frame(
