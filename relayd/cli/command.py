@@ -97,6 +97,7 @@ class LazyGroup(Group):
         },
         "Run it": {
             "serve": "relayd.cli.daemon:serve",
+            "reload": "relayd.cli.config.reload:reload",
             "backup": "relayd.cli.tools.backup:backup",
             "demo": "relayd.cli.demo.command:demo",
         },

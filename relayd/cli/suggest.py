@@ -17,7 +17,6 @@ _KNOWN_ELSEWHERE = {
     "grep": "status",
     "mailq": "queue list",
     "postqueue": "queue list",
-    "reload": "config set",
     "retry": "queue expedite",
     "search": "status",
     "send": "sendmail",

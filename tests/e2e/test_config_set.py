@@ -149,3 +149,28 @@ def test_a_new_listener_is_open_when_the_command_ends(tmp_path: Path) -> None:
         assert (ran.status, ran.err) == (0, "")
         with socket.create_connection(("127.0.0.1", port)) as client:
             assert client.recv(100).startswith(b"220 ")
+
+
+def test_a_reload_that_is_refused_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that `systemctl reload` does: its unit runs this command."""
+    with (
+        a_smarthost({}) as smarthost,
+        a_daemon(tmp_path, smarthost.port, workers=1) as daemon,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        text = daemon.file.read_text()
+        assert daemon.run("reload").out == f"the daemon runs with {daemon.file} now\n"
+        port = taken.getsockname()[1]
+        daemon.file.write_text(text.replace(f"127.0.0.1:{daemon.port}", f"127.0.0.1:{port}"))
+        ran = daemon.run("reload")
+        assert (ran.status, ran.out) == (os.EX_OSERR, "")
+        assert f"cannot listen on 127.0.0.1:{port}" in ran.err
+        daemon.file.write_text(f"{text}\nfrob = 1\n")
+        assert daemon.run("reload").status == os.EX_CONFIG
+        daemon.file.write_text(text.replace("control.sock", "new.sock"))
+        assert daemon.run("reload").status == os.EX_UNAVAILABLE
+        assert daemon.process is not None
+        monkeypatch.setenv("MAINPID", str(daemon.process.pid))  # as systemd does
+        ran = daemon.run("reload")
+        assert (ran.status, ran.err) == (0, "")
+        assert (tmp_path / "new.sock").is_socket()

@@ -57,29 +57,34 @@ class Answer:
                 assert_never(other)
 
 
-def ask_to_reload(changed: Changed) -> Answer:
-    """Have the daemon read the file again; return whether it runs with it."""
+def ask_to_reload(control_socket: str, digest: str) -> Answer:
+    """Have the daemon read its file again; return whether it runs with the settings of that digest."""
     try:
-        reloaded = client.reload(changed.control_socket)
+        reloaded = client.reload(control_socket)
     except DaemonUnreachable as error:
         return _unreachable(error)
     except RelaydError as error:
         return Answer(state=State.REFUSED, reasons=tuple(str(error).splitlines()))
-    current = reloaded.digest == changed.settings.digest
+    current = reloaded.digest == digest
     return Answer(state=State.CURRENT if current else State.OLDER, file=reloaded.file)
+
+
+def compare(settings: Settings) -> Answer:
+    """Return whether the daemon runs with these settings, and with which it does."""
+    try:
+        found = client.running_settings(settings.control_socket)
+    except DaemonUnreachable as error:
+        return _unreachable(error)
+    except RelaydError as error:
+        return Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
+    state = State.CURRENT if found.values == dict(settings.values) else State.OLDER
+    return Answer(state=state, file=found.file, running=found.values)
 
 
 def compare_daemon(settings: Settings, *, as_json: bool) -> None:
     """Print whether the daemon runs with these settings, and which ones differ."""
     written = dict(settings.values)
-    try:
-        found = client.running_settings(settings.control_socket)
-        state = State.CURRENT if found.values == written else State.OLDER
-        answer = Answer(state=state, file=found.file, running=found.values)
-    except DaemonUnreachable as error:
-        answer = _unreachable(error)
-    except RelaydError as error:
-        answer = Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
+    answer = compare(settings)
     rows = list(_differences(answer.running, written)) if answer.running else []
     if as_json:
         for name, running, text in rows:
@@ -87,7 +92,7 @@ def compare_daemon(settings: Settings, *, as_json: bool) -> None:
         show_json({"daemon": answer.state, "reasons": answer.reasons or None})
         return
     click.echo("")
-    for line in _daemon_lines(answer):
+    for line in daemon_lines(answer):
         click.echo(printable(line))
     if rows:
         show_table(("KEY", "RUNNING", "FILE"), ((name, a or "-", b or "-") for name, a, b in rows))
@@ -124,7 +129,7 @@ def show_banner(
                 }
             )
         return
-    lines = [*_change_lines(changed), *_daemon_lines(answer)]
+    lines = [*_change_lines(changed), *daemon_lines(answer)]
     if put_back:
         lines.append("the file has its old text again")
     if begins_direct:
@@ -169,7 +174,8 @@ def _change_lines(changed: Changed) -> Iterator[str]:
     yield f"file: {changed.file}"
 
 
-def _daemon_lines(answer: Answer) -> Iterator[str]:
+def daemon_lines(answer: Answer) -> Iterator[str]:
+    """Say whether the daemon runs with the file, and why not."""
     match answer.state:
         case State.CURRENT:
             yield "daemon: runs with it now"

@@ -83,7 +83,7 @@ _dry_run = click.option(
 
 @config.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument(
-    "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="KEY VALUE | KEY=VALUE…"
+    "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="KEY VALUE | KEY=VALUE..."
 )
 @_force
 @_dry_run
@@ -110,7 +110,7 @@ def set_(
 
 
 @config.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_force
 @_dry_run
 @settings_option()
@@ -189,7 +189,11 @@ def _change(
     from relayd.config.change import changing  # noqa: PLC0415
 
     with changing(settings_file(), edits, force=force, dry_run=dry_run) as changed:
-        answer = Answer(state=State.NOT_ASKED) if dry_run else ask_to_reload(changed)
+        answer = (
+            Answer(state=State.NOT_ASKED)
+            if dry_run
+            else ask_to_reload(changed.control_socket, changed.settings.digest)
+        )
         if put_back := changed.written and answer.state is State.REFUSED:
             changed.put_back()
     findings = check_quickly(changed.settings) if changed.began_direct and not put_back else ()
