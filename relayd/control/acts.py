@@ -19,6 +19,7 @@ from relayd.control.protocol import (
     query_from_json,
     query_to_json,
     read_text,
+    refuse_unknown,
     selects_everything,
 )
 from relayd.mail.event import Event
@@ -69,9 +70,7 @@ def act_to_json(request: ActRequest) -> Message:
 
 def act_from_json(message: Message) -> ActRequest:
     """Read an `act` request. Raises BadMessage, also when it selects everything without saying so."""
-    unknown = message.keys() - _KEYS
-    if unknown:
-        raise BadMessage(f"unknown key {min(unknown)!r}")
+    refuse_unknown(message, _KEYS)
     everything = read_flag("all", message)
     query = query_from_json(message.get("selector"))
     if selects_everything(query) and not everything:

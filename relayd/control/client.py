@@ -17,10 +17,11 @@ from relayd.control.protocol import (
     decode,
     encode,
     metrics_from_json,
-    unsuppress_to_json,
 )
+from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.file_access import who_may
+from relayd.mail.suppression import ToSuppress
 from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
@@ -39,6 +40,17 @@ def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> ActAnswe
         return answer_from_json(reply)
     except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
+
+
+def suppress(
+    path: str, wanted: Sequence[ToSuppress], *, timeout: float = TIMEOUT
+) -> Sequence[bool]:
+    """Have the daemon suppress addresses; tell of each whether it was not suppressed. Raises as `act`."""
+    match ask(path, suppress_to_json(wanted), timeout=timeout):
+        case {"suppressed": [*new]} if len(new) == len(wanted):
+            return [each is True for each in new]
+        case _:
+            raise RelaydError(f"{path} answered something strange: not what was suppressed")
 
 
 def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:

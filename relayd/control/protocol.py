@@ -7,7 +7,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "status"}
     {"verb": "metrics"}
     {"verb": "act", ...}, which `relayd.control.acts` reads
-    {"verb": "unsuppress", "rcpt": "a@example.org"}
+    {"verb": "suppress", ...}, {"verb": "unsuppress", ...}, which `relayd.control.suppress` reads
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
@@ -20,7 +20,7 @@ After the answer to `trace` come lines of what is traced, until one of the two h
 Invariant: what is not understood is refused. A misspelt selector must never select everything.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,6 @@ from typing import Any
 import orjson
 
 from relayd.answers.status_line import status_line
-from relayd.mail.address import parse_address
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import BounceClass, Category, EventKind, format_instant
@@ -83,18 +82,6 @@ def metrics_from_json(message: Message) -> list[Metric]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise BadMessage(f"no metrics: {exc}") from exc
-
-
-def unsuppress_to_json(address: str) -> Message:
-    return {"verb": "unsuppress", "rcpt": address}
-
-
-def unsuppress_from_json(message: Message) -> str:
-    """Read an `unsuppress` request: the address. Raises BadMessage."""
-    unknown = message.keys() - {"verb", "rcpt"}
-    if unknown:
-        raise BadMessage(f"unknown key {min(unknown)!r}")
-    return str(read_text("rcpt", message.get("rcpt"), parse_address))
 
 
 def query_to_json(query: Query) -> Message:
@@ -186,6 +173,13 @@ def _instant(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError("no time zone")
     return at
+
+
+def refuse_unknown(message: Message, known: Collection[str]) -> None:
+    """Raise BadMessage if there is another key."""
+    unknown = message.keys() - known
+    if unknown:
+        raise BadMessage(f"unknown key {min(unknown)!r}")
 
 
 def read_text(key: str, value: object, reader: Callable[[str], Any]) -> Any:

@@ -29,8 +29,8 @@ from relayd.control.protocol import (
     decode,
     encode,
     samples_to_json,
-    unsuppress_from_json,
 )
+from relayd.control.suppress import suppress_from_json, unsuppress_from_json
 from relayd.errors import CommitUnknown, RelaydError, Shortage, StoreFull, StoreUnavailable
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
@@ -43,7 +43,7 @@ from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
 _IN_HAND = 16  # changes that are carried out
-_CHANGES = ("act", "unsuppress")  # the verbs that reach the store
+_CHANGES = ("act", "suppress", "unsuppress")  # the verbs that reach the store
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
@@ -222,11 +222,22 @@ async def _read_line(connection: socket.socket) -> bytes:
 async def _change(request: Message, by: str, context: ControlContext) -> Message:
     if request["verb"] == "act":
         return await _act(request, by, context)
+    if request["verb"] == "suppress":
+        return await _suppress(request, by, context)
     address = unsuppress_from_json(request)
-    changed = await context.store.unsuppress(address, by=by)
+    changed = await context.store.unsuppress(address)
     if changed:
         _log.info("unsuppressed", rcpt=address, by=by)
     return {"ok": True, "unsuppressed": changed}
+
+
+async def _suppress(request: Message, by: str, context: ControlContext) -> Message:
+    wanted = suppress_from_json(request)
+    new = await context.store.suppress(wanted, by=by)
+    if any(new):
+        first = next(each.address for each, is_new in zip(wanted, new, strict=True) if is_new)
+        _log.info("suppressed", rcpt=first, addresses=sum(new), by=by)
+    return {"ok": True, "suppressed": list(new)}
 
 
 async def _act(request: Message, by: str, context: ControlContext) -> Message:

@@ -23,6 +23,7 @@ from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
+from relayd.mail.suppression import ToSuppress
 from relayd.ports.view import Place, Query
 
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
@@ -235,10 +236,18 @@ class QueueStore(Protocol):
         """Return the 32 random octets of this store, made when first asked for."""
         ...
 
-    async def unsuppress(self, address: str, *, by: str) -> bool:
-        """Forget what spoke against an address; False when nothing did, as `is_suppressed` tells.
+    async def suppress(self, wanted: Sequence[ToSuppress], *, by: str) -> Sequence[bool]:
+        """Suppress addresses on the word of a person; tell of each whether it was not suppressed before.
 
-        From then on only bounces after this instant count. The history itself stays.
+        One that was is left as it is. What the bounces of `settle` and `note_late` say about addresses is kept in
+        the transaction that records them. All that stays until `unsuppress`; `purge` does not touch it.
+        """
+        ...
+
+    async def unsuppress(self, address: str) -> bool:
+        """Forget what spoke against an address; False when it was not suppressed, for any sender.
+
+        From then on only later bounces count. The history itself stays.
         """
         ...
 

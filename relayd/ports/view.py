@@ -2,12 +2,13 @@
 
 import heapq
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from relayd.mail.ids import MessageId
+from relayd.mail.suppression import EVERYBODY, Suppression
 from relayd.mail.words import BounceClass, Category, JsonValue
 
 
@@ -45,6 +46,11 @@ class Query:
     since: datetime | None = None  # received at or after
     until: datetime | None = None  # received before
     unfinished: bool = False  # only queued, deferred and held ones
+
+    @property
+    def is_of_addresses(self) -> bool:
+        """Whether it asks for nothing that only a message has."""
+        return replace(self, recipient=None, domain=None) == Query()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +95,19 @@ class AddressRow:
     messages: int
     hard_bounces: int
     other_bounces: int
-    last_status: Status
-    last_at: datetime
-    last_reply: str | None
-    suppress: bool
-    suppress_for: tuple[
-        str, ...
-    ] = ()  # senders whose mail alone it holds for; empty: all mail, if it does
+    last_status: Status | None = None  # None: no message of the history went there
+    last_at: datetime | None = None
+    last_reply: str | None = None
+    suppressions: tuple[Suppression, ...] = ()  # what decided, as `suppression.in_force` tells
+
+    @property
+    def suppress(self) -> bool:
+        return bool(self.suppressions)
+
+    @property
+    def suppress_for(self) -> tuple[str, ...]:
+        """The senders whose mail alone it is suppressed for; empty: all mail, if it is."""
+        return tuple(each.scope for each in self.suppressions if each.scope != EVERYBODY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,18 +179,26 @@ class QueueView(Protocol):
         What a row sums up is all messages to the address, not only those that match; `suppress`
         is what `is_suppressed` tells for everybody, or for some senders, of whom 20 are named. Mail that relayd itself sends to a sender, its reports and the
         asynchronous bounces that it hands on, is left out: no client gave us that address to write to.
+        A query for nothing but addresses also gets the suppressed ones that no such mail went to, at the end.
         """
         ...
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool | Awaitable[bool]:
-        """Tell whether the bounces of an address speak against using it again, for mail of `sender`.
+        """Tell whether an address is suppressed, for mail of `sender`.
 
-        They do after one that proves it invalid (`Bounced.suppress`), and after those of two
-        messages because its mailbox is inactive; only those count that came after the address was
-        last unsuppressed, and none of mail that relayd itself sends to a sender. An asynchronous bounce counts for
+        It is after one bounce that proves it invalid (`Bounced.suppress`), after those of two
+        messages because its mailbox is inactive, and when a person said so; until it is unsuppressed, also when
+        the history has forgotten those messages. Mail that relayd itself sends to a sender does not count. An asynchronous bounce counts for
         mail from the reverse-path of its message only, compared without case; without `sender`, none
         does. An indexed read: a store in this machine tells it at once, short enough for an event loop; one
         behind a network returns what tells it later. Either may raise StoreUnavailable.
+        """
+        ...
+
+    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+        """Return what suppresses the addresses behind `after`, by domain and local part in lower case.
+
+        About `limit` of them: as many more as the last address has. Empty: there is no further one.
         """
         ...
 

@@ -216,7 +216,7 @@ async def test_the_copy_waits_for_whoever_has_room(box: Box, worker: WorkerNumbe
 async def test_a_late_bounce_can_be_forgiven(box: Box, worker: WorkerNumber) -> None:
     message = await accepted(box, worker)
     await box.store.note_late(to(message), a_notice(box, message), a_copy(box))
-    assert await box.store.unsuppress("a@example.com", by="ann")
+    assert await box.store.unsuppress("a@example.com")
     assert not box.view.is_suppressed("a@example.com", sender="app@app.test")
 
 
@@ -246,11 +246,11 @@ async def test_a_late_bounce_speaks_to_its_sender_only(box: Box, worker: WorkerN
     await returned_late(box, worker, "shop@app.test")
     [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
     assert (row.suppress, row.suppress_for) == (True, ("app@app.test", "shop@app.test"))
-    assert await box.store.unsuppress("A@example.com", by="ann")
+    assert await box.store.unsuppress("A@example.com")
     assert suppressed_for(box, *senders) == []
     [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
     assert (row.suppress, row.suppress_for) == (False, ())
-    assert not await box.store.unsuppress("a@example.com", by="ann")
+    assert not await box.store.unsuppress("a@example.com")
     await returned_late(box, worker, "app@app.test")
     assert suppressed_for(box, *senders) == ["app@app.test", "APP@app.TEST"]
 
@@ -292,7 +292,7 @@ async def test_twenty_senders_are_named(box: Box, worker: WorkerNumber) -> None:
     [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
     assert row.suppress_for == tuple(senders[:20])
     assert suppressed_for(box, *senders) == senders
-    assert await box.store.unsuppress("a@example.com", by="ann")
+    assert await box.store.unsuppress("a@example.com")
     assert suppressed_for(box, *senders) == []
 
 

@@ -250,7 +250,7 @@ class Queue(RuleBasedStateMachine):
     def unsuppress(self, data: st.DataObject) -> None:
         message = data.draw(st.sampled_from(self.messages))
         address = str(message.recipients[0].address)
-        self.on_all(lambda bench: bench.box.store.unsuppress(address, by="ann"))
+        self.on_all(lambda bench: bench.box.store.unsuppress(address))
 
     @rule()
     def purge(self) -> None:

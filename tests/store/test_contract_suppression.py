@@ -97,7 +97,7 @@ async def test_lifting_lets_only_later_bounces_count(
     for outcome in history:
         await settled(box, worker, outcome)
     before = box.view.addresses(Query(), limit=ALL)[0]
-    assert await box.store.unsuppress("A@Example.com", by="ann")
+    assert await box.store.unsuppress("A@Example.com")
     assert not is_suppressed(box)
     after = box.view.addresses(Query(), limit=ALL)[0]
     assert (after.hard_bounces, after.other_bounces) == (before.hard_bounces, before.other_bounces)
@@ -111,22 +111,22 @@ async def test_it_can_be_lifted_again(box: Box, worker: WorkerNumber) -> None:
     for _ in range(2):
         await settled(box, worker, HARD)
         assert is_suppressed(box)
-        assert await box.store.unsuppress("a@example.com", by="ann")
+        assert await box.store.unsuppress("a@example.com")
         assert not is_suppressed(box)
 
 
 async def test_what_is_not_suppressed_cannot_be_lifted(box: Box, worker: WorkerNumber) -> None:
     """And what counted so far goes on counting."""
-    assert not await box.store.unsuppress("a@example.com", by="ann")
+    assert not await box.store.unsuppress("a@example.com")
     await settled(box, worker, INACTIVE)
-    assert not await box.store.unsuppress("a@example.com", by="ann")
+    assert not await box.store.unsuppress("a@example.com")
     await settled(box, worker, INACTIVE)
     assert is_suppressed(box)
 
 
 async def test_lifting_one_address_lifts_no_other(box: Box, worker: WorkerNumber) -> None:
     await settled(box, worker, HARD, "a@example.com", "b@example.com")
-    assert await box.store.unsuppress("a@example.com", by="ann")
+    assert await box.store.unsuppress("a@example.com")
     assert is_suppressed(box, "b@example.com")
 
 
@@ -171,7 +171,7 @@ async def test_mail_of_our_own_says_nothing_about_the_sender(
         assert box.row(own).status is Status.BOUNCED
     assert not is_suppressed(box, "app@app.test")
     assert box.view.addresses(Query(recipient="app@app.test"), limit=ALL) == []
-    assert not await box.store.unsuppress("app@app.test", by="ann")
+    assert not await box.store.unsuppress("app@app.test")
     await settled(box, worker, GOOD, "App@app.test")
     [row] = box.view.addresses(Query(recipient="app@app.test"), limit=ALL)
     assert (row.messages, row.hard_bounces, row.other_bounces) == (1, 0, 0)

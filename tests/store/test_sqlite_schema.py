@@ -10,12 +10,12 @@ import pytest
 from relayd.mail.ids import WorkerNumber, make_id
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
-from relayd.mail.words import BounceClass
+from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
 from relayd.store.sqlite import condition, connection
 from relayd.store.sqlite.connection import newest_schema, prepare
 from relayd.store.sqlite.view import SqliteView
-from tests.support.builders import settlements_of
+from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.clock import START
 from tests.support.stores import ALL, open_sqlite
 from tests.support.workers import registered
@@ -180,3 +180,46 @@ def test_a_start_that_is_ended_goes_on_behind_its_last_step(
     prepare(str(path))
     with closing(SqliteView(str(path))) as view:
         assert len(view.find(Query(), limit=ALL)) == len(_OLD)
+
+
+async def test_suppressions_of_the_history_are_kept_from_now_on(tmp_path: Path) -> None:
+    """As it told them: what was lifted stays lifted, and one inactive mailbox is not two."""
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=16)
+    inactive = "state = 'bounced', category = 'inactive_mailbox', bounce_class = 'block'"
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "UPDATE recipient SET reply = '550 5.1.1 gone' WHERE address = 'b@x.test';"
+            "UPDATE recipient SET returned = 1 WHERE address = 'shop@app.test';"
+            f"UPDATE recipient SET {inactive} WHERE address IN ('a@x.test', 'c@y.test');"
+            "INSERT INTO recipient (message_id, number, address, address_key, destination, state,"
+            " category, bounce_class, suppress, scope, next_attempt_at, attempts, updated_at)"
+            " SELECT message_id, number + tens * 10 + ones, 'late@y.test', 'y.test@late', destination,"
+            " 'bounced', 'bad_mailbox', 'hard', 1, 'app@app.test', 0, 1, updated_at + ones"
+            " FROM recipient, (SELECT value AS tens FROM json_each('[1,2,3]')),"
+            " (SELECT value AS ones FROM json_each('[0,1,2]')) WHERE address = 'c@y.test';"
+            "INSERT INTO recipient (message_id, number, address, address_key, destination, state,"
+            " category, bounce_class, suppress, next_attempt_at, attempts, updated_at)"
+            " SELECT message_id, number + 1, address, address_key, destination, state, category,"
+            " bounce_class, suppress, 0, 1, updated_at FROM recipient WHERE address = 'c@y.test';"
+            "INSERT INTO recipient (message_id, number, address, address_key, destination, state,"
+            " category, bounce_class, suppress, next_attempt_at, attempts, updated_at)"
+            " SELECT message_id, number + 1, 'lifted@y.test', 'y.test@lifted', destination, 'bounced',"
+            " 'bad_mailbox', 'hard', 1, 0, 1, updated_at FROM recipient WHERE address = 'b@x.test';"
+            "INSERT INTO unsuppressed SELECT 'y.test@lifted', updated_at, 'ann' FROM recipient"
+            " WHERE address = 'lifted@y.test'"
+        )
+    box = open_sqlite(tmp_path)
+    gone, late = box.view.suppressions(limit=ALL)
+    assert (gone.address, gone.scope, gone.reason) == ("b@x.test", "", "550 5.1.1 gone")
+    assert (gone.by, gone.at) == ("", START + timedelta(minutes=2))
+    assert (late.address, late.scope) == ("late@y.test", "app@app.test")
+    box.advance(3600)
+    worker = await registered(box.store, "1")
+    for address, suppressed in (("a@x.test", True), ("c@y.test", True), ("d@y.test", False)):
+        message = a_message(address, at=box.clock.now())
+        [work] = await box.put(message, worker=worker, leased=True)
+        inactive_mailbox = a_bounce(BounceClass.BLOCK, category=Category.INACTIVE_MAILBOX)
+        await box.store.settle(work.lease, settlements_of(work, inactive_mailbox))
+        assert box.view.is_suppressed(address) is suppressed
+    await box.close()

@@ -1,65 +1,86 @@
-"""`relayd addresses`: one row per recipient address: which ones are suppressed, and lifting that.
+"""`relayd addresses`: one row per recipient address, and which ones are suppressed.
 
-Lists from the store; lifting goes through the daemon's control socket, for the command never writes
-the store itself (F-21).
+Lists from the store. What changes suppressions goes through the daemon's control socket (`suppressions`), for
+the command never writes the store itself (F-21).
 """
-
-from typing import Any
 
 import click
 
+from relayd.answers.suppressions import suppression_fields
 from relayd.cli.ages import Times, times_for
-from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
+from relayd.cli.ask import suppressions
+from relayd.cli.context import json_option, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted
 from relayd.cli.output import show_json, show_table
 from relayd.cli.table import Column, TableOptions, chosen
 from relayd.cli.table_options import takes_table_options
-from relayd.control import client
-from relayd.mail.address import PathError, parse_address
+from relayd.mail.ids import format_id
 from relayd.ports.view import AddressRow, Query
 
 _ALL = 2**31  # more rows than a queue holds
 _COLUMNS = (
     Column(title="ADDRESS", least=16),
     Column(title="STATUS", whole=True),
-    Column(title="LAST", whole=True, goes=2),
-    Column(title="MESSAGES", whole=True, goes=4, right=True),
-    Column(title="HARD", whole=True, goes=3, right=True),
-    Column(title="OTHER", whole=True, goes=5, right=True),
+    Column(title="LAST", whole=True, goes=4),
+    Column(title="MESSAGES", whole=True, goes=6, right=True),
+    Column(title="HARD", whole=True, goes=5, right=True),
+    Column(title="OTHER", whole=True, goes=7, right=True),
     Column(title="SUPPRESS", least=8),
+    Column(title="SINCE", whole=True, goes=2),
+    Column(title="BY", goes=3, least=8),
+    Column(title="WHY", least=12),
     Column(title="LAST REPLY", goes=1, least=12),
 )
 
 
-class AddressType(click.ParamType[str]):
-    name = "address"
+class _AddressesGroup(click.Group):
+    """Names the filter to an operator who wrote an address and left it out."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return str(parse_address(str(value)))
-        except PathError as error:
-            self.fail(f"{value!r} is no address: {error}", param, ctx)
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and "@" in args[0]:
+            ctx.fail(
+                f"No such command {args[0]!r}. For one address: relayd addresses --recipient {args[0]}"
+            )
+        return super().resolve_command(ctx, args)
 
 
-@click.command()
+@click.group(cls=_AddressesGroup, invoke_without_command=True)
 @takes_query("recipient", "domain", "status", "bounce_class", "since")
 @limit_option
 @takes_table_options(_COLUMNS)
 @click.option(
-    "--unsuppress", type=AddressType(), help="Lift the suppression: only bounces from now on count."
+    "--unsuppress",
+    type=suppressions.AddressType(),
+    help="Lift the suppression: only bounces from now on count.",
 )
 @json_option
 @settings_option()
+@click.pass_context
 def addresses(
-    *, query: Query, limit: int | None, table: TableOptions, unsuppress: str | None, as_json: bool
+    ctx: click.Context,
+    *,
+    query: Query,
+    limit: int | None,
+    table: TableOptions,
+    unsuppress: str | None,
+    as_json: bool,
 ) -> None:
     """Show addresses that mail went to: which ones bounced, and which are suppressed.
 
-    There is one row per address. It has the last status, how often mail bounced, and whether the address is suppressed.
+    There is one row per address. It has the last status, how often mail bounced, and whether the address is suppressed: since
+    when, by whom, and why. The commands below suppress addresses and lift that, one by one or from a list.
     """
+    if ctx.invoked_subcommand is not None:
+        if query != Query() or unsuppress is not None:
+            raise click.UsageError(f"{ctx.invoked_subcommand} takes no filter.")
+        return
     if unsuppress is not None:
-        _unsuppress(unsuppress, query, as_json=as_json)
+        if query != Query():
+            raise click.UsageError("--unsuppress takes one address, and no filter.")
+        suppressions.lift([unsuppress], as_json=as_json)
         return
     with open_view() as view:
         rows = view.addresses(query, limit=rows_wanted(limit, as_json=as_json) or _ALL)
@@ -78,15 +99,10 @@ def addresses(
         )
 
 
-def _unsuppress(address: str, query: Query, *, as_json: bool) -> None:
-    if query != Query():
-        raise click.UsageError("--unsuppress takes one address, and no filter.")
-    if not client.unsuppress(load_settings().control_socket, address):
-        raise NoSuch(f"{address} is not suppressed")
-    if as_json:
-        show_json({"rcpt": address, "suppress": False})
-    else:
-        click.echo(f"unsuppressed {address}")
+addresses.add_command(suppressions.suppress)
+addresses.add_command(suppressions.unsuppress)
+addresses.add_command(suppressions.import_)
+addresses.add_command(suppressions.export)
 
 
 def _fields(row: AddressRow) -> dict[str, object]:
@@ -99,6 +115,7 @@ def _fields(row: AddressRow) -> dict[str, object]:
         "other_bounces": row.other_bounces,
         "suppress": row.suppress,
         "suppress_for": row.suppress_for or None,
+        "suppressions": [suppression_fields(each) for each in row.suppressions] or None,
         "reply": row.last_reply,
     }
 
@@ -106,14 +123,24 @@ def _fields(row: AddressRow) -> dict[str, object]:
 def _cells(row: AddressRow, times: Times) -> tuple[str, ...]:
     return (
         row.address,
-        row.last_status.value,
+        row.last_status.value if row.last_status else "",
         times.past(row.last_at),
         str(row.messages),
         str(row.hard_bounces),
         str(row.other_bounces),
         _suppress(row),
+        *_told(row, times),
         row.last_reply or "",
     )
+
+
+def _told(row: AddressRow, times: Times) -> tuple[str, str, str]:
+    """Since when it is suppressed, by whom or what, and why; of several senders the first."""
+    if not row.suppressions:
+        return "", "", ""
+    first = row.suppressions[0]
+    by = first.by if first.message_id is None else f"bounce {format_id(first.message_id)}"
+    return times.past(first.at), by, first.reason
 
 
 def _suppress(row: AddressRow) -> str:

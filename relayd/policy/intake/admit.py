@@ -37,7 +37,7 @@ RETURN_PATH_ALONE = Reply(
     452, "4.5.3", ("4.5.3 A return path takes mail of its own, send it apart",)
 )
 NO_LITERAL = Reply(553, "5.1.3", ("5.1.3 Address literals are not relayed",))
-SUPPRESSED = Reply(550, "5.7.1", ("5.7.1 Recipient is suppressed after a hard bounce",))
+SUPPRESSED = Reply(550, "5.7.1", ("5.7.1 Recipient is suppressed",))
 NOT_YOUR_SENDER = Reply(553, "5.7.1", ("5.7.1 Your account may not use this sender",))
 NEEDS_LOGIN = Reply(530, "5.7.0", ("5.7.0 Authentication required",))
 NEEDS_TLS = Reply(530, "5.7.0", ("5.7.0 Must issue a STARTTLS command first",))

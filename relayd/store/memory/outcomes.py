@@ -15,7 +15,9 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
 )
+from relayd.mail.suppression import of_bounce, speaks
 from relayd.ports.queue import LateNotice, Settlement
+from relayd.store.memory.suppression import keep
 from relayd.store.memory.tables import Recipient, Tables
 
 
@@ -26,6 +28,16 @@ def settle(recipient: Recipient, settlement: Settlement, now: datetime, *, serve
         return False
     _apply(recipient, settlement, now, served)
     return True
+
+
+def keep_what_it_says(
+    tables: Tables, recipient: Recipient, settlement: Settlement, now: datetime
+) -> None:
+    """Note what a bounce that was written says about its address."""
+    outcome = settlement.outcome
+    if isinstance(outcome, Bounced) and speaks(outcome) and not recipient.returned:
+        address, reply = str(recipient.new.address), settlement.reply
+        keep(tables, of_bounce(outcome, address, recipient.message_id, reply=reply, at=now))
 
 
 def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: float) -> None:
@@ -76,6 +88,8 @@ def note_late(tables: Tables, notice: LateNotice, *, now: datetime) -> bool:
         recipient.reason, recipient.category = outcome.reason, outcome.category
         recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
         recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
-        recipient.is_late = True
+        if speaks(outcome) and not recipient.returned:
+            address, sender = str(recipient.new.address), str(message.new.reverse_path or "")
+            keep(tables, of_bounce(outcome, address, message.new.id, scope=sender, at=now))
     tables.note(message, event)
     return True

@@ -16,6 +16,7 @@ from relayd.mail.ids import (
     WorkerNumber,
 )
 from relayd.mail.operator import Action, Operator
+from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -30,7 +31,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Place, Query, RecipientRow
-from relayd.store.memory import messages, operators, outcomes, returned
+from relayd.store.memory import messages, operators, outcomes, returned, suppression
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
 from relayd.store.memory.spool import MemorySpool
@@ -149,9 +150,10 @@ class MemoryStore(MemoryView):
             attempt = settlement.attempt or recipient.attempts
             if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
-            served = self._age.served()
-            if not outcomes.settle(recipient, settlement, self._clock.now(), served=served):
+            served, now = self._age.served(), self._clock.now()
+            if not outcomes.settle(recipient, settlement, now, served=served):
                 continue
+            outcomes.keep_what_it_says(self._tables, recipient, settlement, now)
             self._tables.note(message, *settlement.events)
             message.drop_content()
             written.append(settlement)
@@ -246,11 +248,19 @@ class MemoryStore(MemoryView):
     async def secret(self) -> bytes:
         return b"the same for every memory store."
 
-    async def unsuppress(self, address: str, *, by: str) -> bool:  # noqa: ARG002 -- not kept here
-        rows = self.addresses(Query(recipient=address), limit=1)
-        if not any(row.suppress for row in rows):
+    async def suppress(self, wanted: Sequence[ToSuppress], *, by: str) -> Sequence[bool]:
+        new = []
+        for each in wanted:
+            known = suppression.known(self._tables, each.address)
+            new.append(not is_suppressed(known, each.scope.lower()))
+            if new[-1]:
+                suppression.keep(self._tables, of_person(each, by=by, at=self._clock.now()))
+        return new
+
+    async def unsuppress(self, address: str) -> bool:
+        if not in_force(suppression.known(self._tables, address)):
             return False
-        self._tables.unsuppressed[address.lower()] = self._clock.now()
+        del self._tables.suppressing[suppression.key_of(address)]
         return True
 
     async def purge(self, older_than: datetime) -> int:

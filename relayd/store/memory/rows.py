@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.outcome import RecipientState
+from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass
 from relayd.ports.view import AddressRow, RecipientRow, Status
 from relayd.store.memory.tables import Recipient, Tables
@@ -61,7 +62,7 @@ def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRo
     )
 
 
-def address_row(rows: Sequence[RecipientRow], for_whom: Sequence[str]) -> AddressRow:
+def address_row(rows: Sequence[RecipientRow], suppressions: Sequence[Suppression]) -> AddressRow:
     last = max(rows, key=attrgetter("message_id", "recipient"))
     bounced = [row for row in rows if row.status is Status.BOUNCED]
     hard = sum(row.bounce_class is BounceClass.HARD for row in bounced)
@@ -73,6 +74,16 @@ def address_row(rows: Sequence[RecipientRow], for_whom: Sequence[str]) -> Addres
         last_status=last.status,
         last_at=last.updated_at,
         last_reply=last.reply or last.reason,
-        suppress=bool(for_whom),
-        suppress_for=tuple(filter(None, for_whom)),
+        suppressions=tuple(suppressions),
+    )
+
+
+def unused_address_row(suppressions: Sequence[Suppression]) -> AddressRow:
+    """Return the row of an address that no message of the history went to."""
+    return AddressRow(
+        address=suppressions[0].address,
+        messages=0,
+        hard_bounces=0,
+        other_bounces=0,
+        suppressions=tuple(suppressions),
     )

@@ -1,30 +1,30 @@
-"""The bounces of an address that `relayd.mail.suppression` judges."""
+"""What speaks against addresses: kept apart from the history, by the rules of `relayd.mail.suppression`."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
-from relayd.mail.suppression import EVERYBODY, SpeakingBounce
-from relayd.mail.words import Category
-from relayd.ports.view import RecipientRow, Status
+from relayd.mail.suppression import Suppression, in_force, is_worth_keeping
 from relayd.store.memory.tables import Tables
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+
+def key_of(address: str) -> str:
+    """Return what is the same for all writings of an address, domain first."""
+    local, _, domain = address.lower().rpartition("@")
+    return f"{domain}@{local}"
 
 
-def speaking(tables: Tables, rows: Iterable[RecipientRow]) -> list[SpeakingBounce]:
-    """Return those of the recipients with one address whose bounce says something about it."""
-    return [
-        SpeakingBounce(
-            message_id=row.message_id,
-            is_proof=row.suppress,
-            scope=row.reverse_path.lower() if _is_late(tables, row) else EVERYBODY,
-        )
-        for row in rows
-        if row.status is Status.BOUNCED
-        and (row.suppress or row.category is Category.INACTIVE_MAILBOX)
-        and row.updated_at > tables.unsuppressed.get(row.address.lower(), _NEVER)
-    ]
+def known(tables: Tables, address: str) -> list[Suppression]:
+    return tables.suppressing.get(key_of(address), [])
 
 
-def _is_late(tables: Tables, row: RecipientRow) -> bool:
-    return tables.messages[row.message_id].recipients[row.recipient].is_late
+def keep(tables: Tables, new: Suppression) -> None:
+    """Note what speaks against an address from now on."""
+    kept = tables.suppressing.setdefault(key_of(new.address), [])
+    if is_worth_keeping(new, kept):
+        kept.append(new)
+
+
+def all_in_force(tables: Tables, *, after: str, domain: str | None) -> Iterator[Suppression]:
+    """Yield what is in force, in the order of the keys, of addresses behind `after`."""
+    for key in sorted(tables.suppressing):
+        if key > key_of(after) and (domain is None or key.startswith(f"{domain.lower()}@")):
+            yield from in_force(tables.suppressing[key])

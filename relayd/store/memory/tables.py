@@ -12,6 +12,7 @@ from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
+from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
@@ -50,7 +51,6 @@ class Recipient:
     remote_host: str | None = None
     moved_to: str = ""  # another destination than at intake
     returned: bool = False  # mail of relayd's own to a sender
-    is_late: bool = False  # bounced after it was accepted
     uncounted: float = 0.0  # seconds that are no part of its age; less what was served, while held
     is_extra: bool = False  # an operator asked for its next attempt
     came_back: list[datetime] = field(default_factory=list)  # mail to its return path
@@ -114,7 +114,7 @@ class Tables:
     paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
     paused_for: dict[str, str] = field(default_factory=dict)  # destination: why
     slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
-    unsuppressed: dict[str, datetime] = field(default_factory=dict)  # address in lower case: since
+    suppressing: dict[str, list[Suppression]] = field(default_factory=dict)  # key of an address
     events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
 
     def note(self, message: Message, *events: Event) -> None:

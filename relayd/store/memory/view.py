@@ -1,10 +1,10 @@
 """The questions to the store in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from relayd.mail.ids import MessageId, received_at_of
-from relayd.mail.suppression import is_suppressed, suppressed_for
+from relayd.mail.suppression import Suppression, in_force, is_suppressed
 from relayd.mail.words import EventKind
 from relayd.ports.view import (
     AddressRow,
@@ -15,9 +15,9 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.memory.rows import address_row, row_of
+from relayd.store.memory import suppression
+from relayd.store.memory.rows import address_row, row_of, unused_address_row
 from relayd.store.memory.search import matches, newest_first
-from relayd.store.memory.suppression import speaking
 from relayd.store.memory.tables import Recipient, Tables
 
 
@@ -64,14 +64,32 @@ class MemoryView:
             if (matching := [row.message_id for row in rows if matches(row, query)])
         }
         chosen = sorted(newest, key=lambda address: newest[address], reverse=True)[:limit]
-        return [
-            address_row(groups[address], suppressed_for(speaking(self._tables, groups[address])))
+        found = [
+            address_row(groups[address], in_force(suppression.known(self._tables, address)))
             for address in chosen
         ]
+        if query.is_of_addresses:
+            found += self._without_history(query, groups)
+        return found[:limit]
+
+    def _without_history(self, query: Query, groups: Collection[str]) -> list[AddressRow]:
+        found: dict[str, list[Suppression]] = {}
+        for each in suppression.all_in_force(self._tables, after="", domain=query.domain):
+            address = each.address.lower()
+            if address not in groups and (query.recipient or address).lower() == address:
+                found.setdefault(address, []).append(each)
+        return [unused_address_row(each) for each in found.values()]
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
-        rows = [row for row in self._rows_of_clients() if row.address.lower() == address.lower()]
-        return is_suppressed(speaking(self._tables, rows), sender.lower())
+        return is_suppressed(suppression.known(self._tables, address), sender.lower())
+
+    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+        found: list[Suppression] = []
+        for each in suppression.all_in_force(self._tables, after=after, domain=None):
+            if found and each.address != found[-1].address and len(found) >= limit:
+                break
+            found.append(each)
+        return found
 
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
         message = self._tables.messages.get(message_id)

@@ -20,9 +20,10 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
 )
+from relayd.mail.suppression import speaks
 from relayd.mail.words import Detail
 from relayd.ports.queue import LateNotice, Lease, Settlement
-from relayd.store.sqlite import destinations, leases
+from relayd.store.sqlite import destinations, leases, suppression
 from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.values import to_ms
 
@@ -55,7 +56,7 @@ _HOLD = (
 )
 _COME_BACK = (
     "UPDATE recipient SET state = 'bounced', reason = ?, category = ?, bounce_class = ?,"
-    " suppress = ?, scope = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
+    " suppress = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND "
 )
 RECORD = "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)"
@@ -90,6 +91,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         case Bounced():
             why = (outcome.reason, outcome.category, outcome.bounce_class, int(outcome.suppress))
             db.execute(_FINISH + allowed, (state, *reply, *why, host, now, *row))
+            _keep_what_it_says(db, outcome, settlement, now=now)
         case Deferred():
             due_at = to_ms(outcome.retry_at)
             when = (due_at, outcome.soft_failures, outcome.possible_duplicate and outcome.counts)
@@ -112,6 +114,15 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
     return True
 
 
+def _keep_what_it_says(
+    db: apsw.Connection, bounce: Bounced, settlement: Settlement, *, now: int
+) -> None:
+    """Note what a bounce says about its address, if it has just been written."""
+    if speaks(bounce) and db.changes():
+        recipient = (settlement.message_id, settlement.recipient)
+        suppression.keep_bounce(db, bounce, recipient, reply=settlement.reply, now=now)
+
+
 def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
     """Record what came back; a bounce only of what was accepted, and only once."""
     event, outcome = notice.event, notice.outcome
@@ -130,7 +141,6 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
                 outcome.category,
                 outcome.bounce_class,
                 int(outcome.suppress),
-                _sender_of(db, event.message_id),
                 outcome.status,
                 now,
                 event.message_id,
@@ -139,14 +149,12 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
         )
         if not db.changes():
             return False
+        if speaks(outcome):
+            suppression.keep_bounce(
+                db, outcome, (event.message_id, event.recipient), is_late=True, now=now
+            )
     record(db, event)
     return True
-
-
-def _sender_of(db: apsw.Connection, message_id: MessageId) -> str:
-    """Return the reverse-path of a message in lower case; empty if there is no such message."""
-    found = db.execute("SELECT reverse_path FROM message WHERE id = ?", (message_id,)).get
-    return str(found or "").lower()
 
 
 def record(db: apsw.Connection, event: Event) -> None:

@@ -17,6 +17,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action, Operator
+from relayd.mail.suppression import ToSuppress
 from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -276,11 +277,12 @@ class SqliteStore:
 
         return await self._writer.submit(operation)
 
-    async def unsuppress(self, address: str, *, by: str) -> bool:
-        now = self._now()
-        return await self._writer.submit(
-            lambda db: suppression.unsuppress(db, address, by=by, now=now)
-        )
+    async def suppress(self, wanted: Sequence[ToSuppress], *, by: str) -> Sequence[bool]:
+        at = self._clock.now()
+        return await self._writer.submit(lambda db: suppression.suppress(db, wanted, by=by, at=at))
+
+    async def unsuppress(self, address: str) -> bool:
+        return await self._writer.submit(lambda db: suppression.unsuppress(db, address))
 
     async def purge(self, older_than: datetime) -> int:
         purged = await self._writer.submit(lambda db: purging.purge(db, older_than))

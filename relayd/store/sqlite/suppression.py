@@ -1,69 +1,160 @@
-"""Whether the bounces of an address speak against using it again, for whom, and how that is lifted.
+"""What speaks against addresses: a table of its own, which the history does not shorten.
 
-Says the rule of `relayd.mail.suppression` in SQL.
+The rules are those of `relayd.mail.suppression`. Few rows are kept of one address, so they are read and judged here.
 """
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import apsw
 
-from relayd.mail import suppression
-from relayd.mail.suppression import INACTIVE_BOUNCES, NAMED_SENDERS
-from relayd.store.sqlite.values import query_key
-
-EVERYBODY = f"'{suppression.EVERYBODY}'"  # in SQL
-_LOOKED_AT = (
-    1000  # asynchronous bounces of an address that are looked at, to show for whom they count
+from relayd.mail.ids import MessageId
+from relayd.mail.suppression import (
+    EVERYBODY,
+    Suppression,
+    ToSuppress,
+    in_force,
+    is_worth_keeping,
+    of_bounce,
+    of_person,
 )
-_ALL = -1
+from relayd.mail.suppression import is_suppressed as judged_suppressed
+from relayd.store.sqlite.values import fetch, from_ms, query_key, to_ms
 
+if TYPE_CHECKING:  # the view needs none of it
+    from relayd.mail.outcome import Bounced
 
-def suppressed(key: str, sender: str) -> str:
-    """Return the SQL expression that is 1 when the address with the key `key` is, for `sender`.
-
-    Both are SQL themselves; the empty sender asks for what holds for everybody. The first two
-    conditions are those of the index `recipient_suppressing`, word for word: without them SQLite would
-    not use it. Each half of the rule is two looks into it, however often the address bounced.
-    """
-    counted = f"{_counted(key)} AND scope IN ({EVERYBODY}, {sender})"
-    inactive = f"SELECT DISTINCT message_id {counted} AND suppress = 0 LIMIT {INACTIVE_BOUNCES}"
-    return (
-        f"(EXISTS (SELECT 1 {counted} AND suppress = 1)"  # noqa: S608 -- constants
-        f" OR (SELECT count(*) FROM ({inactive})) >= {INACTIVE_BOUNCES})"
-    )
-
-
-def scopes(key: str, looked_at: int = _LOOKED_AT) -> str:
-    """Return the SQL expression for the senders for whom alone an address is suppressed, one a line."""
-    late = f"SELECT scope AS late {_counted(key)} AND scope <> {EVERYBODY} LIMIT {looked_at}"
-    return (
-        "(SELECT group_concat(late, char(10)) FROM"  # noqa: S608 -- constants
-        f" (SELECT DISTINCT late FROM ({late}) WHERE {suppressed(key, 'late')}"
-        f" ORDER BY late LIMIT {NAMED_SENDERS}))"
-    )
-
-
-def _counted(key: str) -> str:
-    return (
-        "FROM recipient INDEXED BY recipient_suppressing WHERE state = 'bounced' AND NOT returned"  # noqa: S608 -- constants
-        f" AND (suppress OR category = 'inactive_mailbox') AND address_key = {key} AND updated_at >"
-        f" coalesce((SELECT at FROM unsuppressed WHERE address_key = {key}), -1)"
-    )
-
-
-IS_SUPPRESSED = f"SELECT {suppressed('?1', '?2')}"
-_FOR_WHOM = f"SELECT {suppressed('?1', EVERYBODY)}, {scopes('?1', _ALL)}"
+_A_PERSON = 0  # where the id of a message is for a bounce
+_LOOKED_AT = 1000  # rows of one address, to show for whom it is suppressed
+_COLUMNS = "address, scope, is_proof, message_id, by, at, reason"
+OF_SENDER = f"SELECT {_COLUMNS} FROM suppression WHERE address_key = ?1 AND scope IN ('', ?2)"  # noqa: S608 -- constants
+_OF_ADDRESS = f"SELECT {_COLUMNS} FROM suppression WHERE address_key = ?"  # noqa: S608 -- constants
+# For a JSON array of keys, in its order: the rows of each as JSON.
+_OF_MANY = (
+    "SELECT wanted.value, (SELECT json_group_array(json_array("  # noqa: S608 -- constants
+    f"{_COLUMNS})) FROM (SELECT {_COLUMNS} FROM suppression WHERE address_key = wanted.value"
+    f" ORDER BY scope, is_proof, message_id LIMIT {_LOOKED_AT})) FROM json_each(?) wanted ORDER BY wanted.key"
+)
+_KEYS = (
+    "SELECT DISTINCT address_key FROM suppression WHERE address_key > ? AND address_key < ?"
+    " ORDER BY address_key LIMIT ?"
+)
+_LAST = "\U0010ffff"  # behind all keys
+_AT_ONCE = 500  # addresses
 
 
 def is_suppressed(db: apsw.Connection, address: str, sender: str) -> bool:
-    return bool(db.execute(IS_SUPPRESSED, (query_key(address), sender.lower())).get)
+    rows = fetch(db, OF_SENDER, (query_key(address), sender := sender.lower()))
+    return bool(rows) and judged_suppressed(map(_suppression, rows), sender)
 
 
-def unsuppress(db: apsw.Connection, address: str, *, by: str, now: int) -> bool:
-    """Let only bounces after `now` count; False, and nothing written, when none spoke against it."""
-    [(for_all, some)] = db.execute(_FOR_WHOM, (query_key(address),)).fetchall()
-    if not for_all and not some:
-        return False
-    db.execute(
-        "INSERT OR REPLACE INTO unsuppressed (address_key, at, by) VALUES (?, ?, ?)",
-        (query_key(address), now, by),
+def of_keys(db: apsw.Connection, keys: Sequence[str]) -> dict[str, list[Suppression]]:
+    """Return what is in force for each of those addresses, if anything is."""
+    import orjson  # noqa: PLC0415 -- questions about recipients need none of it
+
+    found = {
+        key: in_force([_suppression(row) for row in orjson.loads(rows)])
+        for key, rows in fetch(db, _OF_MANY, (orjson.dumps(keys).decode(),))
+        if rows != "[]"
+    }
+    return {key: those for key, those in found.items() if those}
+
+
+def keys_behind(
+    db: apsw.Connection,
+    key: str,
+    *,
+    recipient: str | None = None,
+    domain: str | None = None,
+    limit: int,
+) -> list[str]:
+    """Return the next keys of addresses of which something is known: of all, of one domain, or one of them."""
+    first, last = ("", _LAST) if domain is None else (f"{domain.lower()}@", f"{domain.lower()}A")
+    if recipient is not None:
+        only = query_key(recipient)
+        return [only] if max(key, first) < only < last else []
+    return [found for (found,) in fetch(db, _KEYS, (max(key, first), last, limit))]
+
+
+def behind(db: apsw.Connection, address: str, *, limit: int) -> list[Suppression]:
+    """Return about `limit` of what is in force, of addresses behind `address`."""
+    found: list[Suppression] = []
+    key = query_key(address) if address else ""
+    while len(found) < limit:
+        keys = keys_behind(db, key, limit=min(limit - len(found), _AT_ONCE))
+        if not keys:
+            break
+        key = keys[-1]
+        for those in of_keys(db, keys).values():
+            found += those
+    return found
+
+
+def keep_bounce(
+    db: apsw.Connection,
+    bounce: "Bounced",
+    recipient: tuple[MessageId, int],
+    *,
+    reply: str | None = None,
+    is_late: bool = False,
+    now: int,
+) -> None:
+    """Note what a bounce says about its address. One that comes late speaks to the sender of its message."""
+    [(address, key, sender)] = fetch(
+        db,
+        "SELECT address, address_key, CASE WHEN NOT returned THEN reverse_path END FROM recipient"
+        " JOIN message ON id = message_id WHERE message_id = ? AND number = ?",
+        recipient,
     )
+    if sender is None:  # of our own mail: nobody gave us that address to write to
+        return
+    scope = sender if is_late else EVERYBODY
+    at = from_ms(now)
+    _keep(db, key, of_bounce(bounce, address, recipient[0], reply=reply, scope=scope, at=at))
+
+
+def suppress(
+    db: apsw.Connection, wanted: Iterable[ToSuppress], *, by: str, at: datetime
+) -> list[bool]:
+    """Suppress addresses on the word of a person; tell of each whether that is new."""
+    new = []
+    for each in wanted:
+        is_new = not is_suppressed(db, each.address, each.scope)
+        if is_new:
+            _keep(db, query_key(each.address), of_person(each, by=by, at=at))
+        new.append(is_new)
+    return new
+
+
+def unsuppress(db: apsw.Connection, address: str) -> bool:
+    """Forget what spoke against an address; False, and all stays, when it was not suppressed."""
+    key = query_key(address)
+    if not in_force([_suppression(row) for row in fetch(db, _OF_ADDRESS, (key,))]):
+        return False
+    db.execute("DELETE FROM suppression WHERE address_key = ?", (key,))
     return True
+
+
+def _keep(db: apsw.Connection, key: str, new: Suppression) -> None:
+    known = map(_suppression, fetch(db, OF_SENDER, (key, new.scope)))
+    if is_worth_keeping(new, known):
+        message_id = _A_PERSON if new.message_id is None else new.message_id
+        row = (new.address, new.scope, new.is_proof, message_id, new.by, to_ms(new.at), new.reason)
+        db.execute(
+            f"INSERT INTO suppression (address_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- constants
+            (key, *row),
+        )
+
+
+def _suppression(row: Sequence[object]) -> Suppression:
+    address, scope, is_proof, message_id, by, at, reason = row
+    return Suppression(
+        address=str(address),
+        scope=str(scope),
+        is_proof=bool(is_proof),
+        message_id=None if message_id == _A_PERSON else MessageId(message_id),  # type: ignore[arg-type]
+        by=str(by),
+        at=from_ms(at),  # type: ignore[arg-type]
+        reason=str(reason),
+    )

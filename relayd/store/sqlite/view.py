@@ -1,6 +1,6 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, EventKind, status_of
 from relayd.ports.view import (
     AddressRow,
@@ -66,8 +67,7 @@ _ADDRESSES = (
     "SELECT r.address,"  # noqa: S608 -- constants
     " (SELECT count(*) FROM recipient WHERE address_key = wanted.value AND NOT returned),"
     f" ({_BOUNCED} 'hard'), ({_BOUNCED} NOT 'hard'), r.state, r.category, r.updated_at,"
-    f" coalesce(r.reply, r.reason),"
-    f" {suppression.suppressed('wanted.value', suppression.EVERYBODY)}, {suppression.scopes('wanted.value')}"
+    " coalesce(r.reply, r.reason), wanted.value"
     " FROM json_each(?) wanted CROSS JOIN recipient r ON (r.message_id, r.number) ="
     " (SELECT message_id, number FROM recipient WHERE address_key = wanted.value AND NOT returned"
     " ORDER BY message_id DESC, number DESC LIMIT 1) ORDER BY wanted.key"
@@ -163,9 +163,32 @@ class SqliteView:
                 rows = fetch(self._db, _KEYS_OF_ADDRESSES, (_array_of(search.step(_AT_ONCE)),))
                 keys = [key for key in dict.fromkeys(key for (key,) in rows) if key not in seen]
                 seen.update(keys)
-                wanted = orjson.dumps(keys[: limit - len(found)]).decode()
-                found += [_address_row(row) for row in fetch(self._db, _ADDRESSES, (wanted,))]
+                keys = keys[: limit - len(found)]
+                known = suppression.of_keys(self._db, keys)
+                wanted = orjson.dumps(keys).decode()
+                found += [
+                    _address_row(row, known.get(row[8], ()))
+                    for row in fetch(self._db, _ADDRESSES, (wanted,))
+                ]
+        if query.is_of_addresses:
+            found += self._without_history(query, seen, limit - len(found))
         return found
+
+    def _without_history(self, query: Query, seen: Collection[str], limit: int) -> list[AddressRow]:
+        """Return suppressed addresses that no mail went to; `seen` are the keys of the others."""
+        found: list[AddressRow] = []
+        last = ""
+        while len(found) < limit:
+            with self._reading():
+                keys = suppression.keys_behind(
+                    self._db, last, recipient=query.recipient, domain=query.domain, limit=_AT_ONCE
+                )
+                known = suppression.of_keys(self._db, [key for key in keys if key not in seen])
+            if not keys:
+                break
+            found += [_unused_row(those) for those in known.values()]
+            last = keys[-1]
+        return found[:limit]
 
     @_question
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
@@ -173,6 +196,11 @@ class SqliteView:
             return suppression.is_suppressed(self._db, address, sender)
         except apsw.Error as exc:
             raise translate(exc) from exc
+
+    @_question
+    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+        with self._reading():
+            return suppression.behind(self._db, after, limit=limit)
 
     @_question
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
@@ -238,8 +266,7 @@ def _array_of(keys: Sequence[Key]) -> str:
     return str([[*key] for key in keys])
 
 
-def _address_row(row: tuple[Any, ...]) -> AddressRow:
-    for_all, some = bool(row[8]), tuple(sorted((row[9] or "").splitlines()))
+def _address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> AddressRow:
     return AddressRow(
         address=row[0],
         messages=row[1],
@@ -248,8 +275,17 @@ def _address_row(row: tuple[Any, ...]) -> AddressRow:
         last_status=_status(row[4], row[5]),
         last_at=from_ms(row[6]),
         last_reply=row[7],
-        suppress=for_all or bool(some),
-        suppress_for=() if for_all else some,
+        suppressions=tuple(suppressions),
+    )
+
+
+def _unused_row(suppressions: Sequence[Suppression]) -> AddressRow:
+    return AddressRow(
+        address=suppressions[0].address,
+        messages=0,
+        hard_bounces=0,
+        other_bounces=0,
+        suppressions=tuple(suppressions),
     )
 
 

@@ -91,21 +91,6 @@ def test_a_strange_answer_is_none(answer: dict[str, object]) -> None:
         acts.answer_from_json(answer)
 
 
-def test_unsuppress_survives_the_wire() -> None:
-    line = protocol.encode(protocol.unsuppress_to_json("A.User@example.org"))
-    assert protocol.unsuppress_from_json(protocol.decode(line)) == "A.User@example.org"
-
-
-@pytest.mark.parametrize(
-    "message",
-    [{}, {"rcpt": 1}, {"rcpt": ""}, {"rcpt": "no address"}, {"rcpt": "a@example.org", "all": True}],
-    ids=repr,
-)
-def test_bad_unsuppress_is_refused(message: dict[str, object]) -> None:
-    with pytest.raises(BadMessage):
-        protocol.unsuppress_from_json({"verb": "unsuppress", **message})
-
-
 SELECTORS: dict[str, tuple[Any, str]] = {
     "none": (None, "not a JSON object"),
     "list": ([], "not a JSON object"),

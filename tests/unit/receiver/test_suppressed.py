@@ -18,7 +18,7 @@ from tests.support.receiving import (
 from tests.support.stores import LEASE
 from tests.support.workers import registered
 
-REFUSED = "550 5.7.1 Recipient is suppressed after a hard bounce"
+REFUSED = "550 5.7.1 Recipient is suppressed"
 ON = Options(refuse_suppressed=True, recipients=1000)
 
 

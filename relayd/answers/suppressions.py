@@ -1,0 +1,132 @@
+"""Suppressed addresses as fields, and as a list to and from other systems.
+
+A list is CSV whose first line names the columns, or one address a line. A cell that a spreadsheet would run as
+a formula gets a `'` in CSV, which reading takes off again.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from relayd.mail.address import PathError, parse_address
+from relayd.mail.ids import format_id
+from relayd.mail.suppression import Suppression, ToSuppress
+from relayd.mail.text import blanked
+from relayd.mail.words import format_instant
+from relayd.ports.view import QueueView
+
+COLUMNS = ("address", "sender", "since", "by", "queue_id", "reason")
+_PAGE = 500  # addresses
+_CELL_LIMIT = 8192  # characters: a quote that is never closed spoils few lines
+# Names of the columns in the lists of others, without case, blanks and dashes.
+_ADDRESS = ("address", "email", "emailaddress", "recipient", "rcpt")
+_SENDER = ("sender", "from")
+_REASON = ("reason", "error", "suppressionreason")
+_FORMULA = re.compile(r"'*[=+\-@]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a list: what it wants, or what is wrong with it."""
+
+    number: int
+    wanted: ToSuppress | None = None
+    mistake: str = ""
+
+
+def suppression_fields(each: Suppression) -> dict[str, str]:
+    """Return who suppressed an address, when and why, as far as there is something to say."""
+    fields = {
+        "from": each.scope,
+        "since": format_instant(each.at),
+        "by": each.by,
+        "queue_id": "" if each.message_id is None else format_id(each.message_id),
+        "reason": each.reason,
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def all_suppressions(view: QueueView) -> Iterator[Suppression]:
+    """Yield what suppresses addresses, by domain. May raise StoreUnavailable."""
+    after = ""
+    while page := view.suppressions(after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].address
+
+
+def csv_cells(each: Suppression) -> list[str]:
+    """Return the cells of `COLUMNS`, none of which is a formula to a spreadsheet."""
+    cells = (
+        each.address,
+        each.scope,
+        format_instant(each.at),
+        each.by,
+        "" if each.message_id is None else format_id(each.message_id),
+        blanked(each.reason),
+    )
+    return [f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells]
+
+
+def read_list(lines: Iterable[str]) -> Iterator[Line]:
+    """Read a list, a `Line` for each line or record that is not blank."""
+    counted = enumerate(lines, start=1)
+    filled = ((number, line) for number, line in counted if line.strip())
+    for number, line in filled:
+        if columns := _columns(line):
+            yield from _read_csv((line for _, line in counted), columns, first=number + 1)
+        else:
+            yield _line(number, line.strip())
+        break
+    for number, line in filled:
+        yield _line(number, line.strip())
+
+
+def _columns(line: str) -> list[str]:
+    """Return what the columns are called, if that is what the line says."""
+    try:
+        cells = next(csv.reader([line]))
+    except csv.Error:
+        return []
+    names = [re.sub(r"[\s_-]", "", cell).lower() for cell in cells]
+    return names if any(name in _ADDRESS for name in names) else []
+
+
+def _read_csv(lines: Iterable[str], columns: Sequence[str], *, first: int) -> Iterator[Line]:
+    csv.field_size_limit(_CELL_LIMIT)
+    reader = csv.reader(lines, strict=True)
+    while True:
+        number = first + reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Line(number=number, mistake=f"not CSV: {error}")
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(columns):
+            yield Line(number=number, mistake=f"{len(cells)} cells where {len(columns)} have names")
+            continue
+        of = {name: _bare(cell.strip()) for name, cell in zip(columns, cells, strict=False)}
+        yield _line(number, _first(of, _ADDRESS), _first(of, _SENDER), _first(of, _REASON))
+
+
+def _first(cells: dict[str, str], names: Sequence[str]) -> str:
+    return next((cells[name] for name in names if name in cells), "")
+
+
+def _bare(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _line(number: int, address: str, sender: str = "", reason: str = "") -> Line:
+    for text in filter(None, (address or " ", sender)):
+        try:
+            parse_address(text)
+        except PathError as error:
+            return Line(number=number, mistake=f"{text.strip()!r} is no address: {error}")
+    return Line(
+        number=number, wanted=ToSuppress(address=address, scope=sender, reason=blanked(reason))
+    )

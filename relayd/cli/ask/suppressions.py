@@ -1,0 +1,245 @@
+"""`relayd addresses suppress`, `unsuppress`, `import` and `export`: the suppressed addresses, by hand.
+
+Changes go through the daemon's control socket, in requests of bounded size; the rest is read off the store.
+"""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relayd.answers.suppressions import (
+    COLUMNS,
+    Line,
+    all_suppressions,
+    csv_cells,
+    read_list,
+    suppression_fields,
+)
+from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
+from relayd.cli.output import paint, show_json, show_table
+from relayd.cli.table import Column
+from relayd.control import client
+from relayd.control.suppress import batches
+from relayd.files import replace
+from relayd.mail.address import PathError, parse_address
+from relayd.mail.suppression import EVERYBODY, ToSuppress
+from relayd.ports.view import QueueView
+
+_COLUMNS = (
+    Column(title="LINE", whole=True, right=True),
+    Column(title="ADDRESS", least=16),
+    Column(title="FOR", goes=1),
+    Column(title="DOES", least=12),
+)
+_STANDARD = "-"  # input or output
+
+
+class AddressType(click.ParamType[str]):
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(parse_address(str(value)))
+        except PathError as error:
+            self.fail(f"{value!r} is no address: {error}", param, ctx)
+
+
+_addresses = click.argument(
+    "addresses", metavar="ADDRESS...", nargs=-1, required=True, type=AddressType()
+)
+_reason = click.option("--reason", default="", help="Why, for those who look later.")
+
+
+@click.command()
+@_addresses
+@_reason
+@json_option
+@settings_option()
+def suppress(*, addresses: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Suppress addresses, until somebody lifts it.
+
+    Clients can then have them refused: bounces.refuse_suppressed. One that is suppressed already stays as it is.
+    """
+    socket = load_settings().control_socket
+    for batch in batches(ToSuppress(address=each, reason=reason) for each in addresses):
+        for each, is_new in zip(batch, client.suppress(socket, batch), strict=True):
+            if as_json:
+                show_json({"rcpt": each.address, "suppress": True, "new": is_new})
+            else:
+                click.echo(paint(f"{_done(is_new)} {each.address}"))
+
+
+def _done(is_new: bool) -> str:  # noqa: FBT001 -- the answer to one question
+    return "suppressed" if is_new else "suppressed before:"
+
+
+@click.command()
+@_addresses
+@json_option
+@settings_option()
+def unsuppress(*, addresses: tuple[str, ...], as_json: bool) -> None:
+    """Lift suppressions: only bounces from now on count."""
+    lift(addresses, as_json=as_json)
+
+
+def lift(addresses: Sequence[str], *, as_json: bool) -> None:
+    """Lift the suppression of each. Raises NoSuch, in the end, if some had none."""
+    socket = load_settings().control_socket
+    missed = []
+    for address in addresses:
+        if not client.unsuppress(socket, address):
+            missed.append(address)
+        elif as_json:
+            show_json({"rcpt": address, "suppress": False})
+        else:
+            click.echo(paint(f"unsuppressed {address}"))
+    if missed:
+        verb = "is" if len(missed) == 1 else "are"
+        raise NoSuch(f"{', '.join(missed)} {verb} not suppressed")
+
+
+@click.command(name="import")
+@click.argument("file", metavar="FILE|-")
+@_reason
+@click.option("--dry-run", is_flag=True, help="Change nothing; say of each line what it would do.")
+@json_option
+@settings_option()
+def import_(*, file: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Suppress the addresses of a list.
+
+    FILE is CSV whose first line names the columns (address; sender and reason if there are any), or has one
+    address a line. Lines that cannot be read are named, with their numbers; all others are imported. The same list
+    can be imported again.
+    """
+    lines = _lines_of(file, reason)
+    if dry_run:
+        with open_view() as view:
+            counts = _tell_each(view, lines, as_json=as_json)
+    else:
+        counts = _import(file, lines)
+    if not dry_run and as_json:
+        show_json({"suppressed": counts["new"], "before": counts["old"], "mistakes": counts["bad"]})
+    elif not as_json:
+        will = "would be suppressed" if dry_run else "suppressed"
+        told = f"{counts['new']} {will}, {counts['old']} suppressed before"
+        click.echo(told + (f", {counts['bad']} lines cannot be read" if counts["bad"] else ""))
+    if counts["bad"]:
+        click.get_current_context().exit(os.EX_DATAERR)
+
+
+def _lines_of(file: str, reason: str) -> Iterator[Line]:
+    """Yield the lines of the list; those without a reason of their own get `reason`."""
+    try:
+        opened = click.open_file(file, encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise NoSuch(f"{file}: {error.strerror}") from error
+    with opened as text:
+        for line in read_list(text):
+            wanted = line.wanted
+            if wanted is not None and reason and not wanted.reason:
+                wanted = ToSuppress(address=wanted.address, scope=wanted.scope, reason=reason)
+            yield Line(number=line.number, wanted=wanted, mistake=line.mistake)
+
+
+def _import(file: str, lines: Iterator[Line]) -> dict[str, int]:
+    socket = load_settings().control_socket
+    counts = {"new": 0, "old": 0, "bad": 0}
+
+    def good() -> Iterator[ToSuppress]:
+        for line in lines:
+            if line.wanted is not None:
+                yield line.wanted
+            else:
+                counts["bad"] += 1
+                click.echo(paint(f"relayd: {file}: line {line.number}: {line.mistake}"), err=True)
+
+    for batch in batches(good()):
+        new = sum(client.suppress(socket, batch))
+        counts["new"] += new
+        counts["old"] += len(batch) - new
+    return counts
+
+
+def _tell_each(view: QueueView, lines: Iterator[Line], *, as_json: bool) -> dict[str, int]:
+    """Say what each line would do."""
+    counts = {"new": 0, "old": 0, "bad": 0}
+    told = _told(view, lines, counts)
+    if as_json:
+        for line, does in told:
+            fields = {"line": line.number, "does": does, "mistake": line.mistake or None}
+            if line.wanted is not None:
+                fields["rcpt"], fields["from"] = line.wanted.address, line.wanted.scope or None
+            show_json(fields)
+    else:
+        show_table(_COLUMNS, (_cells(*each) for each in told))
+    return counts
+
+
+def _told(
+    view: QueueView, lines: Iterator[Line], counts: dict[str, int]
+) -> Iterator[tuple[Line, str]]:
+    seen: set[tuple[str, str]] = set()
+    for line in lines:
+        if line.wanted is None:
+            counts["bad"] += 1
+            yield line, "mistake"
+            continue
+        address, scope = line.wanted.address.lower(), line.wanted.scope.lower()
+        is_old = (
+            not seen.isdisjoint({(address, scope), (address, EVERYBODY)})
+            or view.is_suppressed(address, sender=scope) is True
+        )
+        seen.add((address, scope))
+        counts["old" if is_old else "new"] += 1
+        yield line, "nothing: suppressed before" if is_old else "suppress"
+
+
+def _cells(line: Line, does: str) -> tuple[str, ...]:
+    if line.wanted is None:
+        return str(line.number), "", "", f"{does}: {line.mistake}"
+    return str(line.number), line.wanted.address, line.wanted.scope or "all mail", does
+
+
+@click.command()
+@click.argument("file", metavar="[FILE|-]", default=_STANDARD)
+@click.option("--plain", is_flag=True, help="One address a line: those suppressed for all mail.")
+@json_option
+@settings_option()
+def export(*, file: str, plain: bool, as_json: bool) -> None:
+    """Write all suppressed addresses as CSV: for whose mail, since when, by whom, why.
+
+    `relayd addresses import` reads it. A cell that a spreadsheet would run as a formula begins with a ' there.
+    """
+    if plain and as_json:
+        raise click.UsageError("--plain does not go with --json.")
+    with open_view() as view:
+        found = all_suppressions(view)
+        if as_json:
+            if file != _STANDARD:
+                raise click.UsageError("--json goes to the standard output.")
+            for each in found:
+                show_json({"rcpt": each.address, **suppression_fields(each)})
+            return
+        if plain:
+            lines = (f"{each.address}\n" for each in found if each.scope == EVERYBODY)
+        else:
+            lines = (_csv(cells) for cells in chain([COLUMNS], map(csv_cells, found)))
+        if file == _STANDARD:
+            for line in lines:
+                sys.stdout.write(line)
+            sys.stdout.flush()
+        else:
+            replace(Path(file), "".join(lines), lambda *_: None)
+
+
+def _csv(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()

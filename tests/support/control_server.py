@@ -1,0 +1,45 @@
+"""The control server of one worker, in this process, for commands that have something changed."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from relayd.control.protocol import Message
+from relayd.control.server import ControlContext, serve_control
+from relayd.errors import RelaydError
+from relayd.mail.event import Event
+from relayd.ports.queue import QueueStore
+from tests.support.following import nobody_follows
+from tests.support.supervised import settings_of
+
+
+async def no_reload() -> Message:
+    raise RelaydError("nobody asked for it")
+
+
+@contextlib.asynccontextmanager
+async def a_control_server(path: Path, store: QueueStore) -> AsyncIterator[list[Event]]:
+    """Answer on the socket `path`; gives the events that it recorded."""
+    recorded: list[Event] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        async with asyncio.TaskGroup() as group:
+            server = group.create_task(
+                serve_control(
+                    listening,
+                    ControlContext(
+                        store=store,
+                        on_change=lambda: None,
+                        record=lambda acted: recorded.extend(acted.events),
+                        info=dict,
+                        settings=settings_of([], control="unused", queue="unused"),
+                        reload=no_reload,
+                        follow=nobody_follows,
+                    ),
+                )
+            )
+            yield recorded
+            server.cancel()
