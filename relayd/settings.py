@@ -185,6 +185,7 @@ class DoctorSettings:
 class StoreSettings:
     url: str  # sqlite:PATH
     history: timedelta  # how long finished messages stay queryable
+    keep_subject: bool = False  # with the message, for those who ask about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

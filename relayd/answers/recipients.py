@@ -75,6 +75,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "destination": row.destination,
         "paused_until": row.paused_until,
         "paused_for": row.paused_for or None,
+        "subject": row.subject,
     }
 
 

@@ -18,8 +18,8 @@ import orjson
 
 from relayd import core_dumps, kernel
 from relayd.bounces.answer import LENGTH, READY, encode, framed
+from relayd.mail.charsets import load_charsets
 from relayd.policy.inbound_bounce import parse_bounce
-from relayd.policy.inbound_bounce.mime import load_charsets
 from relayd.policy.replies.ruleset import Rules, rules_from
 
 CPU_TIME = 2.0  # seconds for one mail, hundreds of times what a large report takes

@@ -4,7 +4,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable
 
-from relayd.answers.recipients import fields, find_rows
+from relayd.answers.recipients import PAGE, fields, find_rows
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import show_json, show_table
 from relayd.cli.table import USUAL, Column, TableOptions, chosen
@@ -36,6 +36,7 @@ _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="TRIES", whole=True, goes=6, right=True), lambda row, _: str(row.attempts)),
     (Column(title="NEXT", whole=True, goes=4), _next),
     (Column(title="WHY", goes=1, least=16), lambda row, _: row.reply or row.reason or ""),
+    (Column(title="SUBJECT", goes=3), lambda row, _: row.subject or ""),
     (Column(title="TAG", asked_for=True), lambda row, _: row.tag or ""),
     (Column(title="MESSAGE-ID", asked_for=True), lambda row, _: row.message_id_header or ""),
     (Column(title="SIZE", asked_for=True, right=True), lambda row, _: str(row.size)),
@@ -81,10 +82,17 @@ def show_recipients(
 ) -> None:
     """Print the table of these recipients."""
     times = times_for(table)
-    places = chosen(COLUMNS, table)
+    rows = iter(rows)
+    first = list(itertools.islice(rows, PAGE))
+    has_subject = table.columns is not None or any(row.subject for row in first)
+    places = [
+        (place, column)
+        for place, column in chosen(COLUMNS, table)
+        if has_subject or column.title != "SUBJECT"
+    ]
     cells = [_SHOWN[place][1] for place, _ in places]
     show_table(
         [column for _, column in places],
-        ([cell(row, times) for cell in cells] for row in rows),
+        ([cell(row, times) for cell in cells] for row in itertools.chain(first, rows)),
         newest_first=newest_first,
     )

@@ -249,6 +249,7 @@ class Content(Table):
 class Store(Table):
     url: Annotated[str, PlainValidator(_store_url)] = DEFAULT_STORE
     history: Duration = units.duration("90d")
+    keep_subject: bool = False
 
 
 class Control(Table):

@@ -26,6 +26,7 @@ class MessageFacts:
     is_test: bool = False  # X-Relayd-Test: yes
     is_8bit: bool = False  # content has octets above 127
     utf8_headers: bool = False  # the header section has octets above 127
+    subject: str | None = None  # decoded and shortened, if the settings want it kept
 
 
 REPORT = "report"

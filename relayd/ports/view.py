@@ -85,6 +85,7 @@ class RecipientRow:
     paused_until: datetime | None  # of the destination
     paused_for: str = ""  # why, or what a connection to it waits for; for people
     served: bool = False  # a worker has the destination in hand
+    subject: str | None = None  # if it was kept (`store.keep_subject`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

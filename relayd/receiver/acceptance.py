@@ -11,6 +11,7 @@ from relayd.mail.finish import finish_received
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
 from relayd.mail.reply import Reply
+from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
 from relayd.policy.intake import admit
 from relayd.receiver.client import ClientState
@@ -48,6 +49,8 @@ def accept(
     if received.rest is not None or stripped is not received.head:
         is_8bit = facts.is_8bit or received.rest_is_8bit
         facts = replace(facts, size=received.size, is_8bit=is_8bit)
+    if context.keeps_subject:
+        facts = replace(facts, subject=subject_of(head))
     refusal = admit.admit_message(facts)
     if refusal is not None:
         return refusal

@@ -20,6 +20,7 @@ class SessionContext:
     listener: ListenerSettings
     limits: LimitSettings
     refuse_suppressed: bool = False
+    keeps_subject: bool = False
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -37,6 +38,7 @@ class Service:
     intake: Intake
     clock: Clock
     refuse_suppressed: bool = False
+    keeps_subject: bool = False
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -48,6 +50,7 @@ class Service:
             listener=listener,
             limits=self.limits,
             refuse_suppressed=self.refuse_suppressed,
+            keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,
             users=None if listener.auth is ListenerAuth.OFF else self.users,

@@ -1,5 +1,6 @@
 """What every store must do: the questions."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,
     a_deferral,
+    a_facts,
     a_message,
     a_recipient,
     a_settlement,
@@ -355,3 +357,9 @@ async def test_addresses_come_in_the_order_of_what_matches(box: Box, worker: Wor
         assert [one.address for one in bounced] == ["b@example.com", "a@example.com"][:limit]
     everybody = box.view.addresses(Query(), limit=ALL)
     assert [one.address for one in everybody] == ["a@example.com", "b@example.com"]
+
+
+async def test_a_subject_that_was_kept_is_told(box: Box, worker: WorkerNumber) -> None:
+    for subject in (None, "Grüße"):
+        await box.put(a_message(facts=replace(a_facts(), subject=subject)), worker=worker)
+    assert [row.subject for row in box.rows()] == ["Grüße", None]

@@ -11,6 +11,7 @@ import pytest
 
 from relayd.mail.header import is_relayed, read_facts
 from relayd.mail.reply import Stage, make_reply
+from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
 from relayd.mail.words import Category
 from relayd.policy.dsn import DsnFacts, FailedRecipient, compose
@@ -162,13 +163,16 @@ def test_a_report_on_many_hostile_replies_is_composed_in_linear_time(unit: str) 
     assert took_by(write) < 4 * LIMIT  # of 400 KiB
 
 
-@pytest.mark.parametrize("first", [b"", b"bcc: x\r\nX-Relayd-Tag: ", b"DKIM-Signature: "])
+@pytest.mark.parametrize(
+    "first", [b"", b"bcc: x\r\nX-Relayd-Tag: ", b"DKIM-Signature: ", b"Subject: "]
+)
 @pytest.mark.parametrize("line", HEADERS)
 def test_the_largest_header_section_is_read_in_linear_time(first: bytes, line: bytes) -> None:
     content = (first + line * (LENGTH // len(line)))[:LENGTH] + b"\r\n\r\nbody\r\n"
     for read in (
         read_facts,
         is_relayed,
+        subject_of,
         without_bcc,
         lambda it: missing_fields(it, message_id="<a@b>", at=datetime(2026, 1, 1, tzinfo=UTC)),
     ):

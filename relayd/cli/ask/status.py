@@ -183,6 +183,7 @@ def _message_facts(row: RecipientRow) -> None:
         "Received": f"{instant(row.received_at)} from {origin}{user}",
         "From": row.reverse_path or "<>",
         "Message-ID": row.message_id_header or "(none)",
+        "Subject": row.subject,
         "Tag": row.tag,
         "Size": f"{row.size} octets",
         "Goes to": row.destination,

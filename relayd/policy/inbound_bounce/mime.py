@@ -5,19 +5,17 @@ number of parts, with plain loops: no input makes it slow, deep or large. It for
 get wrong: bare LF or CR, an mbox line in front, no boundary or a wrong one, unknown charsets,
 encodings that do not decode. An enclosed message stays closed: it is the mail that came back.
 
-Source: RFC 5322 §2.2, RFC 2045, RFC 2046 §5.1, RFC 2047.
+Source: RFC 5322 §2.2, RFC 2045, RFC 2046 §5.1.
 """
 
 import base64
 import binascii
-import codecs
-import encodings
 import quopri
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from encodings.aliases import aliases
-from pkgutil import iter_modules
+
+from relayd.mail.charsets import decode, decode_words
 
 _RAW_LIMIT = 1 << 20  # octets looked at, before line ends are made one
 _LIMIT = 1 << 19  # octets looked at, after that: the same for CRLF and LF
@@ -33,17 +31,6 @@ _BOUNDARY = re.compile(_PARAMETER % "boundary", re.IGNORECASE)
 _CHARSET = re.compile(_PARAMETER % "charset", re.IGNORECASE)
 _LOST_BOUNDARY = re.compile(
     rb"^--([^\s-][^\n]{0,198}|-[^\n]{1,198})\nContent-", re.MULTILINE | re.IGNORECASE
-)
-_ENCODED_WORD = re.compile(
-    r"=\?([\w-]{1,40})(?:\*[\w-]*)?\?([bq])\?([^?\s]{0,600})\?=", re.IGNORECASE
-)
-_BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
-# Only character sets whose decoders are plain tables: some codecs take quadratic time.
-_SAFE_CHARSET = re.compile(
-    r"\A(?:utf-?8|(?:us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|windows-?125\d|cp\d{3,4}|koi8-[rut]|"
-    r"iso-?2022-(?:jp|kr)(?:-\w+)?|shift[_-]?jis|sjis|euc-?(?:jp|kr)|gb2312|gbk|gb18030|big5|"
-    r"tis-620|utf-16(?:le|be)?)",
-    re.IGNORECASE,
 )
 _ORIGINALS = frozenset(
     {"message/rfc822", "message/rfc822-headers", "text/rfc822-headers"}
@@ -64,7 +51,7 @@ class Headers:
 
     def decoded(self, name: str) -> str:
         """The first value with its encoded words read (RFC 2047)."""
-        return _decode_words(self.get(name))
+        return decode_words(self.get(name))
 
     def __contains__(self, name: str) -> bool:
         return name in self.fields
@@ -166,32 +153,6 @@ def _extend(values: list[bytes], line: bytes) -> None:
         values[-1] += b" " + line.strip()
 
 
-def load_charsets() -> None:
-    """Load every decoder that a mail may ask for, for a process that will open no more files."""
-    for name in {*aliases, *(module.name for module in iter_modules(encodings.__path__))}:
-        if _SAFE_CHARSET.fullmatch(name.replace("_", "-")):
-            codecs.lookup(name)
-
-
-def decode(octets: bytes, charset: str) -> str:
-    """Read octets as text: in the charset named, else UTF-8, else Latin-1.
-
-    A few octets that do not fit are forgiven: a part may be cut off in mid-character.
-    """
-    if b"\x1b$" in octets or b"\x1b(" in octets:
-        charset = "iso-2022-jp"
-    is_japanese = charset.lower().startswith("iso-2022-jp")
-    for name in (charset, "utf-8", *(("euc-jp", "shift_jis") if is_japanese else ())):
-        if _SAFE_CHARSET.fullmatch(name) and name.lower() not in ("us-ascii", "ascii"):
-            try:
-                text = octets.decode(name, "replace")
-            except (LookupError, UnicodeError):
-                continue
-            if text.count("\ufffd") * 50 <= len(text):
-                return text
-    return octets.decode("latin-1")
-
-
 def _one_line_end(octets: bytes) -> bytes:
     if b"\r" not in octets:
         return octets
@@ -257,16 +218,3 @@ def _undo_transfer(octets: bytes, encoding: str) -> bytes:
 
 def _value(octets: bytes) -> str:
     return " ".join(decode(octets[:_VALUE_LIMIT], "").split())
-
-
-def _decode_words(value: str) -> str:
-    def word(found: re.Match[str]) -> str:
-        charset, how, content = found.groups()
-        octets = content.encode("ascii", "replace")
-        if how in "qQ":
-            return decode(quopri.decodestring(octets.replace(b"_", b" ")), charset)
-        return decode(_undo_transfer(octets, "base64"), charset)
-
-    if "=?" not in value:
-        return value
-    return " ".join(_ENCODED_WORD.sub(word, _BETWEEN_WORDS.sub("?==?", value)).split())

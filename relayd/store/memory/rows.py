@@ -58,6 +58,7 @@ def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRo
         updated_at=recipient.updated_at,
         paused_until=tables.paused.get(destination),
         paused_for=tables.paused_for.get(destination, ""),
+        subject=new.facts.subject,
         served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
     )
 

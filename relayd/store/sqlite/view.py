@@ -32,7 +32,8 @@ _COLUMNS = (
     " r.next_attempt_at, r.slot IS NOT NULL, r.possible_duplicate, r.code, r.enhanced, r.reply,"
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
-    " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL)"
+    " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
+    " m.subject"
 )
 
 # Each part has an index of its own, so that finished recipients are not read. Groups that are in
@@ -319,4 +320,5 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         paused_until=from_ms(row[25]) if row[25] else None,
         paused_for=row[26] or "" if row[25] or row[15] else "",
         served=bool(row[27]),
+        subject=row[28],
     )

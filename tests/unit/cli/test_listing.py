@@ -1,11 +1,12 @@
 """The rows of `relayd status` and `relayd queue list`, on a terminal and in a pipe."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from relayd.cli.ages import ago, until
-from tests.support.builders import a_message
+from tests.support.builders import a_facts, a_message
 from tests.support.cli_world import World, column, enqueue
 from tests.support.clock import START
 from tests.support.screens import a_screen
@@ -99,3 +100,17 @@ def test_an_age_has_one_unit(seconds: float, said: tuple[str, str]) -> None:
     then = START - timedelta(seconds=seconds)
     assert (ago(then, START), until(then, START)) == said
     assert (ago(None, START), until(None, START)) == ("", "")
+
+
+async def test_a_subject_that_was_kept_has_a_column(world: World) -> None:
+    """At the end, where it moves no other; and where none was kept, there is no column."""
+    store = world.open_store()
+    await enqueue(store, a_message("a@x.test"))
+    assert world.run("status").cells[0][-1] == "WHY"
+    await enqueue(store, a_message("b@x.test", facts=replace(a_facts(), subject="Hi \x1b[31m")))
+    await store.close()
+    assert column(world.run("status").cells, "SUBJECT") == ["Hi ?[31m", ""]
+    assert world.run("status").cells[0][-1] == "SUBJECT"
+    newest, older = world.run("status", "--json").rows
+    assert (newest["subject"], "subject" in older) == ("Hi \x1b[31m", False)
+    assert "Subject      Hi ?[31m\n" in world.run("status", "show", newest["queue_id"]).out

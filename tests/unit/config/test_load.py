@@ -220,6 +220,7 @@ def test_every_supported_key_can_be_set() -> None:
         [store]
         url = "sqlite:/srv/q.db"
         history = "1d"
+        keep_subject = true
         [control]
         socket = "/tmp/c.sock"
         [status_log]
@@ -314,6 +315,7 @@ def test_every_supported_key_can_be_set() -> None:
         dsn=False, refuse_suppressed=True, verp_domain="bounces.example.org"
     )
     assert found.store.history == timedelta(days=1)
+    assert found.store.keep_subject
     assert (found.log.status_log, found.log.level, found.log.format) == ("-", "debug", "console")
 
 

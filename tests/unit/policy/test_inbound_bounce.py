@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from relayd.mail.charsets import load_charsets
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce, parse_bounce, to_json
-from relayd.policy.inbound_bounce.mime import load_charsets
 
 
 def report(

@@ -264,3 +264,18 @@ def test_nothing_follows_the_last_reply() -> None:
         b"421 4.7.0 Too many commands without mail\r\n"
     ]
     line.session.connection_lost(None)
+
+
+# --- the subject (`store.keep_subject`) -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("keeps", "kept"), [(False, None), (True, "Grüße")])
+async def test_a_subject_is_kept_only_where_that_is_wanted(keeps: bool, kept: str | None) -> None:  # noqa: FBT001
+    line = Line(keeps_subject=keeps)
+    line.connect()
+    line.say(*OPEN)
+    line.say(b"Subject: =?iso-8859-1?Q?Gr=FC=DFe?=\r\n\r\nx\r\n.\r\n")
+    await asyncio.sleep(0)
+    [message] = line.intake.messages
+    assert message.facts.subject == kept
+    line.session.connection_lost(None)
