@@ -124,4 +124,8 @@ class DaemonUnreachable(RelaydError):
 
 
 class CheckerDown(PeerError):
-    """The content checker gives no verdict (exit status 75)."""
+    """The content checker gives no verdict (exit status 75); or this machine could not ask it."""
+
+    def __init__(self, reason: str, *, is_ours: bool = False) -> None:
+        self.is_ours = is_ours
+        super().__init__(reason)

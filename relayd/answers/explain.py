@@ -11,7 +11,7 @@ from datetime import datetime
 
 from relayd.mail.address import parse_address
 from relayd.mail.reply import Reply, Stage, make_reply
-from relayd.mail.words import Category, EventKind
+from relayd.mail.words import Category, EventKind, Fault
 from relayd.policy.delivery import route
 from relayd.policy.delivery.explain import Deferral, in_words, rule_used, why_wait
 from relayd.policy.delivery.retry import RetrySettings
@@ -99,6 +99,9 @@ def _operator(entry: HistoryEntry) -> Reason:
 def _host(entry: HistoryEntry, before: Sequence[HistoryEntry]) -> Reason:
     detail = entry.detail
     host = detail.get("remote_host")
+    if detail.get("fault") == Fault.LOCAL.value:
+        says = f"none is to blame, but this machine: {detail.get('reason', 'no reason')}"
+        return Reason(about="host", says=says)
     if host is None:
         return Reason(about="host", says=f"none was asked: {detail.get('reason', 'no reason')}")
     failed = [
@@ -106,6 +109,7 @@ def _host(entry: HistoryEntry, before: Sequence[HistoryEntry]) -> Reason:
         for one in before
         if one.kind == EventKind.ATTEMPTED.value
         and one.detail.get("attempt") == detail.get("attempt")
+        and one.detail.get("remote_host")
     ]
     if failed:
         return Reason(about="host", says=f"{host}, after {', '.join(failed)} failed")

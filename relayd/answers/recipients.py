@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from relayd.mail.ids import MessageId, format_id, parse_id
-from relayd.mail.words import Category, EventKind, instant
+from relayd.mail.words import Category, EventKind, Fault, instant
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
 
 PAGE = 500  # rows asked for at once
@@ -101,7 +101,7 @@ def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime)
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):
         until = f"destination {row.destination}, paused until {instant(row.paused_until)}"
-        down = row.paused_for or _destination_trouble(last)
+        down = row.paused_for or _own_fault(last) or _destination_trouble(last)
         return f"{until}: {down}" if down else until
     if retry_at > at:
         until = f"the retry at {instant(retry_at)}"
@@ -120,10 +120,19 @@ def _last_attempt(history: Sequence[HistoryEntry]) -> HistoryEntry | None:
 def _trouble(last: HistoryEntry) -> str:
     """What an attempt failed on."""
     detail = last.detail
+    if ours := _own_fault(last):
+        return ours
     if down := _destination_trouble(last):
         return down
     said = detail.get("reply") or detail.get("reason") or "no reason is known"
     return f"{detail.get('remote_host') or 'relayd'} says {said}"
+
+
+def _own_fault(last: HistoryEntry | None) -> str:
+    """What this machine could not do; empty if that is not what stopped the mail. It is no peer's word."""
+    if last is None or last.detail.get("fault") != Fault.LOCAL.value:
+        return ""
+    return f"a fault of this machine: {last.detail.get('reason') or 'no reason is known'}"
 
 
 def _destination_trouble(last: HistoryEntry | None) -> str:

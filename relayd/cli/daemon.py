@@ -10,16 +10,19 @@ from relayd.settings import Settings
 
 
 @click.command()
+@click.option(
+    "--as-root", is_flag=True, help="Serve as root, also if queue or log belong to another user."
+)
 @settings_option()
 @click.pass_context
-def serve(ctx: click.Context) -> None:
+def serve(ctx: click.Context, *, as_root: bool) -> None:
     """Run the daemon in the foreground.
 
     SIGHUP reads the settings again. SIGTERM finishes the open sessions and ends.
     """
     from relayd import supervisor  # noqa: PLC0415
 
-    ctx.exit(supervisor.main(settings_file()))
+    ctx.exit(supervisor.main(settings_file(), as_root=as_root))
 
 
 @click.command()

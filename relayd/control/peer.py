@@ -6,10 +6,10 @@ socket file. The file's mode 0660 says the same; this holds even where the mode 
 
 import grp
 import os
-import pwd
 import socket
 from pathlib import Path
 
+from relayd.file_access import name_of
 from relayd.unix_peer import credentials
 
 
@@ -20,7 +20,7 @@ def admitted_user(connection: socket.socket) -> str | None:
     """
     uid, gid = credentials(connection)
     group = _group_of(connection)
-    return _name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
+    return name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
 
 
 def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:
@@ -30,7 +30,7 @@ def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:
     if group is None or gid == group:
         return group is not None
     try:
-        return _name_of(uid) in grp.getgrgid(group).gr_mem
+        return name_of(uid) in grp.getgrgid(group).gr_mem
     except KeyError:
         return False
 
@@ -41,10 +41,3 @@ def _group_of(connection: socket.socket) -> int | None:
         return Path(connection.getsockname()).stat().st_gid
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.mail.words import Fault
 from relayd.policy.delivery import retry
@@ -55,7 +56,14 @@ class Pauses:
 
 def in_words(why: QueueClosed) -> str:
     """Return why a queue closed, in one line for people."""
-    return why.reason or "; ".join(f"{each.host}: {each.failed}" for each in why.failures)
+    return why.reason or "; ".join(dict.fromkeys(map(_told, why.failures)))
+
+
+def _told(failure: HostFailure) -> str:
+    """Return what a host did, under its name; what this machine could not do is nobody's."""
+    breakdown = failure.failed.breakdown
+    is_ours = breakdown is not None and breakdown.fault is Fault.LOCAL
+    return str(failure.failed) if is_ours else f"{failure.host}: {failure.failed}"
 
 
 def _fault(why: QueueClosed) -> Fault:

@@ -178,7 +178,7 @@ class Reporter:
             orig_rcpt=parameters.orcpt,
             action=_ACTIONS[occasion],
             status=_status(result.outcome, reply),
-            remote_host=None if peer is None else peer.host,
+            remote_host=None if seen is None or seen.to_blame is None else seen.to_blame.host,
             reply=reply,
             reason="" if isinstance(result.outcome, Relayed | Sent) else result.outcome.reason,
             stage=None if seen is None else seen.stage,

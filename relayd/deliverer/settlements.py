@@ -39,6 +39,7 @@ def settlement_of(
     )
     earlier = [_attempted(work, recipient, failure) for failure in failures]
     reply = seen.reply
+    peer = seen.peer if seen.breakdown is None else seen.to_blame
     proof = outcome.status if reply is None and isinstance(outcome, Bounced) else None
     return Settlement(
         message_id=work.message.id,
@@ -49,7 +50,7 @@ def settlement_of(
         code=None if reply is None else reply.code,
         enhanced=proof if reply is None else reply.enhanced,
         reply=None if reply is None else str(reply),
-        remote_host=None if seen.peer is None else seen.peer.host,
+        remote_host=None if peer is None else peer.host,
     )
 
 

@@ -70,3 +70,9 @@ class AttemptFacts:
     connect_for: timedelta  # zero on a reused connection
     transaction_for: timedelta
     own_refusal: str = ""  # `reply` is ours: what the host lacks, and what to do; a line for people
+
+    @property
+    def to_blame(self) -> Peer | None:
+        """The peer to name beside what ended the attempt: none where that was a fault of this machine."""
+        is_ours = self.breakdown is not None and self.breakdown.fault is Fault.LOCAL
+        return None if is_ours else self.peer

@@ -119,7 +119,8 @@ def attempt_detail(
 ) -> Detail:
     """The fields of the event that ends one attempt, in the order they are read."""
     detail: dict[str, JsonValue] = {"attempt": attempt}
-    if (peer := facts.peer) is not None:
+    peer = facts.peer if facts.breakdown is None else facts.to_blame
+    if peer is not None:
         detail["route"] = peer.route.value
         detail["remote_host"] = peer.host
         detail["remote_ip"] = peer.ip
@@ -144,6 +145,8 @@ def attempt_detail(
     elif isinstance(outcome, Bounced):
         detail["enhanced"] = outcome.status  # nobody else named one
     _outcome_fields(detail, outcome)
+    if isinstance(outcome, NotTried) and facts.breakdown is not None:
+        detail["fault"] = facts.breakdown.fault.value
     detail["delay_queue"] = _seconds(queued_for)
     detail["delay_connect"] = _seconds(facts.connect_for)
     detail["delay_transaction"] = _seconds(facts.transaction_for)

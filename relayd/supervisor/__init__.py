@@ -11,6 +11,7 @@ import sys
 import structlog
 
 from relayd.config.load import load
+from relayd.config.written import refuse_root
 from relayd.errors import StartError
 from relayd.logs import operational
 from relayd.settings import Settings
@@ -26,9 +27,14 @@ USUAL = Timeouts()
 log = structlog.get_logger()
 
 
-def main(path: str) -> int:
-    """Serve under the settings in the file `path`; return the exit code. Raises ConfigError."""
+def main(path: str, *, as_root: bool = False) -> int:
+    """Serve under the settings in the file `path`; return the exit code. Raises ConfigError, StartError.
+
+    Root may serve among files of its own, or anywhere with `as_root`.
+    """
     settings = load(path)
+    if os.geteuid() == 0 and not as_root:
+        refuse_root(settings)
     operational.configure(settings.log)
     try:
         return run(settings, reload=lambda: load(path))

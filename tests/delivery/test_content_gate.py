@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.errors import CheckerDown
+from relayd.errors import CheckerDown, ContentLost
 from relayd.mail.envelope import Client, ContentCheck
 from relayd.net.content import ContentGate, Sample, ask
 from relayd.policy.intake.content import NOT_CHECKED, SPAM, Refusal
@@ -219,3 +219,26 @@ async def test_a_name_that_is_none() -> None:
     settings = content_settings(HostPort(host="nowhere.invalid..", port=1))
     with pytest.raises(CheckerDown, match="its name is not found"):
         await ask(settings, Sample(content=CONTENT))
+
+
+class Unreadable:
+    """Content whose file this machine cannot read."""
+
+    head = b""
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, part: "slice[int | None, int | None, None]", /) -> bytes:
+        raise ContentLost("/queue.db.content/X cannot be read: Permission denied")
+
+
+async def test_what_this_machine_cannot_read_is_no_fault_of_the_checker() -> None:
+    async with FakeChecker() as checker:
+        gate = ContentGate(content_settings(checker.endpoint))
+        with capture_logs() as logs:
+            verdict = await gate.judge(a_message(content=Unreadable()))
+    [line] = [line for line in logs if line["event"] == "content_checker_down"]
+    assert line["fault"] == "local"
+    assert "rspamd" not in str(line["reason"])
+    assert verdict is not None

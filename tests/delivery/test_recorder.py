@@ -333,7 +333,11 @@ async def test_content_that_cannot_be_read_is_deferred_without_a_doubt(missing: 
         await post.settled(torn)
         row = post.row(torn)
         assert (row.status, row.reason) == (Status.DEFERRED, "its file is shorter than it was")
+        assert row.remote_host is None
         assert not row.possible_duplicate
+        _, detail = post.events(torn)[-1]
+        assert detail["fault"] == "local"
+        assert "remote_host" not in detail
         other = await post.submit(a_message("b@x.test"))
         await post.settled(other)
         assert post.row(other).status is Status.RELAYED

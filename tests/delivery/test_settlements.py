@@ -98,3 +98,5 @@ def test_without_content_the_final_dot_was_not_sent(peer: Peer | None) -> None:
     assert facts.stage is (Stage.CONNECT if peer is None else Stage.DATA)
     assert facts.breakdown is not None
     assert (facts.breakdown.fault, facts.breakdown.reason) == (Fault.LOCAL, "it is gone")
+    found = settlement_of(WORK, RECIPIENT, facts, a_bounce(), failures=(), at=AT)
+    assert found.remote_host is None

@@ -68,15 +68,16 @@ class ContentGate:
         try:
             scored = await ask(self._settings, Sample.of(message))
         except CheckerDown as error:
-            self._note(str(error))
+            self._note(str(error), is_ours=error.is_ours)
             return Unchecked(reason=str(error))
         self._note("")
         return scored
 
-    def _note(self, trouble: str) -> None:
+    def _note(self, trouble: str, *, is_ours: bool = False) -> None:
         """Remember whether the checker answers, and say so where that changes."""
         if trouble and not self._trouble:
-            log.warning("content_checker_down", fault="peer", reason=trouble)
+            fault = "local" if is_ours else "peer"
+            log.warning("content_checker_down", fault=fault, reason=trouble)
         elif self._trouble and not trouble:
             log.info("content_checker_up", checker=self._settings.name)
         self._trouble = trouble

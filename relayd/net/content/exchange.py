@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 
-from relayd.errors import CheckerDown, ContentLost, Shortage
+from relayd.errors import DENIED, CheckerDown, ContentLost, Shortage, is_shortage
 from relayd.mail.content import Content
 from relayd.policy.delivery.address_filter import is_listed
 from relayd.policy.intake.admit import is_this_machine
@@ -38,9 +38,13 @@ async def exchange(settings: ContentSettings, head: bytes, content: Content) -> 
         finally:
             writer.transport.abort()  # nothing is owed; a slow close would hold the session up
     except (ContentLost, Shortage) as error:
-        raise CheckerDown(f"{settings.name}: {error}") from error
+        raise CheckerDown(f"the content cannot be checked: {error}", is_ours=True) from error
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        if is_shortage(error) or error.errno in DENIED:
+            where = f"{settings.endpoint.host} port {settings.endpoint.port}"
+            message = f"no way from this machine to {where}: {reason}"
+            raise CheckerDown(message, is_ours=True) from error
         raise CheckerDown(f"{settings.name}: {reason}") from error
 
 

@@ -85,7 +85,10 @@ async def dial(
         reason = (
             os.strerror(exc.errno).lower() if exc.errno else f"no connection within {within:g} s"
         )
-        fault = Fault.LOCAL if exc.errno in DENIED else Fault.PEER
+        fault = Fault.PEER
+        if exc.errno in DENIED:
+            fault = Fault.LOCAL
+            reason = f"no way from this machine to {target.ip} port {target.port}: {reason}"
         raise DialFailed(broken(Category.CONNECTION_FAILURE, reason, fault)) from exc
     except BaseException:
         sock.close()

@@ -140,7 +140,7 @@ class Session:
         verified = self.tls is not None and self.tls.verified
         if not verified and not self.target.is_loopback:
             why = self.tls.problem if self.tls is not None else "no TLS"
-            reason = f"no password without verified TLS: {why}"
+            reason = f"no password without verified TLS to {self.target.host}: {why}"
             raise self.failed(Stage.AUTH, broken(Category.TLS_FAILURE, reason, Fault.LOCAL))
         mechanisms = choose_mechanisms(login.mechanism, self.offers.mechanisms)
         if not mechanisms:

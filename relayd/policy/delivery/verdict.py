@@ -24,6 +24,7 @@ NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 REFUSED_FOR_NOW = "refused for now"
 EXTRA = "this attempt was asked for by an operator, and does not count"
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
+_REFUSES = "the smarthost refuses our login"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
 
@@ -283,8 +284,10 @@ def _is_smarthost(facts: AttemptFacts) -> bool:
 
 
 def _login_refused(ended_by: Reply | Breakdown) -> NotTried:
-    words = ended_by.reason if isinstance(ended_by, Breakdown) else str(ended_by)
-    return NotTried(reason=f"the smarthost refuses our login: {words}")
+    if isinstance(ended_by, Breakdown):
+        who = "we cannot log in" if ended_by.fault is Fault.LOCAL else _REFUSES
+        return NotTried(reason=f"{who}: {ended_by.reason}")
+    return NotTried(reason=f"{_REFUSES}: {ended_by}")
 
 
 def _speaks_of_the_recipient(reply: Reply, found: Classification) -> bool:

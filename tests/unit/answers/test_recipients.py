@@ -124,6 +124,18 @@ TROUBLES: dict[str, tuple[dict[str, Any], EventKind, dict[str, Any], str]] = {
         NOT_THERE,
         f"{RETRY}: mx.a.test says 450 4.1.2 no MX",
     ),
+    "a fault of ours": (
+        DEFERRED,
+        EventKind.DEFERRED,
+        {"remote_host": "hub.test", "fault": "local", "reason": "cannot be read"},
+        f"{RETRY}: a fault of this machine: cannot be read",
+    ),
+    "a login that we cannot make": (
+        {"paused_until": START + 2 * HOUR},
+        EventKind.ATTEMPTED,
+        {"fault": "local", "reason": "we cannot log in: no file"},
+        f"{PAUSE}: a fault of this machine: we cannot log in: no file",
+    ),
     "nothing known": (
         DEFERRED,
         EventKind.DEFERRED,

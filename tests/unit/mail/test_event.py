@@ -15,7 +15,7 @@ from relayd.mail.event import (
     kind_of,
     subject_of,
 )
-from relayd.mail.outcome import NotTried, Outcome, Relayed, Sent
+from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category, EventKind, Fault, JsonValue, format_instant
 from tests.support.builders import a_bounce, a_deferral, a_message
@@ -181,6 +181,21 @@ def test_a_breakdown_is_told_by_the_outcome() -> None:
         some_facts(breakdown=broken), a_deferral(), attempt=1, queued_for=timedelta()
     )
     assert not {"code", "enhanced", "reply"} & set(detail)
+
+
+@pytest.mark.parametrize("outcome", [NotTried(reason="x"), a_deferral(), a_bounce()])
+@pytest.mark.parametrize("fault", Fault)
+def test_a_fault_of_this_machine_carries_no_name_of_a_peer(
+    outcome: NotTried | Deferred | Bounced, fault: Fault
+) -> None:
+    broken = Breakdown(category=Category.UNKNOWN, fault=fault, reason="out of descriptors")
+    facts = some_facts(peer=a_peer(), breakdown=broken)
+    detail = attempt_detail(facts, outcome, attempt=1, queued_for=timedelta())
+    is_named = {"remote_host", "remote_ip", "remote_port"} <= set(detail)
+    assert is_named == (fault is not Fault.LOCAL)
+    assert "mx.example.test" not in str(detail) or is_named
+    if isinstance(outcome, NotTried):
+        assert detail["fault"] == fault
 
 
 @pytest.mark.parametrize(

@@ -365,6 +365,13 @@ def test_a_server_without_our_mechanism_refuses_our_login() -> None:
     )
 
 
+def test_a_password_that_we_cannot_read_is_no_refusal_of_the_server() -> None:
+    ours = Breakdown(
+        category=Category.RELAY_DENIED, fault=Fault.LOCAL, reason="the file cannot be read"
+    )
+    assert judge(Stage.AUTH, ours) == NotTried(reason="we cannot log in: the file cannot be read")
+
+
 @pytest.mark.parametrize(
     "text",
     ["5.3.0 Server trouble", "5.2.2 Mailbox full", "5.7.0 Rate limit exceeded", "5.4.4 no route"],

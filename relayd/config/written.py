@@ -1,0 +1,41 @@
+"""The files that the daemon writes, as its settings name them: whose they are decides who may serve."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from relayd.errors import StartError
+from relayd.file_access import name_of
+from relayd.settings import Settings
+from relayd.store.url import is_file, queue_file
+
+_BESIDE = ("", "-wal", "-shm", ".lock", ".write", ".content")
+_ROOT = 0
+
+
+def written_files(settings: Settings) -> Iterator[Path]:
+    """Yield what is there of queue and status log, and the folders that they are in."""
+    log = settings.log.status_log
+    files = [Path(log)] if log != "-" and not log.startswith("/dev/") else []
+    if is_file(settings.store.url):
+        queue = queue_file(settings.store.url)
+        files += [Path(f"{queue}{end}") for end in _BESIDE]
+    for path in dict.fromkeys([*(file.parent for file in files), *files]):
+        if os.path.lexists(path):
+            yield path
+
+
+def refuse_root(settings: Settings) -> None:
+    """Raise StartError if root, who may write anything, would write among the files of another user.
+
+    What root makes there that user cannot use, so the daemon would not start again as itself.
+    """
+    for path in written_files(settings):
+        owner = path.lstat().st_uid
+        if owner != _ROOT:
+            name = name_of(owner)
+            raise StartError(
+                f"{path} belongs to {name}, who could not use what root writes there: start relayd by"
+                f" `systemctl start relayd`, or as {name} (runuser -u {name} -- relayd serve);"
+                " --as-root serves as root all the same"
+            )
