@@ -29,26 +29,30 @@ _SHOWN = 15  # of the slowest pairs
 
 # As `benchmarks.history` fills it.
 FILTERS: Mapping[str, Mapping[str, Any]] = {
-    "--recipient, of 30,000 messages": {"recipient": "alerts@big.test"},
-    "--recipient, of nobody": {"recipient": "x@y.test"},
-    "--domain, of 1.2 million": {"domain": "big.test"},
-    "--domain, of 100": {"domain": "d77.test"},
-    "--domain, of nothing": {"domain": "none.test"},
-    "--sender, of 2 million": {"sender": "app@app.test"},
-    "--sender, of 1 million": {"sender": "shop@app.test"},
-    "--sender, of 10": {"sender": "user77@staff.test"},
-    "--sender <>": {"sender": ""},
-    "--sender, of nothing": {"sender": "no@no.test"},
-    "--message-id": {"message_id_header": "77@app.test"},
-    "--tag, of 1.2 million": {"tag": "newsletter"},
-    "--tag, of 100": {"tag": "batch 30"},
-    "--tag, of nothing": {"tag": "none"},
-    **{f"--status {status}": {"status": status} for status in Status},
-    **{f"--bounce-class {one}": {"bounce_class": one} for one in BounceClass},
+    "--recipient, of 30,000 messages": {"recipient": ("alerts@big.test",)},
+    "--recipient, of nobody": {"recipient": ("x@y.test",)},
+    "--domain, of 1.2 million": {"domain": ("big.test",)},
+    "--domain, of 100": {"domain": ("d77.test",)},
+    "--domain, of nothing": {"domain": ("none.test",)},
+    "--sender, of 2 million": {"sender": ("app@app.test",)},
+    "--sender, of 1 million": {"sender": ("shop@app.test",)},
+    "--sender, of 10": {"sender": ("user77@staff.test",)},
+    "--sender <>": {"sender": ("",)},
+    "--sender, of nothing": {"sender": ("no@no.test",)},
+    "--message-id": {"message_id_header": ("77@app.test",)},
+    "--tag, of 1.2 million": {"tag": ("newsletter",)},
+    "--tag, of 100": {"tag": ("batch 30",)},
+    "--tag, of nothing": {"tag": ("none",)},
+    **{f"--status {status}": {"status": (status,)} for status in Status},
+    **{f"--bounce-class {one}": {"bounce_class": (one,)} for one in BounceClass},
     **{
-        f"--category {one}": {"category": one}
+        f"--category {one}": {"category": (one,)}
         for one in (Category.BAD_MAILBOX, Category.VIRUS, Category.GREYLIST, Category.EXPIRED)
     },
+    "--sender, three": {"sender": ("app@app.test", "shop@app.test", "user77@staff.test")},
+    "--tag, two": {"tag": ("newsletter", "batch 30")},
+    "--domain, two": {"domain": ("big.test", "d77.test")},
+    "--status, two": {"status": (Status.BOUNCED, Status.DROPPED)},
     "--since 80 days ago": {"since": timedelta(days=80)},
     "--until 60 days ago": {"until": timedelta(days=60)},
     "queue list": {"unfinished": True},
@@ -64,7 +68,7 @@ def show(path: Path) -> None:
         )
         for name, query in _questions(view, 1):
             first, later, step = _ask(view, db, query)
-            given = {key for key in Query.__slots__ if getattr(query, key) not in (None, False)}
+            given = {key for key in Query.__slots__ if getattr(query, key) not in (None, False, ())}
             listed = _list_addresses(view, query) if given <= OF_ADDRESSES else None
             shown = "" if listed is None else f"{listed:.1f}"
             print(f"{name or 'all':34}{first:12.1f}{later:12.1f}{step:13.1f}{shown:>11}")

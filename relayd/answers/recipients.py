@@ -37,7 +37,7 @@ def resolve(view: QueueView, text: str) -> list[MessageId]:
     else:
         if view.find(Query(message_id=message_id), limit=1):
             return [message_id]
-    rows = find_rows(view, Query(message_id_header=text), limit=0)
+    rows = find_rows(view, Query(message_id_header=(text,)), limit=0)
     return sorted({row.message_id for row in rows})
 
 

@@ -1,41 +1,47 @@
-"""The filters that `status`, `addresses`, `queue` and `log` share, read into a `Query`.
+"""The filters that all questions and verbs share, read into a `Query`.
 
-An empty filter is refused: `--recipient ""`, as a script with an unset variable says it, must not
-mean everybody.
+A filter that is repeated means any of its values. A value that no mail can have is refused with what to
+write instead, and above all an empty one: `--recipient ""`, as a script with an unset variable says it,
+must not mean everybody. Options with one value are refused when given twice: none counts silently.
 """
 
+import contextlib
 import functools
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from relayd.cli import when
 from relayd.cli.context import now
+from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 
+class Once(click.Option):
+    """An option that may be given once: of two values, the last would count silently."""
 
-def parse_instant(text: str, at: datetime) -> datetime:
-    """Read `7d` (that long before `at`), `2026-11-01` or RFC 3339; UTC where no zone is given.
+    def __init__(self, *args: Any, default: object = None, **attributes: Any) -> None:
+        attributes |= {"multiple": True, "default": None if default is None else [default]}
+        super().__init__(*args, **attributes)
 
-    Raises ValueError.
-    """
-    if ago := _AGO.fullmatch(text):
-        try:
-            return at - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        except OverflowError:
-            raise ValueError("that long ago there was no calendar") from None
-    instant = datetime.fromisoformat(text)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        given = super().process_value(ctx, value)
+        if len(given) > 1:
+            raise click.BadOptionUsage(self.opts[0], f"{self.opts[0]} is given twice", ctx)
+        return given[0] if given else None
 
 
 class InstantType(click.ParamType[datetime]):
+    """An instant, in local time where no zone is given."""
+
     name = "time"
+
+    def __init__(self, *, is_end: bool = False) -> None:
+        self._is_end = is_end  # of a span
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -43,9 +49,9 @@ class InstantType(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return parse_instant(value, now())
+            return when.parse_instant(value, now(), is_end=self._is_end)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is none of 7d, 12h, 2026-11-01, 2026-11-01T09:30:00Z", param, ctx)
+            self.fail(f"{value!r} is none of {when.FORMS}", param, ctx)
 
 
 class FilterText(click.ParamType[str]):
@@ -72,6 +78,55 @@ class AddressText(FilterText):
         return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
+@dataclass(frozen=True)
+class WholeAddress(AddressText):
+    """The whole address of a recipient or a sender, as mail has it."""
+
+    advice: str  # what to write for more than one address
+    may_be_null: bool = False
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not text and self.may_be_null:
+            return text
+        local, at, domain = text.rpartition("@")
+        if local in ("", "*") or not at or not domain or "*" in domain:
+            self.fail(f"{text!r} is no whole address, LOCAL@DOMAIN. {self.advice}", param, ctx)
+        return text
+
+
+class DomainText(FilterText):
+    """A whole domain, with or without an `@` before it."""
+
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        domain = super().convert(value, param, ctx).removeprefix("@")
+        if "@" in domain:
+            self.fail(f"{domain!r} is an address: --recipient {domain}", param, ctx)
+        if not domain or "*" in domain or domain.startswith(".") or " " in domain:
+            self.fail(
+                f"{domain!r} is no whole domain. There are no patterns: name each domain, "
+                "as in --domain a.example.org --domain b.example.org",
+                param,
+                ctx,
+            )
+        return domain
+
+
+class HeaderText(FilterText):
+    """The value of a Message-ID, with or without angle brackets."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        with contextlib.suppress(ValueError):
+            parse_id(text)
+            self.fail(f"{text} is a queue id: relayd status {text}", param, ctx)
+        return text
+
+
 class DurationType(click.ParamType[timedelta]):
     name = "duration"
 
@@ -86,30 +141,54 @@ class DurationType(click.ParamType[timedelta]):
             self.fail(str(wrong), param, ctx)
 
 
-INSTANT = InstantType()
+SINCE = InstantType()
+UNTIL = InstantType(is_end=True)
 TEXT = FilterText()
 ADDRESS = AddressText()
+_RECIPIENT = WholeAddress("For all of a domain: --domain DOMAIN")
+_SENDER = WholeAddress("Name each sender: --sender A --sender B", may_be_null=True)
 
-# Name of the option's parameter -> the field of Query, the type, the help.
-_FILTERS: dict[str, tuple[str, click.ParamType[Any], str]] = {
-    "recipient": ("recipient", ADDRESS, "The recipient's address."),
-    "domain": ("domain", TEXT, "The recipient's domain."),
-    "sender": ("sender", ADDRESS, "The reverse-path; '<>' for the null one."),
-    "message_id": ("message_id_header", TEXT, "The Message-ID header."),
-    "tag": ("tag", TEXT, "The X-Relayd-Tag of the message."),
-    "status": ("status", click.Choice(Status, case_sensitive=False), "The status now."),
-    "bounce_class": (
-        "bounce_class",
-        click.Choice(BounceClass, case_sensitive=False),
-        "How it bounced.",
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """An option: the field of Query, the type of its values, and what the help says."""
+
+    field: str
+    type: click.ParamType[Any]
+    help: str
+    metavar: str | None = None
+
+    def option(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        is_instant = isinstance(self.type, InstantType)
+        return click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            type=self.type,
+            metavar=self.metavar,
+            help=self.help,
+            **({"cls": Once} if is_instant else {"multiple": True}),
+        )
+
+
+# By the name of the option's parameter.
+_FILTERS: Mapping[str, _Filter] = {
+    "recipient": _Filter("recipient", _RECIPIENT, "The recipient's address."),
+    "domain": _Filter("domain", DomainText(), "The recipient's domain."),
+    "sender": _Filter("sender", _SENDER, "The reverse-path; '<>' for the null one."),
+    "message_id": _Filter("message_id_header", HeaderText(), "The Message-ID header."),
+    "tag": _Filter("tag", TEXT, "The X-Relayd-Tag of the message."),
+    "status": _Filter("status", click.Choice(Status, case_sensitive=False), "The status now."),
+    "bounce_class": _Filter(
+        "bounce_class", click.Choice(BounceClass, case_sensitive=False), "How it bounced."
     ),
-    "category": (
+    "category": _Filter(
         "category",
         click.Choice(Category, case_sensitive=False),
         "Why it bounced or waits (docs/bounces.md).",
+        metavar="CATEGORY",  # the list is too long for a line of help
     ),
-    "since": ("since", INSTANT, "Received at or after: 7d, 12h, 2026-11-01, or RFC 3339."),
-    "until": ("until", INSTANT, "Received before."),
+    "since": _Filter("since", SINCE, "Received at or after: 7d, monday, 08:00, 2026-11-01, …"),
+    "until": _Filter("until", UNTIL, "Received before."),
 }
 EVERY_FILTER = tuple(_FILTERS)
 
@@ -120,23 +199,25 @@ def takes_query(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def with_query(*args: Any, **kwargs: Any) -> Any:
-            given = {_FILTERS[name][0]: kwargs.pop(name) for name in names}
-            return function(*args, query=Query(**given), **kwargs)
+            query = Query(**{_FILTERS[name].field: kwargs.pop(name) for name in names})
+            if query.since is not None and query.until is not None and query.until <= query.since:
+                raise click.UsageError(
+                    f"Nothing lies between --since {when.shown(query.since)}"
+                    f" and --until {when.shown(query.until)}."
+                )
+            return function(*args, query=query, **kwargs)
 
+        command: Callable[..., Any] = with_query
         for name in reversed(names):
-            _, kind, text = _FILTERS[name]
-            flag = f"--{name.replace('_', '-')}"
-            # The list of categories is too long for a line of help.
-            shown = "CATEGORY" if name == "category" else None
-            option = click.option(flag, name, type=kind, metavar=shown, help=text)
-            with_query = option(with_query)
-        return with_query
+            command = _FILTERS[name].option(name)(command)
+        return command
 
     return decorate
 
 
 limit_option = click.option(
     "--limit",
+    cls=Once,
     type=click.IntRange(min=0),
     metavar="N",
     help="At most N rows; 0 shows all. 100 by default, with --json all.",

@@ -1,6 +1,6 @@
 """The messages of an operator's act on many recipients: what is asked, and what is answered.
 
-    {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org"}, "reason": "...",
+    {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org", "tag": ["a", "b"]}, "reason": "...",
      "dry_run": BOOL, "limit": NUMBER, "before": {"queue_id": "0CNA0NJ6E0401", "recipient": 0}}
     {"ok": true, "matched": NUMBER, "changed": NUMBER, "last_retry": NUMBER, "more": {...}, "events": [...]}
 

@@ -99,7 +99,15 @@ def query_to_json(query: Query) -> Message:
         "until": None if query.until is None else query.until.isoformat(),
         "unfinished": query.unfinished or None,
     }
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: _shortest(value) for key, value in given.items() if value not in (None, ())}
+
+
+def _shortest(value: object) -> object:
+    """Several values as a list, a single one as itself, as older daemons know it."""
+    if not isinstance(value, tuple):
+        return value
+    values = [str(each) for each in value]
+    return values[0] if len(values) == 1 else values
 
 
 def query_from_json(selector: object) -> Query:
@@ -115,6 +123,9 @@ def query_from_json(selector: object) -> Query:
         elif key in _READERS:
             name, reader = _READERS[key]
             fields[name] = read_text(key, value, reader)
+        elif key in _READERS_OF_ANY:
+            name, reader = _READERS_OF_ANY[key]
+            fields[name] = _read_any(key, value, reader)
         else:
             raise BadMessage(f"unknown key {key!r} in the selector")
     return Query(**fields)
@@ -192,9 +203,21 @@ def read_text(key: str, value: object, reader: Callable[[str], Any]) -> Any:
         raise BadMessage(f"{key!r}: {exc}") from exc
 
 
+def _read_any(key: str, value: object, reader: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Read a text, or a list of texts of which any may match; an empty list would mean everything."""
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise BadMessage(f"{key!r} is an empty list, which would select nothing or everything")
+    return tuple(read_text(key, each, reader) for each in values)
+
+
 # JSON key -> field of Query, and how its text is read.
 _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "queue_id": ("message_id", parse_id),
+    "since": ("since", _instant),
+    "until": ("until", _instant),
+}
+_READERS_OF_ANY: dict[str, tuple[str, Callable[[str], object]]] = {
     "rcpt": ("recipient", str),
     "domain": ("domain", str),
     "from": ("sender", str),
@@ -203,6 +226,4 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "status": ("status", Status),
     "bounce_class": ("bounce_class", BounceClass),
     "category": ("category", Category),
-    "since": ("since", _instant),
-    "until": ("until", _instant),
 }

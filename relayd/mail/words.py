@@ -4,7 +4,7 @@ The spelling on disk and in JSON is stable for ever. Cheap to import, for comman
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 JsonValue = str | int | float | bool | None
@@ -79,9 +79,15 @@ def format_instant(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # it ends in +00:00
 
 
-def instant(at: datetime | None) -> str:
-    """Return an instant for people: UTC, to the second; empty if unknown."""
-    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")
+def instant(at: datetime | None, zone: tzinfo | None = UTC) -> str:
+    """Return an instant for people, to the second, as clocks in `zone` show it, None being those of this machine.
+
+    It ends in the offset of the zone, which is `Z` for UTC, so that it means one instant. Empty if unknown.
+    """
+    if at is None:
+        return ""
+    written = at.astimezone(zone).isoformat(" ", "seconds")
+    return f"{written[:-6]}Z" if written.endswith("+00:00") else written
 
 
 def format_duration(length: timedelta) -> str:

@@ -32,17 +32,20 @@ UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which recipients are meant; all that is given must match. Text compares without case."""
+    """Which recipients are meant: all that is given must match, each by any of its values.
+
+    Text compares without case.
+    """
 
     message_id: MessageId | None = None  # queue id
-    recipient: str | None = None
-    domain: str | None = None
-    sender: str | None = None
-    message_id_header: str | None = None  # with or without angle brackets
-    tag: str | None = None
-    status: Status | None = None
-    bounce_class: BounceClass | None = None
-    category: Category | None = None
+    recipient: tuple[str, ...] = ()
+    domain: tuple[str, ...] = ()
+    sender: tuple[str, ...] = ()
+    message_id_header: tuple[str, ...] = ()  # with or without angle brackets
+    tag: tuple[str, ...] = ()
+    status: tuple[Status, ...] = ()
+    bounce_class: tuple[BounceClass, ...] = ()
+    category: tuple[Category, ...] = ()
     since: datetime | None = None  # received at or after
     until: datetime | None = None  # received before
     unfinished: bool = False  # only queued, deferred and held ones
@@ -50,7 +53,7 @@ class Query:
     @property
     def is_of_addresses(self) -> bool:
         """Whether it asks for nothing that only a message has."""
-        return replace(self, recipient=None, domain=None) == Query()
+        return replace(self, recipient=(), domain=()) == Query()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -510,7 +510,7 @@ async def test_an_operators_act_on_a_running_attempt_stands(
     ):
         message = await post.submit(a_message("a@x.test", "b@x.test"))
         await server.received(1)
-        selector = Query(message_id=message.id, recipient="a@x.test")
+        selector = Query(message_id=message.id, recipient=("a@x.test",))
         await post.store.act(selector, action, by="me", reason="wrong address")
         gate.set()
         await eventually(lambda: post.row(message, 1).status is Status.RELAYED)

@@ -184,7 +184,7 @@ async def test_an_operators_bounce_is_reported() -> None:
         await post.settled()
         reporter = a_reporter(post.clock)
         acted = await post.store.act(
-            Query(message_id=message.id, recipient="a@x.test"),
+            Query(message_id=message.id, recipient=("a@x.test",)),
             Action.BOUNCE,
             by="ann",
             reason="wrong list",

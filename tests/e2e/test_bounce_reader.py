@@ -56,7 +56,7 @@ class Relay:
         return copy.mail.partition(">")[0].removeprefix("FROM:<")
 
     def row(self, address: str) -> RecipientRow:
-        return self.daemon.rows(Query(recipient=address))[0]
+        return self.daemon.rows(Query(recipient=(address,)))[0]
 
     def bring(self, path: str, content: bytes) -> tuple[int, bytes]:
         with smtplib.SMTP("127.0.0.1", self.port, "mx.x.test", CEILING) as client:

@@ -164,7 +164,7 @@ async def test_what_is_carried_out_stays(daemon: Daemon) -> None:
     await enqueue(daemon.store, a_message("a@example.org"))
     daemon.store.go_on.clear()
     async with asyncio.TaskGroup() as group:
-        acting = group.create_task(daemon.act(Action.HOLD, Query(domain="example.org")))
+        acting = group.create_task(daemon.act(Action.HOLD, Query(domain=("example.org",))))
         await asyncio.wait_for(daemon.store.begun.wait(), 5)
         others = [await asyncio.open_unix_connection(daemon.path) for _ in range(100)]
         assert await daemon.ask({"verb": "ping"}) == {"ok": True}
@@ -179,7 +179,7 @@ async def test_what_takes_long_keeps_no_other_waiting(daemon: Daemon, verb: str)
     """A reload may wait a minute for room, and a change for the queue; nor do those who ask pile up."""
     daemon.may_reload.clear()
     daemon.store.go_on.clear()
-    act = act_to_json(ActRequest(query=Query(domain="x.test"), action=Action.HOLD, reason=""))
+    act = act_to_json(ActRequest(query=Query(domain=("x.test",)), action=Action.HOLD, reason=""))
     request = encode(act if verb == "act" else {"verb": verb})
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(daemon.exchange(request)) for _ in range(300)]
@@ -248,7 +248,7 @@ async def test_act_changes_records_and_wakes(daemon: Daemon) -> None:
     """The events come back to the client, go to the log, and name the user that asked."""
     message = a_message("a@example.org", "b@example.com")
     await enqueue(daemon.store, message)
-    events = await daemon.act(Action.HOLD, Query(domain="example.com"), reason="look at it")
+    events = await daemon.act(Action.HOLD, Query(domain=("example.com",)), reason="look at it")
     assert [(e.kind, e.message_id, e.recipient) for e in events] == [
         (EventKind.HELD, message.id, 1)
     ]
@@ -296,7 +296,7 @@ async def test_unsuppress_lifts_and_says_if_there_was_anything_to_lift(daemon: D
 
 
 async def test_nothing_changed_wakes_nobody(daemon: Daemon) -> None:
-    assert await daemon.act(Action.HOLD, Query(tag="none")) == []
+    assert await daemon.act(Action.HOLD, Query(tag=("none",))) == []
     assert (daemon.recorded, daemon.wakes) == ([], 0)
 
 
@@ -313,15 +313,15 @@ async def test_fault_of_the_store_reaches_the_client(
 ) -> None:
     daemon.store.error = raised
     with pytest.raises(expected, match=words):
-        await daemon.act(Action.HOLD, Query(tag="x"))
+        await daemon.act(Action.HOLD, Query(tag=("x",)))
     daemon.store.error = None
-    assert await daemon.act(Action.HOLD, Query(tag="x")) == []
+    assert await daemon.act(Action.HOLD, Query(tag=("x",))) == []
 
 
 async def test_bug_ends_one_request_only(daemon: Daemon) -> None:
     daemon.store.error = ZeroDivisionError()
     with pytest.raises(DaemonUnreachable):
-        await daemon.act(Action.HOLD, Query(tag="x"))
+        await daemon.act(Action.HOLD, Query(tag=("x",)))
     assert await daemon.ask({"verb": "ping"}) == {"ok": True}
 
 
@@ -365,7 +365,7 @@ async def test_request_in_hand_outlives_the_server(daemon: Daemon) -> None:
     """A cancelled server stops accepting, but what reached the store is recorded and answered."""
     await enqueue(daemon.store, a_message("a@example.org"))
     daemon.store.go_on.clear()
-    asked = asyncio.ensure_future(daemon.act(Action.HOLD, Query(domain="example.org")))
+    asked = asyncio.ensure_future(daemon.act(Action.HOLD, Query(domain=("example.org",))))
     await daemon.store.begun.wait()
     for server in daemon.servers:
         server.cancel()

@@ -158,7 +158,7 @@ class Relay:
         return queue_id
 
     def row(self, address: str) -> RecipientRow:
-        return self.daemon.rows(Query(recipient=address))[0]
+        return self.daemon.rows(Query(recipient=(address,)))[0]
 
     def copies(self, address: str) -> list[Message]:
         """What the smarthost has for an address."""

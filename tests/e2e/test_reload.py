@@ -37,7 +37,7 @@ def test_a_session_outlives_a_reload_and_its_mail_is_delivered(tmp_path: Path) -
         assert client.data("Subject: x\r\n\r\nx\r\n")[0] == 250
         daemon.send("new@x.test")
         for address in ("late@x.test", "new@x.test"):
-            query = Query(recipient=address, status=Status.RELAYED)
+            query = Query(recipient=(address,), status=(Status.RELAYED,))
             eventually(lambda query=query: daemon.rows(query), f"{address} relayed")  # type: ignore[misc]
         client.quit()
         assert daemon.stop() == 0
@@ -65,7 +65,7 @@ def test_a_third_reload_hurries_idle_clients_and_no_message(tmp_path: Path) -> N
         assert busy.getreply()[0] == 250
         eventually(lambda: len(daemon.events("reloaded")) == 3, "the third reload")
         assert later.noop()[0] == 250
-        query = Query(recipient="slow@x.test", status=Status.RELAYED)
+        query = Query(recipient=("slow@x.test",), status=(Status.RELAYED,))
         eventually(lambda: daemon.rows(query), "relayed")
         assert not daemon.events("worker_killed")
         for client in (idle, busy, later):

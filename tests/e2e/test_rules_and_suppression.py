@@ -34,14 +34,14 @@ def daemon(tmp_path: Path, smarthost: SmarthostThread) -> Iterator[Daemon]:
 
 def bounce(daemon: Daemon, address: str) -> str | None:
     """Send to an address that bounces; return the category."""
-    before = len(daemon.rows(Query(recipient=address, status=Status.BOUNCED)))
+    before = len(daemon.rows(Query(recipient=(address,), status=(Status.BOUNCED,))))
     daemon.send(address)
 
     def bounced() -> bool:
-        return len(daemon.rows(Query(recipient=address, status=Status.BOUNCED))) > before
+        return len(daemon.rows(Query(recipient=(address,), status=(Status.BOUNCED,)))) > before
 
     eventually(bounced, f"{address} bounced")
-    return daemon.rows(Query(recipient=address))[0].category
+    return daemon.rows(Query(recipient=(address,)))[0].category
 
 
 def reload(daemon: Daemon, outcome: str) -> None:

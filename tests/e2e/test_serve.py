@@ -59,7 +59,7 @@ def daemon(
 
 
 def row_of(daemon: Daemon, address: str) -> RecipientRow:
-    [row] = daemon.rows(Query(recipient=address))
+    [row] = daemon.rows(Query(recipient=(address,)))
     return row
 
 

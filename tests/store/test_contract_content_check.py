@@ -35,7 +35,7 @@ async def test_a_held_message_is_nobodys_work(
 async def test_who_is_released_is_tried(box: Box, worker: WorkerNumber) -> None:
     message = checked(HELD)
     await box.put(message, worker=worker, leased=True)
-    chosen = Query(recipient="b@x.test")
+    chosen = Query(recipient=("b@x.test",))
     await box.store.act(chosen, Action.RELEASE, by="operator", reason="it is fine")
     [work] = await box.claim(worker)
     assert [each.address for each in work.recipients] == ["b@x.test"]

@@ -93,7 +93,7 @@ async def test_a_late_bounce_ends_what_was_accepted(
     assert (row.code, row.reply) == (None, None), "250 was the answer to another question"
     assert row.attempts == 1
     assert box.view.is_suppressed("a@example.com", sender="app@app.test")
-    [address] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    [address] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
     assert (address.hard_bounces, address.last_status, address.last_reply) == (
         1,
         Status.BOUNCED,
@@ -241,14 +241,14 @@ async def test_a_late_bounce_speaks_to_its_sender_only(box: Box, worker: WorkerN
     await returned_late(box, worker, "App@App.test")
     senders = ("app@app.test", "APP@app.TEST", "shop@app.test", "app@other.test", "")
     assert suppressed_for(box, *senders) == ["app@app.test", "APP@app.TEST"]
-    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    [row] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
     assert (row.suppress, row.suppress_for) == (True, ("app@app.test",))
     await returned_late(box, worker, "shop@app.test")
-    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    [row] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
     assert (row.suppress, row.suppress_for) == (True, ("app@app.test", "shop@app.test"))
     assert await box.store.unsuppress("A@example.com")
     assert suppressed_for(box, *senders) == []
-    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    [row] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
     assert (row.suppress, row.suppress_for) == (False, ())
     assert not await box.store.unsuppress("a@example.com")
     await returned_late(box, worker, "app@app.test")
@@ -289,7 +289,7 @@ async def test_twenty_senders_are_named(box: Box, worker: WorkerNumber) -> None:
     senders = [f"app{number:02}@app.test" for number in range(25)]
     for sender in senders:
         await returned_late(box, worker, sender)
-    [row] = box.view.addresses(Query(recipient="a@example.com"), limit=1)
+    [row] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
     assert row.suppress_for == tuple(senders[:20])
     assert suppressed_for(box, *senders) == senders
     assert await box.store.unsuppress("a@example.com")

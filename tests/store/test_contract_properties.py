@@ -239,7 +239,7 @@ class Queue(RuleBasedStateMachine):
     @rule(action=st.sampled_from(Action), domain=st.sampled_from(DESTINATIONS))
     def act(self, action: Action, domain: str) -> None:
         async def act(bench: Bench) -> object:
-            query = Query(domain=domain)
+            query = Query(domain=(domain,))
             acted = await bench.box.store.act(query, action, by="ann", reason="why")
             return sorted((one.message_id, one.recipient, one.kind, one.at) for one in acted.events)
 

@@ -170,10 +170,10 @@ async def test_mail_of_our_own_says_nothing_about_the_sender(
         await box.store.settle(work.lease, settlements_of(work, outcome))
         assert box.row(own).status is Status.BOUNCED
     assert not is_suppressed(box, "app@app.test")
-    assert box.view.addresses(Query(recipient="app@app.test"), limit=ALL) == []
+    assert box.view.addresses(Query(recipient=("app@app.test",)), limit=ALL) == []
     assert not await box.store.unsuppress("app@app.test")
     await settled(box, worker, GOOD, "App@app.test")
-    [row] = box.view.addresses(Query(recipient="app@app.test"), limit=ALL)
+    [row] = box.view.addresses(Query(recipient=("app@app.test",)), limit=ALL)
     assert (row.messages, row.hard_bounces, row.other_bounces) == (1, 0, 0)
     assert (row.address, row.last_status) == ("App@app.test", Status.RELAYED)
     await settled(box, worker, HARD, "app@app.test")

@@ -65,15 +65,15 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
     an_old_queue(tmp_path / "queue.db", schema=schema)
     box = open_sqlite(tmp_path)
     box.advance(3600)
-    assert [row.address for row in box.rows(Query(sender="SHOP@app.test"))] == [
+    assert [row.address for row in box.rows(Query(sender=("SHOP@app.test",)))] == [
         "b@x.test",
         "a@x.test",
     ]
-    [bounced] = box.rows(Query(sender="shop@app.test", status=Status.BOUNCED))
+    [bounced] = box.rows(Query(sender=("shop@app.test",), status=(Status.BOUNCED,)))
     assert bounced.address == "b@x.test"
-    hard = Query(tag="news", bounce_class=BounceClass.HARD)
+    hard = Query(tag=("news",), bounce_class=(BounceClass.HARD,))
     assert [row.address for row in box.rows(hard)] == ["shop@app.test", "b@x.test"]
-    [deferred] = box.rows(Query(domain="y.test", status=Status.DEFERRED))
+    [deferred] = box.rows(Query(domain=("y.test",), status=(Status.DEFERRED,)))
     assert [row.address for row in box.view.addresses(Query(), limit=ALL)] == [
         "c@y.test",
         "b@x.test",
@@ -86,7 +86,7 @@ async def test_a_queue_of_an_older_schema_is_brought_up_to_date(
     assert work.message.id == deferred.message_id
     assert work.message.age >= timedelta()
     await box.store.settle(work.lease, settlements_of(work, Relayed()))
-    assert len(box.rows(Query(status=Status.RELAYED))) == 2
+    assert len(box.rows(Query(status=(Status.RELAYED,)))) == 2
     await box.close()
 
 
@@ -134,7 +134,7 @@ async def test_a_history_from_before_begins_with_its_reception_all_the_same(tmp_
     an_old_queue(path, schema=15)
     box = open_sqlite(tmp_path)
     box.advance(3600)
-    [row] = box.rows(Query(status=Status.DEFERRED))
+    [row] = box.rows(Query(status=(Status.DEFERRED,)))
     worker = await registered(box.store, "1")
     [work] = await box.claim(worker)
     await box.store.settle(work.lease, settlements_of(work, Relayed()))
@@ -156,7 +156,7 @@ async def test_what_was_held_before_begins_to_age_with_its_release(tmp_path: Pat
     box = open_sqlite(tmp_path)
     worker = await registered(box.store, "1")
     box.advance(3600)
-    await box.store.act(Query(domain="y.test"), Action.RELEASE, by="ann", reason="")
+    await box.store.act(Query(domain=("y.test",)), Action.RELEASE, by="ann", reason="")
     [work] = await box.claim(worker)
     assert work.message.age - work.recipients[0].uncounted == timedelta()
     await box.close()

@@ -90,10 +90,12 @@ async def test_a_sparse_combination_is_found_in_bounded_steps(
     """Two common values that meet nowhere: no step runs through all of either."""
     monkeypatch.setattr(search, "_LOOKED_AT", SMALL)
     assert isinstance(box.view, SqliteView)
-    asked = Search(box.view._db, Query(sender="app@app.test", tag="batch", domain="none.test"))
+    asked = Search(
+        box.view._db, Query(sender=("app@app.test",), tag=("batch",), domain=("none.test",))
+    )
     assert asked.step(ALL) == []
     assert asked.is_done  # nothing lies in that domain
-    asked = Search(box.view._db, Query(sender="app@app.test", tag="batch"))
+    asked = Search(box.view._db, Query(sender=("app@app.test",), tag=("batch",)))
     steps = []
     while not asked.is_done:
         steps.append(asked.step(ALL))

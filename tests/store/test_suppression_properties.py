@@ -70,7 +70,7 @@ def derived(box: Box, address: str, sender: str, lifted: Mapping[str, datetime])
     """What relayd told while it read it off the history: the rule that was, word for word."""
     speaking = [
         Speaking(row.message_id, row.suppress, scope_of(box, row))
-        for row in box.rows(Query(status=Status.BOUNCED))
+        for row in box.rows(Query(status=(Status.BOUNCED,)))
         if row.address.lower() == address.lower()
         and row.reverse_path
         and (row.suppress or row.category is Category.INACTIVE_MAILBOX)

@@ -186,7 +186,7 @@ async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, sink: E
 
 
 async def _act(store: QueueStore, sink: EventSink, action: Action, address: str) -> None:
-    acted = await store.act(Query(recipient=address), action, by="ann", reason="because")
+    acted = await store.act(Query(recipient=(address,)), action, by="ann", reason="because")
     assert acted.events
     for event in acted.events:
         sink.acted(event)

@@ -63,36 +63,48 @@ def _pick(choices: Sequence[T], *key: object) -> T:
 
 
 FILTERS: Mapping[str, Mapping[str, Any]] = {
-    "recipient": {"recipient": "A@big.test"},
-    "recipient of nobody": {"recipient": "x@big.test"},
-    "domain": {"domain": "BIG.test"},
-    "small domain": {"domain": "small.test"},
-    "sender": {"sender": "app@APP.test"},
-    "null sender": {"sender": ""},
-    "header": {"message_id_header": "7@app.test"},
-    "tag": {"tag": "NEWS"},
-    "tag of nothing": {"tag": "x"},
-    **{status.value: {"status": status} for status in Status},
-    "hard": {"bounce_class": BounceClass.HARD},
-    "block": {"bounce_class": BounceClass.BLOCK},
-    "soft": {"bounce_class": BounceClass.SOFT},
-    "policy": {"category": Category.POLICY},
-    "greylist": {"category": Category.GREYLIST},
-    "virus": {"category": Category.VIRUS},
+    "recipient": {"recipient": ("A@big.test",)},
+    "recipient of nobody": {"recipient": ("x@big.test",)},
+    "domain": {"domain": ("BIG.test",)},
+    "small domain": {"domain": ("small.test",)},
+    "sender": {"sender": ("app@APP.test",)},
+    "null sender": {"sender": ("",)},
+    "header": {"message_id_header": ("7@app.test",)},
+    "tag": {"tag": ("NEWS",)},
+    "tag of nothing": {"tag": ("x",)},
+    **{status.value: {"status": (status,)} for status in Status},
+    "hard": {"bounce_class": (BounceClass.HARD,)},
+    "block": {"bounce_class": (BounceClass.BLOCK,)},
+    "soft": {"bounce_class": (BounceClass.SOFT,)},
+    "policy": {"category": (Category.POLICY,)},
+    "greylist": {"category": (Category.GREYLIST,)},
+    "virus": {"category": (Category.VIRUS,)},
     "unfinished": {"unfinished": True},
     "since": {"since": START + timedelta(minutes=20)},
     "until": {"until": START + timedelta(minutes=40)},
 }
 
 
+# Filters with more than one value, and what they are asked together with.
+SEVERAL: Mapping[str, Mapping[str, Any]] = {
+    "two recipients": {"recipient": ("a@big.test", "c@small.test", "C@small.test")},
+    "two domains": {"domain": ("big.test", "BIG.test", "big.test.test")},
+    "two senders": {"sender": ("shop@app.test", "")},
+    "two headers": {"message_id_header": ("7@app.test", "<9@app.test>", "9@APP.test")},
+    "two tags": {"tag": ("news", "NEWS", "batch")},
+    "two statuses": {"status": (Status.RELAYED, Status.BOUNCED)},
+    "two classes": {"bounce_class": (BounceClass.HARD, BounceClass.SOFT)},
+    "two categories": {"category": (Category.POLICY, Category.GREYLIST)},
+}
+_BESIDE = ("tag", "domain", "null sender", "bounced", "unfinished", "since")
+
+
 def questions(most: int) -> Iterator[tuple[str, Query]]:
     """Return the question without a filter, and those with one and more, each with a name."""
-    for count in range(most + 1):
-        for names in combinations(FILTERS, count):
-            given = [FILTERS[name] for name in names]
-            fields = [key for each in given for key in each]
-            if len(set(fields)) == len(fields):
-                yield (
-                    " and ".join(names),
-                    Query(**{k: v for each in given for k, v in each.items()}),
-                )
+    alone = [names for count in range(most + 1) for names in combinations(FILTERS, count)]
+    several = [(name, *beside) for name in SEVERAL for beside in [(), *zip(_BESIDE, strict=True)]]
+    for names in [*alone, *(names for names in several if len(names) <= most)]:
+        given = [{**FILTERS, **SEVERAL}[name] for name in names]
+        fields = [key for each in given for key in each]
+        if len(set(fields)) == len(fields):
+            yield " and ".join(names), Query(**{k: v for each in given for k, v in each.items()})

@@ -5,7 +5,7 @@ shown as it is without a filter and without --json, and skipped otherwise.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,17 +30,21 @@ Fields = Mapping[str, Any]
     "-f", "--follow", "following", is_flag=True, help="Also show new events as they come, until ^C."
 )
 @click.option(
-    "--event", type=click.Choice(EventKind, case_sensitive=False), help="The event's name."
+    "--event",
+    "events",
+    type=click.Choice(EventKind, case_sensitive=False),
+    multiple=True,
+    help="The event's name.",
 )
 @takes_query(*EVERY_FILTER)
 @json_option
 @settings_option()
-def log(*, following: bool, event: EventKind | None, query: Query, as_json: bool) -> None:
+def log(*, following: bool, events: Sequence[EventKind], query: Query, as_json: bool) -> None:
     """Read the status log, which has a line for each event, or follow it."""
     path = load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
-    wanted = wanted_by(event, query)
+    wanted = wanted_by(events, query)
     recent = None if query.since else _RECENT
     try:
         lines = tail.follow(path, recent=recent, pause=_wait) if following else tail.read(path)
@@ -78,10 +82,12 @@ def _parsed(line: str) -> Fields | None:
     return fields if isinstance(fields, dict) else None
 
 
-def wanted_by(event: EventKind | None, query: Query) -> Callable[[Fields], bool] | None:
+def wanted_by(events: Sequence[EventKind], query: Query) -> Callable[[Fields], bool] | None:
     """Return the test that a line has to pass; None if there is no filter."""
-    texts = {
-        "event": event,
+    if not events and query == Query():
+        return None
+    given: Mapping[str, Sequence[str]] = {
+        "event": events,
         "status": query.status,
         "rcpt": query.recipient,
         "from": query.sender,
@@ -89,22 +95,24 @@ def wanted_by(event: EventKind | None, query: Query) -> Callable[[Fields], bool]
         "bounce_class": query.bounce_class,
         "category": query.category,
     }
-    expected = {key: want.casefold() for key, want in texts.items() if want is not None}
-    if event is None and query == Query():
-        return None
-    domain = query.domain.casefold() if query.domain else None
-    header = _bare(query.message_id_header) if query.message_id_header else None
+    expected = {key: _all_folded(values) for key, values in given.items() if values}
+    domains = _all_folded(query.domain)
+    headers = {_bare(each) for each in query.message_id_header}
 
     def wanted(fields: Fields) -> bool:
         return (
-            all(_folded(fields, key) == want for key, want in expected.items())
-            and (domain is None or _folded(fields, "rcpt").rpartition("@")[2] == domain)
-            and (header is None or _bare(_folded(fields, "message_id")) == header)
+            all(_folded(fields, key) in values for key, values in expected.items())
+            and (not domains or _folded(fields, "rcpt").rpartition("@")[2] in domains)
+            and (not headers or _bare(_folded(fields, "message_id")) in headers)
             and (query.since is None or _is_since(fields, query.since))
             and (query.until is None or _is_before(fields, query.until))
         )
 
     return wanted
+
+
+def _all_folded(values: Sequence[str]) -> set[str]:
+    return {each.casefold() for each in values}
 
 
 def _folded(fields: Fields, key: str) -> str:

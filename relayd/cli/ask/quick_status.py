@@ -19,16 +19,15 @@ from relayd.ports.view import Query
 from relayd.store import open_view
 from relayd.store.url import is_missing
 
-_VALUES = {
-    "-c": "settings",
-    "--config": "settings",
-    "--limit": "limit",
+_SETTINGS = {"-c": "settings", "--config": "settings"}
+_FILTERS = {
     "--recipient": "recipient",
     "--domain": "domain",
     "--sender": "sender",
     "--message-id": "message_id_header",
     "--tag": "tag",
 }
+_VALUES = {**_SETTINGS, **_FILTERS, "--limit": "limit"}
 _LIMIT_DIGITS = 18  # of a number that SQLite has
 
 
@@ -63,7 +62,7 @@ def answer(arguments: Sequence[str]) -> int | None:
 
 def _read(arguments: Sequence[str]) -> _Question | None:
     """Read a command line; None unless it is plain."""
-    given: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
     has_command = as_json = False
     words = iter(arguments)
     for word in words:
@@ -75,29 +74,35 @@ def _read(arguments: Sequence[str]) -> _Question | None:
             name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
             key = _VALUES.get(name)
             value = value if joined else next(words, "")
-            if key is None or not (has_command or key == "settings") or not _is_plain(value):
+            if key is None or not (has_command or key == "settings") or not _is_plain(key, value):
                 return None
-            given[key] = value
-    limit = given.get("limit")
-    if not has_command or not (limit is None or _is_number(limit)):
+            given.setdefault(key, []).append(value)
+    limit = given.get("limit", [])
+    if not has_command or len(limit) > 1 or not all(map(_is_number, limit)):
         return None
     return _Question(
-        settings=given.get("settings", os.environ.get("RELAYD_CONFIG")),
-        query=Query(
-            recipient=given.get("recipient"),
-            domain=given.get("domain"),
-            sender=given.get("sender"),
-            message_id_header=given.get("message_id_header"),
-            tag=given.get("tag"),
-        ),
-        limit=None if limit is None else int(limit),
+        settings=given.get("settings", [os.environ.get("RELAYD_CONFIG")])[-1],
+        query=Query(**{key: tuple(given.get(key, ())) for key in _FILTERS.values()}),  # type: ignore[arg-type]
+        limit=int(limit[0]) if limit else None,
         as_json=as_json,
     )
 
 
-def _is_plain(value: str) -> bool:
+def _is_plain(key: str, value: str) -> bool:
     """Tell whether the text is the value itself: no option, no brackets to remove, nothing to refuse."""
-    return value != "" and value.isprintable() and value[0] not in "-<"
+    if value == "" or not value.isprintable() or value[0] in "-<":
+        return False
+    match key:
+        case "recipient" | "sender":
+            return (
+                value[0] not in "@*" and "@" in value[:-1] and "*" not in value.rpartition("@")[2]
+            )
+        case "domain":
+            return value[0] != "." and not any(mark in value for mark in "@* ")
+        case "message_id_header":
+            return "@" in value
+        case _:
+            return True
 
 
 def _is_number(value: str) -> bool:

@@ -188,14 +188,14 @@ def _queue(key: str, wanted: Address, told: Address) -> Fields:
 
 
 def _suppression(view: QueueView, wanted: Address) -> Fields:
-    rows = view.addresses(Query(recipient=str(wanted)), limit=1)
+    rows = view.addresses(Query(recipient=(str(wanted),)), limit=1)
     some = next((row.suppress_for for row in rows), ())
     return {"suppress": any(row.suppress for row in rows), "suppress_for": some or None}
 
 
 def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:
     """Until when the destination is left alone; those who wait for it know."""
-    narrowed = domain if key.startswith("mx:") else None  # of a destination for many domains, all
+    narrowed = (domain,) if domain and key.startswith("mx:") else ()  # of many domains, all
     waiting = find_rows(view, Query(domain=narrowed, unfinished=True), limit=0)
     until = next((row.paused_until for row in waiting if row.destination == key), None)
     return until if until is not None and until > at else None

@@ -1,8 +1,8 @@
 """What a `Query` means, in plain Python."""
 
-from relayd.ports.view import Query, RecipientRow, Status
+from collections.abc import Iterable
 
-_UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
+from relayd.ports.view import UNFINISHED, Query, RecipientRow
 
 
 def newest_first(row: RecipientRow) -> tuple[int, int]:
@@ -15,24 +15,29 @@ def matches(row: RecipientRow, query: Query) -> bool:
         (query.domain, row.address.rpartition("@")[2]),
         (query.sender, row.reverse_path),
         (query.tag, row.tag),
-        (_bare(query.message_id_header), _bare(row.message_id_header)),
+        (
+            tuple(map(_bare, query.message_id_header)),
+            row.message_id_header and _bare(row.message_id_header),
+        ),
     )
-    values = (
-        (query.message_id, row.message_id),
+    words = (
         (query.status, row.status),
         (query.bounce_class, row.bounce_class),
         (query.category, row.category),
     )
     return (
-        all(
-            want is None or (got is not None and want.lower() == got.lower()) for want, got in texts
-        )
-        and all(want is None or want == got for want, got in values)
+        query.message_id in (None, row.message_id)
+        and all(not wanted or _is_among(wanted, found) for wanted, found in texts)
+        and all(not wanted or found in wanted for wanted, found in words)
         and (query.since is None or row.received_at >= query.since)
         and (query.until is None or row.received_at < query.until)
-        and (not query.unfinished or row.status in _UNFINISHED)
+        and (not query.unfinished or row.status in UNFINISHED)
     )
 
 
-def _bare(message_id_header: str | None) -> str | None:
-    return None if message_id_header is None else message_id_header.strip("<>")
+def _is_among(wanted: Iterable[str], found: str | None) -> bool:
+    return found is not None and found.lower() in {each.lower() for each in wanted}
+
+
+def _bare(message_id_header: str) -> str:
+    return message_id_header.strip().strip("<>")

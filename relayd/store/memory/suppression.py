@@ -1,6 +1,6 @@
 """What speaks against addresses: kept apart from the history, by the rules of `relayd.mail.suppression`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from relayd.mail.suppression import Suppression, in_force, is_worth_keeping
 from relayd.store.memory.tables import Tables
@@ -23,8 +23,11 @@ def keep(tables: Tables, new: Suppression) -> None:
         kept.append(new)
 
 
-def all_in_force(tables: Tables, *, after: str, domain: str | None) -> Iterator[Suppression]:
+def all_in_force(
+    tables: Tables, *, after: str, domains: Sequence[str] = ()
+) -> Iterator[Suppression]:
     """Yield what is in force, in the order of the keys, of addresses behind `after`."""
+    begins = tuple(f"{domain.lower()}@" for domain in domains) or ("",)
     for key in sorted(tables.suppressing):
-        if key > key_of(after) and (domain is None or key.startswith(f"{domain.lower()}@")):
+        if key > key_of(after) and key.startswith(begins):
             yield from in_force(tables.suppressing[key])

@@ -74,9 +74,10 @@ class MemoryView:
 
     def _without_history(self, query: Query, groups: Collection[str]) -> list[AddressRow]:
         found: dict[str, list[Suppression]] = {}
-        for each in suppression.all_in_force(self._tables, after="", domain=query.domain):
+        wanted = {each.lower() for each in query.recipient}
+        for each in suppression.all_in_force(self._tables, after="", domains=query.domain):
             address = each.address.lower()
-            if address not in groups and (query.recipient or address).lower() == address:
+            if address not in groups and (not wanted or address in wanted):
                 found.setdefault(address, []).append(each)
         return [unused_address_row(each) for each in found.values()]
 
@@ -85,7 +86,7 @@ class MemoryView:
 
     def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
         found: list[Suppression] = []
-        for each in suppression.all_in_force(self._tables, after=after, domain=None):
+        for each in suppression.all_in_force(self._tables, after=after):
             if found and each.address != found[-1].address and len(found) >= limit:
                 break
             found.append(each)

@@ -7,7 +7,7 @@ window ends where that index has led to `_LOOKED_AT` entries, so that no step ta
 two common values meet. Every value is bound; the SQL is put together of constants.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -28,8 +28,8 @@ _NEWEST = 2**63 - 1
 _KIND = "{0}.state = ? AND {0}.category IS ? AND {0}.bounce_class IS ?"
 # What has an index in the table of trouble, together with its kind, and how it is compared there.
 _WITH_TROUBLE: Mapping[str, str] = {
-    "sender": "{0}.sender = ? COLLATE NOCASE",
-    "tag": "{0}.tag = ? COLLATE NOCASE",
+    "sender": "{0}.sender COLLATE NOCASE = ?",
+    "tag": "{0}.tag COLLATE NOCASE = ?",
     "domain": "{0}.domain = ?",
     "address": "{0}.address_key = ?",
 }
@@ -60,6 +60,21 @@ class _Path:
 
     def matches(self, name: str) -> str:
         return self.sql.format(name)
+
+    def row(self, name: str) -> str:
+        """The table, in which one of several choices is found by the key of the row."""
+        if len(self.choices) == 1 or self.index == "recipient_by_domain":
+            return self.table(name)
+        return f"{'message' if self.is_of_message else 'recipient'} AS {name} NOT INDEXED"
+
+    def is_any(self, name: str) -> str:
+        """The comparison with all choices."""
+        one = self.matches(name)
+        if len(self.choices) == 1:
+            return one
+        if one.endswith("= ?") and one.count("?") == 1:
+            return f"{one.removesuffix('= ?')} IN ({', '.join('?' * len(self.choices))})"
+        return f"({' OR '.join([one] * len(self.choices))})"
 
 
 _ALL = _Path("recipient", "1", [()], frozenset())
@@ -135,12 +150,8 @@ class Search:
         number = None if path.is_of_message else "first.number"
         for each in sorted(rest, key=lambda each: not each.is_of_message):
             name, *_ = each.covers
-            if len(each.choices) == 1:
-                tables.append(each.table(name))
-                where.append(each.matches(name))
-            else:
-                tables.append(f"recipient AS {name} NOT INDEXED")
-                where.append(f"({' OR '.join([each.matches(name)] * len(each.choices))})")
+            tables.append(each.row(name))
+            where.append(each.is_any(name))
             values += [value for choice in each.choices for value in choice]
             where.append(f"{name}.{each.id} = first.{path.id}")
             if number is None and not each.is_of_message:
@@ -178,22 +189,32 @@ def _span(query: Query) -> tuple[int, int]:
 def _filters(query: Query) -> Iterator[_Path]:
     """What is asked for but for the time, the usually rarest first."""
 
-    def by(name: str, table: str, sql: str, *choices: tuple[Any, ...]) -> _Path:
+    def by(name: str, table: str, sql: str, values: Iterable[str]) -> _Path:
+        choices = [(value,) for value in dict.fromkeys(values)]
         return _Path(f"{table}_by_{name}", sql, choices, frozenset({name}))
 
-    if query.message_id_header is not None:
-        header = f"<{query.message_id_header.strip().strip('<>')}>"
-        yield by("header", "message", "{0}.message_id_header = ? COLLATE NOCASE", (header,))
-    if query.recipient is not None:
-        yield by("address", "recipient", "{0}.address_key = ?", (query_key(query.recipient),))
-    if query.tag is not None:
-        yield by("tag", "message", "{0}.tag = ? COLLATE NOCASE", (query.tag,))
-    if query.unfinished or any((query.status, query.category, query.bounce_class)):
-        yield by("kind", "recipient", _KIND, *(kind for kind in _KINDS if _is_of(kind, query)))
-    if query.domain is not None:
-        yield by("domain", "recipient", "{0}.domain = ?", (query.domain.lower(),))
-    if query.sender is not None:
-        yield by("sender", "message", "{0}.reverse_path = ? COLLATE NOCASE", (query.sender,))
+    if query.message_id_header:
+        headers = (f"<{_folded(each.strip().strip('<>'))}>" for each in query.message_id_header)
+        yield by("header", "message", "{0}.message_id_header COLLATE NOCASE = ?", headers)
+    if query.recipient:
+        keys = map(query_key, query.recipient)
+        yield by("address", "recipient", "{0}.address_key = ?", keys)
+    if query.tag:
+        yield by("tag", "message", "{0}.tag COLLATE NOCASE = ?", map(_folded, query.tag))
+    if query.unfinished or query.status or query.category or query.bounce_class:
+        kinds = [kind for kind in _KINDS if _is_of(kind, query)]
+        yield _Path("recipient_by_kind", _KIND, kinds, frozenset({"kind"}))
+    if query.domain:
+        domains = (each.lower() for each in query.domain)
+        yield by("domain", "recipient", "{0}.domain = ?", domains)
+    if query.sender:
+        senders = map(_folded, query.sender)
+        yield by("sender", "message", "{0}.reverse_path COLLATE NOCASE = ?", senders)
+
+
+def _folded(text: str) -> str:
+    """Return what NOCASE takes for the same: two spellings of a value are one range of an index."""
+    return text.encode().lower().decode()  # ASCII letters only
 
 
 def _paths(filters: Sequence[_Path]) -> Sequence[_Path]:
@@ -241,4 +262,4 @@ def _is_of(kind: Kind, query: Query) -> bool:
     status = _status_of(kind)
     asked = ((query.status, status), (query.category, kind[1]), (query.bounce_class, kind[2]))
     is_wanted = not query.unfinished or status in UNFINISHED
-    return is_wanted and all(wanted is None or wanted == found for wanted, found in asked)
+    return is_wanted and all(not wanted or found in wanted for wanted, found in asked)

@@ -65,16 +65,22 @@ def keys_behind(
     db: apsw.Connection,
     key: str,
     *,
-    recipient: str | None = None,
-    domain: str | None = None,
+    recipients: Sequence[str] = (),
+    domains: Sequence[str] = (),
     limit: int,
 ) -> list[str]:
-    """Return the next keys of addresses of which something is known: of all, of one domain, or one of them."""
-    first, last = ("", _LAST) if domain is None else (f"{domain.lower()}@", f"{domain.lower()}A")
-    if recipient is not None:
-        only = query_key(recipient)
-        return [only] if max(key, first) < only < last else []
-    return [found for (found,) in fetch(db, _KEYS, (max(key, first), last, limit))]
+    """Return the next keys of addresses of which something is known: of all, of some domains, or some of them."""
+    begins = sorted({f"{domain.lower()}@" for domain in domains})
+    ranges = [(begin, f"{begin[:-1]}A") for begin in begins] or [("", _LAST)]  # A is behind @
+    if recipients:
+        wanted = sorted(set(map(query_key, recipients)))
+        among = [one for one in wanted if any(first < one < last for first, last in ranges)]
+        return [one for one in among if one > key][:limit]
+    found: list[str] = []
+    for first, last in ranges:
+        rows = fetch(db, _KEYS, (max(key, first), last, limit - len(found)))
+        found += [each for (each,) in rows]
+    return found
 
 
 def behind(db: apsw.Connection, address: str, *, limit: int) -> list[Suppression]:

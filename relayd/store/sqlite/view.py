@@ -155,8 +155,8 @@ class SqliteView:
 
         with self._reading():
             search = Search(self._db, query)
-        if query.recipient is not None:
-            limit = min(limit, 1)  # there is no other, whatever it got
+        if query.recipient:
+            limit = min(limit, len(query.recipient))  # there are no others, whatever these got
         found: list[AddressRow] = []
         seen: set[str] = set()
         while len(found) < limit and not search.is_done:
@@ -182,7 +182,11 @@ class SqliteView:
         while len(found) < limit:
             with self._reading():
                 keys = suppression.keys_behind(
-                    self._db, last, recipient=query.recipient, domain=query.domain, limit=_AT_ONCE
+                    self._db,
+                    last,
+                    recipients=query.recipient,
+                    domains=query.domain,
+                    limit=_AT_ONCE,
                 )
                 known = suppression.of_keys(self._db, [key for key in keys if key not in seen])
             if not keys:

@@ -1,42 +1,17 @@
-import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from relayd.cli.filters import EVERY_FILTER, parse_instant, takes_query
+from relayd.cli.filters import EVERY_FILTER, Once, takes_query
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
 
-NOW = datetime(2026, 11, 8, 12, 0, tzinfo=UTC)
-INSTANTS = {
-    "7d": NOW - timedelta(days=7),
-    "90s": NOW - timedelta(seconds=90),
-    "15m": NOW - timedelta(minutes=15),
-    "12h": NOW - timedelta(hours=12),
-    "2w": NOW - timedelta(weeks=2),
-    "2026-11-01": datetime(2026, 11, 1, tzinfo=UTC),
-    "2026-11-01T09:30": datetime(2026, 11, 1, 9, 30, tzinfo=UTC),
-    "2026-11-01T09:30:00Z": datetime(2026, 11, 1, 9, 30, tzinfo=UTC),
-    "2026-11-01 09:30:00+02:00": datetime(2026, 11, 1, 7, 30, tzinfo=UTC),
-}
 
-
-@pytest.mark.parametrize(("text", "instant"), INSTANTS.items(), ids=INSTANTS)
-def test_instants(text: str, instant: datetime) -> None:
-    assert parse_instant(text, NOW) == instant
-
-
-@pytest.mark.parametrize("text", ["", "7", "d", "7y", "-7d", "yesterday", "2026-13-01", "999999w"])
-def test_what_is_no_instant(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 -- each has its own words
-        parse_instant(text, NOW)
-
-
-def query_of(*arguments: str) -> tuple[int, Query | None]:
-    """What the options make; the exit status and the query."""
+def query_of(*arguments: str) -> tuple[int, Query | None, str]:
+    """What the options make: the exit status, the query, and what is said."""
     got: list[Query] = []
 
     @click.command()
@@ -45,53 +20,124 @@ def query_of(*arguments: str) -> tuple[int, Query | None]:
         got.append(query)
 
     result = CliRunner().invoke(command, arguments)
-    return result.exit_code, got[0] if got else None
+    return result.exit_code, got[0] if got else None, result.output
 
 
 OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "none": ([], {}),
-    "recipient": (["--recipient", "A@example.org"], {"recipient": "A@example.org"}),
-    "recipient in brackets": (["--recipient", "<a@example.org>"], {"recipient": "a@example.org"}),
-    "null sender": (["--sender", "<>"], {"sender": ""}),
-    "message-id": (["--message-id", "<1@a.test>"], {"message_id_header": "<1@a.test>"}),
+    "recipient": (["--recipient", "A@example.org"], {"recipient": ("A@example.org",)}),
+    "recipient in brackets": (
+        ["--recipient", "<a@example.org>"],
+        {"recipient": ("a@example.org",)},
+    ),
+    "a star in an address": (["--recipient", "a*b@x.test"], {"recipient": ("a*b@x.test",)}),
+    "null sender": (["--sender", "<>"], {"sender": ("",)}),
+    "message-id": (["--message-id", "<1@a.test>"], {"message_id_header": ("<1@a.test>",)}),
     "words in any case": (
         ["--status", "Bounced", "--bounce-class", "HARD", "--category", "bad_mailbox"],
         {
-            "status": Status.BOUNCED,
-            "bounce_class": BounceClass.HARD,
-            "category": Category.BAD_MAILBOX,
+            "status": (Status.BOUNCED,),
+            "bounce_class": (BounceClass.HARD,),
+            "category": (Category.BAD_MAILBOX,),
         },
     ),
     "times": (
-        ["--since", "2026-11-01", "--until", "2026-11-02"],
+        ["--since", "2026-11-01T00:00Z", "--until", "2026-11-02T00:00Z"],
         {
             "since": datetime(2026, 11, 1, tzinfo=UTC),
             "until": datetime(2026, 11, 2, tzinfo=UTC),
         },
     ),
-    "the rest": (["--domain", "a.test", "--tag", "t 1"], {"domain": "a.test", "tag": "t 1"}),
+    "the rest": (["--domain", "a.test", "--tag", "t *"], {"domain": ("a.test",), "tag": ("t *",)}),
+    "a domain with its sign": (["--domain", "@a.test"], {"domain": ("a.test",)}),
 }
 
 
 @pytest.mark.parametrize(("arguments", "fields"), OPTIONS.values(), ids=OPTIONS)
 def test_options_become_a_query(arguments: list[str], fields: dict[str, Any]) -> None:
-    assert query_of(*arguments) == (0, Query(**fields))
+    assert query_of(*arguments) == (0, Query(**fields), "")
 
 
-BAD = [
-    ["--recipient", ""],
-    ["--sender", ""],
-    ["--domain", ""],
-    ["--tag", "a\x1b"],
-    ["--tag", "a\udcff"],
-    ["--status", "lost"],
-    ["--since", "soon"],
-]
+SEVERAL = {
+    "recipient": ("recipient", ("a@x.test", "b@x.test")),
+    "domain": ("domain", ("x.test", "y.test")),
+    "sender": ("sender", ("a@x.test", "b@x.test")),
+    "message_id": ("message_id_header", ("1@x.test", "2@x.test")),
+    "tag": ("tag", ("a", "b")),
+    "status": ("status", (Status.SENT, Status.BOUNCED)),
+    "bounce_class": ("bounce_class", (BounceClass.HARD, BounceClass.SOFT)),
+    "category": ("category", (Category.POLICY, Category.VIRUS)),
+}
+ONCE = ("since", "until")
 
 
-@pytest.mark.parametrize("arguments", BAD, ids=repr)
-def test_filter_that_means_nothing_is_refused(arguments: list[str]) -> None:
+@pytest.mark.parametrize(("name", "expected"), SEVERAL.items(), ids=SEVERAL)
+def test_a_repeated_filter_means_any_of_its_values(
+    name: str, expected: tuple[str, tuple[str, ...]]
+) -> None:
+    field, values = expected
+    option = f"--{name.replace('_', '-')}"
+    given = [word for value in values for word in (option, value)]
+    assert query_of(*given) == (0, Query(**{field: values}), "")  # type: ignore[arg-type]
+
+
+def test_no_filter_silently_means_its_last_value() -> None:
+    assert {*SEVERAL, *ONCE} == set(EVERY_FILTER)
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_time_is_refused_when_given_twice(name: str) -> None:
+    status, query, said = query_of(f"--{name}", "7d", f"--{name}", "8d")
+    assert (status, query) == (2, None)
+    assert f"--{name} is given twice" in said
+
+
+BAD = {
+    "empty recipient": (["--recipient", ""], "leave it out"),
+    "empty sender": (["--sender", ""], "leave it out"),
+    "empty domain": (["--domain", ""], "leave it out"),
+    "empty, beside another one": (["--tag", "a", "--tag", ""], "leave it out"),
+    "control character": (["--tag", "a\x1b"], "not printable"),
+    "surrogate": (["--tag", "a\udcff"], "not printable"),
+    "unknown status": (["--status", "lost"], "'lost' is not one of"),
+    "no time": (["--since", "soon"], "monday"),
+    "domain as recipient": (["--recipient", "@example.org"], "--domain DOMAIN"),
+    "anybody of a domain": (["--recipient", "*@example.org"], "--domain DOMAIN"),
+    "pattern as recipient": (["--recipient", "a@*.example"], "--domain DOMAIN"),
+    "local part alone": (["--recipient", "bob"], "LOCAL@DOMAIN"),
+    "no domain": (["--recipient", "bob@"], "LOCAL@DOMAIN"),
+    "null recipient": (["--recipient", "<>"], "LOCAL@DOMAIN"),
+    "domain as sender": (["--sender", "@example.org"], "--sender A --sender B"),
+    "pattern as sender": (["--sender", "*@example.org"], "--sender A --sender B"),
+    "pattern as domain": (["--domain", "*.example"], "name each domain"),
+    "subdomains": (["--domain", ".example.org"], "name each domain"),
+    "sign alone": (["--domain", "@"], "name each domain"),
+    "blank in a domain": (["--domain", "a.test b.test"], "name each domain"),
+    "address as domain": (["--domain", "a@b.test"], "--recipient a@b.test"),
+    "queue id as header": (["--message-id", "0CNA0NJ6E0401"], "relayd status"),
+    "no span": (["--since", "1d", "--until", "2d"], "Nothing lies between"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "advice"), BAD.values(), ids=BAD)
+def test_filter_that_means_nothing_is_refused_with_what_to_write(
+    arguments: list[str], advice: str
+) -> None:
     """An empty filter above all: it must never mean everybody."""
-    status, query = query_of(*arguments)
-    assert status != os.EX_OK
-    assert query is None
+    status, query, said = query_of(*arguments)
+    assert (status, query) == (2, None)
+    assert advice in " ".join(said.split())
+
+
+def test_an_option_with_one_value_keeps_its_default() -> None:
+    got: list[int] = []
+
+    @click.command()
+    @click.option("--one", cls=Once, type=int, default=7, show_default=True)
+    def command(*, one: int) -> None:
+        got.append(one)
+
+    for arguments in ([], ["--one", "8"]):
+        assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert got == [7, 8]
+    assert "[default: 7]" in CliRunner().invoke(command, ["--help"]).output

@@ -15,7 +15,7 @@ from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Acted, Foreseen
 from relayd.ports.view import Query, Status
 
-TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple)
 INSTANTS = st.none() | st.datetimes(timezones=st.just(UTC))
 QUERIES = st.builds(
     Query,
@@ -25,9 +25,9 @@ QUERIES = st.builds(
     sender=TEXTS,
     message_id_header=TEXTS,
     tag=TEXTS,
-    status=st.none() | st.sampled_from(Status),
-    bounce_class=st.none() | st.sampled_from(BounceClass),
-    category=st.none() | st.sampled_from(Category),
+    status=st.lists(st.sampled_from(Status), max_size=3).map(tuple),
+    bounce_class=st.lists(st.sampled_from(BounceClass), max_size=3).map(tuple),
+    category=st.lists(st.sampled_from(Category), max_size=3).map(tuple),
     since=INSTANTS,
     until=INSTANTS,
     unfinished=st.booleans(),
@@ -104,6 +104,12 @@ SELECTORS: dict[str, tuple[Any, str]] = {
     "no queue id": ({"queue_id": "12"}, "'queue_id'"),
     "no time": ({"since": "yesterday"}, "'since'"),
     "time without zone": ({"since": "2026-11-01T00:00:00"}, "no time zone"),
+    "empty list": ({"rcpt": [], "tag": "a"}, "'rcpt' is an empty list"),
+    "list of numbers": ({"rcpt": ["a@example.org", 7]}, "'rcpt' is not a text"),
+    "list of lists": ({"rcpt": [["a@example.org"]]}, "'rcpt' is not a text"),
+    "list with no status": ({"status": ["sent", "lost"]}, "'status'"),
+    "list of queue ids": ({"queue_id": ["0CNA0NJ6E0401"]}, "'queue_id' is not a text"),
+    "list of times": ({"since": ["2026-11-01T00:00:00Z"]}, "'since' is not a text"),
     "unfinished as text": ({"rcpt": "a@example.org", "unfinished": "no"}, "'unfinished'"),
 }
 
@@ -113,6 +119,17 @@ def test_selector_that_is_not_understood_is_refused(selector: object, why: str) 
     message = {"verb": "act", "action": "drop", "selector": selector}
     with pytest.raises(BadMessage, match=why):
         acts.act_from_json(message)
+
+
+def test_one_value_is_written_as_older_daemons_read_it() -> None:
+    """And what an older command writes is read."""
+    query = Query(recipient=("a@example.org",), status=(Status.HELD,), tag=("a", "b"))
+    selector = {"rcpt": "a@example.org", "status": "held", "tag": ["a", "b"]}
+    assert protocol.query_to_json(query) == selector
+    assert protocol.query_from_json(selector) == query
+    assert protocol.query_from_json({"rcpt": ["a@example.org"]}) == Query(
+        recipient=("a@example.org",)
+    )
 
 
 REQUESTS: dict[str, dict[str, object]] = {

@@ -47,7 +47,7 @@ async def fill(world: World) -> dict[str, NewMessage]:
         )
         await enqueue(store, waiting)
         await settle(store, waiting, a_deferral(FAR))
-        query = Query(recipient="held@example.net")
+        query = Query(recipient=("held@example.net",))
         await store.act(query, Action.HOLD, by="alice", reason="look at it")
     finally:
         await store.close()
