@@ -107,6 +107,10 @@ class BackupFailed(StoreError):
     """The queue could not be copied (exit status 73)."""
 
 
+class RestoreFailed(StoreError):
+    """A backup did not take the place of the queue, which is as it was (exit status 73)."""
+
+
 class PeerError(RelaydError):
     """The server we talk to broke the rules, or the connection."""
 

@@ -22,6 +22,7 @@ from relayd.errors import (
     ConfigError,
     DaemonUnreachable,
     RelaydError,
+    RestoreFailed,
     SchemaMismatch,
     Shortage,
     StartError,
@@ -37,6 +38,7 @@ _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (UsersError, os.EX_CONFIG),
     (CheckerDown, os.EX_TEMPFAIL),
     (BackupFailed, os.EX_CANTCREAT),
+    (RestoreFailed, os.EX_CANTCREAT),
     (DaemonUnreachable, os.EX_UNAVAILABLE),
     (Shortage, os.EX_TEMPFAIL),
     (StoreForbidden, os.EX_NOPERM),
@@ -98,8 +100,12 @@ class LazyGroup(Group):
         "Run it": {
             "serve": "relayd.cli.daemon:serve",
             "reload": "relayd.cli.config.reload:reload",
-            "backup": "relayd.cli.tools.backup:backup",
             "demo": "relayd.cli.demo.command:demo",
+        },
+        "Copy the queue, and move it": {
+            "backup": "relayd.cli.tools.backup:backup",
+            "restore": "relayd.cli.tools.restore:restore",
+            "move": "relayd.cli.tools.restore:move",
         },
         "Send mail from here": {
             "sendmail": "relayd.cli.sendmail.command:sendmail",

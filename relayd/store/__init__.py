@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
+    from relayd.store.replaced import Replaced
+    from relayd.store.sqlite.replacing import Owner
 
 
 def open_store(
@@ -52,3 +54,27 @@ def back_up(url: str, folder: Path) -> Path:
     from relayd.store.sqlite import backup  # noqa: PLC0415 -- only the engine asked for
 
     return backup.back_up(str(queue_file(url)), folder)
+
+
+def restore(url: str, folder: Path, *, force: bool) -> "Replaced":
+    """Put the backup in a folder in the place of the queue, for who has its lock. Raises RestoreFailed, StoreError.
+
+    Without `force` only where no mail waits. The old queue is kept.
+    """
+    from relayd.store.sqlite import restore as engine  # noqa: PLC0415 -- only the engine asked for
+
+    return engine.restore(str(queue_file(url)), folder, force=force)
+
+
+def move(url: str, folder: Path) -> "Replaced":
+    """Copy the queue into a folder, and take it out of service, for who has its lock. Raises BackupFailed, StoreError."""
+    from relayd.store.sqlite import restore as engine  # noqa: PLC0415 -- only the engine asked for
+
+    return engine.move(str(queue_file(url)), folder)
+
+
+def owner_of(url: str) -> "Owner":
+    """Return whose the queue is, or would be."""
+    from relayd.store.sqlite.replacing import owner_of as owner  # noqa: PLC0415 -- as above
+
+    return owner(str(queue_file(url)))

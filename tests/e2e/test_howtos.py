@@ -1,19 +1,23 @@
 """The how-tos work as they are written: their commands run, and print what they show."""
 
 import base64
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.support.background import Background
 from tests.support.certificates import Authority
 from tests.support.dns_server import DnsServer
-from tests.support.howto import PAGES, Block, a_howto, blocks_of
+from tests.support.howto import PAGES, Block, Users, a_howto, blocks_of
+from tests.support.other_users import DAEMON, a_folder_for_all
 from tests.support.scripted_server import Script, ScriptedServer
 
+OF_THE_QUEUE = {"backup", "move"}
 Servers = Mapping[str, Mapping[str, object]]
 _NO_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
@@ -104,11 +108,26 @@ def _down(world: World) -> None:
 def _nothing(_: World) -> None: ...
 
 
+_BY_ROOT, _BY_ITSELF = Users(daemon=DAEMON), Users(daemon=DAEMON, commands=DAEMON)
+
+
+def _cases() -> Iterator[ParameterSet]:
+    """Each page; those about the queue file with a daemon that is not root, where the tests may do that."""
+    for page in PAGES:
+        marks = _NO_JQ if "| jq" in page.read_text() else ()
+        if page.stem in OF_THE_QUEUE and os.geteuid() == 0:
+            yield pytest.param(page, _BY_ROOT, id=f"{page.stem}-as-root", marks=marks)
+            yield pytest.param(page, _BY_ITSELF, id=f"{page.stem}-as-relayd", marks=marks)
+        else:
+            yield pytest.param(page, Users(), id=page.stem, marks=marks)
+
+
 Step = Callable[[World], None]
 STEPS: Mapping[str, tuple[Step, Step]] = {
     "backup": (_down, _nothing),
     "bounce": (_refusing, _nothing),
     "direct": (_direct, _nothing),
+    "move": (_down, _nothing),
     "oauth2": (_oauth2, _both_tokens),
     "smarthost": (_smarthost, _logged_in),
     "staging": (_plain, _redirected),
@@ -116,17 +135,11 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, id=page.stem, marks=_NO_JQ if "| jq" in page.read_text() else ())
-        for page in PAGES
-    ],
-)
-def test_a_howto_works_as_written(page: Path, tmp_path: Path, world: World) -> None:
+@pytest.mark.parametrize(("page", "users"), [*_cases()])
+def test_a_howto_works_as_written(page: Path, users: Users, world: World) -> None:
     begin, end = STEPS[page.stem]
     begin(world)
-    with a_howto(page, tmp_path / "host") as howto:
+    with a_folder_for_all() as folder, a_howto(page, folder / "host", users) as howto:
         for number, block in enumerate(howto.blocks):
             following = howto.blocks[number + 1 : number + 2]
             prints = _lines(following[0]) if following and following[0].kind == "prints" else []
@@ -140,6 +153,9 @@ def test_a_howto_works_as_written(page: Path, tmp_path: Path, world: World) -> N
                 case _:
                     pass  # what the block before prints
         end(world)
+        if users.daemon is not None:
+            owners = {path.stat().st_uid for path in howto.state.rglob("*")}
+            assert owners == {users.daemon.uid}
 
 
 def _lines(block: Block) -> list[str]:

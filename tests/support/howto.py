@@ -8,7 +8,8 @@ A comment in front of a fenced block says what it is:
     <!-- prints -->     lines that the block before has to print, each within some line, in this order
 
 The paths and the port of the documentation stand for those of the test. `systemctl` starts, stops and
-reloads the daemon; `chgrp` and `chown` do nothing, for there is no user relayd.
+reloads the daemon; `chgrp` and `chown` do nothing, for there is no user relayd. With `Users` the daemon, or
+all of relayd, runs as another user than root.
 """
 
 import json
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.daemon import CEILING, ROOT, eventually
+from tests.support.other_users import User
 from tests.support.ports import free_port
 
 PAGES = sorted((ROOT / "docs/howto").glob("*.md"))
@@ -40,6 +42,14 @@ sys.path.insert(0, {root!r})
 from tests.support.howto import systemctl
 systemctl({folder!r}, sys.argv[1])
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Who runs relayd; None: who runs the tests."""
+
+    daemon: User | None = None
+    commands: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +68,31 @@ def blocks_of(page: Path) -> Sequence[Block]:
 class Howto:
     """One page and the folder that it is tried in."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path, folder: Path, users: Users) -> None:
         self._folder = folder
         self._port = free_port()
         self.blocks = blocks_of(page)
         for place in _PLACES:
             self._local(place).mkdir(parents=True)
         (folder / "bin").mkdir()
-        self._script("relayd", f'#!/bin/sh\nexec {sys.executable} -m relayd "$@"\n')
+        (folder / "daemon.command").write_text(json.dumps([*_command(users.daemon), "serve"]))
+        if users.daemon is not None:
+            for place in ("/var/lib/relayd", "/var/log/relayd", "/run/relayd"):
+                os.chown(self._local(place), users.daemon.uid, users.daemon.groups[0])
+        if users.commands is not None:
+            self._local("/var/backups").chmod(0o777)
+        self._script("relayd", f'#!/bin/sh\nexec {" ".join(_command(users.commands))} "$@"\n')
         self._script(
             "systemctl",
             _SYSTEMCTL.format(python=sys.executable, root=str(ROOT), folder=str(folder)),
         )
         for name in ("chgrp", "chown"):
             self._script(name, "#!/bin/sh\n")
+
+    @property
+    def state(self) -> Path:
+        """The folder of the queue."""
+        return self._local("/var/lib/relayd")
 
     def settle(self, text: str, servers: Mapping[str, Mapping[str, object]]) -> None:
         """Write the settings of the page, with where things are in this test."""
@@ -127,11 +148,18 @@ class Howto:
         script.chmod(0o755)
 
 
+def _command(user: User | None) -> list[str]:
+    """The command `relayd`, as a user."""
+    if user is None:
+        return [sys.executable, "-m", "relayd"]
+    return [sys.executable, "-m", "tests.support.run_as", str(user.uid), str(user.groups[0])]
+
+
 @contextmanager
-def a_howto(page: Path, folder: Path) -> Iterator[Howto]:
+def a_howto(page: Path, folder: Path, users: Users) -> Iterator[Howto]:
     """A page; whatever daemon it starts ends with it."""
     try:
-        yield Howto(page, folder)
+        yield Howto(page, folder, users)
     finally:
         with suppress(FileNotFoundError):
             systemctl(str(folder), "stop")
@@ -145,7 +173,7 @@ def systemctl(folder: str, verb: str) -> None:
             with log.open("ab") as out:
                 begin = out.tell()
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "relayd", "serve"],
+                    json.loads((Path(folder) / "daemon.command").read_text()),
                     cwd=ROOT,
                     stdout=out,
                     stderr=out,

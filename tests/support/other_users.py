@@ -36,7 +36,7 @@ STRANGER = User(64103, (64203,))
 @contextmanager
 def acting_as(user: User) -> Iterator[None]:
     """Be another user until the end, with root kept as the saved user id."""
-    _import_all()
+    import_all()
     groups, umask = os.getgroups(), os.umask(0o022)
     os.setgroups(user.groups)
     os.setresgid(user.groups[0], user.groups[0], 0)
@@ -62,7 +62,7 @@ def a_folder_for_all() -> Iterator[Path]:
 
 
 @cache
-def _import_all() -> None:
+def import_all() -> None:
     for module in pkgutil.walk_packages(relayd.__path__, "relayd."):
         if not module.name.endswith("__main__"):
             import_module(module.name)

@@ -14,7 +14,7 @@ from relayd.cli.output import paint
 def backup(*, folder: Path) -> None:
     """Copy the queue with its history into FOLDER, also while the daemon runs.
 
-    FOLDER must be empty or not exist. To restore, stop it and put the files back in their place.
+    FOLDER must be empty or not exist. `relayd restore FOLDER` puts the copy back.
     """
     from relayd.store import back_up  # noqa: PLC0415
 

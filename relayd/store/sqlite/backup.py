@@ -10,7 +10,7 @@ Invariant: where the copy of the queue file has its name, everything is there an
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from relayd.store.disk import lacking
 from relayd.store.spool import directory_of
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
+from relayd.store.sqlite.values import fetch
 
 _TRIES = 20  # instants
 
@@ -84,10 +85,8 @@ def _copy(source: apsw.Connection, queue: Path, copy: Path, building: Path) -> N
     missing = ""
     for _ in range(_TRIES):
         source.execute("BEGIN")
-        wanted = [
-            MessageId(row[0])
-            for row in source.execute("SELECT message_id FROM content WHERE beside")
-        ]
+        rows = fetch(source, "SELECT message_id, beside FROM content WHERE beside")
+        wanted = {format_id(MessageId(message_id)): octets for message_id, octets in rows}
         missing = _copy_files(wanted, beside, files)
         if not missing:
             break
@@ -108,17 +107,21 @@ def _copy(source: apsw.Connection, queue: Path, copy: Path, building: Path) -> N
     sync(files)
 
 
-def _copy_files(wanted: Collection[MessageId], beside: Path, files: Path) -> str:
-    """Make `files` hold what is wanted and nothing else; return which one is gone, or nothing."""
-    names = {format_id(each) for each in wanted}
-    for name in sorted(names):
+def _copy_files(wanted: Mapping[str, int], beside: Path, files: Path) -> str:
+    """Make `files` hold what is wanted and nothing else; return which one is gone, or nothing.
+
+    `wanted` has the octets of each. Raises BackupFailed for one that lacks some.
+    """
+    for name, octets in sorted(wanted.items()):
         if not (files / name).exists():
             try:
                 shutil.copy(beside / name, files / name)
             except FileNotFoundError:
                 return name
             sync(files / name)
+        if (files / name).stat().st_size < octets:
+            raise BackupFailed(f"the content of {name} in {beside} is not whole: drop that message")
     for path in files.iterdir():
-        if path.name not in names:
+        if path.name not in wanted:
             path.unlink()
     return ""

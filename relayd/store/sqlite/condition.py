@@ -12,6 +12,7 @@ from relayd.errors import StoreUnavailable
 from relayd.file_access import name_of, who_may
 
 APPLICATION_ID = 0x72656C61  # "rela"
+FILE_MODE = 0o640  # of a queue file: the group may read; the folder says whom that lets in
 SIDES = ("-wal", "-shm", "-journal")  # what SQLite has beside a file
 
 

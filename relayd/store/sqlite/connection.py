@@ -14,12 +14,12 @@ import apsw
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
 from relayd.files import rename, sync
 from relayd.store.spool import directory_of, has_content
-from relayd.store.sqlite.condition import APPLICATION_ID, check_to_write, no_queue
+from relayd.store.sqlite import replacing
+from relayd.store.sqlite.condition import APPLICATION_ID, FILE_MODE, check_to_write, no_queue
 from relayd.store.sqlite.lock import FileLock
 
 OLDEST_SQLITE = 3_051_003  # HQ-01
 _SCHEMA = Path(__file__).with_name("schema")
-_MODE = 0o640  # the group may read; whom the folder lets in
 
 
 def prepare(path: str) -> None:
@@ -30,6 +30,10 @@ def prepare(path: str) -> None:
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
+        try:
+            replacing.finish(path)  # a restore that was cut short
+        except OSError as exc:
+            raise StoreUnavailable(f"{exc.filename or path}: {exc.strerror}") from exc
         if not Path(path).exists():
             _create(path)
         check_to_write(path)
@@ -118,7 +122,9 @@ def _create(path: str) -> None:
     building = f"{path}.new"
     Path(building).unlink(missing_ok=True)
     descriptor = os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    os.fchmod(descriptor, _MODE)  # whatever the umask; SQLite gives the -wal and the -shm the same
+    os.fchmod(
+        descriptor, FILE_MODE
+    )  # whatever the umask; SQLite gives the -wal and the -shm the same
     os.close(descriptor)
     try:
         db = apsw.Connection(building)

@@ -46,6 +46,8 @@ LINES = {
     "user remove": ["ann"],
     "user list": [],
     "backup": ["no/such/folder"],
+    "restore": ["no/such/folder"],
+    "move": ["no/such/folder"],
     "classify": ["550 no such user"],
     "check-content": ["no-such-file"],
     "parse-bounce": ["no-such-file"],
@@ -65,6 +67,7 @@ ASK_THE_QUEUE = (
     "route",
     "test-mail",
     "backup",
+    "move",
 )
 
 

@@ -1,0 +1,46 @@
+"""What the commands share that change a queue while no daemon serves it: its lock, and the right user."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from relayd.cli.context import load_settings
+from relayd.errors import StartError
+from relayd.store.url import queue_file
+
+
+class Serving(click.ClickException):
+    """A daemon has the queue, or another user's rights are needed."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
+@contextmanager
+def a_stopped_queue() -> Iterator[str]:
+    """The URL of the settings' store, whose daemon is kept from starting until the end.
+
+    Raises ConfigError, Serving, StartError.
+    """
+    from relayd.file_access import name_of  # noqa: PLC0415
+    from relayd.store import owner_of  # noqa: PLC0415
+    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
+
+    url = load_settings().store.url
+    queue, owner = queue_file(url), owner_of(url)
+    if os.geteuid() not in {0, owner.uid}:
+        raise Serving(f"the queue is for {name_of(owner.uid)}: run this as root or as that user")
+    made = [
+        each for each in (queue.parent, queue.with_name(f"{queue.name}.lock")) if not each.exists()
+    ]
+    try:
+        lock = QueueLock(url)
+    except StartError as error:
+        raise Serving(f"{error}; stop it first: systemctl stop relayd") from error
+    try:
+        for path in made:
+            owner.take(path)
+        yield url
+    finally:
+        lock.close()
