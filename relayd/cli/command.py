@@ -102,10 +102,11 @@ class LazyGroup(Group):
             "reload": "relayd.cli.config.reload:reload",
             "demo": "relayd.cli.demo.command:demo",
         },
-        "Copy the queue, and move it": {
+        "Copy the queue, and make it smaller": {
             "backup": "relayd.cli.tools.backup:backup",
             "restore": "relayd.cli.tools.restore:restore",
             "move": "relayd.cli.tools.restore:move",
+            "store": "relayd.cli.tools.store:store",
         },
         "Send mail from here": {
             "sendmail": "relayd.cli.sendmail.command:sendmail",

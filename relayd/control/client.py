@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd.control.acts import ActAnswer, ActRequest, act_to_json, answer_from_json
+from relayd.control.compact import compacted_from_json
 from relayd.control.protocol import (
     BadMessage,
     Message,
@@ -22,6 +23,7 @@ from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.file_access import who_may
 from relayd.mail.suppression import ToSuppress
+from relayd.ports.queue import Compacted
 from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
@@ -57,6 +59,14 @@ def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:
     """Have the daemon forget what spoke against an address; False when nothing did. Raises as `act`."""
     reply = ask(path, unsuppress_to_json(address), timeout=timeout)
     return reply.get("unsuppressed") is True
+
+
+def compact(path: str, *, timeout: float = TIMEOUT) -> Compacted:
+    """Have the daemon give some room back to the disk, by one short step. Raises as `act`."""
+    try:
+        return compacted_from_json(ask(path, {"verb": "compact"}, timeout=timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "metrics"}
     {"verb": "act", ...}, which `relayd.control.acts` reads
     {"verb": "suppress", ...}, {"verb": "unsuppress", ...}, which `relayd.control.suppress` reads
+    {"verb": "compact"}, which `relayd.control.compact` answers
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL

@@ -15,6 +15,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Protocol, cast
 
@@ -22,6 +23,7 @@ import structlog
 
 from relayd.control import peer
 from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
+from relayd.control.compact import compacted_to_json
 from relayd.control.protocol import (
     REQUEST_LIMIT,
     BadMessage,
@@ -43,7 +45,7 @@ from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
 _IN_HAND = 16  # changes that are carried out
-_CHANGES = ("act", "suppress", "unsuppress")  # the verbs that reach the store
+_CHANGES = ("act", "compact", "suppress", "unsuppress")  # the verbs that reach the store
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
@@ -68,6 +70,7 @@ class ControlContext:
     on_change: Callable[[], None]  # wakes the deliverer
     record: Callable[[Acted], None]  # gets every change, once it is durable
     info: Callable[[], Mapping[str, JsonValue]]  # what the verb `status` answers
+    oldest_kept: Callable[[], datetime]  # what was finished before may be deleted
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
@@ -222,6 +225,8 @@ async def _read_line(connection: socket.socket) -> bytes:
 async def _change(request: Message, by: str, context: ControlContext) -> Message:
     if request["verb"] == "act":
         return await _act(request, by, context)
+    if request["verb"] == "compact":
+        return compacted_to_json(await context.store.compact(context.oldest_kept()))
     if request["verb"] == "suppress":
         return await _suppress(request, by, context)
     address = unsuppress_from_json(request)

@@ -258,6 +258,13 @@ class QueueStore(Protocol):
         """
         ...
 
+    async def compact(self, older_than: datetime) -> "Compacted":
+        """Give room back to the disk, by one short step: purge as `purge` does, or else make the file smaller.
+
+        Call again until nothing was purged and nothing is unused.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what was begun, then let go of the store."""
         ...
@@ -317,6 +324,16 @@ class Foreseen:
     matched: int = 0
     changed: int = 0
     last_retry: int = 0  # of those: soft bounces that have used their last retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """What one step of `QueueStore.compact` did, and what is left to do."""
+
+    purged: int  # messages
+    octets: int  # of the file
+    unused: int  # of these, by nothing
+    can_shrink: bool  # False: a copy of the file has to take its place, while nobody serves it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,13 @@ from relayd.ports.view import QueueView
 from relayd.store.url import queue_file
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
+    from datetime import datetime
+
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
     from relayd.ports.outward import Clock
-    from relayd.ports.queue import QueueStore
+    from relayd.ports.queue import Compacted, QueueStore
     from relayd.store.replaced import Replaced
+    from relayd.store.sqlite.compacting import Progress
     from relayd.store.sqlite.replacing import Owner
 
 
@@ -71,6 +74,16 @@ def move(url: str, folder: Path) -> "Replaced":
     from relayd.store.sqlite import restore as engine  # noqa: PLC0415 -- only the engine asked for
 
     return engine.move(str(queue_file(url)), folder)
+
+
+def compact(url: str, older_than: "datetime", progress: "Progress") -> "Compacted":
+    """Let a smaller copy take the place of the queue, for who has its lock. Raises StoreError.
+
+    `progress` is told how many octets are written, and of how many.
+    """
+    from relayd.store.sqlite import compacting  # noqa: PLC0415 -- only the engine asked for
+
+    return compacting.copy_smaller(str(queue_file(url)), older_than, progress)
 
 
 def owner_of(url: str) -> "Owner":

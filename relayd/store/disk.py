@@ -4,6 +4,8 @@ import os
 
 import structlog
 
+from relayd.answers.sizes import megabytes
+
 _RESERVE = 128 * 1024 * 1024  # octets, or a twentieth of a small disk
 _INODES = 100
 _LOOK_AGAIN = 1.0  # seconds
@@ -53,11 +55,6 @@ def lacking(path: str, octets: int) -> str:
         f"{path} has room for {megabytes(free)} more, and this takes {megabytes(octets)}:"
         " make room, or name a folder on another disk"
     )
-
-
-def megabytes(octets: int) -> str:
-    """Write octets for people."""
-    return f"{octets / 1e6:,.1f} MB"
 
 
 def _spare(disk: os.statvfs_result) -> int:

@@ -12,6 +12,7 @@ from relayd.settings import Settings
 from relayd.store import open_view
 from relayd.store.url import queue_file
 from relayd.worker.following import Following
+from relayd.worker.housekeeping import oldest_kept
 from relayd.worker.inherited import Inherited
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
@@ -42,6 +43,7 @@ async def answer(
             record=partial(_record_acts, parts.events),
             report=outward.report_given_up,
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+            oldest_kept=oldest_kept(settings.store.history, parts.clock),
             settings=settings,
             reload=supervision.reload,
             follow=following.follow,

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -14,6 +15,7 @@ from relayd.errors import (
 )
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery import route
+from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
@@ -86,18 +88,26 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_ctime_ns, found.st_size  # its mode counts as well
 
 
-async def tidy(history: timedelta, parts: Parts) -> None:
-    """Delete what is older than the history is kept, a piece at a time.
+def oldest_kept(history: timedelta, clock: Clock) -> Callable[[], datetime]:
+    """Return what tells, at any time, which instant the history is kept from.
 
     A clock that is set forward while we run makes nothing old at once: it may be wrong.
     """
-    clock = parts.clock
     began = clock.now() - timedelta(seconds=clock.monotonic())
+
+    def tell() -> datetime:
+        return min(clock.now(), began + timedelta(seconds=clock.monotonic())) - history
+
+    return tell
+
+
+async def tidy(history: timedelta, parts: Parts) -> None:
+    """Delete what is older than the history is kept, a piece at a time."""
+    oldest = oldest_kept(history, parts.clock)
     while True:
         deleted = 0
         try:
-            elapsed = timedelta(seconds=clock.monotonic())
-            deleted = await parts.store.purge(min(clock.now(), began + elapsed) - history)
+            deleted = await parts.store.purge(oldest())
         except StoreBroken:
             raise
         except StoreError as error:

@@ -22,6 +22,7 @@ from relayd.ports.view import Query, Status
 from relayd.store import open_view
 from tests.support.builders import a_deferral, a_message, settlements_of
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
+from tests.support.clock import START
 from tests.support.following import nobody_follows
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
@@ -54,6 +55,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         on_change=lambda: None,
                         record=lambda acted: recorded.extend(acted.events),
                         info=dict,
+                        oldest_kept=lambda: START,
                         settings=settings_of([], control="unused", queue="unused"),
                         reload=no_reload,
                         follow=nobody_follows,

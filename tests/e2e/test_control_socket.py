@@ -25,7 +25,7 @@ from relayd.store.memory.queue import MemoryStore
 from relayd.trace import Wanted
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.following import nobody_follows
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
@@ -134,6 +134,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         on_change=daemon.wake,
                         record=lambda acted: daemon.recorded.extend(acted.events),
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
+                        oldest_kept=lambda: START,
                         settings=SETTINGS,
                         reload=daemon.reload,
                         follow=daemon.follow,

@@ -766,6 +766,25 @@ async def test_purge_deletes_old_finished_messages_only(box: Box, worker: Worker
     assert await box.store.purge(box.clock.now() - timedelta(minutes=30)) == 0
 
 
+async def test_compacting_deletes_what_a_purge_would_and_nothing_else(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Step by step, until nothing is left to do; mail that waits stays, with its content."""
+    done = a_message("a@example.com", at=box.clock.now())
+    waiting = a_message("b@example.com", at=box.clock.now())
+    (work,) = await box.put(done, worker=worker, leased=True)
+    await box.put(waiting, worker=worker)
+    await box.store.settle(work.lease, settlements_of(work))
+    assert (await box.store.compact(box.clock.now())).purged == 0
+    box.advance(3600)
+    step = await box.store.compact(box.clock.now())
+    assert (step.purged, step.can_shrink) == (1, True)
+    while step.purged or step.unused:
+        step = await box.store.compact(box.clock.now())
+    assert [row.message_id for row in box.rows()] == [waiting.id]
+    assert await box.store.content(waiting.id) == waiting.content
+
+
 async def test_purge_goes_by_the_last_update(box: Box, worker: WorkerNumber) -> None:
     """The history is kept from the end of a message on, not from its reception."""
     message = a_message(at=box.clock.now())

@@ -13,10 +13,11 @@ import pytest
 from relayd.errors import BackupFailed, RestoreFailed, StoreError
 from relayd.files import sync as files_sync
 from relayd.mail.envelope import NewMessage
-from relayd.store import back_up, disk, move, open_view, restore
+from relayd.store import back_up, compact, disk, move, open_view, restore
 from relayd.store.replaced import Replaced
 from relayd.store.sqlite import replacing
 from tests.support.builders import CONTENT, a_message, settlements_of
+from tests.support.clock import START
 from tests.support.other_users import DAEMON, a_folder_for_all, acting_as, needs_root
 from tests.support.stores import Box, open_sqlite
 from tests.support.workers import registered
@@ -295,6 +296,28 @@ async def test_a_crash_leaves_the_old_or_the_new(
             break
     assert seen == sorted(seen)  # once it is the new one, it stays
     assert {False, True} == set(seen)
+
+
+async def test_a_crash_while_a_smaller_copy_takes_its_place_loses_nothing(
+    tmp_path: Path, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, place = 0, queue
+    for number in range(100):
+        place = tmp_path / f"try{number}"
+        shutil.copytree(queue, place)
+        try:
+            with killed_at(number, monkeypatch):
+                compact(url(place), START, lambda _done, _of: None)
+        except Killed:
+            seen += 1
+            assert await what_waits(place) == OLD
+            assert "queue.db.restored" not in entries(place)
+            shutil.rmtree(place)
+        else:
+            break
+    assert seen > 5
+    assert await what_waits(place) == OLD
+    assert "queue.db.old-1" not in entries(place)
 
 
 async def test_a_restore_that_was_killed_early_is_begun_anew(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 from relayd.control.protocol import Message
@@ -11,6 +12,7 @@ from relayd.control.server import ControlContext, serve_control
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.ports.queue import QueueStore
+from tests.support.clock import START
 from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
 
@@ -35,6 +37,7 @@ async def a_control_server(path: Path, store: QueueStore) -> AsyncIterator[list[
                         on_change=lambda: None,
                         record=lambda acted: recorded.extend(acted.events),
                         info=dict,
+                        oldest_kept=lambda: START - timedelta(days=90),
                         settings=settings_of([], control="unused", queue="unused"),
                         reload=no_reload,
                         follow=nobody_follows,

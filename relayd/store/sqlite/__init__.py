@@ -10,5 +10,6 @@ The order of calls:
 5. `wal` syncs the commit; then the writer's callers are told. When the WAL is long it is checkpointed.
 
 `view.SqliteView` answers everybody's questions on a read-only connection; `search` finds recipients for it.
-`restore` puts a backup in the place of a queue, `replacing` is its one step. `checkup` and `backup` look at the file too. All three open it by `outside`; `condition` says what is wrong with it.
+`checkup` and `backup` look at the file too. All three open it by `outside`; `condition` says what is wrong with it.
+`restore` puts a backup in the place of a queue, `compacting` makes one smaller; `replacing` is the one step of both.
 """

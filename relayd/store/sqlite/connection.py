@@ -128,6 +128,7 @@ def _create(path: str) -> None:
     os.close(descriptor)
     try:
         db = apsw.Connection(building)
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before there is a page: `compacting`
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         _apply(db, path, since=0)
         db.execute("PRAGMA journal_mode=WAL")

@@ -23,6 +23,7 @@ from relayd.ports.outward import Clock
 from relayd.ports.queue import (
     Acted,
     Batch,
+    Compacted,
     Foreseen,
     LateNotice,
     Lease,
@@ -36,6 +37,7 @@ from relayd.store.disk import Disk
 from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import (
     claims,
+    compacting,
     destinations,
     leases,
     messages,
@@ -65,6 +67,7 @@ class SqliteStore:
         slots: Mapping[str, int],
         on_commit: Callable[[float], None] | None = None,
     ) -> None:
+        self._path = path
         self._clock = clock
         self._slots = slots
         self._age = Age(clock)
@@ -289,6 +292,13 @@ class SqliteStore:
         if not purged:
             await self._reader.ask(lambda db: purging.sweep(db, self._files))
         return purged
+
+    async def compact(self, older_than: datetime) -> Compacted:
+        def operation(db: apsw.Connection) -> Compacted:
+            self._writer.checkpoint_soon()
+            return compacting.step(db, older_than, self._path, monotonic=self._clock.monotonic)
+
+        return await self._writer.submit(operation)
 
     async def content(self, message_id: MessageId) -> Content | None:
         return await self._reader.ask(lambda db: messages.content(db, self._files, message_id))

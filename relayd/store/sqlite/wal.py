@@ -70,6 +70,10 @@ class Wal:
     def is_long(self) -> bool:
         return self._pages >= self._allowed
 
+    def make_short(self) -> None:
+        """Let it be too long as it is, until the next checkpoint."""
+        self._allowed = 0
+
     def sync(self) -> None:
         """Return when all commits are durable. Raises OSError: nobody knows if they are (HQ-03)."""
         if not self._is_synced:

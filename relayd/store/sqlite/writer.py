@@ -104,6 +104,10 @@ class Writer:
         """Let the SQL of operations call `function`; to be said before the first of them."""
         self._db.create_scalar_function(name, lambda *_: function(), 0)
 
+    def checkpoint_soon(self) -> None:
+        """Checkpoint the WAL after this transaction, however short it is; for its operations."""
+        self._wal.make_short()
+
     def submit(
         self,
         operation: Callable[[apsw.Connection], T],

@@ -48,6 +48,7 @@ LINES = {
     "backup": ["no/such/folder"],
     "restore": ["no/such/folder"],
     "move": ["no/such/folder"],
+    "store compact": [],
     "classify": ["550 no such user"],
     "check-content": ["no-such-file"],
     "parse-bounce": ["no-such-file"],

@@ -1,0 +1,126 @@
+"""`relayd store compact`: room that the history took, given back to the disk.
+
+While the daemon works it does that in short steps, and this command asks for one after the other.
+Otherwise the command writes a smaller copy of the queue, which takes its place.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from relayd.answers.sizes import megabytes
+from relayd.cli.context import json_option, load_settings, now, settings_option
+from relayd.cli.group import Group
+from relayd.cli.output import paint, show_json
+from relayd.cli.tools.offline import a_stopped_queue
+from relayd.errors import DaemonUnreachable
+
+if TYPE_CHECKING:
+    from relayd.ports.queue import Compacted
+
+_SPARE = 1024 * 1024  # octets that are not worth a step: mail comes and goes
+_LOOK_AGAIN = 0.2  # seconds
+_LOOKS = 25  # at a file that does not get smaller
+
+
+class NeedsStop(click.ClickException):
+    """The file can be made smaller only while no daemon serves it."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+@click.group(cls=Group)
+@settings_option()
+def store() -> None:
+    """Make the queue file smaller."""
+
+
+@store.command()
+@json_option
+@settings_option()
+def compact(*, as_json: bool) -> None:
+    """Delete history that is too old (`store.history`), and give the room back to the disk.
+
+    The daemon goes on with its work meanwhile. A queue that an older relayd created has to be copied once: stop the
+    daemon for that. While it is stopped, the disk needs room for a copy.
+    """
+    from relayd.store.url import queue_file  # noqa: PLC0415
+
+    settings = load_settings()
+    queue = str(queue_file(settings.store.url))
+    with _progress() as tell:
+        try:
+            purged, before, after = _while_it_works(settings.control_socket, tell, queue)
+        except DaemonUnreachable:
+            purged, before, after = _while_it_is_stopped(tell)
+    freed = max(before - after, 0)
+    if as_json:
+        show_json({"queue": queue, "purged": purged, "freed": freed, "octets": after})
+        return
+    click.echo(f"deleted the history of {purged:,} message{'s' * (purged != 1)}")
+    click.echo(paint(f"freed {megabytes(freed)}: {queue} has {megabytes(after)}"))
+
+
+def _while_it_works(socket: str, tell: "Progress", queue: str) -> tuple[int, int, int]:
+    """Have the daemon do it; return how many messages were deleted, and the octets before and after.
+
+    Raises DaemonUnreachable, NeedsStop.
+    """
+    from relayd.control import client  # noqa: PLC0415
+
+    purged, before, looks = 0, 0, 0
+    last: Compacted | None = None
+    while True:
+        began = time.monotonic()
+        done = client.compact(socket)
+        purged, before = purged + done.purged, before or done.octets
+        if not done.purged and not done.can_shrink and done.unused >= _SPARE:
+            raise NeedsStop(
+                f"{queue} is of an older relayd, and has to be copied once: systemctl stop relayd,"
+                " run this again, systemctl start relayd"
+            )
+        looks = looks + 1 if done == last else 0
+        if not done.purged and (done.unused < _SPARE or looks == _LOOKS):
+            return purged, before, done.octets
+        last = done
+        tell(before - done.octets, before - done.octets + done.unused)
+        time.sleep(max(_LOOK_AGAIN if looks else 0, time.monotonic() - began))  # mail has its turn
+
+
+def _while_it_is_stopped(tell: "Progress") -> tuple[int, int, int]:
+    from relayd.store import compact as compact_file  # noqa: PLC0415
+    from relayd.store.url import queue_file  # noqa: PLC0415
+
+    with a_stopped_queue() as url:
+        before = queue_file(url).stat().st_size
+        done = compact_file(url, now() - load_settings().store.history, tell)
+    return done.purged, before, done.octets
+
+
+class Progress:
+    """How far it is, on a terminal."""
+
+    def __init__(self) -> None:
+        self._is_watched = sys.stderr.isatty()
+
+    def __call__(self, done: int, of: int) -> None:
+        if self._is_watched and of:
+            click.echo(f"\r\x1b[K  {megabytes(done)} of {megabytes(of)} …", nl=False, err=True)
+
+    def clear(self) -> None:
+        if self._is_watched:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    shown = Progress()
+    try:
+        yield shown
+    finally:
+        shown.clear()
