@@ -85,6 +85,10 @@ class LazyGroup(Group):
         },
         "Act on mail": {
             "queue": "relayd.cli.ask.queue:queue",
+            "pause": "relayd.cli.pause.command:pause",
+            "resume": "relayd.cli.pause.command:resume",
+            "pauses": "relayd.cli.pause.command:pauses",
+            "drain": "relayd.cli.pause.drain:drain",
         },
         "See whether the relay is well": {
             "top": "relayd.cli.top.command:top",

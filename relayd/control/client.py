@@ -12,6 +12,13 @@ from typing import Any
 
 from relayd.control.acts import ActAnswer, ActRequest, act_to_json, answer_from_json
 from relayd.control.compact import compacted_from_json
+from relayd.control.pauses import (
+    PauseRequest,
+    ResumeRequest,
+    pause_to_json,
+    pauses_from_json,
+    resume_to_json,
+)
 from relayd.control.protocol import (
     BadMessage,
     Message,
@@ -22,6 +29,7 @@ from relayd.control.protocol import (
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.file_access import who_may
+from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import ToSuppress
 from relayd.ports.queue import Compacted
 from relayd.ports.view import Metric
@@ -53,6 +61,23 @@ def suppress(
             return [each is True for each in new]
         case _:
             raise RelaydError(f"{path} answered something strange: not what was suppressed")
+
+
+def pause(path: str, request: PauseRequest, *, timeout: float = TIMEOUT) -> Sequence[PauseRule]:
+    """Have the daemon let mail wait; return the rules. Raises as `act`."""
+    return _pauses(path, pause_to_json(request), timeout)
+
+
+def resume(path: str, request: ResumeRequest, *, timeout: float = TIMEOUT) -> Sequence[PauseRule]:
+    """Have the daemon end pause rules; return what was ended. Raises as `act`."""
+    return _pauses(path, resume_to_json(request), timeout)
+
+
+def _pauses(path: str, request: Message, timeout: float) -> Sequence[PauseRule]:
+    try:
+        return pauses_from_json(ask(path, request, timeout=timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
 def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:

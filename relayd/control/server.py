@@ -24,6 +24,12 @@ import structlog
 from relayd.control import peer
 from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
 from relayd.control.compact import compacted_to_json
+from relayd.control.pauses import (
+    pauses_to_json,
+    resume_from_json,
+    rule_to_json,
+    rules_from_json,
+)
 from relayd.control.protocol import (
     REQUEST_LIMIT,
     BadMessage,
@@ -45,7 +51,14 @@ from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
 _IN_HAND = 16  # changes that are carried out
-_CHANGES = ("act", "compact", "suppress", "unsuppress")  # the verbs that reach the store
+_CHANGES = (
+    "act",
+    "compact",
+    "suppress",
+    "unsuppress",
+    "pause",
+    "resume",
+)  # the verbs that reach the store
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
@@ -68,6 +81,8 @@ class ControlContext:
 
     store: QueueStore
     on_change: Callable[[], None]  # wakes the deliverer
+    on_pauses: Callable[[], None]  # has all workers look at the pause rules; wakes the deliverer
+    now: Callable[[], datetime]
     record: Callable[[Acted], None]  # gets every change, once it is durable
     info: Callable[[], Mapping[str, JsonValue]]  # what the verb `status` answers
     oldest_kept: Callable[[], datetime]  # what was finished before may be deleted
@@ -229,6 +244,8 @@ async def _change(request: Message, by: str, context: ControlContext) -> Message
         return compacted_to_json(await context.store.compact(context.oldest_kept()))
     if request["verb"] == "suppress":
         return await _suppress(request, by, context)
+    if request["verb"] in ("pause", "resume"):
+        return await _pause_or_resume(request, by, context)
     address = unsuppress_from_json(request)
     changed = await context.store.unsuppress(address)
     if changed:
@@ -264,6 +281,20 @@ async def _act(request: Message, by: str, context: ControlContext) -> Message:
         context.record(acted)
         context.on_change()
     return acted_to_json(acted)
+
+
+async def _pause_or_resume(request: Message, by: str, context: ControlContext) -> Message:
+    store = context.store
+    if request["verb"] == "pause":
+        rules = await store.pause(rules_from_json(request, by=by, at=context.now()))
+    else:
+        wanted = resume_from_json(request)
+        rules = await store.unpause(wanted.rules, wanted.sides)
+    context.on_pauses()
+    for rule in rules:
+        told = {**rule_to_json(rule), "by": by}
+        _log.warning("paused" if request["verb"] == "pause" else "resumed", **told)
+    return pauses_to_json(rules)
 
 
 async def _tell(request: Message, by: str, context: ControlContext) -> Message | Lines:

@@ -96,6 +96,18 @@ def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
     )
 
 
+def stumbled(destination: str, facts: AttemptFacts) -> HostFailure:
+    """Return a bug of ours on the way to a host: this mail waits, and the others are tried."""
+    assert facts.breakdown is not None, "it has no reply"
+    return HostFailure(
+        host=HostPort(host=destination, port=0),
+        at=facts.started_at,
+        failed=SessionFailed(facts.stage, facts.breakdown),
+        at_door=False,
+        facts=facts,
+    )
+
+
 def is_too_much(
     facts: Iterable[AttemptFacts],
     judged: Iterable[tuple[QueuedRecipient, AttemptFacts]],

@@ -14,6 +14,7 @@ One attempt, in steps:
 4. Keep the connection, or have the next hop open one. It tries the hosts in their order, except
    those that failed in this attempt.
 5. Make sure that the lease is still ours: a dead worker's mail has a new owner after a minute.
+   Leave those whom a pause rule stops, as before step 3.
 6. Send the message.
 7. Judge each recipient and record all results in one transaction of the store.
 8. Recipients of whom the server said nothing go on to step 3: the session broke before the final
@@ -33,8 +34,8 @@ from functools import partial
 
 import structlog
 
-from relayd.deliverer.attempt import Attempt, is_too_much
-from relayd.deliverer.nexthop.hosts import HostFailure, NextHop, NoHost, NotYet, Session
+from relayd.deliverer.attempt import Attempt, is_too_much, stumbled
+from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.settlements import facts_of
@@ -51,8 +52,7 @@ from relayd.policy.delivery.queue_state import (
     QueueEvent,
     QueueState,
 )
-from relayd.policy.delivery.route import HostPort
-from relayd.ports.outward import Connection, Delivery, SessionFailed, told_of_waiting
+from relayd.ports.outward import Connection, Delivery, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
 
@@ -80,7 +80,7 @@ class DestinationQueue:
     ) -> None:
         self.lease = lease
         self._hop = hop
-        self._recorder = recorder
+        self._recorder, self._pausing = recorder, recorder.pausing
         self._tasks = tasks
         self._owner = owner
         self._waiting: deque[Work] = deque()
@@ -233,6 +233,8 @@ class DestinationQueue:
                     recipients=transaction.recipients,
                     content=content,
                 )
+                if self._pausing.stamp[0] != self._pausing.seen or self._pausing.delivery:
+                    attempt = await self._without_paused(attempt)
                 session = await self._carry_to(attempt, session)
             return session
         finally:
@@ -266,6 +268,13 @@ class DestinationQueue:
             break
         return session
 
+    async def _without_paused(self, attempt: Attempt) -> Attempt:
+        """Hand those back whose delivery a pause rule stops."""
+        left = await self._recorder.leave_paused(attempt.work, attempt.recipients)
+        if left is None:
+            self.close()
+        return replace(attempt, recipients=left or ())
+
     async def _session(self, session: Session | None, attempt: Attempt) -> Session | None:
         """Return the session to go on with, another one if need be; None when the queue closes.
 
@@ -296,23 +305,16 @@ class DestinationQueue:
         except Exception as bug:
             queue_id = format_id(attempt.message.id)
             log.exception("attempt_failed", queue_id=queue_id, fault="local")
-            raise NoHost((*attempt.failures, self._stumbled())) from bug
-
-    def _stumbled(self) -> HostFailure:
-        """Return a bug of ours on the way to a host: this mail waits, and the others are tried."""
-        facts = self._recorder.internal_error(None)
-        assert facts.breakdown is not None, "it has no reply"
-        return HostFailure(
-            host=HostPort(host=self.lease.destination, port=0),
-            at=facts.started_at,
-            failed=SessionFailed(facts.stage, facts.breakdown),
-            at_door=False,
-            facts=facts,
-        )
+            failure = stumbled(self.lease.destination, self._recorder.internal_error(None))
+            raise NoHost((*attempt.failures, failure)) from bug
 
     async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
         """Run one transaction; return what needs another one at once."""
-        connection = session.connection
+        connection, pausing = session.connection, self._pausing
+        if (pausing.stamp[0] != pausing.seen or pausing.delivery) and not (
+            attempt := await self._without_paused(attempt)
+        ).recipients:
+            return attempt
         delivery = await self._deliver(attempt, connection)
         if delivery.stale:
             connection.abort()  # HC-15: a kept connection may be gone without a sign

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -12,16 +12,23 @@ import structlog
 from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.deliverer.results import ResultStore
-from relayd.deliverer.settlements import internal_error, settlement_of, without_content
+from relayd.deliverer.settlements import (
+    internal_error,
+    put_back,
+    settlement_of,
+    without_content,
+)
 from relayd.errors import ContentLost
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome
+from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.route import SMARTHOST, RouteRules
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 from relayd.trace import tracing
@@ -38,6 +45,7 @@ class DeliveryRules:
     routes: RouteRules
     paths: ReturnPaths | None  # None: the reverse-path goes out as it came in
     jitter: Callable[[], float]
+    pausing: Pausing = field(default_factory=Pausing)
 
 
 class Recorder:
@@ -56,6 +64,7 @@ class Recorder:
         self._sink = sink
         self._clock = clock
         self._rules = rules
+        self.pausing = rules.pausing
         self._reporter = reporter  # None: reports are off
 
     async def content_of(self, work: Work) -> Content | None:
@@ -71,6 +80,31 @@ class Recorder:
             facts = self.without_content(None, work, lost)
             await self.record(work, [(each, facts) for each in work.recipients])
             return None
+
+    async def leave_paused(
+        self, work: Work, recipients: Sequence[QueuedRecipient]
+    ) -> Sequence[QueuedRecipient] | None:
+        """Hand recipients back, uncounted, whose delivery a pause rule stops; return the others.
+
+        None when the lease was lost.
+        """
+        rules = self.pausing
+        if rules.stamp[0] != rules.seen:
+            rules.look_again()
+        now, message = self._clock.now(), work.message
+        meant = {each.number: each for each in work.recipients}  # whatever the next hop is told
+        paused = [
+            each
+            for each in recipients
+            if rule_for(
+                traits_of(message, meant[each.number], work.lease.destination), rules.delivery, now
+            )
+        ]
+        if not paused:
+            return recipients
+        settlements = [put_back(work, each, reason="paused") for each in paused]
+        written = await self.results.settle(work, settlements)
+        return None if written is None else [each for each in recipients if each not in paused]
 
     def transactions(self, work: Work) -> list[Transaction]:
         """Return the envelopes that the next hop is given."""

@@ -92,6 +92,17 @@ def rerouted(work: Work, recipient: QueuedRecipient, key: str, *, at: datetime) 
     )
 
 
+def put_back(work: Work, recipient: QueuedRecipient, *, reason: str) -> Settlement:
+    """Return that a recipient was not tried after all."""
+    return Settlement(
+        message_id=work.message.id,
+        recipient=recipient.number,
+        outcome=NotTried(reason=reason),
+        events=(),
+        attempt=recipient.attempt,
+    )
+
+
 def facts_of(failure: HostFailure) -> AttemptFacts:
     """Return a failed session as the facts of an attempt."""
     if failure.facts is not None:

@@ -29,6 +29,8 @@ class MessageFacts:
     subject: str | None = None  # decoded and shortened, if the settings want it kept
 
 
+LOGIN = "login"
+"""The first word in the account of a client that logged in; its user follows."""
 REPORT = "report"
 """Stands for the listener of messages that are reports of ours."""
 
@@ -104,6 +106,12 @@ class QueuedMessage:
     is_report: bool = False  # a report of ours to a sender
     account: str = ""  # of the client: `Client.account`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
+
+    @property
+    def user(self) -> str | None:
+        """Return the user that its client logged in as, if it did."""
+        kind, _, user = self.account.partition(" ")
+        return user if kind == LOGIN else None
 
     def began(self, now: datetime) -> datetime:
         """Return the instant from which the message ages, by a clock that shows `now`.

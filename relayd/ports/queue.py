@@ -23,6 +23,7 @@ from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
+from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
 from relayd.ports.view import Place, Query
 
@@ -100,7 +101,8 @@ class QueueStore(Protocol):
         Content from `spool` is the store's from now on; if it cannot be stored it is discarded.
 
         Starts at once and cannot be cancelled. With `lease_for`, recipients whose destination has
-        a slot that `worker` holds or can take, and is not paused, are leased at enqueue: they come back
+        a slot that `worker` holds or can take, and is not paused, are leased at enqueue, unless a pause rule
+        stops a recipient of the message: they come back
         as Work, with the content, as attempt 1, and nobody else will claim them. All others wait
         to be claimed. The recipients of a message that `is_held` are held and never leased; what
         `first_events` gives is recorded in the same transaction.
@@ -121,7 +123,8 @@ class QueueStore(Protocol):
 
         At most `each` of one destination.
 
-        Due means queued, not leased, `next_attempt_at` reached, and the destination not paused.
+        Due means queued, not leased, `next_attempt_at` reached, the destination not paused, and stopped by no
+        pause rule. Where rules stop a great many it may be empty before all of them were looked at.
         The destination that waits longest comes first, its oldest recipients first. Each
         recipient's attempt count rises in the same transaction (S-07). A worker has one slot of a
         destination at most; the one it holds already keeps its epoch, and its lease is renewed. A
@@ -248,6 +251,24 @@ class QueueStore(Protocol):
         """Forget what spoke against an address; False when it was not suppressed, for any sender.
 
         From then on only later bounces count. The history itself stays.
+        """
+        ...
+
+    async def pause(self, rules: Sequence[PauseRule]) -> Sequence[PauseRule]:
+        """Add pause rules; return them with their numbers.
+
+        One that names the same mail and sides as one that is there takes its place. Whom a rule stops is leased to
+        nobody from then on, and the time until it ends is no part of their age. What is leased already is
+        for its owner to look at. A rule ends by itself when its time is over.
+        """
+        ...
+
+    async def unpause(
+        self, wanted: Collection[int | Named] | None, sides: Collection[Side]
+    ) -> Sequence[PauseRule]:
+        """Take sides off rules, given by number or name, or all of them; return what was taken of each.
+
+        A rule without a side has ended. Whom it stopped becomes due: of a great many, some with each claim.
         """
         ...
 

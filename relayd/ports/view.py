@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from relayd.mail.ids import MessageId
+from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import EVERYBODY, Suppression
 from relayd.mail.words import BounceClass, Category, JsonValue
 
@@ -129,6 +130,7 @@ class Counts:
     """How much lies in the queue, by status, and by destination."""
 
     by_status: Mapping[Status, int]  # unfinished ones only
+    paused: int = 0  # of these, that a pause rule holds
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
     paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
@@ -212,6 +214,13 @@ class QueueView(Protocol):
 
     def counts(self) -> Counts:
         """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def pause_rules(self) -> Sequence[PauseRule]:
+        """Return the pause rules that nobody has ended, the oldest first; of some the time may be over.
+
+        A short read.
+        """
         ...
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:

@@ -10,6 +10,7 @@ from relayd.mail.envelope import Client, NewMessage, NewRecipient
 from relayd.mail.finish import finish_received
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
+from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
@@ -54,10 +55,18 @@ def accept(
     refusal = admit.admit_message(facts)
     if refusal is not None:
         return refusal
+    recipients = _recipients(context, mail, is_test=facts.is_test)
+    pausing = context.pausing
+    if pausing.stamp[0] != pausing.seen:
+        pausing.look_again()
+    at = context.now()
+    if pausing.intake:
+        seen = [_traits(each, client, mail, tag=facts.tag) for each in recipients]
+        if (refusal := pausing.refusal(seen, at)) is not None:
+            return refusal
     adds = admit.is_fixed_up(
         context.listener.add_headers, is_own_client=client.is_ours, is_relayed=is_on_its_way
     )
-    at = context.now()
     message_id = context.intake.next_id(at)
     queue_id = format_id(message_id)
     trace = trace_header(
@@ -80,7 +89,7 @@ def accept(
         received_at=at,
         reverse_path=mail.reverse_path,
         parameters=mail.parameters,
-        recipients=_recipients(context, mail, is_test=facts.is_test),
+        recipients=recipients,
         content=head if rest is None else rest.finish(head),
         facts=facts,
         client=Client(
@@ -94,6 +103,18 @@ def accept(
     if context.checker is None or is_report:  # a report often quotes spam
         return message
     return CheckContent(message, received)
+
+
+def _traits(
+    recipient: NewRecipient, client: ClientState, mail: Transaction, *, tag: str | None
+) -> Traits:
+    return Traits(
+        sender=str(mail.reverse_path or ""),
+        tag=tag,
+        user=client.auth_user,
+        domain=recipient.address.domain,
+        destination=recipient.destination,
+    )
 
 
 def _recipients(

@@ -8,6 +8,7 @@ Source: RFC 3207 §4.2; RFC 3848, RFC 6531 §4.3 (names of the protocol).
 from dataclasses import dataclass, field
 
 from relayd.mail.account import Account
+from relayd.mail.envelope import LOGIN
 from relayd.policy.intake import admit
 from relayd.policy.intake.origin import Origin
 from relayd.policy.intake.places import Whose
@@ -47,7 +48,7 @@ class ClientState:
         if self.auth_user is None:
             self.account_name = self.origin.client(is_stranger=True)
         else:
-            self.account_name = f"login {self.auth_user}"
+            self.account_name = f"{LOGIN} {self.auth_user}"
 
     def forget(self) -> None:
         """Forget all that the client said; to be judged anew after it."""

@@ -1,10 +1,11 @@
 """What the sessions of a worker share, and those of one listener."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from relayd.policy.intake.places import Whose
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
@@ -27,6 +28,7 @@ class SessionContext:
     intake: Intake
     now: Callable[[], datetime]
     may_send: Callable[[Whose], bool]  # a stranger, a message
+    pausing: Pausing = field(default_factory=Pausing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Service:
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
+    pausing: Pausing = field(default_factory=Pausing)
 
     def on(self, listener: ListenerSettings, may_send: Callable[[Whose], bool]) -> SessionContext:
         """Return what sessions of a listener share."""
@@ -57,4 +60,5 @@ class Service:
             intake=self.intake,
             now=self.clock.now,
             may_send=may_send,
+            pausing=self.pausing,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.parameters import MailParameters, RcptParameters
+from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.policy.intake import admit
 from relayd.receiver.context import SessionContext
@@ -56,6 +57,16 @@ class Transaction:
         if refusal is None and context.refuse_suppressed:
             return self._suppression_of(path, intake)
         return refusal
+
+    def pause_of(self, path: Address, context: SessionContext, *, user: str | None) -> Reply | None:
+        """Return the refusal of one more recipient whose mail a pause rule stops."""
+        seen = Traits(
+            sender=str(self.reverse_path or ""),
+            user=user,
+            domain=path.domain,
+            destination=context.intake.destination_of(path, is_test=False),
+        )
+        return context.pausing.refusal([seen], context.now())
 
     def _refusal_of_return_path(
         self, path: Address, intake: Intake

@@ -7,8 +7,10 @@ Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 
 from relayd.mail.address import Address
 from relayd.mail.parameters import RcptParameters
+from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy.intake import admit
+from relayd.policy.pausing import is_pause
 from relayd.receiver import acceptance, login
 from relayd.receiver.commands import parse_mail, parse_rcpt
 from relayd.receiver.dialogue import Dialogue
@@ -44,8 +46,14 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
             limits=context.limits,
             has_room=context.intake.has_room(),
         )
+    pausing = context.pausing
+    if pausing.stamp[0] != pausing.seen:
+        pausing.look_again()
+    if refusal is None and pausing.intake:
+        seen = Traits(sender=str(path or ""), user=client.auth_user)
+        refusal = pausing.refusal([seen], context.now())
     if refusal is not None:
-        dialogue.refuse(refusal, sender=path)
+        dialogue.refuse(refusal, sender=path, is_error=not is_pause(refusal))
         return
     client.mail = Transaction(path, parameters)
     dialogue.state = following
@@ -64,6 +72,8 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
         dialogue.refuse(refused.reply, sender=transaction.reverse_path)
         return None
     refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
+    if refusal is None and dialogue.context.pausing.intake:
+        refusal = transaction.pause_of(path, dialogue.context, user=client.auth_user)
     if refusal is None:
         transaction.recipients.append((path, parameters))
         dialogue.state = following
@@ -99,7 +109,7 @@ def _refuse_recipient(dialogue: Dialogue, path: Address, refusal: Reply) -> None
         refusal,
         sender=dialogue.client.mail.reverse_path,
         recipient=path,
-        is_error=refusal not in _NO_ERRORS,
+        is_error=refusal not in _NO_ERRORS and not is_pause(refusal),
     )
 
 
@@ -141,7 +151,7 @@ def content_complete(dialogue: Dialogue) -> Effect | None:
     else:
         found = acceptance.FAULTS[received]
     dialogue.move(Event.CONTENT_REFUSED)
-    dialogue.refuse(found, sender=transaction.reverse_path)
+    dialogue.refuse(found, sender=transaction.reverse_path, is_error=not is_pause(found))
     if received in (Fault.TOO_BIG, Fault.LINE_ENDINGS):
         dialogue.close(b"")
     return None

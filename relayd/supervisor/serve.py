@@ -69,6 +69,7 @@ class Supervisor:
         self._timeouts = timeouts
         self._counters = SharedCounters()
         self._balance = AcceptBalance()
+        self._pausing = memoryview(mmap(-1, 8)).cast("Q")
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
@@ -248,6 +249,7 @@ class Supervisor:
                 counters=self._counters,
                 balance=self._balance,
                 known=self._known,
+                pausing=self._pausing,
                 heartbeat=heartbeat,
                 parent_pid=parent,
             )

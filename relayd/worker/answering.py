@@ -1,6 +1,7 @@
 """What a worker answers while it works: the control socket, and who scrapes its counters."""
 
 import os
+import time
 from functools import partial
 
 from relayd.control.server import ControlContext, serve_control
@@ -35,11 +36,18 @@ async def answer(
         outward.scheduler.wake()
         wakeups.give()
 
+    def pauses_changed() -> None:
+        # Any number that no worker has seen: two of them may change rules at once.
+        inherited.pausing[0] = time.monotonic_ns()
+        changed()
+
     await serve_control(
         inherited.control,
         ControlContext(
             store=parts.store,
             on_change=changed,
+            on_pauses=pauses_changed,
+            now=parts.clock.now,
             record=partial(_record_acts, parts.events),
             report=outward.report_given_up,
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},

@@ -21,5 +21,6 @@ class Inherited:
     counters: SharedCounters
     balance: AcceptBalance
     known: KnownSources
+    pausing: memoryview  # one number: another with each change of the pause rules
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int

@@ -49,6 +49,7 @@ def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Inta
             tls=tls,
             users=users,
             checker=_checker(settings),
+            pausing=parts.pausing,
         ),
         share=inherited.balance.share_of(inherited.name),
     )

@@ -8,6 +8,8 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,12 +17,16 @@ import structlog
 from relayd.errors import (
     RelaydError,
     SchemaMismatch,
+    StoreError,
 )
 from relayd.logs.status import StatusLog
 from relayd.mail.ids import WorkerIdentity
+from relayd.mail.pause import PauseRule
 from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
 from relayd.policy.delivery import route
+from relayd.policy.pausing import Pausing
+from relayd.ports.view import QueueView
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
 from relayd.store import open_store, open_view
@@ -91,7 +97,15 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         await _serve(
             settings,
             inherited,
-            Parts(store, view, registered.number, IdSource(registered), events, clock),
+            Parts(
+                store,
+                view,
+                registered.number,
+                IdSource(registered),
+                events,
+                clock,
+                Pausing(inherited.pausing, read=partial(_pause_rules, view)),
+            ),
             counters,
         )
     finally:
@@ -180,6 +194,15 @@ async def _serve(
             task.cancel()
     outward.reporter.tell_unmailed()
     log.info("worker_stopped", worker=inherited.name)
+
+
+def _pause_rules(view: QueueView) -> Collection[PauseRule] | None:
+    """Return the pause rules in the store; None when it cannot be read."""
+    try:
+        return view.pause_rules()
+    except StoreError as error:
+        log.warning("pause_rules_not_read", fault="local", reason=str(error))
+        return None
 
 
 def _on_hangup(status_log: StatusLog, tls: ServerTls | None) -> None:

@@ -95,6 +95,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
             routes=settings.routes,
             paths=None if late is None else late.paths,
             jitter=source.random,
+            pausing=parts.pausing,
         ),
         reporter=reporter if settings.bounces.dsn else None,
     )

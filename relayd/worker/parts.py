@@ -11,6 +11,7 @@ from relayd.mail.ids import (
     WorkerNumber,
     make_id,
 )
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
@@ -49,3 +50,4 @@ class Parts:
     ids: IdSource
     events: Events
     clock: Clock
+    pausing: Pausing

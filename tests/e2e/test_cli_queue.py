@@ -53,6 +53,8 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                     ControlContext(
                         store=store,
                         on_change=lambda: None,
+                        on_pauses=lambda: None,
+                        now=world.clock.now,
                         record=lambda acted: recorded.extend(acted.events),
                         info=dict,
                         oldest_kept=lambda: START,

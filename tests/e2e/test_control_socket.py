@@ -132,6 +132,8 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                     ControlContext(
                         store=daemon.store,
                         on_change=daemon.wake,
+                        on_pauses=lambda: None,
+                        now=FakeClock().now,
                         record=lambda acted: daemon.recorded.extend(acted.events),
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
                         oldest_kept=lambda: START,

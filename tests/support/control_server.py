@@ -12,7 +12,7 @@ from relayd.control.server import ControlContext, serve_control
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.ports.queue import QueueStore
-from tests.support.clock import START
+from tests.support.clock import START, FakeClock
 from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
 
@@ -35,6 +35,8 @@ async def a_control_server(path: Path, store: QueueStore) -> AsyncIterator[list[
                     ControlContext(
                         store=store,
                         on_change=lambda: None,
+                        on_pauses=lambda: None,
+                        now=FakeClock().now,
                         record=lambda acted: recorded.extend(acted.events),
                         info=dict,
                         oldest_kept=lambda: START - timedelta(days=90),

@@ -31,6 +31,7 @@ from relayd.mail.words import Detail, EventKind
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import SMARTHOST, RouteRules
 from relayd.policy.delivery.verdict import VerdictRules
+from relayd.policy.pausing import Pausing
 from relayd.policy.replies.ruleset import builtin_rules
 from relayd.ports.outward import Transport
 from relayd.ports.queue import QueueStore
@@ -199,6 +200,7 @@ async def a_post(
     name: str = "1",
     reports: bool = False,
     places: int = 1000,
+    pausing: Pausing | None = None,
 ) -> AsyncIterator[Post]:
     """Run a deliverer whose smarthost has these ports; stop it at the end."""
     clock = queue[2] if queue else store._clock if store else FakeClock()
@@ -232,6 +234,7 @@ async def a_post(
                 routes=RouteRules(),
                 paths=None,
                 jitter=lambda: 0.0,
+                pausing=pausing or Pausing(),
             ),
             reporter=a_reporter(clock) if reports else None,
         ),

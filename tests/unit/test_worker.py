@@ -14,6 +14,7 @@ from relayd.logs.status import StatusLog
 from relayd.mail.ids import received_at_of
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery.route import RouteRules
+from relayd.policy.pausing import Pausing
 from relayd.ports.view import Status
 from relayd.worker.events import Events
 from relayd.worker.intake import Intake
@@ -54,6 +55,7 @@ async def intake(post: Post, status_log: Path) -> AsyncIterator[Intake]:
                 IdSource(a_registration(post.worker)),
                 Events(log, Counters()),
                 post.clock,
+                Pausing(),
             ),
             post.scheduler,
             routes=RouteRules(),

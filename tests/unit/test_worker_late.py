@@ -31,6 +31,7 @@ from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.intake import admit
+from relayd.policy.pausing import Pausing
 from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.events import Events
 from relayd.worker.intake import Intake
@@ -99,6 +100,7 @@ def intake_of(post: Post, log: StatusLog, late: LateBounces | None) -> Intake:
             IdSource(a_registration(post.worker)),
             Events(log, Counters()),
             post.clock,
+            Pausing(),
         ),
         post.scheduler,
         routes=RouteRules(),

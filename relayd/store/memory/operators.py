@@ -62,8 +62,10 @@ def _apply(tables: Tables, recipient: Recipient, operator: Operator, *, served: 
         recipient.unknown_outcomes = max(recipient.unknown_outcomes, 1)
     recipient.move(ACTS[operator.action].leads_to, operator.at)
     recipient.next_attempt_at = operator.at
-    if operator.action is Action.HOLD:
+    if operator.action is Action.HOLD and not recipient.stopped_by:
         recipient.uncounted -= served
+    if operator.action is not Action.EXPEDITE:
+        recipient.stopped_by = 0
     if operator.action is Action.RELEASE:
         recipient.uncounted += served
     if ACTS[operator.action].leads_to is RecipientState.QUEUED:

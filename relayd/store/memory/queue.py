@@ -16,6 +16,7 @@ from relayd.mail.ids import (
     WorkerNumber,
 )
 from relayd.mail.operator import Action, Operator
+from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
@@ -32,7 +33,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Place, Query, RecipientRow
-from relayd.store.memory import messages, operators, outcomes, returned, suppression
+from relayd.store.memory import messages, operators, outcomes, pausing, returned, suppression
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
 from relayd.store.memory.spool import MemorySpool
@@ -80,9 +81,11 @@ class MemoryStore(MemoryView):
         self._age.watch()
         recipients = self._add(message)
         works: list[Work] = []
+        now = self._clock.now()
+        is_stopped = any(pausing.rule_of(self._tables, one, now) for one in recipients)
         if lease_for is not None and not message.is_held:
             for destination in dict.fromkeys(one.destination for one in recipients):
-                if self._leases.is_paused(destination):
+                if self._leases.is_paused(destination) or is_stopped:
                     continue
                 if (lease := self._leases.take(destination, worker, lease_for)) is not None:
                     group = [one for one in recipients if one.destination == destination]
@@ -108,6 +111,9 @@ class MemoryStore(MemoryView):
     ) -> Sequence[Work]:
         self._age.watch()
         works: list[Work] = []
+        now, served = self._clock.now(), self._age.served()
+        pausing.let_go(self._tables, now, served=served)
+        pausing.stop(self._tables, self._leases.due(self._tables.recipients()), now, served=served)
         of: dict[str, list[Recipient]] = {}
         for recipient in self._tables.recipients():
             of.setdefault(recipient.destination, []).append(recipient)
@@ -263,6 +269,14 @@ class MemoryStore(MemoryView):
             return False
         del self._tables.suppressing[suppression.key_of(address)]
         return True
+
+    async def pause(self, rules: Sequence[PauseRule]) -> Sequence[PauseRule]:
+        return [pausing.add(self._tables, rule) for rule in rules]
+
+    async def unpause(
+        self, wanted: Collection[int | Named] | None, sides: Collection[Side]
+    ) -> Sequence[PauseRule]:
+        return pausing.end(self._tables, wanted, sides)
 
     async def purge(self, older_than: datetime) -> int:
         old = [

@@ -12,6 +12,7 @@ from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
+from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
 from relayd.ports.queue import Lease
@@ -51,7 +52,10 @@ class Recipient:
     remote_host: str | None = None
     moved_to: str = ""  # another destination than at intake
     returned: bool = False  # mail of relayd's own to a sender
-    uncounted: float = 0.0  # seconds that are no part of its age; less what was served, while held
+    stopped_by: int = 0  # the number of a pause rule; 0: none
+    uncounted: float = (
+        0.0  # seconds that are no part of its age; less what was served, while held or stopped
+    )
     is_extra: bool = False  # an operator asked for its next attempt
     came_back: list[datetime] = field(default_factory=list)  # mail to its return path
 
@@ -70,7 +74,7 @@ class Recipient:
         return self.moved_to or self.new.destination
 
     def is_waiting(self) -> bool:
-        return self.state is RecipientState.QUEUED and self.lease is None
+        return self.state is RecipientState.QUEUED and self.lease is None and not self.stopped_by
 
     def may_become(
         self, state: RecipientState, among: Iterable[RecipientState] = RecipientState
@@ -115,6 +119,8 @@ class Tables:
     paused_for: dict[str, str] = field(default_factory=dict)  # destination: why
     slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
     suppressing: dict[str, list[Suppression]] = field(default_factory=dict)  # key of an address
+    last_rule: int = 0
+    pause_rules: dict[int, PauseRule] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
 
     def note(self, message: Message, *events: Event) -> None:

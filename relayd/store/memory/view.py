@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression, in_force, is_suppressed
 from relayd.mail.words import EventKind
 from relayd.ports.view import (
@@ -111,8 +112,15 @@ class MemoryView:
             received_at = received_at_of(row.message_id)
             oldest[row.destination] = min(oldest.get(row.destination, received_at), received_at)
         return Counts(
-            by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
+            by_status=by_status,
+            paused=sum(1 for each in self._tables.recipients() if each.stopped_by),
+            by_destination=by_destination,
+            oldest=oldest,
+            paused_until=paused,
         )
+
+    def pause_rules(self) -> Sequence[PauseRule]:
+        return list(self._tables.pause_rules.values())
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         rows = {(row.message_id, row.recipient): row for row in self._rows()}

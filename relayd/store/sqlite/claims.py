@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import apsw
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
+from relayd.mail.pause import PauseRule
 from relayd.ports.queue import Lease, Work
-from relayd.store.sqlite import destinations, leases, rows, values
+from relayd.store.sqlite import destinations, leases, pausing, rows, values
 
 _CONTENT_WITH_CLAIM = 128 * 1024  # octets up to which a claim brings the content along
 
@@ -31,17 +32,23 @@ def for_new(
     now: int,
     term: leases.Term,
 ) -> dict[str, Lease | None]:
-    """Take a lease for each destination of a new message; None where there is none to be had."""
+    """Take a lease for each destination of a new message; None where there is none to be had.
+
+    None at all when a pause rule stops a recipient: the claims tell it from the others.
+    """
     taken: dict[str, Lease | None] = {}
     for recipient in message.recipients:
         destination = recipient.destination
         if destination not in taken:
+            may_lease, has_rules = destinations.leasable(db, destination, now)
+            if has_rules and not taken and pausing.stops(db, message, now=now):
+                return {}
             taken[destination] = (
-                None
-                if destinations.paused_until(db, destination) > now
-                else leases.acquire(
+                leases.acquire(
                     db, destination, worker, width=widths.get(destination, 1), now=now, term=term
                 )
+                if may_lease
+                else None
             )
     return taken
 
@@ -80,23 +87,39 @@ def claim(
     widths: Mapping[str, int],
     now: int,
     term: leases.Term,
-) -> Sequence[Work]:
-    """Lease what is due to `worker`, the destination that waits longest first."""
+) -> tuple[Sequence[Work], bool]:
+    """Lease what is due to `worker`, the destination that waits longest first.
+
+    Return also whether all that is due was looked at, as far as there was room: pause rules may stop more
+    than one transaction should look at.
+    """
     work: list[Work] = []
     room = wanted.limit
+    stopping: Sequence[PauseRule] = ()
+    is_all, stopped = True, 0
+    if pausing.there_are(db):
+        is_all = pausing.let_go(db, now=now)
+        stopping = pausing.delivery_rules(db)
     for destination in leases.due(db, worker, widths=widths, now=now, at=term.at, only=wanted.only):
         if room <= 0:
             break
         if destination in wanted.but:
             continue
+        limit = min(room, wanted.each or room)
+        if stopping:
+            limit, given = pausing.sift(db, destination, stopping, now=now, limit=limit)
+            stopped += given
         width = widths.get(destination, 1)
-        lease = leases.acquire(db, destination, worker, width=width, now=now, term=term)
-        if lease is not None:
-            taken = _lease_due(db, lease, now=now, limit=min(room, wanted.each or room))
+        lease = limit and leases.acquire(db, destination, worker, width=width, now=now, term=term)
+        if lease:
+            taken = _lease_due(db, lease, now=now, limit=limit)
             room -= sum(map(len, taken.values()))
             work.extend(_work_of(db, lease, taken))
+        if lease or not limit:
             destinations.refresh(db, destination)
-    return work
+        if stopped >= pausing.AT_ONCE:
+            return work, False
+    return work, is_all
 
 
 def _lease_due(

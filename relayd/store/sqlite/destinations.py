@@ -12,6 +12,10 @@ import orjson
 
 from relayd.store.sqlite.values import fetch
 
+_LEASABLE = (
+    "SELECT coalesce((SELECT paused_until FROM destination WHERE key = ?), 0),"
+    " EXISTS (SELECT 1 FROM pause_rule)"
+)
 _PAGE = 500  # destinations read at once
 
 
@@ -75,6 +79,12 @@ def move_waits(db: apsw.Connection, *, now: int, jump: int) -> None:
     )
     for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (ahead,)):
         refresh(db, destination)
+
+
+def leasable(db: apsw.Connection, destination: str, now: int) -> tuple[bool, bool]:
+    """Tell whether no pause of the destination holds it now, and whether there are pause rules."""
+    until, has_rules = db.execute(_LEASABLE, (destination,)).get
+    return until <= now, bool(has_rules)
 
 
 def paused_until(db: apsw.Connection, destination: str) -> int:

@@ -23,10 +23,11 @@ from relayd.store.sqlite.values import fetch, to_ms
 _AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
-_AWAY = "slot = NULL, possible_duplicate = max(possible_duplicate, slot IS NOT NULL)"
+# Of one that a pause rule holds, no attempt runs, and its time does not count already.
+_AWAY = "slot = NULL, possible_duplicate = max(possible_duplicate, coalesce(slot > 0, 0))"
 _DUE = "next_attempt_at = ?1, extra = 1"
 _CHANGES = {
-    Action.HOLD: f"{_AWAY}, uncounted = uncounted - served()",
+    Action.HOLD: f"{_AWAY}, uncounted = uncounted - iif(coalesce(slot, 0) < 0, 0, served())",
     Action.RELEASE: f"{_DUE}, uncounted = uncounted + served()",
     Action.EXPEDITE: _DUE,
     Action.BOUNCE: _AWAY,
@@ -108,7 +109,7 @@ def _matching(db: apsw.Connection, selector: Query, batch: Batch) -> tuple[list[
 
 def _applies(act: Act) -> str:
     """Return the SQL condition of recipients for whom a verb has an effect."""
-    spared = " AND slot IS NULL" if act.spares_leased else ""
+    spared = " AND coalesce(slot, 0) <= 0" if act.spares_leased else ""
     return may_become(act.leads_to, act.applies_to) + spared
 
 
@@ -156,7 +157,7 @@ def _reports(
             for each in fetch(
                 db,
                 "SELECT number, address, parameters, attempts, soft_failures,"  # noqa: S608 -- a constant
-                f" max(possible_duplicate, slot IS NOT NULL), {NO_MAIL_HOST_AT}, 0, 0 FROM recipient"
+                f" max(possible_duplicate, coalesce(slot > 0, 0)), {NO_MAIL_HOST_AT}, 0, 0 FROM recipient"
                 " WHERE message_id = ? ORDER BY number",
                 (message_id,),
             )

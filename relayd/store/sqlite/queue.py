@@ -17,6 +17,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action, Operator
+from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
 from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
@@ -43,6 +44,7 @@ from relayd.store.sqlite import (
     messages,
     operators,
     outcomes,
+    pausing,
     purging,
     returned,
     suppression,
@@ -54,6 +56,8 @@ from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import prepare
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.writer import Writer
+
+_LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
 
 
 class SqliteStore:
@@ -153,11 +157,15 @@ class SqliteStore:
     ) -> Sequence[Work]:
         now = self._now()
         wanted = claims.Wanted(limit=limit, each=each, but=but, only=only)
-        return await self._writer.submit(
-            lambda db: claims.claim(
-                db, worker, wanted, widths=self._slots, now=now, term=self._term(lease_for)
+        for _ in range(_LOOKS):
+            work, is_all = await self._writer.submit(
+                lambda db: claims.claim(
+                    db, worker, wanted, widths=self._slots, now=now, term=self._term(lease_for)
+                )
             )
-        )
+            if work or is_all:
+                return work
+        return ()
 
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
@@ -286,6 +294,14 @@ class SqliteStore:
 
     async def unsuppress(self, address: str) -> bool:
         return await self._writer.submit(lambda db: suppression.unsuppress(db, address))
+
+    async def pause(self, rules: Sequence[PauseRule]) -> Sequence[PauseRule]:
+        return await self._writer.submit(lambda db: [pausing.add(db, rule) for rule in rules])
+
+    async def unpause(
+        self, wanted: Collection[int | Named] | None, sides: Collection[Side]
+    ) -> Sequence[PauseRule]:
+        return await self._writer.submit(lambda db: pausing.end(db, wanted, sides))
 
     async def purge(self, older_than: datetime) -> int:
         purged = await self._writer.submit(lambda db: purging.purge(db, older_than))

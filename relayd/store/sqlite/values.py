@@ -28,6 +28,11 @@ def address_key(local: str, domain: str) -> str:
     return f"{domain.lower()}@{local.lower()}"
 
 
+def domain_of(key: str) -> str:
+    """Return the domain of an address, from its key."""
+    return key.partition("@")[0]
+
+
 def query_key(address: str) -> str:
     """The key of an address as somebody typed it."""
     local, _, domain = address.rpartition("@")

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, EventKind, status_of
 from relayd.ports.view import (
@@ -20,7 +21,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.sqlite import suppression
+from relayd.store.sqlite import pausing, suppression
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.search import Key, Search
@@ -29,7 +30,7 @@ from relayd.store.sqlite.values import fetch, from_ms
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
     " r.destination, m.size, m.message_id_header, m.tag, m.client_ip, m.auth_user, r.attempts,"
-    " r.next_attempt_at, r.slot IS NOT NULL, r.possible_duplicate, r.code, r.enhanced, r.reply,"
+    " r.next_attempt_at, coalesce(r.slot > 0, 0), r.possible_duplicate, r.code, r.enhanced, r.reply,"
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
@@ -39,8 +40,8 @@ _COLUMNS = (
 # Each part has an index of its own, so that finished recipients are not read. Groups that are in
 # two parts are added up later.
 COUNTS = " UNION ALL ".join(
-    "SELECT state, category IS NOT NULL, destination, count(*), min(message_id) FROM recipient"  # noqa: S608 -- constants
-    f" WHERE {part} GROUP BY 1, 2, 3"
+    "SELECT state, category IS NOT NULL, destination, count(*), min(message_id), slot < 0"  # noqa: S608 -- constants
+    f" FROM recipient WHERE {part} GROUP BY 1, 2, 3, 6"
     for part in (
         "state = 'queued' AND slot IS NULL",
         "state = 'queued' AND slot IS NOT NULL",
@@ -216,7 +217,9 @@ class SqliteView:
         by_status: dict[Status, int] = {}
         by_destination: dict[str, int] = {}
         first: dict[str, int] = {}
-        for state, failed, destination, number, message_id in self._fetch(COUNTS):
+        paused = 0
+        for state, failed, destination, number, message_id, is_paused in self._fetch(COUNTS):
+            paused += number if is_paused else 0
             status = _status(state, failed or None)
             by_status[status] = by_status.get(status, 0) + number
             by_destination[destination] = by_destination.get(destination, 0) + number
@@ -224,10 +227,18 @@ class SqliteView:
                 first[destination] = min(first.get(destination, message_id), message_id)
         oldest = {key: received_at_of(MessageId(value)) for key, value in first.items()}
         rows = self._fetch("SELECT key, paused_until FROM destination WHERE paused_until > 0")
-        paused = {key: from_ms(until) for key, until in rows if key in by_destination}
+        until = {key: from_ms(until) for key, until in rows if key in by_destination}
         return Counts(
-            by_status=by_status, by_destination=by_destination, oldest=oldest, paused_until=paused
+            by_status=by_status,
+            paused=paused,
+            by_destination=by_destination,
+            oldest=oldest,
+            paused_until=until,
         )
+
+    @_question
+    def pause_rules(self) -> Sequence[PauseRule]:
+        return [pausing.rule_of(row) for row in self._fetch(pausing.RULES)]
 
     @_question
     def latest(self, limit: int) -> Sequence[LatestEvent]:

@@ -1,0 +1,184 @@
+"""Pause rules and drain in a running relay with two workers."""
+
+import contextlib
+import io
+import smtplib
+from collections.abc import Iterator
+
+import pytest
+
+from relayd.cli.command import run
+from tests.support.daemon import (
+    CONTENT,
+    Daemon,
+    Ran,
+    SmarthostThread,
+    a_daemon,
+    a_smarthost,
+    eventually,
+)
+
+TAGGED = "X-Relayd-Tag: news\r\n" + CONTENT
+
+
+@pytest.fixture(scope="module")
+def smarthost() -> Iterator[SmarthostThread]:
+    with a_smarthost() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(
+    smarthost: SmarthostThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    with a_daemon(tmp_path_factory.mktemp("relay"), smarthost.port) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def relay(running: Daemon) -> Iterator[Daemon]:
+    yield running
+    assert relayd(running, "resume", "all").status == 0
+
+
+def relayd(relay: Daemon, *arguments: str) -> Ran:
+    """Run a command in this process: a subprocess each takes longer than what it does."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run(["-c", str(relay.file), *arguments])
+    return Ran(status=status, out=out.getvalue(), err=err.getvalue())
+
+
+def arrives(smarthost: SmarthostThread, address: str) -> bool:
+    return eventually(lambda: address in smarthost.rcpts, f"{address} was delivered")
+
+
+INTAKE = (  # what is paused, the command that is refused, and mail that is taken all the same
+    (("all",), "mail", None),
+    (("--sender", "Shop@app.test"), "mail", ("app@app.test", "a@x.test", CONTENT)),
+    (("--domain", "X.test"), "rcpt", ("shop@app.test", "a@y.test", CONTENT)),
+    (("--destination", "smarthost"), "rcpt", None),
+    (("--tag", "News"), "data", ("shop@app.test", "a@x.test", CONTENT)),
+    (("--user", "shop"), "", ("shop@app.test", "a@x.test", CONTENT)),
+)
+
+
+@pytest.mark.parametrize(("paused", "command", "taken"), INTAKE)
+def test_intake_answers_450_with_the_reason_at_the_first_command_that_tells(
+    relay: Daemon, paused: tuple[str, ...], command: str, taken: tuple[str, str, str] | None
+) -> None:
+    """On each listener and in each worker, from the moment that the command has returned."""
+    assert relayd(relay, "pause", *paused, "--intake", "--reason", "moving house").status == 0
+    for _ in range(4):
+        with relay.client() as client:
+            client.ehlo()
+            replies = {"mail": client.mail("shop@app.test")}
+            if command != "mail":
+                replies["rcpt"] = client.rcpt("a@x.test")
+            if command not in ("mail", "rcpt"):
+                replies["data"] = client.data(TAGGED)
+        refused = replies.pop(command, None)
+        if refused is not None:
+            assert refused == (450, b"4.3.2 Paused: moving house")
+        assert all(code == 250 for code, _ in replies.values()), replies
+    if taken is not None:
+        sender, to, content = taken
+        relay.send(to, content=content, sender=sender)
+    assert relayd(relay, "resume", *paused).status == 0
+    relay.send("a@x.test", content=TAGGED, sender="shop@app.test")
+
+
+def test_a_transaction_that_began_before_is_refused_at_its_end(relay: Daemon) -> None:
+    with relay.client() as client:
+        client.ehlo()
+        client.mail("shop@app.test")
+        client.rcpt("a@x.test")
+        relayd(relay, "pause", "--sender", "shop@app.test", "--intake")
+        assert client.data(CONTENT) == (450, b"4.3.2 Paused, try again later")
+        client.mail("app@app.test")
+        client.rcpt("b@x.test")
+        assert client.data(CONTENT)[0] == 250, "the session goes on"
+
+
+def test_pipelined_commands_each_have_their_reply(relay: Daemon) -> None:
+    relayd(relay, "pause", "--sender", "shop@app.test", "--intake")
+    with relay.client() as client:
+        client.ehlo()
+        client.send("MAIL FROM:<shop@app.test>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n")
+        codes = [client.getreply()[0] for _ in range(3)]
+        assert codes == [450, 503, 503]
+        assert client.docmd("NOOP")[0] == 250
+
+
+def test_a_client_that_asks_often_keeps_its_session(relay: Daemon) -> None:
+    relayd(relay, "pause", "all", "--intake")
+    with relay.client() as client:
+        client.ehlo()
+        codes = {client.mail("shop@app.test")[0] for _ in range(150)}
+        assert codes == {450}
+
+
+def test_sendmail_has_the_temporary_failure(relay: Daemon) -> None:
+    relayd(relay, "pause", "all", "--intake", "--reason", "moving house")
+    ran = relay.run("sendmail", "-f", "shop@app.test", "a@x.test", typed=CONTENT)
+    assert ran.status == 75
+    assert "moving house" in ran.err
+
+
+def test_delivery_waits_and_other_mail_does_not(relay: Daemon, smarthost: SmarthostThread) -> None:
+    relayd(relay, "pause", "--sender", "shop@app.test", "--for", "1h", "--reason", "a flood")
+    for number in range(8):
+        relay.send(f"later{number}@x.test", sender="shop@app.test")
+    relay.send("now@x.test")
+    arrives(smarthost, "now@x.test")
+    assert not [each for each in smarthost.rcpts if each.startswith("later")]
+    waiting = [row for row in relay.rows() if row.address.startswith("later")]
+    assert {(row.attempts, row.status.value) for row in waiting} == {(0, "queued")}
+    relay.run("resume", "--sender", "SHOP@app.test")
+    for number in range(8):
+        arrives(smarthost, f"later{number}@x.test")
+
+
+def test_a_pause_holds_over_a_restart(relay: Daemon, smarthost: SmarthostThread) -> None:
+    relayd(relay, "pause", "--tag", "news", "--intake", "--delivery")
+    relay.send("kept@x.test", sender="other@app.test")
+    arrives(smarthost, "kept@x.test")
+    relay.kill()
+    relay.up()
+    with pytest.raises(AssertionError, match="Paused"):
+        relay.send("refused@x.test", content=TAGGED)
+    relayd(relay, "resume", "--tag", "news", "--intake")
+    relay.send("restarted@x.test", content=TAGGED)
+    relay.send("another@x.test")
+    arrives(smarthost, "another@x.test")
+    assert "restarted@x.test" not in smarthost.rcpts
+    relayd(relay, "resume", "all")
+    arrives(smarthost, "restarted@x.test")
+
+
+def test_a_pause_ends_by_itself(relay: Daemon, smarthost: SmarthostThread) -> None:
+    relayd(relay, "pause", "all", "--for", "1s")
+    relay.send("soon@x.test")
+    assert "soon@x.test" not in smarthost.rcpts
+    arrives(smarthost, "soon@x.test")
+
+
+def test_drain_takes_nothing_and_tells_when_the_queue_is_empty(
+    relay: Daemon, smarthost: SmarthostThread
+) -> None:
+    relay.send("last@x.test")
+    ran = relayd(relay, "drain", "--wait")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines()[-1] == "the queue is empty"
+    assert "last@x.test" in smarthost.rcpts
+    with relay.client() as client, contextlib.suppress(smtplib.SMTPServerDisconnected):
+        client.ehlo()
+        assert client.mail("app@app.test") == (450, b"4.3.2 Paused: drained")
+
+
+def test_drain_ends_where_only_somebody_can_go_on(relay: Daemon) -> None:
+    relayd(relay, "pause", "--domain", "x.test")
+    relay.send("stuck@x.test")
+    ran = relayd(relay, "drain", "--wait", "--json")
+    assert ran.status == 75
+    assert ran.rows[-1]["left"] == 1
