@@ -221,6 +221,7 @@ class Settings:
     log: LogSettings
     doctor: DoctorSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+    soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better
 
     @property

@@ -21,9 +21,16 @@ from relayd.config.routes import Destination, named_route
 from relayd.policy.delivery.route import ViaHost
 from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
+SOFT_BOUNCE_IS_ON = (
+    "is on: mail that would bounce is deferred, and clients are refused for now only."
+    " No sender hears of it. Switch it off when the change that it was for has proved right"
+)
+
 
 def check(document: Document, report: Report) -> None:
     """Note every mistake of `document` that no key shows by itself."""
+    if document.soft_bounce:
+        report.warn(("soft_bounce",), SOFT_BOUNCE_IS_ON)
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
     _check_loop(document, report)

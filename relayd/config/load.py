@@ -169,6 +169,7 @@ def _settings(
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
         routes=_routes(document),
+        soft_bounce=document.soft_bounce,
         retry=RetrySettings(
             soft_bounce=tuple(document.retry.soft_bounce),
             unknown_outcome=tuple(document.retry.unknown_outcome),

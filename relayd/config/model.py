@@ -287,6 +287,7 @@ class Document(Table):
 
     fqdn: Annotated[str, PlainValidator(units.fqdn)]
     use_remote_smtp: bool = False
+    soft_bounce: bool = False
     workers: Annotated[int | Literal["auto"], PlainValidator(_workers)] = "auto"
     listen: Annotated[list[Listen], AfterValidator(_not_empty)] = [Listen()]
     auth: Auth = Auth()

@@ -20,6 +20,7 @@ from relayd.policy.doctor.machine import (
     judge_disk,
     judge_files,
     judge_queue,
+    judge_soft_bounce,
     judge_store,
 )
 from relayd.secret_files import SecretError, judge_file
@@ -50,6 +51,7 @@ async def check_machine(context: CheckContext) -> Sequence[Finding]:
         *(judge_disk(facts, settings.limits.message_size) for facts in _disks(settings)),
         judge_clock(synchronised=is_synchronised()),
         *judge_files(tuple(_files(settings))),
+        *judge_soft_bounce(is_on=settings.soft_bounce),
     ]
 
 

@@ -155,6 +155,11 @@ READABLE = Family(
     kind="gauge",
     help="1 if the queue could be read for this answer, else 0, and what is read off it is missing.",
 )
+SOFT_BOUNCE = Family(
+    name="relayd_soft_bounce",
+    kind="gauge",
+    help="1 while soft_bounce is on: what would bounce is deferred.",
+)
 DOCTOR = Family(
     name="relayd_doctor_result",
     kind="gauge",
@@ -191,6 +196,7 @@ FAMILIES: Sequence[Family] = (
     DESTINATIONS,
     DESTINATIONS_PAUSED,
     READABLE,
+    SOFT_BOUNCE,
     DOCTOR,
     DOCTOR_AGE,
     BUILD,

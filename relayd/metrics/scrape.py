@@ -25,6 +25,7 @@ from relayd.metrics.families import (
     PAUSED,
     QUEUE,
     READABLE,
+    SOFT_BOUNCE,
     WORKERS,
     Sample,
 )
@@ -57,12 +58,14 @@ class Scrape:
         open_view: Callable[[], QueueView],
         doctor: Path,
         clock: Clock,
+        soft_bounce: bool = False,
     ) -> None:
-        """`doctor` is where a saved result of `relayd doctor` would be."""
+        """`doctor` is where a saved result of `relayd doctor` would be; `soft_bounce` is that setting."""
         self._shared = shared
         self._open_view = open_view
         self._doctor = doctor
         self._clock = clock
+        self._soft_bounce = soft_bounce
         self._reading: asyncio.Future[Counts | None] | None = None
         self._counts: Counts | None = None
         self._until = 0.0  # monotonic: as long as those hold
@@ -72,6 +75,7 @@ class Scrape:
         counts = await self._count()
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
+            Sample(family=SOFT_BOUNCE, value=int(self._soft_bounce)),
             *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),

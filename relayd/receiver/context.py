@@ -22,6 +22,7 @@ class SessionContext:
     limits: LimitSettings
     refuse_suppressed: bool = False
     keeps_subject: bool = False
+    soft_bounce: bool = False  # refuse mail for now only
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -41,6 +42,7 @@ class Service:
     clock: Clock
     refuse_suppressed: bool = False
     keeps_subject: bool = False
+    soft_bounce: bool = False  # refuse mail for now only
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -53,6 +55,7 @@ class Service:
             listener=listener,
             limits=self.limits,
             refuse_suppressed=self.refuse_suppressed,
+            soft_bounce=self.soft_bounce,
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,

@@ -8,6 +8,7 @@ Source: RFC 5321 §4.2; RFC 2034 (enhanced codes).
 from relayd.mail.address import Address
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
+from relayd.policy.intake.admit import for_now
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
 from relayd.receiver.login_dialogue import LoginDialogue
@@ -53,7 +54,9 @@ class Dialogue:
         more: Detail | None = None,
     ) -> None:
         """Give a reply of policy's, and note it in the status log."""
-        client = self.client
+        client, fault = self.client, "policy" if reply.is_permanent else "local"
+        if self.context.soft_bounce:
+            reply = for_now(reply)
         self.context.intake.refused(
             {
                 "from": str(sender or ""),
@@ -63,7 +66,7 @@ class Dialogue:
                 "code": reply.code,
                 "enhanced": reply.enhanced,
                 "reply": str(reply),
-                "fault": "policy" if reply.is_permanent else "local",
+                "fault": fault,
                 **(more or {}),
             },
             stranger="" if client.may_relay else client.origin.site,

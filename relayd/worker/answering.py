@@ -67,6 +67,7 @@ def scrape(settings: Settings, inherited: Inherited) -> Scrape:
         open_view=lambda: open_view(url),
         doctor=queue_file(url).with_name("doctor.json"),
         clock=SystemClock(),
+        soft_bounce=settings.soft_bounce,
     )
 
 

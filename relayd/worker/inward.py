@@ -45,6 +45,7 @@ def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Inta
             intake=intake,
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
+            soft_bounce=settings.soft_bounce,
             keeps_subject=settings.store.keep_subject,
             tls=tls,
             users=users,

@@ -91,7 +91,9 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         sink=parts.events,
         clock=parts.clock,
         rules=DeliveryRules(
-            verdict=VerdictRules(retry=settings.retry, classifier=rules),
+            verdict=VerdictRules(
+                retry=settings.retry, classifier=rules, soft_bounce=settings.soft_bounce
+            ),
             routes=settings.routes,
             paths=None if late is None else late.paths,
             jitter=source.random,

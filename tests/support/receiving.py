@@ -162,6 +162,7 @@ class Options:
     connections: int = 100
     connections_per_client: int = 50
     refuse_suppressed: bool = False
+    soft_bounce: bool = False
     tls: ListenerTls = ListenerTls.OFF
     certificate: CertificateSettings | None = None
     auth: ListenerAuth = ListenerAuth.OFF
@@ -338,6 +339,7 @@ async def _receiving(
             intake=intake,
             clock=clock,
             refuse_suppressed=options.refuse_suppressed,
+            soft_bounce=options.soft_bounce,
             tls=None if options.certificate is None else ServerTls(options.certificate, clock),
             users=users,
             checker=checker,

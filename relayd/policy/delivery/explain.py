@@ -11,7 +11,7 @@ from datetime import timedelta
 from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery import retry
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW
+from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW, SPARED
 from relayd.policy.replies.classify import classify
 from relayd.policy.replies.phrases import TEXT_LIMIT, words_of
 from relayd.policy.replies.quoted import read
@@ -80,6 +80,10 @@ def _planned(deferral: Deferral, rules: RetrySettings) -> tuple[timedelta, str]:
     """Return the wait before chance and the server's wish, and the setting that has it."""
     if deferral.reason.endswith(ONCE_MORE):
         return retry.SECOND_LOOK, "the second look at the DNS"
+    if deferral.reason.startswith(SPARED):
+        unknown = deferral.possible_duplicate and deferral.unknown_outcomes
+        attempt = len(rules.unreachable) if unknown else deferral.attempt
+        return _step(rules.unreachable, attempt, "retry.unreachable, for soft_bounce is on")
     if deferral.reason.startswith(REFUSED_FOR_NOW):
         return _step(rules.soft_bounce, deferral.soft_failures, "retry.soft_bounce")
     if deferral.possible_duplicate and deferral.unknown_outcomes:

@@ -58,6 +58,11 @@ def after_no_verdict(
     return wait * (1 + SPREAD * jitter)
 
 
+def while_spared(attempt: int, rules: RetrySettings, *, jitter: float) -> timedelta:
+    """Return the wait after the `attempt`-th attempt, where the mail would bounce but for `soft_bounce`."""
+    return rules.unreachable[min(attempt, len(rules.unreachable)) - 1] * (1 + SPREAD * jitter)
+
+
 def after_extra(waits: Sequence[timedelta], rules: RetrySettings) -> timedelta:
     """Return the wait after an attempt that an operator asked for, where `waits` has no further (S-58)."""
     return waits[-1] if waits else rules.unreachable[0]

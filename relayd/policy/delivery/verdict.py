@@ -23,6 +23,7 @@ from relayd.policy.replies.ruleset import Rules
 NO_MAIL_HERE = frozenset({521, 556})  # RFC 7504
 REFUSED_FOR_NOW = "refused for now"
 EXTRA = "this attempt was asked for by an operator, and does not count"
+SPARED = "soft_bounce is on, else this would bounce"
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _REFUSES = "the smarthost refuses our login"
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
@@ -32,6 +33,7 @@ _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 class VerdictRules:
     retry: RetrySettings
     classifier: Rules
+    soft_bounce: bool = False  # the safety net: nothing bounces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,13 @@ def decide(
     moment: Moment,
     scope: Scope = Scope(),
 ) -> Outcome:
-    """Return what becomes of `recipient`; a bounce says if any attempt may have delivered it."""
+    """Return what becomes of `recipient`; a bounce says if any attempt may have delivered it.
+
+    With `rules.soft_bounce` what would bounce waits instead, as long as that is so.
+    """
     outcome = _judge(facts, recipient, rules, moment=moment, scope=scope)
+    if isinstance(outcome, Bounced) and rules.soft_bounce:
+        return _spared(outcome, facts, recipient, rules, moment)
     if isinstance(outcome, Bounced) and (recipient.possible_duplicate or _is_unknown(facts)):
         return replace(outcome, possible_duplicate=True)
     return outcome
@@ -136,6 +143,26 @@ def _of_reply(
         if reply.is_transient and (not smarthost or _speaks_of_the_recipient(reply, found)):
             return _soft(reply, found, recipient, rules, moment)
     return _no_verdict(facts, recipient, rules, moment, found, why=why)
+
+
+def _spared(
+    bounced: Bounced,
+    facts: AttemptFacts,
+    recipient: QueuedRecipient,
+    rules: VerdictRules,
+    moment: Moment,
+) -> Deferred:
+    """Defer what would bounce. No retry is used up by it, and the safety net knows no age."""
+    unknown = _is_unknown(facts)
+    attempt = len(rules.retry.unreachable) if unknown else recipient.attempt  # maybe one more copy
+    return Deferred(
+        retry_at=moment.now + retry.while_spared(attempt, rules.retry, jitter=moment.jitter),
+        category=bounced.category,
+        fault=bounced.fault,
+        reason=f"{SPARED} ({bounced.bounce_class}): {bounced.reason}",
+        soft_failures=recipient.soft_failures,
+        possible_duplicate=unknown,
+    )
 
 
 def _bounce(reply: Reply, found: Classification, *, proves: bool, reason: str = "") -> Bounced:

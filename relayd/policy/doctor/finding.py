@@ -37,6 +37,7 @@ class Check(StrEnum):
     DISK = "disk"
     CLOCK = "clock"
     FILES = "files"
+    SOFT_BOUNCE = "soft-bounce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

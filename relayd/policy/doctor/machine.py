@@ -158,6 +158,18 @@ def judge_disk(facts: DiskFacts, message_size: int) -> Finding:
     )
 
 
+def judge_soft_bounce(*, is_on: bool) -> Iterator[Finding]:
+    """Warn while the safety net is spread: nothing is to be said without it."""
+    if is_on:
+        yield Finding(
+            check=Check.SOFT_BOUNCE,
+            subject="",
+            level=Level.WARN,
+            reason="soft_bounce is on: mail that would bounce is deferred, and no sender hears of it",
+            remedy="set soft_bounce = false when the change that it was for has proved right",
+        )
+
+
 def judge_clock(*, synchronised: bool | None) -> Finding:
     """Judge the clock; None: the kernel does not say."""
     remedy = "Run chrony, systemd-timesyncd or another NTP client, here or on the machine below."

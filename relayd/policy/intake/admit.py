@@ -43,6 +43,22 @@ NEEDS_LOGIN = Reply(530, "5.7.0", ("5.7.0 Authentication required",))
 NEEDS_TLS = Reply(530, "5.7.0", ("5.7.0 Must issue a STARTTLS command first",))
 LOOP = Reply(554, "5.4.6", ("5.4.6 Too many hops, this message is looping",))
 
+
+def for_now(refusal: Reply) -> Reply:
+    """Return a refusal of mail as one for now, for `soft_bounce`: a client tries again then.
+
+    Another refusal stays as it is: a wrong command (50z), a login (53z), one for now. Of a reply code the second
+    digit says what it is about, 5 being mail (RFC 5321 §4.2.1).
+    """
+    if not 550 <= refusal.code <= 559:
+        return refusal
+    return Reply(
+        refusal.code - 100,
+        None if refusal.enhanced is None else f"4{refusal.enhanced[1:]}",
+        tuple(f"4{line[1:]}" if line.startswith("5.") else line for line in refusal.lines),
+    )
+
+
 Network = IPv4Network | IPv6Network
 _DAY = timedelta(days=1)
 

@@ -70,6 +70,15 @@ def a_secret(path: Path, content: bytes = b"hunter2\n", mode: int = 0o600) -> Pa
 # -- what is right
 
 
+def test_the_safety_net_is_warned_about() -> None:
+    found = read(FQDN)
+    assert (found.soft_bounce, found.warnings) == (False, ())
+    found = read(f"{FQDN}\nsoft_bounce = true")
+    assert found.soft_bounce
+    [warning] = found.warnings
+    assert warning.startswith("soft_bounce: is on: ")
+
+
 def test_one_line_is_enough() -> None:
     """All that has to be written is the name; everything else has the documented default."""
     found = read(FQDN)

@@ -238,3 +238,15 @@ def test_labels_are_escaped() -> None:
         "# TYPE relayd_doctor_result gauge",
         'relayd_doctor_result{check="spf"} 0',
     ]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_the_safety_net_has_a_metric(world: World, *, is_on: bool) -> None:
+    world.scrape = Scrape(
+        world.shared,
+        open_view=world.open_view,
+        doctor=world.doctor,
+        clock=world.clock,
+        soft_bounce=is_on,
+    )
+    assert await world.values("relayd_soft_bounce") == {(): is_on}

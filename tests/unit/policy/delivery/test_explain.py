@@ -7,7 +7,7 @@ import pytest
 from relayd.mail.reply import Stage, make_reply
 from relayd.policy.delivery.explain import Deferral, in_words, rule_used, why_wait
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW
+from relayd.policy.delivery.verdict import ONCE_MORE, REFUSED_FOR_NOW, SPARED
 from relayd.policy.replies.ruleset import builtin_rules
 
 MINUTE = timedelta(minutes=1)
@@ -87,6 +87,19 @@ def a_deferral(**changes: object) -> Deferral:
         (
             a_deferral(reason=f"no such host; {ONCE_MORE}", wait=60 * MINUTE),
             "60 min after this attempt: the second look at the DNS = 60 min",
+        ),
+        (
+            a_deferral(reason=f"{SPARED} (hard): gone", attempt=2, wait=15 * MINUTE),
+            "15 min after this attempt: step 2 of retry.unreachable, for soft_bounce is on = 15 min",
+        ),
+        (
+            a_deferral(
+                reason=f"{SPARED} (soft): gone",
+                possible_duplicate=True,
+                unknown_outcomes=3,
+                wait=15 * MINUTE,
+            ),
+            "15 min after this attempt: step 2 of retry.unreachable, for soft_bounce is on = 15 min",
         ),
         (
             a_deferral(wait=45 * MINUTE),

@@ -14,7 +14,15 @@ from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.delivery.login_refusal import ABOUT_LOGINS
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.verdict import EXTRA, ONCE_MORE, Moment, Scope, VerdictRules, decide
+from relayd.policy.delivery.verdict import (
+    EXTRA,
+    ONCE_MORE,
+    SPARED,
+    Moment,
+    Scope,
+    VerdictRules,
+    decide,
+)
 from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.builders import a_queued_recipient
 from tests.support.clock import START
@@ -731,6 +739,89 @@ def test_age_does_not_hide_a_verdict() -> None:
     outcome = judge(Stage.RCPT, make_reply(550, ("5.1.1 User unknown",)), age=old)
     assert isinstance(outcome, Bounced)
     assert outcome.bounce_class is BounceClass.HARD
+
+
+# --- the safety net ---------------------------------------------------------------------------
+
+SPARING = replace(RULES, soft_bounce=True)
+NO_SUCH_USER = Reply(550, "5.1.1", ("5.1.1 No such user",))
+FULL = Reply(452, "4.2.2", ("4.2.2 Mailbox full",))
+NO_DOMAIN = Breakdown(
+    category=Category.BAD_DOMAIN, fault=Fault.DNS, reason="no such domain", status="5.1.2"
+)
+NO_ANSWER = Breakdown(category=Category.CONNECTION_FAILURE, fault=Fault.PEER, reason="no answer")
+WOULD_BOUNCE: dict[str, tuple[Stage, Reply | Breakdown, dict[str, Any], Category]] = {
+    "refused for good": (Stage.RCPT, NO_SUCH_USER, {}, Category.BAD_MAILBOX),
+    "refused for now, once more": (
+        Stage.RCPT,
+        FULL,
+        {"soft_failures": 1, "route": DIRECT},
+        Category.MAILBOX_FULL,
+    ),
+    "the DNS knows no such domain": (
+        Stage.CONNECT,
+        NO_DOMAIN,
+        {"route": None},
+        Category.BAD_DOMAIN,
+    ),
+    "too old": (Stage.CONNECT, NO_ANSWER, {"age": timedelta(days=9)}, Category.EXPIRED),
+    "no answer to the dot, often": (
+        Stage.DOT,
+        NO_ANSWER,
+        {"unknown_outcomes": 2, "dot_sent": True},
+        Category.CONNECTION_FAILURE,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "ended_by", "more", "category"), WOULD_BOUNCE.values(), ids=WOULD_BOUNCE
+)
+def test_the_safety_net_defers_what_would_bounce(
+    stage: Stage, ended_by: Reply | Breakdown, more: dict[str, Any], category: Category
+) -> None:
+    """And says so; switched off, the next attempt is judged as ever."""
+    bounced = judge(stage, ended_by, **more)
+    assert isinstance(bounced, Bounced)
+    spared = judge(stage, ended_by, rules=SPARING, **more)
+    assert isinstance(spared, Deferred)
+    assert spared.reason == f"{SPARED} ({bounced.bounce_class}): {bounced.reason}"
+    assert (spared.category, spared.fault) == (category, bounced.fault)
+    assert spared.soft_failures == more.get("soft_failures", 0), "no retry is used up"
+    assert spared.possible_duplicate == bool(more.get("dot_sent"))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "dot_sent", "minutes"),
+    [(1, False, 5), (2, False, 15), (9, False, 240), (1, True, 240)],
+)
+def test_what_is_spared_waits_as_if_no_server_answered(
+    attempt: int, minutes: int, *, dot_sent: bool
+) -> None:
+    """Where each attempt may leave one more copy, as long as it ever does."""
+    ended_by, unknown = (NO_ANSWER, 9) if dot_sent else (NO_SUCH_USER, 0)
+    spared = judge(
+        Stage.DOT,
+        ended_by,
+        rules=SPARING,
+        attempt=attempt,
+        dot_sent=dot_sent,
+        unknown_outcomes=unknown,
+    )
+    assert isinstance(spared, Deferred)
+    assert spared.retry_at == START + timedelta(minutes=1 + minutes)
+
+
+@pytest.mark.parametrize("route", RouteKind)
+@pytest.mark.parametrize("stage", Stage)
+def test_the_safety_net_changes_nothing_but_bounces(stage: Stage, route: RouteKind) -> None:
+    for code in range(1000):
+        reply = Reply(code, None, ("whatever",))
+        without, spared = (
+            judge(stage, reply, route=route, rules=rules) for rules in (RULES, SPARING)
+        )
+        assert not isinstance(spared, Bounced)
+        assert spared == without or isinstance(without, Bounced)
 
 
 # --- properties -------------------------------------------------------------------------------

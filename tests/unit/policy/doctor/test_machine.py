@@ -16,6 +16,7 @@ from relayd.policy.doctor.machine import (
     judge_disk,
     judge_files,
     judge_queue,
+    judge_soft_bounce,
     judge_store,
 )
 from relayd.policy.privacy import Privacy
@@ -128,6 +129,13 @@ def test_the_clock(*, synchronised: bool | None, level: Level) -> None:
     found = judge_clock(synchronised=synchronised)
     assert found.level is level
     assert bool(found.remedy) == (level is Level.WARN)
+
+
+def test_the_safety_net_is_no_secret() -> None:
+    assert list(judge_soft_bounce(is_on=False)) == []
+    [found] = judge_soft_bounce(is_on=True)
+    assert (found.check, found.level) == (Check.SOFT_BOUNCE, Level.WARN)
+    assert "soft_bounce = false" in found.remedy
 
 
 MODES = {

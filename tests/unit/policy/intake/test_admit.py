@@ -173,3 +173,18 @@ MOMENT, HOURS, DAYS = timedelta(milliseconds=1), timedelta(hours=1), timedelta(d
 )
 def test_a_return_path_is_for_a_few_mails(ago: list[timedelta], reply: Reply | None) -> None:
     assert admit.admit_returned([NOW - each for each in ago], now=NOW) == reply
+
+
+@pytest.mark.parametrize(
+    ("refusal", "softened"),
+    [
+        (admit.NO_RELAYING, Reply(450, "4.7.1", ("4.7.1 Relaying denied for your address",))),
+        (admit.TOO_BIG, Reply(452, "4.3.4", ("4.3.4 Message too big for this relay",))),
+        (Reply(554, None, ("one", "5.7.1 two")), Reply(454, None, ("one", "4.7.1 two"))),
+        (admit.NEEDS_LOGIN, admit.NEEDS_LOGIN),
+        (admit.NO_ROOM, admit.NO_ROOM),
+        (Reply(503, "5.5.1", ("5.5.1 First MAIL",)), Reply(503, "5.5.1", ("5.5.1 First MAIL",))),
+    ],
+)
+def test_refusals_of_mail_can_be_for_now(refusal: Reply, softened: Reply) -> None:
+    assert admit.for_now(refusal) == softened
