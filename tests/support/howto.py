@@ -8,7 +8,7 @@ A comment in front of a fenced block says what it is:
     <!-- prints -->     lines that the block before has to print, each within some line, in this order
 
 The paths and the port of the documentation stand for those of the test. `systemctl` starts, stops and
-reloads the daemon; `chgrp` and `chown` do nothing, for there is no user relayd. With `Users` the daemon, or
+reloads the daemon, and passes it the socket of a socket unit if the settings name one; `chgrp` and `chown` do nothing, for there is no user relayd. With `Users` the daemon, or
 all of relayd, runs as another user than root.
 """
 
@@ -16,17 +16,21 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import CEILING, ROOT, eventually
+from relayd.ports.view import Query, RecipientRow
+from relayd.store import open_view
+from tests.support.daemon import CEILING, PASS_SOCKET, ROOT, eventually
 from tests.support.other_users import User
 from tests.support.ports import free_port
 
@@ -34,7 +38,15 @@ PAGES = sorted((ROOT / "docs/howto").glob("*.md"))
 _BLOCK = re.compile(
     r"<!-- (settings|run|look|prints) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
-_PLACES = ("/etc/relayd", "/var/lib/relayd", "/var/backups", "/var/log/relayd", "/run/relayd")
+_PLACES = (
+    "/etc/relayd",
+    "/var/lib/relayd",
+    "/var/backups",
+    "/var/log/relayd",
+    "/run/relayd",
+    "/opt/relayd",
+)
+_PASSED = "RELAYD_TEST_SOCKET"  # the descriptor of the socket unit
 _SYSTEMCTL = """\
 #!{python}
 import sys
@@ -70,7 +82,9 @@ class Howto:
 
     def __init__(self, page: Path, folder: Path, users: Users) -> None:
         self._folder = folder
-        self._port = free_port()
+        self.port = free_port()
+        self._socket: socket.socket | None = None  # of a socket unit
+        self.listens = threading.Event()  # that one does
         self.blocks = blocks_of(page)
         for place in _PLACES:
             self._local(place).mkdir(parents=True)
@@ -94,6 +108,14 @@ class Howto:
         """The folder of the queue."""
         return self._local("/var/lib/relayd")
 
+    def every_row(self) -> list[RecipientRow]:
+        """What is in the queue, and in those that were kept."""
+        found: list[RecipientRow] = []
+        for queue in (self.state / "queue.db", *self.state.glob("queue.db.old-*/queue.db")):
+            with closing(open_view(f"sqlite:{queue}")) as view:
+                found += view.find(Query(), limit=10_000)
+        return found
+
     def settle(self, text: str, servers: Mapping[str, Mapping[str, object]]) -> None:
         """Write the settings of the page, with where things are in this test."""
         settings = tomllib.loads(self._here(text))
@@ -105,7 +127,12 @@ class Howto:
         }
         for table, keys in (*ours.items(), *servers.items()):
             settings[table] = {**settings.get(table, {}), **keys}
-        listener = {"address": f"127.0.0.1:{self._port}"}
+        listener = {"address": f"127.0.0.1:{self.port}"}
+        for written in settings.get("listen", []):
+            if written["address"].startswith("systemd:"):
+                listener = written
+                self._socket = socket.create_server(("127.0.0.1", self.port))
+                self.listens.set()
         settings["workers"], settings["listen"] = 1, [listener]
         (self._local("/etc/relayd") / "relayd.toml").write_text(_toml(settings))
 
@@ -117,8 +144,13 @@ class Howto:
     def look(self, text: str, prints: Sequence[str]) -> None:
         eventually(lambda: _has(self._shell(text).stdout, prints), f"{text} prints {prints}")
 
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
     def _shell(self, text: str) -> "subprocess.CompletedProcess[str]":
         settings = self._local("/etc/relayd") / "relayd.toml"
+        passed = [] if self._socket is None else [self._socket.fileno()]
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self._here(text)],
             cwd=self._folder,
@@ -127,7 +159,9 @@ class Howto:
                 "PATH": f"{self._folder}/bin:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
                 "RELAYD_CONFIG": str(settings),
+                _PASSED: "".join(map(str, passed)),
             },
+            pass_fds=passed,
             capture_output=True,
             text=True,
             timeout=40,
@@ -137,7 +171,7 @@ class Howto:
     def _here(self, text: str) -> str:
         for place in _PLACES:
             text = text.replace(place, str(self._local(place)))
-        return text.replace("127.0.0.1:2525", f"127.0.0.1:{self._port}")
+        return text.replace("127.0.0.1:2525", f"127.0.0.1:{self.port}")
 
     def _local(self, place: str) -> Path:
         return self._folder / place.lstrip("/")
@@ -158,9 +192,11 @@ def _command(user: User | None) -> list[str]:
 @contextmanager
 def a_howto(page: Path, folder: Path, users: Users) -> Iterator[Howto]:
     """A page; whatever daemon it starts ends with it."""
+    howto = Howto(page, folder, users)
     try:
-        yield Howto(page, folder, users)
+        yield howto
     finally:
+        howto.close()
         with suppress(FileNotFoundError):
             systemctl(str(folder), "stop")
 
@@ -170,11 +206,20 @@ def systemctl(folder: str, verb: str) -> None:
     log, pid = Path(folder) / "daemon.log", Path(folder) / "daemon.pid"
     match verb:
         case "start":
+            command = json.loads((Path(folder) / "daemon.command").read_text())
+            passed: list[int] = []
+            names: dict[str, str] = {}
+            if given := os.environ.get(_PASSED):
+                passed = [int(given)]
+                names = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "submission"}
+                command = [sys.executable, "-c", PASS_SOCKET, given, *command]
             with log.open("ab") as out:
                 begin = out.tell()
                 process = subprocess.Popen(
-                    json.loads((Path(folder) / "daemon.command").read_text()),
+                    command,
                     cwd=ROOT,
+                    env=os.environ | names,
+                    pass_fds=passed,
                     stdout=out,
                     stderr=out,
                     start_new_session=True,

@@ -43,7 +43,7 @@ def acting_as(user: User) -> Iterator[None]:
     os.setresuid(user.uid, user.uid, 0)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(builtins, "__import__", partial(_import_as_root, builtins.__import__))
+            patch.setattr(builtins, "__import__", partial(import_as_root, builtins.__import__))
             yield
     finally:
         os.setresuid(0, 0, 0)
@@ -68,7 +68,7 @@ def import_all() -> None:
             import_module(module.name)
 
 
-def _import_as_root(as_before: Callable[..., object], *given: object, **named: object) -> object:
+def import_as_root(as_before: Callable[..., object], *given: object, **named: object) -> object:
     """Import what the standard library imports late: it may lie where only root can look."""
     user = os.geteuid()
     os.seteuid(0)
