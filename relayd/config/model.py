@@ -93,11 +93,8 @@ def _not_empty(items: list[Item]) -> list[Item]:
 Text = Annotated[str, PlainValidator(units.text)]
 # How a value is written again; only `mode="json"` asks for it.
 AsText = PlainSerializer(str, return_type=str, when_used="json")
-Duration = Annotated[
-    timedelta,
-    PlainValidator(units.duration),
-    PlainSerializer(format_duration, return_type=str, when_used="json"),
-]
+DurationText = PlainSerializer(format_duration, return_type=str, when_used="json")
+Duration = Annotated[timedelta, PlainValidator(units.duration), DurationText]
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
@@ -157,6 +154,9 @@ class Limits(Table):
     recipients: Count = 1000
     connections: Count = 1000
     connections_per_client: Count = 100
+    stop_within: Annotated[timedelta, PlainValidator(units.stop_within), DurationText] = (
+        units.duration("8s")
+    )
 
 
 class Smarthost(Table):

@@ -73,6 +73,14 @@ def duration(value: object) -> timedelta:
     return total
 
 
+def stop_within(value: object) -> timedelta:
+    """How long somebody who stops a service may have to wait."""
+    wait = duration(value)
+    if wait > timedelta(minutes=10):
+        raise ValueError("expected a duration from 1s to 10m")
+    return wait
+
+
 def format_size(octets: int) -> str:
     """Write a size with the unit that makes the shortest whole number."""
     counts = {unit: octets // worth for unit, worth in SIZE_UNITS.items() if octets % worth == 0}

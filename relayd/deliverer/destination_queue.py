@@ -87,6 +87,9 @@ class DestinationQueue:
         self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
         self._connecting: set[asyncio.Timeout] = set()
         self._open = 0  # connection tasks
+        self._carriers: set[asyncio.Task[None]] = set()  # these
+        self._under_way: set[Connection] = set()  # those in a transaction
+        self._is_cut = False
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._state = QueueState.PROBING
         self._why: QueueClosed | None = None
@@ -148,6 +151,22 @@ class DestinationQueue:
                 connecting.reschedule(asyncio.get_running_loop().time())
             self._leave(why)
 
+    def cut(self, *, after_dot: bool) -> None:
+        """Hang up on what is under way in a queue that is closed; after the final dot only if `after_dot`.
+
+        In front of the dot nothing went: those recipients go back to the store, uncounted. After it nobody knows, and
+        that is what gets on record (S-06).
+        """
+        self._is_cut = True
+        for connection in tuple(self._under_way):
+            if after_dot or not connection.is_after_dot:
+                connection.abort()
+
+    def abandon(self) -> None:
+        """End the tasks of a queue that is closed, as a crash would: nothing more gets on record."""
+        for carrier in tuple(self._carriers):
+            carrier.cancel()
+
     def _step(self, event: QueueEvent) -> bool:
         """Go where the table says; return whether that is another state."""
         before = self._state
@@ -172,7 +191,10 @@ class DestinationQueue:
     def _grow(self) -> None:
         if self._open < (self._hop.allowed if self._state is _VERIFIED else 1):
             self._open += 1
-            self._tasks.create_task(self._carry(), name=f"connection to {self.lease.destination}")
+            name = f"connection to {self.lease.destination}"
+            carrier = self._tasks.create_task(self._carry(), name=name)
+            self._carriers.add(carrier)
+            carrier.add_done_callback(self._carriers.discard)
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
@@ -263,7 +285,7 @@ class DestinationQueue:
             except Shortage as lack:
                 self._hop.turned_away()
                 self.drain(QueueClosed(is_shortage=True, reason=str(lack)))
-            if attempt.failures:
+            if attempt.failures and not self._is_cut:
                 await self._fail(attempt, NoHost(attempt.failures))
             break
         return session
@@ -347,6 +369,7 @@ class DestinationQueue:
 
     async def _deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
         """Run one transaction; a bug that one message trips over must not stop the others."""
+        self._under_way.add(connection)
         try:
             return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
         except Shortage:  # as for lost content; but the file is there
@@ -361,6 +384,8 @@ class DestinationQueue:
             connection.abort()
             internal_error = self._recorder.internal_error(connection.peer)
             return Delivery(facts=(internal_error,) * len(attempt.recipients))
+        finally:
+            self._under_way.discard(connection)
 
     def _verify(self) -> None:
         """The destination takes mail: use more connections if there is work for them."""

@@ -19,6 +19,7 @@ from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.errors import StoreBroken, StoreError
 from relayd.policy.delivery.admission import WINDOW, Admission, Load, Who
+from relayd.policy.stopping import RECORD_WITHIN
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
 
@@ -114,8 +115,8 @@ class Scheduler:
                 await self._doze()
         renewal.cancel()
 
-    async def stop(self, *, within: float) -> None:
-        """Start nothing new, let transactions under way end, hand the leases back."""
+    async def drain(self, *, within: float) -> bool:
+        """Start nothing new, let transactions under way end, hand the leases back; tell whether all have."""
         self._leases.is_stopping = True
         self._wake.set()
         for queue in tuple(self._queues.values()):
@@ -126,7 +127,21 @@ class Scheduler:
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
+            return False
+        return True
+
+    async def stop(self, *, within: float, dot_within: float) -> None:
+        """Drain, and hang up on what is under way after `within` seconds; after its final dot in `dot_within`."""
+        steps = ((within, False), (max(0.0, dot_within - within), True))
+        for seconds, after_dot in steps:
+            if await self.drain(within=seconds):
+                return
+            for queue in tuple(self._queues.values()):
+                queue.cut(after_dot=after_dot)
+        if not await self.drain(within=RECORD_WITHIN):
             log.warning("stopped_with_open_transactions", lanes=len(self._queues))
+            for queue in tuple(self._queues.values()):
+                queue.abandon()
 
     async def _claim(self) -> int:
         """Claim what there is room for, put it in the queues; return how many recipients came."""

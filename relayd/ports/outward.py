@@ -89,6 +89,11 @@ class Connection(Protocol):
         """How many it has carried."""
         ...
 
+    @property
+    def is_after_dot(self) -> bool:
+        """The server may have the message that was sent last: the final dot has left."""
+        ...
+
     async def deliver(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
     ) -> Delivery:

@@ -32,7 +32,7 @@ class Timeouts:
     alive: float = 10.0  # systemd is told that all is well while heartbeats are younger
     silence: float = 20.0  # a worker that is silent for longer is killed
     switch: float = 30.0  # for a new generation to become ready
-    drain: float = 35.0  # for a retired worker to end: it gives its last replies 30 s
+    drain: float | None = None  # for a retired worker to end; None: what its settings give it
 
 
 @dataclass(slots=True)

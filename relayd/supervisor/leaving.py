@@ -3,7 +3,7 @@
 Owns how many sets of them there are at one time. Each set is as many processes as the daemon has
 workers, so a set for every reload of many in a row would fill the machine. When there is no room for
 another, the oldest is asked to hurry: its idle clients leave at once, and a message on its way in
-keeps the time that it has anyway (`Timeouts.drain`).
+keeps the time that it has anyway.
 """
 
 import signal
@@ -60,10 +60,10 @@ class Leaving:
             oldest.hurry()
         return False
 
-    def hurry(self) -> None:
-        """Ask all of them."""
-        for each in self._sets:
-            each.hurry()
+    def stop(self, deadline: float) -> None:
+        """Have all of them end until `deadline`: the whole daemon stops."""
+        for worker in self.workers:
+            worker.stop(deadline)
 
     def reap(self, now: float) -> None:
         """Forget those that have ended."""

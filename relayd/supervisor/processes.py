@@ -28,6 +28,7 @@ from relayd.worker.supervision import READY, RELOAD
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
+STOP = signal.SIGUSR2  # while it does: stop
 
 log = structlog.get_logger()
 
@@ -80,6 +81,11 @@ class Worker:
             self.retired = True
             self.deadline = deadline
             self.signal(HAND_OVER if for_others and self.ready else signal.SIGTERM)
+
+    def stop(self, deadline: float) -> None:
+        """Ask one that hands over to end as if nobody took its place."""
+        self.deadline = min(self.deadline, deadline)
+        self.signal(STOP if self.ready else signal.SIGTERM)
 
     def kill(self) -> None:
         self.deadline = math.inf  # once is enough

@@ -26,6 +26,7 @@ from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.intake.known_sources import OCTETS, KnownSources
+from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import Settings
 from relayd.supervisor.generation import Generation, Timeouts
@@ -147,6 +148,8 @@ class Supervisor:
                     "worker_killed", worker=worker.name, pid=worker.pid, silent=not worker.retired
                 )
                 worker.kill()
+                if self._stopping and self._exit_code == os.EX_OK:
+                    self._exit_code = os.EX_SOFTWARE  # it did not end as it should
         self._fill(now, signals)
         self._advance(now)
         self._ping(now)
@@ -269,7 +272,11 @@ class Supervisor:
         return worker
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
-        self._leaving.add(generation.stop_all(), now + self._timeouts.drain, for_others=for_others)
+        within = self._timeouts.drain
+        if within is None:
+            within = stop_times(generation.settings.limits.stop_within).process
+            within += HAND_OVER_WITHIN * for_others
+        self._leaving.add(generation.stop_all(), now + within, for_others=for_others)
 
     # Starting, reloading and stopping
 
@@ -375,7 +382,8 @@ class Supervisor:
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()
         self._pending.dismiss(self._current.settings, STOPS)
-        self._leaving.hurry()  # those that hand over have no more time for it
+        within = stop_times(self._current.settings.limits.stop_within).process
+        self._leaving.stop(now + within)  # those that hand over have no more time for it
         for generation in self._generations():
             self._retire(generation, now)
         if self._next is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
     RelaydError,
     SchemaMismatch,
@@ -26,7 +27,9 @@ from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
 from relayd.policy.delivery import route
 from relayd.policy.pausing import Pausing
+from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
 from relayd.ports.view import QueueView
+from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
 from relayd.store import open_store, open_view
@@ -44,11 +47,6 @@ from relayd.worker.parts import IdSource, Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.wakeups import SocketWakeups
-
-STOP_WITHIN = (
-    30.0  # seconds for messages and transactions under way; the unit has TimeoutStopSec=45
-)
-HAND_OVER_WITHIN = 20.0  # seconds of these for clients to leave by themselves in a reload
 
 log = structlog.get_logger()
 
@@ -118,7 +116,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 async def _serve(
     settings: Settings, inherited: Inherited, parts: Parts, counters: Counters
 ) -> None:
-    stopping, leaving, hurried = _stop_signals()
+    stopping = _Stopping()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
     await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
@@ -133,7 +131,7 @@ async def _serve(
         inward = receive(settings, inherited, parts, intake)
         receiver = inward.receiver
         background = [
-            tasks.create_task(supervision.beat(stopping), name="heartbeat"),
+            tasks.create_task(supervision.beat(stopping.begun), name="heartbeat"),
             tasks.create_task(following.serve(), name="trace server"),
             tasks.create_task(
                 housekeeping.keep_measuring(counters, receiver, outward), name="gauges"
@@ -163,28 +161,13 @@ async def _serve(
         housekeeping.measure(counters, receiver, outward)
         supervision.ready()
         try:
-            await stopping.wait()
+            await stopping.begun.wait()
         except asyncio.CancelledError:  # a part of this worker failed: the others will serve
             await receiver.stop(within=0)
             raise
         answering.cancel()  # it ends what it has in hand; the next question is for others
         showing.cancel()  # others answer now, and the address may be wanted elsewhere
-        if leaving.is_set():
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGTERM, receiver.hurry)
-            if hurried.is_set():
-                receiver.hurry()
-            async with asyncio.TaskGroup() as handing_over:  # others wait for our leases
-                handing_over.create_task(
-                    scheduler.stop(within=HAND_OVER_WITHIN), name="stop of deliveries"
-                )
-                handing_over.create_task(
-                    receiver.hand_over(within=HAND_OVER_WITHIN), name="hand-over of listeners"
-                )
-        within = STOP_WITHIN - HAND_OVER_WITHIN * leaving.is_set()
-        async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
-            ending.create_task(receiver.stop(within=within), name="stop of the receiver")
-            ending.create_task(scheduler.stop(within=within), name="stop of deliveries")
+        await _end(stopping, receiver, scheduler, stop_times(settings.limits.stop_within))
         wakeups.close()
         outward.sites.close()
         outward.reader.close()
@@ -216,18 +199,58 @@ def _on_hangup(status_log: StatusLog, tls: ServerTls | None) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
 
 
-def _stop_signals() -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
-    """Return what is set to stop, by SIGUSR1 because others take over, and by SIGTERM in any case."""
-    stopping, leaving, hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+class _Stopping:
+    """What signals say of the end of this worker."""
 
-    def stop_for(reason: asyncio.Event) -> None:
-        reason.set()
-        stopping.set()
+    def __init__(self) -> None:
+        """SIGUSR1: others take over, and clients may take their time. SIGTERM: stop; or, after the first, hurry.
 
-    loop.add_signal_handler(signal.SIGTERM, stop_for, hurried)
-    loop.add_signal_handler(signal.SIGUSR1, stop_for, leaving)
-    return stopping, leaving, hurried
+        SIGUSR2: nobody takes over any more, stop.
+        """
+        self.begun = asyncio.Event()
+        self.hands_over = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self.for_good = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._note, self.hands_over)
+        loop.add_signal_handler(signal.SIGTERM, self._note, self.hurried)
+        loop.add_signal_handler(signal.SIGUSR2, self._note, self.for_good)
+
+    def _note(self, what: asyncio.Event) -> None:
+        what.set()
+        self.begun.set()
+
+
+async def _end(
+    stopping: _Stopping, receiver: Receiver, scheduler: Scheduler, times: StopTimes
+) -> None:
+    """Let sessions and deliveries end: in a reload at their leisure, then within the times of a stop."""
+    if stopping.hands_over.is_set():
+        async with asyncio.TaskGroup() as meanwhile:
+            leisure = meanwhile.create_task(_hand_over(receiver, scheduler), name="hand-over")
+            hurry = meanwhile.create_task(_hurry(stopping, receiver), name="hurry")
+            stop = meanwhile.create_task(stopping.for_good.wait(), name="stop")
+            await asyncio.wait((leisure, stop), return_when=asyncio.FIRST_COMPLETED)
+            for task in (leisure, hurry, stop):
+                task.cancel()
+    async with asyncio.TaskGroup() as ending:  # both at once: the supervisor waits no longer
+        ending.create_task(receiver.stop(within=times.sessions), name="stop of the receiver")
+        ending.create_task(
+            scheduler.stop(within=times.sessions, dot_within=times.dot), name="stop of deliveries"
+        )
+
+
+async def _hand_over(receiver: Receiver, scheduler: Scheduler) -> None:
+    async with asyncio.TaskGroup() as tasks:  # others wait for our leases
+        tasks.create_task(scheduler.drain(within=HAND_OVER_WITHIN), name="drain of deliveries")
+        tasks.create_task(
+            receiver.hand_over(within=HAND_OVER_WITHIN), name="hand-over of listeners"
+        )
+
+
+async def _hurry(stopping: _Stopping, receiver: Receiver) -> None:
+    await stopping.hurried.wait()
+    receiver.hurry()
 
 
 async def _end_with(broken: "asyncio.Future[None]") -> None:

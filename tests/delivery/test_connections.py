@@ -169,7 +169,7 @@ async def test_a_stop_ends_the_wait_for_a_place_uncounted() -> None:
         waiting = await direct.send("a@x.test")
         await eventually(lambda: places.are_short)
         with capture_logs() as logs:
-            await direct.post.scheduler.stop(within=1)
+            await direct.post.scheduler.stop(within=1, dot_within=1)
         assert logs == []
         await direct.post.quiet()
         row = direct.post.row(waiting)

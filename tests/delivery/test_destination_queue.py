@@ -416,6 +416,7 @@ class Clumsy:
         self._real = real
         self.peer = real.peer
         self.is_usable = True
+        self.is_after_dot = False
         self.transactions = 0
 
     async def deliver(
@@ -814,7 +815,7 @@ async def test_a_stop_does_not_wait_for_the_next_host() -> None:
         message = await post.submit(a_message("a@x.test"))
         await eventually(lambda: slow.connections)
         with capture_logs() as logs:
-            await post.scheduler.stop(within=2)
+            await post.scheduler.stop(within=2, dot_within=2)
         assert post.kinds(message) == ["deferred"]
         assert post.events(message)[0][1]["stage"] == "rcpt"
         assert logs == []
@@ -826,7 +827,7 @@ async def test_a_stop_does_not_wait_for_a_host_that_does_not_answer() -> None:
         await post.submit(a_message("a@x.test"))
         await eventually(lambda: server.connections)
         with capture_logs() as logs:
-            await post.scheduler.stop(within=2)
+            await post.scheduler.stop(within=2, dot_within=2)
         assert logs == []
         await post.quiet()
         [row] = post.rows()

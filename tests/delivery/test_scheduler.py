@@ -177,7 +177,7 @@ async def test_stop_lets_transactions_end_and_hands_the_rest_back() -> None:
     async with ScriptedServer({"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}) as server:
         async with a_post(server.port, store=store) as post:
             await server.received(1)
-            stopping = asyncio.ensure_future(post.scheduler.stop(within=5))
+            stopping = asyncio.ensure_future(post.scheduler.stop(within=5, dot_within=5))
             await eventually(lambda: not post.scheduler.has_room(0))
             assert not stopping.done()
             gate.set()
@@ -202,7 +202,7 @@ async def test_stop_in_the_middle_of_a_claim_hands_back_what_it_brings() -> None
     async with ScriptedServer() as server:
         async with a_post(server.port, store=store) as post:
             await eventually(lambda: store.calls["claim"])
-            stopping = asyncio.ensure_future(post.scheduler.stop(within=1))
+            stopping = asyncio.ensure_future(post.scheduler.stop(within=1, dot_within=1))
             await asyncio.sleep(0)
             gate.set()
             await stopping
@@ -219,18 +219,68 @@ async def test_stop_while_idle_is_quick_and_says_goodbye() -> None:
         assert server.dialog[-1] == "QUIT"
 
 
-async def test_stop_does_not_wait_for_ever() -> None:
+@pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])
+async def test_stop_leaves_what_has_not_sent_its_dot_as_if_it_had_not_begun(stage: str) -> None:
+    """Nothing went, so it is no attempt, no failure of the server, and no possible duplicate."""
+    gate = asyncio.Event()
+    store = MemoryStore(FakeClock())
+    async with ScriptedServer({stage: Wait(gate, "250 ok")}) as server:
+        async with a_post(server.port, store=store) as post:
+            message = await post.submit(a_message("a@x.test"))
+            await eventually(lambda: any(line.startswith(stage) for line in server.dialog))
+            await post.scheduler.stop(within=0.05, dot_within=5)
+            gate.set()
+            row = post.row(message)
+            assert (row.status, row.attempts, row.possible_duplicate) == (Status.QUEUED, 0, False)
+            assert row.paused_until is None
+            assert post.events(message) == []
+        assert server.messages == []
+
+
+async def test_stop_leaves_an_unanswered_dot_as_a_possible_duplicate() -> None:
+    """S-06: the server may have the message. That is on record before the worker ends."""
     gate = asyncio.Event()
     async with (
         ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
         a_post(server.port) as post,
     ):
+        message = await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        with capture_logs() as logs:
+            await post.scheduler.stop(within=0.05, dot_within=0.1)
+        assert "stopped_with_open_transactions" not in [line["event"] for line in logs]
+        row = post.row(message)
+        assert (row.status, row.attempts, row.possible_duplicate) == (Status.DEFERRED, 1, True)
+        gate.set()
+
+
+async def test_stop_waits_for_the_answer_to_a_dot_longer_than_for_all_else() -> None:
+    gate = asyncio.Event()
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        stopping = asyncio.ensure_future(post.scheduler.stop(within=0.01, dot_within=20))
+        cut = post.scheduler._queues["smarthost"]
+        await eventually(lambda: cut._is_cut)
+        gate.set()
+        await stopping
+        assert post.row(message).status is Status.RELAYED
+
+
+async def test_stop_does_not_wait_for_a_store_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "RECORD_WITHIN", 0.05)
+    store = FaultyStore(FakeClock())
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        store.fail("settle")
         await post.submit(a_message("a@x.test"))
         await server.received(1)
         with capture_logs() as logs:
-            await post.scheduler.stop(within=0.05)
-        assert [line["event"] for line in logs] == ["stopped_with_open_transactions"]
-        gate.set()
+            await post.scheduler.stop(within=0.05, dot_within=0.1)
+            await post.running
+        assert logs[-1]["event"] == "stopped_with_open_transactions"
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ async def test_a_stop_does_not_wait_for_a_turn() -> None:
         second = await direct.send("b@x.test")  # 4 s later
         await eventually(lambda: direct.post.row(second).leased)
         with capture_logs() as logs:
-            await direct.post.scheduler.stop(within=1)
+            await direct.post.scheduler.stop(within=1, dot_within=1)
         assert logs == []
         await direct.post.quiet()
         assert (direct.post.row(second).status, direct.post.row(second).attempts) == ("queued", 0)

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.support.daemon import (
     without_trace,
 )
 from tests.support.ports import free_port
+from tests.support.scripted_server import HANG
 
 SCRIPT = {
     "RCPT TO:<nobody@x.test>": "550 5.1.1 No such user",
@@ -487,6 +488,35 @@ def test_a_slow_client_keeps_no_attempts_going_after_sigterm(tmp_path: Path) -> 
         assert daemon.statuses() == {"0@x.test": "queued", "1@x.test": "queued"}
         daemon.up()
         eventually(lambda: set(daemon.statuses().values()) == {"relayed"}, "relayed")
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_a_stop_ends_in_time_whoever_stalls(tmp_path: Path, *, reloaded: bool) -> None:
+    """A client in the middle of a message, and a server at the dot; also right after a reload."""
+    with (
+        a_smarthost({"DOT": HANG}) as smarthost,
+        a_daemon(tmp_path, smarthost.port, workers=1) as daemon,
+        ExitStack() as stalled,
+    ):
+        assert daemon.run("config", "set", "limits.stop_within", "1s").status == 0
+        daemon.send("dot@x.test")
+        eventually(lambda: smarthost.messages, "the server has it")
+        client = daemon.client()
+        client.docmd("EHLO app.test")
+        client.docmd("MAIL FROM:<a@x.test>")
+        client.docmd("RCPT TO:<stalls@x.test>")
+        assert client.docmd("DATA")[0] == 354
+        client.send(b"Subject: stalls\r\n")
+        stalled.callback(client.close)
+        if reloaded:
+            assert daemon.run("config", "set", "limits.recipients", "7").status == 0
+        began = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.end() == 0
+        assert time.monotonic() - began < 8  # the times are 1 s, and 2.5 s for the dot
+        assert not daemon.events("worker_killed")
+        [row] = daemon.rows()
+        assert (row.address, row.status, row.possible_duplicate) == ("dot@x.test", "deferred", True)
 
 
 def test_mail_waits_for_a_smarthost_that_is_down(tmp_path: Path) -> None:

@@ -365,10 +365,11 @@ def test_a_second_daemon_on_the_queue_is_refused(daemon: Daemon, tmp_path: Path)
 
 
 def test_a_stubborn_worker_is_killed_in_the_end(daemon: Daemon) -> None:
+    """And the exit status says that the stop was none as it should be."""
     daemon.write(fqdn="stubborn.test", timeouts={"drain": 0.2})
     daemon.up()
     daemon.send(signal.SIGTERM)
-    assert daemon.end() == 0
+    assert daemon.end() == os.EX_SOFTWARE
     assert daemon.event("worker_killed")
 
 

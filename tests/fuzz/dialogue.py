@@ -10,6 +10,7 @@ import atexit
 import tempfile
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -75,7 +76,13 @@ TOKENS = (
     ),
     *(b"a" * 100, b"NOOP\r\n" * 101, b"RCPT TO:<b@y.test>\r\n" * 6),
 )
-LIMITS = LimitSettings(message_size=400, recipients=5, connections=10, connections_per_client=10)
+LIMITS = LimitSettings(
+    message_size=400,
+    recipients=5,
+    connections=10,
+    connections_per_client=10,
+    stop_within=timedelta(seconds=8),
+)
 _THERE = (ip_network("127.0.0.0/8"),)
 _NOWHERE = ()
 

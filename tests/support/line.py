@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -18,7 +19,11 @@ LISTENER = ListenerSettings(
     address="test", networks=(ip_network("127.0.0.0/8"),), line_endings=LineEndings.REJECT
 )
 LIMITS = LimitSettings(
-    message_size=1_000_000, recipients=100, connections=10, connections_per_client=10
+    message_size=1_000_000,
+    recipients=100,
+    connections=10,
+    connections_per_client=10,
+    stop_within=timedelta(seconds=8),
 )
 
 

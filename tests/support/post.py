@@ -181,7 +181,7 @@ class Post:
         await eventually(lambda: (until := self.rows()[0].paused_until) and until > now, "no pause")
 
     async def stop(self) -> None:
-        await self.scheduler.stop(within=CEILING)
+        await self.scheduler.stop(within=CEILING, dot_within=CEILING)
         await self.running
 
 

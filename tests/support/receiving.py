@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,7 @@ class Options:
             recipients=self.recipients,
             connections=self.connections,
             connections_per_client=self.connections_per_client,
+            stop_within=timedelta(seconds=8),
         )
 
 

@@ -71,7 +71,11 @@ def settings_of(
         certificate=None,
         users_file=None,
         limits=LimitSettings(
-            message_size=1_000_000, recipients=10, connections=10, connections_per_client=10
+            message_size=1_000_000,
+            recipients=10,
+            connections=10,
+            connections_per_client=10,
+            stop_within=timedelta(seconds=8),
         ),
         smarthost=SmarthostSettings(hosts=(), tls=TlsMode.OFF, login=None, connections=1),
         direct=DirectSettings(
@@ -124,7 +128,7 @@ class StandIn:
         self.seen: list[str] = []
 
     def work(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda number, _: self.seen.append(signal.Signals(number).name))
         os.write(self.inherited.heartbeat, b"R")
         while self.clients or not self.leaving:

@@ -82,6 +82,11 @@ class Connection:
         """Neither side has closed it yet, as far as we can tell."""
         return self._protocol.failure is None
 
+    @property
+    def is_after_dot(self) -> bool:
+        """The server may have the message that was sent last."""
+        return self._protocol.is_after_dot
+
     async def deliver(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content
     ) -> Delivery:

@@ -88,6 +88,7 @@ class RelayProtocol(SMTPProtocol):
         self._reader = ReplyReader()
         self._awaited: deque[Stage] = deque()  # commands written, answers still to come
         self._latest = Stage.GREETING
+        self._dot_left = False  # of the content that was sent last
         self._replies: list[Reply] = []  # answers not yet taken
         self._wanted = 1  # how many answers wake the coroutine
         self._waiter: asyncio.Future[None] | None = None
@@ -104,6 +105,11 @@ class RelayProtocol(SMTPProtocol):
     def is_idle(self) -> bool:
         """Sound, and nothing outstanding in either direction."""
         return self.failure is None and not self._awaited and self.is_connected
+
+    @property
+    def is_after_dot(self) -> bool:
+        """The server may have the message that was sent last."""
+        return self._dot_left and self._latest is Stage.DOT
 
     def expect(self, data: bytes, stages: Sequence[Stage]) -> None:
         """Write commands; from now on one reply per stage is expected. A broken session is silent."""
@@ -135,10 +141,12 @@ class RelayProtocol(SMTPProtocol):
         """
         self._awaited.append(Stage.DOT)
         self._latest = Stage.DOT
+        self._dot_left = False
         self._wanted = 1
         for block, has_dot in blocks:
             if self.failure is not None or self._replies:
                 return False
+            self._dot_left = has_dot
             self._wire.write(block)
             if not has_dot or self._paused:
                 await self._drain()

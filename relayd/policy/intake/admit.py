@@ -69,6 +69,7 @@ class LimitSettings:
     recipients: int  # per message
     connections: int  # per worker
     connections_per_client: int  # per worker
+    stop_within: timedelta  # for clients; `relayd.policy.stopping` has what follows from it
 
 
 class FixUps(StrEnum):

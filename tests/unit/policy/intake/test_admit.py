@@ -11,7 +11,13 @@ from relayd.policy.intake import admit
 from relayd.policy.intake.admit import LimitSettings
 from tests.support.builders import a_facts
 
-LIMITS = LimitSettings(message_size=1000, recipients=2, connections=10, connections_per_client=5)
+LIMITS = LimitSettings(
+    message_size=1000,
+    recipients=2,
+    connections=10,
+    connections_per_client=5,
+    stop_within=timedelta(seconds=8),
+)
 NETWORKS = tuple(map(ip_network, ["127.0.0.0/8", "::1/128", "10.1.0.0/16", "2001:db8::/32"]))
 
 
