@@ -79,6 +79,7 @@ class LazyGroup(Group):
     sections={
         "Find out what became of mail": {
             "status": "relayd.cli.ask.status:status",
+            "stats": "relayd.cli.ask.stats:stats",
             "addresses": "relayd.cli.ask.addresses:addresses",
             "log": "relayd.cli.ask.log:log",
             "trace": "relayd.cli.ask.trace:trace",

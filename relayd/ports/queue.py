@@ -32,6 +32,10 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
 
     from relayd.policy.verp import VerpToken
 
+TALLIED_AT_ONCE = (
+    5000  # the more, the less each costs; a question counts for itself what is not counted yet
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -275,7 +279,17 @@ class QueueStore(Protocol):
     async def purge(self, older_than: datetime) -> int:
         """Delete messages that were finished before, with their history; return how many.
 
-        An unfinished message is never deleted. May do a part of it: call again until it gives 0.
+        An unfinished message is never deleted, nor one whose events are not counted. May do a part of it: call again
+        until it gives 0.
+        """
+        ...
+
+    async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
+        """Count the next events of the history, or put the tally in order; False when nothing is left to do.
+
+        Events are counted when there are `at_once` of them, so many in one transaction.
+
+        That changes no answer of `QueueView.tally` but how fast it comes, and how finely what is long past is told.
         """
         ...
 

@@ -11,6 +11,7 @@ from relayd.mail.ids import MessageId
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import EVERYBODY, Suppression
 from relayd.mail.words import BounceClass, Category, JsonValue
+from relayd.ports.tally import TallyAnswer, TallyQuery
 
 
 class Status(StrEnum):
@@ -225,6 +226,15 @@ class QueueView(Protocol):
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         """Return the last events of all messages, newest first; receptions are none."""
+        ...
+
+    def tally(self, query: TallyQuery) -> TallyAnswer:
+        """Return how many events there were in a time, and the delays from reception to acceptance.
+
+        Exact up to the last commit, in time moved outwards to full steps, as the answer says: 10 minutes, hours
+        or days, the coarser the longer ago. Rare values of a step that is over are counted together. Reads a bounded number of rows, whatever the
+        history. Text compares without case.
+        """
         ...
 
     def close(self) -> None: ...

@@ -29,6 +29,10 @@ _WATCHED = (
     5.0  # seconds between two looks at the login's file: one stat, and a new secret is used at once
 )
 _TIDY = 3600.0  # seconds between looks for history that is too old: ages are told in days
+_COUNTED = (
+    5.0  # seconds between looks for history to count; a question counts what is new by itself
+)
+_BREATH = 0.05  # seconds between two batches: mail comes first
 
 log = structlog.get_logger()
 
@@ -113,3 +117,17 @@ async def tidy(history: timedelta, parts: Parts) -> None:
         except StoreError as error:
             log.warning("purge_failed", fault="local", reason=str(error))
         await asyncio.sleep(1.0 if deleted else _TIDY)
+
+
+async def keep_tally(parts: Parts) -> None:
+    """Count the history, a batch at a time. Workers look at different times: one finds what there is."""
+    between = _COUNTED + parts.worker % 8 / 3
+    while True:
+        is_busy = False
+        try:
+            is_busy = await parts.store.tally_up()
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("tally_failed", fault="local", reason=str(error))
+        await asyncio.sleep(_BREATH if is_busy else between)

@@ -139,6 +139,7 @@ async def _serve(
             tasks.create_task(
                 housekeeping.tidy(settings.store.history, parts), name="purge of the history"
             ),
+            tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
             tasks.create_task(
                 housekeeping.keep_telling(outward.reporter), name="reports not mailed"
             ),

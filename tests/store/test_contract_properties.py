@@ -33,7 +33,9 @@ from relayd.mail.outcome import (
     Rerouted,
     Sent,
 )
+from relayd.mail.tally import Dimension
 from relayd.ports.queue import Settlement, Work
+from relayd.ports.tally import TallyQuery
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,
@@ -45,6 +47,7 @@ from tests.support.builders import (
 )
 from tests.support.clock import START
 from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
+from tests.support.tallies import told
 from tests.support.workers import registered
 
 T = TypeVar("T")
@@ -259,6 +262,12 @@ class Queue(RuleBasedStateMachine):
         self.on_all(lambda bench: bench.box.store.purge(old))
         assert unfinished <= set(self.rows())
 
+    @rule(at_once=st.sampled_from([1, 2, 5, 20]))
+    def count(self, at_once: int) -> None:
+        """Count some of the history, as one store needs and another does not."""
+        for bench in self.benches:
+            self.run_in_loop(partial(bench.box.store.tally_up, at_once))
+
     # --- what always holds
 
     def rows(self) -> dict[Key, RecipientRow]:
@@ -305,6 +314,17 @@ class Queue(RuleBasedStateMachine):
             for name in DESTINATIONS:
                 slots = {work.lease.slot for work in bench.works if work.lease.destination == name}
                 assert len(slots) <= SLOTS.get(name, 1)
+
+    @invariant()
+    def what_happened_is_counted(self) -> None:
+        """However much of it was counted before it was asked for; also what is purged by now."""
+        if len(self.benches) == 1:
+            return
+        query = TallyQuery(by=Dimension.DOMAIN)
+        answers = [bench.box.view.tally(query) for bench in self.benches]
+        assert all(told(one) == told(answers[0]) for one in answers)
+        assert all(one.total == answers[0].total for one in answers)
+        assert all(one.begins == answers[0].begins for one in answers)
 
     @invariant()
     def stores_agree(self) -> None:

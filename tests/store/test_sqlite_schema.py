@@ -223,3 +223,9 @@ async def test_suppressions_of_the_history_are_kept_from_now_on(tmp_path: Path) 
         await box.store.settle(work.lease, settlements_of(work, inactive_mailbox))
         assert box.view.is_suppressed(address) is suppressed
     await box.close()
+
+
+def test_no_two_steps_have_a_number() -> None:
+    """A queue that is at the number of one of them would never get the other."""
+    numbers = [number for number, _ in connection._migrations()]
+    assert numbers == list(range(1, newest_schema() + 1))

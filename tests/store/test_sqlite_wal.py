@@ -113,7 +113,7 @@ def test_the_wal_has_its_length_from_the_start(queue: str) -> None:
     for end in ("", "-wal"):
         Path(f"{crashed}{end}").write_bytes(Path(f"{queue}{end}").read_bytes())
     found = apsw.Connection(str(crashed))
-    assert set(found.execute("SELECT key FROM meta").get) == {"before", "behind"}
+    assert {"before", "behind"} <= set(found.execute("SELECT key FROM meta").get)
     assert found.execute("PRAGMA integrity_check").get == "ok"
     for each in (found, db):
         each.close()

@@ -203,6 +203,10 @@ def a_settlement(
     if code is None and not isinstance(outcome, NotTried):
         code, enhanced, reply = _usual_reply(outcome)
     detail: dict[str, JsonValue] = {"code": code} if code else {}
+    if isinstance(outcome, Deferred | Bounced):
+        detail["category"] = outcome.category.value
+    if isinstance(outcome, Bounced):
+        detail["bounce_class"] = outcome.bounce_class.value
     event = Event(
         kind=kind_of(outcome), at=at, message_id=message_id, recipient=recipient, detail=detail
     )

@@ -21,6 +21,7 @@ from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_pers
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
+    TALLIED_AT_ONCE,
     Acted,
     Batch,
     Compacted,
@@ -33,7 +34,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Place, Query, RecipientRow
-from relayd.store.memory import messages, operators, outcomes, pausing, returned, suppression
+from relayd.store.memory import messages, operators, outcomes, pausing, returned, suppression, tally
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
 from relayd.store.memory.spool import MemorySpool
@@ -287,12 +288,16 @@ class MemoryStore(MemoryView):
         ]
         for message_id in old:
             del self._tables.messages[message_id]
+        tally.forget(self._tables, older_than)
         return len(old)
 
     async def compact(self, older_than: datetime) -> Compacted:
         """Only what is purged is to be had back: there is no file."""
         purged = await self.purge(older_than)
         return Compacted(purged=purged, octets=0, unused=0, can_shrink=True)
+
+    async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:  # noqa: ARG002 -- nothing is
+        return False
 
 
 def _done(result: T) -> "asyncio.Future[T]":

@@ -122,11 +122,14 @@ class Tables:
     last_rule: int = 0
     pause_rules: dict[int, PauseRule] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
+    noted: list[tuple[Message, Event]] = field(default_factory=list)  # those that may count
+    kept_from: datetime | None = None  # before that none counts any more
 
     def note(self, message: Message, *events: Event) -> None:
         """Add to the history."""
         message.events.extend(events)
         self.events.extend(events)
+        self.noted.extend((message, event) for event in events)
 
     def pause(self, destination: str, until: datetime, why: str) -> None:
         self.paused[destination], self.paused_for[destination] = until, why

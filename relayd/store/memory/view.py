@@ -7,6 +7,7 @@ from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression, in_force, is_suppressed
 from relayd.mail.words import EventKind
+from relayd.ports.tally import TallyAnswer, TallyQuery
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -16,7 +17,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.memory import suppression
+from relayd.store.memory import suppression, tally
 from relayd.store.memory.rows import address_row, row_of, unused_address_row
 from relayd.store.memory.search import matches, newest_first
 from relayd.store.memory.tables import Recipient, Tables
@@ -137,6 +138,9 @@ class MemoryView:
             if event.message_id in self._tables.messages and event.kind is not EventKind.RECEIVED
         ]
         return events[:limit]
+
+    def tally(self, query: TallyQuery) -> TallyAnswer:
+        return tally.answer(self._tables, query)
 
     def _rows(self, of: MessageId | None = None) -> Iterator[RecipientRow]:
         return map(self._row, self._tables.recipients(of))

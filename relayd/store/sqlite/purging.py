@@ -7,13 +7,15 @@ import apsw
 
 from relayd.mail.ids import first_id_at
 from relayd.store.spool import SpoolDirectory
+from relayd.store.sqlite import tally_upkeep
 from relayd.store.sqlite.values import fetch, to_ms
 
 _AT_ONCE = 2000  # messages deleted in one transaction
 _OLD = (
     "SELECT id FROM message WHERE id < ? AND NOT EXISTS (SELECT 1 FROM recipient"
     " WHERE message_id = message.id AND (state IN ('queued', 'held')"
-    " OR updated_at >= ?)) ORDER BY id LIMIT ?"
+    " OR updated_at >= ?)) AND NOT EXISTS (SELECT 1 FROM event WHERE message_id = message.id"
+    " AND event.id > (SELECT value FROM meta WHERE key = 'tallied')) ORDER BY id LIMIT ?"
 )
 _DELETIONS = (
     "DELETE FROM event WHERE message_id = ?",
@@ -28,6 +30,7 @@ def purge(db: apsw.Connection, older_than: datetime) -> int:
     old = fetch(db, _OLD, (int(first_id_at(older_than)), to_ms(older_than), _AT_ONCE))
     for deletion in _DELETIONS:
         db.executemany(deletion, old)
+    tally_upkeep.forget(db, to_ms(older_than))
     return len(old)
 
 

@@ -22,6 +22,7 @@ from relayd.mail.suppression import ToSuppress
 from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
+    TALLIED_AT_ONCE,
     Acted,
     Batch,
     Compacted,
@@ -48,6 +49,8 @@ from relayd.store.sqlite import (
     purging,
     returned,
     suppression,
+    tally_upkeep,
+    tallying,
     values,
     workers,
 )
@@ -304,17 +307,36 @@ class SqliteStore:
         return await self._writer.submit(lambda db: pausing.end(db, wanted, sides))
 
     async def purge(self, older_than: datetime) -> int:
+        await self._count(least=1, most=TALLIED_AT_ONCE)  # what is not counted is not deleted
         purged = await self._writer.submit(lambda db: purging.purge(db, older_than))
         if not purged:
             await self._reader.ask(lambda db: purging.sweep(db, self._files))
         return purged
 
     async def compact(self, older_than: datetime) -> Compacted:
+        await self._count(least=1, most=TALLIED_AT_ONCE)  # as in `purge`
+
         def operation(db: apsw.Connection) -> Compacted:
             self._writer.checkpoint_soon()
             return compacting.step(db, older_than, self._path, monotonic=self._clock.monotonic)
 
         return await self._writer.submit(operation)
+
+    async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
+        if await self._count(least=at_once, most=at_once):
+            return True
+        now = self._now()
+        step = await self._reader.ask(lambda db: tally_upkeep.untidy(db, now))
+        if step is not None:
+            await self._writer.submit(lambda db: tally_upkeep.tidy(db, step))
+        return step is not None
+
+    async def _count(self, *, least: int, most: int) -> bool:
+        now = self._now()
+        counted = await self._reader.ask(lambda db: tallying.batch(db, least=least, most=most))
+        if counted is not None:
+            await self._writer.submit(lambda db: tallying.add(db, counted, now=now))
+        return counted is not None
 
     async def content(self, message_id: MessageId) -> Content | None:
         return await self._reader.ask(lambda db: messages.content(db, self._files, message_id))

@@ -12,6 +12,7 @@ from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, EventKind, status_of
+from relayd.ports.tally import TallyAnswer, TallyQuery
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -259,6 +260,13 @@ class SqliteView:
             )
             for message_id, address, destination, kind, at, detail in rows
         ]
+
+    @_question
+    def tally(self, query: TallyQuery) -> TallyAnswer:
+        from relayd.store.sqlite import tally_view  # noqa: PLC0415 -- rows of recipients need none of it
+
+        with self._reading():
+            return tally_view.answer(self._db, query)
 
     def _fetch(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:

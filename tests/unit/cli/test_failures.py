@@ -25,6 +25,7 @@ LINES = {
     "reload": [],
     "status": ["--since", "7d"],
     "status show": [ID],
+    "stats": ["--by", "sender"],
     "addresses": [],
     "addresses suppress": ["a@x.test"],
     "addresses unsuppress": ["a@x.test"],
