@@ -6,9 +6,10 @@ remains. Rates are the difference of two readings of the counters.
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
+from relayd.answers.notices import Notice, notices_of
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
 from relayd.ports.view import UNFINISHED, Counts, LatestEvent, Metric, QueueView
@@ -83,6 +84,7 @@ class Overview:
     counts: Counts
     slowest: Sequence[Slow]
     errors: Sequence[LatestEvent]
+    notices: Sequence[Notice] = ()
 
     def age(self, destination: str | None = None) -> float | None:
         """Return the seconds since the oldest unfinished mail came, of one destination or of all; None: none."""
@@ -124,6 +126,7 @@ def overview_of(
         counts=view.counts(),
         slowest=slowest_of(events, at),
         errors=errors_of(events),
+        notices=notices_of(view, at=at),
     )
 
 
@@ -177,6 +180,7 @@ def fields(overview: Overview) -> dict[str, object]:
         "ts": overview.at,
         "running": reading is not None,
         "trouble": overview.trouble or None,
+        "notices": [asdict(notice) for notice in overview.notices],
         **live,
         "queue": {status.value: overview.counts.by_status.get(status, 0) for status in UNFINISHED},
         "oldest_seconds": overview.age(),

@@ -1,18 +1,21 @@
 """Pause rules in words and as fields: what is paused, until when, by whom, why."""
 
-from relayd.mail.pause import PauseRule, Side
-from relayd.mail.words import instant
+from collections.abc import Sequence
+
+from relayd.mail.pause import PauseRule, Side, Traits, rule_for
+from relayd.mail.words import format_instant, instant
+from relayd.ports.view import RecipientRow, Status
 
 
 def fields(rule: PauseRule) -> dict[str, object]:
-    """Return a rule as JSON fields."""
+    """Return a rule as JSON fields, instants as text."""
     return {
         "pause": rule.number,
         "scope": rule.named.scope.value,
         "value": rule.named.value,
         "sides": sorted(side.value for side in rule.sides),
-        "since": rule.since,
-        "until": rule.until,
+        "since": format_instant(rule.since),
+        "until": None if rule.until is None else format_instant(rule.until),
         "by": rule.by,
         "reason": rule.reason,
     }
@@ -26,3 +29,18 @@ def in_words(rule: PauseRule) -> str:
     """Return until when, by whom and why; what is paused comes before."""
     until = f"until {instant(rule.until)}" if rule.until else "until somebody ends it"
     return f"{until}, by {rule.by}" + (f": {rule.reason}" if rule.reason else "")
+
+
+def rule_that_holds(row: RecipientRow, rules: Sequence[PauseRule]) -> PauseRule | None:
+    """Return the rule that stops the delivery of a recipient, whatever its end; None: none does."""
+    if row.status not in (Status.QUEUED, Status.DEFERRED):
+        return None
+    stopping = [rule for rule in rules if Side.DELIVERY in rule.sides]
+    traits = Traits(
+        sender=row.reverse_path,
+        tag=row.tag,
+        user=row.auth_user,
+        domain=row.address.rpartition("@")[2],
+        destination=row.destination,
+    )
+    return rule_for(traits, stopping, None)

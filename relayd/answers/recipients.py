@@ -4,9 +4,12 @@
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from relayd.answers import pauses
+from relayd.answers.pauses import in_words, rule_that_holds
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.mail.words import Category, EventKind, Fault, instant
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
@@ -18,9 +21,12 @@ def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[Recipien
     """Yield matching recipients, newest first, at most `limit`; 0 is all of them. May raise StoreUnavailable."""
     before: tuple[MessageId, int] | None = None
     left = limit
+    rules = view.pause_rules()
     while True:
         size = min(PAGE, left) if limit else PAGE
         page = view.find(query, limit=size, before=before)
+        if rules:
+            page = [replace(row, pause=rule_that_holds(row, rules)) for row in page]
         yield from page
         left -= len(page)
         if len(page) < size or (limit and not left):
@@ -75,6 +81,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "destination": row.destination,
         "paused_until": row.paused_until,
         "paused_for": row.paused_for or None,
+        "pause": None if row.pause is None else pauses.fields(row.pause),
         "subject": row.subject,
     }
 
@@ -97,6 +104,8 @@ def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime)
         return row.paused_for or (
             f"a running attempt, or its turn at a connection to {row.destination}"
         )
+    if row.pause is not None and not row.pause.is_over(at):
+        return f"the end of pause {row.pause.number} ({row.pause.named}), {in_words(row.pause)}"
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):

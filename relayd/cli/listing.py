@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable
 
+from relayd.answers.pauses import in_words
 from relayd.answers.recipients import PAGE, fields, find_rows
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import show_json, show_table
@@ -24,6 +25,12 @@ def _next(row: RecipientRow, times: Times) -> str:
     return "running" if row.leased else times.coming(row.next_attempt_at)
 
 
+def _why(row: RecipientRow, _: Times) -> str:
+    if row.pause is not None and not row.leased:
+        return f"paused {in_words(row.pause)}"
+    return row.reply or row.reason or ""
+
+
 _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="ID", whole=True), lambda row, _: format_id(row.message_id)),
     (
@@ -35,7 +42,7 @@ _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="STATUS", whole=True), _status),
     (Column(title="TRIES", whole=True, goes=6, right=True), lambda row, _: str(row.attempts)),
     (Column(title="NEXT", whole=True, goes=4), _next),
-    (Column(title="WHY", goes=1, least=16), lambda row, _: row.reply or row.reason or ""),
+    (Column(title="WHY", goes=1, least=16), _why),
     (Column(title="SUBJECT", goes=3), lambda row, _: row.subject or ""),
     (Column(title="TAG", asked_for=True), lambda row, _: row.tag or ""),
     (Column(title="MESSAGE-ID", asked_for=True), lambda row, _: row.message_id_header or ""),

@@ -14,7 +14,6 @@ from typing import Any
 from relayd.answers.pauses import fields
 from relayd.control.protocol import BadMessage, Message
 from relayd.mail.pause import Named, PauseRule, Scope, Side
-from relayd.mail.words import format_instant
 
 _MOST = 1000  # rules of one request: each is looked at for each message
 _LONGEST = timedelta(weeks=520)
@@ -90,7 +89,7 @@ def resume_from_json(message: Message) -> ResumeRequest:
 
 
 def pauses_to_json(rules: Sequence[PauseRule]) -> Message:
-    return {"ok": True, "pauses": [rule_to_json(rule) for rule in rules]}
+    return {"ok": True, "pauses": [fields(rule) for rule in rules]}
 
 
 def pauses_from_json(message: Message) -> list[PauseRule]:
@@ -99,13 +98,6 @@ def pauses_from_json(message: Message) -> list[PauseRule]:
         return [_from_json(each) for each in message["pauses"]]  # type: ignore[attr-defined]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise BadMessage(f"no pause rules: {exc}") from exc
-
-
-def rule_to_json(rule: PauseRule) -> dict[str, object]:
-    return {
-        name: format_instant(value) if isinstance(value, datetime) else value
-        for name, value in fields(rule).items()
-    }
 
 
 def _from_json(told: dict[str, Any]) -> PauseRule:

@@ -21,13 +21,13 @@ from typing import Protocol, cast
 
 import structlog
 
+from relayd.answers.pauses import fields
 from relayd.control import peer
 from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
 from relayd.control.compact import compacted_to_json
 from relayd.control.pauses import (
     pauses_to_json,
     resume_from_json,
-    rule_to_json,
     rules_from_json,
 )
 from relayd.control.protocol import (
@@ -292,7 +292,7 @@ async def _pause_or_resume(request: Message, by: str, context: ControlContext) -
         rules = await store.unpause(wanted.rules, wanted.sides)
     context.on_pauses()
     for rule in rules:
-        told = {**rule_to_json(rule), "by": by}
+        told = {**fields(rule), "by": by}
         _log.warning("paused" if request["verb"] == "pause" else "resumed", **told)
     return pauses_to_json(rules)
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from relayd.mail.envelope import QueuedMessage, QueuedRecipient
+if TYPE_CHECKING:  # questions need none of it
+    from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 
 
 class Scope(StrEnum):
@@ -84,7 +85,7 @@ class Traits(NamedTuple):
     destination: str | None = None
 
 
-def traits_of(message: QueuedMessage, recipient: QueuedRecipient, destination: str) -> Traits:
+def traits_of(message: "QueuedMessage", recipient: "QueuedRecipient", destination: str) -> Traits:
     """Return what rules look at in a recipient that is about to be tried."""
     return Traits(
         sender=message.reverse_path,
@@ -95,13 +96,13 @@ def traits_of(message: QueuedMessage, recipient: QueuedRecipient, destination: s
     )
 
 
-def rule_for(traits: Traits, rules: Iterable[PauseRule], at: datetime) -> PauseRule | None:
-    """Return the first of some rules that stops such mail at that instant.
+def rule_for(traits: Traits, rules: Iterable[PauseRule], at: datetime | None) -> PauseRule | None:
+    """Return the first of some rules that stops such mail at that instant; None: whatever their ends.
 
     Case does not count, but in the names of users.
     """
     for rule in rules:
-        if not rule.is_over(at) and _fits(rule.named, traits):
+        if not (at and rule.is_over(at)) and _fits(rule.named, traits):
             return rule
     return None
 

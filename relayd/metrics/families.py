@@ -150,6 +150,17 @@ DESTINATIONS_PAUSED = Family(
     kind="gauge",
     help="Destinations with mail that are left alone for a while: down, or at their limit.",
 )
+PAUSE_RULES = Family(
+    name="relayd_paused",
+    kind="gauge",
+    help="Pauses by operators that are in force, by what they stop.",
+    labels=("side",),
+)
+PAUSED_RECIPIENTS = Family(
+    name="relayd_paused_recipients",
+    kind="gauge",
+    help="Recipients of them that wait for the end of such a pause.",
+)
 READABLE = Family(
     name="relayd_queue_readable",
     kind="gauge",
@@ -195,6 +206,8 @@ FAMILIES: Sequence[Family] = (
     OLDEST,
     DESTINATIONS,
     DESTINATIONS_PAUSED,
+    PAUSE_RULES,
+    PAUSED_RECIPIENTS,
     READABLE,
     SOFT_BOUNCE,
     DOCTOR,

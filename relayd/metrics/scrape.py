@@ -15,6 +15,7 @@ import orjson
 
 import relayd
 from relayd.errors import StoreError
+from relayd.mail.pause import Side
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
@@ -22,7 +23,9 @@ from relayd.metrics.families import (
     DOCTOR,
     DOCTOR_AGE,
     OLDEST,
+    PAUSE_RULES,
     PAUSED,
+    PAUSED_RECIPIENTS,
     QUEUE,
     READABLE,
     SOFT_BOUNCE,
@@ -134,6 +137,11 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
         yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
     paused = sum(until > now for until in counts.paused_until.values())
     yield Sample(family=DESTINATIONS_PAUSED, value=paused)
+    in_force = [rule for rule in counts.pause_rules if not rule.is_over(now)]
+    for side in Side:
+        rules = sum(side in rule.sides for rule in in_force)
+        yield Sample(family=PAUSE_RULES, labels=(side.value,), value=rules)
+    yield Sample(family=PAUSED_RECIPIENTS, value=counts.paused)
 
 
 def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:

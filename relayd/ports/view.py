@@ -90,6 +90,7 @@ class RecipientRow:
     paused_until: datetime | None  # of the destination
     paused_for: str = ""  # why, or what a connection to it waits for; for people
     served: bool = False  # a worker has the destination in hand
+    pause: PauseRule | None = None  # that stops its delivery; its time may be over
     subject: str | None = None  # if it was kept (`store.keep_subject`)
 
 
@@ -132,6 +133,7 @@ class Counts:
 
     by_status: Mapping[Status, int]  # unfinished ones only
     paused: int = 0  # of these, that a pause rule holds
+    pause_rules: Sequence[PauseRule] = ()  # some may be over
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
     paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
@@ -141,6 +143,15 @@ class Counts:
         return heapq.nlargest(
             limit, self.by_destination.items(), key=lambda item: (item[1], item[0])
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PausedDestination:
+    """A destination that is left alone for now."""
+
+    destination: str
+    until: datetime
+    why: str  # for people; may be empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +226,10 @@ class QueueView(Protocol):
 
     def counts(self) -> Counts:
         """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
+        """Return destinations with mail that are left alone at that instant, the last to be tried first."""
         ...
 
     def pause_rules(self) -> Sequence[PauseRule]:

@@ -182,3 +182,36 @@ def test_drain_ends_where_only_somebody_can_go_on(relay: Daemon) -> None:
     ran = relayd(relay, "drain", "--wait", "--json")
     assert ran.status == 75
     assert ran.rows[-1]["left"] == 1
+
+
+def test_what_is_paused_is_seen_without_looking_for_it(relay: Daemon) -> None:
+    """Above the tables, on standard error; in rows, in what a row waits for, and as a metric."""
+    relayd(relay, "pause", "--sender", "seen@app.test", "--for", "2h", "--reason", "a flood")
+    queue_id = relay.send("seen@x.test", sender="seen@app.test")
+    for command in (
+        ("status",),
+        ("status", "--json"),
+        ("queue", "list"),
+        ("top", "--once"),
+    ):
+        ran = relayd(relay, *command)
+        assert ran.status == 0
+        assert "paused: delivery of sender seen@app.test, until 20" in ran.err, command
+        assert "a flood (relayd resume " in ran.err
+    [row] = relayd(relay, "status", "--json", "--sender", "seen@app.test").rows
+    assert (row["pause"]["reason"], row["status"]) == ("a flood", "queued")
+    assert "paused until 20" in relayd(relay, "queue", "list").out
+    assert "the end of pause " in relayd(relay, "status", "show", queue_id).out
+    [top] = relayd(relay, "top", "--json").rows
+    assert top["notices"][0]["kind"] == "paused"
+    [rule] = relayd(relay, "pauses", "--json").rows
+    assert (rule["scope"], rule["value"], rule["sides"]) == (
+        "sender",
+        "seen@app.test",
+        ["delivery"],
+    )
+    assert rule["by"]
+    assert [one["reason"] for one in relay.events("paused")][-1] == "a flood"
+    assert relayd(relay, "resume", str(rule["pause"])).status == 0
+    assert relayd(relay, "pauses").out == "nothing is paused\n"
+    assert relayd(relay, "resume", str(rule["pause"])).status == 66

@@ -21,6 +21,7 @@ from relayd.cli.context import (
 from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
 from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
+from relayd.cli.notices import show_notices
 from relayd.cli.output import show_json, show_table
 from relayd.cli.table import TableOptions
 from relayd.cli.table_options import takes_table_options
@@ -83,6 +84,7 @@ def list_(
 ) -> None:
     """Show what is queued, deferred or held."""
     with open_view() as view:
+        show_notices(view)
         for one in _queries(ids, replace(query, unfinished=True)):
             list_recipients(view, one, limit=limit, as_json=as_json, table=table)
 

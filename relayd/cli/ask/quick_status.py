@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from relayd.cli import INTERRUPTED
 from relayd.cli.listing import list_recipients
+from relayd.cli.notices import show_notices
 from relayd.cli.output import drop_output
 from relayd.config.peek import find_store
 from relayd.errors import RelaydError
@@ -47,6 +48,7 @@ def answer(arguments: Sequence[str]) -> int | None:
         if question is None or url is None or is_missing(url):
             return None
         with closing(open_view(url)) as view:
+            show_notices(view)
             list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
     except BrokenPipeError:
         drop_output()

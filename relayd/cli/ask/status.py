@@ -17,6 +17,7 @@ from relayd.cli.context import NoSuch, json_option, load_settings, now, open_vie
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
+from relayd.cli.notices import show_notices
 from relayd.cli.output import paint, show_json, style_of
 from relayd.cli.screen import repeat
 from relayd.cli.table import TableOptions
@@ -72,6 +73,7 @@ def status(
     with open_view() as view:
 
         def draw() -> None:
+            show_notices(view)
             list_recipients(view, query, limit=limit, as_json=as_json, table=table)
 
         if watch:

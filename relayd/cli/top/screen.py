@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relayd.answers.overview import FLOWS, Overview
+from relayd.cli.notices import show_notice
 from relayd.cli.output import paint, printable, show_table, style_of
 from relayd.mail.words import instant
 from relayd.ports.view import UNFINISHED
@@ -27,6 +28,8 @@ class Section:
 
 def show(overview: Overview) -> None:
     """Print it once: tables on a terminal, tab-separated text in a pipe."""
+    for notice in overview.notices:
+        show_notice(notice)
     click.echo(paint(headline(overview)))
     for section in sections(overview):
         if section.rows:
@@ -154,6 +157,7 @@ def _screen(overview: Overview) -> "Group":
     style = "bold" if overview.reading is not None else "bold red"
     return Group(
         Text(printable(headline(overview)), style=style, overflow="ellipsis", no_wrap=True),
+        *(Text(printable(str(each)), style="yellow", no_wrap=True) for each in overview.notices),
         Text(),
         _side_by_side(flows, queue),
         Text(),

@@ -13,6 +13,7 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    PausedDestination,
     Query,
     RecipientRow,
     Status,
@@ -114,11 +115,23 @@ class MemoryView:
             oldest[row.destination] = min(oldest.get(row.destination, received_at), received_at)
         return Counts(
             by_status=by_status,
+            pause_rules=self.pause_rules(),
             paused=sum(1 for each in self._tables.recipients() if each.stopped_by),
             by_destination=by_destination,
             oldest=oldest,
             paused_until=paused,
         )
+
+    def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
+        waiting = {one.destination for one in self._tables.recipients() if one.is_waiting()}
+        paused = [
+            PausedDestination(
+                destination=name, until=until, why=self._tables.paused_for.get(name, "")
+            )
+            for name, until in self._tables.paused.items()
+            if until > at and name in waiting
+        ]
+        return sorted(paused, key=lambda each: each.until, reverse=True)[:limit]
 
     def pause_rules(self) -> Sequence[PauseRule]:
         return list(self._tables.pause_rules.values())

@@ -7,21 +7,16 @@ there are. What a rule no longer stops is let go by the claims as well, some row
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import apsw
 
 from relayd.mail.envelope import NewMessage
-from relayd.mail.pause import Named, PauseRule, Scope, Side, Traits, rule_for
-from relayd.store.sqlite import destinations
+from relayd.mail.pause import Named, PauseRule, Side, Traits, rule_for
+from relayd.store.sqlite import destinations, pause_rows
 from relayd.store.sqlite.values import domain_of, fetch, from_ms, to_ms
 
 AT_ONCE = 2000  # recipients that one transaction looks at, and as many that it lets go
 
-RULES = (
-    "SELECT id, scope, value, intake, delivery, since, until, by, reason FROM pause_rule"
-    " WHERE intake OR delivery ORDER BY id"
-)
 _DUE = (
     "SELECT r.message_id, r.number, r.address_key, m.reverse_path, m.tag, m.auth_user"
     " FROM recipient r CROSS JOIN message m ON m.id = r.message_id WHERE r.destination = ?"
@@ -46,7 +41,7 @@ def there_are(db: apsw.Connection) -> bool:
 
 def rules(db: apsw.Connection) -> list[PauseRule]:
     """Return the rules that have a side left, the oldest first; of some the time may be over."""
-    return [rule_of(row) for row in fetch(db, RULES)]
+    return [pause_rows.rule_of(row) for row in fetch(db, pause_rows.RULES)]
 
 
 def delivery_rules(db: apsw.Connection) -> list[PauseRule]:
@@ -148,17 +143,3 @@ def end(
             for side in gone:
                 db.execute(f"UPDATE pause_rule SET {side} = 0 WHERE id = ?", (rule.number,))  # noqa: S608 -- a constant
     return ended
-
-
-def rule_of(row: tuple[Any, ...]) -> PauseRule:
-    number, scope, value, intake, delivery, since, until, by, reason = row
-    kept = {Side.INTAKE: intake, Side.DELIVERY: delivery}
-    return PauseRule(
-        named=Named(Scope(scope), value),
-        sides=frozenset(side for side, is_kept in kept.items() if is_kept),
-        since=from_ms(since),
-        until=None if until is None else from_ms(until),
-        by=by,
-        reason=reason,
-        number=number,
-    )

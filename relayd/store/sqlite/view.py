@@ -18,15 +18,16 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    PausedDestination,
     Query,
     RecipientRow,
     Status,
 )
-from relayd.store.sqlite import pausing, suppression
+from relayd.store.sqlite import pause_rows, suppression
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.search import Key, Search
-from relayd.store.sqlite.values import fetch, from_ms
+from relayd.store.sqlite.values import fetch, from_ms, to_ms
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
@@ -232,14 +233,27 @@ class SqliteView:
         return Counts(
             by_status=by_status,
             paused=paused,
+            pause_rules=[pause_rows.rule_of(row) for row in self._fetch(pause_rows.RULES)],
             by_destination=by_destination,
             oldest=oldest,
             paused_until=until,
         )
 
     @_question
+    def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
+        rows = self._fetch(
+            "SELECT key, paused_until, paused_for FROM destination"
+            " WHERE paused_until > 0 AND paused_until > ? AND due_at IS NOT NULL ORDER BY paused_until DESC, key LIMIT ?",
+            (to_ms(at), limit),
+        )
+        return [
+            PausedDestination(destination=key, until=from_ms(until), why=why)
+            for key, until, why in rows
+        ]
+
+    @_question
     def pause_rules(self) -> Sequence[PauseRule]:
-        return [pausing.rule_of(row) for row in self._fetch(pausing.RULES)]
+        return [pause_rows.rule_of(row) for row in self._fetch(pause_rows.RULES)]
 
     @_question
     def latest(self, limit: int) -> Sequence[LatestEvent]:

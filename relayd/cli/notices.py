@@ -1,0 +1,20 @@
+"""The notices in force, above what a command shows: on standard error, so that output stays what it is."""
+
+import sys
+from datetime import UTC, datetime
+
+from relayd.answers.notices import Notice, notices_of
+from relayd.cli.output import paint
+from relayd.ports.view import QueueView
+
+
+def show_notices(view: QueueView) -> None:
+    """Print those that the store tells."""
+    at = datetime.now(UTC)  # noqa: TID251 -- a command's clock
+    for notice in notices_of(view, at=at):
+        show_notice(notice)
+
+
+def show_notice(notice: Notice) -> None:
+    style = "yellow" if sys.stderr.isatty() else ""
+    print(paint(str(notice), style), file=sys.stderr, flush=True)
