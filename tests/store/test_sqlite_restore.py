@@ -3,14 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
-from relayd.errors import BackupFailed, RestoreFailed, StoreError
+from relayd.errors import BackupFailed, RestoreFailed, StoreError, StoreUnavailable
 from relayd.files import sync as files_sync
 from relayd.mail.envelope import NewMessage
 from relayd.store import back_up, compact, disk, move, open_view, restore
@@ -129,6 +129,31 @@ async def test_a_history_alone_is_moved_aside(tmp_path: Path, queue: Path) -> No
     assert done.old is not None
     with closing(open_view(f"sqlite:{done.old}")) as view:
         assert len(view.latest(9)) == 2
+
+
+async def test_the_next_restore_finishes_one_that_was_killed_late(
+    tmp_path: Path, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And judges the queue that this gives: the mail of the first restore waits in it."""
+    late = 0
+    while "queue.db" in entries(queue) or "queue.db.restored" not in entries(queue):
+        with suppress(Killed), killed_at(late, monkeypatch):
+            restore(url(queue), tmp_path / "backup", force=True)
+        late += 1
+    with pytest.raises(StoreUnavailable, match="cut short: start relayd"):
+        open_view(url(queue))
+    with pytest.raises(RestoreFailed, match="mail to 2 recipients waits"):
+        restore(url(queue), tmp_path / "backup", force=False)
+    assert await what_waits(queue) == NEW
+    assert await what_waits(queue / "queue.db.old-1") == OLD
+
+
+async def test_a_queue_that_was_kept_is_a_backup(tmp_path: Path, queue: Path) -> None:
+    """The way back from a restore is a restore."""
+    restore(url(queue), tmp_path / "backup", force=True)
+    restore(url(queue), queue / "queue.db.old-1", force=True)
+    assert await what_waits(queue) == OLD
+    assert await what_waits(queue / "queue.db.old-2") == NEW
 
 
 async def test_another_restore_keeps_each_old_queue(tmp_path: Path, queue: Path) -> None:

@@ -51,6 +51,7 @@ def copy_smaller(queue: str, older_than: datetime, progress: Progress) -> Compac
 
     For who has the daemon's lock. `progress` is told how many octets are written, and of how many. Raises StoreError.
     """
+    replacing.finish_earlier(queue)
     OutsideReader(queue).close()  # of our schema, for us to read
     try:
         with closing(open_writer(queue)) as db:

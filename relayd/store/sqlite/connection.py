@@ -30,10 +30,7 @@ def prepare(path: str) -> None:
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
-        try:
-            replacing.finish(path)  # a restore that was cut short
-        except OSError as exc:
-            raise StoreUnavailable(f"{exc.filename or path}: {exc.strerror}") from exc
+        replacing.finish_earlier(path)
         if not Path(path).exists():
             _create(path)
         check_to_write(path)

@@ -18,6 +18,7 @@ import apsw
 
 from relayd.errors import StoreForbidden, StoreUnavailable
 from relayd.file_access import who_may
+from relayd.store.sqlite import replacing
 from relayd.store.sqlite.condition import check_file, check_index
 from relayd.store.sqlite.connection import open_reader
 
@@ -78,9 +79,11 @@ class OutsideReader:
                 self._path, any_older=self._any_older, immutable=self._state is not None
             )
         except FileNotFoundError as error:
-            raise StoreUnavailable(
-                f"no queue yet at {self._path}: has relayd been started?"
-            ) from error
+            if replacing.ready(self._path).is_dir():
+                words = f"a restore of {self._path} was cut short: start relayd, which finishes it"
+            else:
+                words = f"no queue yet at {self._path}: has relayd been started?"
+            raise StoreUnavailable(words) from error
         except PermissionError as error:
             raise StoreForbidden(f"you may not read {self._path}: {who_may(self._path)}") from error
         except OSError as error:

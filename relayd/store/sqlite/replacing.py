@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from relayd.errors import StoreUnavailable
 from relayd.files import sync
 from relayd.store.spool import directory_of
 from relayd.store.sqlite.condition import FILE_MODE, SIDES
@@ -49,6 +50,14 @@ def owner_of(queue: str) -> Owner:
     except KeyError:
         return Owner(os.geteuid(), os.getegid())
     return Owner(user.pw_uid, user.pw_gid)
+
+
+def finish_earlier(queue: str) -> None:
+    """Finish what an earlier process did not. Raises StoreUnavailable."""
+    try:
+        finish(queue)
+    except OSError as exc:
+        raise StoreUnavailable(f"{exc.filename or queue}: {exc.strerror}") from exc
 
 
 def begin(queue: str, *, keeps_old: bool) -> Path:

@@ -24,6 +24,7 @@ def restore(queue: str, folder: Path, *, force: bool) -> Replaced:
 
     Without `force` only where no mail waits. Raises RestoreFailed, BackupFailed, StoreError.
     """
+    replacing.finish_earlier(queue)
     copy = _copy_in(folder, Path(queue))
     _check_present(queue, force=force)
     found = _sound(str(copy))
@@ -48,6 +49,7 @@ def restore(queue: str, folder: Path, *, force: bool) -> Replaced:
 
 def move(queue: str, folder: Path) -> Replaced:
     """Copy the queue into `folder`, and take it out of service here. Raises BackupFailed, StoreError."""
+    replacing.finish_earlier(queue)
     copy = back_up(queue, folder)
     found = _sound(str(copy))
     try:
