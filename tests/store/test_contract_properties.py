@@ -33,6 +33,7 @@ from relayd.mail.outcome import (
     Rerouted,
     Sent,
 )
+from relayd.mail.suppression import ToSuppress
 from relayd.mail.tally import Dimension
 from relayd.ports.queue import Settlement, Work
 from relayd.ports.tally import TallyQuery
@@ -255,6 +256,13 @@ class Queue(RuleBasedStateMachine):
         address = str(message.recipients[0].address)
         self.on_all(lambda bench: bench.box.store.unsuppress(address))
 
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), scope=st.sampled_from(["", "app@app.test"]))
+    def suppress(self, data: st.DataObject, scope: str) -> None:
+        message = data.draw(st.sampled_from(self.messages))
+        wanted = [ToSuppress(address=str(one.address), scope=scope) for one in message.recipients]
+        self.on_all(lambda bench: bench.box.store.suppress(wanted, by="ann"))
+
     @rule()
     def purge(self) -> None:
         old = self.now - timedelta(minutes=5)
@@ -335,6 +343,8 @@ class Queue(RuleBasedStateMachine):
             for view in views
         ]
         assert all(some == suppressed[0] for some in suppressed)
+        in_force = [view.suppressions(limit=ALL) for view in views]
+        assert all(some == in_force[0] for some in in_force)
         for message in self.messages[-3:]:
             told = [
                 [(one.kind, one.at, one.recipient) for one in view.history(message.id)]

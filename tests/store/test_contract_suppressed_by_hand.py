@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome
 from relayd.mail.suppression import EVERYBODY, Suppression, ToSuppress
 from relayd.mail.words import BounceClass, Category
@@ -57,6 +59,19 @@ async def test_an_inactive_mailbox_is_counted_across_a_purge(
     assert box.view.suppressions(limit=ALL) == []
     await bounced(box, worker, "a@example.com", INACTIVE)
     assert box.view.is_suppressed("a@example.com")
+
+
+async def test_what_is_not_recorded_says_nothing(box: Box, worker: WorkerNumber) -> None:
+    """Bounce and suppression are one commit: an operator was faster, or the lease is gone."""
+    message = a_message("a@example.com", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    settlement = a_settlement(message.id, 0, a_bounce())
+    await box.store.act(Query(message_id=message.id), Action.HOLD, by="ann", reason="")
+    assert await box.store.settle(work.lease, [settlement]) == []
+    await box.store.release(work.lease)
+    with pytest.raises(LeaseLost):
+        await box.store.settle(work.lease, [settlement])
+    assert not box.view.is_suppressed("a@example.com")
 
 
 async def test_it_is_told_who_suppressed_when_and_why(box: Box, worker: WorkerNumber) -> None:
