@@ -30,11 +30,19 @@ def serve(ctx: click.Context, *, as_root: bool) -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, *, as_json: bool) -> None:
-    """Read the settings and list every mistake."""
+    """Read the settings and list every mistake.
+
+    Asked by root, it reads them once more as the user that relayd runs as: the owner of the queue, or
+    relayd.
+    """
+    from relayd.answers.standing import fields, in_one_line, standing_of  # noqa: PLC0415
     from relayd.cli.output import printable, show_json  # noqa: PLC0415
+    from relayd.doctor.as_service import require_as_service  # noqa: PLC0415
+    from relayd.doctor.daemon import ask_daemon  # noqa: PLC0415
 
     try:
         settings = load_settings()
+        require_as_service(settings)
     except ConfigError as error:
         if not as_json:
             raise
@@ -48,11 +56,14 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
                 }
             )
         ctx.exit(os.EX_CONFIG)
+    standing = standing_of(settings, ask_daemon(settings))
+    if not as_json:
+        click.echo(printable(in_one_line(standing)))
     for warning in settings.warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
     summary = _summary(settings)
     if as_json:
-        show_json({"ok": True, "file": settings.file, **summary})
+        show_json({"ok": True, "file": settings.file, **summary, **fields(standing)})
         return
     click.echo(printable(f"settings OK: {settings.file}"))
     for name, value in summary.items():

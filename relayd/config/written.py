@@ -16,13 +16,18 @@ _ROOT = 0
 def written_files(settings: Settings) -> Iterator[Path]:
     """Yield what is there of queue and status log, and the folders that they are in."""
     log = settings.log.status_log
-    files = [Path(log)] if log != "-" and not log.startswith("/dev/") else []
+    files = [Path(log)] if log != "-" and not _is_device(log) else []
     if is_file(settings.store.url):
         queue = queue_file(settings.store.url)
         files += [Path(f"{queue}{end}") for end in _BESIDE]
     for path in dict.fromkeys([*(file.parent for file in files), *files]):
         if os.path.lexists(path):
             yield path
+
+
+def _is_device(path: str) -> bool:
+    """Tell whether it is there and no file: /dev/null, a FIFO, which others may own."""
+    return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 -- do not raise
 
 
 def refuse_root(settings: Settings) -> None:

@@ -100,6 +100,7 @@ class InForce:
 
     file: str
     values: Mapping[str, str]
+    version: str = ""  # of the daemon; one that does not tell is older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,8 @@ class Reloaded:
 def running_settings(path: str, *, timeout: float = TIMEOUT) -> InForce:
     """Return what the daemon runs with. Raises as `act` does."""
     match ask(path, {"verb": "settings"}, timeout=timeout):
-        case {"file": str(file), "settings": dict(values)}:
-            return InForce(file=file, values=values)
+        case {"file": str(file), "settings": dict(values)} as reply:
+            return InForce(file=file, values=values, version=str(reply.get("version", "unknown")))
         case _:
             raise RelaydError(f"{path} answered something strange: no settings")
 

@@ -21,6 +21,7 @@ from typing import Protocol, cast
 
 import structlog
 
+import relayd
 from relayd.answers.pauses import fields
 from relayd.control import peer
 from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
@@ -318,7 +319,8 @@ async def _tell(request: Message, by: str, context: ControlContext) -> Message |
             return samples_to_json(context.samples())
         case "settings":
             values = dict(context.settings.values)
-            return {"ok": True, "file": context.settings.file, "settings": values}
+            file, version = context.settings.file, relayd.__version__
+            return {"ok": True, "file": file, "version": version, "settings": values}
         case verb:
             raise BadMessage(f"unknown verb {verb!r}")
 

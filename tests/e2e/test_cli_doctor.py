@@ -718,7 +718,7 @@ SITUATIONS = {
         prepare=with_text("state/queue.db", "this is no database" * 100),
         check="store",
         level="fail",
-        reason="cannot be used",
+        reason="is not a relayd queue",
     ),
     "a damaged queue": Situation(
         prepare=damaged,
@@ -732,7 +732,7 @@ SITUATIONS = {
         check="files",
         level="fail",
         reason="others may read the directory of the queue (mode 0755)",
-        remedy="chmod 0700",
+        remedy="chmod 0750",
     ),
     "settings that others change": Situation(
         prepare=with_mode("relayd.toml", 0o666),
@@ -772,6 +772,7 @@ async def test_all_is_well(world: World) -> None:
     """Nothing is found where nothing is wrong; the disk and the clock are this machine's."""
     ran = await examine(world, FINE)
     levels = {row["check"]: row["level"] for row in ran.rows}
+    assert levels.pop("daemon") == "warn"  # none runs, and nothing waits for it
     assert levels.pop("disk") in {"ok", "warn"}
     assert levels.pop("clock") in {"ok", "warn", "unknown"}
     assert (levels.pop("certificate"), levels.pop("store")) == ("skipped", "skipped")
@@ -782,9 +783,10 @@ async def test_all_is_well(world: World) -> None:
 
 async def test_a_table_for_a_pipe(world: World) -> None:
     ran = await examine(world, FINE, "--direct")
-    titles = ran.cells[0]
+    standing, titles, *rows = ran.cells
+    assert standing[0].startswith("mode: direct, redirect: none, daemon: stopped, version: ")
     assert titles == ["LEVEL", "CHECK", "OF", "REASON", "REMEDY"]
-    assert "reverse-dns" in column(ran.cells, "CHECK")
+    assert "reverse-dns" in column([titles, *rows], "CHECK")
     assert ran.err.startswith("nothing failed: ")
 
 
@@ -806,7 +808,8 @@ async def test_quick_asks_only_about_ourselves(world: World) -> None:
         )
         asked = set(dns.queries)
     checks = [row["check"] for row in ran.rows]
-    assert checks[:5] == ["fqdn", "source-address", "forward-dns", "helo", "reverse-dns"]
+    assert checks[:4] == ["daemon", "fqdn", "source-address", "forward-dns"]
+    assert checks[4:6] == ["helo", "reverse-dns"]
     assert not {"smarthost", "spf", "dkim", "dmarc", "blocklist", "port-25"} & set(checks)
     assert asked == {
         ("relay.mill.net", "A"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+import relayd
 from relayd.control import client
 from relayd.control.acts import ActRequest, act_to_json
 from relayd.control.protocol import REQUEST_LIMIT, Message, encode
@@ -208,7 +209,9 @@ async def test_status_is_that_of_the_worker_that_answers(daemon: Daemon) -> None
 
 async def test_settings_are_those_that_the_worker_runs_with(daemon: Daemon) -> None:
     found = await asyncio.to_thread(client.running_settings, daemon.path)
-    assert found == client.InForce(file="relayd.toml", values={"fqdn": '"relay.test"'})
+    assert found == client.InForce(
+        file="relayd.toml", values={"fqdn": '"relay.test"'}, version=relayd.__version__
+    )
 
 
 async def test_reload_answers_with_what_is_in_force_then(daemon: Daemon) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 import smtplib
 import threading
@@ -216,3 +217,11 @@ def test_every_howto_has_settings_and_commands(page: Path) -> None:
     assert kinds[0] == "settings"
     assert kinds.count("settings") == 1
     assert "run" in kinds
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_relay_that_runs_already_is_made_to_read_its_settings(page: Path) -> None:
+    """`start` would do nothing then; it is for what was stopped before."""
+    verbs = re.findall(r"^systemctl (\S+) relayd$", page.read_text(), re.MULTILINE)
+    for number, verb in enumerate(verbs):
+        assert verb != "start" or "stop" in verbs[:number]

@@ -204,6 +204,9 @@ def a_howto(page: Path, folder: Path, users: Users) -> Iterator[Howto]:
 def systemctl(folder: str, verb: str) -> None:
     """What systemd does for the one unit."""
     log, pid = Path(folder) / "daemon.log", Path(folder) / "daemon.pid"
+    if verb == "reload-or-restart":
+        is_there = pid.exists() and _is_alive(int(pid.read_text()))
+        verb = "reload" if is_there else "start"
     match verb:
         case "start":
             command = json.loads((Path(folder) / "daemon.command").read_text())

@@ -17,7 +17,7 @@ from relayd.cli.checking import gather
 from relayd.cli.context import json_option, load_settings, now, settings_option
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.filters import DurationType
-from relayd.cli.output import show_json
+from relayd.cli.output import printable, show_json
 from relayd.cli.screen import repeat
 from relayd.mail.dns import DomainError, IpAddress, a_labels
 from relayd.policy.doctor.finding import has_failed
@@ -161,13 +161,19 @@ def _round(
     settings: "Settings", request: "CheckRequest", memory: "Memory", *, saves: bool, as_json: bool
 ) -> bool:
     """Make every check once and print the findings; return whether one has failed."""
+    from relayd.answers.standing import in_one_line, standing_of  # noqa: PLC0415
+    from relayd.doctor.daemon import ask_daemon, check_as_service, check_daemon  # noqa: PLC0415
     from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
     from relayd.doctor.saved import save  # noqa: PLC0415
     from relayd.logs.operational import silenced  # noqa: PLC0415
 
     at = now()
+    daemon = ask_daemon(settings)
+    if not as_json:
+        click.echo(printable(in_one_line(standing_of(settings, daemon))))
+    findings = [check_daemon(settings, daemon), *check_as_service(settings)]
     with silenced():
-        findings = asyncio.run(gather(settings, request, memory))
+        findings += asyncio.run(gather(settings, request, memory))
     if as_json:
         for finding in findings:
             show_json(fields_of(finding, at))

@@ -19,6 +19,7 @@ class Level(StrEnum):
 class Check(StrEnum):
     """What is checked."""
 
+    DAEMON = "daemon"
     FQDN = "fqdn"
     DIRECT = "direct-mode"
     SOURCE = "source-address"

@@ -1,0 +1,55 @@
+"""The daemon: whether it runs, and with what, and whether its user can use the files."""
+
+from collections.abc import Sequence
+
+import relayd
+from relayd.control import client
+from relayd.doctor.as_service import mistakes_as_service
+from relayd.errors import DaemonUnreachable, RelaydError
+from relayd.policy.doctor.daemon import DaemonFacts, DaemonState, judge_daemon
+from relayd.policy.doctor.finding import Check, Finding, Level
+from relayd.settings import Settings
+from relayd.store import examine
+
+_TIMEOUT = 5.0  # seconds; a daemon that works answers at once
+
+
+def ask_daemon(settings: Settings) -> DaemonFacts:
+    """Return what the daemon at the control socket says of itself. Never raises for what it is like."""
+    try:
+        found = client.running_settings(settings.control_socket, timeout=_TIMEOUT)
+    except DaemonUnreachable as error:
+        absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+        state = DaemonState.STOPPED if absent else DaemonState.UNKNOWN
+        return _facts(state, problem=str(error))
+    except RelaydError as error:
+        return _facts(DaemonState.UNKNOWN, problem=" ".join(str(error).split()))
+    is_current = found.values == dict(settings.values) and found.version == relayd.__version__
+    state = DaemonState.RUNNING if is_current else DaemonState.STALE
+    return _facts(state, version=found.version)
+
+
+def check_daemon(settings: Settings, facts: DaemonFacts) -> Finding:
+    """Judge it by the mail that waits for it."""
+    _, queue = examine(settings.store.url) if facts.state is DaemonState.STOPPED else (None, None)
+    return judge_daemon(facts, None if queue is None else queue.waiting)
+
+
+def check_as_service(settings: Settings) -> Sequence[Finding]:
+    """Return a finding for each thing that the daemon's user cannot use; only root can find out."""
+    return [
+        Finding(
+            check=Check.FILES,
+            subject=each.key,
+            level=Level.FAIL,
+            reason=each.expected,
+            remedy="Give the file to that user or its group: the daemon cannot start without it.",
+        )
+        for each in mistakes_as_service(settings)
+    ]
+
+
+def _facts(state: DaemonState, *, version: str = "", problem: str = "") -> DaemonFacts:
+    return DaemonFacts(
+        state=state, version=version, own_version=relayd.__version__, problem=problem
+    )
