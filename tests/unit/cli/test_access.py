@@ -197,6 +197,7 @@ def _settings(folder: Path) -> None:
     pair = Authority(folder).write_pair(folder, "relay.example.org")
     Path(pair.certificate).rename(folder / "certificate.pem")
     Path(pair.key).rename(folder / "key.pem")
+    (folder / "certificate.pem").chmod(0o644)
     text = SETTINGS.format(
         folder=folder.parent, certificate=folder / "certificate.pem", key=folder / "key.pem"
     )

@@ -80,7 +80,11 @@ def test_serve_asks_first(
         f'fqdn = "relay.example.org"\n[store]\nurl = "sqlite:{folder}/state/queue.db"\n'
         f'[status_log]\npath = "{folder}/log/status.log"\n'
     )
-    status = run(["-c", str(file), "serve", *more])
+    umask = os.umask(0o022)
+    try:
+        status = run(["-c", str(file), "serve", *more])
+    finally:
+        os.umask(umask)
     error = capsys.readouterr().err
     assert status == os.EX_OSERR
     assert ("belongs to" in error) != bool(more)
