@@ -12,10 +12,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from relayd.cli.table import Column, coloured, columns_of, lay_out, screen_width
+from relayd.cli.table import (
+    Column,
+    cells_in,
+    coloured,
+    columns_of,
+    cut_line,
+    folded,
+    lay_out,
+    screen_width,
+    width_of,
+)
 from relayd.mail.text import escaped, replaced
 from relayd.mail.words import format_instant
 
+_INDENT = 4  # cells, of a text that has no space beside what it follows
+_LEAST_SPACE = 24  # cells beside it
 STYLES = {
     "queued": "cyan",
     "deferred": "yellow",
@@ -79,9 +91,33 @@ def show_table(
     lines = list(shown)
     if newest_first:
         lines.reverse()
-    styles = [[style_of(cell) for cell in row] for row in lines]
-    for line in lay_out(columns, lines, styles, space=screen_width()):
+    for line in table_lines(columns, lines, screen_width()):
         _say(line)
+
+
+def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], space: int) -> list[str]:
+    """Return the lines of a table on a terminal, with the colours of statuses."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    styles = [[style_of(cell) for cell in row] for row in shown]
+    return list(lay_out(columns, shown, styles, space=space))
+
+
+def hanging(start: str, text: str) -> str:
+    """Return a line that begins with `start`; on a terminal the text goes on below itself, if it is long."""
+    text = printable(text)
+    indent = width_of(start)
+    space = screen_width() - indent
+    if not sys.stdout.isatty() or cells_in(text) <= space:
+        return f"{start}{text}"
+    if space < _LEAST_SPACE:
+        indent, space = _INDENT, screen_width() - _INDENT
+        return f"\n{' ' * indent}".join([start.rstrip(), *folded(text, max(space, 1))])
+    return start + f"\n{' ' * indent}".join(folded(text, space))
+
+
+def fitted(line: str) -> str:
+    """Return a line as it is in a pipe, cut to the width of the screen on a terminal."""
+    return cut_line(line, screen_width()) if sys.stdout.isatty() else line
 
 
 def _say(line: str) -> None:

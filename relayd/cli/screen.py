@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import click
 
+from relayd.cli.table import has_screen
+
 _WATCH_EVERY = 2.0  # seconds
 
 
@@ -20,7 +22,8 @@ def repeat(
     """Call `draw` on a fresh screen, `every` so many seconds, `rounds` times or until ^C."""
     try:
         for number in itertools.count(1):
-            click.clear()  # nothing happens where there is no screen
+            if has_screen():
+                click.clear()  # nothing happens in a pipe
             draw()
             sys.stdout.flush()
             if number == rounds:

@@ -8,13 +8,17 @@ Widths are those of a terminal's cells: a wide character takes two, a combining 
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 MARK = "…"
 _GAP = 2  # cells between two columns
 _MARKS = 4  # characters that a cell holds: a letter with marks, as scripts need them
+_CODE = re.compile(r"\x1b\[[0-9]*m")
+_PARTS = re.compile(r"(\x1b\[[0-9]*m)")
 _CODES = {
     "cyan": 36,
     "yellow": 33,
@@ -86,6 +90,11 @@ def coloured(text: str, style: str) -> str:
     if not style or not has_colours():
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def has_screen() -> bool:
+    """Tell whether a terminal can be drawn anew; a dumb one shows line after line."""
+    return os.environ.get("TERM") != "dumb"
 
 
 def lay_out(
@@ -164,6 +173,57 @@ def cut(text: str, width: int) -> str:
         while end and cells_in(text[:end]) >= width:
             end -= 1
     return text[:end] + MARK
+
+
+def cut_line(line: str, width: int) -> str:
+    """Return a line with colours in at most `width` cells."""
+    if width_of(line) <= width:
+        return line
+    kept, left = [], width - 1
+    for number, part in enumerate(_PARTS.split(line)):
+        if number % 2:
+            kept.append(part)  # a colour
+        elif cells_in(part) <= left:
+            kept.append(part)
+            left -= cells_in(part)
+        else:
+            kept.append(cut(part, left + 1))
+            break
+    return "".join([*kept, "\x1b[0m" if "\x1b" in line else ""])
+
+
+def folded(text: str, space: int) -> list[str]:
+    """Return the lines of a text that is read and not compared, so that none of it is lost.
+
+    They end between words; a word that is longer than a line is cut off nowhere, and goes on in the next.
+    """
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if cells_in(longer) <= space:
+            lines[-1] = longer
+            continue
+        rest = word
+        if not lines[-1]:
+            lines.pop()
+        while cells_in(rest) > space:
+            end = len(cut(rest, space + 1)) - len(MARK)
+            lines.append(rest[: max(end, 1)])
+            rest = rest[max(end, 1) :]
+        lines.append(rest)
+    return lines
+
+
+def beside(left: Sequence[str], right: Sequence[str], *, at: int) -> Iterator[str]:
+    """Yield the lines of two tables side by side, the right one beginning at a column."""
+    for one, other in zip_longest(left, right, fillvalue=""):
+        pad = " " * (at - width_of(one))
+        yield f"{one}{pad}{other}".rstrip()
+
+
+def width_of(line: str) -> int:
+    """Return the width of a line that has colours."""
+    return cells_in(_CODE.sub("", line))
 
 
 def cells_in(text: str) -> int:

@@ -15,7 +15,7 @@ import orjson
 from relayd.cli.ask import tail
 from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
-from relayd.cli.output import paint, printable_json, style_of
+from relayd.cli.output import fitted, paint, printable_json, style_of
 from relayd.file_access import who_may
 from relayd.mail.words import EventKind
 from relayd.ports.view import Query
@@ -71,7 +71,7 @@ def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, *, as_js
             if wanted is None and line and not as_json:
                 click.echo(paint(line))
         elif wanted is None or wanted(fields):
-            click.echo(printable_json(line) if as_json else in_words(fields))
+            click.echo(printable_json(line) if as_json else fitted(in_words(fields)))
 
 
 def _parsed(line: str) -> Fields | None:

@@ -23,7 +23,7 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.filters import TEXT, DurationType
-from relayd.cli.output import paint, printable, show_json
+from relayd.cli.output import hanging, paint, printable, show_json
 from relayd.control import client as control
 from relayd.errors import RelaydError
 from relayd.mail.ids import format_id, parse_id
@@ -191,10 +191,10 @@ class _Printer:
         start = paint(f"{fields.get('ts', '?')} {f'+{later * 1000:.0f}':>7} ms", "bright_black")
         arrow = {"smtp_sent": "->", "smtp_received": "<-"}.get(str(fields.get("event")))
         if arrow is None:
-            click.echo(f"{start}  {paint(_whose(fields))} ** {paint(_decision(fields), 'cyan')}")
+            click.echo(hanging(f"{start}  {paint(_whose(fields))} ** ", _decision(fields)))
         else:
             for line in str(fields.get("line", "")).split("\n"):
-                click.echo(f"{start}  {paint(_whose(fields))} {arrow} {printable(line)}")
+                click.echo(hanging(f"{start}  {paint(_whose(fields))} {arrow} ", line))
         for line in str(fields.get("content", "")).splitlines():
             click.echo(f"    | {printable(line.replace(chr(9), ' '))}")
         sys.stdout.flush()

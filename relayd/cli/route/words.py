@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
-from relayd.cli.output import paint
+from relayd.cli.output import hanging, paint
+from relayd.cli.table import coloured
 from relayd.mail.words import instant
 from relayd.policy.delivery.route import OnHold, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.delivery.route import Route as Way
@@ -25,9 +26,9 @@ def in_words(fields: Mapping[str, Any], way: Way) -> Iterator[str]:
     yield paint(fields["rcpt"])
     for label, lines in _parts(fields, way):
         for number, line in enumerate(lines):
-            yield paint(f"  {'' if number else label:<14}{line}")
-    verdict = fields["verdict"]
-    yield paint(f"  {'verdict':<14}{_verdict(fields)}", _COLOURS[verdict])
+            yield hanging(f"  {'' if number else label:<14}", line)
+    told = hanging(f"  {'verdict':<14}", _verdict(fields)).split("\n")
+    yield "\n".join(coloured(line, _COLOURS[fields["verdict"]]) for line in told)
 
 
 def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[str]]]:

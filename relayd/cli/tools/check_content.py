@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
-from relayd.cli.output import paint, printable, show_json, show_table
+from relayd.cli.output import hanging, paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
 from relayd.policy.intake.advice import advice_on
 from relayd.policy.intake.content import Scored, Symbol
@@ -83,10 +83,13 @@ def _show(name: str, settings: ContentSettings, scored: Scored) -> None:
     click.echo(
         f"{printable(name)}: {paint(words, 'red' if is_high else 'green')} ({settings.name})"
     )
-    show_table(
-        _TITLES,
-        ((f"{each.score:g}", each.name, _meaning(each)) for each in scored.by_weight),
-    )
+    rows = [(f"{each.score:g}", each.name, _meaning(each)) for each in scored.by_weight]
+    if not sys.stdout.isatty():
+        show_table(_TITLES, rows)
+        return
+    widest = max(len(symbol) for _, symbol, _ in [_TITLES, *rows])
+    for score, symbol, meaning in [_TITLES, *rows]:
+        click.echo(hanging(f"{score:>6}  {printable(symbol):<{widest}}  ", meaning))
 
 
 def _show_json(name: str, settings: ContentSettings, scored: Scored) -> None:

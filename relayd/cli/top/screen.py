@@ -1,33 +1,38 @@
 """How `relayd top` looks: sections of rows, as a screen that is drawn anew or as plain text."""
 
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
 from relayd.answers.overview import FLOWS, Overview
 from relayd.cli.notices import show_notice
-from relayd.cli.output import paint, printable, show_table, style_of
+from relayd.cli.output import paint, printable, show_table, table_lines
+from relayd.cli.table import Column, beside, coloured, columns_of, cut, has_screen, screen_width
 from relayd.mail.words import instant
 from relayd.ports.view import UNFINISHED
 
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
-
-_COLUMN = 32  # characters that a column keeps while the last one still has any
+_WIDE = 78  # cells from which on two tables are beside each other
+_GAP = 4  # between them
+_BEGIN, _END = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # a screen of its own, no cursor
+_HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    titles: Sequence[str]
+    titles: Sequence[Column | str]
     rows: Sequence[Sequence[str]]
 
 
 def show(overview: Overview) -> None:
-    """Print it once: tables on a terminal, tab-separated text in a pipe."""
+    """Print it once: a screen on a terminal, tab-separated text in a pipe."""
+    if sys.stdout.isatty():
+        for line in screen(overview, screen_width()):
+            click.echo(line)
+        return
     for notice in overview.notices:
         show_notice(notice)
     click.echo(paint(headline(overview)))
@@ -38,16 +43,23 @@ def show(overview: Overview) -> None:
 
 
 def watch(overviews: Iterator[Overview], *, rounds: int | None) -> None:
-    """Draw each on a screen of its own, `rounds` times or for ever."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.live import Live  # noqa: PLC0415
-
-    console = Console(highlight=False)
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    """Draw each on a screen of its own, `rounds` times or for ever; a dumb terminal gets them in turn."""
+    if has_screen():
+        click.echo(_BEGIN, nl=False)
+    try:
         for number, overview in enumerate(overviews, 1):
-            live.update(_screen(overview), refresh=True)
+            width, height = shutil.get_terminal_size()
+            lines = list(screen(overview, width))
+            if has_screen():
+                drawn = f"{_REST_OF_LINE}\n".join(lines[: height - 1])
+                click.echo(f"{_HOME}{drawn}{_REST_OF_LINE}\n{_REST}", nl=False)
+            else:
+                click.echo("\n".join([*lines, ""]))
             if number == rounds:
                 return
+    finally:
+        if has_screen():
+            click.echo(_END, nl=False)
 
 
 def headline(overview: Overview) -> str:
@@ -79,7 +91,7 @@ def _flows(overview: Overview) -> Section:
     if reading is None:
         return Section((), ())
     return Section(
-        ("RECIPIENTS", "PER SECOND", "SINCE START"),
+        ("RECIPIENTS", _number("PER SECOND"), _number("SINCE START", goes=1)),
         [
             (
                 name,
@@ -93,12 +105,17 @@ def _flows(overview: Overview) -> Section:
 
 def _queue(overview: Overview) -> Section:
     rows = [(status.value, str(overview.counts.by_status.get(status, 0))) for status in UNFINISHED]
-    return Section(("WAITING", "RECIPIENTS"), [*rows, ("oldest", span(overview.age()))])
+    return Section(("WAITING", _number("RECIPIENTS")), [*rows, ("oldest", span(overview.age()))])
 
 
 def _destinations(overview: Overview) -> Section:
     return Section(
-        ("DESTINATION", "RECIPIENTS", "OLDEST", "PAUSED"),
+        (
+            Column(title="DESTINATION", least=14),
+            _number("RECIPIENTS"),
+            Column(title="OLDEST", whole=True, goes=2),
+            Column(title="PAUSED", whole=True, goes=1),
+        ),
         [
             (name, str(number), span(overview.age(name)), span(overview.pause(name)))
             for name, number in overview.destinations()
@@ -108,7 +125,7 @@ def _destinations(overview: Overview) -> Section:
 
 def _slowest(overview: Overview) -> Section:
     return Section(
-        ("SLOWEST, LAST HOUR", "ATTEMPTS", "SECONDS"),
+        ("SLOWEST, LAST HOUR", _number("ATTEMPTS", goes=1), _number("SECONDS")),
         [
             (slow.destination, str(slow.attempts), f"{slow.seconds:.3f}")
             for slow in overview.slowest
@@ -118,7 +135,12 @@ def _slowest(overview: Overview) -> Section:
 
 def _errors(overview: Overview) -> Section:
     return Section(
-        ("LAST ERRORS", "AGO", "RECIPIENT", "SAYS"),
+        (
+            Column(title="LAST ERRORS", least=9),
+            Column(title="AGO", whole=True, goes=2),
+            Column(title="RECIPIENT", goes=1, least=16),
+            Column(title="SAYS", least=16),
+        ),
         [
             (
                 event.kind,
@@ -136,6 +158,10 @@ def _errors(overview: Overview) -> Section:
     )
 
 
+def _number(title: str, *, goes: int = 0) -> Column:
+    return Column(title=title, whole=True, right=True, goes=goes)
+
+
 def span(seconds: float | None) -> str:
     """A length of time in its two greatest units: `3d 4h`, `12m 5s`; empty if there is none."""
     if seconds is None:
@@ -149,49 +175,28 @@ def span(seconds: float | None) -> str:
     return " ".join([*parts, f"{left}s"][:2])
 
 
-def _screen(overview: Overview) -> "Group":
-    from rich.console import Group  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
+def screen(overview: Overview, width: int) -> Iterator[str]:
+    """Yield the lines of a screen that is so wide; where it is narrow, one table is below the other."""
+    style = "bold" if overview.reading is not None else "red"
+    yield coloured(cut(printable(headline(overview)), width), style)
+    for notice in overview.notices:
+        yield coloured(cut(printable(str(notice)), width), "yellow")
     flows, queue, destinations, slowest, errors = sections(overview)
-    style = "bold" if overview.reading is not None else "bold red"
-    return Group(
-        Text(printable(headline(overview)), style=style, overflow="ellipsis", no_wrap=True),
-        *(Text(printable(str(each)), style="yellow", no_wrap=True) for each in overview.notices),
-        Text(),
-        _side_by_side(flows, queue),
-        Text(),
-        _side_by_side(destinations, slowest),
-        Text(),
-        _table(errors),
-    )
+    half = (width - _GAP) * 3 // 5  # the greater one: destinations have long names
+    for left, right in ((flows, queue), (destinations, slowest)):
+        yield ""
+        if width >= _WIDE:
+            both = _table(left, half), _table(right, width - _GAP - half)
+            yield from beside(*both, at=half + _GAP)
+        else:
+            yield from _table(left, width)
+            yield ""
+            yield from _table(right, width)
+    yield ""
+    yield from _table(errors, width)
 
 
-def _side_by_side(*both: Section) -> "Table":
-    from rich.table import Table  # noqa: PLC0415
-
-    grid = Table.grid(expand=True, padding=(0, 4, 0, 0))
-    for _ in both:
-        grid.add_column(ratio=1)
-    grid.add_row(*(_table(section) for section in both))
-    return grid
-
-
-def _table(section: Section) -> "Table":
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(section.titles):
-        widest = max([len(title), *(len(row[number]) for row in section.rows)])
-        is_number = title in {"PER SECOND", "SINCE START", "RECIPIENTS", "ATTEMPTS", "SECONDS"}
-        table.add_column(
-            title,
-            justify="right" if number and is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=min(widest, _COLUMN) if number < len(section.titles) - 1 else len(title),
-        )
-    for row in section.rows:
-        table.add_row(*(Text(printable(cell), style=style_of(cell)) for cell in row))
-    return table
+def _table(section: Section, space: int) -> list[str]:
+    if not section.titles:
+        return []
+    return table_lines(columns_of(section.titles), section.rows, space)

@@ -6,7 +6,20 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from relayd.cli.listing import COLUMNS
-from relayd.cli.table import MARK, USUAL, Column, TableOptions, cells_in, chosen, cut, lay_out
+from relayd.cli.table import (
+    MARK,
+    USUAL,
+    Column,
+    TableOptions,
+    beside,
+    cells_in,
+    chosen,
+    coloured,
+    cut,
+    cut_line,
+    folded,
+    lay_out,
+)
 from relayd.mail.text import replaced
 
 ID = "0CNSP4NW60800"
@@ -16,7 +29,7 @@ ROWS = (
     f"{ID}|26 h ago|日本語日本語@例え.example|jose\u0301@x.example|deferred|10|in 12 min|"
     "452 4.2.2 日本語日本語日本語日本語日本語日本語日本語日本語日本語".split("|"),
 )
-LISTED = [column for _, column in chosen(COLUMNS, USUAL)]
+LISTED = [column for _, column in chosen(COLUMNS, USUAL) if column.title != "SUBJECT"]
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +127,41 @@ def test_colours_only_where_they_are_wanted(
         monkeypatch.setenv(name, value)
     [titles, _] = lay_out(["A"], [("x",)], [("red",)], space=80)
     assert ("\x1b" in titles) == coloured
+
+
+FOLDED = {
+    "fits": ("one two", 7, ["one two"]),
+    "between words": ("one two three", 8, ["one two", "three"]),
+    "a long word": ("a bcdefgh i", 4, ["a", "bcde", "fgh", "i"]),
+    "wide": ("日本語 です", 6, ["日本語", "です"]),
+    "half a wide one": ("日本語", 3, ["日", "本", "語"]),
+    "nothing": ("", 5, [""]),
+}
+
+
+@pytest.mark.parametrize(("text", "space", "lines"), FOLDED.values(), ids=FOLDED)
+def test_a_sentence_is_folded_and_none_of_it_is_lost(
+    text: str, space: int, lines: list[str]
+) -> None:
+    assert folded(text, space) == lines
+
+
+@settings(max_examples=80, deadline=None)
+@given(TEXT, st.integers(min_value=2, max_value=30))
+def test_a_folded_text_fits_and_is_whole(text: str, space: int) -> None:
+    lines = folded(text, space)
+    assert all(cell_len(line) <= space for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_a_line_with_colours_is_cut_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm")
+    line = f"{coloured('bounced', 'red')} {coloured('550 no', 'bold')}"
+    assert cut_line(line, 14) == line
+    assert cut_line(line, 10) == f"{coloured('bounced', 'red')} \x1b[1m5…\x1b[0m"
+    assert cut_line("bounced 550", 8) == "bounced…"
+
+
+def test_tables_beside_each_other() -> None:
+    assert list(beside(["a", "日本"], ["x", "y", "z"], at=6)) == ["a     x", "日本  y", "      z"]
