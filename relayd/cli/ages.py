@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from relayd.cli.table import TableOptions
 from relayd.mail.words import instant
@@ -12,23 +12,25 @@ _UNITS = (("d", 86400, 2 * 86400), ("h", 3600, 2 * 3600), ("min", 60, 60), ("s",
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How the instants of one table are written: as ages at an instant, or, with None, as they are."""
+    """How the instants of one table are written: as ages at an instant, or, with None, as clocks show them."""
 
     at: datetime | None
+    zone: tzinfo | None = None  # None: that of this machine
 
     def past(self, then: datetime | None) -> str:
         """Return when something was; empty if unknown."""
-        return instant(then) if self.at is None else ago(then, self.at)
+        return instant(then, self.zone) if self.at is None else ago(then, self.at)
 
     def coming(self, then: datetime | None) -> str:
         """Return when something is due; empty if unknown."""
-        return instant(then) if self.at is None else until(then, self.at)
+        return instant(then, self.zone) if self.at is None else until(then, self.at)
 
 
 def times_for(table: TableOptions) -> Times:
     """Return how the table that is printed now writes instants."""
-    shows_ages = sys.stdout.isatty() and not table.utc
-    return Times(datetime.now(UTC) if shows_ages else None)  # noqa: TID251 -- a command's clock
+    if table.utc:
+        return Times(None, UTC)
+    return Times(datetime.now(UTC) if sys.stdout.isatty() else None)  # noqa: TID251 -- a command's clock
 
 
 def ago(then: datetime | None, at: datetime) -> str:

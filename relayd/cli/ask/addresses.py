@@ -11,6 +11,7 @@ from relayd.cli.ages import Times, times_for
 from relayd.cli.ask import suppressions
 from relayd.cli.context import json_option, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
+from relayd.cli.group import Group
 from relayd.cli.listing import rows_wanted
 from relayd.cli.output import show_json, show_table
 from relayd.cli.table import Column, TableOptions, chosen
@@ -34,7 +35,7 @@ _COLUMNS = (
 )
 
 
-class _AddressesGroup(click.Group):
+class _AddressesGroup(Group):
     """Names the filter to an operator who wrote an address and left it out."""
 
     def resolve_command(
