@@ -158,3 +158,23 @@ def test_doctor_finds_it_as_well(owned: Path, capsys: pytest.CaptureFixture[str]
     assert rows[0]["check"] == "daemon"
     [found] = [row for row in rows if row["subject"] == "tls.key"]
     assert (found["check"], found["level"]) == ("files", "fail")
+
+
+@needs_root
+def test_what_the_unit_hands_over_need_not_be_readable(
+    owned: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LoadCredential=: systemd reads the file as root and gives the daemon a copy."""
+    (owned / "password").touch(0o600)
+    (owned / "password").write_text("secret\n")
+    with (owned / "relayd.toml").open("a") as file:
+        file.write('[smarthost]\nusername = "app"\npassword_file = "password"\n')
+    (owned / "systemctl").write_text(
+        f'#!/bin/sh\necho "LoadCredential=password:{owned}/password"\n'
+    )
+    (owned / "systemctl").chmod(0o755)
+    status, error = check(owned, capsys)
+    assert status == os.EX_CONFIG
+    assert "smarthost.password_file" in error
+    monkeypatch.setenv("PATH", f"{owned}:{os.environ['PATH']}")
+    assert check(owned, capsys) == (os.EX_OK, "")
