@@ -185,6 +185,9 @@ class DoctorSettings:
 class StoreSettings:
     url: str  # sqlite:PATH
     history: timedelta  # how long finished messages stay queryable
+    keep_bounced: (
+        timedelta  # how long the content of what bounced is kept for requeueing; 0: not at all
+    )
     keep_subject: bool = False  # with the message, for those who ask about it
 
 

@@ -95,6 +95,11 @@ Text = Annotated[str, PlainValidator(units.text)]
 AsText = PlainSerializer(str, return_type=str, when_used="json")
 DurationText = PlainSerializer(format_duration, return_type=str, when_used="json")
 Duration = Annotated[timedelta, PlainValidator(units.duration), DurationText]
+DurationOrOff = Annotated[
+    timedelta,
+    PlainValidator(units.duration_or_off),
+    PlainSerializer(units.format_duration_or_off, return_type=str, when_used="json"),
+]
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
@@ -250,6 +255,7 @@ class Store(Table):
     url: Annotated[str, PlainValidator(_store_url)] = DEFAULT_STORE
     history: Duration = units.duration("90d")
     keep_subject: bool = False
+    keep_bounced: DurationOrOff = units.duration("1d")
 
 
 class Control(Table):

@@ -14,7 +14,7 @@ DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
 DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
 DEFAULT_LISTENER = "127.0.0.1:2525"
 LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
-_STORE_KEYS = {"url", "history", "keep_subject"}
+_STORE_KEYS = {"url", "history", "keep_subject", "keep_bounced"}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
 Endpoint = str | tuple[str, int]

@@ -15,6 +15,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
+from relayd.mail.words import format_duration
 from relayd.settings import FixUps, HostPort, Network
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -79,6 +80,15 @@ def stop_within(value: object) -> timedelta:
     if wait > timedelta(minutes=10):
         raise ValueError("expected a duration from 1s to 10m")
     return wait
+
+
+def duration_or_off(value: object) -> timedelta:
+    """As `duration`; `off` is no time at all."""
+    return timedelta() if value == "off" else duration(value)
+
+
+def format_duration_or_off(length: timedelta) -> str:
+    return format_duration(length) if length else "off"
 
 
 def format_size(octets: int) -> str:

@@ -64,7 +64,7 @@ def act_to_json(request: ActRequest) -> Message:
         "all": request.everything,
         "dry_run": request.dry_run,
         **({} if request.limit is None else {"limit": request.limit}),
-        **({} if request.before is None else {"before": _place_to_json(request.before)}),
+        **({} if request.before is None else {"before": place_to_json(request.before)}),
     }
 
 
@@ -103,23 +103,28 @@ def acted_to_json(acted: Acted) -> Message:
         "ok": True,
         "matched": acted.matched,
         "changed": len(acted.events),
-        **({} if acted.more is None else {"more": _place_to_json(acted.more)}),
+        **({} if acted.more is None else {"more": place_to_json(acted.more)}),
         "events": [event_to_json(event) for event in acted.events],
     }
 
 
 def answer_from_json(answer: Mapping[str, object]) -> ActAnswer:
     """Read either answer. Raises BadMessage."""
+    return ActAnswer(
+        matched=read_number("matched", answer),
+        changed=read_number("changed", answer),
+        last_retry=read_number("last_retry", {"last_retry": 0, **answer}),
+        more=read_place("more", answer),
+        events=read_events(answer),
+    )
+
+
+def read_events(answer: Mapping[str, object]) -> tuple[Event, ...]:
+    """Return the `events` of an answer. Raises BadMessage."""
     events = answer.get("events")
     if not isinstance(events, list) or not all(isinstance(each, dict) for each in events):
         raise BadMessage("no events")
-    return ActAnswer(
-        matched=_number("matched", answer),
-        changed=_number("changed", answer),
-        last_retry=_number("last_retry", {"last_retry": 0, **answer}),
-        more=read_place("more", answer),
-        events=tuple(map(event_from_json, events)),
-    )
+    return tuple(map(event_from_json, events))
 
 
 def read_flag(key: str, message: Message) -> bool:
@@ -132,7 +137,7 @@ def read_flag(key: str, message: Message) -> bool:
 
 def read_limit(message: Message) -> int | None:
     """Return the `limit` of a request, None without one. Raises BadMessage."""
-    limit = None if "limit" not in message else _number("limit", message)
+    limit = None if "limit" not in message else read_number("limit", message)
     if limit == 0:
         raise BadMessage("'limit' is 0: nothing could be done")
     return limit
@@ -145,15 +150,17 @@ def read_place(key: str, message: Message) -> Place | None:
         return None
     if not isinstance(place, dict) or place.keys() != {"queue_id", "recipient"}:
         raise BadMessage(f"{key!r} is not an object of queue_id and recipient")
-    return read_text("queue_id", place["queue_id"], parse_id), _number("recipient", place)
+    return read_text("queue_id", place["queue_id"], parse_id), read_number("recipient", place)
 
 
-def _place_to_json(place: Place) -> Message:
+def place_to_json(place: Place) -> Message:
+    """Write a place as `read_place` reads it."""
     message_id, recipient = place
     return {"queue_id": format_id(message_id), "recipient": recipient}
 
 
-def _number(key: str, message: Message) -> int:
+def read_number(key: str, message: Mapping[str, object]) -> int:
+    """Return a number from 0 on. Raises BadMessage."""
     value = message.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise BadMessage(f"{key!r} is not a number from 0 on")

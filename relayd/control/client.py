@@ -26,6 +26,12 @@ from relayd.control.protocol import (
     encode,
     metrics_from_json,
 )
+from relayd.control.requeue import (
+    RequeueAnswer,
+    RequeueRequest,
+    requeue_to_json,
+    requeued_from_json,
+)
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.file_access import who_may
@@ -61,6 +67,15 @@ def suppress(
             return [each is True for each in new]
         case _:
             raise RelaydError(f"{path} answered something strange: not what was suppressed")
+
+
+def requeue(path: str, request: RequeueRequest, *, timeout: float = TIMEOUT) -> RequeueAnswer:
+    """Have the daemon requeue bounced mail, or count it. Raises as `act` does."""
+    reply = ask(path, requeue_to_json(request), timeout=timeout)
+    try:
+        return requeued_from_json(reply)
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
 def pause(path: str, request: PauseRequest, *, timeout: float = TIMEOUT) -> Sequence[PauseRule]:

@@ -7,6 +7,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "status"}
     {"verb": "metrics"}
     {"verb": "act", ...}, which `relayd.control.acts` reads
+    {"verb": "requeue", ...}, which `relayd.control.requeue` reads
     {"verb": "suppress", ...}, {"verb": "unsuppress", ...}, which `relayd.control.suppress` reads
     {"verb": "compact"}, which `relayd.control.compact` answers
     {"verb": "settings"}

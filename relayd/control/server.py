@@ -39,6 +39,7 @@ from relayd.control.protocol import (
     encode,
     samples_to_json,
 )
+from relayd.control.requeue import requeue_from_json, requeued_to_json
 from relayd.control.suppress import suppress_from_json, unsuppress_from_json
 from relayd.errors import CommitUnknown, RelaydError, Shortage, StoreFull, StoreUnavailable
 from relayd.mail.words import JsonValue
@@ -46,6 +47,7 @@ from relayd.metrics.families import Sample
 from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
 from relayd.ports.queue import Acted, Batch, QueueStore, ReportGivenUp
+from relayd.ports.requeue import Requeue, SendsAgain
 from relayd.settings import Settings
 from relayd.trace.wanted import Wanted, wanted_from_json
 from relayd.unix_peer import credentials
@@ -55,6 +57,7 @@ _IN_HAND = 16  # changes that are carried out
 _CHANGES = (
     "act",
     "compact",
+    "requeue",
     "suppress",
     "unsuppress",
     "pause",
@@ -91,6 +94,7 @@ class ControlContext:
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
+    send_again: SendsAgain | None = None  # makes new messages of bounced ones
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does
 
 
@@ -243,6 +247,8 @@ async def _change(request: Message, by: str, context: ControlContext) -> Message
         return await _act(request, by, context)
     if request["verb"] == "compact":
         return compacted_to_json(await context.store.compact(context.oldest_kept()))
+    if request["verb"] == "requeue":
+        return await _requeue(request, by, context)
     if request["verb"] == "suppress":
         return await _suppress(request, by, context)
     if request["verb"] in ("pause", "resume"):
@@ -282,6 +288,28 @@ async def _act(request: Message, by: str, context: ControlContext) -> Message:
         context.record(acted)
         context.on_change()
     return acted_to_json(acted)
+
+
+async def _requeue(request: Message, by: str, context: ControlContext) -> Message:
+    wanted = requeue_from_json(request)
+    if context.send_again is None:
+        raise BadMessage("this daemon requeues nothing")
+    requeued = await context.store.requeue(
+        wanted.query,
+        Requeue(
+            by=by,
+            reason=wanted.reason,
+            send_again=context.send_again,
+            again=wanted.again,
+            spares_suppressed=context.settings.bounces.refuse_suppressed,
+        ),
+        batch=Batch(limit=wanted.limit, before=wanted.before),
+        dry_run=wanted.dry_run,
+    )
+    if requeued.events:
+        context.record(Acted(events=requeued.events, reports=requeued.messages))
+        context.on_change()
+    return requeued_to_json(requeued)
 
 
 async def _pause_or_resume(request: Message, by: str, context: ControlContext) -> Message:

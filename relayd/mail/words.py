@@ -72,6 +72,7 @@ class EventKind(StrEnum):
     RELEASED = "released"
     EXPEDITED = "expedited"
     DROPPED = "dropped"
+    REQUEUED = "requeued"
 
 
 def format_instant(at: datetime) -> str:

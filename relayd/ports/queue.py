@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
     from relayd.policy.verp import VerpToken
+    from relayd.ports.requeue import Requeue, Requeued
 
 TALLIED_AT_ONCE = (
     5000  # the more, the less each costs; a question counts for itself what is not counted yet
@@ -215,6 +216,30 @@ class QueueStore(Protocol):
         attempt is not recorded. `expedite` leaves leased ones alone, and ends the pause of the
         destinations of the others. `release` makes held ones due at once. With `bounce`, `report`
         is asked once for each message, and what it gives is queued in the same transaction.
+        """
+        ...
+
+    async def requeue(
+        self,
+        selector: "Query",
+        how: "Requeue",
+        *,
+        batch: "Batch | None" = None,
+        dry_run: bool = False,
+    ) -> "Requeued":
+        """Make new messages of bounced ones, for those of their recipients that match; or count them.
+
+        A bounced recipient is left if it was requeued before, unless `how` says again; if its content is
+        deleted; if its address is suppressed, where `how` spares such. Both messages have an event that
+        names the other, in the same transaction. A batch may be smaller than asked for, as their contents are large.
+        Without `again` it is done once, however often it is called. Raises StoreFull.
+        """
+        ...
+
+    async def let_go(self, before: datetime) -> int:
+        """Delete the content of bounced messages that is kept since before; return of how many.
+
+        When the disk gets short, all that is kept goes, the oldest first. May do a part: call again until it gives 0.
         """
         ...
 

@@ -28,14 +28,22 @@ def open_store(
     clock: "Clock",
     slots: Mapping[str, int],
     on_commit: Callable[[float], None] | None = None,
+    keeps_bounced: bool = False,
 ) -> "QueueStore":
     """Open the queue for a worker. Raises StoreUnavailable, SchemaMismatch.
 
-    `on_commit` is told, on a thread of the store, how many seconds each commit took.
+    `on_commit` is told, on a thread of the store, how many seconds each commit took. With `keeps_bounced` the
+    content of what bounces is kept until `let_go`.
     """
     from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- only the engine asked for
 
-    return SqliteStore.open(str(queue_file(url)), clock=clock, slots=slots, on_commit=on_commit)
+    return SqliteStore.open(
+        str(queue_file(url)),
+        clock=clock,
+        slots=slots,
+        on_commit=on_commit,
+        keeps_bounced=keeps_bounced,
+    )
 
 
 def open_view(url: str) -> QueueView:

@@ -20,6 +20,12 @@ class Disk:
         self._path = path
         self._looked_at = float("-inf")
         self._has_room = True
+        self._is_short = False
+
+    def is_short(self, now: float) -> bool:
+        """Tell whether what can be spared should go: there is less than twice of what is kept back."""
+        self.has_room(now)
+        return self._is_short
 
     def has_room(self, now: float) -> bool:
         """Tell whether there is more room than is kept back; `now` is monotonic, in seconds."""
@@ -35,10 +41,13 @@ class Disk:
             disk = os.statvfs(self._path)
         except OSError:
             return True  # the writer will find out more
+        spare, kept_back = _spare(disk), _kept_back(disk)
+        few = disk.f_files > 0 and disk.f_favail <= 2 * _INODES
+        self._is_short = spare < kept_back or few
         has_inodes = (
             disk.f_favail > _INODES or not disk.f_files
         )  # some file systems do not count them
-        return _spare(disk) > 0 and has_inodes
+        return spare > 0 and has_inodes
 
 
 def spare(path: str) -> int:
@@ -58,4 +67,8 @@ def lacking(path: str, octets: int) -> str:
 
 
 def _spare(disk: os.statvfs_result) -> int:
-    return disk.f_bavail * disk.f_frsize - min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)
+    return disk.f_bavail * disk.f_frsize - _kept_back(disk)
+
+
+def _kept_back(disk: os.statvfs_result) -> int:
+    return min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)

@@ -153,6 +153,28 @@ class SpoolDirectory:
         except OSError as exc:
             raise _told(exc) from exc
 
+    def share(self, old: MessageId, new: MessageId) -> None:
+        """Give the file of a message to another one as well; `sync` makes that durable.
+
+        Its time is set anew, so that the sweep takes it for no orphan until the commit. Raises ContentLost,
+        StoreFull, StoreUnavailable.
+        """
+        path = self._of(old)
+        try:
+            os.utime(path)
+            self._of(new).hardlink_to(path)
+        except FileNotFoundError as exc:
+            raise ContentLost(f"{path} is missing: restore it with the queue file") from exc
+        except OSError as exc:
+            raise _told(exc) from exc
+
+    def sync(self) -> None:
+        """Make the names of files durable. Raises StoreFull, StoreUnavailable."""
+        try:
+            sync(self._path)
+        except OSError as exc:
+            raise _told(exc) from exc
+
     def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
         """Return content whose file is there. Raises ContentLost, StoreUnavailable."""
         path = self._of(message_id)

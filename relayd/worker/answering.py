@@ -17,6 +17,7 @@ from relayd.worker.housekeeping import oldest_kept
 from relayd.worker.inherited import Inherited
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
+from relayd.worker.requeueing import sends_again
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 
@@ -50,6 +51,7 @@ async def answer(
             now=parts.clock.now,
             record=partial(_record_acts, parts.events),
             report=outward.report_given_up,
+            send_again=sends_again(parts, settings.routes),
             info=lambda: {"worker": inherited.name, "pid": os.getpid()},
             oldest_kept=oldest_kept(settings.store.history, parts.clock),
             settings=settings,

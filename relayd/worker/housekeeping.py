@@ -1,4 +1,4 @@
-"""What a worker does every now and then: measure, tell, look at the login file, delete old history."""
+"""What a worker does every now and then: measure, tell, look at the login file, delete what is old."""
 
 import asyncio
 import os
@@ -28,6 +28,7 @@ _MEASURED = 1.0  # seconds between two looks at gauges; scrapers come every 15 s
 _WATCHED = (
     5.0  # seconds between two looks at the login's file: one stat, and a new secret is used at once
 )
+_LET_GO = 10.0  # seconds between looks for content that need not be kept: the disk may be short
 _TIDY = 3600.0  # seconds between looks for history that is too old: ages are told in days
 _COUNTED = (
     5.0  # seconds between looks for history to count; a question counts what is new by itself
@@ -131,3 +132,18 @@ async def keep_tally(parts: Parts) -> None:
         except StoreError as error:
             log.warning("tally_failed", fault="local", reason=str(error))
         await asyncio.sleep(_BREATH if is_busy else between)
+
+
+async def let_go(keep_bounced: timedelta, parts: Parts) -> None:
+    """Delete the content of bounced messages when it was kept for long enough, or the disk gets short."""
+    oldest = oldest_kept(keep_bounced, parts.clock)
+    while True:
+        deleted = 0
+        try:
+            deleted = await parts.store.let_go(oldest())
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("let_go_failed", fault="local", reason=str(error))
+        if not deleted:
+            await asyncio.sleep(_LET_GO)

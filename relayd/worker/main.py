@@ -83,7 +83,13 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
     counters = Counters(inherited.counters.row(inherited.name))
-    store = open_store(settings.store.url, clock=clock, slots=slots, on_commit=counters.commit)
+    store = open_store(
+        settings.store.url,
+        clock=clock,
+        slots=slots,
+        on_commit=counters.commit,
+        keeps_bounced=bool(settings.store.keep_bounced),
+    )
     view = open_view(settings.store.url)
     node = socket.gethostname()
     status_log = StatusLog(settings.log.status_log, node=node)
@@ -140,6 +146,9 @@ async def _serve(
                 housekeeping.tidy(settings.store.history, parts), name="purge of the history"
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(
+                housekeeping.let_go(settings.store.keep_bounced, parts), name="bounced content"
+            ),
             tasks.create_task(
                 housekeeping.keep_telling(outward.reporter), name="reports not mailed"
             ),

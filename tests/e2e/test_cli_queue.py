@@ -20,10 +20,11 @@ from relayd.mail.ids import format_id
 from relayd.mail.operator import Action
 from relayd.ports.view import Query, Status
 from relayd.store import open_view
-from tests.support.builders import a_deferral, a_message, settlements_of
+from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.clock import START
 from tests.support.following import nobody_follows
+from tests.support.requeueing import sends_again
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
 from tests.support.workers import registered
@@ -61,6 +62,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         settings=settings_of([], control="unused", queue="unused"),
                         reload=no_reload,
                         follow=nobody_follows,
+                        send_again=sends_again(world.clock),
                     ),
                 )
             )
@@ -277,3 +279,82 @@ async def test_who_is_at_the_last_retry_is_told_before(world: World) -> None:
         ran = await run(world, "expedite", "--all", "--dry-run")
     assert ran.out == "would expedite 2 recipients\n"
     assert "2 of these have used their last retry and would bounce at the next soft" in ran.err
+
+
+@pytest.fixture
+async def bounced(world: World) -> list[NewMessage]:
+    """Two messages that bounced, the second for one of its two recipients."""
+    messages = [a_message("a@x.test"), a_message("b@x.test", "c@x.test")]
+    store = world.open_store()
+    worker = await registered(store, "worker")
+    for message in messages:
+        for work in await store.enqueue(message, worker=worker, lease_for=LEASE):
+            ended = settlements_of(work)
+            ended[0] = replace(ended[0], outcome=replace(a_bounce(), suppress=False))
+            await store.settle(work.lease, ended)
+    await store.close()
+    return messages
+
+
+async def test_bounced_mail_is_sent_again_once(world: World, bounced: list[NewMessage]) -> None:
+    async with daemon(world) as recorded:
+        ran = await run(world, "requeue", "--domain", "x.test", "--dry-run")
+        assert (ran.status, ran.out) == (0, "would requeue 2 recipients\n")
+        assert recorded == []
+        ran = await run(world, "requeue", "--domain", "x.test", "--list", "--reason", "my fault")
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out.splitlines()[-1] == "requeued 2 recipients"
+        assert set(column(ran.cells[:-1], "RECIPIENT")) == {"a@x.test", "b@x.test"}
+        told = await asyncio.to_thread(world.run, "status", "show", format_id(bounced[0].id))
+        [new] = [row[2] for row in ran.cells[1:-1] if row[1] == "a@x.test"]
+        assert "requeued" in told.out
+        assert f"as {new}" in told.out
+        told = await asyncio.to_thread(world.run, "status", "show", new)
+        assert f"from {format_id(bounced[0].id)}" in told.out
+        ran = await run(world, "requeue", "--domain", "x.test")
+        left = "left alone: 2 requeued before (--again sends them once more)"
+        assert (ran.status, ran.out) == (0, f"requeued 0 recipients; {left}\n")
+        ran = await run(world, "requeue", format_id(bounced[0].id))
+        assert ran.status == os.EX_NOINPUT
+        ran = await run(world, "requeue", format_id(bounced[0].id), "--again", "--json", "--list")
+        event, counts = ran.rows
+        assert event["event"] == "requeued"
+        assert counts == {
+            "action": "requeue",
+            "matched": 1,
+            "changed": 1,
+            "suppressed": 0,
+            "already": 0,
+            "gone": 0,
+            "refused": 0,
+        }
+    with contextlib.closing(open_view(f"sqlite:{world.folder}/queue.db")) as view:
+        queued = view.find(Query(status=(Status.QUEUED,)), limit=99)
+    assert sorted(row.address for row in queued) == ["a@x.test", "a@x.test", "b@x.test"]
+
+
+NOT_REQUEUED = {
+    "nothing said": ["requeue"],
+    "all and an id": ["requeue", "--all", "0" * 13],
+    "what waits": ["requeue", "--all", "--status", "queued"],
+    "no id": ["requeue", "a@x.test"],
+}
+
+
+@pytest.mark.usefixtures("bounced")
+@pytest.mark.parametrize("arguments", NOT_REQUEUED.values(), ids=NOT_REQUEUED)
+async def test_nothing_is_requeued_by_a_slip(world: World, arguments: list[str]) -> None:
+    async with daemon(world) as recorded:
+        ran = await run(world, *arguments)
+    assert (ran.status, ran.out, recorded) == (os.EX_USAGE, "", [])
+
+
+async def test_content_that_is_gone_is_counted(world: World, bounced: list[NewMessage]) -> None:
+    store = world.open_store()
+    await registered(store, "worker")
+    assert await store.let_go(world.clock.now() + LEASE) == len(bounced)
+    await store.close()
+    async with daemon(world):
+        ran = await run(world, "requeue", "--all")
+    left = "left alone: 2 whose content is deleted (store.keep_bounced)"
+    assert (ran.status, ran.out) == (0, f"requeued 0 recipients; {left}\n")

@@ -38,6 +38,7 @@ SCRIPT = {
     "RCPT TO:<nobody@x.test>": "550 5.1.1 No such user",
     "RCPT TO:<full@x.test>": "452 4.2.2 Mailbox full",
     "RCPT TO:<busy@x.test>": "451 4.3.0 Come back tomorrow",
+    "RCPT TO:<wrong@x.test>": "550 5.7.1 Wrong smarthost",
 }
 RAW = b"Subject: r\xc3\xa4w\r\nX-Odd: \t \r\n\r\n.dot\r\n..two\r\n\x0b \r\nno end"
 
@@ -296,6 +297,33 @@ def test_an_operator_holds_releases_and_drops(daemon: Daemon) -> None:
     }
     assert list(acts) == ["held", "released", "dropped"]
     assert all(acts.values()), "who did it"
+
+
+def test_what_a_wrong_smarthost_bounced_is_sent_again(
+    daemon: Daemon, smarthost: SmarthostThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new message, which the smarthost takes now; both are in the status log."""
+    daemon.send("wrong@x.test")
+    becomes(daemon, "wrong@x.test", "bounced")
+    [old] = daemon.status("--recipient", "wrong@x.test")
+    monkeypatch.delitem(smarthost.server.script, "RCPT TO:<WRONG@X.TEST>")
+    ran = daemon.run("queue", "requeue", "--recipient", "wrong@x.test", "--reason", "it was us")
+    assert (ran.status, ran.out) == (0, "requeued 1 recipient\n"), ran.err
+    eventually(
+        lambda: (
+            sorted(row["status"] for row in daemon.status("--recipient", "wrong@x.test"))
+            == ["bounced", "relayed"]
+        ),
+        "the new one is relayed",
+    )
+    eventually(lambda: _of(daemon, "wrong@x.test")[-1]["event"] == "relayed", "relayed in the log")
+    told = [line for line in _of(daemon, "wrong@x.test") if line["event"] == "requeued"]
+    [as_new] = [line["requeued_as"] for line in told if line["queue_id"] == old["queue_id"]]
+    assert [line["requeued_from"] for line in told if line["queue_id"] == as_new] == [
+        old["queue_id"]
+    ]
+    ran = daemon.run("queue", "requeue", "--recipient", "wrong@x.test")
+    assert ran.out.startswith("requeued 0 recipients; left alone: 1 requeued before")
 
 
 def _of(daemon: Daemon, address: str) -> list[dict[str, Any]]:

@@ -74,7 +74,9 @@ class World:
         return Ran(status=status, out=printed.out, err=printed.err)
 
     def open_store(self, file: str = "queue.db") -> QueueStore:
-        return open_store(f"sqlite:{self.folder}/{file}", clock=self.clock, slots={})
+        return open_store(
+            f"sqlite:{self.folder}/{file}", clock=self.clock, slots={}, keeps_bounced=True
+        )
 
 
 def make_world(folder: Path, readouterr: Callable[[], Any]) -> World:

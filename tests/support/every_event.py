@@ -21,6 +21,7 @@ from relayd.ports.view import Query, QueueView
 from relayd.worker.late import LateBounces
 from tests.support.builders import a_bounce, a_deferral, a_message
 from tests.support.clock import START, FakeClock
+from tests.support.requeueing import a_requeue
 from tests.support.workers import registered
 
 _PATHS = ReturnPaths(domain="bounces.relay.test", key=b"k" * 32)
@@ -88,6 +89,7 @@ async def write_every_event(
         await _act(store, sink, action, "acted@x.test")
     await _act(store, sink, Action.EXPEDITE, "tried2@x.test")  # it is deferred
     await _act(store, sink, Action.BOUNCE, "tried2@x.test")
+    await _requeue(store, sink, clock, "tried3@x.test")
     sink.refused(
         clock.now(),
         {
@@ -183,6 +185,15 @@ async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, sink: E
         sink.received(returned.copy)
         assert notice is not None
         sink.acted(notice.event)
+
+
+async def _requeue(store: QueueStore, sink: EventSink, clock: FakeClock, address: str) -> None:
+    """Bounced mail is sent again, where its content is kept."""
+    requeued = await store.requeue(Query(recipient=(address,)), a_requeue(clock))
+    for message in requeued.messages:
+        sink.received(message)
+    for event in requeued.events:
+        sink.acted(event)
 
 
 async def _act(store: QueueStore, sink: EventSink, action: Action, address: str) -> None:

@@ -95,7 +95,9 @@ def settings_of(
         retry=RetrySettings(
             soft_bounce=(), unknown_outcome=(), unreachable=(), give_up_after=timedelta(days=1)
         ),
-        store=StoreSettings(url=f"sqlite:{queue}", history=timedelta(days=1)),
+        store=StoreSettings(
+            url=f"sqlite:{queue}", history=timedelta(days=1), keep_bounced=timedelta(days=1)
+        ),
         control_socket=control,
         metrics=None,
         log=LogSettings(status_log="-", level="info", format="json"),

@@ -188,6 +188,7 @@ WRONG = {
         FQDN + '[retry]\nsoft_bounce = ["1m", "1m1h"]',
     ),
     "duration-overflow": ("store.history", "to 520w", FQDN + '[store]\nhistory = "999999w"'),
+    "keep-bounced": ("store.keep_bounced", "a duration", FQDN + '[store]\nkeep_bounced = "0s"'),
     "duration-empty": ("store.history", "a duration", FQDN + '[store]\nhistory = ""'),
     "unreachable-empty": ("retry.unreachable", "at least one", FQDN + "[retry]\nunreachable = []"),
     "dsn-text": ("bounces.dsn", "true or false", FQDN + '[bounces]\ndsn = "yes"'),

@@ -36,7 +36,7 @@ async def test_as_many_events_are_counted_as_have_lines(
     tmp_path: Path, shared: SharedCounters
 ) -> None:
     path, clock = tmp_path / "status.log", FakeClock()
-    store = MemoryStore(clock)
+    store = MemoryStore(clock, keeps_bounced=True)
     with closing(StatusLog(str(path), node="node1")) as log:
         sink = Events(log, Counters(shared.row("1")))
         await write_every_event(store, store.view, clock, sink)

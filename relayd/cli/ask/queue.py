@@ -4,21 +4,21 @@ Lists from the store; changes go through the daemon's control socket, for the co
 the store itself (F-21). A verb needs a selector: ids, filters, or an explicit `--all`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import click
 
+from relayd.cli.ask.requeue import requeue
+from relayd.cli.ask.selector import queries, selector
 from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
 from relayd.cli.context import (
     NoSuch,
-    json_option,
     load_settings,
     open_view,
     settings_option,
 )
-from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
+from relayd.cli.filters import limit_option
 from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
 from relayd.cli.notices import show_notices
@@ -29,7 +29,7 @@ from relayd.control import client
 from relayd.control.acts import ActAnswer, ActRequest
 from relayd.control.protocol import event_to_json, selects_everything
 from relayd.mail.event import Event
-from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.mail.ids import MessageId, format_id
 from relayd.mail.operator import Action
 from relayd.ports.view import Query
 
@@ -44,18 +44,6 @@ _ENDS_MAIL = (Action.BOUNCE, Action.DROP)
 _AT_ONCE = 5000  # recipients in one transaction: others write in between
 
 
-class QueueIdType(click.ParamType[MessageId]):
-    name = "id"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> MessageId:
-        try:
-            return parse_id(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.group(cls=Group)
 @settings_option()
 def queue() -> None:
@@ -65,13 +53,8 @@ def queue() -> None:
     """
 
 
-def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
-    ids = click.argument("ids", metavar="[ID]...", nargs=-1, type=QueueIdType())
-    return ids(takes_query(*EVERY_FILTER)(json_option(settings_option()(function))))
-
-
 @queue.command(name="list")
-@_selector
+@selector
 @limit_option
 @takes_table_options(COLUMNS)
 def list_(
@@ -85,17 +68,13 @@ def list_(
     """Show what is queued, deferred or held."""
     with open_view() as view:
         show_notices(view)
-        for one in _queries(ids, replace(query, unfinished=True)):
+        for one in queries(ids, replace(query, unfinished=True)):
             list_recipients(view, one, limit=limit, as_json=as_json, table=table)
-
-
-def _queries(ids: Sequence[MessageId], query: Query) -> list[Query]:
-    return [replace(query, message_id=one) for one in ids] or [query]
 
 
 def _add_verb(action: Action, text: str) -> None:
     @queue.command(name=action.value, help=text)
-    @_selector
+    @selector
     @click.option("--reason", default="", help="Why, for the history.")
     @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
     @dry_run_option
@@ -116,7 +95,7 @@ def _add_verb(action: Action, text: str) -> None:
         socket = load_settings().control_socket
         requests = [
             ActRequest(query=one, action=action, reason=reason, everything=everything)
-            for one in _queries(ids, replace(query, unfinished=True))
+            for one in queries(ids, replace(query, unfinished=True))
         ]
         foreseen = _foresee(socket, requests)
         _warn(action, foreseen)
@@ -236,3 +215,4 @@ _add_verb(Action.RELEASE, "Release held mail: it is due at once.")
 _add_verb(Action.EXPEDITE, "Make an attempt for waiting mail now.")
 _add_verb(Action.BOUNCE, "Give up mail: its status is bounced, and its sender gets a report.")
 _add_verb(Action.DROP, "Delete mail: its sender gets no report.")
+queue.add_command(requeue)

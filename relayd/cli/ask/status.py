@@ -207,6 +207,8 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
     detail = entry.detail
     attempt = f"  attempt {detail['attempt']}" if "attempt" in detail else ""
     by = f"  by {detail['by']}" if detail.get("by") else ""
+    for name in ("requeued_as", "requeued_from"):
+        by += f"  {name.removeprefix('requeued_')} {detail[name]}" if name in detail else ""
     yield f"  {instant(entry.at)}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
     if detail.get("remote_host"):
         yield paint(

@@ -16,6 +16,7 @@ from relayd.mail.ids import (
     WorkerNumber,
 )
 from relayd.mail.operator import Action, Operator
+from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
 from relayd.policy.verp import VerpToken
@@ -33,12 +34,22 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
-from relayd.ports.view import Place, Query, RecipientRow
-from relayd.store.memory import messages, operators, outcomes, pausing, returned, suppression, tally
+from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.view import Place, Query, RecipientRow, Status
+from relayd.store.memory import (
+    messages,
+    operators,
+    outcomes,
+    pausing,
+    requeue,
+    returned,
+    suppression,
+    tally,
+)
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
 from relayd.store.memory.spool import MemorySpool
-from relayd.store.memory.tables import Recipient, Tables
+from relayd.store.memory.tables import Message, Recipient, Tables
 from relayd.store.memory.view import MemoryView
 from relayd.store.memory.workers import Workers
 
@@ -52,8 +63,11 @@ class MemoryStore(MemoryView):
     `slots` says how many slots a destination has, 1 where it does not.
     """
 
-    def __init__(self, clock: Clock, slots: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, clock: Clock, slots: Mapping[str, int] | None = None, *, keeps_bounced: bool = False
+    ) -> None:
         super().__init__(Tables())
+        self._keeps_bounced = keeps_bounced
         self.view = MemoryView(self._tables)
         self._clock = clock
         self._age = Age(clock, self._tables)
@@ -163,11 +177,18 @@ class MemoryStore(MemoryView):
                 continue
             outcomes.keep_what_it_says(self._tables, recipient, settlement, now)
             self._tables.note(message, *settlement.events)
+            self._keep(message, recipient)
             message.drop_content()
             written.append(settlement)
         for report in reports if written else ():
             self._add(report, is_returned=True)
         return _done(written)
+
+    def _keep(self, message: Message, recipient: Recipient) -> None:
+        """Keep the content of a message for a recipient that bounced."""
+        is_bounced = recipient.state is RecipientState.BOUNCED
+        if self._keeps_bounced and is_bounced and not recipient.returned:
+            message.kept_since = self._clock.now()
 
     async def release(
         self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
@@ -221,13 +242,46 @@ class MemoryStore(MemoryView):
         for composed in reports:
             self._add(composed, is_returned=True)
         for event in events:
-            self._tables.messages[event.message_id].drop_content()
+            message = self._tables.messages[event.message_id]
+            self._keep(message, message.recipients[event.recipient])
+            message.drop_content()
         return Acted(
             events=tuple(events),
             reports=tuple(reports),
             matched=len(rows),
             more=(rows[-1].message_id, rows[-1].recipient) if len(rows) < len(matching) else None,
         )
+
+    async def requeue(
+        self, selector: Query, how: Requeue, *, batch: Batch | None = None, dry_run: bool = False
+    ) -> Requeued:
+        self._age.watch()
+        part = batch or Batch()
+        query = replace(selector, status=(Status.BOUNCED,), unfinished=False)
+        limit = sum(1 for _ in self._tables.recipients())
+        rows = self.find(query, limit=limit, before=part.before)
+        taken = rows if dry_run else rows[: part.limit]
+
+        def is_suppressed(row: RecipientRow) -> bool:
+            return self.is_suppressed(row.address, sender=row.reverse_path)
+
+        found = requeue.candidates(self._tables, taken, is_suppressed)
+        if dry_run:
+            return Requeued(counts=how.counts_of(found))
+        done = requeue.requeue(self._tables, found, how, self._add, served=self._age.served())
+        is_all = len(taken) == len(rows)
+        return done if is_all else replace(done, more=(taken[-1].message_id, taken[-1].recipient))
+
+    async def let_go(self, before: datetime) -> int:
+        kept = [
+            message
+            for message in self._tables.messages.values()
+            if message.kept_since is not None and message.kept_since < before
+        ]
+        for message in kept:
+            message.kept_since = None
+            message.drop_content()
+        return len(kept)
 
     async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
         return operators.foresee(

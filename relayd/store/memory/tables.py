@@ -56,6 +56,7 @@ class Recipient:
     uncounted: float = (
         0.0  # seconds that are no part of its age; less what was served, while held or stopped
     )
+    requeued_as: MessageId | None = None
     is_extra: bool = False  # an operator asked for its next attempt
     came_back: list[datetime] = field(default_factory=list)  # mail to its return path
 
@@ -101,12 +102,13 @@ class Message:
     recipients: list[Recipient]
     served_at: float  # how many seconds the queue had been served when it came in
     events: list[Event] = field(default_factory=list)
+    kept_since: datetime | None = None  # when it bounced, while its content is kept for that
 
     def is_finished(self) -> bool:
         return all(recipient.state in FINAL_STATES for recipient in self.recipients)
 
     def drop_content(self) -> None:
-        if self.is_finished():
+        if self.is_finished() and self.kept_since is None:
             self.content = None
 
 

@@ -51,6 +51,7 @@ def act(
     *,
     report: ReportGivenUp | None = None,
     batch: Batch,
+    keeps: bool = False,
 ) -> tuple[Acted, list[MessageId]]:
     """Carry out a verb on every recipient of a batch that matches and allows it.
 
@@ -62,6 +63,11 @@ def act(
     if operator.action is Action.BOUNCE and report is not None:
         reports = _reports(db, targets, report, reason=operator.reason)
     _apply(db, targets, operator)
+    if operator.action is Action.BOUNCE and keeps:
+        now = to_ms(operator.at)
+        db.executemany(
+            outcomes.KEEP, [(now, target.message_id, target.number) for target in targets]
+        )
     events = [
         operator.event(each.message_id, each.number, each.subject, has_failed=each.has_failed)
         for each in targets

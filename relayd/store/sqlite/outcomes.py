@@ -59,17 +59,35 @@ _COME_BACK = (
     " suppress = ?, code = NULL, enhanced = ?, reply = NULL, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND "
 )
+# What relayd itself sends to a sender is not for requeueing.
+KEEP = (
+    "INSERT INTO kept SELECT message_id, ? FROM recipient WHERE message_id = ? AND number = ?"
+    " AND NOT returned ON CONFLICT (message_id) DO UPDATE SET since = excluded.since"
+)
 RECORD = "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 
 
 def settle_all(
-    db: apsw.Connection, lease: Lease, settlements: Sequence[Settlement], *, now: int
+    db: apsw.Connection,
+    lease: Lease,
+    settlements: Sequence[Settlement],
+    *,
+    now: int,
+    keeps: bool = False,
 ) -> Sequence[Settlement]:
-    """Write outcomes with their events; return those that were written. Raises LeaseLost."""
+    """Write outcomes with their events; return those that were written. Raises LeaseLost.
+
+    `keeps`: the content of what bounces is kept.
+    """
     if not leases.holds(db, lease):
         raise LeaseLost(f"slot {lease.slot} of {lease.destination} has another owner")
-    return [each for each in settlements if settle(db, lease, each, now=now)]
+    written = [each for each in settlements if settle(db, lease, each, now=now)]
+    if keeps:
+        for each in written:
+            if isinstance(each.outcome, Bounced):
+                db.execute(KEEP, (now, each.message_id, each.recipient))
+    return written
 
 
 def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: int) -> bool:
@@ -171,7 +189,7 @@ def dump(detail: Detail) -> str:
 
 
 def drop_content(db: apsw.Connection, messages: Iterable[MessageId]) -> list[MessageId]:
-    """Delete the content of those messages that nobody waits for any more.
+    """Delete the content of those messages that nobody waits for any more, and that are not kept.
 
     Return those whose files can go once that is durable.
     """
@@ -179,7 +197,8 @@ def drop_content(db: apsw.Connection, messages: Iterable[MessageId]) -> list[Mes
     for message_id in messages:
         dropped = db.execute(
             "DELETE FROM content WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient"
-            " WHERE message_id = ?1 AND state IN ('queued', 'held')) RETURNING beside",
+            " WHERE message_id = ?1 AND state IN ('queued', 'held'))"
+            " AND NOT EXISTS (SELECT 1 FROM kept WHERE message_id = ?1) RETURNING beside",
             (message_id,),
         ).get
         if dropped:

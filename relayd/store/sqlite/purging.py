@@ -5,9 +5,10 @@ from datetime import datetime
 
 import apsw
 
-from relayd.mail.ids import first_id_at
+from relayd.mail.ids import MessageId, first_id_at
 from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import tally_upkeep
+from relayd.store.sqlite.outcomes import drop_content
 from relayd.store.sqlite.values import fetch, to_ms
 
 _AT_ONCE = 2000  # messages deleted in one transaction
@@ -17,7 +18,12 @@ _OLD = (
     " OR updated_at >= ?)) AND NOT EXISTS (SELECT 1 FROM event WHERE message_id = message.id"
     " AND event.id > (SELECT value FROM meta WHERE key = 'tallied')) ORDER BY id LIMIT ?"
 )
+_LET_GO = 200  # messages whose kept content is deleted in one transaction
+_KEPT = "SELECT message_id FROM kept WHERE since < ? ORDER BY since LIMIT ?"
+_EVER = 2**63 - 1
 _DELETIONS = (
+    "DELETE FROM kept WHERE message_id = ?",
+    "DELETE FROM content WHERE message_id = ?",
     "DELETE FROM event WHERE message_id = ?",
     "DELETE FROM came_back WHERE message_id = ?",
     "DELETE FROM recipient WHERE message_id = ?",
@@ -32,6 +38,21 @@ def purge(db: apsw.Connection, older_than: datetime) -> int:
         db.executemany(deletion, old)
     tally_upkeep.forget(db, to_ms(older_than))
     return len(old)
+
+
+def has_kept(db: apsw.Connection, before: int | None) -> bool:
+    """Tell whether content is kept since before an instant, or at all."""
+    return bool(fetch(db, _KEPT, (_EVER if before is None else before, 1)))
+
+
+def let_go(db: apsw.Connection, before: int | None) -> tuple[int, list[MessageId]]:
+    """Keep content no longer that is kept since before an instant, or at all, the oldest first.
+
+    Return of how many messages, and whose files can go once that is durable.
+    """
+    kept = fetch(db, _KEPT, (_EVER if before is None else before, _LET_GO))
+    db.executemany("DELETE FROM kept WHERE message_id = ?", kept)
+    return len(kept), drop_content(db, [MessageId(message_id) for (message_id,) in kept])
 
 
 def sweep(db: apsw.Connection, files: SpoolDirectory) -> None:

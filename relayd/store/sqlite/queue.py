@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import apsw
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
@@ -34,6 +34,7 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
+from relayd.ports.requeue import Requeue, Requeued
 from relayd.ports.view import Query
 from relayd.store.disk import Disk
 from relayd.store.spool import SpoolDirectory
@@ -47,6 +48,7 @@ from relayd.store.sqlite import (
     outcomes,
     pausing,
     purging,
+    requeue,
     returned,
     suppression,
     tally_upkeep,
@@ -73,9 +75,11 @@ class SqliteStore:
         clock: Clock,
         slots: Mapping[str, int],
         on_commit: Callable[[float], None] | None = None,
+        keeps_bounced: bool = False,
     ) -> None:
         self._path = path
         self._clock = clock
+        self._keeps_bounced = keeps_bounced
         self._slots = slots
         self._age = Age(clock)
         self._writer = Writer(path, clock=clock, on_commit=on_commit, first=self._age.keep_up)
@@ -93,14 +97,15 @@ class SqliteStore:
         clock: Clock,
         slots: Mapping[str, int],
         on_commit: Callable[[float], None] | None = None,
+        keeps_bounced: bool = False,
     ) -> Self:
         """Open the queue at `path`, creating or migrating it first.
 
-        `slots` says how many slots a destination has, 1 where it does not.
-        Raises StoreUnavailable, SchemaMismatch.
+        `slots` says how many slots a destination has, 1 where it does not. With `keeps_bounced` the content of
+        what bounces is kept until `let_go`. Raises StoreUnavailable, SchemaMismatch.
         """
         prepare(path)
-        return cls(path, clock=clock, slots=slots, on_commit=on_commit)
+        return cls(path, clock=clock, slots=slots, on_commit=on_commit, keeps_bounced=keeps_bounced)
 
     async def close(self) -> None:
         """Finish what was begun; the last process checkpoints the whole WAL.
@@ -187,7 +192,9 @@ class SqliteStore:
         files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Sequence[Settlement]:
-            written = outcomes.settle_all(db, lease, settlements, now=now)
+            written = outcomes.settle_all(
+                db, lease, settlements, now=now, keeps=self._keeps_bounced
+            )
             # Not `extend`: it runs again, alone, when its turn was rolled back.
             files[:] = outcomes.drop_content(db, {each.message_id for each in settlements})
             for report in reports if written else ():
@@ -256,7 +263,9 @@ class SqliteStore:
         files: list[MessageId] = []
 
         def operation(db: apsw.Connection) -> Acted:
-            acted, dropped = operators.act(db, selector, operator, report=report, batch=part)
+            acted, dropped = operators.act(
+                db, selector, operator, report=report, batch=part, keeps=self._keeps_bounced
+            )
             for each in acted.reports:
                 messages.insert(db, each, {}, is_returned=True)
             files[:] = dropped
@@ -265,6 +274,32 @@ class SqliteStore:
         acting = self._writer.submit(operation)
         acting.add_done_callback(partial(self._remove, files))
         return await acting
+
+    async def requeue(
+        self, selector: Query, how: Requeue, *, batch: Batch | None = None, dry_run: bool = False
+    ) -> Requeued:
+        if dry_run:
+            return await self._reader.ask(lambda db: requeue.foresee(db, selector, how))
+        if not self.has_room():
+            raise StoreFull("no room left for new messages")
+        part = batch or Batch()
+        return await self._writer.submit(
+            lambda db: requeue.requeue(db, self._files, selector, how, part)
+        )
+
+    async def let_go(self, before: datetime) -> int:
+        limit = None if self._disk.is_short(self._clock.monotonic()) else values.to_ms(before)
+        if not await self._reader.ask(lambda db: purging.has_kept(db, limit)):
+            return 0
+        files: list[MessageId] = []
+
+        def operation(db: apsw.Connection) -> int:
+            count, files[:] = purging.let_go(db, limit)
+            return count
+
+        letting_go = self._writer.submit(operation)
+        letting_go.add_done_callback(partial(self._remove, files))
+        return await letting_go
 
     async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
         return await self._reader.ask(

@@ -59,7 +59,7 @@ def test_every_command_exists() -> None:
 USAGE = {
     "unknown command": ["frobnicate"],
     "unknown option": ["status", "--frob"],
-    "unknown verb": ["queue", "requeue"],
+    "unknown verb": ["queue", "return"],
     "status without a value": ["status", "--status", "lost"],
     "show without an id": ["status", "show"],
 }

@@ -37,6 +37,7 @@ LINES = {
     "queue expedite": ["--domain", "x.test"],
     "queue bounce": ["--all", "--yes"],
     "queue drop": ["--tag", "x"],
+    "queue requeue": ["--tag", "x"],
     "pause": ["all"],
     "resume": ["all"],
     "pauses": [],

@@ -958,3 +958,9 @@ def test_the_reference_has_every_key() -> None:
         assert isinstance(data, dict)
         document = Document.model_validate({"fqdn": "relay.example.org", **data})
         assert {dotted(key): found for key, found in leaves(document)}[name] == (DEFAULTS[name])
+
+
+def test_what_bounced_need_not_be_kept(tmp_path: Path) -> None:
+    found = load(tmp_path, 'fqdn = "relay.example.org"\n[store]\nkeep_bounced = "off"\n')
+    assert found.store.keep_bounced == timedelta()
+    assert dict(found.values)["store.keep_bounced"] == '"off"'

@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.control import acts, protocol
+from relayd.control import acts, protocol, requeue
 from relayd.control.acts import ActAnswer, ActRequest
 from relayd.control.protocol import BadMessage
+from relayd.control.requeue import RequeueAnswer, RequeueRequest
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import Action
+from relayd.mail.requeue import RequeueCounts
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Acted, Foreseen
+from relayd.ports.requeue import Requeued
 from relayd.ports.view import Query, Status
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple)
@@ -89,6 +92,35 @@ def test_answer_to_an_act_survives_the_wire() -> None:
 def test_a_strange_answer_is_none(answer: dict[str, object]) -> None:
     with pytest.raises(BadMessage):
         acts.answer_from_json(answer)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_requeueing_survives_the_wire(*, flag: bool) -> None:
+    request = RequeueRequest(
+        query=Query(tag=("news",)),
+        reason="mine",
+        again=flag,
+        dry_run=flag,
+        limit=7 if flag else None,
+        before=(MessageId(9), 1) if flag else None,
+    )
+    line = protocol.encode(requeue.requeue_to_json(request))
+    assert requeue.requeue_from_json(protocol.decode(line)) == request
+    counts = RequeueCounts(matched=6, changed=1, suppressed=1, already=2, gone=2, refused=1)
+    more = (MessageId(9), 1) if flag else None
+    answer = protocol.encode(requeue.requeued_to_json(Requeued(counts=counts, more=more)))
+    told = requeue.requeued_from_json(protocol.decode(answer))
+    assert told == RequeueAnswer(counts=counts, more=more)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"selector": {}}, {"selector": {"tag": "x"}, "action": "hold"}, {"selector": {"tag": 1}}],
+    ids=repr,
+)
+def test_bad_requeueing_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(BadMessage):
+        requeue.requeue_from_json({"verb": "requeue", **fields})
 
 
 SELECTORS: dict[str, tuple[Any, str]] = {

@@ -1,0 +1,53 @@
+"""Requeueing as the parts of a worker ask the store for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relayd.mail.content import Content
+from relayd.mail.envelope import Client, NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.event import Event
+from relayd.mail.requeue import Candidate, Left, RequeueCounts, counts_of, why_left
+from relayd.ports.view import Place
+
+
+class SendsAgain(Protocol):
+    """Makes a new message of an old one, for some of its recipients."""
+
+    def __call__(
+        self,
+        message: QueuedMessage,
+        recipients: Sequence[QueuedRecipient],
+        client: Client,
+        content: Content,
+        /,
+    ) -> NewMessage:
+        """Return the message with an id of its own. May be called on a thread of the store."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeue:
+    """How bounced mail is requeued."""
+
+    by: str
+    reason: str
+    send_again: SendsAgain
+    again: bool = False  # also what was requeued before
+    spares_suppressed: bool = False  # mail to suppressed addresses is left
+
+    def why_left(self, candidate: Candidate) -> Left | None:
+        return why_left(candidate, again=self.again, spares_suppressed=self.spares_suppressed)
+
+    def counts_of(self, candidates: Sequence[Candidate]) -> RequeueCounts:
+        return counts_of(candidates, again=self.again, spares_suppressed=self.spares_suppressed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeued:
+    """What was requeued: the new messages, and events of these and of the old ones."""
+
+    counts: RequeueCounts
+    messages: tuple[NewMessage, ...] = ()
+    events: tuple[Event, ...] = ()
+    more: Place | None = None  # where the next batch begins; None: that was all
