@@ -48,6 +48,10 @@ class StartError(RelaydError):
     """The daemon cannot start as things are: a port in use, an unreadable secret, a second daemon."""
 
 
+class QueueInUse(StartError):
+    """Another daemon serves the queue."""
+
+
 class Shortage(RelaydError):
     """This machine gives us no more of something: descriptors, memory, ports, threads.
 

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from relayd.errors import StartError
+from relayd.errors import QueueInUse, StartError
 from relayd.files import make_folder
 from relayd.store.url import is_file, queue_file
 
@@ -19,7 +19,7 @@ class QueueLock:
     """The right to serve a queue; held until every copy of its descriptor is closed."""
 
     def __init__(self, url: str) -> None:
-        """Take the lock of the queue at `url`. Raises StartError if it cannot be had."""
+        """Take the lock of the queue at `url`. Raises StartError if it cannot be had, QueueInUse."""
         self.url = url
         self._descriptor = _take(queue_file(url)) if is_file(url) else None
 
@@ -59,7 +59,7 @@ def _take(queue: Path) -> int:
         message = (
             f"another relayd serves the queue {queue}: process {owner} or a worker it left behind"
         )
-        raise StartError(message) from error
+        raise QueueInUse(message) from error
     with suppress(OSError):  # the number is for people; a full disk is no reason to refuse
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)

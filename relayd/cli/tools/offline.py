@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import click
 
 from relayd.cli.context import load_settings
-from relayd.errors import StartError
+from relayd.errors import QueueInUse, StoreForbidden
 from relayd.store.url import queue_file
 
 
 class Serving(click.ClickException):
-    """A daemon has the queue, or another user's rights are needed."""
+    """A daemon has the queue."""
 
     exit_code = os.EX_UNAVAILABLE
 
@@ -21,7 +21,7 @@ class Serving(click.ClickException):
 def a_stopped_queue() -> Iterator[str]:
     """The URL of the settings' store, whose daemon is kept from starting until the end.
 
-    Raises ConfigError, Serving, StartError.
+    Raises ConfigError, Serving, StartError, and StoreForbidden for another user than root and the daemon's.
     """
     from relayd.file_access import name_of  # noqa: PLC0415
     from relayd.store import owner_of  # noqa: PLC0415
@@ -30,13 +30,14 @@ def a_stopped_queue() -> Iterator[str]:
     url = load_settings().store.url
     queue, owner = queue_file(url), owner_of(url)
     if os.geteuid() not in {0, owner.uid}:
-        raise Serving(f"the queue is for {name_of(owner.uid)}: run this as root or as that user")
+        users = " or as ".join(dict.fromkeys(("root", name_of(owner.uid))))
+        raise StoreForbidden(f"you may not change {queue}: run this as {users}")
     made = [
         each for each in (queue.parent, queue.with_name(f"{queue.name}.lock")) if not each.exists()
     ]
     try:
         lock = QueueLock(url)
-    except StartError as error:
+    except QueueInUse as error:
         raise Serving(f"{error}; stop it first: systemctl stop relayd") from error
     try:
         for path in made:

@@ -12,6 +12,7 @@ import itertools
 import os
 import pwd
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Owner:
 def owner_of(queue: str) -> Owner:
     """Return whose the queue is, or would be."""
     for each in (Path(queue), Path(queue).parent):
-        if each.exists():
+        with suppress(FileNotFoundError, PermissionError):
             found = each.stat()
             return Owner(found.st_uid, found.st_gid)
     try:

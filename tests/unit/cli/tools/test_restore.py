@@ -65,8 +65,8 @@ def test_another_user(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     ran = world.run(command, str(backup))
-    assert ran.status == os.EX_UNAVAILABLE
-    assert "run this as root or as that user" in ran.err
+    assert ran.status == os.EX_NOPERM
+    assert f"you may not change {world.folder}/queue.db: run this as root" in ran.err
 
 
 def test_no_daemon_starts_meanwhile(
