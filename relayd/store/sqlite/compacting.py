@@ -17,11 +17,12 @@ import apsw
 
 from relayd.answers.sizes import megabytes
 from relayd.errors import StoreFull
-from relayd.ports.queue import Compacted
+from relayd.ports.queue import TALLIED_AT_ONCE, Compacted
 from relayd.store.disk import spare
-from relayd.store.sqlite import purging, replacing
+from relayd.store.sqlite import purging, replacing, tallying
 from relayd.store.sqlite.connection import open_writer, translate
 from relayd.store.sqlite.outside import OutsideReader
+from relayd.store.sqlite.values import to_ms
 
 INCREMENTAL = 2  # the value of PRAGMA auto_vacuum
 _PAGES = 64  # between two looks at the clock
@@ -75,6 +76,12 @@ def copy_smaller(queue: str, older_than: datetime, progress: Progress) -> Compac
 
 
 def _purge_all(db: apsw.Connection, older_than: datetime) -> int:
+    """Delete what is old, once it is counted; return how many messages that were."""
+    while (counted := tallying.batch(db, least=1, most=TALLIED_AT_ONCE)) is not None:
+        with db:
+            tallying.add(db, counted, now=to_ms(older_than))
+        if tallying.read_meta(db, "tallied") == counted.of.seen:
+            break  # a history that cannot be counted is not deleted
     purged = 0
     while True:
         with db:
