@@ -1,6 +1,6 @@
 """What must be seen without looking for it: each notice in force, with what to do about it.
 
-Shown above the tables of `relayd status`, `queue list` and `top`. Everything is read off the store.
+Shown above the tables of `relayd status`, `queue list` and `top`. Everything is read off the store, but for what a setting has in force.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,9 @@ _MOST = 3  # of one kind; of more it is said how many they are
 class Notice:
     """One line for people."""
 
-    kind: str  # "paused": a pause rule; "destination": one that is left alone for now
+    kind: (
+        str  # "soft_bounce"; "paused": a pause rule; "destination": one that is left alone for now
+    )
     text: str
     remedy: str  # what to do or to run
 
@@ -26,9 +28,19 @@ class Notice:
         return f"{self.text} ({self.remedy})"
 
 
-def notices_of(view: QueueView, *, at: datetime) -> Sequence[Notice]:
-    """Return the notices in force at that instant, the gravest first. May raise StoreUnavailable."""
-    return [*_pauses(view, at), *_destinations(view, at)]
+SOFT_BOUNCE = Notice(
+    kind="soft_bounce",
+    text="soft_bounce is on: mail that would bounce is deferred, and no sender hears of it",
+    remedy="relayd config set soft_bounce false",
+)
+
+
+def notices_of(view: QueueView, *, at: datetime, soft_bounce: bool = False) -> Sequence[Notice]:
+    """Return the notices in force at that instant, the gravest first. May raise StoreUnavailable.
+
+    `soft_bounce` is that setting.
+    """
+    return [*[SOFT_BOUNCE] * soft_bounce, *_pauses(view, at), *_destinations(view, at)]
 
 
 def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:

@@ -111,6 +111,7 @@ def overview_of(
     reading: Reading | None,
     trouble: str = "",
     before: Reading | None = None,
+    soft_bounce: bool = False,
 ) -> Overview:
     """Return the overview at the instant `at`.
 
@@ -126,7 +127,7 @@ def overview_of(
         counts=view.counts(),
         slowest=slowest_of(events, at),
         errors=errors_of(events),
-        notices=notices_of(view, at=at),
+        notices=notices_of(view, at=at, soft_bounce=soft_bounce),
     )
 
 

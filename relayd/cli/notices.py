@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 from relayd.answers.notices import Notice, notices_of
 from relayd.cli.output import paint
+from relayd.config.peek import is_soft_bounce_on
 from relayd.ports.view import QueueView
 
 
-def show_notices(view: QueueView) -> None:
-    """Print those that the store tells."""
+def show_notices(view: QueueView, settings: str | None) -> None:
+    """Print those that the store and the settings tell; `settings` is a file that the caller named."""
     at = datetime.now(UTC)  # noqa: TID251 -- a command's clock
-    for notice in notices_of(view, at=at):
+    for notice in notices_of(view, at=at, soft_bounce=is_soft_bounce_on(settings)):
         show_notice(notice)
 
 

@@ -1,4 +1,4 @@
-"""Where the store is, and where the daemon listens, found without the models of the settings.
+"""Where the store is, where the daemon listens, and `soft_bounce`, found without the models of the settings.
 
 Those cost several times what a question to the store does, or handing over a message. What else the
 settings say does not matter here, and may be wrong. Where it is not plain which store they mean, they
@@ -53,6 +53,14 @@ def find_listener(settings: str | None) -> Endpoint:
         raise
     found = [each for listener in _listeners(document) if (each := _address(listener)) is not None]
     return next((each for each in found if isinstance(each, str)), (*found, LOCAL_SOCKET)[0])
+
+
+def is_soft_bounce_on(settings: str | None) -> bool:
+    """Tell whether `soft_bounce` is on, as far as the file can be read."""
+    try:
+        return _read(settings).get("soft_bounce") is True
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _read(settings: str | None) -> Mapping[str, Any]:

@@ -44,6 +44,9 @@ def test_what_would_bounce_waits_until_the_net_is_gone(
         each for each in daemon.events("settings_warning") if "soft_bounce" in each["reason"]
     ]
     assert warned["level"] == "warning"
+    for command in (["status"], ["queue", "list"], ["top", "--once"]):
+        assert "soft_bounce is on" in daemon.run(*command).err, command
+    assert "soft_bounce" in daemon.run("doctor", "--quick").out
     daemon.send("gone@x.test")
     row = the_row(daemon, Status.DEFERRED)
     assert (row.code, row.suppress) == (550, False)

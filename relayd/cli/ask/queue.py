@@ -15,6 +15,7 @@ from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
 from relayd.cli.context import (
     NoSuch,
     load_settings,
+    named_settings_file,
     open_view,
     settings_option,
 )
@@ -67,7 +68,7 @@ def list_(
 ) -> None:
     """Show what is queued, deferred or held."""
     with open_view() as view:
-        show_notices(view)
+        show_notices(view, named_settings_file())
         for one in queries(ids, replace(query, unfinished=True)):
             list_recipients(view, one, limit=limit, as_json=as_json, table=table)
 

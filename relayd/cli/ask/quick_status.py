@@ -48,7 +48,7 @@ def answer(arguments: Sequence[str]) -> int | None:
         if question is None or url is None or is_missing(url):
             return None
         with closing(open_view(url)) as view:
-            show_notices(view)
+            show_notices(view, question.settings)
             list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
     except BrokenPipeError:
         drop_output()

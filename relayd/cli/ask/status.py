@@ -13,7 +13,15 @@ import click
 
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
-from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
+from relayd.cli.context import (
+    NoSuch,
+    json_option,
+    load_settings,
+    named_settings_file,
+    now,
+    open_view,
+    settings_option,
+)
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients
@@ -73,7 +81,7 @@ def status(
     with open_view() as view:
 
         def draw() -> None:
-            show_notices(view)
+            show_notices(view, named_settings_file())
             list_recipients(view, query, limit=limit, as_json=as_json, table=table)
 
         if watch:

@@ -13,8 +13,16 @@ import click
 
 from relayd.answers import overview
 from relayd.answers.overview import Overview, Reading, overview_of
-from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
+from relayd.cli.context import (
+    json_option,
+    load_settings,
+    named_settings_file,
+    now,
+    open_view,
+    settings_option,
+)
 from relayd.cli.output import show_json
+from relayd.config.peek import is_soft_bounce_on
 from relayd.errors import RelaydError
 from relayd.ports.view import QueueView
 
@@ -59,7 +67,14 @@ def _overviews(view: QueueView, socket: str, *, every: float) -> Iterator[Overvi
     while True:
         began = time.monotonic()
         reading, trouble = _read(socket)
-        yield overview_of(view, at=now(), reading=reading, trouble=trouble, before=before)
+        yield overview_of(
+            view,
+            at=now(),
+            reading=reading,
+            trouble=trouble,
+            before=before,
+            soft_bounce=is_soft_bounce_on(named_settings_file()),
+        )
         before = reading
         time.sleep(max(every, time.monotonic() - began))
 

@@ -96,3 +96,11 @@ async def test_the_pause_is_what_a_row_waits_for() -> None:
     assert words.startswith("the end of pause 2 (tag News), until 20")
     assert words.endswith(", by ann: a flood")
     assert "pause" not in waits_for(held, [], START + timedelta(hours=2)), "its time is over"
+
+
+async def test_the_safety_net_comes_first() -> None:
+    store = MemoryStore(FakeClock())
+    await store.pause([a_rule(Named(Scope.ALL), Side.DELIVERY)])
+    notices = notices_of(store.view, at=START, soft_bounce=True)
+    assert [each.kind for each in notices] == ["soft_bounce", "paused"]
+    assert "relayd config set soft_bounce false" in str(notices[0])

@@ -6,7 +6,7 @@ import pytest
 
 from relayd.config import units
 from relayd.config.model import DEFAULTS
-from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE, find_store
+from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE, find_store, is_soft_bounce_on
 
 STORES = {
     "not written": ("fqdn = 1", DEFAULT_STORE),
@@ -40,3 +40,14 @@ def test_settings_that_cannot_be_read_name_no_store(tmp_path: Path) -> None:
 def test_it_has_the_defaults_of_the_settings() -> None:
     assert DEFAULTS["store.url"] == DEFAULT_STORE
     assert DEFAULTS["listen.address"] == units.listen_address(DEFAULT_LISTENER)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"),
+    [("soft_bounce = true", True), ("soft_bounce = false", False), ("", False), ("[", False)],
+)
+def test_whether_soft_bounce_is_on(tmp_path: Path, text: str, *, is_on: bool) -> None:
+    file = tmp_path / "relayd.toml"
+    file.write_text(text)
+    assert is_soft_bounce_on(str(file)) is is_on
+    assert not is_soft_bounce_on(str(tmp_path / "none"))
