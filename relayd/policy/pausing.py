@@ -46,6 +46,10 @@ class Pausing:
             self.intake = tuple(rule for rule in rules if Side.INTAKE in rule.sides)
             self.delivery = tuple(rule for rule in rules if Side.DELIVERY in rule.sides)
 
+    def forget(self) -> None:
+        """Have the next who asks look again; what is known stays until then."""
+        self.seen = _UNREAD
+
     def refusal(self, mail: Sequence[Traits], at: datetime) -> Reply | None:
         """Return the reply to mail with these traits, one for each recipient, if a rule stops any of it."""
         for traits in mail:

@@ -15,6 +15,7 @@ from relayd.errors import (
 )
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery import route
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.wakeups import Wakeups
@@ -24,6 +25,7 @@ from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
 
 _TOLD = 10.0  # seconds between two lines about reports that are not mailed: a flood of bounces is no flood of lines
+_LOOKED = 10.0  # seconds between two looks at the ends of pause rules
 _MEASURED = 1.0  # seconds between two looks at gauges; scrapers come every 15 s or so
 _WATCHED = (
     5.0  # seconds between two looks at the login's file: one stat, and a new secret is used at once
@@ -50,6 +52,13 @@ async def keep_measuring(counters: Counters, receiver: Receiver, outward: Outwar
     while True:
         await asyncio.sleep(_MEASURED)
         measure(counters, receiver, outward)
+
+
+async def keep_looking(pausing: Pausing) -> None:
+    """Have the pause rules read again: their ends move when the clock is set (F-31)."""
+    while True:
+        await asyncio.sleep(_LOOKED)
+        pausing.forget()
 
 
 async def keep_telling(reporter: Reporter) -> None:

@@ -146,6 +146,7 @@ async def _serve(
                 housekeeping.tidy(settings.store.history, parts), name="purge of the history"
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),
             tasks.create_task(
                 housekeeping.let_go(settings.store.keep_bounced, parts), name="bounced content"
             ),

@@ -260,3 +260,20 @@ async def test_more_than_one_look_can_see(
     while work_now := await box.store.claim(other, limit=2, lease_for=LEASE):
         seen |= {one.message.id for one in work_now}
     assert seen == {message.id for message in (*paused, last)}
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=400), timedelta(days=-400)])
+async def test_a_clock_that_is_set_moves_the_end_of_a_pause(
+    box: Box, worker: WorkerNumber, jump: timedelta
+) -> None:
+    """It lasts as long as it was meant to (F-30, F-31)."""
+    message = of_shop()
+    await box.put(message, worker=worker)
+    await box.store.pause([a_rule(box, last=3600)])
+    assert not await box.claim(worker)
+    box.clock.jump(jump)
+    await box.store.reap()
+    box.advance(3590)
+    assert not await box.claim(worker)
+    box.advance(20)
+    assert await claimed(box, worker) == {message.id}

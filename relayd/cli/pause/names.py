@@ -32,20 +32,22 @@ class Pattern(click.ParamType[str]):
 
 
 def _sender(text: str) -> str:
-    try:
-        if text:
-            parse_address(text)
-    except PathError:
-        return "an address such as app@example.org, or '<>'"
-    return ""
+    fits = not text or _is_address(text)
+    return "" if fits else "an address such as app@example.org, or '<>'"
 
 
 def _domain(text: str) -> str:
+    fits = "@" not in text and _is_address(f"x@{text}")
+    return "" if fits else "a domain such as example.org, without @ or *"
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether it is one; an asterisk was meant to be a pattern."""
     try:
-        parse_address(f"x@{text}")
+        parse_address(text)
     except PathError:
-        return "a domain such as example.org, without @ or *"
-    return "a domain such as example.org, without @ or *" if "@" in text or "*" in text else ""
+        return False
+    return "*" not in text
 
 
 def _user(text: str) -> str:

@@ -3,6 +3,7 @@
 Owns the count by which mail ages, in seconds; `relayd.store.sqlite.age` says why it is counted.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from relayd.ports.outward import Clock
@@ -37,6 +38,10 @@ class Age:
         for recipient in self._tables.recipients():
             if recipient.is_waiting() and recipient.next_attempt_at > ahead:
                 recipient.next_attempt_at = max(now, recipient.next_attempt_at + jump)
+        for number, rule in self._tables.pause_rules.items():
+            if rule.until is not None and rule.until > ahead:
+                moved = replace(rule, until=max(now, rule.until + jump))
+                self._tables.pause_rules[number] = moved
         for destination, until in self._tables.paused.items():
             if until > ahead:
                 self._tables.paused[destination] = max(now, until + jump)

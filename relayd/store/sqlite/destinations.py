@@ -77,6 +77,9 @@ def move_waits(db: apsw.Connection, *, now: int, jump: int) -> None:
         "UPDATE destination SET paused_until = max(?1, paused_until + ?2) WHERE paused_until > ?3",
         (now, jump, ahead),
     )
+    db.execute(
+        "UPDATE pause_rule SET until = max(?1, until + ?2) WHERE until > ?3", (now, jump, ahead)
+    )
     for (destination,) in fetch(db, "SELECT key FROM destination WHERE due_at > ?", (ahead,)):
         refresh(db, destination)
 

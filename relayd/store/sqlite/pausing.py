@@ -24,13 +24,12 @@ _DUE = (
     " ORDER BY r.next_attempt_at, r.message_id LIMIT ?"
 )
 _HOLD = (
-    "UPDATE recipient SET slot = ?, uncounted = uncounted - served()"
-    " WHERE message_id = ? AND number = ?"
+    "UPDATE recipient SET slot = ?, uncounted = uncounted - ? WHERE message_id = ? AND number = ?"
 )
 _LET_GO = (
-    "UPDATE recipient SET slot = NULL, uncounted = uncounted + served(),"
-    " next_attempt_at = min(next_attempt_at, ?1) WHERE (message_id, number) IN"
-    " (SELECT message_id, number FROM recipient WHERE slot = ?2 LIMIT ?3) RETURNING destination"
+    "UPDATE recipient SET slot = NULL, uncounted = uncounted + ?1,"
+    " next_attempt_at = min(next_attempt_at, ?2) WHERE (message_id, number) IN"
+    " (SELECT message_id, number FROM recipient WHERE slot = ?3 LIMIT ?4) RETURNING destination"
 )
 
 
@@ -77,14 +76,14 @@ def sift(
     are the first ones in the order of a claim.
     """
     free = 0
-    held: list[tuple[int, int, int]] = []
-    at = from_ms(now)
+    held: list[tuple[int, int, int, int]] = []
+    at, served = from_ms(now), _served(db)
     for row in fetch(db, _DUE, (destination, now, AT_ONCE)):
         message_id, number, key, sender, tag, user = row
         traits = Traits(sender, tag, user, domain_of(key), destination)
         rule = rule_for(traits, stopping, at)
         if rule is not None:
-            held.append((-rule.number, message_id, number))
+            held.append((-rule.number, served, message_id, number))
         else:
             free += 1
             if free == limit:
@@ -96,9 +95,9 @@ def sift(
 def let_go(db: apsw.Connection, *, now: int) -> bool:
     """Make due what ended rules hold, up to a number; return whether that was all."""
     db.execute("UPDATE pause_rule SET intake = 0, delivery = 0 WHERE until <= ?", (now,))
-    left = AT_ONCE
+    left, served = AT_ONCE, _served(db)
     for number, has_sides in fetch(db, "SELECT id, intake FROM pause_rule WHERE NOT delivery"):
-        freed = fetch(db, _LET_GO, (now, -number, left))
+        freed = fetch(db, _LET_GO, (served, now, -number, left))
         for destination in {destination for (destination,) in freed}:
             destinations.touch(db, destination, now)
         left -= len(freed)
@@ -107,6 +106,11 @@ def let_go(db: apsw.Connection, *, now: int) -> bool:
         if not has_sides:
             db.execute("DELETE FROM pause_rule WHERE id = ?", (number,))
     return True
+
+
+def _served(db: apsw.Connection) -> int:
+    """Return the count once: to SQLite it is a call for each row."""
+    return int(db.execute("SELECT served()").get)
 
 
 def add(db: apsw.Connection, rule: PauseRule) -> PauseRule:

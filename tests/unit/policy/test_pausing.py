@@ -36,6 +36,9 @@ def test_the_rules_are_read_once_for_each_change() -> None:
     assert pausing.seen == 0, "so whoever asks next looks again"
     pausing.look_again()
     assert (pausing.seen, pausing.intake, pausing.delivery) == (7, (BOTH,), (BOTH,))
+    pausing.forget()
+    assert pausing.seen != stamp[0]
+    assert pausing.intake == (BOTH,)
 
 
 def test_mail_is_refused_if_any_recipient_is_stopped() -> None:

@@ -1,0 +1,115 @@
+"""`relayd pause`, `resume` and `pauses` as they are written: names that fit, and what is refused."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relayd.mail.pause import Named, Scope, Side
+from relayd.ports.view import QueueView
+from relayd.store import open_view
+from relayd.store.sqlite.connection import prepare
+from tests.support.cli_world import World, make_world
+from tests.support.control_server import a_control_server
+
+
+@pytest.fixture
+def world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
+    made = make_world(tmp_path, capsys.readouterr)
+    prepare(str(tmp_path / "queue.db"))
+    return made
+
+
+@contextlib.asynccontextmanager
+async def a_daemon(world: World) -> AsyncIterator[QueueView]:
+    """The control server of one worker; gives the view of its store."""
+    store = world.open_store()
+    async with a_control_server(world.socket, store):
+        with (
+            capture_logs(),
+            contextlib.closing(open_view(f"sqlite:{world.folder}/queue.db")) as view,
+        ):
+            yield view
+    await store.close()
+
+
+WRONG = (
+    (("pause", "--intake"), "Say whose mail"),
+    (("pause", "--reason", "why"), "Say whose mail"),
+    (("pause", "all", "--tag", "x"), "does not go with a name"),
+    (("pause", "everything"), "all"),
+    (("pause", "--sender", "no address"), "an address such as app@example.org"),
+    (("pause", "--sender", "@x.test"), "an address such as app@example.org"),
+    (("pause", "--sender", "*@x.test"), "an address such as app@example.org"),
+    (("pause", "--domain", "a@x.test"), "without @ or *"),
+    (("pause", "--domain", "*.x.test"), "without @ or *"),
+    (("pause", "--destination", "x.test"), "mx:DOMAIN"),
+    (("pause", "--destination", "mx:"), "mx:DOMAIN"),
+    (("pause", "--user", "a b"), "the name of a login"),
+    (("pause", "--tag", ""), "an empty filter"),
+    (("pause", "all", "--for", "soon"), "duration"),
+    (("resume",), "Say which"),
+    (("resume", "all", "1"), "is no number"),
+    (("resume", "first"), "is no number"),
+    (("resume", "all", "--tag", "x"), "is no number"),
+)
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG)
+def test_a_name_that_fits_nothing_is_refused(
+    world: World, line: tuple[str, ...], said: str
+) -> None:
+    ran = world.run(*line)
+    assert ran.status == os.EX_USAGE
+    assert said in ran.err
+
+
+RIGHT = (
+    (("all",), Named(Scope.ALL)),
+    (("--sender", "<>"), Named(Scope.SENDER, "")),
+    (("--sender", "<a@x.test>"), Named(Scope.SENDER, "a@x.test")),
+    (("--tag", "news"), Named(Scope.TAG, "news")),
+    (("--user", "shop"), Named(Scope.USER, "shop")),
+    (("--domain", "x.test"), Named(Scope.DOMAIN, "x.test")),
+    (("--destination", "smarthost"), Named(Scope.DESTINATION, "smarthost")),
+    (("--destination", "mx:x.test"), Named(Scope.DESTINATION, "mx:x.test")),
+)
+
+
+@pytest.mark.parametrize(("line", "named"), RIGHT)
+async def test_what_the_daemon_is_asked_for(
+    world: World, line: tuple[str, ...], named: Named
+) -> None:
+    """Without a side, a pause is one of deliveries; the end of one is the end of all of it."""
+    async with a_daemon(world) as view:
+        ran = await asyncio.to_thread(world.run, "pause", *line)
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out.startswith(f"paused delivery of {named}, until somebody ends it, by ")
+        assert ran.out.endswith("; to end it: relayd resume 1\n")
+        await asyncio.to_thread(world.run, "pause", *line, "--intake")
+        await asyncio.to_thread(world.run, "pause", *line, "--intake", "--delivery")
+        rules = view.pause_rules()
+        assert {rule.named for rule in rules} == {named}
+        assert [rule.sides for rule in rules] == [{Side.DELIVERY}, {Side.INTAKE}, set(Side)]
+        ran = await asyncio.to_thread(world.run, "resume", *line)
+        assert (ran.status, len(ran.out.splitlines())) == (0, 3)
+        assert not view.pause_rules()
+
+
+async def test_the_end_of_what_is_not_there(world: World) -> None:
+    async with a_daemon(world):
+        ran = await asyncio.to_thread(world.run, "resume", "3")
+        assert (ran.status, ran.out) == (os.EX_NOINPUT, "")
+        ran = await asyncio.to_thread(world.run, "resume", "all")
+        assert (ran.status, ran.out) == (0, "nothing is paused\n")
+
+
+@pytest.mark.parametrize("command", ["pause", "pauses"])
+def test_without_rules_nothing_is_paused(world: World, command: str) -> None:
+    ran = world.run(command)
+    assert (ran.status, ran.out, ran.err) == (0, "nothing is paused\n", "")
+    assert world.run(command, "--json").out == ""
