@@ -48,7 +48,7 @@ SPANS = (TEN_MINUTES, HOUR, DAY)
 KEPT: Mapping[int, int] = {TEN_MINUTES: 2 * DAY, HOUR: 15 * DAY}
 """How long steps are kept; days as long as the history."""
 
-MOST_VALUES = 1000
+MOST_VALUES = 500
 """Of a step that is over, so many values of a dimension are kept for their mail, and so many for their trouble."""
 
 OCTAVE = 4

@@ -53,6 +53,12 @@ class _StatusGroup(Group):
 @takes_query(*EVERY_FILTER)
 @limit_option
 @takes_table_options(COLUMNS)
+@click.option(
+    "--delays",
+    "asks_delays",
+    is_flag=True,
+    help="Show how long each took, and percentiles; `relayd stats` has those of all mail.",
+)
 @click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until ^C.")
 @click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How often with --watch.")
 @json_option
@@ -64,6 +70,7 @@ def status(
     query: Query,
     limit: int | None,
     table: TableOptions,
+    asks_delays: bool,
     watch: bool,
     rounds: int | None,
     as_json: bool,
@@ -76,12 +83,19 @@ def status(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if asks_delays and table.columns is not None:
+        raise click.UsageError("--columns is for the table without --delays.")
     if watch and limit is None and sys.stdout.isatty():
         limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
 
         def draw() -> None:
             show_notices(view, named_settings_file())
+            if asks_delays:
+                from relayd.cli.ask.delays import list_delays  # noqa: PLC0415
+
+                list_delays(view, query, limit=limit, as_json=as_json)
+                return
             list_recipients(view, query, limit=limit, as_json=as_json, table=table)
 
         if watch:

@@ -17,7 +17,6 @@ from relayd.store.sqlite.tallying import (
     DIMENSIONS,
     FACTS,
     SUMS,
-    Range,
     kept_from,
     read_meta,
     uncounted,
@@ -28,7 +27,7 @@ _LIVE = 2 * TALLIED_AT_ONCE  # events that a question counts for itself
 _MS = timedelta(milliseconds=1)
 
 _WITH = (
-    f"{FACTS.rstrip()}, piece (span, low, high) AS MATERIALIZED"  # noqa: S608 -- constants
+    "WITH piece (span, low, high) AS MATERIALIZED"
     " (SELECT value->>0, value->>1, value->>2 FROM json_each(:pieces))"
 )
 _NAMES = ", ".join(COUNTED)
@@ -53,7 +52,10 @@ def answer(db: apsw.Connection, query: TallyQuery) -> TallyAnswer:
     since = max(0 if query.since is None else to_ms(query.since), begins or 0)
     until = END if query.until is None else to_ms(query.until)
     found = _pieces(kept, query, since, until) if since < until else []
-    asked = _Question(db, found, rest)
+    db.execute("DROP TABLE IF EXISTS temp.fact")
+    ids = {"after": 0, "upto": 0} if rest is None else rest.ids
+    db.execute(f"CREATE TEMP TABLE fact AS {FACTS}", ids)  # each of them is read once
+    asked = _Question(db, found)
     return TallyAnswer(
         total=next(iter(asked.rows("''", "''", 0)), TallyRow()),
         rows=asked.by_value(query.by, query.limit) if query.by else asked.by_time(),
@@ -75,15 +77,13 @@ def _pieces(kept: Mapping[int, int], query: TallyQuery, since: int, until: int) 
 class _Question:
     """Reads from some steps, and from the events that are not counted yet."""
 
-    def __init__(self, db: apsw.Connection, found: Sequence[Piece], rest: Range | None) -> None:
+    def __init__(self, db: apsw.Connection, found: Sequence[Piece]) -> None:
         self._db = db
         self._bindings: dict[str, Any] = {
             "pieces": str([[each.span, each.low, each.high] for each in found]),
             "since": found[0].low if found else END,
             "until": found[-1].high if found else 0,
             "span": found[0].span if found else DAY,
-            "after": 0 if rest is None else rest.after,
-            "upto": 0 if rest is None else rest.upto,
         }
 
     def by_value(self, by: Dimension, limit: int) -> list[TallyRow]:

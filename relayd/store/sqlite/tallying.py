@@ -37,17 +37,17 @@ GROWN = ", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTED)
 
 # The events between two ids, with all that they are counted by. The order of the joins is that of the ids.
 FACTS = (
-    "WITH fact AS MATERIALIZED (SELECT e.at AS happened,"  # noqa: S608 -- constants
+    "SELECT e.at AS happened,"  # noqa: S608 -- constants
     f" e.at / {TEN_MINUTES} * {TEN_MINUTES} AS at, {_COUNTS_AS} AS what, '' AS everything,"
     f" {', '.join(f'{sql} AS {name}' for name, sql in _VALUES.items())},"
     " CASE WHEN e.kind IN ('sent', 'relayed')"
     f" THEN CAST({OCTAVE} * log2(max(e.at - m.received_at, 1)) AS INTEGER) END AS class"
     " FROM event e CROSS JOIN message m ON m.id = e.message_id"
     " CROSS JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
-    f" WHERE e.id > :after AND e.id <= :upto AND e.kind IN ({_KINDS})) "
+    f" WHERE e.id > :after AND e.id <= :upto AND e.kind IN ({_KINDS})"
 )
 DIMENSIONS = ("everything", *Dimension)  # by their numbers
-_READ = f"{FACTS}SELECT at, what, class, {', '.join(DIMENSIONS)} FROM fact"  # noqa: S608 -- constants
+_READ = f"SELECT at, what, class, {', '.join(DIMENSIONS)} FROM ({FACTS})"  # noqa: S608 -- constants
 _ADD = (
     f"INSERT INTO tally VALUES (?, ?, ?, ?, {', '.join('?' * len(COUNTED))})"  # noqa: S608 -- constants
     f" ON CONFLICT DO UPDATE SET {GROWN}"

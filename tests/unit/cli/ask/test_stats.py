@@ -103,3 +103,16 @@ def test_an_empty_queue_and_none(world: World) -> None:
     assert world.run("stats").status == os.EX_UNAVAILABLE
     assert world.run("stats", "--by", "weather").status == os.EX_USAGE
     assert START.year == 2026
+
+
+@pytest.mark.usefixtures("filled")
+def test_delays_of_a_selection(world: World) -> None:
+    """Of the last attempt of each recipient, then percentiles."""
+    rows = world.run("status", "--delays", "--json", "--sender", "news@app.test").rows
+    assert [row["rcpt"] for row in rows[:2]] == ["a@x.test", "a@x.test"]
+    assert [row["by"] for row in rows[2:]] == ["p50", "p95", "p99"]
+    ran = world.run("status", "--delays", "--limit", "2")
+    assert column(ran.cells, "ID")[2:] == ["p50", "p95", "p99"]
+    assert "--limit 0 takes all" in ran.err
+    assert ran.cells[0][3:] == ["DELAY", "QUEUE", "CONNECT", "TRANSACTION"]
+    assert world.run("status", "--delays", "--columns", "id").status == os.EX_USAGE

@@ -1,0 +1,62 @@
+"""`relayd status --delays`: how long each recipient took, and percentiles of all that are shown."""
+
+import sys
+
+from relayd.answers.delays import DELAYS, delays_of, percentiles
+from relayd.answers.recipients import find_rows
+from relayd.answers.tally import delay_text
+from relayd.cli.listing import rows_wanted
+from relayd.cli.output import show_json, show_table
+from relayd.cli.table import Column
+from relayd.mail.ids import format_id
+from relayd.ports.view import Query, QueueView
+
+_COLUMNS = (
+    Column(title="ID", whole=True),
+    Column(title="RECIPIENT", least=16),
+    Column(title="STATUS", whole=True),
+    Column(title="DELAY", whole=True, right=True),
+    Column(title="QUEUE", whole=True, right=True, goes=3),
+    Column(title="CONNECT", whole=True, right=True, goes=2),
+    Column(title="TRANSACTION", whole=True, right=True, goes=1),
+)
+
+
+def list_delays(view: QueueView, query: Query, *, limit: int | None, as_json: bool) -> None:
+    """Print the recipients that match with their delays, then percentiles."""
+    wanted = rows_wanted(limit, as_json=as_json)
+    found = list(delays_of(view, find_rows(view, query, limit=wanted)))
+    summed = percentiles(found)
+    if as_json:
+        for one in found:
+            show_json(
+                {
+                    "queue_id": format_id(one.row.message_id),
+                    "rcpt": one.row.address,
+                    "status": one.row.status,
+                    **one.delays,
+                }
+            )
+        for title, delays in summed.items():
+            show_json({"by": title, **delays})
+        return
+    show_table(
+        _COLUMNS,
+        [
+            *(
+                [
+                    format_id(one.row.message_id),
+                    one.row.address,
+                    one.row.status.value,
+                    *(delay_text(one.delays.get(name)) for name in DELAYS),
+                ]
+                for one in found
+            ),
+            *(
+                [title, "", "", *(delay_text(delays.get(name)) for name in DELAYS)]
+                for title, delays in summed.items()
+            ),
+        ],
+    )
+    if wanted and len(found) == wanted:
+        print(f"of the newest {wanted}; --limit 0 takes all", file=sys.stderr)
