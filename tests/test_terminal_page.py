@@ -1,4 +1,4 @@
-"""`docs/terminal.md` shows what the commands print on a terminal of 80 columns, to the letter."""
+"""`docs/terminal.md` shows what the commands print on a terminal, to the letter."""
 
 import io
 import re
@@ -10,9 +10,11 @@ import pytest
 
 from relayd.cli.config import banner
 from relayd.cli.config.banner import Answer, State
+from relayd.cli.table import width_of
 from relayd.config.change import changing
 from relayd.config.model import Key
 from relayd.supervisor.sockets import REMEDIES
+from tests.support.screenshots import page_with, screens
 
 PAGE = Path(__file__).parent.parent / "docs/terminal.md"
 FILE = "/etc/relayd/relayd.toml"
@@ -68,3 +70,11 @@ def test_a_setting_that_the_daemon_cannot_run_with(set_: Show) -> None:
     answer = Answer(state=State.REFUSED, reasons=(reason,))
     real = set_(("listen", 0, "address"), "127.0.0.1:587", answer)
     assert shown("relayd config set listen.0.address 127.0.0.1:587") == real
+
+
+async def test_the_screens(tmp_path: Path) -> None:
+    shown = await screens(tmp_path)
+    assert PAGE.read_text() == page_with(shown), "run .ci/terminal"
+    assert all(
+        width_of(line) <= width for (_, width), text in shown.items() for line in text.splitlines()
+    )

@@ -30,7 +30,9 @@ def times_for(table: TableOptions) -> Times:
     """Return how the table that is printed now writes instants."""
     if table.utc:
         return Times(None, UTC)
-    return Times(datetime.now(UTC) if sys.stdout.isatty() else None)  # noqa: TID251 -- a command's clock
+    if not sys.stdout.isatty():
+        return Times(None)
+    return Times(table.at or datetime.now(UTC))  # noqa: TID251 -- a command's clock
 
 
 def ago(then: datetime | None, at: datetime) -> str:

@@ -43,6 +43,7 @@ def settings_option(*, envvar: str | None = None) -> Callable[[F], F]:
         "-c",
         "--config",
         metavar="FILE",
+        type=click.Path(),  # for completion
         envvar=envvar,
         expose_value=False,
         callback=_remember,
@@ -62,7 +63,12 @@ json_option = click.option(
 
 def named_settings_file() -> str | None:
     """The path of the settings file, if this command line or RELAYD_CONFIG names one."""
-    named: str | None = click.get_current_context().meta.get(_META)
+    return named_settings_file_of(click.get_current_context())
+
+
+def named_settings_file_of(ctx: click.Context) -> str | None:
+    """The path that the command line of `ctx` names."""
+    named: str | None = ctx.meta.get(_META)
     return named
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import zip_longest
 
 MARK = "…"
@@ -54,6 +55,7 @@ class TableOptions:
 
     columns: tuple[str, ...] | None = None
     utc: bool = False
+    at: datetime | None = None  # the instant for which ages are told; None: now
 
 
 USUAL = TableOptions()

@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from relayd.cli.completing import complete_ids
 from relayd.cli.context import json_option, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.mail.ids import MessageId, parse_id
@@ -22,6 +24,11 @@ class QueueIdType(click.ParamType[MessageId]):
             return parse_id(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        return complete_ids(ctx, param, incomplete)
 
 
 def selector(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import click
 
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
+from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,
     json_option,
@@ -105,7 +106,7 @@ def status(
 
 
 @status.command()
-@click.argument("wanted", metavar="ID", type=TEXT)
+@click.argument("wanted", metavar="ID", type=TEXT, shell_complete=complete_ids)
 @click.option("--explain", "explains", is_flag=True, help="Say why: the host, the class, the time.")
 @json_option
 @settings_option()

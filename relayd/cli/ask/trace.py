@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,
     NotRunning,
@@ -66,7 +67,7 @@ class NetworkType(click.ParamType[Network]):
 
 
 @click.command()
-@click.argument("queue_id", required=False, type=TEXT)
+@click.argument("queue_id", required=False, type=TEXT, shell_complete=complete_ids)
 @click.option("--client", type=NetworkType(), help="What clients at this address or network do.")
 @click.option("--destination", type=TEXT, help="What goes to this domain, host or route key.")
 @click.option(

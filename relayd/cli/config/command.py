@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relayd.cli.completing import complete_keys
 from relayd.cli.context import (
     NoSuch,
     json_option,
@@ -35,7 +36,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=complete_keys)
 @settings_option()
 @json_option
 def get(key: str | None, *, as_json: bool) -> None:
@@ -83,7 +84,12 @@ _dry_run = click.option(
 
 @config.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument(
-    "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="KEY VALUE | KEY=VALUE..."
+    "words",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="KEY VALUE | KEY=VALUE...",
+    shell_complete=complete_keys,
 )
 @_force
 @_dry_run
@@ -110,7 +116,7 @@ def set_(
 
 
 @config.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=complete_keys)
 @_force
 @_dry_run
 @settings_option()

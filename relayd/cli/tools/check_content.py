@@ -6,11 +6,11 @@ Asks the checker of the settings, by the code that asks for the receiver; needs 
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
+from relayd.cli.inputs import read_inputs
 from relayd.cli.output import hanging, paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
 from relayd.policy.intake.advice import advice_on
@@ -28,26 +28,30 @@ class NoChecker(click.ClickException):
 
 
 @click.command(name="check-content")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+)
 @json_option
 @settings_option()
 def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
     """Say how much a message looks like spam, why, and what to improve.
 
-    Asks the checker of `[content]` in the settings. FILE may be - for standard input. Exits with 1 if
+    Asks the checker of `[content]` in the settings. FILE may be - for standard input, or a folder
+    for all files below it. Exits with 1 if
     a message reaches the threshold: the lowest of content.tag, hold and refuse, or else that of the checker.
     """
     settings = load_settings().content
     if settings is None:
         raise NoChecker(f"{settings_file()}: [content] names no checker: set rspamd or spamd")
     status = os.EX_OK
-    for name in files:
-        try:
-            content = _read(name)
-        except OSError as error:
-            click.echo(paint(f"relayd: {name}: {error.strerror}"), err=True)
+    for each in read_inputs(files):
+        name, content = each.name, each.octets
+        if each.trouble:
+            click.echo(paint(f"relayd: {name}: {each.trouble}"), err=True)
             status = os.EX_NOINPUT
             continue
+        if not is_clean(content):
+            content = cleaned(content)  # as it would be sent
         scored = _ask(settings, content)
         if len(content) > settings.rules.size_limit:
             click.echo(paint(f"{name}: the daemon does not check one so large"), err=True)
@@ -64,11 +68,6 @@ def _ask(settings: ContentSettings, content: bytes) -> Scored:
     from relayd.net.content import Sample, ask  # noqa: PLC0415 -- for those who need it
 
     return asyncio.run(ask(settings, Sample(content=content)))
-
-
-def _read(name: str) -> bytes:
-    octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    return octets if is_clean(octets) else cleaned(octets)  # as it would be sent
 
 
 def _threshold(settings: ContentSettings, scored: Scored) -> float:

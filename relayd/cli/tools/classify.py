@@ -7,12 +7,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from relayd.cli.context import json_option, load_rules, settings_option
+from relayd.cli.inputs import STANDARD, read_inputs
 from relayd.cli.output import paint, show_json
 from relayd.mail.outcome import Classification
 from relayd.policy.replies.classify import classify_fields
@@ -28,8 +29,12 @@ class BadInput(click.ClickException):
 
 
 @click.command()
-@click.argument("reply", required=False)
-@click.option("--jsonl", is_flag=True, help="Read JSON objects from standard input, one per line.")
+@click.argument("replies", metavar="[REPLY | FILE...]", nargs=-1, type=click.Path(allow_dash=True))
+@click.option(
+    "--jsonl",
+    is_flag=True,
+    help="Read JSON objects, one per line, from each FILE or standard input.",
+)
 @click.option(
     "--stage", help="What the reply answers: connect, ehlo, mail, rcpt, data, dot or another"
 )
@@ -37,25 +42,28 @@ class BadInput(click.ClickException):
 @json_option
 @settings_option()
 def classify(
-    *, reply: str | None, jsonl: bool, stage: str | None, explain: bool, as_json: bool
+    *, replies: tuple[str, ...], jsonl: bool, stage: str | None, explain: bool, as_json: bool
 ) -> None:
     """Say what an SMTP reply means: why it is negative.
 
     Also says whether it ends the message, and whether it proves that the address is invalid.
 
     REPLY is the reply as the server gave it: relayd classify '550 5.1.1 no such user'
+
+    With `--jsonl` each line of a FILE is a JSON object, or a reply. FILE may be - for standard input, or a folder for
+    all files below it; a folder needs no `--jsonl`.
     """
-    if jsonl == (reply is not None):
+    if jsonl or any(map(os.path.isdir, replies)):
+        _classify_files(replies or (STANDARD,), stage, explain=explain)
+        return
+    if len(replies) != 1:
         raise click.UsageError("Give either one REPLY or --jsonl.")
-    if reply is not None and _NOT_NEGATIVE.match(reply):
+    [reply] = replies
+    if _NOT_NEGATIVE.match(reply):
         raise click.UsageError(
             "A reply of 2xx or 3xx is not negative: there is nothing to classify."
         )
-    rules = load_rules()
-    if jsonl:
-        _classify_lines(sys.stdin.buffer, stage, rules, explain=explain)
-        return
-    judged = classify_fields(None, None, reply, stage, rules)
+    judged = classify_fields(None, None, reply, stage, load_rules())
     fields = _fields(judged, explain=explain)
     if as_json:
         show_json(fields)
@@ -64,13 +72,31 @@ def classify(
         click.echo(paint(f"{name:<13} {_word(value)}"))
 
 
+def _classify_files(names: Sequence[str], stage: str | None, *, explain: bool) -> None:
+    rules = load_rules()
+    if list(names) == [STANDARD]:  # line by line, for a program that waits for each answer
+        _classify_lines("", sys.stdin.buffer, stage, rules, explain=explain)
+        return
+    status = os.EX_OK
+    for each in read_inputs(names):
+        if each.trouble:
+            click.echo(paint(f"relayd: {each.name}: {each.trouble}"), err=True)
+            status = os.EX_NOINPUT
+        else:
+            _classify_lines(each.name, each.octets.splitlines(), stage, rules, explain=explain)
+    click.get_current_context().exit(status)
+
+
 def _classify_lines(
-    lines: Iterable[bytes], stage: str | None, rules: Rules, *, explain: bool
+    name: str, lines: Iterable[bytes], stage: str | None, rules: Rules, *, explain: bool
 ) -> None:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = _record(line, number)
+        if name not in ("", STANDARD) and not line.lstrip().startswith(b"{"):
+            record = {"id": f"{name}:{number}", "text": line.decode("utf-8", "replace").strip()}
+        else:
+            record = _record(line, number)
         judged = classify_fields(
             record.get("code"),
             record.get("enhanced"),

@@ -63,4 +63,5 @@ def _text(text: str) -> str:
     r"""Escape what is special; `word` becomes bold."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
     text = _MARKUP.sub(r"\\fB\1\\fR", text)
+    text = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in text)
     return f"\\&{text}" if text.startswith(".") else text
