@@ -83,6 +83,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "paused_for": row.paused_for or None,
         "pause": None if row.pause is None else pauses.fields(row.pause),
         "subject": row.subject,
+        "redirected_to": row.redirected_to,
     }
 
 

@@ -39,6 +39,7 @@ _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     ),
     (Column(title="FROM", goes=5, least=10), lambda row, _: row.reverse_path or "<>"),
     (Column(title="RECIPIENT", least=16), lambda row, _: row.address),
+    (Column(title="REDIRECTED-TO", goes=7, least=10), lambda row, _: row.redirected_to or ""),
     (Column(title="STATUS", whole=True), _status),
     (Column(title="TRIES", whole=True, goes=6, right=True), lambda row, _: str(row.attempts)),
     (Column(title="NEXT", whole=True, goes=4), _next),
@@ -91,11 +92,14 @@ def show_recipients(
     times = times_for(table)
     rows = iter(rows)
     first = list(itertools.islice(rows, PAGE))
-    has_subject = table.columns is not None or any(row.subject for row in first)
+    empty = set()
+    if table.columns is None:
+        if not any(row.subject for row in first):
+            empty.add("SUBJECT")
+        if not any(row.redirected_to for row in first):
+            empty.add("REDIRECTED-TO")
     places = [
-        (place, column)
-        for place, column in chosen(COLUMNS, table)
-        if has_subject or column.title != "SUBJECT"
+        (place, column) for place, column in chosen(COLUMNS, table) if column.title not in empty
     ]
     cells = [_SHOWN[place][1] for place, _ in places]
     show_table(

@@ -3,7 +3,7 @@
 `relayd.policy.delivery.verdict` judges, `settlements` says what is written, `results` writes it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from relayd.deliverer.settlements import (
     without_content,
 )
 from relayd.errors import ContentLost
+from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
@@ -26,7 +27,7 @@ from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome
 from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
-from relayd.policy.delivery.route import SMARTHOST, RouteRules
+from relayd.policy.delivery.route import SMARTHOST, RouteRules, forwarded
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock, EventSink
@@ -145,22 +146,40 @@ class Recorder:
             all_hosts_refuse=all_hosts_refuse,
             has_login=work.lease.destination == SMARTHOST,
         )
+        others = self._redirected(work) if self._rules.routes.redirect_to is not None else {}
         outcomes = [self._judge(work, recipient, seen, scope, now) for recipient, seen in facts]
         settlements = [
-            settlement_of(work, recipient, seen, outcome, failures=failures, at=now)
+            settlement_of(
+                work,
+                recipient,
+                seen,
+                outcome,
+                failures=failures,
+                at=now,
+                redirected_to=others.get(recipient.number),
+            )
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]
         report = self._report(work, zip(facts, outcomes, strict=True), content, now)
         written = await self.results.settle(work, settlements, [report] if report else [])
         if written is None:
             return None
-        if written and report is not None:
-            self._sink.received(report)
         addresses = {recipient.number: recipient.address for recipient in work.recipients}
         for settlement in written:
             for event in settlement.events:
                 self._sink.record(event, work.message, addresses[settlement.recipient])
+        if written and report is not None:  # after what it reports
+            self._sink.received(report)
         return outcomes
+
+    def _redirected(self, work: Work) -> Mapping[int, str]:
+        """Return the addresses that the next hop is given in the place of others, by recipient."""
+        rules = self._rules.routes
+        return {
+            each.number: told
+            for each in work.recipients
+            if (told := str(forwarded(parse_address(each.address), rules))) != each.address
+        }
 
     def _judge(
         self,

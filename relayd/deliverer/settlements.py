@@ -22,13 +22,18 @@ def settlement_of(
     *,
     failures: Sequence[HostFailure],
     at: datetime,
+    redirected_to: str | None = None,
 ) -> Settlement:
-    """Return the result of an attempt; `failures` are the hosts tried before the one that decided."""
+    """Return the result of an attempt; `failures` are the hosts tried before the one that decided.
+
+    `redirected_to` is the address that `[redirect]` puts in the place of the recipient's.
+    """
     detail = attempt_detail(
         seen,
         outcome,
         attempt=recipient.attempt,
         queued_for=seen.started_at - work.message.received_at,
+        redirected_to=redirected_to,
     )
     event = Event(
         kind=kind_of(outcome),
@@ -51,6 +56,7 @@ def settlement_of(
         enhanced=proof if reply is None else reply.enhanced,
         reply=None if reply is None else str(reply),
         remote_host=None if peer is None else peer.host,
+        redirected_to=redirected_to,
     )
 
 

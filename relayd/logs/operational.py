@@ -4,6 +4,7 @@ A log call never raises and never waits for a reader; what a stranger wrote is s
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, MutableMapping
 from functools import partial
@@ -16,6 +17,15 @@ from relayd.mail.text import is_shown, replaced
 from relayd.settings import LogSettings
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# What journald reads in front of a line, and takes off: sd-daemon(3), with the levels of syslog(3).
+_PRIORITIES = {
+    "debug": "<7>",
+    "info": "<6>",
+    "warning": "<4>",
+    "error": "<3>",
+    "exception": "<3>",
+    "critical": "<2>",
+}
 
 
 class _SafeStream:
@@ -71,18 +81,36 @@ def configure(settings: LogSettings) -> None:
         render = structlog.processors.JSONRenderer(
             serializer=lambda value, **_: dump(value).decode()
         )
+    render = partial(_safely, render)
+    if _is_journal():
+        render = partial(_with_priority, render)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.processors.format_exc_info,
             _quote_traceback,
-            partial(_safely, render),
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _SafeStream())),
         cache_logger_on_first_use=False,  # a reload may change level and format
     )
+
+
+def _is_journal() -> bool:
+    """Tell whether standard error is the stream that systemd gave us: JOURNAL_STREAM, systemd.exec(5)."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _with_priority(render: Any, logger: object, method: str, event: dict[str, Any]) -> str:
+    """Say to journald how bad it is, on each line: `journalctl -p err` finds it then."""
+    priority = _PRIORITIES.get(method, "<6>")
+    return "\n".join(f"{priority}{line}" for line in str(render(logger, method, event)).split("\n"))
 
 
 @contextlib.contextmanager

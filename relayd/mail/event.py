@@ -115,10 +115,17 @@ def _of_each_recipient(message: NewMessage, kind: EventKind, detail: Detail) -> 
 
 
 def attempt_detail(
-    facts: AttemptFacts, outcome: Outcome, *, attempt: int, queued_for: timedelta
+    facts: AttemptFacts,
+    outcome: Outcome,
+    *,
+    attempt: int,
+    queued_for: timedelta,
+    redirected_to: str | None = None,
 ) -> Detail:
     """The fields of the event that ends one attempt, in the order they are read."""
     detail: dict[str, JsonValue] = {"attempt": attempt}
+    if redirected_to is not None:
+        detail["redirected_to"] = redirected_to
     peer = facts.peer if facts.breakdown is None else facts.to_blame
     if peer is not None:
         detail["route"] = peer.route.value

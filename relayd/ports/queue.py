@@ -70,6 +70,7 @@ class Settlement:
     enhanced: str | None = None
     reply: str | None = None  # the reply's text, cleaned
     remote_host: str | None = None
+    redirected_to: str | None = None  # the address that the next hop was given for this one
 
 
 class QueueStore(Protocol):

@@ -74,7 +74,7 @@ def scrape(settings: Settings, inherited: Inherited) -> Scrape:
 
 
 def _record_acts(events: EventSink, acted: Acted) -> None:
-    for report in acted.reports:
-        events.received(report)
     for event in acted.events:
         events.acted(event)
+    for report in acted.reports:
+        events.received(report)

@@ -131,9 +131,9 @@ class Intake:
     def _taken_back(self, copy: NewMessage, stored: "asyncio.Future[LateNotice | None]") -> None:
         """Log what a returned mail changed, and have its copy delivered."""
         if self._is_durable(stored):
-            self._events.received(copy)
             if (notice := stored.result()) is not None:
                 self._events.acted(notice.event)
+            self._events.received(copy)
             self._scheduler.wake()
             self._hint()
 

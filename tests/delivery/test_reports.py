@@ -66,6 +66,8 @@ async def test_a_bounce_is_reported_with_the_servers_words() -> None:
             "5.1.1",
         )
         assert report.reverse_path is None
+        told = post.sink.told
+        assert told.index(("bounced", message.id)) < told.index(("received", report.id))
         await eventually(lambda: server.messages[-1].mail.startswith("FROM:<>"))
 
 

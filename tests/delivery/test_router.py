@@ -128,6 +128,11 @@ async def test_redirected_mail_reaches_nobody_else_and_the_history_keeps_whom_it
         ]
         assert {row.status for row in rows} == {Status.SENT}
         assert {noted.address for noted in direct.post.sink.noted} == {row.address for row in rows}
+        there = ["Catch.All@x.test", None, "Catch.All@x.test"]
+        assert [row.redirected_to for row in rows] == there
+        for number, where in enumerate(there):
+            [(_, detail)] = direct.post.events(message, number)
+            assert detail.get("redirected_to") == where
 
 
 # --- mail that was queued under other settings

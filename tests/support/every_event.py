@@ -144,7 +144,13 @@ async def _settle(
 
 def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) -> Settlement:
     facts = replace(_FACTS, reply=reply)
-    detail = attempt_detail(facts, outcome, attempt=1, queued_for=timedelta(seconds=3))
+    detail = attempt_detail(
+        facts,
+        outcome,
+        attempt=1,
+        queued_for=timedelta(seconds=3),
+        redirected_to="qa@x.test" if isinstance(outcome, Sent) else None,
+    )
     event = Event(
         kind=kind_of(outcome),
         at=START,

@@ -68,12 +68,14 @@ class ListSink:
     """`relayd.ports.outward.EventSink` that keeps what it is told."""
 
     noted: list[Noted] = field(default_factory=list)
+    told: list[tuple[str, MessageId]] = field(default_factory=list)  # in their order
 
     def received(self, message: NewMessage) -> None:
-        pass
+        self.told.append(("received", message.id))
 
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         self.noted.append(Noted(event, message, address))
+        self.told.append((event.kind, message.id))
 
     def acted(self, event: Event) -> None:
         pass

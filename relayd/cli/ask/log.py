@@ -7,6 +7,7 @@ shown as it is without a filter and without --json, and skipped otherwise.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,17 +46,29 @@ def log(*, following: bool, events: Sequence[EventKind], query: Query, as_json: 
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
     wanted = wanted_by(events, query)
-    recent = None if query.since else _RECENT
     try:
-        lines = tail.follow(path, recent=recent, pause=_wait) if following else tail.read(path)
+        lines = _lines(path, query, following=following)
         show(lines, wanted, as_json=as_json)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         hint = f"; {who_may(path)}" if isinstance(error, PermissionError) else ""
-        raise NoSuch(f"status log {path}: {error.strerror}{hint}") from error
+        raise NoSuch(f"status log {error.filename or path}: {error.strerror}{hint}") from error
     except KeyboardInterrupt:
         return
+
+
+def _lines(path: str, query: Query, *, following: bool) -> Iterator[str]:
+    """Yield what there is, rotated files first; following without `--since`, only the latest."""
+    if following and query.since is None:
+        yield from tail.follow(path, recent=_RECENT, pause=_wait)
+        return
+    rotated = tail.rotated_files(path)
+    yield from tail.read_rotated(rotated, query.since)
+    if following:
+        yield from tail.follow(path, recent=None, pause=_wait)
+    elif not rotated or Path(path).exists():  # it comes back with the next line
+        yield from tail.read(path)
 
 
 def _wait() -> bool:
@@ -151,6 +164,8 @@ def in_words(fields: Fields) -> str:
     ]
     if fields.get("rcpt"):
         parts.append(paint(f"{fields.get('from') or '<>'} -> {fields['rcpt']}"))
+    if fields.get("redirected_to"):
+        parts.append(paint(f"(redirected to {fields['redirected_to']})"))
     judged = [str(fields[key]) for key in ("bounce_class", "category") if fields.get(key)]
     if judged:
         parts.append(paint(f"({', '.join(judged)})"))

@@ -238,6 +238,8 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
             f"      {detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
             f"  {detail.get('route')}  tls {detail.get('tls')}"
         )
+    if detail.get("redirected_to"):
+        yield paint(f"      to {detail['redirected_to']} instead, by [redirect]")
     stage = f"at {detail['stage']}: " if detail.get("stage") else ""
     if detail.get("reply"):
         yield paint(f"      {stage}{detail['reply']}")

@@ -2,13 +2,25 @@
 
 Owns one promise: every line is yielded once and whole, also when the file is renamed and created
 anew or truncated in place. After a rename the old file is read until the new one has something in
-it, because writers go on with the old one until they are told.
+it, because writers go on with the old one until they are told. Without following, the rotated files are
+read as well, compressed or not.
 """
 
+import bz2
+import errno
+import gzip
+import lzma
 import os
-from collections.abc import Callable, Iterator
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
+
+# What Python unpacks without help.
+_ROTATION = re.compile(r"[.-][0-9]{1,14}([.-][0-9]{1,10})?(\.(gz|bz2|xz))?")
 
 
 def follow(path: str, *, recent: int | None, pause: Callable[[], bool]) -> Iterator[str]:
@@ -49,6 +61,50 @@ def read(path: str) -> Iterator[str]:
     with Path(path).open("rb") as file:
         for line in file:
             yield _text(line.rstrip(b"\n"))
+
+
+def read_rotated(files: Sequence[Path], since: datetime | None) -> Iterator[str]:
+    """Yield the lines of these files; one that was last written before `since` is passed over. Raises OSError."""
+    for each in files:
+        if since is not None and each.stat().st_mtime < since.timestamp():
+            continue
+        try:
+            with _unpacked(each) as file:
+                for line in file:
+                    yield _text(line.rstrip(b"\n"))
+        except (EOFError, zlib.error, lzma.LZMAError) as error:
+            raise OSError(errno.EIO, f"it is damaged ({error})", str(each)) from error
+
+
+def rotated_files(path: str) -> list[Path]:
+    """Return what logrotate made of the file, the oldest first: `.1`, `.2.gz`, `-20261128.xz` after its name.
+
+    Raises OSError.
+    """
+    file = Path(path)
+    try:
+        there = list(file.parent.iterdir())
+    except PermissionError:  # the file itself may be readable
+        there = []
+    found = [each for each in there if _is_rotation(each.name, file.name)]
+    return sorted(found, key=lambda each: each.stat().st_mtime)
+
+
+def _is_rotation(name: str, of: str) -> bool:
+    rest = name.removeprefix(of)
+    return rest != name and _ROTATION.fullmatch(rest) is not None
+
+
+def _unpacked(path: Path) -> AbstractContextManager[Iterable[bytes]]:
+    match path.suffix:
+        case ".gz":
+            return gzip.open(path)
+        case ".bz2":
+            return bz2.open(path)
+        case ".xz":
+            return lzma.open(path)
+        case _:
+            return path.open("rb")
 
 
 def _open(path: str) -> BinaryIO | None:

@@ -53,6 +53,7 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: 
         return
     recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
     recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host
+    recipient.redirected_to = settlement.redirected_to or recipient.redirected_to
     recipient.category = recipient.reason = None
     match outcome:
         case Relayed():

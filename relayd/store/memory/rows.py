@@ -59,6 +59,7 @@ def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRo
         paused_until=tables.paused.get(destination),
         paused_for=tables.paused_for.get(destination, ""),
         subject=new.facts.subject,
+        redirected_to=recipient.redirected_to,
         served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
     )
 

@@ -50,6 +50,7 @@ class Recipient:
     bounce_class: BounceClass | None = None
     suppress: bool = False
     remote_host: str | None = None
+    redirected_to: str | None = None
     moved_to: str = ""  # another destination than at intake
     returned: bool = False  # mail of relayd's own to a sender
     stopped_by: int = 0  # the number of a pause rule; 0: none

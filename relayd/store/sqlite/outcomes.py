@@ -64,6 +64,7 @@ KEEP = (
     "INSERT INTO kept SELECT message_id, ? FROM recipient WHERE message_id = ? AND number = ?"
     " AND NOT returned ON CONFLICT (message_id) DO UPDATE SET since = excluded.since"
 )
+_REDIRECTED = "UPDATE recipient SET redirected_to = ? WHERE message_id = ? AND number = ?"
 RECORD = "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 
@@ -127,9 +128,16 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         return False
     if due_at is not None:
         destinations.touch(db, destination, due_at)
+    _record_all(db, settlement)
+    return True
+
+
+def _record_all(db: apsw.Connection, settlement: Settlement) -> None:
+    if settlement.redirected_to is not None:
+        recipient = (settlement.message_id, settlement.recipient)
+        db.execute(_REDIRECTED, (settlement.redirected_to, *recipient))
     for event in settlement.events:
         record(db, event)
-    return True
 
 
 def _keep_what_it_says(

@@ -36,7 +36,7 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
-    " m.subject"
+    " m.subject, r.redirected_to"
 )
 
 # Each part has an index of its own, so that finished recipients are not read. Groups that are in
@@ -358,4 +358,5 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         paused_for=row[26] or "" if row[25] or row[15] else "",
         served=bool(row[27]),
         subject=row[28],
+        redirected_to=row[29],
     )

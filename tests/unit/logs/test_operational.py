@@ -1,8 +1,10 @@
 """No call of the operational log ever raises."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -78,3 +80,49 @@ def test_silence_ends(capsys: pytest.CaptureFixture[str], *, configured: bool) -
     assert "unheard" not in printed.err + printed.out
     assert "heard" in (printed.err if configured else printed.out)
     assert structlog.is_configured() is configured
+
+
+def journal_of(fd: int) -> str:
+    status = os.fstat(fd)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_journald_learns_how_bad_it_is(
+    form: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So that `journalctl -p err` has the errors, each line of them, and nothing else."""
+    with (tmp_path / "stderr").open("w+") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        monkeypatch.setenv("JOURNAL_STREAM", journal_of(stderr.fileno()))
+        set_up(form, "debug")
+        log = structlog.get_logger()
+        for level in ("debug", "info", "warning", "error", "critical"):
+            getattr(log, level)(level)
+        try:
+            int("two\nlines")
+        except ValueError:
+            log.exception("a bug")
+        stderr.seek(0)
+        lines = stderr.read().splitlines()
+    assert [line[:3] for line in lines[:5]] == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    assert len(lines) > 5
+    assert {line[:3] for line in lines[5:]} == {"<3>"}
+    if form == "json":
+        assert [json.loads(line[3:])["event"] for line in lines[:2]] == ["debug", "info"]
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("stream", ["", "1:2"])
+def test_nobody_else_reads_priorities(
+    stream: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """systemd hands JOURNAL_STREAM on to children whose output goes elsewhere."""
+    with (tmp_path / "stderr").open("w+") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+        set_up("json")
+        structlog.get_logger().error("bad")
+        stderr.seek(0)
+        assert stderr.read().startswith('{"')

@@ -1,6 +1,9 @@
+import bz2
+import gzip
 import json
+import lzma
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -237,3 +240,47 @@ def test_following_ends_quietly_on_interrupt(
 def test_refusal_names_the_client() -> None:
     refused = {"ts": "T", "event": "refused", "client_ip": "192.0.2.7", "rcpt": "", "reply": "550"}
     assert log.in_words(refused).endswith("  from client 192.0.2.7  550")
+
+
+def a_rotation(world: World, name: str, line: Mapping[str, object], at: datetime) -> Path:
+    """A file that was last written at that time, packed as its name says."""
+    path = world.log.with_name(name)
+    octets = (json.dumps(line) + "\n").encode()
+    if path.suffix == ".gz":
+        octets = gzip.compress(octets)
+    elif path.suffix == ".xz":
+        octets = lzma.compress(octets)
+    elif path.suffix == ".bz2":
+        octets = bz2.compress(octets)
+    path.write_bytes(octets)
+    os.utime(path, (at.timestamp(), at.timestamp()))
+    return path
+
+
+def test_rotated_files_are_read_first_the_oldest_before_the_others(world: World) -> None:
+    """Also right after a rotation, when the file itself is empty or not there yet."""
+    times = [datetime(2026, 3, 1, 12 + hour, tzinfo=UTC) for hour in range(5)]
+    names = ["status.log-20260101.xz", "status.log.3.bz2", "status.log.2.gz", "status.log.1"]
+    for number, name in enumerate(names):
+        line = {"ts": times[number].isoformat(), "event": "relayed", "rcpt": f"{number}@x.test"}
+        a_rotation(world, name, line, times[number])
+    for other in ("status.log.save", "status.log.1.zst", "status.logs.1", "other.log.1"):
+        world.log.with_name(other).write_text(json.dumps({"rcpt": "not@x.test"}) + "\n")
+    there = [f"{number}@x.test" for number in range(4)]
+    assert [row["rcpt"] for row in world.run("log", "--json").rows] == there
+    world.log.write_text("")
+    assert [row["rcpt"] for row in world.run("log", "--json").rows] == there
+    world.log.write_text(json.dumps({"ts": times[4].isoformat(), "rcpt": "now@x.test"}) + "\n")
+    recent = world.run("log", "--json", "--since", "2026-03-01T13:30:00Z").rows
+    assert [row["rcpt"] for row in recent] == ["2@x.test", "3@x.test", "now@x.test"]
+
+
+@pytest.mark.parametrize("name", ["status.log.1.gz", "status.log.1.xz", "status.log.1.bz2"])
+def test_a_damaged_rotated_file_is_named(world: World, name: str) -> None:
+    path = a_rotation(world, name, {"rcpt": "a@x.test"}, datetime(2026, 3, 1, tzinfo=UTC))
+    path.write_bytes(path.read_bytes()[:-6])
+    ran = world.run("log")
+    assert ran.status == os.EX_NOINPUT
+    assert str(path) in ran.err
+    path.write_bytes(b"not packed at all")
+    assert world.run("log").status == os.EX_NOINPUT
