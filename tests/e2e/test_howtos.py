@@ -6,6 +6,7 @@ import re
 import shutil
 import smtplib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,17 +15,19 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
+from relayd.ports.view import Status
 from tests.support.background import Background
 from tests.support.certificates import Authority
-from tests.support.daemon import CEILING
+from tests.support.daemon import CEILING, eventually
 from tests.support.dns_server import DnsServer
 from tests.support.howto import PAGES, Block, Howto, Users, a_howto, blocks_of
 from tests.support.other_users import DAEMON, a_folder_for_all
-from tests.support.scripted_server import Script, ScriptedServer
+from tests.support.ports import free_port
+from tests.support.scripted_server import CLOSE, InTurn, Script, ScriptedServer
 
 OF_THE_QUEUE = {"backup", "move", "upgrade"}
 Servers = Mapping[str, Mapping[str, object]]
-_NO_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+_PROGRAMS = ("curl", "jq")  # which a page may use, and not every machine has
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class World:
     authority: Authority
     servers: Servers = field(default_factory=dict)
     smarthost: ScriptedServer | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # where the hosts of the page are
 
     def a_smarthost(self, script: Script | None = None, *, tls: bool = False) -> str:
         context = self.authority.server_context("127.0.0.1") if tls else None
@@ -110,6 +114,48 @@ def _down(world: World) -> None:
     world.servers = {"smarthost": {"hosts": [world.a_smarthost({"GREETING": "421 4.3.2 Later"})]}}
 
 
+def _a_day(world: World) -> None:
+    """A smarthost at which a day has all that the page asks about, and the one of tomorrow."""
+    relaying = InTurn(*["550 5.7.1 Relaying denied"] * 200, "250 2.1.5 Ok")
+    script: Script = {
+        "RCPT TO:<gone@example.com>": "550 5.1.1 No such user here",
+        "RCPT TO:<cara@example.net>": InTurn("451 4.7.1 Come back later", "250 2.1.5 Ok"),
+        "RCPT TO:<customer": relaying,
+        "DOT": InTurn(CLOSE, "250 2.0.0 Ok"),
+    }
+    world.servers = {"smarthost": {"hosts": [world.a_smarthost(script)]}}
+    world.elsewhere = {
+        "mail.example.org:587": world.a_smarthost(_auth("PLAIN"), tls=True),
+        "127.0.0.1:9725": f"127.0.0.1:{free_port()}",
+    }
+
+
+def _mail_of_the_day(howto: Howto) -> None:
+    """Two apps send; the smarthost hangs up at the first dot, and refuses to relay 200 mails."""
+    with smtplib.SMTP("127.0.0.1", howto.port) as client:
+
+        def send(sender: str, *recipients: str, name: str = "") -> None:
+            header = f"Message-ID: <{name or recipients[0]}>\r\nSubject: Your order\r\n\r\n"
+            client.sendmail(sender, recipients, f"{header}Thank you for your order.\r\n")
+
+        send("shop@example.org", "ben@example.com", name="order-1002@example.org")
+        eventually(lambda: _statuses(howto) == {Status.DEFERRED: 1}, "it was tried")
+        howto.run("relayd queue expedite --recipient ben@example.com", [])
+        eventually(lambda: _statuses(howto) == {Status.RELAYED: 1}, "it was tried again")
+        send("shop@example.org", "ann@example.com", name="order-1001@example.org")
+        send("shop@example.org", "cara@example.net", name="order-1003@example.org")
+        send("news@example.org", "gone@example.com")
+        for hundred in (0, 100):
+            customers = (f"customer{hundred + n}@example.org" for n in range(100))
+            send("news@example.org", *customers)
+    done = {Status.BOUNCED: 201, Status.DEFERRED: 1, Status.RELAYED: 5}  # with three reports
+    eventually(lambda: _statuses(howto) == done, "all was tried")
+
+
+def _statuses(howto: Howto) -> Mapping[Status, int]:
+    return Counter(row.status for row in howto.every_row())
+
+
 def _nothing(_: World) -> None: ...
 
 
@@ -155,7 +201,12 @@ _BY_ROOT, _BY_ITSELF = Users(daemon=DAEMON), Users(daemon=DAEMON, commands=DAEMO
 def _cases() -> Iterator[ParameterSet]:
     """Each page; those about the queue file with a daemon that is not root, where the tests may do that."""
     for page in PAGES:
-        marks = _NO_JQ if "| jq" in page.read_text() else ()
+        commands = "".join(block.text for block in blocks_of(page))
+        marks = [
+            pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+            for name in _PROGRAMS
+            if f"{name} -" in commands
+        ]
         if page.stem in OF_THE_QUEUE and os.geteuid() == 0:
             yield pytest.param(page, _BY_ROOT, id=f"{page.stem}-as-root", marks=marks)
             if page.stem == "backup":
@@ -168,6 +219,7 @@ Step = Callable[[World], None]
 STEPS: Mapping[str, tuple[Step, Step]] = {
     "backup": (_down, _nothing),
     "bounce": (_refusing, _nothing),
+    "day": (_a_day, _nothing),
     "direct": (_direct, _nothing),
     "move": (_down, _nothing),
     "oauth2": (_oauth2, _both_tokens),
@@ -182,11 +234,12 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
 @pytest.mark.parametrize(("page", "users"), [*_cases()])
 def test_a_howto_works_as_written(page: Path, users: Users, world: World) -> None:
     begin, end = STEPS[page.stem]
+    filling = {"day": _mail_of_the_day}  # once the daemon runs
     begin(world)
     meanwhile = MEANWHILE.get(page.stem, nullcontext)
     with (
         a_folder_for_all() as folder,
-        a_howto(page, folder / "host", users) as howto,
+        a_howto(page, folder / "host", users, world.elsewhere) as howto,
         meanwhile(howto),
     ):
         for number, block in enumerate(howto.blocks):
@@ -197,6 +250,10 @@ def test_a_howto_works_as_written(page: Path, users: Users, world: World) -> Non
                     howto.settle(block.text, world.servers)
                 case "run":
                     howto.run(block.text, prints)
+                    if fill := filling.pop(page.stem, None):
+                        fill(howto)
+                case "terminal":
+                    howto.on_a_terminal(block.text, prints)
                 case "look":
                     howto.look(block.text, prints)
                 case _:

@@ -5,7 +5,9 @@ A comment in front of a fenced block says what it is:
     <!-- settings -->   the settings file; the test adds where its servers are
     <!-- run -->        a shell runs it; it has to end with 0
     <!-- look -->       the same, again and again until it prints what it should
-    <!-- prints -->     lines that the block before has to print, each within some line, in this order
+    <!-- terminal -->   the same as `run`, on a terminal of 100 columns
+    <!-- prints -->     what the block before has to print, in this order, each line within some line;
+                        `…` stands for what differs, spaces for any number of them
 
 The paths and the port of the documentation stand for those of the test. `systemctl` starts, stops and
 reloads the daemon, and passes it the socket of a socket unit if the settings name one; `chgrp` and `chown` do nothing, for there is no user relayd. With `Users` the daemon, or
@@ -36,7 +38,7 @@ from tests.support.ports import free_port
 
 PAGES = sorted((ROOT / "docs/howto").glob("*.md"))
 _BLOCK = re.compile(
-    r"<!-- (settings|run|look|prints) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"<!-- (settings|run|look|terminal|prints) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _PLACES = (
     "/etc/relayd",
@@ -80,9 +82,12 @@ def blocks_of(page: Path) -> Sequence[Block]:
 class Howto:
     """One page and the folder that it is tried in."""
 
-    def __init__(self, page: Path, folder: Path, users: Users) -> None:
+    def __init__(
+        self, page: Path, folder: Path, users: Users, elsewhere: Mapping[str, str]
+    ) -> None:
         self._folder = folder
         self.port = free_port()
+        self._addresses = {"127.0.0.1:2525": f"127.0.0.1:{self.port}", **elsewhere}
         self._socket: socket.socket | None = None  # of a socket unit
         self.listens = threading.Event()  # that one does
         self.blocks = blocks_of(page)
@@ -141,6 +146,29 @@ class Howto:
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         assert _has(done.stdout, prints), f"{text}\n{done.stdout}\nlacks {prints}"
 
+    def on_a_terminal(self, text: str, prints: Sequence[str]) -> None:
+        """Run it as somebody sees it, its errors and notices too."""
+        ours, terminal = os.openpty()
+        shown = b""
+        looks = {"COLUMNS": "100", "LINES": "24", "NO_COLOR": "1", "TERM": "xterm"}
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            with os.fdopen(terminal, "wb", buffering=0) as theirs:
+                process = subprocess.Popen(
+                    self._command(text),
+                    cwd=self._folder,
+                    env=self._environment() | looks,
+                    pass_fds=self._passed,
+                    stdin=subprocess.DEVNULL,
+                    stdout=theirs,
+                    stderr=theirs,
+                )
+            with suppress(OSError):  # nobody has the terminal open any more
+                while octets := screen.read(4096):
+                    shown += octets
+        output = shown.decode().replace("\r\n", "\n")
+        assert process.wait(CEILING) == 0, f"{text}\n{output}"
+        assert _has(output, [*map(self._here, prints)]), f"{text}\n{output}\nlacks {prints}"
+
     def look(self, text: str, prints: Sequence[str]) -> None:
         eventually(lambda: _has(self._shell(text).stdout, prints), f"{text} prints {prints}")
 
@@ -149,29 +177,40 @@ class Howto:
             self._socket.close()
 
     def _shell(self, text: str) -> "subprocess.CompletedProcess[str]":
-        settings = self._local("/etc/relayd") / "relayd.toml"
-        passed = [] if self._socket is None else [self._socket.fileno()]
         return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self._here(text)],
+            self._command(text),
             cwd=self._folder,
-            env={
-                **os.environ,
-                "PATH": f"{self._folder}/bin:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT),
-                "RELAYD_CONFIG": str(settings),
-                _PASSED: "".join(map(str, passed)),
-            },
-            pass_fds=passed,
+            env=self._environment(),
+            pass_fds=self._passed,
             capture_output=True,
             text=True,
             timeout=40,
             check=False,
         )
 
+    def _command(self, text: str) -> list[str]:
+        return ["bash", "-euo", "pipefail", "-c", self._here(text)]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{self._folder}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "RELAYD_CONFIG": str(self._local("/etc/relayd") / "relayd.toml"),
+            _PASSED: "".join(map(str, self._passed)),
+        }
+
+    @property
+    def _passed(self) -> list[int]:
+        """The descriptor of the socket unit, if there is one."""
+        return [] if self._socket is None else [self._socket.fileno()]
+
     def _here(self, text: str) -> str:
         for place in _PLACES:
             text = text.replace(place, str(self._local(place)))
-        return text.replace("127.0.0.1:2525", f"127.0.0.1:{self.port}")
+        for written, ours in self._addresses.items():
+            text = text.replace(written, ours)
+        return text
 
     def _local(self, place: str) -> Path:
         return self._folder / place.lstrip("/")
@@ -190,9 +229,11 @@ def _command(user: User | None) -> list[str]:
 
 
 @contextmanager
-def a_howto(page: Path, folder: Path, users: Users) -> Iterator[Howto]:
-    """A page; whatever daemon it starts ends with it."""
-    howto = Howto(page, folder, users)
+def a_howto(
+    page: Path, folder: Path, users: Users, elsewhere: Mapping[str, str]
+) -> Iterator[Howto]:
+    """A page; whatever daemon it starts ends with it. `elsewhere` says where hosts of the page are."""
+    howto = Howto(page, folder, users, elsewhere)
     try:
         yield howto
     finally:
@@ -264,12 +305,19 @@ def _is_alive(pid: int) -> bool:
 
 
 def _has(output: str, prints: Sequence[str]) -> bool:
-    at = 0
+    text, at = _plain(output), 0
     for each in prints:
-        at = output.find(each, at)
-        if at < 0:
+        parts = _plain(each).split("…")
+        found = re.compile(".*?".join(map(re.escape, parts))).search(text, at)
+        if found is None:
             return False
+        at = found.end()
     return True
+
+
+def _plain(text: str) -> str:
+    """Each line with single spaces."""
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())
 
 
 def _toml(table: Mapping[str, Any], at: str = "") -> str:
