@@ -1,15 +1,16 @@
 """What must be seen without looking for it: each notice in force, with what to do about it.
 
-Shown above the tables of `relayd status`, `queue list` and `top`. Everything is read off the store, but for what a setting has in force.
+Shown above the tables of `relayd status`, `queue list` and `top`. What the daemon, the store and the settings tell.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from relayd.answers.pauses import in_words, sides_in_words
+from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
-from relayd.ports.view import QueueView
+from relayd.ports.view import Metric, QueueView
 
 _MOST = 3  # of one kind; of more it is said how many they are
 
@@ -18,9 +19,7 @@ _MOST = 3  # of one kind; of more it is said how many they are
 class Notice:
     """One line for people."""
 
-    kind: (
-        str  # "soft_bounce"; "paused": a pause rule; "destination": one that is left alone for now
-    )
+    kind: str  # daemon, disk, store, login, redirect, soft_bounce; paused: a pause rule; destination: left alone for now
     text: str
     remedy: str  # what to do or to run
 
@@ -28,6 +27,26 @@ class Notice:
         return f"{self.text} ({self.remedy})"
 
 
+STOPPED = Notice(
+    kind="daemon",
+    text="the daemon is stopped: nobody takes mail, and nothing is delivered",
+    remedy="systemctl start relayd",
+)
+SILENT = Notice(
+    kind="daemon",
+    text="the daemon does not answer",
+    remedy="systemctl status relayd; journalctl -u relayd",
+)
+DISK_FULL = Notice(
+    kind="disk",
+    text="the disk of the queue is full: no new mail is taken",
+    remedy="make room there; relayd store compact gives back what old history took",
+)
+STORE_FAILS = Notice(
+    kind="store",
+    text="the store fails: results or new mail cannot be written",
+    remedy="journalctl -u relayd -p err says why; look at the disk and its file system",
+)
 SOFT_BOUNCE = Notice(
     kind="soft_bounce",
     text="soft_bounce is on: mail that would bounce is deferred, and no sender hears of it",
@@ -35,12 +54,45 @@ SOFT_BOUNCE = Notice(
 )
 
 
-def notices_of(view: QueueView, *, at: datetime, soft_bounce: bool = False) -> Sequence[Notice]:
+def notices_of(
+    view: QueueView,
+    *,
+    at: datetime,
+    switches: Switches = NONE_ON,
+    daemon: Iterable[Notice] = (),
+) -> Sequence[Notice]:
     """Return the notices in force at that instant, the gravest first. May raise StoreUnavailable.
 
-    `soft_bounce` is that setting.
+    `daemon` are those of the daemon: `of_daemon`, or STOPPED.
     """
-    return [*[SOFT_BOUNCE] * soft_bounce, *_pauses(view, at), *_destinations(view, at)]
+    left_alone = list(_destinations(view, at))
+    return [
+        *daemon,
+        *(each for each in left_alone if each.kind == "login"),
+        *_switched(switches),
+        *_pauses(view, at),
+        *(each for each in left_alone if each.kind != "login"),
+    ]
+
+
+def of_daemon(metrics: Iterable[Metric]) -> list[Notice]:
+    """Return what the numbers of a running daemon say."""
+    told = {metric.name for metric in metrics if metric.value}
+    found = [DISK_FULL] if "relayd_disk_full" in told else []
+    if told & {"relayd_store_failing", "relayd_deliveries_paused"}:
+        found.append(STORE_FAILS)
+    return found
+
+
+def _switched(switches: Switches) -> Iterator[Notice]:
+    if switches.redirect:
+        yield Notice(
+            kind="redirect",
+            text=f"a redirect is in force: mail goes to {switches.redirect}, not to its recipients",
+            remedy="relayd config unset redirect.allow redirect.to",
+        )
+    if switches.soft_bounce:
+        yield SOFT_BOUNCE
 
 
 def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:
@@ -60,10 +112,13 @@ def _destinations(view: QueueView, at: datetime) -> Iterator[Notice]:
     paused = view.paused_destinations(at, limit=_MOST + 1)
     for each in paused[:_MOST]:
         why = f": {each.why}" if each.why else ""
+        remedy = "relayd queue expedite tries now"
+        if each.is_login_refused:
+            remedy = f"set smarthost.username and its password right; {remedy}"
         yield Notice(
-            kind="destination",
+            kind="login" if each.is_login_refused else "destination",
             text=f"destination {each.destination} is left alone until {instant(each.until)}{why}",
-            remedy="relayd queue expedite tries now",
+            remedy=remedy,
         )
     if len(paused) > _MOST:
         yield Notice(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from relayd.answers.notices import Notice, notices_of
+from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.ids import format_id
 from relayd.mail.words import EventKind, format_instant
 from relayd.ports.view import UNFINISHED, Counts, LatestEvent, Metric, QueueView
@@ -111,12 +112,13 @@ def overview_of(
     reading: Reading | None,
     trouble: str = "",
     before: Reading | None = None,
-    soft_bounce: bool = False,
+    switches: Switches = NONE_ON,
+    daemon: Sequence[Notice] = (),
 ) -> Overview:
     """Return the overview at the instant `at`.
 
     `reading` has the daemon's counters; None: it does not answer, and `trouble` says why. `before` is the
-    reading that rates are taken from. May raise StoreUnavailable.
+    reading that rates are taken from; `daemon` has the daemon's own notices. May raise StoreUnavailable.
     """
     events = view.latest(EVENTS)
     return Overview(
@@ -127,7 +129,7 @@ def overview_of(
         counts=view.counts(),
         slowest=slowest_of(events, at),
         errors=errors_of(events),
-        notices=notices_of(view, at=at, soft_bounce=soft_bounce),
+        notices=notices_of(view, at=at, switches=switches, daemon=daemon),
     )
 
 

@@ -28,7 +28,7 @@ def _next(row: RecipientRow, times: Times) -> str:
 def _why(row: RecipientRow, _: Times) -> str:
     if row.pause is not None and not row.leased:
         return f"paused {in_words(row.pause)}"
-    return row.reply or row.reason or ""
+    return row.reply or row.reason or row.paused_for
 
 
 _SHOWN: tuple[tuple[Column, _Cell], ...] = (

@@ -5,14 +5,17 @@ from datetime import UTC, datetime
 
 from relayd.answers.notices import Notice, notices_of
 from relayd.cli.output import paint
-from relayd.config.peek import is_soft_bounce_on
+from relayd.config.peek import find_switches
+from relayd.control.glance import glance_at
 from relayd.ports.view import QueueView
 
 
 def show_notices(view: QueueView, settings: str | None) -> None:
-    """Print those that the store and the settings tell; `settings` is a file that the caller named."""
+    """Print those that store, settings and daemon tell; `settings` is a file that the caller named."""
     at = datetime.now(UTC)  # noqa: TID251 -- a command's clock
-    for notice in notices_of(view, at=at, soft_bounce=is_soft_bounce_on(settings)):
+    switches, control = find_switches(settings)
+    daemon = [] if control is None else glance_at(control)
+    for notice in notices_of(view, at=at, switches=switches, daemon=daemon):
         show_notice(notice)
 
 

@@ -1,4 +1,4 @@
-"""Where the store is, where the daemon listens, and `soft_bounce`, found without the models of the settings.
+"""Where the store is, where the daemon listens, and what is switched on, found without the models of the settings.
 
 Those cost several times what a question to the store does, or handing over a message. What else the
 settings say does not matter here, and may be wrong. Where it is not plain which store they mean, they
@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from relayd.answers.switches import Switches
+
 DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
 DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
 DEFAULT_LISTENER = "127.0.0.1:2525"
 LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
+CONTROL_SOCKET = "/run/relayd/control.sock"
 _STORE_KEYS = {"url", "history", "keep_subject", "keep_bounced"}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
@@ -55,12 +58,24 @@ def find_listener(settings: str | None) -> Endpoint:
     return next((each for each in found if isinstance(each, str)), (*found, LOCAL_SOCKET)[0])
 
 
-def is_soft_bounce_on(settings: str | None) -> bool:
-    """Tell whether `soft_bounce` is on, as far as the file can be read."""
+def find_switches(settings: str | None) -> tuple[Switches, str | None]:
+    """Return what is switched on, and the path of the control socket.
+
+    As far as the file can be read; None: it cannot, and nobody knows where the daemon answers.
+    """
     try:
-        return _read(settings).get("soft_bounce") is True
+        document = _read(settings)
     except (OSError, ValueError, RecursionError):
-        return False
+        return Switches(), None
+    redirect, socket = _text(document, "redirect", "to"), _text(document, "control", "socket")
+    switches = Switches(soft_bounce=document.get("soft_bounce") is True, redirect=redirect)
+    return switches, socket or CONTROL_SOCKET
+
+
+def _text(document: Mapping[str, Any], table: str, key: str) -> str:
+    found = document.get(table)
+    value = found.get(key) if isinstance(found, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _read(settings: str | None) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ import structlog
 
 from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.queue_owner import QueueClosed
-from relayd.mail.words import Fault
+from relayd.mail.words import LOGIN_REFUSED, Fault
 from relayd.policy.delivery import retry
 from relayd.policy.delivery.history import DestinationHistory
 from relayd.policy.seldom import Seldom
@@ -56,7 +56,8 @@ class Pauses:
 
 def in_words(why: QueueClosed) -> str:
     """Return why a queue closed, in one line for people."""
-    return why.reason or "; ".join(dict.fromkeys(map(_told, why.failures)))
+    told = why.reason or "; ".join(dict.fromkeys(map(_told, why.failures)))
+    return f"{LOGIN_REFUSED}: {told}" if why.login_refused else told
 
 
 def _told(failure: HostFailure) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
+LOGIN_REFUSED = "login refused"  # how it begins why a destination is left alone, when that is why
 JsonValue = str | int | float | bool | None
 Detail = Mapping[str, JsonValue]
 

@@ -14,6 +14,7 @@ from relayd.metrics.families import (
     COMMIT,
     CONNECTIONS,
     DELAY,
+    DISK_FULL,
     EVENTS,
     LATE,
     MESSAGES,
@@ -22,6 +23,7 @@ from relayd.metrics.families import (
     PAUSED,
     RECEIVED,
     REFUSED,
+    STORE_FAILING,
     WORKERS,
     Family,
     cell_of,
@@ -54,6 +56,7 @@ _EVENT_RECEIVED, _EVENT_REFUSED = (
 _NO_ROUTE = cell_of(ATTEMPTS, NO_ROUTE)
 _COMMIT = cell_of(COMMIT)
 _WORKER, _PAUSED = cell_of(WORKERS), cell_of(PAUSED)
+_FULL, _FAILING = cell_of(DISK_FULL), cell_of(STORE_FAILING)
 _IN, _OUT = cell_of(CONNECTIONS, "in"), cell_of(CONNECTIONS, "out")
 
 
@@ -105,12 +108,25 @@ class Counters:
         """Count a commit of the store, which took so many seconds."""
         self._observe(COMMIT, _COMMIT, seconds)
 
-    def measured(self, *, clients: int, servers: int, is_paused: bool) -> None:
-        """Set the gauges; a worker that does is ready."""
+    def measured(
+        self,
+        *,
+        clients: int,
+        servers: int,
+        is_paused: bool,
+        is_full: bool = False,
+        is_failing: bool = False,
+    ) -> None:
+        """Set the gauges; a worker that does is ready.
+
+        `is_full` is the disk of the queue, `is_failing` the store.
+        """
         self._numbers[_WORKER] = 1
         self._numbers[_IN] = clients
         self._numbers[_OUT] = servers
         self._numbers[_PAUSED] = is_paused
+        self._numbers[_FULL] = is_full
+        self._numbers[_FAILING] = is_failing
 
     def _observe(self, family: Family, cell: int, seconds: float) -> None:
         self._numbers[cell + bisect_left(family.bounds, seconds)] += 1

@@ -128,6 +128,18 @@ PAUSED = Family(
     help="Workers that start no delivery because results cannot be written.",
     cells=((),),
 )
+DISK_FULL = Family(
+    name="relayd_disk_full",
+    kind="gauge",
+    help="Workers that take no new mail because the disk of the queue is full.",
+    cells=((),),
+)
+STORE_FAILING = Family(
+    name="relayd_store_failing",
+    kind="gauge",
+    help="Workers that cannot write results, or could not store a message within half a minute.",
+    cells=((),),
+)
 QUEUE = Family(
     name="relayd_queue_recipients",
     kind="gauge",
@@ -150,6 +162,11 @@ DESTINATIONS_PAUSED = Family(
     kind="gauge",
     help="Destinations with mail that are left alone for a while: down, or at their limit.",
 )
+LOGIN_REFUSED = Family(
+    name="relayd_login_refused",
+    kind="gauge",
+    help="Destinations of these that are left alone because our login is refused.",
+)
 PAUSE_RULES = Family(
     name="relayd_paused",
     kind="gauge",
@@ -170,6 +187,11 @@ SOFT_BOUNCE = Family(
     name="relayd_soft_bounce",
     kind="gauge",
     help="1 while soft_bounce is on: what would bounce is deferred.",
+)
+REDIRECT = Family(
+    name="relayd_redirect",
+    kind="gauge",
+    help="1 while a redirect is in force: mail goes to redirect.to, not to its recipients.",
 )
 DOCTOR = Family(
     name="relayd_doctor_result",
@@ -202,14 +224,18 @@ FAMILIES: Sequence[Family] = (
     WORKERS,
     CONNECTIONS,
     PAUSED,
+    DISK_FULL,
+    STORE_FAILING,
     QUEUE,
     OLDEST,
     DESTINATIONS,
     DESTINATIONS_PAUSED,
+    LOGIN_REFUSED,
     PAUSE_RULES,
     PAUSED_RECIPIENTS,
     READABLE,
     SOFT_BOUNCE,
+    REDIRECT,
     DOCTOR,
     DOCTOR_AGE,
     BUILD,

@@ -14,25 +14,33 @@ from pathlib import Path
 import orjson
 
 import relayd
+from relayd.answers.pauses import in_words, sides_in_words
+from relayd.answers.switches import NONE_ON, Switches
 from relayd.errors import StoreError
-from relayd.mail.pause import Side
+from relayd.mail.pause import Scope, Side
+from relayd.mail.words import LOGIN_REFUSED as REFUSED_WORDS
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
     DESTINATIONS_PAUSED,
+    DISK_FULL,
     DOCTOR,
     DOCTOR_AGE,
+    LOGIN_REFUSED,
     OLDEST,
     PAUSE_RULES,
     PAUSED,
     PAUSED_RECIPIENTS,
     QUEUE,
     READABLE,
+    REDIRECT,
     SOFT_BOUNCE,
+    STORE_FAILING,
     WORKERS,
     Sample,
 )
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.view import UNFINISHED, Counts, QueueView
 
@@ -61,14 +69,16 @@ class Scrape:
         open_view: Callable[[], QueueView],
         doctor: Path,
         clock: Clock,
-        soft_bounce: bool = False,
+        switches: Switches = NONE_ON,
+        pausing: Pausing | None = None,
     ) -> None:
-        """`doctor` is where a saved result of `relayd doctor` would be; `soft_bounce` is that setting."""
+        """`doctor` is where a saved result of `relayd doctor` would be; `pausing` knows the pause rules."""
         self._shared = shared
         self._open_view = open_view
         self._doctor = doctor
         self._clock = clock
-        self._soft_bounce = soft_bounce
+        self._switches = switches
+        self._pausing = pausing or Pausing()
         self._reading: asyncio.Future[Counts | None] | None = None
         self._counts: Counts | None = None
         self._until = 0.0  # monotonic: as long as those hold
@@ -78,19 +88,38 @@ class Scrape:
         counts = await self._count()
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
-            Sample(family=SOFT_BOUNCE, value=int(self._soft_bounce)),
+            Sample(family=SOFT_BOUNCE, value=int(self._switches.soft_bounce)),
+            Sample(family=REDIRECT, value=int(bool(self._switches.redirect))),
             *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),
         ]
 
-    def trouble(self) -> str:
-        """Return what keeps the daemon from its work, empty if nothing does."""
+    def reasons(self) -> list[str]:
+        """Return why the daemon would not take new mail, or not deliver it; empty if it would do both.
+
+        From what the workers measure each second; pause rules are read again only when they may have changed.
+        """
+        return [*self._troubles(), *self._pauses()]
+
+    def _troubles(self) -> Iterator[str]:
         if not self._shared.total(WORKERS):
-            return "no worker is ready"
+            yield "no worker is ready"
+        if self._shared.total(DISK_FULL):
+            yield "the disk of the queue is full: no new mail is taken"
         if self._shared.total(PAUSED):
-            return "deliveries are paused: results cannot be written"
-        return ""
+            yield "deliveries are paused: results cannot be written"
+        elif self._shared.total(STORE_FAILING):
+            yield "the store fails: a message could not be stored"
+
+    def _pauses(self) -> Iterator[str]:
+        """Yield the rules that stop all mail at the door, or all deliveries."""
+        pausing, now = self._pausing, self._clock.now()
+        if pausing.stamp[0] != pausing.seen:
+            pausing.look_again()
+        for rule in dict.fromkeys((*pausing.intake, *pausing.delivery)):
+            if rule.named.scope is Scope.ALL and not rule.is_over(now):
+                yield f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule)}"
 
     async def _count(self) -> Counts | None:
         """Return how much is in the queue; None if it cannot be read.
@@ -137,6 +166,11 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
         yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
     paused = sum(until > now for until in counts.paused_until.values())
     yield Sample(family=DESTINATIONS_PAUSED, value=paused)
+    refused = sum(
+        counts.paused_until[name] > now and why.startswith(REFUSED_WORDS)
+        for name, why in counts.paused_for.items()
+    )
+    yield Sample(family=LOGIN_REFUSED, value=refused)
     in_force = [rule for rule in counts.pause_rules if not rule.is_over(now)]
     for side in Side:
         rules = sum(side in rule.sides for rule in in_force)

@@ -1,4 +1,4 @@
-"""A small HTTP server: GET /metrics and GET /healthz, and nothing else.
+"""A small HTTP server: GET /metrics, GET /healthz and GET /readyz, and nothing else.
 
 Every worker listens on the same bound sockets; the one that accepts a connection answers for all. There
 is one request to a connection, bounded in size, in time and in number: a new client is read at once, and
@@ -132,10 +132,13 @@ async def _answer(line: bytes, scrape: Scrape) -> bytes:
         case b"/metrics":
             return _reply(200, render(await scrape.samples()), kind=CONTENT_TYPE)
         case b"/healthz":
-            trouble = scrape.trouble()
-            return _reply(503 if trouble else 200, f"{trouble or 'ok'}\n".encode())
+            return _reply(200, b"ok\n")  # who answers is alive
+        case b"/readyz":
+            reasons = scrape.reasons()
+            lines = "".join(f"{reason}\n" for reason in reasons or ["ok"])
+            return _reply(503 if reasons else 200, lines.encode())
         case _:
-            return _reply(404, b"there are /metrics and /healthz\n")
+            return _reply(404, b"there are /metrics, /healthz and /readyz\n")
 
 
 def _reply(status: int, body: bytes, *, kind: str = _PLAIN, more: str = "") -> bytes:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from relayd.mail.ids import MessageId
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import EVERYBODY, Suppression
-from relayd.mail.words import BounceClass, Category, JsonValue
+from relayd.mail.words import LOGIN_REFUSED, BounceClass, Category, JsonValue
 from relayd.ports.tally import TallyAnswer, TallyQuery
 
 
@@ -138,6 +138,7 @@ class Counts:
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
     paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
+    paused_for: Mapping[str, str] = field(default_factory=dict)  # of those: why, where it is known
 
     def most_queued(self, limit: int) -> list[tuple[str, int]]:
         """Return the destinations that have most recipients waiting, the greatest number first."""
@@ -153,6 +154,10 @@ class PausedDestination:
     destination: str
     until: datetime
     why: str  # for people; may be empty
+
+    @property
+    def is_login_refused(self) -> bool:
+        return self.why.startswith(LOGIN_REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,10 @@ import os
 import time
 from functools import partial
 
+from relayd.answers.switches import Switches
 from relayd.control.server import ControlContext, serve_control
 from relayd.metrics.scrape import Scrape
+from relayd.policy.pausing import Pausing
 from relayd.ports.outward import EventSink
 from relayd.ports.queue import Acted
 from relayd.ports.wakeups import Wakeups
@@ -62,14 +64,17 @@ async def answer(
     )
 
 
-def scrape(settings: Settings, inherited: Inherited) -> Scrape:
-    url = settings.store.url
+def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape:
+    url, redirect = settings.store.url, settings.routes.redirect_to
     return Scrape(
         inherited.counters,
         open_view=lambda: open_view(url),
         doctor=queue_file(url).with_name("doctor.json"),
         clock=SystemClock(),
-        soft_bounce=settings.soft_bounce,
+        switches=Switches(
+            soft_bounce=settings.soft_bounce, redirect="" if redirect is None else str(redirect)
+        ),
+        pausing=pausing,
     )
 
 

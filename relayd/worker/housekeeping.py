@@ -21,6 +21,7 @@ from relayd.ports.queue import QueueStore
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
+from relayd.worker.intake import Intake
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
 
@@ -40,18 +41,23 @@ _BREATH = 0.05  # seconds between two batches: mail comes first
 log = structlog.get_logger()
 
 
-def measure(counters: Counters, receiver: Receiver, outward: Outward) -> None:
+def measure(counters: Counters, receiver: Receiver, outward: Outward, intake: Intake) -> None:
+    is_paused = outward.results.is_paused
     counters.measured(
         clients=receiver.connections,
         servers=outward.transport.connections,
-        is_paused=outward.results.is_paused,
+        is_paused=is_paused,
+        is_full=not intake.has_room(),
+        is_failing=is_paused or intake.is_failing,
     )
 
 
-async def keep_measuring(counters: Counters, receiver: Receiver, outward: Outward) -> None:
+async def keep_measuring(
+    counters: Counters, receiver: Receiver, outward: Outward, intake: Intake
+) -> None:
     while True:
         await asyncio.sleep(_MEASURED)
-        measure(counters, receiver, outward)
+        measure(counters, receiver, outward, intake)
 
 
 async def keep_looking(pausing: Pausing) -> None:

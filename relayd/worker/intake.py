@@ -14,7 +14,7 @@ import structlog
 
 from relayd.deliverer.leases import LEASE_FOR
 from relayd.deliverer.scheduler import Scheduler
-from relayd.errors import CommitUnknown, StoreBroken
+from relayd.errors import CommitUnknown, StoreBroken, StoreUnavailable
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (
@@ -30,6 +30,10 @@ from relayd.ports.queue import LateNotice, Spool, Work
 from relayd.trace import tracing
 from relayd.worker.late import LateBounces
 from relayd.worker.parts import Parts
+
+_FAILING_FOR = (
+    30.0  # seconds after a message could not be stored, in which the next may be no better
+)
 
 log = structlog.get_logger()
 
@@ -50,6 +54,7 @@ class Intake:
         self._hint = hint  # others may deliver what was stored
         self._refusal_lines, self._flood = RefusalLines(), Seldom()
         self._unwritten = 0  # refusals since the last line about them
+        self._failed_at = float("-inf")  # monotonic: when the store last took no message
         self._late = late
         self._routes = routes
         self._store = parts.store
@@ -82,6 +87,11 @@ class Intake:
 
     def has_room(self) -> bool:
         return self._store.has_room()
+
+    @property
+    def is_failing(self) -> bool:
+        """The store could not take a message a moment ago; a full disk is told by `has_room`."""
+        return self._clock.monotonic() - self._failed_at < _FAILING_FOR
 
     def spool(self) -> Spool:
         return self._store.spool()
@@ -153,6 +163,8 @@ class Intake:
         error = stored.exception()
         if error is None:
             return True
+        if isinstance(error, StoreUnavailable | CommitUnknown):
+            self._failed_at = self._clock.monotonic()
         if isinstance(error, StoreBroken):
             if not self.broken.done():
                 self.broken.set_exception(error)

@@ -140,7 +140,7 @@ async def _serve(
             tasks.create_task(supervision.beat(stopping.begun), name="heartbeat"),
             tasks.create_task(following.serve(), name="trace server"),
             tasks.create_task(
-                housekeeping.keep_measuring(counters, receiver, outward), name="gauges"
+                housekeeping.keep_measuring(counters, receiver, outward, intake), name="gauges"
             ),
             tasks.create_task(
                 housekeeping.tidy(settings.store.history, parts), name="purge of the history"
@@ -164,12 +164,13 @@ async def _serve(
             name="control socket",
         )
         showing = tasks.create_task(
-            serve_metrics(inherited.metrics, scrape(settings, inherited)), name="metrics"
+            serve_metrics(inherited.metrics, scrape(settings, inherited, parts.pausing)),
+            name="metrics",
         )
         delivering = tasks.create_task(scheduler.run(tasks), name="scheduler")
         receiver.start(tasks)
         _on_hangup(parts.events.log, inward.tls)
-        housekeeping.measure(counters, receiver, outward)
+        housekeeping.measure(counters, receiver, outward, intake)
         supervision.ready()
         try:
             await stopping.begun.wait()

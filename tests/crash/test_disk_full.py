@@ -16,8 +16,11 @@ import pytest
 from relayd.ports.view import Query
 from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
 from tests.support.ports import free_port
+from tests.support.scraping import get, scrape
 from tests.support.scripted_server import Drip
 
+COMMANDS = (("status",), ("top", "--once", "--every", "0.1"), ("queue", "list"))
+NOT_READY = "the disk of the queue is full: no new mail is taken"
 SIZE = 16 * 1024 * 1024
 LARGE = "Subject: large\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 20_000  # 1.4 MB
 
@@ -89,8 +92,10 @@ def test_no_room_is_452_and_leaves_nothing_behind(disk: Path, tmp_path: Path) ->
 
 def test_the_last_room_is_for_what_we_have(disk: Path, tmp_path: Path) -> None:
     """F-10, F-13: new mail is refused at MAIL, queued mail goes out, and service comes back."""
-    port = free_port()  # nobody is there yet
-    with a_daemon(tmp_path, port, queue=disk / "queue.db") as daemon:
+    port, http = free_port(), free_port()  # nobody is there yet
+    metrics = f'[metrics]\naddress = "127.0.0.1:{http}"'
+    with a_daemon(tmp_path, port, queue=disk / "queue.db", more=metrics) as daemon:
+        assert get(http, "/readyz") == (200, "ok\n")
         daemon.send("before@x.test")
         with full(disk, but=SIZE // 25), a_smarthost(port=port) as smarthost:
 
@@ -102,16 +107,25 @@ def test_the_last_room_is_for_what_we_have(disk: Path, tmp_path: Path) -> None:
             eventually(lambda: mail() == 452, "refused at MAIL")
             eventually(lambda: smarthost.rcpts == ["before@x.test"], "the queue drains")
             assert daemon.events("disk_full")
+            eventually(lambda: get(http, "/readyz") == (503, f"{NOT_READY}\n"), "not ready")
+            assert get(http, "/healthz") == (200, "ok\n")
+            assert scrape(http).value("relayd_disk_full")
+            for command in COMMANDS:
+                assert NOT_READY in daemon.run(*command).err, command
+        eventually(lambda: get(http, "/readyz")[0] == 200, "ready")
         eventually(lambda: mail() == 250, "there is room again")
         assert not daemon.events("deliveries_paused")
 
 
 def test_results_wait_for_room_and_nothing_is_sent_twice(disk: Path, tmp_path: Path) -> None:
     """F-12: the disk fills up while messages are under way."""
+    http = free_port()
+    metrics = f'[metrics]\naddress = "127.0.0.1:{http}"'
     slow = {"DOT": Drip("250 2.0.0 taken", 0.03)}  # time to fill the disk behind our dot
     recipients = [f"u{number}@x.test" for number in range(6)]
     with a_smarthost(slow) as smarthost:
-        with a_daemon(tmp_path, smarthost.port, queue=disk / "queue.db") as daemon:
+        queue = disk / "queue.db"
+        with a_daemon(tmp_path, smarthost.port, queue=queue, more=metrics) as daemon:
             for recipient in recipients:
                 daemon.send(recipient)
             smarthost.received(1)
@@ -119,6 +133,10 @@ def test_results_wait_for_room_and_nothing_is_sent_twice(disk: Path, tmp_path: P
                 eventually(lambda: daemon.events("deliveries_paused"), "paused")
                 sent = len(smarthost.messages)
                 assert submit(daemon, "refused@x.test", LARGE)[0] == 452
+                eventually(lambda: "results cannot be" in get(http, "/readyz")[1], "not ready")
+                assert scrape(http).value("relayd_store_failing")
+                for command in COMMANDS:
+                    assert "the store fails: " in daemon.run(*command).err, command
                 assert len(smarthost.messages) <= sent + 20, "no new attempts"
             eventually(lambda: not daemon.rows(Query(unfinished=True)), "recorded", within=CEILING)
             assert daemon.events("deliveries_resumed")

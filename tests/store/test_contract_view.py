@@ -273,8 +273,11 @@ async def test_counts_tell_until_when_a_destination_is_paused(
     await box.store.settle(work.lease, settlements_of(work, Sent()))
     await box.store.release(work.lease, paused_until=until)
     (work,) = await box.put(a_message(), worker=worker, leased=True)
-    await box.store.release(work.lease, paused_until=until)
+    await box.store.release(work.lease, paused_until=until, why="login refused: 535")
     assert box.view.counts().paused_until == {"smarthost": until}
+    assert box.view.counts().paused_for == {"smarthost": "login refused: 535"}
+    [paused] = box.view.paused_destinations(box.clock.now(), limit=9)
+    assert paused.is_login_refused
     await box.store.act(Query(status=(Status.QUEUED,)), Action.EXPEDITE, by="ann", reason="")
     assert box.view.counts().paused_until == {}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relayd.answers.notices import STOPPED
 from relayd.cli.command import run
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
@@ -23,6 +24,9 @@ socket = "{folder}/control.sock"
 [status_log]
 path = "{folder}/status.log"
 """
+
+STOPPED_LINE = f"{STOPPED}\n"
+"""What a list says on standard error first, where no daemon runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,7 @@ async def test_what_is_not_durable_is_neither_logged_nor_delivered(
     post.store.fail("enqueue", error=error)
     with pytest.raises(type(error)):
         await intake.submit(a_message("a@x.test"))
+    await eventually(lambda: intake.is_failing)
     intake._events.refused(START, {"code": 451})
     await eventually(lambda: events_in(status_log) == ["refused"])
     assert post.rows() == []
@@ -105,6 +106,8 @@ async def test_what_is_not_durable_is_neither_logged_nor_delivered(
             await intake.broken
     else:
         assert not intake.broken.done()
+    post.clock.advance(timedelta(seconds=31))
+    assert not intake.is_failing, "the next message finds out"
 
 
 @pytest.mark.parametrize("is_stored", [False, True])

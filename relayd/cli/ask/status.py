@@ -1,6 +1,6 @@
 """`relayd status` and `relayd status show`: what became of the mail, and what it waits for.
 
-Reads the store and never the daemon: it answers while the daemon is down.
+Reads the store: it answers while the daemon is down, and says so above.
 """
 
 import shutil

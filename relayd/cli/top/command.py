@@ -7,11 +7,12 @@ in `relayd.answers.overview`, how it looks in `relayd.cli.top.screen`.
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from relayd.answers import overview
+from relayd.answers.notices import STOPPED, Notice, of_daemon
 from relayd.answers.overview import Overview, Reading, overview_of
 from relayd.cli.context import (
     json_option,
@@ -22,7 +23,7 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.output import show_json
-from relayd.config.peek import is_soft_bounce_on
+from relayd.config.peek import find_switches
 from relayd.errors import RelaydError
 from relayd.ports.view import QueueView
 
@@ -66,28 +67,30 @@ def _overviews(view: QueueView, socket: str, *, every: float) -> Iterator[Overvi
     before: Reading | None = None
     while True:
         began = time.monotonic()
-        reading, trouble = _read(socket)
+        reading, trouble, notices = _read(socket)
         yield overview_of(
             view,
             at=now(),
             reading=reading,
             trouble=trouble,
             before=before,
-            soft_bounce=is_soft_bounce_on(named_settings_file()),
+            switches=find_switches(named_settings_file())[0],
+            daemon=notices,
         )
         before = reading
         time.sleep(max(every, time.monotonic() - began))
 
 
-def _read(socket: str) -> tuple[Reading | None, str]:
-    """Ask the daemon; if it tells nothing, why."""
+def _read(socket: str) -> tuple[Reading | None, str, Sequence[Notice]]:
+    """Ask the daemon; if it tells nothing, why; and its notices."""
     from relayd.control import client  # noqa: PLC0415
 
     try:
         metrics = client.metrics(socket, timeout=_TIMEOUT)
     except RelaydError as error:
-        return None, str(error)
-    return Reading(at=time.monotonic(), metrics=metrics), ""
+        is_absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+        return None, str(error), [STOPPED] if is_absent else []
+    return Reading(at=time.monotonic(), metrics=metrics), "", of_daemon(metrics)
 
 
 def _settled(overviews: Iterator[Overview]) -> Overview:

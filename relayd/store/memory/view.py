@@ -120,6 +120,9 @@ class MemoryView:
             by_destination=by_destination,
             oldest=oldest,
             paused_until=paused,
+            paused_for={
+                name: why for name, why in self._tables.paused_for.items() if why and name in paused
+            },
         )
 
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:

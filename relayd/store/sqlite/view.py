@@ -228,15 +228,21 @@ class SqliteView:
             if status is not Status.HELD:
                 first[destination] = min(first.get(destination, message_id), message_id)
         oldest = {key: received_at_of(MessageId(value)) for key, value in first.items()}
-        rows = self._fetch("SELECT key, paused_until FROM destination WHERE paused_until > 0")
-        until = {key: from_ms(until) for key, until in rows if key in by_destination}
+        rows = [
+            row
+            for row in self._fetch(
+                "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0"
+            )
+            if row[0] in by_destination
+        ]
         return Counts(
             by_status=by_status,
             paused=paused,
             pause_rules=[pause_rows.rule_of(row) for row in self._fetch(pause_rows.RULES)],
             by_destination=by_destination,
             oldest=oldest,
-            paused_until=until,
+            paused_until={key: from_ms(until) for key, until, _ in rows},
+            paused_for={key: why for key, _, why in rows if why},
         )
 
     @_question

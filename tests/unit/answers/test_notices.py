@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from relayd.answers.notices import notices_of
 from relayd.answers.recipients import fields, find_rows, waits_for
+from relayd.answers.switches import Switches
 from relayd.cli.ages import Times
 from relayd.cli.listing import _SHOWN, COLUMNS
 from relayd.mail.pause import Named, PauseRule, Scope, Side
@@ -101,6 +102,6 @@ async def test_the_pause_is_what_a_row_waits_for() -> None:
 async def test_the_safety_net_comes_first() -> None:
     store = MemoryStore(FakeClock())
     await store.pause([a_rule(Named(Scope.ALL), Side.DELIVERY)])
-    notices = notices_of(store.view, at=START, soft_bounce=True)
+    notices = notices_of(store.view, at=START, switches=Switches(soft_bounce=True))
     assert [each.kind for each in notices] == ["soft_bounce", "paused"]
     assert "relayd config set soft_bounce false" in str(notices[0])

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from relayd.answers.switches import NONE_ON, Switches
 from relayd.config import units
 from relayd.config.model import DEFAULTS
-from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE, find_store, is_soft_bounce_on
+from relayd.config.peek import (
+    CONTROL_SOCKET,
+    DEFAULT_LISTENER,
+    DEFAULT_STORE,
+    find_store,
+    find_switches,
+)
 
 STORES = {
     "not written": ("fqdn = 1", DEFAULT_STORE),
@@ -39,15 +46,24 @@ def test_settings_that_cannot_be_read_name_no_store(tmp_path: Path) -> None:
 
 def test_it_has_the_defaults_of_the_settings() -> None:
     assert DEFAULTS["store.url"] == DEFAULT_STORE
+    assert DEFAULTS["control.socket"] == CONTROL_SOCKET
     assert DEFAULTS["listen.address"] == units.listen_address(DEFAULT_LISTENER)
 
 
-@pytest.mark.parametrize(
-    ("text", "is_on"),
-    [("soft_bounce = true", True), ("soft_bounce = false", False), ("", False), ("[", False)],
-)
-def test_whether_soft_bounce_is_on(tmp_path: Path, text: str, *, is_on: bool) -> None:
+SWITCHED = {
+    "": (NONE_ON, CONTROL_SOCKET),
+    "soft_bounce = true": (Switches(soft_bounce=True), CONTROL_SOCKET),
+    "soft_bounce = false": (NONE_ON, CONTROL_SOCKET),
+    '[redirect]\nto = "qa@x.test"': (Switches(redirect="qa@x.test"), CONTROL_SOCKET),
+    "redirect = 1\ncontrol = 2": (NONE_ON, CONTROL_SOCKET),
+    '[redirect]\nto = 1\n[control]\nsocket = "/a/b"': (NONE_ON, "/a/b"),
+    "[": (NONE_ON, None),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), SWITCHED.items())
+def test_what_is_switched_on(tmp_path: Path, text: str, found: tuple[Switches, str]) -> None:
     file = tmp_path / "relayd.toml"
     file.write_text(text)
-    assert is_soft_bounce_on(str(file)) is is_on
-    assert not is_soft_bounce_on(str(tmp_path / "none"))
+    assert find_switches(str(file)) == found
+    assert find_switches(str(tmp_path / "none")) == (NONE_ON, None)

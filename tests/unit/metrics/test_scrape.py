@@ -4,19 +4,22 @@ import asyncio
 import json
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import relayd
+from relayd.answers.switches import Switches
 from relayd.errors import StoreUnavailable
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.metrics import scrape
 from relayd.metrics.counters import Counters
 from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.pausing import Pausing
 from relayd.ports.view import Counts, QueueView, Status
 from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
@@ -73,6 +76,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
         by_destination={"x.test": 3, "y.test": 1},
         oldest={"x.test": START - timedelta(seconds=90), "y.test": START},
         paused_until={"x.test": START + timedelta(seconds=1), "y.test": START},
+        paused_for={"x.test": "login refused: 535", "y.test": "login refused: 535"},
     )
     assert await world.values("relayd_queue_recipients") == {
         ("queued",): 3,
@@ -82,6 +86,7 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
     assert await world.values("relayd_queue_oldest_seconds") == {(): 90}
     assert await world.values("relayd_destination_queued") == {("x.test",): 3, ("y.test",): 1}
     assert await world.values("relayd_destinations_paused") == {(): 1}
+    assert await world.values("relayd_login_refused") == {(): 1}
     assert await world.values("relayd_queue_readable") == {(): 1}
     assert await world.values("relayd_build_info") == {(relayd.__version__,): 1}
 
@@ -213,13 +218,70 @@ async def test_a_doctor_that_cannot_be_read_is_missing(world: World, text: str |
     assert await world.values("relayd_queue_readable") == {(): 1}
 
 
-def test_health_is_a_worker_that_can_record_results(world: World) -> None:
-    assert world.scrape.trouble() == "no worker is ready"
+@pytest.mark.parametrize(
+    ("gauges", "reasons"),
+    [
+        ({}, []),
+        ({"is_full": True}, ["the disk of the queue is full: no new mail is taken"]),
+        ({"is_failing": True}, ["the store fails: a message could not be stored"]),
+        (
+            {"is_paused": True, "is_failing": True, "is_full": True},
+            [
+                "the disk of the queue is full: no new mail is taken",
+                "deliveries are paused: results cannot be written",
+            ],
+        ),
+    ],
+)
+def test_ready_is_a_worker_that_would_take_mail_and_deliver_it(
+    world: World, gauges: dict[str, bool], reasons: list[str]
+) -> None:
+    assert world.scrape.reasons() == ["no worker is ready"]
     counters = Counters(world.shared.row("1"))
-    counters.measured(clients=0, servers=0, is_paused=False)
-    assert not world.scrape.trouble()
-    counters.measured(clients=0, servers=0, is_paused=True)
-    assert "paused" in world.scrape.trouble()
+    counters.measured(clients=0, servers=0, **{"is_paused": False, **gauges})
+    assert world.scrape.reasons() == reasons
+
+
+def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: World) -> None:
+    Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
+    stamp, looks = [1], 0
+    rules = [
+        a_rule(Named(Scope.TAG, "news"), *Side),
+        a_rule(Named(Scope.ALL), Side.INTAKE, Side.DELIVERY, until=START + timedelta(hours=1)),
+        a_rule(Named(Scope.ALL), Side.DELIVERY, until=START),
+    ]
+
+    def read() -> list[PauseRule]:
+        nonlocal looks
+        looks += 1
+        return rules
+
+    world.scrape = Scrape(
+        world.shared,
+        open_view=world.open_view,
+        doctor=world.doctor,
+        clock=world.clock,
+        pausing=Pausing(stamp, read=read),
+    )
+    [reason] = world.scrape.reasons()
+    assert reason.startswith("paused: intake and delivery of all mail, until 20")
+    assert reason.endswith(", by ann: moving house")
+    world.scrape.reasons()
+    assert looks == 1
+    stamp[0], rules[:] = 2, rules[:1]
+    assert not world.scrape.reasons()
+    assert looks == 2
+
+
+def a_rule(named: Named, *sides: Side, until: datetime | None = None) -> PauseRule:
+    return PauseRule(
+        named=named,
+        sides=frozenset(sides),
+        since=START,
+        until=until,
+        by="ann",
+        reason="moving house",
+    )
 
 
 def test_labels_are_escaped() -> None:
@@ -241,12 +303,13 @@ def test_labels_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-async def test_the_safety_net_has_a_metric(world: World, *, is_on: bool) -> None:
+async def test_what_is_switched_on_has_a_metric(world: World, *, is_on: bool) -> None:
     world.scrape = Scrape(
         world.shared,
         open_view=world.open_view,
         doctor=world.doctor,
         clock=world.clock,
-        soft_bounce=is_on,
+        switches=Switches(soft_bounce=is_on, redirect="qa@x.test" * is_on),
     )
     assert await world.values("relayd_soft_bounce") == {(): is_on}
+    assert await world.values("relayd_redirect") == {(): is_on}

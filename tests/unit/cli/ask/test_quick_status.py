@@ -12,7 +12,7 @@ from relayd.cli.ask.quick_status import answer
 from relayd.errors import StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from tests.support.builders import a_message
-from tests.support.cli_world import World, enqueue
+from tests.support.cli_world import STOPPED_LINE, World, enqueue
 
 PLAIN = [
     ["status"],
@@ -153,7 +153,7 @@ def test_an_end_in_the_middle(
 
     monkeypatch.setattr(quick_status, where, fail)
     assert answer(["-c", str(world.settings), "status"]) == status
-    assert world.readouterr().err == said
+    assert world.readouterr().err.removeprefix(STOPPED_LINE) == said
 
 
 @pytest.mark.usefixtures("filled")
@@ -187,7 +187,7 @@ def test_a_reader_that_goes_away_is_no_traceback(world: World) -> None:
         timeout=30,
     )
     os.close(write)
-    assert (ran.returncode, ran.stderr) == (1, "")
+    assert (ran.returncode, ran.stderr) == (1, STOPPED_LINE)
 
 
 @pytest.mark.usefixtures("filled")

@@ -14,7 +14,7 @@ from relayd.mail.outcome import Outcome, Relayed
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
-from tests.support.cli_world import World, column, enqueue
+from tests.support.cli_world import STOPPED_LINE, World, column, enqueue
 from tests.support.workers import registered
 
 FAR = datetime(2199, 1, 1, tzinfo=UTC)
@@ -73,7 +73,7 @@ def test_queue_that_cannot_be_opened_is_another_trouble(world: World) -> None:
 @pytest.mark.usefixtures("filled")
 def test_one_row_per_recipient_newest_first(world: World) -> None:
     ran = world.run("status")
-    assert (ran.status, ran.err) == (0, "")
+    assert (ran.status, ran.err) == (0, STOPPED_LINE)
     assert set(column(ran.cells, "RECIPIENT")[:2]) == {"later@example.org", "held@example.net"}
     assert column(ran.cells, "RECIPIENT")[2:] == ["ok@example.com", "gone@example.com"]
     assert column(ran.cells, "STATUS")[2:] == ["relayed", "bounced (hard)"]
