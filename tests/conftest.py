@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,9 @@ for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(_ignored, usual)
 for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "RELAYD_CONFIG"):
     os.environ.pop(_name, None)
+
+os.environ["TZ"] = "UTC"  # tables are in local time
+time.tzset()
 
 _HERE = Path(__file__).parent
 _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")

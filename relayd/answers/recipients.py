@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import assert_never
 
 from relayd.answers import pauses
@@ -53,6 +53,37 @@ def recipients_of(view: QueueView, message_id: MessageId) -> Sequence[RecipientR
     return sorted(rows, key=lambda row: row.recipient)
 
 
+FIELDS = (
+    "ts",
+    "queue_id",
+    "message_id",
+    "from",
+    "rcpt",
+    "tag",
+    "size",
+    "status",
+    "attempt",
+    "remote_host",
+    "code",
+    "enhanced",
+    "reply",
+    "reason",
+    "bounce_class",
+    "category",
+    "suppress",
+    "possible_duplicate",
+    "next_attempt_at",
+    "client_ip",
+    "auth_user",
+    "received_at",
+    "destination",
+    "paused_until",
+    "paused_for",
+    "subject",
+)
+"""The names of `fields`, in their order."""
+
+
 def fields(row: RecipientRow) -> dict[str, object]:
     """Return a recipient as JSON fields, with the status log's names; None for what is not known."""
     return {
@@ -87,20 +118,31 @@ def fields(row: RecipientRow) -> dict[str, object]:
     }
 
 
-def waits_for(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
-    """Return what has to happen next, in words; `history` is the recipient's, oldest first."""
+def waits_for(
+    row: RecipientRow,
+    history: Sequence[HistoryEntry],
+    at: datetime,
+    *,
+    zone: tzinfo | None = UTC,
+) -> str:
+    """Return what has to happen next, in words; `history` is the recipient's, oldest first.
+
+    Times are those of `zone`, None being this machine's.
+    """
     match row.status:
         case Status.RELAYED | Status.SENT | Status.BOUNCED | Status.DROPPED:
             return "nothing: this is its final status"
         case Status.HELD:
-            return _held_by(history)
+            return _held_by(history, zone)
         case Status.QUEUED | Status.DEFERRED:
-            return _next_step(row, history, at)
+            return _next_step(row, history, at, zone)
         case _:
             assert_never(row.status)
 
 
-def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime) -> str:
+def _next_step(
+    row: RecipientRow, history: Sequence[HistoryEntry], at: datetime, zone: tzinfo | None
+) -> str:
     if row.leased:
         return row.paused_for or (
             f"a running attempt, or its turn at a connection to {row.destination}"
@@ -110,11 +152,11 @@ def _next_step(row: RecipientRow, history: Sequence[HistoryEntry], at: datetime)
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):
-        until = f"destination {row.destination}, paused until {instant(row.paused_until)}"
+        until = f"destination {row.destination}, paused until {instant(row.paused_until, zone)}"
         down = row.paused_for or _own_fault(last) or _destination_trouble(last)
         return f"{until}: {down}" if down else until
     if retry_at > at:
-        until = f"the retry at {instant(retry_at)}"
+        until = f"the retry at {instant(retry_at, zone)}"
         return until if last is None else f"{until}: {_trouble(last)}"
     if row.served:
         return f"its turn after others for {row.destination}, within the limits set for that"
@@ -164,11 +206,11 @@ def _destination_trouble(last: HistoryEntry | None) -> str:
             return ""
 
 
-def _held_by(history: Sequence[HistoryEntry]) -> str:
+def _held_by(history: Sequence[HistoryEntry], zone: tzinfo | None) -> str:
     held = next((one for one in reversed(history) if one.kind == EventKind.HELD.value), None)
     if held is None:
         return "somebody to release it"
     by = held.detail.get("by") or "somebody"
     reason = held.detail.get("reason")
     because = f": {reason}" if reason else ""
-    return f"somebody to release it; held by {by} since {instant(held.at)}{because}"
+    return f"somebody to release it; held by {by} since {instant(held.at, zone)}{because}"

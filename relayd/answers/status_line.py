@@ -52,6 +52,51 @@ _STATUS: dict[str, str] = {
 """The status that an event leads to, unless its detail says another. Others change none."""
 
 
+FIELDS = (
+    "ts",
+    "event",
+    "node",
+    "queue_id",
+    "message_id",
+    "from",
+    "rcpt",
+    "tag",
+    "size",
+    "status",
+    "attempt",
+    "route",
+    "remote_host",
+    "remote_ip",
+    "remote_port",
+    "local_ip",
+    "helo",
+    "tls",
+    "tls_problem",
+    "stage",
+    "code",
+    "enhanced",
+    "reply",
+    "reason",
+    "bounce_class",
+    "category",
+    "suppress",
+    "not_counted",
+    "possible_duplicate",
+    "next_attempt_at",
+    "delay_queue",
+    "delay_connect",
+    "delay_transaction",
+    "client_ip",
+    "auth_user",
+    "listener",
+    "content_score",
+    "by",
+    "fault",
+    "schema",
+)
+"""Every field that a line of the status log may have (`docs/events.md`), in an order for tables."""
+
+
 def status_line(
     event: Fact, message_id: MessageId, message: Message, address: str, *, node: str = ""
 ) -> dict[str, object]:

@@ -123,7 +123,7 @@ class HeaderText(FilterText):
         text = super().convert(value, param, ctx)
         with contextlib.suppress(ValueError):
             parse_id(text)
-            self.fail(f"{text} is a queue id: relayd status {text}", param, ctx)
+            self.fail(f"{text} is a queue id: relayd status show {text}", param, ctx)
         return text
 
 
@@ -187,7 +187,9 @@ _FILTERS: Mapping[str, _Filter] = {
         "Why it bounced or waits (docs/bounces.md).",
         metavar="CATEGORY",  # the list is too long for a line of help
     ),
-    "since": _Filter("since", SINCE, "Received at or after: 7d, monday, 08:00, 2026-11-01, …"),
+    "since": _Filter(
+        "since", SINCE, "Received at or after: 7d, monday, 08:00, 2026-11-01 or RFC 3339."
+    ),
     "until": _Filter("until", UNTIL, "Received before."),
 }
 EVERY_FILTER = tuple(_FILTERS)

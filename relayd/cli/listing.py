@@ -1,13 +1,14 @@
-"""Recipients as a table or as JSON lines: the columns, and how many rows are shown."""
+"""Recipients as a table, as JSON lines or as CSV: the columns, and how many rows are shown."""
 
 import itertools
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from relayd.answers.pauses import in_words
-from relayd.answers.recipients import PAGE, fields, find_rows
+from relayd.answers.recipients import FIELDS, PAGE, fields, find_rows
 from relayd.cli.ages import Times, times_for
-from relayd.cli.output import show_json, show_table
+from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.table import USUAL, Column, TableOptions, chosen
 from relayd.mail.ids import format_id
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
@@ -61,28 +62,41 @@ _SHOWN: tuple[tuple[Column, _Cell], ...] = (
 COLUMNS = tuple(column for column, _ in _SHOWN)
 
 
-def rows_wanted(limit: int | None, *, as_json: bool) -> int:
+def rows_wanted(limit: int | None, form: Form) -> int:
     """The number of rows to show, 0 for all: programs want them all, people the newest."""
     if limit is not None:
         return limit
-    return 0 if as_json else _FOR_PEOPLE
+    return _FOR_PEOPLE if form is Form.TABLE else 0
 
 
 def list_recipients(
-    view: QueueView, query: Query, *, limit: int | None, as_json: bool, table: TableOptions = USUAL
-) -> None:
-    """Print the recipients that match, and say when there may be more of them."""
-    wanted = rows_wanted(limit, as_json=as_json)
-    found = find_rows(view, query, limit=wanted)
-    if as_json:
-        for row in found:
-            show_json(fields(row))
-        return
+    view: QueueView,
+    queries: Iterable[Query],
+    *,
+    limit: int | None,
+    form: Form,
+    table: TableOptions = USUAL,
+) -> int:
+    """Print the recipients that match, and say when there may be more of them; return how many are shown."""
+    wanted = rows_wanted(limit, form)
+    pages = (find_rows(view, query, limit=wanted) for query in queries)
+    found = itertools.islice(itertools.chain.from_iterable(pages), wanted or None)
+    if form is not Form.TABLE:
+        return show_fields(map(fields, found), FIELDS, form)
     counted = itertools.count()
     counting = (row for row, _ in zip(found, counted, strict=False))
     show_recipients(counting, table, newest_first=True)
-    if next(counted) == wanted:
+    count = next(counted)
+    if count == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
+    return count
+
+
+def nothing_found(query: Query) -> str:
+    """Return what is said when no recipient matches."""
+    if replace(query, unfinished=False) != Query():
+        return "nothing matches"
+    return "nothing waits in the queue" if query.unfinished else "no mail yet"
 
 
 def show_recipients(

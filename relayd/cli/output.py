@@ -1,7 +1,7 @@
 """How results reach people and programs.
 
 A terminal gets a table with colours, a pipe gets the same rows as tab-separated text, `--json`
-gets one object per line. Owns that no control character of remote origin gets out (A-47, A-89):
+gets one object per line, `--csv` what spreadsheets read. Owns that no control character of remote origin gets out (A-47, A-89):
 data is never read as markup, and what is not printable is replaced or, in JSON, escaped.
 """
 
@@ -26,8 +26,18 @@ from relayd.cli.table import (
 from relayd.mail.text import escaped, replaced
 from relayd.mail.words import format_instant
 
+
+class Form(StrEnum):
+    """What rows are printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 _INDENT = 4  # cells, of a text that has no space beside what it follows
 _LEAST_SPACE = 24  # cells beside it
+_FORMULA = ("=", "+", "-", "@")  # with which a spreadsheet begins to calculate
 STYLES = {
     "queued": "cyan",
     "deferred": "yellow",
@@ -67,6 +77,55 @@ def _json_value(value: object) -> object:
             return value.value
         case _:
             return value
+
+
+def show_fields(rows: Iterable[Mapping[str, object]], names: Sequence[str], form: Form) -> int:
+    """Print rows of fields as JSON or as CSV, whose header is `names`; return how many there were."""
+    count = 0
+    if form is Form.CSV:
+        _say_csv(names)
+    for row in rows:
+        count += 1
+        if form is Form.CSV:
+            _say_csv([_csv_cell(row.get(name)) for name in names])
+        else:
+            show_json(row)
+    return count
+
+
+def _say_csv(cells: Sequence[str]) -> None:
+    import csv  # noqa: PLC0415 -- few answers need it
+
+    csv.writer(sys.stdout, lineterminator="\r\n").writerow(cells)
+    sys.stdout.flush()  # as `_say`
+
+
+def _csv_cell(value: object) -> str:
+    """Return one cell: empty for what is not known, and never a formula."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return format_instant(value)
+        case list() | tuple():
+            is_text = all(isinstance(each, str) for each in value)
+            return _csv_text(", ".join(value) if is_text else json.dumps(value, ensure_ascii=False))
+        case str():
+            return _csv_text(value)
+        case _:
+            return str(value)
+
+
+def _csv_text(text: str) -> str:
+    text = printable(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def say_empty(what: str = "nothing matches") -> None:
+    """Say that there are no rows, where it is in nobody's way."""
+    print(f"relayd: {what}", file=sys.stderr)
 
 
 def show_table(

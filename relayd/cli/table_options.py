@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from relayd.cli.output import Form
 from relayd.cli.table import Column, TableOptions
 
 
@@ -40,8 +41,10 @@ def takes_table_options(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def with_table(*args: Any, chosen: tuple[str, ...] | None, utc: bool, **kwargs: Any) -> Any:
-            if chosen is not None and kwargs.get("as_json"):
-                raise click.UsageError("--columns is for tables: --json has every field.")
+            if chosen is not None and kwargs["form"] is not Form.TABLE:
+                raise click.UsageError(
+                    "--columns is for tables: --json has every field, and so has --csv."
+                )
             return function(*args, table=TableOptions(columns=chosen, utc=utc), **kwargs)
 
         options = (

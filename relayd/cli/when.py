@@ -28,6 +28,15 @@ def shown(at: datetime | None, zone: tzinfo | None = None) -> str:
     return instant(at, zone)
 
 
+def shown_text(at: object) -> str:
+    """The same for an instant as the status log has it; anything else as it is."""
+    try:
+        then = datetime.fromisoformat(str(at))
+    except ValueError:
+        return str(at)
+    return str(at) if then.tzinfo is None else shown(then)
+
+
 def parse_instant(
     text: str, at: datetime, *, zone: tzinfo | None = None, is_end: bool = False
 ) -> datetime:

@@ -19,6 +19,7 @@ from relayd.policy.doctor.finding import Finding, tally
 from relayd.settings import Settings
 
 SCHEMA = 1  # of the file
+FIELDS = ("ts", "check", "subject", "level", "reason", "remedy")
 _MODE = 0o640
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NoReturn, TextIO, cast
 
@@ -14,6 +15,7 @@ import structlog
 
 from relayd.logs.jsonline import dump
 from relayd.mail.text import is_shown, replaced
+from relayd.mail.words import instant
 from relayd.settings import LogSettings
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -73,21 +75,33 @@ def _for_eyes(render: Any, logger: object, method: str, event: dict[str, Any]) -
     return render(logger, method, shown)
 
 
+def _stamp(
+    logger: object,  # noqa: ARG001 -- structlog's order
+    method: str,  # noqa: ARG001
+    event: MutableMapping[str, Any],
+) -> MutableMapping[str, Any]:
+    """For people, the time as all commands show it."""
+    event["ts"] = instant(datetime.now(UTC), None)  # noqa: TID251 -- as structlog's own stamp
+    return event
+
+
 def configure(settings: LogSettings) -> None:
     """Set up what `structlog.get_logger()` gives: one line per event on standard error, from `settings.level` up."""
-    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts")
     render: Any = partial(_for_eyes, console)
+    stamp: Any = _stamp
     if settings.format == "json":
         render = structlog.processors.JSONRenderer(
             serializer=lambda value, **_: dump(value).decode()
         )
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts")
     render = partial(_safely, render)
     if _is_journal():
         render = partial(_with_priority, render)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            stamp,
             structlog.processors.format_exc_info,
             _quote_traceback,
             render,

@@ -1,6 +1,6 @@
 """Whom a trace is about, and who wants to see it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -24,30 +24,35 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a follower wants to see: of one message, of clients, or of a destination."""
+    """What a follower wants to see: of one message, of any of some clients, or of some destinations."""
 
     queue_id: str = ""
-    client: Network | None = None
-    destination: str = ""  # a domain, a host or a route key, in lower case
+    clients: tuple[Network, ...] = ()
+    destinations: frozenset[str] = frozenset()  # domains, hosts or route keys, in lower case
     content: bool = False
 
     def fits(self, subject: Subject) -> bool:
         if self.queue_id:
             return subject.queue_id == self.queue_id
-        if self.client is not None:
-            return bool(subject.client_ip) and admit.is_among(subject.client_ip, [self.client])
-        return self.destination in subject.destinations
+        if self.clients:
+            return bool(subject.client_ip) and admit.is_among(subject.client_ip, self.clients)
+        return not self.destinations.isdisjoint(subject.destinations)
 
 
 def wanted_to_json(wanted: Wanted) -> dict[str, object]:
     """Return the request for what is wanted."""
     given: dict[str, object] = {
         "queue_id": wanted.queue_id,
-        "client": "" if wanted.client is None else str(wanted.client),
-        "destination": wanted.destination,
+        "client": _shortest([str(each) for each in wanted.clients]),
+        "destination": _shortest(sorted(wanted.destinations)),
         "content": wanted.content,
     }
     return {"verb": "trace", **{key: value for key, value in given.items() if value}}
+
+
+def _shortest(values: Sequence[str]) -> object:
+    """Several values as a list, a single one as itself, as older daemons know it."""
+    return values[0] if len(values) == 1 else values
 
 
 def wanted_from_json(request: Mapping[str, object]) -> Wanted:
@@ -57,22 +62,26 @@ def wanted_from_json(request: Mapping[str, object]) -> Wanted:
     if unknown:
         raise RelaydError(f"unknown key {min(unknown)!r}")
     if len(selectors) != 1:
-        raise RelaydError("a trace is of one queue id, one client or one destination")
+        raise RelaydError("a trace is of a queue id, of clients or of destinations")
     content = request.get("content", False)
     if not isinstance(content, bool):
         raise RelaydError("'content' is not true or false")
     [key] = selectors
     value = request[key]
-    if not isinstance(value, str) or not value:
+    texts = value if isinstance(value, list) and key != "queue_id" else [value]
+    given = [each for each in texts if isinstance(each, str) and each]
+    if not texts or len(given) < len(texts):
         raise RelaydError(f"{key!r} is not a text")
     try:
         match key:
             case "queue_id":
-                return Wanted(queue_id=format_id(parse_id(value)), content=content)
+                return Wanted(queue_id=format_id(parse_id(given[0])), content=content)
             case "client":
-                return Wanted(client=ip_network(value, strict=False), content=content)
+                networks = tuple(ip_network(each, strict=False) for each in given)
+                return Wanted(clients=networks, content=content)
             case _:
-                return Wanted(destination=value.lower(), content=content)
+                names = frozenset(each.lower() for each in given)
+                return Wanted(destinations=names, content=content)
     except ValueError as error:
         raise RelaydError(str(error)) from error
 

@@ -51,7 +51,7 @@ async def test_the_count_is_no_empty_word() -> None:
     """The same with somebody who looks on, and on a connection that was open before."""
     async with ScriptedServer({}) as server, connected(server) as connection:
         await deliver(connection, "a@x.test")
-        buffer = Buffer(Wanted(destination="x.test"), worker="1")
+        buffer = Buffer(Wanted(destinations=frozenset(["x.test"])), worker="1")
         tracing.add(buffer)
         try:
             tracing.begin(Subject(destinations=frozenset({"x.test"})))

@@ -16,6 +16,7 @@ from relayd.answers.overview import Overview, Reading, Slow, overview_of
 from relayd.cli.ask import stats
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.listing import list_recipients
+from relayd.cli.output import Form
 from relayd.cli.table import TableOptions
 from relayd.cli.top import screen
 from relayd.mail.operator import Action
@@ -161,7 +162,7 @@ async def _filled(folder: Path) -> Box:
 
 def _list(box: Box, query: Query) -> None:
     table = TableOptions(at=box.clock.now())
-    list_recipients(box.view, query, limit=None, as_json=False, table=table)
+    list_recipients(box.view, [query], limit=None, form=Form.TABLE, table=table)
 
 
 def _top(box: Box, width: int) -> None:

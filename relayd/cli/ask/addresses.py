@@ -9,11 +9,12 @@ import click
 from relayd.answers.suppressions import suppression_fields
 from relayd.cli.ages import Times, times_for
 from relayd.cli.ask import suppressions
-from relayd.cli.context import json_option, open_view, settings_option
+from relayd.cli.context import open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.group import Group
 from relayd.cli.listing import rows_wanted
-from relayd.cli.output import show_json, show_table
+from relayd.cli.output import Form, say_empty, show_fields, show_table
+from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions, chosen
 from relayd.cli.table_options import takes_table_options
 from relayd.mail.ids import format_id
@@ -51,13 +52,13 @@ class _AddressesGroup(Group):
 @click.group(cls=_AddressesGroup, invoke_without_command=True)
 @takes_query("recipient", "domain", "status", "bounce_class", "since")
 @limit_option
+@takes_row_options
 @takes_table_options(_COLUMNS)
 @click.option(
     "--unsuppress",
     type=suppressions.AddressType(),
     help="Lift the suppression: only bounces from now on count.",
 )
-@json_option
 @settings_option()
 @click.pass_context
 def addresses(
@@ -67,8 +68,8 @@ def addresses(
     limit: int | None,
     table: TableOptions,
     unsuppress: str | None,
-    as_json: bool,
-) -> None:
+    form: Form,
+) -> int:
     """Show addresses that mail went to: which ones bounced, and which are suppressed.
 
     There is one row per address. It has the last status, how often mail bounced, and whether the address is suppressed: since
@@ -77,17 +78,16 @@ def addresses(
     if ctx.invoked_subcommand is not None:
         if query != Query() or unsuppress is not None:
             raise click.UsageError(f"{ctx.invoked_subcommand} takes no filter.")
-        return
+        return 1
     if unsuppress is not None:
         if query != Query():
             raise click.UsageError("--unsuppress takes one address, and no filter.")
-        suppressions.lift([unsuppress], as_json=as_json)
-        return
+        suppressions.lift([unsuppress], as_json=form is Form.JSON)
+        return 1
     with open_view() as view:
-        rows = view.addresses(query, limit=rows_wanted(limit, as_json=as_json) or _ALL)
-    if as_json:
-        for row in rows:
-            show_json(_fields(row))
+        rows = view.addresses(query, limit=rows_wanted(limit, form) or _ALL)
+    if form is not Form.TABLE:
+        show_fields(map(_fields, rows), _FIELDS, form)
     else:
         times, places = times_for(table), chosen(_COLUMNS, table)
         show_table(
@@ -98,12 +98,29 @@ def addresses(
             ),
             newest_first=True,
         )
+    if not rows:
+        say_empty("no mail yet" if query == Query() else "nothing matches")
+    return len(rows)
 
 
 addresses.add_command(suppressions.suppress)
 addresses.add_command(suppressions.unsuppress)
 addresses.add_command(suppressions.import_)
 addresses.add_command(suppressions.export)
+
+
+_FIELDS = (
+    "rcpt",
+    "status",
+    "ts",
+    "messages",
+    "hard_bounces",
+    "other_bounces",
+    "suppress",
+    "suppress_for",
+    "suppressions",
+    "reply",
+)
 
 
 def _fields(row: AddressRow) -> dict[str, object]:

@@ -6,7 +6,7 @@ from relayd.answers.delays import DELAYS, delays_of, percentiles
 from relayd.answers.recipients import find_rows
 from relayd.answers.tally import delay_text
 from relayd.cli.listing import rows_wanted
-from relayd.cli.output import show_json, show_table
+from relayd.cli.output import Form, show_fields, show_json, show_table
 from relayd.cli.table import Column
 from relayd.mail.ids import format_id
 from relayd.ports.view import Query, QueueView
@@ -22,24 +22,29 @@ _COLUMNS = (
 )
 
 
-def list_delays(view: QueueView, query: Query, *, limit: int | None, as_json: bool) -> None:
-    """Print the recipients that match with their delays, then percentiles."""
-    wanted = rows_wanted(limit, as_json=as_json)
+_NAMES = ("queue_id", "rcpt", "status", *DELAYS)
+
+
+def list_delays(view: QueueView, query: Query, *, limit: int | None, form: Form) -> int:
+    """Print the recipients that match with their delays, then percentiles, which CSV leaves out; return how many."""
+    wanted = rows_wanted(limit, form)
     found = list(delays_of(view, find_rows(view, query, limit=wanted)))
     summed = percentiles(found)
-    if as_json:
-        for one in found:
-            show_json(
-                {
-                    "queue_id": format_id(one.row.message_id),
-                    "rcpt": one.row.address,
-                    "status": one.row.status,
-                    **one.delays,
-                }
-            )
-        for title, delays in summed.items():
-            show_json({"by": title, **delays})
-        return
+    if form is not Form.TABLE:
+        rows = (
+            {
+                "queue_id": format_id(one.row.message_id),
+                "rcpt": one.row.address,
+                "status": one.row.status,
+                **one.delays,
+            }
+            for one in found
+        )
+        show_fields(rows, _NAMES, form)
+        if form is Form.JSON:
+            for title, delays in summed.items():
+                show_json({"by": title, **delays})
+        return len(found)
     show_table(
         _COLUMNS,
         [
@@ -60,3 +65,4 @@ def list_delays(view: QueueView, query: Query, *, limit: int | None, as_json: bo
     )
     if wanted and len(found) == wanted:
         print(f"of the newest {wanted}; --limit 0 takes all", file=sys.stderr)
+    return len(found)

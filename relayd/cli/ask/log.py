@@ -13,10 +13,13 @@ from typing import Any
 import click
 import orjson
 
+from relayd.answers.status_line import FIELDS
+from relayd.cli import when
 from relayd.cli.ask import tail
-from relayd.cli.context import NoSuch, json_option, load_settings, settings_option
+from relayd.cli.context import NoSuch, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
-from relayd.cli.output import fitted, paint, printable_json, style_of
+from relayd.cli.output import Form, fitted, paint, printable_json, say_empty, show_fields, style_of
+from relayd.cli.row_options import takes_row_options
 from relayd.file_access import who_may
 from relayd.mail.words import EventKind
 from relayd.ports.view import Query
@@ -38,24 +41,26 @@ Fields = Mapping[str, Any]
     help="The event's name.",
 )
 @takes_query(*EVERY_FILTER)
-@json_option
+@takes_row_options
 @settings_option()
-def log(*, following: bool, events: Sequence[EventKind], query: Query, as_json: bool) -> None:
+def log(*, following: bool, events: Sequence[EventKind], query: Query, form: Form) -> int:
     """Read the status log, which has a line for each event, or follow it."""
     path = load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
     wanted = wanted_by(events, query)
     try:
-        lines = _lines(path, query, following=following)
-        show(lines, wanted, as_json=as_json)
+        count = show(_lines(path, query, following=following), wanted, form)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         hint = f"; {who_may(path)}" if isinstance(error, PermissionError) else ""
         raise NoSuch(f"status log {error.filename or path}: {error.strerror}{hint}") from error
     except KeyboardInterrupt:
-        return
+        return 1
+    if not count:
+        say_empty("the status log is empty" if wanted is None else "nothing matches")
+    return count
 
 
 def _lines(path: str, query: Query, *, following: bool) -> Iterator[str]:
@@ -76,15 +81,23 @@ def _wait() -> bool:
     return True
 
 
-def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, *, as_json: bool) -> None:
-    """Print the lines that are `wanted`, None being all."""
-    for line in lines:
-        fields = _parsed(line)
-        if fields is None:
-            if wanted is None and line and not as_json:
-                click.echo(paint(line))
-        elif wanted is None or wanted(fields):
-            click.echo(printable_json(line) if as_json else fitted(in_words(fields)))
+def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, form: Form) -> int:
+    """Print the lines that are `wanted`, None being all; return how many events they are."""
+    found = (
+        (line, fields)
+        for line in lines
+        if (fields := _parsed(line)) is None or wanted is None or wanted(fields)
+    )
+    if form is Form.CSV:
+        return show_fields((fields for _, fields in found if fields is not None), FIELDS, form)
+    count = 0
+    for line, fields in found:
+        if fields is not None:
+            count += 1
+            click.echo(printable_json(line) if form is Form.JSON else fitted(in_words(fields)))
+        elif wanted is None and line and form is Form.TABLE:
+            click.echo(paint(line))
+    return count
 
 
 def _parsed(line: str) -> Fields | None:
@@ -158,7 +171,7 @@ def in_words(fields: Fields) -> str:
     """One event as one line: when, what, which mail, the judgement, the remote's own words."""
     kind = str(fields.get("event", "?"))
     parts = [
-        paint(str(fields.get("ts", "?")), "bright_black"),
+        paint(when.shown_text(fields.get("ts", "?")), "bright_black"),
         paint(f"{kind:<9}", style_of(kind)),
         paint(str(fields.get("queue_id", ""))),
     ]

@@ -14,6 +14,7 @@ from relayd.cli.ask.selector import queries, selector
 from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
 from relayd.cli.context import (
     NoSuch,
+    json_option,
     load_settings,
     named_settings_file,
     open_view,
@@ -21,9 +22,10 @@ from relayd.cli.context import (
 )
 from relayd.cli.filters import limit_option
 from relayd.cli.group import Group
-from relayd.cli.listing import COLUMNS, list_recipients
+from relayd.cli.listing import COLUMNS, list_recipients, nothing_found
 from relayd.cli.notices import show_notices
-from relayd.cli.output import show_json, show_table
+from relayd.cli.output import Form, say_empty, show_json, show_table
+from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import TableOptions
 from relayd.cli.table_options import takes_table_options
 from relayd.control import client
@@ -57,6 +59,7 @@ def queue() -> None:
 @queue.command(name="list")
 @selector
 @limit_option
+@takes_row_options
 @takes_table_options(COLUMNS)
 def list_(
     *,
@@ -64,18 +67,22 @@ def list_(
     query: Query,
     limit: int | None,
     table: TableOptions,
-    as_json: bool,
-) -> None:
+    form: Form,
+) -> int:
     """Show what is queued, deferred or held."""
+    wanted = queries(ids, replace(query, unfinished=True))
     with open_view() as view:
         show_notices(view, named_settings_file())
-        for one in queries(ids, replace(query, unfinished=True)):
-            list_recipients(view, one, limit=limit, as_json=as_json, table=table)
+        count = list_recipients(view, wanted, limit=limit, form=form, table=table)
+    if not count:
+        say_empty(nothing_found(wanted[0]))
+    return count
 
 
 def _add_verb(action: Action, text: str) -> None:
     @queue.command(name=action.value, help=text)
     @selector
+    @json_option
     @click.option("--reason", default="", help="Why, for the history.")
     @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
     @dry_run_option

@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from relayd.cli import INTERRUPTED
-from relayd.cli.listing import list_recipients
+from relayd.cli.listing import list_recipients, nothing_found
 from relayd.cli.notices import show_notices
-from relayd.cli.output import drop_output
+from relayd.cli.output import Form, drop_output, say_empty
 from relayd.config.peek import find_store
 from relayd.errors import RelaydError
 from relayd.ports.view import Query
@@ -49,7 +49,9 @@ def answer(arguments: Sequence[str]) -> int | None:
             return None
         with closing(open_view(url)) as view:
             show_notices(view, question.settings)
-            list_recipients(view, question.query, limit=question.limit, as_json=question.as_json)
+            form = Form.JSON if question.as_json else Form.TABLE
+            if not list_recipients(view, [question.query], limit=question.limit, form=form):
+                say_empty(nothing_found(question.query))
     except BrokenPipeError:
         drop_output()
         return 1

@@ -7,7 +7,7 @@ import click
 
 from relayd.cli.ask.selector import queries, selector
 from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
-from relayd.cli.context import NoSuch, load_settings
+from relayd.cli.context import NoSuch, json_option, load_settings
 from relayd.cli.output import show_json, show_table
 from relayd.control import client
 from relayd.control.protocol import event_to_json, selects_everything
@@ -22,6 +22,7 @@ _AT_ONCE = 1000  # recipients in one transaction: their contents are written ane
 
 @click.command()
 @selector
+@json_option
 @click.option("--reason", default="", help="Why, for the history.")
 @click.option("--all", "everything", is_flag=True, help="All that bounced and is kept.")
 @click.option("--again", is_flag=True, help="Also what was requeued before: it is sent once more.")

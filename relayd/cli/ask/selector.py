@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from relayd.cli.completing import complete_ids
-from relayd.cli.context import json_option, settings_option
+from relayd.cli.context import settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.mail.ids import MessageId, parse_id
 from relayd.ports.view import Query
@@ -32,9 +32,9 @@ class QueueIdType(click.ParamType[MessageId]):
 
 
 def selector(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `ids`, `query`, `as_json` and -c."""
+    """Give a command `ids`, `query` and -c."""
     ids = click.argument("ids", metavar="[ID]...", nargs=-1, type=QueueIdType())
-    return ids(takes_query(*EVERY_FILTER)(json_option(settings_option()(function))))
+    return ids(takes_query(*EVERY_FILTER)(settings_option()(function)))
 
 
 def queries(ids: Sequence[MessageId], query: Query) -> list[Query]:

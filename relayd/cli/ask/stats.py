@@ -19,10 +19,11 @@ from relayd.answers.tally import (
     step_for,
 )
 from relayd.cli import when
-from relayd.cli.context import json_option, now, open_view, settings_option
+from relayd.cli.context import now, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted
-from relayd.cli.output import show_json, show_table
+from relayd.cli.output import Form, show_fields, show_table
+from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column, TableOptions, chosen
 from relayd.cli.table_options import takes_table_options
 from relayd.mail.tally import Dimension, percentile
@@ -90,8 +91,8 @@ _OF_CATEGORIES = ("value", "deferred", "bounced", "share", "hard", "block", "sof
 )
 @takes_query("since", "until")
 @limit_option
+@takes_form
 @takes_table_options(_COLUMNS)
-@json_option
 @settings_option()
 def stats(
     *,
@@ -99,7 +100,7 @@ def stats(
     query: Query,
     limit: int | None,
     table: TableOptions,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Count what happened: received, accepted, deferred, bounced, and how long it took.
 
@@ -109,7 +110,7 @@ def stats(
     Events are counted when they happen, whenever the message came in. Times are full steps: 10 minutes
     in the last 2 days, hours in the last 15, then days in UTC.
     """
-    wanted = rows_wanted(limit, as_json=as_json)
+    wanted = rows_wanted(limit, form)
     length = None if query.since is None else (query.until or now()) - query.since
     with open_view() as view:
         answer = view.tally(
@@ -121,9 +122,9 @@ def stats(
                 limit=wanted if by else 0,
             )
         )
-    if as_json:
-        for one in fields(answer, by):
-            show_json(one)
+    if form is not Form.TABLE:
+        rows = list(fields(answer, by))
+        show_fields(rows, list(dict.fromkeys(name for row in rows for name in row)), form)
         return
     _show(answer, by, table)
     for notice in notices(answer, query.since, when.shown):

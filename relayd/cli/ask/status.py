@@ -13,6 +13,7 @@ import click
 
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
+from relayd.cli import when
 from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,
@@ -25,14 +26,15 @@ from relayd.cli.context import (
 )
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
 from relayd.cli.group import Group
-from relayd.cli.listing import COLUMNS, list_recipients
+from relayd.cli.listing import COLUMNS, list_recipients, nothing_found
 from relayd.cli.notices import show_notices
-from relayd.cli.output import paint, show_json, style_of
+from relayd.cli.output import Form, paint, say_empty, show_json, style_of
+from relayd.cli.row_options import takes_row_options
 from relayd.cli.screen import repeat
 from relayd.cli.table import TableOptions
 from relayd.cli.table_options import takes_table_options
 from relayd.mail.ids import format_id
-from relayd.mail.words import EventKind, instant
+from relayd.mail.words import EventKind
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 if TYPE_CHECKING:  # only `--explain` needs what judges
@@ -53,6 +55,7 @@ class _StatusGroup(Group):
 @click.group(cls=_StatusGroup, invoke_without_command=True)
 @takes_query(*EVERY_FILTER)
 @limit_option
+@takes_row_options
 @takes_table_options(COLUMNS)
 @click.option(
     "--delays",
@@ -62,7 +65,6 @@ class _StatusGroup(Group):
 )
 @click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until ^C.")
 @click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How often with --watch.")
-@json_option
 @settings_option()
 @click.pass_context
 def status(
@@ -74,8 +76,8 @@ def status(
     asks_delays: bool,
     watch: bool,
     rounds: int | None,
-    as_json: bool,
-) -> None:
+    form: Form,
+) -> int:
     """Show what became of mail: one row per recipient, by recipient, sender, tag, status or time.
 
     Without a filter it is all mail, the newest first; on a terminal the newest is the last line.
@@ -83,26 +85,28 @@ def status(
     `relayd status show ID` shows everything about one message.
     """
     if ctx.invoked_subcommand is not None:
-        return
+        return 1
     if asks_delays and table.columns is not None:
         raise click.UsageError("--columns is for the table without --delays.")
     if watch and limit is None and sys.stdout.isatty():
         limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
 
-        def draw() -> None:
+        def draw() -> int:
             show_notices(view, named_settings_file())
             if asks_delays:
                 from relayd.cli.ask.delays import list_delays  # noqa: PLC0415
 
-                list_delays(view, query, limit=limit, as_json=as_json)
-                return
-            list_recipients(view, query, limit=limit, as_json=as_json, table=table)
+                return list_delays(view, query, limit=limit, form=form)
+            return list_recipients(view, [query], limit=limit, form=form, table=table)
 
         if watch:
             repeat(draw, rounds=rounds)
-        else:
-            draw()
+            return 1
+        count = draw()
+    if not count:
+        say_empty(nothing_found(query))
+    return count
 
 
 @status.command()
@@ -189,7 +193,7 @@ def _show_in_words(
             + (f" ({row.bounce_class})" if row.bounce_class else "")
             + (f"  {_doubt(row)}" if row.possible_duplicate else "")
         )
-        click.echo(paint(f"  waits for  {waits_for(row, own, now())}"))
+        click.echo(paint(f"  waits for  {waits_for(row, own, now(), zone=None)}"))
         if row.suppress:
             click.echo("  suppress   the address is invalid: do not use it again")
         for entry, why in zip(own, _reasons(row, own, judges), strict=True):
@@ -205,7 +209,7 @@ def _message_facts(row: RecipientRow) -> None:
     user = f" as {row.auth_user}" if row.auth_user else ""
     facts = {
         "Queue id": format_id(row.message_id),
-        "Received": f"{instant(row.received_at)} from {origin}{user}",
+        "Received": f"{when.shown(row.received_at)} from {origin}{user}",
         "From": row.reverse_path or "<>",
         "Message-ID": row.message_id_header or "(none)",
         "Subject": row.subject,
@@ -232,7 +236,7 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
     by = f"  by {detail['by']}" if detail.get("by") else ""
     for name in ("requeued_as", "requeued_from"):
         by += f"  {name.removeprefix('requeued_')} {detail[name]}" if name in detail else ""
-    yield f"  {instant(entry.at)}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
+    yield f"  {when.shown(entry.at)}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
     if detail.get("remote_host"):
         yield paint(
             f"      {detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
@@ -248,7 +252,7 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
     if why := _NOT_COUNTED.get(str(detail.get("not_counted"))):
         yield f"      not counted: {why}"
     if entry.kind == EventKind.DEFERRED.value and detail.get("next_attempt_at"):
-        yield paint(f"      next attempt {detail['next_attempt_at']}")
+        yield paint(f"      next attempt {when.shown_text(detail['next_attempt_at'])}")
 
 
 def _history_of(row: RecipientRow, history: Sequence[HistoryEntry]) -> list[HistoryEntry]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from relayd.cli import when
 from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,
@@ -23,7 +24,7 @@ from relayd.cli.context import (
     open_view,
     settings_option,
 )
-from relayd.cli.filters import TEXT, DurationType
+from relayd.cli.filters import TEXT, DurationType, Once
 from relayd.cli.output import hanging, paint, printable, show_json
 from relayd.control import client as control
 from relayd.errors import RelaydError
@@ -68,11 +69,24 @@ class NetworkType(click.ParamType[Network]):
 
 @click.command()
 @click.argument("queue_id", required=False, type=TEXT, shell_complete=complete_ids)
-@click.option("--client", type=NetworkType(), help="What clients at this address or network do.")
-@click.option("--destination", type=TEXT, help="What goes to this domain, host or route key.")
+@click.option(
+    "--client",
+    "clients",
+    type=NetworkType(),
+    multiple=True,
+    help="What clients at this address or network do.",
+)
+@click.option(
+    "--destination",
+    "destinations",
+    type=TEXT,
+    multiple=True,
+    help="What goes to this domain, host or route key.",
+)
 @click.option(
     "--for",
     "lasting",
+    cls=Once,
     type=DurationType(),
     default="5m",
     show_default=True,
@@ -84,8 +98,8 @@ class NetworkType(click.ParamType[Network]):
 def trace(
     *,
     queue_id: str | None,
-    client: Network | None,
-    destination: str | None,
+    clients: tuple[Network, ...],
+    destinations: tuple[str, ...],
     lasting: timedelta,
     content: bool,
     as_json: bool,
@@ -96,12 +110,12 @@ def trace(
     milliseconds since the line before, and an arrow: `->` relayd says, `<-` relayd hears. Passwords
     and tokens are masked. What is over is told by `relayd status show ID --explain`.
     """
-    if [queue_id, client, destination].count(None) != 2:
+    if [bool(each) for each in (queue_id, clients, destinations)].count(True) != 1:
         raise click.UsageError("Say what to follow: a queue id, --client IP or --destination NAME.")
     wanted = Wanted(
         queue_id=_read_id(queue_id) if queue_id else "",
-        client=client,
-        destination=(destination or "").lower(),
+        clients=clients,
+        destinations=frozenset(each.lower() for each in destinations),
         content=content,
     )
     show = show_json if as_json else _Printer().show
@@ -189,7 +203,10 @@ class _Printer:
         at = _instant(fields)
         later = 0 if self._before is None or at is None else (at - self._before).total_seconds()
         self._before = at or self._before
-        start = paint(f"{fields.get('ts', '?')} {f'+{later * 1000:.0f}':>7} ms", "bright_black")
+        start = paint(
+            f"{when.shown_text(fields.get('ts', '?'))} {f'+{later * 1000:.0f}':>7} ms",
+            "bright_black",
+        )
         arrow = {"smtp_sent": "->", "smtp_received": "<-"}.get(str(fields.get("event")))
         if arrow is None:
             click.echo(hanging(f"{start}  {paint(_whose(fields))} ** ", _decision(fields)))

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relayd.cli.checking import gather
-from relayd.cli.context import json_option, load_settings, now, settings_option
+from relayd.cli.context import load_settings, now, settings_option
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.filters import DurationType
-from relayd.cli.output import printable, show_json
+from relayd.cli.output import Form, printable, show_fields
+from relayd.cli.row_options import takes_form
 from relayd.cli.screen import repeat
 from relayd.mail.dns import DomainError, IpAddress, a_labels
 from relayd.policy.doctor.finding import has_failed
@@ -122,7 +123,7 @@ class PeriodType(DurationType):
 @click.option(
     "--save", "saves", is_flag=True, help="Write the result to doctor.json beside the queue file."
 )
-@json_option
+@takes_form
 @settings_option()
 @click.pass_context
 def doctor(
@@ -132,7 +133,7 @@ def doctor(
     watch: timedelta | None,
     rounds: int | None,
     saves: bool,
-    as_json: bool,
+    form: Form,
     reach: Sequence[str],
     **asked: Any,
 ) -> None:
@@ -148,9 +149,7 @@ def doctor(
     def check() -> bool:
         settings = load_settings()
         hosts = tuple(_host_of(each, settings.direct.port) for each in reach)
-        return _round(
-            settings, CheckRequest(reach=hosts, **asked), memory, saves=saves, as_json=as_json
-        )
+        return _round(settings, CheckRequest(reach=hosts, **asked), memory, saves=saves, form=form)
 
     if watch is None:
         ctx.exit(1 if check() else 0)
@@ -158,25 +157,24 @@ def doctor(
 
 
 def _round(
-    settings: "Settings", request: "CheckRequest", memory: "Memory", *, saves: bool, as_json: bool
+    settings: "Settings", request: "CheckRequest", memory: "Memory", *, saves: bool, form: Form
 ) -> bool:
     """Make every check once and print the findings; return whether one has failed."""
     from relayd.answers.standing import in_one_line, standing_of  # noqa: PLC0415
     from relayd.doctor.daemon import ask_daemon, check_as_service, check_daemon  # noqa: PLC0415
+    from relayd.doctor.saved import FIELDS, save  # noqa: PLC0415
     from relayd.doctor.saved import as_json as fields_of  # noqa: PLC0415
-    from relayd.doctor.saved import save  # noqa: PLC0415
     from relayd.logs.operational import silenced  # noqa: PLC0415
 
     at = now()
     daemon = ask_daemon(settings)
-    if not as_json:
+    if form is Form.TABLE:
         click.echo(printable(in_one_line(standing_of(settings, daemon))))
     findings = [check_daemon(settings, daemon), *check_as_service(settings)]
     with silenced():
         findings += asyncio.run(gather(settings, request, memory))
-    if as_json:
-        for finding in findings:
-            show_json(fields_of(finding, at))
+    if form is not Form.TABLE:
+        show_fields((fields_of(finding, at) for finding in findings), FIELDS, form)
     else:
         show_findings(findings)
         click.echo(summary(findings), err=not sys.stdout.isatty())

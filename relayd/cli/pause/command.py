@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from relayd.answers.pauses import fields, in_words, sides_in_words
+from relayd.cli import when
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import TEXT, DurationType
 from relayd.cli.output import printable, show_json, show_table
@@ -17,7 +18,6 @@ from relayd.cli.pause.names import names_in, sides_in, takes_names, takes_sides
 from relayd.control import client
 from relayd.control.pauses import PauseRequest, ResumeRequest
 from relayd.mail.pause import Named, PauseRule, Scope, Side
-from relayd.mail.words import instant
 
 _DELIVERY = frozenset({Side.DELIVERY})
 _TITLES = ("PAUSE", "MAIL", "STOPS", "SINCE", "UNTIL", "BY", "REASON")
@@ -127,8 +127,8 @@ def _cells(rule: PauseRule) -> tuple[str, ...]:
         str(rule.number),
         str(rule.named),
         sides_in_words(rule),
-        instant(rule.since),
-        instant(rule.until) or "resumed",
+        when.shown(rule.since),
+        when.shown(rule.until) or "resumed",
         rule.by,
         rule.reason,
     )

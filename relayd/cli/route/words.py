@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+from relayd.cli import when
 from relayd.cli.output import hanging, paint
 from relayd.cli.table import coloured
-from relayd.mail.words import instant
 from relayd.policy.delivery.route import OnHold, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.delivery.route import Route as Way
 from relayd.settings import HostPort, TlsMode
@@ -102,7 +102,9 @@ def _queue(fields: Mapping[str, Any]) -> str:
     waiting = fields["waiting"]
     count = "nothing waits" if not waiting else f"{waiting} waiting"
     until: datetime | None = fields["paused_until"]
-    return count if until is None else f"{count}; the destination is paused until {instant(until)}"
+    return (
+        count if until is None else f"{count}; the destination is paused until {when.shown(until)}"
+    )
 
 
 def _verdict(fields: Mapping[str, Any]) -> str:

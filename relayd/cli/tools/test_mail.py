@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
@@ -118,7 +118,7 @@ def test_mail(
         click.echo(paint(f"submitted to {listener}: {answer}"))
     with open_view() as view:
         row = _settled(view, message_id, within=timeout)
-        why = waits_for(row, view.history(message_id), now())
+        why = waits_for(row, view.history(message_id), now(), zone=UTC if as_json else None)
     status = _EXIT_STATUS.get(row.status, os.EX_TEMPFAIL)
     if as_json:
         show_json({**fields(row), "waits_for": why})

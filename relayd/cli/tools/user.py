@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relayd.cli.context import NoSuch, json_option, settings_file, settings_option
+from relayd.cli.context import NoSuch, settings_file, settings_option
 from relayd.cli.group import Group
-from relayd.cli.output import printable, show_json, show_table
+from relayd.cli.output import Form, printable, say_empty, show_fields, show_table
+from relayd.cli.row_options import takes_row_options
 from relayd.mail.account import (
     Account,
     AccountError,
@@ -114,18 +115,21 @@ def remove(name: str) -> None:
 
 
 @user.command("list")
-@json_option
+@takes_row_options
 @settings_option()
-def list_users(*, as_json: bool) -> None:
+def list_users(*, form: Form) -> int:
     """Show every user, and the senders that it may use."""
     from relayd.accounts.users_file import read_users  # noqa: PLC0415
 
     accounts = read_users(_path()).values()
-    if as_json:
-        for each in accounts:
-            show_json({"auth_user": each.name, "senders": each.senders})
-    else:
+    if form is Form.TABLE:
         show_table(_TITLES, ((each.name, ", ".join(each.senders) or "any") for each in accounts))
+    else:
+        rows = ({"auth_user": each.name, "senders": each.senders} for each in accounts)
+        show_fields(rows, ("auth_user", "senders"), form)
+    if not accounts:
+        say_empty("there are no users")
+    return len(accounts)
 
 
 def _path() -> Path:

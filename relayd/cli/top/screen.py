@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import click
 
 from relayd.answers.overview import FLOWS, Overview
+from relayd.cli import when
 from relayd.cli.notices import show_notice
 from relayd.cli.output import paint, printable, show_table, table_lines
 from relayd.cli.table import Column, beside, coloured, columns_of, cut, has_screen, screen_width
-from relayd.mail.words import instant
 from relayd.ports.view import UNFINISHED
 
 _WIDE = 78  # cells from which on two tables are beside each other
@@ -63,7 +63,7 @@ def watch(overviews: Iterator[Overview], *, rounds: int | None) -> None:
 
 
 def headline(overview: Overview) -> str:
-    at = instant(overview.at)
+    at = when.shown(overview.at)
     reading = overview.reading
     if reading is None:
         return f"relayd  {at}  NO DAEMON ANSWERS, this is the queue alone: {overview.trouble}"

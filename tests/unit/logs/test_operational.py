@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,14 @@ def test_nobody_else_reads_priorities(
         structlog.get_logger().error("bad")
         stderr.seek(0)
         assert stderr.read().startswith('{"')
+
+
+@pytest.mark.usefixtures("_restored")
+def test_the_console_has_the_time_of_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Local, as tables show it; JSON is in UTC."""
+    set_up("console")
+    structlog.get_logger().info("started")
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \[info", capsys.readouterr().err)
+    set_up("json")
+    structlog.get_logger().info("started")
+    assert re.fullmatch(r"\S{10}T\S+Z", json.loads(capsys.readouterr().err)["ts"])

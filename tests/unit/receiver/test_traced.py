@@ -31,7 +31,7 @@ SAID = (
 
 class Follower:
     def __init__(self, network: str = "127.0.0.0/8") -> None:
-        self.wanted: Wanted | None = Wanted(client=ip_network(network))
+        self.wanted: Wanted | None = Wanted(clients=(ip_network(network),))
         self.lines: list[TraceLine] = []
 
     def take(self, line: TraceLine) -> None:

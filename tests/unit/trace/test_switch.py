@@ -36,8 +36,8 @@ def _nobody_is_left() -> Iterator[None]:
 
 
 def test_each_follower_gets_its_own() -> None:
-    one = Follower(Wanted(client=ip_network("192.0.2.1/32")))
-    other = Follower(Wanted(client=ip_network("192.0.2.2/32"), content=True))
+    one = Follower(Wanted(clients=(ip_network("192.0.2.1/32"),)))
+    other = Follower(Wanted(clients=(ip_network("192.0.2.2/32"),), content=True))
     everything = Follower(None)
     for follower in (one, other, everything):
         tracing.add(follower)
@@ -96,7 +96,7 @@ def test_a_new_era_begins_when_somebody_looks_again() -> None:
 
 
 def test_who_handed_a_message_in_is_known_on_its_way_out() -> None:
-    follower = Follower(Wanted(client=ip_network("192.0.2.0/24")))
+    follower = Follower(Wanted(clients=(ip_network("192.0.2.0/24"),)))
     tracing.add(follower)
     message = a_message(client_ip="192.0.2.9")
     tracing.taken(message, leased=True)
@@ -105,7 +105,7 @@ def test_who_handed_a_message_in_is_known_on_its_way_out() -> None:
 
 
 def test_a_lease_is_told_to_who_follows_its_destination() -> None:
-    follower = Follower(Wanted(destination="x.test"))
+    follower = Follower(Wanted(destinations=frozenset(["x.test"])))
     tracing.add(follower)
     lease = Lease(destination="mx:x.test", slot=0, epoch=4)
     tracing.about_destination("lease_taken", lease)
@@ -125,7 +125,7 @@ def test_the_debug_log_has_all_but_content() -> None:
 
 
 async def test_a_slow_reader_loses_lines_and_is_told_how_many() -> None:
-    buffer = Buffer(Wanted(destination="x"), worker="7")
+    buffer = Buffer(Wanted(destinations=frozenset(["x"])), worker="7")
     for number in range(5000):
         buffer.take({"event": "judged", "code": number})
     buffer.put(b"x" * 2_000_000 + b"\n")

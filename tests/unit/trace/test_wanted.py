@@ -24,19 +24,29 @@ SUBJECT = subject_of(parse_id(ID), "mx:example.org", ["A@Example.NET"], client_i
     [
         (Wanted(queue_id=ID), True),
         (Wanted(queue_id="0CNA0NJ6E0402"), False),
-        (Wanted(client=ip_network("192.0.2.0/24")), True),
-        (Wanted(client=ip_network("192.0.3.0/24")), False),
-        (Wanted(client=ip_network("2001:db8::/32")), False),
-        (Wanted(destination="example.org"), True),
-        (Wanted(destination="mx:example.org"), True),
-        (Wanted(destination="example.net"), True),
-        (Wanted(destination="net"), False),
+        (Wanted(clients=(ip_network("192.0.2.0/24"),)), True),
+        (Wanted(clients=(ip_network("192.0.3.0/24"),)), False),
+        (Wanted(clients=(ip_network("2001:db8::/32"),)), False),
+        (Wanted(destinations=frozenset(["example.org"])), True),
+        (Wanted(destinations=frozenset(["mx:example.org"])), True),
+        (Wanted(destinations=frozenset(["example.net"])), True),
+        (Wanted(destinations=frozenset(["net"])), False),
+        (Wanted(destinations=frozenset(["net", "example.net"])), True),
+        (Wanted(clients=(ip_network("192.0.3.0/24"), ip_network("192.0.2.7/32"))), True),
     ],
 )
 def test_it_is_about_one_thing(wanted: Wanted, *, fits: bool) -> None:
     assert wanted.fits(SUBJECT) is fits
     assert not wanted.fits(Subject())
     assert wanted_from_json(wanted_to_json(wanted)) == wanted
+
+
+def test_one_value_is_written_as_older_daemons_read_it() -> None:
+    wanted = wanted_from_json({"verb": "trace", "destination": ["B.test", "a.test"]})
+    assert wanted.destinations == {"a.test", "b.test"}
+    assert wanted_to_json(wanted)["destination"] == ["a.test", "b.test"]
+    one = Wanted(clients=(ip_network("192.0.2.7/32"),))
+    assert wanted_to_json(one)["client"] == "192.0.2.7/32"
 
 
 def test_a_host_of_routes_has_three_names() -> None:
@@ -54,6 +64,10 @@ def test_a_host_of_routes_has_three_names() -> None:
         {"queue_id": 7},
         {"queue_id": "nonsense"},
         {"client": "nonsense"},
+        {"client": []},
+        {"client": ["192.0.2.1", ""]},
+        {"destination": ["x", 7]},
+        {"queue_id": [ID]},
         {"destination": "x", "content": "yes"},
         {"destination": "x", "for": 5},
     ],

@@ -66,7 +66,7 @@ def test_read_in_words(world: World) -> None:
     assert ran.status == 0
     assert lines[0] == "not ours ?[2J"
     assert lines[2] == (
-        "2026-03-01T12:00:01.000Z  bounced    0000000000000  app@app.test -> a@example.org"
+        "2026-03-01 12:00:01Z  bounced    0000000000000  app@app.test -> a@example.org"
         "  (hard, bad_mailbox)  550 5.1.1 no such user  [mx.example.org]"
     )
     assert "<> -> b@Example.com" in lines[3]

@@ -30,6 +30,8 @@ PLAIN = [
     ["status", "--tag", "status"],
     ["status", "--tag", "news", "--tag", "other", "--domain", "x.test", "--domain", "z.test"],
     ["status", "--json"],
+    ["status", "--recipient", "nobody@x.test"],
+    ["status", "--recipient", "nobody@x.test", "--json"],
 ]
 
 NOT_PLAIN = [
@@ -38,6 +40,8 @@ NOT_PLAIN = [
     ["status", "show", "0000000000000"],
     ["status", "status"],
     ["status", "--watch"],
+    ["status", "--csv"],
+    ["status", "--fail-empty"],
     ["status", "--status", "bounced"],
     ["status", "--since", "7d"],
     ["status", "--recipient"],

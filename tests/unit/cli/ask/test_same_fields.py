@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from relayd.answers.status_line import FIELDS
 from relayd.logs.status import StatusLog
 from relayd.mail.words import EventKind
 from relayd.metrics.counters import Counters
@@ -72,4 +73,5 @@ def test_the_page_has_the_fields_that_are_written_and_no_others(lines: Lines) ->
     rows = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", table)
     documented = {field for row in rows for field in re.findall(r"`(\w+)`", row)}
     written = {name for line in lines for name in line}
-    assert written == documented
+    assert written == documented == set(FIELDS)
+    assert len(FIELDS) == len(documented)

@@ -30,14 +30,14 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         printer.show(fields)
     assert capsys.readouterr().out.splitlines() == [
-        "2026-11-28T21:48:09.746Z      +0 ms  in 192.0.2.7 #1.3 -> 250-a",
-        "2026-11-28T21:48:09.746Z      +0 ms  in 192.0.2.7 #1.3 -> 250 b",
-        "2026-11-28T21:48:09.750Z      +4 ms  in 192.0.2.7 #1.3 <- NOOP ?[2J",
-        "2026-11-28T21:48:09.750Z      +0 ms  out mx.test 0CNA0NJ6E0401 -> (4 octets of content)",
+        "2026-11-28 21:48:09Z      +0 ms  in 192.0.2.7 #1.3 -> 250-a",
+        "2026-11-28 21:48:09Z      +0 ms  in 192.0.2.7 #1.3 -> 250 b",
+        "2026-11-28 21:48:09Z      +4 ms  in 192.0.2.7 #1.3 <- NOOP ?[2J",
+        "2026-11-28 21:48:09Z      +0 ms  out mx.test 0CNA0NJ6E0401 -> (4 octets of content)",
         "    | Subject: x",
         "    |  y",
-        "2026-11-28T21:48:09.999Z    +249 ms  out mx.test ** host_failed [192.0.2.9]:25 reason: refused",
-        "2026-11-28T21:48:09.999Z      +0 ms   ** judged rcpt: a@x.test; code: 550",
+        "2026-11-28 21:48:09Z    +249 ms  out mx.test ** host_failed [192.0.2.9]:25 reason: refused",
+        "2026-11-28 21:48:09Z      +0 ms   ** judged rcpt: a@x.test; code: 550",
         "    (7 lines are missing: they came too fast)",
         "nonsense      +0 ms   ** judged",
     ]
