@@ -48,6 +48,21 @@ _DOMAIN = """
         WHEN whom < 300 THEN 'big.test' WHEN whom < 400 THEN 'second.test' ELSE 'd' || which % 20000 || '.test' END
 """
 _LOCAL = "CASE WHEN what BETWEEN 500 AND 519 THEN 'alerts' ELSE 'user' || (n * 7919 % 400000) END"
+# Most mail is of this machine; the shop and the staff log in, from many addresses.
+_CLIENT = """
+    CASE WHEN who < 600 THEN '127.0.0.1' WHEN who < 800 THEN '10.1.' || (which % 200) || '.' || (n % 50)
+        WHEN who < 810 THEN '' WHEN who < 990 THEN '192.0.2.' || (which % 250) ELSE '2001:db8::' || (which % 5000) END
+"""
+_USER = """
+    CASE WHEN who BETWEEN 600 AND 799 THEN 'shop' WHEN who >= 810 THEN 'user' || (which % 500) END
+"""
+# The shop's mail goes directly, some to a host of its own, all else through the smarthost.
+_DESTINATION = f"""
+    CASE WHEN whom BETWEEN 990 AND 994 AND who < 600 THEN 'host:10.0.0.5:25'
+        WHEN who BETWEEN 600 AND 799 THEN 'mx:' || {_DOMAIN} ELSE 'smarthost' END
+"""
+# What became of a message is known after a second, of one in twenty after up to six days.
+_UPDATED = "at + CASE WHEN what < 50 THEN which * 5000 ELSE 800 END"
 # Nothing of the shop ever bounced, and only the shop's is sent; all else is relayed.
 _STATE = """
     CASE WHEN n >= :waiting THEN CASE WHEN what < 100 THEN 'held' ELSE 'queued' END
@@ -66,15 +81,15 @@ _CLASS = """
 """
 _FILL = (
     f"""{_CHANCE} INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag,
-        flags, client_ip, helo, listener)
+        flags, client_ip, helo, listener, auth_user)
     SELECT id, at, {_SENDER}, 4096, '<' || n || '@app.test>', {_TAG}, 8 * ({_SENDER} = ''),
-        '192.0.2.1', 'app.test', 'main' FROM chance""",
+        {_CLIENT}, 'app.test', 'main', {_USER} FROM chance""",
     f"""{_CHANCE} INSERT INTO recipient (message_id, number, address, address_key, destination, state,
-        next_attempt_at, attempts, code, enhanced, reply, category, bounce_class, suppress,
+        next_attempt_at, attempts, possible_duplicate, code, enhanced, reply, category, bounce_class, suppress,
         remote_host, updated_at)
-    SELECT id, 0, {_LOCAL} || '@' || {_DOMAIN}, {_DOMAIN} || '@' || {_LOCAL}, 'smarthost', {_STATE},
-        at, 2, 250, '2.0.0', '250 2.0.0 Ok: queued as 4F1B3C0D', {_TROUBLE}, {_CLASS},
-        coalesce({_CLASS} = 'hard', 0), 'relay.example.test', at FROM chance""",
+    SELECT id, 0, {_LOCAL} || '@' || {_DOMAIN}, {_DOMAIN} || '@' || {_LOCAL}, {_DESTINATION}, {_STATE},
+        at, 2, what = 998 AND which < 1000, 250, '2.0.0', '250 2.0.0 Ok: queued as 4F1B3C0D', {_TROUBLE}, {_CLASS},
+        coalesce({_CLASS} = 'hard', 0), 'relay.example.test', {_UPDATED} FROM chance""",
     f"""{_CHANCE} INSERT INTO content (message_id, body) SELECT id, zeroblob(512) FROM chance
     WHERE n >= :waiting""",
     f"""{_CHANCE} INSERT INTO event (message_id, recipient, at, kind, detail)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
+from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ FILTERS: Mapping[str, Mapping[str, Any]] = {
     "--tag, two": {"tag": ("newsletter", "batch 30")},
     "--domain, two": {"domain": ("big.test", "d77.test")},
     "--status, two": {"status": (Status.BOUNCED, Status.DROPPED)},
+    "--user, of 2 million": {"user": ("shop",)},
+    "--user, of 4,000": {"user": ("user77",)},
+    "--user, of nothing": {"user": ("nobody",)},
+    "--client 127.0.0.1": {"client": (ip_network("127.0.0.1/32"),)},
+    "--client, of 40": {"client": (ip_network("10.1.7.9/32"),)},
+    "--client, a network of 50": {"client": (ip_network("10.1.7.0/24"),)},
+    "--client, a network of 10,000": {"client": (ip_network("10.1.0.0/16"),)},
+    "--client, a network of IPv6": {"client": (ip_network("2001:db8::/32"),)},
+    "--client, of nothing": {"client": (ip_network("203.0.113.0/24"),)},
+    "--destination smarthost": {"destination": ("smarthost",)},
+    "--destination trade.test": {"destination": ("trade.test",)},
+    "--destination 10.0.0.5": {"destination": ("10.0.0.5",)},
+    "--destination, of nothing": {"destination": ("none.test",)},
+    "--possible-duplicate": {"possible_duplicate": True},
+    "--changed-since 10 minutes ago": {"changed_since": timedelta(minutes=10)},
+    "--changed-since 7 days ago": {"changed_since": timedelta(days=7)},
     "--since 80 days ago": {"since": timedelta(days=80)},
     "--until 60 days ago": {"until": timedelta(days=60)},
     "queue list": {"unfinished": True},
@@ -92,7 +109,7 @@ def _questions(view: SqliteView, most: int) -> Iterator[tuple[str, Query]]:
             given = [(key, value) for name in names for key, value in FILTERS[name].items()]
             if len({key for key, _ in given}) == len(given):
                 instants = {
-                    key: newest - value for key, value in given if key in ("since", "until")
+                    key: newest - value for key, value in given if isinstance(value, timedelta)
                 }
                 yield " and ".join(names), Query(**{**dict(given), **instants})
 

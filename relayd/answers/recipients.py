@@ -79,6 +79,7 @@ FIELDS = (
     "destination",
     "paused_until",
     "paused_for",
+    "pause",
     "subject",
 )
 """The names of `fields`, in their order."""

@@ -90,6 +90,8 @@ FIELDS = (
     "auth_user",
     "listener",
     "content_score",
+    "requeued_as",
+    "requeued_from",
     "by",
     "fault",
     "schema",

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 import click
@@ -127,6 +128,37 @@ class HeaderText(FilterText):
         return text
 
 
+class NetworkType(click.ParamType[IPv4Network | IPv6Network]):
+    """An IP address, or a network."""
+
+    name = "ip"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(str(value), strict=False)
+        except ValueError:
+            self.fail(f"{value!r} is no IP address or network, such as 192.0.2.0/24", param, ctx)
+
+
+class DestinationText(FilterText):
+    """A route key, a host or a domain, whole."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if "*" in text or "@" in text or " " in text:
+            self.fail(
+                f"{text!r} is no destination: a domain, a host, HOST:PORT, or smarthost. "
+                "There are no patterns",
+                param,
+                ctx,
+            )
+        return text
+
+
 class DurationType(click.ParamType[timedelta]):
     name = "duration"
 
@@ -157,11 +189,15 @@ class _Filter:
     type: click.ParamType[Any]
     help: str
     metavar: str | None = None
+    is_flag: bool = False
 
     def option(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        flag = f"--{name.replace('_', '-')}"
+        if self.is_flag:
+            return click.option(flag, name, is_flag=True, help=self.help)
         is_instant = isinstance(self.type, InstantType)
         return click.option(
-            f"--{name.replace('_', '-')}",
+            flag,
             name,
             type=self.type,
             metavar=self.metavar,
@@ -186,6 +222,20 @@ _FILTERS: Mapping[str, _Filter] = {
         click.Choice(Category, case_sensitive=False),
         "Why it bounced or waits (docs/bounces.md).",
         metavar="CATEGORY",  # the list is too long for a line of help
+    ),
+    "user": _Filter("user", TEXT, "The name that the client logged in as."),
+    "client": _Filter("client", NetworkType(), "The client's address, or a network."),
+    "destination": _Filter(
+        "destination", DestinationText(), "Where it goes: domain, host, HOST:PORT or smarthost."
+    ),
+    "possible_duplicate": _Filter(
+        "possible_duplicate",
+        click.BOOL,
+        "Only what may have arrived more than once.",
+        is_flag=True,
+    ),
+    "changed_since": _Filter(
+        "changed_since", SINCE, "Something became of it at or after; as --since."
     ),
     "since": _Filter(
         "since", SINCE, "Received at or after: 7d, monday, 08:00, 2026-11-01 or RFC 3339."

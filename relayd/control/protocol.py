@@ -25,6 +25,7 @@ Invariant: what is not understood is refused. A misspelt selector must never sel
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -97,6 +98,11 @@ def query_to_json(query: Query) -> Message:
         "status": query.status,
         "bounce_class": query.bounce_class,
         "category": query.category,
+        "auth_user": query.user,
+        "client_ip": query.client,
+        "destination": query.destination,
+        "possible_duplicate": query.possible_duplicate or None,
+        "changed_since": None if query.changed_since is None else query.changed_since.isoformat(),
         "since": None if query.since is None else query.since.isoformat(),
         "until": None if query.until is None else query.until.isoformat(),
         "unfinished": query.unfinished or None,
@@ -118,9 +124,9 @@ def query_from_json(selector: object) -> Query:
         raise BadMessage("'selector' is not a JSON object")
     fields: dict[str, Any] = {}
     for key, value in selector.items():
-        if key == "unfinished":
+        if key in ("unfinished", "possible_duplicate"):
             if not isinstance(value, bool):
-                raise BadMessage("'unfinished' is not true or false")
+                raise BadMessage(f"{key!r} is not true or false")
             fields[key] = value
         elif key in _READERS:
             name, reader = _READERS[key]
@@ -216,6 +222,7 @@ def _read_any(key: str, value: object, reader: Callable[[str], Any]) -> tuple[An
 # JSON key -> field of Query, and how its text is read.
 _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "queue_id": ("message_id", parse_id),
+    "changed_since": ("changed_since", _instant),
     "since": ("since", _instant),
     "until": ("until", _instant),
 }
@@ -228,4 +235,7 @@ _READERS_OF_ANY: dict[str, tuple[str, Callable[[str], object]]] = {
     "status": ("status", Status),
     "bounce_class": ("bounce_class", BounceClass),
     "category": ("category", Category),
+    "auth_user": ("user", str),
+    "client_ip": ("client", ip_network),
+    "destination": ("destination", str),
 }

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple, Protocol
 
 from relayd.mail.ids import MessageId
@@ -48,6 +49,11 @@ class Query:
     status: tuple[Status, ...] = ()
     bounce_class: tuple[BounceClass, ...] = ()
     category: tuple[Category, ...] = ()
+    user: tuple[str, ...] = ()  # names that clients logged in as
+    client: tuple[IPv4Network | IPv6Network, ...] = ()  # of the client's address
+    destination: tuple[str, ...] = ()  # route keys, hosts or domains, as `names_of` has them
+    possible_duplicate: bool = False  # only those that may have arrived more than once
+    changed_since: datetime | None = None  # something became of it at or after
     since: datetime | None = None  # received at or after
     until: datetime | None = None  # received before
     unfinished: bool = False  # only queued, deferred and held ones

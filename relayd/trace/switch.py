@@ -19,9 +19,10 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply
 from relayd.mail.words import JsonValue, format_instant
+from relayd.policy.delivery.route import names_of
 from relayd.ports.queue import Lease
 from relayd.trace.mask import Mask, shown_content
-from relayd.trace.wanted import Subject, Wanted, destinations_of, subject_of
+from relayd.trace.wanted import Subject, Wanted, subject_of
 
 CONTENT_SHOWN = 16 * 1024  # octets of a message
 _REMEMBERED = 10_000  # messages
@@ -167,7 +168,7 @@ class Tracing:
 
     def about_destination(self, event: str, lease: Lease, **fields: JsonValue) -> None:
         """Tell a decision about a destination as a whole."""
-        subject = Subject(destinations=destinations_of(lease.destination))
+        subject = Subject(destinations=names_of(lease.destination))
         Trace(subject, Mask()).tell(
             event, destination=lease.destination, slot=lease.slot, epoch=lease.epoch, **fields
         )

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from relayd.errors import RelaydError
 from relayd.mail.ids import MessageId, format_id, parse_id
-from relayd.policy.delivery.route import host_of, mx_domain_of
+from relayd.policy.delivery.route import names_of
 from relayd.policy.intake import admit
 
 Network = IPv4Network | IPv6Network
@@ -91,14 +90,5 @@ def subject_of(
 ) -> Subject:
     """Return whom the delivery of a message to these recipients is about."""
     domains = {address.rpartition("@")[2].lower() for address in addresses}
-    names = destinations_of(destination) | domains
+    names = names_of(destination) | domains
     return Subject(queue_id=format_id(message_id), client_ip=client_ip, destinations=names)
-
-
-@lru_cache(maxsize=256)
-def destinations_of(route_key: str) -> frozenset[str]:
-    """Return the names by which a destination may be asked for: route key, host, domain."""
-    names = {route_key, mx_domain_of(route_key) or ""}
-    if route_key.startswith("host:"):
-        names |= {host_of(route_key).host, str(host_of(route_key))}
-    return frozenset(name.lower() for name in names if name)

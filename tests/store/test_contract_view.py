@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 
@@ -42,6 +43,8 @@ async def a_varied_queue(box: Box, worker: WorkerNumber) -> list[NewMessage]:
             reverse_path="" if number == 5 else f"app{number}@app.test",
             message_id_header=f"<{number}.X@app.test>",
             tag=f"Batch {number // 3}",
+            client_ip="192.0.2.4" if number == 4 else "127.0.0.1",
+            auth_user="shop" if number == 2 else None,
         )
         (work,) = await box.put(message, worker=worker, leased=True)
         match outcome:
@@ -93,6 +96,14 @@ async def a_varied_queue(box: Box, worker: WorkerNumber) -> list[NewMessage]:
             [4, 2],
             id="statuses of domains",
         ),
+        pytest.param(Query(user=("SHOP", "none")), [2], id="user"),
+        pytest.param(Query(client=(ip_network("192.0.2.0/24"),)), [4], id="network"),
+        pytest.param(Query(client=(ip_network("192.0.2.4/32"),)), [4], id="address of a client"),
+        pytest.param(Query(client=(ip_network("192.0.2.0/30"),)), [], id="smaller network"),
+        pytest.param(Query(destination=("SMARTHOST",)), [5, 4, 3, 2, 1, 0], id="destination"),
+        pytest.param(Query(destination=("dest0.test",)), [], id="destination of nothing"),
+        pytest.param(Query(possible_duplicate=True), [4], id="possible duplicate"),
+        pytest.param(Query(changed_since=START + timedelta(minutes=4)), [5, 4], id="changed"),
         pytest.param(Query(unfinished=True), [5, 4, 3], id="unfinished"),
         pytest.param(Query(unfinished=True, status=(Status.BOUNCED,)), [], id="contradiction"),
         pytest.param(
@@ -108,6 +119,46 @@ async def test_find_means_all_that_is_given(
     """Newest first; text whole and without case."""
     messages = await a_varied_queue(box, worker)
     assert [row.message_id for row in box.rows(query)] == [messages[one].id for one in found]
+
+
+async def test_what_changed_since_is_found_however_old_it_is(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Something becomes of the first message after days; the others are as they were."""
+    messages = await a_varied_queue(box, worker)
+    box.advance(3 * 86400)
+    since = box.clock.now()
+    await box.store.act(Query(message_id=messages[4].id), Action.RELEASE, by="ann", reason="")
+    late = a_message(at=box.clock.now())
+    await box.put(late, worker=worker)
+    found = [late.id, messages[4].id]
+    asked = Query(changed_since=since)
+    assert [row.message_id for row in box.rows(asked)] == found
+    paged = box.view.find(asked, limit=ALL, before=(late.id, 0))
+    assert [row.message_id for row in paged] == found[1:]
+    assert box.rows(Query(changed_since=since, until=since, status=(Status.RELAYED,))) == []
+    [row] = box.rows(Query(changed_since=since, until=since))
+    assert row.message_id == messages[4].id
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (("mx.test",), ["mx:mx.test"]),
+        (("MX:mx.test",), ["mx:mx.test"]),
+        (("relay.test",), ["host:Relay.test:26"]),
+        (("relay.test:26", "x.test"), ["host:Relay.test:26"]),
+        (("relay.test:25",), []),
+        (("::1",), ["host:[::1]:25"]),
+        (("relay.test", "mx.test"), ["host:Relay.test:26", "mx:mx.test"]),
+    ],
+)
+async def test_a_destination_goes_by_its_key_its_host_and_its_domain(
+    box: Box, worker: WorkerNumber, names: tuple[str, ...], keys: list[str]
+) -> None:
+    for key in ("mx:mx.test", "host:Relay.test:26", "host:[::1]:25", "smarthost"):
+        await box.put(a_message(a_recipient(destination=key)), worker=worker)
+    assert sorted(row.destination for row in box.rows(Query(destination=names))) == keys
 
 
 async def test_find_by_queue_id(box: Box, worker: WorkerNumber) -> None:

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from ipaddress import ip_network
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -11,7 +12,13 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
-from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
+from tests.support.builders import (
+    a_bounce,
+    a_deferral,
+    a_message,
+    a_recipient,
+    a_settlement,
+)
 from tests.support.clock import START
 from tests.support.stores import Box
 from tests.support.workers import registered
@@ -20,6 +27,8 @@ T = TypeVar("T")
 
 _SENDERS = ("app@app.test", "App@App.test", "shop@app.test", "")
 _ADDRESSES = ("a@big.test", "A@Big.test", "b@big.test", "c@small.test", "d@big.test.test")
+_CLIENTS = ("127.0.0.1", "192.0.2.7", "192.0.3.9", "::ffff:192.0.2.8", "2001:db8::7", "")
+_DESTINATIONS = ("smarthost", "smarthost", "mx:big.test", "host:Relay.test:26", "host:[::1]:25")
 _OUTCOMES: tuple[Outcome | None, ...] = (
     Relayed(),
     Sent(),
@@ -28,6 +37,7 @@ _OUTCOMES: tuple[Outcome | None, ...] = (
     a_bounce(BounceClass.BLOCK, category=Category.INACTIVE_MAILBOX),
     a_deferral(),
     a_deferral(category=Category.GREYLIST),
+    a_deferral(possible_duplicate=True),
     None,
 )
 _ACTIONS = (None, None, None, Action.HOLD, Action.DROP, Action.BOUNCE)
@@ -38,20 +48,31 @@ async def fill(box: Box, *, messages: int) -> None:
     worker: WorkerNumber = await registered(box.store, "worker")
     for number in range(messages):
         message = a_message(
-            *(_pick(_ADDRESSES, number, each) for each in range(_pick((1, 1, 2, 4), number))),
+            *(
+                a_recipient(
+                    _pick(_ADDRESSES, number, each),
+                    destination=_pick(_DESTINATIONS, number, each, "destination"),
+                )
+                for each in range(_pick((1, 1, 2, 4), number))
+            ),
             at=box.clock.now(),
             count=number,
             reverse_path=_pick(_SENDERS, number),
             message_id_header=f"<{number // 2}@app.test>",
             tag=_pick(("news", "News", "batch", None), number, "tag"),
+            client_ip=_pick(_CLIENTS, number, "client"),
+            auth_user=_pick(("shop", "Shop", "app", None, None), number, "user"),
         )
-        [work] = await box.put(message, worker=worker, leased=True)
-        settled = [
-            a_settlement(message.id, one.number, outcome, at=box.clock.now())
-            for one in work.recipients
-            if (outcome := _pick(_OUTCOMES, number, one.number, "outcome")) is not None
-        ]
-        await box.store.settle(work.lease, settled)
+        works = await box.put(message, worker=worker, leased=True)
+        if _pick((True, False), number, "late"):
+            box.advance(400)
+        for work in works:
+            settled = [
+                a_settlement(message.id, one.number, outcome, at=box.clock.now())
+                for one in work.recipients
+                if (outcome := _pick(_OUTCOMES, number, one.number, "outcome")) is not None
+            ]
+            await box.store.settle(work.lease, settled)
         if (action := _pick(_ACTIONS, number, "action")) is not None:
             await box.store.act(Query(message_id=message.id), action, by="ann", reason="")
         box.advance(60)
@@ -79,6 +100,12 @@ FILTERS: Mapping[str, Mapping[str, Any]] = {
     "policy": {"category": (Category.POLICY,)},
     "greylist": {"category": (Category.GREYLIST,)},
     "virus": {"category": (Category.VIRUS,)},
+    "user": {"user": ("SHOP",)},
+    "client": {"client": (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))},
+    "destination": {"destination": ("relay.TEST",)},
+    "mx": {"destination": ("big.test", "::1")},
+    "duplicate": {"possible_duplicate": True},
+    "changed": {"changed_since": START + timedelta(minutes=90)},
     "unfinished": {"unfinished": True},
     "since": {"since": START + timedelta(minutes=20)},
     "until": {"until": START + timedelta(minutes=40)},

@@ -50,7 +50,7 @@ class _AddressesGroup(Group):
 
 
 @click.group(cls=_AddressesGroup, invoke_without_command=True)
-@takes_query("recipient", "domain", "status", "bounce_class", "since")
+@takes_query("recipient", "domain", "status", "bounce_class", "since", "changed_since")
 @limit_option
 @takes_row_options
 @takes_table_options(_COLUMNS)

@@ -22,10 +22,12 @@ from relayd.cli.output import Form, fitted, paint, printable_json, say_empty, sh
 from relayd.cli.row_options import takes_row_options
 from relayd.file_access import who_may
 from relayd.mail.words import EventKind
+from relayd.policy.intake.admit import is_among
 from relayd.ports.view import Query
 
 _POLL_EVERY = 0.5  # seconds
 _RECENT = 16 * 1024  # octets shown first with -f, some forty lines
+_FILTERS = [name for name in EVERY_FILTER if name not in ("destination", "changed_since")]
 Fields = Mapping[str, Any]
 
 
@@ -40,7 +42,7 @@ Fields = Mapping[str, Any]
     multiple=True,
     help="The event's name.",
 )
-@takes_query(*EVERY_FILTER)
+@takes_query(*_FILTERS)
 @takes_row_options
 @settings_option()
 def log(*, following: bool, events: Sequence[EventKind], query: Query, form: Form) -> int:
@@ -124,17 +126,39 @@ def wanted_by(events: Sequence[EventKind], query: Query) -> Callable[[Fields], b
     expected = {key: _all_folded(values) for key, values in given.items() if values}
     domains = _all_folded(query.domain)
     headers = {_bare(each) for each in query.message_id_header}
+    is_of_client = _of_client(query)
 
     def wanted(fields: Fields) -> bool:
         return (
-            all(_folded(fields, key) in values for key, values in expected.items())
+            (is_of_client is None or is_of_client(fields))  # first: it remembers what it sees
+            and all(_folded(fields, key) in values for key, values in expected.items())
             and (not domains or _folded(fields, "rcpt").rpartition("@")[2] in domains)
             and (not headers or _bare(_folded(fields, "message_id")) in headers)
+            and (not query.possible_duplicate or fields.get("possible_duplicate") is True)
             and (query.since is None or _is_since(fields, query.since))
             and (query.until is None or _is_before(fields, query.until))
         )
 
     return wanted
+
+
+def _of_client(query: Query) -> Callable[[Fields], bool] | None:
+    """Return whether a line is about mail of a client; only its reception says whose it is."""
+    users = _all_folded(query.user)
+    messages: set[str] = set()
+
+    def is_of_client(fields: Fields) -> bool:
+        message, client = str(fields.get("queue_id", "")), str(fields.get("client_ip", ""))
+        if "client_ip" not in fields and "auth_user" not in fields:
+            return message in messages
+        is_wanted = (not users or _folded(fields, "auth_user") in users) and (
+            not query.client or is_among(client, query.client)
+        )
+        if is_wanted and message:
+            messages.add(message)
+        return is_wanted
+
+    return is_of_client if users or query.client else None
 
 
 def _all_folded(values: Sequence[str]) -> set[str]:

@@ -24,7 +24,7 @@ from relayd.cli.context import (
     open_view,
     settings_option,
 )
-from relayd.cli.filters import TEXT, DurationType, Once
+from relayd.cli.filters import TEXT, DurationType, NetworkType, Once
 from relayd.cli.output import hanging, paint, printable, show_json
 from relayd.control import client as control
 from relayd.errors import RelaydError
@@ -51,20 +51,6 @@ _SHOWN_APART = frozenset(
     ]
 )
 Fields = Mapping[str, Any]
-
-
-class NetworkType(click.ParamType[Network]):
-    name = "ip"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Network:
-        from relayd.config import units  # noqa: PLC0415 -- brings pydantic
-
-        try:
-            return units.network(value)
-        except ValueError as wrong:
-            self.fail(str(wrong), param, ctx)
 
 
 @click.command()

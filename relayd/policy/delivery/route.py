@@ -9,6 +9,7 @@ hop is given, before anything else is decided.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from relayd.mail.address import Address, parse_address
@@ -131,6 +132,15 @@ def key_for(recipient: str, *, is_test: bool, rules: RouteRules) -> str:
     """Return the route key of a recipient as the store has it."""
     address = forwarded(parse_address(recipient), rules)
     return key_of(decide(address, is_test=is_test, rules=rules).route)
+
+
+@lru_cache(maxsize=256)
+def names_of(key: str) -> frozenset[str]:
+    """Return the names by which people may call a destination, in lower case: route key, host, domain."""
+    names = {key, mx_domain_of(key) or ""}
+    if key.startswith(_HOST):
+        names |= {host_of(key).host, str(host_of(key))}
+    return frozenset(name.lower() for name in names if name)
 
 
 def mx_domain_of(key: str) -> str | None:

@@ -7,8 +7,10 @@ window ends where that index has led to `_LOOKED_AT` entries, so that no step ta
 two common values meet. Every value is bound; the SQL is put together of constants.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -17,15 +19,19 @@ import apsw
 from relayd.mail.ids import MessageId, first_id_at
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import UNFINISHED, Query, Status
-from relayd.store.sqlite.values import fetch, query_key
+from relayd.store.sqlite.values import fetch, query_key, to_ms
 
 Key = tuple[MessageId, int]
 Kind = tuple[str, Category | None, BounceClass | None]  # a state, and why
 
+_MANY = 1000  # values of a filter: by more no index is gone through
+_SOON = timedelta(minutes=5)  # after its reception, what becomes of mail is not late
 _LOOKED_AT = 2000  # entries of an index in one window, but for those of its last message
 _NEWEST = 2**63 - 1
 
 _KIND = "{0}.state = ? AND {0}.category IS ? AND {0}.bounce_class IS ?"
+# As the index of what changed late has it: more than 5 minutes after the instant in the id (`mail/ids.py`).
+_CHANGED_LATE = "{0}.updated_at > ({0}.message_id >> 21) + 1577837100000 AND {0}.updated_at >= ?"
 # What has an index in the table of trouble, together with its kind, and how it is compared there.
 _WITH_TROUBLE: Mapping[str, str] = {
     "sender": "{0}.sender COLLATE NOCASE = ?",
@@ -43,6 +49,7 @@ class _Path:
     sql: str  # the comparison with one choice, by the name of the table
     choices: Sequence[tuple[Any, ...]]  # each is a range of the index
     covers: frozenset[str]  # names of filters
+    leads: bool = True  # worth going by; else only compared with
 
     @property
     def is_of_message(self) -> bool:
@@ -67,17 +74,27 @@ class _Path:
             return self.table(name)
         return f"{'message' if self.is_of_message else 'recipient'} AS {name} NOT INDEXED"
 
+    @property
+    def _is_one_value(self) -> bool:
+        return self.sql.endswith(" = ?") and self.sql.count("?") == 1
+
+    def bound(self) -> Sequence[Any]:
+        """What `is_any` compares with."""
+        values = [value for choice in self.choices for value in choice]
+        return [json.dumps(values)] if self._is_one_value and len(values) > 1 else values
+
     def is_any(self, name: str) -> str:
         """The comparison with all choices."""
         one = self.matches(name)
         if len(self.choices) == 1:
             return one
-        if one.endswith("= ?") and one.count("?") == 1:
-            return f"{one.removesuffix('= ?')} IN ({', '.join('?' * len(self.choices))})"
+        if self._is_one_value:
+            return f"{one.removesuffix('= ?')} IN (SELECT value FROM json_each(?) AS wanted)"  # noqa: S608 -- constants
         return f"({' OR '.join([one] * len(self.choices))})"
 
 
 _ALL = _Path("recipient", "1", [()], frozenset())
+_DUPLICATES = _Path("recipient_duplicate", "{0}.possible_duplicate", [()], frozenset({"duplicate"}))
 
 
 class Search:
@@ -86,14 +103,21 @@ class Search:
     def __init__(self, db: apsw.Connection, query: Query, *, before: Key | None = None) -> None:
         """`before` is the last recipient of those that are known already."""
         self._db = db
-        self._filters = list(_filters(query))
-        self._paths = [self._narrowed(path) for path in _paths(self._filters)]
-        self._low, self._high = _span(query)
+        low, self._high = _span(query)
         self._after = -1  # the number in the highest message that is known already
         if before is not None and before[0] <= self._high:
             self._high, self._after = before
-        if not all(path.choices for path in self._paths):
-            self._high = self._low - 1
+        self._ages = list(_ages(query, low, list(_filters(db, query))))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Go on with mail of the next age that there is any of."""
+        self._low = self._high + 1
+        while self._low > self._high and self._ages:
+            self._low, self._filters = self._ages.pop(0)
+            self._paths = [self._narrowed(path) for path in _paths(self._filters)]
+            if not all(path.choices for path in self._paths):
+                self._high = self._low - 1
 
     @property
     def is_done(self) -> bool:
@@ -107,6 +131,8 @@ class Search:
             self._high, self._after = found[-1]
         else:
             self._high, self._after = floor - 1, -1
+        if self._low > self._high:
+            self._begin()
         return found
 
     def _narrowed(self, path: _Path) -> _Path:
@@ -146,13 +172,14 @@ class Search:
     def _read(self, path: _Path, floor: int, limit: int) -> list[Key]:
         """Return what matches in a window: each entry of one index is looked up in the others."""
         rest = [each for each in self._filters if not each.covers <= path.covers]
-        tables, where, values = [path.table("first")], [path.matches("first")], []
+        tables, where = [path.table("first")], [path.matches("first")]
+        values: list[Any] = []
         number = None if path.is_of_message else "first.number"
         for each in sorted(rest, key=lambda each: not each.is_of_message):
             name, *_ = each.covers
             tables.append(each.row(name))
             where.append(each.is_any(name))
-            values += [value for choice in each.choices for value in choice]
+            values += each.bound()
             where.append(f"{name}.{each.id} = first.{path.id}")
             if number is None and not each.is_of_message:
                 number = f"{name}.number"
@@ -186,30 +213,62 @@ def _span(query: Query) -> tuple[int, int]:
     return low, high
 
 
-def _filters(query: Query) -> Iterator[_Path]:
+def _ages(query: Query, low: int, filters: list[_Path]) -> Iterator[tuple[int, list[_Path]]]:
+    """Yield the lowest id and the filters, for mail of each age that is searched in a way of its own.
+
+    What changed since an instant is mostly what came since. Of older mail, it is in the index of what
+    changed late, which is little.
+    """
+    if query.changed_since is None:
+        yield low, filters
+        return
+    turn = max(low, int(first_id_at(query.changed_since - _SOON)))
+    since, changed = (to_ms(query.changed_since),), frozenset({"changed"})
+    yield turn, [*filters, _Path("recipient", "{0}.updated_at >= ?", [since], changed, leads=False)]
+    yield low, [_Path("recipient_changed_late", _CHANGED_LATE, [since], changed), *filters]
+
+
+def _filters(db: apsw.Connection, query: Query) -> Iterator[_Path]:
     """What is asked for but for the time, the usually rarest first."""
+    kinds = [kind for kind in _KINDS if _is_of(kind, query)]
+    headers = [f"<{each.strip().strip('<>')}>" for each in query.message_id_header]
+    clients: Iterable[str] = ()
+    keys: Iterable[str] = ()
+    if query.client or query.destination:
+        from relayd.store.sqlite import distinct  # noqa: PLC0415 -- brings what decides; few ask for it
 
-    def by(name: str, table: str, sql: str, values: Iterable[str]) -> _Path:
-        choices = [(value,) for value in dict.fromkeys(values)]
-        return _Path(f"{table}_by_{name}", sql, choices, frozenset({name}))
+        clients = distinct.clients(db, query.client) if query.client else ()
+        keys = distinct.destinations(db, query.destination) if query.destination else ()
+    client = _value("message", "client", "client_ip", clients)
+    asked: Sequence[tuple[object, _Path]] = (
+        (headers, _text("header", "message_id_header", headers)),
+        (query.possible_duplicate, _DUPLICATES),
+        (
+            query.recipient,
+            _value("recipient", "address", "address_key", map(query_key, query.recipient)),
+        ),
+        (query.tag, _text("tag", "tag", query.tag)),
+        (len(kinds) < len(_KINDS), _Path("recipient_by_kind", _KIND, kinds, frozenset({"kind"}))),
+        (query.user, _text("user", "auth_user", query.user)),
+        (query.client, replace(client, leads=len(client.choices) <= _MANY)),
+        (query.destination, _value("recipient", "destination", "destination", keys)),
+        (query.domain, _value("recipient", "domain", "domain", map(str.lower, query.domain))),
+        (query.sender, _text("sender", "reverse_path", query.sender)),
+    )
+    for is_asked, path in asked:
+        if is_asked:
+            yield path
 
-    if query.message_id_header:
-        headers = (f"<{_folded(each.strip().strip('<>'))}>" for each in query.message_id_header)
-        yield by("header", "message", "{0}.message_id_header COLLATE NOCASE = ?", headers)
-    if query.recipient:
-        keys = map(query_key, query.recipient)
-        yield by("address", "recipient", "{0}.address_key = ?", keys)
-    if query.tag:
-        yield by("tag", "message", "{0}.tag COLLATE NOCASE = ?", map(_folded, query.tag))
-    if query.unfinished or query.status or query.category or query.bounce_class:
-        kinds = [kind for kind in _KINDS if _is_of(kind, query)]
-        yield _Path("recipient_by_kind", _KIND, kinds, frozenset({"kind"}))
-    if query.domain:
-        domains = (each.lower() for each in query.domain)
-        yield by("domain", "recipient", "{0}.domain = ?", domains)
-    if query.sender:
-        senders = map(_folded, query.sender)
-        yield by("sender", "message", "{0}.reverse_path COLLATE NOCASE = ?", senders)
+
+def _value(table: str, name: str, column: str, values: Iterable[str], *, how: str = "") -> _Path:
+    """A filter by the whole value of a column; one that is named twice is one range of its index."""
+    choices = [(value,) for value in dict.fromkeys(values)]
+    return _Path(f"{table}_by_{name}", f"{{0}}.{column}{how} = ?", choices, frozenset({name}))
+
+
+def _text(name: str, column: str, values: Iterable[str]) -> _Path:
+    """The same of a message's text, whose case does not count."""
+    return _value("message", name, column, map(_folded, values), how=" COLLATE NOCASE")
 
 
 def _folded(text: str) -> str:
@@ -219,9 +278,10 @@ def _folded(text: str) -> str:
 
 def _paths(filters: Sequence[_Path]) -> Sequence[_Path]:
     """Return what leads to the answer: each filter, or better, each together with the kind of trouble."""
+    leading = [each for each in filters if each.leads] or [_ALL]
     kinds = next((each for each in filters if "kind" in each.covers), None)
     if kinds is None or not all(map(_is_trouble, kinds.choices)):
-        return filters or [_ALL]
+        return leading
     with_trouble = [
         _Path(
             f"trouble_by_{name}",
@@ -232,7 +292,9 @@ def _paths(filters: Sequence[_Path]) -> Sequence[_Path]:
         for each in filters
         for name in each.covers & _WITH_TROUBLE.keys()
     ]
-    return with_trouble or filters
+    covered = {"kind", *_WITH_TROUBLE}
+    others = [each for each in leading if not each.covers & covered]
+    return [*with_trouble, *others] if with_trouble else leading
 
 
 def _all_kinds() -> Iterator[Kind]:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import click
@@ -49,6 +50,15 @@ OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
         },
     ),
     "the rest": (["--domain", "a.test", "--tag", "t *"], {"domain": ("a.test",), "tag": ("t *",)}),
+    "clients": (
+        ["--client", "192.0.2.7", "--client", "2001:db8::1/32"],
+        {"client": (ip_network("192.0.2.7/32"), ip_network("2001:db8::/32"))},
+    ),
+    "doubles": (["--possible-duplicate"], {"possible_duplicate": True}),
+    "changed": (
+        ["--changed-since", "2026-11-01T00:00Z"],
+        {"changed_since": datetime(2026, 11, 1, tzinfo=UTC)},
+    ),
     "a domain with its sign": (["--domain", "@a.test"], {"domain": ("a.test",)}),
 }
 
@@ -67,8 +77,11 @@ SEVERAL = {
     "status": ("status", (Status.SENT, Status.BOUNCED)),
     "bounce_class": ("bounce_class", (BounceClass.HARD, BounceClass.SOFT)),
     "category": ("category", (Category.POLICY, Category.VIRUS)),
+    "user": ("user", ("shop", "app")),
+    "destination": ("destination", ("a.test", "smarthost")),
 }
-ONCE = ("since", "until")
+ONCE = ("since", "until", "changed_since")
+OTHERS = ("client", "possible_duplicate")
 
 
 @pytest.mark.parametrize(("name", "expected"), SEVERAL.items(), ids=SEVERAL)
@@ -82,14 +95,15 @@ def test_a_repeated_filter_means_any_of_its_values(
 
 
 def test_no_filter_silently_means_its_last_value() -> None:
-    assert {*SEVERAL, *ONCE} == set(EVERY_FILTER)
+    assert {*SEVERAL, *ONCE, *OTHERS} == set(EVERY_FILTER)
 
 
 @pytest.mark.parametrize("name", ONCE)
 def test_a_time_is_refused_when_given_twice(name: str) -> None:
-    status, query, said = query_of(f"--{name}", "7d", f"--{name}", "8d")
+    option = f"--{name.replace('_', '-')}"
+    status, query, said = query_of(option, "7d", option, "8d")
     assert (status, query) == (2, None)
-    assert f"--{name} is given twice" in said
+    assert f"{option} is given twice" in said
 
 
 BAD = {
@@ -115,6 +129,9 @@ BAD = {
     "blank in a domain": (["--domain", "a.test b.test"], "name each domain"),
     "address as domain": (["--domain", "a@b.test"], "--recipient a@b.test"),
     "queue id as header": (["--message-id", "0CNA0NJ6E0401"], "relayd status"),
+    "no address of a client": (["--client", "192.0.2.*"], "such as 192.0.2.0/24"),
+    "pattern as destination": (["--destination", "*.example"], "no patterns"),
+    "address as destination": (["--destination", "a@x.test"], "a domain, a host"),
     "no span": (["--since", "1d", "--until", "2d"], "Nothing lies between"),
 }
 

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -31,6 +32,11 @@ QUERIES = st.builds(
     status=st.lists(st.sampled_from(Status), max_size=3).map(tuple),
     bounce_class=st.lists(st.sampled_from(BounceClass), max_size=3).map(tuple),
     category=st.lists(st.sampled_from(Category), max_size=3).map(tuple),
+    user=TEXTS,
+    client=st.lists(st.ip_addresses().map(ip_network), max_size=2).map(tuple),
+    destination=TEXTS,
+    possible_duplicate=st.booleans(),
+    changed_since=INSTANTS,
     since=INSTANTS,
     until=INSTANTS,
     unfinished=st.booleans(),
@@ -136,6 +142,8 @@ SELECTORS: dict[str, tuple[Any, str]] = {
     "no queue id": ({"queue_id": "12"}, "'queue_id'"),
     "no time": ({"since": "yesterday"}, "'since'"),
     "time without zone": ({"since": "2026-11-01T00:00:00"}, "no time zone"),
+    "flag as text": ({"possible_duplicate": "yes"}, "'possible_duplicate'"),
+    "no network": ({"client_ip": "somewhere"}, "'client_ip'"),
     "empty list": ({"rcpt": [], "tag": "a"}, "'rcpt' is an empty list"),
     "list of numbers": ({"rcpt": ["a@example.org", 7]}, "'rcpt' is not a text"),
     "list of lists": ({"rcpt": [["a@example.org"]]}, "'rcpt' is not a text"),

@@ -6,10 +6,10 @@ import pytest
 
 from relayd.errors import RelaydError
 from relayd.mail.ids import parse_id
+from relayd.policy.delivery.route import names_of
 from relayd.trace.wanted import (
     Subject,
     Wanted,
-    destinations_of,
     subject_of,
     wanted_from_json,
     wanted_to_json,
@@ -51,8 +51,8 @@ def test_one_value_is_written_as_older_daemons_read_it() -> None:
 
 def test_a_host_of_routes_has_three_names() -> None:
     names = {"host:Mail.example:26", "mail.example:26", "mail.example"}
-    assert destinations_of("host:Mail.example:26") == {name.lower() for name in names}
-    assert destinations_of("smarthost") == {"smarthost"}
+    assert names_of("host:Mail.example:26") == {name.lower() for name in names}
+    assert names_of("smarthost") == {"smarthost"}
 
 
 @pytest.mark.parametrize(

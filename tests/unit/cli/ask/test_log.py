@@ -25,6 +25,8 @@ LINES = [
         "rcpt": "a@example.org",
         "tag": "news",
         "status": "queued",
+        "client_ip": "192.0.2.7",
+        "auth_user": "shop",
     },
     {
         "ts": "2026-03-01T12:00:01.000Z",
@@ -95,6 +97,12 @@ FILTERS: dict[str, tuple[list[str], list[int]]] = {
     "category": (["--category", "bad_mailbox"], [1]),
     "other category": (["--category", "greylist"], []),
     "nothing": (["--tag", "other"], []),
+    "user, whose name is in the reception": (["--user", "Shop"], [0, 1]),
+    "other user": (["--user", "app"], []),
+    "client": (["--client", "192.0.2.0/24", "--client", "::1"], [0, 1]),
+    "other client": (["--client", "192.0.3.0/24"], []),
+    "client, and what became of it": (["--client", "192.0.2.7", "--status", "bounced"], [1]),
+    "doubles": (["--possible-duplicate"], []),
 }
 
 

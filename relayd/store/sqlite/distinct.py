@@ -1,0 +1,60 @@
+"""The values of a filter that the queue has at all, each found by one look into an index.
+
+There are few clients and hosts beside the mail that they hand in or take, so what is asked for by a network
+or by a name becomes the values that are in it.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+
+import apsw
+
+from relayd.policy.delivery.route import names_of
+from relayd.policy.intake.admit import is_among
+from relayd.store.sqlite.values import fetch
+
+Network = IPv4Network | IPv6Network
+
+_MAPPED = "::ffff:"  # an IPv4 address in IPv6
+_END = "\uffff"  # behind every value that begins with what is before it
+# One value after the other, from :low on and below :high.
+_VALUES = (
+    "WITH RECURSIVE wanted (value) AS ("
+    "SELECT min({0}) FROM {1} INDEXED BY {2} WHERE {0} >= :low AND {0} < :high"
+    " UNION ALL SELECT (SELECT min({0}) FROM {1} INDEXED BY {2} WHERE {0} > wanted.value AND {0} < :high)"
+    " FROM wanted WHERE wanted.value IS NOT NULL)"
+    " SELECT value FROM wanted WHERE value IS NOT NULL"
+)
+_CLIENTS = _VALUES.format("client_ip", "message", "message_by_client")
+_DESTINATIONS = _VALUES.format("destination", "recipient", "recipient_by_destination")
+
+
+def clients(db: apsw.Connection, networks: Sequence[Network]) -> list[str]:
+    """Return the addresses of clients in the networks, as messages have them."""
+    heads = {head for network in networks for head in _heads(network)}
+    found = {value for head in heads for value in _behind(db, _CLIENTS, head)}
+    return sorted(value for value in found if is_among(value, networks))
+
+
+def destinations(db: apsw.Connection, names: Collection[str]) -> list[str]:
+    """Return the route keys that go by the names."""
+    wanted = {name.lower() for name in names}
+    hosts = [key for key in _behind(db, _DESTINATIONS, "host:") if wanted & names_of(key)]
+    return sorted({*wanted, *(f"mx:{name}" for name in wanted), *hosts})
+
+
+def _behind(db: apsw.Connection, sql: str, head: str) -> Iterator[str]:
+    for (value,) in fetch(db, sql, {"low": head, "high": head + _END}):
+        yield value
+
+
+def _heads(network: Network) -> Iterator[str]:
+    """Yield how the texts of all addresses in a network may begin."""
+    if isinstance(network, IPv4Network):
+        whole = network.prefixlen // 8
+        head = ".".join(str(network.network_address).split(".")[:whole])
+        head += "." if 0 < whole < 4 else ""
+        yield from (head, _MAPPED + head)
+        return
+    first = int(network.network_address) >> 112
+    yield f"{first:x}:" if network.prefixlen >= 16 and first else ""

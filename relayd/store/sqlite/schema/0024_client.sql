@@ -1,0 +1,1 @@
+CREATE INDEX message_by_client ON message (client_ip);

@@ -1,0 +1,1 @@
+CREATE INDEX recipient_by_destination ON recipient (destination, message_id DESC, number);

@@ -1,0 +1,1 @@
+CREATE INDEX recipient_duplicate ON recipient (message_id DESC, number) WHERE possible_duplicate;
