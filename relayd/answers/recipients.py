@@ -81,6 +81,7 @@ FIELDS = (
     "paused_for",
     "pause",
     "subject",
+    "redirected_to",
 )
 """The names of `fields`, in their order."""
 
