@@ -82,6 +82,7 @@ FIELDS = (
     "suppress",
     "not_counted",
     "possible_duplicate",
+    "redirected_to",
     "next_attempt_at",
     "delay_queue",
     "delay_connect",
