@@ -17,7 +17,7 @@ import pytest
 from tests.support.accounts import write_users
 from tests.support.daemon import ROOT, Daemon, Ran, a_daemon, a_smarthost, eventually
 from tests.support.ports import free_port
-from tests.support.scripted_server import Script
+from tests.support.scripted_server import InTurn, Script
 
 OUT, IN = "hunter2-to-the-smarthost", "geheim4-of-the-client"
 WORDS = [OUT, IN, *(base64.b64encode(word.encode()).decode() for word in (OUT, IN))]
@@ -27,6 +27,7 @@ SCRIPT: Script = {
     "AUTH": "235 welcome",
     "RCPT TO:<bad@x.test>": "550 5.1.1 no such user",
     "RCPT TO:<later@x.test>": "451 4.2.1 not now",
+    "RCPT TO:<thrice@x.test>": InTurn("451 4.2.1 not now", "451 4.2.1 not now", "550 5.7.1 no"),
 }
 
 
@@ -180,14 +181,17 @@ def test_a_destination_is_followed_on_connections_that_are_open_already(daemon: 
 
 
 def test_a_waiting_message_is_followed_until_it_leaves(daemon: Daemon) -> None:
-    queue_id = daemon.send("later@x.test")
-    eventually(lambda: daemon.statuses() == {"later@x.test": "deferred"}, "a first attempt")
+    queue_id = daemon.send("thrice@x.test")
+    eventually(lambda: daemon.statuses() == {"thrice@x.test": "deferred"}, "a first attempt")
     with following(daemon, queue_id) as follower:
+        daemon.run("queue", "expedite", queue_id)
+        eventually(lambda: "<- 451 4.2.1 not now" in follower.told, "the attempt asked for")
+        eventually(lambda: daemon.statuses() == {"thrice@x.test": "deferred"}, "it waits as before")
         daemon.run("queue", "expedite", queue_id)
         ran = follower.wait()
     assert ran.status == 0
-    assert "-> RCPT TO:<later@x.test>" in ran.out
-    assert "<- 451 4.2.1 not now" in ran.out
+    assert "-> RCPT TO:<thrice@x.test>" in ran.out
+    assert "<- 550 5.7.1 no" in ran.out
     assert "the message has left" in ran.err
     assert OUT not in ran.out
     again = daemon.run("trace", queue_id)
@@ -200,7 +204,7 @@ def test_a_waiting_message_is_followed_until_it_leaves(daemon: Daemon) -> None:
         "why host: 127.0.0.1",
         "why class: ",
         "why time: 60 min after this attempt: step 1 of retry.soft_bounce = 60 min (judged anew)",
-        "why end: refused for now once more",
+        "why end: 550 is a permanent reply, which is never retried",
         "why suppression: not suppressed",
     ):
         assert words in told.out
