@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from relayd.answers.pauses import in_words, sides_in_words
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
 from relayd.ports.view import Metric, QueueView
@@ -97,6 +96,10 @@ def _switched(switches: Switches) -> Iterator[Notice]:
 
 def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:
     rules = [rule for rule in view.pause_rules() if not rule.is_over(at)]
+    if not rules:
+        return
+    from relayd.answers.pauses import in_words, sides_in_words  # noqa: PLC0415 -- mostly nothing is
+
     for rule in rules[:_MOST]:
         yield Notice(
             kind="paused",

@@ -6,13 +6,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from relayd.answers import pauses
-from relayd.answers.pauses import in_words, rule_that_holds
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.mail.words import Category, EventKind, Fault, instant
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
+
+if TYPE_CHECKING:
+    from relayd.mail.pause import PauseRule
 
 PAGE = 500  # rows asked for at once
 
@@ -26,6 +27,8 @@ def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[Recipien
         size = min(PAGE, left) if limit else PAGE
         page = view.find(query, limit=size, before=before)
         if rules:
+            from relayd.answers.pauses import rule_that_holds  # noqa: PLC0415 -- mostly nothing is paused
+
             page = [replace(row, pause=rule_that_holds(row, rules)) for row in page]
         yield from page
         left -= len(page)
@@ -114,10 +117,16 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "destination": row.destination,
         "paused_until": row.paused_until,
         "paused_for": row.paused_for or None,
-        "pause": None if row.pause is None else pauses.fields(row.pause),
+        "pause": None if row.pause is None else _pause_fields(row.pause),
         "subject": row.subject,
         "redirected_to": row.redirected_to,
     }
+
+
+def _pause_fields(rule: "PauseRule") -> dict[str, object]:
+    from relayd.answers import pauses  # noqa: PLC0415 -- mostly nothing is paused
+
+    return pauses.fields(rule)
 
 
 def waits_for(
@@ -150,6 +159,8 @@ def _next_step(
             f"a running attempt, or its turn at a connection to {row.destination}"
         )
     if row.pause is not None and not row.pause.is_over(at):
+        from relayd.answers.pauses import in_words  # noqa: PLC0415 -- as above
+
         return f"the end of pause {row.pause.number} ({row.pause.named}), {in_words(row.pause)}"
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)

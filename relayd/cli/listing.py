@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from relayd.answers.pauses import in_words
 from relayd.answers.recipients import FIELDS, PAGE, fields, find_rows
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import Form, show_fields, show_table
@@ -28,6 +27,8 @@ def _next(row: RecipientRow, times: Times) -> str:
 
 def _why(row: RecipientRow, _: Times) -> str:
     if row.pause is not None and not row.leased:
+        from relayd.answers.pauses import in_words  # noqa: PLC0415 -- mostly nothing is paused
+
         return f"paused {in_words(row.pause)}"
     return row.reply or row.reason or row.paused_for
 

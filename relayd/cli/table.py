@@ -9,7 +9,6 @@ Widths are those of a terminal's cells: a wide character takes two, a combining 
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -79,6 +78,8 @@ def columns_of(titles: Sequence[Column | str]) -> list[Column]:
 
 def screen_width() -> int:
     """Return the cells of a line: COLUMNS, else what the terminal says, else 80."""
+    import shutil  # noqa: PLC0415 -- brings what unpacks archives; a pipe needs none of it
+
     return shutil.get_terminal_size().columns
 
 

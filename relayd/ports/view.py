@@ -5,14 +5,17 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from relayd.mail.ids import MessageId
-from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import EVERYBODY, Suppression
 from relayd.mail.words import LOGIN_REFUSED, BounceClass, Category, JsonValue
-from relayd.ports.tally import TallyAnswer, TallyQuery
+
+if TYPE_CHECKING:  # few questions need these
+    from ipaddress import IPv4Network, IPv6Network
+
+    from relayd.mail.pause import PauseRule
+    from relayd.ports.tally import TallyAnswer, TallyQuery
 
 
 class Status(StrEnum):
@@ -50,7 +53,7 @@ class Query:
     bounce_class: tuple[BounceClass, ...] = ()
     category: tuple[Category, ...] = ()
     user: tuple[str, ...] = ()  # names that clients logged in as
-    client: tuple[IPv4Network | IPv6Network, ...] = ()  # of the client's address
+    client: "tuple[IPv4Network | IPv6Network, ...]" = ()  # of the client's address
     destination: tuple[str, ...] = ()  # route keys, hosts or domains, as `names_of` has them
     possible_duplicate: bool = False  # only those that may have arrived more than once
     changed_since: datetime | None = None  # something became of it at or after
@@ -96,7 +99,7 @@ class RecipientRow:
     paused_until: datetime | None  # of the destination
     paused_for: str = ""  # why, or what a connection to it waits for; for people
     served: bool = False  # a worker has the destination in hand
-    pause: PauseRule | None = None  # that stops its delivery; its time may be over
+    pause: "PauseRule | None" = None  # that stops its delivery; its time may be over
     redirected_to: str | None = None  # the address that `[redirect]` put in its place
     subject: str | None = None  # if it was kept (`store.keep_subject`)
 
@@ -140,7 +143,7 @@ class Counts:
 
     by_status: Mapping[Status, int]  # unfinished ones only
     paused: int = 0  # of these, that a pause rule holds
-    pause_rules: Sequence[PauseRule] = ()  # some may be over
+    pause_rules: "Sequence[PauseRule]" = ()  # some may be over
     by_destination: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)  # reception of what is not held
     paused_until: Mapping[str, datetime] = field(default_factory=dict)  # of these; may be over
@@ -244,7 +247,7 @@ class QueueView(Protocol):
         """Return destinations with mail that are left alone at that instant, the last to be tried first."""
         ...
 
-    def pause_rules(self) -> Sequence[PauseRule]:
+    def pause_rules(self) -> "Sequence[PauseRule]":
         """Return the pause rules that nobody has ended, the oldest first; of some the time may be over.
 
         A short read.
@@ -255,7 +258,7 @@ class QueueView(Protocol):
         """Return the last events of all messages, newest first; receptions are none."""
         ...
 
-    def tally(self, query: TallyQuery) -> TallyAnswer:
+    def tally(self, query: "TallyQuery") -> "TallyAnswer":
         """Return how many events there were in a time, and the delays from reception to acceptance.
 
         Exact up to the last commit, in time moved outwards to full steps, as the answer says: 10 minutes, hours

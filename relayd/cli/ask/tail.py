@@ -6,15 +6,11 @@ it, because writers go on with the old one until they are told. Without followin
 read as well, compressed or not.
 """
 
-import bz2
 import errno
-import gzip
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -68,12 +64,9 @@ def read_rotated(files: Sequence[Path], since: datetime | None) -> Iterator[str]
     for each in files:
         if since is not None and each.stat().st_mtime < since.timestamp():
             continue
-        try:
-            with _unpacked(each) as file:
-                for line in file:
-                    yield _text(line.rstrip(b"\n"))
-        except (EOFError, zlib.error, lzma.LZMAError) as error:
-            raise OSError(errno.EIO, f"it is damaged ({error})", str(each)) from error
+        with _unpacked(each) as file:
+            for line in file:
+                yield _text(line.rstrip(b"\n"))
 
 
 def rotated_files(path: str) -> list[Path]:
@@ -95,16 +88,36 @@ def _is_rotation(name: str, of: str) -> bool:
     return rest != name and _ROTATION.fullmatch(rest) is not None
 
 
-def _unpacked(path: Path) -> AbstractContextManager[Iterable[bytes]]:
-    match path.suffix:
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Iterable[bytes]]:
+    """Open a file for reading, compressed or not. Raises OSError, also within the block if it is damaged."""
+    damage: tuple[type[Exception], ...] = (EOFError,)
+    unpack: Callable[[Path], AbstractContextManager[Iterable[bytes]]] = _plain
+    match path.suffix:  # few files are compressed
         case ".gz":
-            return gzip.open(path)
+            import gzip  # noqa: PLC0415
+            import zlib  # noqa: PLC0415
+
+            unpack, damage = gzip.open, (EOFError, zlib.error)
         case ".bz2":
-            return bz2.open(path)
+            import bz2  # noqa: PLC0415
+
+            unpack = bz2.open
         case ".xz":
-            return lzma.open(path)
+            import lzma  # noqa: PLC0415
+
+            unpack, damage = lzma.open, (EOFError, lzma.LZMAError)
         case _:
-            return path.open("rb")
+            pass
+    try:
+        with unpack(path) as file:
+            yield file
+    except damage as error:
+        raise OSError(errno.EIO, f"it is damaged ({error})", str(path)) from error
+
+
+def _plain(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _open(path: str) -> BinaryIO | None:

@@ -14,7 +14,6 @@ import apsw
 from relayd.errors import SchemaMismatch, StoreFull, StoreUnavailable
 from relayd.files import rename, sync
 from relayd.store.spool import directory_of, has_content
-from relayd.store.sqlite import replacing
 from relayd.store.sqlite.condition import APPLICATION_ID, FILE_MODE, check_to_write, no_queue
 from relayd.store.sqlite.lock import FileLock
 
@@ -29,6 +28,8 @@ def prepare(path: str) -> None:
     """
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
+    from relayd.store.sqlite import replacing  # noqa: PLC0415 -- readers need none of it
+
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
         replacing.finish_earlier(path)
         if not Path(path).exists():

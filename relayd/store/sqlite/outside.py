@@ -18,7 +18,6 @@ import apsw
 
 from relayd.errors import StoreForbidden, StoreUnavailable
 from relayd.file_access import who_may
-from relayd.store.sqlite import replacing
 from relayd.store.sqlite.condition import check_file, check_index
 from relayd.store.sqlite.connection import open_reader
 
@@ -79,6 +78,8 @@ class OutsideReader:
                 self._path, any_older=self._any_older, immutable=self._state is not None
             )
         except FileNotFoundError as error:
+            from relayd.store.sqlite import replacing  # noqa: PLC0415 -- mostly the file is there
+
             if replacing.ready(self._path).is_dir():
                 words = f"a restore of {self._path} was cut short: start relayd, which finishes it"
             else:

@@ -1,9 +1,11 @@
 """Between rows and pause rules."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.store.sqlite.values import from_ms
+
+if TYPE_CHECKING:
+    from relayd.mail.pause import PauseRule
 
 RULES = (
     "SELECT id, scope, value, intake, delivery, since, until, by, reason FROM pause_rule"
@@ -11,7 +13,9 @@ RULES = (
 )
 
 
-def rule_of(row: tuple[Any, ...]) -> PauseRule:
+def rule_of(row: tuple[Any, ...]) -> "PauseRule":
+    from relayd.mail.pause import Named, PauseRule, Scope, Side  # noqa: PLC0415 -- mostly there is no rule
+
     number, scope, value, intake, delivery, since, until, by, reason = row
     kept = {Side.INTAKE: intake, Side.DELIVERY: delivery}
     return PauseRule(

@@ -4,15 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
-from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, EventKind, status_of
-from relayd.ports.tally import TallyAnswer, TallyQuery
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -28,6 +26,10 @@ from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, from_ms, to_ms
+
+if TYPE_CHECKING:  # few questions need these
+    from relayd.mail.pause import PauseRule
+    from relayd.ports.tally import TallyAnswer, TallyQuery
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
@@ -258,7 +260,7 @@ class SqliteView:
         ]
 
     @_question
-    def pause_rules(self) -> Sequence[PauseRule]:
+    def pause_rules(self) -> "Sequence[PauseRule]":
         return [pause_rows.rule_of(row) for row in self._fetch(pause_rows.RULES)]
 
     @_question
@@ -282,7 +284,7 @@ class SqliteView:
         ]
 
     @_question
-    def tally(self, query: TallyQuery) -> TallyAnswer:
+    def tally(self, query: "TallyQuery") -> "TallyAnswer":
         from relayd.store.sqlite import tally_view  # noqa: PLC0415 -- rows of recipients need none of it
 
         with self._reading():

@@ -162,7 +162,10 @@ def test_an_end_in_the_middle(
 
 @pytest.mark.usefixtures("filled")
 def test_a_process_answers_without_click(world: World) -> None:
-    unwanted = "click rich pydantic asyncio orjson relayd.mail.envelope relayd.mail.outcome relayd.ports.queue"
+    unwanted = (
+        "click rich pydantic asyncio orjson relayd.mail.envelope relayd.mail.outcome relayd.ports.queue"
+        " shutil bz2 lzma zlib relayd.mail.pause relayd.mail.tally relayd.store.sqlite.replacing"
+    )
     code = (
         "import sys; from relayd.__main__ import main\n"
         "try: main()\n"
