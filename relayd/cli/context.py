@@ -43,7 +43,7 @@ def settings_option(*, envvar: str | None = None) -> Callable[[F], F]:
         "-c",
         "--config",
         metavar="FILE",
-        type=click.Path(),  # for completion
+        type=click.Path(readable=False),  # for completion; who reads it says who may
         envvar=envvar,
         expose_value=False,
         callback=_remember,

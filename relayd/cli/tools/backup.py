@@ -9,7 +9,7 @@ from relayd.cli.output import paint
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, readable=False))
 @settings_option()
 def backup(*, folder: Path) -> None:
     """Copy the queue with its history into FOLDER, also while the daemon runs.

@@ -29,7 +29,11 @@ class NoChecker(click.ClickException):
 
 @click.command(name="check-content")
 @click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(allow_dash=True, readable=False),
 )
 @json_option
 @settings_option()

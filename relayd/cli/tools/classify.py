@@ -29,7 +29,12 @@ class BadInput(click.ClickException):
 
 
 @click.command()
-@click.argument("replies", metavar="[REPLY | FILE...]", nargs=-1, type=click.Path(allow_dash=True))
+@click.argument(
+    "replies",
+    metavar="[REPLY | FILE...]",
+    nargs=-1,
+    type=click.Path(allow_dash=True, readable=False),
+)
 @click.option(
     "--jsonl",
     is_flag=True,

@@ -16,7 +16,11 @@ from relayd.policy.inbound_bounce import to_json
 
 @click.command(name="parse-bounce")
 @click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(allow_dash=True, readable=False),
 )
 @json_option
 @settings_option()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--force", is_flag=True, help="Also where mail waits in the queue that is there; it is kept."
 )
@@ -40,7 +40,7 @@ def restore(*, folder: Path, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, readable=False))
 @json_option
 @settings_option()
 def move(*, folder: Path, as_json: bool) -> None:
