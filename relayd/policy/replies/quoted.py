@@ -26,6 +26,7 @@ _QUOTE = re.compile(
     r"|->|<<<|\bled="
     r"|\([^\s()<>@]{1,64}@[^\s()<>@:]{1,255}:)" + _REPLY
 )
+_ENDS_LINE = re.compile(r"[a-z](?:[\r\n\t]|\s\s)\s*$")  # IronPort quotes behind a single space
 _COLON = re.compile(r"[:;]" + _REPLY)
 # What a server says to the commands that follow a refused RCPT.
 _FOLLOW_ON = re.compile(r"\s(50[0-9]|554)[ -]")
@@ -100,7 +101,7 @@ def read(text: str, code: int, stage: Stage | None) -> Reading:
         if end:
             first = _last_reply(low[:end], code) if code else 0
             text, low = text[first:end], low[first:end]
-        start = _start_of_quoted(low, is_reply=bool(code))
+        start = _start_of_quoted(low, code)
     if end:
         stage = Stage.RCPT if stage in _NOTICED_LATER else stage
     elif stage in _OPEN:
@@ -108,10 +109,17 @@ def read(text: str, code: int, stage: Stage | None) -> Reading:
     return Reading(text, stage, text[start:] if start or first else "")
 
 
-def _start_of_quoted(low: str, *, is_reply: bool) -> int:
+def _start_of_quoted(low: str, code: int) -> int:
     """Where the innermost quoted reply begins; 0 where none is quoted."""
-    marks = [mark.end() for mark in _QUOTE.finditer(low)]
-    if not is_reply:
+    own_line = (
+        f"{code}-"  # the next line of the reply itself, behind a word that only looks like it
+    )
+    marks = [
+        mark.end()
+        for mark in _QUOTE.finditer(low)
+        if not (low.startswith(own_line, mark.end()) and _ENDS_LINE.search(mark[0]))
+    ]
+    if not code:
         marks += [mark.end() for mark in _COLON.finditer(low)]
     return max(marks, default=0)
 
