@@ -69,5 +69,5 @@ async def test_a_backup_is_as_durable_as_its_queue(tmp_path: Path, synced: list[
     copy = back_up(f"sqlite:{tmp_path}/queue.db", folder)
     await box.close()
     assert synced[0] == tmp_path
-    assert synced[-3:] == [folder / "queue.db.part", folder / "queue.db.content", folder]
+    assert synced[-3:] == [folder / "queue.db.content", folder / "queue.db.part", folder]
     assert copy.exists()

@@ -167,7 +167,7 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
     assert handed_on.rcpts == ("TO:<app@app.test>",)
     assert handed_on.content == QMAIL
     await eventually(lambda: len(lines_in(status_log)) == 2)
-    received, bounced = lines_in(status_log)
+    bounced, received = lines_in(status_log)
     assert (received["event"], received["from"], received["rcpt"]) == (
         "received",
         "",

@@ -61,8 +61,8 @@ def test_input_that_is_not_jsonl_is_65(
     assert ran.err.startswith("relayd: line 2 of the input")
 
 
-@pytest.mark.parametrize("arguments", [[], [REPLY, "--jsonl"]], ids=["neither", "both"])
-def test_one_kind_of_input(world: World, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [[], [REPLY, REPLY]], ids=["none", "two"])
+def test_it_takes_one_reply(world: World, arguments: list[str]) -> None:
     assert world.run_bare("classify", *arguments).status == os.EX_USAGE
 
 
