@@ -224,6 +224,7 @@ class Settings:
     log: LogSettings
     doctor: DoctorSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+    read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better
 

@@ -184,6 +184,7 @@ def _settings(
         content=content_settings(document.content),
         store=StoreSettings(**document.store.model_dump()),
         control_socket=document.control.socket,
+        read_content=document.control.read_content,
         metrics=units.host_port(document.metrics.address) if document.metrics.address else None,
         log=LogSettings(
             status_log=document.status_log.path,

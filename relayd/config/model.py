@@ -260,6 +260,7 @@ class Store(Table):
 
 class Control(Table):
     socket: Annotated[str, PlainValidator(units.socket_path)] = "/run/relayd/control.sock"
+    read_content: bool = False
 
 
 class StatusLog(Table):

@@ -5,13 +5,14 @@ Owns the faults a caller can meet: no daemon (DaemonUnreachable), a daemon that 
 """
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from relayd.control.acts import ActAnswer, ActRequest, act_to_json, answer_from_json
 from relayd.control.compact import compacted_from_json
+from relayd.control.content import ContentRequest, content_to_json, octets_from_json
 from relayd.control.pauses import (
     PauseRequest,
     ResumeRequest,
@@ -33,7 +34,7 @@ from relayd.control.requeue import (
     requeued_from_json,
 )
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
-from relayd.errors import DaemonUnreachable, RelaydError, StoreUnavailable
+from relayd.errors import DaemonUnreachable, RelaydError, StoreForbidden, StoreUnavailable
 from relayd.file_access import who_may
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import ToSuppress
@@ -107,6 +108,40 @@ def compact(path: str, *, timeout: float = TIMEOUT) -> Compacted:
         return compacted_from_json(ask(path, {"verb": "compact"}, timeout=timeout))
     except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
+
+
+def content(path: str, request: ContentRequest, write: Callable[[bytes], object]) -> bool:
+    """Have the daemon give the content of a message, a part at a time; False when it is gone.
+
+    That is on record before the first part. Raises StoreForbidden, and as `act` does; RelaydError too when
+    the content ends too early.
+    """
+    with _connected(path, TIMEOUT) as sock:
+        first, newline, rest = _ask(path, sock, encode(content_to_json(request))).partition(b"\n")
+        if _good(path, first + newline).get("gone") is True:
+            return False
+        while b"\n" not in rest:
+            rest += _more(path, sock)
+        head, _, rest = rest.partition(b"\n")
+        try:
+            left = octets_from_json(_decoded(path, head))
+        except BadMessage as exc:
+            raise RelaydError(f"{path} answered something strange: {exc}") from exc
+        while left:
+            part = (rest or _more(path, sock))[:left]
+            write(part)
+            left, rest = left - len(part), b""
+    return True
+
+
+def _more(path: str, sock: socket.socket) -> bytes:
+    try:
+        chunk = sock.recv(_CHUNK)
+    except OSError as exc:
+        raise DaemonUnreachable(f"lost the connection to {path}: {exc.strerror or exc}") from exc
+    if not chunk:
+        raise RelaydError(f"{path} gave only a part of the content: ask again")
+    return chunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +230,8 @@ def _good(path: str, answer: bytes) -> dict[str, Any]:
     if reply.get("ok") is True:
         return reply
     error = str(reply.get("error", "no reason given"))
+    if reply.get("forbidden") is True:
+        raise StoreForbidden(error)
     raise StoreUnavailable(error) if reply.get("again") is True else RelaydError(error)
 
 

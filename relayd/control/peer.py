@@ -23,6 +23,12 @@ def admitted_user(connection: socket.socket) -> str | None:
     return name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
 
 
+def is_owner(connection: socket.socket) -> bool:
+    """Whether the peer is root or the daemon's own user, who can read the queue file anyhow."""
+    uid, _ = credentials(connection)
+    return uid in {0, os.geteuid()}
+
+
 def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:
     """Whether a peer may come in; `group` is that of the socket file, None if it has none."""
     if uid in {0, own_uid}:

@@ -10,12 +10,13 @@ sockets nor the store. A request names a `verb`:
     {"verb": "requeue", ...}, which `relayd.control.requeue` reads
     {"verb": "suppress", ...}, {"verb": "unsuppress", ...}, which `relayd.control.suppress` reads
     {"verb": "compact"}, which `relayd.control.compact` answers
+    {"verb": "content", ...}, which `relayd.control.content` reads
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
-the same request may succeed later. `settings` and `reload` answer with the `file` of the settings in force, and
+the same request may succeed later, and `"forbidden": true` that another user has to ask. `settings` and `reload` answer with the `file` of the settings in force, and
 `settings`, name to JSON text, or `digest`; `reload` does not answer before they are.
 After the answer to `trace` come lines of what is traced, until one of the two hangs up. Keys are those of the status log (`docs/events.md`).
 

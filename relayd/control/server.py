@@ -26,6 +26,7 @@ from relayd.answers.pauses import fields
 from relayd.control import peer
 from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
 from relayd.control.compact import compacted_to_json
+from relayd.control.content import GONE, Parts, content_from_json
 from relayd.control.pauses import (
     pauses_to_json,
     resume_from_json,
@@ -41,7 +42,14 @@ from relayd.control.protocol import (
 )
 from relayd.control.requeue import requeue_from_json, requeued_to_json
 from relayd.control.suppress import suppress_from_json, unsuppress_from_json
-from relayd.errors import CommitUnknown, RelaydError, Shortage, StoreFull, StoreUnavailable
+from relayd.errors import (
+    CommitUnknown,
+    ContentLost,
+    RelaydError,
+    Shortage,
+    StoreFull,
+    StoreUnavailable,
+)
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
 from relayd.policy.guests import Guests
@@ -57,6 +65,7 @@ _IN_HAND = 16  # changes that are carried out
 _CHANGES = (
     "act",
     "compact",
+    "content",
     "requeue",
     "suppress",
     "unsuppress",
@@ -192,6 +201,9 @@ async def _pass_on(connection: socket.socket, lines: Lines, room: Room) -> None:
             sending.cancel()
     except* OSError:
         pass  # it has gone
+    except* (ContentLost, Shortage) as failed:
+        reason = str(failed.exceptions[0])
+        _log.warning("content_not_sent", reason=reason, fault="local")
     finally:
         room.following.discard(_this_task())
 
@@ -210,7 +222,11 @@ async def _reply_to(
             return await _tell(request, by, context)
         async with room.in_hand:
             room.guests.carry_out(_this_task())
-            return await _change(request, by, context)
+            if request["verb"] != "content":
+                reply: Message | Lines = await _change(request, by, context)
+            else:
+                reply = await _read(request, by, context, is_owner=peer.is_owner(connection))
+            return reply
     except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
@@ -258,6 +274,23 @@ async def _change(request: Message, by: str, context: ControlContext) -> Message
     if changed:
         _log.info("unsuppressed", rcpt=address, by=by)
     return {"ok": True, "unsuppressed": changed}
+
+
+async def _read(
+    request: Message, by: str, context: ControlContext, *, is_owner: bool
+) -> Message | Lines:
+    """Give content, once it is on record who reads it."""
+    wanted = content_from_json(request)
+    if not (is_owner or context.settings.read_content):
+        words = (
+            "only root and the daemon's user may read content (control.read_content lets the group)"
+        )
+        return {**_refusal(words), "forbidden": True}
+    read = await context.store.read(wanted.message_id, by=by, reason=wanted.reason)
+    if read is None:
+        return GONE
+    context.record(Acted(events=read.events))
+    return Parts(read.content)
 
 
 async def _suppress(request: Message, by: str, context: ControlContext) -> Message:

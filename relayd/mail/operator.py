@@ -84,3 +84,23 @@ class Operator:
             detail=detail,
             subject=subject,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """Who reads the content of a message, and why."""
+
+    by: str
+    reason: str
+    at: datetime
+
+    def event(self, message_id: MessageId, recipient: int, subject: Subject) -> Event:
+        """Return the event of one recipient; the status stays."""
+        return Event(
+            kind=EventKind.READ,
+            at=self.at,
+            message_id=message_id,
+            recipient=recipient,
+            detail={"by": self.by, "reason": self.reason},
+            subject=subject,
+        )

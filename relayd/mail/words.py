@@ -74,6 +74,7 @@ class EventKind(StrEnum):
     EXPEDITED = "expedited"
     DROPPED = "dropped"
     REQUEUED = "requeued"
+    READ = "read"
 
 
 def format_instant(at: datetime) -> str:

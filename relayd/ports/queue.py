@@ -191,6 +191,14 @@ class QueueStore(Protocol):
         """
         ...
 
+    async def read(self, message_id: MessageId, *, by: str, reason: str) -> "ContentRead | None":
+        """Return the content for a person; None when it is gone.
+
+        An event of each recipient says who read it and why, in the same transaction: called again, it is
+        recorded again. Raises ContentLost, and records nothing, when it is missing though it is needed.
+        """
+        ...
+
     async def reap(self) -> int:
         """Free slots whose lease ended; return how many recipients that freed.
 
@@ -376,6 +384,14 @@ class Acted:
     reports: tuple[NewMessage, ...] = ()
     matched: int = 0  # recipients that were looked at
     more: Place | None = None  # where the next batch begins; None: that was all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRead:
+    """The content of a message that somebody reads, and what is recorded of that."""
+
+    content: Content  # it can be read to its end, also when the message is finished meanwhile
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,10 @@ from relayd.mail.words import LOGIN_REFUSED, BounceClass, Category, JsonValue
 if TYPE_CHECKING:  # few questions need these
     from ipaddress import IPv4Network, IPv6Network
 
+    from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
     from relayd.ports.tally import TallyAnswer, TallyQuery
+    from relayd.ports.waiting import By, Waiting
 
 
 class Status(StrEnum):
@@ -206,6 +208,13 @@ class QueueView(Protocol):
         """Return a message's events, oldest first, its reception included."""
         ...
 
+    def content_of(self, message_id: MessageId) -> "Content | None":
+        """Return the content as stored; None when it is gone. Raises ContentLost.
+
+        Nothing is recorded: that is for who asks while no daemon runs. Else `QueueStore.read` gives it.
+        """
+        ...
+
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         """Return addresses with a matching recipient, the newest such message first.
 
@@ -241,6 +250,13 @@ class QueueView(Protocol):
 
     def counts(self) -> Counts:
         """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def waiting(self, query: Query, by: "By") -> "Sequence[Waiting]":
+        """Return how much of what matches is unfinished, by what it has in common; the most first.
+
+        Reads that, and no history: seconds for a million.
+        """
         ...
 
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:

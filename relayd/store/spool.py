@@ -119,6 +119,18 @@ def has_content(queue: str) -> bool:
         return False
 
 
+def content_in(directory: Path, message_id: MessageId, head: bytes, beside: int) -> Content:
+    """Return content whose file is in the directory. Raises ContentLost, StoreUnavailable."""
+    path = directory / format_id(message_id)
+    try:
+        is_there = path.is_file()
+    except OSError as exc:
+        raise _told(exc) from exc
+    if not is_there:
+        raise ContentLost(f"{path} is missing: restore it with the queue file")
+    return FileContent(head, path, beside)
+
+
 class SpoolDirectory:
     """All content files of one queue; workers of the same queue share it."""
 
@@ -177,14 +189,7 @@ class SpoolDirectory:
 
     def content_of(self, message_id: MessageId, head: bytes, beside: int) -> Content:
         """Return content whose file is there. Raises ContentLost, StoreUnavailable."""
-        path = self._of(message_id)
-        try:
-            is_there = path.is_file()
-        except OSError as exc:
-            raise _told(exc) from exc
-        if not is_there:
-            raise ContentLost(f"{path} is missing: restore it with the queue file")
-        return FileContent(head, path, beside)
+        return content_in(self._path, message_id, head, beside)
 
     def remove(self, messages: Iterable[MessageId]) -> None:
         for message_id in messages:

@@ -30,6 +30,22 @@ class QueueLock:
             self._descriptor = None
 
 
+def is_served(url: str) -> bool:
+    """Tell whether a daemon has the queue at `url`; changes nothing. May raise PermissionError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(f"{queue_file(url)}.lock", flags)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def make_directory(directory: Path, mode: int) -> None:
     """Make `directory` if it is missing, but not its parents. Raises StartError with the remedy."""
     try:

@@ -285,6 +285,9 @@ def test_an_operator_holds_releases_and_drops(daemon: Daemon) -> None:
 
     eventually(held, "held")
     assert daemon.run("queue", "list").out.count("busy@x.test") == 1
+    [row] = daemon.status(*selector)
+    read = daemon.run("queue", "cat", row["queue_id"], "--reason", "why so")
+    assert read.out.startswith("Received: "), read.err
     act("release")
     becomes(daemon, "busy@x.test", "deferred")
     act("drop", "--reason", "not needed")
@@ -297,6 +300,9 @@ def test_an_operator_holds_releases_and_drops(daemon: Daemon) -> None:
     }
     assert list(acts) == ["held", "released", "dropped"]
     assert all(acts.values()), "who did it"
+    told = [line for line in _of(daemon, "busy@x.test") if line["event"] == "read"]
+    assert [line["reason"] for line in told] == ["why so"]
+    assert told[0]["by"]
 
 
 def test_what_a_wrong_smarthost_bounced_is_sent_again(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,9 +23,12 @@ async def no_reload() -> Message:
 
 
 @contextlib.asynccontextmanager
-async def a_control_server(path: Path, store: QueueStore) -> AsyncIterator[list[Event]]:
+async def a_control_server(
+    path: Path, store: QueueStore, *, read_content: bool = False
+) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
+    settings = settings_of([], control="unused", queue="unused")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
@@ -40,7 +44,7 @@ async def a_control_server(path: Path, store: QueueStore) -> AsyncIterator[list[
                         record=lambda acted: recorded.extend(acted.events),
                         info=dict,
                         oldest_kept=lambda: START - timedelta(days=90),
-                        settings=settings_of([], control="unused", queue="unused"),
+                        settings=replace(settings, read_content=read_content),
                         reload=no_reload,
                         follow=nobody_follows,
                     ),

@@ -90,6 +90,7 @@ async def write_every_event(
     await _act(store, sink, Action.EXPEDITE, "tried2@x.test")  # it is deferred
     await _act(store, sink, Action.BOUNCE, "tried2@x.test")
     await _requeue(store, sink, clock, "tried3@x.test")
+    await _read(store, sink, _new("read@x.test"))
     sink.refused(
         clock.now(),
         {
@@ -199,6 +200,15 @@ async def _requeue(store: QueueStore, sink: EventSink, clock: FakeClock, address
     for message in requeued.messages:
         sink.received(message)
     for event in requeued.events:
+        sink.acted(event)
+
+
+async def _read(store: QueueStore, sink: EventSink, message: NewMessage) -> None:
+    """Somebody reads the content of a message."""
+    await _receive(store, sink, message)
+    read = await store.read(message.id, by="ann", reason="because")
+    assert read is not None
+    for event in read.events:
         sink.acted(event)
 
 

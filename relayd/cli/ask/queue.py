@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import click
 
+from relayd.cli.ask.cat import cat
 from relayd.cli.ask.requeue import requeue
 from relayd.cli.ask.selector import queries, selector
 from relayd.cli.confirm import confirm, dry_run_option, recipients, yes_option
@@ -34,7 +35,8 @@ from relayd.control.protocol import event_to_json, selects_everything
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.operator import Action
-from relayd.ports.view import Query
+from relayd.ports.view import Query, QueueView
+from relayd.ports.waiting import By
 
 _PAST = {
     Action.HOLD: "held",
@@ -61,8 +63,14 @@ def queue() -> None:
 @limit_option
 @takes_row_options
 @takes_table_options(COLUMNS)
+@click.option(
+    "--by",
+    type=click.Choice(By, case_sensitive=False),
+    help="Count it instead: one row for each value, those with most mail first.",
+)
 def list_(
     *,
+    by: By | None,
     ids: tuple[MessageId, ...],
     query: Query,
     limit: int | None,
@@ -73,9 +81,33 @@ def list_(
     wanted = queries(ids, replace(query, unfinished=True))
     with open_view() as view:
         show_notices(view, named_settings_file())
+        if by is not None:
+            return _list_by(view, by, ids, query, limit=limit, form=form, table=table)
         count = list_recipients(view, wanted, limit=limit, form=form, table=table)
     if not count:
         say_empty(nothing_found(wanted[0]))
+    return count
+
+
+def _list_by(
+    view: QueueView,
+    by: By,
+    ids: Sequence[MessageId],
+    query: Query,
+    *,
+    limit: int | None,
+    form: Form,
+    table: TableOptions,
+) -> int:
+    from relayd.cli.ask.by import list_groups  # noqa: PLC0415 -- for this option alone
+
+    if ids:
+        raise click.UsageError("--by counts what filters select, and no IDs.")
+    if table.columns is not None:
+        raise click.UsageError("--columns is for the table without --by.")
+    count = list_groups(view, query, by, limit=limit, form=form, table=table)
+    if not count:
+        say_empty(nothing_found(replace(query, unfinished=True)))
     return count
 
 
@@ -224,3 +256,4 @@ _add_verb(Action.EXPEDITE, "Make an attempt for waiting mail now.")
 _add_verb(Action.BOUNCE, "Give up mail: its status is bounced, and its sender gets a report.")
 _add_verb(Action.DROP, "Delete mail: its sender gets no report.")
 queue.add_command(requeue)
+queue.add_command(cat)

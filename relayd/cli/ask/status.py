@@ -31,9 +31,9 @@ from relayd.cli.notices import show_notices
 from relayd.cli.output import Form, paint, say_empty, show_json, style_of
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.screen import repeat
-from relayd.cli.table import TableOptions
+from relayd.cli.table import USUAL, TableOptions
 from relayd.cli.table_options import takes_table_options
-from relayd.mail.ids import format_id
+from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import EventKind
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
@@ -42,14 +42,26 @@ if TYPE_CHECKING:  # only `--explain` needs what judges
 
 
 class _StatusGroup(Group):
-    """Names `show` to an operator who wrote an ID and left it out."""
+    """Takes an ID for `show ID`."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"No such command {args[0]!r}. For one message: relayd status show ID")
+            if not _is_id(args[0]):
+                ctx.fail(
+                    f"{args[0]!r} is no queue id and no Message-ID. For one message: relayd status ID"
+                )
+            args = ["show", *args]
         return super().resolve_command(ctx, args)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        parse_id(text)
+    except ValueError:
+        return "@" in text or text.startswith("<")
+    return True
 
 
 @click.group(cls=_StatusGroup, invoke_without_command=True)
@@ -82,9 +94,12 @@ def status(
 
     Without a filter it is all mail, the newest first; on a terminal the newest is the last line.
 
-    `relayd status show ID` shows everything about one message.
+    `relayd status ID` shows everything about one message.
     """
     if ctx.invoked_subcommand is not None:
+        is_usual = table == USUAL and form is not Form.CSV
+        if query != Query() or limit is not None or not is_usual or asks_delays or watch:
+            raise click.UsageError("An ID needs no filter, and no option but --explain and --json.")
         return 1
     if asks_delays and table.columns is not None:
         raise click.UsageError("--columns is for the table without --delays.")
@@ -114,7 +129,8 @@ def status(
 @click.option("--explain", "explains", is_flag=True, help="Say why: the host, the class, the time.")
 @json_option
 @settings_option()
-def show(*, wanted: str, explains: bool, as_json: bool) -> None:
+@click.pass_context
+def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool) -> None:
     """Show everything about one message.
 
     It shows every recipient, every attempt with the server's reply, and what the message waits for.
@@ -123,11 +139,12 @@ def show(*, wanted: str, explains: bool, as_json: bool) -> None:
     With `--explain` it says why of each event. What the history does not hold is judged anew, by the
     rules and settings of now.
     """
+    as_json = as_json or (ctx.parent is not None and ctx.parent.params["as_json"])
     judges = _judges() if explains else None
     with open_view() as view:
         found = resolve(view, wanted)
         if not found:
-            raise NoSuch(f"no message {wanted}")
+            raise NoSuch(f"no message {wanted}{_hint(wanted)}")
         for message_id in found:
             recipients = recipients_of(view, message_id)
             history = view.history(message_id)
@@ -135,6 +152,12 @@ def show(*, wanted: str, explains: bool, as_json: bool) -> None:
                 _show_as_json(recipients, history, judges)
             else:
                 _show_in_words(recipients, history, judges)
+
+
+def _hint(wanted: str) -> str:
+    """What an address was meant for, which looks like a Message-ID."""
+    is_bare = "@" in wanted and not wanted.startswith("<")
+    return f"; for a recipient: relayd status --recipient {wanted}" if is_bare else ""
 
 
 def _judges() -> "Judges":

@@ -9,13 +9,14 @@ from typing import TypeVar
 from relayd.errors import LeaseLost, ReturnPathSpent
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
+from relayd.mail.event import subject_of
 from relayd.mail.ids import (
     MessageId,
     Registration,
     WorkerIdentity,
     WorkerNumber,
 )
-from relayd.mail.operator import Action, Operator
+from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
@@ -26,6 +27,7 @@ from relayd.ports.queue import (
     Acted,
     Batch,
     Compacted,
+    ContentRead,
     Foreseen,
     LateNotice,
     Lease,
@@ -212,8 +214,20 @@ class MemoryStore(MemoryView):
         self._tables.resume(destination)
 
     async def content(self, message_id: MessageId) -> Content | None:
-        message = self._tables.messages.get(message_id)
-        return None if message is None else message.content
+        return self.content_of(message_id)
+
+    async def read(self, message_id: MessageId, *, by: str, reason: str) -> ContentRead | None:
+        content = self.content_of(message_id)
+        if content is None:
+            return None
+        message = self._tables.messages[message_id]
+        reader = ReadBy(by, reason, self._clock.now())
+        events = [
+            reader.event(message_id, number, subject_of(message.new, number))
+            for number in range(len(message.recipients))
+        ]
+        self._tables.note(message, *events)
+        return ContentRead(content=content, events=tuple(events))
 
     async def reap(self) -> int:
         self._age.watch()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from relayd.policy.delivery.route import names_of
 from relayd.policy.intake.admit import is_among
 from relayd.ports.view import UNFINISHED, Query, RecipientRow
+from relayd.ports.waiting import By
 
 
 def newest_first(row: RecipientRow) -> tuple[int, int]:
@@ -52,3 +53,15 @@ def _goes_to(route_key: str, wanted: Iterable[str]) -> bool:
 
 def _bare(message_id_header: str) -> str:
     return message_id_header.strip().strip("<>")
+
+
+def value_of(row: RecipientRow, by: By) -> str:
+    """Return what a recipient is counted under; empty for none."""
+    values = {
+        By.DOMAIN: row.address.rpartition("@")[2].lower(),
+        By.SENDER: row.reverse_path,
+        By.DESTINATION: row.destination,
+        By.TAG: row.tag or "",
+        By.USER: row.auth_user or "",
+    }
+    return values[by]

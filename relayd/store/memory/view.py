@@ -1,8 +1,10 @@
 """The questions to the store in memory."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from relayd.mail.content import Content
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression, in_force, is_suppressed
@@ -18,9 +20,10 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
+from relayd.ports.waiting import By, Waiting, together, waiting
 from relayd.store.memory import suppression, tally
 from relayd.store.memory.rows import address_row, row_of, unused_address_row
-from relayd.store.memory.search import matches, newest_first
+from relayd.store.memory.search import matches, newest_first, value_of
 from relayd.store.memory.tables import Recipient, Tables
 
 
@@ -56,6 +59,10 @@ class MemoryView:
             )
             for event in message.events
         ]
+
+    def content_of(self, message_id: MessageId) -> Content | None:
+        message = self._tables.messages.get(message_id)
+        return None if message is None else message.content
 
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         groups: dict[str, list[RecipientRow]] = {}
@@ -123,6 +130,20 @@ class MemoryView:
             paused_for={
                 name: why for name, why in self._tables.paused_for.items() if why and name in paused
             },
+        )
+
+    def waiting(self, query: Query, by: By) -> Sequence[Waiting]:
+        return together(
+            waiting(
+                value_of(row, by),
+                one.state,
+                has_failed=one.category is not None,
+                count=1,
+                oldest=received_at_of(one.message_id),
+                first=one.next_attempt_at if one.is_waiting() else None,
+            )
+            for one in self._tables.recipients()
+            if matches(row := self._row(one), replace(query, unfinished=True))
         )
 
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:

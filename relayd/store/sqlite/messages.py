@@ -1,6 +1,6 @@
 """Messages, their recipients and content inside one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import apsw
 
@@ -11,7 +11,7 @@ from relayd.mail.event import check_events, reception_detail
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
-from relayd.store.spool import FileContent, SpoolDirectory
+from relayd.store.spool import FileContent
 from relayd.store.sqlite import destinations, outcomes, rows, values
 
 _RECEIVED = EventKind.RECEIVED.value
@@ -43,13 +43,20 @@ def insert(
             outcomes.record(db, event)
 
 
-def content(db: apsw.Connection, files: SpoolDirectory, message_id: MessageId) -> Content | None:
-    """Return the content as stored; None when it is gone. Raises ContentLost, StoreUnavailable."""
+def content(
+    db: apsw.Connection,
+    content_of: Callable[[MessageId, bytes, int], Content],
+    message_id: MessageId,
+) -> Content | None:
+    """Return the content as stored; None when it is gone. Raises ContentLost, StoreUnavailable.
+
+    `content_of` makes it of its beginning and its file, as `SpoolDirectory.content_of` does.
+    """
     found = values.fetch(db, "SELECT body, beside FROM content WHERE message_id = ?", (message_id,))
     if not found:
         return None
     [(body, beside)] = found
-    return files.content_of(message_id, body, beside) if beside else bytes(body)
+    return content_of(message_id, body, beside) if beside else bytes(body)
 
 
 def _insert_message(db: apsw.Connection, message: NewMessage, at: int) -> None:

@@ -16,7 +16,7 @@ from relayd.errors import StoreFull, StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
-from relayd.mail.operator import Action, Operator
+from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
 from relayd.policy.verp import KEY_OCTETS, VerpToken
@@ -26,6 +26,7 @@ from relayd.ports.queue import (
     Acted,
     Batch,
     Compacted,
+    ContentRead,
     Foreseen,
     LateNotice,
     Lease,
@@ -41,6 +42,7 @@ from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import (
     claims,
     compacting,
+    content_read,
     destinations,
     leases,
     messages,
@@ -374,7 +376,15 @@ class SqliteStore:
         return counted is not None
 
     async def content(self, message_id: MessageId) -> Content | None:
-        return await self._reader.ask(lambda db: messages.content(db, self._files, message_id))
+        return await self._reader.ask(
+            lambda db: messages.content(db, self._files.content_of, message_id)
+        )
+
+    async def read(self, message_id: MessageId, *, by: str, reason: str) -> ContentRead | None:
+        reader = ReadBy(by, reason, self._clock.now())
+        return await self._writer.submit(
+            lambda db: content_read.read(db, self._files, message_id, reader)
+        )
 
     def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:
         """Count from the present: an operation may have waited long for its turn."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
@@ -28,8 +28,10 @@ from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, from_ms, to_ms
 
 if TYPE_CHECKING:  # few questions need these
+    from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
     from relayd.ports.tally import TallyAnswer, TallyQuery
+    from relayd.ports.waiting import By, Waiting
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
@@ -110,6 +112,7 @@ class SqliteView:
     """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable, StoreForbidden."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._file = OutsideReader(path)
 
     @property
@@ -153,6 +156,14 @@ class SqliteView:
             HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
             for kind, at, number, detail in rows
         ]
+
+    @_question
+    def content_of(self, message_id: MessageId) -> "Content | None":
+        from relayd.store.spool import content_in, directory_of  # noqa: PLC0415 -- for one question
+        from relayd.store.sqlite.messages import content  # noqa: PLC0415 -- as above
+
+        with self._reading():
+            return content(self._db, partial(content_in, directory_of(self._path)), message_id)
 
     @_question
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
@@ -246,6 +257,13 @@ class SqliteView:
             paused_until={key: from_ms(until) for key, until, _ in rows},
             paused_for={key: why for key, _, why in rows if why},
         )
+
+    @_question
+    def waiting(self, query: Query, by: "By") -> "Sequence[Waiting]":
+        from relayd.store.sqlite import waiting  # noqa: PLC0415 -- rows of recipients need none of it
+
+        with self._reading():
+            return waiting.count(self._db, query, by)
 
     @_question
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:

@@ -232,6 +232,7 @@ def test_every_supported_key_can_be_set() -> None:
         keep_subject = true
         [control]
         socket = "/tmp/c.sock"
+        read_content = true
         [status_log]
         path = "-"
         [log]

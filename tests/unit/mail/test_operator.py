@@ -3,7 +3,7 @@
 import pytest
 
 from relayd.mail.event import subject_of
-from relayd.mail.operator import ACTS, Action, Operator
+from relayd.mail.operator import ACTS, Action, Operator, ReadBy
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
 from relayd.mail.words import EventKind
 from tests.support.builders import a_message
@@ -58,3 +58,11 @@ def test_an_act_is_recorded(
     assert event.detail == told
     failed = operator.event(message.id, 1, subject, has_failed=True)
     assert failed.detail["status"] == status_after_a_failure
+
+
+def test_reading_is_recorded() -> None:
+    message = a_message("a@x.test", "b@x.test")
+    subject = subject_of(message, 1)
+    event = ReadBy("ann", "ticket 7", START).event(message.id, 1, subject)
+    assert (event.kind, event.recipient, event.subject) == (EventKind.READ, 1, subject)
+    assert event.detail == {"by": "ann", "reason": "ticket 7"}

@@ -202,7 +202,44 @@ def test_terminal_gets_a_table_without_markup_or_escapes_of_strangers(world: Wor
     assert b"\x07" not in shown
 
 
-def test_id_without_show_says_what_to_write(world: World) -> None:
-    ran = world.run("status", "0CNA0NJ6E0401")
-    assert ran.status == os.EX_USAGE
-    assert "relayd status show ID" in ran.err
+@pytest.mark.parametrize("wanted", ["ID", "<1@app.test>", "1@app.test"])
+async def test_an_id_needs_no_show(world: World, wanted: str) -> None:
+    message = a_message("a@x.test", message_id_header="<1@app.test>")
+    store = world.open_store()
+    await enqueue(store, message)
+    await store.close()
+    wanted = wanted.replace("ID", format_id(message.id))
+    shown = world.run("status", "show", wanted)
+    assert shown.status == os.EX_OK
+    assert world.run("status", wanted) == shown
+    as_json = world.run("status", "show", wanted, "--json")
+    assert world.run("status", wanted, "--json") == as_json
+    assert world.run("status", "--json", wanted) == as_json
+    assert "why" in world.run("status", wanted, "--explain").out
+
+
+@pytest.mark.parametrize("wanted", ["0CNA0NJ6E0401", "ann@x.test"])
+async def test_an_id_of_no_message(world: World, wanted: str) -> None:
+    await world.open_store().close()
+    ran = world.run("status", wanted)
+    assert (ran.status, ran.out) == (os.EX_NOINPUT, "")
+    assert f"no message {wanted}" in ran.err
+    assert ("--recipient ann@x.test" in ran.err) == ("@" in wanted)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["shwo"],
+        ["--tag", "x", "0CNA0NJ6E0401"],
+        ["--limit", "5", "0CNA0NJ6E0401"],
+        ["--watch", "0CNA0NJ6E0401"],
+        ["--csv", "0CNA0NJ6E0401"],
+        ["--delays", "0CNA0NJ6E0401"],
+    ],
+)
+async def test_what_goes_with_no_id(world: World, arguments: list[str]) -> None:
+    await world.open_store().close()
+    ran = world.run("status", *arguments)
+    assert (ran.status, ran.out) == (os.EX_USAGE, "")
+    assert "ID" in ran.err
