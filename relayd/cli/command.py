@@ -129,7 +129,8 @@ class LazyGroup(Group):
         },
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`relayd help COMMAND` explains one, also `relayd help queue hold`.",
+    epilog="`relayd help COMMAND` explains one, also `relayd help queue hold`. The questions of a day, "
+    "upgrades and alerts too: docs/howto/day.md.",
 )
 @click.version_option(relayd.__version__, prog_name="relayd", message="%(prog)s %(version)s")
 @settings_option(envvar="RELAYD_CONFIG")

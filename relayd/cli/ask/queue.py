@@ -52,7 +52,7 @@ _AT_ONCE = 5000  # recipients in one transaction: others write in between
 @click.group(cls=Group)
 @settings_option()
 def queue() -> None:
-    """List mail that waits, and act on it: hold it, send it now, give it up, delete it.
+    """List mail that waits, and act on it: hold it, send it now or again, give it up, delete it.
 
     Which mail is said by queue ids, or by the filters of `relayd status`.
     """

@@ -102,7 +102,7 @@ def stats(
     table: TableOptions,
     form: Form,
 ) -> None:
-    """Count what happened: received, accepted, deferred, bounced, and how long it took.
+    """Count what was received, accepted, deferred, bounced, by sender or reason, and delays (p95).
 
     P50, P95 and P99 are delays from the reception to the acceptance by the next server, waits and
     retries included: of half, of 95 and of 99 in a hundred recipients it was no longer, within 9 %.

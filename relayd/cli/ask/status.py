@@ -133,7 +133,8 @@ def status(
 def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool) -> None:
     """Show everything about one message.
 
-    It shows every recipient, every attempt with the server's reply, and what the message waits for.
+    It shows every recipient, every attempt with the server's reply, what the message waits for, and
+    whether it may have come twice.
     ID is the queue id or the Message-ID header.
 
     With `--explain` it says why of each event. What the history does not hold is judged anew, by the

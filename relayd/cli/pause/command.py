@@ -39,7 +39,7 @@ def pause(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Have mail wait: what is there and what is to come.
+    """Stop an app, a domain or all: mail waits, or none is taken.
 
     Name senders, tags, users, domains or destinations, or say `all`. Without --intake or
     --delivery, mail is taken and waits. `relayd pause` alone lists what is paused.

@@ -25,7 +25,7 @@ _TOLD = 10.0  # seconds between two lines of progress
 @settings_option()
 @click.pass_context
 def drain(ctx: click.Context, *, wait: bool, reason: str, as_json: bool) -> None:
-    """Take no mail, and deliver what is there.
+    """Empty this host: take no mail, and deliver what is there.
 
     Clients are told to try again later (450). It holds over a restart, until `relayd resume all`.
     With --wait the exit status is 0 when the queue is empty, and 75 when all that is left waits for
