@@ -144,7 +144,7 @@ def _mail_of_the_day(howto: Howto) -> None:
         eventually(lambda: _statuses(howto) == {Status.RELAYED: 1}, "it was tried again")
         send("shop@example.org", "ann@example.com", name="order-1001@example.org")
         send("shop@example.org", "cara@example.net", name="order-1003@example.org")
-        send("news@example.org", "gone@example.com")
+        send("news@example.org", "gone@example.com", name="order-1004@example.org")
         for hundred in (0, 100):
             customers = (f"customer{hundred + n}@example.org" for n in range(100))
             send("news@example.org", *customers)
