@@ -18,7 +18,7 @@ from _pytest.mark.structures import ParameterSet
 from relayd.ports.view import Status
 from tests.support.background import Background
 from tests.support.certificates import Authority
-from tests.support.daemon import CEILING, eventually
+from tests.support.daemon import CEILING, ROOT, eventually
 from tests.support.dns_server import DnsServer
 from tests.support.howto import PAGES, Block, Howto, Users, a_howto, blocks_of
 from tests.support.other_users import DAEMON, a_folder_for_all
@@ -224,6 +224,7 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
     "move": (_down, _nothing),
     "oauth2": (_oauth2, _both_tokens),
     "smarthost": (_smarthost, _logged_in),
+    "socket": (_plain, _nothing),
     "staging": (_plain, _redirected),
     "troubleshooting": (_plain, _nothing),
     "upgrade": (_plain, _nothing),
@@ -282,3 +283,14 @@ def test_a_relay_that_runs_already_is_made_to_read_its_settings(page: Path) -> N
     verbs = re.findall(r"^systemctl (\S+) relayd$", page.read_text(), re.MULTILINE)
     for number, verb in enumerate(verbs):
         assert verb != "start" or "stop" in verbs[:number]
+
+
+def test_the_socket_unit_gives_the_commands_of_its_page_in_their_order() -> None:
+    """Its comment is what people read first; the order is tried above."""
+    comment = (ROOT / "systemd/relayd.socket").read_text().partition("[Unit]")[0]
+    told = [line.removeprefix("#").split() for line in comment.splitlines()]
+    page = (ROOT / "docs/howto/socket.md").read_text()
+    there = [line.split() for line in page.partition("systemctl stop relayd\n")[2].splitlines()[:5]]
+    orders = [words for words in told if words[:1] in (["systemctl"], ["relayd"], ["install"])]
+    assert [words[:4] for words in orders[1:]] == [words[:4] for words in there]
+    assert orders[0] == ["systemctl", "stop", "relayd"]

@@ -47,14 +47,19 @@ _PLACES = (
     "/var/log/relayd",
     "/run/relayd",
     "/opt/relayd",
+    "/etc/systemd/system",
 )
 _PASSED = "RELAYD_TEST_SOCKET"  # the descriptor of the socket unit
+_ENABLE = "systemctl enable --now relayd.socket"
 _SYSTEMCTL = """\
 #!{python}
 import sys
 sys.path.insert(0, {root!r})
-from tests.support.howto import systemctl
-systemctl({folder!r}, sys.argv[1])
+from tests.support.howto import systemctl, systemctl_socket
+if "relayd.socket" in sys.argv:
+    systemctl_socket({folder!r}, sys.argv[1:])
+elif sys.argv[1:] != ["daemon-reload"]:
+    systemctl({folder!r}, sys.argv[1])
 """
 
 
@@ -91,8 +96,11 @@ class Howto:
         self._socket: socket.socket | None = None  # of a socket unit
         self.listens = threading.Event()  # that one does
         self.blocks = blocks_of(page)
+        if any(_ENABLE in block.text for block in self.blocks):
+            self._socket = socket.create_server(("127.0.0.1", 0))
         for place in _PLACES:
             self._local(place).mkdir(parents=True)
+        (folder / "systemd").symlink_to(ROOT / "systemd")
         (folder / "bin").mkdir()
         (folder / "daemon.command").write_text(json.dumps([*_command(users.daemon), "serve"]))
         if users.daemon is not None:
@@ -137,6 +145,7 @@ class Howto:
             if written["address"].startswith("systemd:"):
                 listener = written
                 self._socket = socket.create_server(("127.0.0.1", self.port))
+                (self._folder / "socket.active").touch()
                 self.listens.set()
         settings["workers"], settings["listen"] = 1, [listener]
         (self._local("/etc/relayd") / "relayd.toml").write_text(_toml(settings))
@@ -253,7 +262,8 @@ def systemctl(folder: str, verb: str) -> None:
             command = json.loads((Path(folder) / "daemon.command").read_text())
             passed: list[int] = []
             names: dict[str, str] = {}
-            if given := os.environ.get(_PASSED):
+            is_active = (Path(folder) / "socket.active").exists()
+            if is_active and (given := os.environ.get(_PASSED)):
                 passed = [int(given)]
                 names = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "submission"}
                 command = [sys.executable, "-c", PASS_SOCKET, given, *command]
@@ -283,6 +293,20 @@ def systemctl(folder: str, verb: str) -> None:
                 time.sleep(0.02)
         case _:
             raise AssertionError(verb)
+
+
+def systemctl_socket(folder: str, words: Sequence[str]) -> None:
+    """What systemd does for the socket unit: it is not started under a service that runs."""
+    active, pid = Path(folder) / "socket.active", Path(folder) / "daemon.pid"
+    match words[0]:
+        case "enable":
+            if pid.exists() and _is_alive(int(pid.read_text())):
+                raise SystemExit("Socket service relayd.service already active, refusing.")
+            active.touch()
+        case "disable":
+            active.unlink()
+        case other:
+            raise AssertionError(other)
 
 
 def _wait_for(
