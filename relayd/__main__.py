@@ -1,4 +1,4 @@
-"""The `relayd` command; called by the name of `sendmail`, that is what it is."""
+"""The `relayd` command; called by the name of `sendmail`, `mailq` or `newaliases`, that is what it is."""
 
 import os
 import sys
@@ -7,6 +7,9 @@ from io import TextIOWrapper
 from pathlib import PurePath
 
 from relayd import core_dumps
+
+_SENDMAIL = {"sendmail": (), "mailq": ("-bp",), "newaliases": ("-bi",)}
+"""The names under which it is sendmail, with the option that each stands for."""
 
 
 def main() -> None:
@@ -20,14 +23,15 @@ def main() -> None:
 
 
 def _main() -> None:
-    if PurePath(sys.argv[0]).name == "sendmail":
-        from relayd.cli.sendmail.program import main as sendmail  # noqa: PLC0415 -- quick without click
-
-        sys.exit(sendmail(sys.argv[1:]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             is_ascii = lookup(stream.encoding).name == "ascii"  # in the locale C, long ago
             stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="backslashreplace")
+    name = PurePath(sys.argv[0]).name
+    if name in _SENDMAIL:
+        from relayd.cli.sendmail.program import main as sendmail  # noqa: PLC0415 -- quick without click
+
+        sys.exit(sendmail([*_SENDMAIL[name], *sys.argv[1:]]))
     if "status" in sys.argv:
         from relayd.cli.ask.quick_status import answer  # noqa: PLC0415 -- quick without click
 

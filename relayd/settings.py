@@ -7,10 +7,12 @@ only in `config`. Documentation of every key: `docs/config.md`.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from relayd.mail.address import Address
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import HostPort, RouteRules
 from relayd.policy.delivery.source import IpFamily
@@ -215,6 +217,7 @@ class Settings:
     direct: DirectSettings
     dns: DnsSettings
     routes: RouteRules
+    aliases: Mapping[str, tuple[Address, ...]]  # by names in lower case
     retry: RetrySettings
     bounces: BounceSettings
     content: ContentSettings | None  # set where there is a checker

@@ -19,6 +19,7 @@ from relayd.config.model import (
 )
 from relayd.config.routes import Destination, named_route
 from relayd.policy.delivery.route import ViaHost
+from relayd.policy.intake.aliases import flaws_of
 from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
 
 SOFT_BOUNCE_IS_ON = (
@@ -37,6 +38,7 @@ def check(document: Document, report: Report) -> None:
     _check_port_465(document, report)
     _check_route_hosts(document, report)
     _check_redirect(document, report)
+    _check_aliases(document, report)
     _check_sources(document.direct, report)
     check_content(document.content, report)
     if report.is_sound(*_login_keys()):
@@ -155,6 +157,14 @@ def _check_redirect(document: Document, report: Report) -> None:
     redirect = document.redirect
     if redirect.allow and not redirect.to and report.is_sound(("redirect", "to")):
         report.add(("redirect", "allow"), "needs redirect.to: without it all mail leaves")
+
+
+def _check_aliases(document: Document, report: Report) -> None:
+    """What a wrong entry is about, the others may be about as well."""
+    if any(key[0] == "aliases" for key in report.broken):
+        return
+    for name, flaw in flaws_of(document.aliases).items():
+        report.add(("aliases", name), flaw)
 
 
 def _check_sources(direct: Direct, report: Report) -> None:

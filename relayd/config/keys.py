@@ -1,7 +1,7 @@
-"""The names of settings on a command line: `smarthost.tls`, `listen.0.address`, `routes."*.x.example"`.
+"""The names of settings on a command line: `smarthost.tls`, `listen.0.address`, `aliases.root`, `routes."*.x.example"`.
 
 Owns reading and writing them. `listen[0].address`, as messages have it, is read as well, and what
-follows `routes.` is one pattern with or without its quotes, since a shell takes them off.
+follows `routes.` or `aliases.` is one name with or without its quotes, since a shell takes them off.
 """
 
 import json
@@ -9,20 +9,20 @@ import re
 from collections.abc import Mapping
 
 from relayd.config.mistakes import Report
-from relayd.config.model import DEFAULTS, Key, dotted
+from relayd.config.model import DEFAULTS, TABLES_OF_NAMES, Key, dotted
 from relayd.errors import ConfigError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _INDEX = re.compile(r"\[(\d{1,4})\]")
-_TABLES = {name.partition(".")[0] for name in DEFAULTS if "." in name} | {"routes"}
+_TABLES = {name.partition(".")[0] for name in DEFAULTS if "." in name} | TABLES_OF_NAMES.keys()
 
 
 def parse_key(name: str) -> Key:
     """Return the way to a key or table, which may not exist."""
-    if name.startswith("routes."):
-        pattern = name.removeprefix("routes.")
-        quoted = len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "'\""
-        return ("routes", pattern[1:-1] if quoted else pattern)
+    table, dot, own = name.partition(".")
+    if dot and table in TABLES_OF_NAMES:
+        quoted = len(own) > 1 and own[0] == own[-1] and own[0] in "'\""
+        return (table, own[1:-1] if quoted else own)
     first, *rest = _INDEX.sub(r".\1", name).split(".")
     number_first = first == "listen" and rest and rest[0].isdecimal() and len(rest[0]) < 5
     return (first, int(rest[0]), *rest[1:]) if number_first else (first, *rest)
@@ -31,7 +31,7 @@ def parse_key(name: str) -> Key:
 def name_of(key: Key) -> str:
     """Return the name that `parse_key` reads."""
     shown = [str(part) for part in key]
-    if key[0] == "routes" and len(key) > 1 and not _BARE.fullmatch(shown[1]):
+    if key[0] in TABLES_OF_NAMES and len(key) > 1 and not _BARE.fullmatch(shown[1]):
         shown[1] = json.dumps(shown[1], ensure_ascii=False)
     return ".".join(shown)
 
@@ -58,13 +58,13 @@ def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> 
     """
     report = Report(file, data)
     if is_table(key):
-        if one and key == ("routes",):
-            report.add_expected(key, 'expected a pattern too, such as routes."*.example.org"')
+        if one and key[0] in TABLES_OF_NAMES:
+            report.add_expected(key, f"expected {TABLES_OF_NAMES[str(key[0])]}")
         elif one:
             report.add_table(key)
     elif key[0] == "listen" and not isinstance(key[1], int):
         report.add_expected(key, "expected the number of a listener, such as listen.0.address")
-    elif not (key[0] == "routes" or dotted(key) in DEFAULTS):
+    elif not (key[0] in TABLES_OF_NAMES or dotted(key) in DEFAULTS):
         report.add_unknown(key)
     elif one and key[0] == "listen" and isinstance(key[1], int):
         _check_number(key[1], key, report)

@@ -24,6 +24,7 @@ from relayd.file_access import who_may
 from relayd.mail.address import parse_address
 from relayd.mail.text import replaced
 from relayd.policy.delivery.route import RouteRule, ViaHost
+from relayd.policy.intake.aliases import resolved
 from relayd.policy.replies.ruleset import RuleTexts
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import (
@@ -169,6 +170,7 @@ def _settings(
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
         routes=_routes(document),
+        aliases=resolved(document.aliases),
         soft_bounce=document.soft_bounce,
         retry=RetrySettings(
             soft_bounce=tuple(document.retry.soft_bounce),

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from relayd.config.model import DEFAULTS, PLACEHOLDER_FQDN, Document, Key, dotted
+from relayd.config.model import (
+    DEFAULTS,
+    PLACEHOLDER_FQDN,
+    TABLES_OF_NAMES,
+    Document,
+    Key,
+    dotted,
+)
 from relayd.config.nearest import nearest
 from relayd.errors import Mistake
 from relayd.mail.text import replaced
@@ -137,9 +144,9 @@ def read_document(report: Report) -> Document:
 
 
 def _key_of(error: ErrorDetails) -> Key:
-    """Where the mistake is; a key of `[routes]` that is wrong itself, like its value."""
+    """Where the mistake is; a key of `[routes]` or `[aliases]` that is wrong itself, like its value."""
     key: Key = error["loc"]
-    return key[:2] if key[0] == "routes" else key
+    return key[:2] if key[0] in TABLES_OF_NAMES else key
 
 
 def _expected(error: ErrorDetails, value: object) -> str:

@@ -22,6 +22,7 @@ from pydantic import (
     PlainValidator,
 )
 
+from relayd.config import aliases as alias
 from relayd.config import routes as where
 from relayd.config import units
 from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
@@ -45,6 +46,11 @@ Key = tuple[str | int, ...]
 """The way to a value: ("listen", 0, "address")."""
 
 MOST_WORKERS = 64
+TABLES_OF_NAMES: Mapping[str, str] = {
+    "routes": 'a pattern too, such as routes."*.example.org"',
+    "aliases": "a name too, such as aliases.root",
+}
+"""The tables whose keys the operator names, and what a command line has to say besides the table."""
 
 
 class LogLevel(StrEnum):
@@ -307,6 +313,14 @@ class Document(Table):
             where.Destination,
             PlainValidator(where.destination),
             PlainSerializer(where.Destination.written, when_used="json"),
+        ],
+    ] = Field(default_factory=dict)
+    aliases: dict[
+        Annotated[str, PlainValidator(alias.name)],
+        Annotated[
+            list[str],
+            PlainValidator(alias.targets),
+            PlainSerializer(alias.written, when_used="json"),
         ],
     ] = Field(default_factory=dict)
     test_mail: TestMail = TestMail()

@@ -12,17 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 
 from relayd.config.keys import name_of
-from relayd.config.model import PLACEHOLDER_FQDN, Document, Key
+from relayd.config.model import PLACEHOLDER_FQDN, TABLES_OF_NAMES, Document, Key
 from relayd.policy.replies.ruleset import RuleTexts
 
 Values = Mapping[str, str]
 
+_NAMED = {(table,) for table in TABLES_OF_NAMES}
 RULES = "rules.d/"  # how the names of rule files begin, which are no keys
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def values_of(document: Document) -> Values:
-    """Return the text of every key, in the order of the reference; `routes` by its patterns."""
+    """Return the text of every key, in the order of the reference; `routes` and `aliases` by their names."""
     return {
         name_of(key): json.dumps(_without_user(value), ensure_ascii=False)
         for key, value in _leaves(document.model_dump(mode="json"))
@@ -38,7 +39,7 @@ def values_of_rules(rules: RuleTexts) -> Values:
 
 
 def default_of(name: str) -> str | None:
-    """Return the default of a key; None if it has none, and for what is in `[routes]`."""
+    """Return the default of a key; None if it has none, and for what is in `[routes]` or `[aliases]`."""
     if name == "fqdn":
         return None
     return _DEFAULTS.get(re.sub(r"^listen\.\d+\.", "listen.0.", name))
@@ -46,7 +47,7 @@ def default_of(name: str) -> str | None:
 
 def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
     for name, value in table.items():
-        if isinstance(value, dict) and at != ("routes",):  # there a table is one value
+        if isinstance(value, dict) and at[:1] not in _NAMED:  # there a table is one value
             yield from _leaves(value, (*at, name))
         elif isinstance(value, list) and (*at, name) == ("listen",):
             for index, listener in enumerate(value):

@@ -6,12 +6,12 @@ value, so that store and log never disagree. Field names and event names are an 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from relayd.mail.attempt import AttemptFacts
-from relayd.mail.envelope import NewMessage
+from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.words import Detail, EventKind, JsonValue, format_instant
@@ -83,9 +83,21 @@ def reception_detail(message: NewMessage) -> Detail:
     }
 
 
+def with_original(detail: Detail, recipient: NewRecipient) -> Detail:
+    """The fields of its reception for a recipient with ORCPT: that is told where it is another address."""
+    orcpt = recipient.parameters.orcpt
+    is_other = orcpt is not None and orcpt.partition(";")[2] != str(recipient.address)
+    return {**detail, "orig_rcpt": orcpt} if is_other else detail
+
+
 def first_events(message: NewMessage) -> Sequence[Event]:
     """Return what is recorded with a message: that it was received, then `check_events`."""
-    events = _of_each_recipient(message, EventKind.RECEIVED, reception_detail(message))
+    detail = reception_detail(message)
+    events = _of_each_recipient(message, EventKind.RECEIVED, detail)
+    for number, recipient in enumerate(message.recipients):
+        if recipient.parameters.orcpt is not None:
+            told = with_original(detail, recipient)
+            events[number] = replace(events[number], detail=told)
     return events if message.content_check is None else [*events, *check_events(message)]
 
 

@@ -5,8 +5,14 @@ Words that go on to the next hop or into a report keep the spelling in which the
 Source: RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8); RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from relayd.mail.address import Address
+
+_NO_XCHAR = re.compile(r"[^!-*,-<>-~]")
+_NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,13 @@ class RcptParameters:
         """Return them by keyword, as they are stored; `rcpt_parameters` reads that."""
         given = {"NOTIFY": self.notify, "ORCPT": self.orcpt}
         return {keyword: value for keyword, value in given.items() if value is not None}
+
+
+def original_recipient(address: Address) -> str:
+    """Return an address as ORCPT has it (RFC 3461 §4.2; RFC 6533 §3 for what is not ASCII)."""
+    if address.is_ascii:
+        return "rfc822;" + _NO_XCHAR.sub(lambda found: f"+{ord(found[0]):02X}", str(address))
+    return "utf-8;" + _NO_QCHAR.sub(lambda found: f"\\x{{{ord(found[0]):X}}}", str(address))
 
 
 MAIL_WITHOUT = MailParameters()

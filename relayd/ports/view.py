@@ -102,6 +102,7 @@ class RecipientRow:
     paused_for: str = ""  # why, or what a connection to it waits for; for people
     served: bool = False  # a worker has the destination in hand
     pause: "PauseRule | None" = None  # that stops its delivery; its time may be over
+    orig_rcpt: str | None = None  # ORCPT: the address that was written to, with its type
     redirected_to: str | None = None  # the address that `[redirect]` put in its place
     subject: str | None = None  # if it was kept (`store.keep_subject`)
 

@@ -31,6 +31,7 @@ class ClientState:
     account: Account | None = None  # that was logged in to here
     mail: Transaction | None = None
     may_relay: bool = field(init=False)
+    is_here: bool = field(init=False)  # it is on this machine
     is_ours: bool = field(init=False)  # it is on this machine, or has logged in
     account_name: str = field(init=False)  # what counts as one client, whatever it calls itself
 
@@ -44,7 +45,8 @@ class ClientState:
         is_logged_in = self.auth_user is not None and self.listener.auth is not ListenerAuth.OFF
         is_open = self.listener.auth is not ListenerAuth.REQUIRED
         self.may_relay = is_logged_in or (is_open and self.origin.may_relay(self.listener.networks))
-        self.is_ours = is_logged_in or self.origin.is_here
+        self.is_here = self.origin.is_here
+        self.is_ours = is_logged_in or self.is_here
         if self.auth_user is None:
             self.account_name = self.origin.client(is_stranger=True)
         else:
@@ -63,7 +65,7 @@ class ClientState:
         """
         if self.tls_version is not None:
             return True
-        if not self.origin.is_here:
+        if not self.is_here:
             return False
         peer_ip = str(self.peer[0]) if isinstance(self.peer, tuple) else ""
         return admit.is_this_machine(peer_ip)

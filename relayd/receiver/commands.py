@@ -25,6 +25,7 @@ _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x8
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NAME_ALONE = re.compile(rb"([Tt][Oo]: *<)([!-;=?A-~]{1,64})(>.*)")
 _NAME_LIMIT = 255  # octets
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ENVID_LIMIT = 100  # characters, RFC 3461 §4.4
@@ -90,6 +91,14 @@ def parse_rcpt(
         if not (_rcpt_parameter_fits(name, value) and (smtputf8 or value.isascii())):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_RCPT else _BAD_PARAMETER)
     return path, rcpt_parameters(parameters)
+
+
+def with_domain(argument: bytes, domain: str) -> tuple[str, bytes]:
+    """Return the name in `TO:<name>` and the argument with a domain behind it; empty: it is something else."""
+    found = _NAME_ALONE.fullmatch(argument)
+    if found is None:
+        return "", b""
+    return found[2].decode(), b"%b%b@%b%b" % (found[1], found[2], domain.encode(), found[3])
 
 
 _OF_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from relayd.policy.intake.aliases import Aliases
 from relayd.policy.intake.places import Whose
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock, ContentChecker
@@ -23,6 +24,7 @@ class SessionContext:
     refuse_suppressed: bool = False
     keeps_subject: bool = False
     soft_bounce: bool = False  # refuse mail for now only
+    aliases: Aliases | None = None  # for clients of this machine
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -43,6 +45,7 @@ class Service:
     refuse_suppressed: bool = False
     keeps_subject: bool = False
     soft_bounce: bool = False  # refuse mail for now only
+    aliases: Aliases | None = None  # for clients of this machine
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -56,6 +59,7 @@ class Service:
             limits=self.limits,
             refuse_suppressed=self.refuse_suppressed,
             soft_bounce=self.soft_bounce,
+            aliases=self.aliases,
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,

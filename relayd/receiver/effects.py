@@ -4,7 +4,7 @@ While an effect that takes its time is under way the machine is `HELD`; what com
 machine by the verb that each of these names.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from relayd.mail.address import Address
@@ -39,7 +39,7 @@ class AskAbout:
     """Wait for what speaks against a recipient: `Machine.recipient_judged`."""
 
     path: Address
-    parameters: RcptParameters
+    taken: Sequence[tuple[Address, RcptParameters]]  # for it, if nothing speaks against it
     refusal: Awaitable[Reply | None]  # may raise StoreError
 
 

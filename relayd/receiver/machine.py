@@ -164,7 +164,7 @@ class Machine:
         return login.checked(self.dialogue, result)
 
     def recipient_judged(self, asked: AskAbout, refusal: Reply | None) -> None:
-        transfer.recipient_judged(self.dialogue, asked.path, asked.parameters, refusal)
+        transfer.recipient_judged(self.dialogue, asked.path, asked.taken, refusal)
 
     def message_stored(self, message_id: MessageId) -> None:
         self.dialogue.owed.append(b"250 2.0.0 OK queued as %b\r\n" % format_id(message_id).encode())

@@ -4,12 +4,12 @@ Asks `relayd.policy.intake.admit` for the rules of relaying, and the history abo
 the commands.
 """
 
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field, replace
 
 from relayd.errors import StoreError
 from relayd.mail.address import Address
-from relayd.mail.parameters import MailParameters, RcptParameters
+from relayd.mail.parameters import MailParameters, RcptParameters, original_recipient
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.policy.intake import admit
@@ -58,6 +58,22 @@ class Transaction:
             return self._suppression_of(path, intake)
         return refusal
 
+    def refusal_of_any(
+        self,
+        paths: Sequence[Address],
+        context: SessionContext,
+        *,
+        may_relay: bool,
+        user: str | None,
+    ) -> Reply | Awaitable[Reply | None] | None:
+        """Judge all that an alias stands for: it comes in as a whole. Raises as `refusal_of`."""
+        found = [self.refusal_of(path, context, may_relay=may_relay) for path in paths]
+        if context.pausing.intake:
+            found += [self.pause_of(path, context, user=user) for path in paths]
+        at_once = next((each for each in found if isinstance(each, Reply)), None)
+        asked = [each for each in found if isinstance(each, Awaitable)]
+        return _first_of(at_once, asked) if asked else at_once
+
     def pause_of(self, path: Address, context: SessionContext, *, user: str | None) -> Reply | None:
         """Return the refusal of one more recipient whose mail a pause rule stops."""
         seen = Traits(
@@ -89,6 +105,27 @@ class Transaction:
         if isinstance(is_suppressed, bool):
             return admit.SUPPRESSED if is_suppressed else None
         return _refusal_by(is_suppressed)
+
+
+def taken_for(
+    path: Address, parameters: RcptParameters, targets: Sequence[Address]
+) -> Sequence[tuple[Address, RcptParameters]]:
+    """Return the recipients that an alias stands for, each with what was asked for the alias.
+
+    Reports and the history name the original recipient (RFC 3461 §5.2.7: its ORCPT is kept, or made).
+    """
+    if targets == (path,):
+        return [(path, parameters)]
+    if parameters.orcpt is None:
+        parameters = replace(parameters, orcpt=original_recipient(path))
+    return [(target, parameters) for target in targets]
+
+
+async def _first_of(
+    refusal: Reply | None, asked: Sequence[Awaitable[Reply | None]]
+) -> Reply | None:
+    answers = [await each for each in asked]
+    return refusal or next(filter(None, answers), None)
 
 
 async def _refusal_by(is_suppressed: Awaitable[bool]) -> Reply | None:

@@ -5,6 +5,8 @@ Decisions are `relayd.policy.intake.admit`'s; what becomes of a complete message
 Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 """
 
+from collections.abc import Sequence
+
 from relayd.mail.address import Address
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
@@ -12,12 +14,12 @@ from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy.intake import admit
 from relayd.policy.pausing import is_pause
 from relayd.receiver import acceptance, login
-from relayd.receiver.commands import parse_mail, parse_rcpt
+from relayd.receiver.commands import parse_mail, parse_rcpt, with_domain
 from relayd.receiver.dialogue import Dialogue
 from relayd.receiver.effects import AskAbout, Effect
 from relayd.receiver.reader import DataReader, Fault, Received
 from relayd.receiver.states import Event, State
-from relayd.receiver.transaction import NO_HISTORY, Transaction
+from relayd.receiver.transaction import NO_HISTORY, Transaction, taken_for
 from relayd.settings import ListenerAuth
 
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
@@ -69,8 +71,13 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
             argument, extended=client.extended, smtputf8=transaction.parameters.smtputf8
         )
     except SyntaxRefused as refused:
+        if (whole := _named_here(dialogue, argument)) is not None:
+            return rcpt(dialogue, whole, following)
         dialogue.refuse(refused.reply, sender=transaction.reverse_path)
         return None
+    aliases = dialogue.context.aliases
+    if aliases and client.is_here and (targets := aliases.targets(path)):
+        return _rcpt_of_alias(dialogue, path, taken_for(path, parameters, targets), following)
     refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
     if refusal is None and dialogue.context.pausing.intake:
         refusal = transaction.pause_of(path, dialogue.context, user=client.auth_user)
@@ -82,18 +89,60 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
         _refuse_recipient(dialogue, path, refusal)
     else:
         dialogue.move(Event.QUESTION)
-        return AskAbout(path, parameters, refusal)
+        return AskAbout(path, [(path, parameters)], refusal)
+    return None
+
+
+def _named_here(dialogue: Dialogue, argument: bytes) -> bytes | None:
+    """Return `TO:<root>` with our domain, where a client of this machine means an alias by it."""
+    aliases = dialogue.context.aliases
+    if aliases is None or not dialogue.client.is_here:
+        return None
+    name, whole = with_domain(argument, aliases.fqdn)
+    return whole if aliases.targets(Address(name, aliases.fqdn)) else None
+
+
+def _rcpt_of_alias(
+    dialogue: Dialogue,
+    path: Address,
+    wanted: Sequence[tuple[Address, RcptParameters]],
+    following: State,
+) -> AskAbout | None:
+    """Take all that the alias `path` stands for, or nobody. Who has the message by another name has it once."""
+    client = dialogue.client
+    transaction = client.mail
+    assert transaction is not None
+    there = {address for address, _ in transaction.recipients}
+    taken = [each for each in wanted if each[0] not in there]
+    refusal = transaction.refusal_of_any(
+        [address for address, _ in taken],
+        dialogue.context,
+        may_relay=client.may_relay,
+        user=client.auth_user,
+    )
+    if refusal is None:
+        transaction.recipients += taken
+        dialogue.state = following
+        dialogue.owed.append(b"250 2.1.5 OK\r\n")
+    elif isinstance(refusal, Reply):
+        _refuse_recipient(dialogue, path, refusal)
+    else:
+        dialogue.move(Event.QUESTION)
+        return AskAbout(path, taken, refusal)
     return None
 
 
 def recipient_judged(
-    dialogue: Dialogue, path: Address, parameters: RcptParameters, refusal: Reply | None
+    dialogue: Dialogue,
+    path: Address,
+    taken: Sequence[tuple[Address, RcptParameters]],
+    refusal: Reply | None,
 ) -> None:
     """What spoke against a recipient is known by now; its client may be gone."""
     transaction = dialogue.client.mail
     assert transaction is not None
     if refusal is None:
-        transaction.recipients.append((path, parameters))
+        transaction.recipients += taken
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
     else:
         _refuse_recipient(dialogue, path, refusal)

@@ -1,12 +1,14 @@
 """Put the receiver together: listeners, logins, the certificate, the content checker."""
 
 from dataclasses import dataclass, replace
+from socket import gethostname
 
 from relayd.errors import (
     StartError,
     UsersError,
 )
 from relayd.net.content import ContentGate
+from relayd.policy.intake.aliases import aliases_of
 from relayd.policy.intake.known_sources import KnownSources
 from relayd.ports.outward import Clock
 from relayd.receiver.context import Service
@@ -46,6 +48,12 @@ def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Inta
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
             soft_bounce=settings.soft_bounce,
+            aliases=aliases_of(
+                settings.aliases,
+                fqdn=settings.fqdn,
+                host_name=gethostname(),
+                verp_domain=settings.bounces.verp_domain,
+            ),
             keeps_subject=settings.store.keep_subject,
             tls=tls,
             users=users,

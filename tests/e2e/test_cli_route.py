@@ -257,6 +257,43 @@ def test_routes_redirect_and_test_recipients(world: World) -> None:
     assert (row["route"], row["verdict"]) == ("hold", "held")
 
 
+ALIASES = """
+[routes]
+"held.test" = "hold"
+[aliases]
+root = "you@mill.test"
+Postmaster = ["root", "a@held.test"]
+"""
+
+
+@pytest.mark.parametrize("name", ["root", "ROOT@relay.example.org", "root@localhost"])
+def test_a_name_of_this_machine_is_explained_by_its_alias(world: World, name: str) -> None:
+    configure(world, tables=ALIASES)
+    ran = world.run("route", name)
+    assert ran.status == 0
+    assert ran.out.startswith(
+        "you@mill.test\n  alias of      root, by [aliases], for mail of this machine\n"
+    )
+
+
+def test_each_address_of_an_alias_is_explained_and_the_worst_counts(world: World) -> None:
+    configure(world, tables=ALIASES)
+    ran = world.run("route", "postmaster", "--json")
+    assert ran.status == os.EX_TEMPFAIL
+    assert [(row["rcpt"], row["alias"], row["verdict"]) for row in ran.rows] == [
+        ("you@mill.test", "postmaster", "deliverable"),
+        ("a@held.test", "postmaster", "held"),
+    ]
+    [row] = world.run("route", "root@mill.test", "--json").rows
+    assert (row["rcpt"], row.get("alias")) == ("root@mill.test", None)
+    nobody = world.run("route", "nobody")
+    assert (nobody.status, nobody.out) == (os.EX_USAGE, "")
+    assert "no name in [aliases]" in nobody.err
+    configure(world, tables='"*" = "any@mill.test"')
+    ran = world.run("route", "nobody")
+    assert "alias of      every other name, by [aliases]" in ran.out
+
+
 async def test_what_the_queue_says(world: World) -> None:
     """How many wait for the destination, until when it is paused, what speaks against the address."""
     store = world.open_store()

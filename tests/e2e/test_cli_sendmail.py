@@ -1,6 +1,7 @@
 """`sendmail` as programs call it, against a running daemon, and against a scripted one."""
 
 import email
+import json
 import os
 import pwd
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from relayd.cli.command import run
 from tests.support.daemon import (
     CEILING,
     ROOT,
@@ -254,6 +256,27 @@ def test_dsn_parameters_go_along(caller: Caller, smarthost: SmarthostThread) -> 
     assert "NOTIFY=SUCCESS,DELAY" in smarthost.messages[-1].rcpts[0]  # fmt: skip
 
 
+def test_mail_to_local_users_goes_where_the_aliases_say(
+    caller: Caller, daemon: Daemon, smarthost: SmarthostThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By commands alone, the daemon runs on; the header stays, the history knows who was written to."""
+    settings = ("-c", str(daemon.file))
+    assert run([*settings, "config", "set", "aliases.root=you@y.test", "aliases.cron=root"]) == 0
+    _, paths, content = caller.sent("Root", "cron", "app@x.test", given=b"To: root\n\nDisk full\n")
+    assert paths == ["you@y.test", "app@x.test"]
+    assert fields_of(content)["To"] == "root"
+    assert "ORCPT=rfc822;Root@relay.test" in smarthost.messages[-1].rcpts[0]
+    capsys.readouterr()
+    assert run([*settings, "status", "--recipient", "you@y.test", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["orig_rcpt"] == "rfc822;Root@relay.test"
+    assert run([*settings, "status", "show", row["queue_id"]]) == 0
+    assert "written to Root@relay.test" in capsys.readouterr().out
+    assert run([*settings, "config", "unset", "aliases.cron", "aliases.root"]) == 0
+    _, paths, _ = caller.sent("root")
+    assert paths == ["root@relay.test"]
+
+
 def test_a_null_sender_and_utf8(caller: Caller) -> None:
     mail, paths, content = caller.sent(
         "-f", "<>", "j\u00fcrgen@x.test", given="To: J\u00fcrgen\n\n".encode()
@@ -305,7 +328,7 @@ def test_the_end_of_input_ends_a_dialogue(caller: Caller) -> None:
 USAGE = {
     "no recipients": ([], MAIL, os.EX_USAGE, "no recipients"),
     "none in the message": (["-t"], b"Subject: x\n\n", os.EX_USAGE, "no recipients"),
-    "queue": (["-bp"], b"", os.EX_USAGE, "`relayd queue list`"),
+    "daemon": (["-bd"], b"", os.EX_USAGE, "`relayd serve`"),
     "no address": (["a b@x.test"], MAIL, os.EX_USAGE, "'a b@x.test'"),
     "no address in the message": (["-t"], b"To: a b@x.test\n\n", os.EX_NOUSER, "'a b@x.test'"),
     "refused": (["a@[192.0.2.1]"], MAIL, os.EX_NOUSER, "a@[192.0.2.1]: the relay answers 553 "),

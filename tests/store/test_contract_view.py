@@ -10,6 +10,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
+from relayd.mail.parameters import RcptParameters
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import (
@@ -427,3 +428,16 @@ async def test_a_subject_that_was_kept_is_told(box: Box, worker: WorkerNumber) -
     for subject in (None, "Grüße"):
         await box.put(a_message(facts=replace(a_facts(), subject=subject)), worker=worker)
     assert [row.subject for row in box.rows()] == ["Grüße", None]
+
+
+async def test_who_was_written_to_is_told(box: Box, worker: WorkerNumber) -> None:
+    """In the row as ORCPT has it; in the history where it is another address."""
+    orcpt = "rfc822;root@relay.test"
+    aliased = replace(a_recipient("you@x.test"), parameters=RcptParameters(orcpt=orcpt))
+    same = replace(a_recipient("b@x.test"), parameters=RcptParameters(orcpt="rfc822;b@x.test"))
+    message = a_message(aliased, "a@x.test", same)
+    await box.store.enqueue(message, worker=worker, lease_for=None)
+    rows = {row.recipient: row.orig_rcpt for row in box.view.find(Query(), limit=9)}
+    assert rows == {0: orcpt, 1: None, 2: "rfc822;b@x.test"}
+    told = [entry.detail.get("orig_rcpt") for entry in box.view.history(message.id)]
+    assert told == [orcpt, None, None]

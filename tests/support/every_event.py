@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
-from relayd.mail.envelope import ContentCheck, NewMessage
+from relayd.mail.envelope import ContentCheck, NewMessage, NewRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
+from relayd.mail.parameters import RcptParameters
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
 from relayd.policy import verp
@@ -19,7 +20,7 @@ from relayd.ports.outward import EventSink
 from relayd.ports.queue import QueueStore, Settlement, Work
 from relayd.ports.view import Query, QueueView
 from relayd.worker.late import LateBounces
-from tests.support.builders import a_bounce, a_deferral, a_message
+from tests.support.builders import a_bounce, a_deferral, a_message, a_recipient
 from tests.support.clock import START, FakeClock
 from tests.support.requeueing import a_requeue
 from tests.support.workers import registered
@@ -81,6 +82,10 @@ async def write_every_event(
     """Have each kind of event happen to somebody, and a client refused."""
     for check in _CHECKS:
         await _receive(store, sink, replace(_new("checked@x.test"), content_check=check))
+    alias = replace(
+        a_recipient("you@x.test"), parameters=RcptParameters(orcpt="rfc822;root@relay.test")
+    )
+    await _receive(store, sink, _new(alias))
     await _attempts(store, sink)
     await _returns(store, view, clock, sink)
     for action in (Action.HOLD, Action.RELEASE, Action.EXPEDITE, Action.DROP):
@@ -106,7 +111,7 @@ async def write_every_event(
     )
 
 
-def _new(*recipients: str) -> NewMessage:
+def _new(*recipients: NewRecipient | str) -> NewMessage:
     return a_message(*recipients, message_id_header="<1@app.test>", tag="news", auth_user="shop")
 
 

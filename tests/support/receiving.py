@@ -28,6 +28,7 @@ from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy.delivery import route
 from relayd.policy.intake import admit
+from relayd.policy.intake.aliases import Aliases
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
 from relayd.receiver.accept_balance import AcceptShare
@@ -163,6 +164,7 @@ class Options:
     connections_per_client: int = 50
     refuse_suppressed: bool = False
     soft_bounce: bool = False
+    aliases: Aliases | None = None
     tls: ListenerTls = ListenerTls.OFF
     certificate: CertificateSettings | None = None
     auth: ListenerAuth = ListenerAuth.OFF
@@ -341,6 +343,7 @@ async def _receiving(
             clock=clock,
             refuse_suppressed=options.refuse_suppressed,
             soft_bounce=options.soft_bounce,
+            aliases=options.aliases,
             tls=None if options.certificate is None else ServerTls(options.certificate, clock),
             users=users,
             checker=checker,

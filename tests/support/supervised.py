@@ -90,6 +90,7 @@ def settings_of(
         dns=DnsSettings(nameservers=(), timeout=timedelta(seconds=1)),
         route_hosts=(),
         routes=RouteRules(),
+        aliases={},
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
         content=None,
         retry=RetrySettings(

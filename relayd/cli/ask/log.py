@@ -201,6 +201,8 @@ def in_words(fields: Fields) -> str:
     ]
     if fields.get("rcpt"):
         parts.append(paint(f"{fields.get('from') or '<>'} -> {fields['rcpt']}"))
+    if fields.get("orig_rcpt"):
+        parts.append(paint(f"(written to {str(fields['orig_rcpt']).partition(';')[2]})"))
     if fields.get("redirected_to"):
         parts.append(paint(f"(redirected to {fields['redirected_to']})"))
     judged = [str(fields[key]) for key in ("bounce_class", "category") if fields.get(key)]

@@ -266,6 +266,8 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
             f"      {detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
             f"  {detail.get('route')}  tls {detail.get('tls')}"
         )
+    if detail.get("orig_rcpt"):
+        yield paint(f"      written to {str(detail['orig_rcpt']).partition(';')[2]}")
     if detail.get("redirected_to"):
         yield paint(f"      to {detail['redirected_to']} instead, by [redirect]")
     stage = f"at {detail['stage']}: " if detail.get("stage") else ""

@@ -5,15 +5,17 @@ Connects to no mail server and needs no daemon. `fields` finds, `words` puts it 
 """
 
 import os
+from collections.abc import Sequence
 
 import click
 
 from relayd.cli.context import json_option, load_settings, settings_option
 from relayd.cli.filters import ADDRESS
 from relayd.cli.output import show_json
-from relayd.cli.route.fields import explain
+from relayd.cli.route.fields import aliases_here, explain
 from relayd.cli.route.words import in_words
-from relayd.mail.address import PathError, parse_address
+from relayd.mail.address import Address, PathError, parse_address
+from relayd.policy.intake.aliases import Aliases
 
 _EXIT_STATUS = {
     "deliverable": os.EX_OK,
@@ -21,6 +23,7 @@ _EXIT_STATUS = {
     "deferred": os.EX_TEMPFAIL,
     "held": os.EX_TEMPFAIL,
 }
+_WORST_FIRST = (1, os.EX_TEMPFAIL, os.EX_OK)
 
 
 @click.command()
@@ -34,17 +37,35 @@ def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> 
 
     Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if
     nothing that was found prevents delivery, 1 if the mail would bounce, and 75 if it would wait: the
-    DNS gives no answer, or a rule holds it.
+    DNS gives no answer, or a rule holds it. Of the addresses of an alias, such as root, each is
+    explained, and the worst counts.
     """
-    try:
-        wanted = parse_address(address)
-    except PathError as wrong:
-        raise click.UsageError(f"{address!r} is no address: {wrong}") from None
     settings = load_settings()
-    way, fields = explain(wanted, settings, is_test=is_test)
-    if as_json:
-        show_json(fields)
-    else:
-        for line in in_words(fields, way):
-            click.echo(line)
-    ctx.exit(_EXIT_STATUS[str(fields["verdict"])])
+    found = aliases_here(settings)
+    wanted, alias = _wanted(address, found)
+    statuses = set()
+    for target in wanted:
+        way, fields = explain(target, settings, is_test=is_test, alias=alias)
+        statuses.add(_EXIT_STATUS[str(fields["verdict"])])
+        if as_json:
+            show_json(fields)
+        else:
+            for line in in_words(fields, way):
+                click.echo(line)
+    ctx.exit(next(each for each in _WORST_FIRST if each in statuses))
+
+
+def _wanted(text: str, aliases: Aliases | None) -> tuple[Sequence[Address], str | None]:
+    """Return the addresses that get mail to `text`, and the alias that says so. Raises UsageError."""
+    try:
+        address = parse_address(
+            text if "@" in text or aliases is None else f"{text}@{aliases.fqdn}"
+        )
+    except PathError as wrong:
+        raise click.UsageError(f"{text!r} is no address: {wrong}") from None
+    targets = () if aliases is None else aliases.targets(address)
+    if aliases is not None and targets:
+        return targets, aliases.entry_of(address)
+    if "@" not in text:
+        raise click.UsageError(f"{text!r} is no address, and no name in [aliases]")
+    return [address], None

@@ -1,6 +1,7 @@
 """What `relayd route` finds of one address, as fields: the names are those of its JSON."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from relayd.policy.delivery.route import (
 from relayd.policy.delivery.route import Route as Way
 from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import ONCE_MORE
+from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 
@@ -42,8 +44,23 @@ class Found:
     chosen: Candidates | Undeliverable | Breakdown
 
 
-def explain(wanted: Address, settings: Settings, *, is_test: bool) -> tuple[Way, Fields]:
-    """Return the route of an address and all that is known of it, as delivery would find it now."""
+def aliases_here(settings: Settings) -> Aliases | None:
+    """Return the aliases as a daemon on this machine has them."""
+    return aliases_of(
+        settings.aliases,
+        fqdn=settings.fqdn,
+        host_name=socket.gethostname(),
+        verp_domain=settings.bounces.verp_domain,
+    )
+
+
+def explain(
+    wanted: Address, settings: Settings, *, is_test: bool, alias: str | None = None
+) -> tuple[Way, Fields]:
+    """Return the route of an address and all that is known of it, as delivery would find it now.
+
+    `alias` is the entry of `[aliases]` that leads to it.
+    """
     told = forwarded(wanted, settings.routes)
     decision = decide(told, is_test=is_test, rules=settings.routes)
     way, found = decision.route, None
@@ -53,6 +70,7 @@ def explain(wanted: Address, settings: Settings, *, is_test: bool) -> tuple[Way,
         found = Found(*asyncio.run(look_up(settings, way.domain)))
     fields: Fields = {
         "rcpt": str(wanted),
+        "alias": alias,
         "redirected_to": None if told == wanted else str(told),
         "route": _kind(way),
         "reason": decision.reason,

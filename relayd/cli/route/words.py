@@ -32,8 +32,7 @@ def in_words(fields: Mapping[str, Any], way: Way) -> Iterator[str]:
 
 
 def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[str]]]:
-    if fields["redirected_to"] is not None:
-        yield "redirected", [f"to {fields['redirected_to']}, by [redirect]"]
+    yield from _instead(fields)
     yield "goes", [_goes(way)]
     yield "because", [fields["reason"]]
     yield "route key", [fields["destination"]]
@@ -58,6 +57,15 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
     elif fields.get("suppress"):
         yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
     yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]
+
+
+def _instead(fields: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """What puts one address in the place of another."""
+    if (alias := fields["alias"]) is not None:
+        who = "every other name" if alias == "*" else alias
+        yield "alias of", [f"{who}, by [aliases], for mail of this machine"]
+    if fields["redirected_to"] is not None:
+        yield "redirected", [f"to {fields['redirected_to']}, by [redirect]"]
 
 
 def _goes(way: Way) -> str:

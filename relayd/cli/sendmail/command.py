@@ -33,6 +33,10 @@ def _named(letter: str, metavar: str | None, says: str) -> click.Option:
         _named("-R", "WORD", "How much of the message they have: hdrs or full."),
         _named("-V", "ID", "What they call the message."),
         _named("-bs", "", "The caller speaks SMTP."),
+        _named(
+            "-bp", "", "Show what waits, as `relayd queue list` does; also under the name mailq."
+        ),
+        _named("-bi", "", "Say where aliases are; also under the name newaliases."),
         _named("-v", "", "Print the daemon's reply; otherwise success is silent."),
     ],
 )

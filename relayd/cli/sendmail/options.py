@@ -21,7 +21,6 @@ _SAME = {"oi": "i", "r": "f"}
 _MODES = {
     "bd": "the daemon is `relayd serve`",
     "bD": "the daemon is `relayd serve`",
-    "bp": "the queue is shown by `relayd queue list`",
     "bv": "where mail would go is told by `relayd route ADDRESS`",
     "bt": "where mail would go is told by `relayd route ADDRESS`",
     "bh": "the state of servers is shown by `relayd status show`",
@@ -49,7 +48,9 @@ class Options:
 
     speaks_smtp: bool = False  # -bs: the dialogue comes on standard input
     reads_recipients: bool = False  # -t
-    is_idle: bool = False  # -q, -bi, -I: the daemon runs the queue, and no aliases are to be built
+    is_idle: bool = False  # -q: the daemon runs the queue
+    shows_queue: bool = False  # -bp
+    builds_aliases: bool = False  # -bi, -I
     dot_ends: bool = True  # not -i
     is_verbose: bool = False  # -v
     sender: Address | None = None  # -f; a domain of "" is ours
@@ -67,14 +68,16 @@ def parse_options(arguments: Sequence[str]) -> Options:
     for letter, value in _options(given):
         if letter in _REFUSED:
             raise UsageError(f"-{letter} is not supported: {_REFUSED[letter]}")
-        if letter == "b" and value not in {"m", "s", "i"}:
+        if letter == "b" and value not in {"m", "s", "i", "p"}:
             raise UsageError(_MODES.get(f"b{value}", f"-b{value} is not supported"))
         values[_SAME.get(f"{letter}{value}") or _SAME.get(letter, letter)] = value
     sender = _sender(values.get("f"))
     return Options(
         speaks_smtp=values.get("b") == "s",
         reads_recipients="t" in values,
-        is_idle=values.get("b") == "i" or not values.keys().isdisjoint({"q", "I"}),
+        is_idle="q" in values,
+        shows_queue=values.get("b") == "p",
+        builds_aliases=values.get("b") == "i" or "I" in values,
         dot_ends="i" not in values,
         is_verbose="v" in values,
         sender=sender,

@@ -1,7 +1,7 @@
 """`relayd sendmail`: a message from standard input into the queue, as sendmail does it.
 
 Owns the program that PHP, cron, git and mailx call; it works for every local user, without the
-settings and without click, and starts quickly. What the letters mean is in `options`, what is done
+settings and without click, and starts quickly. `mailq` and `newaliases` are names of it too. What the letters mean is in `options`, what is done
 to the content in `relayd.mail.submission`, the way to the daemon in `handover`.
 """
 
@@ -26,11 +26,17 @@ from relayd.mail.submission import (
     without_bcc,
 )
 
+_NO_REBUILD = "aliases are in the settings, in [aliases]: there is nothing to rebuild"
+
 
 def main(arguments: Sequence[str], *, settings: str | None = None) -> int:
     """Carry out one command line; return the exit status. What goes wrong is one line on stderr."""
+    settings = settings or os.environ.get("RELAYD_CONFIG")
     try:
-        _run(parse_options(arguments), settings or os.environ.get("RELAYD_CONFIG"))
+        options = parse_options(arguments)
+        if options.shows_queue:
+            return _show_queue(settings)
+        _run(options, settings)
     except UsageError as error:
         return _say(f"{error}", os.EX_USAGE)
     except NotQueued as error:
@@ -49,6 +55,9 @@ def _say(text: str, status: int) -> int:
 
 
 def _run(options: Options, settings: str | None) -> None:
+    if options.builds_aliases:
+        print(_NO_REBUILD)
+        return
     has_message = options.speaks_smtp or options.reads_recipients or options.recipients
     if options.is_idle and not has_message:
         return
@@ -64,6 +73,14 @@ def _run(options: Options, settings: str | None) -> None:
         raise UsageError("no recipients in the message")
     with Handover(endpoint) as daemon:
         _hand_over(daemon, options, recipients, without_bcc(message))
+
+
+def _show_queue(settings: str | None) -> int:
+    """Show what waits, as `relayd queue list` does; return its exit status."""
+    from relayd.cli.command import run  # noqa: PLC0415 -- who sends mail is quick without click
+
+    named = () if settings is None else ("-c", settings)
+    return run([*named, "queue", "list"])
 
 
 def _read(*, dot_ends: bool) -> bytes:

@@ -7,7 +7,7 @@ import apsw
 from relayd.mail.address import Address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import check_events, reception_detail
+from relayd.mail.event import check_events, reception_detail, with_original
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
@@ -30,12 +30,16 @@ def insert(
     relayd's own to a sender.
     """
     at = values.to_ms(message.received_at)
-    received = outcomes.dump(reception_detail(message))
+    detail = reception_detail(message)
+    received = outcomes.dump(detail)
     _insert_message(db, message, at)
     for number, recipient in enumerate(message.recipients):
         lease = taken.get(recipient.destination)
         _insert_recipient(db, message, number, lease, at=at, is_returned=is_returned)
-        db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, received))
+        told = received
+        if recipient.parameters.orcpt is not None:
+            told = outcomes.dump(with_original(detail, recipient))
+        db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, told))
     if message.is_held:  # nobody can try it: this does not make it old
         db.execute("UPDATE recipient SET uncounted = -served() WHERE message_id = ?", (message.id,))
     if message.content_check is not None:

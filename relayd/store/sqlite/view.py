@@ -40,7 +40,7 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
-    " m.subject, r.redirected_to"
+    " m.subject, r.redirected_to, r.parameters->>'ORCPT'"
 )
 
 # Each part has an index of its own, so that finished recipients are not read. Groups that are in
@@ -385,4 +385,5 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         served=bool(row[27]),
         subject=row[28],
         redirected_to=row[29],
+        orig_rcpt=row[30],
     )

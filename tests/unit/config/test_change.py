@@ -14,7 +14,7 @@ import trustme
 from relayd.config import load as config
 from relayd.config.change import UNSET, Changed, Edit, KeyChange, changing
 from relayd.config.keys import name_of, parse_key
-from relayd.config.model import DEFAULTS, Document
+from relayd.config.model import DEFAULTS, TABLES_OF_NAMES, Document
 from relayd.config.values import default_of, values_of
 from relayd.errors import ConfigError, Mistake
 from tests.support.accounts import write_users
@@ -383,7 +383,7 @@ def test_every_default_is_written_as_the_file_would_have_it() -> None:
     assert Document.model_validate(written) == document
     values = values_of(document)
     assert list(values) == [
-        name.replace("listen.", "listen.0.") for name in DEFAULTS if name != "routes"
+        name.replace("listen.", "listen.0.") for name in DEFAULTS if name not in TABLES_OF_NAMES
     ]
     for name, text in values.items():
         assert tomllib.loads(f"x = {text}")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from relayd.config.edit import Uneditable, with_value, without
 from relayd.config.keys import parse_key
-from relayd.config.model import DEFAULTS
+from relayd.config.model import DEFAULTS, TABLES_OF_NAMES
 from relayd.config.values import default_of
 
 SHIPPED = (Path(__file__).parents[3] / "etc/relayd.toml").read_text()
-KEYS = [name.replace("listen.", "listen.0.") for name in DEFAULTS if name != "routes"]
+KEYS = [name.replace("listen.", "listen.0.") for name in DEFAULTS if name not in TABLES_OF_NAMES]
 
 
 def edited(text: str, name: str, value: object) -> str:

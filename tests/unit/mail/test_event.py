@@ -13,12 +13,14 @@ from relayd.mail.event import (
     check_events,
     first_events,
     kind_of,
+    reception_detail,
     subject_of,
 )
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
+from relayd.mail.parameters import RcptParameters
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category, EventKind, Fault, JsonValue, format_instant
-from tests.support.builders import a_bounce, a_deferral, a_message
+from tests.support.builders import a_bounce, a_deferral, a_message, a_recipient
 from tests.support.clock import START
 
 OUTCOMES = [
@@ -291,3 +293,21 @@ def test_an_event_is_about_one_recipient_of_a_message() -> None:
         address="b@x.test",
     )
     assert subject_of(a_message(reverse_path=""), 0).reverse_path == ""
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "told"),
+    [
+        ("rfc822;root@relay.test", {"orig_rcpt": "rfc822;root@relay.test"}),
+        ("rfc822;a@x.test", {}),
+        (None, {}),
+    ],
+)
+def test_reception_names_the_address_that_was_written_to_if_it_is_another(
+    orcpt: str | None, told: dict[str, str]
+) -> None:
+    aliased = replace(a_recipient("a@x.test"), parameters=RcptParameters(orcpt=orcpt))
+    message = a_message(aliased, "b@x.test")
+    first, second = first_events(message)
+    assert first.detail == {**second.detail, **told}
+    assert second.detail == reception_detail(message)

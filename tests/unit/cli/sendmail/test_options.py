@@ -31,6 +31,9 @@ READ: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
     "options end at an address": (["a@x.test", "b@x.test"], {"recipients": (A, B)}),
     "-o with a blank": (["-o", "i"], {"dot_ends": False}),
     "ignored": (["-v", "-n", "-m", "-U", "-G", "-q15m", "-q", "-em", "-d8.1", "-h", "5", "-O", "Timeout=1", "-oTrue", "-Am", "-L", "tag", "-bm"], {"is_verbose": True, "is_idle": True}),
+    "queue": (["-bp"], {"shows_queue": True}),
+    "aliases": (["-bi"], {"builds_aliases": True}),
+    "aliases, long ago": (["-I", "-v"], {"builds_aliases": True, "is_verbose": True}),
     "smtp": (["-bs"], {"speaks_smtp": True}),
     "null sender": (["-f", ""], {"is_null_sender": True}),
     "null sender in brackets": (["-f", "<>"], {"is_null_sender": True}),
@@ -44,7 +47,6 @@ WRONG = {
     "unknown": (["-Z"], "unknown option -Z"),
     "long": (["--help"], "unknown option --"),
     "no value": (["-f"], "-f needs a value"),
-    "queue": (["-bp"], "`relayd queue list`"),
     "verify": (["-bv", "a@x.test"], "`relayd route ADDRESS`"),
     "test": (["-bt"], "`relayd route ADDRESS`"),
     "daemon": (["-bd"], "`relayd serve`"),
@@ -81,13 +83,13 @@ def test_what_cannot_be_done_is_named(arguments: Sequence[str], text: str) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-q"], ["-q15m"], ["-qf"], ["-qRx.test"], ["-v", "-q"], ["-bm", "-q"], ["-bi"], ["-I"]],
+    [["-q"], ["-q15m"], ["-qf"], ["-qRx.test"], ["-v", "-q"], ["-bm", "-q"]],
 )
-def test_running_the_queue_and_building_aliases_is_nothing_to_do(arguments: Sequence[str]) -> None:
+def test_running_the_queue_is_nothing_to_do(arguments: Sequence[str]) -> None:
     """No daemon is needed for that, and nothing is read."""
     assert main(arguments, settings="/nowhere") == os.EX_OK
 
 
-@pytest.mark.parametrize("arguments", [["-bp", "-q"], ["-bd", "-q15m"]])
+@pytest.mark.parametrize("arguments", [["-bv", "-q"], ["-bd", "-q15m"]])
 def test_what_else_has_no_message_is_still_told_so(arguments: Sequence[str]) -> None:
     assert main(arguments, settings="/nowhere") == os.EX_USAGE
