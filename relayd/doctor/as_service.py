@@ -11,6 +11,7 @@ What the unit gives the daemon by LoadCredential=, that user need not read.
 import json
 import os
 import pwd
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -85,11 +86,12 @@ def _in_child(user: ServiceUser, settings: Settings) -> Sequence[Mistake]:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        with suppress(BaseException):  # whatever it is, the parent reads nothing then
+        try:  # whatever goes wrong, the parent reads nothing then
             _become(user)
             found = _found(settings, path, user)
             os.write(writer, json.dumps([asdict(each) for each in found])[:_LIMIT].encode())
-        os._exit(os.EX_OK)
+        finally:  # at once: what the command does when it ends is not for this user to do
+            os.kill(os.getpid(), signal.SIGKILL)
     os.close(writer)
     try:
         with os.fdopen(reader, "rb") as answer:
