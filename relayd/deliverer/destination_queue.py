@@ -291,10 +291,12 @@ class DestinationQueue:
         return session
 
     async def _without_paused(self, attempt: Attempt) -> Attempt:
-        """Hand those back whose delivery a pause rule stops."""
+        """Hand those back whose delivery a pause rule stops; nobody is left if that cost us the lease."""
         left = await self._recorder.leave_paused(attempt.work, attempt.recipients)
         if left is None:
             self.close()
+        elif len(left) < len(attempt.recipients) and not await self._owner.holds(self):
+            left = None  # it took long, and they have another owner by now
         return replace(attempt, recipients=left or ())
 
     async def _session(self, session: Session | None, attempt: Attempt) -> Session | None:

@@ -69,7 +69,7 @@ class Leases:
                 before, done = done, self._clock.monotonic()
                 # If that took a lease's time, the others are late as well: they go first.
                 late = done - before >= LEASE_FOR.total_seconds()
-                freed = 0 if late else await self._store.reap()
+                freed = 0 if late or self.is_stopping else await self._store.reap()
             except StoreBroken:
                 raise
             except StoreError as error:

@@ -54,6 +54,7 @@ class Scheduler:
         self._history = pauses.history
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()  # no queue is open
+        self._stopped = asyncio.Event()  # nothing is under way any more
         self._tasks: asyncio.TaskGroup | None = None
 
     def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
@@ -113,6 +114,7 @@ class Scheduler:
                 log.warning("claim_failed", fault="local", reason=str(error))
             if not claimed or self._admission.quota(self._load) is None:
                 await self._doze()
+        await self._stopped.wait()  # what is under way is ours as long as it lasts
         renewal.cancel()
 
     async def drain(self, *, within: float) -> bool:
@@ -132,6 +134,12 @@ class Scheduler:
 
     async def stop(self, *, within: float, dot_within: float) -> None:
         """Drain, and hang up on what is under way after `within` seconds; after its final dot in `dot_within`."""
+        try:
+            await self._stop(within, dot_within)
+        finally:
+            self._stopped.set()
+
+    async def _stop(self, within: float, dot_within: float) -> None:
         steps = ((within, False), (max(0.0, dot_within - within), True))
         for seconds, after_dot in steps:
             if await self.drain(within=seconds):

@@ -270,6 +270,26 @@ async def test_stop_waits_for_the_answer_to_a_dot_longer_than_for_all_else() -> 
         assert post.row(message).status is Status.RELAYED
 
 
+@pytest.mark.usefixtures("short_leases")
+async def test_leases_are_renewed_until_the_last_dot_is_answered() -> None:
+    """Or another worker sends the message once more, while its server has it already."""
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    async with (
+        ScriptedServer({"DOT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port, store=store) as post,
+    ):
+        message = await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        assert not await post.scheduler.drain(within=0.01)
+        stopping = asyncio.ensure_future(post.scheduler.stop(within=0.01, dot_within=20))
+        before = store.calls["extend"]
+        await eventually(lambda: store.calls["extend"] > before + 1)
+        gate.set()
+        await stopping
+        assert post.row(message).status is Status.RELAYED
+
+
 async def test_stop_does_not_wait_for_a_store_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "RECORD_WITHIN", 0.05)
     store = FaultyStore(FakeClock())

@@ -73,17 +73,18 @@ def requeue(
     new: list[NewMessage] = []
     events: list[Event] = []
     gone = 0
-    for message_id, group in groupby(wanted, key=lambda place: place[0]):
-        numbers = [number for _, number in group]
-        try:
-            message = _send_again(db, files, message_id, numbers, how)
-        except ContentLost:
-            gone += len(numbers)
-            continue
-        new.append(message)
-        events += _record(db, message_id, numbers, message, how)
-    if any(isinstance(each.content, FileContent) for each in new):
-        files.sync()
+    with db:  # a savepoint: a link or a sync that fails takes all of it back
+        for message_id, group in groupby(wanted, key=lambda place: place[0]):
+            numbers = [number for _, number in group]
+            try:
+                message = _send_again(db, files, message_id, numbers, how)
+            except ContentLost:
+                gone += len(numbers)
+                continue
+            new.append(message)
+            events += _record(db, message_id, numbers, message, how)
+        if any(isinstance(each.content, FileContent) for each in new):
+            files.sync()
     return Requeued(
         counts=replace(counts, changed=counts.changed - gone, gone=counts.gone + gone),
         messages=tuple(new),
