@@ -441,3 +441,26 @@ async def test_who_was_written_to_is_told(box: Box, worker: WorkerNumber) -> Non
     assert rows == {0: orcpt, 1: None, 2: "rfc822;b@x.test"}
     told = [entry.detail.get("orig_rcpt") for entry in box.view.history(message.id)]
     assert told == [orcpt, None, None]
+
+
+async def test_a_redirect_is_that_of_the_last_attempt(box: Box, worker: WorkerNumber) -> None:
+    message = a_message("a@x.test")
+    [work] = await box.put(message, worker=worker, leased=True)
+    first = a_settlement(message.id, 0, a_deferral(box.clock.now()), at=box.clock.now())
+    await box.store.settle(work.lease, [replace(first, redirected_to="qa@x.test")])
+    assert box.view.find(Query(), limit=1)[0].redirected_to == "qa@x.test"
+    [work] = await box.store.claim(worker, limit=1, lease_for=timedelta(minutes=1))
+    await box.store.settle(work.lease, [a_settlement(message.id, 0, Relayed(), at=box.clock.now())])
+    assert box.view.find(Query(), limit=1)[0].redirected_to is None
+
+
+async def test_a_bounce_of_a_redirect_says_nothing_about_the_recipient(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """It is about another address, and real mail goes to this one later."""
+    message = a_message("a@x.test", "b@x.test")
+    [work] = await box.put(message, worker=worker, leased=True)
+    bounced = [a_settlement(message.id, n, a_bounce(suppress=True), at=START) for n in (0, 1)]
+    await box.store.settle(work.lease, [replace(bounced[0], redirected_to="qa@x.test"), bounced[1]])
+    assert not box.view.is_suppressed("a@x.test")
+    assert box.view.is_suppressed("b@x.test")

@@ -35,7 +35,8 @@ def keep_what_it_says(
 ) -> None:
     """Note what a bounce that was written says about its address."""
     outcome = settlement.outcome
-    if isinstance(outcome, Bounced) and speaks(outcome) and not recipient.returned:
+    is_about_it = settlement.redirected_to is None and not recipient.returned
+    if isinstance(outcome, Bounced) and speaks(outcome) and is_about_it:
         address, reply = str(recipient.new.address), settlement.reply
         keep(tables, of_bounce(outcome, address, recipient.message_id, reply=reply, at=now))
 
@@ -53,7 +54,7 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: 
         return
     recipient.code, recipient.enhanced = settlement.code, settlement.enhanced
     recipient.reply, recipient.remote_host = settlement.reply, settlement.remote_host
-    recipient.redirected_to = settlement.redirected_to or recipient.redirected_to
+    recipient.redirected_to = settlement.redirected_to
     recipient.category = recipient.reason = None
     match outcome:
         case Relayed():

@@ -31,13 +31,13 @@ from relayd.store.sqlite.values import to_ms
 # ends each statement.
 _FINISH = (
     "UPDATE recipient SET state = ?, slot = NULL, code = ?, enhanced = ?, reply = ?, reason = ?,"
-    " category = ?, bounce_class = ?, suppress = ?, remote_host = ?, updated_at = ?"
+    " category = ?, bounce_class = ?, suppress = ?, remote_host = ?, redirected_to = ?, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _DEFER = (
     "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
     " possible_duplicate = possible_duplicate + ?, extra = 0, slot = NULL, code = ?, enhanced = ?, reply = ?,"
-    " reason = ?, category = ?, remote_host = ?, updated_at = ?"
+    " reason = ?, category = ?, remote_host = ?, redirected_to = ?, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _PUT_BACK = (
@@ -64,7 +64,6 @@ KEEP = (
     "INSERT INTO kept SELECT message_id, ? FROM recipient WHERE message_id = ? AND number = ?"
     " AND NOT returned ON CONFLICT (message_id) DO UPDATE SET since = excluded.since"
 )
-_REDIRECTED = "UPDATE recipient SET redirected_to = ? WHERE message_id = ? AND number = ?"
 RECORD = "INSERT INTO event (message_id, recipient, at, kind, detail) VALUES (?, ?, ?, ?, ?)"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 
@@ -98,7 +97,7 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
     """
     row = (settlement.message_id, settlement.recipient, lease.slot, settlement.attempt)
     reply = (settlement.code, settlement.enhanced, settlement.reply)
-    host = settlement.remote_host
+    host = (settlement.remote_host, settlement.redirected_to)
     due_at: int | None = None
     destination = lease.destination
     outcome = settlement.outcome
@@ -106,16 +105,16 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
     allowed = may_become(state)
     match outcome:
         case Relayed() | Sent():
-            db.execute(_FINISH + allowed, (state, *reply, None, None, None, 0, host, now, *row))
+            db.execute(_FINISH + allowed, (state, *reply, None, None, None, 0, *host, now, *row))
         case Bounced():
             why = (outcome.reason, outcome.category, outcome.bounce_class, int(outcome.suppress))
-            db.execute(_FINISH + allowed, (state, *reply, *why, host, now, *row))
+            db.execute(_FINISH + allowed, (state, *reply, *why, *host, now, *row))
             _keep_what_it_says(db, outcome, settlement, now=now)
         case Deferred():
             due_at = to_ms(outcome.retry_at)
             when = (due_at, outcome.soft_failures, outcome.possible_duplicate and outcome.counts)
             why_not = (outcome.reason, outcome.category)
-            db.execute(_DEFER + allowed, (*when, *reply, *why_not, host, now, *row))
+            db.execute(_DEFER + allowed, (*when, *reply, *why_not, *host, now, *row))
         case NotTried():
             due_at = now
             db.execute(_PUT_BACK + allowed, (now, *row))
@@ -128,23 +127,16 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         return False
     if due_at is not None:
         destinations.touch(db, destination, due_at)
-    _record_all(db, settlement)
-    return True
-
-
-def _record_all(db: apsw.Connection, settlement: Settlement) -> None:
-    if settlement.redirected_to is not None:
-        recipient = (settlement.message_id, settlement.recipient)
-        db.execute(_REDIRECTED, (settlement.redirected_to, *recipient))
     for event in settlement.events:
         record(db, event)
+    return True
 
 
 def _keep_what_it_says(
     db: apsw.Connection, bounce: Bounced, settlement: Settlement, *, now: int
 ) -> None:
-    """Note what a bounce says about its address, if it has just been written."""
-    if speaks(bounce) and db.changes():
+    """Note what a bounce says about its address, if it has just been written; of a redirect it is another one."""
+    if speaks(bounce) and settlement.redirected_to is None and db.changes():
         recipient = (settlement.message_id, settlement.recipient)
         suppression.keep_bounce(db, bounce, recipient, reply=settlement.reply, now=now)
 
