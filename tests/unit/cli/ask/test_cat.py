@@ -215,6 +215,7 @@ async def as_member(world: World, wanted: str) -> tuple[int, bytes, str]:
 
 
 @needs_root
+@pytest.mark.usefixtures("unmeasured")
 async def test_members_of_the_group_only_where_the_settings_let_them() -> None:
     with a_folder_for_all() as folder:
         world = make_world(folder, lambda: None)

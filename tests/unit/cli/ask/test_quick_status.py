@@ -160,7 +160,7 @@ def test_an_end_in_the_middle(
     assert world.readouterr().err.removeprefix(STOPPED_LINE) == said
 
 
-@pytest.mark.usefixtures("filled")
+@pytest.mark.usefixtures("filled", "unmeasured")
 def test_a_process_answers_without_click(world: World) -> None:
     unwanted = (
         "click rich pydantic asyncio orjson relayd.mail.envelope relayd.mail.outcome relayd.ports.queue"
