@@ -120,6 +120,17 @@ class AddressRow:
     last_reply: str | None = None
     suppressions: tuple[Suppression, ...] = ()  # what decided, as `suppression.in_force` tells
 
+    @classmethod
+    def of_unused(cls, suppressions: Sequence[Suppression]) -> "AddressRow":
+        """Return the row of a suppressed address that no message of the history went to."""
+        return cls(
+            address=suppressions[0].address,
+            messages=0,
+            hard_bounces=0,
+            other_bounces=0,
+            suppressions=tuple(suppressions),
+        )
+
     @property
     def suppress(self) -> bool:
         return bool(self.suppressions)

@@ -283,8 +283,7 @@ async def test_leases_are_renewed_until_the_last_dot_is_answered() -> None:
         await server.received(1)
         assert not await post.scheduler.drain(within=0.01)
         stopping = asyncio.ensure_future(post.scheduler.stop(within=0.01, dot_within=20))
-        before = store.calls["extend"]
-        await eventually(lambda: store.calls["extend"] > before + 1)
+        await until_renewed(post)
         gate.set()
         await stopping
         assert post.row(message).status is Status.RELAYED

@@ -79,14 +79,3 @@ def address_row(rows: Sequence[RecipientRow], suppressions: Sequence[Suppression
         last_reply=last.reply or last.reason,
         suppressions=tuple(suppressions),
     )
-
-
-def unused_address_row(suppressions: Sequence[Suppression]) -> AddressRow:
-    """Return the row of an address that no message of the history went to."""
-    return AddressRow(
-        address=suppressions[0].address,
-        messages=0,
-        hard_bounces=0,
-        other_bounces=0,
-        suppressions=tuple(suppressions),
-    )

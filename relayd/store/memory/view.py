@@ -22,7 +22,7 @@ from relayd.ports.view import (
 )
 from relayd.ports.waiting import By, Waiting, together, waiting
 from relayd.store.memory import suppression, tally
-from relayd.store.memory.rows import address_row, row_of, unused_address_row
+from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
 from relayd.store.memory.tables import Recipient, Tables
 
@@ -89,7 +89,7 @@ class MemoryView:
             address = each.address.lower()
             if address not in groups and (not wanted or address in wanted):
                 found.setdefault(address, []).append(each)
-        return [unused_address_row(each) for each in found.values()]
+        return [AddressRow.of_unused(each) for each in found.values()]
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         return is_suppressed(suppression.known(self._tables, address), sender.lower())

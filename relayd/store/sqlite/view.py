@@ -207,7 +207,7 @@ class SqliteView:
                 known = suppression.of_keys(self._db, [key for key in keys if key not in seen])
             if not keys:
                 break
-            found += [_unused_row(those) for those in known.values()]
+            found += [AddressRow.of_unused(those) for those in known.values()]
             last = keys[-1]
         return found[:limit]
 
@@ -339,16 +339,6 @@ def _address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> A
         last_status=_status(row[4], row[5]),
         last_at=from_ms(row[6]),
         last_reply=row[7],
-        suppressions=tuple(suppressions),
-    )
-
-
-def _unused_row(suppressions: Sequence[Suppression]) -> AddressRow:
-    return AddressRow(
-        address=suppressions[0].address,
-        messages=0,
-        hard_bounces=0,
-        other_bounces=0,
         suppressions=tuple(suppressions),
     )
 
