@@ -53,7 +53,7 @@ def octets_from_json(answer: Mapping[str, object]) -> int:
 
 
 class Parts:
-    """Sends content a part at a time: `relayd.control.server.Lines`."""
+    """Sends content a part at a time: `relayd.control.context.Lines`."""
 
     def __init__(self, content: Content) -> None:
         self._content = content

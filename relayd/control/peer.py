@@ -7,26 +7,31 @@ socket file. The file's mode 0660 says the same; this holds even where the mode 
 import grp
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from relayd.file_access import name_of
 from relayd.unix_peer import credentials
 
 
-def admitted_user(connection: socket.socket) -> str | None:
-    """Return the name of the peer's user, for the history; None if it may not come in.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Who asks."""
+
+    name: str  # of the system's user
+    is_owner: bool  # root or the daemon's own user, who can read the queue file anyhow
+
+
+def admitted(connection: socket.socket) -> Peer | None:
+    """Return who the peer is; None if it may not come in.
 
     Asks the user database, which can block.
     """
     uid, gid = credentials(connection)
-    group = _group_of(connection)
-    return name_of(uid) if is_admitted(uid, gid, own_uid=os.geteuid(), group=group) else None
-
-
-def is_owner(connection: socket.socket) -> bool:
-    """Whether the peer is root or the daemon's own user, who can read the queue file anyhow."""
-    uid, _ = credentials(connection)
-    return uid in {0, os.geteuid()}
+    own = os.geteuid()
+    if not is_admitted(uid, gid, own_uid=own, group=_group_of(connection)):
+        return None
+    return Peer(name=name_of(uid), is_owner=uid in {0, own})
 
 
 def is_admitted(uid: int, gid: int, *, own_uid: int, group: int | None) -> bool:

@@ -4,8 +4,8 @@ Several workers share one bound, listening unix socket; the one that accepts ans
 in, the limits on size and time, and that a request which reached the store is carried to its end.
 Nobody locks out others: a newcomer is heard at once, and if all places are taken, a connection of
 the user with most of them leaves that has no change in hand (`relayd.policy.guests`). A question
-waits for no change, and a reload keeps nobody waiting. Leaves the meaning of the verbs to the
-store, and the mode of the socket file to who bound it.
+waits for no change, and a reload keeps nobody waiting. Leaves what a verb does to
+`relayd.control.verbs`, and the mode of the socket file to who bound it.
 
 Cancelling `serve_control` stops accepting at once and returns when the requests in hand are
 answered, so that no change is made in the store without its line in the status log.
@@ -13,35 +13,19 @@ answered, so that no change is made in the store without its line in the status 
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 
-import relayd
-from relayd.answers.pauses import fields
 from relayd.control import peer
-from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
-from relayd.control.compact import compacted_to_json
-from relayd.control.content import GONE, Parts, content_from_json
-from relayd.control.pauses import (
-    pauses_to_json,
-    resume_from_json,
-    rules_from_json,
-)
-from relayd.control.protocol import (
-    REQUEST_LIMIT,
-    BadMessage,
-    Message,
-    decode,
-    encode,
-    samples_to_json,
-)
-from relayd.control.requeue import requeue_from_json, requeued_to_json
-from relayd.control.suppress import suppress_from_json, unsuppress_from_json
+from relayd.control.context import ControlContext, Lines
+from relayd.control.peer import Peer
+from relayd.control.protocol import REQUEST_LIMIT, BadMessage, Message, decode, encode
+from relayd.control.verbs import verb_of
+from relayd.control.verbs.verb import Asked, Forbidden
 from relayd.errors import (
     CommitUnknown,
     ContentLost,
@@ -50,61 +34,18 @@ from relayd.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from relayd.mail.words import JsonValue
-from relayd.metrics.families import Sample
 from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
-from relayd.ports.queue import Acted, Batch, QueueStore, ReportGivenUp
-from relayd.ports.requeue import Requeue, SendsAgain
-from relayd.settings import Settings
-from relayd.trace.wanted import Wanted, wanted_from_json
 from relayd.unix_peer import credentials
 
 _AT_ONCE = 32  # connections
 _IN_HAND = 16  # changes that are carried out
-_CHANGES = (
-    "act",
-    "compact",
-    "content",
-    "requeue",
-    "suppress",
-    "unsuppress",
-    "pause",
-    "resume",
-)  # the verbs that reach the store
 _READ_FOR = 5.0  # seconds for the whole request line
 _WRITE_FOR = 10.0  # seconds for the reply
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
 _CHUNK = 64 * 1024
 
 _log = structlog.get_logger(__name__)
-
-
-class Lines(Protocol):
-    """What somebody follows."""
-
-    async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send lines of JSON, until cancelled."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlContext:
-    """What a request can reach in a worker."""
-
-    store: QueueStore
-    on_change: Callable[[], None]  # wakes the deliverer
-    on_pauses: Callable[[], None]  # has all workers look at the pause rules; wakes the deliverer
-    now: Callable[[], datetime]
-    record: Callable[[Acted], None]  # gets every change, once it is durable
-    info: Callable[[], Mapping[str, JsonValue]]  # what the verb `status` answers
-    oldest_kept: Callable[[], datetime]  # what was finished before may be deleted
-    settings: Settings  # those that this worker runs with
-    reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
-    samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
-    follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
-    send_again: SendsAgain | None = None  # makes new messages of bounced ones
-    report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,21 +153,9 @@ async def _reply_to(
     connection: socket.socket, context: ControlContext, room: Room
 ) -> Message | Lines:
     try:
-        by = await _who(connection)
-        if by is None:
-            return _refusal("only root, the daemon's user and the socket's group may do this")
-        async with asyncio.timeout(_READ_FOR):
-            line = await _read_line(connection)
-        request = decode(line)
-        if request.get("verb") not in _CHANGES:
-            return await _tell(request, by, context)
-        async with room.in_hand:
-            room.guests.carry_out(_this_task())
-            if request["verb"] != "content":
-                reply: Message | Lines = await _change(request, by, context)
-            else:
-                reply = await _read(request, by, context, is_owner=peer.is_owner(connection))
-            return reply
+        return await _carry_out(connection, context, room)
+    except Forbidden as exc:
+        return {**_refusal(str(exc)), "forbidden": True}
     except (Shortage, StoreUnavailable, StoreFull) as exc:
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
@@ -235,10 +164,27 @@ async def _reply_to(
         return _refusal(str(exc))
 
 
-async def _who(connection: socket.socket) -> str | None:
+async def _carry_out(
+    connection: socket.socket, context: ControlContext, room: Room
+) -> Message | Lines:
+    who = await _who(connection)
+    if who is None:
+        return _refusal("only root, the daemon's user and the socket's group may do this")
+    async with asyncio.timeout(_READ_FOR):
+        line = await _read_line(connection)
+    request = decode(line)
+    verb, asked = verb_of(request), Asked(request=request, peer=who, context=context)
+    if not verb.is_change:
+        return await verb.handle(asked)
+    async with room.in_hand:
+        room.guests.carry_out(_this_task())
+        return await verb.handle(asked)
+
+
+async def _who(connection: socket.socket) -> Peer | None:
     """Return who asks; None if they may not. Raises Shortage."""
     try:
-        asked = asyncio.get_running_loop().run_in_executor(None, peer.admitted_user, connection)
+        asked = asyncio.get_running_loop().run_in_executor(None, peer.admitted, connection)
     except RuntimeError as exc:  # the system gives us no thread
         raise Shortage(f"relayd cannot look you up now: {exc}") from exc
     return await asked
@@ -256,134 +202,6 @@ async def _read_line(connection: socket.socket) -> bytes:
         if len(line) > REQUEST_LIMIT:
             raise BadMessage(f"the request is longer than {REQUEST_LIMIT} octets")
     return bytes(line)
-
-
-async def _change(request: Message, by: str, context: ControlContext) -> Message:
-    if request["verb"] == "act":
-        return await _act(request, by, context)
-    if request["verb"] == "compact":
-        return compacted_to_json(await context.store.compact(context.oldest_kept()))
-    if request["verb"] == "requeue":
-        return await _requeue(request, by, context)
-    if request["verb"] == "suppress":
-        return await _suppress(request, by, context)
-    if request["verb"] in ("pause", "resume"):
-        return await _pause_or_resume(request, by, context)
-    address = unsuppress_from_json(request)
-    changed = await context.store.unsuppress(address)
-    if changed:
-        _log.info("unsuppressed", rcpt=address, by=by)
-    return {"ok": True, "unsuppressed": changed}
-
-
-async def _read(
-    request: Message, by: str, context: ControlContext, *, is_owner: bool
-) -> Message | Lines:
-    """Give content, once it is on record who reads it."""
-    wanted = content_from_json(request)
-    if not (is_owner or context.settings.read_content):
-        words = (
-            "only root and the daemon's user may read content (control.read_content lets the group)"
-        )
-        return {**_refusal(words), "forbidden": True}
-    read = await context.store.read(wanted.message_id, by=by, reason=wanted.reason)
-    if read is None:
-        return GONE
-    context.record(Acted(events=read.events))
-    return Parts(read.content)
-
-
-async def _suppress(request: Message, by: str, context: ControlContext) -> Message:
-    wanted = suppress_from_json(request)
-    new = await context.store.suppress(wanted, by=by)
-    if any(new):
-        first = next(each.address for each, is_new in zip(wanted, new, strict=True) if is_new)
-        _log.info("suppressed", rcpt=first, addresses=sum(new), by=by)
-    return {"ok": True, "suppressed": list(new)}
-
-
-async def _act(request: Message, by: str, context: ControlContext) -> Message:
-    wanted = act_from_json(request)
-    if wanted.dry_run:
-        retries = len(context.settings.retry.soft_bounce)
-        return foreseen_to_json(
-            await context.store.foresee(wanted.query, wanted.action, soft_retries=retries)
-        )
-    acted = await context.store.act(
-        wanted.query,
-        wanted.action,
-        by=by,
-        reason=wanted.reason,
-        report=context.report,
-        batch=Batch(limit=wanted.limit, before=wanted.before),
-    )
-    if acted.events:
-        context.record(acted)
-        context.on_change()
-    return acted_to_json(acted)
-
-
-async def _requeue(request: Message, by: str, context: ControlContext) -> Message:
-    wanted = requeue_from_json(request)
-    if context.send_again is None:
-        raise BadMessage("this daemon requeues nothing")
-    requeued = await context.store.requeue(
-        wanted.query,
-        Requeue(
-            by=by,
-            reason=wanted.reason,
-            send_again=context.send_again,
-            again=wanted.again,
-            spares_suppressed=context.settings.bounces.refuse_suppressed,
-        ),
-        batch=Batch(limit=wanted.limit, before=wanted.before),
-        dry_run=wanted.dry_run,
-    )
-    if requeued.events:
-        context.record(Acted(events=requeued.events, reports=requeued.messages))
-        context.on_change()
-    return requeued_to_json(requeued)
-
-
-async def _pause_or_resume(request: Message, by: str, context: ControlContext) -> Message:
-    store = context.store
-    if request["verb"] == "pause":
-        rules = await store.pause(rules_from_json(request, by=by, at=context.now()))
-    else:
-        wanted = resume_from_json(request)
-        rules = await store.unpause(wanted.rules, wanted.sides)
-    context.on_pauses()
-    for rule in rules:
-        told = {**fields(rule), "by": by}
-        _log.warning("paused" if request["verb"] == "pause" else "resumed", **told)
-    return pauses_to_json(rules)
-
-
-async def _tell(request: Message, by: str, context: ControlContext) -> Message | Lines:
-    """Answer what changes nothing in the store."""
-    match request.get("verb"):
-        case "reload":
-            _log.info("reload_asked", by=by)
-            return await context.reload()
-        case "trace":
-            wanted = wanted_from_json(request)
-            lines = context.follow(wanted)
-            _log.info(
-                "trace_begun", by=by, **{key: request[key] for key in request.keys() - {"verb"}}
-            )
-            return lines
-        case "ping":
-            return {"ok": True}
-        case "status":
-            return {"ok": True, "status": dict(context.info())}
-        case "metrics":
-            return samples_to_json(context.samples())
-        case "settings":
-            values = dict(context.settings.values)
-            file, version = context.settings.file, relayd.__version__
-            return {"ok": True, "file": file, "version": version, "settings": values}
-        case verb:
-            raise BadMessage(f"unknown verb {verb!r}")
 
 
 def _this_task() -> asyncio.Task[None]:

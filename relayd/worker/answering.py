@@ -5,7 +5,8 @@ import time
 from functools import partial
 
 from relayd.answers.switches import Switches
-from relayd.control.server import ControlContext, serve_control
+from relayd.control.context import ControlContext
+from relayd.control.server import serve_control
 from relayd.metrics.scrape import Scrape
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import EventSink

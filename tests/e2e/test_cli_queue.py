@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from relayd.cli.confirm import MANY
+from relayd.control.context import ControlContext
 from relayd.control.protocol import Message
-from relayd.control.server import ControlContext, serve_control
+from relayd.control.server import serve_control
 from relayd.errors import RelaydError
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 import relayd
 from relayd.control import client
 from relayd.control.acts import ActRequest, act_to_json
+from relayd.control.context import ControlContext, Lines
 from relayd.control.protocol import REQUEST_LIMIT, Message, encode
-from relayd.control.server import ControlContext, Lines, serve_control
+from relayd.control.server import serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
 from relayd.mail.event import Event
 from relayd.mail.operator import Action

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from relayd.control.context import ControlContext
 from relayd.control.protocol import Message
-from relayd.control.server import ControlContext, serve_control
+from relayd.control.server import serve_control
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.ports.queue import QueueStore

@@ -40,4 +40,5 @@ def test_supplementary_member_is_let_in() -> None:
 def test_peer_is_named_by_the_kernel() -> None:
     left, right = socket.socketpair(socket.AF_UNIX)
     with left, right:
-        assert peer.admitted_user(left) == pwd.getpwuid(os.geteuid()).pw_name
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        assert peer.admitted(left) == peer.Peer(name=name, is_owner=True)

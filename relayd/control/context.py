@@ -1,0 +1,41 @@
+"""What the control socket can reach in the worker that answers."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from relayd.control.protocol import Message
+from relayd.mail.words import JsonValue
+from relayd.metrics.families import Sample
+from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
+from relayd.ports.requeue import SendsAgain
+from relayd.settings import Settings
+from relayd.trace.wanted import Wanted
+
+
+class Lines(Protocol):
+    """What somebody follows."""
+
+    async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send lines of JSON, until cancelled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlContext:
+    """What a request can reach in a worker."""
+
+    store: QueueStore
+    on_change: Callable[[], None]  # wakes the deliverer
+    on_pauses: Callable[[], None]  # has all workers look at the pause rules; wakes the deliverer
+    now: Callable[[], datetime]
+    record: Callable[[Acted], None]  # gets every change, once it is durable
+    info: Callable[[], Mapping[str, JsonValue]]  # what the verb `status` answers
+    oldest_kept: Callable[[], datetime]  # what was finished before may be deleted
+    settings: Settings  # those that this worker runs with
+    reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
+    samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
+    follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
+    send_again: SendsAgain | None = None  # makes new messages of bounced ones
+    report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does

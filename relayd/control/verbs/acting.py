@@ -1,0 +1,74 @@
+"""Verbs that change recipients, and those that read or reuse what they were sent."""
+
+from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
+from relayd.control.content import GONE, Parts, content_from_json
+from relayd.control.context import Lines
+from relayd.control.protocol import BadMessage, Message
+from relayd.control.requeue import requeue_from_json, requeued_to_json
+from relayd.control.verbs.verb import Asked, Forbidden, Verb
+from relayd.ports.queue import Acted, Batch
+from relayd.ports.requeue import Requeue
+
+
+async def act(asked: Asked) -> Message:
+    wanted, context = act_from_json(asked.request), asked.context
+    if wanted.dry_run:
+        retries = len(context.settings.retry.soft_bounce)
+        return foreseen_to_json(
+            await context.store.foresee(wanted.query, wanted.action, soft_retries=retries)
+        )
+    acted = await context.store.act(
+        wanted.query,
+        wanted.action,
+        by=asked.by,
+        reason=wanted.reason,
+        report=context.report,
+        batch=Batch(limit=wanted.limit, before=wanted.before),
+    )
+    if acted.events:
+        context.record(acted)
+        context.on_change()
+    return acted_to_json(acted)
+
+
+async def requeue(asked: Asked) -> Message:
+    wanted, context = requeue_from_json(asked.request), asked.context
+    if context.send_again is None:
+        raise BadMessage("this daemon requeues nothing")
+    requeued = await context.store.requeue(
+        wanted.query,
+        Requeue(
+            by=asked.by,
+            reason=wanted.reason,
+            send_again=context.send_again,
+            again=wanted.again,
+            spares_suppressed=context.settings.bounces.refuse_suppressed,
+        ),
+        batch=Batch(limit=wanted.limit, before=wanted.before),
+        dry_run=wanted.dry_run,
+    )
+    if requeued.events:
+        context.record(Acted(events=requeued.events, reports=requeued.messages))
+        context.on_change()
+    return requeued_to_json(requeued)
+
+
+async def read(asked: Asked) -> Message | Lines:
+    """Give content, once it is on record who reads it."""
+    wanted, context = content_from_json(asked.request), asked.context
+    if not (asked.peer.is_owner or context.settings.read_content):
+        raise Forbidden(
+            "only root and the daemon's user may read content (control.read_content lets the group)"
+        )
+    content = await context.store.read(wanted.message_id, by=asked.by, reason=wanted.reason)
+    if content is None:
+        return GONE
+    context.record(Acted(events=content.events))
+    return Parts(content.content)
+
+
+VERBS = (
+    Verb(name="act", handle=act, is_change=True),
+    Verb(name="requeue", handle=requeue, is_change=True),
+    Verb(name="content", handle=read, is_change=True),  # it leaves an event
+)

@@ -1,0 +1,60 @@
+"""Verbs about the daemon that runs: what it is, counts and does, its settings and its store."""
+
+import structlog
+
+import relayd
+from relayd.control.compact import compacted_to_json
+from relayd.control.context import Lines
+from relayd.control.protocol import Message, samples_to_json
+from relayd.control.verbs.verb import Asked, Verb
+from relayd.trace.wanted import wanted_from_json
+
+_log = structlog.get_logger(__name__)
+
+
+async def ping(asked: Asked) -> Message:  # noqa: ARG001 -- as all handlers
+    return {"ok": True}
+
+
+async def status(asked: Asked) -> Message:
+    return {"ok": True, "status": dict(asked.context.info())}
+
+
+async def metrics(asked: Asked) -> Message:
+    return samples_to_json(asked.context.samples())
+
+
+async def settings(asked: Asked) -> Message:
+    values = dict(asked.context.settings.values)
+    file, version = asked.context.settings.file, relayd.__version__
+    return {"ok": True, "file": file, "version": version, "settings": values}
+
+
+async def reload(asked: Asked) -> Message:
+    _log.info("reload_asked", by=asked.by)
+    return await asked.context.reload()
+
+
+async def trace(asked: Asked) -> Lines:
+    request = asked.request
+    lines = asked.context.follow(wanted_from_json(request))
+    _log.info(
+        "trace_begun", by=asked.by, **{key: request[key] for key in request.keys() - {"verb"}}
+    )
+    return lines
+
+
+async def compact(asked: Asked) -> Message:
+    context = asked.context
+    return compacted_to_json(await context.store.compact(context.oldest_kept()))
+
+
+VERBS = (
+    Verb(name="ping", handle=ping, is_change=False),
+    Verb(name="status", handle=status, is_change=False),
+    Verb(name="metrics", handle=metrics, is_change=False),
+    Verb(name="settings", handle=settings, is_change=False),
+    Verb(name="reload", handle=reload, is_change=False),
+    Verb(name="trace", handle=trace, is_change=False),
+    Verb(name="compact", handle=compact, is_change=True),
+)

@@ -1,0 +1,40 @@
+"""What a verb of the control socket is, and what its handler gets."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from relayd.control.context import ControlContext, Lines
+from relayd.control.peer import Peer
+from relayd.control.protocol import Message
+
+
+class Forbidden(Exception):
+    """Another user has to ask; the text says who may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request, by whom, and what it can reach."""
+
+    request: Message
+    peer: Peer
+    context: ControlContext
+
+    @property
+    def by(self) -> str:
+        """Who asks, for the history."""
+        return self.peer.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """A verb: its name in requests, and what answers it.
+
+    A handler returns the reply, or lines that follow `{"ok": true}`. It raises BadMessage, Forbidden or
+    RelaydError. A change is one of few that are carried out at a time, and is carried to its end; a
+    question waits for none of them, and its client may have to leave before it is answered.
+    """
+
+    name: str
+    handle: Callable[[Asked], Awaitable[Message | Lines]]
+    is_change: bool
