@@ -75,6 +75,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be used now: back off and ask again."""
 
 
+class TookTooLong(StoreUnavailable):
+    """A question was stopped because it took longer than it may: a narrower one is faster."""
+
+
 class StoreForbidden(StoreError):
     """Who asks may not read the queue; says who may (exit status 77)."""
 

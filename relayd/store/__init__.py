@@ -46,11 +46,14 @@ def open_store(
     )
 
 
-def open_view(url: str) -> QueueView:
-    """Open the queue for questions, read-only. Raises StoreUnavailable when there is none yet."""
+def open_view(url: str, *, within: float | None = None) -> QueueView:
+    """Open the queue for questions, read-only. Raises StoreUnavailable when there is none yet.
+
+    A question that takes longer than `within` seconds is stopped: TookTooLong.
+    """
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
 
-    return SqliteView(str(queue_file(url)))
+    return SqliteView(str(queue_file(url)), within=within)
 
 
 def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.errors import StoreForbidden, StoreUnavailable
+from relayd.errors import StoreForbidden, StoreUnavailable, TookTooLong
 from relayd.ports.view import Query, QueueView
 from relayd.store.sqlite import outside
 from relayd.store.sqlite.connection import open_reader, prepare
@@ -223,3 +223,17 @@ async def test_a_new_queue_is_for_its_group_whatever_the_umask(tmp_path: Path, u
         await box.close()
     finally:
         os.umask(before)
+
+
+async def test_a_question_is_stopped_when_its_time_is_over(tmp_path: Path) -> None:
+    """The next one has its own time."""
+    box = open_sqlite(tmp_path)
+    recipients = [f"a{number}@x.test" for number in range(1000)]
+    await enqueue(box.store, *(a_message(*recipients) for _ in range(3)))
+    with closing(SqliteView(str(tmp_path / "queue.db"), within=0)) as view:
+        with pytest.raises(TookTooLong, match="took more than 0 s: ask a narrower one"):
+            view.addresses(Query(), limit=ALL)
+        assert view.pause_rules() == []  # a short one is over before the clock is looked at
+    with closing(SqliteView(str(tmp_path / "queue.db"), within=60)) as view:
+        assert len(view.addresses(Query(), limit=ALL)) == 1000
+    await box.close()

@@ -10,13 +10,14 @@ Source: https://sqlite.org/wal.html#readonly, https://sqlite.org/uri.html#uriimm
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import apsw
 
-from relayd.errors import StoreForbidden, StoreUnavailable
+from relayd.errors import StoreForbidden, StoreUnavailable, TookTooLong
 from relayd.file_access import who_may
 from relayd.store.sqlite.condition import check_file, check_index
 from relayd.store.sqlite.connection import open_reader
@@ -27,20 +28,46 @@ _State = (
 )  # of a file that nobody has in use: which, how long, since when
 
 _TRIES = 3
+_STEPS = 20_000  # of SQLite between two looks at the clock: less than 1 ms
 
 
 class OutsideReader:
     """A read-only connection that stays right when a daemon starts or stops."""
 
-    def __init__(self, path: str, *, any_older: bool = False) -> None:
-        """Open the file. Raises StoreUnavailable, StoreForbidden, SchemaMismatch."""
+    def __init__(self, path: str, *, any_older: bool = False, within: float | None = None) -> None:
+        """Open the file. Raises StoreUnavailable, StoreForbidden, SchemaMismatch.
+
+        `within`: how many seconds a question may take that is asked in `limited`; None: any time.
+        """
         self._path = path
         self._any_older = any_older
+        self._within = within
+        self._ends: float | None = None  # monotonic; of the question that is asked
         self._state: _State = None
         self.db = self._open()
 
     def close(self) -> None:
         self.db.close()
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Stop what is asked meanwhile when its time is over: TookTooLong. Not for one within another."""
+        if self._within is None or self._ends is not None:
+            yield
+            return
+        self._ends = time.monotonic() + self._within
+        try:
+            yield
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, apsw.InterruptError):
+                words = f"the question took more than {self._within:g} s: ask a narrower one"
+                raise TookTooLong(words) from error
+            raise
+        finally:
+            self._ends = None
+
+    def _is_over(self) -> bool:
+        return self._ends is not None and time.monotonic() > self._ends
 
     def ask(self, question: Callable[[], T]) -> T:
         """Return the answer to a question to `db`, which may be asked twice. Raises StoreUnavailable.
@@ -74,9 +101,7 @@ class OutsideReader:
             check_file(self._path)
             _look(self._path)
             self._state = _state_of(self._path)
-            return open_reader(
-                self._path, any_older=self._any_older, immutable=self._state is not None
-            )
+            return self._open_file()
         except FileNotFoundError as error:
             from relayd.store.sqlite import replacing  # noqa: PLC0415 -- mostly the file is there
 
@@ -89,6 +114,12 @@ class OutsideReader:
             raise StoreForbidden(f"you may not read {self._path}: {who_may(self._path)}") from error
         except OSError as error:
             raise StoreUnavailable(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _open_file(self) -> apsw.Connection:
+        db = open_reader(self._path, any_older=self._any_older, immutable=self._state is not None)
+        if self._within is not None:
+            db.set_progress_handler(self._is_over, _STEPS)
+        return db
 
 
 def _look(path: str) -> None:

@@ -103,17 +103,21 @@ def _question(
 
     @wraps(verb)
     def ask(self: "SqliteView", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._file.ask(lambda: verb(self, *args, **kwargs))
+        with self._file.limited():
+            return self._file.ask(lambda: verb(self, *args, **kwargs))
 
     return ask
 
 
 class SqliteView:
-    """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable, StoreForbidden."""
+    """`relayd.ports.view.QueueView` on a SQLite file. Opens it read-only; raises StoreUnavailable, StoreForbidden.
 
-    def __init__(self, path: str) -> None:
+    A question that takes longer than `within` seconds raises TookTooLong.
+    """
+
+    def __init__(self, path: str, *, within: float | None = None) -> None:
         self._path = path
-        self._file = OutsideReader(path)
+        self._file = OutsideReader(path, within=within)
 
     @property
     def _db(self) -> apsw.Connection:
