@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from relayd.cli import when
+from relayd.answers import when
 from relayd.cli.context import now
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category

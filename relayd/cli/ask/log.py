@@ -13,8 +13,8 @@ from typing import Any
 import click
 import orjson
 
+from relayd.answers import when
 from relayd.answers.status_line import FIELDS
-from relayd.cli import when
 from relayd.cli.ask import tail
 from relayd.cli.context import NoSuch, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query

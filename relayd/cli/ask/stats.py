@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from relayd.answers import when
 from relayd.answers.tally import (
     PERCENTILES,
     bounced,
@@ -18,7 +19,6 @@ from relayd.answers.tally import (
     share,
     step_for,
 )
-from relayd.cli import when
 from relayd.cli.context import now, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relayd.answers import when
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
-from relayd.cli import when
 from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from relayd.cli import when
+from relayd.answers import when
 from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from relayd.answers import when
 from relayd.answers.pauses import fields, in_words, sides_in_words
-from relayd.cli import when
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import TEXT, DurationType
 from relayd.cli.output import printable, show_json, show_table

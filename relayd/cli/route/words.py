@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
-from relayd.cli import when
+from relayd.answers import when
 from relayd.cli.output import hanging, paint
 from relayd.cli.table import coloured
 from relayd.policy.delivery.route import OnHold, ViaHost, ViaMx, ViaSmarthost

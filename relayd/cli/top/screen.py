@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from relayd.answers import when
 from relayd.answers.overview import FLOWS, Overview
-from relayd.cli import when
 from relayd.cli.notices import show_notice
 from relayd.cli.output import paint, printable, show_table, table_lines
 from relayd.cli.table import Column, beside, coloured, columns_of, cut, has_screen, screen_width

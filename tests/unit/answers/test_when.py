@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.cli.when import parse_instant, shown
+from relayd.answers.when import parse_instant, shown
 
 NOW = datetime(2026, 11, 8, 12, 0, tzinfo=UTC)  # a Sunday
 AGO = {
