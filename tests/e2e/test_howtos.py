@@ -21,7 +21,7 @@ from tests.support.certificates import Authority
 from tests.support.daemon import CEILING, ROOT, eventually
 from tests.support.dns_server import DnsServer
 from tests.support.howto import PAGES, Block, Howto, Users, a_howto, blocks_of
-from tests.support.other_users import DAEMON, a_folder_for_all
+from tests.support.other_users import DAEMON, a_folder_for_all, needs_open_code
 from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, InTurn, Script, ScriptedServer
 
@@ -208,6 +208,7 @@ def _cases() -> Iterator[ParameterSet]:
             if f"{name} -" in commands
         ]
         if page.stem in OF_THE_QUEUE and os.geteuid() == 0:
+            marks.append(needs_open_code)
             yield pytest.param(page, _BY_ROOT, id=f"{page.stem}-as-root", marks=marks)
             if page.stem == "backup":
                 yield pytest.param(page, _BY_ITSELF, id=f"{page.stem}-as-relayd", marks=marks)

@@ -1,7 +1,6 @@
 """Who may read the queue without being its daemon, and what that leaves behind."""
 
 import os
-import signal
 import stat
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from relayd.store.sqlite.connection import open_reader, prepare
 from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
+from tests.support.forked import in_a_child
 from tests.support.other_users import (
     DAEMON,
     MEMBER,
@@ -24,6 +24,7 @@ from tests.support.other_users import (
     User,
     a_folder_for_all,
     acting_as,
+    needs_open_code,
     needs_root,
 )
 from tests.support.stores import ALL, Box, open_sqlite
@@ -62,6 +63,7 @@ async def stopped(folder: Path, *recipients: str) -> Path:
 
 
 @needs_root
+@needs_open_code
 async def test_a_member_reads_while_the_daemon_runs_and_when_it_has_stopped(folder: Path) -> None:
     with acting_as(DAEMON):
         box = open_sqlite(folder)
@@ -78,23 +80,27 @@ async def test_a_member_reads_while_the_daemon_runs_and_when_it_has_stopped(fold
 
 
 @needs_root
+@needs_open_code
 def test_a_member_reads_what_a_killed_daemon_left(folder: Path) -> None:
     """Its -wal and -shm are there, and nobody has them open."""
-    child = os.fork()
-    if child == 0:
+
+    def write() -> None:
         with acting_as(DAEMON):
             prepare(str(folder / "queue.db"))
             db = apsw.Connection(str(folder / "queue.db"))
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("CREATE TABLE written (here)")
-            os.kill(os.getpid(), signal.SIGKILL)  # nothing that belongs to the test process runs
-    os.waitpid(child, 0)
+            held.append(db)  # open when the child is killed
+
+    held: list[apsw.Connection] = []
+    in_a_child(write)
     assert (folder / "queue.db-wal").stat().st_size > 0
     with acting_as(MEMBER), closing(SqliteView(str(folder / "queue.db"))) as view:
         assert view._db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'written'").get
 
 
 @needs_root
+@needs_open_code
 async def test_without_immutable_a_member_cannot_read_a_stopped_queue(folder: Path) -> None:
     """The negative control: this is why the file is opened in another way then."""
     with acting_as(DAEMON):
@@ -104,6 +110,7 @@ async def test_without_immutable_a_member_cannot_read_a_stopped_queue(folder: Pa
 
 
 @needs_root
+@needs_open_code
 async def test_who_may_not_read_is_told_who_may(folder: Path) -> None:
     with acting_as(DAEMON):
         queue = await stopped(folder, "a@x.test")

@@ -18,7 +18,13 @@ from relayd.store.replaced import Replaced
 from relayd.store.sqlite import replacing
 from tests.support.builders import CONTENT, a_message, settlements_of
 from tests.support.clock import START
-from tests.support.other_users import DAEMON, a_folder_for_all, acting_as, needs_root
+from tests.support.other_users import (
+    DAEMON,
+    a_folder_for_all,
+    acting_as,
+    needs_open_code,
+    needs_root,
+)
 from tests.support.stores import Box, open_sqlite
 from tests.support.workers import registered
 
@@ -357,6 +363,7 @@ async def test_a_restore_that_was_killed_early_is_begun_anew(
 
 
 @needs_root
+@needs_open_code
 async def test_what_root_restores_is_the_daemons() -> None:
     with a_folder_for_all() as above:
         folder = above / "state"

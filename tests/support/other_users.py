@@ -1,12 +1,14 @@
 """Doing something as another user, in this process: for what modes and owners keep from whom.
 
 Only root can. The users need no entry in the user database. The interpreter may lie where they
-cannot look, so all of relayd is imported first, and what it imports late is imported as root.
+cannot look, so all of relayd is imported first, and what it imports late is imported as root. What is
+read as the other user, such as the steps of the schema, has to lie where it may be read.
 """
 
 import builtins
 import os
 import pkgutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,21 @@ import pytest
 
 import relayd
 
+
+def _is_open_to_all(folder: Path) -> bool:
+    """Tell whether every user may read what is in the folder, as far as the modes on the way tell."""
+    way = stat.S_IROTH | stat.S_IXOTH
+    return all(each.stat().st_mode & stat.S_IXOTH for each in folder.parents) and (
+        folder.stat().st_mode & way == way
+    )
+
+
+_CODE = Path(relayd.__file__).parent.resolve()
+lets_others_read = _is_open_to_all(_CODE)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+needs_open_code = pytest.mark.skipif(
+    not lets_others_read, reason=f"other users may not read the code in {_CODE}"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import os
 import sys
 from functools import partial
 
+from relayd.__main__ import main
 from tests.support.other_users import import_all, import_as_root
 
 _LATE = ("difflib", "encodings.idna", "importlib.readers", "uvloop")
@@ -36,7 +37,5 @@ def _prepare(arguments: list[str], uid: int, gid: int) -> None:
 
 if __name__ == "__main__":
     _prepare(sys.argv[3:], int(sys.argv[1]), int(sys.argv[2]))
-    from relayd.__main__ import main
-
     sys.argv = ["relayd", *sys.argv[3:]]
     main()

@@ -35,6 +35,7 @@ from tests.support.other_users import (
     User,
     a_folder_for_all,
     acting_as,
+    needs_open_code,
     needs_root,
 )
 
@@ -333,6 +334,7 @@ def test_a_member_without_one_of_the_files(
 
 
 @needs_root
+@needs_open_code
 def test_a_member_gets_answers(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

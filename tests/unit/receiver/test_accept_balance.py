@@ -1,10 +1,9 @@
 """Accept balancing: a worker with more clients lets another go first, and waits for nobody who is gone."""
 
-import os
-
 import pytest
 
 from relayd.receiver.accept_balance import AcceptBalance, lone_share
+from tests.support.forked import in_a_child
 
 
 @pytest.mark.parametrize(
@@ -56,11 +55,7 @@ def test_processes_share_them() -> None:
     balance = AcceptBalance()
     own = balance.share_of("1")
     own.tell(9)
-    pid = os.fork()
-    if not pid:
-        balance.share_of("2").tell(0)
-        os._exit(0)
-    os.waitpid(pid, 0)
+    in_a_child(lambda: balance.share_of("2").tell(0))
     assert own.has_more()
 
 

@@ -29,7 +29,7 @@ from relayd.supervisor.lock import QueueLock, is_served
 from tests.support.builders import a_message
 from tests.support.cli_world import World, enqueue, make_world
 from tests.support.control_server import a_control_server
-from tests.support.other_users import MEMBER, a_folder_for_all, needs_root
+from tests.support.other_users import MEMBER, a_folder_for_all, needs_open_code, needs_root
 
 RAW = b"Subject: \xff\x00\x1b[2J\r\n\r\nraw\r\nno newline"
 BIG = b"0123456789abcde\n" * 100_000  # several parts
@@ -215,6 +215,7 @@ async def as_member(world: World, wanted: str) -> tuple[int, bytes, str]:
 
 
 @needs_root
+@needs_open_code
 @pytest.mark.usefixtures("unmeasured")
 async def test_members_of_the_group_only_where_the_settings_let_them() -> None:
     with a_folder_for_all() as folder:

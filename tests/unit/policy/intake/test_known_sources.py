@@ -1,10 +1,10 @@
 """From where users logged in lately: who is known, for how long, and who pushes out whom."""
 
-import os
 from mmap import mmap
 
 from relayd.policy.intake.known_sources import KNOWN_FOR, OCTETS, KnownSources
 from tests.support.accounts import lone_sources
+from tests.support.forked import in_a_child
 
 
 def test_a_source_is_known_for_a_day() -> None:
@@ -43,9 +43,5 @@ def test_a_source_that_comes_again_takes_no_second_place() -> None:
 
 def test_processes_that_were_forked_share_it() -> None:
     known = KnownSources(b"secret", mmap(-1, OCTETS))
-    pid = os.fork()
-    if pid == 0:
-        known.add("app", "192.0.2.7", now=5.0)
-        os._exit(0)
-    os.waitpid(pid, 0)
+    in_a_child(lambda: known.add("app", "192.0.2.7", now=5.0))
     assert known.has("app", "192.0.2.7", now=6.0)
