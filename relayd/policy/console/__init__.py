@@ -1,0 +1,1 @@
+"""The rules of the console: decisions without a clock, a store or a network."""
