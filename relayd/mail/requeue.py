@@ -1,6 +1,6 @@
 """A new message of one that bounced: what it has of the old one, and how each tells of the other.
 
-Every store goes by this. The content stays to the octet, with the tag, the envelope and who handed it in.
+Every store goes by this. The content stays to the octet, with the tag, a kept subject, the envelope and who handed it in.
 New are the queue id, and with it the VERP address, the age, and the destination by the settings of today.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 
 from relayd.mail.address import parse_address
 from relayd.mail.content import Content
@@ -96,6 +97,18 @@ def counts_of(
     )
 
 
+def in_whole_messages(candidates: Sequence[Candidate], limit: int | None) -> Sequence[Candidate]:
+    """Return the first `limit` of them, and all others of the last one's message.
+
+    A message that is requeued in two parts would become two messages.
+    """
+    if limit is None or len(candidates) <= limit:
+        return candidates
+    last = candidates[limit - 1].message_id
+    beyond = takewhile(lambda each: each.message_id == last, candidates[limit:])
+    return [*candidates[:limit], *beyond]
+
+
 def within(candidates: Iterable[Candidate], octets: int) -> list[Candidate]:
     """Return the first of them whose contents together have no more octets than that, one at least."""
     taken: list[Candidate] = []
@@ -110,17 +123,26 @@ def within(candidates: Iterable[Candidate], octets: int) -> list[Candidate]:
     return taken
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A bounced message, and those of its recipients that are requeued."""
+
+    message: QueuedMessage
+    recipients: Sequence[QueuedRecipient]
+    client: Client
+    content: Content
+    subject: str | None  # if it was kept
+
+
 def new_message_of(
-    message: QueuedMessage,
-    recipients: Sequence[QueuedRecipient],
-    client: Client,
-    content: Content,
+    original: Original,
     *,
     message_id: MessageId,
     at: datetime,
     destination_of: Callable[[str], str],
 ) -> NewMessage:
     """Return the new message for some recipients of an old one."""
+    message = original.message
     sender = message.reverse_path
     return NewMessage(
         id=message_id,
@@ -133,9 +155,9 @@ def new_message_of(
                 destination=destination_of(each.address),
                 parameters=each.parameters,
             )
-            for each in recipients
+            for each in original.recipients
         ),
-        content=content,
+        content=original.content,
         facts=MessageFacts(
             size=message.size,
             hops=0,
@@ -144,8 +166,9 @@ def new_message_of(
             is_test=message.is_test,
             is_8bit=message.is_8bit,
             utf8_headers=message.utf8_headers,
+            subject=original.subject,
         ),
-        client=client,
+        client=original.client,
     )
 
 

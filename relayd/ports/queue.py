@@ -240,7 +240,8 @@ class QueueStore(Protocol):
 
         A bounced recipient is left if it was requeued before, unless `how` says again; if its content is
         deleted; if its address is suppressed, where `how` spares such. Both messages have an event that
-        names the other, in the same transaction. A batch may be smaller than asked for, as their contents are large.
+        names the other, in the same transaction. A batch ends with a message, so that each becomes one: it may be
+        larger than asked for, by recipients of its last message. It may be smaller, as their contents are large.
         Without `again` it is done once, however often it is called. Raises StoreFull.
         """
         ...

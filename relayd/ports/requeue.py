@@ -4,24 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from relayd.mail.content import Content
-from relayd.mail.envelope import Client, NewMessage, QueuedMessage, QueuedRecipient
+from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
-from relayd.mail.requeue import Candidate, Left, RequeueCounts, counts_of, why_left
+from relayd.mail.requeue import Candidate, Left, Original, RequeueCounts, counts_of, why_left
 from relayd.ports.view import Place
 
 
 class SendsAgain(Protocol):
     """Makes a new message of an old one, for some of its recipients."""
 
-    def __call__(
-        self,
-        message: QueuedMessage,
-        recipients: Sequence[QueuedRecipient],
-        client: Client,
-        content: Content,
-        /,
-    ) -> NewMessage:
+    def __call__(self, original: Original, /) -> NewMessage:
         """Return the message with an id of its own. May be called on a thread of the store."""
         ...
 

@@ -18,7 +18,7 @@ from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
-from tests.support.builders import a_bounce, a_message, a_recipient, settlements_of
+from tests.support.builders import a_bounce, a_facts, a_message, a_recipient, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.requeueing import a_requeue
 from tests.support.stores import SLOTS, Box
@@ -66,15 +66,14 @@ async def bounced(box: Box, worker: WorkerNumber, message: NewMessage, *others: 
 async def test_the_new_message_is_the_old_one_for_those_who_bounced(
     box: Box, worker: WorkerNumber
 ) -> None:
-    """Tag, envelope, parameters, client and octets stay; id, age and destination are of today."""
+    """Tag, subject, envelope, parameters, client and octets stay; id, age and destination are of today."""
     asked = a_recipient("a@x.test", parameters={"NOTIFY": "FAILURE", "ORCPT": "rfc822;a@x.test"})
     old = a_message(
         asked,
         "b@y.test",
         parameters={"ENVID": "7", "RET": "HDRS"},
-        tag="news",
+        facts=replace(a_facts(message_id_header="<1@app.test>", tag="news"), subject="Your order"),
         auth_user="shop",
-        message_id_header="<1@app.test>",
     )
     await bounced(box, worker, old, Relayed())
     box.advance(3600)
@@ -86,6 +85,7 @@ async def test_the_new_message_is_the_old_one_for_those_who_bounced(
     assert (row.address, row.status, row.destination) == ("a@x.test", Status.QUEUED, "today.x.test")
     assert (row.tag, row.auth_user, row.reverse_path) == ("news", "shop", "app@app.test")
     assert (row.message_id_header, row.received_at) == ("<1@app.test>", box.clock.now())
+    assert row.subject == "Your order", "kept with the old one"
     [work] = await box.claim(worker)
     assert (work.message.id, work.message.age) == (new.id, timedelta())
     assert work.message.parameters.words() == old.parameters.words()
@@ -175,6 +175,27 @@ async def test_batches_requeue_each_once(box: Box, worker: WorkerNumber, limit: 
         assert rounds < 10
     assert changed == 5
     assert len(box.rows()) == 10
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+async def test_a_message_becomes_one_however_the_batches_fall(
+    box: Box, worker: WorkerNumber, limit: int
+) -> None:
+    old = [
+        a_message(*(f"{message}{number}@x.test" for number in range(many)))
+        for message, many in enumerate([3, 1, 2])
+    ]
+    for message in old:
+        await bounced(box, worker, message)
+    new: list[NewMessage] = []
+    before, is_first = None, True
+    while is_first or before is not None:
+        batch = Batch(limit=limit, before=before)
+        done = await box.store.requeue(Query(domain=("x.test",)), how(box), batch=batch)
+        assert done.counts.matched == done.counts.changed + done.counts.already
+        new += done.messages
+        before, is_first = done.more, False
+    assert sorted(len(each.recipients) for each in new) == [1, 2, 3]
 
 
 async def test_content_is_kept_for_what_bounced_alone(box: Box, worker: WorkerNumber) -> None:

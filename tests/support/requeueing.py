@@ -1,10 +1,7 @@
 """Requeueing, as a worker does it."""
 
-from collections.abc import Sequence
-
-from relayd.mail.content import Content
-from relayd.mail.envelope import Client, NewMessage, QueuedMessage, QueuedRecipient
-from relayd.mail.requeue import new_message_of
+from relayd.mail.envelope import NewMessage
+from relayd.mail.requeue import Original, new_message_of
 from relayd.ports.outward import Clock
 from relayd.ports.requeue import Requeue, SendsAgain
 from relayd.worker.parts import IdSource
@@ -16,18 +13,10 @@ _IDS = IdSource(a_registration(411))
 def sends_again(clock: Clock, ids: IdSource = _IDS) -> SendsAgain:
     """Return what makes new messages, with destinations that tell them from the old ones."""
 
-    def send_again(
-        message: QueuedMessage,
-        recipients: Sequence[QueuedRecipient],
-        client: Client,
-        content: Content,
-    ) -> NewMessage:
+    def send_again(original: Original) -> NewMessage:
         at = clock.now()
         return new_message_of(
-            message,
-            recipients,
-            client,
-            content,
+            original,
             message_id=ids.next_id(at),
             at=at,
             destination_of=lambda address: f"today.{address.partition('@')[2]}",

@@ -19,6 +19,7 @@ from relayd.mail.ids import (
 from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
+from relayd.mail.requeue import in_whole_messages
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
@@ -274,17 +275,17 @@ class MemoryStore(MemoryView):
         query = replace(selector, status=(Status.BOUNCED,), unfinished=False)
         limit = sum(1 for _ in self._tables.recipients())
         rows = self.find(query, limit=limit, before=part.before)
-        taken = rows if dry_run else rows[: part.limit]
 
         def is_suppressed(row: RecipientRow) -> bool:
             return self.is_suppressed(row.address, sender=row.reverse_path)
 
-        found = requeue.candidates(self._tables, taken, is_suppressed)
+        found = requeue.candidates(self._tables, rows, is_suppressed)
         if dry_run:
             return Requeued(counts=how.counts_of(found))
-        done = requeue.requeue(self._tables, found, how, self._add, served=self._age.served())
-        is_all = len(taken) == len(rows)
-        return done if is_all else replace(done, more=(taken[-1].message_id, taken[-1].recipient))
+        taken = in_whole_messages(found, part.limit)
+        done = requeue.requeue(self._tables, taken, how, self._add, served=self._age.served())
+        is_all = len(taken) == len(found)
+        return done if is_all else replace(done, more=(taken[-1].message_id, taken[-1].number))
 
     async def let_go(self, before: datetime) -> int:
         kept = [

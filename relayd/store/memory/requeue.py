@@ -5,7 +5,7 @@ from itertools import groupby
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
-from relayd.mail.requeue import Candidate, requeue_events
+from relayd.mail.requeue import Candidate, Original, requeue_events
 from relayd.ports.requeue import Requeue, Requeued
 from relayd.ports.view import RecipientRow
 from relayd.store.memory.messages import queued
@@ -48,8 +48,14 @@ def requeue(
         numbers = [number for _, number in group]
         message = tables.messages[message_id]
         recipients = [queued_recipient(message.recipients[number]) for number in numbers]
-        old = queued(message, served=served)
-        again = how.send_again(old, recipients, message.new.client, message.content or b"")
+        original = Original(
+            message=queued(message, served=served),
+            recipients=recipients,
+            client=message.new.client,
+            content=message.content or b"",
+            subject=message.new.facts.subject,
+        )
+        again = how.send_again(original)
         add(again)
         for number in numbers:
             message.recipients[number].requeued_as = again.id

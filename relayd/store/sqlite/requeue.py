@@ -15,7 +15,14 @@ from relayd.errors import ContentLost
 from relayd.mail.envelope import Client, NewMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
-from relayd.mail.requeue import Candidate, RequeueCounts, requeue_events, within
+from relayd.mail.requeue import (
+    Candidate,
+    Original,
+    RequeueCounts,
+    in_whole_messages,
+    requeue_events,
+    within,
+)
 from relayd.ports.queue import Batch
 from relayd.ports.requeue import Requeue, Requeued
 from relayd.ports.view import Place, Query, Status
@@ -37,7 +44,7 @@ _CANDIDATES = (
     " CROSS JOIN message m ON m.id = r.message_id WHERE r.state = 'bounced' ORDER BY wanted.key"
 )
 _ORIGINAL = (
-    f"SELECT {MESSAGE_COLUMNS}, m.client_ip, m.helo, m.listener, m.auth_user, c.body, c.beside"  # noqa: S608 -- constants
+    f"SELECT {MESSAGE_COLUMNS}, m.client_ip, m.helo, m.listener, m.auth_user, m.subject, c.body, c.beside"  # noqa: S608 -- constants
     " FROM message m JOIN content c ON c.message_id = m.id WHERE m.id = ?"
 )
 _RECIPIENT = (
@@ -59,13 +66,14 @@ def requeue(
 ) -> Requeued:
     """Requeue a batch. Return what was written; files that are linked are durable under their new names."""
     found: list[Candidate] = []
+    whole: Sequence[Candidate] = ()
     more: Place | None = None
     for keys, is_last in _steps(db, selector, batch.before):
         found += _candidates(db, keys)
         more = None if is_last else keys[-1]
-        if batch.limit is not None and len(found) >= batch.limit:
+        if len(whole := in_whole_messages(found, batch.limit)) < len(found):
             break
-    part = within(found[: batch.limit], _OCTETS)
+    part = within(whole, _OCTETS)
     if len(part) < len(found):
         more = part[-1].message_id, part[-1].number
     counts = how.counts_of(part)
@@ -127,7 +135,9 @@ def _send_again(
     how: Requeue,
 ) -> NewMessage:
     """Write the new message of an old one. Raises ContentLost."""
-    [(*row, ip, helo, listener, auth_user, body, beside)] = fetch(db, _ORIGINAL, (message_id,))
+    [(*row, ip, helo, listener, auth_user, subject, body, beside)] = fetch(
+        db, _ORIGINAL, (message_id,)
+    )
     content = files.content_of(message_id, bytes(body), beside) if beside else bytes(body)
     old = message_of(tuple(row))
     client = Client(ip=ip, helo=helo, listener=listener, auth_user=auth_user, account=old.account)
@@ -136,7 +146,11 @@ def _send_again(
         for number in numbers
         for each in fetch(db, _RECIPIENT, (message_id, number))
     ]
-    new = how.send_again(old, recipients, client, content)
+    new = how.send_again(
+        Original(
+            message=old, recipients=recipients, client=client, content=content, subject=subject
+        )
+    )
     if isinstance(content, FileContent):
         files.share(message_id, new.id)
     messages.insert(db, new, {})

@@ -10,8 +10,10 @@ from relayd.mail.ids import MessageId, format_id
 from relayd.mail.requeue import (
     Candidate,
     Left,
+    Original,
     RequeueCounts,
     counts_of,
+    in_whole_messages,
     new_message_of,
     requeue_events,
     why_left,
@@ -67,26 +69,45 @@ def test_a_part_has_so_many_octets_and_one_message_at_least() -> None:
     assert within([GONE, second], 0) == [GONE]
 
 
+@pytest.mark.parametrize(
+    ("limit", "taken"), [(1, 3), (2, 3), (3, 3), (4, 4), (5, 6), (6, 6), (7, 6), (None, 6)]
+)
+def test_a_part_ends_with_a_message(limit: int | None, taken: int) -> None:
+    """Of three, one and two recipients."""
+    found = [
+        replace(FINE, message_id=MessageId(message), number=number)
+        for message, number in [(9, 0), (9, 1), (9, 4), (8, 2), (7, 0), (7, 1)]
+    ]
+    assert in_whole_messages(found, limit) == found[:taken]
+    assert in_whole_messages([], limit) == []
+
+
 def test_the_new_message_and_what_is_told() -> None:
     old = replace(
         queued_message(a_message(tag="news", message_id_header="<1@app.test>")), is_8bit=True
     )
     client = a_message(auth_user="shop").client
     at = START + timedelta(hours=1)
+    original = Original(
+        message=old,
+        recipients=[a_queued_recipient("b@y.test", number=3)],
+        client=client,
+        content=b"octets",
+        subject="Your order",
+    )
     new = new_message_of(
-        old,
-        [a_queued_recipient("b@y.test", number=3)],
-        client,
-        b"octets",
+        original,
         message_id=MessageId(77),
         at=at,
         destination_of=str.upper,
     )
     assert (new.id, new.received_at, new.content, new.client) == (77, at, b"octets", client)
-    assert (new.facts.tag, new.facts.message_id_header, new.facts.is_8bit) == (
+    facts = new.facts
+    assert (facts.tag, facts.message_id_header, facts.is_8bit, facts.subject) == (
         "news",
         "<1@app.test>",
         True,
+        "Your order",
     )
     assert str(new.reverse_path) == old.reverse_path
     assert [(str(each.address), each.destination) for each in new.recipients] == [
@@ -94,10 +115,7 @@ def test_the_new_message_and_what_is_told() -> None:
     ]
     assert new.parameters == old.parameters
     nobody = new_message_of(
-        replace(old, reverse_path=""),
-        [],
-        client,
-        b"",
+        replace(original, message=replace(old, reverse_path=""), recipients=[]),
         message_id=MessageId(78),
         at=at,
         destination_of=str,
