@@ -47,6 +47,11 @@ class Address:
         return f"{self.local}@{self.domain}"
 
     @property
+    def compared(self) -> "Address":
+        """The address to compare with others: the case of its domain does not count (RFC 5321 §2.4)."""
+        return Address(self.local, self.domain.lower())
+
+    @property
     def is_literal(self) -> bool:
         return self.domain.startswith("[")
 

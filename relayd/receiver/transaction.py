@@ -26,6 +26,8 @@ class Transaction:
     reverse_path: Address | None
     parameters: MailParameters
     recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
+    for_alias: dict[Address, int] = field(default_factory=dict)
+    """Where those of the recipients are, as they are compared, that no RCPT has named themselves."""
 
     @property
     def named_in_trace(self) -> str | None:
@@ -36,6 +38,21 @@ class Transaction:
         path, _ = self.recipients[0]
         fits = path.is_ascii or path.needs_smtputf8
         return str(path) if len(self.recipients) == 1 and fits else None
+
+    def take(self, path: Address, wanted: Sequence[tuple[Address, RcptParameters]]) -> None:
+        """Take what RCPT names by `path`: that address, or those that an alias stands for."""
+        for address, parameters in wanted:
+            if address.compared != path.compared:
+                self.for_alias[address.compared] = len(self.recipients)
+            self.recipients.append((address, parameters))
+
+    def is_there_for_alias(self, path: Address, parameters: RcptParameters) -> bool:
+        """Tell whether an alias has brought this address: it gets one copy, by the words of its own RCPT."""
+        place = self.for_alias.pop(path.compared, None)
+        if place is None:
+            return False
+        self.recipients[place] = path, parameters
+        return True
 
     def refusal_of(
         self, path: Address, context: SessionContext, *, may_relay: bool

@@ -78,11 +78,14 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
     aliases = dialogue.context.aliases
     if aliases and client.is_here and (targets := aliases.targets(path)):
         return _rcpt_of_alias(dialogue, path, taken_for(path, parameters, targets), following)
+    if transaction.is_there_for_alias(path, parameters):
+        dialogue.owed.append(b"250 2.1.5 OK\r\n")
+        return None
     refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
     if refusal is None and dialogue.context.pausing.intake:
         refusal = transaction.pause_of(path, dialogue.context, user=client.auth_user)
     if refusal is None:
-        transaction.recipients.append((path, parameters))
+        transaction.take(path, [(path, parameters)])
         dialogue.state = following
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
     elif isinstance(refusal, Reply):
@@ -112,8 +115,8 @@ def _rcpt_of_alias(
     client = dialogue.client
     transaction = client.mail
     assert transaction is not None
-    there = {address for address, _ in transaction.recipients}
-    taken = [each for each in wanted if each[0] not in there]
+    there = {address.compared for address, _ in transaction.recipients}
+    taken = [each for each in wanted if each[0].compared not in there]
     refusal = transaction.refusal_of_any(
         [address for address, _ in taken],
         dialogue.context,
@@ -121,7 +124,7 @@ def _rcpt_of_alias(
         user=client.auth_user,
     )
     if refusal is None:
-        transaction.recipients += taken
+        transaction.take(path, taken)
         dialogue.state = following
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
     elif isinstance(refusal, Reply):
@@ -142,7 +145,7 @@ def recipient_judged(
     transaction = dialogue.client.mail
     assert transaction is not None
     if refusal is None:
-        transaction.recipients += taken
+        transaction.take(path, taken)
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
     else:
         _refuse_recipient(dialogue, path, refusal)

@@ -7,6 +7,7 @@ Settings are checked with `flaws_of` before `resolved` reads them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from relayd.mail.address import Address, parse_address
 
@@ -92,8 +93,10 @@ def _resolve(
     left = {name.lower(): targets for name, targets in written.items()}
     while ready := [name for name, targets in left.items() if all(_is_known(each, done) for each in targets)]:  # fmt: skip
         for name in ready:
-            ends = [_ends(each, done) for each in left.pop(name)]
-            done[name] = tuple(dict.fromkeys(address for end in ends for address in end))
+            found: dict[Address, Address] = {}
+            for address in chain.from_iterable(_ends(each, done) for each in left.pop(name)):
+                found.setdefault(address.compared, address)
+            done[name] = tuple(found.values())
     return done, left
 
 

@@ -1,7 +1,9 @@
 """RCPT of a name of this machine: its mail goes to the addresses that `[aliases]` names."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,18 @@ ENVELOPES: Mapping[str, tuple[Sequence[str], list[tuple[str, str | None, str | N
         ["<root>", "<all>", "<root>"],
         [("you@x.test", ROOT, None), ("two@x.test", f"rfc822;all@{FQDN}", None)],
     ),
+    "once, named itself as well": (
+        ["<root>", "<you@X.test> NOTIFY=NEVER"],
+        [("you@X.test", None, "NEVER")],
+    ),
+    "the other order": (
+        ["<you@X.test> NOTIFY=NEVER", "<root>"],
+        [("you@X.test", None, "NEVER")],
+    ),
+    "another local part is another address": (
+        ["<root>", "<You@x.test>"],
+        [("you@x.test", ROOT, None), ("You@x.test", None, None)],
+    ),
     "an address is none": (["<root@x.test>"], [("root@x.test", None, None)]),
     "every other name": (["<c+=n@web1>"], [("any@x.test", "rfc822;c+2B+3Dn@web1", None)]),
 }  # fmt: skip
@@ -78,6 +92,32 @@ def test_the_envelope_changes_and_nothing_else(
             assert envelope(message) == found
             assert isinstance(message.content, bytes)
             assert message.content.endswith(b"\r\nTo: root\r\n\r\nx\r\n")
+
+    run_on("asyncio", main())
+
+
+NAMED = {
+    "<root>": ["you@x.test"],
+    "<all>": ["you@x.test", "two@x.test"],
+    "<you@x.test>": ["you@x.test"],
+    "<you@X.TEST>": ["you@x.test"],
+    "<two@x.test>": ["two@x.test"],
+}
+
+
+def test_an_alias_adds_one_copy_at_most_in_any_order() -> None:
+    """What RCPT itself names twice is there twice, as without aliases."""
+
+    async def main() -> None:
+        async with receiving(ON) as reception:
+            client = await reception.greeted()
+            for many in (1, 2, 3):
+                for arguments in product(NAMED, repeat=many):
+                    message = await mail_to(reception, *arguments, client=client)
+                    found = Counter(str(each.address.compared) for each in message.recipients)
+                    named = Counter(NAMED[each][0] for each in arguments if "@" in each)
+                    there = {each for argument in arguments for each in NAMED[argument]}
+                    assert found == {each: max(named[each], 1) for each in there}, arguments
 
     run_on("asyncio", main())
 

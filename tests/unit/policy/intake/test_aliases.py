@@ -13,7 +13,7 @@ YOU, TWO, ANY = (parse_address(f"{name}@x.test") for name in ("you", "two", "any
 WRITTEN: Mapping[str, Sequence[str]] = {
     "Root": ["you@x.test"],
     "postmaster": ["ROOT", "two@x.test"],
-    "abuse": ["postmaster", "you@x.test"],
+    "abuse": ["postmaster", "you@X.Test"],
     "loopless": ["loopless@relay.test"],
     "*": ["any@x.test"],
 }
