@@ -1,13 +1,10 @@
 """Making the checks of `relayd.doctor` for a command, and showing how far they are."""
 
 import asyncio
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
+from relayd.cli.progress import progress
 from relayd.policy.doctor.finding import Finding
 
 if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` does not
@@ -31,19 +28,7 @@ async def gather(settings: "Settings", request: "CheckRequest", memory: "Memory"
 
     found: list[Finding] = []
     for step in steps(settings, request, SystemClock(), memory):
-        with progress(step.words):
+        with progress() as line:
+            line.show(f"  looking at {step.words} …")
             found += await step.run()
     return found
-
-
-@contextmanager
-def progress(words: str) -> Iterator[None]:
-    """Show which check is running, on a terminal."""
-    is_watched = sys.stderr.isatty()
-    if is_watched:
-        click.echo(f"\r\x1b[K  looking at {words} …", nl=False, err=True)
-    try:
-        yield
-    finally:
-        if is_watched:
-            click.echo("\r\x1b[K", nl=False, err=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relayd.cli.output import printable
-from relayd.cli.table import cut_line, has_screen, screen_width
+from relayd.cli.progress import progress
 
 STANDARD = "-"
 _BAR = 30  # cells
@@ -30,18 +30,16 @@ class Input:
 def read_inputs(names: Sequence[str]) -> Iterator[Input]:
     """Read what is named, one after another. A folder stands for its files, sorted, hidden ones left out."""
     files = [file for name in names for file in _files(name)]
-    with_bar = len(files) > 1 and sys.stderr.isatty() and has_screen()
     shown = 0.0
-    for number, name in enumerate(files):
-        if with_bar and time.monotonic() - shown >= _OFTEN:
-            shown = time.monotonic()
-            _write(f"\r{cut_line(_bar(number, len(files), name), screen_width() - 1)}\x1b[K")
-        found = _read(name)
-        if with_bar:
-            _write("\r\x1b[K" if sys.stdout.isatty() else "")
-        yield found
-    if with_bar:
-        _write("\r\x1b[K")
+    with progress(is_wanted=len(files) > 1) as line:
+        for number, name in enumerate(files):
+            if time.monotonic() - shown >= _OFTEN:
+                shown = time.monotonic()
+                line.show(_bar(number, len(files), name))
+            found = _read(name)
+            if sys.stdout.isatty():
+                line.clear()
+            yield found
 
 
 def _files(name: str) -> Iterator[str]:
@@ -67,8 +65,3 @@ def _read(name: str) -> Input:
 def _bar(done: int, count: int, name: str) -> str:
     full = _BAR * done // count
     return f"  [{'#' * full}{' ' * (_BAR - full)}] {done} of {count}  {printable(name)}"
-
-
-def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()

@@ -19,6 +19,7 @@ from tests.support.cli_world import World, make_world
 from tests.support.clock import START
 from tests.support.control_server import a_control_server
 from tests.support.stores import LEASE
+from tests.support.terminal import left_on_screen
 from tests.support.workers import registered
 
 AGO = START - timedelta(days=1000)
@@ -140,7 +141,9 @@ def test_a_terminal_sees_how_far_it_is(
     world: World, queue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(compacting, "_EVERY", 100)
     ran = world.run("store", "compact")
     assert " MB of " in ran.err
+    assert left_on_screen(ran.err.encode(), columns=80) == []
     assert queue.exists()

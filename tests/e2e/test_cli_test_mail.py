@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.support.cli_world import SETTINGS, Ran, World, make_world
 from tests.support.daemon import Daemon, SmarthostThread, a_daemon, a_smarthost
 from tests.support.scripted_server import HANG, Script, ScriptedServer
+from tests.support.terminal import left_on_screen, on_terminal
 
 SCRIPT: Script = {
     "RCPT TO:<gone@a.test>": "550 5.1.1 no such user",
@@ -95,10 +97,15 @@ def test_refused_for_now_is_75(daemon: Daemon) -> None:
 
 
 def test_no_answer_in_time_is_75(daemon: Daemon) -> None:
-    ran = daemon.run("test-mail", "stuck@a.test", "--timeout", "1s")
-    assert ran.status == os.EX_TEMPFAIL
-    assert "queued" in ran.out
-    assert "waits for        a running attempt" in ran.out
+    """A terminal shows the time while it waits, and nothing of it later."""
+    words = ["-c", str(daemon.file), "test-mail", "stuck@a.test", "--timeout", "1s"]
+    status, shown = on_terminal([sys.executable, "-m", "relayd", *words], NO_COLOR="1")
+    assert status == os.EX_TEMPFAIL
+    assert b"  waiting for 0 s" in shown
+    submitted, state, waits_for, queue_id = left_on_screen(shown, columns=100)
+    assert submitted.startswith("submitted to ")
+    assert (state, waits_for.split()[:3]) == ("queued", ["waits", "for", "a"])
+    assert queue_id.startswith("  queue id ")
 
 
 def test_first_listener_that_answers_is_used(daemon: Daemon, world: World) -> None:

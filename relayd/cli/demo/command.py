@@ -6,7 +6,6 @@ waits until each has its status, and prints the tables that `relayd status` prin
 answered is in `samples`; `relay` runs one daemon.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from relayd.cli.demo.samples import Sample
 from relayd.cli.demo.servers import DemoServer, Script, mail_servers
 from relayd.cli.listing import show_recipients
 from relayd.cli.output import show_json
+from relayd.cli.progress import progress
 from relayd.cli.table import USUAL
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
 from relayd.store import open_view
@@ -76,12 +76,11 @@ def demo(*, as_json: bool) -> None:
             for sample in relay.mails:
                 say(f"  sending {sample.subject}: {_send(sample, relay)}")
         views = [stack.enter_context(closing(open_view(relay.store))) for relay in relays]
-        show_progress = sys.stderr.isatty() and not as_json
-        _wait(views, show_progress=show_progress)
+        _wait(views, is_shown=not as_json)
         for relay in relays:
             for path, address in relay.script.taken_late:
                 say(f"  mail for {address} comes back late: {_give_back(path, address, relay)}")
-        _wait(views, show_progress=show_progress)
+        _wait(views, is_shown=not as_json)
         for relay, view in zip(relays, views, strict=True):
             _show(view, relay.title, as_json=as_json)
         for relay in relays:  # all at once; each is waited for on the way out
@@ -146,18 +145,16 @@ def _give_back(path: str, address: str, relay: Relay) -> str:
     return submit(relay, "", [path], samples.asynchronous_bounce(address))
 
 
-def _wait(views: Sequence[QueueView], *, show_progress: bool) -> None:
+def _wait(views: Sequence[QueueView], *, is_shown: bool) -> None:
     """Wait until nothing more will happen soon."""
     deadline = time.monotonic() + _SETTLE
-    while time.monotonic() < deadline:
-        open_ones = sum(_happens_soon(row) for view in views for row in _unfinished(view))
-        if show_progress:
-            click.echo(f"\r  waiting for {open_ones} recipients  ", nl=False, err=True)
-        if not open_ones:
-            break
-        time.sleep(0.1)
-    if show_progress:
-        click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
+    with progress(is_wanted=is_shown) as line:
+        while time.monotonic() < deadline:
+            open_ones = sum(_happens_soon(row) for view in views for row in _unfinished(view))
+            line.show(f"  waiting for {open_ones} recipients")
+            if not open_ones:
+                break
+            time.sleep(0.1)
 
 
 def _unfinished(view: QueueView) -> Sequence[RecipientRow]:

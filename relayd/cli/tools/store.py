@@ -5,10 +5,8 @@ Otherwise the command writes a smaller copy of the queue, which takes its place.
 """
 
 import os
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +15,7 @@ from relayd.answers.sizes import megabytes
 from relayd.cli.context import json_option, load_settings, now, settings_option
 from relayd.cli.group import Group
 from relayd.cli.output import paint, show_json
+from relayd.cli.progress import Progress, progress
 from relayd.cli.tools.offline import a_stopped_queue
 from relayd.errors import DaemonUnreachable
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 _SPARE = 1024 * 1024  # octets that are not worth a step: mail comes and goes
 _LOOK_AGAIN = 0.2  # seconds
 _LOOKS = 25  # at a file that does not get smaller
+
+Tell = Callable[[int, int], None]
 
 
 class NeedsStop(click.ClickException):
@@ -53,7 +54,8 @@ def compact(*, as_json: bool) -> None:
 
     settings = load_settings()
     queue = str(queue_file(settings.store.url))
-    with _progress() as tell:
+    with progress() as line:
+        tell = _teller(line)
         try:
             purged, before, after = _while_it_works(settings.control_socket, tell, queue)
         except DaemonUnreachable:
@@ -66,7 +68,7 @@ def compact(*, as_json: bool) -> None:
     click.echo(paint(f"freed {megabytes(freed)}: {queue} has {megabytes(after)}"))
 
 
-def _while_it_works(socket: str, tell: "Progress", queue: str) -> tuple[int, int, int]:
+def _while_it_works(socket: str, tell: Tell, queue: str) -> tuple[int, int, int]:
     """Have the daemon do it; return how many messages were deleted, and the octets before and after.
 
     Raises DaemonUnreachable, NeedsStop.
@@ -92,7 +94,7 @@ def _while_it_works(socket: str, tell: "Progress", queue: str) -> tuple[int, int
         time.sleep(max(_LOOK_AGAIN if looks else 0, time.monotonic() - began))  # mail has its turn
 
 
-def _while_it_is_stopped(tell: "Progress") -> tuple[int, int, int]:
+def _while_it_is_stopped(tell: Tell) -> tuple[int, int, int]:
     from relayd.store import compact as compact_file  # noqa: PLC0415
     from relayd.store.url import queue_file  # noqa: PLC0415
 
@@ -102,25 +104,11 @@ def _while_it_is_stopped(tell: "Progress") -> tuple[int, int, int]:
     return done.purged, before, done.octets
 
 
-class Progress:
-    """How far it is, on a terminal."""
+def _teller(line: Progress) -> Tell:
+    """Return what shows how many octets are done, of how many."""
 
-    def __init__(self) -> None:
-        self._is_watched = sys.stderr.isatty()
+    def tell(done: int, of: int) -> None:
+        if of:
+            line.show(f"  {megabytes(done)} of {megabytes(of)} …")
 
-    def __call__(self, done: int, of: int) -> None:
-        if self._is_watched and of:
-            click.echo(f"\r\x1b[K  {megabytes(done)} of {megabytes(of)} …", nl=False, err=True)
-
-    def clear(self) -> None:
-        if self._is_watched:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    shown = Progress()
-    try:
-        yield shown
-    finally:
-        shown.clear()
+    return tell

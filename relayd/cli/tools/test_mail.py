@@ -7,7 +7,6 @@ work. Test mail goes by the smarthost whatever is set, because it says so in its
 import os
 import smtplib
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from relayd.answers.recipients import fields, recipients_of, waits_for
 from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import ADDRESS, TEXT, DurationType
 from relayd.cli.output import paint, printable, show_json, style_of
+from relayd.cli.progress import progress
 from relayd.errors import DaemonUnreachable
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.ids import MessageId, format_id, parse_id
@@ -203,18 +203,14 @@ def _connected(listener: ListenerSettings) -> socket.socket:
 def _settled(view: QueueView, message_id: MessageId, *, within: timedelta) -> RecipientRow:
     """Return the recipient once it is no longer `queued`, or as it is when the time is over."""
     began = time.monotonic()
-    show_progress = sys.stderr.isatty()
-    while True:
-        row = recipients_of(view, message_id)[0]
-        waited = time.monotonic() - began
-        if row.status is not Status.QUEUED or waited >= within.total_seconds():
-            break
-        if show_progress:
-            click.echo(f"\r  waiting for {waited:.0f} s", nl=False, err=True)
-        time.sleep(_POLL_EVERY)
-    if show_progress:
-        click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
-    return row
+    with progress() as line:
+        while True:
+            row = recipients_of(view, message_id)[0]
+            waited = time.monotonic() - began
+            if row.status is not Status.QUEUED or waited >= within.total_seconds():
+                return row
+            line.show(f"  waiting for {waited:.0f} s")
+            time.sleep(_POLL_EVERY)
 
 
 def _told(row: RecipientRow, why: str, *, waits: bool) -> Iterator[str]:
