@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from relayd.cli.paths import NamedPath
 from relayd.config.peek import DEFAULT_SETTINGS, find_store
 from relayd.errors import StoreUnavailable
 
@@ -43,7 +44,7 @@ def settings_option(*, envvar: str | None = None) -> Callable[[F], F]:
         "-c",
         "--config",
         metavar="FILE",
-        type=click.Path(readable=False),  # for completion; who reads it says who may
+        type=NamedPath("file"),
         envvar=envvar,
         expose_value=False,
         callback=_remember,

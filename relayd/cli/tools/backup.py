@@ -6,10 +6,11 @@ import click
 
 from relayd.cli.context import load_settings, settings_option
 from relayd.cli.output import paint
+from relayd.cli.paths import NamedPath
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, readable=False))
+@click.argument("folder", type=NamedPath("folder", path_type=Path))
 @settings_option()
 def backup(*, folder: Path) -> None:
     """Copy the queue with its history into FOLDER, also while the daemon runs.

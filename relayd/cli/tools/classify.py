@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ _NOT_NEGATIVE = re.compile(r"\s*[23][0-9]{2}(?![0-9])")
 
 
 class BadInput(click.ClickException):
-    """A line on standard input is no JSON object."""
+    """A line of the input is no JSON object."""
 
     exit_code = os.EX_DATAERR
 
@@ -56,13 +57,13 @@ def classify(
     REPLY is the reply as the server gave it: relayd classify '550 5.1.1 no such user'
 
     With `--jsonl` each line of a FILE is a JSON object, or a reply. FILE may be - for standard input, or a folder for
-    all files below it; a folder needs no `--jsonl`.
+    all files below it; these need no `--jsonl`.
     """
-    if jsonl or any(map(os.path.isdir, replies)):
+    if jsonl or any(each == STANDARD or Path(each).is_dir() for each in replies):
         _classify_files(replies or (STANDARD,), stage, explain=explain)
         return
     if len(replies) != 1:
-        raise click.UsageError("Give either one REPLY or --jsonl.")
+        raise click.UsageError("Give either one REPLY, or --jsonl and each FILE.")
     [reply] = replies
     if _NOT_NEGATIVE.match(reply):
         raise click.UsageError(
@@ -80,7 +81,7 @@ def classify(
 def _classify_files(names: Sequence[str], stage: str | None, *, explain: bool) -> None:
     rules = load_rules()
     if list(names) == [STANDARD]:  # line by line, for a program that waits for each answer
-        _classify_lines("", sys.stdin.buffer, stage, rules, explain=explain)
+        _classify_lines(STANDARD, sys.stdin.buffer, stage, rules, explain=explain)
         return
     status = os.EX_OK
     for each in read_inputs(names):
@@ -98,7 +99,7 @@ def _classify_lines(
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if name not in ("", STANDARD) and not line.lstrip().startswith(b"{"):
+        if not line.lstrip().startswith(b"{"):
             record = {"id": f"{name}:{number}", "text": line.decode("utf-8", "replace").strip()}
         else:
             record = _record(line, number)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import relayd
+from relayd.cli.paths import NamedPath
 from relayd.cli.tools.help_pages import HelpPage, help_pages
 
 _SECTION = "1"  # user commands
@@ -16,7 +17,7 @@ _MARKUP = re.compile(r"`([^`]+)`")
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=NamedPath("folder", file_okay=False, path_type=Path))
 def man(*, folder: Path) -> None:
     """Write the man pages into a FOLDER such as /usr/local/share/man/man1."""
     folder.mkdir(parents=True, exist_ok=True)

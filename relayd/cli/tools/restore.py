@@ -7,6 +7,7 @@ import click
 
 from relayd.cli.context import json_option, settings_option
 from relayd.cli.output import paint, show_json
+from relayd.cli.paths import NamedPath
 from relayd.cli.tools.offline import a_stopped_queue
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, readable=False))
+@click.argument("folder", type=NamedPath("folder", path_type=Path))
 @click.option(
     "--force", is_flag=True, help="Also where mail waits in the queue that is there; it is kept."
 )
@@ -40,7 +41,7 @@ def restore(*, folder: Path, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, readable=False))
+@click.argument("folder", type=NamedPath("folder", path_type=Path))
 @json_option
 @settings_option()
 def move(*, folder: Path, as_json: bool) -> None:

@@ -51,7 +51,17 @@ def test_jsonl_answers_line_by_line(world: World, monkeypatch: pytest.MonkeyPatc
     assert (ran.rows[0]["suppress"], ran.rows[1]["permanent"]) == (True, False)
 
 
-@pytest.mark.parametrize("line", [b"550 no", b"[]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("arguments", [["-"], ["--jsonl", "-"], ["--jsonl"]])
+def test_standard_input_may_mix_replies_and_objects(
+    world: World, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    feed(monkeypatch, f'{REPLY}\n\n{{"id": 7, "text": "{REPLY}"}}\n[192.0.2.1] said no\n'.encode())
+    ran = world.run_bare("classify", *arguments)
+    assert (ran.status, [row["id"] for row in ran.rows]) == (0, ["-:1", 7, "-:4"])
+    assert [row["category"] for row in ran.rows][:2] == ["bad_mailbox", "bad_mailbox"]
+
+
+@pytest.mark.parametrize("line", [b"{550 no", b'{"id": \xff}', b'{"id": ' + b"[" * 100_000])
 def test_input_that_is_not_jsonl_is_65(
     world: World, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,20 +9,9 @@ import pytest
 
 from relayd.cli.command import root
 from tests.support.cli_world import World
+from tests.support.command_tree import all_commands
 
-
-def commands(
-    command: click.Command, context: click.Context, path: str = "relayd"
-) -> Iterator[tuple[str, click.Command]]:
-    yield path, command
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from commands(below, context, f"{path} {name}")
-
-
-ALL = dict(commands(root, click.Context(root)))
+ALL = all_commands()
 
 
 @pytest.fixture
