@@ -27,11 +27,11 @@ def read_users(path: Path) -> Mapping[str, Account]:
     return _parse(path, _text_of(path))
 
 
-def change_users(path: Path, change: Change, *, group_of: Path) -> None:
+def change_users(path: Path, change: Change, *, group: int) -> None:
     """Give the file to `change` and write what it returns; one command at a time.
 
-    The file keeps its owner and group; a new one gets the group of `group_of`, where that is
-    allowed. Raises UsersError.
+    The file keeps its owner and group; a new one gets `group`, where that is allowed. Raises
+    UsersError.
     """
     path = path.resolve()
     try:
@@ -40,7 +40,7 @@ def change_users(path: Path, change: Change, *, group_of: Path) -> None:
             text = "" if old is None else _text_of(path)
             text = change(text, _parse(path, text))
             _parse(path, text)
-            replace(path, text, partial(_dress, old=old, group=group_of.stat().st_gid))
+            replace(path, text, partial(_dress, old=old, group=group))
     except OSError as error:
         raise UsersError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relayd.cli.context import NoSuch, settings_file, settings_option
+from relayd.cli.context import NoSuch, named_settings_file, settings_file, settings_option
 from relayd.cli.group import Group
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
+from relayd.config.peek import DEFAULT_STORE, find_store
 from relayd.mail.account import (
     Account,
     AccountError,
@@ -27,6 +28,7 @@ from relayd.mail.account import (
 
 if TYPE_CHECKING:
     from relayd.accounts.users_file import Change
+    from relayd.doctor.service_user import ServiceUser
 
 _PASSWORD_LIMIT = 1024  # octets
 _TITLES = ("USER", "SENDERS")
@@ -95,6 +97,7 @@ def add(name: str, senders: Sequence[str] | None) -> None:
         return with_account(text, Account(name=name, hash=hashed, senders=wanted))
 
     _change(path, change)
+    _warn_of_service_user(path)
     click.echo(printable(f"{'changed' if was_there else 'added'} {name} in {path}"))
 
 
@@ -141,7 +144,33 @@ def _path() -> Path:
 def _change(path: Path, change: "Change") -> None:
     from relayd.accounts.users_file import change_users  # noqa: PLC0415
 
-    change_users(path, change, group_of=Path(settings_file()))
+    change_users(path, change, group=_group_for_new())
+
+
+def _group_for_new() -> int:
+    """Return the group of the settings, unless the daemon's user is known and is not in it."""
+    group = Path(settings_file()).stat().st_gid
+    user = _service_user()
+    return group if user is None or group in user.groups else user.gid
+
+
+def _service_user() -> "ServiceUser | None":
+    """Return who runs the daemon; None for who is not root, and can do nothing about it."""
+    from relayd.doctor.service_user import service_user  # noqa: PLC0415
+
+    if os.geteuid() != 0:
+        return None
+    return service_user(find_store(named_settings_file()) or DEFAULT_STORE)
+
+
+def _warn_of_service_user(path: Path) -> None:
+    """Say what to do where the daemon's user cannot read the file, such as one that root made before."""
+    from relayd.doctor.service_user import can_read  # noqa: PLC0415
+
+    user = _service_user()
+    if user is not None and not can_read(user, path):
+        told = f"{user.name}, who runs relayd, cannot read {path}: run chgrp {user.gid} {path}, then relayd check"
+        click.echo(printable(f"relayd: {told}"), err=True)
 
 
 def _password() -> str:

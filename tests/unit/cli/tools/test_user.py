@@ -15,7 +15,8 @@ from relayd.accounts.passwords import is_password
 from relayd.accounts.users_file import read_users
 from relayd.mail.account import Account
 from tests.support.accounts import write_users
-from tests.support.cli_world import Ran, World
+from tests.support.cli_world import Ran, World, make_world
+from tests.support.other_users import DAEMON, a_folder_for_all, needs_root
 
 ROOT = Path(__file__).parents[4]
 
@@ -46,6 +47,33 @@ def test_a_user_is_added_beside_the_settings(world: World, add: Callable[..., Ra
     assert account.senders == ()
     assert (world.folder / "users").stat().st_mode & 0o777 == 0o640
     assert world.run("check").status == 0
+
+
+@needs_root
+def test_the_user_that_runs_relayd_can_read_a_new_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose group it is, the queue says, unless that of the settings will do; one that is there stays as it is."""
+    with a_folder_for_all() as folder:
+        world = make_world(folder, capsys.readouterr)
+        queue, users = folder / "queue.db", folder / "users"
+        queue.touch()
+        os.chown(queue, DAEMON.uid, DAEMON.groups[0])
+
+        def add() -> Ran:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hunter2\n")))
+            return world.run("user", "add", "app")
+
+        ran = add()
+        assert (ran.status, ran.err) == (0, "")
+        assert (users.stat().st_gid, users.stat().st_mode & 0o777) == (DAEMON.groups[0], 0o640)
+        os.chown(users, 0, 0)
+        ran = add()
+        assert (ran.status, users.stat().st_gid) == (0, 0)
+        assert ran.err == (
+            f"relayd: uid {DAEMON.uid}, who runs relayd, cannot read {users}:"
+            f" run chgrp {DAEMON.groups[0]} {users}, then relayd check\n"
+        )
 
 
 def test_a_user_gets_a_new_password_and_keeps_its_senders(

@@ -1,0 +1,99 @@
+"""Which user the daemon runs as, and asking as that user what root may do everywhere.
+
+A child process becomes that user and asks by the same code: modes, owners, groups and access lists all
+count, as the kernel has them. Which user that is, the queue says: its owner, or the owner of its folder, or
+`relayd` where there is neither. It is not looked up in the unit, which a container has none of.
+"""
+
+import json
+import os
+import pwd
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relayd.file_access import name_of
+from relayd.store.url import queue_file
+
+UNIT = "relayd.service"
+_USUAL = "relayd"
+_CREDENTIALS = f"/run/credentials/{UNIT}"
+_LIMIT = 60_000  # octets: what a pipe holds
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUser:
+    uid: int
+    gid: int
+
+    @property
+    def name(self) -> str:
+        return name_of(self.uid)
+
+    @property
+    def groups(self) -> frozenset[int]:
+        """All groups that it is in."""
+        try:
+            entry = pwd.getpwuid(self.uid)
+        except KeyError:
+            return frozenset({self.gid})
+        return frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
+
+
+def service_user(store: str) -> ServiceUser | None:
+    """Return the user that the daemon runs as on the queue at this URL; None: root, or nobody knows."""
+    queue = queue_file(store)
+    with suppress(OSError):
+        status = queue.stat()
+        return ServiceUser(status.st_uid, status.st_gid) if status.st_uid else None
+    with suppress(OSError):
+        status = queue.parent.stat()
+        if status.st_uid:
+            return ServiceUser(status.st_uid, status.st_gid)
+    with suppress(KeyError):
+        entry = pwd.getpwnam(_USUAL)
+        return ServiceUser(entry.pw_uid, entry.pw_gid)
+    return None
+
+
+def can_read(user: ServiceUser, path: Path) -> bool:
+    """Tell whether that user can read a file. Only root can ask."""
+    return ask_as(user, lambda: os.access(path, os.R_OK)) is not False
+
+
+def ask_as(user: ServiceUser, ask: Callable[[], object]) -> Any:
+    """Return what `ask` returns to that user, as JSON has it; None when it gives no answer."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:  # whatever goes wrong, the parent reads nothing then
+            _become(user)
+            os.write(writer, json.dumps(ask())[:_LIMIT].encode())
+        finally:  # at once: what the command does when it ends is not for this user to do
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(writer)
+    try:
+        with os.fdopen(reader, "rb") as answer:
+            return json.loads(answer.read())
+    except ValueError:
+        return None
+    finally:
+        os.waitpid(child, 0)
+
+
+def _become(user: ServiceUser) -> None:
+    try:
+        entry = pwd.getpwuid(user.uid)
+    except KeyError:
+        os.setgroups([user.gid])
+        gid = user.gid
+    else:
+        gid = entry.pw_gid
+        os.initgroups(entry.pw_name, gid)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    if "CREDENTIALS_DIRECTORY" not in os.environ and Path(_CREDENTIALS).is_dir():
+        os.environ["CREDENTIALS_DIRECTORY"] = _CREDENTIALS
