@@ -5,7 +5,7 @@ from relayd.control.content import GONE, Parts, content_from_json
 from relayd.control.context import Lines
 from relayd.control.protocol import BadMessage, Message
 from relayd.control.requeue import requeue_from_json, requeued_to_json
-from relayd.control.verbs.verb import Asked, Forbidden, Verb
+from relayd.control.verbs.verb import Asked, Verb
 from relayd.ports.queue import Acted, Batch
 from relayd.ports.requeue import Requeue
 
@@ -56,10 +56,7 @@ async def requeue(asked: Asked) -> Message:
 async def read(asked: Asked) -> Message | Lines:
     """Give content, once it is on record who reads it."""
     wanted, context = content_from_json(asked.request), asked.context
-    if not (asked.peer.is_owner or context.settings.read_content):
-        raise Forbidden(
-            "only root and the daemon's user may read content (control.read_content lets the group)"
-        )
+    asked.require_reader()
     content = await context.store.read(wanted.message_id, by=asked.by, reason=wanted.reason)
     if content is None:
         return GONE

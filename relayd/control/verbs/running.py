@@ -36,8 +36,10 @@ async def reload(asked: Asked) -> Message:
 
 
 async def trace(asked: Asked) -> Lines:
-    request = asked.request
-    lines = asked.context.follow(wanted_from_json(request))
+    request, wanted = asked.request, wanted_from_json(asked.request)
+    if wanted.content:
+        asked.require_reader()
+    lines = asked.context.follow(wanted)
     _log.info(
         "trace_begun", by=asked.by, **{key: request[key] for key in request.keys() - {"verb"}}
     )

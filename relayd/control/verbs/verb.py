@@ -25,6 +25,13 @@ class Asked:
         """Who asks, for the history."""
         return self.peer.name
 
+    def require_reader(self) -> None:
+        """Raise Forbidden if who asks may not see what is in mail."""
+        if not (self.peer.is_owner or self.context.settings.read_content):
+            raise Forbidden(
+                "only root and the daemon's user may read content (control.read_content lets the group)"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:

@@ -201,9 +201,9 @@ def test_answers_that_are_not_the_content(tmp_path: Path, answer: bytes, words: 
     assert isinstance(failed.value, StoreForbidden) == ("not you" in words)
 
 
-async def as_member(world: World, wanted: str) -> tuple[int, bytes, str]:
+async def as_member(world: World, *words: str) -> tuple[int, bytes, str]:
     ids = (str(MEMBER.uid), str(MEMBER.groups[1]))
-    line = ["-c", str(world.settings), "queue", "cat", wanted]
+    line = ["-c", str(world.settings), *words]
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "tests.support.run_as", *ids, *line],
@@ -227,16 +227,18 @@ async def test_members_of_the_group_only_where_the_settings_let_them() -> None:
                 os.chown(world.socket, 0, MEMBER.groups[1])
                 world.socket.chmod(0o660)
                 _let_in(world)
-                status, out, err = await as_member(world, wanted)
+                status, out, err = await as_member(world, "queue", "cat", wanted)
+                followed = allowed or await as_member(world, "trace", wanted, "--content")
             if allowed:
                 assert (status, out, err) == (0, RAW, "")
                 assert {by for _, by, _ in reads(world, message)} == {f"uid {MEMBER.uid}"}
             else:
                 assert (status, out) == (os.EX_NOPERM, b"")
                 assert "control.read_content" in err
+                assert followed == (status, out, err), "the same rule"
                 assert not reads(world, message)
         _let_in(world)
-        status, out, err = await as_member(world, wanted)
+        status, out, err = await as_member(world, "queue", "cat", wanted)
         assert (status, out) == (os.EX_NOPERM, b"")
         assert "only root may read content while no daemon" in err
 
