@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import smtplib
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,12 +17,13 @@ from _pytest.mark.structures import ParameterSet
 from relayd.ports.view import Status
 from tests.support.background import Background
 from tests.support.certificates import Authority
-from tests.support.daemon import CEILING, ROOT, eventually
+from tests.support.daemon import ROOT, eventually
 from tests.support.dns_server import DnsServer
 from tests.support.howto import PAGES, Block, Howto, Users, a_howto, blocks_of
 from tests.support.other_users import DAEMON, a_folder_for_all, needs_open_code
 from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, InTurn, Script, ScriptedServer
+from tests.support.steady_client import a_steady_client
 
 OF_THE_QUEUE = {"backup", "move", "upgrade"}
 Servers = Mapping[str, Mapping[str, object]]
@@ -161,37 +161,11 @@ def _nothing(_: World) -> None: ...
 
 @contextmanager
 def _clients(howto: Howto) -> Iterator[None]:
-    """Send mail all the time, each over a new connection: none is refused, and none is lost.
-
-    A session that is open when relayd stops ends with 421, and the client comes again (RFC 5321 3.8).
-    """
-    enough, failed, accepted = threading.Event(), list[BaseException](), list[str]()
-
-    def send() -> None:
-        howto.listens.wait(CEILING)
-        while not enough.is_set():
-            address = f"u{len(accepted)}@example.com"
-            try:
-                with smtplib.SMTP("127.0.0.1", howto.port, timeout=2 * CEILING) as client:
-                    client.sendmail("app@example.org", address, "Subject: x\n\nx\n")
-            except smtplib.SMTPException:
-                continue
-            except OSError as error:
-                failed.append(error)
-                return
-            accepted.append(address)
-            enough.wait(0.05)
-
-    sending = threading.Thread(target=send)
-    sending.start()
-    try:
+    """Mail comes in all the time: none is refused, and none is lost."""
+    with a_steady_client(howto.port) as client:
         yield
-    finally:
-        enough.set()
-        sending.join()
-    assert not failed
-    known = {row.address for row in howto.every_row()}
-    assert set(accepted) <= known
+    assert client.accepted
+    assert set(client.accepted) <= {row.address for row in howto.every_row()}
 
 
 MEANWHILE: Mapping[str, Callable[[Howto], AbstractContextManager[None]]] = {"upgrade": _clients}

@@ -21,7 +21,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +93,6 @@ class Howto:
         self.port = free_port()
         self._addresses = {"127.0.0.1:2525": f"127.0.0.1:{self.port}", **elsewhere}
         self._socket: socket.socket | None = None  # of a socket unit
-        self.listens = threading.Event()  # that one does
         self.blocks = blocks_of(page)
         if any(_ENABLE in block.text for block in self.blocks):
             self._socket = socket.create_server(("127.0.0.1", 0))
@@ -146,7 +144,6 @@ class Howto:
                 listener = written
                 self._socket = socket.create_server(("127.0.0.1", self.port))
                 (self._folder / "socket.active").touch()
-                self.listens.set()
         settings["workers"], settings["listen"] = 1, [listener]
         (self._local("/etc/relayd") / "relayd.toml").write_text(_toml(settings))
 
