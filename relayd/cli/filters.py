@@ -2,7 +2,7 @@
 
 A filter that is repeated means any of its values. A value that no mail can have is refused with what to
 write instead, and above all an empty one: `--recipient ""`, as a script with an unset variable says it,
-must not mean everybody. Options with one value are refused when given twice: none counts silently.
+must not mean everybody.
 """
 
 import contextlib
@@ -20,20 +20,6 @@ from relayd.cli.context import now
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
-
-
-class Once(click.Option):
-    """An option that may be given once: of two values, the last would count silently."""
-
-    def __init__(self, *args: Any, default: object = None, **attributes: Any) -> None:
-        attributes |= {"multiple": True, "default": None if default is None else [default]}
-        super().__init__(*args, **attributes)
-
-    def process_value(self, ctx: click.Context, value: Any) -> Any:
-        given = super().process_value(ctx, value)
-        if len(given) > 1:
-            raise click.BadOptionUsage(self.opts[0], f"{self.opts[0]} is given twice", ctx)
-        return given[0] if given else None
 
 
 class InstantType(click.ParamType[datetime]):
@@ -202,7 +188,7 @@ class _Filter:
             type=self.type,
             metavar=self.metavar,
             help=self.help,
-            **({"cls": Once} if is_instant else {"multiple": True}),
+            multiple=not is_instant,
         )
 
 
@@ -269,7 +255,6 @@ def takes_query(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 limit_option = click.option(
     "--limit",
-    cls=Once,
     type=click.IntRange(min=0),
     metavar="N",
     help="At most N rows; 0 shows all. 100 by default, with --json all.",

@@ -1,14 +1,27 @@
-"""Commands that belong together, and how the help of a group lists them: each with all that it does."""
+"""Commands that belong together: what holds for the options of all, and how the help of a group lists them.
+
+An option with one value is refused when it is given twice, for the last value would count silently. `-c` is
+the exception: an alias of a shell may have one already.
+"""
 
 from collections.abc import Iterable
 
 import click
 
 _WHOLE = 1000  # characters of a summary, which is one sentence
+LAST_COUNTS = "--config"
 
 
 class Group(click.Group):
     """A group whose help cuts nothing off."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            _refuse_repeated(command, name, ctx, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_section(ctx, formatter, "Commands", self.list_commands(ctx))
@@ -34,3 +47,27 @@ def _in_full(command: click.Command) -> str:
         return says
     below = [name for name, one in command.commands.items() if not one.hidden]
     return f"{says} Also: {', '.join(below)}."
+
+
+def _refuse_repeated(
+    command: click.Command, name: str | None, parent: click.Context, args: Iterable[str]
+) -> None:
+    """Raise UsageError for an option with one value that has two; other mistakes are for others to tell."""
+    ctx = command.context_class(command, info_name=name, parent=parent, **command.context_settings)
+    try:
+        _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+    except click.UsageError:
+        return
+    if any(each.is_eager for each in given):  # --help
+        return
+    for each in given:
+        if has_one_value(each) and given.count(each) > 1:
+            option = max(each.opts, key=len)
+            raise click.BadOptionUsage(option, f"{option} is given twice: it has one value.", ctx)
+
+
+def has_one_value(param: click.Parameter) -> bool:
+    """Tell whether a second value would take the place of the first."""
+    if not isinstance(param, click.Option) or param.multiple or param.is_flag or param.count:
+        return False
+    return LAST_COUNTS not in param.opts

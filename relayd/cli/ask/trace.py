@@ -24,7 +24,7 @@ from relayd.cli.context import (
     open_view,
     settings_option,
 )
-from relayd.cli.filters import TEXT, DurationType, NetworkType, Once
+from relayd.cli.filters import TEXT, DurationType, NetworkType
 from relayd.cli.output import hanging, paint, printable, show_json
 from relayd.control import client as control
 from relayd.errors import RelaydError
@@ -72,7 +72,6 @@ Fields = Mapping[str, Any]
 @click.option(
     "--for",
     "lasting",
-    cls=Once,
     type=DurationType(),
     default="5m",
     show_default=True,

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from relayd.cli.filters import EVERY_FILTER, Once, takes_query
+from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
 
@@ -80,7 +80,7 @@ SEVERAL = {
     "user": ("user", ("shop", "app")),
     "destination": ("destination", ("a.test", "smarthost")),
 }
-ONCE = ("since", "until", "changed_since")
+ONCE = ("since", "until", "changed_since")  # refused when given twice: test_options
 OTHERS = ("client", "possible_duplicate")
 
 
@@ -96,14 +96,6 @@ def test_a_repeated_filter_means_any_of_its_values(
 
 def test_no_filter_silently_means_its_last_value() -> None:
     assert {*SEVERAL, *ONCE, *OTHERS} == set(EVERY_FILTER)
-
-
-@pytest.mark.parametrize("name", ONCE)
-def test_a_time_is_refused_when_given_twice(name: str) -> None:
-    option = f"--{name.replace('_', '-')}"
-    status, query, said = query_of(option, "7d", option, "8d")
-    assert (status, query) == (2, None)
-    assert f"{option} is given twice" in said
 
 
 BAD = {
@@ -144,17 +136,3 @@ def test_filter_that_means_nothing_is_refused_with_what_to_write(
     status, query, said = query_of(*arguments)
     assert (status, query) == (2, None)
     assert advice in " ".join(said.split())
-
-
-def test_an_option_with_one_value_keeps_its_default() -> None:
-    got: list[int] = []
-
-    @click.command()
-    @click.option("--one", cls=Once, type=int, default=7, show_default=True)
-    def command(*, one: int) -> None:
-        got.append(one)
-
-    for arguments in ([], ["--one", "8"]):
-        assert CliRunner().invoke(command, arguments).exit_code == 0
-    assert got == [7, 8]
-    assert "[default: 7]" in CliRunner().invoke(command, ["--help"]).output

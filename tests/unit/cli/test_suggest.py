@@ -1,7 +1,5 @@
 """What is mistyped gets the right suggestion, whichever command it is for."""
 
-from collections.abc import Iterator
-
 import click
 import pytest
 
@@ -9,6 +7,7 @@ from relayd import __version__
 from relayd.cli import suggest
 from relayd.cli.command import root
 from tests.support.cli_world import World
+from tests.support.command_tree import all_commands
 
 MISTYPED = {
     "a command": (["statsu"], "Did you mean 'relayd status'"),
@@ -53,38 +52,20 @@ def test_a_mistyped_key(world: World, text: str, says: str) -> None:
     assert says in world.run("check").err
 
 
-def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    yield path
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from commands(below, (*path, name))
+COMMANDS = all_commands()
 
 
-ALL = list(commands(root))
-
-
-@pytest.mark.parametrize("words", ALL, ids=" ".join)
-def test_every_option_is_found_with_two_letters_turned(
-    world: World, words: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_found_with_two_letters_turned(world: World, name: str) -> None:
     """`--recipeint` as it is typed in a hurry; `relayd sendmail` has letters only."""
-    command: click.Command | None = root
-    context = click.Context(root)
-    for word in words:
-        assert isinstance(command, click.Group)
-        command = command.get_command(context, word)
-    assert command is not None
-    for each in command.params:
+    for each in COMMANDS[name].params:
         option = max(each.opts, key=len)
         turned = f"{option[:-2]}{option[-1]}{option[-2]}"
         if turned == option or not isinstance(each, click.Option) or each.hidden:
             continue
-        if words in {("sendmail",), ("config", "set")}:  # which take what looks like an option
+        if name in {"relayd sendmail", "relayd config set"}:  # which take what looks like an option
             continue
-        ran = world.run_bare(*words, turned)
+        ran = world.run_bare(*name.split()[1:], turned)
         assert ran.status == 64
         assert f"'{option}'" in ran.err
 
@@ -94,8 +75,9 @@ def test_what_is_known_elsewhere_is_no_command_here() -> None:
     assert not set(suggest._KNOWN_ELSEWHERE) & set(root.list_commands(context))
 
 
-@pytest.mark.parametrize("words", ALL, ids=" ".join)
-def test_help_is_the_same_in_both_ways_and_uncut(world: World, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_the_same_in_both_ways_and_uncut(world: World, name: str) -> None:
+    words = name.split()[1:]
     asked, option = world.run_bare("help", *words), world.run_bare(*words, "--help")
     assert (asked.status, option.status) == (0, 0)
     assert asked.out == option.out
