@@ -1,10 +1,14 @@
 """Pause rules in words and as fields: what is paused, until when, by whom, why."""
 
 from collections.abc import Sequence
+from datetime import UTC, tzinfo
 
 from relayd.mail.pause import PauseRule, Side, Traits, rule_for
 from relayd.mail.words import format_instant, instant
 from relayd.ports.view import RecipientRow, Status
+
+FIELDS = ("pause", "scope", "value", "sides", "since", "until", "by", "reason")
+"""The names of `fields`, in their order."""
 
 
 def fields(rule: PauseRule) -> dict[str, object]:
@@ -25,9 +29,9 @@ def sides_in_words(rule: PauseRule) -> str:
     return " and ".join(side.value for side in Side if side in rule.sides)
 
 
-def in_words(rule: PauseRule) -> str:
-    """Return until when, by whom and why; what is paused comes before."""
-    until = f"until {instant(rule.until)}" if rule.until else "until somebody ends it"
+def in_words(rule: PauseRule, zone: tzinfo | None = UTC) -> str:
+    """Return until when, by whom and why; what is paused comes before. `zone` as for `instant`."""
+    until = f"until {instant(rule.until, zone)}" if rule.until else "until somebody ends it"
     return f"{until}, by {rule.by}" + (f": {rule.reason}" if rule.reason else "")
 
 

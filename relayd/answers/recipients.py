@@ -163,7 +163,8 @@ def _next_step(
     if row.pause is not None and not row.pause.is_over(at):
         from relayd.answers.pauses import in_words  # noqa: PLC0415 -- as above
 
-        return f"the end of pause {row.pause.number} ({row.pause.named}), {in_words(row.pause)}"
+        ends = in_words(row.pause, zone)
+        return f"the end of pause {row.pause.number} ({row.pause.named}), {ends}"
     retry_at = row.next_attempt_at or at
     last = _last_attempt(history)
     if row.paused_until is not None and row.paused_until > max(at, retry_at):

@@ -92,7 +92,6 @@ def notices(
     `asked`: since when they were asked for; `shown` writes an instant for people.
     """
     if answer.begins is None:
-        yield "Nothing is counted yet."
         return
     if answer.since is not None:
         until = "now" if answer.until is None else shown(answer.until)

@@ -28,13 +28,13 @@ def shown(at: datetime | None, zone: tzinfo | None = None) -> str:
     return instant(at, zone)
 
 
-def shown_text(at: object) -> str:
+def shown_text(at: object, zone: tzinfo | None = None) -> str:
     """The same for an instant as the status log has it; anything else as it is."""
     try:
         then = datetime.fromisoformat(str(at))
     except ValueError:
         return str(at)
-    return str(at) if then.tzinfo is None else shown(then)
+    return str(at) if then.tzinfo is None else shown(then, zone)
 
 
 def parse_instant(

@@ -25,11 +25,11 @@ def _next(row: RecipientRow, times: Times) -> str:
     return "running" if row.leased else times.coming(row.next_attempt_at)
 
 
-def _why(row: RecipientRow, _: Times) -> str:
+def _why(row: RecipientRow, times: Times) -> str:
     if row.pause is not None and not row.leased:
         from relayd.answers.pauses import in_words  # noqa: PLC0415 -- mostly nothing is paused
 
-        return f"paused {in_words(row.pause)}"
+        return f"paused {in_words(row.pause, times.zone)}"
     return row.reply or row.reason or row.paused_for
 
 

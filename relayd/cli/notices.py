@@ -1,13 +1,19 @@
-"""The notices in force, above what a command shows: on standard error, so that output stays what it is."""
+"""The notices in force, above what a command shows: on standard error, so that output stays what it is.
+
+On a terminal each is one line, no wider than the tables below it. What to do about it is kept.
+"""
 
 import sys
 from datetime import UTC, datetime
 
 from relayd.answers.notices import Notice, notices_of
-from relayd.cli.output import paint
+from relayd.cli.output import paint, printable
+from relayd.cli.table import cells_in, cut, screen_width
 from relayd.config.peek import find_switches
 from relayd.control.glance import glance_at
 from relayd.ports.view import QueueView
+
+_LEAST = 20  # cells of the text, before the remedy is cut as well
 
 
 def show_notices(view: QueueView, settings: str | None) -> None:
@@ -20,5 +26,20 @@ def show_notices(view: QueueView, settings: str | None) -> None:
 
 
 def show_notice(notice: Notice) -> None:
-    style = "yellow" if sys.stderr.isatty() else ""
-    print(paint(str(notice), style), file=sys.stderr, flush=True)
+    """Print one; in a pipe nothing is cut."""
+    line = str(notice)
+    if not sys.stderr.isatty():
+        print(paint(line), file=sys.stderr, flush=True)
+        return
+    if sys.stdout.isatty():  # else what is below it is not cut, and the width not known
+        line = in_one_line(notice, screen_width())
+    print(paint(line, "yellow"), file=sys.stderr, flush=True)
+
+
+def in_one_line(notice: Notice, width: int) -> str:
+    """Return it in at most `width` cells: the text is cut, and the remedy only where it leaves no space."""
+    text, remedy = printable(notice.text), f" ({printable(notice.remedy)})"
+    space = width - cells_in(remedy)
+    if space < min(cells_in(text), _LEAST):
+        return cut(text + remedy, width)
+    return cut(text, space) + remedy

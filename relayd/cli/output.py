@@ -11,10 +11,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 
 from relayd.cli.table import (
+    USUAL,
     Column,
+    TableOptions,
     cells_in,
+    chosen,
     coloured,
     columns_of,
     cut_line,
@@ -132,24 +136,31 @@ def show_table(
     titles: Sequence[Column | str],
     rows: Iterable[Sequence[str]],
     *,
+    table: TableOptions = USUAL,
     newest_first: bool = False,
+    totals: Sequence[Sequence[str]] = (),
 ) -> None:
     """Print rows of text under their titles; a cell that begins with a status gets its colour.
 
     A pipe gets each cell whole, and the rows as they come. On a terminal the columns are cut to
     its width. Rows that come `newest_first` are turned there: the newest stays next to the prompt,
-    and the older ones are found by scrolling up.
+    and the older ones are found by scrolling up. `totals` are the last rows in both.
     """
-    columns = columns_of(titles)
-    shown = ([printable(cell) for cell in row] for row in rows)
+    places = chosen(columns_of(titles), table)
+    columns = [column for _, column in places]
+
+    def cells(row: Sequence[str]) -> list[str]:
+        return [printable(row[place]) for place, _ in places]
+
     if not sys.stdout.isatty():
         _say("\t".join(column.title for column in columns))
-        for row in shown:
-            _say("\t".join(row))
+        for row in chain(rows, totals):
+            _say("\t".join(cells(row)))
         return
-    lines = list(shown)
+    lines = [cells(row) for row in rows]
     if newest_first:
         lines.reverse()
+    lines += map(cells, totals)
     for line in table_lines(columns, lines, screen_width()):
         _say(line)
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import zip_longest
 
 MARK = "…"
@@ -56,6 +56,11 @@ class TableOptions:
     utc: bool = False
     at: datetime | None = None  # the instant for which ages are told; None: now
 
+    @property
+    def zone(self) -> tzinfo | None:
+        """The zone of instants; None is that of this machine."""
+        return UTC if self.utc else None
+
 
 USUAL = TableOptions()
 
@@ -65,7 +70,10 @@ def chosen(columns: Sequence[Column], table: TableOptions) -> list[tuple[int, Co
     if table.columns is None:
         return [(place, each) for place, each in enumerate(columns) if not each.asked_for]
     places = {each.name: place for place, each in enumerate(columns)}
-    return [(places[name], replace(columns[places[name]], goes=0)) for name in table.columns]
+    return [
+        (places[name], replace(columns[places[name]], goes=0, asked_for=False))
+        for name in table.columns
+    ]
 
 
 def columns_of(titles: Sequence[Column | str]) -> list[Column]:

@@ -1,4 +1,4 @@
-"""The options that say how a table looks: `--columns` and `--utc`."""
+"""The options that say how a table looks: `--columns`, and `--utc` where it has instants."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -8,6 +8,8 @@ import click
 
 from relayd.cli.output import Form
 from relayd.cli.table import Column, TableOptions
+
+utc_option = click.option("--utc", is_flag=True, help="Show instants, in UTC.")
 
 
 class ColumnsType(click.ParamType[tuple[str, ...]]):
@@ -32,35 +34,39 @@ class ColumnsType(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(wanted))
 
 
-def takes_table_options(
-    columns: Sequence[Column],
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options; it gets them as one `table`."""
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def takes_columns(columns: Sequence[Column]) -> Decorator:
+    """Give a command `--columns`; it gets it in its `table`."""
     names = ", ".join(each.name for each in columns)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def with_table(*args: Any, chosen: tuple[str, ...] | None, utc: bool, **kwargs: Any) -> Any:
+        def with_table(
+            *args: Any, chosen: tuple[str, ...] | None, utc: bool = False, **kwargs: Any
+        ) -> Any:
             if chosen is not None and kwargs["form"] is not Form.TABLE:
                 raise click.UsageError(
                     "--columns is for tables: --json has every field, and so has --csv."
                 )
             return function(*args, table=TableOptions(columns=chosen, utc=utc), **kwargs)
 
-        options = (
-            click.option(
-                "--columns",
-                "chosen",
-                type=ColumnsType(columns),
-                metavar="A,B",
-                help=f"Show these columns, in this order: {names}.",
-            ),
-            click.option(
-                "--utc", is_flag=True, help="Show instants in UTC, not how long ago they were."
-            ),
-        )
-        for option in reversed(options):
-            with_table = option(with_table)
-        return with_table
+        return click.option(
+            "--columns",
+            "chosen",
+            type=ColumnsType(columns),
+            metavar="A,B",
+            help=f"Show these columns, in this order: {names}.",
+        )(with_table)
+
+    return decorate
+
+
+def takes_table_options(columns: Sequence[Column]) -> Decorator:
+    """Give a command `--columns` and `--utc`; it gets them as one `table`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        return takes_columns(columns)(utc_option(function))
 
     return decorate

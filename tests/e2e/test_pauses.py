@@ -213,5 +213,5 @@ def test_what_is_paused_is_seen_without_looking_for_it(relay: Daemon) -> None:
     assert rule["by"]
     assert [one["reason"] for one in relay.events("paused")][-1] == "a flood"
     assert relayd(relay, "resume", str(rule["pause"])).status == 0
-    assert relayd(relay, "pauses").out == "nothing is paused\n"
+    assert relayd(relay, "pauses").err == "relayd: nothing is paused\n"
     assert relayd(relay, "resume", str(rule["pause"])).status == 66

@@ -15,7 +15,7 @@ from relayd.cli.group import Group
 from relayd.cli.listing import rows_wanted
 from relayd.cli.output import Form, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
-from relayd.cli.table import Column, TableOptions, chosen
+from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_table_options
 from relayd.mail.ids import format_id
 from relayd.ports.view import AddressRow, Query
@@ -89,15 +89,8 @@ def addresses(
     if form is not Form.TABLE:
         show_fields(map(_fields, rows), _FIELDS, form)
     else:
-        times, places = times_for(table), chosen(_COLUMNS, table)
-        show_table(
-            [column for _, column in places],
-            (
-                [cells[place] for place, _ in places]
-                for cells in (_cells(row, times) for row in rows)
-            ),
-            newest_first=True,
-        )
+        times = times_for(table)
+        show_table(_COLUMNS, (_cells(row, times) for row in rows), table=table, newest_first=True)
     if not rows:
         say_empty("no mail yet" if query == Query() else "nothing matches")
     return len(rows)

@@ -47,20 +47,19 @@ def list_delays(view: QueueView, query: Query, *, limit: int | None, form: Form)
         return len(found)
     show_table(
         _COLUMNS,
-        [
-            *(
-                [
-                    format_id(one.row.message_id),
-                    one.row.address,
-                    one.row.status.value,
-                    *(delay_text(one.delays.get(name)) for name in DELAYS),
-                ]
-                for one in found
-            ),
-            *(
-                [title, "", "", *(delay_text(delays.get(name)) for name in DELAYS)]
-                for title, delays in summed.items()
-            ),
+        (
+            [
+                format_id(one.row.message_id),
+                one.row.address,
+                one.row.status.value,
+                *(delay_text(one.delays.get(name)) for name in DELAYS),
+            ]
+            for one in found
+        ),
+        newest_first=True,
+        totals=[
+            [title, "", "", *(delay_text(delays.get(name)) for name in DELAYS)]
+            for title, delays in summed.items()
         ],
     )
     if wanted and len(found) == wanted:

@@ -6,7 +6,7 @@ shown as it is without a filter and without --json, and skipped otherwise.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from relayd.cli.context import NoSuch, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.output import Form, fitted, paint, printable_json, say_empty, show_fields, style_of
 from relayd.cli.row_options import takes_row_options
+from relayd.cli.table_options import utc_option
 from relayd.file_access import who_may
 from relayd.mail.words import EventKind
 from relayd.policy.intake.admit import is_among
@@ -44,15 +45,19 @@ Fields = Mapping[str, Any]
 )
 @takes_query(*_FILTERS)
 @takes_row_options
+@utc_option
 @settings_option()
-def log(*, following: bool, events: Sequence[EventKind], query: Query, form: Form) -> int:
+def log(
+    *, following: bool, events: Sequence[EventKind], query: Query, form: Form, utc: bool
+) -> int:
     """Read the status log, which has a line for each event, or follow it."""
     path = load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
     wanted = wanted_by(events, query)
     try:
-        count = show(_lines(path, query, following=following), wanted, form)
+        lines = _lines(path, query, following=following)
+        count = show(lines, wanted, form, zone=UTC if utc else None)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -83,7 +88,13 @@ def _wait() -> bool:
     return True
 
 
-def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, form: Form) -> int:
+def show(
+    lines: Iterator[str],
+    wanted: Callable[[Fields], bool] | None,
+    form: Form,
+    *,
+    zone: tzinfo | None = None,
+) -> int:
     """Print the lines that are `wanted`, None being all; return how many events they are."""
     found = (
         (line, fields)
@@ -96,7 +107,8 @@ def show(lines: Iterator[str], wanted: Callable[[Fields], bool] | None, form: Fo
     for line, fields in found:
         if fields is not None:
             count += 1
-            click.echo(printable_json(line) if form is Form.JSON else fitted(in_words(fields)))
+            told = printable_json(line) if form is Form.JSON else fitted(in_words(fields, zone))
+            click.echo(told)
         elif wanted is None and line and form is Form.TABLE:
             click.echo(paint(line))
     return count
@@ -191,11 +203,11 @@ def _instant(fields: Fields) -> datetime | None:
     return None if at.tzinfo is None else at
 
 
-def in_words(fields: Fields) -> str:
+def in_words(fields: Fields, zone: tzinfo | None = None) -> str:
     """One event as one line: when, what, which mail, the judgement, the remote's own words."""
     kind = str(fields.get("event", "?"))
     parts = [
-        paint(when.shown_text(fields.get("ts", "?")), "bright_black"),
+        paint(when.shown_text(fields.get("ts", "?"), zone), "bright_black"),
         paint(f"{kind:<9}", style_of(kind)),
         paint(str(fields.get("queue_id", ""))),
     ]

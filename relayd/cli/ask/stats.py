@@ -5,6 +5,8 @@ Reads the store and never the daemon.
 
 import sys
 from collections.abc import Callable
+from datetime import tzinfo
+from functools import partial
 
 import click
 
@@ -22,22 +24,22 @@ from relayd.answers.tally import (
 from relayd.cli.context import now, open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.listing import rows_wanted
-from relayd.cli.output import Form, show_fields, show_table
-from relayd.cli.row_options import takes_form
+from relayd.cli.output import Form, say_empty, show_fields, show_table
+from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions, chosen
 from relayd.cli.table_options import takes_table_options
 from relayd.mail.tally import Dimension, percentile
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
 from relayd.ports.view import Query
 
-_Cell = Callable[[TallyRow, TallyAnswer, Dimension | None], str]
+_Cell = Callable[[TallyRow, TallyAnswer, Dimension | None, tzinfo | None], str]
 
 
-def _value(row: TallyRow, answer: TallyAnswer, by: Dimension | None) -> str:
+def _value(row: TallyRow, answer: TallyAnswer, by: Dimension | None, zone: tzinfo | None) -> str:
     if row is answer.total:
         return "all"
     if by is None:
-        return when.shown(row.at)
+        return when.shown(row.at, zone)
     if row.is_rest:
         return "(rest)"
     return row.value or ("<>" if by is Dimension.SENDER else "(none)")
@@ -62,7 +64,7 @@ def _number(title: str, cell: _Cell, *, goes: int = 0) -> tuple[Column, _Cell]:
 _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="VALUE", least=16), _value),
     _number("RECEIVED", _count("received")),
-    _number("SHARE", lambda row, answer, by: _percent(share(row, answer.total, by)), goes=4),
+    _number("SHARE", lambda row, answer, by, _: _percent(share(row, answer.total, by)), goes=4),
     _number("SENT", _count("sent"), goes=5),
     _number("RELAYED", _count("relayed"), goes=5),
     _number("DEFERRED", _count("deferred"), goes=3),
@@ -91,7 +93,7 @@ _OF_CATEGORIES = ("value", "deferred", "bounced", "share", "hard", "block", "sof
 )
 @takes_query("since", "until")
 @limit_option
-@takes_form
+@takes_row_options
 @takes_table_options(_COLUMNS)
 @settings_option()
 def stats(
@@ -101,7 +103,7 @@ def stats(
     limit: int | None,
     table: TableOptions,
     form: Form,
-) -> None:
+) -> int:
     """Count what was received, accepted, deferred, bounced, by sender or reason, and delays (p95).
 
     P50, P95 and P99 are delays from the reception to the acceptance by the next server, waits and
@@ -125,12 +127,15 @@ def stats(
     if form is not Form.TABLE:
         rows = list(fields(answer, by))
         show_fields(rows, list(dict.fromkeys(name for row in rows for name in row)), form)
-        return
-    _show(answer, by, table)
-    for notice in notices(answer, query.since, when.shown):
-        print(notice, file=sys.stderr)
-    if wanted and by and len(answer.rows) == wanted:
-        print(f"the {wanted} with most mail; --limit 0 shows all", file=sys.stderr)
+    else:
+        _show(answer, by, table)
+        for notice in notices(answer, query.since, partial(when.shown, zone=table.zone)):
+            print(notice, file=sys.stderr)
+        if wanted and by and len(answer.rows) == wanted:
+            print(f"the {wanted} with most mail; --limit 0 shows all", file=sys.stderr)
+    if not answer.rows:
+        say_empty("nothing is counted yet" if answer.begins is None else "nothing in that time")
+    return len(answer.rows)
 
 
 def _show(answer: TallyAnswer, by: Dimension | None, table: TableOptions) -> None:
@@ -140,8 +145,12 @@ def _show(answer: TallyAnswer, by: Dimension | None, table: TableOptions) -> Non
     places = chosen(_COLUMNS, table)
     if by is Dimension.CATEGORY and table.columns is None:  # nothing else has a category
         places = [each for each in places if each[1].name in _OF_CATEGORIES]
-    cells = [_SHOWN[place][1] for place, _ in places]
+
+    def cells(row: TallyRow) -> list[str]:
+        return [_SHOWN[place][1](row, answer, by, table.zone) for place, _ in places]
+
     show_table(
         [first if column.title == "VALUE" else column for _, column in places],
-        ([cell(row, answer, by) for cell in cells] for row in (*answer.rows, answer.total)),
+        map(cells, answer.rows),
+        totals=[cells(answer.total)],
     )

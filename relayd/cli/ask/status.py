@@ -6,7 +6,8 @@ Reads the store: it answers while the daemon is down, and says so above.
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 import click
@@ -32,7 +33,7 @@ from relayd.cli.output import Form, paint, say_empty, show_json, style_of
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.screen import repeat
 from relayd.cli.table import USUAL, TableOptions
-from relayd.cli.table_options import takes_table_options
+from relayd.cli.table_options import takes_table_options, utc_option
 from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import EventKind
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
@@ -97,9 +98,11 @@ def status(
     `relayd status ID` shows everything about one message.
     """
     if ctx.invoked_subcommand is not None:
-        is_usual = table == USUAL and form is not Form.CSV
+        is_usual = replace(table, utc=False) == USUAL and form is not Form.CSV
         if query != Query() or limit is not None or not is_usual or asks_delays or watch:
-            raise click.UsageError("An ID needs no filter, and no option but --explain and --json.")
+            raise click.UsageError(
+                "An ID needs no filter, and no option but --explain, --json and --utc."
+            )
         return 1
     if asks_delays and table.columns is not None:
         raise click.UsageError("--columns is for the table without --delays.")
@@ -128,9 +131,10 @@ def status(
 @click.argument("wanted", metavar="ID", type=TEXT, shell_complete=complete_ids)
 @click.option("--explain", "explains", is_flag=True, help="Say why: the host, the class, the time.")
 @json_option
+@utc_option
 @settings_option()
 @click.pass_context
-def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool) -> None:
+def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool, utc: bool) -> None:
     """Show everything about one message.
 
     It shows every recipient, every attempt with the server's reply, what the message waits for, and
@@ -140,7 +144,9 @@ def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool) -> N
     With `--explain` it says why of each event. What the history does not hold is judged anew, by the
     rules and settings of now.
     """
-    as_json = as_json or (ctx.parent is not None and ctx.parent.params["as_json"])
+    above = {} if ctx.parent is None else ctx.parent.params
+    as_json, utc = as_json or above["as_json"], utc or above["utc"]
+    zone = UTC if utc else None
     judges = _judges() if explains else None
     with open_view() as view:
         found = resolve(view, wanted)
@@ -152,7 +158,7 @@ def show(ctx: click.Context, *, wanted: str, explains: bool, as_json: bool) -> N
             if as_json:
                 _show_as_json(recipients, history, judges)
             else:
-                _show_in_words(recipients, history, judges)
+                _show_in_words(recipients, history, judges, zone)
 
 
 def _hint(wanted: str) -> str:
@@ -205,10 +211,13 @@ def _doubt(row: RecipientRow) -> str:
 
 
 def _show_in_words(
-    recipients: Sequence[RecipientRow], history: Sequence[HistoryEntry], judges: "Judges | None"
+    recipients: Sequence[RecipientRow],
+    history: Sequence[HistoryEntry],
+    judges: "Judges | None",
+    zone: tzinfo | None,
 ) -> None:
     if recipients:
-        _message_facts(recipients[0])
+        _message_facts(recipients[0], zone)
     for row in recipients:
         own = _history_of(row, history)
         click.echo()
@@ -217,23 +226,23 @@ def _show_in_words(
             + (f" ({row.bounce_class})" if row.bounce_class else "")
             + (f"  {_doubt(row)}" if row.possible_duplicate else "")
         )
-        click.echo(paint(f"  waits for  {waits_for(row, own, now(), zone=None)}"))
+        click.echo(paint(f"  waits for  {waits_for(row, own, now(), zone=zone)}"))
         if row.suppress:
             click.echo("  suppress   the address is invalid: do not use it again")
         for entry, why in zip(own, _reasons(row, own, judges), strict=True):
-            for line in _told(entry):
+            for line in _told(entry, zone):
                 click.echo(line)
             for reason in why:
                 anew = " (judged anew)" if reason.judged_anew else ""
                 click.echo(paint(f"      why {reason.about}: {reason.says}{anew}", "cyan"))
 
 
-def _message_facts(row: RecipientRow) -> None:
+def _message_facts(row: RecipientRow, zone: tzinfo | None) -> None:
     origin = row.client_ip or "a local socket"
     user = f" as {row.auth_user}" if row.auth_user else ""
     facts = {
         "Queue id": format_id(row.message_id),
-        "Received": f"{when.shown(row.received_at)} from {origin}{user}",
+        "Received": f"{when.shown(row.received_at, zone)} from {origin}{user}",
         "From": row.reverse_path or "<>",
         "Message-ID": row.message_id_header or "(none)",
         "Subject": row.subject,
@@ -253,14 +262,15 @@ _NOT_COUNTED = {
 }
 
 
-def _told(entry: HistoryEntry) -> Iterable[str]:
+def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
     """One event in words: what, then with whom, then the remote's own words or our reason."""
     detail = entry.detail
     attempt = f"  attempt {detail['attempt']}" if "attempt" in detail else ""
     by = f"  by {detail['by']}" if detail.get("by") else ""
     for name in ("requeued_as", "requeued_from"):
         by += f"  {name.removeprefix('requeued_')} {detail[name]}" if name in detail else ""
-    yield f"  {when.shown(entry.at)}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
+    at = when.shown(entry.at, zone)
+    yield f"  {at}  {paint(entry.kind, style_of(entry.kind))}{paint(attempt + by)}"
     if detail.get("remote_host"):
         yield paint(
             f"      {detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
@@ -278,7 +288,7 @@ def _told(entry: HistoryEntry) -> Iterable[str]:
     if why := _NOT_COUNTED.get(str(detail.get("not_counted"))):
         yield f"      not counted: {why}"
     if entry.kind == EventKind.DEFERRED.value and detail.get("next_attempt_at"):
-        yield paint(f"      next attempt {when.shown_text(detail['next_attempt_at'])}")
+        yield paint(f"      next attempt {when.shown_text(detail['next_attempt_at'], zone)}")
 
 
 def _history_of(row: RecipientRow, history: Sequence[HistoryEntry]) -> list[HistoryEntry]:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import click
@@ -26,6 +26,7 @@ from relayd.cli.context import (
 )
 from relayd.cli.filters import TEXT, DurationType, NetworkType
 from relayd.cli.output import hanging, paint, printable, show_json
+from relayd.cli.table_options import utc_option
 from relayd.control import client as control
 from relayd.errors import RelaydError
 from relayd.mail.ids import format_id, parse_id
@@ -79,6 +80,7 @@ Fields = Mapping[str, Any]
 )
 @click.option("--content", is_flag=True, help="Show the first 16 KiB of each message as well.")
 @json_option
+@utc_option
 @settings_option()
 def trace(
     *,
@@ -88,6 +90,7 @@ def trace(
     lasting: timedelta,
     content: bool,
     as_json: bool,
+    utc: bool,
 ) -> None:
     """Follow live what servers and relayd say: of one message, of clients or of a destination.
 
@@ -103,7 +106,7 @@ def trace(
         destinations=frozenset(each.lower() for each in destinations),
         content=content,
     )
-    show = show_json if as_json else _Printer().show
+    show = show_json if as_json else _Printer(UTC if utc else None).show
     with ExitStack() as stack:
         has_left = _leaving(stack, wanted.queue_id) if wanted.queue_id else lambda: False
         try:
@@ -178,7 +181,8 @@ def _is_here(view: QueueView, message: Query) -> bool:
 class _Printer:
     """Lines for people."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._zone = zone
         self._before: datetime | None = None
 
     def show(self, fields: Fields) -> None:
@@ -189,7 +193,7 @@ class _Printer:
         later = 0 if self._before is None or at is None else (at - self._before).total_seconds()
         self._before = at or self._before
         start = paint(
-            f"{when.shown_text(fields.get('ts', '?'))} {f'+{later * 1000:.0f}':>7} ms",
+            f"{when.shown_text(fields.get('ts', '?'), self._zone)} {f'+{later * 1000:.0f}':>7} ms",
             "bright_black",
         )
         arrow = {"smtp_sent": "->", "smtp_received": "<-"}.get(str(fields.get("event")))

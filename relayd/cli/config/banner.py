@@ -81,21 +81,21 @@ def compare(settings: Settings) -> Answer:
     return Answer(state=state, file=found.file, running=found.values)
 
 
-def compare_daemon(settings: Settings, *, as_json: bool) -> None:
+def compared(answer: Answer, settings: Settings) -> Iterator[Mapping[str, object]]:
+    """Yield as fields which settings the daemon has otherwise, then how it is with it."""
+    for name, running, text in _differences(answer.running, settings):
+        yield {"key": name, "running": _value(running), "value": _value(text)}
+    yield {"daemon": answer.state, "reasons": answer.reasons or None}
+
+
+def show_compared(answer: Answer, settings: Settings) -> None:
     """Print whether the daemon runs with these settings, and which ones differ."""
-    written = dict(settings.values)
-    answer = compare(settings)
-    rows = list(_differences(answer.running, written)) if answer.running else []
-    if as_json:
-        for name, running, text in rows:
-            show_json({"key": name, "running": _value(running), "value": _value(text)})
-        show_json({"daemon": answer.state, "reasons": answer.reasons or None})
-        return
     click.echo("")
     for line in daemon_lines(answer):
         click.echo(printable(line))
+    rows = [(name, a or "-", b or "-") for name, a, b in _differences(answer.running, settings)]
     if rows:
-        show_table(("KEY", "RUNNING", "FILE"), ((name, a or "-", b or "-") for name, a, b in rows))
+        show_table(("KEY", "RUNNING", "FILE"), rows)
 
 
 def show_banner(
@@ -158,8 +158,10 @@ def _unreachable(error: DaemonUnreachable) -> Answer:
 
 
 def _differences(
-    running: Mapping[str, str], written: Mapping[str, str]
+    running: Mapping[str, str], settings: Settings
 ) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield keys with the value that counts and the one in the file; none if the daemon told nothing."""
+    written = dict(settings.values) if running else {}
     for name in dict.fromkeys((*written, *running)):
         if running.get(name) != written.get(name):
             yield name, running.get(name), written.get(name)

@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -20,11 +21,15 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.group import Group
-from relayd.cli.output import printable, show_json, show_table
+from relayd.cli.output import Form, printable, say_empty, show_fields, show_table
+from relayd.cli.row_options import takes_form, takes_row_options
+from relayd.cli.table import USUAL, Column, TableOptions
+from relayd.cli.table_options import takes_columns
 
 if TYPE_CHECKING:
     from relayd.config.change import Edit
 
+_COLUMNS = (Column(title="KEY", least=16), Column(title="VALUE"), Column(title="FROM", whole=True))
 # A pattern of `[routes]` may be quoted, and then have any character.
 _ASSIGNMENT = re.compile(r"""(?P<key>(?:"[^"]*"|'[^']*'|[^"'=])+)=(?P<value>.*)""", re.DOTALL)
 
@@ -37,9 +42,10 @@ def config() -> None:
 
 @config.command()
 @click.argument("key", required=False, shell_complete=complete_keys)
+@takes_row_options
+@takes_columns(_COLUMNS)
 @settings_option()
-@json_option
-def get(key: str | None, *, as_json: bool) -> None:
+def get(key: str | None, *, form: Form, table: TableOptions) -> int:
     """Show the settings: one KEY, the keys of a table, or all, with the defaults.
 
     KEY is a name such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
@@ -50,28 +56,31 @@ def get(key: str | None, *, as_json: bool) -> None:
     from relayd.config.values import default_of  # noqa: PLC0415
 
     found = _named(key, _values())
-    if key is not None and len(found) == 1 and not as_json:
+    if key is not None and len(found) == 1 and form is Form.TABLE and table == USUAL:
         [text] = found.values()
         click.echo(printable(bare(text)))
-        return
+        return 1
     data = read(settings_file())[1]
     rows = [
         (name, text, "default" if lookup(data, parse_key(name)) is None else "file")
         for name, text in found.items()
     ]
-    if not as_json:
-        show_table(("KEY", "VALUE", "FROM"), rows)
-        return
-    for name, text, source in rows:
-        default = default_of(name)
-        show_json(
+    if form is Form.TABLE:
+        show_table(_COLUMNS, rows, table=table)
+    else:
+        fields = (
             {
                 "key": name,
                 "value": json.loads(text),
-                "default": default and json.loads(default),
+                "default": (default := default_of(name)) and json.loads(default),
                 "from": source,
             }
+            for name, text, source in rows
         )
+        show_fields(fields, ("key", "value", "default", "from"), form)
+    if not rows:
+        say_empty(f"{settings_file()} has nothing in {key}")
+    return len(rows)
 
 
 _force = click.option(
@@ -142,11 +151,11 @@ def unset(
 
 
 @config.command()
+@takes_form
 @settings_option()
-@json_option
-def diff(*, as_json: bool) -> None:
+def diff(*, form: Form) -> None:
     """Show what differs from the defaults, and whether the daemon runs with it."""
-    from relayd.cli.config.banner import compare_daemon  # noqa: PLC0415
+    from relayd.cli.config.banner import compare, compared, show_compared  # noqa: PLC0415
     from relayd.config.values import default_of  # noqa: PLC0415
 
     settings = load_settings()
@@ -155,20 +164,18 @@ def diff(*, as_json: bool) -> None:
         for name, text in _values().items()
         if text != default_of(name)
     ]
-    if as_json:
-        for name, default, text in rows:
-            show_json(
-                {
-                    "key": name,
-                    "default": default and json.loads(default),
-                    "value": json.loads(text),
-                }
-            )
-    else:
+    if form is Form.TABLE:
         show_table(
             ("KEY", "DEFAULT", "VALUE"), ((name, old or "-", new) for name, old, new in rows)
         )
-    compare_daemon(settings, as_json=as_json)
+        show_compared(compare(settings), settings)
+        return
+    fields = (
+        {"key": name, "default": default and json.loads(default), "value": json.loads(text)}
+        for name, default, text in rows
+    )
+    names = ("key", "default", "running", "value", "daemon", "reasons")
+    show_fields(chain(fields, compared(compare(settings), settings)), names, form)
 
 
 def _assignments(words: Sequence[str]) -> Iterator[tuple[str, str]]:

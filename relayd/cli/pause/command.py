@@ -9,18 +9,29 @@ from typing import Any
 
 import click
 
-from relayd.answers import when
-from relayd.answers.pauses import fields, in_words, sides_in_words
+from relayd.answers.pauses import FIELDS, fields, in_words, sides_in_words
+from relayd.cli.ages import Times, times_for
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import TEXT, DurationType
-from relayd.cli.output import printable, show_json, show_table
+from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
 from relayd.cli.pause.names import names_in, sides_in, takes_names, takes_sides
+from relayd.cli.row_options import takes_row_options
+from relayd.cli.table import USUAL, Column, TableOptions
+from relayd.cli.table_options import takes_table_options
 from relayd.control import client
 from relayd.control.pauses import PauseRequest, ResumeRequest
 from relayd.mail.pause import Named, PauseRule, Scope, Side
 
 _DELIVERY = frozenset({Side.DELIVERY})
-_TITLES = ("PAUSE", "MAIL", "STOPS", "SINCE", "UNTIL", "BY", "REASON")
+_COLUMNS = (
+    Column(title="PAUSE", whole=True, right=True),
+    Column(title="MAIL", least=16),
+    Column(title="STOPS", whole=True, goes=2),
+    Column(title="SINCE", whole=True, goes=4),
+    Column(title="UNTIL", whole=True),
+    Column(title="BY", goes=3, least=6),
+    Column(title="REASON", goes=1, least=12),
+)
 
 
 @click.command()
@@ -51,7 +62,7 @@ def pause(
             raise click.UsageError(
                 "Say whose mail: all, --sender, --tag, --user, --domain or --destination."
             )
-        _list(as_json=as_json)
+        _list(Form.JSON if as_json else Form.TABLE, USUAL)
         return
     request = PauseRequest(names=names, sides=sides or _DELIVERY, last=last, reason=reason or "")
     _tell("paused", client.pause(load_settings().control_socket, request), as_json=as_json)
@@ -81,11 +92,12 @@ def resume(*, which: tuple[str, ...], as_json: bool, **given: Any) -> None:
 
 
 @click.command()
-@json_option
+@takes_row_options
+@takes_table_options(_COLUMNS)
 @settings_option()
-def pauses(*, as_json: bool) -> None:
+def pauses(*, form: Form, table: TableOptions) -> int:
     """Show what is paused, until when, by whom and why."""
-    _list(as_json=as_json)
+    return _list(form, table)
 
 
 def _names(everything: str | None, given: dict[str, Any]) -> list[Named]:
@@ -110,25 +122,26 @@ def _wanted(which: Iterable[str], names: Sequence[Named]) -> list[int | Named] |
     return [*map(int, numbers), *names]
 
 
-def _list(*, as_json: bool) -> None:
+def _list(form: Form, table: TableOptions) -> int:
     with open_view() as view:
         rules = [rule for rule in view.pause_rules() if not rule.is_over(now())]
-    if as_json:
-        for rule in rules:
-            show_json(fields(rule))
-    elif rules:
-        show_table(_TITLES, map(_cells, rules))
+    if form is Form.TABLE:
+        times = times_for(table)
+        show_table(_COLUMNS, (_cells(rule, times) for rule in rules), table=table)
     else:
-        click.echo("nothing is paused")
+        show_fields(map(fields, rules), FIELDS, form)
+    if not rules:
+        say_empty("nothing is paused")
+    return len(rules)
 
 
-def _cells(rule: PauseRule) -> tuple[str, ...]:
+def _cells(rule: PauseRule, times: Times) -> tuple[str, ...]:
     return (
         str(rule.number),
         str(rule.named),
         sides_in_words(rule),
-        when.shown(rule.since),
-        when.shown(rule.until) or "resumed",
+        times.past(rule.since),
+        times.coming(rule.until) or "resumed",
         rule.by,
         rule.reason,
     )

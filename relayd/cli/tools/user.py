@@ -16,6 +16,8 @@ from relayd.cli.context import NoSuch, named_settings_file, settings_file, setti
 from relayd.cli.group import Group
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
+from relayd.cli.table import Column, TableOptions
+from relayd.cli.table_options import takes_columns
 from relayd.config.peek import DEFAULT_STORE, find_store
 from relayd.mail.account import (
     Account,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from relayd.doctor.service_user import ServiceUser
 
 _PASSWORD_LIMIT = 1024  # octets
-_TITLES = ("USER", "SENDERS")
+_COLUMNS = (Column(title="USER", least=16), Column(title="SENDERS"))
 
 
 class BadPassword(click.ClickException):
@@ -119,17 +121,19 @@ def remove(name: str) -> None:
 
 @user.command("list")
 @takes_row_options
+@takes_columns(_COLUMNS)
 @settings_option()
-def list_users(*, form: Form) -> int:
+def list_users(*, form: Form, table: TableOptions) -> int:
     """Show every user, and the senders that it may use."""
     from relayd.accounts.users_file import read_users  # noqa: PLC0415
 
     accounts = read_users(_path()).values()
     if form is Form.TABLE:
-        show_table(_TITLES, ((each.name, ", ".join(each.senders) or "any") for each in accounts))
+        rows = ((each.name, ", ".join(each.senders) or "any") for each in accounts)
+        show_table(_COLUMNS, rows, table=table)
     else:
-        rows = ({"auth_user": each.name, "senders": each.senders} for each in accounts)
-        show_fields(rows, ("auth_user", "senders"), form)
+        fields = ({"auth_user": each.name, "senders": each.senders} for each in accounts)
+        show_fields(fields, ("auth_user", "senders"), form)
     if not accounts:
         say_empty("there are no users")
     return len(accounts)

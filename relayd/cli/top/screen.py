@@ -9,7 +9,7 @@ import click
 
 from relayd.answers import when
 from relayd.answers.overview import FLOWS, Overview
-from relayd.cli.notices import show_notice
+from relayd.cli.notices import in_one_line, show_notice
 from relayd.cli.output import paint, printable, show_table, table_lines
 from relayd.cli.table import Column, beside, coloured, columns_of, cut, has_screen, screen_width
 from relayd.ports.view import UNFINISHED
@@ -180,7 +180,7 @@ def screen(overview: Overview, width: int) -> Iterator[str]:
     style = "bold" if overview.reading is not None else "red"
     yield coloured(cut(printable(headline(overview)), width), style)
     for notice in overview.notices:
-        yield coloured(cut(printable(str(notice)), width), "yellow")
+        yield coloured(in_one_line(notice, width), "yellow")
     flows, queue, destinations, slowest, errors = sections(overview)
     half = (width - _GAP) * 3 // 5  # the greater one: destinations have long names
     for left, right in ((flows, queue), (destinations, slowest)):

@@ -339,7 +339,7 @@ def test_a_member_gets_answers(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = no_traceback(host, MEMBER, capsys, monkeypatch)
-    assert told.pop("stats") == (os.EX_OK, "Nothing is counted yet.\n")
+    assert told.pop("stats") == (os.EX_OK, "relayd: nothing is counted yet\n")
     others = [name for name in QUESTIONS if name != "stats"]
     assert {name: told[name] for name in others} == dict.fromkeys(others, (os.EX_OK, ""))
 

@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from relayd.answers.notices import Notice
 from relayd.answers.overview import Overview, Reading, Slow
 from relayd.cli import screen as screens
 from relayd.cli.doctor.words import show_findings
+from relayd.cli.notices import show_notice
 from relayd.cli.output import fitted, hanging
 from relayd.cli.table import width_of
 from relayd.cli.top import screen
@@ -114,6 +116,35 @@ async def test_no_line_of_a_list_is_wider(
     assert lines
     tables = [line for line in lines if not line.startswith("daemon: ")]
     assert all(width_of(line) <= columns for line in tables)
+
+
+NOTICES = {
+    "a long reason": Notice(kind="destination", text=f"mx:x.test: {REPLY}", remedy="relayd top"),
+    "a long remedy": Notice(kind="disk", text="the disk is full", remedy=REPLY),
+    "both": Notice(kind="disk", text=REPLY, remedy=REPLY),
+    "neither": Notice(kind="daemon", text="stopped", remedy="start it"),
+}
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("notice", NOTICES.values(), ids=NOTICES)
+def test_a_notice_is_one_line_that_keeps_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, columns: int, notice: Notice
+) -> None:
+    with a_screen(monkeypatch, columns=columns) as shown:
+        monkeypatch.setattr("sys.stderr", shown)
+        show_notice(notice)
+    [line] = shown.getvalue().splitlines()
+    assert width_of(line) <= columns
+    if len(notice.remedy) < 20:
+        assert line.endswith(f"({notice.remedy})")
+    if notice.text != REPLY and len(notice.text) < 20:
+        assert line.startswith(notice.text)
+
+
+def test_nothing_of_a_notice_is_cut_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    show_notice(NOTICES["both"])
+    assert capsys.readouterr().err == f"{NOTICES['both']}\n"
 
 
 def test_a_dumb_terminal_gets_line_after_line(monkeypatch: pytest.MonkeyPatch) -> None:

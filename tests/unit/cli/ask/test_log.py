@@ -292,3 +292,9 @@ def test_a_damaged_rotated_file_is_named(world: World, name: str) -> None:
     assert str(path) in ran.err
     path.write_bytes(b"not packed at all")
     assert world.run("log").status == os.EX_NOINPUT
+
+
+@pytest.mark.usefixtures("filled")
+def test_instants_of_lines_in_utc(world: World, elsewhere: str) -> None:
+    assert world.run("log").out.splitlines()[1].startswith(f"2026-03-01 17:45:00{elsewhere}")
+    assert world.run("log", "--utc").out.splitlines()[1].startswith("2026-03-01 12:00:00Z")

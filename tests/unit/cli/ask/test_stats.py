@@ -10,6 +10,7 @@ from relayd.mail.words import BounceClass, Category
 from tests.support.builders import a_bounce, a_message, a_settlement
 from tests.support.cli_world import World, column
 from tests.support.clock import START
+from tests.support.screens import a_screen
 from tests.support.workers import registered
 
 _OUTCOMES: tuple[Outcome, ...] = (
@@ -116,3 +117,22 @@ def test_delays_of_a_selection(world: World) -> None:
     assert "--limit 0 takes all" in ran.err
     assert ran.cells[0][3:] == ["DELAY", "QUEUE", "CONNECT", "TRANSACTION"]
     assert world.run("status", "--delays", "--columns", "id").status == os.EX_USAGE
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_newest_delay_is_at_the_prompt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in every table; percentiles of all are below it."""
+    piped = column(world.run("status", "--delays").cells, "ID")
+    with a_screen(monkeypatch) as shown:
+        assert world.run("status", "--delays").status == 0
+    ids = [line.split()[0] for line in shown.getvalue().splitlines()[1:]]
+    assert ids == [*reversed(piped[:-3]), "p50", "p95", "p99"]
+
+
+@pytest.mark.usefixtures("filled")
+def test_steps_of_time_in_utc(world: World, elsewhere: str) -> None:
+    """Rows and what is said about them: as clocks show it here, or in UTC."""
+    local, utc = world.run("stats", *_EVERYTHING), world.run("stats", "--utc", *_EVERYTHING)
+    assert all(cell.endswith(elsewhere) for cell in column(local.cells, "SINCE")[:-1])
+    assert all(cell.endswith("Z") for cell in column(utc.cells, "SINCE")[:-1])
+    assert (elsewhere in local.err, elsewhere in utc.err) == (True, False)

@@ -2,6 +2,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -243,3 +244,15 @@ async def test_what_goes_with_no_id(world: World, arguments: list[str]) -> None:
     ran = world.run("status", *arguments)
     assert (ran.status, ran.out) == (os.EX_USAGE, "")
     assert "ID" in ran.err
+
+
+@pytest.mark.parametrize("order", [("ID", "--utc"), ("--utc", "ID")], ids=str)
+def test_show_in_utc(
+    world: World, filled: dict[str, NewMessage], elsewhere: str, order: Sequence[str]
+) -> None:
+    """Every instant of it: as clocks show it here, or in UTC."""
+    queue_id = format_id(filled["waiting"].id)
+    local = world.run("status", queue_id).out
+    utc = world.run("status", *(queue_id if word == "ID" else word for word in order)).out
+    assert (local.count(elsewhere), local.count(":00Z")) == (8, 0)
+    assert (utc.count(elsewhere), utc.count(":00Z")) == (0, 8)

@@ -1,5 +1,7 @@
 """How the lines of a trace look: times, arrows, who is at the other end."""
 
+from datetime import UTC, tzinfo
+
 import pytest
 
 from relayd.cli.ask.trace import _Printer
@@ -56,3 +58,14 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_what_to_follow_has_to_be_said(arguments: list[str]) -> None:
     assert run(["trace", *arguments]) == 64
+
+
+@pytest.mark.parametrize(
+    ("zone", "start"), [(None, "2026-11-29 03:33:09+05:45"), (UTC, "2026-11-28 21:48:09Z")]
+)
+def test_the_time_of_a_line(
+    capsys: pytest.CaptureFixture[str], elsewhere: str, zone: tzinfo | None, start: str
+) -> None:
+    assert elsewhere == "+05:45"
+    _Printer(zone).show({"ts": AT.format("746"), "event": "judged"})
+    assert capsys.readouterr().out.startswith(start)

@@ -4,17 +4,22 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.mail.pause import Named, Scope, Side
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.ports.view import QueueView
 from relayd.store import open_view
 from relayd.store.sqlite.connection import prepare
-from tests.support.cli_world import World, make_world
+from tests.support.cli_world import World, column, make_world
+from tests.support.clock import START
 from tests.support.control_server import a_control_server
+from tests.support.screens import a_screen
+
+END = datetime(2999, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -111,5 +116,46 @@ async def test_the_end_of_what_is_not_there(world: World) -> None:
 @pytest.mark.parametrize("command", ["pause", "pauses"])
 def test_without_rules_nothing_is_paused(world: World, command: str) -> None:
     ran = world.run(command)
-    assert (ran.status, ran.out, ran.err) == (0, "nothing is paused\n", "")
-    assert world.run(command, "--json").out == ""
+    assert (ran.status, ran.err, len(ran.cells)) == (0, "relayd: nothing is paused\n", 1)
+    ran = world.run(command, "--json")
+    assert (ran.status, ran.err, ran.out) == (0, "relayd: nothing is paused\n", "")
+
+
+RULES = [
+    PauseRule(
+        named=Named(Scope.SENDER, "an.app.with.a.long.name@app-of-a-customer.example"),
+        sides=frozenset(Side),
+        since=START,
+        until=END,
+        by="ann@jumphost.example.org (uid 1000)",
+        reason="it sends the same mail again and again, see ticket 4711",
+    ),
+    PauseRule(
+        named=Named(Scope.ALL),
+        sides=frozenset({Side.DELIVERY}),
+        since=START,
+        until=None,
+        by="ann",
+        reason="",
+    ),
+]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+async def test_its_end_can_be_read_on_every_screen(
+    world: World, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    store = world.open_store()
+    await store.pause(RULES)
+    await store.close()
+    for options, end in (((), "in "), (("--utc",), "2999-01-02 00:00:00Z")):
+        with a_screen(monkeypatch, columns=columns) as shown:
+            assert world.run("pauses", *options).status == 0
+        titles, first, second = shown.getvalue().splitlines()
+        at = titles.index("UNTIL")
+        assert first[at:].startswith(end)
+        assert second[at:].startswith("resumed")
+        assert max(map(len, (titles, first, second))) <= columns
+    ran = world.run("pauses", "--columns", "until,pause")
+    assert ran.cells[0] == ["UNTIL", "PAUSE"]
+    assert column(ran.cells, "PAUSE") == ["1", "2"]
