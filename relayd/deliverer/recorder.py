@@ -24,7 +24,7 @@ from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.ids import format_id
-from relayd.mail.outcome import Outcome
+from relayd.mail.outcome import Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.route import SMARTHOST, RouteRules, forwarded
@@ -148,6 +148,11 @@ class Recorder:
         )
         others = self._redirected(work) if self._rules.routes.redirect_to is not None else {}
         outcomes = [self._judge(work, recipient, seen, scope, now) for recipient, seen in facts]
+        if others:
+            outcomes = [
+                of_other_address(outcome) if recipient.number in others else outcome
+                for (recipient, _), outcome in zip(facts, outcomes, strict=True)
+            ]
         settlements = [
             settlement_of(
                 work,

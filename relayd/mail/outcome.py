@@ -5,7 +5,7 @@ The decision which outcome applies is made in `relayd.policy.delivery.verdict` o
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
@@ -108,6 +108,11 @@ class NotTried:
 
 
 Outcome = Sent | Relayed | Deferred | Bounced | NotTried
+
+
+def of_other_address(outcome: Outcome) -> Outcome:
+    """Return the outcome of mail that `[redirect]` sent to another address: it proves nothing about this one."""
+    return replace(outcome, suppress=False) if isinstance(outcome, Bounced) else outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ class LateBounces:
         outcome = found.outcome
         detail: dict[str, JsonValue] = {}
         if outcome is not None:
-            outcome = replace(outcome, reason=verp.masked(outcome.reason))
+            proves = outcome.suppress and row.redirected_to is None
+            outcome = replace(outcome, suppress=proves, reason=verp.masked(outcome.reason))
             detail |= {
                 "bounce_class": outcome.bounce_class.value,
                 "category": outcome.category.value,

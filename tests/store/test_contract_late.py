@@ -1,6 +1,7 @@
 """What every store must do: mail that came back after acceptance, and the secret behind that."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from relayd.mail.event import Event
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Outcome, Relayed, Sent
+from relayd.mail.suppression import INACTIVE_BOUNCES
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.policy.intake.admit import RETURNED_A_DAY, RETURNED_IN_ALL
 from relayd.policy.verp import VerpToken
@@ -116,6 +118,25 @@ async def test_only_its_recipient_is_concerned(box: Box, worker: WorkerNumber) -
         Status.BOUNCED,
         Status.RELAYED,
     ]
+
+
+@pytest.mark.parametrize("category", [Category.BAD_MAILBOX, Category.INACTIVE_MAILBOX])
+async def test_a_late_bounce_of_a_redirect_says_nothing_about_the_recipient(
+    box: Box, worker: WorkerNumber, category: Category
+) -> None:
+    """Nothing was ever sent to its address."""
+    late = replace(LATE, category=category, suppress=category is Category.BAD_MAILBOX)
+    for _ in range(INACTIVE_BOUNCES):
+        message = a_message("a@x.test", "b@x.test", at=box.clock.now())
+        [work] = await box.put(message, worker=worker, leased=True)
+        taken = settlements_of(work, Relayed())
+        await box.store.settle(work.lease, [replace(taken[0], redirected_to="qa@x.test"), taken[1]])
+        for number in (0, 1):
+            notice = a_notice(box, message, number, outcome=late)
+            await box.store.note_late(to(message, number), notice, a_copy(box))
+        assert [box.row(message, number).status for number in (0, 1)] == [Status.BOUNCED] * 2
+    about = {each.address for each in box.view.suppressions(limit=10, after="")}
+    assert about == {"b@x.test"}
 
 
 async def test_the_first_late_bounce_counts(box: Box, worker: WorkerNumber) -> None:

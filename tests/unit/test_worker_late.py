@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.bounces.reader import Unreadable
+from relayd.deliverer.leases import LEASE_FOR
 from relayd.errors import (
     CommitUnknown,
     ReaderUnavailable,
@@ -37,7 +38,7 @@ from relayd.worker.events import Events
 from relayd.worker.intake import Intake
 from relayd.worker.late import LateBounces
 from relayd.worker.parts import IdSource, Parts
-from tests.support.builders import a_facts, a_message
+from tests.support.builders import a_facts, a_message, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
@@ -189,6 +190,23 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
     row = post.row(message, 1)
     about = {"from": "app@app.test", "rcpt": "b@x.test", "tag": "news", "size": row.size}
     assert {key: bounced[key] for key in about} == about
+
+
+async def test_a_bounce_of_a_redirect_proves_nothing_about_the_recipient(
+    post: Post, status_log: Path
+) -> None:
+    """It names the address that `[redirect]` gave, or the recipient's own; nothing was ever sent to that one."""
+    message = a_message("a@x.test")
+    [work] = await post.store.enqueue(message, worker=post.worker, lease_for=LEASE_FOR)
+    taken = replace(settlements_of(work)[0], redirected_to="b@x.test")
+    await post.store.settle(work.lease, [taken])
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        late = replace(late_of(post), routes=RouteRules(redirect_to=parse_address("b@x.test")))
+        await intake_of(post, log, late).submit(a_return(post, message, 0))
+    row = post.row(message)
+    assert (row.status, row.suppress) == (Status.BOUNCED, False)
+    assert post.view.history(message.id)[-1].detail["suppress"] is False
+    assert not post.view.is_suppressed("a@x.test", sender="app@app.test")
 
 
 DOUBTED = [

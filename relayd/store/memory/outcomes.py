@@ -35,10 +35,14 @@ def keep_what_it_says(
 ) -> None:
     """Note what a bounce that was written says about its address."""
     outcome = settlement.outcome
-    is_about_it = settlement.redirected_to is None and not recipient.returned
-    if isinstance(outcome, Bounced) and speaks(outcome) and is_about_it:
+    if isinstance(outcome, Bounced) and speaks(outcome) and _was_sent_to(recipient):
         address, reply = str(recipient.new.address), settlement.reply
         keep(tables, of_bounce(outcome, address, recipient.message_id, reply=reply, at=now))
+
+
+def _was_sent_to(recipient: Recipient) -> bool:
+    """Tell whether mail of somebody went to its address: neither mail of our own, nor to one that `[redirect]` gave."""
+    return not recipient.returned and recipient.redirected_to is None
 
 
 def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: float) -> None:
@@ -90,7 +94,7 @@ def note_late(tables: Tables, notice: LateNotice, *, now: datetime) -> bool:
         recipient.reason, recipient.category = outcome.reason, outcome.category
         recipient.bounce_class, recipient.suppress = outcome.bounce_class, outcome.suppress
         recipient.code, recipient.enhanced, recipient.reply = None, outcome.status, None
-        if speaks(outcome) and not recipient.returned:
+        if speaks(outcome) and _was_sent_to(recipient):
             address, sender = str(recipient.new.address), str(message.new.reverse_path or "")
             keep(tables, of_bounce(outcome, address, message.new.id, scope=sender, at=now))
     tables.note(message, event)

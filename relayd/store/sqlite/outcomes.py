@@ -135,8 +135,8 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
 def _keep_what_it_says(
     db: apsw.Connection, bounce: Bounced, settlement: Settlement, *, now: int
 ) -> None:
-    """Note what a bounce says about its address, if it has just been written; of a redirect it is another one."""
-    if speaks(bounce) and settlement.redirected_to is None and db.changes():
+    """Note what a bounce says about its address, if it has just been written."""
+    if speaks(bounce) and db.changes():
         recipient = (settlement.message_id, settlement.recipient)
         suppression.keep_bounce(db, bounce, recipient, reply=settlement.reply, now=now)
 

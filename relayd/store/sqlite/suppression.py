@@ -106,15 +106,20 @@ def keep_bounce(
     is_late: bool = False,
     now: int,
 ) -> None:
-    """Note what a bounce says about its address. One that comes late speaks to the sender of its message."""
-    [(address, key, sender)] = fetch(
+    """Note what a bounce says about its address. One that comes late speaks to the sender of its message.
+
+    Nothing, where `[redirect]` put another address in its place. Nothing, if it is of our own mail: nobody
+    gave us that address to write to.
+    """
+    found = fetch(
         db,
-        "SELECT address, address_key, CASE WHEN NOT returned THEN reverse_path END FROM recipient"
-        " JOIN message ON id = message_id WHERE message_id = ? AND number = ?",
+        "SELECT address, address_key, reverse_path FROM recipient JOIN message ON id = message_id"
+        " WHERE message_id = ? AND number = ? AND NOT returned AND redirected_to IS NULL",
         recipient,
     )
-    if sender is None:  # of our own mail: nobody gave us that address to write to
+    if not found:
         return
+    [(address, key, sender)] = found
     scope = sender if is_late else EVERYBODY
     at = from_ms(now)
     _keep(db, key, of_bounce(bounce, address, recipient[0], reply=reply, scope=scope, at=at))

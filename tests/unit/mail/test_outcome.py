@@ -14,6 +14,7 @@ from relayd.mail.outcome import (
     Relayed,
     Rerouted,
     Sent,
+    of_other_address,
     state_after,
     states_before,
 )
@@ -82,6 +83,21 @@ OUTCOMES: dict[RecipientState, list[Outcome | NoAttempt]] = {
 def test_an_outcome_leads_to_a_state_that_may_follow_an_attempt(state: RecipientState) -> None:
     assert all(state_after(outcome) is state for outcome in OUTCOMES[state])
     assert state in TRANSITIONS[QUEUED]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "of_another"),
+    [
+        (a_deferral(), a_deferral()),
+        (Relayed(), Relayed()),
+        (a_bounce(suppress=True), a_bounce(suppress=False)),
+        (a_bounce(suppress=False), a_bounce(suppress=False)),
+    ],
+)
+def test_mail_to_another_address_proves_nothing_about_this_one(
+    outcome: Outcome, of_another: Outcome
+) -> None:
+    assert of_other_address(outcome) == of_another
 
 
 @pytest.mark.parametrize("state", RecipientState)
