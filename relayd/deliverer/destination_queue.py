@@ -291,7 +291,7 @@ class DestinationQueue:
         return session
 
     async def _without_paused(self, attempt: Attempt) -> Attempt:
-        """Hand those back whose delivery a pause rule stops; nobody is left if that cost us the lease."""
+        """Hand those back whose delivery a pause rule stops; nobody is left if that costs us the lease."""
         left = await self._recorder.leave_paused(attempt.work, attempt.recipients)
         if left is None:
             self.close()

@@ -87,7 +87,8 @@ class Recorder:
     ) -> Sequence[QueuedRecipient] | None:
         """Hand recipients back, uncounted, whose delivery a pause rule stops; return the others.
 
-        None when the lease was lost.
+        None when they could not be, for the lease was lost, or nobody knows whether they were (S-55): then
+        the lease has to be handed back.
         """
         rules = self.pausing
         if rules.stamp[0] != rules.seen:
@@ -105,7 +106,9 @@ class Recorder:
             return recipients
         settlements = [put_back(work, each, reason="paused") for each in paused]
         written = await self.results.settle(work, settlements)
-        return None if written is None else [each for each in recipients if each not in paused]
+        if written is None or len(written) < len(paused):
+            return None
+        return [each for each in recipients if each not in paused]
 
     def transactions(self, work: Work) -> list[Transaction]:
         """Return the envelopes that the next hop is given."""

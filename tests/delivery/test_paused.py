@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from relayd.errors import CommitUnknown
 from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.policy.pausing import Pausing
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
+from tests.support.faulty_store import FaultyStore
 from tests.support.post import a_post, eventually
 from tests.support.scripted_server import Action, InTurn, ScriptedServer, Wait
 
@@ -72,6 +74,40 @@ async def test_no_connection_is_opened_for_paused_mail(named: Named) -> None:
         await store.pause([a_rule(named)])
         await post.quiet()
         assert server.connections == 0
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["it-was-written", "it-was-not"])
+async def test_paused_mail_is_put_back_although_nobody_knows_of_the_commit(
+    *, is_done: bool
+) -> None:
+    """S-55. It may not be asked for again, so the lease is handed back. The others go out as before."""
+    gate = asyncio.Event()
+    store = FaultyStore(FakeClock())
+    stamp = [0]
+    pausing = Pausing(stamp, read=store.pause_rules)
+    script: dict[str, Action | list[str]] = {"EHLO": Wait(gate, "250 mx.test")}
+    async with (
+        ScriptedServer(script) as server,
+        a_post(server.port, store=store, pausing=pausing) as post,
+    ):
+        paused = await post.submit(a_message("a@x.test"), leased=True)
+        other = await post.submit(a_message("b@y.test"), leased=True)
+        await eventually(lambda: server.connections == 1)
+        [rule] = await store.pause([a_rule(Named(Scope.DOMAIN, "x.test"))])
+        stamp[0] += 1
+        if is_done:
+            store.forget_answer("settle")
+        else:
+            store.fail("settle", times=1, error=CommitUnknown("who knows"))
+        gate.set()
+        await post.settled(other)
+        await post.quiet()
+        assert (post.row(paused).attempts, post.kinds(paused)) == (0, [])
+        await store.unpause([rule.number], list(Side))
+        stamp[0] += 1
+        post.scheduler.wake()
+        await post.settled(paused)
+        assert len(server.messages) == 2
 
 
 async def test_a_rule_that_comes_while_a_connection_is_opened_counts() -> None:
