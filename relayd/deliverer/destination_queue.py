@@ -155,12 +155,12 @@ class DestinationQueue:
         """Hang up on what is under way in a queue that is closed; after the final dot only if `after_dot`.
 
         In front of the dot nothing went: those recipients go back to the store, uncounted. After it nobody knows, and
-        that is what gets on record (S-06).
+        that is what gets on record (S-06): as our doing, so that it never gives the mail up.
         """
         self._is_cut = True
         for connection in tuple(self._under_way):
             if after_dot or not connection.is_after_dot:
-                connection.abort()
+                connection.cut_off()
 
     def abandon(self) -> None:
         """End the tasks of a queue that is closed, as a crash would: nothing more gets on record."""

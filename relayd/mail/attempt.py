@@ -50,6 +50,7 @@ class Breakdown:
     reason: str  # one cleaned line: "connection refused", "no answer to MAIL within 300 s"
     status: str = ""  # enhanced status code, when this proves that no mail can be delivered there
     needs_second_look: bool = False  # it does when an attempt an hour later ends the same
+    by_stop: bool = False  # relayd stopped and hung up: never the attempt that gives mail up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,10 @@ class Connection(Protocol):
 
     def abort(self) -> None: ...
 
+    def cut_off(self) -> None:
+        """Hang up because relayd stops: that is no fault of the server."""
+        ...
+
 
 told_of_waiting: ContextVar[Callable[[str], None]] = ContextVar(
     "told_of_waiting", default=lambda _: None

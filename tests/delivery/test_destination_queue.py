@@ -433,6 +433,9 @@ class Clumsy:
         self.is_usable = False
         self._real.abort()
 
+    def cut_off(self) -> None:
+        self._real.cut_off()
+
 
 class ClumsyTransport(SmtpTransport):
     async def connect(self, target: Target) -> Connection:

@@ -33,7 +33,7 @@ from tests.support.builders import SMARTHOST, a_message, a_recipient
 from tests.support.clock import START, FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
-from tests.support.scripted_server import Action, InTurn, ScriptedServer, Wait
+from tests.support.scripted_server import CLOSE, Action, InTurn, ScriptedServer, Wait
 from tests.support.workers import registered
 
 Script = dict[str, Action | list[str]]
@@ -251,6 +251,27 @@ async def test_stop_leaves_an_unanswered_dot_as_a_possible_duplicate() -> None:
         assert "stopped_with_open_transactions" not in [line["event"] for line in logs]
         row = post.row(message)
         assert (row.status, row.attempts, row.possible_duplicate) == (Status.DEFERRED, 1, True)
+        gate.set()
+
+
+async def test_stop_never_ends_mail_whose_dot_nobody_answered() -> None:
+    """Nobody refused it: it was relayd that hung up. This is the last attempt that `retry.unknown_outcome` allows."""
+    store = MemoryStore(FakeClock())
+    message = a_message("a@x.test")
+    gate = asyncio.Event()
+    async with ScriptedServer({"DOT": InTurn(CLOSE, CLOSE, Wait(gate, "250 ok"))}) as server:
+        async with a_post(server.port, store=store) as post:
+            await post.submit(message)
+            for attempts in (1, 2):
+                await eventually(lambda: post.row(message).status is Status.DEFERRED)
+                assert post.row(message).attempts == attempts
+                await post.quiet()
+                post.advance(timedelta(minutes=40))
+                await server.received(attempts + 1)
+            await post.scheduler.stop(within=0.05, dot_within=0.1)
+            assert post.row(message).status is Status.DEFERRED
+            last = post.events(message)[-1][1]
+            assert (last["fault"], last["possible_duplicate"]) == ("local", True)
         gate.set()
 
 

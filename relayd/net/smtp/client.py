@@ -136,6 +136,10 @@ class Connection:
         """Close the connection without a word."""
         self._session.abort()
 
+    def cut_off(self) -> None:
+        """Do the same because relayd stops: what is under way ends by our doing."""
+        self._session.cut_off()
+
     async def _transact(self, todo: Plan, content: Content) -> Result:
         if not todo.rcpts:
             return Result(endings=[], heard=True, complete=True)

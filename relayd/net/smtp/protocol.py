@@ -191,12 +191,14 @@ class RelayProtocol(SMTPProtocol):
         category: Category = Category.CONNECTION_FAILURE,
         *,
         at: Stage | None = None,  # None: where we are
+        by_stop: bool = False,
     ) -> None:
-        """Break the session; only the first reason counts."""
+        """Break the session; only the first reason counts. `by_stop`: this is no fault of the server."""
         if self.failure is not None:
             return
         self.failed_at = at or (self._awaited[0] if self._awaited else self._latest)
-        self.failure = Breakdown(category=category, fault=Fault.PEER, reason=reason)
+        fault = Fault.LOCAL if by_stop else Fault.PEER
+        self.failure = Breakdown(category=category, fault=fault, reason=reason, by_stop=by_stop)
         self._deadline = None
         if self.trace is not None:
             self.trace.tell("connection_ended", reason=reason, stage=self.failed_at.value)

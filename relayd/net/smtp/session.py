@@ -176,6 +176,9 @@ class Session:
     def abort(self) -> None:
         self.protocol.fail("connection closed by us")
 
+    def cut_off(self) -> None:
+        self.protocol.fail("relayd stopped, and the server had not answered", by_stop=True)
+
     async def close(self) -> None:
         """Close the connection, if there was one."""
         if self.protocol.transport is not None:

@@ -98,7 +98,8 @@ def _judge(
     login, so one that wants one counts as unreachable, and the mail is given up in the end.
 
     An attempt that an operator asked for is none of those that the settings allow: it is deferred where
-    it would be the last one by their number or by age (S-58).
+    it would be the last one by their number or by age (S-58). Nor does an attempt that a stop of ours cut off end
+    any mail: nobody refused it.
 
     What the DNS proves bounces too, some of it at a second look only (`retry.SECOND_LOOK`). The 5yz
     of a backup MX does not, while a better one was not to be had: it may be out of date (S-17).
@@ -239,8 +240,8 @@ def _no_verdict(
     wait = retry.after_no_verdict(
         failures, age, rules.retry, jitter=moment.jitter, is_report=moment.is_report
     )
-    if wait is None and recipient.is_extra:
-        is_spared = True
+    if wait is None and (recipient.is_extra or _is_cut_off(facts)):
+        is_spared = recipient.is_extra
         wait = retry.after_extra(rules.retry.unreachable, rules.retry)
     if wait is None:
         return Bounced(
@@ -298,6 +299,10 @@ def _is_unknown(facts: AttemptFacts) -> bool:
     """The server has all of the message, and only 4yz and 5yz promise that it was not taken (S-06)."""
     reply = facts.reply
     return facts.dot_sent and (reply is None or not (reply.is_transient or reply.is_permanent))
+
+
+def _is_cut_off(facts: AttemptFacts) -> bool:
+    return facts.breakdown is not None and facts.breakdown.by_stop
 
 
 def _status(reply: Reply, class_: str) -> str:

@@ -741,6 +741,34 @@ def test_age_does_not_hide_a_verdict() -> None:
     assert outcome.bounce_class is BounceClass.HARD
 
 
+# --- a stop of ours ---------------------------------------------------------------------------
+
+CUT_OFF = Breakdown(
+    category=Category.CONNECTION_FAILURE, fault=Fault.LOCAL, reason="relayd stopped", by_stop=True
+)
+
+
+@pytest.mark.parametrize("dot_sent", [True, False], ids=["after-the-dot", "before-it"])
+@pytest.mark.parametrize("unknown_outcomes", [0, 1, 2, 9])
+@pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=9)], ids=["young", "old"])
+def test_an_attempt_that_a_stop_cut_off_never_ends_the_mail(
+    age: timedelta, unknown_outcomes: int, *, dot_sent: bool
+) -> None:
+    """Nobody refused it. It may have left a copy, so it counts among those that the next one goes by."""
+    outcome = judge(
+        Stage.DOT,
+        CUT_OFF,
+        dot_sent=dot_sent,
+        unknown_outcomes=unknown_outcomes,
+        attempt=unknown_outcomes + 1,
+        age=age,
+    )
+    assert isinstance(outcome, Deferred)
+    assert (outcome.fault, outcome.possible_duplicate) == (Fault.LOCAL, dot_sent)
+    assert outcome.counts
+    assert EXTRA not in outcome.reason
+
+
 # --- the safety net ---------------------------------------------------------------------------
 
 SPARING = replace(RULES, soft_bounce=True)
