@@ -85,6 +85,7 @@ class Deferred:
     soft_failures: int  # soft bounces so far, this one included where it is one
     possible_duplicate: bool = False  # we never learnt the reply to our final dot
     counts: bool = True  # among the attempts that may have delivered it; False: an extra one (S-58)
+    ages_anew: bool = False  # only `soft_bounce` keeps it: the time until now does not count as age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

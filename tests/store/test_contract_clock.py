@@ -1,11 +1,14 @@
 """A wall clock that is set: leases do not notice, and no mail waits for an instant of the past."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from relayd.mail.ids import WorkerNumber
+from relayd.mail.operator import Action
 from relayd.mail.outcome import NotTried
+from relayd.ports.view import Query
 from tests.support.builders import a_deferral, a_message, a_recipient, settlements_of
 from tests.support.stores import LEASE, Box
 from tests.support.workers import registered
@@ -161,3 +164,33 @@ async def test_a_clock_that_is_put_right_by_seconds_changes_nothing(
     box.clock.jump(timedelta(seconds=-30))
     await box.store.reap()
     assert box.row(message).next_attempt_at == at
+
+
+async def test_what_only_the_safety_net_keeps_ages_anew(box: Box, worker: WorkerNumber) -> None:
+    """One recipient is kept by `soft_bounce` after 9 days, and the other one as ever."""
+    message = a_message("kept@x.test", "other@x.test", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    box.clock.advance(9 * DAY)
+    kept = replace(a_deferral(box.clock.now()), ages_anew=True)
+    both = settlements_of(work, a_deferral(box.clock.now()))
+    await box.store.settle(work.lease, [replace(both[0], outcome=kept), both[1]])
+    box.clock.advance(MINUTES)
+    [again] = await box.claim(worker)
+    ages = {each.number: again.message.age - each.uncounted for each in again.recipients}
+    assert ages == {0: MINUTES, 1: 9 * DAY + MINUTES}
+
+
+async def test_it_ages_on_from_there_when_it_was_held_meanwhile(
+    box: Box, worker: WorkerNumber
+) -> None:
+    message = a_message("a@x.test", at=box.clock.now())
+    [work] = await box.put(message, worker=worker, leased=True)
+    box.clock.advance(9 * DAY)
+    kept = replace(a_deferral(box.clock.now()), ages_anew=True)
+    await box.store.settle(work.lease, settlements_of(work, kept))
+    for action in (Action.HOLD, Action.RELEASE):
+        box.clock.advance(MINUTES)
+        await box.store.act(Query(), action, by="ann", reason="")
+    box.clock.advance(MINUTES)
+    [again] = await box.claim(worker)
+    assert again.message.age - again.recipients[0].uncounted == 2 * MINUTES

@@ -81,9 +81,12 @@ def _planned(deferral: Deferral, rules: RetrySettings) -> tuple[timedelta, str]:
     if deferral.reason.endswith(ONCE_MORE):
         return retry.SECOND_LOOK, "the second look at the DNS"
     if deferral.reason.startswith(SPARED):
-        unknown = deferral.possible_duplicate and deferral.unknown_outcomes
-        attempt = len(rules.unreachable) if unknown else deferral.attempt
-        return _step(rules.unreachable, attempt, "retry.unreachable, for soft_bounce is on")
+        if deferral.possible_duplicate:
+            wait = retry.while_copies_are_spared(deferral.unknown_outcomes, rules, jitter=0)
+            return wait, "retry.unreachable, doubled with each possible copy, for soft_bounce is on"
+        return _step(
+            rules.unreachable, deferral.attempt, "retry.unreachable, for soft_bounce is on"
+        )
     if deferral.reason.startswith(REFUSED_FOR_NOW):
         return _step(rules.soft_bounce, deferral.soft_failures, "retry.soft_bounce")
     if deferral.possible_duplicate and deferral.unknown_outcomes:

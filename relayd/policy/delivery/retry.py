@@ -63,6 +63,18 @@ def while_spared(attempt: int, rules: RetrySettings, *, jitter: float) -> timede
     return rules.unreachable[min(attempt, len(rules.unreachable)) - 1] * (1 + SPREAD * jitter)
 
 
+def while_copies_are_spared(copies: int, rules: RetrySettings, *, jitter: float) -> timedelta:
+    """Return the wait where only `soft_bounce` keeps mail that was sent `copies` times without an answer.
+
+    Each attempt may leave one more copy. So each wait beyond the bound of `unknown_outcome` is twice as long as the last.
+    """
+    beyond = max(0, copies - len(rules.unknown_outcome) - 1)
+    return rules.unreachable[-1] * (1 << min(beyond, _DOUBLED)) * (1 + SPREAD * jitter)
+
+
+_DOUBLED = 10  # times: half a year from 4 hours
+
+
 def after_extra(waits: Sequence[timedelta], rules: RetrySettings) -> timedelta:
     """Return the wait after an attempt that an operator asked for, where `waits` has no further (S-58)."""
     return waits[-1] if waits else rules.unreachable[0]

@@ -68,7 +68,8 @@ def decide(
 ) -> Outcome:
     """Return what becomes of `recipient`; a bounce says if any attempt may have delivered it.
 
-    With `rules.soft_bounce` what would bounce waits instead, as long as that is so.
+    With `rules.soft_bounce` what would bounce waits instead, as long as that is so. Its age begins anew each time: once
+    switched off, it is the next attempt that decides, and not the time that only the safety net kept the mail.
     """
     outcome = _judge(facts, recipient, rules, moment=moment, scope=scope)
     if isinstance(outcome, Bounced) and rules.soft_bounce:
@@ -153,16 +154,21 @@ def _spared(
     rules: VerdictRules,
     moment: Moment,
 ) -> Deferred:
-    """Defer what would bounce. No retry is used up by it, and the safety net knows no age."""
-    unknown = _is_unknown(facts)
-    attempt = len(rules.retry.unreachable) if unknown else recipient.attempt  # maybe one more copy
+    """Defer what would bounce. No retry is used up by it, and its age begins anew."""
+    unknown, jitter = _is_unknown(facts), moment.jitter
+    if unknown:
+        copies = recipient.unknown_outcomes + 1
+        wait = retry.while_copies_are_spared(copies, rules.retry, jitter=jitter)
+    else:
+        wait = retry.while_spared(recipient.attempt, rules.retry, jitter=jitter)
     return Deferred(
-        retry_at=moment.now + retry.while_spared(attempt, rules.retry, jitter=moment.jitter),
+        retry_at=moment.now + wait,
         category=bounced.category,
         fault=bounced.fault,
         reason=f"{SPARED} ({bounced.bounce_class}): {bounced.reason}",
         soft_failures=recipient.soft_failures,
         possible_duplicate=unknown,
+        ages_anew=True,
     )
 
 

@@ -21,12 +21,19 @@ from relayd.store.memory.suppression import keep
 from relayd.store.memory.tables import Recipient, Tables
 
 
-def settle(recipient: Recipient, settlement: Settlement, now: datetime, *, served: float) -> bool:
-    """Write what an attempt led to; False, and nothing, if `TRANSITIONS` forbids it."""
+def settle(
+    recipient: Recipient, settlement: Settlement, now: datetime, *, served: float, age: float
+) -> bool:
+    """Write what an attempt led to; False, and nothing, if `TRANSITIONS` forbids it.
+
+    `age` is that of the message, in seconds.
+    """
     outcome = settlement.outcome
     if not recipient.may_become(state_after(outcome)):
         return False
     _apply(recipient, settlement, now, served)
+    if isinstance(outcome, Deferred) and outcome.ages_anew:
+        recipient.uncounted = age
     return True
 
 

@@ -176,7 +176,8 @@ class MemoryStore(MemoryView):
             if (recipient.lease, recipient.attempts) != (lease, attempt):
                 continue  # an operator's act came first
             served, now = self._age.served(), self._clock.now()
-            if not outcomes.settle(recipient, settlement, now, served=served):
+            age = served - message.served_at
+            if not outcomes.settle(recipient, settlement, now, served=served, age=age):
                 continue
             outcomes.keep_what_it_says(self._tables, recipient, settlement, now)
             self._tables.note(message, *settlement.events)

@@ -35,11 +35,13 @@ _FINISH = (
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _DEFER = (
-    "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,"
+    "UPDATE recipient SET next_attempt_at = ?, soft_failures = ?,{age}"
     " possible_duplicate = possible_duplicate + ?, extra = 0, slot = NULL, code = ?, enhanced = ?, reply = ?,"
     " reason = ?, category = ?, remote_host = ?, redirected_to = ?, updated_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
+# A part of `_DEFER` where all of the age until now is taken off.
+_AGES_ANEW = " uncounted = served() - (SELECT served_at FROM message WHERE id = message_id),"
 _PUT_BACK = (
     "UPDATE recipient SET slot = NULL, attempts = attempts - 1, next_attempt_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
@@ -114,7 +116,8 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
             due_at = to_ms(outcome.retry_at)
             when = (due_at, outcome.soft_failures, outcome.possible_duplicate and outcome.counts)
             why_not = (outcome.reason, outcome.category)
-            db.execute(_DEFER + allowed, (*when, *reply, *why_not, *host, now, *row))
+            defer = _DEFER.format(age=_AGES_ANEW if outcome.ages_anew else "")
+            db.execute(defer + allowed, (*when, *reply, *why_not, *host, now, *row))
         case NotTried():
             due_at = now
             db.execute(_PUT_BACK + allowed, (now, *row))

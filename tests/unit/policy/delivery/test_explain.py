@@ -96,10 +96,10 @@ def a_deferral(**changes: object) -> Deferral:
             a_deferral(
                 reason=f"{SPARED} (soft): gone",
                 possible_duplicate=True,
-                unknown_outcomes=3,
-                wait=15 * MINUTE,
+                unknown_outcomes=5,
+                wait=60 * MINUTE,
             ),
-            "15 min after this attempt: step 2 of retry.unreachable, for soft_bounce is on = 15 min",
+            "60 min after this attempt: retry.unreachable, doubled with each possible copy, for soft_bounce is on = 60 min",
         ),
         (
             a_deferral(wait=45 * MINUTE),

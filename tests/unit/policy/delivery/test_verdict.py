@@ -817,27 +817,46 @@ def test_the_safety_net_defers_what_would_bounce(
     assert (spared.category, spared.fault) == (category, bounced.fault)
     assert spared.soft_failures == more.get("soft_failures", 0), "no retry is used up"
     assert spared.possible_duplicate == bool(more.get("dot_sent"))
+    assert spared.ages_anew, "the time that only the safety net kept it is no part of its age"
 
 
-@pytest.mark.parametrize(
-    ("attempt", "dot_sent", "minutes"),
-    [(1, False, 5), (2, False, 15), (9, False, 240), (1, True, 240)],
-)
-def test_what_is_spared_waits_as_if_no_server_answered(
-    attempt: int, minutes: int, *, dot_sent: bool
-) -> None:
-    """Where each attempt may leave one more copy, as long as it ever does."""
-    ended_by, unknown = (NO_ANSWER, 9) if dot_sent else (NO_SUCH_USER, 0)
-    spared = judge(
-        Stage.DOT,
-        ended_by,
-        rules=SPARING,
-        attempt=attempt,
-        dot_sent=dot_sent,
-        unknown_outcomes=unknown,
-    )
+@pytest.mark.parametrize(("attempt", "minutes"), [(1, 5), (2, 15), (9, 240)])
+def test_what_is_spared_waits_as_if_no_server_answered(attempt: int, minutes: int) -> None:
+    spared = judge(Stage.DOT, NO_SUCH_USER, rules=SPARING, attempt=attempt)
     assert isinstance(spared, Deferred)
     assert spared.retry_at == START + timedelta(minutes=1 + minutes)
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=9)], ids=["young", "old"])
+def test_a_server_that_never_answers_gets_few_copies_under_the_safety_net(age: timedelta) -> None:
+    """Beyond the bound of `retry.unknown_outcome` each wait is twice as long as the last: 10 copies in a month."""
+    waits, copies, at = [], 0, timedelta()
+    while at < timedelta(days=30):
+        outcome = judge(
+            Stage.DOT,
+            NO_ANSWER,
+            rules=SPARING,
+            dot_sent=True,
+            unknown_outcomes=copies,
+            attempt=copies + 1,
+            age=age,
+        )
+        assert isinstance(outcome, Deferred)
+        copies += 1
+        waits.append(outcome.retry_at - START - age)
+        at += waits[-1]
+    hour = timedelta(hours=1)
+    assert waits[2:7] == [4 * hour, 8 * hour, 16 * hour, 32 * hour, 64 * hour]
+    assert copies == 10
+
+
+@pytest.mark.parametrize("copies", [50, 10_000])
+def test_however_many_copies_went_the_next_attempt_has_an_instant(copies: int) -> None:
+    outcome = judge(
+        Stage.DOT, NO_ANSWER, rules=SPARING, dot_sent=True, unknown_outcomes=copies, attempt=copies
+    )
+    assert isinstance(outcome, Deferred)
+    assert outcome.retry_at - START < timedelta(days=200)
 
 
 @pytest.mark.parametrize("route", RouteKind)
