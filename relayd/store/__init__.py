@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.ports.queue import Compacted, QueueStore
     from relayd.store.replaced import Replaced
     from relayd.store.sqlite.compacting import Progress
+    from relayd.store.sqlite.connection import Upgrading
     from relayd.store.sqlite.replacing import Owner
 
 
@@ -29,11 +30,13 @@ def open_store(
     slots: Mapping[str, int],
     on_commit: Callable[[float], None] | None = None,
     keeps_bounced: bool = False,
+    upgrading: "Upgrading | None" = None,
 ) -> "QueueStore":
     """Open the queue for a worker. Raises StoreUnavailable, SchemaMismatch.
 
     `on_commit` is told, on a thread of the store, how many seconds each commit took. With `keeps_bounced` the
-    content of what bounces is kept until `let_go`.
+    content of what bounces is kept until `let_go`. `upgrading` is told before each step that brings the queue of an
+    older relayd up to date, which may take minutes.
     """
     from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- only the engine asked for
 
@@ -43,6 +46,7 @@ def open_store(
         slots=slots,
         on_commit=on_commit,
         keeps_bounced=keeps_bounced,
+        upgrading=upgrading,
     )
 
 

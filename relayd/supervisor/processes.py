@@ -24,7 +24,7 @@ import structlog
 
 from relayd import kernel
 from relayd.errors import ConfigError, RelaydError, is_shortage
-from relayd.worker.supervision import READY, RELOAD
+from relayd.worker.supervision import READY, RELOAD, UPGRADING
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
@@ -46,6 +46,7 @@ class Worker:
     ready: bool = False
     retired: bool = False
     asks: bool = False  # for a reload; the reader clears this
+    upgrades: bool = False  # it brings the queue up to date; the reader clears this
 
     def hear(self, now: float, *, timeout: float) -> bool:
         """Take in its heartbeats; return True when it reports that it is ready."""
@@ -62,9 +63,15 @@ class Worker:
         if not self.retired:
             self.deadline = now + timeout
         self.asks = self.asks or RELOAD in beats
+        self.upgrades = self.upgrades or UPGRADING in beats
         reports = READY in beats and not self.ready
         self.ready = self.ready or reports
         return reports
+
+    def wait_until(self, deadline: float) -> None:
+        """Give it that long to become ready, at least."""
+        if not self.ready and not self.retired:
+            self.deadline = max(self.deadline, deadline)
 
     def tell(self, line: bytes) -> None:
         """Answer it; never blocks. A worker that is gone needs no answer."""

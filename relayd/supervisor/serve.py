@@ -206,7 +206,22 @@ class Supervisor:
                 if worker.hear(now, timeout=self._timeouts.silence):
                     generation.welcome()
                     log.info("worker_ready", worker=worker.name, pid=worker.pid)
+        self._heed_upgrade(now)
         self._heed_askers()
+
+    def _heed_upgrade(self, now: float) -> None:
+        """Wait for a worker that brings the queue up to date, with all that wait for it, as long as that takes."""
+        upgrading = [worker for worker in self._workers() if worker.upgrades]
+        for worker in upgrading:
+            worker.upgrades = False
+        if not upgrading or self._stopping:
+            return
+        for generation in self._generations():
+            for worker in generation.workers:
+                worker.wait_until(now + self._timeouts.start)
+        self._next_deadline = max(self._next_deadline, now + self._timeouts.start)
+        if not self._announced:
+            self._notifier.upgrading(within=self._timeouts.start)
 
     def _heed_askers(self) -> None:
         """A worker asks for what SIGHUP does, and for an answer."""

@@ -36,6 +36,14 @@ class Notifier:
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self.send("RELOADING=1", f"MONOTONIC_USEC={microseconds}")
 
+    def upgrading(self, *, within: float) -> None:
+        """Ask for more time to start: it ends within so many seconds, or is asked for again."""
+        microseconds = int(within * 1_000_000)
+        self.send(
+            f"EXTEND_TIMEOUT_USEC={microseconds}",
+            "STATUS=Bringing the queue of an older relayd up to date; the log has the steps",
+        )
+
 
 def watchdog_period(environment: MutableMapping[str, str]) -> float | None:
     """Return within how many seconds a sign of life must follow another; None if nobody waits."""

@@ -46,6 +46,7 @@ from relayd.worker.outward import deliver
 from relayd.worker.parts import IdSource, Parts
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
+from relayd.worker.upgrading import Upgrade
 from relayd.worker.wakeups import SocketWakeups
 
 log = structlog.get_logger()
@@ -83,13 +84,15 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     clock = SystemClock()
     slots = {route.SMARTHOST: settings.workers}
     counters = Counters(inherited.counters.row(inherited.name))
-    store = open_store(
-        settings.store.url,
-        clock=clock,
-        slots=slots,
-        on_commit=counters.commit,
-        keeps_bounced=bool(settings.store.keep_bounced),
-    )
+    with Upgrade(inherited.heartbeat) as upgrade:
+        store = open_store(
+            settings.store.url,
+            clock=clock,
+            slots=slots,
+            on_commit=counters.commit,
+            keeps_bounced=bool(settings.store.keep_bounced),
+            upgrading=upgrade.step,
+        )
     view = open_view(settings.store.url)
     node = socket.gethostname()
     status_log = StatusLog(settings.log.status_log, node=node)

@@ -1,6 +1,7 @@
 """The line between a worker and its supervisor.
 
-Out go READY, a beat each second while the loop turns, and RELOAD; in comes one line of JSON for each
+Out go READY, a beat each second while the loop turns, and RELOAD; before all that UPGRADING, while the queue of an
+older relayd is brought up to date. In comes one line of JSON for each
 RELOAD, when the new settings are in force or are not going to be.
 """
 
@@ -12,7 +13,7 @@ from contextlib import suppress
 from relayd.control.protocol import Message, decode
 from relayd.errors import RelaydError
 
-READY, BEAT, RELOAD = b"R", b".", b"L"
+READY, BEAT, RELOAD, UPGRADING = b"R", b".", b"L", b"U"
 
 _EVERY = 1.0  # seconds between heartbeats; `Timeouts.silence` is many of them
 _CHUNK = 64 * 1024  # octets of a read: as much as a pipe holds

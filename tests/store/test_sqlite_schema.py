@@ -7,54 +7,18 @@ from pathlib import Path
 import apsw
 import pytest
 
-from relayd.mail.ids import WorkerNumber, make_id
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
-from relayd.store.sqlite import condition, connection
+from relayd.store.sqlite import connection
 from relayd.store.sqlite.connection import newest_schema, prepare
 from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.clock import START
+from tests.support.old_queue import OLD, an_old_queue
 from tests.support.stores import ALL, open_sqlite
 from tests.support.workers import registered
-
-_OLD = [
-    # number, sender, report, address, state, category, class
-    (1, "shop@app.test", 0, "a@x.test", "relayed", None, None),
-    (2, "shop@app.test", 0, "b@x.test", "bounced", "bad_mailbox", "hard"),
-    (3, "", 8, "shop@app.test", "bounced", "bad_mailbox", "hard"),
-    (4, "app@app.test", 0, "c@y.test", "queued", "greylist", None),
-]
-_ROWS = (
-    "INSERT INTO message (id, received_at, reverse_path, size, flags, client_ip, helo, listener, tag)"
-    " VALUES (:id, :at, :sender, 9, :flags, '', 'app.test', 'main', 'news');"
-    "INSERT INTO recipient (message_id, number, address, address_key, destination, state,"
-    " next_attempt_at, attempts, category, bounce_class, suppress, updated_at) VALUES"
-    " (:id, 0, :address, :key, 'smarthost', :state, :at, 1, :category, :class, :class IS 'hard', :at);"
-    "INSERT INTO content (message_id, body) VALUES (:id, x'0D0A')"
-)
-
-
-def an_old_queue(path: Path, *, schema: int) -> None:
-    """Write one as a relayd of that time did."""
-    scripts = dict(connection._migrations())
-    with closing(apsw.Connection(str(path))) as db:
-        db.execute(f"PRAGMA application_id={condition.APPLICATION_ID}")
-        for number in range(1, schema + 1):
-            db.execute(scripts[number])
-        db.execute(f"PRAGMA user_version={schema}; PRAGMA journal_mode=WAL")
-        for number, sender, flags, address, state, category, bounce_class in _OLD:
-            local, _, domain = address.partition("@")
-            row = {"sender": sender, "flags": flags, "address": address, "state": state}
-            row |= {"category": category, "class": bounce_class, "key": f"{domain}@{local}"}
-            at = START + timedelta(minutes=number)
-            db.execute(
-                _ROWS,
-                {**row, "id": make_id(at, WorkerNumber(1), 0), "at": int(at.timestamp() * 1000)},
-            )
-        db.execute("INSERT INTO destination (key, due_at) VALUES ('smarthost', 0)")
 
 
 @pytest.mark.parametrize("schema", range(1, 4))
@@ -179,7 +143,7 @@ def test_a_start_that_is_ended_goes_on_behind_its_last_step(
             assert db.execute("PRAGMA user_version").get == stop
     prepare(str(path))
     with closing(SqliteView(str(path))) as view:
-        assert len(view.find(Query(), limit=ALL)) == len(_OLD)
+        assert len(view.find(Query(), limit=ALL)) == len(OLD)
 
 
 async def test_suppressions_of_the_history_are_kept_from_now_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,8 @@ from relayd.supervisor import leaving
 from relayd.supervisor.generation import Timeouts
 from relayd.supervisor.processes import Worker
 from relayd.supervisor.serve import CLOCK_JUMP, Supervisor
+from relayd.supervisor.systemd import Notifier
+from relayd.worker.supervision import UPGRADING
 from tests.support.supervised import settings_of, stand_in
 
 
@@ -76,6 +79,55 @@ def test_a_supervisor_that_was_stopped_blames_nobody(
     assert killed.deadline == math.inf
     supervisor._forgive_nap(now + gap)
     assert worker.heard_at == pytest.approx(now + moved)
+
+
+def a_starting_worker(name: str, now: float, ours: socket.socket) -> Worker:
+    return Worker(
+        name=name,
+        pid=0,
+        heartbeat=ours.fileno(),
+        started_at=now,
+        heard_at=now,
+        deadline=now + Timeouts().start,
+    )
+
+
+def test_a_queue_is_brought_up_to_date_for_as_long_as_that_takes(tmp_path: Path) -> None:
+    """One worker does it, and the others wait for it. Once it is silent, all have the time of a start."""
+    start, took = Timeouts().start, 3600
+    settings = settings_of([], control=f"{tmp_path}/c.sock", queue=f"{tmp_path}/queue.db")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        supervisor = Supervisor(
+            replace(settings, workers=2),
+            reload=None,
+            worker_main=stand_in,
+            timeouts=Timeouts(),
+        )
+        supervisor._notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        lines = [socket.socketpair() for _ in range(2)]
+        now = time.monotonic()
+        first, second = (
+            a_starting_worker(str(number), now, ours)
+            for number, (ours, theirs) in enumerate(lines, start=1)
+        )
+        for ours, _ in lines:
+            ours.settimeout(0)
+        for place, worker in zip(supervisor._current._places, (first, second), strict=True):
+            place.worker = worker
+        for later in range(0, took, 10):
+            lines[0][1].send(UPGRADING)
+            supervisor._hear(now + later)
+            assert min(first.deadline, second.deadline) == now + later + start
+            assert manager.recv(200).startswith(b"EXTEND_TIMEOUT_USEC=60000000\n")
+        supervisor._hear(now + took)
+        assert max(first.deadline, second.deadline) < now + took + start, "nothing more is said"
+        supervisor._addresses.close()
+        supervisor._current.lock.close()
+        for pair in lines:
+            for each in pair:
+                each.close()
 
 
 def test_every_worker_that_may_live_has_a_place() -> None:

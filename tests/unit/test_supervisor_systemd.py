@@ -31,6 +31,14 @@ def test_assignments_come_in_one_datagram(tmp_path: Path, *, abstract: bool) -> 
     assert abs(int(instant.removeprefix("MONOTONIC_USEC=")) / 1e6 - time.monotonic()) < 60
 
 
+def test_more_time_is_asked_for_in_microseconds(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).upgrading(within=60.0)
+        assert manager.recv(200).startswith(b"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=")
+
+
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "relative"])
 def test_nobody_to_tell_is_no_error(address: str) -> None:
     Notifier({"NOTIFY_SOCKET": address}).send("READY=1")

@@ -6,6 +6,7 @@ Owns what must hold before the first statement: a SQLite without the WAL-reset b
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,7 +22,11 @@ OLDEST_SQLITE = 3_051_003  # HQ-01
 _SCHEMA = Path(__file__).with_name("schema")
 
 
-def prepare(path: str) -> None:
+Upgrading = Callable[[int, int], None]
+"""Is told before each step that brings an existing queue up to date: its number, and that of the last one."""
+
+
+def prepare(path: str, upgrading: Upgrading | None = None) -> None:
     """Create the queue file if there is none, and bring its schema up to date.
 
     Raises SchemaMismatch for a file of a newer relayd, StoreUnavailable for one that is not ours.
@@ -38,7 +43,7 @@ def prepare(path: str) -> None:
         _open_to_group(path)
         db = open_writer(path)
         try:
-            _migrate(db, path)
+            _migrate(db, path, upgrading)
         finally:
             db.close()
 
@@ -146,11 +151,11 @@ def _open_to_group(path: str) -> None:
                 os.chmod(file, mode | 0o040)  # noqa: PTH101 -- as above
 
 
-def _migrate(db: apsw.Connection, path: str) -> None:
+def _migrate(db: apsw.Connection, path: str, upgrading: Upgrading | None) -> None:
     version = _pragma(db, "user_version")
     _expect_ours(db, path)
     _check_version(path, version)
-    _apply(db, path, since=version)
+    _apply(db, path, since=version, upgrading=upgrading)
 
 
 def _expect_ours(db: apsw.Connection, path: str) -> None:
@@ -167,7 +172,9 @@ def _check_version(path: str, version: int) -> None:
         )
 
 
-def _apply(db: apsw.Connection, path: str, *, since: int) -> None:
+def _apply(
+    db: apsw.Connection, path: str, *, since: int, upgrading: Upgrading | None = None
+) -> None:
     """Run what is missing, each step for good: a long history takes its time, and a start may be ended.
 
     An index of millions is sorted in files beside the queue, not in memory.
@@ -177,6 +184,8 @@ def _apply(db: apsw.Connection, path: str, *, since: int) -> None:
         folder = str(Path(path).absolute().parent).replace("'", "''")
         db.execute(f"PRAGMA temp_store=FILE; PRAGMA temp_store_directory='{folder}'")
     for number, script in missing:
+        if upgrading is not None:
+            upgrading(number, missing[-1][0])
         with db:
             db.execute(script)
             db.execute(f"PRAGMA user_version={number}")

@@ -60,7 +60,7 @@ from relayd.store.sqlite import (
 )
 from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.arrivals import Arrivals
-from relayd.store.sqlite.connection import prepare
+from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.writer import Writer
 
@@ -100,13 +100,15 @@ class SqliteStore:
         slots: Mapping[str, int],
         on_commit: Callable[[float], None] | None = None,
         keeps_bounced: bool = False,
+        upgrading: Upgrading | None = None,
     ) -> Self:
         """Open the queue at `path`, creating or migrating it first.
 
         `slots` says how many slots a destination has, 1 where it does not. With `keeps_bounced` the content of
-        what bounces is kept until `let_go`. Raises StoreUnavailable, SchemaMismatch.
+        what bounces is kept until `let_go`. `upgrading` is told of each step of a migration. Raises
+        StoreUnavailable, SchemaMismatch.
         """
-        prepare(path)
+        prepare(path, upgrading)
         return cls(path, clock=clock, slots=slots, on_commit=on_commit, keeps_bounced=keeps_bounced)
 
     async def close(self) -> None:
