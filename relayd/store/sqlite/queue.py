@@ -62,6 +62,7 @@ from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.reading import Reader, in_thread
+from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
 
 _LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
@@ -84,12 +85,17 @@ class SqliteStore:
         self._keeps_bounced = keeps_bounced
         self._slots = slots
         self._age = Age(clock)
-        self._writer = Writer(path, clock=clock, on_commit=on_commit, first=self._age.keep_up)
+        self._unused = Unused(clock)
+        self._writer = Writer(path, clock=clock, on_commit=on_commit, first=self._begin)
         self._writer.provide("served", self._age.served)
         self._files = SpoolDirectory(path)
         self._arrivals = Arrivals(self._writer, self._files)
-        self._disk = Disk(path)
+        self._disk = Disk(path, unused=lambda: self._unused.octets)
         self._reader = Reader(path)
+
+    def _begin(self, db: apsw.Connection) -> None:
+        self._age.keep_up(db)
+        self._unused.look(db)
 
     @classmethod
     def open(
@@ -155,7 +161,10 @@ class SqliteStore:
         return self._disk.has_room(self._clock.monotonic())
 
     def spool(self) -> Spool:
-        return self._files.new(self.has_room)
+        return self._files.new(self._has_room_for_files)
+
+    def _has_room_for_files(self) -> bool:
+        return self._disk.has_room_for_files(self._clock.monotonic())
 
     async def claim(
         self,
