@@ -246,10 +246,11 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def let_go(self, before: datetime) -> int:
-        """Delete the content of bounced messages that is kept since before; return of how many.
+    async def let_go(self, before: datetime) -> "LetGo":
+        """Delete the content of bounced messages that is kept since before.
 
-        When the disk gets short, all that is kept goes, the oldest first. May do a part: call again until it gives 0.
+        When the disk gets short, all that is kept goes, the oldest first. May do a part: call again until it is of
+        no message.
         """
         ...
 
@@ -402,6 +403,15 @@ class Foreseen:
     matched: int = 0
     changed: int = 0
     last_retry: int = 0  # of those: soft bounces that have used their last retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetGo:
+    """Content of bounced messages that is kept no longer."""
+
+    messages: int = 0
+    octets: int = 0  # that were deleted; what somebody waits for is not
+    for_room: bool = False  # before its time: the disk is short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

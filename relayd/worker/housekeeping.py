@@ -16,8 +16,9 @@ from relayd.errors import (
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery import route
 from relayd.policy.pausing import Pausing
+from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
-from relayd.ports.queue import QueueStore
+from relayd.ports.queue import LetGo, QueueStore
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
@@ -149,16 +150,25 @@ async def keep_tally(parts: Parts) -> None:
         await asyncio.sleep(_BREATH if is_busy else between)
 
 
-async def let_go(keep_bounced: timedelta, parts: Parts) -> None:
-    """Delete the content of bounced messages when it was kept for long enough, or the disk gets short."""
-    oldest = oldest_kept(keep_bounced, parts.clock)
+async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> None:
+    """Delete the content of bounced messages when it was kept for long enough, or the disk gets short.
+
+    What goes before its time is told: `relayd queue requeue` cannot send it again.
+    """
+    oldest = oldest_kept(keep_bounced, clock)
+    told, messages, octets = Seldom(), 0, 0
     while True:
-        deleted = 0
+        gone = LetGo()
         try:
-            deleted = await parts.store.let_go(oldest())
+            gone = await store.let_go(oldest())
         except StoreBroken:
             raise
         except StoreError as error:
             log.warning("let_go_failed", fault="local", reason=str(error))
-        if not deleted:
+        if gone.for_room:
+            messages, octets = messages + gone.messages, octets + gone.octets
+        if messages and told.is_due(clock.monotonic()):
+            log.warning("kept_content_deleted", fault="local", messages=messages, octets=octets)
+            messages, octets = 0, 0
+        if not gone.messages:
             await asyncio.sleep(_LET_GO)

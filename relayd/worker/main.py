@@ -151,7 +151,8 @@ async def _serve(
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
             tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),
             tasks.create_task(
-                housekeeping.let_go(settings.store.keep_bounced, parts), name="bounced content"
+                housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),
+                name="bounced content",
             ),
             tasks.create_task(
                 housekeeping.keep_telling(outward.reporter), name="reports not mailed"

@@ -353,7 +353,7 @@ async def test_nothing_is_requeued_by_a_slip(world: World, arguments: list[str])
 async def test_content_that_is_gone_is_counted(world: World, bounced: list[NewMessage]) -> None:
     store = world.open_store()
     await registered(store, "worker")
-    assert await store.let_go(world.clock.now() + LEASE) == len(bounced)
+    assert (await store.let_go(world.clock.now() + LEASE)).messages == len(bounced)
     await store.close()
     async with daemon(world):
         ran = await run(world, "requeue", "--all")

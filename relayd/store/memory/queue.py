@@ -32,6 +32,7 @@ from relayd.ports.queue import (
     Foreseen,
     LateNotice,
     Lease,
+    LetGo,
     ReportGivenUp,
     Settlement,
     Spool,
@@ -288,16 +289,19 @@ class MemoryStore(MemoryView):
         is_all = len(taken) == len(found)
         return done if is_all else replace(done, more=(taken[-1].message_id, taken[-1].number))
 
-    async def let_go(self, before: datetime) -> int:
+    async def let_go(self, before: datetime) -> LetGo:
         kept = [
             message
             for message in self._tables.messages.values()
             if message.kept_since is not None and message.kept_since < before
         ]
+        octets = 0
         for message in kept:
             message.kept_since = None
+            octets += len(message.content or b"")
             message.drop_content()
-        return len(kept)
+            octets -= len(message.content or b"")
+        return LetGo(messages=len(kept), octets=octets)
 
     async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
         return operators.foresee(

@@ -1,11 +1,14 @@
 """Deleting the history of messages that are finished, and what a crash left of others."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
 import apsw
+import orjson
 
 from relayd.mail.ids import MessageId, first_id_at
+from relayd.ports.queue import LetGo
 from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import tally_upkeep
 from relayd.store.sqlite.outcomes import drop_content
@@ -20,6 +23,10 @@ _OLD = (
 )
 _LET_GO = 200  # messages whose kept content is deleted in one transaction
 _KEPT = "SELECT message_id FROM kept WHERE since < ? ORDER BY since LIMIT ?"
+_OCTETS = (
+    "SELECT coalesce(sum(length(body) + beside), 0) FROM content"
+    " WHERE message_id IN (SELECT value FROM json_each(?))"
+)
 _EVER = 2**63 - 1
 _DELETIONS = (
     "DELETE FROM kept WHERE message_id = ?",
@@ -45,14 +52,23 @@ def has_kept(db: apsw.Connection, before: int | None) -> bool:
     return bool(fetch(db, _KEPT, (_EVER if before is None else before, 1)))
 
 
-def let_go(db: apsw.Connection, before: int | None) -> tuple[int, list[MessageId]]:
+def let_go(db: apsw.Connection, before: int | None) -> tuple[LetGo, list[MessageId]]:
     """Keep content no longer that is kept since before an instant, or at all, the oldest first.
 
-    Return of how many messages, and whose files can go once that is durable.
+    Return what went, and whose files can go once that is durable.
     """
     kept = fetch(db, _KEPT, (_EVER if before is None else before, _LET_GO))
+    messages = [MessageId(message_id) for (message_id,) in kept]
+    octets = _octets_of(db, messages)
     db.executemany("DELETE FROM kept WHERE message_id = ?", kept)
-    return len(kept), drop_content(db, [MessageId(message_id) for (message_id,) in kept])
+    files = drop_content(db, messages)
+    octets -= _octets_of(db, messages)
+    return LetGo(messages=len(kept), octets=octets, for_room=before is None), files
+
+
+def _octets_of(db: apsw.Connection, messages: Sequence[MessageId]) -> int:
+    [(octets,)] = fetch(db, _OCTETS, (orjson.dumps(messages).decode(),))
+    return int(octets)
 
 
 def sweep(db: apsw.Connection, files: SpoolDirectory) -> None:

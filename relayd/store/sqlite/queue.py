@@ -30,6 +30,7 @@ from relayd.ports.queue import (
     Foreseen,
     LateNotice,
     Lease,
+    LetGo,
     ReportGivenUp,
     Settlement,
     Spool,
@@ -300,15 +301,15 @@ class SqliteStore:
             lambda db: requeue.requeue(db, self._files, selector, how, part)
         )
 
-    async def let_go(self, before: datetime) -> int:
+    async def let_go(self, before: datetime) -> LetGo:
         limit = None if self._disk.is_short(self._clock.monotonic()) else values.to_ms(before)
         if not await self._reader.ask(lambda db: purging.has_kept(db, limit)):
-            return 0
+            return LetGo()
         files: list[MessageId] = []
 
-        def operation(db: apsw.Connection) -> int:
-            count, files[:] = purging.let_go(db, limit)
-            return count
+        def operation(db: apsw.Connection) -> LetGo:
+            gone, files[:] = purging.let_go(db, limit)
+            return gone
 
         letting_go = self._writer.submit(operation)
         letting_go.add_done_callback(partial(self._remove, files))
