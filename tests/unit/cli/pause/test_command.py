@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.cli.pause.drain import DrainEnded, follow
+from relayd.errors import DaemonUnreachable
+from relayd.mail.operator import Action
 from relayd.mail.pause import Named, PauseRule, Scope, Side
-from relayd.ports.view import QueueView
+from relayd.ports.queue import QueueStore
+from relayd.ports.view import Query, QueueView
 from relayd.store import open_view
 from relayd.store.sqlite.connection import prepare
-from tests.support.cli_world import World, column, make_world
+from tests.support.builders import a_message
+from tests.support.cli_world import World, column, enqueue, make_world
 from tests.support.clock import START
 from tests.support.control_server import a_control_server
 from tests.support.screens import a_screen
@@ -40,6 +45,67 @@ async def a_daemon(world: World) -> AsyncIterator[QueueView]:
         ):
             yield view
     await store.close()
+
+
+async def test_a_drain_that_somebody_ends_is_not_waited_for(world: World) -> None:
+    """By `resume all`, or of the intake alone; an empty queue is no success then."""
+    loop = asyncio.get_running_loop()
+    for sides, is_empty in ((frozenset(Side), False), (frozenset({Side.INTAKE}), True)):
+        store = world.open_store()
+        if not is_empty:
+            await enqueue(store, a_message("a@x.test"))
+        every = [Named(Scope.ALL)]
+        rule = PauseRule(
+            named=every[0],
+            sides=frozenset(Side),
+            since=world.clock.now(),
+            until=None,
+            by="ann",
+            reason="",
+        )
+        [made] = await store.pause([rule])
+
+        def resume(_: float, sides: frozenset[Side] = sides, store: QueueStore = store) -> None:
+            asyncio.run_coroutine_threadsafe(store.unpause(None, sides), loop).result()
+
+        with (
+            contextlib.closing(open_view(f"sqlite:{world.folder}/queue.db")) as view,
+            pytest.raises(DrainEnded, match="mail is taken again") as ended,
+        ):
+            await asyncio.to_thread(
+                follow, view, made.number, str(world.socket), as_json=False, pause=resume
+            )
+        assert ended.value.exit_code == os.EX_TEMPFAIL
+        await store.act(Query(), Action.DROP, by="ann", reason="")
+        await store.close()
+
+
+async def test_a_drain_of_a_stopped_daemon_is_not_waited_for(world: World) -> None:
+    """One that is restarted between two looks is."""
+    looks = 0
+    async with contextlib.AsyncExitStack() as stack:
+        store = world.open_store()
+        await enqueue(store, a_message("a@x.test"))
+        await stack.enter_async_context(a_daemon(world))
+        await asyncio.to_thread(world.run, "drain")
+        view = stack.enter_context(contextlib.closing(open_view(f"sqlite:{world.folder}/queue.db")))
+        [rule] = view.pause_rules()
+        away = world.socket.with_name("away")
+
+        def restart(_: float) -> None:
+            nonlocal looks
+            looks += 1
+            if looks in (2, 6):
+                world.socket.rename(away)
+            if looks == 4:
+                away.rename(world.socket)
+
+        with pytest.raises(DaemonUnreachable, match=r"has stopped.* 1 recipient left"):
+            await asyncio.to_thread(
+                follow, view, rule.number, str(world.socket), as_json=False, pause=restart
+            )
+        await store.close()
+    assert looks == 8
 
 
 WRONG = (
