@@ -13,7 +13,7 @@ from relayd.cli.config.banner import Answer, State
 from relayd.cli.table import width_of
 from relayd.config.change import changing
 from relayd.config.model import Key
-from relayd.supervisor.sockets import REMEDIES
+from relayd.sockets import REMEDIES
 from tests.support.screenshots import page_with, screens
 
 PAGE = Path(__file__).parent.parent / "docs/terminal.md"

@@ -2,7 +2,7 @@
 
 `main` is the command, `run` the daemon under settings that somebody else made. The parts:
 `serve` the loop, `generation` the workers of one set of settings, `processes` one worker,
-`sockets`, `lock` and `systemd` what their names say.
+`sockets` and `lock` what their names say.
 """
 
 import os

@@ -35,7 +35,7 @@ from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Signals, Worker, spawn
 from relayd.supervisor.sockets import Addresses
-from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
+from relayd.systemd import Notifier, inherited_sockets, watchdog_period
 from relayd.worker.descriptors import descriptors, shares_of
 from relayd.worker.inherited import Inherited
 

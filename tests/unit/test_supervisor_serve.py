@@ -18,7 +18,7 @@ from relayd.supervisor import leaving
 from relayd.supervisor.generation import Timeouts
 from relayd.supervisor.processes import Worker
 from relayd.supervisor.serve import CLOCK_JUMP, Supervisor
-from relayd.supervisor.systemd import Notifier
+from relayd.systemd import Notifier
 from relayd.worker.supervision import UPGRADING
 from tests.support.supervised import settings_of, stand_in
 

@@ -13,7 +13,8 @@ import pytest
 
 from relayd.errors import StartError
 from relayd.settings import HostPort, Settings
-from relayd.supervisor.sockets import BACKLOG, Addresses
+from relayd.sockets import BACKLOG
+from relayd.supervisor.sockets import Addresses
 from tests.support.supervised import settings_of
 
 

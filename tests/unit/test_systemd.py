@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relayd.errors import StartError
-from relayd.supervisor.systemd import Notifier, inherited_sockets, watchdog_period
+from relayd.systemd import Notifier, inherited_sockets, watchdog_period
 
 OWN = str(os.getpid())
 OTHER = str(os.getppid())
