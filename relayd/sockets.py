@@ -1,4 +1,4 @@
-"""Listening sockets: bound on TCP and unix addresses, with words for whoever cannot have one.
+"""Listening sockets: bound on TCP and unix addresses; and why one cannot be had.
 
 Accepts nothing. A socket file is made under its final name, in the place of an abandoned one only.
 """
