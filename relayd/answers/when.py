@@ -19,6 +19,8 @@ FORMS = "7d, 12h, today, yesterday, monday, 08:00, 'monday 08:00', 2026-11-01, 2
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WORDS = ("today", "yesterday", *_DAYS)
+"""Words for days that `parse_instant` reads."""
 _TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
 _SECOND = timedelta(seconds=1)
 

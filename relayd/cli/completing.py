@@ -1,64 +1,131 @@
-"""What a shell completes besides commands, options and files: settings keys and queue ids.
+"""What a shell completes besides options and files: commands, settings keys, queue ids and pauses.
 
 Owns that completing is quick, quiet and never in the way: what cannot be read completes to nothing, a
 store that does not answer is not waited for, and no word reaches the terminal in the middle of a line.
 """
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+if TYPE_CHECKING:
+    from relayd.ports.view import QueueView
+
 T = TypeVar("T")
+Items = list[CompletionItem[str]]
 _NEWEST = 200  # recipients whose queue ids are offered
 _PATIENCE = 1.0  # seconds
 
 
-def complete_ids(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
+def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return queue ids of the newest messages; for a verb of `relayd queue`, of those that wait."""
+    given = ctx.params.get(param.name or "") or ()
+    return [each for each in ids(ctx, incomplete) if each.value not in map(_id_text, given)]
+
+
+def ids(ctx: click.Context, incomplete: str) -> Items:
+    """The same where no parameter is being completed."""
     unfinished = ctx.parent is not None and ctx.parent.info_name == "queue"
 
-    def read() -> list[CompletionItem[str]]:
-        from relayd.cli.context import named_settings_file_of  # noqa: PLC0415
-        from relayd.cli.output import printable  # noqa: PLC0415
-        from relayd.config.peek import find_store  # noqa: PLC0415
+    def read(view: "QueueView") -> Mapping[str, str]:
         from relayd.mail.ids import format_id  # noqa: PLC0415
         from relayd.ports.view import Query  # noqa: PLC0415
+
+        rows = view.find(Query(unfinished=unfinished), limit=_NEWEST)
+        return {format_id(row.message_id): f"{row.address} {row.status}" for row in rows}
+
+    return _items(_of_store(ctx, read), incomplete.upper())
+
+
+def complete_pauses(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return the numbers of pause rules, and `all`."""
+    given = ctx.params.get(param.name or "") or ()
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        from relayd.answers.pauses import sides_in_words  # noqa: PLC0415
+        from relayd.cli.context import now  # noqa: PLC0415
+
+        rules = [rule for rule in view.pause_rules() if not rule.is_over(now())]
+        return {str(rule.number): f"{sides_in_words(rule)} of {rule.named}" for rule in rules}
+
+    found = dict(_of_store(ctx, read))
+    if found and not given:
+        found["all"] = "every pause"
+    return [each for each in _items(found, incomplete) if each.value not in given]
+
+
+def complete_keys(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> Items:
+    """Return the settings keys, dotted, and the tables that they are in; of names those in the file."""
+    from relayd.config.model import DEFAULTS  # noqa: PLC0415 -- brings pydantic
+
+    def read() -> list[str]:
+        from relayd.cli.context import named_settings_file_of  # noqa: PLC0415
+        from relayd.config.load import read as read_file  # noqa: PLC0415
+        from relayd.config.peek import DEFAULT_SETTINGS  # noqa: PLC0415
+        from relayd.config.values import names_in  # noqa: PLC0415
+
+        data = read_file(named_settings_file_of(ctx) or DEFAULT_SETTINGS)[1]
+        return [name for name in names_in(data) if '"' not in name]  # which a shell would take away
+
+    written = _in_time(read, list[str]())
+    names = dict.fromkeys([*DEFAULTS, *written])
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return the commands below those that are given."""
+    command: click.Command | None = ctx.find_root().command
+    for word in ctx.params.get(param.name or "") or ():
+        command = command.get_command(ctx, word) if isinstance(command, click.Group) else None
+    if not isinstance(command, click.Group):
+        return []
+    below = {name: command.get_command(ctx, name) for name in command.list_commands(ctx)}
+    told = {name: one.get_short_help_str() for name, one in below.items() if one and not one.hidden}
+    return _items(told, incomplete)
+
+
+def _items(told: Mapping[str, str], start: str) -> Items:
+    from relayd.cli.output import printable  # noqa: PLC0415
+
+    return [
+        CompletionItem(name, help=printable(says))
+        for name, says in told.items()
+        if name.startswith(start)
+    ]
+
+
+def _id_text(given: object) -> str:
+    """Return a queue id that was read from the line, as it is offered."""
+    from relayd.mail.ids import format_id  # noqa: PLC0415
+
+    return format_id(given) if isinstance(given, int) else str(given)
+
+
+def _of_store(
+    ctx: click.Context, read: Callable[["QueueView"], Mapping[str, str]]
+) -> Mapping[str, str]:
+    """Return what `read` finds in the store of the settings; nothing if that fails or takes too long."""
+
+    def find() -> Mapping[str, str]:
+        from relayd.cli.context import named_settings_file_of  # noqa: PLC0415
+        from relayd.config.peek import find_store  # noqa: PLC0415
         from relayd.store import open_view  # noqa: PLC0415
 
         url = find_store(named_settings_file_of(ctx))
         if url is None:
-            return []
-        view = open_view(url)
-        try:
-            rows = view.find(Query(unfinished=unfinished), limit=_NEWEST)
-        finally:
-            view.close()
-        given = ctx.params.get(param.name or "") or ()
-        found = {format_id(row.message_id): f"{row.address} {row.status}" for row in rows}
-        return [
-            CompletionItem(name, help=printable(says))
-            for name, says in found.items()
-            if name.startswith(incomplete.upper()) and name not in map(str, given)
-        ]
+            return {}
+        with closing(open_view(url)) as view:
+            return read(view)
 
-    return _in_time(read, [])
-
-
-def complete_keys(
-    ctx: click.Context,  # noqa: ARG001
-    param: click.Parameter,  # noqa: ARG001
-    incomplete: str,
-) -> list[CompletionItem[str]]:
-    """Return the settings keys, dotted, and the tables that they are in."""
-    from relayd.config.model import DEFAULTS  # noqa: PLC0415 -- brings pydantic
-
-    return [CompletionItem(name) for name in DEFAULTS if name.startswith(incomplete)]
+    return _in_time(find, {})
 
 
 def _in_time(read: Callable[[], T], nothing: T) -> T:

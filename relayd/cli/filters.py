@@ -17,6 +17,8 @@ import click
 
 from relayd.answers import when
 from relayd.cli.context import now
+from relayd.cli.suggest import did_you_mean
+from relayd.config.nearest import nearest
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
@@ -38,7 +40,8 @@ class InstantType(click.ParamType[datetime]):
         try:
             return when.parse_instant(value, now(), is_end=self._is_end)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is none of {when.FORMS}", param, ctx)
+            found = did_you_mean(nearest(str(value), when.WORDS))
+            self.fail(f"{value!r} is none of {when.FORMS}.{found}", param, ctx)
 
 
 class FilterText(click.ParamType[str]):

@@ -1,7 +1,7 @@
 """What somebody meant who mistyped a command, an option or one of the values that there are."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -9,6 +9,7 @@ from relayd.config.nearest import nearest
 
 _BAD_CHOICE = re.compile(r"'(.*?)' is not one of ", re.DOTALL)  # in the words of click
 
+_TOLD = 4  # commands that have an option
 _KNOWN_ELSEWHERE = {
     "cat": "queue cat",
     "delete": "queue drop",
@@ -34,20 +35,49 @@ def with_suggestion(error: click.UsageError) -> click.UsageError:
         case click.exceptions.NoSuchCommand(ctx=click.Context() as ctx):
             found = list(_commands(error.command_name, ctx))
         case click.NoSuchOption(ctx=click.Context() as ctx):
+            if others := _who_has(error.option_name, ctx):
+                return click.UsageError(f"{error.message} {others}", ctx)
             found = nearest(error.option_name, _options(ctx))
         case click.BadParameter(param=click.Parameter(type=click.Choice() as choice)):
             given = _BAD_CHOICE.match(error.message)
             found = nearest(given[1], map(str, choice.choices)) if given else []
         case _:
             return error
-    says = (
-        f"{error.message} Did you mean {' or '.join(map(repr, found))}?" if found else error.message
-    )
+    says = f"{error.message}{did_you_mean(found)}"
     return (
         click.UsageError(says, error.ctx)
         if not isinstance(error, click.BadParameter)
         else (click.BadParameter(says, error.ctx, error.param))
     )
+
+
+def did_you_mean(found: Sequence[str]) -> str:
+    """Return the question that follows a mistake, after a blank; empty if nothing is near."""
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def _who_has(option: str, ctx: click.Context) -> str:
+    """Say where an option belongs that this command does not have; empty if no command has it."""
+    if any(_with_option(option, ctx.command, ctx, ctx.command_path)):
+        return f"It comes after the command: {ctx.command_path} COMMAND {option}."
+    root = ctx.find_root()
+    found = list(_with_option(option, root.command, root, root.command_path))
+    more = f" and {len(found) - _TOLD} others" if len(found) > _TOLD else ""
+    return f"It is an option of {', '.join(found[:_TOLD])}{more}." if found else ""
+
+
+def _with_option(
+    option: str, command: click.Command, ctx: click.Context, path: str
+) -> Iterator[str]:
+    """Yield the commands below one that have the option."""
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(ctx):
+        below = command.get_command(ctx, name)
+        if below is not None and not below.hidden:
+            if any(option in each.opts for each in below.params):
+                yield f"{path} {name}"
+            yield from _with_option(option, below, ctx, f"{path} {name}")
 
 
 def _commands(given: str, ctx: click.Context) -> Iterator[str]:

@@ -2,12 +2,17 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relayd.cli.output import Form
+from relayd.cli.suggest import did_you_mean
 from relayd.cli.table import Column, TableOptions
+from relayd.config.nearest import nearest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 utc_option = click.option("--utc", is_flag=True, help="Show instants, in UTC.")
 
@@ -28,10 +33,26 @@ class ColumnsType(click.ParamType[tuple[str, ...]]):
         wanted = tuple(name.strip().lower() for name in str(value).split(","))
         for name in wanted:
             if name not in self._names:
-                self.fail(
-                    f"there is no column {name!r}; there are {', '.join(self._names)}", param, ctx
-                )
+                found = did_you_mean(nearest(name, self._names))
+                there_are = ", ".join(self._names)
+                self.fail(f"there is no column {name!r}.{found} There are {there_are}.", param, ctx)
         return tuple(dict.fromkeys(wanted))
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 -- a shell asks for it
+
+        before, comma, last = incomplete.rpartition(",")
+        others = [name for name in self._names if name not in before.split(",")]
+        return [
+            CompletionItem(f"{before}{comma}{name}")
+            for name in others
+            if name.startswith(last.lower())
+        ]
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

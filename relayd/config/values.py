@@ -30,6 +30,11 @@ def values_of(document: Document) -> Values:
     }
 
 
+def names_in(data: Mapping[str, object]) -> list[str]:
+    """Return the names of all keys that are written in a settings file, which may be wrong."""
+    return [name_of(key) for key, _ in _leaves(data)]
+
+
 def values_of_rules(rules: RuleTexts) -> Values:
     """Return a digest for every rule file, to see that one was changed."""
     return {

@@ -15,7 +15,7 @@ import click
 from relayd.answers import when
 from relayd.answers.recipients import fields, recipients_of, resolve, waits_for
 from relayd.answers.status_line import status_line
-from relayd.cli.completing import complete_ids
+from relayd.cli.completing import complete_ids, ids
 from relayd.cli.context import (
     NoSuch,
     json_option,
@@ -39,11 +39,17 @@ from relayd.mail.words import EventKind
 from relayd.ports.view import HistoryEntry, Query, RecipientRow, Status
 
 if TYPE_CHECKING:  # only `--explain` needs what judges
+    from click.shell_completion import CompletionItem
+
     from relayd.answers.explain import Judges, Reason
 
 
 class _StatusGroup(Group):
     """Takes an ID for `show ID`."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        found = super().shell_complete(ctx, incomplete)
+        return found if incomplete.startswith("-") else [*found, *ids(ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -11,6 +11,7 @@ import click
 
 from relayd.answers.pauses import FIELDS, fields, in_words, sides_in_words
 from relayd.cli.ages import Times, times_for
+from relayd.cli.completing import complete_pauses
 from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
 from relayd.cli.filters import TEXT, DurationType
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
@@ -69,7 +70,7 @@ def pause(
 
 
 @click.command()
-@click.argument("which", metavar="[all|PAUSE]...", nargs=-1)
+@click.argument("which", metavar="[all|PAUSE]...", nargs=-1, shell_complete=complete_pauses)
 @takes_names
 @takes_sides
 @json_option

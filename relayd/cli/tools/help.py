@@ -3,10 +3,11 @@
 import click
 
 import relayd
+from relayd.cli.completing import complete_commands
 
 
 @click.command(name="help")
-@click.argument("command", nargs=-1)
+@click.argument("command", nargs=-1, shell_complete=complete_commands)
 @click.pass_context
 def help_(ctx: click.Context, *, command: tuple[str, ...]) -> None:
     """Explain a COMMAND, such as `relayd help queue hold`, or list all of them."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from relayd.cli import completing
 from relayd.cli.command import root
 from relayd.mail.ids import format_id
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from tests.support.builders import a_message
 from tests.support.cli_world import World, enqueue
+from tests.support.clock import START
 
 
 def complete(
@@ -45,7 +48,8 @@ async def ids(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "words", ["status show ", "queue hold ", "queue list ", "queue expedite ", "trace "]
+    "words",
+    ["status ", "status show ", "queue hold ", "queue list ", "queue expedite ", "trace "],
 )
 def test_queue_ids_come_from_the_store(
     world: World, monkeypatch: pytest.MonkeyPatch, ids: list[str], words: str
@@ -54,6 +58,13 @@ def test_queue_ids_come_from_the_store(
     assert {f"plain,{one}" for one in ids} <= set(found)
     assert complete(world, monkeypatch, words + ids[0].lower()) == [f"plain,{ids[0]}"]
     assert any("r0@x.test queued" in line for line in complete(world, monkeypatch, words, "zsh"))
+
+
+def test_what_is_on_the_line_is_not_offered_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, ids: list[str]
+) -> None:
+    offered = complete(world, monkeypatch, f"queue hold {ids[0]} ")
+    assert offered == [f"plain,{one}" for one in reversed(ids[1:])]
 
 
 @pytest.mark.parametrize("fault", ["no queue", "no settings", "a folder", "no text", "no database"])
@@ -88,6 +99,54 @@ def test_a_store_that_hangs_is_not_waited_for(
 @pytest.mark.parametrize("words", ["config get smarthost.tl", "config unset smarthost.tl"])
 def test_settings_keys(world: World, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     assert complete(world, monkeypatch, words) == ["plain,smarthost.tls"]
+
+
+def test_keys_that_are_in_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of aliases and further listeners, also where the settings are wrong; no quotes."""
+    world.settings.write_text(
+        '[aliases]\nroot = "ann@x.test"\n[[listen]]\n[[listen]]\naddress = 7\n'
+        '[routes]\n"*.x.test" = "direct"\n'
+    )
+    assert complete(world, monkeypatch, "config set aliases.") == ["plain,aliases.root"]
+    assert complete(world, monkeypatch, "config get listen.1.a") == ["plain,listen.1.address"]
+    assert complete(world, monkeypatch, "config unset routes.") == []
+
+
+async def test_numbers_of_pauses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete(world, monkeypatch, "resume ") == []
+    store = world.open_store()
+    rule = PauseRule(
+        named=Named(Scope.TAG, "x"),
+        sides=frozenset(Side),
+        since=START,
+        until=None,
+        by="ann",
+        reason="",
+    )
+    await store.pause([rule])
+    await store.close()
+    assert complete(world, monkeypatch, "resume ") == ["plain,1", "plain,all"]
+    assert complete(world, monkeypatch, "resume 1 ") == []
+
+
+WORDS = {
+    "help ": ("plain,queue", "plain,status"),
+    "help queue ho": ("plain,hold",),
+    "help queue hold ": (),
+    "help nothing ": (),
+    "pauses --columns ": ("plain,pause", "plain,until"),
+    "pauses --columns pause,unt": ("plain,pause,until",),
+    "pauses --columns until,unt": (),
+}
+
+
+@pytest.mark.parametrize(("words", "found"), WORDS.items(), ids=WORDS)
+def test_words_that_are_known(
+    world: World, monkeypatch: pytest.MonkeyPatch, words: str, found: Sequence[str]
+) -> None:
+    offered = complete(world, monkeypatch, words)
+    assert set(found) <= set(offered)
+    assert found or not offered
 
 
 @pytest.mark.parametrize("words", ["parse-bounce ", "check-content ", "status -c ", "backup "])

@@ -22,6 +22,17 @@ MISTYPED = {
     "a category": (["status", "--category", "mailbox"], "Did you mean 'mailbox_full'?"),
     "an event": (["log", "--event", "recieved"], "Did you mean 'received'?"),
     "an argument": (["completion", "bahs"], "Did you mean 'bash'?"),
+    "a column": (["status", "--columns", "id,recipent"], "Did you mean 'recipient'?"),
+    "a column of another list": (["pauses", "--columns", "utnil"], "Did you mean 'until'?"),
+    "a day": (["status", "--since", "yesteday"], "Did you mean 'yesterday'?"),
+    "a weekday": (["stats", "--until", "wensday"], "Did you mean 'wednesday'?"),
+    "an option of lists": (["resume", "--csv"], "It is an option of relayd status, relayd stats"),
+    "an option of one": (["queue", "list", "--explain"], "It is an option of relayd status show"),
+    "before the command": (
+        ["--json", "stats"],
+        "It comes after the command: relayd COMMAND --json.",
+    ),
+    "before the verb": (["queue", "--tag", "x", "list"], "relayd queue COMMAND --tag."),
     "in help": (["help", "queue", "hodl"], "Did you mean 'relayd queue hold'?"),
 }
 
