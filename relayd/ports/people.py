@@ -6,13 +6,15 @@ raise StoreUnavailable, writes StoreFull and CommitUnknown as well.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from relayd.policy.console.roles import Role, Scope, scopes_of
+
+DETAIL_LIMIT = 2000
 
 
 class Sees(StrEnum):
@@ -64,6 +66,12 @@ class AccountChange:
     password_hash: str | None = None
     disabled: bool | None = None
 
+    def applied_to(self, account: Account) -> Account:
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(
+            account, **{name: value for name, value in given.items() if value is not None}
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
@@ -108,9 +116,9 @@ class Author:
     client: str = ""  # the address of the browser or program; empty on this machine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Deed:
-    """What somebody does, for the audit."""
+    """What somebody does, for the audit; of its texts `DETAIL_LIMIT` characters are kept."""
 
     action: str
     target: str = ""  # an account, a key, a message, a setting
@@ -190,7 +198,7 @@ class People(Protocol):
         """Return whose session has that hash; it may be over, and the account disabled."""
         ...
 
-    async def key(self, key_id: str) -> ApiKey | None:
+    async def find_key(self, key_id: str) -> ApiKey | None:
         """Return the key with that public id; it may be no longer valid."""
         ...
 
@@ -249,8 +257,8 @@ class People(Protocol):
         ...
 
     async def forget(self, audit_before: datetime) -> int:
-        """Delete sessions that are over, and audit rows before an instant; return how many rows went.
+        """Delete sessions that are over, and audit rows before an instant; return how many went.
 
-        A few at a time: again until it returns 0.
+        Some of them at a time: again until it returns 0.
         """
         ...

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
     from relayd.policy.verp import VerpToken
+    from relayd.ports.people import People
     from relayd.ports.requeue import Requeue, Requeued
 
 TALLIED_AT_ONCE = (
@@ -75,6 +76,11 @@ class Settlement:
 
 class QueueStore(Protocol):
     """The queue as a worker uses it."""
+
+    @property
+    def people(self) -> "People":
+        """Who may use the console, and the audit."""
+        ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:
         """Give `worker` a number for its leases and its ids, as `relayd.mail.ids` says.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # few questions need these
 
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
+    from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Waiting
 
@@ -205,6 +206,11 @@ class Metric(NamedTuple):
 
 class QueueView(Protocol):
     """The store as questions see it: read-only, from any process."""
+
+    @property
+    def people(self) -> "PeopleView":
+        """Who may use the console, and the audit."""
+        ...
 
     def find(
         self, query: Query, *, limit: int, before: Place | None = None

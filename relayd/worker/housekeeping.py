@@ -37,6 +37,7 @@ _TIDY = 3600.0  # seconds between looks for history that is too old: ages are to
 _COUNTED = (
     5.0  # seconds between looks for history to count; a question counts what is new by itself
 )
+_AUDIT = timedelta(days=90)  # the audit of the console is kept at least so long
 _BREATH = 0.05  # seconds between two batches: mail comes first
 
 log = structlog.get_logger()
@@ -122,13 +123,15 @@ def oldest_kept(history: timedelta, clock: Clock) -> Callable[[], datetime]:
     return tell
 
 
-async def tidy(history: timedelta, parts: Parts) -> None:
-    """Delete what is older than the history is kept, a piece at a time."""
-    oldest = oldest_kept(history, parts.clock)
+async def tidy(history: timedelta, store: QueueStore, clock: Clock) -> None:
+    """Delete what is older than the history is kept, a piece at a time; audit and sessions of the console too."""
+    oldest = oldest_kept(history, clock)
+    oldest_audit = oldest_kept(max(history, _AUDIT), clock)
     while True:
         deleted = 0
         try:
-            deleted = await parts.store.purge(oldest())
+            deleted = await store.purge(oldest())
+            deleted += await store.people.forget(oldest_audit())
         except StoreBroken:
             raise
         except StoreError as error:

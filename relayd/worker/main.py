@@ -146,7 +146,8 @@ async def _serve(
                 housekeeping.keep_measuring(counters, receiver, outward, intake), name="gauges"
             ),
             tasks.create_task(
-                housekeeping.tidy(settings.store.history, parts), name="purge of the history"
+                housekeeping.tidy(settings.store.history, parts.store, parts.clock),
+                name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
             tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),

@@ -52,6 +52,7 @@ from relayd.store.memory import (
 )
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
+from relayd.store.memory.people import MemoryPeople
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
 from relayd.store.memory.view import MemoryView
@@ -77,6 +78,10 @@ class MemoryStore(MemoryView):
         self._age = Age(clock, self._tables)
         self._leases = Leases(clock, self._tables, dict(slots or {}))
         self._workers = Workers()
+
+    @property
+    def people(self) -> MemoryPeople:
+        return MemoryPeople(self._tables.people, self._clock)
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass

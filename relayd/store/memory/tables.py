@@ -17,6 +17,7 @@ from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
+from relayd.store.memory.people import PeopleTables
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,6 +128,7 @@ class Tables:
     events: list[Event] = field(default_factory=list)  # of all messages, also of deleted ones
     noted: list[tuple[Message, Event]] = field(default_factory=list)  # those that may count
     kept_from: datetime | None = None  # before that none counts any more
+    people: PeopleTables = field(default_factory=PeopleTables)
 
     def note(self, message: Message, *events: Event) -> None:
         """Add to the history."""

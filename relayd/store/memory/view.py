@@ -22,6 +22,7 @@ from relayd.ports.view import (
 )
 from relayd.ports.waiting import By, Waiting, together, waiting
 from relayd.store.memory import suppression, tally
+from relayd.store.memory.people import MemoryPeopleView
 from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
 from relayd.store.memory.tables import Recipient, Tables
@@ -32,6 +33,10 @@ class MemoryView:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+
+    @property
+    def people(self) -> MemoryPeopleView:
+        return MemoryPeopleView(self._tables.people)
 
     def close(self) -> None:
         pass

@@ -20,7 +20,7 @@ import apsw
 from relayd.errors import StoreForbidden, StoreUnavailable, TookTooLong
 from relayd.file_access import who_may
 from relayd.store.sqlite.condition import check_file, check_index
-from relayd.store.sqlite.connection import open_reader
+from relayd.store.sqlite.connection import open_reader, translate
 
 T = TypeVar("T")
 _State = (
@@ -86,6 +86,25 @@ class OutsideReader:
                 if not self.has_changed():
                     return answer
         raise StoreUnavailable(f"{self._path} is taken into use just now: ask again")
+
+    def read(self, question: Callable[[apsw.Connection], T]) -> T:
+        """Return the answer to one short question. As `ask`, in `limited`."""
+
+        def see() -> T:
+            with self.reading():
+                return question(self.db)
+
+        with self.limited():
+            return self.ask(see)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See one instant of the store, for a short while. Raises StoreUnavailable."""
+        try:
+            with self.db:
+                yield
+        except apsw.Error as exc:
+            raise translate(exc) from exc
 
     def has_changed(self) -> bool:
         """Tell whether somebody takes the file into use that was opened as one that nobody changes."""

@@ -62,6 +62,7 @@ from relayd.store.sqlite import (
 from relayd.store.sqlite.age import Age
 from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import Upgrading, prepare
+from relayd.store.sqlite.people import SqlitePeople
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
@@ -93,6 +94,7 @@ class SqliteStore:
         self._arrivals = Arrivals(self._writer, self._files)
         self._disk = Disk(path, unused=lambda: self._unused.octets)
         self._reader = Reader(path)
+        self.people = SqlitePeople(self._writer, self._reader, clock)
 
     def _begin(self, db: apsw.Connection) -> None:
         self._age.keep_up(db)

@@ -1,7 +1,6 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -30,6 +29,7 @@ from relayd.store.sqlite.values import fetch, from_ms, to_ms
 if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
+    from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Waiting
 
@@ -123,6 +123,12 @@ class SqliteView:
     def _db(self) -> apsw.Connection:
         return self._file.db
 
+    @property
+    def people(self) -> "PeopleView":
+        from relayd.store.sqlite.people import SqlitePeopleView  # noqa: PLC0415 -- few questions need it
+
+        return SqlitePeopleView(self._file)
+
     def close(self) -> None:
         self._file.close()
 
@@ -130,23 +136,14 @@ class SqliteView:
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
-        with self._reading():
+        with self._file.reading():
             search = Search(self._db, query, before=before)
         found: list[RecipientRow] = []
         while len(found) < limit and not search.is_done:
-            with self._reading():
+            with self._file.reading():
                 keys = search.step(limit - len(found))
                 found += [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
         return found
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """See one instant of the store, for a short while."""
-        try:
-            with self._db:
-                yield
-        except apsw.Error as exc:
-            raise translate(exc) from exc
 
     @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
@@ -166,21 +163,21 @@ class SqliteView:
         from relayd.store.spool import content_in, directory_of  # noqa: PLC0415 -- for one question
         from relayd.store.sqlite.messages import content  # noqa: PLC0415 -- as above
 
-        with self._reading():
+        with self._file.reading():
             return content(self._db, partial(content_in, directory_of(self._path)), message_id)
 
     @_question
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
         import orjson  # noqa: PLC0415 -- as in `_known`
 
-        with self._reading():
+        with self._file.reading():
             search = Search(self._db, query)
         if query.recipient:
             limit = min(limit, len(query.recipient))  # there are no others, whatever these got
         found: list[AddressRow] = []
         seen: set[str] = set()
         while len(found) < limit and not search.is_done:
-            with self._reading():
+            with self._file.reading():
                 rows = fetch(self._db, _KEYS_OF_ADDRESSES, (_array_of(search.step(_AT_ONCE)),))
                 keys = [key for key in dict.fromkeys(key for (key,) in rows) if key not in seen]
                 seen.update(keys)
@@ -200,7 +197,7 @@ class SqliteView:
         found: list[AddressRow] = []
         last = ""
         while len(found) < limit:
-            with self._reading():
+            with self._file.reading():
                 keys = suppression.keys_behind(
                     self._db,
                     last,
@@ -224,7 +221,7 @@ class SqliteView:
 
     @_question
     def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
-        with self._reading():
+        with self._file.reading():
             return suppression.behind(self._db, after, limit=limit)
 
     @_question
@@ -266,7 +263,7 @@ class SqliteView:
     def waiting(self, query: Query, by: "By") -> "Sequence[Waiting]":
         from relayd.store.sqlite import waiting  # noqa: PLC0415 -- rows of recipients need none of it
 
-        with self._reading():
+        with self._file.reading():
             return waiting.count(self._db, query, by)
 
     @_question
@@ -309,7 +306,7 @@ class SqliteView:
     def tally(self, query: "TallyQuery") -> "TallyAnswer":
         from relayd.store.sqlite import tally_view  # noqa: PLC0415 -- rows of recipients need none of it
 
-        with self._reading():
+        with self._file.reading():
             return tally_view.answer(self._db, query)
 
     def _fetch(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
