@@ -78,11 +78,14 @@ def settings_file() -> str:
     return named_settings_file() or DEFAULT_SETTINGS
 
 
-def load_settings() -> "Settings":
-    """Read the settings. Raises ConfigError."""
+def load_settings(*, with_secrets: bool = False) -> "Settings":
+    """Read the settings. Raises ConfigError.
+
+    Secrets are for those who log in with them or check them: members of our group need not be able to read them.
+    """
     from relayd.config.load import load  # noqa: PLC0415
 
-    return load(settings_file())
+    return load(settings_file(), with_secrets=with_secrets)
 
 
 def load_rules() -> "Rules":

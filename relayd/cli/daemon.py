@@ -41,7 +41,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     from relayd.doctor.daemon import ask_daemon  # noqa: PLC0415
 
     try:
-        settings = load_settings()
+        settings = load_settings(with_secrets=True)
         require_as_service(settings)
     except ConfigError as error:
         if not as_json:

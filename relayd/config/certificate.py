@@ -13,10 +13,12 @@ _NAMES = ("certificate", "key")
 _LIMIT = 1 << 20  # octets looked at
 
 
-def read_certificate(document: Document, report: Report) -> CertificateSettings | None:
+def find_certificate(
+    document: Document, report: Report, *, reads: bool
+) -> CertificateSettings | None:
     """Return where the files are that `[tls]` names; None without any.
 
-    Reports a listener that needs them, and files that cannot be used.
+    Reports a listener that needs them, and, where they are read, files that cannot be used.
     """
     named = {name: getattr(document.tls, name) for name in _NAMES}
     if not any(named.values()):
@@ -29,18 +31,22 @@ def read_certificate(document: Document, report: Report) -> CertificateSettings 
     found = CertificateSettings(
         certificate=_find(named["certificate"], report), key=_find(named["key"], report)
     )
+    return found if not reads or _is_usable(found, report) else None
+
+
+def _is_usable(found: CertificateSettings, report: Report) -> bool:
     for name in _NAMES:
         problem, warning = _problem_of(Path(getattr(found, name)), is_secret=name == "key")
         report.warn(("tls", name), warning)
         if problem:
             report.add(("tls", name), problem)
-            return None
+            return False
     try:
         load_certificate(found)
     except ssl.SSLError as error:
         report.add(("tls", "key"), f"the certificate and the key do not fit: {_words(error)}")
-        return None
-    return found
+        return False
+    return True
 
 
 def _check_needless(document: Document, report: Report) -> None:

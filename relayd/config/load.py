@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relayd.config import units
-from relayd.config.certificate import read_certificate
+from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
 from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
-from relayd.config.users import check_users, find_users
+from relayd.config.users import find_users, find_users_file
 from relayd.config.values import values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import who_may
@@ -45,9 +45,12 @@ from relayd.settings import (
 )
 
 
-def load(path: str) -> Settings:
-    """Read and check the settings in the file `path`. Raises ConfigError with every mistake."""
-    return from_mapping(read(path)[1], file=path)
+def load(path: str, *, with_secrets: bool = True) -> Settings:
+    """Read and check the settings in the file `path`. Raises ConfigError with every mistake.
+
+    Without secrets, the files that hold one are only named: not everybody who asks may read them.
+    """
+    return from_mapping(read(path)[1], file=path, with_secrets=with_secrets)
 
 
 def users_path(path: str) -> Path:
@@ -79,14 +82,16 @@ def read(path: str) -> tuple[str, Mapping[str, object]]:
     raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
 
 
-def from_mapping(data: Mapping[str, object], file: str = "<settings>") -> Settings:
-    """Check settings that were read from TOML. Raises ConfigError with every mistake."""
+def from_mapping(
+    data: Mapping[str, object], file: str = "<settings>", *, with_secrets: bool = True
+) -> Settings:
+    """Check settings that were read from TOML, as `load`. Raises ConfigError with every mistake."""
     report = Report(file, data)
     document = read_document(report)
     check(document, report)
-    login = _login(document.smarthost, report)
-    certificate = read_certificate(document, report)
-    users_file = check_users(document, report)
+    login = _login(document.smarthost, report, reads=with_secrets)
+    certificate = find_certificate(document, report, reads=with_secrets)
+    users_file = find_users_file(document, report, reads=with_secrets)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
@@ -105,14 +110,17 @@ def _one_line(error: Exception) -> str:
     return replaced(str(error))[:200]
 
 
-def _login(smarthost: Smarthost, report: Report) -> Login | None:
-    """Read every secret that is named, so that a bad file is reported beside the other mistakes."""
+def _login(smarthost: Smarthost, report: Report, *, reads: bool) -> Login | None:
+    """Read every secret that is named, so that a bad file is reported beside the other mistakes.
+
+    When nothing is read, the secret is empty.
+    """
     found: list[tuple[Path, str]] = []
     for name in ("password_file", "token_file"):
         if named := getattr(smarthost, name):
             path = find_secret(named, beside=Path(report.file).parent)
             try:
-                secret, warning = read_secret(path)
+                secret, warning = read_secret(path) if reads else ("", "")
             except SecretError as error:
                 bare = isinstance(error, NoSecretFile) and "/" not in named
                 where = " among the systemd credentials or beside the settings" if bare else ""

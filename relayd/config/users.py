@@ -12,12 +12,12 @@ from relayd.settings import ListenerAuth
 _KEY = ("auth", "users_file")
 
 
-def check_users(document: Document, report: Report) -> str | None:
-    """Return where the file is; None if no listener takes logins. Reports one that is no use."""
+def find_users_file(document: Document, report: Report, *, reads: bool) -> str | None:
+    """Return where the file is; None if no listener takes logins. Reports one that is read and is no use."""
     if all(listener.auth is ListenerAuth.OFF for listener in document.listen):
         return None
     path = _path(document, report)
-    if report.is_sound(_KEY):
+    if reads and report.is_sound(_KEY):
         try:
             read_users(path)
             report.warn(_KEY, read_private(path, limit=0).warning)

@@ -147,7 +147,7 @@ def doctor(
     memory: Memory = {}
 
     def check() -> bool:
-        settings = load_settings()
+        settings = load_settings(with_secrets=True)
         hosts = tuple(_host_of(each, settings.direct.port) for each in reach)
         return _round(settings, CheckRequest(reach=hosts, **asked), memory, saves=saves, form=form)
 

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,15 @@ QUESTIONS = (
     "log",
     "config get",
 )
+NEED_SECRETS = {  # by the first words of a command line
+    "check",
+    "serve",
+    "doctor --quick",
+    "config unset",
+    "user add",
+    "user list",
+    "user remove",
+}
 SECRETS = ("etc/relayd.toml", "etc/password", "etc/users", "etc/key.pem", "etc/rules.d/10-x.toml")
 
 
@@ -317,6 +326,22 @@ def no_traceback(
         sendmail(["-i", "a@x.test"], settings=host.settings)
     assert "Traceback" not in capsys.readouterr().err
     return told
+
+
+@needs_root
+def test_a_member_needs_no_secret_but_for_what_uses_it(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        for name in ("etc/password", "etc/users", "etc/key.pem"):
+            stack.enter_context(closed(host.folder / name))
+        told = run_all(host, MEMBER, capsys, monkeypatch)
+    refused = {
+        " ".join(name.split()[:2])
+        for name, (status, error) in told.items()
+        if status == os.EX_CONFIG and "names no checker" not in error
+    }
+    assert refused == NEED_SECRETS
 
 
 @needs_root
