@@ -2,7 +2,8 @@
 
 A connection is a task that takes one piece of work after another; the next begins only when the
 last is on record, so that a crash repeats at most the open transactions. Until the destination has
-answered a transaction only one connection is opened, then as many as the next hop allows. When the
+answered a transaction only one connection is opened, then as many as the next hop allows. One that takes
+long is no reason for the others to wait. When the
 destination cannot be used, the queue closes: what is under way ends, the rest goes back to the store
 uncounted. `policy/delivery/queue_state.py` has the states.
 
@@ -61,6 +62,12 @@ _KEPT_FOR = 30.0
 
 The next message to it is leased at enqueue then, and finds what was learnt of the destination.
 """
+_SLOW_AFTER = 10.0
+"""Seconds of a transaction, after which the others no longer wait for its answer to get a connection.
+
+The server has let us in. It may take minutes for one message, and answer the next one at once.
+"""
+_ENOUGH = 4  # connections: so many slow messages at once are no chance
 _VERIFIED = QueueState.VERIFIED  # looked at for each message; up to 3.11 `QueueState.` is a call
 
 log = structlog.get_logger()
@@ -89,6 +96,7 @@ class DestinationQueue:
         self._open = 0  # connection tasks
         self._carriers: set[asyncio.Task[None]] = set()  # these
         self._under_way: set[Connection] = set()  # those in a transaction
+        self._slow = 0  # transactions that took long so far
         self._is_cut = False
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._state = QueueState.PROBING
@@ -189,12 +197,24 @@ class DestinationQueue:
             self._owner.closed(self, self._why)
 
     def _grow(self) -> None:
-        if self._open < (self._hop.allowed if self._state is _VERIFIED else 1):
+        if self._open < self._allowed():
             self._open += 1
             name = f"connection to {self.lease.destination}"
             carrier = self._tasks.create_task(self._carry(), name=name)
             self._carriers.add(carrier)
             carrier.add_done_callback(self._carriers.discard)
+
+    def _allowed(self) -> int:
+        """Return how many connections there may be; one, until the destination has answered or takes long."""
+        allowed = self._hop.allowed
+        return allowed if self._state is _VERIFIED else min(allowed, 1 + self._slow)
+
+    def _widen(self) -> None:
+        """A transaction takes long: the others get one more connection."""
+        self._slow += 1
+        self._hop.answered()
+        if self._waiting:
+            self._grow()
 
     async def _carry(self) -> None:
         """Be one connection: open it with the first work, carry on until there is none."""
@@ -371,6 +391,9 @@ class DestinationQueue:
 
     async def _deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
         """Run one transaction; a bug that one message trips over must not stop the others."""
+        slow: asyncio.TimerHandle | None = None
+        if self._allowed() < _ENOUGH:
+            slow = asyncio.get_running_loop().call_later(_SLOW_AFTER, self._widen)
         self._under_way.add(connection)
         try:
             return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
@@ -388,6 +411,8 @@ class DestinationQueue:
             return Delivery(facts=(internal_error,) * len(attempt.recipients))
         finally:
             self._under_way.discard(connection)
+            if slow is not None:
+                slow.cancel()
 
     def _verify(self) -> None:
         """The destination takes mail: use more connections if there is work for them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer import destination_queue
 from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
@@ -70,6 +71,41 @@ async def test_no_more_connections_than_allowed_and_first_only_one() -> None:
         gate.set()
         await post.settled()
         assert server.connections == 3
+
+
+async def test_slow_messages_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that lets us in may take minutes for one message: the others get connections meanwhile."""
+    monkeypatch.setattr(destination_queue, "_SLOW_AFTER", 0.01)
+    gate = asyncio.Event()
+    script: dict[str, Action | list[str]] = {
+        "RCPT TO:<slow@x.test>": Wait(gate, "250 ok"),
+    }
+    async with ScriptedServer(script) as server, a_post(server.port, connections=3) as post:
+        slow = [await post.submit(a_message("slow@x.test")) for _ in range(2)]
+        others = [await post.submit(a_message("a@x.test")) for _ in range(5)]
+        await post.settled(*others)
+        assert server.connections == 3
+        assert {post.row(one).attempts for one in slow} == {1}
+        gate.set()
+        await post.settled(*slow)
+
+
+async def test_slow_messages_open_no_more_connections_than_there_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(destination_queue, "_SLOW_AFTER", 0.01)
+    gate = asyncio.Event()
+    async with (
+        ScriptedServer({"RCPT": Wait(gate, "250 ok")}) as server,
+        a_post(server.port, connections=2) as post,
+    ):
+        for _ in range(5):
+            await post.submit(a_message("a@x.test"))
+        await eventually(lambda: [one._slow for one in post.scheduler._queues.values()] == [2])
+        assert server.connections == 2
+        gate.set()
+        await post.settled()
+        assert server.connections == 2
 
 
 async def test_recipients_too_many_go_into_the_next_transaction_at_once() -> None:

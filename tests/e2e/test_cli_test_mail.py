@@ -11,13 +11,14 @@ import pytest
 
 from tests.support.cli_world import SETTINGS, Ran, World, make_world
 from tests.support.daemon import Daemon, SmarthostThread, a_daemon, a_smarthost
-from tests.support.scripted_server import HANG, Script, ScriptedServer
+from tests.support.scripted_server import Script, ScriptedServer, Wait
 from tests.support.terminal import left_on_screen, on_terminal
 
+STUCK = asyncio.Event()
 SCRIPT: Script = {
     "RCPT TO:<gone@a.test>": "550 5.1.1 no such user",
     "RCPT TO:<later@a.test>": "451 4.3.0 come back later",
-    "RCPT TO:<stuck@a.test>": HANG,
+    "RCPT TO:<stuck@a.test>": Wait(STUCK, "451 4.3.0 come back later"),
 }
 
 
@@ -96,10 +97,11 @@ def test_refused_for_now_is_75(daemon: Daemon) -> None:
     assert "waits for        " in ran.out
 
 
-def test_no_answer_in_time_is_75(daemon: Daemon) -> None:
+def test_no_answer_in_time_is_75(daemon: Daemon, smarthost: SmarthostThread) -> None:
     """A terminal shows the time while it waits, and nothing of it later."""
     words = ["-c", str(daemon.file), "test-mail", "stuck@a.test", "--timeout", "1s"]
     status, shown = on_terminal([sys.executable, "-m", "relayd", *words], NO_COLOR="1")
+    smarthost.open(STUCK)  # until a first message is answered there is one connection
     assert status == os.EX_TEMPFAIL
     assert b"  waiting for 0 s" in shown
     submitted, state, waits_for, queue_id = left_on_screen(shown, columns=100)

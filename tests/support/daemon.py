@@ -294,6 +294,10 @@ class SmarthostThread:
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CEILING)
 
+    def open(self, gate: asyncio.Event) -> None:
+        """Let the server go on that waits for `gate`."""
+        self._loop.call_soon_threadsafe(gate.set)
+
     @property
     def messages(self) -> Sequence[Message]:
         return list(self.server.messages)

@@ -132,7 +132,7 @@ class NextHop(Protocol):
         ...
 
     def answered(self) -> None:
-        """A server has dealt with a transaction: one more connection is allowed."""
+        """A server has dealt with a transaction, or takes long for one: one more connection is allowed."""
         ...
 
     def turned_away(self) -> None:

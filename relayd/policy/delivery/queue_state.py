@@ -1,7 +1,7 @@
 """The states of a destination queue, and what moves it from one to the next.
 
 A queue begins with one connection, because nobody knows whether the destination takes mail. With the
-first answered transaction it opens more. It drains when nothing more may be sent for now, and closes
+first answered transaction it opens more, and one more for each that takes long. It drains when nothing more may be sent for now, and closes
 when the destination, or the lease, is of no use: what is under way ends, and the rest goes back to
 the store. `docs/states.md` shows the diagram.
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 class QueueState(StrEnum):
     """What a destination queue does."""
 
-    PROBING = "probing"  # one connection, until the destination has answered a transaction
+    PROBING = "probing"  # few connections, until the destination has answered a transaction
     VERIFIED = "verified"  # as many connections as the next hop allows
     DRAINING = "draining"  # takes no more work; sends what a connection has in hand
     CLOSED = "closed"  # and begins no transaction; what is under way ends
