@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import apsw
@@ -144,6 +145,22 @@ def test_a_start_that_is_ended_goes_on_behind_its_last_step(
     prepare(str(path))
     with closing(SqliteView(str(path))) as view:
         assert len(view.find(Query(), limit=ALL)) == len(OLD)
+
+
+def test_what_bounced_before_is_found_by_user_client_and_destination(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    an_old_queue(path, schema=29)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE message SET auth_user = 'Shop', client_ip = '192.0.2.7'")
+    prepare(str(path))
+    with closing(SqliteView(str(path))) as view:
+        for given in (
+            {"user": ("shop",)},
+            {"client": (ip_network("192.0.2.0/24"),)},
+            {"destination": ("smarthost",)},
+        ):
+            rows = view.find(Query(status=(Status.BOUNCED,), **given), limit=ALL)
+            assert [row.address for row in rows] == ["shop@app.test", "b@x.test"]
 
 
 async def test_suppressions_of_the_history_are_kept_from_now_on(tmp_path: Path) -> None:

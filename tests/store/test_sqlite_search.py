@@ -13,7 +13,7 @@ import pytest
 from relayd.errors import StoreUnavailable
 from relayd.mail.ids import MessageId
 from relayd.ports.view import Query
-from relayd.store.sqlite import search
+from relayd.store.sqlite import paths, search, wide
 from relayd.store.sqlite.connection import open_writer
 from relayd.store.sqlite.search import Search
 from relayd.store.sqlite.view import SqliteView
@@ -21,6 +21,11 @@ from tests.support.histories import fill, questions
 from tests.support.stores import ALL, Box, open_memory, open_sqlite
 
 SCAN = re.compile(r"SCAN (?!wanted|CONSTANT|\(subquery)")
+DOMAIN = "substr(address_key, 1, instr(address_key, '@') - 1)"
+TROUBLE = (
+    "message_id, number, state, category, bounce_class, returned, address_key, domain, sender, tag,"
+    " auth_user, client_ip, destination"
+)
 SMALL = 3  # recipients in a window, so that the few of a test lie in many
 
 
@@ -103,12 +108,19 @@ async def test_a_sparse_combination_is_found_in_bounded_steps(
     assert max(map(len, steps)) <= (SMALL + 1) * 4  # a message has up to four recipients
 
 
-@pytest.mark.parametrize("window", [1, SMALL])
+@pytest.mark.parametrize(
+    ("window", "many", "few"), [(1, 1000, 0), (SMALL, 1, 0), (SMALL, 1, 20_000)]
+)
 async def test_windows_change_no_answer(
-    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, many: int, few: int
 ) -> None:
-    """Whole or by pages of any size, it is what plain comparisons in memory find."""
+    """Whole or by pages of any size, it is what plain comparisons in memory find.
+
+    Whether a network has few clients or many, and those little mail or much.
+    """
     monkeypatch.setattr(search, "_LOOKED_AT", window)
+    monkeypatch.setattr(paths, "_MANY", many)
+    monkeypatch.setattr(wide, "_FEW", few)
     plain = open_memory(tmp_path)
     await fill(plain, messages=60)
     for name, query in questions(2):
@@ -136,17 +148,23 @@ async def test_the_table_of_trouble_has_what_is_in_trouble(tmp_path: Path) -> No
         for change in (
             "SELECT 1",
             "UPDATE recipient SET state = 'bounced', category = 'policy' WHERE state = 'relayed'",
+            "UPDATE recipient SET destination = 'mx:new.test'",
             "UPDATE recipient SET state = 'sent', category = NULL WHERE number = 1",
             "DELETE FROM recipient WHERE number = 0",
         ):
             db.execute(change)
-            for table, given in (
-                ("trouble", "state IN ('held', 'bounced', 'dropped') OR category IS NOT NULL"),
-                ("recipient_by_domain", "1"),
+            for table, columns, given in (
+                (
+                    "trouble",
+                    TROUBLE,
+                    "state IN ('held', 'bounced', 'dropped') OR category IS NOT NULL",
+                ),
+                ("recipient_by_domain", "message_id, number, domain", "1"),
             ):
-                listed = db.execute(f"SELECT message_id, number FROM {table} ORDER BY 1, 2")
+                listed = db.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2")
                 there = db.execute(
-                    f"SELECT message_id, number FROM recipient WHERE {given} ORDER BY 1, 2"
+                    f"SELECT {columns} FROM (SELECT *, reverse_path AS sender, {DOMAIN} AS domain"
+                    f" FROM recipient JOIN message ON id = message_id) WHERE {given} ORDER BY 1, 2"
                 )
                 assert listed.fetchall() == there.fetchall()
 

@@ -16,6 +16,7 @@ from relayd.store.sqlite.values import fetch
 Network = IPv4Network | IPv6Network
 
 _MAPPED = "::ffff:"  # an IPv4 address in IPv6
+_WHOLE_4 = 24  # bits of an IPv4 address before its last octet
 _END = "\uffff"  # behind every value that begins with what is before it
 # One value after the other, from :low on and below :high.
 _VALUES = (
@@ -31,9 +32,12 @@ _DESTINATIONS = _VALUES.format("destination", "recipient", "recipient_by_destina
 
 def clients(db: apsw.Connection, networks: Sequence[Network]) -> list[str]:
     """Return the addresses of clients in the networks, as messages have them."""
-    heads = {head for network in networks for head in _heads(network)}
-    found = {value for head in heads for value in _behind(db, _CLIENTS, head)}
-    return sorted(value for value in found if is_among(value, networks))
+    found: set[str] = set()
+    for network in networks:
+        heads, is_exact = _heads(network)
+        values = (value for head in heads for value in _behind(db, _CLIENTS, head))
+        found.update(value for value in values if is_exact or is_among(value, [network]))
+    return sorted(found)
 
 
 def destinations(db: apsw.Connection, names: Collection[str]) -> list[str]:
@@ -48,13 +52,24 @@ def _behind(db: apsw.Connection, sql: str, head: str) -> Iterator[str]:
         yield value
 
 
-def _heads(network: Network) -> Iterator[str]:
-    """Yield how the texts of all addresses in a network may begin."""
+def _heads(network: Network) -> tuple[list[str], bool]:
+    """Return how the texts of addresses in a network may begin, and whether no others begin so."""
     if isinstance(network, IPv4Network):
-        whole = network.prefixlen // 8
-        head = ".".join(str(network.network_address).split(".")[:whole])
-        head += "." if 0 < whole < 4 else ""
-        yield from (head, _MAPPED + head)
-        return
-    first = int(network.network_address) >> 112
-    yield f"{first:x}:" if network.prefixlen >= 16 and first else ""
+        return _heads_of_4(network), 0 < network.prefixlen <= _WHOLE_4
+    groups = network.network_address.exploded.split(":")[: min(network.prefixlen // 16, 7)]
+    head = ""
+    for group in groups:
+        if not int(group, 16):  # it may be left out, as one of several
+            break
+        head += f"{int(group, 16):x}:"
+    return [head], False
+
+
+def _heads_of_4(network: IPv4Network) -> list[str]:
+    whole, more = divmod(min(network.prefixlen, _WHOLE_4), 8)
+    octets = network.network_address.packed
+    head = "".join(f"{octet}." for octet in octets[:whole])
+    heads = [head]
+    if more:  # the next octet is one of some
+        heads = [f"{head}{octets[whole] + each}." for each in range(1 << 8 - more)]
+    return [before + each for before in ("", _MAPPED) for each in heads]

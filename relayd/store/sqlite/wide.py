@@ -1,0 +1,54 @@
+"""Filters of very many values, such as a network of thousands of clients: gathered before they are used.
+
+If little mail has one of the values, that mail is looked up at once and leads the search. Else a search
+only compares with them, and may leave out newer mail that has none.
+"""
+
+import apsw
+
+from relayd.store.sqlite.paths import Path, with_trouble
+from relayd.store.sqlite.values import fetch
+
+_FEW = 20_000  # messages that are looked up at once
+
+
+def gathered(db: apsw.Connection, path: Path, trouble: Path | None, low: int, high: int) -> Path:
+    """Return a filter that a search can use, of messages between two ids.
+
+    If only some kinds of `trouble` are asked for, those are looked up.
+    """
+    wanted, found = f"temp.wanted_{path.index}", f"found_{path.index}"
+    how = path.value_of("r").partition(" ")[2]
+    db.execute(
+        f"DROP TABLE IF EXISTS {wanted}; DROP TABLE IF EXISTS temp.{found};"
+        f"CREATE TABLE {wanted} (value TEXT {how} PRIMARY KEY) WITHOUT ROWID;"
+        f"CREATE TABLE temp.{found} (id INTEGER PRIMARY KEY)"
+    )
+    db.execute(
+        f"INSERT OR IGNORE INTO {wanted} SELECT value FROM json_each(?) AS given",  # noqa: S608 -- constants
+        path.bound(),
+    )
+    both = None if trouble is None else with_trouble(path)
+    where = both or path
+    more = "" if trouble is None or both is None else f" AND {trouble.is_any('r')}"
+    db.execute(
+        f"INSERT OR IGNORE INTO temp.{found} SELECT r.{where.id} FROM {wanted} AS wanted"  # noqa: S608 -- constants
+        f" CROSS JOIN {where.table('r')} WHERE {where.value_of('r')} = wanted.value{more}"
+        f" AND r.{where.id} BETWEEN ? AND ? LIMIT ?",
+        (*(trouble.bound() if trouble and more else ()), low, high, _FEW + 1),
+    )
+    if db.changes() <= _FEW:
+        return Path(found, "1", [()], path.covers)
+    sql = f"{path.value_of('{0}')} IN {wanted}"
+    return Path(path.index, sql, [()], path.covers, leads=False)
+
+
+def newest(db: apsw.Connection, path: Path, high: int) -> int:
+    """Return the newest message up to an id that has one of the values of a gathered filter; -1 without any."""
+    column = path.matches("r").partition(" IN ")[0]
+    sql = (
+        f"SELECT max((SELECT max(r.id) FROM {path.table('r')} WHERE {column} = wanted.value"  # noqa: S608 -- constants
+        f" AND r.id <= ?)) FROM temp.wanted_{path.index} AS wanted"
+    )
+    [(found,)] = fetch(db, sql, (high,))
+    return -1 if found is None else int(found)
