@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, assert_never
 
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.mail.words import Category, EventKind, Fault, instant
-from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow, Status
+from relayd.ports.view import (
+    HistoryEntry,
+    Page,
+    Place,
+    Query,
+    QueueView,
+    RecipientRow,
+    Status,
+)
 
 if TYPE_CHECKING:
     from relayd.mail.pause import PauseRule
@@ -20,21 +28,33 @@ PAGE = 500  # rows asked for at once
 
 def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow]:
     """Yield matching recipients, newest first, at most `limit`; 0 is all of them. May raise StoreUnavailable."""
-    before: tuple[MessageId, int] | None = None
+    before: Place | None = None
     left = limit
     rules = view.pause_rules()
     while True:
         size = min(PAGE, left) if limit else PAGE
         page = view.find(query, limit=size, before=before)
-        if rules:
-            from relayd.answers.pauses import rule_that_holds  # noqa: PLC0415 -- mostly nothing is paused
-
-            page = [replace(row, pause=rule_that_holds(row, rules)) for row in page]
-        yield from page
+        yield from _with_rules(page, rules)
         left -= len(page)
         if len(page) < size or (limit and not left):
             return
         before = (page[-1].message_id, page[-1].recipient)
+
+
+def find_page(view: QueueView, query: Query, *, limit: int) -> Page:
+    """Return the newest that match, in a bounded time. May raise StoreUnavailable."""
+    page = view.page(query, limit=limit)
+    return Page(_with_rules(page.rows, view.pause_rules()), page.next)
+
+
+def _with_rules(
+    rows: Sequence[RecipientRow], rules: "Sequence[PauseRule]"
+) -> Sequence[RecipientRow]:
+    if not rules:
+        return rows
+    from relayd.answers.pauses import rule_that_holds  # noqa: PLC0415 -- mostly nothing is paused
+
+    return [replace(row, pause=rule_that_holds(row, rules)) for row in rows]
 
 
 def resolve(view: QueueView, text: str) -> list[MessageId]:

@@ -2,15 +2,16 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from relayd.answers.recipients import FIELDS, PAGE, fields, find_rows
+from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.table import USUAL, Column, TableOptions, chosen
-from relayd.mail.ids import format_id
-from relayd.ports.view import Query, QueueView, RecipientRow, Status
+from relayd.mail.ids import format_id, received_at_of
+from relayd.mail.words import instant
+from relayd.ports.view import Place, Query, QueueView, RecipientRow, Status
 
 _FOR_PEOPLE = 100  # rows
 _Cell = Callable[[RecipientRow, Times], str]
@@ -78,9 +79,14 @@ def list_recipients(
     form: Form,
     table: TableOptions = USUAL,
 ) -> int:
-    """Print the recipients that match, and say when there may be more of them; return how many are shown."""
+    """Print the recipients that match; return how many are shown.
+
+    It says when there may be more of them, and how far back a search for people went that took too long.
+    """
     wanted = rows_wanted(limit, form)
-    pages = (find_rows(view, query, limit=wanted) for query in queries)
+    stopped: list[Place] = []
+    find = _newest if form is Form.TABLE and wanted else _all
+    pages = (find(view, query, wanted, stopped) for query in queries)
     found = itertools.islice(itertools.chain.from_iterable(pages), wanted or None)
     if form is not Form.TABLE:
         return show_fields(map(fields, found), FIELDS, form)
@@ -90,7 +96,24 @@ def list_recipients(
     count = next(counted)
     if count == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
+    elif stopped:
+        back = instant(received_at_of(max(stopped)[0]), None)
+        print(f"searched back to {back} only; --limit 0 searches all mail", file=sys.stderr)
     return count
+
+
+def _all(view: QueueView, query: Query, wanted: int, _: list[Place]) -> Iterator[RecipientRow]:
+    return find_rows(view, query, limit=wanted)
+
+
+def _newest(
+    view: QueueView, query: Query, wanted: int, stopped: list[Place]
+) -> Iterator[RecipientRow]:
+    """Yield what is found in a bounded time; note where that was over."""
+    page = find_page(view, query, limit=wanted)
+    yield from page.rows
+    if page.next is not None and len(page.rows) < wanted:
+        stopped.append(page.next)
 
 
 def nothing_found(query: Query) -> str:

@@ -108,6 +108,13 @@ class RecipientRow:
     subject: str | None = None  # if it was kept (`store.keep_subject`)
 
 
+class Page(NamedTuple):
+    """What a bounded search found, and where to go on."""
+
+    rows: "Sequence[RecipientRow]"
+    next: Place | None  # the place before those not looked at; None: nothing more matches
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRow:
     """One recipient address as `relayd addresses` shows it."""
@@ -219,6 +226,13 @@ class QueueView(Protocol):
 
         Exact, whatever is asked for together. The store reads in short steps, each of which sees one
         instant; the time that all of them take grows only where two values are common and hardly meet.
+        """
+        ...
+
+    def page(self, query: Query, *, limit: int, before: Place | None = None) -> Page:
+        """The same in a bounded time: perhaps fewer rows than `limit` though more follow, as `next` says.
+
+        Pages put together, each before the `next` of the last, have what `find` has.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Questions to the queue read a bounded part of it: by an index each, a window of the history at a time."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ import pytest
 
 from relayd.errors import StoreUnavailable
 from relayd.mail.ids import MessageId
-from relayd.ports.view import Query
+from relayd.ports.view import Query, QueueView, RecipientRow
 from relayd.store.sqlite import paths, search, wide
+from relayd.store.sqlite import view as sqlite_view
 from relayd.store.sqlite.connection import open_writer
 from relayd.store.sqlite.search import Search
 from relayd.store.sqlite.view import SqliteView
@@ -121,6 +122,7 @@ async def test_windows_change_no_answer(
     monkeypatch.setattr(search, "_LOOKED_AT", window)
     monkeypatch.setattr(paths, "_MANY", many)
     monkeypatch.setattr(wide, "_FEW", few)
+    monkeypatch.setattr(sqlite_view, "_STEPS", 5)
     plain = open_memory(tmp_path)
     await fill(plain, messages=60)
     for name, query in questions(2):
@@ -132,11 +134,24 @@ async def test_windows_change_no_answer(
             found += page
             before = page[-1].message_id, page[-1].recipient
         assert found == list(expected), name
+        if window == 1:
+            assert list(paged(box.view, query, limit=7)) == list(expected), name
         addresses = plain.view.addresses(query, limit=ALL)
         assert {each.address.lower() for each in box.view.addresses(query, limit=ALL)} == {
             each.address.lower() for each in addresses
         }, name
     await plain.close()
+
+
+def paged(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow]:
+    """Yield what pages have that end where a search has looked at enough."""
+    before = None
+    while True:
+        rows, before = view.page(query, limit=limit, before=before)
+        assert len(rows) <= limit
+        yield from rows
+        if before is None:
+            return
 
 
 async def test_the_table_of_trouble_has_what_is_in_trouble(tmp_path: Path) -> None:

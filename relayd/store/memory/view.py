@@ -15,6 +15,7 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    Page,
     PausedDestination,
     Query,
     RecipientRow,
@@ -50,6 +51,13 @@ class MemoryView:
             page_end = (-before[0], before[1])
             rows = [row for row in rows if newest_first(row) > page_end]
         return rows[:limit]
+
+    def page(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Page:
+        rows = self.find(query, limit=limit, before=before)
+        is_full = rows and len(rows) == limit
+        return Page(rows, (rows[-1].message_id, rows[-1].recipient) if is_full else None)
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         message = self._tables.messages.get(message_id)

@@ -61,6 +61,11 @@ class Search:
     def is_done(self) -> bool:
         return self._low > self._high
 
+    @property
+    def place(self) -> Key:
+        """Where it is: another search before that goes on as this one."""
+        return MessageId(self._high), self._after
+
     def step(self, limit: int) -> list[Key]:
         """Return the next that match, in order, at most `limit`; perhaps none, though more may follow."""
         path, floor = self._window()

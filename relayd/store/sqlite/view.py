@@ -1,5 +1,6 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial, wraps
@@ -15,6 +16,7 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    Page,
     PausedDestination,
     Query,
     RecipientRow,
@@ -89,6 +91,7 @@ _RECEIVED_BEFORE = (
 )
 CAME_BACK = "SELECT at FROM came_back WHERE message_id = ? AND number = ? ORDER BY at"
 
+_STEPS = 20  # of a page: 40,000 entries of an index
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
 
@@ -136,14 +139,26 @@ class SqliteView:
     def find(
         self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
     ) -> Sequence[RecipientRow]:
+        return self._page(query, limit, before, steps=sys.maxsize).rows
+
+    @_question
+    def page(
+        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+    ) -> Page:
+        return self._page(query, limit, before, steps=_STEPS)
+
+    def _page(
+        self, query: Query, limit: int, before: tuple[MessageId, int] | None, *, steps: int
+    ) -> Page:
         with self._file.reading():
             search = Search(self._db, query, before=before)
         found: list[RecipientRow] = []
-        while len(found) < limit and not search.is_done:
+        while len(found) < limit and not search.is_done and steps:
             with self._file.reading():
                 keys = search.step(limit - len(found))
                 found += [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
-        return found
+            steps -= 1
+        return Page(found, None if search.is_done else search.place)
 
     @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:

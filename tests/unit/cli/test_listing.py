@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from relayd.cli.ages import ago, until
+from relayd.store.sqlite import search, view
 from tests.support.builders import a_facts, a_message
 from tests.support.cli_world import World, column, enqueue
 from tests.support.clock import START
@@ -75,6 +76,30 @@ def test_columns_that_make_no_sense(
     ran = world.run(*command, *more)
     assert (ran.status, ran.out) == (64, "")
     assert says in ran.err
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("more", "rows", "says"),
+    [
+        (["--tag", "news"], 2, "searched back to "),
+        (["--tag", "news", "--limit", "2"], 2, "the newest 2; "),
+        (["--tag", "news", "--limit", "0"], COUNT, ""),
+        (["--tag", "news", "--csv"], COUNT, ""),
+        (["--tag", "none"], 0, "nothing matches"),
+    ],
+)
+def test_a_search_for_people_says_how_far_it_went(
+    world: World, monkeypatch: pytest.MonkeyPatch, more: list[str], rows: int, says: str
+) -> None:
+    """It takes a bounded time, whatever is asked; one for programs, or for all rows, is complete."""
+    monkeypatch.setattr(search, "_LOOKED_AT", 1)
+    monkeypatch.setattr(view, "_STEPS", 1)
+    for command in (["status"], ["queue", "list"]):
+        ran = world.run(*command, "--domain", "x.test", *more)
+        assert len(ran.cells) - 1 == rows
+        assert says in ran.err
+        assert ("searched back" in ran.err) == says.startswith("searched back")
 
 
 AGES = {
