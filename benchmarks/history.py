@@ -19,7 +19,7 @@ from relayd.store.sqlite import connection
 from relayd.store.sqlite.values import to_ms
 from relayd.worker.system import SystemClock
 
-EVENTS = 2  # in the history of a message: an attempt or a deferral, then the outcome
+EVENTS = 2  # in the history of a message: its reception and the outcome; in some a deferral between
 _SCHEMA = 3  # that of the older relayd
 _AT_ONCE = 500_000  # messages in one transaction
 _OVER = timedelta(days=90)
@@ -44,8 +44,8 @@ _TAG = """
 """
 # The shop writes to domains of its own, so that it shares none with the others.
 _DOMAIN = """
-    CASE WHEN who BETWEEN 600 AND 799 THEN CASE WHEN whom < 700 THEN 'trade.test' ELSE 's' || which % 500 || '.test' END
-        WHEN whom < 300 THEN 'big.test' WHEN whom < 400 THEN 'second.test' ELSE 'd' || which % 20000 || '.test' END
+    CASE WHEN who BETWEEN 600 AND 799 THEN CASE WHEN whom < 700 THEN 'trade.test' ELSE 's' || (which % 500) || '.test' END
+        WHEN whom < 300 THEN 'big.test' WHEN whom < 400 THEN 'second.test' ELSE 'd' || (which % 20000) || '.test' END
 """
 _LOCAL = "CASE WHEN what BETWEEN 500 AND 519 THEN 'alerts' ELSE 'user' || (n * 7919 % 400000) END"
 # Most mail is of this machine; the shop and the staff log in, from many addresses.
@@ -79,6 +79,9 @@ _CLASS = """
     CASE WHEN n >= :waiting OR who BETWEEN 600 AND 799 OR what >= 40 THEN NULL
         WHEN what < 20 THEN 'hard' WHEN what < 30 THEN 'soft' ELSE 'block' END
 """
+_REPLY = """
+    '{"route":"smarthost","remote_host":"relay.example.test","remote_ip":"192.0.2.25","remote_port":25,"local_ip":"192.0.2.1","helo":"app.test","tls":"none","stage":"dot","code":250,"enhanced":"2.0.0","reply":"250 2.0.0 Ok: queued as 4F1B3C0D"}'
+"""
 _FILL = (
     f"""{_CHANCE} INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag,
         flags, client_ip, helo, listener, auth_user)
@@ -93,9 +96,15 @@ _FILL = (
     f"""{_CHANCE} INSERT INTO content (message_id, body) SELECT id, zeroblob(512) FROM chance
     WHERE n >= :waiting""",
     f"""{_CHANCE} INSERT INTO event (message_id, recipient, at, kind, detail)
-    SELECT id, 0, at + kind, CASE kind WHEN 0 THEN 'deferred' ELSE {_STATE} END,
-        '{{"route":"smarthost","remote_host":"relay.example.test","remote_ip":"192.0.2.25","remote_port":25,"local_ip":"192.0.2.1","helo":"app.test","tls":"none","stage":"dot","code":250,"enhanced":"2.0.0","reply":"250 2.0.0 Ok: queued as 4F1B3C0D"}}'
-    FROM chance, (SELECT 0 AS kind UNION ALL SELECT 1)""",
+    SELECT id, 0, CASE kind WHEN 0 THEN at WHEN 1 THEN at + 500 ELSE {_UPDATED} END,
+        CASE kind WHEN 0 THEN 'received' WHEN 1 THEN 'deferred' ELSE {_STATE} END,
+        CASE kind WHEN 0 THEN json_object('client_ip', {_CLIENT}, 'helo', 'app.test', 'listener', 'main',
+            'auth_user', {_USER})
+        WHEN 1 THEN json_insert({_REPLY}, '$.category', 'greylist')
+        WHEN {_TROUBLE} IS NULL THEN {_REPLY}
+        ELSE json_insert({_REPLY}, '$.category', {_TROUBLE}, '$.bounce_class', {_CLASS}) END
+    FROM chance, (SELECT 0 AS kind UNION ALL SELECT 1 UNION ALL SELECT 2)
+    WHERE kind = 0 OR what < 50 AND kind = 1 OR n < :waiting AND kind = 2 ORDER BY n, kind""",
 )
 
 
