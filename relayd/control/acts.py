@@ -2,13 +2,15 @@
 
     {"verb": "act", "action": "hold", "selector": {"rcpt": "a@example.org", "tag": ["a", "b"]}, "reason": "...",
      "dry_run": BOOL, "limit": NUMBER, "before": {"queue_id": "0CNA0NJ6E0401", "recipient": 0}}
-    {"ok": true, "matched": NUMBER, "changed": NUMBER, "last_retry": NUMBER, "more": {...}, "events": [...]}
+    {"ok": true, "matched": NUMBER, "changed": NUMBER, "last_retry": NUMBER, "more": {...}, "events": [...],
+     "targets": [{"queue_id": "0CNA0NJ6E0401", "recipient": 0, "rcpt": "a@example.org"}]}
 
-A dry run changes nothing, and counts everything. Without it `limit` bounds how many recipients that match
-are looked at, the newest messages first; then `more` says where to go on: it is the `before` of the next request.
+`limit` bounds how many recipients that match are looked at, the newest messages first; then `more` says where to
+go on: it is the `before` of the next request. A dry run changes nothing: without `limit` it counts everything, with it
+a part, whose recipients it names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relayd.control.protocol import (
@@ -25,8 +27,8 @@ from relayd.control.protocol import (
 from relayd.mail.event import Event
 from relayd.mail.ids import format_id, parse_id
 from relayd.mail.operator import Action
-from relayd.ports.queue import Acted, Foreseen
-from relayd.ports.view import Place, Query
+from relayd.ports.queue import Acted, Batch, Foreseen
+from relayd.ports.view import Place, Query, Target
 
 _KEYS = frozenset({"verb", "action", "selector", "reason", "all", "dry_run", "limit", "before"})
 
@@ -53,6 +55,7 @@ class ActAnswer:
     last_retry: int = 0  # of a dry run: those that have used their last retry
     more: Place | None = None  # where to go on; None: that was all
     events: tuple[Event, ...] = field(default=())
+    targets: tuple[Target, ...] = ()  # of a dry run with a limit: whom
 
 
 def act_to_json(request: ActRequest) -> Message:
@@ -93,7 +96,9 @@ def foreseen_to_json(foreseen: Foreseen) -> Message:
         "matched": foreseen.matched,
         "changed": foreseen.changed,
         "last_retry": foreseen.last_retry,
+        **({} if foreseen.more is None else {"more": place_to_json(foreseen.more)}),
         "events": [],
+        **targets_to_json(foreseen.targets),
     }
 
 
@@ -116,7 +121,40 @@ def answer_from_json(answer: Mapping[str, object]) -> ActAnswer:
         last_retry=read_number("last_retry", {"last_retry": 0, **answer}),
         more=read_place("more", answer),
         events=read_events(answer),
+        targets=read_targets(answer),
     )
+
+
+def targets_to_json(targets: Sequence[Target]) -> Message:
+    """Write them as `read_targets` reads them; none if there are none."""
+    if not targets:
+        return {}
+    return {
+        "targets": [
+            {**place_to_json((message_id, recipient)), "rcpt": address}
+            for message_id, recipient, address in targets
+        ]
+    }
+
+
+def read_targets(answer: Mapping[str, object]) -> tuple[Target, ...]:
+    """Return the `targets` of an answer. Raises BadMessage."""
+    targets = answer.get("targets", [])
+    if not isinstance(targets, list) or not all(isinstance(each, dict) for each in targets):
+        raise BadMessage("no targets")
+    return tuple(
+        Target(
+            read_text("queue_id", each.get("queue_id"), parse_id),
+            read_number("recipient", each),
+            read_text("rcpt", each.get("rcpt"), str),
+        )
+        for each in targets
+    )
+
+
+def batch_of(*, dry_run: bool, limit: int | None, before: Place | None) -> Batch | None:
+    """Return the part that a request is about; None for a dry run that counts everything."""
+    return None if dry_run and limit is None else Batch(limit=limit, before=before)
 
 
 def read_events(answer: Mapping[str, object]) -> tuple[Event, ...]:

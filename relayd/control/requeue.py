@@ -3,7 +3,7 @@
     {"verb": "requeue", "selector": {...}, "reason": "...", "all": BOOL, "again": BOOL, "dry_run": BOOL,
      "limit": NUMBER, "before": {...}}
     {"ok": true, "matched": NUMBER, "changed": NUMBER, "suppressed": NUMBER, "already": NUMBER,
-     "gone": NUMBER, "refused": NUMBER, "more": {...}, "events": [...]}
+     "gone": NUMBER, "refused": NUMBER, "more": {...}, "events": [...], "targets": [...]}
 
 As in `relayd.control.acts`. Only bounced recipients match. `again` sends once more what was requeued before.
 """
@@ -18,6 +18,8 @@ from relayd.control.acts import (
     read_limit,
     read_number,
     read_place,
+    read_targets,
+    targets_to_json,
 )
 from relayd.control.protocol import (
     BadMessage,
@@ -31,7 +33,7 @@ from relayd.control.protocol import (
 from relayd.mail.event import Event
 from relayd.mail.requeue import RequeueCounts
 from relayd.ports.requeue import Requeued
-from relayd.ports.view import Place, Query
+from relayd.ports.view import Place, Query, Target
 
 _KEYS = frozenset({"verb", "selector", "reason", "all", "again", "dry_run", "limit", "before"})
 _COUNTS = tuple(asdict(RequeueCounts()))
@@ -57,6 +59,7 @@ class RequeueAnswer:
     counts: RequeueCounts = field(default_factory=RequeueCounts)
     more: Place | None = None
     events: tuple[Event, ...] = ()
+    targets: tuple[Target, ...] = ()
 
 
 def requeue_to_json(request: RequeueRequest) -> Message:
@@ -98,6 +101,7 @@ def requeued_to_json(requeued: Requeued) -> Message:
         **asdict(requeued.counts),
         **({} if requeued.more is None else {"more": place_to_json(requeued.more)}),
         "events": [event_to_json(event) for event in requeued.events],
+        **targets_to_json(requeued.targets),
     }
 
 
@@ -107,4 +111,5 @@ def requeued_from_json(answer: Mapping[str, object]) -> RequeueAnswer:
         counts=RequeueCounts(**{name: read_number(name, answer) for name in _COUNTS}),
         more=read_place("more", answer),
         events=read_events(answer),
+        targets=read_targets(answer),
     )

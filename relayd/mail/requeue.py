@@ -40,6 +40,7 @@ class Candidate:
 
     message_id: MessageId
     number: int
+    address: str
     octets: int | None  # of its content in the queue file; None: there is none any more
     is_requeued: bool
     is_suppressed: bool

@@ -25,7 +25,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
-from relayd.ports.view import Place, Query
+from relayd.ports.view import Place, Query, Target
 
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
@@ -244,6 +244,7 @@ class QueueStore(Protocol):
     ) -> "Requeued":
         """Make new messages of bounced ones, for those of their recipients that match; or count them.
 
+        A dry run counts all of them; with a batch, that part, and it names whom it would requeue.
         A bounced recipient is left if it was requeued before, unless `how` says again; if its content is
         deleted; if its address is suppressed, where `how` spares such. Both messages have an event that
         names the other, in the same transaction. A batch ends with a message, so that each becomes one: it may be
@@ -261,9 +262,14 @@ class QueueStore(Protocol):
         ...
 
     async def foresee(
-        self, selector: "Query", action: "Action", *, soft_retries: int
+        self,
+        selector: "Query",
+        action: "Action",
+        *,
+        soft_retries: int,
+        batch: "Batch | None" = None,
     ) -> "Foreseen":
-        """Count what `act` would change, and change nothing.
+        """Count what `act` would change, and change nothing; with a batch, of that part, and name them.
 
         `soft_retries` is how often a soft bounce is tried again: with as many, a recipient has used its last.
         """
@@ -409,6 +415,8 @@ class Foreseen:
     matched: int = 0
     changed: int = 0
     last_retry: int = 0  # of those: soft bounces that have used their last retry
+    targets: tuple[Target, ...] = ()  # of a batch: whom
+    more: Place | None = None  # where the next batch begins; None: that was all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.requeue import Candidate, Left, Original, RequeueCounts, counts_of, why_left
-from relayd.ports.view import Place
+from relayd.ports.view import Place, Target
 
 
 class SendsAgain(Protocol):
@@ -31,6 +31,14 @@ class Requeue:
     def why_left(self, candidate: Candidate) -> Left | None:
         return why_left(candidate, again=self.again, spares_suppressed=self.spares_suppressed)
 
+    def targets_of(self, candidates: Sequence[Candidate]) -> tuple[Target, ...]:
+        """Return those that are requeued."""
+        return tuple(
+            Target(each.message_id, each.number, each.address)
+            for each in candidates
+            if self.why_left(each) is None
+        )
+
     def counts_of(self, candidates: Sequence[Candidate]) -> RequeueCounts:
         return counts_of(candidates, again=self.again, spares_suppressed=self.spares_suppressed)
 
@@ -43,3 +51,4 @@ class Requeued:
     messages: tuple[NewMessage, ...] = ()
     events: tuple[Event, ...] = ()
     more: Place | None = None  # where the next batch begins; None: that was all
+    targets: tuple[Target, ...] = ()  # of a batch of a dry run: whom

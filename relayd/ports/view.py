@@ -36,6 +36,15 @@ class Status(StrEnum):
 Place = tuple[MessageId, int]
 """A recipient in the order of questions: its message, the newest first, and its number."""
 
+
+class Target(NamedTuple):
+    """A recipient that an operator's verb would change."""
+
+    message_id: MessageId
+    recipient: int
+    address: str
+
+
 UNFINISHED = (Status.QUEUED, Status.DEFERRED, Status.HELD)
 
 

@@ -13,7 +13,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.queue import Acted, Batch, Foreseen, Work
-from relayd.ports.view import Query, Status
+from relayd.ports.view import Query, Status, Target
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
     a_bounce,
@@ -165,6 +165,47 @@ async def test_what_is_foreseen_is_what_happens(box: Box, worker: WorkerNumber) 
         assert more == replace(foreseen, last_retry=0)
     acted = await box.store.act(selector, Action.HOLD, by="ann", reason="")
     assert (acted.matched, len(acted.events), acted.more) == (2, 2, None)
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("limit", [1, 2, 99])
+async def test_those_who_are_named_are_those_who_are_changed(
+    box: Box, worker: WorkerNumber, action: Action, limit: int
+) -> None:
+    """Whatever they wait for, a part at a time; and naming them changes nothing."""
+    held, leased, due = (
+        a_message(f"a@{name}.test", f"b@{name}.test") for name in ("held", "leased", "due")
+    )
+    for message in (held, leased, due):
+        await box.put(message, worker=worker, leased=message is leased)
+    await act(box, Action.HOLD, held)
+    named: list[Target] = []
+    before = None
+    for _ in range(9):
+        foreseen = await box.store.foresee(
+            Query(recipient=("a@held.test", "a@leased.test", "a@due.test", "b@due.test")),
+            action,
+            soft_retries=1,
+            batch=Batch(limit=limit, before=before),
+        )
+        assert len(foreseen.targets) == foreseen.changed <= foreseen.matched <= limit
+        named += foreseen.targets
+        before = foreseen.more
+        if before is None:
+            break
+    acted = await box.store.act(
+        Query(recipient=("a@held.test", "a@leased.test", "a@due.test", "b@due.test")),
+        action,
+        by="ann",
+        reason="",
+    )
+    changed = [
+        Target(each.message_id, each.recipient, each.subject.address)
+        for each in acted.events
+        if each.subject is not None
+    ]
+    assert sorted(named) == sorted(changed)
+    assert changed
 
 
 async def test_held_mail_is_not_tried_until_released(box: Box, worker: WorkerNumber) -> None:

@@ -14,7 +14,7 @@ from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.requeue import RequeueCounts
 from relayd.ports.queue import Batch
 from relayd.ports.requeue import Requeue
-from relayd.ports.view import Query, Status
+from relayd.ports.view import Query, Status, Target
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
@@ -136,6 +136,31 @@ async def test_counting_changes_nothing(box: Box, worker: WorkerNumber) -> None:
     )
     assert box.rows() == before
     assert await box.claim(worker) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 99])
+async def test_those_who_are_named_are_those_who_are_requeued(
+    box: Box, worker: WorkerNumber, limit: int
+) -> None:
+    for name in ("a", "b", "c"):
+        await bounced(box, worker, a_message(f"{name}@x.test", f"{name}@y.test"), Relayed())
+    await box.store.requeue(Query(recipient=("b@x.test",)), how(box))
+    named: list[Target] = []
+    before = None
+    for _ in range(9):
+        part = Batch(limit=limit, before=before)
+        foreseen = await box.store.requeue(Query(), how(box), batch=part, dry_run=True)
+        assert len(foreseen.targets) == foreseen.counts.changed
+        named += foreseen.targets
+        before = foreseen.more
+        if before is None:
+            break
+    assert sorted(each.address for each in named) == ["a@x.test", "c@x.test"]
+    done = await box.store.requeue(Query(), how(box))
+    old = {(each.message_id, each.recipient) for each in named}
+    assert old == {
+        (each.message_id, each.recipient) for each in done.events if "requeued_as" in each.detail
+    }
 
 
 async def test_what_is_left_is_counted(box: Box, worker: WorkerNumber) -> None:

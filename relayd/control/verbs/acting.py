@@ -1,21 +1,24 @@
 """Verbs that change recipients, and those that read or reuse what they were sent."""
 
-from relayd.control.acts import act_from_json, acted_to_json, foreseen_to_json
+from relayd.control.acts import act_from_json, acted_to_json, batch_of, foreseen_to_json
 from relayd.control.content import GONE, Parts, content_from_json
 from relayd.control.context import Lines
 from relayd.control.protocol import BadMessage, Message
 from relayd.control.requeue import requeue_from_json, requeued_to_json
 from relayd.control.verbs.verb import Asked, Verb
-from relayd.ports.queue import Acted, Batch
+from relayd.ports.queue import Acted
 from relayd.ports.requeue import Requeue
 
 
 async def act(asked: Asked) -> Message:
     wanted, context = act_from_json(asked.request), asked.context
+    batch = batch_of(dry_run=wanted.dry_run, limit=wanted.limit, before=wanted.before)
     if wanted.dry_run:
         retries = len(context.settings.retry.soft_bounce)
         return foreseen_to_json(
-            await context.store.foresee(wanted.query, wanted.action, soft_retries=retries)
+            await context.store.foresee(
+                wanted.query, wanted.action, soft_retries=retries, batch=batch
+            )
         )
     acted = await context.store.act(
         wanted.query,
@@ -23,7 +26,7 @@ async def act(asked: Asked) -> Message:
         by=asked.by,
         reason=wanted.reason,
         report=context.report,
-        batch=Batch(limit=wanted.limit, before=wanted.before),
+        batch=batch,
     )
     if acted.events:
         context.record(acted)
@@ -44,7 +47,7 @@ async def requeue(asked: Asked) -> Message:
             again=wanted.again,
             spares_suppressed=context.settings.bounces.refuse_suppressed,
         ),
-        batch=Batch(limit=wanted.limit, before=wanted.before),
+        batch=batch_of(dry_run=wanted.dry_run, limit=wanted.limit, before=wanted.before),
         dry_run=wanted.dry_run,
     )
     if requeued.events:

@@ -9,7 +9,7 @@ from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Action, Operator
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Foreseen, ReportGivenUp
-from relayd.ports.view import RecipientRow
+from relayd.ports.view import RecipientRow, Target
 from relayd.store.memory.messages import queued
 from relayd.store.memory.rows import queued_recipient
 from relayd.store.memory.tables import Recipient, Tables
@@ -41,13 +41,14 @@ def act(
 def foresee(
     tables: Tables, rows: Sequence[RecipientRow], action: Action, *, soft_retries: int
 ) -> Foreseen:
-    """Count those of the recipients for whom a verb has an effect."""
-    those = [tables.messages[row.message_id].recipients[row.recipient] for row in rows]
-    changed = [one for one in those if _applies(action, one)]
+    """Count those of the recipients for whom a verb has an effect, and name them."""
+    those = [(row, tables.messages[row.message_id].recipients[row.recipient]) for row in rows]
+    changed = [(row, one) for row, one in those if _applies(action, one)]
     return Foreseen(
         matched=len(those),
         changed=len(changed),
-        last_retry=sum(one.soft_failures >= max(1, soft_retries) for one in changed),
+        last_retry=sum(one.soft_failures >= max(1, soft_retries) for _, one in changed),
+        targets=tuple(Target(row.message_id, row.recipient, row.address) for row, _ in changed),
     )
 
 

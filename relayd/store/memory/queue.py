@@ -287,10 +287,12 @@ class MemoryStore(MemoryView):
             return self.is_suppressed(row.address, sender=row.reverse_path)
 
         found = requeue.candidates(self._tables, rows, is_suppressed)
-        if dry_run:
-            return Requeued(counts=how.counts_of(found))
         taken = in_whole_messages(found, part.limit)
-        done = requeue.requeue(self._tables, taken, how, self._add, served=self._age.served())
+        if dry_run:
+            targets = () if batch is None else how.targets_of(taken)
+            done = Requeued(counts=how.counts_of(taken), targets=targets)
+        else:
+            done = requeue.requeue(self._tables, taken, how, self._add, served=self._age.served())
         is_all = len(taken) == len(found)
         return done if is_all else replace(done, more=(taken[-1].message_id, taken[-1].number))
 
@@ -308,10 +310,17 @@ class MemoryStore(MemoryView):
             octets -= len(message.content or b"")
         return LetGo(messages=len(kept), octets=octets)
 
-    async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
-        return operators.foresee(
-            self._tables, self._matching(selector), action, soft_retries=soft_retries
-        )
+    async def foresee(
+        self, selector: Query, action: Action, *, soft_retries: int, batch: Batch | None = None
+    ) -> Foreseen:
+        part = batch or Batch()
+        matching = self._matching(selector, before=part.before)
+        rows = matching[: part.limit]
+        foreseen = operators.foresee(self._tables, rows, action, soft_retries=soft_retries)
+        if batch is None:
+            return replace(foreseen, targets=())
+        is_all = len(rows) == len(matching)
+        return replace(foreseen, more=None if is_all else (rows[-1].message_id, rows[-1].recipient))
 
     def _matching(self, selector: Query, *, before: Place | None = None) -> Sequence[RecipientRow]:
         """Return the unfinished recipients that match."""

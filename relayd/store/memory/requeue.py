@@ -24,6 +24,7 @@ def candidates(
             Candidate(
                 message_id=row.message_id,
                 number=row.recipient,
+                address=row.address,
                 octets=None if message.content is None else len(message.content),
                 is_requeued=message.recipients[row.recipient].requeued_as is not None,
                 is_suppressed=is_suppressed(row),

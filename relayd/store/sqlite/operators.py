@@ -13,7 +13,7 @@ from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Act, Action, Operator
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Acted, Batch, Foreseen, ReportGivenUp
-from relayd.ports.view import Query
+from relayd.ports.view import Query, Target
 from relayd.store.sqlite import destinations, outcomes
 from relayd.store.sqlite.guard import may_become
 from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
@@ -101,6 +101,27 @@ def foresee(db: apsw.Connection, selector: Query, action: Action, *, soft_retrie
             last_retry=foreseen.last_retry + last_retry,
         )
     return foreseen
+
+
+def name(
+    db: apsw.Connection, selector: Query, action: Action, batch: Batch, *, soft_retries: int
+) -> Foreseen:
+    """Name whom a verb would change in a batch."""
+    sql = (
+        "SELECT message_id, number, address, soft_failures >= ?"  # noqa: S608 -- constants
+        " FROM json_each(?) wanted CROSS JOIN recipient"
+        " ON message_id = wanted.value->>0 AND number = wanted.value->>1"
+        f" WHERE {_applies(ACTS[action])} ORDER BY wanted.key"
+    )
+    keys, more = _matching(db, selector, batch)
+    rows = fetch(db, sql, (max(1, soft_retries), orjson.dumps(keys).decode()))
+    return Foreseen(
+        matched=len(keys),
+        changed=len(rows),
+        last_retry=sum(row[3] for row in rows),
+        targets=tuple(Target(MessageId(row[0]), row[1], row[2]) for row in rows),
+        more=more,
+    )
 
 
 def _matching(db: apsw.Connection, selector: Query, batch: Batch) -> tuple[list[Key], Key | None]:

@@ -295,7 +295,7 @@ class SqliteStore:
         self, selector: Query, how: Requeue, *, batch: Batch | None = None, dry_run: bool = False
     ) -> Requeued:
         if dry_run:
-            return await self._reader.ask(lambda db: requeue.foresee(db, selector, how))
+            return await self._reader.ask(lambda db: requeue.foresee(db, selector, how, batch))
         if not self.has_room():
             raise StoreFull("no room left for new messages")
         part = batch or Batch()
@@ -317,10 +317,15 @@ class SqliteStore:
         letting_go.add_done_callback(partial(self._remove, files))
         return await letting_go
 
-    async def foresee(self, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
-        return await self._reader.ask(
-            lambda db: operators.foresee(db, selector, action, soft_retries=soft_retries)
-        )
+    async def foresee(
+        self, selector: Query, action: Action, *, soft_retries: int, batch: Batch | None = None
+    ) -> Foreseen:
+        def read(db: apsw.Connection) -> Foreseen:
+            if batch is None:
+                return operators.foresee(db, selector, action, soft_retries=soft_retries)
+            return operators.name(db, selector, action, batch, soft_retries=soft_retries)
+
+        return await self._reader.ask(read)
 
     def note_late(
         self, path: VerpToken, notice: LateNotice | None, copy: NewMessage

@@ -53,8 +53,11 @@ _RECIPIENT = (
 )
 
 
-def foresee(db: apsw.Connection, selector: Query, how: Requeue) -> Requeued:
-    """Count what would be requeued, a step at a time."""
+def foresee(db: apsw.Connection, selector: Query, how: Requeue, batch: Batch | None) -> Requeued:
+    """Count what would be requeued, a step at a time; with a batch, of that part, and name it."""
+    if batch is not None:
+        part, more = _batch(db, selector, batch)
+        return Requeued(counts=how.counts_of(part), targets=how.targets_of(part), more=more)
     total = RequeueCounts()
     for keys, _ in _steps(db, selector, None):
         total += how.counts_of(_candidates(db, keys))
@@ -65,17 +68,7 @@ def requeue(
     db: apsw.Connection, files: SpoolDirectory, selector: Query, how: Requeue, batch: Batch
 ) -> Requeued:
     """Requeue a batch. Return what was written; files that are linked are durable under their new names."""
-    found: list[Candidate] = []
-    whole: Sequence[Candidate] = ()
-    more: Place | None = None
-    for keys, is_last in _steps(db, selector, batch.before):
-        found += _candidates(db, keys)
-        more = None if is_last else keys[-1]
-        if len(whole := in_whole_messages(found, batch.limit)) < len(found):
-            break
-    part = within(whole, _OCTETS)
-    if len(part) < len(found):
-        more = part[-1].message_id, part[-1].number
+    part, more = _batch(db, selector, batch)
     counts = how.counts_of(part)
     wanted = sorted((each.message_id, each.number) for each in part if how.why_left(each) is None)
     new: list[NewMessage] = []
@@ -101,6 +94,24 @@ def requeue(
     )
 
 
+def _batch(
+    db: apsw.Connection, selector: Query, batch: Batch
+) -> tuple[Sequence[Candidate], Place | None]:
+    """Return the bounced recipients of a batch that match, and the last if there may be more."""
+    found: list[Candidate] = []
+    whole: Sequence[Candidate] = ()
+    more: Place | None = None
+    for keys, is_last in _steps(db, selector, batch.before):
+        found += _candidates(db, keys)
+        more = None if is_last else keys[-1]
+        if len(whole := in_whole_messages(found, batch.limit)) < len(found):
+            break
+    part = within(whole, _OCTETS)
+    if len(part) < len(found):
+        more = part[-1].message_id, part[-1].number
+    return part, more
+
+
 def _steps(
     db: apsw.Connection, selector: Query, before: Place | None
 ) -> Iterator[tuple[list[Key], bool]]:
@@ -119,6 +130,7 @@ def _candidates(db: apsw.Connection, keys: Sequence[Key]) -> list[Candidate]:
         Candidate(
             message_id=MessageId(message_id),
             number=number,
+            address=address,
             octets=octets,
             is_requeued=bool(is_requeued),
             is_suppressed=suppression.is_suppressed(db, address, sender),

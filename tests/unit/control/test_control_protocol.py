@@ -17,7 +17,7 @@ from relayd.mail.requeue import RequeueCounts
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.queue import Acted, Foreseen
 from relayd.ports.requeue import Requeued
-from relayd.ports.view import Query, Status
+from relayd.ports.view import Query, Status, Target
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple)
 INSTANTS = st.none() | st.datetimes(timezones=st.just(UTC))
@@ -78,6 +78,9 @@ def test_any_bytes_are_read_or_refused(line: bytes) -> None:
         return
 
 
+TARGET = Target(MessageId(1), 0, "a@example.org")
+
+
 def test_answer_to_an_act_survives_the_wire() -> None:
     event = Event(
         kind=EventKind.HELD,
@@ -89,9 +92,20 @@ def test_answer_to_an_act_survives_the_wire() -> None:
     acted = Acted(events=(event,), matched=2, more=(MessageId(1), 0))
     told = acts.answer_from_json(protocol.decode(protocol.encode(acts.acted_to_json(acted))))
     assert told == ActAnswer(matched=2, changed=1, more=(MessageId(1), 0), events=(event,))
-    foreseen = Foreseen(matched=3, changed=2, last_retry=1)
-    told = acts.answer_from_json(protocol.decode(protocol.encode(acts.foreseen_to_json(foreseen))))
-    assert told == ActAnswer(matched=3, changed=2, last_retry=1)
+    for part in ({}, {"targets": (TARGET,), "more": (MessageId(1), 0)}):
+        foreseen = Foreseen(matched=3, changed=2, last_retry=1, **part)  # type: ignore[arg-type]
+        line = protocol.encode(acts.foreseen_to_json(foreseen))
+        told = acts.answer_from_json(protocol.decode(line))
+        assert told == ActAnswer(matched=3, changed=2, last_retry=1, **part)  # type: ignore[arg-type]
+
+
+STRANGE_TARGETS = [1, [1], [{}], [{"queue_id": "0CNA0NJ6E0401", "recipient": 0}]]
+
+
+@pytest.mark.parametrize("targets", STRANGE_TARGETS, ids=repr)
+def test_strange_targets_are_none(targets: object) -> None:
+    with pytest.raises(BadMessage):
+        acts.read_targets({"targets": targets})
 
 
 @pytest.mark.parametrize("answer", [{}, {"events": 1}, {"events": [1]}, {"events": []}], ids=repr)
@@ -114,9 +128,12 @@ def test_requeueing_survives_the_wire(*, flag: bool) -> None:
     assert requeue.requeue_from_json(protocol.decode(line)) == request
     counts = RequeueCounts(matched=6, changed=1, suppressed=1, already=2, gone=2, refused=1)
     more = (MessageId(9), 1) if flag else None
-    answer = protocol.encode(requeue.requeued_to_json(Requeued(counts=counts, more=more)))
-    told = requeue.requeued_from_json(protocol.decode(answer))
-    assert told == RequeueAnswer(counts=counts, more=more)
+    targets = (TARGET,) if flag else ()
+    done = Requeued(counts=counts, more=more, targets=targets)
+    told = requeue.requeued_from_json(
+        protocol.decode(protocol.encode(requeue.requeued_to_json(done)))
+    )
+    assert told == RequeueAnswer(counts=counts, more=more, targets=targets)
 
 
 @pytest.mark.parametrize(

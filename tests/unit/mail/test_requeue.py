@@ -23,7 +23,12 @@ from tests.support.builders import a_message, a_queued_recipient
 from tests.support.clock import START
 
 FINE = Candidate(
-    message_id=MessageId(1), number=0, octets=10, is_requeued=False, is_suppressed=False
+    message_id=MessageId(1),
+    number=0,
+    address="a@x.test",
+    octets=10,
+    is_requeued=False,
+    is_suppressed=False,
 )
 DONE = replace(FINE, is_requeued=True)
 GONE = replace(FINE, octets=None)
