@@ -14,9 +14,6 @@ MANY = 100
 yes_option = click.option(
     "--yes", is_flag=True, help=f"Do not ask, also where it is more than {MANY} recipients."
 )
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Count what would change, and change nothing."
-)
 
 
 def recipients(count: int) -> str:
@@ -33,7 +30,7 @@ def confirm(act: str, count: int, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"This would {act}: add --yes if you mean it (--dry-run only counts)."
+            f"This would {act}: add --yes if you mean it (--dry-run changes nothing)."
         )
     if not click.confirm(f"{act[:1].upper()}{act[1:]}?", err=True):
         click.echo("nothing was changed", err=True)

@@ -1,6 +1,7 @@
 """`relayd addresses suppress`, `unsuppress`, `import` and `export`, with a real store and control socket."""
 
 import asyncio
+import csv
 import io
 import os
 from collections.abc import AsyncIterator
@@ -160,6 +161,10 @@ async def test_a_dry_run_says_what_each_line_would_do(world: World, tmp_path: Pa
         ["1 would be suppressed, 2 suppressed before, 1 lines cannot be read"],
     ]
     rows = (await run(world, "import", str(file), "--dry-run", "--json")).rows
+    as_csv = await run(world, "import", str(file), "--dry-run", "--csv")
+    told = list(csv.DictReader(as_csv.out.splitlines()))
+    assert [row["does"] for row in told] == [row["does"] for row in rows]
+    assert as_csv.err == f"{ran.out.splitlines()[-1]}\n"
     assert [(row["line"], row["does"]) for row in rows] == [
         (2, "nothing: suppressed before"),
         (3, "suppress"),

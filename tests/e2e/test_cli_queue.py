@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import csv
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -260,11 +261,55 @@ async def test_many_are_changed_only_when_that_is_said(world: World) -> None:
 
 @pytest.mark.usefixtures("many")
 async def test_parts_add_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relayd.cli.ask.queue._AT_ONCE", 40)
+    monkeypatch.setattr("relayd.cli.ask.queue._Act.at_once", 40)
     async with daemon(world) as recorded:
         ran = await run(world, "expedite", "--domain", "many.test", "--yes", "--list")
     assert ran.out.splitlines()[-1] == "expedited 101 recipients"
     assert len(column(ran.cells[:-1], "RECIPIENT")) == len(recorded) == 101
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_dry_run_lists_what_would_change(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows as the act itself then, without a question; the numbers are the last line."""
+    monkeypatch.setattr("relayd.cli.ask.queue._Act.at_once", 40)
+    which = ("hold", "--domain", "many.test", "--list")
+    async with daemon(world) as recorded:
+        ran = await run(world, *which, "--dry-run")
+        assert (ran.status, recorded) == (0, [])
+        assert ran.out.splitlines()[-1] == "would hold 101 recipients"
+        *rows, counts = (await run(world, *which, "--dry-run", "--json")).rows
+        as_csv = await run(world, *which, "--dry-run", "--csv")
+        done = await run(world, *which, "--yes")
+        again = await run(world, *which, "--dry-run")
+    assert sorted(ran.cells[:-1]) == sorted(done.cells[:-1])
+    assert ran.cells[:-1] == [
+        ["ID", "RECIPIENT"],
+        *([row["queue_id"], row["rcpt"]] for row in rows),
+    ]
+    assert counts == {
+        "action": "hold",
+        "dry_run": True,
+        "matched": 101,
+        "changed": 101,
+        "last_retry": 0,
+    }
+    told = list(csv.DictReader(as_csv.out.splitlines()))
+    assert told == [{name: str(value) for name, value in row.items()} for row in rows]
+    assert as_csv.err == "would hold 101 recipients\n"
+    left = "would hold 0 recipients; 101 that match are left alone\n"
+    assert again.out == f"ID\tRECIPIENT\n{left}"
+
+
+async def test_rows_of_an_act_as_csv(world: World, queued: list[NewMessage]) -> None:
+    async with daemon(world):
+        ran = await run(world, "drop", format_id(queued[1].id), "--list", "--csv")
+        alone = await run(world, "drop", format_id(queued[0].id), "--csv")
+    [row] = csv.DictReader(ran.out.splitlines())
+    assert (row["event"], row["rcpt"], row["tag"]) == ("dropped", "c@example.org", "news")
+    assert ran.err == "dropped 1 recipient\n"
+    assert (alone.status, "--csv is for the rows of --list" in alone.err) == (os.EX_USAGE, True)
 
 
 async def test_who_is_at_the_last_retry_is_told_before(world: World) -> None:
@@ -301,6 +346,9 @@ async def test_bounced_mail_is_sent_again_once(world: World, bounced: list[NewMe
     async with daemon(world) as recorded:
         ran = await run(world, "requeue", "--domain", "x.test", "--dry-run")
         assert (ran.status, ran.out) == (0, "would requeue 2 recipients\n")
+        ran = await run(world, "requeue", "--domain", "x.test", "--dry-run", "--list")
+        assert set(column(ran.cells[:-1], "RECIPIENT")) == {"a@x.test", "b@x.test"}
+        assert ran.out.splitlines()[-1] == "would requeue 2 recipients"
         assert recorded == []
         ran = await run(world, "requeue", "--domain", "x.test", "--list", "--reason", "my fault")
         assert (ran.status, ran.err) == (0, "")

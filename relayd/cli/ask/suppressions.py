@@ -23,7 +23,8 @@ from relayd.answers.suppressions import (
     suppression_fields,
 )
 from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
-from relayd.cli.output import paint, show_json, show_table
+from relayd.cli.output import Form, paint, show_fields, show_json, show_table
+from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column
 from relayd.control import client
 from relayd.control.suppress import batches
@@ -109,27 +110,30 @@ def lift(addresses: Sequence[str], *, as_json: bool) -> None:
 @click.argument("file", metavar="FILE|-")
 @_reason
 @click.option("--dry-run", is_flag=True, help="Change nothing; say of each line what it would do.")
-@json_option
+@takes_form
 @settings_option()
-def import_(*, file: str, reason: str, dry_run: bool, as_json: bool) -> None:
+def import_(*, file: str, reason: str, dry_run: bool, form: Form) -> None:
     """Suppress the addresses of a list.
 
     FILE is CSV whose first line names the columns (address; sender and reason if there are any), or has one
     address a line. Lines that cannot be read are named, with their numbers; all others are imported. The same list
     can be imported again.
     """
+    if form is Form.CSV and not dry_run:
+        raise click.UsageError("--csv is for the rows of --dry-run.")
     lines = _lines_of(file, reason)
     if dry_run:
         with open_view() as view:
-            counts = _tell_each(view, lines, as_json=as_json)
+            counts = _tell_each(view, lines, form)
     else:
         counts = _import(file, lines)
-    if not dry_run and as_json:
+    if not dry_run and form is Form.JSON:
         show_json({"suppressed": counts["new"], "before": counts["old"], "mistakes": counts["bad"]})
-    elif not as_json:
+    elif form is not Form.JSON:
         will = "would be suppressed" if dry_run else "suppressed"
         told = f"{counts['new']} {will}, {counts['old']} suppressed before"
-        click.echo(told + (f", {counts['bad']} lines cannot be read" if counts["bad"] else ""))
+        told += f", {counts['bad']} lines cannot be read" if counts["bad"] else ""
+        click.echo(told, err=form is Form.CSV)
     if counts["bad"]:
         click.get_current_context().exit(os.EX_DATAERR)
 
@@ -167,18 +171,14 @@ def _import(file: str, lines: Iterator[Line]) -> dict[str, int]:
     return counts
 
 
-def _tell_each(view: QueueView, lines: Iterator[Line], *, as_json: bool) -> dict[str, int]:
+def _tell_each(view: QueueView, lines: Iterator[Line], form: Form) -> dict[str, int]:
     """Say what each line would do."""
     counts = {"new": 0, "old": 0, "bad": 0}
     told = _told(view, lines, counts)
-    if as_json:
-        for line, does in told:
-            fields = {"line": line.number, "does": does, "mistake": line.mistake or None}
-            if line.wanted is not None:
-                fields["rcpt"], fields["from"] = line.wanted.address, line.wanted.scope or None
-            show_json(fields)
-    else:
+    if form is Form.TABLE:
         show_table(_COLUMNS, (_cells(*each) for each in told))
+    else:
+        show_fields((_fields(*each) for each in told), _FIELDS, form)
     return counts
 
 
@@ -199,6 +199,16 @@ def _told(
         seen.add((address, scope))
         counts["old" if is_old else "new"] += 1
         yield line, "nothing: suppressed before" if is_old else "suppress"
+
+
+_FIELDS = ("line", "does", "mistake", "rcpt", "from")
+
+
+def _fields(line: Line, does: str) -> dict[str, object]:
+    fields = {"line": line.number, "does": does, "mistake": line.mistake or None}
+    if line.wanted is not None:
+        fields["rcpt"], fields["from"] = line.wanted.address, line.wanted.scope or None
+    return fields
 
 
 def _cells(line: Line, does: str) -> tuple[str, ...]:

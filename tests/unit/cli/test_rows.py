@@ -99,6 +99,8 @@ WITHOUT: Mapping[tuple[str, str], str] = {
     ("relayd config get", "--utc"): "has no instants",
     ("relayd user list", "--utc"): "has no instants",
 }
+ROWS_OF_ACTS = {"addresses import": "--dry-run"}  # which print rows with an option, and then --csv
+ROWS_OF_ACTS |= {f"queue {each}": "--list" for each in (*Action, "requeue")}
 QUICK = [name for name in LISTS if name != "relayd doctor"]  # which asks the network
 MAY_BE_EMPTY = [name for name, (empty, _) in LISTS.items() if empty]
 COMMANDS = all_commands()
@@ -117,6 +119,17 @@ def test_every_command_is_a_list_or_there_is_a_reason() -> None:
 def test_a_list_has_the_options_of_lists(name: str) -> None:
     missing = OPTIONS - options_of(COMMANDS[name]).keys()
     assert missing == {option for of, option in WITHOUT if of == name}
+
+
+def test_acts_that_print_rows_have_csv_for_them(world: World) -> None:
+    for name in NO_LISTS["acts, and tells what it did"]:
+        options = options_of(COMMANDS[f"relayd {name}"]).keys()
+        assert ("--csv" in options) == (name in ROWS_OF_ACTS), name
+        assert ("--list" in options) == (ROWS_OF_ACTS.get(name) == "--list"), name
+    for name, option in ROWS_OF_ACTS.items():
+        ran = world.run(*name.split(), "0" * 13, "--csv")
+        assert (ran.status, ran.out) == (64, "")
+        assert ran.err.endswith(f"Error: --csv is for the rows of {option}.\n")
 
 
 def in_a_cell(value: object) -> str:
