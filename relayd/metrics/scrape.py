@@ -1,14 +1,12 @@
 """What one scrape answers: the shared counters, and what nobody counts: the queue, the doctor, the version.
 
-The queue is read in a thread, through a connection of its own, and what it said holds for some
-seconds, so that many who ask cost no more than one. Everything else is read anew.
+The queue is read in a thread, through a connection of its own (`relayd.metrics.reading`). Everything else
+is read anew.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import orjson
@@ -39,15 +37,17 @@ from relayd.metrics.families import (
     WORKERS,
     Sample,
 )
+from relayd.metrics.reading import Reading
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.delivery.route import SMARTHOST
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
-from relayd.ports.view import UNFINISHED, Counts, QueueView
+from relayd.ports.view import UNFINISHED, Counts, PausedDestination, QueueView
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
-_FRESH_FOR = 5.0  # seconds
 _QUEUE_WITHIN = 5.0  # seconds that an answer waits for the queue
-_PAUSE = 10  # times as long as reading took, before it is read again: a queue of a million takes a few seconds
+_PROBE_WITHIN = 0.5  # seconds: probes wait for one
+_LEFT_ALONE = 100  # destinations: without other ways there are few
 _LEVELS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
 _GRAVITY = (
     "skipped",
@@ -71,21 +71,25 @@ class Scrape:
         clock: Clock,
         switches: Switches = NONE_ON,
         pausing: Pausing | None = None,
+        has_other_ways: bool = True,
     ) -> None:
-        """`doctor` is where a saved result of `relayd doctor` would be; `pausing` knows the pause rules."""
+        """`doctor` is where a saved result of `relayd doctor` would be; `pausing` knows the pause rules.
+
+        `has_other_ways`: some mail goes otherwise than by the smarthost.
+        """
         self._shared = shared
         self._open_view = open_view
         self._doctor = doctor
         self._clock = clock
         self._switches = switches
         self._pausing = pausing or Pausing()
-        self._reading: asyncio.Future[Counts | None] | None = None
-        self._counts: Counts | None = None
-        self._until = 0.0  # monotonic: as long as those hold
+        self._has_other_ways = has_other_ways
+        self._counts = Reading(self._read_counts, clock)
+        self._refused = Reading(self._read_refused, clock)
 
     async def samples(self) -> list[Sample]:
         """Return all lines of an answer. May take 5 seconds."""
-        counts = await self._count()
+        counts = await self._counts.latest(within=_QUEUE_WITHIN)
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
             Sample(family=SOFT_BOUNCE, value=int(self._switches.soft_bounce)),
@@ -95,12 +99,33 @@ class Scrape:
             *_of_doctor(self._doctor, self._clock.now()),
         ]
 
-    def reasons(self) -> list[str]:
+    async def reasons(self) -> list[str]:
         """Return why the daemon would not take new mail, or not deliver it; empty if it would do both.
 
-        From what the workers measure each second; pause rules are read again only when they may have changed.
+        From what the workers measure each second; pause rules are read again only when they may have changed,
+        and what the smarthost says of our login every few seconds.
         """
-        return [*self._troubles(), *self._pauses()]
+        return [*self._troubles(), *self._pauses(), *await self._login()]
+
+    async def _login(self) -> Sequence[str]:
+        """Return the words of a refused login that stops all mail."""
+        if self._has_other_ways:
+            return ()
+        refused = await self._refused.latest(within=_PROBE_WITHIN)
+        if refused is None or refused.until <= self._clock.now():
+            return ()
+        return (f"nothing is delivered: {refused.why}",)
+
+    def _read_refused(self) -> PausedDestination | None:
+        try:
+            with closing(self._open_view()) as view:
+                paused = view.paused_destinations(self._clock.now(), limit=_LEFT_ALONE)
+        except StoreError:
+            return None
+        return next(
+            (each for each in paused if each.destination == SMARTHOST and each.is_login_refused),
+            None,
+        )
 
     def _troubles(self) -> Iterator[str]:
         if not self._shared.total(WORKERS):
@@ -121,32 +146,7 @@ class Scrape:
             if rule.named.scope is Scope.ALL and not rule.is_over(now):
                 yield f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule)}"
 
-    async def _count(self) -> Counts | None:
-        """Return how much is in the queue; None if it cannot be read.
-
-        One reading at a time, which goes on when nobody waits for it any more. If it takes too long, this
-        answer has what was known before, and a later one has the result.
-        """
-        began = self._clock.monotonic()
-        if self._reading is None and began >= self._until:
-            loop = asyncio.get_running_loop()
-            with suppress(RuntimeError):  # the system gives us no thread
-                self._reading = loop.run_in_executor(None, self._read)
-                self._reading.add_done_callback(partial(self._read_ended, began))
-        if (reading := self._reading) is not None:
-            await asyncio.wait({reading}, timeout=_QUEUE_WITHIN)
-            if reading.done():
-                return reading.result()
-        return self._counts
-
-    def _read_ended(self, began: float, reading: "asyncio.Future[Counts | None]") -> None:
-        self._reading = None
-        if reading.exception() is None:  # else who waits gets it
-            self._counts = reading.result()
-            ended = self._clock.monotonic()
-            self._until = ended + max(_FRESH_FOR, _PAUSE * (ended - began))
-
-    def _read(self) -> Counts | None:
+    def _read_counts(self) -> Counts | None:
         try:
             with closing(self._open_view()) as view:
                 return view.counts()

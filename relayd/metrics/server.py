@@ -27,6 +27,7 @@ _ANSWER_WITHIN = 10.0  # seconds; reading the queue may take five of them
 _REQUEST_LIMIT = 8 * 1024  # octets
 _NO_DESCRIPTORS_PAUSE = 0.5  # seconds before accepting again after accept() failed (F-15)
 _PLAIN = "text/plain; charset=utf-8"
+_ALIVE = b"ok\nA worker answers: relayd is alive. /readyz says whether it takes and delivers mail, and why not.\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.[01]")
 _REASONS = {
     200: "OK",
@@ -132,9 +133,9 @@ async def _answer(line: bytes, scrape: Scrape) -> bytes:
         case b"/metrics":
             return _reply(200, render(await scrape.samples()), kind=CONTENT_TYPE)
         case b"/healthz":
-            return _reply(200, b"ok\n")  # who answers is alive
+            return _reply(200, _ALIVE)
         case b"/readyz":
-            reasons = scrape.reasons()
+            reasons = await scrape.reasons()
             lines = "".join(f"{reason}\n" for reason in reasons or ["ok"])
             return _reply(503 if reasons else 200, lines.encode())
         case _:

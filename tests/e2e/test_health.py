@@ -89,7 +89,10 @@ def test_each_state_is_seen_in_every_place(tmp_path: Path) -> None:
         eventually(lambda: "login refused" in relayd(relay, "status").err, "it is told")
         [cells] = [line.split("\t") for line in relayd(relay, "queue", "list").out.splitlines()[1:]]
         assert any("535 5.7.8 no" in cell for cell in cells), "WHY"
-        assert get(port, "/readyz") == (200, "ok\n"), "it takes mail and keeps it"
+        eventually(lambda: get(port, "/readyz")[0] == 503, "it takes mail and keeps it")
+        assert re.fullmatch(
+            r"nothing is delivered: login refused: .* 535 5\.7\.8 no .*\n", get(port, "/readyz")[1]
+        )
         reload(relay, port, "soft_bounce = true", '[redirect]\nto = "qa@x.test"')
         assert relayd(relay, "drain", "--reason", "moving house").status == 0
         assert relayd(relay, "pause", "all").status == 0
@@ -99,18 +102,19 @@ def test_each_state_is_seen_in_every_place(tmp_path: Path) -> None:
             for words in SEEN:
                 assert words in ran.err, (command, words)
         status, body = get(port, "/readyz")
-        intake, delivery = body.splitlines()
+        intake, delivery, login = body.splitlines()
+        assert login.startswith("nothing is delivered: login refused")
         assert status == 503
         assert intake.startswith("paused: intake of all mail, until somebody ends it, by ")
         assert intake.endswith(": moving house")
         assert delivery.startswith("paused: delivery of all mail, until somebody ends it, by ")
-        assert get(port, "/healthz") == (200, "ok\n")
+        assert get(port, "/healthz")[0] == 200
         eventually(lambda: all(scrape(port).value(name) for name in METRICS), "each metric")
 
         write(token, "new")
         reload(relay, port)
         assert relayd(relay, "resume", "all").status == 0
-        assert get(port, "/readyz") == (200, "ok\n")
+        eventually(lambda: get(port, "/readyz") == (200, "ok\n"), "ready")
         smarthost.received(1)
         eventually(quiet, "all is well")
 

@@ -133,7 +133,7 @@ def test_sums_outlive_a_worker_and_a_reload(daemon: Daemon) -> None:
     page = scrape(port)
     assert page.value("relayd_received_total") == 13
     assert page.value("relayd_delivery_delay_seconds_count") == 13
-    assert get(port, "/healthz") == (200, "ok\n")
+    assert get(port, "/healthz")[0] == 200
 
 
 def test_the_address_follows_a_reload(daemon: Daemon) -> None:

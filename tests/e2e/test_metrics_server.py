@@ -106,7 +106,9 @@ async def test_metrics_are_handed_out(world: World) -> None:
 
 
 async def test_health_has_its_own_page(world: World) -> None:
-    assert (await world.exchange(GET % b"/healthz"))[::2] == (200, b"ok\n")
+    status, _, body = await world.exchange(GET % b"/healthz")
+    assert (status, body.partition(b"\n")[0]) == (200, b"ok")
+    assert b"/readyz says whether" in body
     assert (await world.exchange(GET % b"/readyz"))[::2] == (200, b"ok\n")
     world.counters.measured(clients=0, servers=0, is_paused=True, is_full=True)
     status, _, body = await world.exchange(GET % b"/readyz?verbose")
@@ -115,7 +117,7 @@ async def test_health_has_its_own_page(world: World) -> None:
         "the disk of the queue is full: no new mail is taken",
         "deliveries are paused: results cannot be written",
     ]
-    assert (await world.exchange(GET % b"/healthz"))[::2] == (200, b"ok\n")
+    assert (await world.exchange(GET % b"/healthz"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ class RouteRules:
     redirect_allow: frozenset[str] = frozenset()  # addresses or domains, in lower case
 
 
+def has_other_ways(rules: RouteRules) -> bool:
+    """Tell whether some mail may go otherwise than by the smarthost."""
+    ways = [each.route for each in rules.rules]
+    return rules.use_remote_smtp or any(isinstance(way, ViaMx | ViaHost) for way in ways)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """A route, and the reason for `relayd route` to tell."""

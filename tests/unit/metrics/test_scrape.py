@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.pausing import Pausing
-from relayd.ports.view import Counts, QueueView, Status
+from relayd.ports.view import Counts, PausedDestination, QueueView, Status
 from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
 from tests.support.clock import START, FakeClock
@@ -33,10 +34,14 @@ class View(MemoryView):
         super().__init__(Tables())
         self.clock = clock
         self.answer: Counts | None = Counts(by_status={})
+        self.paused: list[PausedDestination] = []
         self.takes = 0.0
         self.asked = 0
         self.go_on = threading.Event()
         self.go_on.set()
+
+    def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
+        return [each for each in self.paused if each.until > at][:limit]
 
     def counts(self) -> Counts:
         self.asked += 1
@@ -233,16 +238,16 @@ async def test_a_doctor_that_cannot_be_read_is_missing(world: World, text: str |
         ),
     ],
 )
-def test_ready_is_a_worker_that_would_take_mail_and_deliver_it(
+async def test_ready_is_a_worker_that_would_take_mail_and_deliver_it(
     world: World, gauges: dict[str, bool], reasons: list[str]
 ) -> None:
-    assert world.scrape.reasons() == ["no worker is ready"]
+    assert await world.scrape.reasons() == ["no worker is ready"]
     counters = Counters(world.shared.row("1"))
     counters.measured(clients=0, servers=0, **{"is_paused": False, **gauges})
-    assert world.scrape.reasons() == reasons
+    assert await world.scrape.reasons() == reasons
 
 
-def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: World) -> None:
+async def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: World) -> None:
     Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
     stamp, looks = [1], 0
     rules = [
@@ -263,14 +268,43 @@ def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: World)
         clock=world.clock,
         pausing=Pausing(stamp, read=read),
     )
-    [reason] = world.scrape.reasons()
+    [reason] = await world.scrape.reasons()
     assert reason.startswith("paused: intake and delivery of all mail, until 20")
     assert reason.endswith(", by ann: moving house")
-    world.scrape.reasons()
+    await world.scrape.reasons()
     assert looks == 1
     stamp[0], rules[:] = 2, rules[:1]
-    assert not world.scrape.reasons()
+    assert not await world.scrape.reasons()
     assert looks == 2
+
+
+@pytest.mark.parametrize("has_other_ways", [True, False])
+async def test_a_login_that_stops_all_mail_is_a_reason(
+    world: World, *, has_other_ways: bool
+) -> None:
+    """It is read off the store again after a few seconds, so a probe costs little."""
+    Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
+    world.scrape = Scrape(
+        world.shared,
+        open_view=world.open_view,
+        doctor=world.doctor,
+        clock=world.clock,
+        has_other_ways=has_other_ways,
+    )
+    why = "login refused: 535 5.7.8 no"
+    later = START + timedelta(hours=1)
+    world.view.paused = [
+        PausedDestination(destination="host:[a.test]:25", until=later, why=why),
+        PausedDestination(destination="smarthost", until=later, why="no server answered"),
+    ]
+    assert await world.scrape.reasons() == []
+    world.view.paused[1] = replace(world.view.paused[1], why=why)
+    assert await world.scrape.reasons() == []
+    world.clock.advance(timedelta(seconds=5))
+    reasons = [] if has_other_ways else [f"nothing is delivered: {why}"]
+    assert await world.scrape.reasons() == reasons
+    world.clock.advance(timedelta(hours=1))
+    assert await world.scrape.reasons() == []
 
 
 def a_rule(named: Named, *sides: Side, until: datetime | None = None) -> PauseRule:

@@ -18,6 +18,7 @@ from relayd.policy.delivery.route import (
     ViaSmarthost,
     decide,
     forwarded,
+    has_other_ways,
     host_of,
     key_for,
     key_of,
@@ -166,3 +167,27 @@ def test_a_star_stands_for_one_label_or_more(domain: list[str], below: list[str]
     meant = len(domain) > len(below) and domain[-len(below) :] == below
     assert matches(".".join(domain), f"*.{above}") is meant
     assert matches(".".join(domain), above) is (domain == below)
+
+
+OTHER_WAYS = {
+    "none": (RouteRules(), False),
+    "direct mode": (DIRECT, True),
+    "exceptions that stay": (
+        RouteRules(
+            rules=(
+                RouteRule(pattern="a.example", route=OnHold("a.example")),
+                RouteRule(pattern="b.example", route=ViaSmarthost()),
+            )
+        ),
+        False,
+    ),
+    "a direct route": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaMx("")),)), True),
+    "a host": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaHost(HOST)),)), True),
+}
+
+
+@pytest.mark.parametrize(("rules", "has_some"), OTHER_WAYS.values(), ids=OTHER_WAYS)
+def test_whether_mail_may_go_otherwise_than_by_the_smarthost(
+    rules: RouteRules, *, has_some: bool
+) -> None:
+    assert has_other_ways(rules) is has_some
