@@ -35,13 +35,13 @@ from functools import partial
 
 import structlog
 
-from relayd.deliverer.attempt import Attempt, is_too_much, stumbled
+from relayd.deliverer.attempt import Attempt, is_too_much
 from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.sessions import Sessions
 from relayd.deliverer.settlements import facts_of
-from relayd.errors import ContentLost, Shortage
-from relayd.mail.ids import format_id
+from relayd.errors import Shortage
 from relayd.mail.outcome import NotTried, Outcome
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import queue_window
@@ -53,7 +53,7 @@ from relayd.policy.delivery.queue_state import (
     QueueEvent,
     QueueState,
 )
-from relayd.ports.outward import Connection, Delivery, told_of_waiting
+from relayd.ports.outward import Delivery, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
 
@@ -87,17 +87,15 @@ class DestinationQueue:
     ) -> None:
         self.lease = lease
         self._hop = hop
+        self._sessions = Sessions(lease.destination, hop=hop, recorder=recorder)
         self._recorder, self._pausing = recorder, recorder.pausing
         self._tasks = tasks
         self._owner = owner
         self._waiting: deque[Work] = deque()
         self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
-        self._connecting: set[asyncio.Timeout] = set()
         self._open = 0  # connection tasks
         self._carriers: set[asyncio.Task[None]] = set()  # these
-        self._under_way: set[Connection] = set()  # those in a transaction
         self._slow = 0  # transactions that took long so far
-        self._is_cut = False
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._state = QueueState.PROBING
         self._why: QueueClosed | None = None
@@ -155,20 +153,12 @@ class DestinationQueue:
     def close(self, why: QueueClosed | None = None) -> None:
         """Start nothing new; the owner is told when what is under way has ended."""
         if self._step(QueueEvent.CLOSE):
-            for connecting in self._connecting:
-                connecting.reschedule(asyncio.get_running_loop().time())
+            self._sessions.close()
             self._leave(why)
 
     def cut(self, *, after_dot: bool) -> None:
-        """Hang up on what is under way in a queue that is closed; after the final dot only if `after_dot`.
-
-        In front of the dot nothing went: those recipients go back to the store, uncounted. After it nobody knows, and
-        that is what gets on record (S-06): as our doing, so that it never gives the mail up.
-        """
-        self._is_cut = True
-        for connection in tuple(self._under_way):
-            if after_dot or not connection.is_after_dot:
-                connection.cut_off()
+        """Hang up on what is under way in a queue that is closed, as `Sessions.cut` does."""
+        self._sessions.cut(after_dot=after_dot)
 
     def abandon(self) -> None:
         """End the tasks of a queue that is closed, as a crash would: nothing more gets on record."""
@@ -290,7 +280,7 @@ class DestinationQueue:
             await self._recorder.results.ready()
             before, session = session, None
             try:
-                session = await self._session(before, attempt)
+                session = await self._sessions.open(before, attempt)
                 may_send = session is not None and await self._owner.holds(self)  # it took long?
                 if session is not None and may_send:
                     attempt = await self._transact(attempt, session)
@@ -305,7 +295,7 @@ class DestinationQueue:
             except Shortage as lack:
                 self._hop.turned_away()
                 self.drain(QueueClosed(is_shortage=True, reason=str(lack)))
-            if attempt.failures and not self._is_cut:
+            if attempt.failures and not self._sessions.are_cut:
                 await self._fail(attempt, NoHost(attempt.failures))
             break
         return session
@@ -319,53 +309,20 @@ class DestinationQueue:
             left = None  # it took long, and they have another owner by now
         return replace(attempt, recipients=left or ())
 
-    async def _session(self, session: Session | None, attempt: Attempt) -> Session | None:
-        """Return the session to go on with, another one if need be; None when the queue closes.
-
-        Raises NoHost, NotYet, Shortage.
-        """
-        if session is not None:
-            if not attempt.failures and self._hop.keeps(session):
-                if tracing.is_on:
-                    tracing.chosen(session.connection.peer, "the connection is open already")
-                return replace(session, failures=())  # those are in the history of one message
-            await self._hop.give_back(session)
-        if self._state not in MAY_SEND:
-            return None
-        try:
-            async with asyncio.timeout(None) as connecting:  # until `close`
-                self._connecting.add(connecting)
-                try:
-                    return await self._hop.connect(attempt.failures)
-                finally:
-                    self._connecting.discard(connecting)
-        except (NoHost, NotYet, Shortage):
-            raise
-        except OSError as error:  # TimeoutError is one
-            if self.is_closed:
-                return None
-            # A system call of ours: what peers do has other names.
-            raise Shortage(error.strerror or str(error)) from error
-        except Exception as bug:
-            queue_id = format_id(attempt.message.id)
-            log.exception("attempt_failed", queue_id=queue_id, fault="local")
-            failure = stumbled(self.lease.destination, self._recorder.internal_error(None))
-            raise NoHost((*attempt.failures, failure)) from bug
-
     async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
         """Run one transaction; return what needs another one at once."""
-        connection, pausing = session.connection, self._pausing
+        pausing = self._pausing
         if (pausing.stamp[0] != pausing.seen or pausing.delivery) and not (
             attempt := await self._without_paused(attempt)
         ).recipients:
             return attempt
-        delivery = await self._deliver(attempt, connection)
+        delivery = await self._deliver(attempt, session)
         if delivery.stale:
-            connection.abort()  # HC-15: a kept connection may be gone without a sign
+            session.connection.abort()  # HC-15: a kept connection may be gone without a sign
             return attempt
         judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
         if rest.failures and not rest.failures[-1].lacks:
-            connection.abort()
+            session.connection.abort()
         outcomes: Sequence[Outcome] | None = ()
         if judged:
             outcomes = await self._recorder.record(
@@ -389,28 +346,13 @@ class DestinationQueue:
             self._verify()
         return rest
 
-    async def _deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
-        """Run one transaction; a bug that one message trips over must not stop the others."""
+    async def _deliver(self, attempt: Attempt, session: Session) -> Delivery:
         slow: asyncio.TimerHandle | None = None
         if self._allowed() < _ENOUGH:
             slow = asyncio.get_running_loop().call_later(_SLOW_AFTER, self._widen)
-        self._under_way.add(connection)
         try:
-            return await connection.deliver(attempt.message, attempt.recipients, attempt.content)
-        except Shortage:  # as for lost content; but the file is there
-            raise
-        except ContentLost as lost:  # in front of the final dot, which goes with the last of it
-            connection.abort()
-            facts = self._recorder.without_content(connection.peer, attempt.work, lost)
-            return Delivery(facts=(facts,) * len(attempt.recipients))
-        except Exception:
-            queue_id = format_id(attempt.message.id)
-            log.exception("attempt_failed", queue_id=queue_id, fault="local")
-            connection.abort()
-            internal_error = self._recorder.internal_error(connection.peer)
-            return Delivery(facts=(internal_error,) * len(attempt.recipients))
+            return await self._sessions.deliver(attempt, session.connection)
         finally:
-            self._under_way.discard(connection)
             if slow is not None:
                 slow.cancel()
 

@@ -285,7 +285,7 @@ async def test_stop_waits_for_the_answer_to_a_dot_longer_than_for_all_else() -> 
         await server.received(1)
         stopping = asyncio.ensure_future(post.scheduler.stop(within=0.01, dot_within=20))
         cut = post.scheduler._queues["smarthost"]
-        await eventually(lambda: cut._is_cut)
+        await eventually(lambda: cut._sessions.are_cut)
         gate.set()
         await stopping
         assert post.row(message).status is Status.RELAYED
