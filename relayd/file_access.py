@@ -24,6 +24,29 @@ def who_may(path: str | Path) -> str:
     return f"ask as {users}, or have root add you to the group {group}: usermod -aG {group} YOU"
 
 
+def unreadable(error: OSError, path: Path) -> str:
+    """Return why a file cannot be read; for somebody who may not, also who may. Never raises.
+
+    The daemon says this too, so it is no advice.
+    """
+    return _reason(error, path, stat.S_IRGRP)
+
+
+def unwritable(error: OSError, path: Path) -> str:
+    """Return the same for a file that cannot be replaced: its folder says who may."""
+    return _reason(error, path.parent, stat.S_IWGRP)
+
+
+def _reason(error: OSError, path: Path, group_may: int) -> str:
+    found = _nearest(path) if isinstance(error, PermissionError) else None
+    if found is None:
+        return error.strerror or str(error)
+    may = ["root"] if found.st_uid == 0 else ["root", name_of(found.st_uid)]
+    if (group := _group(found.st_gid)) is not None and found.st_mode & group_may:
+        may.append(f"the group {group}")
+    return f"{error.strerror}; only {' and '.join(may)} may"
+
+
 def name_of(uid: int) -> str:
     """Return the name of a user, or the number of one without."""
     try:

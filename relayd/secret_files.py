@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from relayd.file_access import unreadable
 from relayd.policy.privacy import Privacy, SecretFacts, judge_privacy
 
 _LIMIT = 16 * 1024  # octets of a password or token; an OAuth2 token has a few thousand
@@ -57,7 +58,7 @@ def read_secret(path: Path) -> tuple[str, str]:
     except FileNotFoundError:
         raise NoSecretFile("there is no such file") from None
     except OSError as error:
-        raise SecretError(f"the file cannot be read: {error.strerror}") from None
+        raise SecretError(f"the file cannot be read: {unreadable(error, path)}") from None
     return _secret_in(read.octets), read.warning
 
 

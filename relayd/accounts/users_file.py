@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from relayd.errors import Shortage, UsersError, is_shortage
+from relayd.file_access import unreadable, unwritable
 from relayd.files import alone_in, replace
 from relayd.mail.account import Account, AccountError, parse_accounts
 from relayd.secret_files import SecretError, read_private
@@ -42,7 +43,7 @@ def change_users(path: Path, change: Change, *, group: int) -> None:
             _parse(path, text)
             replace(path, text, partial(_dress, old=old, group=group))
     except OSError as error:
-        raise UsersError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsersError(f"{path} cannot be written: {unwritable(error, path)}") from error
 
 
 def _dress(descriptor: int, _fresh: Path, *, old: os.stat_result | None, group: int) -> None:
@@ -72,7 +73,7 @@ def _text_of(path: Path) -> str:
     except FileNotFoundError as error:
         raise UsersError(f"there is no {path}; `relayd user add NAME` makes it") from error
     except OSError as error:
-        told = f"{path} cannot be read: {error.strerror}"
+        told = f"{path} cannot be read: {unreadable(error, path)}"
         raise (Shortage if is_shortage(error) else UsersError)(told) from error
     except UnicodeDecodeError as error:
         raise UsersError(f"{path}: expected UTF-8 text") from error

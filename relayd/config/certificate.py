@@ -6,6 +6,7 @@ from pathlib import Path
 from relayd.certificate import load_certificate
 from relayd.config.mistakes import Report
 from relayd.config.model import Document
+from relayd.file_access import unreadable
 from relayd.secret_files import SecretError, find_secret, read_private
 from relayd.settings import CertificateSettings, ListenerTls
 
@@ -71,7 +72,7 @@ def _problem_of(path: Path, *, is_secret: bool) -> tuple[str, str]:
             with path.open("rb") as file:
                 octets = file.read(_LIMIT)
     except OSError as error:
-        return f"the file cannot be read: {error.strerror}", ""
+        return f"the file cannot be read: {unreadable(error, path)}", ""
     except SecretError as error:
         return str(error), ""
     return "" if b"-----BEGIN" in octets else "expected a file in PEM format", warning

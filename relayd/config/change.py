@@ -22,6 +22,7 @@ from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Document, Key
 from relayd.config.values import Values, values_of
 from relayd.errors import ConfigError, Mistake
+from relayd.file_access import unwritable
 from relayd.files import alone_in, replace
 from relayd.policy.fqdn import flaw_of
 from relayd.settings import Settings
@@ -152,7 +153,8 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _trouble(path, f"the settings cannot be written: {error.strerror}") from error
+        reason = unwritable(error, Path(path))
+        raise _trouble(path, f"the settings cannot be written: {reason}") from error
 
 
 def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:

@@ -9,6 +9,7 @@ The text itself goes into the settings, so that a reload sees a changed rule by 
 from pathlib import Path
 
 from relayd.errors import ConfigError, Mistake
+from relayd.file_access import unreadable
 from relayd.policy.replies.ruleset import RuleTexts, rules_from
 
 FOLDER = "rules.d"
@@ -52,7 +53,7 @@ def _rule_files(folder: Path) -> list[Path]:
 
 
 def _unreadable(path: Path, error: OSError) -> Mistake:
-    return _mistake(path, f"the rules cannot be read: {error.strerror}")
+    return _mistake(path, f"the rules cannot be read: {unreadable(error, path)}")
 
 
 def _mistake(path: Path, expected: str) -> Mistake:

@@ -9,6 +9,7 @@ import builtins
 import os
 import pkgutil
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,9 +87,24 @@ def import_all() -> None:
 
 def import_as_root(as_before: Callable[..., object], *given: object, **named: object) -> object:
     """Import what the standard library imports late: it may lie where only root can look."""
+    if _is_imported(*given):
+        return as_before(*given, **named)
     user = os.geteuid()
     os.seteuid(0)
     try:
         return as_before(*given, **named)
     finally:
         os.seteuid(user)
+
+
+def _is_imported(
+    name: object,
+    _names: object = None,
+    _locals: object = None,
+    names: object = (),
+    level: object = 0,
+) -> bool:
+    """Tell whether that reads no file: most imports do not, and to change the user takes its time."""
+    module = sys.modules.get(str(name)) if level == 0 else None
+    wanted = names if isinstance(names, tuple) else ()
+    return module is not None and all(hasattr(module, each) for each in wanted)

@@ -13,6 +13,7 @@ import select
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -42,9 +43,13 @@ def find_endpoint(settings: str | None) -> Endpoint:
     """
     try:
         return find_listener(settings)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "not valid TOML"
-        raise NotQueued(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}") from None
+    except OSError as error:
+        from relayd.file_access import unreadable  # noqa: PLC0415 -- seldom needed
+
+        reason = unreadable(error, Path(str(settings)))
+    except (ValueError, RecursionError):
+        reason = "not valid TOML"
+    raise NotQueued(os.EX_TEMPFAIL, f"{settings} cannot be read: {reason}")
 
 
 def connect(endpoint: Endpoint) -> socket.socket:

@@ -7,6 +7,7 @@ test. A new command is here by itself; an argument that has no sample gets a wor
 
 import io
 import os
+import re
 import socket
 import sys
 import threading
@@ -21,6 +22,7 @@ import pytest
 import structlog
 
 from relayd.__main__ import main
+from relayd.answers.notices import STOPPED
 from relayd.cli.ask.quick_status import answer as quick_status
 from relayd.cli.command import root, run
 from relayd.cli.sendmail.program import main as sendmail
@@ -74,7 +76,11 @@ SAMPLES = {  # of the arguments that commands require, by name
     "name": "ann",
     "queue_id": ID,
     "key": "workers",
-    "value": "2",
+    "keys": "workers",
+    "words": "workers=2",
+    "which": "1",
+    "command": "status",
+    "addresses": "a@x.test",
     "to": "a@x.test",
     "address": "a@x.test",
     "shell": "bash",
@@ -121,12 +127,39 @@ NEED_SECRETS = {  # by the first words of a command line
     "check",
     "serve",
     "doctor --quick",
+    "config set",
     "config unset",
     "user add",
     "user list",
     "user remove",
 }
+ABOUT_THE_QUEUE = ("status", f"status show {ID}", "addresses", f"queue list {ID}")
 SECRETS = ("etc/relayd.toml", "etc/password", "etc/users", "etc/key.pem", "etc/rules.d/10-x.toml")
+
+
+UNREADABLE = (os.EX_NOPERM, "you may not read .*/queue.db: ask as root( or uid 64101)?")
+MISSING = (os.EX_UNAVAILABLE, "no queue yet at .*/queue.db; has relayd been started\\?")
+TOLD = {  # to a stranger by the commands about the queue; of other files they need nothing
+    ("without", "etc/relayd.toml"): (
+        os.EX_CONFIG,
+        "the settings cannot be read: No such file or directory",
+    ),
+    ("closed", "etc/relayd.toml"): (os.EX_CONFIG, "you may not read the settings: ask as root"),
+    ("without", "state"): MISSING,
+    ("without", "state/queue.db"): MISSING,
+    ("without", "state/queue.db-shm"): (
+        os.EX_TEMPFAIL,
+        ".*/queue.db was not closed: start relayd, or ask as root or uid 64101",
+    ),
+    ("closed", "state"): UNREADABLE,
+    ("closed", "state/queue.db"): UNREADABLE,
+    ("closed", "state/queue.db-wal"): UNREADABLE,
+    ("closed", "state/queue.db-shm"): UNREADABLE,
+}
+WAY_OUT = re.compile(
+    "ask as |only root |run this as |create it and give it to |names no checker: set |start relayd|has relayd been started|`relayd |No such file"
+    "|there is no |no relay answers at |no daemon takes the mail: |makes no sense|^relayd: /nonexistent: "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +391,55 @@ def test_a_member_without_one_of_the_files(
         no_traceback(host, MEMBER, capsys, monkeypatch)
 
 
+@pytest.fixture
+def open_host(host: Host) -> Iterator[Host]:
+    """One whose settings, queue and log all may read, and not its secrets."""
+    tops = ("state", "log")
+    paths = [path for top in tops for path in (host.folder / top, *(host.folder / top).rglob("*"))]
+    paths += [host.folder / "etc/relayd.toml", host.folder / "etc/rules.d/10-x.toml"]
+    before = [path.stat().st_mode & 0o7777 for path in paths]
+    for path in paths:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    yield host
+    for path, mode in zip(paths, before, strict=True):
+        path.chmod(mode)
+
+
+@needs_root
+@needs_open_code
+@pytest.mark.parametrize("fault", [without, closed])
+@pytest.mark.parametrize("file", FILES)
+def test_a_stranger_without_one_of_the_files(
+    open_host: Host,
+    file: str,
+    fault: Callable[[Path], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each line of a command that fails names a way out; the commands about the queue give the one for this fault."""
+    with fault(open_host.folder / file):
+        told = no_traceback(open_host, STRANGER, capsys, monkeypatch)
+    for name, (status, error) in told.items():
+        if status not in {os.EX_OK, os.EX_USAGE}:
+            mute = [line for line in error.splitlines() if not WAY_OUT.search(line)]
+            assert (name, mute) == (name, [])
+    expected, words = TOLD.get(
+        (fault.__name__, file), (os.EX_OK, f"({re.escape(str(STOPPED))}.*)?")
+    )
+    for name in ABOUT_THE_QUEUE:
+        status, error = told[name]
+        assert (name, status) == (name, expected), error
+        assert re.fullmatch(f"([^ ]*: )?{words}", error.removesuffix("\n"))
+
+
 @needs_root
 @needs_open_code
 def test_a_member_gets_answers(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = no_traceback(host, MEMBER, capsys, monkeypatch)
+    mistyped = [name for name, (status, _) in told.items() if status == os.EX_USAGE]
+    assert mistyped == ["trace"], "a command without a sample of what it is about tests little"
     assert told.pop("stats") == (os.EX_OK, "relayd: nothing is counted yet\n")
     others = [name for name in QUESTIONS if name != "stats"]
     assert {name: told[name] for name in others} == dict.fromkeys(others, (os.EX_OK, ""))
