@@ -38,7 +38,7 @@ from relayd.errors import DaemonUnreachable, RelaydError, StoreForbidden, StoreU
 from relayd.file_access import who_may
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import ToSuppress
-from relayd.ports.queue import Compacted
+from relayd.ports.upkeep import Compacted
 from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 

@@ -6,7 +6,7 @@
 from dataclasses import asdict
 
 from relayd.control.protocol import BadMessage, Message
-from relayd.ports.queue import Compacted
+from relayd.ports.upkeep import Compacted
 
 
 def compacted_to_json(done: Compacted) -> Message:

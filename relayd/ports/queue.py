@@ -25,6 +25,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, NoAttempt, Outcome
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
+from relayd.ports.upkeep import Upkeep
 from relayd.ports.view import Place, Query, Target
 
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
@@ -33,10 +34,6 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.policy.verp import VerpToken
     from relayd.ports.people import People
     from relayd.ports.requeue import Requeue, Requeued
-
-TALLIED_AT_ONCE = (
-    5000  # the more, the less each costs; a question counts for itself what is not counted yet
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Settlement:
     redirected_to: str | None = None  # the address that the next hop was given for this one
 
 
-class QueueStore(Protocol):
+class QueueStore(Upkeep, Protocol):
     """The queue as a worker uses it."""
 
     @property
@@ -253,14 +250,6 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def let_go(self, before: datetime) -> "LetGo":
-        """Delete the content of bounced messages that is kept since before.
-
-        When the disk gets short, all that is kept goes, the oldest first. May do a part: call again until it is of
-        no message.
-        """
-        ...
-
     async def foresee(
         self,
         selector: "Query",
@@ -321,30 +310,6 @@ class QueueStore(Protocol):
         """Take sides off rules, given by number or name, or all of them; return what was taken of each.
 
         A rule without a side has ended. Whom it stopped becomes due: of a great many, some with each claim.
-        """
-        ...
-
-    async def purge(self, older_than: datetime) -> int:
-        """Delete messages that were finished before, with their history; return how many.
-
-        An unfinished message is never deleted, nor one whose events are not counted. May do a part of it: call again
-        until it gives 0.
-        """
-        ...
-
-    async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
-        """Count the next events of the history, or put the tally in order; False when nothing is left to do.
-
-        Events are counted when there are `at_once` of them, so many in one transaction.
-
-        That changes no answer of `QueueView.tally` but how fast it comes, and how finely what is long past is told.
-        """
-        ...
-
-    async def compact(self, older_than: datetime) -> "Compacted":
-        """Give room back to the disk, by one short step: purge as `purge` does, or else make the file smaller.
-
-        Call again until nothing was purged and nothing is unused.
         """
         ...
 
@@ -417,25 +382,6 @@ class Foreseen:
     last_retry: int = 0  # of those: soft bounces that have used their last retry
     targets: tuple[Target, ...] = ()  # of a batch: whom
     more: Place | None = None  # where the next batch begins; None: that was all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetGo:
-    """Content of bounced messages that is kept no longer."""
-
-    messages: int = 0
-    octets: int = 0  # that were deleted; what somebody waits for is not
-    for_room: bool = False  # before its time: the disk is short
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compacted:
-    """What one step of `QueueStore.compact` did, and what is left to do."""
-
-    purged: int  # messages
-    octets: int  # of the file
-    unused: int  # of these, by nothing
-    can_shrink: bool  # False: a copy of the file has to take its place, while nobody serves it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

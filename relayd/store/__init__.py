@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
 
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
     from relayd.ports.outward import Clock
-    from relayd.ports.queue import Compacted, QueueStore
+    from relayd.ports.queue import QueueStore
+    from relayd.ports.upkeep import Compacted
     from relayd.store.replaced import Replaced
     from relayd.store.sqlite.compacting import Progress
     from relayd.store.sqlite.connection import Upgrading

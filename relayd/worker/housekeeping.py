@@ -18,7 +18,8 @@ from relayd.policy.delivery import route
 from relayd.policy.pausing import Pausing
 from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
-from relayd.ports.queue import LetGo, QueueStore
+from relayd.ports.queue import QueueStore
+from relayd.ports.upkeep import LetGo
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings

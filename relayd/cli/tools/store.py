@@ -20,7 +20,7 @@ from relayd.cli.tools.offline import a_stopped_queue
 from relayd.errors import DaemonUnreachable
 
 if TYPE_CHECKING:
-    from relayd.ports.queue import Compacted
+    from relayd.ports.upkeep import Compacted
 
 _SPARE = 1024 * 1024  # octets that are not worth a step: mail comes and goes
 _LOOK_AGAIN = 0.2  # seconds

@@ -24,21 +24,19 @@ from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_pers
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
-    TALLIED_AT_ONCE,
     Acted,
     Batch,
-    Compacted,
     ContentRead,
     Foreseen,
     LateNotice,
     Lease,
-    LetGo,
     ReportGivenUp,
     Settlement,
     Spool,
     Work,
 )
 from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Place, Query, RecipientRow, Status
 from relayd.store.memory import (
     messages,

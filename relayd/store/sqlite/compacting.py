@@ -17,7 +17,7 @@ import apsw
 
 from relayd.answers.sizes import megabytes
 from relayd.errors import StoreFull
-from relayd.ports.queue import TALLIED_AT_ONCE, Compacted
+from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted
 from relayd.store.disk import spare
 from relayd.store.sqlite import purging, replacing, tallying
 from relayd.store.sqlite.connection import open_writer, translate

@@ -8,7 +8,7 @@ import apsw
 import orjson
 
 from relayd.mail.ids import MessageId, first_id_at
-from relayd.ports.queue import LetGo
+from relayd.ports.upkeep import LetGo
 from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import tally_upkeep
 from relayd.store.sqlite.outcomes import drop_content

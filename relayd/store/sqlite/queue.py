@@ -22,21 +22,19 @@ from relayd.mail.suppression import ToSuppress
 from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
-    TALLIED_AT_ONCE,
     Acted,
     Batch,
-    Compacted,
     ContentRead,
     Foreseen,
     LateNotice,
     Lease,
-    LetGo,
     ReportGivenUp,
     Settlement,
     Spool,
     Work,
 )
 from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.disk import Disk
 from relayd.store.spool import SpoolDirectory

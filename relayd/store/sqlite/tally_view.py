@@ -10,8 +10,8 @@ from typing import Any
 import apsw
 
 from relayd.mail.tally import COUNTED, DAY, END, Dimension, Piece, pieces
-from relayd.ports.queue import TALLIED_AT_ONCE
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
+from relayd.ports.upkeep import TALLIED_AT_ONCE
 from relayd.store.sqlite.tally_upkeep import REST
 from relayd.store.sqlite.tallying import (
     DIMENSIONS,
