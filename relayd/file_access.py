@@ -3,6 +3,7 @@
 Modes and owners decide; access lists may let in more people.
 """
 
+import errno
 import grp
 import os
 import pwd
@@ -38,7 +39,7 @@ def unwritable(error: OSError, path: Path) -> str:
 
 
 def _reason(error: OSError, path: Path, group_may: int) -> str:
-    found = _nearest(path) if isinstance(error, PermissionError) else None
+    found = _nearest(path) if error.errno == errno.EACCES else None
     if found is None:
         return error.strerror or str(error)
     may = ["root"] if found.st_uid == 0 else ["root", name_of(found.st_uid)]
