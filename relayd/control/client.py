@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd.control.acts import ActAnswer, ActRequest, act_to_json, answer_from_json
+from relayd.control.behalf import Behalf, with_behalf
 from relayd.control.compact import compacted_from_json
 from relayd.control.content import ContentRequest, content_to_json, octets_from_json
 from relayd.control.pauses import (
@@ -47,12 +48,15 @@ RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s
 _CHUNK = 256 * 1024
 
 
-def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> ActAnswer:
+def act(
+    path: str, request: ActRequest, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> ActAnswer:
     """Have the daemon carry out an operator's verb, or count what it would change.
 
-    Raises DaemonUnreachable, StoreUnavailable, RelaydError.
+    `behalf`, here and below, is for whom the console asks; None: the caller asks for itself.
+    Raises DaemonUnreachable, StoreUnavailable, StoreForbidden, RelaydError.
     """
-    reply = ask(path, act_to_json(request), timeout=timeout)
+    reply = ask(path, act_to_json(request), behalf=behalf, timeout=timeout)
     try:
         return answer_from_json(reply)
     except BadMessage as exc:
@@ -60,45 +64,59 @@ def act(path: str, request: ActRequest, *, timeout: float = TIMEOUT) -> ActAnswe
 
 
 def suppress(
-    path: str, wanted: Sequence[ToSuppress], *, timeout: float = TIMEOUT
+    path: str,
+    wanted: Sequence[ToSuppress],
+    *,
+    behalf: Behalf | None = None,
+    timeout: float = TIMEOUT,
 ) -> Sequence[bool]:
     """Have the daemon suppress addresses; tell of each whether it was not suppressed. Raises as `act`."""
-    match ask(path, suppress_to_json(wanted), timeout=timeout):
+    match ask(path, suppress_to_json(wanted), behalf=behalf, timeout=timeout):
         case {"suppressed": [*new]} if len(new) == len(wanted):
             return [each is True for each in new]
         case _:
             raise RelaydError(f"{path} answered something strange: not what was suppressed")
 
 
-def requeue(path: str, request: RequeueRequest, *, timeout: float = TIMEOUT) -> RequeueAnswer:
+def requeue(
+    path: str, request: RequeueRequest, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> RequeueAnswer:
     """Have the daemon requeue bounced mail, or count it. Raises as `act` does."""
-    reply = ask(path, requeue_to_json(request), timeout=timeout)
+    reply = ask(path, requeue_to_json(request), behalf=behalf, timeout=timeout)
     try:
         return requeued_from_json(reply)
     except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
-def pause(path: str, request: PauseRequest, *, timeout: float = TIMEOUT) -> Sequence[PauseRule]:
+def pause(
+    path: str, request: PauseRequest, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> Sequence[PauseRule]:
     """Have the daemon let mail wait; return the rules. Raises as `act`."""
-    return _pauses(path, pause_to_json(request), timeout)
+    return _pauses(path, pause_to_json(request), behalf, timeout)
 
 
-def resume(path: str, request: ResumeRequest, *, timeout: float = TIMEOUT) -> Sequence[PauseRule]:
+def resume(
+    path: str, request: ResumeRequest, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> Sequence[PauseRule]:
     """Have the daemon end pause rules; return what was ended. Raises as `act`."""
-    return _pauses(path, resume_to_json(request), timeout)
+    return _pauses(path, resume_to_json(request), behalf, timeout)
 
 
-def _pauses(path: str, request: Message, timeout: float) -> Sequence[PauseRule]:
+def _pauses(
+    path: str, request: Message, behalf: Behalf | None, timeout: float
+) -> Sequence[PauseRule]:
     try:
-        return pauses_from_json(ask(path, request, timeout=timeout))
+        return pauses_from_json(ask(path, request, behalf=behalf, timeout=timeout))
     except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
-def unsuppress(path: str, address: str, *, timeout: float = TIMEOUT) -> bool:
+def unsuppress(
+    path: str, address: str, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> bool:
     """Have the daemon forget what spoke against an address; False when nothing did. Raises as `act`."""
-    reply = ask(path, unsuppress_to_json(address), timeout=timeout)
+    reply = ask(path, unsuppress_to_json(address), behalf=behalf, timeout=timeout)
     return reply.get("unsuppressed") is True
 
 
@@ -110,14 +128,21 @@ def compact(path: str, *, timeout: float = TIMEOUT) -> Compacted:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 
 
-def content(path: str, request: ContentRequest, write: Callable[[bytes], object]) -> bool:
+def content(
+    path: str,
+    request: ContentRequest,
+    write: Callable[[bytes], object],
+    *,
+    behalf: Behalf | None = None,
+) -> bool:
     """Have the daemon give the content of a message, a part at a time; False when it is gone.
 
     That is on record before the first part. Raises StoreForbidden, and as `act` does; RelaydError too when
     the content ends too early.
     """
     with _connected(path, TIMEOUT) as sock:
-        first, newline, rest = _ask(path, sock, encode(content_to_json(request))).partition(b"\n")
+        line = encode(with_behalf(content_to_json(request), behalf))
+        first, newline, rest = _ask(path, sock, line).partition(b"\n")
         if _good(path, first + newline).get("gone") is True:
             return False
         while b"\n" not in rest:
@@ -215,10 +240,12 @@ def follow(path: str, wanted: Wanted, *, tick: float) -> Iterator[dict[str, Any]
             rest += chunk
 
 
-def ask(path: str, request: Message, *, timeout: float = TIMEOUT) -> dict[str, Any]:
+def ask(
+    path: str, request: Message, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> dict[str, Any]:
     """Send one request, return the reply if it is a good one. Raises as `act` does."""
     try:
-        line = encode(request)
+        line = encode(with_behalf(request, behalf))
     except BadMessage as exc:
         raise RelaydError(f"control socket {path}: {exc}") from exc
     with _connected(path, timeout) as sock:

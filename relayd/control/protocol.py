@@ -11,9 +11,12 @@ sockets nor the store. A request names a `verb`:
     {"verb": "suppress", ...}, {"verb": "unsuppress", ...}, which `relayd.control.suppress` reads
     {"verb": "compact"}, which `relayd.control.compact` answers
     {"verb": "content", ...}, which `relayd.control.content` reads
+    {"verb": "people.add_account", ...} and other verbs of `people`, which `relayd.control.people` reads
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
+
+With `as` a request is made for somebody who uses the console (`relayd.control.behalf`).
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
 the same request may succeed later, and `"forbidden": true` that another user has to ask. `settings` and `reload` answer with the `file` of the settings in force, and
@@ -167,7 +170,7 @@ def event_from_json(fields: Message) -> Event:
         raise BadMessage("'recipient' is not a number")
     return Event(
         kind=read_text("event", detail.pop("event", None), EventKind),
-        at=read_text("ts", detail.pop("ts", None), _instant),
+        at=read_text("ts", detail.pop("ts", None), read_instant),
         message_id=read_text("queue_id", detail.pop("queue_id", None), parse_id),
         recipient=number,
         subject=_subject(detail),
@@ -188,7 +191,8 @@ def _subject(fields: dict[str, Any]) -> Subject | None:
     )
 
 
-def _instant(text: str) -> datetime:
+def read_instant(text: str) -> datetime:
+    """Read an instant with its zone. Raises ValueError."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("no time zone")
@@ -223,9 +227,9 @@ def _read_any(key: str, value: object, reader: Callable[[str], Any]) -> tuple[An
 # JSON key -> field of Query, and how its text is read.
 _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "queue_id": ("message_id", parse_id),
-    "changed_since": ("changed_since", _instant),
-    "since": ("since", _instant),
-    "until": ("until", _instant),
+    "changed_since": ("changed_since", read_instant),
+    "since": ("since", read_instant),
+    "until": ("until", read_instant),
 }
 _READERS_OF_ANY: dict[str, tuple[str, Callable[[str], object]]] = {
     "rcpt": ("recipient", str),

@@ -24,8 +24,8 @@ from relayd.control import peer
 from relayd.control.context import ControlContext, Lines
 from relayd.control.peer import Peer
 from relayd.control.protocol import REQUEST_LIMIT, BadMessage, Message, decode, encode
-from relayd.control.verbs import verb_of
-from relayd.control.verbs.verb import Asked, Forbidden
+from relayd.control.verbs import admit, answer
+from relayd.control.verbs.verb import Forbidden
 from relayd.errors import (
     CommitUnknown,
     ContentLost,
@@ -172,13 +172,12 @@ async def _carry_out(
         return _refusal("only root, the daemon's user and the socket's group may do this")
     async with asyncio.timeout(_READ_FOR):
         line = await _read_line(connection)
-    request = decode(line)
-    verb, asked = verb_of(request), Asked(request=request, peer=who, context=context)
+    verb, asked = await admit(decode(line), who, context)
     if not verb.is_change:
-        return await verb.handle(asked)
+        return await answer(verb, asked)
     async with room.in_hand:
         room.guests.carry_out(_this_task())
-        return await verb.handle(asked)
+        return await answer(verb, asked)
 
 
 async def _who(connection: socket.socket) -> Peer | None:

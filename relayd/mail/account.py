@@ -115,12 +115,13 @@ def _parse_line(line: str) -> Account:
         raise AccountError("expected NAME HASH [SENDER ...]")
     return Account(
         name=parse_name(words[0]),
-        hash=_parse_hash(words[1]),
+        hash=parse_hash(words[1]),
         senders=tuple(parse_sender(each) for each in words[2:]),
     )
 
 
-def _parse_hash(text: str) -> str:
+def parse_hash(text: str) -> str:
+    """Raises AccountError."""
     found = _HASH.fullmatch(text)
     if found is None:
         raise AccountError("expected an argon2id hash, as `relayd user add` writes it")

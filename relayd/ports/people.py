@@ -93,6 +93,11 @@ class ApiKey:
     def __repr__(self) -> str:
         return f"ApiKey({self.id!r}, {self.name!r}, secret_hash=***)"
 
+    @property
+    def scopes_over_all(self) -> frozenset[Scope]:
+        """What it may ask that is not narrowed to its own messages."""
+        return self.scopes if self.sees is Sees.ALL else self.scopes & {Scope.SUBMIT}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:

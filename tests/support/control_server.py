@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from relayd.control.context import ControlContext
@@ -13,7 +13,7 @@ from relayd.control.protocol import Message
 from relayd.control.server import serve_control
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
-from relayd.ports.queue import QueueStore
+from relayd.ports.queue import Acted, QueueStore
 from tests.support.clock import START, FakeClock
 from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
@@ -23,33 +23,43 @@ async def no_reload() -> Message:
     raise RelaydError("nobody asked for it")
 
 
+def a_context(
+    store: QueueStore,
+    *,
+    record: Callable[[Acted], None] = lambda _: None,
+    now: Callable[[], datetime] | None = None,
+    read_content: bool = False,
+) -> ControlContext:
+    settings = settings_of([], control="unused", queue="unused")
+    return ControlContext(
+        store=store,
+        on_change=lambda: None,
+        on_pauses=lambda: None,
+        now=now or FakeClock().now,
+        record=record,
+        info=dict,
+        oldest_kept=lambda: START - timedelta(days=90),
+        settings=replace(settings, read_content=read_content),
+        reload=no_reload,
+        follow=nobody_follows,
+    )
+
+
 @contextlib.asynccontextmanager
 async def a_control_server(
     path: Path, store: QueueStore, *, read_content: bool = False
 ) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
-    settings = settings_of([], control="unused", queue="unused")
+    context = a_context(
+        store,
+        record=lambda acted: recorded.extend(acted.events),
+        read_content=read_content,
+    )
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
         async with asyncio.TaskGroup() as group:
-            server = group.create_task(
-                serve_control(
-                    listening,
-                    ControlContext(
-                        store=store,
-                        on_change=lambda: None,
-                        on_pauses=lambda: None,
-                        now=FakeClock().now,
-                        record=lambda acted: recorded.extend(acted.events),
-                        info=dict,
-                        oldest_kept=lambda: START - timedelta(days=90),
-                        settings=replace(settings, read_content=read_content),
-                        reload=no_reload,
-                        follow=nobody_follows,
-                    ),
-                )
-            )
+            server = group.create_task(serve_control(listening, context))
             yield recorded
             server.cancel()

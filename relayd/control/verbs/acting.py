@@ -6,6 +6,8 @@ from relayd.control.context import Lines
 from relayd.control.protocol import BadMessage, Message
 from relayd.control.requeue import requeue_from_json, requeued_to_json
 from relayd.control.verbs.verb import Asked, Verb
+from relayd.policy.console.access import Rule
+from relayd.policy.console.roles import Scope
 from relayd.ports.queue import Acted
 from relayd.ports.requeue import Requeue
 
@@ -67,8 +69,12 @@ async def read(asked: Asked) -> Message | Lines:
     return Parts(content.content)
 
 
+_OPERATES = Rule(scope=Scope.OPERATE)
+
 VERBS = (
-    Verb(name="act", handle=act, is_change=True),
-    Verb(name="requeue", handle=requeue, is_change=True),
-    Verb(name="content", handle=read, is_change=True),  # it leaves an event
+    Verb(name="act", handle=act, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(name="requeue", handle=requeue, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(  # a change, as it leaves an event
+        name="content", handle=read, is_change=True, rule=Rule(scope=Scope.CONTENT), is_noted=True
+    ),
 )

@@ -10,6 +10,8 @@ from relayd.control.protocol import Message
 from relayd.control.suppress import suppress_from_json, unsuppress_from_json
 from relayd.control.verbs.verb import Asked, Verb
 from relayd.mail.pause import PauseRule
+from relayd.policy.console.access import Rule
+from relayd.policy.console.roles import Scope
 
 _log = structlog.get_logger(__name__)
 
@@ -51,9 +53,11 @@ def _changed(event: str, rules: Sequence[PauseRule], asked: Asked) -> Message:
     return pauses_to_json(rules)
 
 
+_OPERATES = Rule(scope=Scope.OPERATE)
+
 VERBS = (
-    Verb(name="suppress", handle=suppress, is_change=True),
-    Verb(name="unsuppress", handle=unsuppress, is_change=True),
-    Verb(name="pause", handle=pause, is_change=True),
-    Verb(name="resume", handle=resume, is_change=True),
+    Verb(name="suppress", handle=suppress, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(name="unsuppress", handle=unsuppress, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(name="pause", handle=pause, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(name="resume", handle=resume, is_change=True, rule=_OPERATES, is_noted=True),
 )

@@ -7,6 +7,8 @@ from relayd.control.compact import compacted_to_json
 from relayd.control.context import Lines
 from relayd.control.protocol import Message, samples_to_json
 from relayd.control.verbs.verb import Asked, Verb
+from relayd.policy.console.access import Rule
+from relayd.policy.console.roles import Scope
 from relayd.trace.wanted import wanted_from_json
 
 _log = structlog.get_logger(__name__)
@@ -51,12 +53,26 @@ async def compact(asked: Asked) -> Message:
     return compacted_to_json(await context.store.compact(context.oldest_kept()))
 
 
+_SEEN = Rule(scope=Scope.READ, console=True)
+_ADMIN = Rule(scope=Scope.ADMIN)
+
 VERBS = (
-    Verb(name="ping", handle=ping, is_change=False),
-    Verb(name="status", handle=status, is_change=False),
-    Verb(name="metrics", handle=metrics, is_change=False),
-    Verb(name="settings", handle=settings, is_change=False),
-    Verb(name="reload", handle=reload, is_change=False),
-    Verb(name="trace", handle=trace, is_change=False),
-    Verb(name="compact", handle=compact, is_change=True),
+    Verb(name="ping", handle=ping, is_change=False, rule=_SEEN),
+    Verb(name="status", handle=status, is_change=False, rule=_SEEN),
+    Verb(name="metrics", handle=metrics, is_change=False, rule=_SEEN),
+    Verb(
+        name="settings",
+        handle=settings,
+        is_change=False,
+        rule=Rule(scope=Scope.ADMIN, console=True),
+    ),
+    Verb(name="reload", handle=reload, is_change=False, rule=_ADMIN, is_noted=True),
+    Verb(
+        name="trace",
+        handle=trace,
+        is_change=False,
+        rule=Rule(scope=Scope.OPERATE),
+        is_noted=True,
+    ),
+    Verb(name="compact", handle=compact, is_change=True, rule=_ADMIN, is_noted=True),
 )

@@ -4,8 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from relayd.control.context import ControlContext, Lines
+from relayd.control.identity import Identity
 from relayd.control.peer import Peer
 from relayd.control.protocol import Message
+from relayd.policy.console.access import Rule
+from relayd.policy.console.roles import Scope, may
+from relayd.ports.people import Author
 
 
 class Forbidden(Exception):
@@ -16,18 +20,27 @@ class Forbidden(Exception):
 class Asked:
     """One request, by whom, and what it can reach."""
 
-    request: Message
+    request: Message  # without `as`
     peer: Peer
+    identity: Identity | None  # for whom the peer asks; None: for itself
     context: ControlContext
 
     @property
     def by(self) -> str:
         """Who asks, for the history."""
-        return self.peer.name
+        return self.peer.name if self.identity is None else self.identity.by
+
+    @property
+    def author(self) -> Author:
+        """Who asks, for the audit."""
+        return Author(by=self.peer.name) if self.identity is None else self.identity.author
 
     def require_reader(self) -> None:
         """Raise Forbidden if who asks may not see what is in mail."""
-        if not (self.peer.is_owner or self.context.settings.read_content):
+        if self.identity is not None:
+            if not may(self.identity.scopes, Scope.CONTENT):
+                raise Forbidden("this needs the right 'content'")
+        elif not (self.peer.is_owner or self.context.settings.read_content):
             raise Forbidden(
                 "only root and the daemon's user may read content (control.read_content lets the group)"
             )
@@ -45,3 +58,5 @@ class Verb:
     name: str
     handle: Callable[[Asked], Awaitable[Message | Lines]]
     is_change: bool
+    rule: Rule
+    is_noted: bool = False  # in the audit, before it is carried out for an account or a key
