@@ -5,7 +5,6 @@ gets one object per line, `--csv` what spreadsheets read. Owns that no control c
 data is never read as markup, and what is not printable is replaced or, in JSON, escaped.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +68,8 @@ def printable_json(text: str) -> str:
 
 def show_json(fields: Mapping[str, object]) -> None:
     """Print one object; fields that are not known are left out."""
+    import json  # noqa: PLC0415 -- tables need none of it
+
     known = {name: _json_value(value) for name, value in fields.items() if value is not None}
     _say(printable_json(json.dumps(known, ensure_ascii=False, separators=(",", ":"))))
 
@@ -114,6 +115,8 @@ def _csv_cell(value: object) -> str:
         case datetime():
             return format_instant(value)
         case list() | tuple():
+            import json  # noqa: PLC0415 -- as above
+
             is_text = all(isinstance(each, str) for each in value)
             return _csv_text(", ".join(value) if is_text else json.dumps(value, ensure_ascii=False))
         case str():

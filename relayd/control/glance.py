@@ -3,8 +3,7 @@
 Without the rest of `client`, which takes longer to import than a question to the store takes.
 """
 
-import json
-import socket
+import os
 
 from relayd.answers.notices import SILENT, STOPPED, Notice, of_daemon
 from relayd.ports.view import Metric
@@ -30,6 +29,10 @@ def glance_at(path: str) -> list[Notice]:
 
 
 def _metrics(path: str) -> list[Metric]:
+    os.stat(path)  # noqa: PTH116 -- a name; without a daemon it is mostly not there
+    import json  # noqa: PLC0415 -- for who has something to read
+    import socket  # noqa: PLC0415 -- as above
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_WITHIN)
         sock.connect(path)

@@ -13,7 +13,6 @@ import apsw
 
 from relayd.mail.ids import MessageId
 from relayd.ports.view import Query
-from relayd.store.sqlite import wide
 from relayd.store.sqlite.paths import Path, ages, filters, span, trouble, ways
 from relayd.store.sqlite.values import fetch
 
@@ -86,11 +85,15 @@ class Search:
             return
         for path in self._filters:
             if path.is_gathered:
+                from relayd.store.sqlite import wide  # noqa: PLC0415 -- as above
+
                 newest = wide.newest(self._db, path, self._high)
                 if newest < self._high:
                     self._high, self._after = newest, -1
 
     def _gathered(self, path: Path, kinds: Path | None) -> Path:
+        from relayd.store.sqlite import wide  # noqa: PLC0415 -- few questions need it
+
         return wide.gathered(self._db, path, kinds, self._low, self._high)
 
     def _narrowed(self, path: Path) -> Path:
