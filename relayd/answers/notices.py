@@ -5,7 +5,7 @@ Shown above the tables of `relayd status`, `queue list` and `top`. What the daem
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
@@ -59,17 +59,18 @@ def notices_of(
     at: datetime,
     switches: Switches = NONE_ON,
     daemon: Iterable[Notice] = (),
+    zone: tzinfo | None = UTC,
 ) -> Sequence[Notice]:
     """Return the notices in force at that instant, the gravest first. May raise StoreUnavailable.
 
-    `daemon` are those of the daemon: `of_daemon`, or STOPPED.
+    `daemon` are those of the daemon: `of_daemon`, or STOPPED. Times are those of `zone`, None being this machine's.
     """
-    left_alone = list(_destinations(view, at))
+    left_alone = list(_destinations(view, at, zone))
     return [
         *daemon,
         *(each for each in left_alone if each.kind == "login"),
         *_switched(switches),
-        *_pauses(view, at),
+        *_pauses(view, at, zone),
         *(each for each in left_alone if each.kind != "login"),
     ]
 
@@ -94,7 +95,7 @@ def _switched(switches: Switches) -> Iterator[Notice]:
         yield SOFT_BOUNCE
 
 
-def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:
+def _pauses(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterator[Notice]:
     rules = [rule for rule in view.pause_rules() if not rule.is_over(at)]
     if not rules:
         return
@@ -103,7 +104,7 @@ def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:
     for rule in rules[:_MOST]:
         yield Notice(
             kind="paused",
-            text=f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule)}",
+            text=f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule, zone)}",
             remedy=f"relayd resume {rule.number}",
         )
     if len(rules) > _MOST:
@@ -111,16 +112,17 @@ def _pauses(view: QueueView, at: datetime) -> Iterator[Notice]:
         yield Notice(kind="paused", text=f"paused: {more} more", remedy="relayd pauses")
 
 
-def _destinations(view: QueueView, at: datetime) -> Iterator[Notice]:
+def _destinations(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterator[Notice]:
     paused = view.paused_destinations(at, limit=_MOST + 1)
     for each in paused[:_MOST]:
+        until = instant(each.until, zone)
         why = f": {each.why}" if each.why else ""
         remedy = "relayd queue expedite tries now"
         if each.is_login_refused:
             remedy = f"set smarthost.username and its password right; {remedy}"
         yield Notice(
             kind="login" if each.is_login_refused else "destination",
-            text=f"destination {each.destination} is left alone until {instant(each.until)}{why}",
+            text=f"destination {each.destination} is left alone until {until}{why}",
             remedy=remedy,
         )
     if len(paused) > _MOST:

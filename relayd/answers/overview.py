@@ -7,7 +7,7 @@ remains. Rates are the difference of two readings of the counters.
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from relayd.answers.notices import Notice, notices_of
 from relayd.answers.switches import NONE_ON, Switches
@@ -114,11 +114,13 @@ def overview_of(
     before: Reading | None = None,
     switches: Switches = NONE_ON,
     daemon: Sequence[Notice] = (),
+    zone: tzinfo | None = UTC,
 ) -> Overview:
     """Return the overview at the instant `at`.
 
     `reading` has the daemon's counters; None: it does not answer, and `trouble` says why. `before` is the
-    reading that rates are taken from; `daemon` has the daemon's own notices. May raise StoreUnavailable.
+    reading that rates are taken from; `daemon` has the daemon's own notices, and `zone` is that of their times. May raise
+    StoreUnavailable.
     """
     events = view.latest(EVENTS)
     return Overview(
@@ -129,7 +131,7 @@ def overview_of(
         counts=view.counts(),
         slowest=slowest_of(events, at),
         errors=errors_of(events),
-        notices=notices_of(view, at=at, switches=switches, daemon=daemon),
+        notices=notices_of(view, at=at, switches=switches, daemon=daemon, zone=zone),
     )
 
 

@@ -7,6 +7,7 @@ the exception: an alias of a shell may have one already.
 from collections.abc import Iterable
 
 import click
+from click.core import ParameterSource
 
 _WHOLE = 1000  # characters of a summary, which is one sentence
 LAST_COUNTS = "--config"
@@ -64,6 +65,17 @@ def _refuse_repeated(
         if has_one_value(each) and given.count(each) > 1:
             option = max(each.opts, key=len)
             raise click.BadOptionUsage(option, f"{option} is given twice: it has one value.", ctx)
+
+
+def options_given(ctx: click.Context) -> list[str]:
+    """Return the options that were written for this command, and not for one below it; without `-c`."""
+    return [
+        max(each.opts, key=len)
+        for each in ctx.command.params
+        if isinstance(each, click.Option)
+        and LAST_COUNTS not in each.opts
+        and ctx.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE
+    ]
 
 
 def has_one_value(param: click.Parameter) -> bool:

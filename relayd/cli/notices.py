@@ -4,7 +4,7 @@ On a terminal each is one line, no wider than the tables below it. What to do ab
 """
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from relayd.answers.notices import Notice, notices_of
 from relayd.cli.output import paint, printable
@@ -16,12 +16,15 @@ from relayd.ports.view import QueueView
 _LEAST = 20  # cells of the text, before the remedy is cut as well
 
 
-def show_notices(view: QueueView, settings: str | None) -> None:
-    """Print those that store, settings and daemon tell; `settings` is a file that the caller named."""
+def show_notices(view: QueueView, settings: str | None, zone: tzinfo | None = None) -> None:
+    """Print those that store, settings and daemon tell; `settings` is a file that the caller named.
+
+    Times are those of `zone`, None being this machine's.
+    """
     at = datetime.now(UTC)  # noqa: TID251 -- a command's clock
     switches, control = find_switches(settings)
     daemon = [] if control is None else glance_at(control)
-    for notice in notices_of(view, at=at, switches=switches, daemon=daemon):
+    for notice in notices_of(view, at=at, switches=switches, daemon=daemon, zone=zone):
         show_notice(notice)
 
 

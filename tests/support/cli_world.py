@@ -89,6 +89,17 @@ def make_world(folder: Path, readouterr: Callable[[], Any]) -> World:
     return world
 
 
+def with_users(world: World, *users: str) -> None:
+    """Let the settings name a users file; of each user the name, then senders."""
+    hashed = "$argon2id$v=19$m=8,t=1,p=1$" + "A" * 22 + "$" + "A" * 43
+    lines = [
+        f"{name} {hashed} {senders}\n" for name, _, senders in (u.partition(" ") for u in users)
+    ]
+    file = world.folder / "users"
+    file.write_text("".join(lines))
+    world.settings.write_text(f'{world.settings.read_text()}[auth]\nusers_file = "{file}"\n')
+
+
 async def enqueue(store: QueueStore, *messages: NewMessage) -> WorkerNumber:
     """Put messages into the queue, leased to nobody; return the worker that did it."""
     worker = await registered(store, "worker")

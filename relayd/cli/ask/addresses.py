@@ -11,7 +11,7 @@ from relayd.cli.ages import Times, times_for
 from relayd.cli.ask import suppressions
 from relayd.cli.context import open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
-from relayd.cli.group import Group
+from relayd.cli.group import Group, options_given
 from relayd.cli.listing import rows_wanted
 from relayd.cli.output import Form, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
@@ -76,12 +76,17 @@ def addresses(
     when, by whom, and why. The commands below suppress addresses and lift that, one by one or from a list.
     """
     if ctx.invoked_subcommand is not None:
-        if query != Query() or unsuppress is not None:
-            raise click.UsageError(f"{ctx.invoked_subcommand} takes no filter.")
+        if others := options_given(ctx):
+            name = ctx.invoked_subcommand
+            raise click.UsageError(
+                f"{name} takes no filter, and its options come after it: no {others[0]} before {name}."
+            )
         return 1
     if unsuppress is not None:
-        if query != Query():
-            raise click.UsageError("--unsuppress takes one address, and no filter.")
+        if not {"--unsuppress", "--json"}.issuperset(options_given(ctx)):
+            raise click.UsageError(
+                "--unsuppress takes one address, and no filter or other option but --json."
+            )
         suppressions.lift([unsuppress], as_json=form is Form.JSON)
         return 1
     with open_view() as view:

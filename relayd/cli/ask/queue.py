@@ -72,7 +72,7 @@ def list_(
     """Show what is queued, deferred or held."""
     wanted = queries(ids, replace(query, unfinished=True))
     with open_view() as view:
-        show_notices(view, named_settings_file())
+        show_notices(view, named_settings_file(), table.zone)
         if by is not None:
             return _list_by(view, by, ids, query, limit=limit, form=form, table=table)
         count = list_recipients(view, wanted, limit=limit, form=form, table=table)

@@ -6,7 +6,7 @@ Reads the store: it answers while the daemon is down, and says so above.
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from relayd.cli.context import (
     settings_option,
 )
 from relayd.cli.filters import EVERY_FILTER, TEXT, limit_option, takes_query
-from relayd.cli.group import Group
+from relayd.cli.group import Group, options_given
 from relayd.cli.listing import COLUMNS, list_recipients, nothing_found
 from relayd.cli.notices import show_notices
 from relayd.cli.output import Form, paint, say_empty, show_json, style_of
@@ -104,20 +104,20 @@ def status(
     `relayd status ID` shows everything about one message.
     """
     if ctx.invoked_subcommand is not None:
-        is_usual = replace(table, utc=False) == USUAL and form is not Form.CSV
-        if query != Query() or limit is not None or not is_usual or asks_delays or watch:
+        if not {"--json", "--utc"}.issuperset(options_given(ctx)):
             raise click.UsageError(
                 "An ID needs no filter, and no option but --explain, --json and --utc."
             )
         return 1
-    if asks_delays and table.columns is not None:
-        raise click.UsageError("--columns is for the table without --delays.")
+    if asks_delays and table != USUAL:
+        option = "--columns" if table.columns is not None else "--utc"
+        raise click.UsageError(f"{option} is for the table without --delays.")
     if watch and limit is None and sys.stdout.isatty():
         limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
 
         def draw() -> int:
-            show_notices(view, named_settings_file())
+            show_notices(view, named_settings_file(), table.zone)
             if asks_delays:
                 from relayd.cli.ask.delays import list_delays  # noqa: PLC0415
 

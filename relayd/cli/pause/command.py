@@ -155,5 +155,5 @@ def _tell(done: str, rules: Sequence[PauseRule], *, as_json: bool) -> None:
             continue
         what = f"{done} {sides_in_words(rule)} of {rule.named}"
         if done == "paused":
-            what += f", {in_words(rule)}; to end it: relayd resume {rule.number}"
+            what += f", {in_words(rule, None)}; to end it: relayd resume {rule.number}"
         click.echo(printable(what))

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, tzinfo
 
 import click
 
@@ -51,7 +52,7 @@ def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_
     """
     socket = load_settings().control_socket
     with open_view() as view:
-        overviews = _overviews(view, socket, every=every)
+        overviews = _overviews(view, socket, every=every, zone=UTC if as_json else None)
         try:
             if as_json or once or not sys.stdout.isatty():
                 ctx.exit(_print(_settled(overviews), as_json=as_json))
@@ -62,7 +63,9 @@ def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_
             return
 
 
-def _overviews(view: QueueView, socket: str, *, every: float) -> Iterator[Overview]:
+def _overviews(
+    view: QueueView, socket: str, *, every: float, zone: tzinfo | None
+) -> Iterator[Overview]:
     """Yield one after another, with a pause in between that is no shorter than making one takes."""
     before: Reading | None = None
     while True:
@@ -76,6 +79,7 @@ def _overviews(view: QueueView, socket: str, *, every: float) -> Iterator[Overvi
             before=before,
             switches=find_switches(named_settings_file())[0],
             daemon=notices,
+            zone=zone,
         )
         before = reading
         time.sleep(max(every, time.monotonic() - began))

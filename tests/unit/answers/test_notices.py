@@ -1,6 +1,6 @@
 """The notices in force: pause rules, and destinations that are left alone."""
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 from relayd.answers.notices import notices_of
 from relayd.answers.recipients import fields, find_rows, waits_for
@@ -47,6 +47,8 @@ async def test_a_notice_says_what_is_paused_until_when_by_whom_and_why() -> None
     assert [each.text for each in notices_of(store.view, at=START + timedelta(hours=2))] == [
         first.text
     ]
+    elsewhere = timezone(timedelta(hours=5, minutes=45))
+    assert "+05:45" in notices_of(store.view, at=START, zone=elsewhere)[1].text
 
 
 async def test_many_pauses_do_not_fill_the_screen() -> None:

@@ -13,10 +13,11 @@ from relayd.cli.output import fitted, hanging
 from relayd.cli.table import width_of
 from relayd.cli.top import screen
 from relayd.mail.ids import MessageId
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.view import Counts, LatestEvent, Metric, Status
-from tests.support.builders import a_message
-from tests.support.cli_world import World, enqueue
+from tests.support.builders import a_bounce, a_message, settlements_of
+from tests.support.cli_world import World, enqueue, with_users
 from tests.support.clock import START
 from tests.support.screens import a_screen
 
@@ -98,24 +99,61 @@ def test_a_text_below_its_start(monkeypatch: pytest.MonkeyPatch, columns: int) -
     assert fitted(REPLY) == REPLY
 
 
-@pytest.mark.parametrize("command", [["status"], ["queue", "list"], ["log"], ["config", "diff"]])
-@pytest.mark.parametrize("columns", [40, 80])
-async def test_no_line_of_a_list_is_wider(
-    world: World, monkeypatch: pytest.MonkeyPatch, command: list[str], columns: int
-) -> None:
+LISTS = (
+    "status",
+    "status --delays",
+    "queue list",
+    "queue list --by domain",
+    "addresses",
+    "log",
+    "stats",
+    "stats --by sender",
+    "pauses",
+    "user list",
+    "config get",
+    "config diff",
+)
+LONG = "someone-with-a-long-name@a-customer.of-ours-with-a-long-name-too.example"
+
+
+@pytest.fixture
+async def filled(world: World) -> None:
+    """Long names in every list, and a notice that is as long."""
     store = world.open_store()
-    await enqueue(store, a_message("someone-with-a-long-name@a-customer.of-ours.example"))
+    worker = await enqueue(store, a_message(LONG, reverse_path=LONG, tag="t" * 90))
+    for work in await store.claim(worker, limit=9, lease_for=timedelta(minutes=5)):
+        await store.settle(work.lease, settlements_of(work, a_bounce()))
+    await enqueue(store, a_message(LONG, reverse_path=LONG))
+    rule = PauseRule(
+        named=Named(Scope.SENDER, LONG),
+        sides=frozenset(Side),
+        since=START,
+        until=None,
+        by="ann",
+        reason="why " * 30,
+    )
+    await store.pause([rule])
     await store.close()
     world.log.write_text(
         '{"ts":"2026-11-26T13:42:40.058Z","event":"bounced","queue_id":"0CNSP4MA20400",'
-        '"from":"shop@app.example","rcpt":"gone@shop.example","reply":"550 no such user here"}\n'
+        f'"from":"shop@app.example","rcpt":"{LONG}","reply":"550 no such user here"}}\n'
     )
+    with_users(world, f"{'u' * 60} {LONG} @y.test")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("command", LISTS)
+@pytest.mark.parametrize("columns", [40, 80, 100, 140])
+def test_no_line_of_a_list_is_wider(
+    world: World, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
+) -> None:
     with a_screen(monkeypatch, columns=columns) as shown:
-        assert world.run(*command).status in (0, 69)
+        monkeypatch.setattr("sys.stderr", shown)
+        assert world.run(*command.split()).status in (0, 69)
     lines = shown.getvalue().splitlines()
     assert lines
     tables = [line for line in lines if not line.startswith("daemon: ")]
-    assert all(width_of(line) <= columns for line in tables)
+    assert [line for line in tables if width_of(line) > columns] == []
 
 
 NOTICES = {

@@ -18,7 +18,7 @@ from relayd.mail.operator import Action
 from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass
 from tests.support.builders import a_message
-from tests.support.cli_world import STOPPED_LINE, World, enqueue
+from tests.support.cli_world import STOPPED_LINE, World, enqueue, with_users
 from tests.support.clock import START
 from tests.support.command_options import options_of
 from tests.support.command_tree import all_commands
@@ -32,12 +32,6 @@ EVENT = {
     "rcpt": "a@x.test",
     "tag": "=SUM(A1)",
 }
-
-
-def with_users(world: World) -> None:
-    world.settings.write_text(
-        world.settings.read_text() + f'[auth]\nusers_file = "{world.folder}/users"\n'
-    )
 
 
 @pytest.fixture
@@ -55,9 +49,7 @@ async def filled(world: World) -> None:
     await store.pause([rule])
     await store.close()
     world.log.write_text(json.dumps(EVENT) + "\n")
-    with_users(world)
-    hashed = "$argon2id$v=19$m=8,t=1,p=1$" + "A" * 22 + "$" + "A" * 43
-    (world.folder / "users").write_text(f"shop {hashed} a@x.test @y.test\n")
+    with_users(world, "shop a@x.test @y.test")
 
 
 LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it says then
@@ -178,7 +170,6 @@ def test_an_empty_answer_says_so(world: World, name: str, form: list[str]) -> No
 )
 async def test_a_list_that_has_no_filter(world: World, name: str, said: str) -> None:
     await world.open_store().close()
-    (world.folder / "users").write_text("")
     with_users(world)
     ran = world.run(*name.split()[1:], "--fail-empty")
     assert (ran.status, ran.err) == (1, f"relayd: {said}\n")

@@ -236,6 +236,8 @@ async def test_an_id_of_no_message(world: World, wanted: str) -> None:
         ["--limit", "5", "0CNA0NJ6E0401"],
         ["--watch", "0CNA0NJ6E0401"],
         ["--csv", "0CNA0NJ6E0401"],
+        ["--fail-empty", "0CNA0NJ6E0401"],
+        ["--columns", "id", "0CNA0NJ6E0401"],
         ["--delays", "0CNA0NJ6E0401"],
     ],
 )

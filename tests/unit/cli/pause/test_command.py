@@ -209,8 +209,9 @@ RULES = [
 
 @pytest.mark.parametrize("columns", [80, 100, 140])
 async def test_its_end_can_be_read_on_every_screen(
-    world: World, monkeypatch: pytest.MonkeyPatch, columns: int
+    world: World, monkeypatch: pytest.MonkeyPatch, elsewhere: str, columns: int
 ) -> None:
+    assert elsewhere == "+05:45"
     store = world.open_store()
     await store.pause(RULES)
     await store.close()
@@ -222,6 +223,8 @@ async def test_its_end_can_be_read_on_every_screen(
         assert first[at:].startswith(end)
         assert second[at:].startswith("resumed")
         assert max(map(len, (titles, first, second))) <= columns
+    for options, end in (((), "+05:45,"), (("--utc",), "00:00Z,")):
+        assert end in world.run("status", *options).err, "the notice above a list"
     ran = world.run("pauses", "--columns", "until,pause")
     assert ran.cells[0] == ["UNTIL", "PAUSE"]
     assert column(ran.cells, "PAUSE") == ["1", "2"]
