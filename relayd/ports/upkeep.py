@@ -1,6 +1,6 @@
 """The verbs that keep the queue in order: what is over goes, what happened is counted, room is given back.
 
-Each is one transaction and does a part, so that no mail waits for it: whoever calls it calls again. What
+Each is one transaction and does a part, so that no mail waits for it: who calls it calls again. What
 `relayd.ports.queue` says of its verbs holds for these.
 """
 

@@ -2,7 +2,7 @@
 
 Owns the rule. Root, the daemon's own user and members of the socket's group are people of this machine, who
 ask for themselves. The console is a program: it asks for little by itself, and for the rest it says whose
-session or key it has before it. Their scopes then count, whoever carries the request.
+session or key it has before it. Their scopes then count, not who carries the request.
 """
 
 from collections.abc import Collection
