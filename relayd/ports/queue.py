@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
     from relayd.policy.verp import VerpToken
+    from relayd.ports.outbox import Outbox
     from relayd.ports.people import People
     from relayd.ports.requeue import Requeue, Requeued
 
@@ -77,6 +78,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def people(self) -> "People":
         """Who may use the console, and the audit."""
+        ...
+
+    @property
+    def outbox(self) -> "Outbox":
+        """What applications are told of its events."""
         ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # few questions need these
 
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
+    from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Waiting
@@ -226,6 +227,11 @@ class QueueView(Protocol):
     @property
     def people(self) -> "PeopleView":
         """Who may use the console, and the audit."""
+        ...
+
+    @property
+    def outbox(self) -> "OutboxView":
+        """What applications are told."""
         ...
 
     def find(

@@ -7,13 +7,11 @@ others: that one alone waits, and is given up after an hour. No answer is taken 
 Owns that arithmetic: no clock, no random source. Instants are milliseconds of a count that nobody can set
 and that stops while relayd is down, so that a night in which nothing could be sent makes no endpoint old.
 
-Source: RFC 9110 §15 (status codes), §10.2.3 (Retry-After); Standard Webhooks 1.0.
+Source: RFC 9110 §15 (status codes); Standard Webhooks 1.0.
 """
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from enum import StrEnum
 
 _MS = timedelta(milliseconds=1)
@@ -103,7 +101,7 @@ def judge(answer: Answer, standing: Standing, tried: Try, *, now: int, jitter: f
     together are one failure, and one of them that succeeds does not end the rest.
     """
     status = answer.status
-    is_old = tried.begun_at < standing.rests_from
+    is_old = tried.begun_at <= standing.rests_from
     if status is not None and 200 <= status < 300:
         return Verdict(
             standing=standing if is_old else _answered(standing),
@@ -131,19 +129,6 @@ def judge(answer: Answer, standing: Standing, tried: Try, *, now: int, jitter: f
 def enabled(standing: Standing) -> Standing:
     """Return the standing of an endpoint that somebody takes into use again: as a new one's."""
     return Standing(rests_from=standing.rests_from)
-
-
-def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Read a Retry-After header, which has seconds or a date; None if it says nothing that we heed."""
-    value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return timedelta(seconds=int(value))
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
-    return wait if wait > timedelta() else None
 
 
 def _is_refusal(status: int | None) -> bool:

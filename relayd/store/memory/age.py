@@ -30,6 +30,7 @@ class Age:
         now, served = self._clock.now(), self.served()
         jump = (now - self._seen) - timedelta(seconds=served - self._seen_served)
         self._seen, self._seen_served = now, served
+        self._tables.first_served_at = now - timedelta(seconds=served)
         if is_first:
             jump = min(jump, timedelta())
         if abs(jump) < timedelta(minutes=1):

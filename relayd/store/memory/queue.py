@@ -50,6 +50,7 @@ from relayd.store.memory import (
 )
 from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
+from relayd.store.memory.outbox import MemoryOutbox
 from relayd.store.memory.people import MemoryPeople
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
@@ -80,6 +81,10 @@ class MemoryStore(MemoryView):
     @property
     def people(self) -> MemoryPeople:
         return MemoryPeople(self._tables.people, self._clock)
+
+    @property
+    def outbox(self) -> MemoryOutbox:
+        return MemoryOutbox(self._tables, self._clock, self._age)
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass
@@ -374,6 +379,7 @@ class MemoryStore(MemoryView):
         ]
         for message_id in old:
             del self._tables.messages[message_id]
+        self.outbox.purge(old, older_than)
         tally.forget(self._tables, older_than)
         return len(old)
 

@@ -4,20 +4,30 @@ Owns which changes of state are possible, by `TRANSITIONS`. Leaves when they hap
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import Event
+from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
+from relayd.policy.console.webhook import NEVER, Standing
+from relayd.ports.outbox import (
+    UNFINISHED,
+    DeliveryState,
+    EndpointId,
+    Heard,
+    Subscription,
+)
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
 from relayd.store.memory.people import PeopleTables
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +124,62 @@ class Message:
             self.content = None
 
 
+@dataclass(slots=True, kw_only=True)
+class TheEndpoint:
+    """An endpoint with how it is doing. Instants of its standing are milliseconds that were served."""
+
+    wanted: Subscription
+    created_at: datetime
+    standing: Standing = field(default_factory=Standing)
+    generation: int = 1
+    rotated_at: int | None = None
+    claimed_at: int = NEVER
+    last: Heard | None = None
+    last_at: datetime | None = None
+    ok_at: datetime | None = None
+
+    def is_told(self, event: Event, message: NewMessage) -> bool:
+        wanted, tag = self.wanted, message.facts.tag
+        sender = str(message.reverse_path or "").lower()
+        senders = [each.lower() for each in wanted.senders]
+        return (
+            event.kind in wanted.kinds
+            and (not senders or any(_is_of(sender, each) for each in senders))
+            and (
+                not wanted.tags
+                or (tag is not None and tag.lower() in {each.lower() for each in wanted.tags})
+            )
+        )
+
+
+def _is_of(sender: str, wanted: str) -> bool:
+    return sender.endswith(wanted) if wanted.startswith("@") else sender == wanted
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """One event for one endpoint, or a test."""
+
+    endpoint: EndpointId
+    number: int
+    at: datetime
+    event: Event | None
+    state: DeliveryState = DeliveryState.WAITING
+    next_at: int = NEVER
+    claims: int = 0
+    claimed_at: int = NEVER
+    refusals: int = 0
+    last: Heard | None = None
+    last_at: datetime | None = None
+
+    @property
+    def line(self) -> tuple[int, int, int]:
+        """What deliveries have in common that go one after the other; tests wait for nobody."""
+        if self.event is None:
+            return self.endpoint, self.number, 0
+        return self.endpoint, self.event.message_id, self.event.recipient
+
+
 @dataclass(slots=True)
 class Tables:
     """What is stored, but for leases and workers."""
@@ -130,11 +196,44 @@ class Tables:
     kept_from: datetime | None = None  # before that none counts any more
     people: PeopleTables = field(default_factory=PeopleTables)
 
+    endpoints: dict[EndpointId, TheEndpoint] = field(default_factory=dict)
+    last_endpoint: int = 0
+    first_served_at: datetime = _EPOCH  # by the clock as it is now
+    deliveries: dict[tuple[EndpointId, int], Delivery] = field(default_factory=dict)
+
     def note(self, message: Message, *events: Event) -> None:
-        """Add to the history."""
-        message.events.extend(events)
-        self.events.extend(events)
-        self.noted.extend((message, event) for event in events)
+        """Add to the history, and to what endpoints are told of it."""
+        for event in events:
+            message.events.append(event)
+            self.events.append(event)
+            self.noted.append((message, event))
+            for endpoint, each in self.endpoints.items():
+                if each.is_told(event, message.new):
+                    self._tell(endpoint, message, event)
+
+    def _tell(self, endpoint: EndpointId, message: Message, event: Event) -> None:
+        subject = subject_of(message.new, event.recipient)
+        new = Delivery(
+            endpoint=endpoint,
+            number=len(self.events),
+            at=event.at,
+            event=replace(event, subject=subject),
+        )
+        self.deliveries[endpoint, new.number] = new
+        self.line_up(new)
+
+    def line_up(self, delivery: Delivery) -> None:
+        """Let the first unfinished delivery of a recipient wait, and those of later events behind it."""
+        line = [
+            each
+            for _, each in sorted(self.deliveries.items())
+            if each.state in UNFINISHED and each.line == delivery.line
+        ]
+        is_free = all(each.state is not DeliveryState.SENDING for each in line)
+        for each in line:
+            if each.state is not DeliveryState.SENDING:
+                each.state = DeliveryState.WAITING if is_free else DeliveryState.BEHIND
+            is_free = False
 
     def pause(self, destination: str, until: datetime, why: str) -> None:
         self.paused[destination], self.paused_for[destination] = until, why

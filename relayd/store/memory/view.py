@@ -23,6 +23,7 @@ from relayd.ports.view import (
 )
 from relayd.ports.waiting import By, Waiting, together, waiting
 from relayd.store.memory import suppression, tally
+from relayd.store.memory.outbox import MemoryOutboxView
 from relayd.store.memory.people import MemoryPeopleView
 from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
@@ -38,6 +39,10 @@ class MemoryView:
     @property
     def people(self) -> MemoryPeopleView:
         return MemoryPeopleView(self._tables.people)
+
+    @property
+    def outbox(self) -> MemoryOutboxView:
+        return MemoryOutboxView(self._tables)
 
     def close(self) -> None:
         pass

@@ -10,7 +10,7 @@ import orjson
 from relayd.mail.ids import MessageId, first_id_at
 from relayd.ports.upkeep import LetGo
 from relayd.store.spool import SpoolDirectory
-from relayd.store.sqlite import tally_upkeep
+from relayd.store.sqlite import endpoints, tally_upkeep
 from relayd.store.sqlite.outcomes import drop_content
 from relayd.store.sqlite.values import fetch, to_ms
 
@@ -28,9 +28,12 @@ _OCTETS = (
     " WHERE message_id IN (SELECT value FROM json_each(?))"
 )
 _EVER = 2**63 - 1
+_DELIVERY = "DELETE FROM delivery WHERE endpoint IN (SELECT id FROM endpoint) AND event"
+_TESTS = f"{_DELIVERY} < 0 AND at < ?"
 _DELETIONS = (
     "DELETE FROM kept WHERE message_id = ?",
     "DELETE FROM content WHERE message_id = ?",
+    f"{_DELIVERY} IN (SELECT id FROM event WHERE message_id = ?)",  # noqa: S608 -- constants
     "DELETE FROM event WHERE message_id = ?",
     "DELETE FROM came_back WHERE message_id = ?",
     "DELETE FROM recipient WHERE message_id = ?",
@@ -43,6 +46,8 @@ def purge(db: apsw.Connection, older_than: datetime) -> int:
     old = fetch(db, _OLD, (int(first_id_at(older_than)), to_ms(older_than), _AT_ONCE))
     for deletion in _DELETIONS:
         db.executemany(deletion, old)
+    db.execute(_TESTS, (to_ms(older_than),))
+    endpoints.sweep(db)
     tally_upkeep.forget(db, to_ms(older_than))
     return len(old)
 

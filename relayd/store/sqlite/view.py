@@ -31,6 +31,7 @@ from relayd.store.sqlite.values import fetch, from_ms, to_ms
 if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
+    from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Waiting
@@ -131,6 +132,12 @@ class SqliteView:
         from relayd.store.sqlite.people import SqlitePeopleView  # noqa: PLC0415 -- few questions need it
 
         return SqlitePeopleView(self._file)
+
+    @property
+    def outbox(self) -> "OutboxView":
+        from relayd.store.sqlite.outbox_view import SqliteOutboxView  # noqa: PLC0415 -- as above
+
+        return SqliteOutboxView(self._file)
 
     def close(self) -> None:
         self._file.close()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.policy.console.retry_after import retry_after
 from relayd.policy.console.webhook import (
     AT_ONCE,
     LONGEST,
@@ -23,7 +24,6 @@ from relayd.policy.console.webhook import (
     Verdict,
     enabled,
     judge,
-    retry_after,
 )
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
