@@ -31,6 +31,7 @@ from relayd.ports.view import Place, Query, Target
 if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     import asyncio
 
+    from relayd.policy.delivery.retry import LastRetry
     from relayd.policy.verp import VerpToken
     from relayd.ports.outbox import Outbox
     from relayd.ports.people import People
@@ -261,12 +262,13 @@ class QueueStore(Upkeep, Protocol):
         selector: "Query",
         action: "Action",
         *,
-        soft_retries: int,
+        last: "LastRetry",
         batch: "Batch | None" = None,
     ) -> "Foreseen":
         """Count what `act` would change, and change nothing; with a batch, of that part, and name them.
 
-        `soft_retries` is how often a soft bounce is tried again: with as many, a recipient has used its last.
+        `last` says who has used their last retry. A domain that seems to have no mail host is none of them: what the
+        DNS proves ends mail in any attempt.
         """
         ...
 
@@ -385,7 +387,7 @@ class Foreseen:
 
     matched: int = 0
     changed: int = 0
-    last_retry: int = 0  # of those: soft bounces that have used their last retry
+    last_retry: int = 0  # of those: those that have used their last retry
     targets: tuple[Target, ...] = ()  # of a batch: whom
     more: Place | None = None  # where the next batch begins; None: that was all
 

@@ -324,7 +324,7 @@ async def test_who_is_at_the_last_retry_is_told_before(world: World) -> None:
     async with daemon(world):
         ran = await run(world, "expedite", "--all", "--dry-run")
     assert ran.out == "would expedite 2 recipients\n"
-    assert "2 of these have used their last retry and would bounce at the next soft" in ran.err
+    assert "2 of these have used their last retry and would bounce at the next failure" in ran.err
 
 
 @pytest.fixture

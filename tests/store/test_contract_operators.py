@@ -11,7 +11,9 @@ from relayd.mail.envelope import REPORT, Client, NewMessage, QueuedMessage, Queu
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass, Category
+from relayd.policy.delivery.retry import LastRetry
 from relayd.ports.queue import Acted, Batch, Foreseen, Work
 from relayd.ports.view import Query, Status, Target
 from relayd.store.memory.queue import MemoryStore
@@ -26,6 +28,12 @@ from tests.support.builders import (
 from tests.support.stores import LEASE, Box
 from tests.support.workers import registered
 
+LAST = LastRetry(
+    soft_failures=1,
+    unknown_outcomes=1,
+    age=timedelta(hours=1),
+    report_age=timedelta(minutes=30),
+)
 RESULT = {
     Action.HOLD: Status.HELD,
     Action.RELEASE: Status.QUEUED,
@@ -159,12 +167,60 @@ async def test_what_is_foreseen_is_what_happens(box: Box, worker: WorkerNumber) 
     }
     for action, foreseen in expected.items():
         before = [box.row(each) for each in (tired, fresh)]
-        assert await box.store.foresee(selector, action, soft_retries=1) == foreseen
+        assert await box.store.foresee(selector, action, last=LAST) == foreseen
         assert [box.row(each) for each in (tired, fresh)] == before
-        more = await box.store.foresee(selector, action, soft_retries=2)
+        more = await box.store.foresee(selector, action, last=replace(LAST, soft_failures=2))
         assert more == replace(foreseen, last_retry=0)
     acted = await box.store.act(selector, Action.HOLD, by="ann", reason="")
     assert (acted.matched, len(acted.events), acted.more) == (2, 2, None)
+
+
+async def test_who_has_used_the_last_retry(box: Box, worker: WorkerNumber) -> None:
+    """By refusals, by missing answers, or by age, of which time that somebody stopped is no part."""
+    refused, unknown, old, held, stopped, report, fresh = (
+        a_message(a_recipient(f"a@{name}.test", destination=name))
+        for name in ("refused", "unknown", "old", "held", "stopped", "report", "fresh")
+    )
+    report = replace(report, client=replace(report.client, listener=REPORT))
+    later = box.clock.now() + timedelta(days=9)
+    for message, outcome in (
+        (refused, replace(a_deferral(later), soft_failures=1)),
+        (unknown, replace(a_deferral(later), possible_duplicate=True)),
+    ):
+        for work in await box.put(message, worker=worker, leased=True):
+            await box.store.settle(work.lease, settlements_of(work, outcome))
+    for message in (old, held, stopped):
+        await box.put(message, worker=worker)
+    await act(box, Action.HOLD, held)
+    rule = PauseRule(
+        named=Named(Scope.DOMAIN, "stopped.test"),
+        sides=frozenset({Side.DELIVERY}),
+        since=box.clock.now(),
+        until=None,
+        by="ann",
+        reason="",
+    )
+    await box.store.pause([rule])
+    assert await box.claim(worker, only=["stopped"]) == []
+    box.advance(1800)
+    await box.put(report, worker=worker)
+    box.advance(900)
+    await box.put(fresh, worker=worker)
+    box.advance(900)
+
+    async def used(message: NewMessage) -> int:
+        query = Query(message_id=message.id)
+        counted = await box.store.foresee(query, Action.DROP, last=LAST)
+        named = await box.store.foresee(query, Action.DROP, last=LAST, batch=Batch())
+        assert counted.last_retry == named.last_retry
+        return counted.last_retry
+
+    every = (refused, unknown, old, held, stopped, report, fresh)
+    assert [await used(each) for each in every] == [1, 1, 1, 0, 0, 1, 0]
+    await act(box, Action.RELEASE, held)
+    assert await used(held) == 0
+    box.advance(3600)
+    assert await used(held) == 1
 
 
 @pytest.mark.parametrize("action", Action)
@@ -185,7 +241,7 @@ async def test_those_who_are_named_are_those_who_are_changed(
         foreseen = await box.store.foresee(
             Query(recipient=("a@held.test", "a@leased.test", "a@due.test", "b@due.test")),
             action,
-            soft_retries=1,
+            last=LAST,
             batch=Batch(limit=limit, before=before),
         )
         assert len(foreseen.targets) == foreseen.changed <= foreseen.matched <= limit

@@ -147,7 +147,7 @@ class _Act:
             return ""
         return (
             f"{count} of these {'has' if count == 1 else 'have'} used their last retry and would bounce"
-            " at the next soft refusal; the attempt that follows now does not count, and ends none of"
+            " at the next failure for now; the attempt that follows now does not count, and ends none of"
             " them"
         )
 

@@ -8,6 +8,7 @@ from relayd.control.requeue import requeue_from_json, requeued_to_json
 from relayd.control.verbs.verb import Asked, Verb
 from relayd.policy.console.access import Rule
 from relayd.policy.console.roles import Scope
+from relayd.policy.delivery.retry import last_retry
 from relayd.ports.queue import Acted
 from relayd.ports.requeue import Requeue
 
@@ -16,11 +17,9 @@ async def act(asked: Asked) -> Message:
     wanted, context = act_from_json(asked.request), asked.context
     batch = batch_of(dry_run=wanted.dry_run, limit=wanted.limit, before=wanted.before)
     if wanted.dry_run:
-        retries = len(context.settings.retry.soft_bounce)
+        last = last_retry(context.settings.retry)
         return foreseen_to_json(
-            await context.store.foresee(
-                wanted.query, wanted.action, soft_retries=retries, batch=batch
-            )
+            await context.store.foresee(wanted.query, wanted.action, last=last, batch=batch)
         )
     acted = await context.store.act(
         wanted.query,

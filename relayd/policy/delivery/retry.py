@@ -80,6 +80,35 @@ def after_extra(waits: Sequence[timedelta], rules: RetrySettings) -> timedelta:
     return waits[-1] if waits else rules.unreachable[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRetry:
+    """From where on a recipient has used its last retry: the next such failure ends it, unless it is extra."""
+
+    soft_failures: int
+    unknown_outcomes: int
+    age: timedelta
+    report_age: timedelta  # of a report
+
+    def is_used(
+        self, *, soft_failures: int, unknown_outcomes: int, age: timedelta, is_report: bool
+    ) -> bool:
+        return (
+            soft_failures >= self.soft_failures
+            or unknown_outcomes >= self.unknown_outcomes
+            or age >= (self.report_age if is_report else self.age)
+        )
+
+
+def last_retry(rules: RetrySettings) -> LastRetry:
+    """Return it. What has not failed yet has used no retry, also where there is none."""
+    return LastRetry(
+        soft_failures=max(1, len(rules.soft_bounce)),
+        unknown_outcomes=max(1, len(rules.unknown_outcome)),
+        age=lifetime(rules, is_report=False),
+        report_age=lifetime(rules, is_report=True),
+    )
+
+
 SECOND_LOOK = timedelta(hours=1)
 """How long to wait before the DNS is asked again about a domain that seems to have no mail host."""
 

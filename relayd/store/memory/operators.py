@@ -1,6 +1,7 @@
 """What operators do to recipients, and the reports on what they gave up."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from operator import attrgetter
 
 from relayd.mail.envelope import NewMessage
@@ -8,6 +9,7 @@ from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Action, Operator
 from relayd.mail.outcome import RecipientState
+from relayd.policy.delivery.retry import LastRetry
 from relayd.ports.queue import Foreseen, ReportGivenUp
 from relayd.ports.view import RecipientRow, Target
 from relayd.store.memory.messages import queued
@@ -39,7 +41,12 @@ def act(
 
 
 def foresee(
-    tables: Tables, rows: Sequence[RecipientRow], action: Action, *, soft_retries: int
+    tables: Tables,
+    rows: Sequence[RecipientRow],
+    action: Action,
+    *,
+    last: LastRetry,
+    served: float,
 ) -> Foreseen:
     """Count those of the recipients for whom a verb has an effect, and name them."""
     those = [(row, tables.messages[row.message_id].recipients[row.recipient]) for row in rows]
@@ -47,8 +54,20 @@ def foresee(
     return Foreseen(
         matched=len(those),
         changed=len(changed),
-        last_retry=sum(one.soft_failures >= max(1, soft_retries) for _, one in changed),
+        last_retry=sum(_has_used(last, tables, one, served) for _, one in changed),
         targets=tuple(Target(row.message_id, row.recipient, row.address) for row, _ in changed),
+    )
+
+
+def _has_used(last: LastRetry, tables: Tables, recipient: Recipient, served: float) -> bool:
+    message = tables.messages[recipient.message_id]
+    is_away = recipient.state is RecipientState.HELD or recipient.stopped_by
+    until = 0.0 if is_away else served  # while it is away, what was served is in `uncounted`
+    return last.is_used(
+        soft_failures=recipient.soft_failures,
+        unknown_outcomes=recipient.unknown_outcomes,
+        age=timedelta(seconds=until - message.served_at - recipient.uncounted),
+        is_report=message.new.is_report,
     )
 
 

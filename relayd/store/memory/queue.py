@@ -21,6 +21,7 @@ from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.requeue import in_whole_messages
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
+from relayd.policy.delivery.retry import LastRetry
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -314,12 +315,14 @@ class MemoryStore(MemoryView):
         return LetGo(messages=len(kept), octets=octets)
 
     async def foresee(
-        self, selector: Query, action: Action, *, soft_retries: int, batch: Batch | None = None
+        self, selector: Query, action: Action, *, last: LastRetry, batch: Batch | None = None
     ) -> Foreseen:
         part = batch or Batch()
         matching = self._matching(selector, before=part.before)
         rows = matching[: part.limit]
-        foreseen = operators.foresee(self._tables, rows, action, soft_retries=soft_retries)
+        foreseen = operators.foresee(
+            self._tables, rows, action, last=last, served=self._age.served()
+        )
         if batch is None:
             return replace(foreseen, targets=())
         is_all = len(rows) == len(matching)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import groupby
 
 import apsw
@@ -12,14 +13,22 @@ from relayd.mail.event import Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import ACTS, BOUNCED_AS, Act, Action, Operator
 from relayd.mail.outcome import RecipientState
+from relayd.policy.delivery.retry import LastRetry
 from relayd.ports.queue import Acted, Batch, Foreseen, ReportGivenUp
 from relayd.ports.view import Query, Target
 from relayd.store.sqlite import destinations, outcomes
 from relayd.store.sqlite.guard import may_become
-from relayd.store.sqlite.rows import MESSAGE_COLUMNS, NO_MAIL_HOST_AT, message_of, recipient_of
+from relayd.store.sqlite.rows import (
+    IS_REPORT,
+    MESSAGE_COLUMNS,
+    NO_MAIL_HOST_AT,
+    message_of,
+    recipient_of,
+)
 from relayd.store.sqlite.search import Key, Search
 from relayd.store.sqlite.values import fetch, to_ms
 
+_MS = timedelta(milliseconds=1)
 _AT_ONCE = 1000  # recipients found in one step
 
 # The attempt of a leased recipient runs on, and its outcome will not be heard (S-07).
@@ -79,12 +88,33 @@ def act(
     return acted, dropped
 
 
-def foresee(db: apsw.Connection, selector: Query, action: Action, *, soft_retries: int) -> Foreseen:
+# While a recipient is held or stopped, what was served is in `uncounted`.
+_HAS_USED_LAST = (
+    "(soft_failures >= ?2 OR possible_duplicate >= ?3 OR (SELECT"  # noqa: S608 -- constants
+    " iif(recipient.state = 'held' OR coalesce(recipient.slot, 0) < 0, 0, ?6) - m.served_at - recipient.uncounted"
+    f" >= iif(m.flags & {IS_REPORT}, ?5, ?4) FROM message m WHERE m.id = recipient.message_id))"
+)
+
+
+def _bound(keys: Sequence[Key], last: LastRetry, served: int) -> tuple[object, ...]:
+    return (
+        orjson.dumps(keys).decode(),
+        last.soft_failures,
+        last.unknown_outcomes,
+        last.age // _MS,
+        last.report_age // _MS,
+        served,
+    )
+
+
+def foresee(
+    db: apsw.Connection, selector: Query, action: Action, *, last: LastRetry, served: int
+) -> Foreseen:
     """Count whom a verb would change, a step at a time."""
     act = ACTS[action]
     sql = (
-        "SELECT count(*), count(*) FILTER (WHERE soft_failures >= ?)"  # noqa: S608 -- constants
-        " FROM json_each(?) wanted CROSS JOIN recipient"
+        f"SELECT count(*), count(*) FILTER (WHERE {_HAS_USED_LAST})"  # noqa: S608 -- constants
+        " FROM json_each(?1) wanted CROSS JOIN recipient"
         " ON message_id = wanted.value->>0 AND number = wanted.value->>1"
         f" WHERE {_applies(act)}"
     )
@@ -92,9 +122,7 @@ def foresee(db: apsw.Connection, selector: Query, action: Action, *, soft_retrie
     foreseen = Foreseen()
     while not search.is_done:
         keys = search.step(_AT_ONCE)
-        [(changed, last_retry)] = fetch(
-            db, sql, (max(1, soft_retries), orjson.dumps(keys).decode())
-        )
+        [(changed, last_retry)] = fetch(db, sql, _bound(keys, last, served))
         foreseen = Foreseen(
             matched=foreseen.matched + len(keys),
             changed=foreseen.changed + changed,
@@ -104,17 +132,23 @@ def foresee(db: apsw.Connection, selector: Query, action: Action, *, soft_retrie
 
 
 def name(
-    db: apsw.Connection, selector: Query, action: Action, batch: Batch, *, soft_retries: int
+    db: apsw.Connection,
+    selector: Query,
+    action: Action,
+    batch: Batch,
+    *,
+    last: LastRetry,
+    served: int,
 ) -> Foreseen:
     """Name whom a verb would change in a batch."""
     sql = (
-        "SELECT message_id, number, address, soft_failures >= ?"  # noqa: S608 -- constants
-        " FROM json_each(?) wanted CROSS JOIN recipient"
+        f"SELECT message_id, number, address, {_HAS_USED_LAST}"  # noqa: S608 -- constants
+        " FROM json_each(?1) wanted CROSS JOIN recipient"
         " ON message_id = wanted.value->>0 AND number = wanted.value->>1"
         f" WHERE {_applies(ACTS[action])} ORDER BY wanted.key"
     )
     keys, more = _matching(db, selector, batch)
-    rows = fetch(db, sql, (max(1, soft_retries), orjson.dumps(keys).decode()))
+    rows = fetch(db, sql, _bound(keys, last, served))
     return Foreseen(
         matched=len(keys),
         changed=len(rows),

@@ -19,6 +19,7 @@ from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumbe
 from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress
+from relayd.policy.delivery.retry import LastRetry
 from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import (
@@ -318,12 +319,13 @@ class SqliteStore:
         return await letting_go
 
     async def foresee(
-        self, selector: Query, action: Action, *, soft_retries: int, batch: Batch | None = None
+        self, selector: Query, action: Action, *, last: LastRetry, batch: Batch | None = None
     ) -> Foreseen:
         def read(db: apsw.Connection) -> Foreseen:
+            served = self._age.served()
             if batch is None:
-                return operators.foresee(db, selector, action, soft_retries=soft_retries)
-            return operators.name(db, selector, action, batch, soft_retries=soft_retries)
+                return operators.foresee(db, selector, action, last=last, served=served)
+            return operators.name(db, selector, action, batch, last=last, served=served)
 
         return await self._reader.ask(read)
 

@@ -18,7 +18,7 @@ from relayd.mail.parameters import (
 from relayd.mail.words import Category
 from relayd.store.sqlite.values import from_ms
 
-_TEST, _8BIT, _UTF8, _REPORT = 1, 2, 4, 8
+_TEST, _8BIT, _UTF8, IS_REPORT = 1, 2, 4, 8
 
 # When the last attempt found that the DNS knows no mail host of the domain, else NULL: a reply that
 # speaks of the domain has a code.
@@ -50,7 +50,7 @@ def _rcpt_parameters(text: str | None) -> RcptParameters:
 def flags_of(message: NewMessage) -> int:
     facts = message.facts
     kept = facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
-    return kept | message.is_report * _REPORT
+    return kept | message.is_report * IS_REPORT
 
 
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
@@ -67,7 +67,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_test=bool(flags & _TEST),
         is_8bit=bool(flags & _8BIT),
         utf8_headers=bool(flags & _UTF8),
-        is_report=bool(flags & _REPORT),
+        is_report=bool(flags & IS_REPORT),
         account=account,
         age=timedelta(milliseconds=age),
     )

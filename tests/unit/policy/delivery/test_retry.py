@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from relayd.policy.delivery.retry import (
     LOGIN_PROBE,
+    LastRetry,
     RetrySettings,
     after_no_verdict,
     after_soft_bounce,
     after_unknown_outcome,
     asked_for,
     heed,
+    last_retry,
     lifetime,
     pause_after,
 )
@@ -162,3 +164,27 @@ def test_a_delay_asked_for_is_heeded_within_bounds(asked: int | None, minutes: i
 
 def test_a_schedule_shorter_than_the_least_delay_stands() -> None:
     assert heed(timedelta(seconds=1), timedelta(0)) == timedelta(seconds=1)
+
+
+def test_who_has_used_the_last_retry() -> None:
+    """As those functions have it that decide after an attempt."""
+    last = last_retry(DEFAULT)
+    assert last == LastRetry(soft_failures=1, unknown_outcomes=2, age=5 * DAY, report_age=DAY)
+    fresh = {"soft_failures": 0, "unknown_outcomes": 0}
+    young = timedelta()
+    assert not last.is_used(**fresh, age=young, is_report=False)
+    for failures in range(4):
+        used = last.is_used(soft_failures=failures, unknown_outcomes=0, age=young, is_report=False)
+        assert used == (after_soft_bounce(failures + 1, DEFAULT) is None)
+        used = last.is_used(soft_failures=0, unknown_outcomes=failures, age=young, is_report=False)
+        assert used == (after_unknown_outcome(failures + 1, DEFAULT, jitter=0) is None)
+    for days in range(8):
+        for is_report in (True, False):
+            used = last.is_used(**fresh, age=days * DAY, is_report=is_report)
+            after = after_no_verdict(1, days * DAY, DEFAULT, jitter=0, is_report=is_report)
+            assert used == (after is None)
+
+
+def test_what_has_not_failed_has_used_no_retry() -> None:
+    last = last_retry(replace(DEFAULT, soft_bounce=(), unknown_outcome=()))
+    assert (last.soft_failures, last.unknown_outcomes) == (1, 1)
