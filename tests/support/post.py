@@ -43,7 +43,7 @@ from relayd.worker.system import SmtpTransport
 from tests.support.clock import FakeClock
 from tests.support.workers import a_registration, registered
 
-CEILING = 30.0  # seconds until a wait is given up as hopeless; whoever else uses the machine
+CEILING = 30.0  # seconds until a wait is given up as hopeless, also on a loaded machine
 STOP_WITHIN = 5.0  # seconds for what a test leaves unanswered
 ALL = 10_000
 RETRY = RetrySettings(
