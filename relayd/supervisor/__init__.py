@@ -16,7 +16,8 @@ from relayd.errors import StartError
 from relayd.logs import operational
 from relayd.settings import Settings
 from relayd.supervisor.generation import Timeouts
-from relayd.supervisor.serve import Reload, Supervisor, WorkerMain
+from relayd.supervisor.serve import Reload, Supervisor
+from relayd.supervisor.starter import WorkerMain
 from relayd.worker.descriptors import raise_limit
 from relayd.worker.main import run as work
 

@@ -11,35 +11,28 @@ One reload at a time: what is wished meanwhile is one more, which begins when th
 
 import gc
 import os
-import secrets
 import select
 import signal
 import time
 from collections.abc import Callable
-from itertools import count
-from mmap import mmap
 
 import structlog
 
 from relayd.errors import RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
-from relayd.metrics.shared import SharedCounters
-from relayd.policy.intake.known_sources import OCTETS, KnownSources
 from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
-from relayd.receiver.accept_balance import AcceptBalance
 from relayd.settings import Settings
 from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.pending_requests import PendingRequests
-from relayd.supervisor.processes import Signals, Worker, spawn
+from relayd.supervisor.processes import Signals, Worker
 from relayd.supervisor.sockets import Addresses
+from relayd.supervisor.starter import Starter, WorkerMain
 from relayd.systemd import Notifier, inherited_sockets, watchdog_period
 from relayd.worker.descriptors import descriptors, shares_of
-from relayd.worker.inherited import Inherited
 
-WorkerMain = Callable[[Settings, Inherited], int]
 Reload = Callable[[], Settings]
 
 TICK = 0.5  # seconds between two looks at the clock when nothing happens: twice a heartbeat
@@ -65,16 +58,11 @@ class Supervisor:
     ) -> None:
         """Take the queue's lock, look at the status log, and listen. Raises StartError."""
         self._reload = reload
-        self._worker_main = worker_main
-        self._boot = secrets.token_hex(8)
         self._timeouts = timeouts
-        self._counters = SharedCounters()
-        self._balance = AcceptBalance()
-        self._pausing = memoryview(mmap(-1, 8)).cast("Q")
-        self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
         self._notifier = Notifier(os.environ)
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
+        self._starter = Starter(worker_main, self._addresses, timeout=timeouts.start)
         lock = QueueLock(settings.store.url)
         try:
             try_status_log(settings.log.status_log)
@@ -243,8 +231,7 @@ class Supervisor:
         left = self._workers()
         if len(left) < alive:
             names = {worker.name for worker in left}
-            self._counters.vacate(but=names)
-            self._balance.vacate(but=names)
+            self._starter.vacate(but=names)
 
     def _fill(self, now: float, signals: Signals) -> None:
         for generation in self._generations():
@@ -252,27 +239,6 @@ class Supervisor:
                 generation.fill(now, lambda: self._start(generation, signals))  # noqa: B023 - called at once
 
     def _start(self, generation: Generation, signals: Signals) -> Worker:
-        taken = {worker.name for worker in self._workers()}
-        name = next(str(number) for number in count(1) if str(number) not in taken)
-        self._balance.share_of(name).close()  # it has one from now on
-        parent = os.getpid()
-
-        def work(heartbeat: int) -> int:
-            inherited = Inherited(
-                boot=self._boot,
-                name=name,
-                listeners=self._addresses.listeners(generation.settings),
-                control=self._addresses.control(generation.settings),
-                metrics=self._addresses.metrics(generation.settings),
-                counters=self._counters,
-                balance=self._balance,
-                known=self._known,
-                pausing=self._pausing,
-                heartbeat=heartbeat,
-                parent_pid=parent,
-            )
-            return self._worker_main(generation.settings, inherited)
-
         def close() -> None:
             signals.forget()
             for worker in self._workers():
@@ -282,9 +248,8 @@ class Supervisor:
                 if other.lock is not generation.lock:
                     other.lock.close()
 
-        worker = spawn(name, work, close=close, timeout=self._timeouts.start)
-        log.info("worker_started", worker=name, pid=worker.pid)
-        return worker
+        taken = {worker.name for worker in self._workers()}
+        return self._starter.start(generation.settings, taken=taken, close=close)
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
         within = self._timeouts.drain
