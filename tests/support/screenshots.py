@@ -3,29 +3,37 @@
 `.ci/terminal` writes them into the page, and a test compares them with it.
 """
 
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
+from relayd.answers.notices import notices_of
 from relayd.answers.overview import Overview, Reading, Slow, overview_of
-from relayd.cli.ask import stats
+from relayd.answers.status_line import status_line
+from relayd.cli.ask import log, stats
+from relayd.cli.ask.delays import list_delays
+from relayd.cli.ask.show import show_in_words
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.listing import list_recipients
+from relayd.cli.notices import show_notice
 from relayd.cli.output import Form
+from relayd.cli.pause.command import show_rules
 from relayd.cli.table import TableOptions
 from relayd.cli.top import screen
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.tally import Dimension
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.words import BounceClass, Category, EventKind, JsonValue, format_instant
 from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.tally import TallyQuery
-from relayd.ports.view import Metric, Query
+from relayd.ports.view import Metric, Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.screens import Screen
 from tests.support.stores import Box, open_memory
@@ -33,13 +41,6 @@ from tests.support.workers import registered
 
 PAGE = Path(__file__).parent.parent.parent / "docs/terminal.md"
 WIDTHS = (80, 140)
-COMMANDS = (
-    "relayd status",
-    "relayd queue list",
-    "relayd stats --by sender",
-    "relayd top",
-    "relayd doctor",
-)
 _MAILS: Sequence[tuple[str, str, int, str | Action]] = (
     ("gone@shop.example", "shop@app.example", 3900, "550 5.1.1 no such user here"),
     ("ann.of.accounts@customer.example", "invoices@app.example", 840, "250 2.0.0 queued"),
@@ -77,25 +78,25 @@ FINDINGS = (
 async def screens(folder: Path) -> Mapping[tuple[str, int], str]:
     """Return what each command shows, by its name and the width of the terminal."""
     box = await _filled(folder)
-
-    def show(name: str, width: int) -> None:
-        match name:
-            case "relayd status":
-                _list(box, Query())
-            case "relayd queue list":
-                _list(box, Query(unfinished=True))
-            case "relayd stats --by sender":
-                _stats(box)
-            case "relayd top":
-                _top(box, width)
-            case _:
-                _doctor()
-
+    at = TableOptions(at=box.clock.now())
+    show: Mapping[str, Callable[[int], object]] = {
+        "relayd status": lambda _: _list(box, Query()),
+        "relayd status --delays": lambda _: list_delays(
+            box.view, Query(), limit=None, form=Form.TABLE
+        ),
+        "relayd status ID": lambda _: _message(box),
+        "relayd queue list": lambda _: _list(box, Query(unfinished=True)),
+        "relayd pauses": lambda _: show_rules(box.view.pause_rules(), at),
+        "relayd stats --by sender": lambda _: _stats(box),
+        "relayd log --status bounced": lambda _: _log(box),
+        "relayd top": lambda width: _top(box, width),
+        "relayd doctor": lambda _: _doctor(),
+    }
     shown = {}
-    for name in COMMANDS:
+    for name, draw in show.items():
         for width in WIDTHS:
             with _terminal(width) as terminal:
-                show(name, width)
+                draw(width)
             shown[name, width] = terminal.getvalue()
     await box.close()
     return shown
@@ -133,9 +134,10 @@ async def _filled(folder: Path) -> Box:
             await box.store.act(Query(message_id=message.id), fate, by="ann", reason="asks first")
             continue
         code, enhanced, _ = fate.split(" ", 2)
+        retry = at + timedelta(minutes=15)
         outcomes: Mapping[str, Outcome] = {
             "2": Relayed(),
-            "4": a_deferral(at + timedelta(minutes=15)),
+            "4": a_deferral(retry),
             "5": a_bounce()
             if enhanced == "5.1.1"
             else a_bounce(BounceClass.BLOCK, category=Category.SPAM_CONTENT),
@@ -151,18 +153,83 @@ async def _filled(folder: Path) -> Box:
                 reply=fate,
                 remote_host="mail.example.org",
             )
-            said = {"reply": fate, "remote_host": "mail.example.org"}
+            said: Mapping[str, JsonValue] = {
+                "attempt": 1,
+                "route": "smarthost",
+                "remote_host": "mail.example.org",
+                "remote_ip": "192.0.2.25",
+                "remote_port": 587,
+                "tls": "TLSv1.3 TLS_AES_256_GCM_SHA384 verified",
+                "stage": "dot" if code == "554" else "rcpt",
+                "reply": fate,
+                "delay_queue": 0.957 + ago % 7,
+                "delay_connect": 0.012,
+                "delay_transaction": 0.031,
+            }
+            if code == "452":
+                said = {
+                    **said,
+                    "reason": "refused for now",
+                    "next_attempt_at": format_instant(retry),
+                }
             events = tuple(
                 replace(each, detail={**each.detail, **said}) for each in settlement.events
             )
             await box.store.settle(work.lease, [replace(settlement, events=events)])
     box.advance((now - box.clock.now()).total_seconds())
+    await box.store.pause(
+        [
+            PauseRule(
+                named=named,
+                sides=sides,
+                since=now - timedelta(minutes=ago),
+                until=until,
+                by="ann",
+                reason=reason,
+            )
+            for named, sides, ago, until, reason in (
+                (
+                    Named(Scope.USER, "newsletter"),
+                    frozenset(Side),
+                    50,
+                    None,
+                    "prices in the mailing of today are wrong",
+                ),
+                (
+                    Named(Scope.DOMAIN, "partner.example"),
+                    frozenset({Side.DELIVERY}),
+                    5,
+                    now + timedelta(hours=3),
+                    "their servers are moved",
+                ),
+            )
+        ]
+    )
     return box
 
 
 def _list(box: Box, query: Query) -> None:
     table = TableOptions(at=box.clock.now())
+    for notice in notices_of(box.view, at=box.clock.now()):
+        show_notice(notice)
     list_recipients(box.view, [query], limit=None, form=Form.TABLE, table=table)
+
+
+def _message(box: Box) -> None:
+    """What waits for its second attempt."""
+    [row] = box.view.find(Query(status=(Status.DEFERRED,)), limit=1)
+    history = box.view.history(row.message_id)
+    show_in_words([row], history, None, TableOptions(at=box.clock.now()))
+
+
+def _log(box: Box) -> None:
+    lines = [
+        json.dumps(status_line(entry, row.message_id, row, row.address))
+        for row in reversed(box.view.find(Query(status=(Status.BOUNCED,)), limit=9))
+        for entry in box.view.history(row.message_id)
+        if entry.kind == EventKind.BOUNCED
+    ]
+    log.show(iter(lines), None, Form.TABLE)
 
 
 def _top(box: Box, width: int) -> None:

@@ -127,13 +127,18 @@ def _list(form: Form, table: TableOptions) -> int:
     with open_view() as view:
         rules = [rule for rule in view.pause_rules() if not rule.is_over(now())]
     if form is Form.TABLE:
-        times = times_for(table)
-        show_table(_COLUMNS, (_cells(rule, times) for rule in rules), table=table)
+        show_rules(rules, table)
     else:
         show_fields(map(fields, rules), FIELDS, form)
     if not rules:
         say_empty("nothing is paused")
     return len(rules)
+
+
+def show_rules(rules: Iterable[PauseRule], table: TableOptions) -> None:
+    """Print the table of these rules."""
+    times = times_for(table)
+    show_table(_COLUMNS, (_cells(rule, times) for rule in rules), table=table)
 
 
 def _cells(rule: PauseRule, times: Times) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from relayd.cli.table import width_of
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import format_id
 from relayd.mail.operator import Action
@@ -16,6 +17,7 @@ from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import STOPPED_LINE, World, column, enqueue
+from tests.support.screens import a_screen
 from tests.support.workers import registered
 
 FAR = datetime(2199, 1, 1, tzinfo=UTC)
@@ -258,3 +260,16 @@ def test_show_in_utc(
     utc = world.run("status", *(queue_id if word == "ID" else word for word in order)).out
     assert (local.count(elsewhere), local.count(":00Z")) == (8, 0)
     assert (utc.count(elsewhere), utc.count(":00Z")) == (0, 8)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_a_message_loses_nothing_on_a_narrow_screen(
+    world: World, monkeypatch: pytest.MonkeyPatch, filled: dict[str, NewMessage], columns: int
+) -> None:
+    """Its lines are read and not compared: they go on below themselves."""
+    words = ["status", format_id(filled["waiting"].id), "--explain"]
+    piped = world.run(*words)
+    with a_screen(monkeypatch, columns=columns) as shown:
+        assert world.run(*words).status == piped.status == 0
+    assert [line for line in shown.getvalue().splitlines() if width_of(line) > columns] == []
+    assert shown.getvalue().split() == piped.out.split()
