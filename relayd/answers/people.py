@@ -6,6 +6,20 @@ from relayd.mail.words import format_instant
 from relayd.ports.people import Account, AccountChange, ApiKey, AuditEntry
 
 Fields = dict[str, object]
+ACCOUNT_FIELDS = ("name", "role", "reads_content", "disabled", "created_at", "last_login_at")
+KEY_FIELDS = (
+    "id",
+    "name",
+    "scopes",
+    "senders",
+    "networks",
+    "messages_per_minute",
+    "sees",
+    "created_at",
+    "expires_at",
+    "last_used_at",
+    "disabled",
+)
 
 
 def account_fields(account: Account) -> Fields:

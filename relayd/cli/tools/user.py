@@ -5,7 +5,6 @@ be right otherwise: they are wrong until there is a first user. A password is ne
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from relayd.cli.context import NoSuch, named_settings_file, settings_file, settings_option
 from relayd.cli.group import Group
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_table
+from relayd.cli.passwords import ask_password
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_columns
@@ -32,14 +32,7 @@ if TYPE_CHECKING:
     from relayd.accounts.users_file import Change
     from relayd.doctor.service_user import ServiceUser
 
-_PASSWORD_LIMIT = 1024  # octets
 _COLUMNS = (Column(title="USER", least=16), Column(title="SENDERS"))
-
-
-class BadPassword(click.ClickException):
-    """The input is no password."""
-
-    exit_code = os.EX_DATAERR
 
 
 class NameType(click.ParamType[str]):
@@ -87,7 +80,7 @@ def add(name: str, senders: Sequence[str] | None) -> None:
     """
     from relayd.accounts.passwords import hash_password  # noqa: PLC0415
 
-    path, hashed = _path(), hash_password(_password())
+    path, hashed = _path(), hash_password(ask_password())
     was_there = False
 
     def change(text: str, accounts: Mapping[str, Account]) -> str:
@@ -175,22 +168,3 @@ def _warn_of_service_user(path: Path) -> None:
     if user is not None and not can_read(user, path):
         told = f"{user.name}, who runs relayd, cannot read {path}: run chgrp {user.gid} {path}, then relayd check"
         click.echo(printable(f"relayd: {told}"), err=True)
-
-
-def _password() -> str:
-    """Ask for it twice without echo, or read one line if standard input is no terminal."""
-    if sys.stdin.isatty():
-        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    else:
-        try:
-            password = sys.stdin.buffer.readline(_PASSWORD_LIMIT + 3).decode()
-        except UnicodeDecodeError:
-            raise BadPassword("expected a password in UTF-8") from None
-        password = password.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise BadPassword("expected a password: one line of input")
-    if len(password.encode()) > _PASSWORD_LIMIT or any(ord(char) < 32 for char in password):
-        raise BadPassword(
-            f"expected a password of at most {_PASSWORD_LIMIT} octets, without control characters"
-        )
-    return password

@@ -93,6 +93,10 @@ MORE = {  # options that keep a command short
     "test-mail": ["a@x.test", "--timeout", "1s"],
     "classify": ["550 no such user"],
     "sendmail": ["-i", "a@x.test"],
+    "console user add": ["ann", "--role", "viewer"],
+    "console user set": ["ann", "--disable"],
+    "console key add": ["shop", "--scopes", "submit"],
+    "console key set": ["shop", "--disable"],
 }
 FILES = (
     "etc/relayd.toml",

@@ -14,11 +14,13 @@ from relayd.cli.table import width_of
 from relayd.cli.top import screen
 from relayd.mail.ids import MessageId
 from relayd.mail.pause import Named, PauseRule, Scope, Side
+from relayd.policy.console.roles import Scope as Right
 from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.view import Counts, LatestEvent, Metric, Status
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import World, enqueue, with_users
 from tests.support.clock import START
+from tests.support.people import ROOT, a_key, an_account
 from tests.support.screens import a_screen
 
 WIDTHS = (40, 80, 100, 140)
@@ -110,6 +112,8 @@ LISTS = (
     "stats --by sender",
     "pauses",
     "user list",
+    "console user list",
+    "console key list",
     "config get",
     "config diff",
 )
@@ -133,6 +137,10 @@ async def filled(world: World) -> None:
         reason="why " * 30,
     )
     await store.pause([rule])
+    await store.people.add_account(an_account("u" * 60), author=ROOT)
+    await store.people.add_key(
+        a_key(senders=(LONG, "@y.test"), scopes=frozenset(Right)), author=ROOT
+    )
     await store.close()
     world.log.write_text(
         '{"ts":"2026-11-26T13:42:40.058Z","event":"bounced","queue_id":"0CNSP4MA20400",'

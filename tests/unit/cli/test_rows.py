@@ -22,6 +22,7 @@ from tests.support.cli_world import STOPPED_LINE, World, enqueue, with_users
 from tests.support.clock import START
 from tests.support.command_options import options_of
 from tests.support.command_tree import all_commands
+from tests.support.people import ROOT, a_key, an_account
 from tests.support.recipient_rows import a_row
 
 EVENT = {
@@ -47,6 +48,8 @@ async def filled(world: World) -> None:
         reason='say "hi"',
     )
     await store.pause([rule])
+    await store.people.add_account(an_account("ann@x.test"), author=ROOT)
+    await store.people.add_key(a_key(senders=("a@x.test", "@y.test")), author=ROOT)
     await store.close()
     world.log.write_text(json.dumps(EVENT) + "\n")
     with_users(world, "shop a@x.test @y.test")
@@ -62,6 +65,8 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
     "relayd config diff": ("", ""),
     "relayd pauses": ("", ""),
     "relayd user list": ("", ""),
+    "relayd console user list": ("", ""),
+    "relayd console key list": ("", ""),
     "relayd doctor": ("", ""),
 }
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
@@ -75,7 +80,9 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
         *(f"queue {each.value}" for each in Action),
         *("queue requeue", "config set", "config unset", "user add", "user remove"),
         *("pause", "resume", "drain", "reload", "store compact", "backup", "restore", "move"),
-        *("serve", "demo", "check"),
+        *("serve", "demo", "check", "console sessions end"),
+        *(f"console user {each}" for each in ("add", "set", "password", "remove")),
+        *(f"console key {each}" for each in ("add", "set", "remove")),
     ),
     "text": ("queue cat", "sendmail", "help", "man", "completion", "version"),
 }
@@ -166,7 +173,12 @@ def test_an_empty_answer_says_so(world: World, name: str, form: list[str]) -> No
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("relayd pauses", "nothing is paused"), ("relayd user list", "there are no users")],
+    [
+        ("relayd pauses", "nothing is paused"),
+        ("relayd user list", "there are no users"),
+        ("relayd console user list", "there are no users of the console"),
+        ("relayd console key list", "there are no API keys"),
+    ],
 )
 async def test_a_list_that_has_no_filter(world: World, name: str, said: str) -> None:
     await world.open_store().close()
