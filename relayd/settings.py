@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from relayd.mail.address import Address
+from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import HostPort, RouteRules
 from relayd.policy.delivery.source import IpFamily
@@ -48,6 +49,8 @@ __all__ = [
     "SmarthostSettings",
     "StoreSettings",
     "TlsMode",
+    "UrlRules",
+    "WebhookSettings",
     "WhenDown",
 ]
 
@@ -194,6 +197,14 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """Where webhooks may lead to."""
+
+    url_rules: UrlRules
+    allow_networks: tuple[Network, ...]  # private or loopback ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     status_log: str  # path, or "-" for standard output
     level: str  # debug | info | warning | error
@@ -226,6 +237,7 @@ class Settings:
     metrics: HostPort | None  # where they are served; None: nowhere
     log: LogSettings
     doctor: DoctorSettings
+    webhooks: WebhookSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now

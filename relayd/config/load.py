@@ -42,6 +42,8 @@ from relayd.settings import (
     Settings,
     SmarthostSettings,
     StoreSettings,
+    UrlRules,
+    WebhookSettings,
 )
 
 
@@ -202,6 +204,12 @@ def _settings(
             format=_log_format(document.log.format),
         ),
         doctor=DoctorSettings(blocklists=tuple(document.doctor.blocklists)),
+        webhooks=WebhookSettings(
+            url_rules=UrlRules(
+                allow_http=document.webhooks.allow_http, ports=tuple(document.webhooks.ports)
+            ),
+            allow_networks=tuple(document.webhooks.allow_networks),
+        ),
         rules=rules,
     )
 

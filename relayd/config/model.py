@@ -27,6 +27,7 @@ from relayd.config import routes as where
 from relayd.config import units
 from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
 from relayd.mail.words import format_duration
+from relayd.policy.console.webhook_url import PORTS
 from relayd.settings import (
     AuthMechanism,
     FixUps,
@@ -295,6 +296,12 @@ class Doctor(Table):
     ]
 
 
+class Webhooks(Table):
+    allow_http: bool = False
+    ports: Annotated[list[Port], AfterValidator(_not_empty)] = sorted(PORTS)
+    allow_networks: list[Range] = []
+
+
 class Document(Table):
     """The whole file. `fqdn` alone has no default."""
 
@@ -336,6 +343,7 @@ class Document(Table):
     metrics: Metrics = Metrics()
     tls: Certificate = Certificate()
     doctor: Doctor = Doctor()
+    webhooks: Webhooks = Webhooks()
 
 
 def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:

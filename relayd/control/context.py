@@ -36,6 +36,7 @@ class ControlContext:
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
+    jitter: Callable[[], float]  # from 0 up to 1
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
     send_again: SendsAgain | None = None  # makes new messages of bounced ones
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does

@@ -12,6 +12,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "compact"}, which `relayd.control.compact` answers
     {"verb": "content", ...}, which `relayd.control.content` reads
     {"verb": "people.add_account", ...} and other verbs of `people`, which `relayd.control.people` reads
+    {"verb": "endpoint.put", ...}, {"verb": "deliveries.claim", ...} and others, which `relayd.control.webhooks` reads
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL

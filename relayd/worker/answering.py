@@ -1,6 +1,7 @@
 """What a worker answers while it works: the control socket, and who scrapes its counters."""
 
 import os
+import random  # noqa: TID251 -- rests of webhook endpoints are spread
 import time
 from functools import partial
 
@@ -60,6 +61,7 @@ async def answer(
             oldest_kept=oldest_kept(settings.store.history, parts.clock),
             settings=settings,
             reload=supervision.reload,
+            jitter=random.random,
             follow=following.follow,
             samples=inherited.counters.samples,
         ),

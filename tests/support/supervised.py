@@ -40,6 +40,8 @@ from relayd.settings import (
     SmarthostSettings,
     StoreSettings,
     TlsMode,
+    UrlRules,
+    WebhookSettings,
 )
 from relayd.worker.inherited import Inherited
 
@@ -103,6 +105,7 @@ def settings_of(
         metrics=None,
         log=LogSettings(status_log="-", level="info", format="json"),
         doctor=DoctorSettings(blocklists=()),
+        webhooks=WebhookSettings(url_rules=UrlRules(), allow_networks=()),
         rules=(),
     )
 

@@ -13,11 +13,20 @@ from relayd.control.deeds import deed_of
 from relayd.control.identity import identify
 from relayd.control.peer import Peer
 from relayd.control.protocol import BadMessage, Message
-from relayd.control.verbs import acting, people, ruling, running
+from relayd.control.verbs import acting, people, ruling, running, webhooks
 from relayd.control.verbs.verb import Asked, Forbidden, Verb
 from relayd.policy.console.access import refusal
 
-VERBS = {verb.name: verb for verb in (*acting.VERBS, *ruling.VERBS, *running.VERBS, *people.VERBS)}
+VERBS = {
+    verb.name: verb
+    for verb in (
+        *acting.VERBS,
+        *ruling.VERBS,
+        *running.VERBS,
+        *people.VERBS,
+        *webhooks.VERBS,
+    )
+}
 
 
 async def admit(

@@ -55,6 +55,13 @@ MATRIX = {
     "people.end_sessions": (READERS | SUBMITTERS, "owner"),  # own ones, but for admins
     "people.touch_key": (READERS | SUBMITTERS, "owner"),
     "people.note": (READERS | SUBMITTERS, "owner console"),
+    "endpoint.put": (ADMINS, "owner"),
+    "endpoint.drop": (ADMINS, "owner"),
+    "endpoint.rotate": (ADMINS, "owner"),
+    "endpoint.test": (ADMINS, "owner"),
+    "deliveries.replay": (ADMINS, "owner"),
+    "deliveries.claim": (set(), "owner console"),
+    "deliveries.settle": (set(), "owner console"),
 }
 
 
