@@ -28,6 +28,8 @@ def failing(pid: int, calls: str, error: str) -> Iterator[None]:
             f"trace={calls}",
             "-e",
             f"inject={calls}:error={error}",
+            "-o",
+            "/dev/null",  # a pipe that nobody reads would stop the process once it is full
         ],
         stderr=subprocess.PIPE,
         text=True,
