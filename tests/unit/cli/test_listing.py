@@ -65,7 +65,7 @@ def test_columns_as_they_are_asked_for(world: World, command: list[str]) -> None
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--columns", "statsu"], "there is no column 'statsu'; there are "),
+        (["--columns", "statsu"], "there is no column 'statsu'. Did you mean 'status'? There are "),
         (["--columns", ""], "there is no column ''"),
         (["--columns", "status", "--json"], "--json has every field"),
     ],
