@@ -5,8 +5,8 @@
     {"ok": true, "matched": NUMBER, "changed": NUMBER, "last_retry": NUMBER, "more": {...}, "events": [...],
      "targets": [{"queue_id": "0CNA0NJ6E0401", "recipient": 0, "rcpt": "a@example.org"}]}
 
-`limit` bounds how many recipients that match are looked at, the newest messages first; then `more` says where to
-go on: it is the `before` of the next request. A dry run changes nothing: without `limit` it counts everything, with it
+`limit` bounds how many recipients that match are looked at, the newest messages first and each as a whole; then `more`
+says where to go on: it is the `before` of the next request. A dry run changes nothing: without `limit` it counts everything, with it
 a part, whose recipients it names.
 """
 

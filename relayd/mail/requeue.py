@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import takewhile
 
 from relayd.mail.address import parse_address
 from relayd.mail.content import Content
@@ -96,18 +95,6 @@ def counts_of(
         gone=left[Left.GONE],
         refused=left[Left.SUPPRESSED],
     )
-
-
-def in_whole_messages(candidates: Sequence[Candidate], limit: int | None) -> Sequence[Candidate]:
-    """Return the first `limit` of them, and all others of the last one's message.
-
-    A message that is requeued in two parts would become two messages.
-    """
-    if limit is None or len(candidates) <= limit:
-        return candidates
-    last = candidates[limit - 1].message_id
-    beyond = takewhile(lambda each: each.message_id == last, candidates[limit:])
-    return [*candidates[:limit], *beyond]
 
 
 def within(candidates: Iterable[Candidate], octets: int) -> list[Candidate]:

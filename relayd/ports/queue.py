@@ -251,8 +251,7 @@ class QueueStore(Upkeep, Protocol):
         A dry run counts all of them; with a batch, that part, and it names whom it would requeue.
         A bounced recipient is left if it was requeued before, unless `how` says again; if its content is
         deleted; if its address is suppressed, where `how` spares such. Both messages have an event that
-        names the other, in the same transaction. A batch ends with a message, so that each becomes one: it may be
-        larger than asked for, by recipients of its last message. It may be smaller, as their contents are large.
+        names the other, in the same transaction. A batch may be smaller than asked for, as their contents are large.
         Without `again` it is done once, however often it is called. Raises StoreFull.
         """
         ...
@@ -357,9 +356,14 @@ class ReportGivenUp(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A part of what matches: the newest messages first, from where the batch before ended."""
+    """A part of what matches: the newest messages first, from where the batch before ended.
 
-    limit: int | None = None  # recipients that match; None: all
+    It ends with a message: what is done to one is one thing to its sender.
+    """
+
+    limit: int | None = (
+        None  # recipients that match, and others of the last one's message; None: all
+    )
     before: Place | None = None
 
 

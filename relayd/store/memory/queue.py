@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from relayd.errors import LeaseLost, ReturnPathSpent
+from relayd.mail.batch import in_whole_messages
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import subject_of
@@ -19,7 +20,6 @@ from relayd.mail.ids import (
 from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
-from relayd.mail.requeue import in_whole_messages
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
 from relayd.policy.delivery.retry import LastRetry
 from relayd.policy.verp import VerpToken
@@ -259,7 +259,7 @@ class MemoryStore(MemoryView):
         served = self._age.served()
         part = batch or Batch()
         matching = self._matching(selector, before=part.before)
-        rows = matching[: part.limit]
+        rows = in_whole_messages(matching, part.limit)
         operator = Operator(action, by, reason, self._clock.now())
         events = operators.act(self._tables, rows, operator, served=served)
         reports = []
@@ -319,7 +319,7 @@ class MemoryStore(MemoryView):
     ) -> Foreseen:
         part = batch or Batch()
         matching = self._matching(selector, before=part.before)
-        rows = matching[: part.limit]
+        rows = in_whole_messages(matching, part.limit)
         foreseen = operators.foresee(
             self._tables, rows, action, last=last, served=self._age.served()
         )

@@ -165,7 +165,13 @@ def _matching(db: apsw.Connection, selector: Query, batch: Batch) -> tuple[list[
     while not search.is_done and (batch.limit is None or len(keys) < batch.limit):
         left = _AT_ONCE if batch.limit is None else batch.limit - len(keys)
         keys += search.step(min(_AT_ONCE, left))
-    return keys, keys[-1] if keys and not search.is_done else None
+    if not keys or search.is_done:
+        return keys, None
+    last = replace(selector, unfinished=True, message_id=keys[-1][0])
+    rest = Search(db, last, before=keys[-1])  # a batch ends with a message
+    while not rest.is_done:
+        keys += rest.step(_AT_ONCE)
+    return keys, keys[-1]
 
 
 def _applies(act: Act) -> str:

@@ -12,6 +12,7 @@ import apsw
 import orjson
 
 from relayd.errors import ContentLost
+from relayd.mail.batch import in_whole_messages
 from relayd.mail.envelope import Client, NewMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
@@ -19,7 +20,6 @@ from relayd.mail.requeue import (
     Candidate,
     Original,
     RequeueCounts,
-    in_whole_messages,
     requeue_events,
     within,
 )

@@ -13,7 +13,6 @@ from relayd.mail.requeue import (
     Original,
     RequeueCounts,
     counts_of,
-    in_whole_messages,
     new_message_of,
     requeue_events,
     why_left,
@@ -72,19 +71,6 @@ def test_a_part_has_so_many_octets_and_one_message_at_least() -> None:
     assert within([*first, second], 19) == first
     assert within([*first, second], 0) == [first[0], first[1]]
     assert within([GONE, second], 0) == [GONE]
-
-
-@pytest.mark.parametrize(
-    ("limit", "taken"), [(1, 3), (2, 3), (3, 3), (4, 4), (5, 6), (6, 6), (7, 6), (None, 6)]
-)
-def test_a_part_ends_with_a_message(limit: int | None, taken: int) -> None:
-    """Of three, one and two recipients."""
-    found = [
-        replace(FINE, message_id=MessageId(message), number=number)
-        for message, number in [(9, 0), (9, 1), (9, 4), (8, 2), (7, 0), (7, 1)]
-    ]
-    assert in_whole_messages(found, limit) == found[:taken]
-    assert in_whole_messages([], limit) == []
 
 
 def test_the_new_message_and_what_is_told() -> None:
