@@ -108,7 +108,7 @@ class LateBounces:
         if isinstance(parsed, Unreadable):
             _tell(message, row, parsed.reason)
             parsed = ParsedBounce(kind=Kind.NOTBOUNCE)
-        told = str(route.forwarded(parse_address(row.address), self.routes))
+        told = row.redirected_to or str(route.forwarded(parse_address(row.address), self.routes))
         found = late.conclude(
             parsed,
             is_null=message.reverse_path is None,

@@ -192,16 +192,18 @@ async def test_a_bounce_is_recorded_logged_and_handed_on(
     assert {key: bounced[key] for key in about} == about
 
 
+@pytest.mark.parametrize("redirect", ["b@x.test", "other@x.test", None])
 async def test_a_bounce_of_a_redirect_proves_nothing_about_the_recipient(
-    post: Post, status_log: Path
+    post: Post, status_log: Path, redirect: str | None
 ) -> None:
-    """It names the address that `[redirect]` gave, or the recipient's own; nothing was ever sent to that one."""
+    """It names the address that `[redirect]` gave then, whatever the settings say by now. Nothing went to the recipient's."""
     message = a_message("a@x.test")
     [work] = await post.store.enqueue(message, worker=post.worker, lease_for=LEASE_FOR)
     taken = replace(settlements_of(work)[0], redirected_to="b@x.test")
     await post.store.settle(work.lease, [taken])
     with closing(StatusLog(str(status_log), node="node1")) as log:
-        late = replace(late_of(post), routes=RouteRules(redirect_to=parse_address("b@x.test")))
+        routes = RouteRules(redirect_to=parse_address(redirect) if redirect else None)
+        late = replace(late_of(post), routes=routes)
         await intake_of(post, log, late).submit(a_return(post, message, 0))
     row = post.row(message)
     assert (row.status, row.suppress) == (Status.BOUNCED, False)
