@@ -97,7 +97,7 @@ def list_recipients(
     if count == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
     elif stopped:
-        back = instant(received_at_of(max(stopped)[0]), None)
+        back = instant(received_at_of(max(stopped)[0]), table.zone)
         print(f"searched back to {back} only; --limit 0 searches all mail", file=sys.stderr)
     return count
 

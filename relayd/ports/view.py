@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
-    from relayd.ports.waiting import By, Waiting
+    from relayd.ports.waiting import By, Counted
 
 
 class Status(StrEnum):
@@ -299,10 +299,11 @@ class QueueView(Protocol):
         """Return how much is unfinished. Reads that, and no history: seconds for a million."""
         ...
 
-    def waiting(self, query: Query, by: "By") -> "Sequence[Waiting]":
-        """Return how much of what matches is unfinished, by what it has in common; the most first.
+    def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":
+        """Return how much of what matches is unfinished, by what it has in common.
 
-        Reads that, and no history: seconds for a million.
+        Reads that, and no history: 1 to 2 seconds for a million. With `most`, a bounded part: all, if no more
+        than that of any status and category waits, else the newest.
         """
         ...
 

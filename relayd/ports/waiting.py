@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from relayd.mail.words import status_of
 
@@ -30,6 +31,13 @@ class Waiting:
     @property
     def recipients(self) -> int:
         return sum(self.by_status.values())
+
+
+class Counted(NamedTuple):
+    """The groups, those with most recipients first, and which mail they are of."""
+
+    groups: Sequence[Waiting]
+    since: datetime | None  # only mail received from then on; None: all
 
 
 def waiting(

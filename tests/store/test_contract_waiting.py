@@ -42,7 +42,7 @@ async def some_mail(box: Box, worker: WorkerNumber) -> None:
 
 
 def told(box: Box, by: By, query: Query | None = None) -> Told:
-    found = box.view.waiting(query or Query(), by)
+    found = box.view.waiting(query or Query(), by).groups
     assert [one.recipients for one in found] == sorted(
         (one.recipients for one in found), reverse=True
     )
@@ -75,7 +75,7 @@ async def test_only_what_waits_is_counted(
 
 async def test_the_oldest_and_the_next_attempt(box: Box, worker: WorkerNumber) -> None:
     await some_mail(box, worker)
-    found = {one.value: one for one in box.view.waiting(Query(), By.DOMAIN)}
+    found = {one.value: one for one in box.view.waiting(Query(), By.DOMAIN).groups}
     assert found["y.test"].next_attempt_at is None  # it is held
     due = [row.next_attempt_at for row in box.rows(Query(domain=("x.test",), unfinished=True))]
     assert found["x.test"].next_attempt_at == min(each for each in due if each is not None)
@@ -86,5 +86,16 @@ async def test_the_oldest_and_the_next_attempt(box: Box, worker: WorkerNumber) -
 async def test_values_are_the_same_without_case(box: Box, worker: WorkerNumber) -> None:
     for tag in ("News", "news", "NEWS"):
         await box.put(a_message("a@x.test", tag=tag), worker=worker)
-    [one] = box.view.waiting(Query(), By.TAG)
+    [one] = box.view.waiting(Query(), By.TAG).groups
     assert (one.value.lower(), one.recipients) == ("news", 3)
+
+
+@pytest.mark.parametrize("most", [None, 1000])
+async def test_all_is_counted_where_that_is_not_too_much(
+    box: Box, worker: WorkerNumber, most: int | None
+) -> None:
+    await some_mail(box, worker)
+    for query in (Query(), Query(domain=("x.test",)), Query(domain=("z.test",))):
+        whole = box.view.waiting(query, By.DOMAIN)
+        assert whole.since is None
+        assert box.view.waiting(query, By.DOMAIN, most=most) == whole

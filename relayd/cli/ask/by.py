@@ -9,9 +9,11 @@ from relayd.cli.listing import rows_wanted
 from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.table import Column, TableOptions
 from relayd.mail.tally import Dimension
+from relayd.mail.words import instant
 from relayd.ports.view import UNFINISHED, Query, QueueView
 from relayd.ports.waiting import By, Waiting
 
+_MOST = 30_000  # recipients of a status and category that are counted for people
 _COUNTS = ("RECIPIENTS", *(status.value.upper() for status in UNFINISHED))
 
 
@@ -25,8 +27,9 @@ def list_groups(
     table: TableOptions,
 ) -> int:
     """Print a row for each value, and say when there are more of them; return how many are shown."""
-    groups = view.waiting(query, by)
     wanted = rows_wanted(limit, form)
+    is_bounded = form is Form.TABLE and wanted
+    groups, since = view.waiting(query, by, most=_MOST if is_bounded else None)
     shown = groups[:wanted] if wanted else groups
     if form is not Form.TABLE:
         names = ("by", NAMES[Dimension(by)], *map(str.lower, _COUNTS), "oldest", "next_attempt_at")
@@ -49,6 +52,11 @@ def list_groups(
             for one in shown
         ),
     )
+    if since is not None:
+        print(
+            f"of mail since {instant(since, table.zone)} only; --limit 0 counts all",
+            file=sys.stderr,
+        )
     if len(shown) < len(groups):
         print(f"the {wanted} of {len(groups)} with most mail; --limit 0 shows all", file=sys.stderr)
     return len(shown)

@@ -21,7 +21,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.ports.waiting import By, Waiting, together, waiting
+from relayd.ports.waiting import By, Counted, together, waiting
 from relayd.store.memory import suppression, tally
 from relayd.store.memory.outbox import MemoryOutboxView
 from relayd.store.memory.people import MemoryPeopleView
@@ -150,8 +150,8 @@ class MemoryView:
             },
         )
 
-    def waiting(self, query: Query, by: By) -> Sequence[Waiting]:
-        return together(
+    def waiting(self, query: Query, by: By, *, most: int | None = None) -> Counted:  # noqa: ARG002 -- no more than fits in memory
+        groups = together(
             waiting(
                 value_of(row, by),
                 one.state,
@@ -163,6 +163,7 @@ class MemoryView:
             for one in self._tables.recipients()
             if matches(row := self._row(one), replace(query, unfinished=True))
         )
+        return Counted(groups, None)
 
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
         waiting = {one.destination for one in self._tables.recipients() if one.is_waiting()}

@@ -65,6 +65,15 @@ class Search:
         """Where it is: another search before that goes on as this one."""
         return MessageId(self._high), self._after
 
+    @property
+    def leading(self) -> Path:
+        """The first index of what is searched now."""
+        return self._paths[0]
+
+    def reach(self, entries: int) -> int | None:
+        """Return the message down to which no value of the first index has more entries; None: it has not."""
+        return None if self.is_done else self._reach(self.leading, entries)
+
     def step(self, limit: int) -> list[Key]:
         """Return the next that match, in order, at most `limit`; perhaps none, though more may follow."""
         path, floor = self._window()
@@ -109,20 +118,19 @@ class Search:
             return self._paths[0], self._low  # nothing is left to compare
         best, floor = self._paths[0], self._high
         for path in self._paths:
-            reached = self._reach(path)
+            reached = self._reach(path, _LOOKED_AT // len(path.choices))
             if reached is None:
                 return path, self._low
             if reached < floor:
                 best, floor = path, reached
         return best, floor
 
-    def _reach(self, path: Path) -> int | None:
-        """Return the message at which an index has led to enough entries; None if it never does."""
+    def _reach(self, path: Path, share: int) -> int | None:
+        """Return the message at which a value of an index has led to a number of entries; None if none does."""
         sql = (
             f"SELECT {path.id} FROM {path.table('r')} WHERE {path.matches('r')}"  # noqa: S608 -- constants
             f" AND {path.id} BETWEEN ? AND ? ORDER BY {path.id} DESC LIMIT 1 OFFSET ?"
         )
-        share = _LOOKED_AT // len(path.choices)
         reached = [
             message_id
             for choice in path.choices

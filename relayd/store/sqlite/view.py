@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
-    from relayd.ports.waiting import By, Waiting
+    from relayd.ports.waiting import By, Counted
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
@@ -282,11 +282,11 @@ class SqliteView:
         )
 
     @_question
-    def waiting(self, query: Query, by: "By") -> "Sequence[Waiting]":
+    def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":
         from relayd.store.sqlite import waiting  # noqa: PLC0415 -- rows of recipients need none of it
 
         with self._file.reading():
-            return waiting.count(self._db, query, by)
+            return waiting.count(self._db, query, by, most)
 
     @_question
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:

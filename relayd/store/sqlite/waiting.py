@@ -1,6 +1,5 @@
 """Unfinished recipients counted by what they have in common. Reads them alone, and no history."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +7,13 @@ import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.ports.view import Query
-from relayd.ports.waiting import By, Waiting, together, waiting
+from relayd.ports.waiting import By, Counted, together, waiting
+from relayd.store.sqlite.paths import Path
 from relayd.store.sqlite.search import Search
 from relayd.store.sqlite.values import fetch, from_ms
 
 _AT_ONCE = 1000  # recipients found in one step
+_STEPS = 50  # of a bounded search
 
 _VALUES = {
     By.DOMAIN: "substr(r.address_key, 1, instr(r.address_key, '@') - 1)",
@@ -33,11 +34,16 @@ _FOUND = (
 )
 
 
-def count(db: apsw.Connection, query: Query, by: By) -> Sequence[Waiting]:
-    """Return what waits of what matches."""
+def count(db: apsw.Connection, query: Query, by: By, most: int | None) -> Counted:
+    """Return what waits of what matches, of the newest if that is more than `most`."""
     query = replace(query, unfinished=True)
-    rows = _of_all(db, by) if query == Query(unfinished=True) else _of_found(db, query, by)
-    return together(
+    search = Search(db, query)
+    if query == Query(unfinished=True):
+        since = None if most is None else search.reach(most)
+        rows = _of_all(db, by) if since is None else _of_newest(db, search.leading, by, since)
+    else:
+        rows, since = _of_found(db, search, by, most)
+    groups = together(
         waiting(
             value,
             state,
@@ -48,18 +54,30 @@ def count(db: apsw.Connection, query: Query, by: By) -> Sequence[Waiting]:
         )
         for value, state, has_failed, number, first, due in rows
     )
+    return Counted(groups, None if since is None else received_at_of(MessageId(since)))
 
 
-def _of_all(db: apsw.Connection, by: By) -> Iterator[tuple[Any, ...]]:
-    for rows in _ALL:
-        yield from fetch(db, _sql(rows, by))
+def _of_all(db: apsw.Connection, by: By) -> list[tuple[Any, ...]]:
+    return [row for rows in _ALL for row in fetch(db, _sql(rows, by))]
 
 
-def _of_found(db: apsw.Connection, query: Query, by: By) -> Iterator[tuple[Any, ...]]:
-    search, sql = Search(db, query), _sql(_FOUND, by)
-    while not search.is_done:
+def _of_newest(db: apsw.Connection, path: Path, by: By, since: int) -> list[tuple[Any, ...]]:
+    rows = f"{path.table('r')} WHERE {path.matches('r')} AND r.message_id >= ?"
+    sql = _sql(rows, by)
+    return [row for choice in path.choices for row in fetch(db, sql, (*choice, since))]
+
+
+def _of_found(
+    db: apsw.Connection, search: Search, by: By, most: int | None
+) -> tuple[list[tuple[Any, ...]], int | None]:
+    """Return the rows of what is found, and the oldest message that was looked at, if there are older ones."""
+    sql, found, counted, steps = _sql(_FOUND, by), [], 0, 0
+    while not search.is_done and (most is None or (counted < most and steps < _STEPS)):
         keys = search.step(_AT_ONCE)
-        yield from fetch(db, sql, (str([[*key] for key in keys]),))
+        found += fetch(db, sql, (str([[*key] for key in keys]),))
+        counted += len(keys)
+        steps += 1
+    return found, None if search.is_done else search.place[0]
 
 
 def _sql(rows: str, by: By) -> str:

@@ -1,9 +1,12 @@
 """`relayd queue list --by`."""
 
 import os
+from datetime import timedelta
 
 import pytest
 
+from relayd.cli.ask import by
+from relayd.store.sqlite import waiting
 from tests.support.builders import a_message, a_recipient
 from tests.support.cli_world import World, column, enqueue
 from tests.support.clock import START
@@ -29,7 +32,7 @@ async def test_domains_behind_a_smarthost(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "title", "values"),
+    ("kind", "title", "values"),
     [
         ("sender", "SENDER", ["app@app.test", "<>"]),
         ("destination", "DESTINATION", ["smarthost"]),
@@ -37,9 +40,9 @@ async def test_domains_behind_a_smarthost(world: World) -> None:
         ("user", "USER", ["(none)"]),
     ],
 )
-async def test_each_kind(world: World, by: str, title: str, values: list[str]) -> None:
+async def test_each_kind(world: World, kind: str, title: str, values: list[str]) -> None:
     await fill(world)
-    assert column(world.run("queue", "list", "--by", by).cells, title) == values
+    assert column(world.run("queue", "list", "--by", kind).cells, title) == values
 
 
 async def test_filters_limit_and_json(world: World) -> None:
@@ -58,6 +61,30 @@ async def test_what_does_not_go_with_it(world: World, arguments: list[str]) -> N
     await fill(world)
     ran = world.run("queue", "list", "--by", "domain", *arguments)
     assert (ran.status, ran.out) == (os.EX_USAGE, "")
+
+
+@pytest.mark.parametrize("more", [[], ["--domain", "x.test"]], ids=str)
+async def test_of_very_much_mail_the_newest_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    """In a table, in a bounded time; all of it for programs, and where all is asked for."""
+    store = world.open_store()
+    for number in range(5):
+        await enqueue(
+            store, a_message(a_recipient("a@x.test", destination="smarthost"), count=number)
+        )
+        world.clock.advance(timedelta(seconds=1))
+    await store.close()
+    monkeypatch.setattr(by, "_MOST", 2)
+    monkeypatch.setattr(waiting, "_AT_ONCE", 1)
+    command = ["queue", "list", "--by", "domain", *more]
+    ran = world.run(*command)
+    assert column(ran.cells, "RECIPIENTS") in (["2"], ["3"])
+    assert "of mail since " in ran.err
+    for all_of in (["--limit", "0"], ["--csv"], ["--json"]):
+        ran = world.run(*command, *all_of)
+        assert "5" in ran.out
+        assert "of mail since" not in ran.err
 
 
 async def test_csv_and_an_empty_answer(world: World) -> None:
