@@ -24,8 +24,9 @@ log = structlog.get_logger()
 class ResultStore:
     """The store as attempts use it, and whether attempts may begin."""
 
-    def __init__(self, store: QueueStore) -> None:
+    def __init__(self, store: QueueStore, *, retry_after: float = _RETRY_STORE) -> None:
         self._store = store
+        self._retry_after = retry_after
         self._well = asyncio.Event()
         self._is_readable = True  # the store, when content was last asked for
         self._well.set()
@@ -58,7 +59,7 @@ class ResultStore:
             else:
                 self._is_readable = True
                 return content
-            await asyncio.sleep(_RETRY_STORE)
+            await asyncio.sleep(self._retry_after)
 
     async def remark(self, lease: Lease, why: str) -> None:
         """Tell people what a destination waits for; where that cannot be stored it is not told."""
@@ -95,7 +96,7 @@ class ResultStore:
                 self._well.clear()
                 if isinstance(error, CommitUnknown):
                     settlements = [each for each in settlements if _may_repeat(each)]
-                await asyncio.sleep(_RETRY_STORE)
+                await asyncio.sleep(self._retry_after)
             else:
                 if not self._well.is_set():
                     self._recover()

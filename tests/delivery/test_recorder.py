@@ -232,7 +232,7 @@ async def test_what_was_put_back_after_all_is_not_put_back_again() -> None:
     store.forget_answer("settle")
     refused = NotTried(reason="the login is refused")
     put_back = [replace(each, attempt=1) for each in settlements_of(work, refused)]
-    settling = asyncio.ensure_future(ResultStore(store).settle(work, put_back))
+    settling = asyncio.ensure_future(ResultStore(store, retry_after=0.05).settle(work, put_back))
     await eventually(lambda: store.calls["settle"])
     [again] = await store.claim(worker, limit=10, lease_for=LEASE_FOR)
     assert (again.lease, again.recipients[0].attempt) == (work.lease, 1)
@@ -248,7 +248,7 @@ async def test_a_broken_store_ends_the_worker() -> None:
     [work] = await store.enqueue(a_message("a@x.test"), worker=worker, lease_for=LEASE_FOR)
     store.fail("settle", error=StoreBroken("the disk"))
     with pytest.raises(StoreBroken):
-        await ResultStore(store).settle(work, [])
+        await ResultStore(store, retry_after=0.05).settle(work, [])
 
 
 async def test_all_connections_wait_for_a_sick_store() -> None:

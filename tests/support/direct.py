@@ -206,7 +206,7 @@ async def _post(
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await registered(store, name)
-    results = ResultStore(store)
+    results = ResultStore(store, retry_after=0.05)
     recorder = Recorder(
         results,
         sink=sink,

@@ -224,7 +224,7 @@ async def a_post(
         dead_hosts=DeadHosts(clock),
         slots=Connections(places),
     )
-    results = ResultStore(queue[0])
+    results = ResultStore(queue[0], retry_after=0.05)
     scheduler = Scheduler(
         Leases(queue[0], worker, clock),
         next_hop=lambda _: smarthost,
