@@ -1,4 +1,4 @@
-"""What a shell completes besides options and files: commands, settings keys, queue ids and pauses.
+"""What a shell completes besides options and files: commands, settings keys, queue ids, pauses, users of the console.
 
 Owns that completing is quick, quiet and never in the way: what cannot be read completes to nothing, a
 store that does not answer is not waited for, and no word reaches the terminal in the middle of a line.
@@ -56,6 +56,25 @@ def complete_pauses(ctx: click.Context, param: click.Parameter, incomplete: str)
     if found and not given:
         found["all"] = "every pause"
     return [each for each in _items(found, incomplete) if each.value not in given]
+
+
+def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the names of people who may use the console."""
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        return {each.name: each.role.value for each in view.people.accounts()}
+
+    return _items(_of_store(ctx, read), incomplete)
+
+
+def complete_api_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the names of API keys."""
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        keys = view.people.keys()
+        return {each.name: ", ".join(sorted(each.scopes)) for each in keys}
+
+    return _items(_of_store(ctx, read), incomplete)
 
 
 def complete_keys(

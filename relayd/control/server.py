@@ -169,7 +169,9 @@ async def _carry_out(
 ) -> Message | Lines:
     who = await _who(connection)
     if who is None:
-        return _refusal("only root, the daemon's user and the socket's group may do this")
+        return _refusal(
+            "only root, the daemon's user, the socket's group and the console may do this"
+        )
     async with asyncio.timeout(_READ_FOR):
         line = await _read_line(connection)
     verb, asked = await admit(decode(line), who, context)

@@ -9,6 +9,7 @@ import click
 
 from relayd.answers.people import KEY_FIELDS, key_fields
 from relayd.cli.ages import Times, times_for
+from relayd.cli.completing import complete_api_keys
 from relayd.cli.console.asking import NameType, ask, tell
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import DurationType
@@ -39,6 +40,8 @@ _COLUMNS = (
     Column(title="LAST USED", whole=True, goes=5),
     Column(title="EXPIRES", whole=True, goes=4),
 )
+
+_which = click.argument("which", metavar="NAME|ID", shell_complete=complete_api_keys)
 
 
 class ListType(click.ParamType[tuple[T, ...]], Generic[T]):
@@ -146,7 +149,7 @@ def add(
 
 
 @key.command("set")
-@click.argument("which", metavar="NAME|ID")
+@_which
 @click.option("--disable/--enable", "disabled", required=True, help="Whether it can be used.")
 @json_option
 @settings_option()
@@ -158,7 +161,7 @@ def set_(which: str, *, disabled: bool, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument("which", metavar="NAME|ID")
+@_which
 @json_option
 @settings_option()
 def remove(which: str, *, as_json: bool) -> None:

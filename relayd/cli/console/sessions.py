@@ -2,6 +2,7 @@
 
 import click
 
+from relayd.cli.completing import complete_people
 from relayd.cli.console.asking import NameType, ask, tell
 from relayd.cli.context import json_option, settings_option
 from relayd.cli.group import Group
@@ -15,7 +16,7 @@ def sessions() -> None:
 
 
 @sessions.command()
-@click.argument("name", type=NameType())
+@click.argument("name", type=NameType(), shell_complete=complete_people)
 @json_option
 @settings_option()
 def end(name: str, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ import click
 
 from relayd.answers.people import ACCOUNT_FIELDS, account_fields
 from relayd.cli.ages import Times, times_for
+from relayd.cli.completing import complete_people
 from relayd.cli.console.asking import NameType, ask, tell
 from relayd.cli.context import json_option, open_view, settings_option
 from relayd.cli.group import Group
@@ -30,7 +31,8 @@ _COLUMNS = (
     Column(title="SINCE", whole=True, goes=1),
 )
 _ROLE = click.Choice([each.value for each in Role])
-_name = click.argument("name", type=NameType())
+_new = click.argument("name", type=NameType())
+_name = click.argument("name", type=NameType(), shell_complete=complete_people)
 
 
 @click.group(cls=Group)
@@ -40,7 +42,7 @@ def user() -> None:
 
 
 @user.command()
-@_name
+@_new
 @click.option("--role", type=_ROLE, required=True, help="What this person may do.")
 @click.option("--reads-content", is_flag=True, help="This person may read what mail says.")
 @json_option

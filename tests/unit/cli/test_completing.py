@@ -16,6 +16,7 @@ from relayd.mail.pause import Named, PauseRule, Scope, Side
 from tests.support.builders import a_message
 from tests.support.cli_world import World, enqueue
 from tests.support.clock import START
+from tests.support.people import ROOT, a_key, an_account
 
 
 def complete(
@@ -110,6 +111,19 @@ def test_keys_that_are_in_the_file(world: World, monkeypatch: pytest.MonkeyPatch
     assert complete(world, monkeypatch, "config set aliases.") == ["plain,aliases.root"]
     assert complete(world, monkeypatch, "config get listen.1.a") == ["plain,listen.1.address"]
     assert complete(world, monkeypatch, "config unset routes.") == []
+
+
+async def test_names_of_people_and_keys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = world.open_store()
+    for name in ("anna", "ben"):
+        await store.people.add_account(an_account(name), author=ROOT)
+    await store.people.add_key(a_key(), author=ROOT)
+    await store.close()
+    for words in ("user set ", "user password ", "user remove ", "sessions end "):
+        assert complete(world, monkeypatch, f"console {words}") == ["plain,anna", "plain,ben"]
+    assert complete(world, monkeypatch, "console user add ") == []
+    for words in ("key set ", "key remove s"):
+        assert complete(world, monkeypatch, f"console {words}") == ["plain,shop"]
 
 
 async def test_numbers_of_pauses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
