@@ -5,6 +5,7 @@ count, as the kernel has them. Which user that is, the queue says: its owner, or
 `relayd` where there is neither. It is not looked up in the unit, which a container has none of.
 """
 
+import grp
 import json
 import os
 import pwd
@@ -32,6 +33,14 @@ class ServiceUser:
     @property
     def name(self) -> str:
         return name_of(self.uid)
+
+    @property
+    def group(self) -> str:
+        """The name of its own group, or the number of one without."""
+        try:
+            return grp.getgrgid(self.gid).gr_name
+        except KeyError:
+            return str(self.gid)
 
     @property
     def groups(self) -> frozenset[int]:

@@ -166,5 +166,6 @@ def _warn_of_service_user(path: Path) -> None:
 
     user = _service_user()
     if user is not None and not can_read(user, path):
-        told = f"{user.name}, who runs relayd, cannot read {path}: run chgrp {user.gid} {path}, then relayd check"
+        remedy = f"run chgrp {user.group} {path}; chmod g+r {path}; relayd check"
+        told = f"{user.name}, who runs relayd, cannot read {path}: {remedy}"
         click.echo(printable(f"relayd: {told}"), err=True)

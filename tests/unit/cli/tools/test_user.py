@@ -72,7 +72,7 @@ def test_the_user_that_runs_relayd_can_read_a_new_file(
         assert (ran.status, users.stat().st_gid) == (0, 0)
         assert ran.err == (
             f"relayd: uid {DAEMON.uid}, who runs relayd, cannot read {users}:"
-            f" run chgrp {DAEMON.groups[0]} {users}, then relayd check\n"
+            f" run chgrp {DAEMON.groups[0]} {users}; chmod g+r {users}; relayd check\n"
         )
 
 
