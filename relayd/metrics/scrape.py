@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 import relayd
+from relayd.answers import notices
 from relayd.answers.pauses import in_words, sides_in_words
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.errors import StoreError
@@ -131,7 +132,7 @@ class Scrape:
         if not self._shared.total(WORKERS):
             yield "no worker is ready"
         if self._shared.total(DISK_FULL):
-            yield "the disk of the queue is full: no new mail is taken"
+            yield notices.DISK_FULL.text
         if self._shared.total(PAUSED):
             yield "deliveries are paused: results cannot be written"
         elif self._shared.total(STORE_FAILING):

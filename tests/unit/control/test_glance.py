@@ -13,6 +13,7 @@ import pytest
 from relayd.answers.notices import DISK_FULL, SILENT, STOPPED, STORE_FAILS, Notice
 from relayd.control import glance
 from relayd.control.glance import glance_at
+from relayd.metrics.families import FAMILIES
 
 
 @contextmanager
@@ -39,6 +40,7 @@ def answering(path: Path, answer: bytes | None) -> Iterator[None]:
 
 def numbers(**values: int) -> bytes:
     metrics = [[f"relayd_{name}", {}, value] for name, value in values.items()]
+    assert {str(name) for name, _, _ in metrics} <= {family.name for family in FAMILIES}
     return json.dumps({"ok": True, "metrics": metrics}).encode() + b"\n"
 
 
