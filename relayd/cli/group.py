@@ -78,6 +78,12 @@ def options_given(ctx: click.Context) -> list[str]:
     ]
 
 
+def refuse_fail_empty(ctx: click.Context, option: str) -> None:
+    """Raise UsageError if `--fail-empty` is given with an option whose answer has no end."""
+    if "--fail-empty" in options_given(ctx):
+        raise click.UsageError(f"--fail-empty does not go with {option}, which ends by ^C.")
+
+
 def has_one_value(param: click.Parameter) -> bool:
     """Tell whether a second value would take the place of the first."""
     if not isinstance(param, click.Option) or param.multiple or param.is_flag or param.count:

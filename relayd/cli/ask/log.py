@@ -18,6 +18,7 @@ from relayd.answers.status_line import FIELDS
 from relayd.cli.ask import tail
 from relayd.cli.context import NoSuch, load_settings, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
+from relayd.cli.group import refuse_fail_empty
 from relayd.cli.output import Form, fitted, paint, printable_json, say_empty, show_fields, style_of
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table_options import utc_option
@@ -47,10 +48,19 @@ Fields = Mapping[str, Any]
 @takes_row_options
 @utc_option
 @settings_option()
+@click.pass_context
 def log(
-    *, following: bool, events: Sequence[EventKind], query: Query, form: Form, utc: bool
+    ctx: click.Context,
+    *,
+    following: bool,
+    events: Sequence[EventKind],
+    query: Query,
+    form: Form,
+    utc: bool,
 ) -> int:
     """Read the status log, which has a line for each event, or follow it."""
+    if following:
+        refuse_fail_empty(ctx, "--follow")
     path = load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")

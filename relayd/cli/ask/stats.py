@@ -112,6 +112,8 @@ def stats(
     Events are counted when they happen, whenever the message came in. Times are full steps: 10 minutes
     in the last 2 days, hours in the last 15, then days in UTC.
     """
+    if limit is not None and by is None:
+        raise click.UsageError("--limit is for --by; of the steps of time all are shown.")
     wanted = rows_wanted(limit, form)
     length = None if query.since is None else (query.until or now()) - query.since
     with open_view() as view:

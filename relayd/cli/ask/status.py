@@ -13,7 +13,7 @@ from relayd.cli.ask.show import show
 from relayd.cli.completing import ids
 from relayd.cli.context import named_settings_file, open_view, settings_option
 from relayd.cli.filters import EVERY_FILTER, limit_option, takes_query
-from relayd.cli.group import Group, options_given
+from relayd.cli.group import Group, options_given, refuse_fail_empty
 from relayd.cli.listing import COLUMNS, list_recipients, nothing_found
 from relayd.cli.notices import show_notices
 from relayd.cli.output import Form, say_empty
@@ -96,6 +96,8 @@ def status(
     if asks_delays and table != USUAL:
         option = "--columns" if table.columns is not None else "--utc"
         raise click.UsageError(f"{option} is for the table without --delays.")
+    if watch:
+        refuse_fail_empty(ctx, "--watch")
     if watch and limit is None and sys.stdout.isatty():
         limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:

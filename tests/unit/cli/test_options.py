@@ -63,3 +63,28 @@ def test_what_may_be_said_twice(world: World, line: Sequence[str]) -> None:
 def test_other_mistakes_come_first(world: World) -> None:
     ran = world.run("stats", "--by", "user", "--by", "tag", "--frob")
     assert "No such option" in ran.err
+
+
+IGNORED = {
+    "rows of what has all": ("stats --limit 3", "--limit is for --by"),
+    "an end of what has none": ("status --watch --fail-empty", "--fail-empty does not go"),
+    "an end of a log": ("log -f --fail-empty", "--fail-empty does not go"),
+    "columns of another table": ("status --delays --columns id", "--columns is for the table"),
+    "instants where there are none": ("status --delays --utc", "--utc is for the table"),
+    "columns of a count": ("queue list --by tag --columns id", "--columns is for the table"),
+    "a count of ids": ("queue list --by tag 0CNA0NJ6E0401", "--by counts what filters select"),
+    "columns of fields": ("pauses --json --columns pause", "--columns is for tables"),
+    "for another command": ("addresses --json suppress a@x.test", "its options come after it"),
+    "with the lift of one": ("addresses --unsuppress a@x.test --csv", "no filter or other option"),
+    "of a list, for one message": ("status --fail-empty 0CNA0NJ6E0401", "An ID needs no filter"),
+    "rows without rows": ("queue hold 0CNA0NJ6E0401 --csv", "--csv is for the rows of --list"),
+}
+
+
+@pytest.mark.parametrize(("line", "says"), IGNORED.values(), ids=IGNORED)
+async def test_no_option_is_ignored(world: World, line: str, says: str) -> None:
+    """What it cannot do is said, with status 64, before anything is printed."""
+    await world.open_store().close()
+    ran = world.run(*line.split())
+    assert (ran.status, ran.out) == (64, "")
+    assert says in ran.err
