@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows
 from relayd.cli.ages import Times, times_for
@@ -97,9 +98,14 @@ def list_recipients(
     if count == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
     elif stopped:
-        back = instant(received_at_of(max(stopped)[0]), table.zone)
-        print(f"searched back to {back} only; --limit 0 searches all mail", file=sys.stderr)
+        say_searched(received_at_of(max(stopped)[0]), table)
     return count
+
+
+def say_searched(since: datetime, table: TableOptions) -> None:
+    """Say how far back a search went that is bounded in time."""
+    back = instant(since, table.zone)
+    print(f"searched back to {back} only; --limit 0 searches all mail", file=sys.stderr)
 
 
 def _all(view: QueueView, query: Query, wanted: int, _: list[Place]) -> Iterator[RecipientRow]:

@@ -159,6 +159,13 @@ class AddressRow:
         return tuple(each.scope for each in self.suppressions if each.scope != EVERYBODY)
 
 
+class RecentAddresses(NamedTuple):
+    """Addresses that a bounded search found, and how far back it went."""
+
+    rows: "Sequence[AddressRow]"
+    since: datetime | None  # only mail received from then on was looked at; None: all
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
     """One event of a message as stored."""
@@ -270,6 +277,10 @@ class QueueView(Protocol):
         asynchronous bounces that it hands on, is left out: no client gave us that address to write to.
         A query for nothing but addresses also gets the suppressed ones that no such mail went to, at the end.
         """
+        ...
+
+    def recent_addresses(self, query: Query, *, limit: int) -> RecentAddresses:
+        """The same in a bounded time: perhaps only those of newer mail, as `since` says."""
         ...
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool | Awaitable[bool]:

@@ -383,6 +383,7 @@ async def test_addresses_sum_up_all_messages(box: Box, worker: WorkerNumber) -> 
     await settled(box, worker, "A@Example.com", Sent())
     await settled(box, worker, "c@example.com", None)
     rows = box.view.addresses(Query(), limit=ALL)
+    assert box.view.recent_addresses(Query(), limit=ALL) == (rows, None)
     told = [
         (one.address.lower(), one.messages, one.hard_bounces, one.other_bounces, one.suppress)
         for one in rows

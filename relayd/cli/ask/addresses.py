@@ -12,7 +12,7 @@ from relayd.cli.ask import suppressions
 from relayd.cli.context import open_view, settings_option
 from relayd.cli.filters import limit_option, takes_query
 from relayd.cli.group import Group, options_given
-from relayd.cli.listing import rows_wanted
+from relayd.cli.listing import rows_wanted, say_searched
 from relayd.cli.output import Form, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
@@ -89,13 +89,19 @@ def addresses(
             )
         suppressions.lift([unsuppress], as_json=form is Form.JSON)
         return 1
+    wanted, since = rows_wanted(limit, form), None
     with open_view() as view:
-        rows = view.addresses(query, limit=rows_wanted(limit, form) or _ALL)
+        if form is Form.TABLE and wanted:
+            rows, since = view.recent_addresses(query, limit=wanted)
+        else:
+            rows = view.addresses(query, limit=wanted or _ALL)
     if form is not Form.TABLE:
         show_fields(map(_fields, rows), _FIELDS, form)
     else:
         times = times_for(table)
         show_table(_COLUMNS, (_cells(row, times) for row in rows), table=table, newest_first=True)
+    if since is not None:
+        say_searched(since, table)
     if not rows:
         say_empty("no mail yet" if query == Query() else "nothing matches")
     return len(rows)

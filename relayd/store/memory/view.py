@@ -18,6 +18,7 @@ from relayd.ports.view import (
     Page,
     PausedDestination,
     Query,
+    RecentAddresses,
     RecipientRow,
     Status,
 )
@@ -99,6 +100,9 @@ class MemoryView:
         if query.is_of_addresses:
             found += self._without_history(query, groups)
         return found[:limit]
+
+    def recent_addresses(self, query: Query, *, limit: int) -> RecentAddresses:
+        return RecentAddresses(self.addresses(query, limit=limit), None)
 
     def _without_history(self, query: Query, groups: Collection[str]) -> list[AddressRow]:
         found: dict[str, list[Suppression]] = {}

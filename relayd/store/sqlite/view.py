@@ -19,6 +19,7 @@ from relayd.ports.view import (
     Page,
     PausedDestination,
     Query,
+    RecentAddresses,
     RecipientRow,
     Status,
 )
@@ -93,6 +94,7 @@ _RECEIVED_BEFORE = (
 CAME_BACK = "SELECT at FROM came_back WHERE message_id = ? AND number = ? ORDER BY at"
 
 _STEPS = 20  # of a page: 40,000 entries of an index
+_STEPS_OF_ADDRESSES = 40  # of a bounded search for addresses
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 
 
@@ -190,6 +192,13 @@ class SqliteView:
 
     @_question
     def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        return self._addresses(query, limit, steps=sys.maxsize).rows
+
+    @_question
+    def recent_addresses(self, query: Query, *, limit: int) -> RecentAddresses:
+        return self._addresses(query, limit, steps=_STEPS_OF_ADDRESSES)
+
+    def _addresses(self, query: Query, limit: int, *, steps: int) -> RecentAddresses:
         import orjson  # noqa: PLC0415 -- as in `_known`
 
         with self._file.reading():
@@ -198,7 +207,8 @@ class SqliteView:
             limit = min(limit, len(query.recipient))  # there are no others, whatever these got
         found: list[AddressRow] = []
         seen: set[str] = set()
-        while len(found) < limit and not search.is_done:
+        while len(found) < limit and not search.is_done and steps:
+            steps -= 1
             with self._file.reading():
                 rows = fetch(self._db, _KEYS_OF_ADDRESSES, (_array_of(search.step(_AT_ONCE)),))
                 keys = [key for key in dict.fromkeys(key for (key,) in rows) if key not in seen]
@@ -210,9 +220,11 @@ class SqliteView:
                     _address_row(row, known.get(row[8], ()))
                     for row in fetch(self._db, _ADDRESSES, (wanted,))
                 ]
+        if len(found) < limit and not search.is_done:
+            return RecentAddresses(found, received_at_of(search.place[0]))
         if query.is_of_addresses:
             found += self._without_history(query, seen, limit - len(found))
-        return found
+        return RecentAddresses(found, None)
 
     def _without_history(self, query: Query, seen: Collection[str], limit: int) -> list[AddressRow]:
         """Return suppressed addresses that no mail went to; `seen` are the keys of the others."""

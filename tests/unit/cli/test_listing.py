@@ -79,6 +79,21 @@ def test_columns_that_make_no_sense(
 
 
 @pytest.mark.usefixtures("filled")
+def test_a_search_for_addresses_says_how_far_it_went(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "_AT_ONCE", 1)
+    monkeypatch.setattr(view, "_STEPS_OF_ADDRESSES", 2)
+    ran = world.run("addresses")
+    assert column(ran.cells, "ADDRESS") == ["r39@x.test", "r38@x.test"]
+    assert "searched back to " in ran.err
+    for more in (["--limit", "0"], ["--csv"], ["--limit", "2"], ["--recipient", "r3@x.test"]):
+        ran = world.run("addresses", *more)
+        assert len(ran.out.splitlines()) - 1 in (COUNT, 2, 1)
+        assert "searched back to " not in ran.err
+
+
+@pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(
     ("more", "rows", "says"),
     [
