@@ -38,7 +38,8 @@ class Disk:
         """Tell whether there is more room than is kept back; `now` is monotonic, in seconds.
 
         What the queue file does not use is room: rows go there, and the file does not grow. At least half of what is
-        kept back has to be free on the disk all the same: the WAL, and what others write, have no use of it.
+        kept back has to be free on the disk all the same: the WAL, and what others write, have no use of it. So on a
+        small disk it is not counted at all.
         """
         self._look_again(now)
         return self._has_room
@@ -63,7 +64,8 @@ class Disk:
             self._has_room = self._has_room_for_files = True
             return
         spare, kept_back = _spare(disk), _kept_back(disk)
-        for_rows, free = spare + self._unused(), spare + kept_back
+        within = self._unused() if kept_back == _RESERVE else 0
+        for_rows, free = spare + within, spare + kept_back
         inodes = disk.f_favail if disk.f_files else _MANY  # some file systems do not count them
         self._has_room = for_rows > 0 and free > kept_back // 2 and inodes > _INODES
         self._has_room_for_files = spare > 0 and inodes > _INODES

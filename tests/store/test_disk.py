@@ -89,6 +89,14 @@ def test_what_the_queue_file_does_not_use_is_room_for_rows(
     assert disk.is_short(0.5) is is_short
 
 
+def test_on_a_small_disk_what_the_queue_file_does_not_use_is_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of what is kept back there is less than the WAL may take."""
+    assert not a_disk(monkeypatch, 2000, 99, 1000, 500, unused=9000).has_room(0.0)
+    assert a_disk(monkeypatch, 2000, 101, 1000, 500, unused=0).has_room(0.0)
+
+
 async def test_what_a_purge_gives_back_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
