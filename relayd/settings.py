@@ -27,6 +27,7 @@ __all__ = [
     "BounceSettings",
     "CertificateSettings",
     "CheckerKind",
+    "ConsoleSettings",
     "ContentRules",
     "ContentSettings",
     "DirectSettings",
@@ -205,6 +206,17 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """Where `relayd console` listens: exactly one of the three is set, as for a listener."""
+
+    address: str  # as written in the settings, for messages
+    endpoint: HostPort | None = None
+    unix_path: str | None = None
+    systemd_name: str | None = None
+    names: frozenset[str] = frozenset()  # that it is known by besides loopback, in lower case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     status_log: str  # path, or "-" for standard output
     level: str  # debug | info | warning | error
@@ -238,6 +250,7 @@ class Settings:
     log: LogSettings
     doctor: DoctorSettings
     webhooks: WebhookSettings
+    console: ConsoleSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now

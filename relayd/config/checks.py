@@ -34,6 +34,7 @@ def check(document: Document, report: Report) -> None:
         report.warn(("soft_bounce",), SOFT_BOUNCE_IS_ON)
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
+    _check_console(document, report)
     _check_loop(document, report)
     _check_port_465(document, report)
     _check_route_hosts(document, report)
@@ -91,6 +92,24 @@ def _check_metrics(document: Document, report: Report) -> None:
         if same and report.is_sound(("listen", index, "address")):
             report.add(key, f"listen[{index}] has this address already")
             return
+
+
+def _check_console(document: Document, report: Report) -> None:
+    """Passwords are typed there: what comes from outside comes through a proxy with TLS."""
+    key: Key = ("console", "address")
+    if not report.is_sound(key):
+        return
+    address = document.console.address
+    if address.endpoint is not None and not units.is_loopback(address.endpoint.host):
+        report.add(
+            key,
+            "expected a loopback address, unix: or systemd:; others reach it through a proxy with TLS",
+        )
+        return
+    taken = {str(each.address): f"listen[{index}]" for index, each in enumerate(document.listen)}
+    taken |= {document.metrics.address: "metrics.address"} if document.metrics.address else {}
+    if str(address) in taken:
+        report.add(key, f"{taken[str(address)]} has this address already")
 
 
 def _check_loop(document: Document, report: Report) -> None:

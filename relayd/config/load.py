@@ -14,7 +14,7 @@ from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
 from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
-from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.model import Console, Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
@@ -30,6 +30,7 @@ from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_sec
 from relayd.settings import (
     BounceSettings,
     CertificateSettings,
+    ConsoleSettings,
     DirectSettings,
     DnsSettings,
     DoctorSettings,
@@ -210,7 +211,18 @@ def _settings(
             ),
             allow_networks=tuple(document.webhooks.allow_networks),
         ),
+        console=_console(document.console),
         rules=rules,
+    )
+
+
+def _console(console: Console) -> ConsoleSettings:
+    return ConsoleSettings(
+        address=str(console.address),
+        endpoint=console.address.endpoint,
+        unix_path=console.address.unix_path,
+        systemd_name=console.address.systemd_name,
+        names=frozenset(console.names),
     )
 
 

@@ -302,6 +302,13 @@ class Webhooks(Table):
     allow_networks: list[Range] = []
 
 
+class Console(Table):
+    address: Annotated[units.ListenAddress, PlainValidator(units.listen_address), AsText] = (
+        _listening("127.0.0.1:8025")
+    )
+    names: list[Annotated[str, PlainValidator(where.console_host)]] = []
+
+
 class Document(Table):
     """The whole file. `fqdn` alone has no default."""
 
@@ -344,6 +351,7 @@ class Document(Table):
     tls: Certificate = Certificate()
     doctor: Doctor = Doctor()
     webhooks: Webhooks = Webhooks()
+    console: Console = Console()
 
 
 def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:

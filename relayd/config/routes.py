@@ -129,6 +129,21 @@ def domain_or_none(value: object) -> str:
         ) from None
 
 
+def console_host(value: object) -> str:
+    """Read a name that browsers know the console by: a host or an address, without a port."""
+    text = units.text(value).lower()
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        pass
+    try:
+        return a_labels(text)
+    except DomainError as wrong:
+        raise ValueError(
+            f"expected a host such as console.example.org, without a port: this is {wrong}"
+        ) from None
+
+
 def zone(value: object) -> str:
     """Read the domain of a blocklist."""
     try:

@@ -25,6 +25,7 @@ from relayd import supervisor
 from relayd.errors import ConfigError, Mistake, StartError
 from relayd.settings import (
     BounceSettings,
+    ConsoleSettings,
     DirectSettings,
     DnsSettings,
     DoctorSettings,
@@ -106,6 +107,7 @@ def settings_of(
         log=LogSettings(status_log="-", level="info", format="json"),
         doctor=DoctorSettings(blocklists=()),
         webhooks=WebhookSettings(url_rules=UrlRules(), allow_networks=()),
+        console=ConsoleSettings(address="127.0.0.1:0", endpoint=HostPort(host="127.0.0.1", port=0)),
         rules=(),
     )
 

@@ -428,6 +428,26 @@ WRONG |= {
         "listen[0] has this address already",
         FQDN + '[metrics]\naddress = "127.0.0.1:2525"',
     ),
+    "console-outside": (
+        "console.address",
+        "a loopback address",
+        FQDN + '[console]\naddress = "0.0.0.0:8025"',
+    ),
+    "console-on-a-listener": (
+        "console.address",
+        "listen[0] has this address already",
+        FQDN + '[console]\naddress = "127.0.0.1:2525"',
+    ),
+    "console-on-the-metrics": (
+        "console.address",
+        "metrics.address has this address already",
+        FQDN + '[metrics]\naddress = "127.0.0.1:8025"',
+    ),
+    "console-host-with-port": (
+        "console.names[0]",
+        "without a port",
+        FQDN + '[console]\nnames = ["console.example.org:443"]',
+    ),
     "content-timeout": (
         "content.timeout",
         "at most 4m",

@@ -1,4 +1,4 @@
-"""`relayd console`: the group."""
+"""`relayd console`: the process that shows pages, and the group of commands about who may use them."""
 
 import click
 
@@ -9,10 +9,20 @@ from relayd.cli.context import settings_option
 from relayd.cli.group import Group
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, invoke_without_command=True)
 @settings_option()
-def console() -> None:
-    """Manage who may use the console and its API."""
+@click.pass_context
+def console(ctx: click.Context) -> None:
+    """Show pages to browsers, in the foreground; and manage who may use the console and its API.
+
+    The pages tell what became of mail and what waits, and have the daemon act on it. While the daemon is stopped,
+    they still show what the queue has. SIGTERM ends them. The first account is made by root:
+    `relayd console user add NAME --role admin`.
+    """
+    if ctx.invoked_subcommand is None:
+        from relayd.cli.console import serving  # noqa: PLC0415
+
+        serving.run()
 
 
 console.add_command(user)

@@ -1,0 +1,162 @@
+"""From a request to an answer: checks, the page that it is for, and a page for every failure.
+
+Invariant: each page is in `routes.PAGES` with the right that it needs, and is reached through here only. So
+there is one place that asks who somebody is, and one that writes what went wrong. A failure of ours is logged
+with a reference, which is all that its page tells.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+from relayd.console import guard
+from relayd.console.asked import Asked, Console, Page
+from relayd.console.headers import with_headers
+from relayd.console.limits import read_body
+from relayd.console.render import STATIC
+from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
+
+_FIELDS = 250
+_log = structlog.get_logger(__name__)
+
+
+class App:
+    """The console as ASGI has it."""
+
+    def __init__(self, console: Console, pages: Sequence[Page]) -> None:
+        self._console = console
+        routes = [
+            Route(page.path, _Endpoint(console, page), methods=[page.method]) for page in pages
+        ]
+        self._router = Router(
+            [*routes, Mount("/static", StaticFiles(directory=STATIC))],
+            redirect_slashes=False,
+            default=_no_such_page,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        send, has_begun = _watched(with_headers(send))
+        request = Request(scope, receive)
+        try:
+            guard.check(request, self._console.settings.console.names)
+            body = b"" if request.method in guard.SAFE else await read_body(request)
+            await self._router(scope, _replay(body, receive), send)
+        except Exception as error:  # noqa: BLE001 -- the one catch-all of this unit of work
+            answer = self._failure(request, error)
+            if not has_begun():
+                await answer(scope, receive, send)
+
+    def _failure(self, request: Request, error: Exception) -> Response:
+        """Return the page of what went wrong."""
+        reference, headers = "", None
+        match error:
+            case HTTPException():
+                status, sentence, headers = error.status_code, error.detail, error.headers
+            case TookTooLong():
+                status, sentence = (
+                    503,
+                    "That takes too long: choose a shorter period, or one more filter.",
+                )
+            case DaemonUnreachable():
+                status, sentence = (
+                    503,
+                    f"The daemon does not answer, so nothing was changed: {error}",
+                )
+            case StoreError():
+                status, sentence = 503, str(error)
+            case RelaydError():
+                status, sentence = 409, str(error)
+            case _:
+                reference = secrets.token_hex(4)
+                status, sentence = 500, "An error of ours; the log has more under the reference."
+                _log.error(
+                    "console_failed",
+                    reference=reference,
+                    method=request.method,
+                    path=request.url.path,
+                    exc_info=error,
+                    fault="local",
+                )
+        return self._console.renderer.page(
+            request,
+            "error.html",
+            request.scope.get("visitor"),
+            status=status,
+            headers=headers,
+            title=HTTPStatus(status).phrase,
+            sentence=sentence,
+            reference=reference,
+        )
+
+
+class _Endpoint:
+    """A page as the router calls it, for those who may see it."""
+
+    def __init__(self, console: Console, page: Page) -> None:
+        self._console = console
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        visitor = await self._console.sessions.visitor(request)
+        request.scope["visitor"] = visitor
+        needed = self._page.needs
+        if needed is not None and visitor is None:
+            return _to_login(request)
+        if visitor is not None and needed is not None and not visitor.may(needed):
+            raise HTTPException(403, f"your account does not have the right to {needed}")
+        form = FormData()
+        if request.method not in guard.SAFE:
+            form = await request.form(max_files=1, max_fields=_FIELDS)
+            if visitor is not None:
+                guard.check_token(visitor.secret, str(form.get(guard.TOKEN_FIELD, "")))
+        asked = Asked(console=self._console, request=request, visitor=visitor, form=form)
+        return await self._page.handler(asked)
+
+
+def _to_login(request: Request) -> Response:
+    """Send somebody to the log-in, and after that back; a form is lost by then."""
+    if request.method not in guard.SAFE:
+        raise HTTPException(401, "you are not logged in, or no longer: nothing was changed")
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse("/login" + ("" if wanted == "/" else f"?next={quote(wanted)}"), 303)
+
+
+async def _no_such_page(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 -- as ASGI has it
+    raise HTTPException(404, "There is no such page.")
+
+
+def _watched(send: Send) -> tuple[Send, Callable[[], bool]]:
+    """Return `send`, and what tells whether an answer has begun."""
+    begun: list[bool] = []
+
+    async def watch(message: Message) -> None:
+        begun.append(True)
+        await send(message)
+
+    return watch, lambda: bool(begun)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read already, then what comes after it."""
+    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again

@@ -1,0 +1,57 @@
+"""The daemon as pages ask it: its live numbers, and what changes something."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from relayd.answers.notices import STOPPED, Notice, of_daemon
+from relayd.answers.overview import Reading, rates_of
+from relayd.console.reading import Shared
+from relayd.control import client
+from relayd.errors import RelaydError
+
+T = TypeVar("T")
+_METRICS_WITHIN = 2.0  # seconds
+_EVERY = 2.0  # seconds between two readings, for all tabs together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What the daemon counts just now."""
+
+    reading: Reading | None  # None: it does not answer
+    rates: dict[str, float]  # a second; empty: not known yet
+    trouble: str = ""  # why it does not answer
+    notices: tuple[Notice, ...] = ()
+
+
+class Daemon:
+    """The control socket, asked from threads so that nobody waits for it."""
+
+    def __init__(self, socket: str) -> None:
+        self.socket = socket
+        self._last: Reading | None = None
+        self._live = Shared(self._read, every=_EVERY)
+
+    async def ask(self, question: Callable[[str], T]) -> T:
+        """Return what a function of `relayd.control.client` answers; it gets the path of the socket."""
+        return await asyncio.to_thread(question, self.socket)
+
+    async def live(self) -> Live:
+        """Return the numbers of the last seconds. Never raises for a daemon that is away."""
+        return await self._live.get()
+
+    async def _read(self) -> Live:
+        try:
+            metrics = await self.ask(lambda path: client.metrics(path, timeout=_METRICS_WITHIN))
+        except RelaydError as error:
+            self._last = None
+            is_absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+            notices = (STOPPED,) if is_absent else ()
+            return Live(reading=None, rates={}, trouble=str(error), notices=notices)
+        reading = Reading(at=time.monotonic(), metrics=metrics)
+        rates = rates_of(self._last, reading)
+        self._last = reading
+        return Live(reading=reading, rates=rates, notices=tuple(of_daemon(metrics)))

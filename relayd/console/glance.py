@@ -1,0 +1,86 @@
+"""What the overview tells, asked once in five seconds for all tabs together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from relayd.answers.overview import Overview, overview_of
+from relayd.answers.switches import Switches
+from relayd.answers.tally import step_for
+from relayd.console.daemon import Daemon
+from relayd.console.reading import Reading, Shared
+from relayd.mail.tally import Dimension
+from relayd.ports.tally import TallyAnswer, TallyQuery
+from relayd.ports.view import QueueView
+from relayd.settings import Settings
+
+_EVERY = 5.0  # seconds
+_LAST_HOUR = timedelta(hours=1)
+SPANS: Mapping[str, timedelta] = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "90d": timedelta(days=90),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastHour:
+    """Outcomes of the last hour, and by sender and by tag those with most mail or trouble."""
+
+    by_sender: TallyAnswer
+    by_tag: TallyAnswer
+
+
+class Glance:
+    """The parts of the overview."""
+
+    def __init__(
+        self, settings: Settings, reading: Reading, daemon: Daemon, now: Callable[[], datetime]
+    ) -> None:
+        redirect = settings.routes.redirect_to
+        self._switches = Switches(
+            soft_bounce=settings.soft_bounce, redirect="" if redirect is None else str(redirect)
+        )
+        self._reading = reading
+        self._daemon = daemon
+        self._now = now
+        self._queue = Shared(partial(reading.ask, self._overview), every=_EVERY)
+        self._hour = Shared(partial(reading.ask, self._last_hour), every=_EVERY)
+        self._outcomes = {
+            name: Shared(partial(reading.ask, partial(self._tally, span)), every=_EVERY)
+            for name, span in SPANS.items()
+        }
+
+    async def overview(self) -> Overview:
+        """Return what the relay does. Raises StoreError; a daemon that is away is told within."""
+        live = await self._daemon.live()
+        found = await self._queue.get()
+        return replace(
+            found,
+            reading=live.reading,
+            trouble=live.trouble,
+            rates=live.rates,
+            notices=[*live.notices, *found.notices],
+        )
+
+    async def last_hour(self) -> LastHour:
+        return await self._hour.get()
+
+    async def outcomes(self, span: str) -> TallyAnswer:
+        """Return outcomes by time; `span` is a key of SPANS."""
+        return await self._outcomes[span].get()
+
+    def _overview(self, view: QueueView) -> Overview:
+        return overview_of(view, at=self._now(), reading=None, switches=self._switches)
+
+    def _last_hour(self, view: QueueView) -> LastHour:
+        since = self._now() - _LAST_HOUR
+        by_sender, by_tag = (
+            view.tally(TallyQuery(by=by, since=since, limit=20))
+            for by in (Dimension.SENDER, Dimension.TAG)
+        )
+        return LastHour(by_sender=by_sender, by_tag=by_tag)
+
+    def _tally(self, span: timedelta, view: QueueView) -> TallyAnswer:
+        return view.tally(TallyQuery(step=step_for(span), since=self._now() - span))

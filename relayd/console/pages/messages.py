@@ -1,0 +1,124 @@
+"""Messages: found by every filter, page by page, as CSV too."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from relayd.answers.pauses import rule_that_holds
+from relayd.answers.recipients import FIELDS, fields
+from relayd.console.asked import Asked
+from relayd.console.csv_text import csv_line
+from relayd.console.filters import (
+    Filters,
+    meanings,
+    queue_id_in,
+    read_filters,
+    read_place,
+    with_field,
+)
+from relayd.mail.ids import format_id
+from relayd.mail.operator import Action
+from relayd.mail.words import BounceClass, Category, format_instant
+from relayd.ports.view import Place, Query, QueueView, RecipientRow, Status
+
+PAGE = 50
+_EXPORTED = 500  # rows in one question
+_MOST_EXPORTED = 100_000
+SPANS = ("1h", "24h", "7d", "30d", "90d")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A recipient, and how pages name it."""
+
+    id: str
+    row: RecipientRow
+
+    @property
+    def key(self) -> str:
+        """Its name in forms."""
+        return f"{self.id}.{self.row.recipient}"
+
+
+async def show(asked: Asked) -> Response:
+    """The page itself. A queue id leads to its message."""
+    text = asked.params.get("q", "").strip()
+    if (queue_id := queue_id_in(text)) is not None:
+        return RedirectResponse(f"/messages/{queue_id}", 303)
+    filters = read_filters(asked.params, asked.now)
+    before = read_place(asked.params.get("before", ""))
+    rows: Sequence[RecipientRow] = ()
+    if not filters.mistakes:
+        rows = await asked.ask(page_of(filters.query, before))
+        if text and not rows and before is None:
+            filters, rows = await _other_meanings(asked, filters, text)
+    shown = [Row(format_id(row.message_id), row) for row in rows[:PAGE]]
+    return asked.page(
+        "messages.html",
+        filters=filters,
+        rows=shown,
+        text=text,
+        older=shown[-1].key if len(rows) > PAGE else "",
+        is_first=before is None,
+        statuses=[(each.value, each.value) for each in Status],
+        classes=[(each.value, each.value) for each in BounceClass],
+        categories=[(each.value, each.value) for each in Category],
+        spans=[(each, f"last {each}") for each in SPANS],
+        actions=list(Action),
+    )
+
+
+def page_of(query: Query, before: Place | None) -> Callable[[QueueView], Sequence[RecipientRow]]:
+    """Return the question for a page, and one row more where there is a further one."""
+
+    def ask(view: QueueView) -> Sequence[RecipientRow]:
+        found = view.find(query, limit=PAGE + 1, before=before)
+        rules = view.pause_rules()
+        return [replace(row, pause=rule_that_holds(row, rules)) for row in found]
+
+    return ask
+
+
+async def _other_meanings(
+    asked: Asked, filters: Filters, text: str
+) -> tuple[Filters, Sequence[RecipientRow]]:
+    """Take the text of the search box for what else it may be, until something is found."""
+    first = next(iter(meanings(text)))[0]
+    given = {name: value for name, value in filters.given.items() if name != first}
+    rest = read_filters(type(asked.params)(given), asked.now)
+    for name, value in list(meanings(text))[1:]:
+        query = with_field(rest.query, name, value)
+        rows = await asked.ask(page_of(query, None))
+        if rows:
+            return Filters(query=query, given={**given, name: value}, mistakes=()), rows
+    return filters, ()
+
+
+async def export(asked: Asked) -> Response:
+    """All that matches as CSV, the fields of `relayd status --csv`."""
+    filters = read_filters(asked.params, asked.now)
+    if filters.mistakes:
+        return asked.see("/messages", **asked.params)
+    headers = {"Content-Disposition": 'attachment; filename="messages.csv"'}
+    return StreamingResponse(_lines(asked, filters.query), 200, headers, "text/csv; charset=utf-8")
+
+
+async def _lines(asked: Asked, query: Query) -> AsyncIterator[str]:
+    yield csv_line(FIELDS)
+    before: Place | None = None
+    for _ in range(_MOST_EXPORTED // _EXPORTED):
+        place = before
+        rows = await asked.ask(lambda view: view.find(query, limit=_EXPORTED, before=place))  # noqa: B023 -- asked at once
+        yield "".join(csv_line(map(_cell, fields(row).values())) for row in rows)
+        if len(rows) < _EXPORTED:
+            return
+        before = (rows[-1].message_id, rows[-1].recipient)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if hasattr(value, "tzinfo"):
+        return format_instant(value)  # type: ignore[arg-type]  # only instants have it
+    return str(value)

@@ -1,0 +1,73 @@
+"""The overview: what comes and goes, what is wrong, what waits, what became of the mail."""
+
+from starlette.responses import Response
+
+from relayd.answers.overview import Overview
+from relayd.answers.tally import bounced, step_for
+from relayd.console.asked import Asked
+from relayd.console.charts import HEIGHT, SERIES, WIDTH, chart_of
+from relayd.console.glance import SPANS, LastHour
+from relayd.mail.ids import format_id
+from relayd.policy.console.problems import HourFacts, problems
+from relayd.ports.tally import TallyAnswer, TallyRow
+from relayd.ports.view import UNFINISHED
+
+_NOW = ("received", "relayed", "sent", "deferred", "bounced")
+_GRAVE = frozenset({"daemon", "disk", "store", "login"})
+
+
+async def show(asked: Asked) -> Response:
+    """The page itself."""
+    span = asked.params.get("since", "24h")
+    span = span if span in SPANS else "24h"
+    glance = asked.console.glance
+    found = await glance.overview()
+    outcomes = await glance.outcomes(span)
+    oldest = min(found.counts.oldest.items(), key=lambda each: each[1], default=("", None))
+    length = SPANS[span]
+    return asked.page(
+        "overview.html",
+        found=found,
+        flows=_NOW,
+        statuses=UNFINISHED,
+        oldest=oldest,
+        problems=problems(
+            _facts(await glance.last_hour()),
+            oldest_seconds=found.age(),
+            oldest_destination=oldest[0],
+        ),
+        grave=_GRAVE,
+        destinations=_destinations(found),
+        troubles=[(format_id(each.message_id), each) for each in found.errors],
+        span=span,
+        spans=tuple(SPANS),
+        outcomes=outcomes,
+        chart=chart_of(outcomes, step_for(length), since=asked.now - length, until=asked.now),
+        series=SERIES,
+        size=(WIDTH, HEIGHT),
+        with_time=span == "24h",
+    )
+
+
+def _destinations(found: Overview) -> list[dict[str, object]]:
+    return [
+        {"name": name, "waiting": number, "age": found.age(name), "pause": found.pause(name)}
+        for name, number in found.destinations()
+    ]
+
+
+def _facts(hour: LastHour) -> HourFacts:
+    total = hour.by_sender.total
+    worst, tag = _worst(hour.by_sender), _worst(hour.by_tag)
+    return HourFacts(
+        accepted=total.counts["sent"] + total.counts["relayed"],
+        bounced=bounced(total),
+        sender="" if worst is None else worst.value,
+        sender_bounced=0 if worst is None else bounced(worst),
+        tag=tag.value if tag is not None and bounced(tag) * 2 > bounced(total) else "",
+    )
+
+
+def _worst(answer: TallyAnswer) -> TallyRow | None:
+    named = [row for row in answer.rows if row.value and bounced(row)]
+    return max(named, key=bounced, default=None)

@@ -1,0 +1,64 @@
+"""Questions to the store, off the event loop: four at a time, each stopped after two seconds.
+
+A view is opened when it is needed, as there may be no queue yet, and kept. What all tabs show alike is
+asked once in a while for all of them together.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Generic, TypeVar
+
+from relayd.ports.view import QueueView
+from relayd.store import open_view
+
+T = TypeVar("T")
+THREADS = 4
+WITHIN = 2.0  # seconds for one question
+
+
+class Reading:
+    """The store as pages ask it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._free: list[QueueView] = []
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._places = asyncio.Semaphore(THREADS)
+
+    async def ask(self, question: Callable[[QueueView], T]) -> T:
+        """Return the answer to a question. Raises TookTooLong, and StoreError as `open_view` does."""
+        async with self._places:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, partial(self._ask, question))
+
+    def _ask(self, question: Callable[[QueueView], T]) -> T:
+        view = self._free.pop() if self._free else open_view(self._url, within=WITHIN)
+        try:
+            return question(view)
+        finally:
+            self._free.append(view)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for view in self._free:
+            view.close()
+
+
+class Shared(Generic[T]):
+    """An answer that all who ask within some seconds get alike; one question at a time."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], *, every: float) -> None:
+        self._ask = ask
+        self._every = every
+        self._turn = asyncio.Lock()
+        self._answers: list[tuple[float, T]] = []
+
+    async def get(self) -> T:
+        """Return an answer that is no older than that. Raises what the question raises."""
+        async with self._turn:
+            now = asyncio.get_running_loop().time()
+            if not self._answers or now - self._answers[0][0] >= self._every:
+                self._answers = [(now, await self._ask())]
+            return self._answers[0][1]

@@ -1,0 +1,107 @@
+"""Pages from templates: escaped always, with the words and numbers of `relayd.console.text`.
+
+A template gets what its page tells, and from here what all pages have: who asks, the token of forms, where we
+are, the notices above, light or dark.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+import relayd
+from relayd.console import text
+from relayd.console.visitor import Visitor
+
+THEMES = ("auto", "light", "dark")
+THEME_COOKIE = "relayd_theme"
+DONE: Mapping[str, str] = {
+    "hold": "Held: {count}.",
+    "release": "Released: {count}.",
+    "expedite": "To be tried now: {count}.",
+    "bounce": "Bounced: {count}.",
+    "drop": "Dropped: {count}.",
+    "requeue": "Requeued as new messages: {count} recipients.",
+    "suppress": "Suppressed: {count}.",
+    "unsuppress": "No longer suppressed: {count}.",
+}
+"""What a page says after a form has done something; the address of a page has the word and the number only."""
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+
+
+class Renderer:
+    """Writes pages."""
+
+    def __init__(self, *, fqdn: str, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._templates = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals |= {
+            "_": text.translated,
+            "fqdn": fqdn,
+            "version": relayd.__version__,
+            "with_query": with_query,
+        }
+        filters: dict[str, Callable[..., str]] = {
+            "instant": text.instant,
+            "iso": text.iso,
+            "ago": lambda at: text.ago(at, now()),
+            "length": text.length,
+            "number": text.number,
+            "octets": text.octets,
+            "percent": text.percent,
+            "shown": text.shown,
+        }
+        self._templates.filters |= filters
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        visitor: Visitor | None,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> HTMLResponse:
+        """Return a page; `values` are what its template is about."""
+        theme = request.cookies.get(THEME_COOKIE, "")
+        written = self._templates.get_template(template).render(
+            visitor=visitor,
+            here=request.url.path,
+            query=request.query_params,
+            theme=theme if theme in THEMES else "auto",
+            now=self._now(),
+            done=_done(request.query_params),
+            **values,
+        )
+        return HTMLResponse(written, status, headers)
+
+
+def _done(query: QueryParams) -> str:
+    sentence, count = DONE.get(query.get("done", "")), query.get("count", "")
+    if sentence is None or not count.isdecimal():
+        return ""
+    return text.translated(sentence).format(count=text.number(int(count[:9])))
+
+
+def with_query(query: QueryParams, **changes: object) -> str:
+    """Return a query string with some of its values changed; None takes one out."""
+    kept = [
+        (name, value)
+        for name, value in query.multi_items()
+        if name not in {*changes, "done", "count"}
+    ]
+    added = [(name, str(value)) for name, value in changes.items() if value is not None]
+    return "?" + urlencode(kept + added)

@@ -1,0 +1,62 @@
+"""Every page, and the right that it needs."""
+
+from relayd.console.asked import Page
+from relayd.console.pages import (
+    acting,
+    addresses,
+    bounces,
+    destinations,
+    entrance,
+    importing,
+    message,
+    messages,
+    overview,
+)
+from relayd.policy.console.roles import Scope
+
+PAGES = (
+    Page(path="/health", handler=entrance.health, needs=None),
+    Page(path="/login", handler=entrance.show_login, needs=None),
+    Page(path="/login", handler=entrance.log_in, needs=None, method="POST"),
+    Page(path="/logout", handler=entrance.log_out, method="POST"),
+    Page(path="/theme", handler=entrance.set_theme, method="POST"),
+    Page(path="/", handler=overview.show),
+    Page(path="/messages", handler=messages.show),
+    Page(path="/messages.csv", handler=messages.export),
+    Page(path="/messages/act", handler=acting.act, needs=Scope.OPERATE, method="POST"),
+    Page(
+        path="/messages/act-on-all", handler=acting.act_on_all, needs=Scope.OPERATE, method="POST"
+    ),
+    Page(path="/messages/{queue_id}", handler=message.show),
+    Page(
+        path="/messages/{queue_id}/requeue",
+        handler=message.requeue,
+        needs=Scope.OPERATE,
+        method="POST",
+    ),
+    Page(
+        path="/messages/{queue_id}/source",
+        handler=message.source,
+        needs=Scope.CONTENT,
+        method="POST",
+    ),
+    Page(path="/addresses", handler=addresses.show),
+    Page(path="/addresses.csv", handler=addresses.export),
+    Page(
+        path="/addresses/suppress", handler=addresses.suppress, needs=Scope.OPERATE, method="POST"
+    ),
+    Page(
+        path="/addresses/unsuppress",
+        handler=addresses.unsuppress,
+        needs=Scope.OPERATE,
+        method="POST",
+    ),
+    Page(path="/addresses/import", handler=importing.show, needs=Scope.OPERATE),
+    Page(path="/addresses/import", handler=importing.foresee, needs=Scope.OPERATE, method="POST"),
+    Page(
+        path="/addresses/import/apply", handler=importing.apply, needs=Scope.OPERATE, method="POST"
+    ),
+    Page(path="/addresses/{rcpt:path}", handler=addresses.show_one),
+    Page(path="/destinations", handler=destinations.show),
+    Page(path="/bounces", handler=bounces.show),
+)

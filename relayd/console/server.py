@@ -1,0 +1,113 @@
+"""The process of the console: it listens, serves until a signal, and tells the service manager how it is."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from datetime import UTC, datetime
+
+import structlog
+import uvicorn
+
+from relayd.console.app import App
+from relayd.console.asked import Console
+from relayd.console.daemon import Daemon
+from relayd.console.glance import Glance
+from relayd.console.limits import CONNECTIONS, LimitedProtocol
+from relayd.console.reading import Reading
+from relayd.console.render import Renderer
+from relayd.console.routes import PAGES
+from relayd.console.sessions import Sessions
+from relayd.settings import Settings
+from relayd.systemd import Notifier, watchdog_period
+
+_KEEP_ALIVE = 5  # seconds
+_STOP_WITHIN = 5  # seconds for what is under way
+_log = structlog.get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def wall_clock() -> datetime:
+    """The time: from here on it is passed in."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+@contextlib.contextmanager
+def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> Iterator[Console]:
+    """Give the parts of the console, and close them."""
+    reading = Reading(settings.store.url)
+    daemon = Daemon(settings.control_socket)
+    sessions = Sessions(reading=reading, daemon=daemon, now=now)
+    try:
+        yield Console(
+            settings=settings,
+            reading=reading,
+            daemon=daemon,
+            glance=Glance(settings, reading, daemon, now),
+            renderer=Renderer(fqdn=settings.fqdn, now=now),
+            sessions=sessions,
+            now=now,
+        )
+    finally:
+        sessions.close()
+        reading.close()
+
+
+async def serve(
+    settings: Settings, sockets: Sequence[socket.socket], environment: MutableMapping[str, str]
+) -> None:
+    """Serve on listening sockets until SIGTERM or SIGINT, and what is under way a little longer."""
+    notifier, period = Notifier(environment), watchdog_period(environment)
+    with parts_of(settings) as console:
+        server = server_of(console)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _end, server)
+        async with asyncio.TaskGroup() as tasks:
+            signs = tasks.create_task(_tell_life(server, notifier, period), name="signs of life")
+            await server.serve(sockets=list(sockets))
+            signs.cancel()
+    notifier.send("STOPPING=1")
+
+
+def server_of(console: Console) -> uvicorn.Server:
+    """Return what serves the pages; it ends when its `should_exit` is set."""
+    return _Server(
+        uvicorn.Config(
+            App(console, PAGES),
+            http=LimitedProtocol,
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_STOP_WITHIN,
+        )
+    )
+
+
+def _end(server: uvicorn.Server) -> None:
+    server.should_exit = True
+
+
+async def _tell_life(server: uvicorn.Server, notifier: Notifier, period: float | None) -> None:
+    """Say that the console is ready, and then that it lives."""
+    while not server.started:  # noqa: ASYNC110 -- uvicorn tells nobody
+        await asyncio.sleep(0.02)
+    _log.info("console_started")
+    notifier.send("READY=1")
+    while period is not None:
+        notifier.send("WATCHDOG=1")
+        await asyncio.sleep(period / 3)

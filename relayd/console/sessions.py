@@ -1,0 +1,155 @@
+"""Who is logged in: the cookie, the log-in with a password, its end.
+
+Owns the cookie and the order of checks. The store has the sessions, and the daemon writes them. A name that
+does not exist takes as long to refuse as a wrong password.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relayd.accounts.passwords import OUR_COST, Unverifiable, check_password, cost_of
+from relayd.console import guard
+from relayd.console.daemon import Daemon
+from relayd.console.reading import Reading
+from relayd.console.visitor import Visitor
+from relayd.control import client
+from relayd.control.behalf import Behalf
+from relayd.control.people import NewSession, open_session_to_json
+from relayd.control.protocol import Message
+from relayd.errors import RelaydError
+from relayd.policy.console import sessions as rules
+from relayd.policy.console.backoff import LoginBackOff
+from relayd.ports.people import Account, Session
+from relayd.ports.view import QueueView
+
+_THREADS = 2  # that check passwords
+_AT_ONCE = 20  # log-ins that wait for one; further ones are refused
+_END: Message = {"verb": "people.end_session"}
+_TOUCH: Message = {"verb": "people.touch_session"}
+_log = structlog.get_logger(__name__)
+
+
+class NotLoggedIn(Exception):
+    """Somebody was not let in; the text says why, for people."""
+
+
+class Sessions:
+    """Accounts that are logged in."""
+
+    def __init__(self, *, reading: Reading, daemon: Daemon, now: Callable[[], datetime]) -> None:
+        self._reading = reading
+        self._daemon = daemon
+        self._now = now
+        self._back_off = LoginBackOff(secrets.token_bytes(32))
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+        self._waiting = 0
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    async def visitor(self, request: Request) -> Visitor | None:
+        """Return who asks; None if nobody is logged in, or no longer. Raises StoreError."""
+        token = request.cookies.get(_cookie_of(request), "")
+        token_hash = rules.hash_of(token)
+        if token_hash is None:
+            return None
+        found = await self._reading.ask(partial(_look_up, token_hash))
+        if found is None or found[1].disabled:
+            return None
+        session, account = found
+        now = self._now()
+        if rules.judge(session.begun_at, session.seen_at, now=now) is not rules.Verdict.VALID:
+            return None
+        if rules.needs_touch(session.seen_at, now=now):
+            await self._touch(Behalf(session=token, client=guard.client_of(request)))
+        return Visitor(
+            name=account.name,
+            role=account.role,
+            reads_content=account.reads_content,
+            secret=token,
+        )
+
+    async def log_in(self, name: str, password: str, address: str) -> str:
+        """Return the token of a new session. Raises NotLoggedIn, StoreError, DaemonUnreachable."""
+        clock = asyncio.get_running_loop().time
+        if wait := self._back_off.wait(name, address, now=clock()):
+            raise NotLoggedIn(f"Too many attempts: try again in {int(wait) + 1} s.")
+        account = await self._reading.ask(lambda view: view.people.account(name))
+        if not await self._is_right(password, account):
+            self._back_off.failed(name, address, now=clock())
+            _log.warning("console_login_failed", account=name[:64], client_ip=address)
+            raise NotLoggedIn("Name or password is wrong.")
+        token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
+        token_hash = rules.hash_of(token)
+        assert token_hash is not None
+        session = NewSession(account=name, token_hash=token_hash, client=address)
+        if not await self._asked(open_session_to_json(session)):
+            raise NotLoggedIn("Name or password is wrong.")
+        self._back_off.succeeded(name, address, now=clock())
+        return token
+
+    async def log_out(self, visitor: Visitor, address: str) -> None:
+        """End the session. Raises DaemonUnreachable."""
+        await self._asked(_END, Behalf(session=visitor.secret, client=address))
+
+    def set_cookie(self, answer: Response, request: Request, token: str) -> None:
+        """Give the browser a token that no script and no other site can use."""
+        answer.set_cookie(
+            _cookie_of(request),
+            token,
+            path="/",
+            secure=not guard.is_plain(request),
+            httponly=True,
+            samesite="strict",
+        )
+
+    def delete_cookie(self, answer: Response, request: Request) -> None:
+        is_secure = not guard.is_plain(request)
+        answer.delete_cookie(_cookie_of(request), path="/", secure=is_secure, httponly=True)
+
+    async def _is_right(self, password: str, account: Account | None) -> bool:
+        """Check a password, in the time that each check takes. Raises NotLoggedIn when too many wait."""
+        if self._waiting >= _AT_ONCE:
+            raise NotLoggedIn("Too many log in just now: try again in a moment.")
+        hashed = account.password_hash if account is not None and not account.disabled else ""
+        costs = {OUR_COST, cost_of(hashed)} if hashed else {OUR_COST}
+        check = partial(check_password, password, hashed or None, costs)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, check)
+        except Unverifiable as broken:
+            raise NotLoggedIn("Passwords cannot be checked now: try again.") from broken
+        finally:
+            self._waiting -= 1
+
+    async def _asked(self, request: Message, behalf: Behalf | None = None) -> bool:
+        """Ask the daemon; return whether that changed something."""
+        answer = await self._daemon.ask(partial(client.ask, request=request, behalf=behalf))
+        return answer.get("done") is True
+
+    async def _touch(self, behalf: Behalf) -> None:
+        """Note that a session is used; while the daemon is away it is not."""
+        try:
+            await self._asked(_TOUCH, behalf)
+        except RelaydError as error:
+            _log.info("console_session_not_noted", reason=str(error), fault="local")
+
+
+def _cookie_of(request: Request) -> str:
+    """The name of the cookie: browsers keep `__Host-` ones for this host, and send them by TLS only."""
+    return "relayd" if guard.is_plain(request) else "__Host-relayd"
+
+
+def _look_up(token_hash: bytes, view: QueueView) -> tuple[Session, Account] | None:
+    people = view.people
+    session = people.session(token_hash)
+    account = None if session is None else people.account(session.account)
+    return None if session is None or account is None else (session, account)

@@ -1,0 +1,79 @@
+"""Words, numbers, instants and lengths of time as pages show them.
+
+Every word of a page passes `translated`: there is English only, and one place to change that. What others
+wrote is shown with its controls and direction marks spelt out, so that it can neither hide nor forge words.
+"""
+
+import gettext
+from datetime import UTC, datetime
+
+from relayd.mail.text import is_shown
+
+translated = gettext.NullTranslations().gettext
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_KILO = 1000
+
+
+def instant(at: datetime | None) -> str:
+    """Return an instant in UTC, to the second: `2026-11-28 13:42:41Z`."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def iso(at: datetime) -> str:
+    """Return an instant for the `datetime` of a time element."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def length(seconds: float | None) -> str:
+    """Return a length of time in its two largest units: `2 d 3 h`."""
+    if seconds is None:
+        return ""
+    left = max(int(seconds), 0)
+    counts = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        counts.append((count, unit))
+    first = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    shown_ones = counts[first : first + 1] + [
+        each for each in counts[first + 1 : first + 2] if each[0]
+    ]
+    return " ".join(f"{count} {unit}" for count, unit in shown_ones)
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """Return how long ago an instant was, or in how long it will be."""
+    if at is None:
+        return ""
+    seconds = (now - at).total_seconds()
+    if seconds < 0:
+        return translated("in {length}").format(length=length(-seconds))
+    return translated("{length} ago").format(length=length(seconds))
+
+
+def number(value: float) -> str:
+    """Return a count with its thousands apart, or a rate with one digit below 10."""
+    if not float(value).is_integer():
+        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+    return f"{int(value):,}"
+
+
+def octets(count: int) -> str:
+    """Return a size: `4.2 kB`."""
+    if count < _KILO:
+        return f"{count} B"
+    size, units = count / _KILO, ["kB", "MB", "GB"]
+    while size >= _KILO and len(units) > 1:
+        size, units = size / _KILO, units[1:]
+    return f"{size:.0f} {units[0]}" if size >= 100 else f"{size:.1f} {units[0]}"
+
+
+def percent(part: float | None) -> str:
+    return "" if part is None else f"{part * 100:.1f} %"
+
+
+def shown(text: object) -> str:
+    """Return what somebody else wrote, with `<U+202E>` for each character that cannot be seen."""
+    written = "" if text is None else str(text)
+    if is_shown(written):
+        return written
+    return "".join(char if is_shown(char) else f"<U+{ord(char):04X}>" for char in written)

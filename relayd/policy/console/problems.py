@@ -1,0 +1,69 @@
+"""Which problems the overview shows, beside the notices that all commands show.
+
+Pure: numbers come in, problems with a remedy go out, the gravest first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_LEAST_BOUNCES = 10
+_SHARE = 0.05  # of what was accepted or bounced in the last hour
+_OLD = 4 * 3600  # seconds that mail waits, without being held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that wants to be looked at."""
+
+    text: str
+    remedy: str
+    filters: Mapping[str, str]  # of the messages that it is about
+    is_grave: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourFacts:
+    """The outcomes of the last hour, and whose mail bounced most."""
+
+    accepted: int
+    bounced: int
+    sender: str = ""
+    sender_bounced: int = 0
+    tag: str = ""
+
+
+def problems(
+    hour: HourFacts, *, oldest_seconds: float | None, oldest_destination: str
+) -> Sequence[Problem]:
+    """Return the problems that these numbers show."""
+    found = []
+    ended = hour.accepted + hour.bounced
+    if hour.bounced >= _LEAST_BOUNCES and hour.bounced / ended >= _SHARE:
+        found.append(_bounces(hour, hour.bounced / ended))
+    if oldest_seconds is not None and oldest_seconds >= _OLD:
+        hours = int(oldest_seconds // 3600)
+        found.append(
+            Problem(
+                text=f"the oldest mail has waited for {hours} h, for {oldest_destination}",
+                remedy="look at its last reply; relayd retries by itself until retry.give_up_after",
+                filters={"destination": oldest_destination, "unfinished": "1"},
+            )
+        )
+    return found
+
+
+def _bounces(hour: HourFacts, share: float) -> Problem:
+    whose = ""
+    filters = {"status": "bounced", "since": "1h"}
+    if hour.sender:
+        whose = f", most of it from {hour.sender} ({hour.sender_bounced})"
+        filters["sender"] = hour.sender
+    if hour.tag:
+        whose += f" with the tag {hour.tag}"
+        filters["tag"] = hour.tag
+    return Problem(
+        text=f"{share:.0%} of the last hour bounced: {hour.bounced} of {hour.accepted + hour.bounced}{whose}",
+        remedy="look at the replies; hold what is still queued of that sender until the cause is known",
+        filters=filters,
+        is_grave=True,
+    )

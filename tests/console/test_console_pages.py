@@ -1,0 +1,249 @@
+"""Pages of the console: what they show, and what their buttons do, on a real queue."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from relayd.policy.console.roles import Role
+from relayd.ports.people import AuditEntry, AuditQuery
+from relayd.ports.queue import QueueStore
+from relayd.ports.view import Query, Status
+from relayd.store import open_view
+from tests.support.builders import a_message
+from tests.support.cli_world import enqueue
+from tests.support.console import Console, a_console, fill
+
+READING = ["/", "/messages", "/addresses", "/destinations", "/bounces"]
+OPERATOR = Role.OPERATOR
+
+
+@pytest.fixture(scope="module")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A queue that no test changes."""
+    with a_console(tmp_path_factory.mktemp("console"), fill) as console:
+        yield console
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    with a_console(tmp_path, fill) as console:
+        yield console
+
+
+def id_of(console: Console, address: str) -> str:
+    page = console.get(f"/messages?recipient={address}", role=Role.VIEWER).text
+    return page.partition('<th scope="row"><a href="/messages/')[2].partition('"')[0]
+
+
+def status_of(console: Console, address: str) -> Status:
+    with closing(open_view(console.url)) as view:
+        return view.find(Query(recipient=(address,)), limit=1)[0].status
+
+
+def last_entry(console: Console) -> AuditEntry:
+    with closing(open_view(console.url)) as view:
+        return view.people.audit(AuditQuery(), limit=1)[0]
+
+
+@pytest.mark.parametrize("path", READING)
+def test_a_page_is_shown_also_with_nothing_in_it(path: str, tmp_path: Path) -> None:
+    with a_console(tmp_path) as empty:
+        page = empty.get(path, role=Role.VIEWER)
+    assert page.status == 200
+    assert 'class="empty"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", "gone@shop.example"),
+        ("/?since=90d", "Show as a table"),
+        ("/messages", "later@mail.example"),
+        ("/messages?status=held", "held@mail.example"),
+        ("/messages?q=later@mail.example", "452 4.2.2 mailbox full"),
+        ("/messages?q=app@app.test", "<strong>sender</strong>"),
+        ("/messages?q=%3C1@app.test%3E", "gone@shop.example"),
+        ("/messages?q=nonsense+text", "is no address, domain, queue id"),
+        ("/messages?status=lost", "is not one of its values"),
+        ("/messages?tag=nobody", "No mail matches"),
+        ("/addresses", "gone@shop.example"),
+        ("/addresses?show=all", "ok@shop.example"),
+        ("/addresses?show=suppressed", "gone@shop.example"),
+        ("/addresses?q=shop.example", "ok@shop.example"),
+        ("/addresses/gone@shop.example", "the bounce of"),
+        ("/addresses/nobody@x.test", "No mail went to this address"),
+        ("/destinations", "smarthost"),
+        ("/bounces", "bad mailbox"),
+        ("/bounces?by=sender&since=90d", "app@app.test"),
+    ],
+)
+def test_what_a_page_tells(path: str, words: str, read_only: Console) -> None:
+    page = read_only.get(path, role=Role.VIEWER)
+    assert page.status == 200
+    assert words in page.text
+
+
+def test_a_reply_is_text_and_its_controls_are_spelt_out(read_only: Console) -> None:
+    """Whatever a server answers, it is no part of the page."""
+    one = f"/messages/{id_of(read_only, 'gone@shop.example')}"
+    for path in ("/messages", "/addresses", "/bounces", one):
+        text = read_only.get(path, role=Role.VIEWER).text
+        assert "&lt;img src=x onerror=alert(1)&gt; &lt;U+202E&gt;no such user" in text, path
+        assert "<img" not in text
+        assert "\u202e" not in text
+
+
+def test_a_message_tells_its_history_and_what_it_waits_for(read_only: Console) -> None:
+    page = read_only.get(f"/messages/{id_of(read_only, 'later@mail.example')}", role=Role.VIEWER)
+    for words in ("the retry at", "452 4.2.2 mailbox full", "by alice", "look at it", "as app"):
+        assert words in page.text
+    assert "<button name=" not in page.text.partition("<main")[2]  # a viewer changes nothing
+
+
+def test_a_queue_id_in_the_search_leads_to_its_message(read_only: Console) -> None:
+    queue_id = id_of(read_only, "ok@shop.example")
+    page = read_only.get(f"/messages?q={queue_id}", role=Role.VIEWER)
+    assert page.location == f"/messages/{queue_id}"
+
+
+@pytest.mark.parametrize("path", ["/messages/0CNSP4QE20400", "/messages/x", "/nothing"])
+def test_what_is_not_there_is_said_so(path: str, read_only: Console) -> None:
+    page = read_only.get(path, role=Role.VIEWER)
+    assert page.status == 404
+    assert 'role="alert"' in page.text
+
+
+def test_messages_come_page_by_page(tmp_path: Path) -> None:
+    async def many(store: QueueStore) -> None:
+        messages = [a_message(f"a{number}@x.test", count=number) for number in range(60)]
+        await enqueue(store, *messages)
+
+    with a_console(tmp_path, many) as console:
+        first = console.get("/messages", role=Role.VIEWER).text
+        assert first.count('<th scope="row">') == 50
+        older = first.partition('rel="next" href="')[2].partition('"')[0]
+        second = console.get(f"/messages{older}", role=Role.VIEWER).text
+        assert second.count('<th scope="row">') == 10
+        assert 'rel="next"' not in second
+        exported = console.get("/messages.csv", role=Role.VIEWER).text.splitlines()
+        assert len(exported) == 61
+
+
+def test_no_cell_of_csv_is_a_formula(read_only: Console) -> None:
+    page = read_only.get("/messages.csv?recipient=ok@shop.example", role=Role.VIEWER)
+    assert page.headers["content-disposition"] == 'attachment; filename="messages.csv"'
+    header, row = page.text.splitlines()
+    assert header.startswith("ts,queue_id,message_id,from,rcpt")
+    assert ",'=1+1," in row
+
+
+def test_suppressed_addresses_are_exported(read_only: Console) -> None:
+    lines = read_only.get("/addresses.csv", role=Role.VIEWER).text.splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["address", "gone@shop.example"]
+
+
+def test_what_is_selected_is_acted_on_for_the_account(console: Console) -> None:
+    queue_id = id_of(console, "later@mail.example")
+    form = {"action": "hold", "row": f"{queue_id}.0", "back": "?tag=x"}
+    page = console.post("/messages/act", role=OPERATOR, form=form)
+    assert (page.status, page.location) == (303, "/messages?tag=x&done=hold&count=1")
+    assert "Held: 1." in console.get(page.location, role=OPERATOR).text
+    assert status_of(console, "later@mail.example") is Status.HELD
+    history = console.get(f"/messages/{queue_id}", role=OPERATOR).text
+    assert "by operator (console)" in history
+
+
+def test_an_act_on_one_message_leads_back_to_it(console: Console) -> None:
+    queue_id = id_of(console, "later@mail.example")
+    form = {"action": "release", "row": f"{queue_id}.1", "single": "1"}
+    page = console.post("/messages/act", role=OPERATOR, form=form)
+    assert page.location == f"/messages/{queue_id}?done=release&count=1"
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"action": "hold"}, "nothing is selected"),
+        ({"action": "bounce", "row": "0CNSP4QE20400.0"}, "a reason is missing"),
+        ({"action": "burn", "row": "0CNSP4QE20400.0"}, "there is no such action"),
+        ({"action": "hold", "row": "x"}, "names no recipient"),
+        ({"action": "hold", "row": "0CNSP4QE20400.0"}, "there is no recipient"),
+        ({"action": "hold", "all": "1", "back": "?status=lost"}, "is not one of its values"),
+    ],
+)
+def test_an_act_that_is_not_clear_changes_nothing(
+    form: dict[str, str], words: str, read_only: Console
+) -> None:
+    page = read_only.post("/messages/act", role=OPERATOR, form=form)
+    assert page.status in (400, 404)
+    assert words in page.text
+
+
+def test_all_that_match_are_acted_on_after_their_number_was_seen(console: Console) -> None:
+    form = {"action": "drop", "back": "?domain=mail.example"}
+    asked = console.post("/messages/act", role=OPERATOR, all="1", form=form)
+    assert "Drop: 2 recipients that wait" in asked.text
+    assert "This cannot be undone" in asked.text
+    assert status_of(console, "later@mail.example") is Status.DEFERRED
+    assert console.post("/messages/act-on-all", role=OPERATOR, form=form).status == 400  # no reason
+    done = console.post("/messages/act-on-all", role=OPERATOR, reason="cleaning up", form=form)
+    assert done.location == "/messages?domain=mail.example&done=drop&count=2"
+    assert status_of(console, "later@mail.example") is Status.DROPPED
+
+
+def test_what_the_daemon_refuses_is_told_in_its_words(console: Console) -> None:
+    """The control server of tests makes no new messages."""
+    queue_id = id_of(console, "gone@shop.example")
+    refused = console.post(f"/messages/{queue_id}/requeue", role=OPERATOR, reason="try it")
+    assert refused.status == 409
+    assert "this daemon requeues nothing" in refused.text
+
+
+def test_content_is_given_to_who_may_read_it_and_that_is_on_record(console: Console) -> None:
+    path = f"/messages/{id_of(console, 'later@mail.example')}/source"
+    assert console.post(path, role=Role.ADMIN, reason="x").status == 403
+    given = console.post(path, role=Role.VIEWER, reads_content=True, reason="ticket 12")
+    assert given.headers["content-type"] == "application/octet-stream"
+    assert "Subject: Hello" in given.text
+    assert {event.detail["by"] for event in console.recorded} == {"viewer-reader (console)"}
+    entry = last_entry(console)
+    assert (entry.by, entry.detail) == ("viewer-reader (console)", "ticket 12")
+
+
+def test_an_address_is_suppressed_and_that_is_lifted(console: Console) -> None:
+    form = {"rcpt": "ok@shop.example", "reason": "moved away"}
+    done = console.post("/addresses/suppress", role=OPERATOR, form=form)
+    assert done.location == "/addresses/ok@shop.example?done=suppress&count=1"
+    page = console.get("/addresses/ok@shop.example", role=OPERATOR).text
+    assert "moved away" in page
+    assert "operator (console)" in page
+    console.post("/addresses/unsuppress", role=OPERATOR, rcpt="ok@shop.example")
+    assert "It is not suppressed" in console.get("/addresses/ok@shop.example", role=OPERATOR).text
+
+
+def test_a_list_is_imported_after_it_was_seen(console: Console) -> None:
+    listed = "a@x.test\nno address\ngone@shop.example\na@x.test\n"
+    seen = console.post("/addresses/import", role=OPERATOR, list=listed, reason="old list").text
+    assert "1 would be suppressed, 2 are already." in seen
+    assert "1 lines cannot be read" in seen
+    assert "It is not suppressed" in console.get("/addresses/a@x.test", role=OPERATOR).text
+    done = console.post("/addresses/import/apply", role=OPERATOR, list=listed, reason="old list")
+    assert done.location == "/addresses?show=suppressed&done=suppress&count=1"
+    assert "old list" in console.get("/addresses/a@x.test", role=OPERATOR).text
+    assert console.post("/addresses/import", role=OPERATOR, list=" ").status == 400
+
+
+def test_without_a_daemon_pages_are_read_and_buttons_say_why(
+    console: Console, tmp_path: Path
+) -> None:
+    queue_id = id_of(console, "later@mail.example")
+    console.token(OPERATOR)
+    (tmp_path / "control.sock").unlink()
+    page = console.get("/", role=OPERATOR)
+    assert "The daemon does not answer" in page.text
+    assert "the daemon is stopped" in page.text
+    act = console.post("/messages/act", role=OPERATOR, action="hold", row=f"{queue_id}.0")
+    assert act.status == 503
+    assert "nothing was changed" in act.text

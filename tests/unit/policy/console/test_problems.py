@@ -1,0 +1,44 @@
+"""Which numbers are a problem, and what is said about it."""
+
+import pytest
+
+from relayd.policy.console.problems import HourFacts, problems
+
+QUIET = HourFacts(accepted=100, bounced=0)
+
+
+@pytest.mark.parametrize(
+    ("hour", "is_one"),
+    [
+        (QUIET, False),
+        (HourFacts(accepted=0, bounced=0), False),
+        (HourFacts(accepted=0, bounced=9), False),  # too few to tell
+        (HourFacts(accepted=0, bounced=10), True),
+        (HourFacts(accepted=190, bounced=10), True),
+        (HourFacts(accepted=191, bounced=10), False),
+    ],
+)
+def test_many_bounces_are_a_problem(hour: HourFacts, is_one: bool) -> None:  # noqa: FBT001
+    assert bool(problems(hour, oldest_seconds=None, oldest_destination="")) == is_one
+
+
+def test_a_problem_says_whose_mail_it_is_and_leads_to_it() -> None:
+    hour = HourFacts(accepted=80, bounced=20, sender="a@x.test", sender_bounced=15, tag="news")
+    (found,) = problems(hour, oldest_seconds=None, oldest_destination="")
+    assert found.text == (
+        "20% of the last hour bounced: 20 of 100, most of it from a@x.test (15) with the tag news"
+    )
+    assert found.filters == {
+        "status": "bounced",
+        "since": "1h",
+        "sender": "a@x.test",
+        "tag": "news",
+    }
+    assert found.is_grave
+
+
+def test_old_mail_is_a_problem() -> None:
+    assert not problems(QUIET, oldest_seconds=4 * 3600 - 1, oldest_destination="x.test")
+    (found,) = problems(QUIET, oldest_seconds=5 * 3600, oldest_destination="x.test")
+    assert found.text == "the oldest mail has waited for 5 h, for x.test"
+    assert not found.is_grave
