@@ -86,9 +86,7 @@ def list_recipients(
     """
     wanted = rows_wanted(limit, form)
     stopped: list[Place] = []
-    find = _newest if form is Form.TABLE and wanted else _all
-    pages = (find(view, query, wanted, stopped) for query in queries)
-    found = itertools.islice(itertools.chain.from_iterable(pages), wanted or None)
+    found = search(view, queries, wanted=wanted, form=form, stopped=stopped)
     if form is not Form.TABLE:
         return show_fields(map(fields, found), FIELDS, form)
     counted = itertools.count()
@@ -98,8 +96,27 @@ def list_recipients(
     if count == wanted:
         print(f"the newest {wanted}; --limit 0 shows all", file=sys.stderr)
     elif stopped:
-        say_searched(received_at_of(max(stopped)[0]), table)
+        say_stopped(stopped, table)
     return count
+
+
+def search(
+    view: QueueView,
+    queries: Iterable[Query],
+    *,
+    wanted: int,
+    form: Form,
+    stopped: list[Place],
+) -> Iterator[RecipientRow]:
+    """Yield so many recipients that match, 0 for all; for people in a bounded time: note where it was over."""
+    find = _newest if form is Form.TABLE and wanted else _all
+    pages = (find(view, query, wanted, stopped) for query in queries)
+    return itertools.islice(itertools.chain.from_iterable(pages), wanted or None)
+
+
+def say_stopped(stopped: Iterable[Place], table: TableOptions) -> None:
+    """Say how far back searches went that ended at those places."""
+    say_searched(received_at_of(max(stopped)[0]), table)
 
 
 def say_searched(since: datetime, table: TableOptions) -> None:

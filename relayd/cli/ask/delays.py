@@ -3,13 +3,12 @@
 import sys
 
 from relayd.answers.delays import DELAYS, delays_of, percentiles
-from relayd.answers.recipients import find_rows
 from relayd.answers.tally import delay_text
-from relayd.cli.listing import rows_wanted
+from relayd.cli.listing import rows_wanted, say_stopped, search
 from relayd.cli.output import Form, show_fields, show_json, show_table
-from relayd.cli.table import Column
+from relayd.cli.table import USUAL, Column
 from relayd.mail.ids import format_id
-from relayd.ports.view import Query, QueueView
+from relayd.ports.view import Place, Query, QueueView
 
 _COLUMNS = (
     Column(title="ID", whole=True),
@@ -28,10 +27,12 @@ _NAMES = ("queue_id", "rcpt", "status", *DELAYS)
 def list_delays(view: QueueView, query: Query, *, limit: int | None, form: Form) -> int:
     """Print the recipients that match with their delays, then percentiles, which CSV leaves out; return how many."""
     wanted = rows_wanted(limit, form)
-    found = list(delays_of(view, find_rows(view, query, limit=wanted)))
+    stopped: list[Place] = []
+    rows = search(view, [query], wanted=wanted, form=form, stopped=stopped)
+    found = list(delays_of(view, rows))
     summed = percentiles(found)
     if form is not Form.TABLE:
-        rows = (
+        told = (
             {
                 "queue_id": format_id(one.row.message_id),
                 "rcpt": one.row.address,
@@ -40,7 +41,7 @@ def list_delays(view: QueueView, query: Query, *, limit: int | None, form: Form)
             }
             for one in found
         )
-        show_fields(rows, _NAMES, form)
+        show_fields(told, _NAMES, form)
         if form is Form.JSON:
             for title, delays in summed.items():
                 show_json({"by": title, **delays})
@@ -64,4 +65,6 @@ def list_delays(view: QueueView, query: Query, *, limit: int | None, form: Form)
     )
     if wanted and len(found) == wanted:
         print(f"of the newest {wanted}; --limit 0 takes all", file=sys.stderr)
+    elif stopped:
+        say_stopped(stopped, USUAL)
     return len(found)
