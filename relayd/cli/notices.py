@@ -16,16 +16,18 @@ from relayd.ports.view import QueueView
 _LEAST = 20  # cells of the text, before the remedy is cut as well
 
 
-def show_notices(view: QueueView, settings: str | None, zone: tzinfo | None = None) -> None:
-    """Print those that store, settings and daemon tell; `settings` is a file that the caller named.
+def show_notices(view: QueueView, settings: str | None, zone: tzinfo | None = None) -> int:
+    """Print those that store, settings and daemon tell; return how many. `settings` is a file that the caller named.
 
     Times are those of `zone`, None being this machine's.
     """
     at = datetime.now(UTC)  # noqa: TID251 -- a command's clock
     switches, control = find_switches(settings)
     daemon = [] if control is None else glance_at(control)
-    for notice in notices_of(view, at=at, switches=switches, daemon=daemon, zone=zone):
+    notices = notices_of(view, at=at, switches=switches, daemon=daemon, zone=zone)
+    for notice in notices:
         show_notice(notice)
+    return len(notices)
 
 
 def show_notice(notice: Notice) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relayd.answers.tally import PERCENTILES
 from relayd.cli.ask.show import show
 from relayd.cli.completing import ids
 from relayd.cli.context import named_settings_file, open_view, settings_option
@@ -98,17 +99,18 @@ def status(
         raise click.UsageError(f"{option} is for the table without --delays.")
     if watch:
         refuse_fail_empty(ctx, "--watch")
-    if watch and limit is None and sys.stdout.isatty():
-        limit = max(shutil.get_terminal_size().lines - 3, 1)  # what fits on a screen
     with open_view() as view:
 
         def draw() -> int:
-            show_notices(view, named_settings_file(), table.zone)
+            notices = show_notices(view, named_settings_file(), table.zone)
+            rows = limit
+            if watch and limit is None and sys.stdout.isatty():
+                rows = _rows_that_fit(notices + (len(PERCENTILES) if asks_delays else 0))
             if asks_delays:
                 from relayd.cli.ask.delays import list_delays  # noqa: PLC0415
 
-                return list_delays(view, query, limit=limit, form=form)
-            return list_recipients(view, [query], limit=limit, form=form, table=table)
+                return list_delays(view, query, limit=rows, form=form)
+            return list_recipients(view, [query], limit=rows, form=form, table=table)
 
         if watch:
             repeat(draw, rounds=rounds)
@@ -117,6 +119,11 @@ def status(
     if not count:
         say_empty(nothing_found(query))
     return count
+
+
+def _rows_that_fit(others: int) -> int:
+    """Return how many rows a screen has beside so many lines, the titles, a hint and an empty line."""
+    return max(shutil.get_terminal_size().lines - 3 - others, 1)
 
 
 status.add_command(show)

@@ -250,6 +250,22 @@ async def test_what_goes_with_no_id(world: World, arguments: list[str]) -> None:
     assert "ID" in ran.err
 
 
+@pytest.mark.parametrize("options", [[], ["--delays"]], ids=str)
+async def test_what_is_watched_fits_on_the_screen(
+    world: World, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """With the notices above it, which would push others off."""
+    store = world.open_store()
+    await enqueue(store, a_message(*(f"{number}@x.test" for number in range(30))))
+    await store.close()
+    with a_screen(monkeypatch, lines=20) as shown:
+        monkeypatch.setattr("sys.stderr", shown)
+        assert world.run("status", "--watch", "--rounds", "1", *options).status == 0
+    lines = shown.getvalue().splitlines()
+    assert lines[0].startswith("the daemon is stopped")
+    assert len(lines) == 19, "one is left for the cursor"
+
+
 @pytest.mark.parametrize("order", [("ID", "--utc"), ("--utc", "ID")], ids=str)
 def test_show_in_utc(
     world: World, filled: dict[str, NewMessage], elsewhere: str, order: Sequence[str]
