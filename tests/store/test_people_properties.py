@@ -78,6 +78,9 @@ def told(box: Box) -> list[object]:
 
 async def run(verbs: Sequence[Verb], folder: Path) -> None:
     boxes = [opener(folder) for opener in OPENERS.values()]
+    for box in boxes:
+        await box.store.people.add_account(an_account("anna"), author=ANN)
+        await box.store.people.open_session(a_session("anna"), author=ANN)
     try:
         for verb in verbs:
             before = boxes[0].view.people.accounts()
