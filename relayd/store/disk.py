@@ -29,7 +29,7 @@ class Disk:
     def is_short(self, now: float) -> bool:
         """Tell whether what can be spared should go: there is less than twice of what is kept back.
 
-        Or the disk itself has less than that, whatever the queue file does not use.
+        Or the disk itself has less than what is kept back, whatever the queue file does not use.
         """
         self._look_again(now)
         return self._is_short
