@@ -90,6 +90,7 @@ MORE = {  # options that keep a command short
     "top": ["--once"],
     "doctor": ["--quick"],
     "demo": ["--help"],  # it has a relay and files of its own
+    "console": ["--help"],  # it serves until a signal
     "test-mail": ["a@x.test", "--timeout", "1s"],
     "classify": ["550 no such user"],
     "sendmail": ["-i", "a@x.test"],
@@ -182,7 +183,7 @@ def _leaves(command: click.Command, above: tuple[str, ...] = ()) -> Iterator[tup
         yield (*above, *_arguments(" ".join(above), command))
         return
     if command.invoke_without_command:
-        yield above
+        yield (*above, *MORE.get(" ".join(above), []))
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         assert below is not None
