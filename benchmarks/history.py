@@ -15,13 +15,14 @@ from pathlib import Path
 import apsw
 
 from relayd.mail.ids import WorkerNumber, make_id
-from relayd.store.sqlite import connection
+from relayd.store.sqlite import connection, tally_upkeep, tallying
 from relayd.store.sqlite.values import to_ms
 from relayd.worker.system import SystemClock
 
 EVENTS = 2  # in the history of a message: its reception and the outcome; in some a deferral between
 _SCHEMA = 3  # that of the older relayd
 _AT_ONCE = 500_000  # messages in one transaction
+_COUNTED = 100_000  # events in one transaction
 _OVER = timedelta(days=90)
 
 # Of message `n`: four numbers below a thousand that look like chance.
@@ -122,6 +123,21 @@ def fill(path: Path, *, messages: int, waiting: int = 10_000) -> float:
     began = time.monotonic()
     connection.prepare(str(path))
     return time.monotonic() - began
+
+
+def count(path: Path) -> None:
+    """Count all of it into the tally, as workers do by and by."""
+    now = to_ms(SystemClock().now())
+    with closing(connection.open_writer(str(path))) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        while (batch := tallying.batch(db, least=1, most=_COUNTED)) is not None:
+            with db:
+                tallying.add(db, batch, now=now)
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        while (step := tally_upkeep.untidy(db, now)) is not None:
+            with db:
+                tally_upkeep.tidy(db, step)
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _fill(db: apsw.Connection, messages: int, waiting: int) -> None:
