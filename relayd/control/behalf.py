@@ -45,5 +45,5 @@ def without_behalf(message: Mapping[str, object]) -> tuple[Message, Behalf | Non
     if ("session" in given) == ("key" in given):
         raise BadMessage("'as' has not one of session and key")
     texts = {name: read_text(name, value, str) for name, value in given.items()}
-    texts["client"] = blanked(texts.get("client", ""))[:_CLIENT_LIMIT]
+    texts["client"] = blanked(texts.get("client", "")[:_CLIENT_LIMIT])
     return {key: value for key, value in message.items() if key != "as"}, Behalf(**texts)

@@ -38,7 +38,7 @@ from relayd.mail.text import blanked
 from relayd.mail.words import format_instant
 from relayd.policy.console.names import parse_name
 from relayd.policy.console.roles import Role, Scope
-from relayd.ports.people import AccountChange, Deed, Sees
+from relayd.ports.people import DETAIL_LIMIT, AccountChange, Deed, Sees
 
 _HASH_OCTETS = 32
 _MOST = 100  # senders, or networks, of a key
@@ -230,7 +230,7 @@ def _hash_or_none(text: str) -> str:
 
 
 def _line(key: str, message: Message) -> str:
-    return blanked(read_text(key, message.get(key, ""), str))
+    return blanked(read_text(key, message.get(key, ""), str)[:DETAIL_LIMIT])
 
 
 def _texts(key: str, message: Message, reader: Callable[[str], Any]) -> tuple[Any, ...]:

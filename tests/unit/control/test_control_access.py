@@ -214,12 +214,12 @@ async def test_who_acts_is_in_the_audit_before(world: World) -> None:
     await world.ask(message, world.behalves["operator"])
     row = world.last()
     assert (row.by, row.client) == ("operator1 (console)", "192.0.2.7")
-    assert (row.action, row.target) == ("hold", "selector rcpt a@x.test tag a b")
+    assert (row.action, row.target) == ("hold", "rcpt a@x.test, tag a b")
     assert row.detail == "too fast [0m"
     await world.ask({"verb": "unsuppress", "rcpt": "b@x.test"}, world.behalves["key:operate"])
     row = world.last()
     assert (row.by, row.action) == ("key:operate (API key)", "unsuppress")
-    assert row.target == "rcpt b@x.test"
+    assert row.target == "b@x.test"
 
 
 async def test_what_changes_nothing_is_not_in_the_audit(world: World) -> None:
