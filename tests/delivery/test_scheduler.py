@@ -312,6 +312,7 @@ async def test_leases_are_renewed_until_the_last_dot_is_answered() -> None:
 
 async def test_stop_does_not_wait_for_a_store_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "RECORD_WITHIN", 0.05)
+    monkeypatch.setattr("tests.support.post.STOP_WITHIN", 0.05)  # what is abandoned ends no more
     store = FaultyStore(FakeClock())
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:
         store.fail("settle")
