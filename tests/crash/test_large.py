@@ -68,6 +68,7 @@ def test_what_is_not_taken_leaves_nothing(tmp_path: Path, how: str) -> None:
                 client.getreply()
                 client.send(stuffed(LARGE))
                 eventually(lambda: files(daemon), "it is being written")
+                client.close()  # a QUIT would be content, and have no answer
         else:
             content = LARGE * 2 if how == "too-big" else LARGE.replace(b"..dots\r\n", b"..dots\n")
             with daemon.client() as client:
