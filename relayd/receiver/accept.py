@@ -10,6 +10,7 @@ Source: accept(2), which may also report an error that a connection had before i
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -82,6 +83,10 @@ class Acceptor:
                 log.warning("accept_paused", fault="local", listener=listener, reason=exc.strerror)
             self._pause(sock, context, _PAUSE)
             return False
+        if connection.family != socket.AF_UNIX:
+            # asyncio does not for a listener that was made without naming the protocol; uvloop does.
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._welcome(connection, address, context)
         return True
 

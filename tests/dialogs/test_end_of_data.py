@@ -4,6 +4,7 @@ What was smuggled would show as a second message, or as an answer too many.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -109,5 +110,20 @@ def test_nothing_is_smuggled(
                         pieces
                     )  # the rest unread, the end may be a reset
                     assert taken == [], pieces
+
+    run_on(loop, main())
+
+
+@on_every_loop
+def test_no_answer_waits_for_the_acknowledgement_of_another(loop: str) -> None:
+    """TCP_NODELAY, on a socket that came from a listener made without naming the protocol."""
+
+    async def main() -> None:
+        async with receiving() as reception, connected(reception, None) as (reader, _):
+            await reader.readuntil(b"\r\n")
+            [session] = reception.receiver._sessions
+            assert session._wire is not None
+            connection = session._wire.get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     run_on(loop, main())
