@@ -1,4 +1,7 @@
-"""The process of the console: it listens, serves until a signal, and tells the service manager how it is."""
+"""The process of the console: it listens, serves until a signal, and tells the service manager how it is.
+
+Beside the pages it sends webhooks.
+"""
 
 import asyncio
 import contextlib
@@ -14,6 +17,8 @@ from relayd.console.app import App
 from relayd.console.asked import Console
 from relayd.console.daemon import Daemon
 from relayd.console.glance import Glance
+from relayd.console.hooks import dispatcher_of
+from relayd.console.hooks.dispatch import Dispatcher
 from relayd.console.limits import CONNECTIONS, LimitedProtocol
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
@@ -68,12 +73,16 @@ async def serve(
     notifier, period = Notifier(environment), watchdog_period(environment)
     with parts_of(settings) as console:
         server = server_of(console)
+        dispatcher = dispatcher_of(settings, console.daemon, console.now)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _end, server)
+            loop.add_signal_handler(number, _end, server, dispatcher)
         async with asyncio.TaskGroup() as tasks:
             signs = tasks.create_task(_tell_life(server, notifier, period), name="signs of life")
+            sending = tasks.create_task(dispatcher.run(), name="webhooks")
             await server.serve(sockets=list(sockets))
+            dispatcher.stop()
+            await sending
             signs.cancel()
     notifier.send("STOPPING=1")
 
@@ -98,8 +107,9 @@ def server_of(console: Console) -> uvicorn.Server:
     )
 
 
-def _end(server: uvicorn.Server) -> None:
+def _end(server: uvicorn.Server, dispatcher: Dispatcher) -> None:
     server.should_exit = True
+    dispatcher.stop()
 
 
 async def _tell_life(server: uvicorn.Server, notifier: Notifier, period: float | None) -> None:
