@@ -17,7 +17,6 @@ from relayd.cli.confirm import confirm, recipients, yes_option
 from relayd.cli.context import NoSuch
 from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.row_options import takes_form
-from relayd.control.protocol import event_to_json, selects_everything
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, format_id
 from relayd.ports.view import Place, Query, Target
@@ -112,6 +111,8 @@ def check_selector(
     ids: Sequence[MessageId], query: Query, *, everything: bool, example: str, all_: str = "--all"
 ) -> None:
     """Refuse a command line that says nothing, or everything and something."""
+    from relayd.control.protocol import selects_everything  # noqa: PLC0415 -- for who acts
+
     selected = bool(ids) or not selects_everything(query)
     if everything and selected:
         raise click.UsageError("--all does not go with a selector.")
@@ -180,6 +181,8 @@ def _show_events(verb: Verb, events: Iterator[Event], how: How) -> None:
         rows = ([format_id(each.message_id), _address(each), *verb.cells(each)] for each in events)
         show_table([*_TITLES, *verb.titles], rows)
     else:
+        from relayd.control.protocol import event_to_json  # noqa: PLC0415 -- for who acts
+
         show_fields(map(event_to_json, events), FIELDS, how.form)
 
 

@@ -17,8 +17,6 @@ from relayd.cli.completing import complete_ids
 from relayd.cli.context import NoSuch, load_settings, open_view, settings_option
 from relayd.cli.filters import TEXT
 from relayd.cli.output import printable
-from relayd.control import client
-from relayd.control.content import ContentRequest
 from relayd.errors import DaemonUnreachable, StoreForbidden
 from relayd.file_access import name_of
 from relayd.mail.ids import MessageId, format_id
@@ -44,6 +42,9 @@ def cat(*, wanted: str, reason: str) -> None:
 
     On a terminal, what cannot be printed is shown as `?`.
     """
+    from relayd.control import client  # noqa: PLC0415 -- the lists of this group need none of it
+    from relayd.control.content import ContentRequest  # noqa: PLC0415 -- as above
+
     settings = load_settings()
     message_id = _one(wanted)
     write: _Write = sys.stdout.buffer.write

@@ -23,8 +23,6 @@ from relayd.cli.output import Form, say_empty
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import TableOptions
 from relayd.cli.table_options import takes_table_options
-from relayd.control import client
-from relayd.control.acts import ActRequest
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
 from relayd.mail.operator import Action
@@ -125,6 +123,9 @@ class _Act:
     def ask(
         self, query: Query, *, dry_run: bool, limit: int | None = None, before: Place | None = None
     ) -> Part:
+        from relayd.control import client  # noqa: PLC0415 -- a list needs none of it
+        from relayd.control.acts import ActRequest  # noqa: PLC0415 -- as above
+
         request = ActRequest(
             query=query,
             action=self.action,

@@ -9,8 +9,6 @@ import click
 from relayd.cli.ask.acting import How, Part, act, check_selector, takes_how
 from relayd.cli.ask.selector import queries, selector
 from relayd.cli.context import load_settings
-from relayd.control import client
-from relayd.control.requeue import RequeueRequest
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
 from relayd.ports.view import Place, Query, Status
@@ -32,6 +30,9 @@ class _Requeue:
     def ask(
         self, query: Query, *, dry_run: bool, limit: int | None = None, before: Place | None = None
     ) -> Part:
+        from relayd.control import client  # noqa: PLC0415 -- the lists of this group need none of it
+        from relayd.control.requeue import RequeueRequest  # noqa: PLC0415 -- as above
+
         request = RequeueRequest(
             query=query,
             reason=self.reason,
