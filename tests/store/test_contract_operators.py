@@ -520,7 +520,7 @@ async def test_a_bounce_and_its_report_are_one_change(box: Box, worker: WorkerNu
 async def test_a_message_is_reported_once_however_the_batches_fall(
     box: Box, worker: WorkerNumber, limit: int
 ) -> None:
-    """S-54: those who match of one message are one thing to its sender."""
+    """Those who match of one message are one thing to its sender."""
     for addresses in (["a1@x.test", "a2@x.test", "other@y.test", "a3@x.test"], ["b@x.test"]):
         await box.put(a_message(*addresses), worker=worker)
     seen: list[list[str]] = []
