@@ -7,6 +7,7 @@ from relayd.ports.people import Account, AccountChange, ApiKey, AuditEntry
 
 Fields = dict[str, object]
 ACCOUNT_FIELDS = ("name", "role", "reads_content", "disabled", "created_at", "last_login_at")
+AUDIT_FIELDS = ("ts", "by", "client_ip", "action", "target", "detail")
 KEY_FIELDS = (
     "id",
     "name",
@@ -55,10 +56,10 @@ def audit_fields(entry: AuditEntry) -> Fields:
     return {
         "ts": format_instant(entry.at),
         "by": entry.by,
-        "client_ip": entry.client,
+        "client_ip": entry.client or None,
         "action": entry.action,
-        "target": entry.target,
-        "detail": entry.detail,
+        "target": entry.target or None,
+        "detail": entry.detail or None,
     }
 
 

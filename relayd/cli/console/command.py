@@ -2,6 +2,7 @@
 
 import click
 
+from relayd.cli.console.audit import audit
 from relayd.cli.console.key import key
 from relayd.cli.console.sessions import sessions
 from relayd.cli.console.user import user
@@ -28,3 +29,4 @@ def console(ctx: click.Context) -> None:
 console.add_command(user)
 console.add_command(key)
 console.add_command(sessions)
+console.add_command(audit)

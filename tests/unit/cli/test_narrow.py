@@ -114,6 +114,7 @@ LISTS = (
     "user list",
     "console user list",
     "console key list",
+    "console audit",
     "config get",
     "config diff",
 )

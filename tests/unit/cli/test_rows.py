@@ -67,6 +67,7 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
     "relayd user list": ("", ""),
     "relayd console user list": ("", ""),
     "relayd console key list": ("", ""),
+    "relayd console audit": ("--by none", "nothing matches"),
     "relayd doctor": ("", ""),
 }
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from relayd.accounts.passwords import is_password
 from relayd.policy.console.keys import parse_key
 from relayd.policy.console.roles import Role, Scope
-from relayd.ports.people import AuditQuery, PeopleView, Sees
+from relayd.ports.people import AuditQuery, Author, Deed, PeopleView, Sees
 from relayd.ports.queue import QueueStore
 from relayd.store import open_view
 from tests.support.cli_world import Ran, World, column
@@ -208,6 +208,31 @@ async def test_all_of_it_is_in_the_audit(console: Console) -> None:
     assert [row.action for row in reversed(rows)] == [
         f"{what}_{done}" for what in ("account", "key") for done in ("added", "changed", "removed")
     ]
+
+
+async def test_the_audit_is_shown(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relayd.cli.console.audit._PAGE", 2)
+    anna = Author(by="anna (console)", client="192.0.2.7")
+    for number in range(5):
+        await console.store.people.note(Deed("hold", f"m{number}", "fix"), author=anna)
+    await console.store.people.note(Deed("compact"), author=ROOT)
+    cells = (await console.run("audit", "--utc")).cells
+    assert cells[1] == ["2026-03-01 12:00:00Z", "root", "", "compact", "", ""]
+    assert cells[2][1:] == ["anna (console)", "192.0.2.7", "hold", "m4", "fix"]
+    assert len(cells) == 7
+    for words, targets in (
+        ("--limit 3 --action hold", ["m4", "m3", "m2"]),
+        ("--by root", [""]),
+        ("--target M1", ["m1"]),
+        ("--since 2026-03-01T12:00:01Z", []),
+        ("--until 2026-03-01T12:00:00Z", []),
+    ):
+        assert column((await console.run("audit", *words.split())).cells, "TARGET") == targets
+    assert (await console.run("audit", "--json")).rows[0] == {
+        "ts": "2026-03-01T12:00:00.000Z",
+        "by": "root",
+        "action": "compact",
+    }
 
 
 def test_without_a_daemon_it_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
