@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from relayd.mail.address import Address
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
+from relayd.mail.once import Once
 from relayd.mail.parameters import MailParameters, RcptParameters
 
 
@@ -77,6 +78,7 @@ class NewMessage:
     facts: MessageFacts
     client: Client
     content_check: ContentCheck | None = None
+    once: Once | None = None  # it is to be taken once
 
     @property
     def is_held(self) -> bool:

@@ -3,8 +3,8 @@
 The store has a few large verbs. Each is one transaction; no caller combines two of them to stay
 consistent. None changes a state but as `relayd.mail.outcome.TRANSITIONS` allows: a recipient of whom it does
 not is passed over. All of them may raise StoreUnavailable and, where they write, StoreFull and CommitUnknown
-(S-55). That one answers one request: nobody knows whether it was carried out. Every verb but `enqueue`
-and `note_late` may then be called again with the same arguments: what was done is not done twice. The exception is a
+(S-55). That one answers one request: nobody knows whether it was carried out. Every verb but `note_late`,
+and `enqueue` of a message without `once`, may then be called again with the same arguments: what was done is not done twice. The exception is a
 settlement with `NotTried`: its recipient may be leased again, as the same attempt. What the commit
 leased to nobody's knowledge, the store hands back by itself. After a StoreBroken every verb raises
 it: the process has to end, and the next one looks anew.
@@ -122,6 +122,10 @@ class QueueStore(Upkeep, Protocol):
         as Work, with the content, as attempt 1, and nobody else will claim them. All others wait
         to be claimed. The recipients of a message that `is_held` are held and never leased; what
         `first_events` gives is recorded in the same transaction.
+
+        The key of a message that is to be taken `once` is written in that transaction too, and kept for `KEPT_FOR`.
+        When one came with the same key before, nothing is stored: AlreadyTaken with that message, once it is
+        durable, or OtherBody. So such a message may be given again after CommitUnknown.
         """
         ...
 

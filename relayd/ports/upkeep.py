@@ -51,6 +51,13 @@ class Upkeep(Protocol):
         """
         ...
 
+    async def forget_keys(self) -> int:
+        """Forget keys of messages that were to be taken once, after `KEPT_FOR`; return how many.
+
+        May do a part of it: call again until it gives 0.
+        """
+        ...
+
     async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
         """Count the next events of the history, or put the tally in order; False when nothing is left to do.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # few questions need these
     from ipaddress import IPv4Network, IPv6Network
 
     from relayd.mail.content import Content
+    from relayd.mail.once import FirstMessage
     from relayd.mail.pause import PauseRule
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
@@ -266,6 +267,13 @@ class QueueView(Protocol):
         """Return the content as stored; None when it is gone. Raises ContentLost.
 
         Nothing is recorded: that is for who asks while no daemon runs. Else `QueueStore.read` gives it.
+        """
+        ...
+
+    def first_message(self, key: bytes) -> "FirstMessage | None":
+        """Return the message that came with this key of a message that is to be taken once.
+
+        It may not be durable yet: `QueueStore.enqueue` tells it when it is.
         """
         ...
 

@@ -125,7 +125,7 @@ def oldest_kept(history: timedelta, clock: Clock) -> Callable[[], datetime]:
 
 
 async def tidy(history: timedelta, store: QueueStore, clock: Clock) -> None:
-    """Delete what is older than the history is kept, a piece at a time; audit and sessions of the console too."""
+    """Delete what is older than the history is kept, a piece at a time; what is kept for the console too."""
     oldest = oldest_kept(history, clock)
     oldest_audit = oldest_kept(max(history, _AUDIT), clock)
     while True:
@@ -133,6 +133,7 @@ async def tidy(history: timedelta, store: QueueStore, clock: Clock) -> None:
         try:
             deleted = await store.purge(oldest())
             deleted += await store.people.forget(oldest_audit())
+            deleted += await store.forget_keys()
         except StoreBroken:
             raise
         except StoreError as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from relayd.errors import LeaseLost, ReturnPathSpent
+from relayd.errors import LeaseLost, ReturnPathSpent, StoreError
 from relayd.mail.batch import in_whole_messages
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
@@ -41,6 +41,7 @@ from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Place, Query, RecipientRow, Status
 from relayd.store.memory import (
     messages,
+    once,
     operators,
     outcomes,
     pausing,
@@ -107,6 +108,11 @@ class MemoryStore(MemoryView):
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
         self._age.watch()
+        if message.once is not None:
+            try:
+                once.write(self._tables, message.once, message.id, served=self._age.served())
+            except StoreError as known:
+                return _failed(known)
         recipients = self._add(message)
         works: list[Work] = []
         now = self._clock.now()
@@ -385,6 +391,9 @@ class MemoryStore(MemoryView):
         self.outbox.purge(old, older_than)
         tally.forget(self._tables, older_than)
         return len(old)
+
+    async def forget_keys(self) -> int:
+        return once.forget(self._tables, served=self._age.served())
 
     async def compact(self, older_than: datetime) -> Compacted:
         """Only what is purged is to be had back: there is no file."""

@@ -11,6 +11,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.event import Event, subject_of
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.once import FirstMessage
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
@@ -195,6 +196,7 @@ class Tables:
     noted: list[tuple[Message, Event]] = field(default_factory=list)  # those that may count
     kept_from: datetime | None = None  # before that none counts any more
     people: PeopleTables = field(default_factory=PeopleTables)
+    once: dict[bytes, tuple[FirstMessage, float]] = field(default_factory=dict)  # since when served
 
     endpoints: dict[EndpointId, TheEndpoint] = field(default_factory=dict)
     last_endpoint: int = 0

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.once import FirstMessage
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression, in_force, is_suppressed
 from relayd.mail.words import EventKind
@@ -23,7 +24,7 @@ from relayd.ports.view import (
     Status,
 )
 from relayd.ports.waiting import By, Counted, together, waiting
-from relayd.store.memory import suppression, tally
+from relayd.store.memory import once, suppression, tally
 from relayd.store.memory.outbox import MemoryOutboxView
 from relayd.store.memory.people import MemoryPeopleView
 from relayd.store.memory.rows import address_row, row_of
@@ -112,6 +113,9 @@ class MemoryView:
             if address not in groups and (not wanted or address in wanted):
                 found.setdefault(address, []).append(each)
         return [AddressRow.of_unused(each) for each in found.values()]
+
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        return once.first(self._tables, key)
 
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         return is_suppressed(suppression.known(self._tables, address), sender.lower())

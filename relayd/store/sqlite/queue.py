@@ -46,6 +46,7 @@ from relayd.store.sqlite import (
     destinations,
     leases,
     messages,
+    once,
     operators,
     outcomes,
     pausing,
@@ -151,6 +152,8 @@ class SqliteStore:
             lease_for = None
 
         def operation(db: apsw.Connection) -> Sequence[Work]:
+            if message.once is not None:
+                once.write(db, message.once, message.id)
             if lease_for is None:
                 messages.insert(db, message, {})
                 return []
@@ -370,6 +373,9 @@ class SqliteStore:
         if not purged:
             await self._reader.ask(lambda db: purging.sweep(db, self._files))
         return purged
+
+    async def forget_keys(self) -> int:
+        return await self._writer.submit(once.forget)
 
     async def compact(self, older_than: datetime) -> Compacted:
         await self._count(least=1, most=TALLIED_AT_ONCE)  # as in `purge`

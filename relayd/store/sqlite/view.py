@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import apsw
 
 from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.once import FirstMessage
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, EventKind, status_of
 from relayd.ports.view import (
@@ -23,7 +24,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.sqlite import pause_rows, suppression
+from relayd.store.sqlite import once, pause_rows, suppression
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.search import Key, Search
@@ -245,6 +246,10 @@ class SqliteView:
             found += [AddressRow.of_unused(those) for those in known.values()]
             last = keys[-1]
         return found[:limit]
+
+    @_question
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        return once.first(self._db, key)
 
     @_question
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
