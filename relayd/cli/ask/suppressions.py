@@ -26,8 +26,6 @@ from relayd.cli.context import NoSuch, json_option, load_settings, open_view, se
 from relayd.cli.output import Form, paint, show_fields, show_json, show_table
 from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column
-from relayd.control import client
-from relayd.control.suppress import batches
 from relayd.files import replace
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.suppression import EVERYBODY, ToSuppress
@@ -68,6 +66,9 @@ def suppress(*, addresses: tuple[str, ...], reason: str, as_json: bool) -> None:
 
     Clients can then have them refused: bounces.refuse_suppressed. One that is suppressed already stays as it is.
     """
+    from relayd.control import client  # noqa: PLC0415 -- the list needs none of it
+    from relayd.control.suppress import batches  # noqa: PLC0415 -- as above
+
     socket = load_settings().control_socket
     for batch in batches(ToSuppress(address=each, reason=reason) for each in addresses):
         for each, is_new in zip(batch, client.suppress(socket, batch), strict=True):
@@ -92,6 +93,8 @@ def unsuppress(*, addresses: tuple[str, ...], as_json: bool) -> None:
 
 def lift(addresses: Sequence[str], *, as_json: bool) -> None:
     """Lift the suppression of each. Raises NoSuch, in the end, if some had none."""
+    from relayd.control import client  # noqa: PLC0415 -- as above
+
     socket = load_settings().control_socket
     missed = []
     for address in addresses:
@@ -153,6 +156,9 @@ def _lines_of(file: str, reason: str) -> Iterator[Line]:
 
 
 def _import(file: str, lines: Iterator[Line]) -> dict[str, int]:
+    from relayd.control import client  # noqa: PLC0415 -- as above
+    from relayd.control.suppress import batches  # noqa: PLC0415 -- as above
+
     socket = load_settings().control_socket
     counts = {"new": 0, "old": 0, "bad": 0}
 

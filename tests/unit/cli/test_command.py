@@ -105,6 +105,7 @@ NOT_IMPORTED = {
     "help": (["--help"], ("rich", "apsw", "pydantic", "aiosmtpd")),
     "serve": (["serve", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.ask.status")),
     "status": (["status", "--help"], ("rich", "apsw", "pydantic", "relayd.cli.ask.queue")),
+    "addresses": (["addresses", "--help"], ("pydantic", "asyncio", "relayd.control.client")),
     "queue list": (["queue list --help"], ("pydantic", "asyncio", "relayd.control.client")),
 }
 
