@@ -242,6 +242,26 @@ async def test_pages_leave_no_gap(box: Box, worker: WorkerNumber, size: int, que
     assert paged == whole
 
 
+@pytest.mark.parametrize("size", [1, 2, 9, 100])
+async def test_bounded_pages_say_where_to_go_on(box: Box, worker: WorkerNumber, size: int) -> None:
+    """Put together they are the whole; the last one says that nothing follows."""
+    for _ in range(3):
+        await box.put(
+            a_message("a@example.com", "b@example.com", "c@other.test", at=box.clock.now()),
+            worker=worker,
+        )
+        box.advance(1)
+    for query, count in ((Query(), 9), (Query(domain=("example.com",)), 6), (Query(tag=("x",)), 0)):
+        found: list[RecipientRow] = []
+        place: tuple[MessageId, int] | None = None
+        while (page := box.view.page(query, limit=size, before=place)).next is not None:
+            assert len(page.rows) <= size
+            found += page.rows
+            place = page.next
+        assert [*found, *page.rows] == box.rows(query)
+        assert len(box.rows(query)) == count
+
+
 async def test_history_starts_with_the_reception(box: Box, worker: WorkerNumber) -> None:
     """One entry per recipient, from whom and how large; then everything that was committed, in order."""
     message = a_message(

@@ -198,7 +198,8 @@ async def test_a_read_that_the_wal_beginning_anew_disturbs_is_asked_once_more(
 
 
 def test_every_question_is_asked_like_that() -> None:
-    verbs = {name for name in vars(QueueView) if not name.startswith("_")} - {"close", "people"}
+    others = {"close", "people", "outbox"}  # the last two have questions of their own
+    verbs = {name for name in vars(QueueView) if not name.startswith("_")} - others
     assert verbs
     assert {name for name in verbs if hasattr(getattr(SqliteView, name), "__wrapped__")} == verbs
 
