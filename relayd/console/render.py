@@ -29,6 +29,10 @@ DONE: Mapping[str, str] = {
     "requeue": "Requeued as new messages: {count} recipients.",
     "suppress": "Suppressed: {count}.",
     "unsuppress": "No longer suppressed: {count}.",
+    "user_added": "Users added: {count}.",
+    "user_changed": "Changed. Sessions of this account have ended.",
+    "user_removed": "Users removed: {count}.",
+    "signed_out": "Signed out everywhere.",
 }
 """What a page says after a form has done something; the address of a page has the word and the number only."""
 _HERE = Path(__file__).parent

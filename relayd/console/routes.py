@@ -4,6 +4,7 @@ from relayd.console.asked import Page
 from relayd.console.pages import (
     acting,
     addresses,
+    audit,
     bounces,
     destinations,
     entrance,
@@ -11,6 +12,7 @@ from relayd.console.pages import (
     message,
     messages,
     overview,
+    users,
 )
 from relayd.policy.console.roles import Scope
 
@@ -59,4 +61,13 @@ PAGES = (
     Page(path="/addresses/{rcpt:path}", handler=addresses.show_one),
     Page(path="/destinations", handler=destinations.show),
     Page(path="/bounces", handler=bounces.show),
+    Page(path="/users", handler=users.show, needs=Scope.ADMIN),
+    Page(path="/users", handler=users.add, needs=Scope.ADMIN, method="POST"),
+    Page(path="/users/change", handler=users.change, needs=Scope.ADMIN, method="POST"),
+    Page(path="/users/password", handler=users.set_password, needs=Scope.ADMIN, method="POST"),
+    Page(path="/users/sign-out", handler=users.sign_out, needs=Scope.ADMIN, method="POST"),
+    Page(path="/users/remove", handler=users.remove, needs=Scope.ADMIN, method="POST"),
+    Page(path="/users/{name}", handler=users.show_one, needs=Scope.ADMIN),
+    Page(path="/audit", handler=audit.show, needs=Scope.ADMIN),
+    Page(path="/audit.csv", handler=audit.export, needs=Scope.ADMIN),
 )

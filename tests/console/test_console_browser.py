@@ -40,6 +40,10 @@ PATHS = [
     "/destinations",
     "/bounces",
     "/bounces?by=sender",
+    "/users",
+    "/users/viewer",
+    "/users/admin-reader",
+    "/audit",
     "/nothing",
 ]
 

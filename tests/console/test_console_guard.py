@@ -17,7 +17,7 @@ from tests.support.console import PASSWORD, Console, a_console, fill
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-READ, OPERATE, CONTENT = Scope.READ, Scope.OPERATE, Scope.CONTENT
+READ, OPERATE, ADMIN, CONTENT = Scope.READ, Scope.OPERATE, Scope.ADMIN, Scope.CONTENT
 NEEDS = {
     "GET /health": None,
     "GET /login": None,
@@ -42,6 +42,15 @@ NEEDS = {
     "GET /addresses/{rcpt:path}": READ,
     "GET /destinations": READ,
     "GET /bounces": READ,
+    "GET /users": ADMIN,
+    "POST /users": ADMIN,
+    "POST /users/change": ADMIN,
+    "POST /users/password": ADMIN,
+    "POST /users/sign-out": ADMIN,
+    "POST /users/remove": ADMIN,
+    "GET /users/{name}": ADMIN,
+    "GET /audit": ADMIN,
+    "GET /audit.csv": ADMIN,
 }
 NO_RIGHT = "does not have the right"
 
@@ -64,7 +73,11 @@ def test_a_page_is_for_those_who_have_the_right(
     method, path = route.split()
     if path == "/logout":  # others need the session
         return
-    path = path.replace("{queue_id}", "0CNSP4QE20400").replace("{rcpt:path}", "a@x.test")
+    path = (
+        path.replace("{queue_id}", "0CNSP4QE20400")
+        .replace("{rcpt:path}", "a@x.test")
+        .replace("{name}", "ann")
+    )
     reads_content = role == "reader"
     held = Role.VIEWER if reads_content else role
     assert not isinstance(held, str) or isinstance(held, Role)

@@ -1,0 +1,93 @@
+"""Users and audit of the console, for admins."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relayd.policy.console.roles import Role
+from tests.support.console import PASSWORD, Console, a_console, fill
+
+ADMIN = Role.ADMIN
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    with a_console(tmp_path, fill) as console:
+        yield console
+
+
+def test_a_user_is_added_logs_in_and_is_removed(console: Console) -> None:
+    form = {"name": "ann", "role": "operator", "password": PASSWORD, "reads_content": "1"}
+    done = console.post("/users", role=ADMIN, form=form)
+    assert done.location == "/users?done=user_added&count=1"
+    page = console.get("/users/ann", role=ADMIN).text
+    assert "<dd>operator</dd>" in page
+    assert console.post("/login", name="ann", password=PASSWORD).status == 303
+    assert ">1</td>" in console.get("/users", role=ADMIN).text  # an open session
+    again = console.post("/users", role=ADMIN, form=form)
+    assert (again.status, "there is a user ann already" in again.text) == (409, True)
+    assert console.post("/users/remove", role=ADMIN, name="ann").status == 303
+    assert console.get("/users/ann", role=ADMIN).status == 404
+    assert console.post("/login", name="ann", password=PASSWORD).status == 403
+
+
+def test_whose_rights_change_has_to_log_in_anew(console: Console) -> None:
+    assert console.get("/", role=Role.VIEWER).status == 200
+    done = console.post("/users/change", role=ADMIN, name="viewer", form={"role": "operator"})
+    assert done.location == "/users/viewer?done=user_changed&count=1"
+    assert console.get("/", role=Role.VIEWER).location == "/login"
+
+
+@pytest.mark.parametrize("path", ["/users/sign-out", "/users/password"])
+def test_sessions_are_ended(path: str, console: Console) -> None:
+    assert console.get("/", role=Role.VIEWER).status == 200
+    form = {"name": "viewer", "password": "another password"}
+    assert console.post(path, role=ADMIN, form=form).status == 303
+    assert console.get("/", role=Role.VIEWER).location == "/login"
+
+
+@pytest.mark.parametrize("path", ["/users/change", "/users/remove"])
+def test_nobody_takes_rights_from_himself_by_mistake(path: str, console: Console) -> None:
+    page = console.post(path, role=ADMIN, form={"name": "admin", "role": "viewer"})
+    assert page.status == 409
+    assert "your own account" in page.text
+    assert "This is your own account" in console.get("/users/admin", role=ADMIN).text
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"name": "Ann", "role": "viewer", "password": PASSWORD}, "lower-case letters"),
+        ({"name": "ann", "role": "king", "password": PASSWORD}, "viewer, operator, admin"),
+        ({"name": "ann", "role": "viewer", "password": "short"}, "8 characters or more"),
+        ({"role": "viewer", "password": PASSWORD}, "the name is missing"),
+    ],
+)
+def test_what_is_no_user_is_refused(form: dict[str, str], words: str, console: Console) -> None:
+    page = console.post("/users", role=ADMIN, form=form)
+    assert page.status == 400
+    assert words in page.text
+
+
+def test_the_audit_tells_who_did_what_from_where(console: Console) -> None:
+    form = {"rcpt": "ok@shop.example", "reason": "moved away"}
+    console.post("/addresses/suppress", role=ADMIN, form=form)
+    page = console.get("/audit?by=admin+(console)", role=ADMIN).text
+    for words in ("admin (console)", "127.0.0.1", "suppress", "ok@shop.example"):
+        assert words in page
+    assert "Nothing matches" in console.get("/audit?action=nothing", role=ADMIN).text
+    assert "is none of" in console.get("/audit?since=soon", role=ADMIN).text
+    lines = console.get("/audit.csv", role=ADMIN).text.splitlines()
+    assert lines[0] == "ts,by,client_ip,action,target,detail"
+    assert any("ok@shop.example" in line for line in lines)
+    assert console.get("/audit.csv?since=soon", role=ADMIN).location == "/audit?since=soon"
+
+
+def test_the_audit_comes_page_by_page(console: Console) -> None:
+    for _ in range(51):
+        console.post("/addresses/unsuppress", role=ADMIN, form={"rcpt": "a@x.test"})
+    first = console.get("/audit", role=ADMIN).text
+    assert first.count("<tr><td>") == 50
+    older = first.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert 0 < console.get(f"/audit{older}", role=ADMIN).text.count("<tr><td>") < 50
