@@ -9,12 +9,11 @@ from relayd.store.sqlite.view import COUNTS
 from tests.support.stores import open_sqlite
 
 
-async def test_counts_go_by_the_indexes_of_unfinished_recipients(tmp_path: Path) -> None:
+async def test_counts_go_by_an_index_of_unfinished_recipients(tmp_path: Path) -> None:
     """A scrape every few seconds must not read ninety days of finished mail."""
     box = open_sqlite(tmp_path)
     with closing(apsw.Connection(str(tmp_path / "queue.db"))) as db:
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {COUNTS}")]
     await box.close()
     reads = [step for step in plan if "recipient" in step]
-    assert len(reads) == 3
-    assert all(" USING INDEX recipient_" in step for step in reads), reads
+    assert reads == ["SEARCH recipient USING INDEX recipient_by_kind (state=?)"]

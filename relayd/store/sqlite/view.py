@@ -48,16 +48,11 @@ _COLUMNS = (
     " m.subject, r.redirected_to, r.parameters->>'ORCPT'"
 )
 
-# Each part has an index of its own, so that finished recipients are not read. Groups that are in
-# two parts are added up later.
-COUNTS = " UNION ALL ".join(
-    "SELECT state, category IS NOT NULL, destination, count(*), min(message_id), slot < 0"  # noqa: S608 -- constants
-    f" FROM recipient WHERE {part} GROUP BY 1, 2, 3, 6"
-    for part in (
-        "state = 'queued' AND slot IS NULL",
-        "state = 'queued' AND slot IS NOT NULL",
-        "state = 'held'",
-    )
+# By the index of kinds, so that finished recipients are not read.
+COUNTS = (
+    "SELECT state, destination, count(*), count(category), count(iif(slot < 0, 1, NULL)), min(message_id)"
+    " FROM recipient INDEXED BY recipient_by_kind WHERE state IN ('queued', 'held')"
+    " GROUP BY state, destination"
 )
 
 # Rows for a JSON array of what is wanted, in its order.
@@ -273,13 +268,17 @@ class SqliteView:
         by_destination: dict[str, int] = {}
         first: dict[str, int] = {}
         paused = 0
-        for state, failed, destination, number, message_id, is_paused in self._fetch(COUNTS):
-            paused += number if is_paused else 0
-            status = _status(state, failed or None)
-            by_status[status] = by_status.get(status, 0) + number
+        for state, destination, number, failed, stopped, message_id in self._fetch(COUNTS):
+            paused += stopped
             by_destination[destination] = by_destination.get(destination, 0) + number
-            if status is not Status.HELD:
-                first[destination] = min(first.get(destination, message_id), message_id)
+            for status, count in (
+                (_status(state, None), number - failed),
+                (_status(state, "failed"), failed),
+            ):
+                if count:
+                    by_status[status] = by_status.get(status, 0) + count
+            if state != "held":
+                first[destination] = message_id
         oldest = {key: received_at_of(MessageId(value)) for key, value in first.items()}
         rows = [
             row
