@@ -126,6 +126,8 @@ async def test_windows_change_no_answer(
     plain = open_memory(tmp_path)
     await fill(plain, messages=60)
     for name, query in questions(2):
+        if many == 1 and "client" not in name and "two" not in name:
+            continue  # no filter has many values
         expected = plain.rows(query)
         assert list(box.rows(query)) == list(expected), name
         found: list[Any] = []
