@@ -15,10 +15,10 @@ from datetime import datetime
 
 from relayd.control.behalf import Behalf
 from relayd.policy.console import sessions
-from relayd.policy.console.keys import is_valid, parse_key
+from relayd.policy.console.keys import is_admitted, is_valid, parse_key
 from relayd.policy.console.names import as_account, as_key
 from relayd.policy.console.roles import Scope
-from relayd.ports.people import ApiKey, Author, People, Session
+from relayd.ports.people import ApiKey, Author, People, Sees, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,18 @@ class Identity:
 
     by: str  # for history and audit
     client: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[Scope]  # over all messages
+    own_scopes: frozenset[Scope]  # over those that it submitted itself
     session: Session | None = None  # one of these two
     key: ApiKey | None = None
 
     @property
     def author(self) -> Author:
         return Author(by=self.by, client=self.client)
+
+    @property
+    def sees_own(self) -> bool:
+        return self.key is not None and self.key.sees is Sees.OWN
 
 
 async def identify(behalf: Behalf, people: People, now: datetime) -> Identity | None:
@@ -54,6 +59,7 @@ async def identify(behalf: Behalf, people: People, now: datetime) -> Identity | 
         by=as_account(found.account.name),
         client=behalf.client,
         scopes=found.account.scopes,
+        own_scopes=found.account.scopes,
         session=session,
     )
 
@@ -65,4 +71,12 @@ async def _by_key(behalf: Behalf, people: People, now: datetime) -> Identity | N
         return None
     if not is_valid(disabled=key.disabled, expires_at=key.expires_at, now=now):
         return None
-    return Identity(by=as_key(key.name), client=behalf.client, scopes=key.scopes_over_all, key=key)
+    if not is_admitted(behalf.client, key.networks):
+        return None
+    return Identity(
+        by=as_key(key.name),
+        client=behalf.client,
+        scopes=key.scopes_for(own=False),
+        own_scopes=key.scopes_for(own=True),
+        key=key,
+    )

@@ -93,10 +93,9 @@ class ApiKey:
     def __repr__(self) -> str:
         return f"ApiKey({self.id!r}, {self.name!r}, secret_hash=***)"
 
-    @property
-    def scopes_over_all(self) -> frozenset[Scope]:
-        """What it may ask that is not narrowed to its own messages."""
-        return self.scopes if self.sees is Sees.ALL else self.scopes & {Scope.SUBMIT}
+    def scopes_for(self, *, own: bool) -> frozenset[Scope]:
+        """What it may ask; `own`: the answer is narrowed to the messages that it submitted itself."""
+        return self.scopes if own or self.sees is Sees.ALL else self.scopes & {Scope.SUBMIT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,12 @@ class Query:
         """Whether it asks for nothing that only a message has."""
         return replace(self, recipient=(), domain=()) == Query()
 
+    def narrowed_to(self, user: str) -> "Query | None":
+        """Return what of it one login submitted; None: it asks for that of others only."""
+        if self.user and user.lower() not in {each.lower() for each in self.user}:
+            return None
+        return replace(self, user=(user,))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientRow:

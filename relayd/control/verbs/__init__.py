@@ -40,7 +40,9 @@ async def admit(
         identity = await identify(behalf, context.store.people, context.now())
         if identity is None:
             raise Forbidden("the session or the API key is not valid, or no longer: log in again")
-    held = None if identity is None else identity.scopes
+    held = None
+    if identity is not None:
+        held = identity.own_scopes if verb.rule.own else identity.scopes
     if (why := refusal(verb.rule, peer.caller, held)) is not None:
         raise Forbidden(why)
     return verb, Asked(request=request, peer=peer, identity=identity, context=context)

@@ -19,10 +19,12 @@ async def act(asked: Asked) -> Message:
     if wanted.dry_run:
         last = last_retry(context.settings.retry)
         return foreseen_to_json(
-            await context.store.foresee(wanted.query, wanted.action, last=last, batch=batch)
+            await context.store.foresee(
+                asked.narrowed(wanted.query), wanted.action, last=last, batch=batch
+            )
         )
     acted = await context.store.act(
-        wanted.query,
+        asked.narrowed(wanted.query),
         wanted.action,
         by=asked.by,
         reason=wanted.reason,
@@ -40,7 +42,7 @@ async def requeue(asked: Asked) -> Message:
     if context.send_again is None:
         raise BadMessage("this daemon requeues nothing")
     requeued = await context.store.requeue(
-        wanted.query,
+        asked.narrowed(wanted.query),
         Requeue(
             by=asked.by,
             reason=wanted.reason,
@@ -68,7 +70,7 @@ async def read(asked: Asked) -> Message | Lines:
     return Parts(content.content)
 
 
-_OPERATES = Rule(scope=Scope.OPERATE)
+_OPERATES = Rule(scope=Scope.OPERATE, own=True)
 
 VERBS = (
     Verb(name="act", handle=act, is_change=True, rule=_OPERATES, is_noted=True),

@@ -10,6 +10,7 @@ from relayd.control.protocol import Message
 from relayd.policy.console.access import Rule
 from relayd.policy.console.roles import Scope, may
 from relayd.ports.people import Author
+from relayd.ports.view import Query
 
 
 class Forbidden(Exception):
@@ -34,6 +35,15 @@ class Asked:
     def author(self) -> Author:
         """Who asks, for the audit."""
         return Author(by=self.peer.name) if self.identity is None else self.identity.author
+
+    def narrowed(self, query: Query) -> Query:
+        """Return what of a query who asks may change. Raises Forbidden if that is nothing."""
+        if self.identity is None or not self.identity.sees_own:
+            return query
+        own = query.narrowed_to(self.identity.by)
+        if own is None:
+            raise Forbidden("this key sees only the messages that it submitted")
+        return own
 
     def require_reader(self) -> None:
         """Raise Forbidden if who asks may not see what is in mail."""

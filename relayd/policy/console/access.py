@@ -31,6 +31,7 @@ class Rule:
     group: bool = True  # the socket's group may, for itself
     console: bool = False  # the console may, for itself
     account: bool = True  # somebody who is logged in may at all, or a key
+    own: bool = False  # what a key that sees its own messages asks is narrowed to these
 
 
 def refusal(rule: Rule, caller: Caller, held: Collection[Scope] | None) -> str | None:

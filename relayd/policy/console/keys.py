@@ -58,7 +58,10 @@ def is_valid(*, disabled: bool, expires_at: datetime | None, now: datetime) -> b
 
 def is_admitted(client: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Tell whether a key may be used from an address; without networks it may from any."""
-    return not networks or is_among(client, networks)
+    try:
+        return not networks or is_among(client, networks)
+    except ValueError:  # no address: a proxy that names none
+        return False
 
 
 def _base32(octets: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 
@@ -16,7 +17,10 @@ from relayd.policy.console.access import Caller, Rule
 from relayd.policy.console.roles import Role, Scope
 from relayd.policy.console.sessions import IDLE, LONGEST
 from relayd.ports.people import AccountChange, AuditEntry, AuditQuery, Sees
+from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
+from tests.support.builders import a_message
+from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
 from tests.support.control_server import a_context
 from tests.support.people import ROOT, a_key, a_key_text, a_session, a_token, an_account
@@ -29,8 +33,8 @@ SUBMITTERS = {"key:submit", "key:own", "key:content"}
 ALONE = {Caller.OWNER: "owner", Caller.GROUP: "group", Caller.CONSOLE: "console"}
 # Which accounts and keys may use a verb, and who may for themselves.
 MATRIX = {
-    "act": (OPERATORS, "owner group"),
-    "requeue": (OPERATORS, "owner group"),
+    "act": (OPERATORS | {"key:own"}, "owner group"),
+    "requeue": (OPERATORS | {"key:own"}, "owner group"),
     "suppress": (OPERATORS, "owner group"),
     "unsuppress": (OPERATORS, "owner group"),
     "pause": (OPERATORS, "owner group"),
@@ -201,6 +205,43 @@ async def test_what_was_taken_back_is_not_there_for_the_next_request(world: Worl
     assert not await world.is_admitted("ping", Caller.CONSOLE, shop)
     await people.change_account("admin2", AccountChange(role=Role.VIEWER), author=ROOT)
     assert not await world.is_admitted("ping", Caller.CONSOLE, world.behalves["admin"])
+
+
+CLIENTS = {"192.0.2.9": True, "::ffff:192.0.2.9": True, "192.0.3.1": False, "": False, "x": False}
+
+
+@pytest.mark.parametrize(("client", "admitted"), CLIENTS.items())
+async def test_a_key_is_good_in_its_networks_only(
+    world: World, client: str, *, admitted: bool
+) -> None:
+    key = a_key("near", 78, scopes=frozenset(Scope), networks=(ip_network("192.0.2.0/24"),))
+    await world.store.people.add_key(key, author=ROOT)
+    behalf = Behalf(key=str(a_key_text(78)), client=client)
+    assert await world.is_admitted("people.touch_key", Caller.CONSOLE, behalf) is admitted
+
+
+@pytest.mark.parametrize("verb", ["act", "act, dry run"])
+async def test_a_key_acts_on_what_it_submitted(world: World, verb: str) -> None:
+    """Of what its selector names, also where that names the logins of others."""
+    for number, user in enumerate(["key:own (API key)", "shop (API key)", "key:own", None]):
+        message = a_message("a@x.test", auth_user=user, count=number)
+        await enqueue(world.store, message)
+    behalf = world.behalves["key:own"]
+    request = {
+        "verb": "act",
+        "action": "hold",
+        "dry_run": verb != "act",
+        "selector": {},
+        "all": True,
+    }
+    peer = Peer(name="relayd-console", caller=Caller.CONSOLE)
+    told = await answer(*await admit(with_behalf(request, behalf), peer, world.context))
+    assert isinstance(told, dict)
+    assert (told["matched"], told["changed"]) == (1, 1)
+    held = world.store.view.find(Query(status=(Status.HELD,)), limit=9)
+    assert [row.auth_user for row in held] == (["key:own (API key)"] if verb == "act" else [])
+    with pytest.raises(Forbidden, match="that it submitted"):
+        await world.ask({**request, "selector": {"auth_user": "shop (API key)"}}, behalf)
 
 
 async def test_who_acts_is_in_the_audit_before(world: World) -> None:
