@@ -1,6 +1,134 @@
-"""What is told of webhook endpoints: what one is for, and what a change made of it, in words."""
+"""What is told of webhooks: endpoints, changes of them, and deliveries, as fields and in words."""
 
-from relayd.ports.outbox import Subscription
+from datetime import datetime
+
+from relayd.mail.ids import format_id
+from relayd.mail.words import format_instant
+from relayd.policy.console.webhook import Off
+from relayd.ports.outbox import DeliveryRow, DeliveryState, Endpoint, Heard, Subscription
+
+Fields = dict[str, object]
+TEST = "relayd.test"
+"""The type of what is sent to try a webhook."""
+ENDPOINT_FIELDS = (
+    "webhook",
+    "url",
+    "events",
+    "senders",
+    "tags",
+    "disabled",
+    "failures",
+    "failing_since",
+    "rests_until",
+    "last_ok_at",
+    "last_at",
+    "status",
+    "reason",
+    "waiting",
+    "oldest_waiting_at",
+    "failed",
+    "generation",
+    "created_at",
+)
+DELIVERY_FIELDS = (
+    "id",
+    "webhook",
+    "type",
+    "ts",
+    "queue_id",
+    "rcpt",
+    "state",
+    "attempts",
+    "status",
+    "reason",
+    "octets",
+    "seconds",
+    "last_at",
+    "next_at",
+)
+
+
+def endpoint_fields(each: Endpoint) -> Fields:
+    """Return what may be told of an endpoint: all but its secret."""
+    wanted, last = each.wanted, each.last or Heard()
+    return {
+        "webhook": each.id,
+        "url": wanted.url,
+        "events": list(wanted.kinds),
+        "senders": list(wanted.senders),
+        "tags": list(wanted.tags),
+        "disabled": each.off.value or None,
+        "failures": each.failures,
+        "failing_since": _instant(each.failing_since),
+        "rests_until": _instant(each.rests_until),
+        "last_ok_at": _instant(each.last_ok_at),
+        "last_at": _instant(each.last_at),
+        "status": last.status,
+        "reason": last.trouble or None,
+        "waiting": each.waiting,
+        "oldest_waiting_at": _instant(each.oldest),
+        "failed": each.failed,
+        "generation": each.generation,
+        "created_at": format_instant(each.created_at),
+    }
+
+
+def delivery_fields(row: DeliveryRow) -> Fields:
+    """Return what may be told of a delivery. What is heard of it is of the last try."""
+    event, last = row.event, row.last
+    subject = None if event is None else event.subject
+    return {
+        "id": row.webhook_id,
+        "webhook": row.endpoint,
+        "type": type_of(row),
+        "ts": format_instant(row.at),
+        "queue_id": None if event is None else format_id(event.message_id),
+        "rcpt": None if subject is None else subject.address,
+        "state": row.state.value,
+        "attempts": row.tries,
+        "status": None if last is None else last.status,
+        "reason": (last.trouble or None) if last else None,
+        "octets": None if last is None else last.octets,
+        "seconds": None if last is None else round(last.took.total_seconds(), 3),
+        "last_at": _instant(row.last_at),
+        "next_at": _instant(row.next_at),
+    }
+
+
+def type_of(row: DeliveryRow) -> str:
+    """Return the type that the receiver is told."""
+    return TEST if row.event is None else f"recipient.{row.event.kind.value}"
+
+
+def state_of(each: Endpoint, at: datetime) -> str:
+    """Say how an endpoint is doing, in a few words."""
+    match each.off:
+        case Off.NO:
+            pass
+        case Off.BY_HAND:
+            return "disabled"
+        case _:
+            return f"disabled: {each.off.value}"
+    if not each.failures:
+        return "ok" if each.last_ok_at else ""
+    is_resting = each.rests_until is not None and each.rests_until > at
+    return f"{'rests' if is_resting else 'fails'}: {heard_in_words(each.last)}"
+
+
+def heard_in_words(heard: Heard | None) -> str:
+    """Say what was heard of a receiver; empty: nothing yet."""
+    if heard is None:
+        return ""
+    return heard.trouble or str(heard.status)
+
+
+def is_over(row: DeliveryRow) -> bool:
+    """Whether a delivery is finished, one way or the other."""
+    return row.state in (DeliveryState.DONE, DeliveryState.FAILED)
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else format_instant(at)
 
 
 def told_of(wanted: Subscription) -> str:

@@ -77,6 +77,15 @@ def complete_api_keys(ctx: click.Context, param: click.Parameter, incomplete: st
     return _items(_of_store(ctx, read), incomplete)
 
 
+def complete_webhooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the numbers of webhooks."""
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        return {str(each.id): each.wanted.url for each in view.outbox.endpoints()}
+
+    return _items(_of_store(ctx, read), incomplete)
+
+
 def complete_keys(
     ctx: click.Context,
     param: click.Parameter,  # noqa: ARG001

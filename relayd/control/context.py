@@ -1,6 +1,6 @@
 """What the control socket can reach in the worker that answers."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from relayd.control.protocol import Message
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
+from relayd.ports.outbox import Settled
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.ports.requeue import SendsAgain
 from relayd.settings import Settings
@@ -36,6 +37,7 @@ class ControlContext:
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
+    told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
     send_again: SendsAgain | None = None  # makes new messages of bounced ones

@@ -24,11 +24,13 @@ from relayd.metrics.families import (
     RECEIVED,
     REFUSED,
     STORE_FAILING,
+    WEBHOOK_DELIVERIES,
     WORKERS,
     Family,
     cell_of,
 )
 from relayd.metrics.shared import Row, unshared_row
+from relayd.policy.console.webhook import Result
 
 _REFUSED = {4: cell_of(REFUSED, "4yz"), 5: cell_of(REFUSED, "5yz")}
 _ROUTE: dict[JsonValue, int] = {labels[0]: cell_of(ATTEMPTS, *labels) for labels in ATTEMPTS.cells}
@@ -36,6 +38,7 @@ _OUTCOME: dict[tuple[JsonValue, ...], int] = {
     labels: cell_of(OUTCOMES, *labels) for labels in OUTCOMES.cells
 }
 _LATE: dict[tuple[JsonValue, ...], int] = {labels: cell_of(LATE, *labels) for labels in LATE.cells}
+_RESULT = {each: cell_of(WEBHOOK_DELIVERIES, each.value) for each in Result}
 _RECEIVED, _MESSAGES = cell_of(RECEIVED), cell_of(MESSAGES)
 _DEFERRED = _OUTCOME["deferred", "", "unknown"]  # from here on: for words that nobody should use
 _BOUNCED, _BOUNCED_LATE = _OUTCOME["bounced", "block", "unknown"], _LATE["block", "unknown"]
@@ -103,6 +106,10 @@ class Counters:
                 self._numbers[_LATE.get((how, why), _BOUNCED_LATE)] += 1
             case _:
                 pass
+
+    def told(self, result: Result) -> None:
+        """Count a try to tell an application."""
+        self._numbers[_RESULT[result]] += 1
 
     def commit(self, seconds: float) -> None:
         """Count a commit of the store, which took so many seconds."""

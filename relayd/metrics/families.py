@@ -10,6 +10,7 @@ from itertools import product
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.policy.console.webhook import Result
 
 Labels = tuple[str, ...]
 """Values, in the order of the family's label names."""
@@ -199,6 +200,28 @@ DOCTOR = Family(
     help="What the last saved doctor found: 0 ok, 1 warn, 2 fail, 3 unknown.",
     labels=("check",),
 )
+WEBHOOK_DELIVERIES = Family(
+    name="relayd_webhook_deliveries_total",
+    kind="counter",
+    help="Tries to tell an application by a webhook, by what became of the delivery.",
+    labels=("result",),
+    cells=tuple((each.value,) for each in Result),
+)
+WEBHOOK_WAITING = Family(
+    name="relayd_webhook_waiting",
+    kind="gauge",
+    help="Deliveries of webhooks that are not finished.",
+)
+WEBHOOK_OLDEST = Family(
+    name="relayd_webhook_oldest_seconds",
+    kind="gauge",
+    help="Age of the oldest event among them.",
+)
+WEBHOOK_DISABLED = Family(
+    name="relayd_webhook_disabled",
+    kind="gauge",
+    help="Webhooks that are disabled because of what their receivers answer.",
+)
 DOCTOR_AGE = Family(
     name="relayd_doctor_age_seconds",
     kind="gauge",
@@ -234,6 +257,10 @@ FAMILIES: Sequence[Family] = (
     PAUSE_RULES,
     PAUSED_RECIPIENTS,
     READABLE,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_WAITING,
+    WEBHOOK_OLDEST,
+    WEBHOOK_DISABLED,
     SOFT_BOUNCE,
     REDIRECT,
     DOCTOR,

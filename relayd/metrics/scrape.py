@@ -4,6 +4,7 @@ The queue is read in a thread, through a connection of its own (`relayd.metrics.
 is read anew.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -35,13 +36,18 @@ from relayd.metrics.families import (
     REDIRECT,
     SOFT_BOUNCE,
     STORE_FAILING,
+    WEBHOOK_DISABLED,
+    WEBHOOK_OLDEST,
+    WEBHOOK_WAITING,
     WORKERS,
     Sample,
 )
 from relayd.metrics.reading import Reading
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.console.webhook import Off
 from relayd.policy.delivery.route import SMARTHOST
 from relayd.policy.pausing import Pausing
+from relayd.ports.outbox import Endpoint
 from relayd.ports.outward import Clock
 from relayd.ports.view import UNFINISHED, Counts, PausedDestination, QueueView
 
@@ -86,17 +92,21 @@ class Scrape:
         self._pausing = pausing or Pausing()
         self._has_other_ways = has_other_ways
         self._counts = Reading(self._read_counts, clock)
+        self._outbox = Reading(self._read_outbox, clock)
         self._refused = Reading(self._read_refused, clock)
 
     async def samples(self) -> list[Sample]:
         """Return all lines of an answer. May take 5 seconds."""
-        counts = await self._counts.latest(within=_QUEUE_WITHIN)
+        counts, endpoints = await asyncio.gather(
+            self._counts.latest(within=_QUEUE_WITHIN), self._outbox.latest(within=_QUEUE_WITHIN)
+        )
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
             Sample(family=SOFT_BOUNCE, value=int(self._switches.soft_bounce)),
             Sample(family=REDIRECT, value=int(bool(self._switches.redirect))),
             *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
+            *_of_webhooks(endpoints, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),
         ]
 
@@ -147,6 +157,13 @@ class Scrape:
             if rule.named.scope is Scope.ALL and not rule.is_over(now):
                 yield f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule)}"
 
+    def _read_outbox(self) -> Sequence[Endpoint] | None:
+        try:
+            with closing(self._open_view()) as view:
+                return view.outbox.endpoints()
+        except StoreError:
+            return None
+
     def _read_counts(self) -> Counts | None:
         try:
             with closing(self._open_view()) as view:
@@ -177,6 +194,16 @@ def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
         rules = sum(side in rule.sides for rule in in_force)
         yield Sample(family=PAUSE_RULES, labels=(side.value,), value=rules)
     yield Sample(family=PAUSED_RECIPIENTS, value=counts.paused)
+
+
+def _of_webhooks(endpoints: Sequence[Endpoint] | None, now: datetime) -> Iterator[Sample]:
+    if endpoints is None:
+        return
+    oldest = min((each.oldest for each in endpoints if each.oldest is not None), default=now)
+    disabled = sum(each.off not in (Off.NO, Off.BY_HAND) for each in endpoints)
+    yield Sample(family=WEBHOOK_WAITING, value=sum(each.waiting for each in endpoints))
+    yield Sample(family=WEBHOOK_OLDEST, value=max((now - oldest).total_seconds(), 0.0))
+    yield Sample(family=WEBHOOK_DISABLED, value=disabled)
 
 
 def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:

@@ -61,6 +61,7 @@ async def answer(
             oldest_kept=oldest_kept(settings.store.history, parts.clock),
             settings=settings,
             reload=supervision.reload,
+            told=parts.events.told,
             jitter=random.random,
             follow=following.follow,
             samples=inherited.counters.samples,

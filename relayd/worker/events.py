@@ -1,5 +1,6 @@
 """Where the events of a worker go after their commit: the status log, and beside it the counters."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from relayd.logs.status import StatusLog
@@ -8,6 +9,7 @@ from relayd.mail.event import Event, check_events
 from relayd.mail.ids import received_at_of
 from relayd.mail.words import Detail
 from relayd.metrics.counters import Counters
+from relayd.ports.outbox import Settled
 
 _AT_ONCE = timedelta()
 
@@ -34,6 +36,11 @@ class Events:
         waited = event.at - received_at_of(event.message_id)
         self._counters.event(event.kind, event.detail, waited)
         self.log.acted(event)
+
+    def told(self, settled: Sequence[Settled]) -> None:
+        """Count what became of webhooks; the status log has no lines for that."""
+        for each in settled:
+            self._counters.told(each.result)
 
     def refused(self, at: datetime, detail: Detail, *, is_written: bool = True) -> None:
         self._counters.refused(detail.get("code"))

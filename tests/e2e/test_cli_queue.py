@@ -62,6 +62,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         info=dict,
                         oldest_kept=lambda: START,
                         settings=settings_of([], control="unused", queue="unused"),
+                        told=lambda _: None,
                         jitter=lambda: 0.0,
                         reload=no_reload,
                         follow=nobody_follows,

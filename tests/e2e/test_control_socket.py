@@ -140,6 +140,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         info=lambda number=number: {"worker": number},  # type: ignore[misc]
                         oldest_kept=lambda: START,
                         settings=SETTINGS,
+                        told=lambda _: None,
                         jitter=lambda: 0.0,
                         reload=daemon.reload,
                         follow=daemon.follow,

@@ -41,6 +41,7 @@ def a_context(
         oldest_kept=lambda: START - timedelta(days=90),
         settings=replace(settings, read_content=read_content),
         reload=no_reload,
+        told=lambda _: None,
         jitter=lambda: 0.0,
         follow=nobody_follows,
     )

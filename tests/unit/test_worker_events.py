@@ -10,8 +10,10 @@ import pytest
 
 from relayd.logs.status import StatusLog
 from relayd.metrics.counters import Counters
-from relayd.metrics.families import EVENTS, REFUSED
+from relayd.metrics.families import EVENTS, REFUSED, WEBHOOK_DELIVERIES
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.console.webhook import Result
+from relayd.ports.outbox import EndpointId, Settled
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.events import Events
 from tests.support.clock import START, FakeClock
@@ -53,3 +55,23 @@ def test_a_refusal_beyond_what_is_written_is_counted(
         sink.refused(START, {"code": 450}, is_written=False)
     assert [line["code"] for line in lines_in(path)] == [550]
     assert (shared.total(REFUSED, "4yz"), shared.total(REFUSED, "5yz")) == (1, 1)
+
+
+def test_what_became_of_webhooks_is_counted_and_has_no_line(
+    tmp_path: Path, shared: SharedCounters
+) -> None:
+    path = tmp_path / "status.log"
+    with closing(StatusLog(str(path), node="node1")) as log:
+        events = Events(log, Counters(shared.row("1")))
+        settled = [
+            Settled(endpoint=EndpointId(1), number=number, result=result)
+            for number, result in enumerate((Result.DONE, Result.DONE, Result.FAILED))
+        ]
+        events.told(settled)
+    samples = {
+        sample.labels[0]: sample.value
+        for sample in shared.samples()
+        if sample.family is WEBHOOK_DELIVERIES
+    }
+    assert samples == {"done": 2, "waits": 0, "failed": 1}
+    assert not path.exists() or not lines_in(path)

@@ -1,6 +1,7 @@
 """What the commands of `relayd console` share: names, asking the daemon, and telling what was done."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import click
 
@@ -10,6 +11,8 @@ from relayd.control import client
 from relayd.control.protocol import Message
 from relayd.policy.console.names import parse_name
 
+T = TypeVar("T")
+
 
 class NameType(click.ParamType[str]):
     name = "name"
@@ -17,6 +20,24 @@ class NameType(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             return parse_name(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class ListType(click.ParamType[tuple[T, ...]], Generic[T]):
+    """Values with commas between them, each read by the same function, which raises ValueError."""
+
+    def __init__(self, name: str, read: Callable[[str], T]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[T, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self._read(each.strip()) for each in str(value).split(",") if each)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -3,9 +3,11 @@
 import click
 
 from relayd.cli.console.audit import audit
+from relayd.cli.console.deliveries import deliveries, replay, send_test
 from relayd.cli.console.key import key
 from relayd.cli.console.sessions import sessions
 from relayd.cli.console.user import user
+from relayd.cli.console.webhook import webhook
 from relayd.cli.context import settings_option
 from relayd.cli.group import Group
 
@@ -30,3 +32,6 @@ console.add_command(user)
 console.add_command(key)
 console.add_command(sessions)
 console.add_command(audit)
+console.add_command(webhook)
+for each in (send_test, replay, deliveries):
+    webhook.add_command(each)

@@ -1,16 +1,15 @@
 """`relayd console key`: keys of programs that use the API."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Generic, TypeVar
 
 import click
 
 from relayd.answers.people import KEY_FIELDS, key_fields
 from relayd.cli.ages import Times, times_for
 from relayd.cli.completing import complete_api_keys
-from relayd.cli.console.asking import NameType, ask, tell
+from relayd.cli.console.asking import ListType, NameType, ask, tell
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import DurationType
 from relayd.cli.group import Group
@@ -28,7 +27,6 @@ from relayd.mail.account import parse_sender
 from relayd.policy.console.roles import Scope
 from relayd.ports.people import ApiKey, Sees
 
-T = TypeVar("T")
 _COLUMNS = (
     Column(title="KEY", least=12),
     Column(title="ID", whole=True),
@@ -42,24 +40,6 @@ _COLUMNS = (
 )
 
 _which = click.argument("which", metavar="NAME|ID", shell_complete=complete_api_keys)
-
-
-class ListType(click.ParamType[tuple[T, ...]], Generic[T]):
-    """Values with commas between them, each read by the same function, which raises ValueError."""
-
-    def __init__(self, name: str, read: Callable[[str], T]) -> None:
-        self.name = name
-        self._read = read
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[T, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(self._read(each.strip()) for each in str(value).split(",") if each)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _scope(text: str) -> Scope:

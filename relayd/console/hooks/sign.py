@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from relayd.answers.status_line import status_line
+from relayd.answers.webhooks import TEST
 from relayd.control.webhooks import ToSend
 from relayd.logs.jsonline import dump
 from relayd.mail.words import format_instant
@@ -20,7 +21,6 @@ from relayd.policy.console.webhook_secret import key_of
 
 LARGEST = 20_000  # octets of a body
 _CUT = 1000  # characters of each text, where it would be larger
-_TEST = "relayd.test"
 
 
 def body_of(delivery: ToSend) -> bytes:
@@ -28,7 +28,7 @@ def body_of(delivery: ToSend) -> bytes:
     event = delivery.event
     if event is None or event.subject is None:
         data: dict[str, object] = {"webhook": delivery.endpoint}
-        return _written(_TEST, delivery.at, data)
+        return _written(TEST, delivery.at, data)
     data = status_line(event, event.message_id, event.subject, event.subject.address)
     kind = f"recipient.{event.kind.value}"
     body = _written(kind, event.at, data)

@@ -110,6 +110,7 @@ async def settle(asked: Asked) -> Message:
     settled = await asked.context.store.outbox.settle_deliveries(
         results, jitter=asked.context.jitter()
     )
+    asked.context.told(settled)
     for each in settled:
         if each.disabled:
             _disabled(each.endpoint, each.disabled)

@@ -115,6 +115,8 @@ LISTS = (
     "console user list",
     "console key list",
     "console audit",
+    "console webhook list",
+    "console webhook deliveries",
     "config get",
     "config diff",
 )

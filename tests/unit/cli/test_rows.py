@@ -17,6 +17,8 @@ from relayd.cli.output import Form, show_fields
 from relayd.mail.operator import Action
 from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass
+from relayd.ports.outbox import TOLD, Subscription
+from relayd.ports.view import Query
 from tests.support.builders import a_message
 from tests.support.cli_world import STOPPED_LINE, World, enqueue, with_users
 from tests.support.clock import START
@@ -50,6 +52,9 @@ async def filled(world: World) -> None:
     await store.pause([rule])
     await store.people.add_account(an_account("ann@x.test"), author=ROOT)
     await store.people.add_key(a_key(senders=("a@x.test", "@y.test")), author=ROOT)
+    wanted = Subscription(url="https://app.test/", kinds=TOLD, senders=("@app.test", "@y.test"))
+    await store.outbox.put_endpoint(wanted, author=ROOT)
+    await store.act(Query(), Action.HOLD, by="ann", reason="")
     await store.close()
     world.log.write_text(json.dumps(EVENT) + "\n")
     with_users(world, "shop a@x.test @y.test")
@@ -68,10 +73,15 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
     "relayd console user list": ("", ""),
     "relayd console key list": ("", ""),
     "relayd console audit": ("--by none", "nothing matches"),
+    "relayd console webhook list": ("", ""),
+    "relayd console webhook deliveries": ("", ""),
     "relayd doctor": ("", ""),
 }
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
-    "explains one thing": ("status show", "route", "test-mail", "classify", "check-content"),
+    "explains one thing": (
+        *("status show", "route", "test-mail", "classify", "check-content"),
+        "console webhook show",
+    ),
     "JSON for programs": ("parse-bounce",),
     "a dialogue, as it comes": ("trace",),
     "five tables that are watched; metrics are for programs": ("top",),
@@ -84,6 +94,10 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
         *("serve", "console", "demo", "check", "console sessions end"),
         *(f"console user {each}" for each in ("add", "set", "password", "remove")),
         *(f"console key {each}" for each in ("add", "set", "remove")),
+        *(
+            f"console webhook {each}"
+            for each in ("add", "set", "remove", "rotate", "test", "replay")
+        ),
     ),
     "text": ("queue cat", "sendmail", "help", "man", "completion", "version"),
 }
@@ -179,6 +193,8 @@ def test_an_empty_answer_says_so(world: World, name: str, form: list[str]) -> No
         ("relayd user list", "there are no users"),
         ("relayd console user list", "there are no users of the console"),
         ("relayd console key list", "there are no API keys"),
+        ("relayd console webhook list", "there are no webhooks"),
+        ("relayd console webhook deliveries", "nothing matches"),
     ],
 )
 async def test_a_list_that_has_no_filter(world: World, name: str, said: str) -> None:

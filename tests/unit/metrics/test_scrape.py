@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,23 @@ from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.console.webhook import Off
 from relayd.policy.pausing import Pausing
+from relayd.ports.outbox import TOLD, Endpoint, EndpointId, Subscription
 from relayd.ports.view import Counts, PausedDestination, QueueView, Status
 from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
 from tests.support.clock import START, FakeClock
+
+
+class Told:
+    """The outbox that is told."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return self._endpoints
 
 
 class View(MemoryView):
@@ -34,6 +47,7 @@ class View(MemoryView):
         super().__init__(Tables())
         self.clock = clock
         self.answer: Counts | None = Counts(by_status={})
+        self.told: list[Endpoint] = []
         self.paused: list[PausedDestination] = []
         self.takes = 0.0
         self.asked = 0
@@ -42,6 +56,10 @@ class View(MemoryView):
 
     def paused_destinations(self, at: datetime, *, limit: int) -> Sequence[PausedDestination]:
         return [each for each in self.paused if each.until > at][:limit]
+
+    @property
+    def outbox(self) -> Any:
+        return Told(self.told)
 
     def counts(self) -> Counts:
         self.asked += 1
@@ -347,3 +365,30 @@ async def test_what_is_switched_on_has_a_metric(world: World, *, is_on: bool) ->
     )
     assert await world.values("relayd_soft_bounce") == {(): is_on}
     assert await world.values("relayd_redirect") == {(): is_on}
+
+
+async def test_webhooks_that_wait_or_are_disabled_are_told(world: World) -> None:
+    off = {1: Off.NO, 2: Off.BY_HAND, 3: Off.GONE, 4: Off.UNREACHABLE}
+    wanted = Subscription(url="https://app.test/", kinds=TOLD)
+    world.view.told = [
+        Endpoint(
+            id=EndpointId(number),
+            wanted=wanted,
+            created_at=START,
+            generation=1,
+            off=each,
+            waiting=number,
+            oldest=world.clock.now() - timedelta(seconds=number),
+        )
+        for number, each in off.items()
+    ]
+    assert await world.values("relayd_webhook_waiting") == {(): 10}
+    assert await world.values("relayd_webhook_oldest_seconds") == {(): 4}
+    assert await world.values("relayd_webhook_disabled") == {(): 2}
+
+
+async def test_without_webhooks_nothing_waits(world: World) -> None:
+    assert await world.values("relayd_webhook_waiting") == {(): 0}
+    assert await world.values("relayd_webhook_oldest_seconds") == {(): 0}
+    results = await world.values("relayd_webhook_deliveries_total")
+    assert results == {("done",): 0, ("waits",): 0, ("failed",): 0}

@@ -1,0 +1,221 @@
+"""`relayd console webhook`: which applications are told what happens to mail."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from relayd.answers.webhooks import ENDPOINT_FIELDS, endpoint_fields, state_of
+from relayd.cli.ages import Times, times_for
+from relayd.cli.completing import complete_webhooks
+from relayd.cli.console.asking import ListType, ask, tell
+from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
+from relayd.cli.group import Group
+from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
+from relayd.cli.row_options import takes_row_options
+from relayd.cli.table import Column, TableOptions
+from relayd.cli.table_options import takes_table_options
+from relayd.control.webhooks import about_to_json, put_to_json
+from relayd.mail.account import parse_sender
+from relayd.mail.words import EventKind
+from relayd.ports.outbox import TOLD, Endpoint, EndpointId, Subscription
+
+F = TypeVar("F", bound=Callable[..., Any])
+_COLUMNS = (
+    Column(title="WEBHOOK", whole=True),
+    Column(title="URL", least=16),
+    Column(title="EVENTS", least=8, goes=1),
+    Column(title="STATE", least=8),
+    Column(title="LAST OK", whole=True, goes=2),
+    Column(title="WAITING", whole=True),
+    Column(title="FAILED", whole=True, goes=3),
+)
+_SECRET = "the receiver needs this secret to verify who sends; it is not shown again"  # noqa: S105
+
+which = click.argument("which", metavar="WEBHOOK", type=int, shell_complete=complete_webhooks)
+
+
+def _kind(text: str) -> EventKind:
+    if text not in TOLD:
+        raise ValueError(f"{text!r} is not one of {', '.join(TOLD)}")
+    return EventKind(text)
+
+
+def _filters(function: F) -> F:
+    for option in (
+        click.option(
+            "--tags",
+            type=ListType("tags", str),
+            metavar="A,B",
+            help="Only mail with one of these tags.",
+        ),
+        click.option(
+            "--senders",
+            type=ListType("senders", parse_sender),
+            metavar="A,@DOMAIN",
+            help="Only mail of these senders.",
+        ),
+        click.option(
+            "--events",
+            type=ListType("events", _kind),
+            metavar="A,B",
+            help=f"What it is told: {', '.join(TOLD)}; all by default.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(cls=Group)
+@settings_option()
+def webhook() -> None:
+    """Tell applications what happens to mail, by HTTPS; `relayd console` sends it."""
+
+
+@webhook.command()
+@click.argument("url")
+@_filters
+@json_option
+@settings_option()
+def add(
+    url: str,
+    *,
+    events: Sequence[EventKind] | None,
+    senders: Sequence[str] | None,
+    tags: Sequence[str] | None,
+    as_json: bool,
+) -> None:
+    """Add a webhook, and print its secret.
+
+    It is told what happens from now on. The secret is shown only this once: the receiver verifies with it that
+    relayd sends, and `rotate` makes a new one.
+    """
+    wanted = Subscription(
+        url=url, kinds=tuple(events or TOLD), senders=tuple(senders or ()), tags=tuple(tags or ())
+    )
+    reply = ask(put_to_json(wanted), otherwise="it was not added")
+    _say_secret(reply, EndpointId(reply["endpoint"]), as_json=as_json, done="added")
+
+
+@webhook.command("set")
+@which
+@click.option("--url", help="Where it leads to.")
+@_filters
+@click.option("--enable/--disable", "is_on", default=None, help="Whether anything is sent.")
+@json_option
+@settings_option()
+def set_(
+    which: int,
+    *,
+    url: str | None,
+    events: Sequence[EventKind] | None,
+    senders: Sequence[str] | None,
+    tags: Sequence[str] | None,
+    is_on: bool | None,
+    as_json: bool,
+) -> None:
+    """Change a webhook. An empty list, such as `--tags ''`, takes a filter away.
+
+    While it is disabled, what it would be told waits, for as long as the history is kept.
+    """
+    found = find(which)
+    given = {"url": url, "kinds": events, "senders": senders, "tags": tags, "is_on": is_on}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Say what is to change: --url, --events, --enable ...")
+    if changes.get("kinds") == ():
+        changes["kinds"] = TOLD
+    wanted = replace(found.wanted, **changes)  # type: ignore[arg-type]  # as the options say
+    ask(put_to_json(wanted, found.id), otherwise=no_webhook(which))
+    tell("changed", str(which), as_json=as_json)
+
+
+@webhook.command()
+@which
+@json_option
+@settings_option()
+def remove(which: int, *, as_json: bool) -> None:
+    """Remove a webhook, with all that it would be told."""
+    ask(about_to_json("endpoint.drop", EndpointId(which)), otherwise=no_webhook(which))
+    tell("removed", str(which), as_json=as_json)
+
+
+@webhook.command()
+@which
+@json_option
+@settings_option()
+def rotate(which: int, *, as_json: bool) -> None:
+    """Make a new secret, and print it. Both are used for 24 hours."""
+    reply = ask(about_to_json("endpoint.rotate", EndpointId(which)), otherwise=no_webhook(which))
+    _say_secret(reply, EndpointId(which), as_json=as_json, done="rotated")
+
+
+@webhook.command("list")
+@takes_row_options
+@takes_table_options(_COLUMNS)
+@settings_option()
+def list_webhooks(*, form: Form, table: TableOptions) -> int:
+    """Show the webhooks, how each does, and what waits."""
+    with open_view() as view:
+        found = view.outbox.endpoints()
+    if form is Form.TABLE:
+        times, at = times_for(table), now()
+        show_table(_COLUMNS, (_cells(each, times, at) for each in found), table=table)
+    else:
+        show_fields(map(endpoint_fields, found), ENDPOINT_FIELDS, form)
+    if not found:
+        say_empty("there are no webhooks")
+    return len(found)
+
+
+@webhook.command()
+@which
+@json_option
+@settings_option()
+def show(which: int, *, as_json: bool) -> None:
+    """Show all that is known of a webhook, but for its secret."""
+    fields = endpoint_fields(find(which))
+    if as_json:
+        show_json(fields)
+        return
+    for name, value in fields.items():
+        if value not in (None, []):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(printable(f"{name.replace('_', ' '):<18} {text}"))
+
+
+def find(number: int) -> Endpoint:
+    """Return a webhook. Raises NoSuch."""
+    with open_view() as view:
+        found = view.outbox.endpoints()
+    one = next((each for each in found if each.id == number), None)
+    if one is None:
+        raise NoSuch(no_webhook(number))
+    return one
+
+
+def no_webhook(number: int) -> str:
+    return f"there is no webhook {number}: relayd console webhook list"
+
+
+def _say_secret(reply: dict[str, Any], endpoint: EndpointId, *, as_json: bool, done: str) -> None:
+    if as_json:
+        show_json({"webhook": endpoint, "action": done, "secret": reply["secret"]})
+        return
+    click.echo(reply["secret"])
+    click.echo(f"relayd: {done} webhook {endpoint}; {_SECRET}", err=True)
+
+
+def _cells(each: Endpoint, times: Times, at: datetime) -> tuple[str, ...]:
+    kinds = each.wanted.kinds
+    return (
+        str(each.id),
+        each.wanted.url,
+        "all" if set(kinds) == set(TOLD) else ", ".join(kinds),
+        state_of(each, at),
+        times.past(each.last_ok_at) or "never",
+        str(each.waiting),
+        str(each.failed),
+    )
