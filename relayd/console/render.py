@@ -32,6 +32,7 @@ DONE: Mapping[str, str] = {
     "user_added": "Users added: {count}.",
     "user_changed": "Changed. Sessions of this account have ended.",
     "user_removed": "Users removed: {count}.",
+    "test_mail": "Sent. This page shows what becomes of it.",
     "signed_out": "Signed out everywhere.",
 }
 """What a page says after a form has done something; the address of a page has the word and the number only."""

@@ -7,11 +7,13 @@ from relayd.console.pages import (
     audit,
     bounces,
     destinations,
+    doctor,
     entrance,
     importing,
     message,
     messages,
     overview,
+    test_mail,
     users,
 )
 from relayd.policy.console.roles import Scope
@@ -61,6 +63,9 @@ PAGES = (
     Page(path="/addresses/{rcpt:path}", handler=addresses.show_one),
     Page(path="/destinations", handler=destinations.show),
     Page(path="/bounces", handler=bounces.show),
+    Page(path="/doctor", handler=doctor.show),
+    Page(path="/test-mail", handler=test_mail.show, needs=Scope.OPERATE),
+    Page(path="/test-mail", handler=test_mail.send, needs=Scope.OPERATE, method="POST"),
     Page(path="/users", handler=users.show, needs=Scope.ADMIN),
     Page(path="/users", handler=users.add, needs=Scope.ADMIN, method="POST"),
     Page(path="/users/change", handler=users.change, needs=Scope.ADMIN, method="POST"),

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from relayd.doctor.machine import state_directory
 from relayd.errors import StartError
 from relayd.files import replace
 from relayd.mail.words import format_instant
-from relayd.policy.doctor.finding import Finding, tally
+from relayd.policy.doctor.finding import Check, Finding, Level, tally
 from relayd.settings import Settings
 
 SCHEMA = 1  # of the file
@@ -38,6 +39,33 @@ def as_json(finding: Finding, at: datetime) -> dict[str, str]:
         "reason": finding.reason,
         "remedy": finding.remedy,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """The last result."""
+
+    at: datetime
+    findings: Sequence[Finding]
+
+
+def saved(settings: Settings) -> Saved | None:
+    """Return the last result; None if there is none that can be read."""
+    try:
+        result = json.loads(saved_path(settings).read_bytes())
+        findings = [
+            Finding(
+                check=Check(each["check"]),
+                subject=str(each["subject"]),
+                level=Level(each["level"]),
+                reason=str(each["reason"]),
+                remedy=str(each["remedy"]),
+            )
+            for each in result["findings"]
+        ]
+        return Saved(at=datetime.fromisoformat(result["ts"]), findings=findings)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def save(settings: Settings, findings: Sequence[Finding], at: datetime) -> Path:

@@ -40,6 +40,8 @@ PATHS = [
     "/destinations",
     "/bounces",
     "/bounces?by=sender",
+    "/doctor",
+    "/test-mail",
     "/users",
     "/users/viewer",
     "/users/admin-reader",

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from relayd.config.load import load
+from relayd.doctor.saved import save
 from relayd.policy.console.roles import Role
+from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.people import AuditEntry, AuditQuery
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, Status
@@ -14,6 +17,7 @@ from relayd.store import open_view
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.console import Console, a_console, fill
+from tests.support.daemon import a_daemon, a_smarthost, eventually
 
 READING = ["/", "/messages", "/addresses", "/destinations", "/bounces"]
 OPERATOR = Role.OPERATOR
@@ -247,3 +251,57 @@ def test_without_a_daemon_pages_are_read_and_buttons_say_why(
     act = console.post("/messages/act", role=OPERATOR, action="hold", row=f"{queue_id}.0")
     assert act.status == 503
     assert "nothing was changed" in act.text
+
+
+def test_the_last_result_of_the_doctor_is_shown_the_worst_first(
+    console: Console, tmp_path: Path
+) -> None:
+    assert "There is no result yet" in console.get("/doctor", role=Role.VIEWER).text
+    findings = [
+        Finding(check=Check.FQDN, subject="relay.test", level=Level.OK, reason="it is a name"),
+        Finding(
+            check=Check.SPF,
+            subject="app.test",
+            level=Level.FAIL,
+            reason="no record <b>",
+            remedy="add one",
+        ),
+    ]
+    save(load(str(tmp_path / "relayd.toml")), findings, console.clock.now())
+    page = console.get("/doctor", role=Role.VIEWER).text
+    assert page.index("no record &lt;b&gt;") < page.index("it is a name")
+    assert "add one" in page
+    (tmp_path / "doctor.json").write_text("nonsense")
+    assert "There is no result yet" in console.get("/doctor", role=Role.VIEWER).text
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "words"),
+    [
+        ({"to": "x", "from": "a@x.test"}, 400, "is no address"),
+        ({"to": "a@x.test"}, 400, "the sender is missing"),
+        ({"to": "a@x.test", "from": "a@x.test"}, 503, "no daemon takes the mail"),
+    ],
+)
+def test_a_test_mail_that_cannot_be_sent_is_told_why(
+    form: dict[str, str], status: int, words: str, console: Console
+) -> None:
+    page = console.post("/test-mail", role=OPERATOR, form=form)
+    assert page.status == status
+    assert words in page.text
+
+
+def test_a_test_mail_leads_to_its_page(tmp_path: Path) -> None:
+    with (
+        a_smarthost() as smarthost,
+        a_daemon(tmp_path, smarthost.port, workers=1) as daemon,
+        a_console(tmp_path, beside=daemon.file) as console,
+    ):
+        form = {"to": "a@x.test", "from": "me@app.test"}
+        page = console.post("/test-mail", role=OPERATOR, form=form)
+        assert page.location.startswith("/messages/")
+        eventually(lambda: daemon.statuses() == {"a@x.test": "relayed"}, "relayed")
+        told = console.get(page.location, role=OPERATOR).text
+        assert "Sent. This page shows what becomes of it." in told
+        assert smarthost.messages[0].content.count(b"A test of relayd") == 1
+        assert last_entry(console).action == "test_mail"

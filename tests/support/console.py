@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from relayd.accounts.passwords import hash_password
 from relayd.config.load import load
 from relayd.console.guard import token_of
-from relayd.console.server import parts_of, server_of
+from relayd.console.server import parts_of, server_of, wall_clock
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.operator import Action
@@ -29,6 +29,7 @@ from relayd.policy.console.sessions import hash_of
 from relayd.ports.people import Account, Author, Session
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
+from relayd.settings import HostPort
 from relayd.sockets import listen_tcp
 from relayd.store import open_store
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
@@ -153,17 +154,21 @@ class Console:
 
 @contextmanager
 def a_console(
-    folder: Path, fill: Callable[[QueueStore], Awaitable[None]] | None = None
+    folder: Path,
+    fill: Callable[[QueueStore], Awaitable[None]] | None = None,
+    *,
+    beside: Path | None = None,
 ) -> Iterator[Console]:
-    """A console, with the queue that `fill` makes."""
-    file = folder / "relayd.toml"
-    file.write_text(SETTINGS.format(folder=folder))
+    """A console, with the queue that `fill` makes; or beside a daemon that runs with the settings `beside`."""
+    file = beside or folder / "relayd.toml"
+    if beside is None:
+        file.write_text(SETTINGS.format(folder=folder))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     ready: asyncio.Future[Console] = loop.create_future()
     end = asyncio.Event()
-    running = asyncio.run_coroutine_threadsafe(_run(file, fill, ready, end), loop)
+    running = asyncio.run_coroutine_threadsafe(_run(file, fill, ready, end, beside=beside), loop)
     try:
         yield asyncio.run_coroutine_threadsafe(_first(ready, running), loop).result(15)
     finally:
@@ -186,18 +191,22 @@ async def _run(
     fill: Callable[[QueueStore], Awaitable[None]] | None,
     ready: "asyncio.Future[Console]",
     end: asyncio.Event,
+    *,
+    beside: Path | None,
 ) -> None:
-    folder, clock = file.parent, FakeClock()
+    clock = FakeClock() if beside is None else FakeClock(wall_clock())
     settings = load(str(file))
-    assert settings.console.endpoint is not None
     store = open_store(settings.store.url, clock=clock, slots={}, keeps_bounced=True)
     if fill is not None:
         await fill(store)
     async with AsyncExitStack() as stack:
-        recorded = await stack.enter_async_context(a_control_server(folder / "control.sock", store))
+        recorded: list[Event] = []
+        if beside is None:
+            socket = file.parent / "control.sock"
+            recorded = await stack.enter_async_context(a_control_server(socket, store))
         parts = stack.enter_context(parts_of(settings, clock.now))
         server = server_of(parts)
-        sockets = listen_tcp(settings.console.endpoint)
+        sockets = listen_tcp(HostPort(host="127.0.0.1", port=0))
         port = sockets[0].getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=list(sockets)))

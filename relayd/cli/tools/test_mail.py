@@ -1,19 +1,12 @@
 """`relayd test-mail`: a small mail through the running daemon and the smarthost, until it has a result.
 
-Owns the submission, as any application would do it, and the waiting; all else is the daemon's
-work. Test mail goes by the smarthost whatever is set, because it says so in its header.
+Owns the waiting; `relayd.test_mail` makes the mail and hands it in, and all else is the daemon's work.
 """
 
 import os
-import smtplib
-import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, make_msgid
 from typing import Any
 
 import click
@@ -23,13 +16,11 @@ from relayd.cli.context import json_option, load_settings, now, open_view, setti
 from relayd.cli.filters import ADDRESS, TEXT, DurationType
 from relayd.cli.output import paint, printable, show_json, style_of
 from relayd.cli.progress import progress
-from relayd.errors import DaemonUnreachable
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.ports.view import QueueView, RecipientRow, Status
-from relayd.settings import ListenerSettings, Settings
+from relayd.test_mail import SUBJECT, MailRefused, make_mail, submit
 
-_STEP_TIMEOUT = 30.0  # seconds for one step of the submission
 _POLL_EVERY = 0.1  # seconds
 _EXIT_STATUS = {
     Status.RELAYED: os.EX_OK,
@@ -37,7 +28,6 @@ _EXIT_STATUS = {
     Status.BOUNCED: 1,
     Status.DROPPED: 1,
 }  # all others wait: 75
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect
 
 
 class MailboxType(click.ParamType[Address]):
@@ -55,12 +45,9 @@ class MailboxType(click.ParamType[Address]):
 
 
 class Refused(click.ClickException):
-    """The daemon will not take the mail."""
+    """The daemon does not take the mail."""
 
     exit_code = 1
-
-    def format_message(self) -> str:
-        return f"the relay answers {printable(' '.join(self.message.split()))}"
 
 
 class RefusedForNow(Refused):
@@ -69,27 +56,12 @@ class RefusedForNow(Refused):
     exit_code = os.EX_TEMPFAIL
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """What is submitted."""
-
-    reverse_path: Address
-    forward_path: Address
-    content: bytes
-
-    @property
-    def options(self) -> list[str]:
-        body = [] if self.content.isascii() else ["BODY=8BITMIME"]
-        is_ascii = self.reverse_path.is_ascii and self.forward_path.is_ascii
-        return body if is_ascii else [*body, "SMTPUTF8"]
-
-
 @click.command("test-mail")
 @click.argument("to", type=MailboxType())
 @click.option(
     "--from", "sender", type=MailboxType(), help="The sender. Default: postmaster at our fqdn."
 )
-@click.option("--subject", type=TEXT, default="A test of relayd", show_default=True)
+@click.option("--subject", type=TEXT, default=SUBJECT, show_default=True)
 @click.option("--timeout", type=DurationType(), default="30s", show_default=True)
 @json_option
 @settings_option()
@@ -111,8 +83,12 @@ def test_mail(
     """
     settings = load_settings()
     origin = sender or Address("postmaster", settings.fqdn)
-    mail = Mail(origin, to, _content(settings.fqdn, origin, to, subject))
-    listener, answer = _submit(settings, mail)
+    mail = make_mail(settings.fqdn, origin, to, subject=subject, at=now())
+    try:
+        listener, answer = submit(settings, mail)
+    except MailRefused as refused:
+        kind = Refused if refused.is_permanent else RefusedForNow
+        raise kind(printable(str(refused))) from refused
     message_id = parse_id(answer.rpartition(" ")[2])
     if not as_json:
         click.echo(paint(f"submitted to {listener}: {answer}"))
@@ -126,78 +102,6 @@ def test_mail(
         for line in _told(row, why, waits=status == os.EX_TEMPFAIL):
             click.echo(line)
     ctx.exit(status)
-
-
-def _content(fqdn: str, sender: Address, to: Address, subject: str) -> bytes:
-    is_ascii = sender.is_ascii and to.is_ascii
-    mail = EmailMessage(policy=SMTP.clone(utf8=not is_ascii))
-    mail["Date"] = format_datetime(now())
-    mail["From"] = str(sender)
-    mail["To"] = str(to)
-    mail["Subject"] = subject
-    mail["Message-ID"] = make_msgid(domain=fqdn)
-    mail["X-Relayd-Test"] = "yes"
-    mail.set_content("This is a test mail of relayd. It went by the smarthost.\n")
-    return mail.as_bytes()
-
-
-def _submit(settings: Settings, mail: Mail) -> tuple[str, str]:
-    """Hand the mail to the first listener that takes it; return which, and its reply to the dot.
-
-    Raises DaemonUnreachable if none answers, Refused if none of those that answer takes it.
-    """
-    refused: Refused | None = None
-    troubles = []
-    for listener in settings.listeners:
-        try:
-            return listener.address, _transact(listener, mail)
-        except Refused as answer:
-            refused = answer
-        except (OSError, smtplib.SMTPException) as trouble:
-            troubles.append(f"{listener.address}: {getattr(trouble, 'strerror', None) or trouble}")
-    if refused is not None:
-        raise refused
-    raise DaemonUnreachable(f"no daemon takes the mail: {'; '.join(troubles)}")
-
-
-def _transact(listener: ListenerSettings, mail: Mail) -> str:
-    """Return the reply to the final dot. Raises Refused, OSError, SMTPException."""
-    with smtplib.SMTP(local_hostname="localhost", timeout=_STEP_TIMEOUT) as client:
-        client.sock = _connected(listener)
-        steps: tuple[tuple[int, Callable[[], tuple[int, bytes]]], ...] = (
-            (220, client.getreply),
-            (250, client.ehlo),
-            (250, lambda: client.mail(str(mail.reverse_path), mail.options)),
-            (250, lambda: client.rcpt(str(mail.forward_path))),
-            (250, lambda: client.data(mail.content)),
-        )
-        answer = (0, b"")
-        for expected, step in steps:
-            answer = step()
-            if answer[0] != expected:
-                raise (Refused if answer[0] >= 500 else RefusedForNow)(_text(*answer))
-        return _text(*answer)
-
-
-def _text(code: int, text: bytes) -> str:
-    return f"{code} {text.decode(errors='replace')}"
-
-
-def _connected(listener: ListenerSettings) -> socket.socket:
-    """Connect to a listener. Raises OSError."""
-    if listener.unix_path is not None:
-        local = socket.socket(socket.AF_UNIX)
-        local.settimeout(_STEP_TIMEOUT)
-        try:
-            local.connect(listener.unix_path)
-        except OSError:
-            local.close()
-            raise
-        return local
-    if listener.endpoint is None:
-        raise OSError("its address is known to systemd only")
-    host = _EVERYWHERE.get(listener.endpoint.host, listener.endpoint.host)
-    return socket.create_connection((host, listener.endpoint.port), timeout=_STEP_TIMEOUT)
 
 
 def _settled(view: QueueView, message_id: MessageId, *, within: timedelta) -> RecipientRow:
