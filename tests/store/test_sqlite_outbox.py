@@ -129,6 +129,11 @@ PLANS = {
     "what is due": (deliveries._DUE, (1, 0), "delivery_due"),
     "leases that ended": (deliveries._ENDED, (1, 0), "delivery_sending"),
     "the line of a recipient": (deliveries._LINE, (1, 1, 0), "delivery_unfinished"),
+    "what was given up": (
+        outbox_view._KEYS.format(" AND state = 'failed'"),
+        (1, 9, 9),
+        "delivery_failed",
+    ),
     "what waits": (outbox_view._WAITING, (1,), "COVERING INDEX delivery_unfinished"),
 }
 
