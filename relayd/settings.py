@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import PurePath
 
 from relayd.mail.address import Address
 from relayd.policy.console.webhook_url import UrlRules
@@ -105,6 +106,7 @@ class ListenerSettings:
     add_headers: FixUps = FixUps.AUTO  # Date and Message-ID where they are missing
     strip_bcc: FixUps = FixUps.AUTO
     hide_client: bool = False  # from those who read the trace field
+    is_console: bool = False  # only the console may connect, and it says for whom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +257,11 @@ class Settings:
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better
+
+    @property
+    def console_smtp(self) -> str:
+        """The path of the socket on which the console hands mail over."""
+        return str(PurePath(self.control_socket).with_name("console.smtp"))
 
     @property
     def digest(self) -> str:

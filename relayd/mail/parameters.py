@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relayd.mail.address import Address
+from relayd.mail.once import Once
 
 _NO_XCHAR = re.compile(r"[^!-*,-<>-~]")
 _NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
@@ -24,6 +25,7 @@ class MailParameters:
     smtputf8: bool = False
     ret: str | None = None  # FULL or HDRS, in any case
     envid: str | None = None  # xtext
+    once: Once | None = None  # for relayd itself; neither stored nor passed on
 
     def words(self) -> dict[str, str]:
         """Return them by keyword, as they are stored; `mail_parameters` reads that."""

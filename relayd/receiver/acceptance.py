@@ -53,14 +53,14 @@ def accept(
     if context.keeps_subject:
         facts = replace(facts, subject=subject_of(head))
     refusal = admit.admit_message(facts)
-    if refusal is not None:
+    if refusal is not None and mail.first is None:
         return refusal
     recipients = _recipients(context, mail, is_test=facts.is_test)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:
         pausing.look_again()
     at = context.now()
-    if pausing.intake:
+    if pausing.intake and mail.first is None:
         seen = [_traits(each, client, mail, tag=facts.tag) for each in recipients]
         if (refusal := pausing.refusal(seen, at)) is not None:
             return refusal
@@ -99,8 +99,12 @@ def accept(
             auth_user=client.auth_user,
             account=client.account_name,
         ),
+        once=None
+        if mail.parameters.once is None
+        else replace(mail.parameters.once, recipients=tuple(mail.named)),
     )
-    if context.checker is None or is_report:  # a report often quotes spam
+    # A report often quotes spam; and what came before was judged then.
+    if context.checker is None or is_report or mail.first is not None:
         return message
     return CheckContent(message, received)
 

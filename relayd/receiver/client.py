@@ -36,7 +36,9 @@ class ClientState:
     account_name: str = field(init=False)  # what counts as one client, whatever it calls itself
 
     def __post_init__(self) -> None:
-        self.is_proxy = self.origin.is_among(self.listener.xclient_networks)
+        self.is_proxy = self.listener.is_console or self.origin.is_among(
+            self.listener.xclient_networks
+        )
         self.judge()
 
     def judge(self) -> None:

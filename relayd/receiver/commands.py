@@ -8,6 +8,7 @@ RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from relayd.mail.address import Address, PathError, parse_path
 from relayd.mail.parameters import (
@@ -20,6 +21,7 @@ from relayd.mail.parameters import (
 )
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.mail.text import replaced
+from relayd.receiver.console import parse_once
 
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\x80-\xff]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
@@ -56,11 +58,11 @@ def parse_hello(argument: bytes) -> str | None:
 
 
 def parse_mail(
-    argument: bytes, *, extended: bool, takes_auth: bool = False
+    argument: bytes, *, extended: bool, takes_auth: bool = False, takes_once: bool = False
 ) -> tuple[Address | None, MailParameters]:
     """Read what is after `MAIL `. Raises SyntaxRefused.
 
-    AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5).
+    AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5). XONCE is the console's.
     """
     path, rest = _path(argument, b"FROM:", _BAD_SENDER)
     if not rest:
@@ -71,10 +73,25 @@ def parse_mail(
         if not _is_submitter(submitter):
             raise SyntaxRefused(_BAD_PARAMETER)
         parameters = {name: value for name, value in parameters.items() if name != "AUTH"}
+    if takes_once and "XONCE" in parameters:
+        return path, _with_once(parameters)
+    _check(parameters)
+    return path, mail_parameters(parameters)
+
+
+def _with_once(parameters: Mapping[str, str]) -> MailParameters:
+    once = parse_once(parameters["XONCE"])
+    if once is None:
+        raise SyntaxRefused(_BAD_PARAMETER)
+    others = {name: value for name, value in parameters.items() if name != "XONCE"}
+    _check(others)
+    return replace(mail_parameters(others), once=once)
+
+
+def _check(parameters: Mapping[str, str]) -> None:
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
-    return path, mail_parameters(parameters)
 
 
 def parse_rcpt(

@@ -63,7 +63,7 @@ class Service:
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,
-            users=None if listener.auth is ListenerAuth.OFF else self.users,
+            users=None if listener.auth is ListenerAuth.OFF or listener.is_console else self.users,
             intake=self.intake,
             now=self.clock.now,
             may_send=may_send,

@@ -5,7 +5,7 @@ Source: RFC 5321 §4.1.1.1; RFC 3207 §4.2; RFC 2034 §4.
 
 from relayd.mail.reply import SyntaxRefused
 from relayd.policy.intake.origin import Origin
-from relayd.receiver import login, xclient
+from relayd.receiver import console, login, xclient
 from relayd.receiver.commands import parse_hello
 from relayd.receiver.dialogue import Dialogue
 from relayd.receiver.effects import Readmit, StartTls
@@ -33,6 +33,8 @@ def ehlo(dialogue: Dialogue, argument: bytes, following: State) -> None:
         lines.append(b"STARTTLS")
     if dialogue.client.is_proxy:
         lines.append(xclient.OFFERED)
+    if dialogue.client.listener.is_console:
+        lines.append(console.OFFERED)
     if login.is_offered(dialogue):
         lines.append(login.OFFERED)
     last = lines.pop()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
+from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.ports.queue import Spool
@@ -38,6 +39,10 @@ class Intake(Protocol):
         """
         ...
 
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        """Return the message that came with this key of a message that is to be taken once. May raise StoreError."""
+        ...
+
     def has_room(self) -> bool:
         """Tell whether new messages may be taken."""
         ...
@@ -47,7 +52,7 @@ class Intake(Protocol):
         ...
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
-        """Make it durable; the future is done when it is. StoreError otherwise."""
+        """Make it durable; the future is done when it is. StoreError otherwise, AlreadyTaken and OtherBody among them."""
         ...
 
     def refused(self, detail: Detail, *, stranger: str = "") -> None:

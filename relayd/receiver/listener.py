@@ -13,7 +13,7 @@ import structlog
 
 from relayd.policy.intake.origin import Origin
 from relayd.policy.intake.places import Whose
-from relayd.receiver import proxy
+from relayd.receiver import console, proxy
 from relayd.receiver.accept import Acceptor
 from relayd.receiver.accept_balance import AcceptShare, lone_share
 from relayd.receiver.admission import Admission, Caller, Guest
@@ -114,7 +114,10 @@ class Receiver:
     def _welcome(self, connection: socket.socket, address: object, context: SessionContext) -> None:
         connection.settimeout(0)
         origin = origin_of(connection, address)
-        if origin.is_among(context.listener.proxy_networks):
+        if context.listener.is_console and not console.may_connect(origin):
+            log.warning("console_refused", listener=context.listener.address, uid=origin.uid)
+            _turn_away(connection, console.STRANGER)
+        elif origin.is_among(context.listener.proxy_networks):
             self._call_in(connection, origin, context)
         else:
             self._let_in(connection, origin, context)

@@ -21,7 +21,7 @@ from relayd.mail.address import Address
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
-from relayd.receiver import hello, login, transfer
+from relayd.receiver import console, hello, login, transfer
 from relayd.receiver.dialogue import ERROR_LIMIT, JUNK_LIMIT, Dialogue
 from relayd.receiver.effects import AskAbout, Effect, Readmit
 from relayd.receiver.states import COMMANDS, TRANSITIONS, Event, State
@@ -168,6 +168,15 @@ class Machine:
 
     def message_stored(self, message_id: MessageId) -> None:
         self.dialogue.owed.append(b"250 2.0.0 OK queued as %b\r\n" % format_id(message_id).encode())
+        self.dialogue.move(Event.MESSAGE_ANSWERED)
+
+    def message_known(self, first: MessageId | None) -> None:
+        """A message came with its key before: it was this one, or another one if `first` is None."""
+        if first is None:
+            self.dialogue.fail(console.OTHER_MESSAGE)
+        else:
+            queue_id = format_id(first).encode()
+            self.dialogue.owed.append(b"250 2.0.0 OK queued as %b (again)\r\n" % queue_id)
         self.dialogue.move(Event.MESSAGE_ANSWERED)
 
     def message_refused(

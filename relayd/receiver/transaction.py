@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from relayd.errors import StoreError
 from relayd.mail.address import Address
+from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import MailParameters, RcptParameters, original_recipient
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.policy.intake import admit
+from relayd.receiver.console import REFUSED_BEFORE
 from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
 
@@ -26,6 +28,8 @@ class Transaction:
     reverse_path: Address | None
     parameters: MailParameters
     recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
+    first: FirstMessage | None = None  # it came in before with the same key
+    named: list[str] = field(default_factory=list)  # who was accepted, where that is to be known
     for_alias: dict[Address, int] = field(default_factory=dict)
     """Where those of the recipients are, as they are compared, that no RCPT has named themselves."""
 
@@ -41,6 +45,8 @@ class Transaction:
 
     def take(self, path: Address, wanted: Sequence[tuple[Address, RcptParameters]]) -> None:
         """Take what RCPT names by `path`: that address, or those that an alias stands for."""
+        if self.parameters.once is not None:
+            self.named.append(str(path))
         for address, parameters in wanted:
             if address.compared != path.compared:
                 self.for_alias[address.compared] = len(self.recipients)
@@ -52,12 +58,16 @@ class Transaction:
         if place is None:
             return False
         self.recipients[place] = path, parameters
+        if self.parameters.once is not None:
+            self.named.append(str(path))
         return True
 
     def refusal_of(
         self, path: Address, context: SessionContext, *, may_relay: bool
     ) -> Reply | Awaitable[Reply | None] | None:
         """Judge one more recipient; None: it may come in. An awaitable may raise StoreError."""
+        if self.first is not None:
+            return None if str(path) in self.first.recipients else REFUSED_BEFORE
         intake = context.intake
         if intake.owns(path):
             return self._refusal_of_return_path(path, intake)
@@ -105,6 +115,8 @@ class Transaction:
         self, path: Address, intake: Intake
     ) -> Reply | Awaitable[Reply | None] | None:
         """Judge a return path: it is anybody's to write to, in a message of its own."""
+        if self.parameters.once is not None:  # nothing would remember that it came
+            return admit.NO_RETURN_PATH
         if self.recipients:
             return admit.RETURN_PATH_ALONE
         try:

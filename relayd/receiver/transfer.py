@@ -8,12 +8,13 @@ Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 from collections.abc import Sequence
 
 from relayd.mail.address import Address
+from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy.intake import admit
 from relayd.policy.pausing import is_pause
-from relayd.receiver import acceptance, login
+from relayd.receiver import acceptance, console, login
 from relayd.receiver.commands import parse_mail, parse_rcpt, with_domain
 from relayd.receiver.dialogue import Dialogue
 from relayd.receiver.effects import AskAbout, Effect
@@ -22,7 +23,11 @@ from relayd.receiver.states import Event, State
 from relayd.receiver.transaction import NO_HISTORY, Transaction, taken_for
 from relayd.settings import ListenerAuth
 
-_NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
+_NO_ERRORS = (
+    admit.SUPPRESSED,
+    NO_HISTORY,
+    console.REFUSED_BEFORE,
+)  # of the client's: a list may meet many of these
 
 
 def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
@@ -34,10 +39,20 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     else:
         takes_auth = login.is_offered(dialogue)
     try:
-        path, parameters = parse_mail(argument, extended=client.extended, takes_auth=takes_auth)
+        path, parameters = parse_mail(
+            argument,
+            extended=client.extended,
+            takes_auth=takes_auth,
+            takes_once=client.listener.is_console,
+        )
     except SyntaxRefused as refused:
         dialogue.refuse(refused.reply)
         return
+    if parameters.once is not None:
+        first = console.first_with(parameters.once, context.intake)
+        if first is not None:
+            _mail_again(dialogue, Transaction(path, parameters), first, following)
+            return
     if client.account is not None and not client.account.may_send_as(path):
         refusal: Reply | None = admit.NOT_YOUR_SENDER
     else:
@@ -62,6 +77,22 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     dialogue.owed.append(b"250 2.1.0 OK\r\n")
 
 
+def _mail_again(
+    dialogue: Dialogue, mail: Transaction, first: FirstMessage | Reply, following: State
+) -> None:
+    """A message came with the same key before: if it is this one, nothing speaks against it any more."""
+    assert mail.parameters.once is not None
+    if isinstance(first, Reply):
+        dialogue.refuse(first, sender=mail.reverse_path)
+    elif first.body != mail.parameters.once.body:
+        dialogue.fail(console.OTHER_MESSAGE)
+    else:
+        mail.first = first
+        dialogue.client.mail = mail
+        dialogue.state = following
+        dialogue.owed.append(b"250 2.1.0 OK\r\n")
+
+
 def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | None:
     client = dialogue.client
     transaction = client.mail
@@ -75,14 +106,14 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
             return rcpt(dialogue, whole, following)
         dialogue.refuse(refused.reply, sender=transaction.reverse_path)
         return None
-    aliases = dialogue.context.aliases
+    aliases = dialogue.context.aliases if transaction.first is None else None
     if aliases and client.is_here and (targets := aliases.targets(path)):
         return _rcpt_of_alias(dialogue, path, taken_for(path, parameters, targets), following)
     if transaction.is_there_for_alias(path, parameters):
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
         return None
     refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
-    if refusal is None and dialogue.context.pausing.intake:
+    if refusal is None and dialogue.context.pausing.intake and transaction.first is None:
         refusal = transaction.pause_of(path, dialogue.context, user=client.auth_user)
     if refusal is None:
         transaction.take(path, [(path, parameters)])

@@ -23,6 +23,7 @@ from relayd.errors import (
     StoreFull,
 )
 from relayd.mail.envelope import NewMessage
+from relayd.mail.once import AlreadyTaken, OtherBody
 from relayd.policy.intake import admit
 from relayd.policy.intake.content import Refusal
 from relayd.receiver.acceptance import NO_READER, NO_STORE
@@ -188,6 +189,10 @@ class Work:
         elif isinstance(error, CommitUnknown):
             self._held.abort()  # neither yes nor no may be said (S-55)
             return
+        elif isinstance(error, AlreadyTaken):
+            self._machine.message_known(error.first.id)
+        elif isinstance(error, OtherBody):
+            self._machine.message_known(None)
         elif isinstance(error, StoreFull):
             self._machine.message_refused(admit.NO_ROOM)
         elif isinstance(error, ReturnPathSpent):  # others were faster than this since RCPT

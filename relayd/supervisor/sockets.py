@@ -3,16 +3,17 @@
 Owns binding, what systemd passed, and the files of unix sockets. Every worker inherits the same
 listening sockets and accepts from them; this module accepts nothing.
 
-Unix sockets: the control socket is for the daemon's user and group (0660). A listener's socket is
-open to every local user (0666), like a port on the loopback address; restrict it by the directory.
+Unix sockets: the control socket and the console's listener are for the daemon's user and group (0660). A
+listener's socket is open to every local user (0666), like a port on the loopback address; restrict it by the directory.
 """
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from relayd.errors import StartError
-from relayd.settings import ListenerSettings, Settings
+from relayd.settings import HostPort, LineEndings, ListenerAuth, ListenerSettings, Settings
 from relayd.sockets import Bound, listen_tcp, listen_unix
 from relayd.supervisor.lock import make_directory
 
@@ -34,22 +35,10 @@ class Addresses:
         """
         added: dict[str, Bound] = {}
         known = {key for key, bound in self._bound.items() if not bound.is_lost}
-        directory = Path(settings.control_socket).parent  # listeners may be there too
         try:
-            for listener in settings.listeners:
-                key = _key(listener)
+            for key, bind in _wanted(settings):
                 if key not in self._inherited and key not in known and key not in added:
-                    if listener.unix_path and Path(listener.unix_path).parent == directory:
-                        make_directory(directory, 0o755)
-                    added[key] = _bind(listener)
-            if settings.metrics is not None:
-                key = str(settings.metrics)
-                if key not in known and key not in added:
-                    added[key] = Bound(listen_tcp(settings.metrics))
-            control = f"unix:{settings.control_socket}"
-            if control not in known and control not in added:
-                make_directory(directory, 0o755)
-                added[control] = listen_unix(settings.control_socket, CONTROL_MODE)
+                    added[key] = bind()
         except StartError:
             for bound in added.values():
                 bound.close()
@@ -70,6 +59,10 @@ class Addresses:
             for listener in settings.listeners
             for each in everything[_key(listener)].sockets
         )
+
+    def console(self, settings: Settings) -> tuple[ListenerSettings, socket.socket]:
+        listener = console_listener(settings)
+        return listener, self._bound[_key(listener)].sockets[0]
 
     def control(self, settings: Settings) -> socket.socket:
         return self._bound[f"unix:{settings.control_socket}"].sockets[0]
@@ -95,9 +88,22 @@ class Addresses:
     def _drop(self, but: Settings | None) -> Iterable[Bound]:
         needed = set()
         if but is not None:
-            needed = {_key(each) for each in but.listeners} | {f"unix:{but.control_socket}"}
+            needed = {_key(each) for each in (*but.listeners, console_listener(but))}
+            needed |= {f"unix:{but.control_socket}"}
             needed |= {str(but.metrics)} if but.metrics is not None else set()
         return [self._bound.pop(key) for key in self._bound.keys() - needed]
+
+
+def console_listener(settings: Settings) -> ListenerSettings:
+    """Return the listener on which the console hands mail over, for the accounts and API keys that it names."""
+    return ListenerSettings(
+        address=f"unix:{settings.console_smtp}",
+        unix_path=settings.console_smtp,
+        networks=(),
+        line_endings=LineEndings.REJECT,
+        auth=ListenerAuth.OPTIONAL,
+        is_console=True,
+    )
 
 
 def _key(listener: ListenerSettings) -> str:
@@ -108,13 +114,35 @@ def _key(listener: ListenerSettings) -> str:
     return f"systemd:{listener.systemd_name}"
 
 
-def _bind(listener: ListenerSettings) -> Bound:
+def _wanted(settings: Settings) -> Iterator[tuple[str, Callable[[], Bound]]]:
+    """Yield each address that the settings name, and what binds it."""
+    directory = Path(settings.control_socket).parent  # listeners may be there too
+    for listener in settings.listeners:
+        yield _key(listener), partial(_bind, listener, directory)
+    if settings.metrics is not None:
+        yield str(settings.metrics), partial(_bind_tcp, settings.metrics)
+    for path in (settings.control_socket, settings.console_smtp):
+        yield f"unix:{path}", partial(_bind_unix, path, CONTROL_MODE, directory)
+
+
+def _bind(listener: ListenerSettings, directory: Path) -> Bound:
     if listener.endpoint is not None:
-        return Bound(listen_tcp(listener.endpoint))
+        return _bind_tcp(listener.endpoint)
     if listener.unix_path is not None:
-        return listen_unix(listener.unix_path, LISTENER_MODE)
+        return _bind_unix(listener.unix_path, LISTENER_MODE, directory)
     message = (
         f"cannot listen on {listener.address}: systemd passed no socket of that name;"
         f" the socket unit needs FileDescriptorName={listener.systemd_name}"
     )
     raise StartError(message)
+
+
+def _bind_tcp(endpoint: HostPort) -> Bound:
+    return Bound(listen_tcp(endpoint))
+
+
+def _bind_unix(path: str, mode: int, ours: Path) -> Bound:
+    """Listen on a socket file; the directory `ours` is made where it is missing."""
+    if Path(path).parent == ours:
+        make_directory(ours, 0o755)
+    return listen_unix(path, mode)

@@ -54,7 +54,10 @@ class Starter:
             inherited = Inherited(
                 boot=self._boot,
                 name=name,
-                listeners=self._addresses.listeners(settings),
+                listeners=(
+                    *self._addresses.listeners(settings),
+                    self._addresses.console(settings),
+                ),
                 control=self._addresses.control(settings),
                 metrics=self._addresses.metrics(settings),
                 counters=self._counters,

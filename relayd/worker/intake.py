@@ -20,6 +20,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import (
     MessageId,
 )
+from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy import verp
@@ -84,6 +85,9 @@ class Intake:
 
     def is_suppressed(self, address: Address, *, sender: Address | None) -> bool | Awaitable[bool]:
         return self._view.is_suppressed(str(address), sender=str(sender or ""))
+
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        return self._view.first_message(key)
 
     def has_room(self) -> bool:
         return self._store.has_room()

@@ -24,6 +24,7 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
+from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy.delivery import route
@@ -122,6 +123,11 @@ class MemoryIntake:
         self.questions.append(asyncio.get_running_loop().create_future())
         return self.questions[-1]
 
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        if self.fault is not None:
+            raise self.fault
+        return self.store.first_message(key)
+
     def has_room(self) -> bool:
         return not self.is_full
 
@@ -173,6 +179,7 @@ class Options:
     add_headers: FixUps = FixUps.NEVER  # most tests want their octets back
     strip_bcc: FixUps = FixUps.NEVER
     hide_client: bool = False
+    is_console: bool = False
 
     @property
     def limits(self) -> LimitSettings:
@@ -332,6 +339,7 @@ async def _receiving(
         add_headers=options.add_headers,
         strip_bcc=options.strip_bcc,
         hide_client=options.hide_client,
+        is_console=options.is_console,
     )
     intake = MemoryIntake(clock)
     receiver = Receiver(

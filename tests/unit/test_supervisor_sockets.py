@@ -206,6 +206,7 @@ def test_a_socket_whose_file_is_lost_is_made_anew(
                 other.bind(str(path))
         if how == "with its directory":
             Path(settings.control_socket).unlink()
+            Path(settings.console_smtp).unlink()
             path.parent.rmdir()
         assert f"unix:{path}" in addresses.lost()
         addresses.open(settings)
@@ -259,6 +260,25 @@ def test_metrics_have_a_socket_of_their_own(addresses: Addresses, tmp_path: Path
     assert addresses.metrics(watched) == (bound,)
     addresses.close(but=without)
     assert bound.fileno() == -1
+
+
+def test_the_console_has_a_listener_beside_the_control_socket(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    """For the daemon's user and group, kept over a reload, and gone with the last worker."""
+    settings = settings_in(tmp_path)
+    addresses.open(settings)
+    listener, bound = addresses.console(settings)
+    path = tmp_path / "run" / "console.smtp"
+    assert (listener.address, listener.is_console) == (f"unix:{path}", True)
+    assert permissions(path) == permissions(Path(settings.control_socket)) == 0o660
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    addresses.open(settings)
+    addresses.close(but=settings)
+    assert addresses.console(settings)[1] is bound
+    addresses.close()
+    assert not path.exists()
 
 
 def test_a_worker_forgets_without_removing_files(addresses: Addresses, tmp_path: Path) -> None:
