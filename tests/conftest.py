@@ -66,6 +66,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _note_runner("core" if is_core else "other")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Each process has its part in order, and takes from the others what is left when it is done.
+
+    The usual way hands out many ahead: one process would wait at the end while another still has slow ones.
+    """
+    from xdist.scheduler import (  # type: ignore[import-untyped] # noqa: PLC0415 -- only where there are several
+        WorkStealingScheduling,
+    )
+
+    return WorkStealingScheduling(config, log)
+
+
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that the test starts are not measured by coverage.

@@ -317,4 +317,4 @@ async def test_it_is_logged_when_an_endpoint_is_disabled(
     await world.relayed("a@x.test")
     [sent] = await world.claimed()
     await world.settle(sent, status)
-    assert ("webhook_disabled" in capsys.readouterr().out) == bool(reason)
+    assert ("webhook_disabled" in "".join(capsys.readouterr())) == bool(reason)
