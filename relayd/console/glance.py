@@ -1,6 +1,6 @@
 """What the overview tells, asked once in five seconds for all tabs together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from relayd.answers.tally import step_for
 from relayd.console.daemon import Daemon
 from relayd.console.reading import Reading, Shared
 from relayd.mail.tally import Dimension
+from relayd.ports.outbox import Endpoint
 from relayd.ports.tally import TallyAnswer, TallyQuery
 from relayd.ports.view import QueueView
 from relayd.settings import Settings
@@ -47,6 +48,7 @@ class Glance:
         self._now = now
         self._queue = Shared(partial(reading.ask, self._overview), every=_EVERY)
         self._hour = Shared(partial(reading.ask, self._last_hour), every=_EVERY)
+        self._webhooks = Shared(partial(reading.ask, _webhooks), every=_EVERY)
         self._outcomes = {
             name: Shared(partial(reading.ask, partial(self._tally, span)), every=_EVERY)
             for name, span in SPANS.items()
@@ -67,6 +69,9 @@ class Glance:
     async def last_hour(self) -> LastHour:
         return await self._hour.get()
 
+    async def webhooks(self) -> Sequence[Endpoint]:
+        return await self._webhooks.get()
+
     async def outcomes(self, span: str) -> TallyAnswer:
         """Return outcomes by time; `span` is a key of SPANS."""
         return await self._outcomes[span].get()
@@ -84,3 +89,7 @@ class Glance:
 
     def _tally(self, span: timedelta, view: QueueView) -> TallyAnswer:
         return view.tally(TallyQuery(step=step_for(span), since=self._now() - span))
+
+
+def _webhooks(view: QueueView) -> Sequence[Endpoint]:
+    return view.outbox.endpoints()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from relayd.config.load import load
 from relayd.doctor.saved import save
 from relayd.policy.console.roles import Role
 from relayd.policy.doctor.finding import Check, Finding, Level
-from relayd.ports.people import AuditEntry, AuditQuery
+from relayd.ports.outbox import TOLD, DeliveryResult, Heard, Subscription
+from relayd.ports.people import AuditEntry, AuditQuery, Author
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, Status
 from relayd.store import open_view
@@ -18,6 +20,7 @@ from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.console import Console, a_console, fill
 from tests.support.daemon import a_daemon, a_smarthost, eventually
+from tests.support.workers import registered
 
 READING = ["/", "/messages", "/addresses", "/destinations", "/bounces"]
 OPERATOR = Role.OPERATOR
@@ -305,3 +308,22 @@ def test_a_test_mail_leads_to_its_page(tmp_path: Path) -> None:
         assert "Sent. This page shows what becomes of it." in told
         assert smarthost.messages[0].content.count(b"A test of relayd") == 1
         assert last_entry(console).action == "test_mail"
+
+
+def test_a_webhook_that_is_gone_is_a_problem(tmp_path: Path) -> None:
+    async def gone(store: QueueStore) -> None:
+        await registered(store, "worker")
+        wanted = Subscription(url="https://app.test/", kinds=TOLD)
+        endpoint = await store.outbox.put_endpoint(wanted, author=Author(by="test"))
+        assert endpoint is not None
+        await store.outbox.send_test(endpoint, author=Author(by="test"))
+        [sent] = await store.outbox.claim_deliveries(9, lease_for=timedelta(minutes=1))
+        result = DeliveryResult(
+            endpoint=endpoint, number=sent.number, claim=sent.claim, heard=Heard(status=410)
+        )
+        await store.outbox.settle_deliveries([result], jitter=0.0)
+
+    with a_console(tmp_path, gone) as console:
+        page = console.get("/", role=Role.VIEWER).text
+    assert "webhook 1 is disabled: its receiver is gone" in page
+    assert "Look at them" not in page

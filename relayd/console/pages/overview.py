@@ -1,14 +1,23 @@
 """The overview: what comes and goes, what is wrong, what waits, what became of the mail."""
 
+from datetime import datetime
+
 from starlette.responses import Response
 
 from relayd.answers.overview import Overview
 from relayd.answers.tally import bounced, step_for
+from relayd.answers.webhooks import heard_in_words
 from relayd.console.asked import Asked
 from relayd.console.charts import HEIGHT, SERIES, WIDTH, chart_of
 from relayd.console.glance import SPANS, LastHour
 from relayd.mail.ids import format_id
-from relayd.policy.console.problems import HourFacts, problems
+from relayd.policy.console.problems import (
+    HourFacts,
+    WebhookFacts,
+    problems,
+    webhook_problems,
+)
+from relayd.ports.outbox import Endpoint
 from relayd.ports.tally import TallyAnswer, TallyRow
 from relayd.ports.view import UNFINISHED
 
@@ -31,11 +40,14 @@ async def show(asked: Asked) -> Response:
         flows=_NOW,
         statuses=UNFINISHED,
         oldest=oldest,
-        problems=problems(
-            _facts(await glance.last_hour()),
-            oldest_seconds=found.age(),
-            oldest_destination=oldest[0],
-        ),
+        problems=[
+            *problems(
+                _facts(await glance.last_hour()),
+                oldest_seconds=found.age(),
+                oldest_destination=oldest[0],
+            ),
+            *webhook_problems(_webhook(each, asked.now) for each in await glance.webhooks()),
+        ],
         grave=_GRAVE,
         destinations=_destinations(found),
         troubles=[(format_id(each.message_id), each) for each in found.errors],
@@ -65,6 +77,16 @@ def _facts(hour: LastHour) -> HourFacts:
         sender="" if worst is None else worst.value,
         sender_bounced=0 if worst is None else bounced(worst),
         tag=tag.value if tag is not None and bounced(tag) * 2 > bounced(total) else "",
+    )
+
+
+def _webhook(each: Endpoint, now: datetime) -> WebhookFacts:
+    since = each.failing_since
+    return WebhookFacts(
+        number=each.id,
+        off=each.off,
+        failing_seconds=None if since is None else (now - since).total_seconds(),
+        heard=heard_in_words(each.last),
     )
 
 

@@ -3,11 +3,14 @@
 Pure: numbers come in, problems with a remedy go out, the gravest first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from relayd.policy.console.webhook import Off
 
 _LEAST_BOUNCES = 10
 _SHARE = 0.05  # of what was accepted or bounced in the last hour
+_FAILS = 600  # seconds without an answer that a webhook took
 _OLD = 4 * 3600  # seconds that mail waits, without being held
 
 
@@ -17,8 +20,18 @@ class Problem:
 
     text: str
     remedy: str
-    filters: Mapping[str, str]  # of the messages that it is about
+    filters: Mapping[str, str]  # of the messages that it is about; none: it is about no mail
     is_grave: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookFacts:
+    """How a webhook is doing."""
+
+    number: int
+    off: Off
+    failing_seconds: float | None = None  # None: it answers
+    heard: str = ""  # the last time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +63,30 @@ def problems(
             )
         )
     return found
+
+
+def webhook_problems(webhooks: Iterable[WebhookFacts]) -> Sequence[Problem]:
+    """Return which webhooks want to be looked at: those that were disabled, then those that fail for long."""
+    found = []
+    for each in webhooks:
+        if each.off not in (Off.NO, Off.BY_HAND):
+            found.append(
+                Problem(
+                    text=f"webhook {each.number} is disabled: its receiver is {each.off}",
+                    remedy=f"repair it, then: relayd console webhook set {each.number} --enable; nothing was lost",
+                    filters={},
+                    is_grave=True,
+                )
+            )
+        elif each.failing_seconds is not None and each.failing_seconds >= _FAILS and not each.off:
+            found.append(
+                Problem(
+                    text=f"webhook {each.number} fails: {each.heard}",
+                    remedy=f"look at its receiver: relayd console webhook deliveries {each.number} --waiting",
+                    filters={},
+                )
+            )
+    return sorted(found, key=lambda problem: not problem.is_grave)
 
 
 def _bounces(hour: HourFacts, share: float) -> Problem:

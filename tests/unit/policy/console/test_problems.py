@@ -2,7 +2,13 @@
 
 import pytest
 
-from relayd.policy.console.problems import HourFacts, problems
+from relayd.policy.console.problems import (
+    HourFacts,
+    WebhookFacts,
+    problems,
+    webhook_problems,
+)
+from relayd.policy.console.webhook import Off
 
 QUIET = HourFacts(accepted=100, bounced=0)
 
@@ -42,3 +48,24 @@ def test_old_mail_is_a_problem() -> None:
     (found,) = problems(QUIET, oldest_seconds=5 * 3600, oldest_destination="x.test")
     assert found.text == "the oldest mail has waited for 5 h, for x.test"
     assert not found.is_grave
+
+
+def test_a_webhook_that_was_disabled_or_fails_is_a_problem() -> None:
+    found = webhook_problems(
+        [
+            WebhookFacts(number=1, off=Off.NO),
+            WebhookFacts(number=2, off=Off.NO, failing_seconds=599, heard="503"),
+            WebhookFacts(number=3, off=Off.NO, failing_seconds=600, heard="503"),
+            WebhookFacts(number=4, off=Off.BY_HAND, failing_seconds=6000, heard="503"),
+            WebhookFacts(number=5, off=Off.GONE, heard="410"),
+            WebhookFacts(
+                number=6, off=Off.UNREACHABLE, failing_seconds=432_000, heard="time is up"
+            ),
+        ]
+    )
+    assert [(each.text, each.is_grave) for each in found] == [
+        ("webhook 5 is disabled: its receiver is gone", True),
+        ("webhook 6 is disabled: its receiver is unreachable", True),
+        ("webhook 3 fails: 503", False),
+    ]
+    assert "relayd console webhook set 5 --enable" in found[0].remedy
