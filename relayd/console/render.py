@@ -60,6 +60,7 @@ class Renderer:
         }
         filters: dict[str, Callable[..., str]] = {
             "instant": text.instant,
+            "written": text.written,
             "iso": text.iso,
             "ago": lambda at: text.ago(at, now()),
             "length": text.length,

@@ -19,6 +19,14 @@ def instant(at: datetime | None) -> str:
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def written(at: object) -> str:
+    """Return an instant that the history has as text, as `instant` has it; anything else as it is."""
+    try:
+        return instant(datetime.fromisoformat(str(at)))
+    except ValueError:
+        return shown(at)
+
+
 def iso(at: datetime) -> str:
     """Return an instant for the `datetime` of a time element."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

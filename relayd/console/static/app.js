@@ -63,7 +63,7 @@ const stored = () => localStorage.getItem("keys") !== "off";
 const keys = one("[data-keys]");
 if (keys) {
   const tell = () => (keys.textContent = keys.textContent.replace(/(on|off)$/, stored() ? "on" : "off"));
-  keys.hidden = false;
+  keys.hidden = one("[data-keys-help]").hidden = false;
   keys.addEventListener("click", () => (localStorage.setItem("keys", stored() ? "off" : "on"), tell()));
   tell();
 }

@@ -46,6 +46,8 @@ def test_sizes(octets: int, written: str) -> None:
 
 def test_instants_are_in_utc() -> None:
     assert text.instant(NOW.astimezone(tz=None)) == "2026-11-28 13:42:41Z"
+    assert text.written("2026-11-28T13:42:41.500Z") == "2026-11-28 13:42:41Z"
+    assert text.written("soon") == "soon"
     assert text.iso(NOW) == "2026-11-28T13:42:41Z"
     assert text.instant(None) == text.ago(None, NOW) == text.percent(None) == ""
     assert text.ago(NOW - timedelta(minutes=2), NOW) == "2 m ago"
