@@ -260,8 +260,10 @@ class Settings:
 
     @property
     def console_smtp(self) -> str:
-        """The path of the socket on which the console hands mail over."""
-        return str(PurePath(self.control_socket).with_name("console.smtp"))
+        """The path of the socket on which the console hands mail over; of each daemon in a folder another one."""
+        control = PurePath(self.control_socket)
+        is_usual = control.name == "control.sock"
+        return str(control.with_name("console.smtp" if is_usual else f"{control.name}.smtp"))
 
     @property
     def digest(self) -> str:

@@ -281,6 +281,15 @@ def test_the_console_has_a_listener_beside_the_control_socket(
     assert not path.exists()
 
 
+def test_two_daemons_may_have_their_control_sockets_in_one_folder(tmp_path: Path) -> None:
+    one, two = settings_in(tmp_path), settings_in(tmp_path)
+    two = replace(two, control_socket=str(tmp_path / "run" / "two.sock"))
+    assert two.console_smtp == str(tmp_path / "run" / "two.sock.smtp")
+    with closing(Addresses({})) as first, closing(Addresses({})) as second:
+        first.open(one)
+        second.open(two)
+
+
 def test_a_worker_forgets_without_removing_files(addresses: Addresses, tmp_path: Path) -> None:
     path = tmp_path / "apps.sock"
     settings = settings_in(tmp_path, f"unix:{path}")
