@@ -4,6 +4,7 @@ No drop-in loosens the unit: the machine of the tests can do all of its hardenin
 relay in it are made once; each test leaves the relay running with the settings of the README.
 """
 
+import http.client
 import json
 import re
 import smtplib
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -24,6 +26,8 @@ SETTINGS = "/etc/relayd/relayd.toml"
 ONE_WORKER = "workers = 1\n"  # takes less time to start
 README = (ROOT / "README.md").read_text()
 PAGE = ROOT / "docs/howto/socket.md"
+CONSOLE = ROOT / "docs/console.md"
+FORM = "application/x-www-form-urlencoded"
 
 
 def _block_with(line: str) -> str:
@@ -217,3 +221,37 @@ def test_systemd_gives_no_socket_to_a_relay_that_runs(relay: Machine) -> None:
     refused = relay.attempt("systemctl enable --now relayd.socket")
     assert refused.returncode != 0
     relay.run("systemctl disable relayd.socket\nrm /etc/systemd/system/relayd.socket")
+
+
+def test_the_console_runs_beside_it_as_a_user_of_its_own(relay: Machine) -> None:
+    """The commands of its page; it reads the queue, and the daemon acts for the account that asks."""
+    [commands] = [block.text for block in blocks_of(CONSOLE) if block.kind == "run"]
+    relay.run(commands)
+    relay.run("echo 'correct horse battery' | relayd console user add anna --role operator")
+    shown = _show(relay, "ActiveState", "User", "MainPID", unit="relayd-console")
+    assert (shown["ActiveState"], shown["User"]) == ("active", "relayd-console")
+    with relay.network():
+        with _client() as client:
+            client.sendmail("app@app.test", "later@x.test", b"Subject: Hello\r\n\r\nHello.\r\n")
+        browser = http.client.HTTPConnection("127.0.0.1", 8025, timeout=30)
+        same = {"Sec-Fetch-Site": "same-origin", "Content-Type": FORM}
+        login = urlencode({"name": "anna", "password": "correct horse battery"})
+        browser.request("POST", "/login", login, same)
+        answer = browser.getresponse()
+        answer.read()
+        cookie = {"Cookie": (answer.getheader("Set-Cookie") or "").partition(";")[0]}
+        browser.request("GET", "/messages?recipient=later@x.test", headers=cookie)
+        page = browser.getresponse().read().decode()
+        token = page.partition('name="token" value="')[2].partition('"')[0]
+        row = page.partition('name="row" value="')[2].partition('"')[0]
+        hold = urlencode({"token": token, "action": "hold", "row": row})
+        browser.request("POST", "/messages/act", hold, same | cookie)
+        answer = browser.getresponse()
+        answer.read()
+        assert answer.getheader("Location") == "/messages?done=hold&count=1"
+        browser.close()
+    assert "held by anna (console)" in relay.run(f"relayd status {row.partition('.')[0]}")
+    journal = relay.run("journalctl -u relayd-console -o cat")
+    assert not re.findall("(?i)unknown|ignoring|failed|warning", journal)
+    relay.run("systemctl disable --now relayd-console")
+    assert _show(relay, "Result", unit="relayd-console") == {"Result": "success"}
