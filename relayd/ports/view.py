@@ -227,6 +227,23 @@ class LatestEvent:
     detail: Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberedEvent:
+    """An event in the order of the whole history, with the message and the recipient that it is about."""
+
+    number: int  # the later, the greater
+    kind: str
+    at: datetime
+    detail: Mapping[str, JsonValue]
+    message_id: MessageId
+    address: str
+    message_id_header: str | None
+    reverse_path: str
+    tag: str | None
+    size: int
+    auth_user: str | None
+
+
 class Metric(NamedTuple):
     """One number of a running daemon, as a reader gets it (`docs/metrics.md`)."""
 
@@ -345,6 +362,18 @@ class QueueView(Protocol):
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
         """Return the last events of all messages, newest first; receptions are none."""
+        ...
+
+    def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
+        """Return what happened to all messages behind an event, oldest first; behind 0: from the first that is kept.
+
+        Receptions are none. What is committed later has a greater number, so that who asks again and again misses
+        nothing. A short read.
+        """
+        ...
+
+    def last_event(self) -> int:
+        """Return the number of the last event; 0: there is none."""
         ...
 
     def tally(self, query: "TallyQuery") -> "TallyAnswer":

@@ -376,6 +376,40 @@ async def test_the_latest_events_are_told_with_whom_they_are_about(
 
 async def test_an_empty_history_has_no_latest_events(box: Box) -> None:
     assert not box.view.latest(10)
+    assert not box.view.events(after=0, limit=10)
+    assert box.view.last_event() == 0
+
+
+async def test_events_are_told_in_their_order_page_by_page(box: Box, worker: WorkerNumber) -> None:
+    """All that `latest` has, each once; what comes later has a greater number."""
+    await a_varied_queue(box, worker)
+    found, after = [], 0
+    while page := box.view.events(after=after, limit=2):
+        found += page
+        after = page[-1].number
+    told = [(one.kind, one.message_id, one.address, one.at, one.detail) for one in found]
+    assert told == [
+        (one.kind, one.message_id, one.address, one.at, one.detail)
+        for one in reversed(box.view.latest(ALL))
+    ]
+    [deferred] = [one for one in found if one.kind == "deferred"]
+    [row] = box.view.find(Query(message_id=deferred.message_id), limit=9)
+    assert (deferred.reverse_path, deferred.tag, deferred.size) == (
+        row.reverse_path,
+        row.tag,
+        row.size,
+    )
+    assert (deferred.message_id_header, deferred.auth_user) == (
+        row.message_id_header,
+        row.auth_user,
+    )
+    last = box.view.last_event()
+    assert last >= found[-1].number
+    assert not box.view.events(after=last, limit=9)
+    await box.store.act(Query(status=(Status.HELD,)), Action.RELEASE, by="ann", reason="")
+    [released] = box.view.events(after=last, limit=9)
+    assert released.kind == "released"
+    assert released.number > found[-1].number
 
 
 async def test_counts_of_an_empty_queue(box: Box) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from relayd.mail.content import Content
+from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.once import FirstMessage
 from relayd.mail.pause import PauseRule
@@ -16,6 +17,7 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    NumberedEvent,
     Page,
     PausedDestination,
     Query,
@@ -203,6 +205,20 @@ class MemoryView:
         ]
         return events[:limit]
 
+    def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
+        rows = {(row.message_id, row.recipient): row for row in self._rows()}
+        found = [
+            _numbered(number, event, rows[event.message_id, event.recipient])
+            for number, event in enumerate(self._tables.events, start=1)
+            if number > after
+            and event.message_id in self._tables.messages
+            and event.kind is not EventKind.RECEIVED
+        ]
+        return found[:limit]
+
+    def last_event(self) -> int:
+        return len(self._tables.events)
+
     def tally(self, query: TallyQuery) -> TallyAnswer:
         return tally.answer(self._tables, query)
 
@@ -214,3 +230,19 @@ class MemoryView:
 
     def _row(self, recipient: Recipient) -> RecipientRow:
         return row_of(self._tables.messages[recipient.message_id].new, recipient, self._tables)
+
+
+def _numbered(number: int, event: Event, row: RecipientRow) -> NumberedEvent:
+    return NumberedEvent(
+        number=number,
+        kind=event.kind.value,
+        at=event.at,
+        detail={key: value for key, value in event.detail.items() if value is not None},
+        message_id=event.message_id,
+        address=row.address,
+        message_id_header=row.message_id_header,
+        reverse_path=row.reverse_path,
+        tag=row.tag,
+        size=row.size,
+        auth_user=row.auth_user,
+    )

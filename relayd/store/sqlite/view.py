@@ -17,6 +17,7 @@ from relayd.ports.view import (
     Counts,
     HistoryEntry,
     LatestEvent,
+    NumberedEvent,
     Page,
     PausedDestination,
     Query,
@@ -53,6 +54,14 @@ COUNTS = (
     "SELECT state, destination, count(*), count(category), count(iif(slot < 0, 1, NULL)), min(message_id)"
     " FROM recipient INDEXED BY recipient_by_kind WHERE state IN ('queued', 'held')"
     " GROUP BY state, destination"
+)
+
+_EVENTS = (
+    "SELECT e.id, e.kind, e.at, e.detail, e.message_id, r.address, m.message_id_header, m.reverse_path,"
+    " m.tag, m.size, m.auth_user FROM event e"
+    " CROSS JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+    " CROSS JOIN message m ON m.id = e.message_id"
+    " WHERE e.id > ? AND e.kind <> 'received' ORDER BY e.id LIMIT ?"
 )
 
 # Rows for a JSON array of what is wanted, in its order.
@@ -339,6 +348,32 @@ class SqliteView:
             )
             for message_id, address, destination, kind, at, detail in rows
         ]
+
+    @_question
+    def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
+        return [
+            NumberedEvent(
+                number=number,
+                kind=kind,
+                at=from_ms(at),
+                detail=_known(detail),
+                message_id=MessageId(message_id),
+                address=address,
+                message_id_header=header,
+                reverse_path=reverse_path,
+                tag=tag,
+                size=size,
+                auth_user=user,
+            )
+            for number, kind, at, detail, message_id, address, header, reverse_path, tag, size, user in self._fetch(
+                _EVENTS, (after, limit)
+            )
+        ]
+
+    @_question
+    def last_event(self) -> int:
+        [(number,)] = self._fetch("SELECT coalesce(max(id), 0) FROM event")
+        return int(number)
 
     @_question
     def tally(self, query: "TallyQuery") -> "TallyAnswer":
