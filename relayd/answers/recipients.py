@@ -41,9 +41,9 @@ def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[Recipien
         before = (page[-1].message_id, page[-1].recipient)
 
 
-def find_page(view: QueueView, query: Query, *, limit: int) -> Page:
-    """Return the newest that match, in a bounded time. May raise StoreUnavailable."""
-    page = view.page(query, limit=limit)
+def find_page(view: QueueView, query: Query, *, limit: int, before: Place | None = None) -> Page:
+    """Return the newest that match, in a bounded time; see `QueueView.page`. May raise StoreUnavailable."""
+    page = view.page(query, limit=limit, before=before)
     return Page(_with_rules(page.rows, view.pause_rules()), page.next)
 
 

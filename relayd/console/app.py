@@ -20,9 +20,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from relayd.console import guard
+from relayd.console.api.app import Api, is_api
 from relayd.console.asked import Asked, Console, Page
 from relayd.console.headers import with_headers
-from relayd.console.limits import read_body
+from relayd.console.limits import read_body, replayed
 from relayd.console.render import STATIC
 from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
 
@@ -35,6 +36,7 @@ class App:
 
     def __init__(self, console: Console, pages: Sequence[Page]) -> None:
         self._console = console
+        self._api = Api(console)
         routes = [
             Route(page.path, _Endpoint(console, page), methods=[page.method]) for page in pages
         ]
@@ -48,11 +50,14 @@ class App:
         if scope["type"] != "http":
             return
         send, has_begun = _watched(with_headers(send))
+        if is_api(scope["path"]):
+            await self._api(scope, receive, send)
+            return
         request = Request(scope, receive)
         try:
             guard.check(request, self._console.settings.console.names)
             body = b"" if request.method in guard.SAFE else await read_body(request)
-            await self._router(scope, _replay(body, receive), send)
+            await self._router(scope, replayed(body, receive), send)
         except Exception as error:  # noqa: BLE001 -- the one catch-all of this unit of work
             answer = self._failure(request, error)
             if not has_begun():
@@ -150,13 +155,3 @@ def _watched(send: Send) -> tuple[Send, Callable[[], bool]]:
         await send(message)
 
     return watch, lambda: bool(begun)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body that was read already, then what comes after it."""
-    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return given.pop() if given else await receive()
-
-    return again

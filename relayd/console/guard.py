@@ -20,7 +20,17 @@ _MISDIRECTED = 421
 
 
 def check(request: Request, names: Collection[str]) -> None:
-    """Raise HTTPException unless the request is well framed, for us, and of our own pages where it changes something.
+    """Raise HTTPException unless a request is well framed, for us, and of our own pages where it changes something.
+
+    `names` as for `check_address`.
+    """
+    check_address(request, names)
+    if request.method not in SAFE and not _is_of_our_page(request, request.headers["host"]):
+        raise HTTPException(403, "this did not come from a page of the console")
+
+
+def check_address(request: Request, names: Collection[str]) -> None:
+    """Raise HTTPException unless a request is well framed and for us.
 
     `names`: the hosts that the console is known by, in lower case, besides loopback.
     """
@@ -32,8 +42,6 @@ def check(request: Request, names: Collection[str]) -> None:
         raise HTTPException(
             _MISDIRECTED, "the console is not known by this name: console.names has those it has"
         )
-    if request.method not in SAFE and not _is_of_our_page(request, hosts[0]):
-        raise HTTPException(403, "this did not come from a page of the console")
 
 
 def host_of(header: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import h11
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import Message, Receive
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from relayd.console.headers import HEADERS
@@ -90,3 +91,13 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError as slow:
         raise HTTPException(408, "the request came too slowly") from slow
     return bytes(body)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read already, then what comes after it."""
+    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again

@@ -12,7 +12,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed, Sent
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.words import BounceClass, Category
-from relayd.ports.view import Query, RecipientRow, Status
+from relayd.ports.view import NumberedEvent, Query, RecipientRow, Status
 from tests.support.builders import (
     a_bounce,
     a_deferral,
@@ -383,7 +383,8 @@ async def test_an_empty_history_has_no_latest_events(box: Box) -> None:
 async def test_events_are_told_in_their_order_page_by_page(box: Box, worker: WorkerNumber) -> None:
     """All that `latest` has, each once; what comes later has a greater number."""
     await a_varied_queue(box, worker)
-    found, after = [], 0
+    found: list[NumberedEvent] = []
+    after = 0
     while page := box.view.events(after=after, limit=2):
         found += page
         after = page[-1].number

@@ -6,7 +6,7 @@ the command never writes the store itself (F-21).
 
 import click
 
-from relayd.answers.suppressions import suppression_fields
+from relayd.answers.addresses import FIELDS, fields
 from relayd.cli.ages import Times, times_for
 from relayd.cli.ask import suppressions
 from relayd.cli.context import open_view, settings_option
@@ -96,7 +96,7 @@ def addresses(
         else:
             rows = view.addresses(query, limit=wanted or _ALL)
     if form is not Form.TABLE:
-        show_fields(map(_fields, rows), _FIELDS, form)
+        show_fields(map(fields, rows), FIELDS, form)
     else:
         times = times_for(table)
         show_table(_COLUMNS, (_cells(row, times) for row in rows), table=table, newest_first=True)
@@ -111,35 +111,6 @@ addresses.add_command(suppressions.suppress)
 addresses.add_command(suppressions.unsuppress)
 addresses.add_command(suppressions.import_)
 addresses.add_command(suppressions.export)
-
-
-_FIELDS = (
-    "rcpt",
-    "status",
-    "ts",
-    "messages",
-    "hard_bounces",
-    "other_bounces",
-    "suppress",
-    "suppress_for",
-    "suppressions",
-    "reply",
-)
-
-
-def _fields(row: AddressRow) -> dict[str, object]:
-    return {
-        "rcpt": row.address,
-        "status": row.last_status,
-        "ts": row.last_at,
-        "messages": row.messages,
-        "hard_bounces": row.hard_bounces,
-        "other_bounces": row.other_bounces,
-        "suppress": row.suppress,
-        "suppress_for": row.suppress_for or None,
-        "suppressions": [suppression_fields(each) for each in row.suppressions] or None,
-        "reply": row.last_reply,
-    }
 
 
 def _cells(row: AddressRow, times: Times) -> tuple[str, ...]:

@@ -1,0 +1,82 @@
+"""Recipient addresses: what became of mail to them, and which are suppressed."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from relayd.answers.addresses import fields
+from relayd.console.api import shapes
+from relayd.console.api.answers import Paged, answer, page, place_in
+from relayd.console.api.caller import Caller, Needs
+from relayd.console.api.filters import Text, Texts, bare_address
+from relayd.console.api.problems import Problem, wrong
+from relayd.console.api.resource import resources
+from relayd.policy.console.roles import Scope
+from relayd.ports import view as asked
+from relayd.ports.view import AddressRow, QueueView, Status
+
+router = resources("addresses")
+_Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
+
+
+class Params(Paged):
+    rcpt: Texts = None
+    domain: Texts = None
+    status: Annotated[list[Status] | None, Field(min_length=1, max_length=20)] = None
+    suppressed: Annotated[
+        bool, Field(description="all that are suppressed, page by page; takes no other filter")
+    ] = False
+
+
+@router.get("/addresses", response_model=shapes.Addresses)
+async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
+    """List addresses with mail that matches, the newest first; or all that are suppressed, by domain.
+
+    Without `suppressed` it is one page: `since` says how far back mail was looked at.
+    """
+    if params.suppressed:
+        return await _suppressed(params, caller)
+    if params.cursor:
+        raise wrong("cursor", "is for suppressed=true only")
+    query = asked.Query(
+        recipient=tuple(map(bare_address, params.rcpt or ())),
+        domain=tuple(each.removeprefix("@") for each in params.domain or ()),
+        status=tuple(params.status or ()),
+    )
+    found = await caller.ask(lambda view: view.recent_addresses(query, limit=params.limit))
+    told = [fields(row) for row in found.rows]
+    return answer({"addresses": told, "since": found.since, "next": None})
+
+
+@router.get("/addresses/{rcpt:path}", response_model=shapes.Address)
+async def show(rcpt: Text, caller: _Reader) -> Response:
+    """Tell what became of mail to one address; what it was is in /recipients."""
+    query = asked.Query(recipient=(bare_address(rcpt),))
+    rows = await caller.ask(lambda view: view.addresses(query, limit=1))
+    if not rows:
+        raise Problem(404, "no mail of the history went there, and it is not suppressed")
+    return answer(fields(rows[0]))
+
+
+async def _suppressed(params: Params, caller: Caller) -> Response:
+    if params.rcpt or params.domain or params.status:
+        raise wrong("suppressed", "takes no other filter")
+    place = place_in(caller, params.cursor)
+    after = "" if place is None else str(place[0])
+    rows, following = await caller.ask(partial(_suppressed_after, after, params.limit))
+    return page(caller, "addresses", [fields(row) for row in rows], following)
+
+
+def _suppressed_after(
+    after: str, limit: int, view: QueueView
+) -> tuple[Sequence[AddressRow], Sequence[str] | None]:
+    found = view.suppressions(after=after, limit=limit)
+    addresses = tuple(dict.fromkeys(each.address for each in found))
+    if not addresses:
+        return (), None
+    rows = view.addresses(asked.Query(recipient=addresses), limit=len(addresses))
+    return rows, (addresses[-1],) if len(found) >= limit else None

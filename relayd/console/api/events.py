@@ -1,0 +1,117 @@
+"""What happened, in its order: page by page, or as a stream that does not end.
+
+A place in the history is a cursor; so is the id of each event in the stream. Who goes on from the last one that it
+has seen misses nothing. Every page is a read of its own, and so is every look of the stream.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+import orjson
+import structlog
+from fastapi import Depends, Header, Query
+from pydantic import Field
+from starlette.responses import Response, StreamingResponse
+
+from relayd.answers.status_line import status_line
+from relayd.console.api import shapes
+from relayd.console.api.answers import Paged, answer, seal, unseal
+from relayd.console.api.caller import Caller, Needs, caller_of
+from relayd.console.api.problems import Problem
+from relayd.console.api.resource import resources
+from relayd.errors import StoreError
+from relayd.mail.words import EventKind
+from relayd.policy.console.roles import Scope
+from relayd.ports.view import NumberedEvent
+
+_log = structlog.get_logger(__name__)
+router = resources("events")
+_Reader = Annotated[Caller, Depends(Needs(Scope.READ, own=True))]
+_PAGE = 500
+_LOOKS = 1.0  # seconds between two
+_QUIET = 15  # looks after which the client hears that the stream lives
+_ABOUT = "events"
+
+
+class Params(Paged):
+    event: Annotated[list[EventKind] | None, Field(min_length=1, max_length=50)] = None
+
+
+@router.get("/events", response_model=shapes.Events)
+async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
+    """List what happened behind a cursor, oldest first; without one from the first event that is kept.
+
+    `next` is always there: ask with it again for what happens later. A page may be empty though more follow:
+    `more` says so.
+    """
+    after = _after(caller, params.cursor) if params.cursor else 0
+    found = await caller.ask(lambda view: view.events(after=after, limit=params.limit))
+    kinds = set(params.event or EventKind)
+    told = [_told(each) for each in found if caller.sees(each.auth_user) and each.kind in kinds]
+    after = found[-1].number if found else after
+    is_full = len(found) == params.limit
+    return answer({"events": told, "next": seal(caller, [after], about=_ABOUT), "more": is_full})
+
+
+@router.get(
+    "/events/stream",
+    response_class=StreamingResponse,
+    responses={200: {"description": "server-sent events", "content": {"text/event-stream": {}}}},
+)
+async def stream(
+    caller: _Reader,
+    last_event_id: Annotated[str, Header(max_length=500)] = "",
+) -> Response:
+    """Tell what happens from now on, or behind `Last-Event-ID`: each event as `data`, its kind as `event`."""
+    if last_event_id:
+        after = _after(caller, last_event_id)
+    else:
+        after = await caller.ask(lambda view: view.last_event())
+    return StreamingResponse(_lines(caller, after), media_type="text/event-stream")
+
+
+async def _lines(caller: Caller, after: int) -> AsyncIterator[bytes]:
+    """Yield events until the key is no longer good, or the store fails: then the client comes again."""
+    quiet = 0
+    yield b": relayd\n\n"
+    try:
+        while True:
+            found = await _look(caller, after)
+            if found:
+                after = found[-1].number
+            told = [each for each in found if caller.sees(each.auth_user)]
+            for each in told:
+                yield _sent(caller, each)
+            quiet = 0 if told else quiet + 1
+            if len(found) < _PAGE:
+                await asyncio.sleep(_LOOKS)
+            if quiet >= _QUIET:
+                caller = await caller_of(caller.request)
+                quiet = 0
+                yield b": nothing new\n\n"
+    except (Problem, StoreError):
+        return
+    except Exception:  # noqa: BLE001 -- nobody above can tell it: the answer has begun
+        _log.exception("console_failed", method="GET", path=caller.request.url.path, fault="local")
+
+
+async def _look(caller: Caller, after: int) -> Sequence[NumberedEvent]:
+    return await caller.ask(lambda view: view.events(after=after, limit=_PAGE))
+
+
+def _sent(caller: Caller, event: NumberedEvent) -> bytes:
+    cursor = seal(caller, [event.number], about=_ABOUT)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+        cursor.encode(),
+        event.kind.encode(),
+        orjson.dumps(_told(event)),
+    )
+
+
+def _after(caller: Caller, cursor: str) -> int:
+    return int(unseal(caller, cursor, about=_ABOUT)[0])
+
+
+def _told(event: NumberedEvent) -> dict[str, object]:
+    return status_line(event, event.message_id, event, event.address)

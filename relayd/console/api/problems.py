@@ -1,0 +1,149 @@
+"""What went wrong, as RFC 9457 has it: one function writes each answer that is no success."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relayd.errors import DaemonUnreachable, RelaydError, StoreError, StoreForbidden, TookTooLong
+
+MEDIA_TYPE = "application/problem+json"
+AGAIN = {"Retry-After": "5"}
+TITLES = {
+    "bad-request": "The request is broken",
+    "unauthorized": "There is no good API key",
+    "forbidden": "The API key may not do this",
+    "not-found": "There is no such thing",
+    "method-not-allowed": "The resource does not take this method",
+    "timeout": "The request came too slowly",
+    "conflict": "This cannot be done as things are",
+    "too-large": "The request is too large",
+    "misdirected": "The console is not known by this name",
+    "invalid": "Fields or parameters are wrong",
+    "took-too-long": "The question takes too long",
+    "unavailable": "Not now",
+    "internal": "An error of relayd",
+}
+"""Kinds of problems, the end of their `type` (`docs/errors.md`)."""
+_OF_STATUS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "timeout",
+    409: "conflict",
+    413: "too-large",
+    421: "misdirected",
+    422: "invalid",
+    503: "unavailable",
+}
+_log = structlog.get_logger(__name__)
+
+
+class Problem(Exception):
+    """A resource cannot answer as asked. `errors`: where, message and expected of each mistake."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str = "",
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind or _OF_STATUS.get(status, "bad-request")
+        self.errors = errors
+        self.headers = headers or {}
+
+
+def wrong(where: str, message: str, expected: str = "") -> Problem:
+    """Return the problem of one field or parameter."""
+    return Problem(422, f"{where}: {message}", errors=[_mistake(where, message, expected)])
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """Return the answer that tells an error; one that nobody foresaw is logged, and told by a reference."""
+    reference = ""
+    match error:
+        case Problem():
+            problem = error
+        case RequestValidationError():
+            problem = _invalid(error)
+        case HTTPException():
+            detail = error.detail if error.status_code not in (404, 405) else _nowhere(error)
+            problem = Problem(error.status_code, detail, headers=error.headers)
+        case TookTooLong():
+            problem = Problem(
+                503, "choose a shorter period, or one more filter", kind="took-too-long"
+            )
+        case StoreForbidden():
+            problem = Problem(403, str(error))
+        case DaemonUnreachable() | StoreError():
+            problem = Problem(503, str(error), headers=AGAIN)
+        case RelaydError():
+            problem = Problem(409, str(error))
+        case _:
+            reference = secrets.token_hex(4)
+            _log.error(
+                "console_failed",
+                reference=reference,
+                method=request.method,
+                path=request.url.path,
+                exc_info=error,
+                fault="local",
+            )
+            problem = Problem(500, "the log has more under the reference", kind="internal")
+    return _written(problem, reference)
+
+
+def _written(problem: Problem, reference: str) -> Response:
+    told: dict[str, object] = {
+        "type": f"urn:relayd:problem:{problem.kind}",
+        "title": TITLES[problem.kind],
+        "status": problem.status,
+        "detail": str(problem),
+    }
+    if problem.errors:
+        told["errors"] = list(problem.errors)
+    if reference:
+        told["reference"] = reference
+    return Response(orjson.dumps(told), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _nowhere(error: HTTPException) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is no such resource: /api/v1/openapi.json has those there are"
+    return f"the resource takes {(error.headers or {}).get('Allow', 'other methods')}"
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    mistakes = [_from_pydantic(each) for each in error.errors()]
+    if any(each["type"] == "json_invalid" for each in error.errors()):
+        return Problem(400, "the body is not JSON", errors=mistakes)
+    first = mistakes[0]
+    return Problem(422, f"{first['where']}: {first['message']}", errors=mistakes)
+
+
+def _from_pydantic(error: Mapping[str, object]) -> Mapping[str, str]:
+    location = error["loc"]
+    assert isinstance(location, tuple)
+    where = ".".join(str(part) for part in location if part != "query") or "body"
+    if error["type"] == "extra_forbidden":
+        return _mistake(where, "there is no such field", "")
+    context = error.get("ctx")
+    expected = str(context.get("expected", "")) if isinstance(context, dict) else ""
+    return _mistake(where, str(error["msg"]), expected)
+
+
+def _mistake(where: str, message: str, expected: str) -> Mapping[str, str]:
+    told = {"where": where, "message": message}
+    return {**told, "expected": expected} if expected else told

@@ -1,0 +1,274 @@
+"""What answers look like, for the OpenAPI document; the fields are those of the status log (`docs/events.md`).
+
+An answer may get a further field; none goes, and none changes its meaning, within v1.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from relayd.mail.words import BounceClass, Category, EventKind
+from relayd.ports.people import Sees
+from relayd.ports.view import Status
+
+Next = Annotated[
+    str | None, Field(description="the cursor of the next page; null: this is the last")
+]
+
+
+class Mistake(BaseModel):
+    where: str
+    message: str
+    expected: str = ""
+
+
+class Problem(BaseModel):
+    type: Annotated[str, Field(description="docs/errors.md has them all")]
+    title: str
+    status: int
+    detail: str
+    errors: list[Mistake] = []
+    reference: Annotated[str, Field(description="finds the line in the log")] = ""
+
+
+class Recipient(BaseModel):
+    ts: Annotated[datetime, Field(description="when something became of it last")]
+    queue_id: str
+    message_id: str | None
+    from_: Annotated[str, Field(alias="from", description="empty: the null reverse-path")]
+    rcpt: str
+    orig_rcpt: str | None
+    tag: str | None
+    size: int
+    status: Status
+    attempt: Annotated[int, Field(description="number of attempts")]
+    remote_host: str | None
+    code: int | None
+    enhanced: str | None
+    reply: str | None
+    reason: str | None
+    bounce_class: BounceClass | None
+    category: Category | None
+    suppress: bool | None
+    possible_duplicate: bool | None
+    next_attempt_at: datetime | None
+    client_ip: str
+    auth_user: str | None
+    received_at: datetime
+    destination: str
+    paused_until: datetime | None
+    paused_for: str | None
+    pause: dict[str, Any] | None
+    subject: str | None
+    redirected_to: str | None
+
+
+class Recipients(BaseModel):
+    recipients: list[Recipient]
+    next: Next
+
+
+class Event(BaseModel):
+    """A line of the status log; what is not known is left out."""
+
+    ts: datetime
+    event: EventKind
+    queue_id: str
+    message_id: str = ""
+    from_: Annotated[str, Field(alias="from")]
+    rcpt: str
+    tag: str = ""
+    size: int
+    status: str = ""
+    attempt: int = 0
+    route: str = ""
+    remote_host: str = ""
+    remote_ip: str = ""
+    remote_port: int = 0
+    local_ip: str = ""
+    helo: str = ""
+    tls: Any = None
+    tls_problem: str = ""
+    stage: str = ""
+    code: int = 0
+    enhanced: str = ""
+    reply: str = ""
+    reason: str = ""
+    bounce_class: BounceClass = BounceClass.SOFT
+    category: Category = Category.UNKNOWN
+    suppress: bool = False
+    not_counted: str = ""
+    possible_duplicate: bool = False
+    redirected_to: str = ""
+    orig_rcpt: str = ""
+    next_attempt_at: str = ""
+    delay_queue: float = 0
+    delay_connect: float = 0
+    delay_transaction: float = 0
+    client_ip: str = ""
+    auth_user: str = ""
+    listener: str = ""
+    content_score: Any = None
+    requeued_as: str = ""
+    requeued_from: str = ""
+    by: str = ""
+    fault: str = ""
+
+
+class Told(Recipient):
+    waits_for: str
+    history: list[Event]
+
+
+class Message(BaseModel):
+    queue_id: str
+    recipients: list[Told]
+
+
+class Events(BaseModel):
+    events: list[Event]
+    next: Annotated[str, Field(description="the cursor of what happens after that")]
+    more: Annotated[bool, Field(description="there is more already")]
+
+
+class Suppression(BaseModel):
+    from_: Annotated[
+        str, Field(alias="from", description="for mail of this sender; without it for all")
+    ] = ""
+    since: datetime | None = None
+    by: str = ""
+    queue_id: str = ""
+    reason: str = ""
+
+
+class Address(BaseModel):
+    rcpt: str
+    status: Annotated[Status | None, Field(description="of the last message")]
+    ts: datetime | None
+    messages: int
+    hard_bounces: int
+    other_bounces: int
+    suppress: bool
+    suppress_for: list[str] | None
+    suppressions: list[Suppression] | None
+    reply: str | None
+
+
+class Addresses(BaseModel):
+    addresses: list[Address]
+    since: Annotated[datetime | None, Field(description="only mail from then on; null: all")] = None
+    next: Next
+
+
+class LastHour(BaseModel):
+    accepted: int
+    deferred: int
+    bounced: int
+
+
+class Destination(BaseModel):
+    destination: str
+    waiting: Annotated[dict[str, int], Field(description="recipients by status")]
+    oldest: datetime | None
+    next_attempt_at: datetime | None
+    paused_until: datetime | None
+    paused_for: str | None
+    last_hour: LastHour
+    seconds: Annotated[float | None, Field(description="that a transaction takes")]
+
+
+class Destinations(BaseModel):
+    destinations: list[Destination]
+    left_out: int
+
+
+class Total(BaseModel):
+    by: str
+    since: datetime | None
+    until: datetime | None
+    counted_until: datetime | None
+    received: int
+    sent: int
+    relayed: int
+    deferred: int
+    hard: int
+    block: int
+    soft: int
+    late_bounced: int
+    complained: int
+    dropped: int
+    bounced: int
+    share: float | None
+    bounced_share: float | None
+    p50: Annotated[float | None, Field(description="seconds from reception to acceptance")]
+    p95: float | None
+    p99: float | None
+
+
+class Counted(Total):
+    ts: datetime | None = None
+    from_: Annotated[str | None, Field(alias="from")] = None
+    tag: str | None = None
+    auth_user: str | None = None
+    domain: str | None = None
+    destination: str | None = None
+    category: str | None = None
+    client_ip: str | None = None
+    rest: Annotated[bool, Field(description="values that were rare, together")] = False
+
+
+class Stats(BaseModel):
+    rows: list[Counted]
+    total: Total
+
+
+class Key(BaseModel):
+    id: str
+    name: str
+    scopes: list[str]
+    senders: list[str]
+    networks: list[str]
+    messages_per_minute: Annotated[int, Field(description="0: no limit")]
+    sees: Sees
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    disabled: bool
+
+
+class Keys(BaseModel):
+    keys: list[Key]
+
+
+class Deed(BaseModel):
+    ts: datetime
+    by: str
+    client_ip: str | None
+    action: str
+    target: str | None
+    detail: str | None
+
+
+class Audit(BaseModel):
+    audit: list[Deed]
+    next: Next
+
+
+class Health(BaseModel):
+    status: Literal["ok", "trouble"]
+    reasons: Annotated[list[str], Field(description="for keys that may read")] = []
+
+
+class Finding(BaseModel):
+    ts: datetime
+    check: str
+    subject: str
+    level: str
+    reason: str
+    remedy: str
+
+
+class Doctor(BaseModel):
+    ts: datetime
+    findings: list[Finding]

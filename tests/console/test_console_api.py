@@ -1,0 +1,391 @@
+"""The HTTP API: who may ask what, what goes wrong, and what answers say."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from relayd.answers import recipients, status_line
+from relayd.answers.addresses import FIELDS as ADDRESS_FIELDS
+from relayd.answers.people import AUDIT_FIELDS, KEY_FIELDS
+from relayd.console.api import shapes
+from relayd.console.api.app import make_app, routes
+from relayd.console.api.document import needs_of
+from relayd.console.api.problems import TITLES
+from relayd.mail.operator import Action
+from relayd.policy.console.roles import Scope
+from relayd.ports.people import Sees
+from relayd.ports.queue import QueueStore
+from relayd.ports.view import Query
+from tests.support.api import PREFIX, Answer, Program
+from tests.support.builders import a_message
+from tests.support.cli_world import enqueue
+from tests.support.console import Console, a_console, fill
+from tests.support.people import ROOT, a_key_text
+
+READ, OPERATE, ADMIN = Scope.READ, Scope.OPERATE, Scope.ADMIN
+OWN = "mine@shop.example"
+# Which scope a resource needs, and whether a key that sees its own messages only may ask.
+NEEDS = {
+    "GET /messages/{queue_id}": (READ, True),
+    "GET /recipients": (READ, True),
+    "GET /addresses": (READ, False),
+    "GET /addresses/{rcpt}": (READ, False),
+    "GET /destinations": (READ, False),
+    "GET /stats": (READ, False),
+    "GET /events": (READ, True),
+    "GET /events/stream": (READ, True),
+    "GET /keys": (ADMIN, False),
+    "GET /audit": (ADMIN, False),
+    "GET /health": (None, True),
+    "GET /doctor": (ADMIN, False),
+}
+SUFFICE = {READ: {READ, OPERATE, ADMIN}, OPERATE: {OPERATE, ADMIN}, ADMIN: {ADMIN}}
+
+
+async def fill_more(store: QueueStore) -> None:
+    """What `fill` makes, and a message that a key submitted."""
+    await fill(store)
+    own = a_message(OWN, auth_user="own (API key)", tag="mine", count=9)
+    await enqueue(store, own)
+    await store.act(Query(recipient=(OWN,)), Action.HOLD, by="alice", reason="")
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with a_console(tmp_path_factory.mktemp("api"), fill_more) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def program(console: Console) -> Program:
+    return Program(console=console)
+
+
+@pytest.fixture
+def own(program: Program) -> str:
+    return program.key(*Scope, sees=Sees.OWN, name="own")
+
+
+def test_every_resource_is_in_the_matrix() -> None:
+    found = {}
+    for route in routes():
+        needed = needs_of(route)
+        for method in route.methods or ():
+            name = f"{method} {route.path_format.removeprefix(PREFIX)}"
+            found[name] = (None, True) if needed is None else (needed.scope, needed.own)
+    assert found == NEEDS
+
+
+@pytest.mark.parametrize("name", [name for name, (scope, _) in NEEDS.items() if scope])
+def test_who_may_ask_for_a_resource(program: Program, own: str, name: str) -> None:
+    """By each kind of key: with no right, the answer tells which is missing."""
+    method, path = name.split()
+    needed, is_for_own = NEEDS[name]
+    assert needed is not None
+    path = path.format(queue_id="0CNA0NJ6E0401", rcpt="a@x.test")
+    assert program.send(method, path).status == 401
+    assert program.send(method, path, key=str(a_key_text(99))).status == 401
+    for scope in Scope:
+        status = _status(program, method, path, program.key(scope))
+        assert (status not in (401, 403)) is (scope in SUFFICE[needed]), scope
+    assert (_status(program, method, path, own) not in (401, 403)) is is_for_own
+
+
+def _status(program: Program, method: str, path: str, key: str) -> int:
+    """Also of a stream, of which the rest is left alone."""
+    connection = http.client.HTTPConnection("127.0.0.1", program.console.port, timeout=15)
+    with closing(connection):
+        connection.request(method, PREFIX + path, None, {"Authorization": f"Bearer {key}"})
+        return connection.getresponse().status
+
+
+BAD_HEADERS = {
+    "no scheme": "{key}",
+    "basic": "Basic {key}",
+    "nothing": "",
+    "no secret": "Bearer ",
+    "another secret": "Bearer {key}x",
+    "a part": "Bearer rk_{id}",
+}
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_what_is_no_good_key(program: Program, header: str) -> None:
+    key = program.key(READ)
+    given = header.format(key=key, id=key.split("_")[1])
+    answer = program.send("GET", "/recipients", headers={"Authorization": given})
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert key.rpartition("_")[2] not in answer.body.decode()
+
+
+def test_a_key_is_good_from_its_networks(program: Program) -> None:
+    far = program.key(READ, name="far", networks=(ip_network("192.0.2.0/24"),))
+    near = program.key(READ, name="near", networks=(ip_network("127.0.0.0/8"),))
+    assert program.send("GET", "/recipients", key=far).status == 401
+    assert program.send("GET", "/recipients", key=near).status == 200
+
+
+def test_a_key_that_was_taken_back_is_gone_at_once(program: Program, console: Console) -> None:
+    key = program.key(READ, name="gone")
+    assert program.send("GET", "/recipients", key=key).status == 200
+    change = console.store.people.change_key(key.split("_")[1], disabled=True, author=ROOT)
+    console.call(change)
+    assert program.send("GET", "/recipients", key=key).status == 401
+
+
+def test_it_is_noted_when_a_key_was_used(program: Program) -> None:
+    program.get("/recipients", READ)
+    [told] = [
+        each for each in program.get("/keys", ADMIN).json["keys"] if each["name"] == "read-all"
+    ]
+    assert told["last_used_at"] is not None
+
+
+def test_a_session_is_no_key(console: Console, program: Program) -> None:
+    from relayd.policy.console.roles import Role  # noqa: PLC0415
+
+    assert console.get(f"{PREFIX}/recipients", role=Role.ADMIN).status == 401
+    assert program.send("GET", "/recipients", headers={"Host": "elsewhere.test"}).status == 421
+
+
+WRONG: dict[str, tuple[str, str, int, str]] = {
+    "no such resource": ("GET", "/nothing", 404, "not-found"),
+    "beside the version": ("GET", "/../v2/recipients", 404, "not-found"),
+    "another method": ("DELETE", "/recipients", 405, "method-not-allowed"),
+    "an unknown parameter": ("GET", "/recipients?tags=a", 422, "invalid"),
+    "an unknown parameter where there are none": ("GET", "/destinations?x=1", 422, "invalid"),
+    "a word that is none": ("GET", "/recipients?status=lost", 422, "invalid"),
+    "no instant": ("GET", "/recipients?since=soon", 422, "invalid"),
+    "no network": ("GET", "/recipients?client_ip=x", 422, "invalid"),
+    "no queue id": ("GET", "/recipients?queue_id=x", 422, "invalid"),
+    "too many": ("GET", "/recipients?limit=501", 422, "invalid"),
+    "no cursor": ("GET", "/recipients?cursor=AAAA", 422, "invalid"),
+    "no cursor, nor base64": ("GET", "/events?cursor=%F0%9F", 422, "invalid"),
+    "an empty filter": ("GET", "/recipients?tag=", 422, "invalid"),
+    "no message": ("GET", "/messages/0CNA0NJ6E0401", 404, "not-found"),
+    "no id": ("GET", "/messages/x", 404, "not-found"),
+    "no doctor": ("GET", "/doctor", 404, "not-found"),
+    "two filters that exclude each other": (
+        "GET",
+        "/addresses?suppressed=true&domain=x.test",
+        422,
+        "invalid",
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "status", "kind"), WRONG.values(), ids=WRONG)
+def test_every_failure_is_a_problem(
+    program: Program, method: str, path: str, status: int, kind: str
+) -> None:
+    answer = program.send(method, path, key=program.key(ADMIN))
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    told = answer.json
+    assert told["type"] == f"urn:relayd:problem:{kind}"
+    assert (told["title"], told["status"]) == (TITLES[kind], status)
+    assert told["detail"]
+    if status == 422:
+        assert told["errors"][0].keys() >= {"where", "message"}
+    if status == 405:
+        assert answer.headers["allow"] == "GET"
+    shapes.Problem.model_validate(told)
+
+
+def test_an_error_of_ours_has_a_reference_and_no_trace(
+    console: Console, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr("relayd.console.api.recipients.fields", fail)
+    answer = program.get("/recipients", READ)
+    assert (answer.status, answer.json["type"]) == (500, "urn:relayd:problem:internal")
+    assert answer.json["reference"]
+    assert "secret" not in answer.body.decode()
+    assert console.get("/health").status == 200
+
+
+# Each resource, and the shape that its answer has.
+ANSWERS: dict[str, type[BaseModel]] = {
+    "/recipients": shapes.Recipients,
+    "/recipients?status=bounced&since=2020-01-01": shapes.Recipients,
+    "/addresses": shapes.Addresses,
+    "/addresses?domain=shop.example": shapes.Addresses,
+    "/addresses?suppressed=true": shapes.Addresses,
+    "/addresses/gone@shop.example": shapes.Address,
+    "/destinations": shapes.Destinations,
+    "/stats": shapes.Stats,
+    "/stats?by=sender": shapes.Stats,
+    "/stats?step=1h&since=2026-01-01": shapes.Stats,
+    "/events": shapes.Events,
+    "/events?event=held": shapes.Events,
+    "/keys": shapes.Keys,
+    "/audit": shapes.Audit,
+    "/health": shapes.Health,
+}
+
+
+@pytest.mark.parametrize(("path", "shape"), ANSWERS.items(), ids=ANSWERS)
+def test_answers_are_as_the_document_says(
+    program: Program, path: str, shape: type[BaseModel]
+) -> None:
+    answer = program.get(path, ADMIN)
+    assert answer.status == 200
+    told = shape.model_validate(answer.json)
+    again = json.loads(told.model_dump_json(by_alias=True, exclude_unset=True))
+    assert _keys(again) == _keys(answer.json), "a field is not in the document"
+    assert any(told.model_dump().values())
+
+
+def _keys(told: object) -> Any:
+    """The names in an answer, without the values."""
+    match told:
+        case dict():
+            return {name: _keys(value) for name, value in told.items()}
+        case list():
+            return [_keys(each) for each in told]
+        case _:
+            return None
+
+
+FIELDS = {
+    shapes.Recipient: recipients.FIELDS,
+    shapes.Event: tuple(set(status_line.FIELDS) - {"node", "schema"}),
+    shapes.Address: ADDRESS_FIELDS,
+    shapes.Key: KEY_FIELDS,
+    shapes.Deed: AUDIT_FIELDS,
+}
+
+
+@pytest.mark.parametrize(("shape", "names"), FIELDS.items())
+def test_fields_are_those_that_everybody_tells(
+    shape: type[BaseModel], names: tuple[str, ...]
+) -> None:
+    assert {each.alias or name for name, each in shape.model_fields.items()} == set(names)
+
+
+def test_the_document_needs_no_key_and_names_the_scopes(program: Program) -> None:
+    document = program.get("/openapi.json").json
+    assert document == json.loads(json.dumps(make_app().openapi()))
+    assert document["openapi"].startswith("3.1")
+    assert document["paths"][f"{PREFIX}/keys"]["get"]["security"] == [{"key": ["admin"]}]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_all_recipients_come_page_by_page(program: Program) -> None:
+    whole = program.get("/recipients", READ).json["recipients"]
+    found: list[Any] = []
+    path = "/recipients?limit=2"
+    for _ in range(9):
+        answer = program.get(path, READ)
+        found += answer.json["recipients"]
+        if answer.json["next"] is None:
+            assert "link" not in answer.headers
+            break
+        path = "/recipients" + answer.headers["link"].removeprefix("<").partition(">")[0]
+    assert found == whole
+    assert len(whole) == 5
+
+
+def test_a_cursor_is_good_for_its_list_and_its_key(program: Program) -> None:
+    cursor = program.get("/recipients?limit=1", READ).json["next"]
+    assert program.get(f"/recipients?limit=3&cursor={cursor}", READ).status == 200
+    assert program.get(f"/recipients?tag=news&cursor={cursor}", READ).status == 422
+    assert program.get(f"/recipients?cursor={cursor}", OPERATE).status == 422
+    assert program.get(f"/audit?cursor={cursor}", ADMIN).status == 422
+
+
+def test_a_message_has_all_that_is_known(program: Program) -> None:
+    [row] = program.get("/recipients?rcpt=gone@shop.example", READ).json["recipients"]
+    told = program.get(f"/messages/{row['queue_id']}", READ).json
+    shapes.Message.model_validate(told)
+    [recipient] = told["recipients"]
+    assert recipient["waits_for"] == "nothing: this is its final status"
+    assert [each["event"] for each in recipient["history"]] == ["received", "bounced"]
+    assert {name: recipient[name] for name in row} == row
+
+
+def test_a_key_hears_of_what_it_submitted(program: Program, own: str) -> None:
+    def rows(path: str) -> list[str]:
+        return [row["rcpt"] for row in program.send("GET", path, key=own).json["recipients"]]
+
+    assert rows("/recipients") == rows("/recipients?auth_user=own+(API+key)") == [OWN]
+    assert rows("/recipients?auth_user=app") == []
+    for address, status in ((OWN, 200), ("gone@shop.example", 404)):
+        [row] = program.get(f"/recipients?rcpt={address}", READ).json["recipients"]
+        assert program.send("GET", f"/messages/{row['queue_id']}", key=own).status == status
+    told = program.send("GET", "/events", key=own).json
+    assert [each["rcpt"] for each in told["events"]] == [OWN]
+    assert len(program.get("/events", READ).json["events"]) > 1
+
+
+def test_events_go_on_from_a_cursor(program: Program, console: Console) -> None:
+    found, cursor = [], ""
+    while True:
+        told = program.get(f"/events?limit=2&cursor={cursor}", READ).json
+        found += told["events"]
+        cursor = told["next"]
+        if not told["more"]:
+            break
+    assert found == program.get("/events", READ).json["events"]
+    query = Query(recipient=(OWN,))
+    console.call(console.store.act(query, Action.RELEASE, by="anna", reason="well"))
+    told = program.get(f"/events?cursor={cursor}", READ).json
+    assert [(each["event"], each["by"]) for each in told["events"]] == [("released", "anna")]
+    console.call(console.store.act(query, Action.HOLD, by="anna", reason=""))
+
+
+def _stream(program: Program, last: str = "") -> tuple[http.client.HTTPConnection, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", program.console.port, timeout=15)
+    headers = {"Authorization": f"Bearer {program.key(READ)}"}
+    if last:
+        headers["Last-Event-ID"] = last
+    connection.request("GET", f"{PREFIX}/events/stream", None, headers)
+    return connection, connection.getresponse()
+
+
+def _next_event(answer: Any) -> dict[str, str]:
+    """The fields of the next event of a stream; comments are passed over."""
+    told: dict[str, str] = {}
+    while line := answer.readline().decode().rstrip("\n"):
+        name, _, value = line.partition(": ")
+        told[name] = value
+    return told if "data" in told else _next_event(answer)
+
+
+def test_a_stream_goes_on_where_it_broke_off(program: Program) -> None:
+    whole = program.get("/events", READ).json["events"]
+    first = program.get("/events?limit=1", READ).json["next"]
+    connection, answer = _stream(program, first)
+    with closing(connection):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        told = _next_event(answer)
+    assert (told["event"], json.loads(told["data"])) == (whole[1]["event"], whole[1])
+    connection, answer = _stream(program, told["id"])
+    with closing(connection):
+        assert json.loads(_next_event(answer)["data"]) == whole[2]
+
+
+def test_a_stream_tells_what_happens_from_now_on(program: Program, console: Console) -> None:
+    connection, answer = _stream(program)
+    with closing(connection):
+        assert answer.readline() == b": relayd\n"
+        query = Query(recipient=(OWN,))
+        console.call(console.store.act(query, Action.RELEASE, by="zoe", reason=""))
+        assert json.loads(_next_event(answer)["data"])["by"] == "zoe"
+        console.call(console.store.act(query, Action.HOLD, by="zoe", reason=""))
+
+
+def test_health_tells_why_to_who_may_read(program: Program) -> None:
+    assert program.get("/health").json == {"status": "ok"}
+    assert program.get("/health", READ).json == {"status": "ok", "reasons": []}
+    assert program.get("/health", Scope.SUBMIT).json == {"status": "ok"}
+    answer: Answer = program.send("GET", "/health", key="rk_x")
+    assert answer.status == 401
