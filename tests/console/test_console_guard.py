@@ -7,9 +7,10 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 
 import pytest
+from starlette.requests import Request
 
 from relayd.console import limits, sessions
-from relayd.console.guard import token_of
+from relayd.console.guard import client_of, token_of
 from relayd.console.headers import HEADERS
 from relayd.console.routes import PAGES
 from relayd.policy.console.roles import Role, Scope, may, scopes_of
@@ -175,6 +176,31 @@ def test_a_session_that_is_idle_for_half_an_hour_is_over(
         assert own.get("/", role=Role.VIEWER).status == 200
         own.clock.advance(timedelta(minutes=31))
         assert own.get("/", role=Role.VIEWER).location == "/login"
+
+
+def test_a_session_that_is_used_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with a_console(tmp_path_factory.mktemp("used")) as own:
+        for _ in range(3):
+            assert own.get("/", role=Role.VIEWER).status == 200
+            own.clock.advance(timedelta(minutes=20))
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "address"),
+    [
+        (("192.0.2.1", 1), "198.51.100.9", "192.0.2.1"),
+        (None, "198.51.100.9", "198.51.100.9"),
+        (None, "203.0.113.5, 198.51.100.9", "198.51.100.9"),
+        (None, "nonsense", ""),
+        (None, "", ""),
+    ],
+)
+def test_only_on_a_socket_file_a_proxy_is_believed(
+    client: tuple[str, int] | None, forwarded: str, address: str
+) -> None:
+    headers = [(b"x-forwarded-for", forwarded.encode())]
+    request = Request({"type": "http", "client": client, "headers": headers})
+    assert client_of(request) == address
 
 
 # What is not meant for us

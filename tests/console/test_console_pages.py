@@ -1,5 +1,6 @@
 """Pages of the console: what they show, and what their buttons do, on a real queue."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relayd.config.load import load
+from relayd.console.pages import acting
 from relayd.doctor.saved import save
 from relayd.policy.console.roles import Role
 from relayd.policy.doctor.finding import Check, Finding, Level
@@ -200,6 +202,24 @@ def test_all_that_match_are_acted_on_after_their_number_was_seen(console: Consol
     assert status_of(console, "later@mail.example") is Status.DROPPED
 
 
+def test_very_many_are_acted_on_part_by_part(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part ends with a message."""
+    monkeypatch.setattr(acting, "AT_ONCE", 1)
+    console.call(enqueue(console.store, a_message("third@mail.example", count=9)))
+    form = {"action": "drop", "back": "?domain=mail.example", "reason": "cleaning up"}
+    parts = [console.post("/messages/act-on-all", role=OPERATOR, form=form)]
+    while parts[-1].status == 200:
+        assert "done, and there are more" in parts[-1].text
+        hidden = dict(
+            re.findall(r'<input type="hidden" name="(\w+)" value="(.*?)">', parts[-1].text)
+        )
+        parts.append(console.post("/messages/act-on-all", role=OPERATOR, form=hidden))
+    assert len(parts) in (2, 3)  # the last one may find nothing more
+    assert parts[-1].location == "/messages?domain=mail.example&done=drop&count=3"
+
+
 def test_what_the_daemon_refuses_is_told_in_its_words(console: Console) -> None:
     """The control server of tests makes no new messages."""
     queue_id = id_of(console, "gone@shop.example")
@@ -308,6 +328,23 @@ def test_a_test_mail_leads_to_its_page(tmp_path: Path) -> None:
         assert "Sent. This page shows what becomes of it." in told
         assert smarthost.messages[0].content.count(b"A test of relayd") == 1
         assert last_entry(console).action == "test_mail"
+
+
+def test_what_bounced_is_requeued_as_a_new_message(tmp_path: Path) -> None:
+    with (
+        a_smarthost({"RCPT TO:<gone@x.test": "550 5.1.1 no such user"}) as smarthost,
+        a_daemon(tmp_path, smarthost.port, workers=1) as daemon,
+        a_console(tmp_path, beside=daemon.file) as console,
+    ):
+        queue_id = daemon.send("gone@x.test", sender="")
+        eventually(lambda: daemon.statuses() == {"gone@x.test": "bounced"}, "bounced")
+        assert "Requeue what bounced" in console.get(f"/messages/{queue_id}", role=OPERATOR).text
+        path, reason = f"/messages/{queue_id}/requeue", {"reason": "it exists now"}
+        page = console.post(path, role=OPERATOR, form=reason)
+        assert page.location == f"/messages/{queue_id}?done=requeue&count=1"
+        assert "requeued as" in console.get(page.location, role=OPERATOR).text
+        again = console.post(path, role=OPERATOR, form=reason)
+        assert (again.status, "Nothing was requeued" in again.text) == (409, True)
 
 
 def test_a_webhook_that_is_gone_is_a_problem(tmp_path: Path) -> None:
