@@ -1,9 +1,9 @@
 """The keys of messages that are to be taken once, inside the transaction of the message."""
 
+import json
 from datetime import timedelta
 
 import apsw
-import orjson
 
 from relayd.mail.ids import MessageId
 from relayd.mail.once import KEPT_FOR, FirstMessage, Once
@@ -18,7 +18,7 @@ def first(db: apsw.Connection, key: bytes) -> FirstMessage | None:
     """Return the message that came with a key, if one did."""
     for message_id, body, recipients in fetch(db, _FIRST, (key,)):
         return FirstMessage(
-            id=MessageId(message_id), body=bytes(body), recipients=tuple(orjson.loads(recipients))
+            id=MessageId(message_id), body=bytes(body), recipients=tuple(json.loads(recipients))
         )
     return None
 
@@ -36,7 +36,7 @@ def write(db: apsw.Connection, once: Once, message_id: MessageId) -> None:
         known.check(once)
     db.execute(
         "INSERT INTO once VALUES (?, ?, ?, ?, served())",
-        (once.key, once.body, message_id, orjson.dumps(once.recipients).decode()),
+        (once.key, once.body, message_id, json.dumps(once.recipients)),
     )
 
 
