@@ -32,6 +32,8 @@ DONE: Mapping[str, str] = {
     "user_added": "Users added: {count}.",
     "user_changed": "Changed. Sessions of this account have ended.",
     "user_removed": "Users removed: {count}.",
+    "key_changed": "The key is changed.",
+    "key_removed": "Keys removed: {count}.",
     "test_mail": "Sent. This page shows what becomes of it.",
     "signed_out": "Signed out everywhere.",
 }

@@ -10,6 +10,7 @@ from relayd.console.pages import (
     doctor,
     entrance,
     importing,
+    keys,
     message,
     messages,
     overview,
@@ -73,6 +74,10 @@ PAGES = (
     Page(path="/users/sign-out", handler=users.sign_out, needs=Scope.ADMIN, method="POST"),
     Page(path="/users/remove", handler=users.remove, needs=Scope.ADMIN, method="POST"),
     Page(path="/users/{name}", handler=users.show_one, needs=Scope.ADMIN),
+    Page(path="/keys", handler=keys.show, needs=Scope.ADMIN),
+    Page(path="/keys", handler=keys.add, needs=Scope.ADMIN, method="POST"),
+    Page(path="/keys/change", handler=keys.change, needs=Scope.ADMIN, method="POST"),
+    Page(path="/keys/remove", handler=keys.remove, needs=Scope.ADMIN, method="POST"),
     Page(path="/audit", handler=audit.show, needs=Scope.ADMIN),
     Page(path="/audit.csv", handler=audit.export, needs=Scope.ADMIN),
 )

@@ -45,6 +45,7 @@ PATHS = [
     "/users",
     "/users/viewer",
     "/users/admin-reader",
+    "/keys",
     "/audit",
     "/nothing",
 ]

@@ -53,6 +53,10 @@ NEEDS = {
     "POST /users/sign-out": ADMIN,
     "POST /users/remove": ADMIN,
     "GET /users/{name}": ADMIN,
+    "GET /keys": ADMIN,
+    "POST /keys": ADMIN,
+    "POST /keys/change": ADMIN,
+    "POST /keys/remove": ADMIN,
     "GET /audit": ADMIN,
     "GET /audit.csv": ADMIN,
 }

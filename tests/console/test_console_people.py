@@ -1,5 +1,6 @@
 """Users and audit of the console, for admins."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,3 +92,46 @@ def test_the_audit_comes_page_by_page(console: Console) -> None:
     assert first.count("<tr><td>") == 50
     older = first.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert 0 < console.get(f"/audit{older}", role=ADMIN).text.count("<tr><td>") < 50
+
+
+def test_a_key_is_shown_whole_once(console: Console) -> None:
+    form = {
+        "name": "shop",
+        "scope": "submit",
+        "senders": "@shop.example, a@x.test",
+        "networks": "10.0.0.0/8",
+        "per_minute": "600",
+        "days": "365",
+    }
+    page = console.post("/keys", role=ADMIN, form=form)
+    [whole] = re.findall(r"rk_[\w]+_[\w-]+", page.text)
+    later = console.get("/keys", role=ADMIN).text
+    assert whole not in later
+    for words in ("shop", "@shop.example, a@x.test", "10.0.0.0/8", "600", "2027-03-01"):
+        assert words in later
+    assert console.post("/keys", role=ADMIN, form=form).status == 409
+    key = {"id": whole.split("_")[1]}
+    assert console.post("/keys/change", role=ADMIN, form={**key, "disabled": "1"}).status == 303
+    assert "disabled</td>" in console.get("/keys", role=ADMIN).text
+    assert console.post("/keys/remove", role=ADMIN, form=key).location.startswith("/keys?done=")
+    assert console.post("/keys/remove", role=ADMIN, form=key).status == 409
+    assert "There are no keys yet" in console.get("/keys", role=ADMIN).text
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({}, "without a scope"),
+        ({"scope": "fly"}, "is not a scope"),
+        ({"scope": "read", "senders": "shop"}, "is not a sender"),
+        ({"scope": "read", "networks": "10.0.0.1/8"}, "is not a network"),
+        ({"scope": "read", "days": "0"}, "from 1 to 3650"),
+        ({"scope": "read", "per_minute": "many"}, "from 1 to 100000"),
+        ({"scope": "read", "sees": "much"}, "is not what it sees"),
+        ({"scope": "read", "name": "A b"}, "is not the name"),
+    ],
+)
+def test_what_is_no_key_is_refused(form: dict[str, str], words: str, console: Console) -> None:
+    page = console.post("/keys", role=ADMIN, form={"name": "shop", **form})
+    assert page.status == 400
+    assert words in page.text
