@@ -28,11 +28,18 @@ from tests.support.cli_world import enqueue
 from tests.support.console import Console, a_console, fill
 from tests.support.people import ROOT, a_key_text
 
-READ, OPERATE, ADMIN = Scope.READ, Scope.OPERATE, Scope.ADMIN
+READ, OPERATE, ADMIN, CONTENT = Scope.READ, Scope.OPERATE, Scope.ADMIN, Scope.CONTENT
 OWN = "mine@shop.example"
 # Which scope a resource needs, and whether a key that sees its own messages only may ask.
 NEEDS = {
     "GET /messages/{queue_id}": (READ, True),
+    "POST /messages/{queue_id}/requeue": (OPERATE, True),
+    "GET /messages/{queue_id}/source": (CONTENT, False),
+    "POST /actions": (OPERATE, True),
+    "GET /addresses/export": (READ, False),
+    "POST /addresses/import": (OPERATE, False),
+    "PUT /addresses/{rcpt}/suppression": (OPERATE, False),
+    "DELETE /addresses/{rcpt}/suppression": (OPERATE, False),
     "GET /recipients": (READ, True),
     "GET /addresses": (READ, False),
     "GET /addresses/{rcpt}": (READ, False),
@@ -45,7 +52,7 @@ NEEDS = {
     "GET /health": (None, True),
     "GET /doctor": (ADMIN, False),
 }
-SUFFICE = {READ: {READ, OPERATE, ADMIN}, OPERATE: {OPERATE, ADMIN}, ADMIN: {ADMIN}}
+SUFFICE = {READ: {READ, OPERATE, ADMIN}, OPERATE: {OPERATE, ADMIN}, ADMIN: {ADMIN}, CONTENT: set()}
 
 
 async def fill_more(store: QueueStore) -> None:
@@ -94,6 +101,9 @@ def test_who_may_ask_for_a_resource(program: Program, own: str, name: str) -> No
     for scope in Scope:
         status = _status(program, method, path, program.key(scope))
         assert (status not in (401, 403)) is (scope in SUFFICE[needed]), scope
+    if needed is CONTENT:
+        key = program.key(READ, CONTENT)
+        assert _status(program, method, path, key) not in (401, 403)
     assert (_status(program, method, path, own) not in (401, 403)) is is_for_own
 
 
@@ -381,6 +391,160 @@ def test_a_stream_tells_what_happens_from_now_on(program: Program, console: Cons
         console.call(console.store.act(query, Action.RELEASE, by="zoe", reason=""))
         assert json.loads(_next_event(answer)["data"])["by"] == "zoe"
         console.call(console.store.act(query, Action.HOLD, by="zoe", reason=""))
+
+
+def _statuses(program: Program, address: str) -> list[str]:
+    found = program.get(f"/recipients?rcpt={address}", READ).json["recipients"]
+    return [row["status"] for row in found]
+
+
+def test_a_program_acts_on_what_a_selector_matches(program: Program, console: Console) -> None:
+    """First it counts, then it acts; the history has its name."""
+    wanted = {"action": "release", "selector": {"rcpt": ["held@mail.example"]}, "reason": "well"}
+    key = program.key(OPERATE)
+    counted = program.send("POST", "/actions", {**wanted, "dry_run": True}, key=key).json
+    assert counted == {"matched": 1, "changed": 1, "next": None}
+    assert _statuses(program, "held@mail.example") == ["held"]
+    assert program.send("POST", "/actions", wanted, key=key).json == counted
+    assert _statuses(program, "held@mail.example") == ["deferred"]
+    last = console.recorded[-1].detail
+    assert (last["by"], last["reason"]) == ("operate-all (API key)", "well")
+    assert program.get("/audit?limit=1", ADMIN).json["audit"][0]["action"] == "release"
+    program.send("POST", "/actions", {**wanted, "action": "hold"}, key=key)
+
+
+def test_acts_go_on_where_the_last_one_ended(program: Program) -> None:
+    wanted = {"action": "hold", "selector": {"domain": ["mail.example", "shop.example"]}}
+    key, changed, asked = program.key(OPERATE), 0, 0
+    cursor: str | None = ""
+    while cursor is not None:
+        told = program.send("POST", "/actions", {**wanted, "limit": 1, "cursor": cursor}, key=key)
+        assert told.status == 200, told.body
+        changed, cursor, asked = changed + told.json["changed"], told.json["next"], asked + 1
+    assert changed == 1  # the other is held already
+    assert asked > 2
+    release = {"action": "release", "selector": {"rcpt": ["later@mail.example"]}}
+    assert program.send("POST", "/actions", release, key=key).json["changed"] == 1
+
+
+def test_a_key_acts_on_what_it_submitted(program: Program, own: str) -> None:
+    told = {"action": "release", "selector": {"status": ["held"]}, "dry_run": True}
+    assert program.send("POST", "/actions", told, key=own).json["matched"] == 1
+    assert program.send("POST", "/actions", told, key=program.key(OPERATE)).json["matched"] == 2
+    other = {**told, "selector": {"auth_user": ["app"]}}
+    answer = program.send("POST", "/actions", other, key=own)
+    assert (answer.status, answer.json["type"]) == (403, "urn:relayd:problem:forbidden")
+
+
+BAD_ACTS: dict[str, object] = {
+    "nothing selected": {"action": "hold", "selector": {}},
+    "nothing but unfinished": {"action": "hold", "selector": {"unfinished": True}},
+    "an empty filter": {"action": "hold", "selector": {"tag": []}},
+    "an unknown filter": {"action": "hold", "selector": {"tags": ["a"]}},
+    "an unknown field": {"action": "hold", "selector": {"tag": ["a"]}, "all": True},
+    "no such action": {"action": "delete", "selector": {"tag": ["a"]}},
+    "no selector": {"action": "hold"},
+    "a cursor of something else": {"action": "hold", "selector": {"tag": ["a"]}, "cursor": "AAAA"},
+    "no object": ["hold"],
+    "half of a character": {"action": "hold", "selector": {"tag": ["\ud800"]}},
+    "half of a character as reason": {
+        "action": "hold",
+        "selector": {"tag": ["a"]},
+        "reason": "\ud800",
+    },
+}
+
+
+@pytest.mark.parametrize("wanted", BAD_ACTS.values(), ids=BAD_ACTS)
+def test_what_is_not_understood_changes_nothing(program: Program, wanted: object) -> None:
+    before = program.get("/events", READ).json["next"]
+    answer = program.send("POST", "/actions", wanted, key=program.key(OPERATE))
+    assert (answer.status, answer.json["type"]) == (422, "urn:relayd:problem:invalid")
+    assert program.get("/events", READ).json["next"] == before
+
+
+def test_a_body_that_is_no_json(program: Program) -> None:
+    for body in (b"{", b"[" * 100_000, b"\xff"):
+        answer = program.send(
+            "POST",
+            "/actions",
+            key=program.key(OPERATE),
+            body=body,
+            headers={"Content-Type": "application/json"},
+        )
+        assert (answer.status, answer.json["type"]) == (400, "urn:relayd:problem:bad-request")
+
+
+def test_an_address_is_suppressed_and_no_longer(program: Program) -> None:
+    key, path = program.key(OPERATE), "/addresses/new%2Ftag@x.test/suppression"
+    for changed in (True, False):
+        told = program.send("PUT", path, {"reason": "left us"}, key=key).json
+        assert told == {"rcpt": "new/tag@x.test", "changed": changed}
+    row = program.get("/addresses/new%2Ftag@x.test", READ).json
+    assert row["suppress"] is True
+    assert row["suppressions"][0]["reason"] == "left us"
+    assert row["suppressions"][0]["by"] == "operate-all (API key)"
+    for changed in (True, False):
+        told = program.send("DELETE", path, key=key).json
+        assert told == {"rcpt": "new/tag@x.test", "changed": changed}
+    for text in ("x", "a@", "a b@x.test", "a@x.test%09"):
+        answer = program.send(
+            "PUT", f"/addresses/{text.replace(' ', '%20')}/suppression", {}, key=key
+        )
+        assert (answer.status, answer.json["type"]) == (422, "urn:relayd:problem:invalid")
+
+
+def test_an_address_is_suppressed_for_one_sender(program: Program) -> None:
+    key, path = program.key(OPERATE), "/addresses/some@x.test/suppression"
+    program.send("PUT", path, {"from": "news@app.test"}, key=key)
+    row = program.get("/addresses/some@x.test", READ).json
+    assert row["suppress_for"] == ["news@app.test"]
+    program.send("DELETE", path, key=key)
+
+
+def test_a_list_is_imported_after_a_look_at_it(program: Program) -> None:
+    text = b"\xef\xbb\xbfaddress,reason\ngone@shop.example,\none@list.test,asked\nno address,\n"
+    key, csv = program.key(OPERATE), {"Content-Type": "text/csv"}
+
+    def sent(query: str) -> Any:
+        answer = program.send("POST", f"/addresses/import{query}", key=key, body=text, headers=csv)
+        return shapes.Imported.model_validate(answer.json)
+
+    told = sent("?dry_run=true")
+    assert (told.new, told.before, told.mistaken) == (1, 1, 1)
+    assert [each.line for each in told.mistakes] == [4]
+    assert program.get("/addresses/one@list.test", READ).status == 404
+    assert sent("?reason=list") == told
+    assert sent("").before == 2
+    exported = program.get("/addresses/export", READ)
+    assert exported.headers["content-type"].startswith("text/csv")
+    assert b"one@list.test,,2026-03-01T12:00:00.000Z,operate-all (API key),,asked" in exported.body
+    lines = program.get("/addresses/export?form=jsonl", READ).body.decode().splitlines()
+    assert {"one@list.test", "gone@shop.example"} == {json.loads(line)["rcpt"] for line in lines}
+    program.send("DELETE", "/addresses/one@list.test/suppression", key=key)
+
+
+def test_a_list_that_is_too_long_or_empty(program: Program) -> None:
+    key = program.key(OPERATE)
+    for body, status in ((b"", 422), (b"a@x.test\n" * 10_001, 413), (b"x" * 1_100_000, 413)):
+        answer = program.send("POST", "/addresses/import", key=key, body=body)
+        assert (answer.status, answer.headers["content-type"]) == (
+            status,
+            "application/problem+json",
+        )
+
+
+def test_a_program_reads_what_a_message_says(program: Program, console: Console) -> None:
+    [row] = program.get(f"/recipients?rcpt={OWN}", READ).json["recipients"]
+    path, key = f"/messages/{row['queue_id']}/source", program.key(READ, CONTENT)
+    assert program.send("GET", path, key=key).status == 422
+    answer = program.send("GET", f"{path}?reason=ticket+7", key=key)
+    assert (answer.status, answer.headers["content-type"]) == (200, "message/rfc822")
+    assert len(answer.body) == row["size"]
+    last = console.recorded[-1].detail
+    assert (last["by"], last["reason"]) == ("content-read-all (API key)", "ticket 7")
+    gone = program.send("GET", "/messages/0CNA0NJ6E0401/source?reason=x", key=key)
+    assert gone.status == 404
 
 
 def test_health_tells_why_to_who_may_read(program: Program) -> None:

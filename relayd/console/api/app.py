@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from relayd.console import guard
 from relayd.console.api import (
+    actions,
     addresses,
     destinations,
     events,
@@ -19,6 +20,7 @@ from relayd.console.api import (
     people,
     recipients,
     stats,
+    suppressions,
 )
 from relayd.console.api.document import document_of
 from relayd.console.api.problems import Problem, answer_to
@@ -28,6 +30,8 @@ from relayd.console.limits import read_body, replayed
 ROUTERS = (
     messages.router,
     recipients.router,
+    actions.router,
+    suppressions.router,  # before `addresses`, whose path takes in all
     addresses.router,
     destinations.router,
     stats.router,

@@ -272,3 +272,36 @@ class Finding(BaseModel):
 class Doctor(BaseModel):
     ts: datetime
     findings: list[Finding]
+
+
+class Acted(BaseModel):
+    matched: Annotated[int, Field(description="recipients that were looked at")]
+    changed: int
+    next: Annotated[str | None, Field(description="ask again with it as `cursor`; null: all done")]
+
+
+class Changed(BaseModel):
+    rcpt: str
+    changed: bool
+
+
+class LineMistake(BaseModel):
+    line: int
+    message: str
+
+
+class Imported(BaseModel):
+    new: int
+    before: Annotated[int, Field(description="were suppressed already")]
+    mistaken: int
+    mistakes: Annotated[list[LineMistake], Field(description="the first 100")]
+
+
+class Requeued(BaseModel):
+    matched: Annotated[int, Field(description="recipients that had bounced")]
+    changed: Annotated[int, Field(description="sent anew")]
+    suppressed: int
+    already: Annotated[int, Field(description="were requeued before")]
+    gone: Annotated[int, Field(description="whose content is no longer kept")]
+    refused: int
+    queue_ids: Annotated[list[str], Field(description="of the new messages")]

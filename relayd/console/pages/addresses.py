@@ -12,16 +12,16 @@ from relayd.answers.suppressions import COLUMNS, csv_cells
 from relayd.console.asked import Asked
 from relayd.console.csv_text import csv_line
 from relayd.console.pages.messages import Row
+from relayd.console.suppression_lists import all_suppressions
 from relayd.control import client
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.ids import format_id
-from relayd.mail.suppression import Suppression, ToSuppress
+from relayd.mail.suppression import ToSuppress
 from relayd.ports.view import AddressRow, Query, QueueView, RecipientRow, Status
 
 _PAGE = 50
 _MOST = 500
 _MESSAGES = 50  # of one address
-_EXPORTED = 500  # suppressions in one question
 _SHOWN = ("bounced", "all", "suppressed")
 
 
@@ -102,17 +102,8 @@ async def export(asked: Asked) -> Response:
 
 async def _lines(asked: Asked) -> AsyncIterator[str]:
     yield csv_line(COLUMNS)
-    after = ""
-    while True:
-        page = await asked.ask(partial(_behind, after))
-        if not page:
-            return
-        yield "".join(csv_line(csv_cells(each)) for each in page)
-        after = page[-1].address
-
-
-def _behind(after: str, view: QueueView) -> Sequence[Suppression]:
-    return view.suppressions(after=after, limit=_EXPORTED)
+    async for found in all_suppressions(asked.ask):
+        yield "".join(csv_line(csv_cells(each)) for each in found)
 
 
 def _suppressed(after: str, limit: int, view: QueueView) -> tuple[Sequence[AddressRow], str]:
