@@ -112,7 +112,9 @@ def state_of(each: Endpoint, at: datetime) -> str:
     if not each.failures:
         return "ok" if each.last_ok_at else ""
     is_resting = each.rests_until is not None and each.rests_until > at
-    return f"{'rests' if is_resting else 'fails'}: {heard_in_words(each.last)}"
+    does = "rests" if is_resting else "fails"
+    is_ok = each.last is not None and each.last.status in range(200, 300)  # what was on its way
+    return does if is_ok else f"{does}: {heard_in_words(each.last)}"
 
 
 def heard_in_words(heard: Heard | None) -> str:

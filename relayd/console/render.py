@@ -34,6 +34,10 @@ DONE: Mapping[str, str] = {
     "user_removed": "Users removed: {count}.",
     "key_changed": "The key is changed.",
     "key_removed": "Keys removed: {count}.",
+    "webhook_changed": "Changed.",
+    "webhook_tested": "A test is on its way: this page shows what the receiver answers.",
+    "webhook_replayed": "To be sent again: {count}.",
+    "webhook_removed": "Webhooks removed: {count}.",
     "test_mail": "Sent. This page shows what becomes of it.",
     "signed_out": "Signed out everywhere.",
 }

@@ -16,6 +16,7 @@ from relayd.console.pages import (
     overview,
     test_mail,
     users,
+    webhooks,
 )
 from relayd.policy.console.roles import Scope
 
@@ -78,6 +79,19 @@ PAGES = (
     Page(path="/keys", handler=keys.add, needs=Scope.ADMIN, method="POST"),
     Page(path="/keys/change", handler=keys.change, needs=Scope.ADMIN, method="POST"),
     Page(path="/keys/remove", handler=keys.remove, needs=Scope.ADMIN, method="POST"),
+    Page(path="/webhooks", handler=webhooks.show, needs=Scope.ADMIN),
+    Page(path="/webhooks", handler=webhooks.add, needs=Scope.ADMIN, method="POST"),
+    *(
+        Page(path=f"/webhooks/{{number:int}}/{name}", handler=act, needs=Scope.ADMIN, method="POST")
+        for name, act in (
+            ("change", webhooks.change),
+            ("rotate", webhooks.rotate),
+            ("test", webhooks.send_test),
+            ("replay", webhooks.replay),
+            ("remove", webhooks.remove),
+        )
+    ),
+    Page(path="/webhooks/{number:int}", handler=webhooks.show_one, needs=Scope.ADMIN),
     Page(path="/audit", handler=audit.show, needs=Scope.ADMIN),
     Page(path="/audit.csv", handler=audit.export, needs=Scope.ADMIN),
 )

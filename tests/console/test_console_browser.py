@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from relayd.policy.console.roles import Role
-from tests.support.console import PASSWORD, Console, a_console, fill
+from tests.support.console import PASSWORD, Console, a_console, fill, fill_and_tell
 
 CHROMIUM = shutil.which("chromium")
 AXE = next(
@@ -46,6 +46,8 @@ PATHS = [
     "/users/viewer",
     "/users/admin-reader",
     "/keys",
+    "/webhooks",
+    "/webhooks/1",
     "/audit",
     "/nothing",
 ]
@@ -59,7 +61,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    with a_console(tmp_path_factory.mktemp("browser"), fill) as console:
+    with a_console(tmp_path_factory.mktemp("browser"), fill_and_tell) as console:
         yield console
 
 

@@ -57,6 +57,13 @@ NEEDS = {
     "POST /keys": ADMIN,
     "POST /keys/change": ADMIN,
     "POST /keys/remove": ADMIN,
+    "GET /webhooks": ADMIN,
+    "POST /webhooks": ADMIN,
+    "GET /webhooks/{number:int}": ADMIN,
+    **{
+        f"POST /webhooks/{{number:int}}/{each}": ADMIN
+        for each in ("change", "rotate", "test", "replay", "remove")
+    },
     "GET /audit": ADMIN,
     "GET /audit.csv": ADMIN,
 }
@@ -85,6 +92,7 @@ def test_a_page_is_for_those_who_have_the_right(
         path.replace("{queue_id}", "0CNSP4QE20400")
         .replace("{rcpt:path}", "a@x.test")
         .replace("{name}", "ann")
+        .replace("{number:int}", "1")
     )
     reads_content = role == "reader"
     held = Role.VIEWER if reads_content else role

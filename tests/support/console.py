@@ -8,7 +8,7 @@ import asyncio
 import http.client
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +26,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.policy.console.roles import Role
 from relayd.policy.console.sessions import hash_of
+from relayd.ports.outbox import TOLD, DeliveryResult, EndpointId, Heard, Subscription
 from relayd.ports.people import Account, Author, Session
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
@@ -126,7 +127,7 @@ class Console:
         role: Role | None = None,
         reads_content: bool = False,
         headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str | Sequence[str]] | None = None,
         **more: str,
     ) -> Page:
         """Send a form as a page of the console would."""
@@ -137,7 +138,10 @@ class Console:
             more = {"token": token_of(token), **more}
         given["Content-Type"] = "application/x-www-form-urlencoded"
         return self.request(
-            "POST", path, urlencode({**(form or {}), **more}), {**given, **(headers or {})}
+            "POST",
+            path,
+            urlencode({**(form or {}), **more}, doseq=True),
+            {**given, **(headers or {})},
         )
 
     def request(
@@ -225,6 +229,7 @@ async def _run(
     await store.close()
 
 
+WEBHOOK = "https://app.test/hook?a=b&c"
 HOSTILE = "550 5.1.1 <img src=x onerror=alert(1)> \u202eno such user"
 
 
@@ -242,6 +247,23 @@ async def fill(store: QueueStore) -> None:
     await _settle(store, waiting, a_deferral(later), code=452, reply="452 4.2.2 mailbox full")
     query = Query(recipient=("held@mail.example",))
     await store.act(query, Action.HOLD, by="alice", reason="look at it")
+
+
+async def fill_and_tell(store: QueueStore) -> None:
+    """As `fill`, and a webhook: one delivery failed, one is done, others wait."""
+    await fill(store)
+    wanted = Subscription(url=WEBHOOK, kinds=TOLD)
+    await store.outbox.put_endpoint(wanted, author=_TEST)
+    held = Query(recipient=("held@mail.example",))
+    for action in (Action.RELEASE, Action.HOLD):
+        await store.act(held, action, by="test", reason="")
+    await store.outbox.send_test(EndpointId(1), author=_TEST)
+    claimed = await store.outbox.claim_deliveries(9, lease_for=timedelta(minutes=1))
+    for each, status in zip(claimed[:2], (500, 200), strict=True):
+        result = DeliveryResult(
+            endpoint=EndpointId(1), number=each.number, claim=each.claim, heard=Heard(status=status)
+        )
+        await store.outbox.settle_deliveries([result], jitter=0.0)
 
 
 async def _settle(store: QueueStore, message: NewMessage, outcome: Outcome, **fields: Any) -> None:
