@@ -294,6 +294,7 @@ def test_the_last_result_of_the_doctor_is_shown_the_worst_first(
     page = console.get("/doctor", role=Role.VIEWER).text
     assert page.index("no record &lt;b&gt;") < page.index("it is a name")
     assert "add one" in page
+    assert "doctor, spf of app.test: no record &lt;b&gt;" in console.get("/", role=Role.VIEWER).text
     (tmp_path / "doctor.json").write_text("nonsense")
     assert "There is no result yet" in console.get("/doctor", role=Role.VIEWER).text
 

@@ -1,5 +1,7 @@
 """The overview: what comes and goes, what is wrong, what waits, what became of the mail."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 from starlette.responses import Response
@@ -10,10 +12,13 @@ from relayd.answers.webhooks import heard_in_words
 from relayd.console.asked import Asked
 from relayd.console.charts import HEIGHT, SERIES, WIDTH, chart_of
 from relayd.console.glance import SPANS, LastHour
+from relayd.doctor.saved import saved
 from relayd.mail.ids import format_id
 from relayd.policy.console.problems import (
     HourFacts,
+    Problem,
     WebhookFacts,
+    doctor_problems,
     problems,
     webhook_problems,
 )
@@ -46,6 +51,7 @@ async def show(asked: Asked) -> Response:
                 oldest_seconds=found.age(),
                 oldest_destination=oldest[0],
             ),
+            *await _of_doctor(asked),
             *webhook_problems(_webhook(each, asked.now) for each in await glance.webhooks()),
         ],
         grave=_GRAVE,
@@ -59,6 +65,14 @@ async def show(asked: Asked) -> Response:
         size=(WIDTH, HEIGHT),
         with_time=span == "24h",
     )
+
+
+async def _of_doctor(asked: Asked) -> Sequence[Problem]:
+    result = await asyncio.to_thread(saved, asked.console.settings)
+    if result is None:
+        return ()
+    age = (asked.now - result.at).total_seconds()
+    return doctor_problems(result.findings, age_seconds=age)
 
 
 def _destinations(found: Overview) -> list[dict[str, object]]:

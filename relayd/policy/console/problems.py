@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relayd.policy.console.webhook import Off
+from relayd.policy.doctor.finding import Finding, Level
 
 _LEAST_BOUNCES = 10
 _SHARE = 0.05  # of what was accepted or bounced in the last hour
 _FAILS = 600  # seconds without an answer that a webhook took
+_MOST_FINDINGS = 3  # of the doctor
+_STALE = 7 * 86400  # seconds after which its result is told no more
 _OLD = 4 * 3600  # seconds that mail waits, without being held
 
 
@@ -87,6 +90,26 @@ def webhook_problems(webhooks: Iterable[WebhookFacts]) -> Sequence[Problem]:
                 )
             )
     return sorted(found, key=lambda problem: not problem.is_grave)
+
+
+def doctor_problems(findings: Iterable[Finding], *, age_seconds: float) -> Sequence[Problem]:
+    """Return what the last run of the doctor found wrong, unless that was long ago."""
+    if age_seconds > _STALE:
+        return []
+    failed = [each for each in findings if each.level is Level.FAIL]
+    found = [
+        Problem(
+            text=f"doctor, {each.check} of {each.subject}: {each.reason}",
+            remedy=each.remedy or "relayd doctor looks again",
+            filters={},
+        )
+        for each in failed[:_MOST_FINDINGS]
+    ]
+    if len(failed) > _MOST_FINDINGS:
+        more = len(failed) - _MOST_FINDINGS
+        text, remedy = f"doctor: {more} findings more", "its page has all of them"
+        found.append(Problem(text=text, remedy=remedy, filters={}))
+    return found
 
 
 def _bounces(hour: HourFacts, share: float) -> Problem:

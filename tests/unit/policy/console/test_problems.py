@@ -5,10 +5,12 @@ import pytest
 from relayd.policy.console.problems import (
     HourFacts,
     WebhookFacts,
+    doctor_problems,
     problems,
     webhook_problems,
 )
 from relayd.policy.console.webhook import Off
+from relayd.policy.doctor.finding import Check, Finding, Level
 
 QUIET = HourFacts(accepted=100, bounced=0)
 
@@ -69,3 +71,21 @@ def test_a_webhook_that_was_disabled_or_fails_is_a_problem() -> None:
         ("webhook 3 fails: 503", False),
     ]
     assert "relayd console webhook set 5 --enable" in found[0].remedy
+
+
+def test_what_the_doctor_found_wrong_is_a_problem_for_a_week() -> None:
+    wrong = [
+        Finding(check=Check.SPF, subject=f"{name}.test", level=Level.FAIL, reason="no record")
+        for name in "abcde"
+    ]
+    fine = Finding(check=Check.FQDN, subject="x.test", level=Level.WARN, reason="so so")
+    found = doctor_problems([fine, *wrong], age_seconds=3600)
+    assert [each.text for each in found] == [
+        "doctor, spf of a.test: no record",
+        "doctor, spf of b.test: no record",
+        "doctor, spf of c.test: no record",
+        "doctor: 2 findings more",
+    ]
+    assert {each.remedy for each in found[:3]} == {"relayd doctor looks again"}
+    assert not doctor_problems(wrong, age_seconds=8 * 86400)
+    assert not doctor_problems([fine], age_seconds=0)
