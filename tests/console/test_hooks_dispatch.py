@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from relayd.console.hooks import dispatch
+from relayd.console.hooks import dispatch, sign
 from relayd.console.hooks.dial import Caller
 from relayd.console.hooks.dispatch import Dispatcher
 from relayd.control.context import ControlContext
 from relayd.control.peer import Peer
 from relayd.control.protocol import Message, decode, encode
 from relayd.control.verbs import admit, answer
+from relayd.control.webhooks import ToSend
 from relayd.errors import DaemonUnreachable
 from relayd.mail.operator import Action
 from relayd.policy.console.access import Caller as Who
@@ -223,6 +224,26 @@ async def test_an_answer_of_the_daemon_that_gets_lost_loses_nothing(
                     await asyncio.sleep(0.02)
             await world.until(DeliveryState.DONE, 1)
         assert set(world.arrived()) == {("a@x.test", "recipient.relayed")}
+
+
+async def test_one_that_cannot_be_made_stops_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error of ours is told, and the console goes on."""
+    made: list[ToSend] = []
+
+    def body_of(delivery: ToSend) -> bytes:
+        made.append(delivery)
+        if len(made) == 1:
+            raise KeyError("a bug")
+        return sign.body_of(delivery)
+
+    monkeypatch.setattr(dispatch, "body_of", body_of)
+    async with a_world(tmp_path) as world, dispatching(world):
+        await world.happen("a@x.test")
+        await world.until(DeliveryState.DONE, 1)
+    assert len(made) == 2
+    assert "webhook_failed" in capsys.readouterr().out
 
 
 async def test_a_daemon_that_is_away_is_waited_for(

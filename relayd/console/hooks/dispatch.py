@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from relayd.console.hooks.dial import Caller
+from relayd.console.hooks.dial import Answer, Caller
 from relayd.console.hooks.sign import body_of, signed
 from relayd.control.protocol import BadMessage, Message
 from relayd.control.webhooks import (
@@ -26,7 +26,7 @@ from relayd.control.webhooks import (
 from relayd.errors import RelaydError
 from relayd.policy.console.retry_after import retry_after
 from relayd.policy.seldom import Seldom
-from relayd.ports.outbox import DeliveryResult
+from relayd.ports.outbox import DeliveryResult, Heard
 
 _LOOK = 1.0  # seconds between looks for what is due, while nothing is
 _FINISH = 3.0  # seconds for telling what became of the last ones
@@ -97,9 +97,15 @@ class Dispatcher:
 
     async def _send(self, delivery: ToSend) -> None:
         now = self._now()
-        body = body_of(delivery)
-        fields = signed(delivery.webhook_id, delivery.secrets, body, now=now)
-        answer = await self._caller.post(delivery.url, fields, body)
+        try:
+            body = body_of(delivery)
+            fields = signed(delivery.webhook_id, delivery.secrets, body, now=now)
+            answer = await self._caller.post(delivery.url, fields, body)
+        except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work: others go on
+            _log.exception(
+                "webhook_failed", webhook=delivery.endpoint, id=delivery.webhook_id, fault="local"
+            )
+            answer = Answer(heard=Heard(trouble="failed"))
         asked = answer.retry_after
         result = DeliveryResult(
             endpoint=delivery.endpoint,
@@ -108,13 +114,12 @@ class Dispatcher:
             heard=answer.heard,
             retry_after=None if asked is None else retry_after(asked, now),
         )
-        heard = answer.heard
         _log.debug(
             "webhook_sent",
             webhook=delivery.endpoint,
             id=delivery.webhook_id,
-            status=heard.status,
-            reason=heard.trouble,
+            status=answer.heard.status,
+            reason=answer.heard.trouble,
         )
         self._results.append(result)
         self._has_results.set()
