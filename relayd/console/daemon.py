@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +14,8 @@ from relayd.control import client
 from relayd.errors import RelaydError
 
 T = TypeVar("T")
-_METRICS_WITHIN = 2.0  # seconds
+_METRICS_WITHIN = 1.0  # second
+_THREADS = 8
 _EVERY = 2.0  # seconds between two readings, for all tabs together
 
 
@@ -28,16 +30,21 @@ class Live:
 
 
 class Daemon:
-    """The control socket, asked from threads so that nobody waits for it."""
+    """The control socket, asked from threads of its own: one that does not answer holds nothing else up."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="daemon")
         self._last: Reading | None = None
         self._live = Shared(self._read, every=_EVERY)
 
     async def ask(self, question: Callable[[str], T]) -> T:
         """Return what a function of `relayd.control.client` answers; it gets the path of the socket."""
-        return await asyncio.to_thread(question, self.socket)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, question, self.socket)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def live(self) -> Live:
         """Return the numbers of the last seconds. Never raises for a daemon that is away."""
@@ -45,7 +52,7 @@ class Daemon:
 
     async def _read(self) -> Live:
         try:
-            metrics = await self.ask(lambda path: client.metrics(path, timeout=_METRICS_WITHIN))
+            metrics = await asyncio.to_thread(client.metrics, self.socket, timeout=_METRICS_WITHIN)
         except RelaydError as error:
             self._last = None
             is_absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)

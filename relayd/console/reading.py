@@ -58,7 +58,8 @@ class Shared(Generic[T]):
     async def get(self) -> T:
         """Return an answer that is no older than that. Raises what the question raises."""
         async with self._turn:
-            now = asyncio.get_running_loop().time()
-            if not self._answers or now - self._answers[0][0] >= self._every:
-                self._answers = [(now, await self._ask())]
+            clock = asyncio.get_running_loop().time
+            if not self._answers or clock() - self._answers[0][0] >= self._every:
+                answer = await self._ask()
+                self._answers = [(clock(), answer)]
             return self._answers[0][1]

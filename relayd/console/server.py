@@ -63,6 +63,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
         )
     finally:
         sessions.close()
+        daemon.close()
         reading.close()
 
 

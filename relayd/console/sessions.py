@@ -34,6 +34,9 @@ _THREADS = 2  # that check passwords
 _AT_ONCE = 20  # log-ins that wait for one; further ones are refused
 _END: Message = {"verb": "people.end_session"}
 _TOUCH: Message = {"verb": "people.touch_session"}
+_WITHIN = 10.0  # seconds for an answer of the daemon to somebody who logs in or out
+_TOUCH_WITHIN = 1.0
+_TOUCH_PAUSE = 30.0  # seconds after the daemon gave none
 _log = structlog.get_logger(__name__)
 
 
@@ -51,6 +54,7 @@ class Sessions:
         self._back_off = LoginBackOff(secrets.token_bytes(32))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
         self._waiting = 0
+        self._touches_from = 0.0  # by the loop's clock
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -130,16 +134,22 @@ class Sessions:
         finally:
             self._waiting -= 1
 
-    async def _asked(self, request: Message, behalf: Behalf | None = None) -> bool:
-        """Ask the daemon; return whether that changed something."""
-        answer = await self._daemon.ask(partial(client.ask, request=request, behalf=behalf))
-        return answer.get("done") is True
+    async def _asked(
+        self, request: Message, behalf: Behalf | None = None, *, within: float = _WITHIN
+    ) -> bool:
+        """Ask the daemon; return whether that changed something. Raises RelaydError."""
+        question = partial(client.ask, request=request, behalf=behalf, timeout=within)
+        return (await self._daemon.ask(question)).get("done") is True
 
     async def _touch(self, behalf: Behalf) -> None:
-        """Note that a session is used; while the daemon is away it is not."""
+        """Note that a session is used; while the daemon is away it is not, and no page waits for that."""
+        now = asyncio.get_running_loop().time()
+        if now < self._touches_from:
+            return
         try:
-            await self._asked(_TOUCH, behalf)
+            await self._asked(_TOUCH, behalf, within=_TOUCH_WITHIN)
         except RelaydError as error:
+            self._touches_from = now + _TOUCH_PAUSE
             _log.info("console_session_not_noted", reason=str(error), fault="local")
 
 

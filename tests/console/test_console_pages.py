@@ -1,6 +1,8 @@
 """Pages of the console: what they show, and what their buttons do, on a real queue."""
 
 import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -365,3 +367,17 @@ def test_a_webhook_that_is_gone_is_a_problem(tmp_path: Path) -> None:
         page = console.get("/", role=Role.VIEWER).text
     assert "webhook 1 is disabled: its receiver is gone" in page
     assert "Look at them" not in page
+
+
+def test_a_daemon_that_does_not_answer_holds_no_page_up(console: Console, tmp_path: Path) -> None:
+    """It takes the connection, and says nothing: pages wait for it once, and a second at most."""
+    console.token(Role.VIEWER)
+    (tmp_path / "control.sock").unlink()
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(tmp_path / "control.sock"))
+        silent.listen()
+        console.clock.advance(timedelta(minutes=2))  # the use of the session is to be noted
+        began = time.monotonic()
+        pages = [console.get("/messages", role=Role.VIEWER) for _ in range(5)]
+        assert time.monotonic() - began < 5
+    assert {page.status for page in pages} == {200}
