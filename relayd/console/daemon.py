@@ -5,16 +5,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+
+import structlog
 
 from relayd.answers.notices import STOPPED, Notice, of_daemon
 from relayd.answers.overview import Reading, rates_of
 from relayd.console.reading import Shared
 from relayd.control import client
+from relayd.control.behalf import Behalf
 from relayd.errors import RelaydError
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 _METRICS_WITHIN = 1.0  # second
+_NOTED_WITHIN = 1.0  # second
+_NOTES_PAUSE = 30.0  # seconds after there was no answer
 _THREADS = 8
 _EVERY = 2.0  # seconds between two readings, for all tabs together
 
@@ -35,6 +42,7 @@ class Daemon:
     def __init__(self, socket: str) -> None:
         self.socket = socket
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="daemon")
+        self._notes_from = 0.0  # by the loop's clock
         self._last: Reading | None = None
         self._live = Shared(self._read, every=_EVERY)
 
@@ -42,6 +50,18 @@ class Daemon:
         """Return what a function of `relayd.control.client` answers; it gets the path of the socket."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, question, self.socket)
+
+    async def note_use(self, verb: str, behalf: Behalf) -> None:
+        """Have it noted that a session or a key is used now; nobody waits for a daemon that is away."""
+        clock = asyncio.get_running_loop().time
+        if clock() < self._notes_from:
+            return
+        question = partial(client.ask, request={"verb": verb}, behalf=behalf, timeout=_NOTED_WITHIN)
+        try:
+            await self.ask(question)
+        except RelaydError as error:
+            self._notes_from = clock() + _NOTES_PAUSE
+            _log.info("console_use_not_noted", reason=str(error), fault="local")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

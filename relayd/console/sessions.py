@@ -24,7 +24,6 @@ from relayd.control import client
 from relayd.control.behalf import Behalf
 from relayd.control.people import NewSession, open_session_to_json
 from relayd.control.protocol import Message
-from relayd.errors import RelaydError
 from relayd.policy.console import sessions as rules
 from relayd.policy.console.backoff import LoginBackOff
 from relayd.ports.people import Account, Session
@@ -33,10 +32,7 @@ from relayd.ports.view import QueueView
 _THREADS = 2  # that check passwords
 _AT_ONCE = 20  # log-ins that wait for one; further ones are refused
 _END: Message = {"verb": "people.end_session"}
-_TOUCH: Message = {"verb": "people.touch_session"}
 _WITHIN = 10.0  # seconds for an answer of the daemon to somebody who logs in or out
-_TOUCH_WITHIN = 1.0
-_TOUCH_PAUSE = 30.0  # seconds after the daemon gave none
 _log = structlog.get_logger(__name__)
 
 
@@ -54,7 +50,6 @@ class Sessions:
         self._back_off = LoginBackOff(secrets.token_bytes(32))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
         self._waiting = 0
-        self._touches_from = 0.0  # by the loop's clock
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -73,7 +68,8 @@ class Sessions:
         if rules.judge(session.begun_at, session.seen_at, now=now) is not rules.Verdict.VALID:
             return None
         if rules.needs_touch(session.seen_at, now=now):
-            await self._touch(Behalf(session=token, client=guard.client_of(request)))
+            behalf = Behalf(session=token, client=guard.client_of(request))
+            await self._daemon.note_use("people.touch_session", behalf)
         return Visitor(
             name=account.name,
             role=account.role,
@@ -134,23 +130,10 @@ class Sessions:
         finally:
             self._waiting -= 1
 
-    async def _asked(
-        self, request: Message, behalf: Behalf | None = None, *, within: float = _WITHIN
-    ) -> bool:
+    async def _asked(self, request: Message, behalf: Behalf | None = None) -> bool:
         """Ask the daemon; return whether that changed something. Raises RelaydError."""
-        question = partial(client.ask, request=request, behalf=behalf, timeout=within)
+        question = partial(client.ask, request=request, behalf=behalf, timeout=_WITHIN)
         return (await self._daemon.ask(question)).get("done") is True
-
-    async def _touch(self, behalf: Behalf) -> None:
-        """Note that a session is used; while the daemon is away it is not, and no page waits for that."""
-        now = asyncio.get_running_loop().time()
-        if now < self._touches_from:
-            return
-        try:
-            await self._asked(_TOUCH, behalf, within=_TOUCH_WITHIN)
-        except RelaydError as error:
-            self._touches_from = now + _TOUCH_PAUSE
-            _log.info("console_session_not_noted", reason=str(error), fault="local")
 
 
 def _cookie_of(request: Request) -> str:

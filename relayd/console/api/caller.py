@@ -17,9 +17,7 @@ from starlette.requests import Request
 from relayd.console import guard
 from relayd.console.api.problems import Problem
 from relayd.console.asked import Console
-from relayd.control import client
 from relayd.control.behalf import Behalf
-from relayd.errors import RelaydError
 from relayd.policy.console.keys import is_admitted, is_valid, parse_key
 from relayd.policy.console.names import as_key
 from relayd.policy.console.roles import Scope, may
@@ -112,7 +110,7 @@ async def caller_of(request: Request) -> Caller:
         raise _bad_key()
     behalf = Behalf(key=str(text), client=address)
     if key.last_used_at is None or now - key.last_used_at >= _NOTED_EVERY:
-        await _note_use(console, behalf)
+        await console.daemon.note_use("people.touch_key", behalf)
     return Caller(console=console, request=request, key=key, behalf=behalf)
 
 
@@ -138,12 +136,3 @@ def refuse_unknown_parameters(request: Request) -> None:
 def _bad_key() -> Problem:
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     return Problem(401, _BAD, headers=headers)
-
-
-async def _note_use(console: Console, behalf: Behalf) -> None:
-    """Note that a key is used; while the daemon is away it is not."""
-    request = {"verb": "people.touch_key"}
-    try:
-        await console.daemon.ask(partial(client.ask, request=request, behalf=behalf))
-    except RelaydError as error:
-        _log.info("console_key_not_noted", reason=str(error), fault="local")
