@@ -29,6 +29,7 @@ from relayd.policy.console.backoff import LoginBackOff
 from relayd.ports.people import Account, Session
 from relayd.ports.view import QueueView
 
+LIVE = "x-live"  # the header of a page that renews itself: nobody need be there
 _THREADS = 2  # that check passwords
 _AT_ONCE = 20  # log-ins that wait for one; further ones are refused
 _END: Message = {"verb": "people.end_session"}
@@ -67,7 +68,8 @@ class Sessions:
         now = self._now()
         if rules.judge(session.begun_at, session.seen_at, now=now) is not rules.Verdict.VALID:
             return None
-        if rules.needs_touch(session.seen_at, now=now):
+        is_used = LIVE not in request.headers
+        if is_used and rules.needs_touch(session.seen_at, now=now):
             behalf = Behalf(session=token, client=guard.client_of(request))
             await self._daemon.note_use("people.touch_session", behalf)
         return Visitor(

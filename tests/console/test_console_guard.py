@@ -197,6 +197,19 @@ def test_a_session_that_is_used_goes_on(tmp_path_factory: pytest.TempPathFactory
             own.clock.advance(timedelta(minutes=20))
 
 
+def test_a_page_that_renews_itself_is_no_use_of_a_session(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A tab that somebody left open is over after half an hour too."""
+    with a_console(tmp_path_factory.mktemp("left")) as own:
+        live = {"Cookie": f"relayd={own.token(Role.VIEWER)}", "X-Live": "1"}
+        statuses = []
+        for _ in range(4):
+            statuses.append(own.request("GET", "/", headers=live).status)
+            own.clock.advance(timedelta(minutes=12))
+        assert statuses == [200, 200, 200, 303]
+
+
 @pytest.mark.parametrize(
     ("client", "forwarded", "address"),
     [
