@@ -5,7 +5,8 @@ key in the transaction of the message, so there is no instant at which only one 
 Both hashes are SHA-256; whose key it is, is in the hash of the key. What they are made of stays with the client.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from relayd.errors import StoreError
@@ -22,7 +23,7 @@ class Once:
 
     key: bytes
     body: bytes  # of all that the client asked for
-    recipients: tuple[str, ...] = ()  # those that were accepted, as RCPT named them
+    answers: Mapping[str, str] = field(default_factory=dict)  # to each RCPT, by its path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class FirstMessage:
 
     id: MessageId
     body: bytes
-    recipients: tuple[str, ...]
+    answers: Mapping[str, str]
 
     def check(self, once: Once) -> None:
         """Raise AlreadyTaken or OtherBody: a message with the same key came in before."""

@@ -101,7 +101,7 @@ def accept(
         ),
         once=None
         if mail.parameters.once is None
-        else replace(mail.parameters.once, recipients=tuple(mail.named)),
+        else replace(mail.parameters.once, answers=mail.told),
     )
     # A report often quotes spam; and what came before was judged then.
     if context.checker is None or is_report or mail.first is not None:

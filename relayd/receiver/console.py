@@ -15,8 +15,9 @@ import re
 
 from relayd.errors import StoreError
 from relayd.file_access import name_of
+from relayd.mail.address import Address
 from relayd.mail.once import FirstMessage, Once
-from relayd.mail.reply import Reply
+from relayd.mail.reply import Reply, make_reply
 from relayd.policy.console.access import CONSOLE_USER
 from relayd.policy.intake.origin import Origin
 from relayd.receiver.intake import Intake
@@ -24,7 +25,8 @@ from relayd.receiver.intake import Intake
 OFFERED = b"XONCE"
 STRANGER = b"554 5.7.1 Only the console may connect here\r\n"
 OTHER_MESSAGE = b"550 5.5.4 Another message came with this key\r\n"
-REFUSED_BEFORE = Reply(550, "5.5.0", ("5.5.0 Refused when this message came first",))
+ACCEPTED = "250 2.1.5 OK"
+_NOT_ITS = Reply(550, "5.5.4", ("5.5.4 Another message came with this key",))
 _CANNOT_LOOK = Reply(451, "4.3.0", ("4.3.0 Cannot look the key up now, try again later",))
 _ONCE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})")
 
@@ -50,3 +52,11 @@ def first_with(once: Once, intake: Intake) -> FirstMessage | Reply | None:
         return intake.first_message(once.key)
     except StoreError:
         return _CANNOT_LOOK
+
+
+def refusal_before(first: FirstMessage, path: Address) -> Reply | None:
+    """Return how a recipient was refused when its message came first; None: it was accepted."""
+    answer = first.answers.get(str(path))
+    if answer is None:
+        return _NOT_ITS
+    return None if answer == ACCEPTED else make_reply(int(answer[:3]), (answer[4:],))

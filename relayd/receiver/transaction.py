@@ -14,7 +14,7 @@ from relayd.mail.parameters import MailParameters, RcptParameters, original_reci
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.policy.intake import admit
-from relayd.receiver.console import REFUSED_BEFORE
+from relayd.receiver import console
 from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
 
@@ -29,7 +29,7 @@ class Transaction:
     parameters: MailParameters
     recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
     first: FirstMessage | None = None  # it came in before with the same key
-    named: list[str] = field(default_factory=list)  # who was accepted, where that is to be known
+    told: dict[str, str] = field(default_factory=dict)  # to each RCPT, where that is to be known
     for_alias: dict[Address, int] = field(default_factory=dict)
     """Where those of the recipients are, as they are compared, that no RCPT has named themselves."""
 
@@ -46,7 +46,7 @@ class Transaction:
     def take(self, path: Address, wanted: Sequence[tuple[Address, RcptParameters]]) -> None:
         """Take what RCPT names by `path`: that address, or those that an alias stands for."""
         if self.parameters.once is not None:
-            self.named.append(str(path))
+            self.told[str(path)] = console.ACCEPTED
         for address, parameters in wanted:
             if address.compared != path.compared:
                 self.for_alias[address.compared] = len(self.recipients)
@@ -59,7 +59,7 @@ class Transaction:
             return False
         self.recipients[place] = path, parameters
         if self.parameters.once is not None:
-            self.named.append(str(path))
+            self.told[str(path)] = console.ACCEPTED
         return True
 
     def refusal_of(
@@ -67,7 +67,7 @@ class Transaction:
     ) -> Reply | Awaitable[Reply | None] | None:
         """Judge one more recipient; None: it may come in. An awaitable may raise StoreError."""
         if self.first is not None:
-            return None if str(path) in self.first.recipients else REFUSED_BEFORE
+            return console.refusal_before(self.first, path)
         intake = context.intake
         if intake.owns(path):
             return self._refusal_of_return_path(path, intake)

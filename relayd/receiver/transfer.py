@@ -23,11 +23,7 @@ from relayd.receiver.states import Event, State
 from relayd.receiver.transaction import NO_HISTORY, Transaction, taken_for
 from relayd.settings import ListenerAuth
 
-_NO_ERRORS = (
-    admit.SUPPRESSED,
-    NO_HISTORY,
-    console.REFUSED_BEFORE,
-)  # of the client's: a list may meet many of these
+_NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
 def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
@@ -187,10 +183,13 @@ def recipient_judged(
 
 
 def _refuse_recipient(dialogue: Dialogue, path: Address, refusal: Reply) -> None:
-    assert dialogue.client.mail is not None
+    mail = dialogue.client.mail
+    assert mail is not None
+    if mail.parameters.once is not None:
+        mail.told[str(path)] = str(refusal)
     dialogue.refuse(
         refusal,
-        sender=dialogue.client.mail.reverse_path,
+        sender=mail.reverse_path,
         recipient=path,
         is_error=refusal not in _NO_ERRORS and not is_pause(refusal),
     )

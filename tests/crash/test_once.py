@@ -31,7 +31,7 @@ from relayd.worker.system import SystemClock
 from tests.support.builders import a_message
 from tests.support.daemon import ROOT, a_daemon, a_smarthost, eventually
 
-ONCE = Once(key=b"k" * 32, body=b"b" * 32, recipients=("a@x.test",))
+ONCE = Once(key=b"k" * 32, body=b"b" * 32)
 SURVIVES = {"before the commit": False, "before the sync": True, "before the answer": True}
 APART = "between two transactions"
 MESSAGES, AT_ONCE = 1000, 8  # it is killed long before the last

@@ -16,19 +16,20 @@ from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.stores import LEASE, Box
 
+ANSWERS = {"a@x.test": "250 2.1.5 OK", "root@y.test": "550 5.7.1 Relaying denied"}
 KEY, OTHER_KEY, BODY, OTHER = (bytes([octet]) * 32 for octet in range(4))
 
 
 def a_message_once(box: Box, *, key: bytes = KEY, body: bytes = BODY) -> NewMessage:
-    once = Once(key=key, body=body, recipients=("a@x.test", "root"))
+    once = Once(key=key, body=body, answers=ANSWERS)
     return replace(a_message("a@x.test", "b@x.test", at=box.clock.now()), once=once)
 
 
 async def test_a_message_is_taken_once(box: Box, worker: WorkerNumber) -> None:
-    """The second one tells of the first: its id, and the recipients that were accepted then."""
+    """The second one tells of the first: its id, and what was said to its recipients."""
     first, again = a_message_once(box), a_message_once(box)
     assert await box.put(first, worker=worker, leased=True), "it is leased as any other"
-    known = FirstMessage(id=first.id, body=BODY, recipients=("a@x.test", "root"))
+    known = FirstMessage(id=first.id, body=BODY, answers=ANSWERS)
     with pytest.raises(AlreadyTaken) as taken:
         await box.put(again, worker=worker, leased=True)
     assert taken.value.first == known

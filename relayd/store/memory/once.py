@@ -15,7 +15,7 @@ def write(tables: Tables, once: Once, message_id: MessageId, *, served: float) -
     """Write the key of a message that is about to be stored. Raises AlreadyTaken, OtherBody."""
     if (known := first(tables, once.key)) is not None:
         known.check(once)
-    message = FirstMessage(id=message_id, body=once.body, recipients=once.recipients)
+    message = FirstMessage(id=message_id, body=once.body, answers=once.answers)
     tables.once[once.key] = message, served
 
 

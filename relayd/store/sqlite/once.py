@@ -10,16 +10,14 @@ from relayd.mail.once import KEPT_FOR, FirstMessage, Once
 from relayd.store.sqlite.values import fetch
 
 _AT_ONCE = 2000  # keys deleted in one transaction
-_FIRST = "SELECT message_id, body, recipients FROM once WHERE key = ?"
+_FIRST = "SELECT message_id, body, answers FROM once WHERE key = ?"
 _OLD = "SELECT key FROM once WHERE served_at < served() - ? LIMIT ?"
 
 
 def first(db: apsw.Connection, key: bytes) -> FirstMessage | None:
     """Return the message that came with a key, if one did."""
-    for message_id, body, recipients in fetch(db, _FIRST, (key,)):
-        return FirstMessage(
-            id=MessageId(message_id), body=bytes(body), recipients=tuple(json.loads(recipients))
-        )
+    for message_id, body, answers in fetch(db, _FIRST, (key,)):
+        return FirstMessage(id=MessageId(message_id), body=bytes(body), answers=json.loads(answers))
     return None
 
 
@@ -36,7 +34,7 @@ def write(db: apsw.Connection, once: Once, message_id: MessageId) -> None:
         known.check(once)
     db.execute(
         "INSERT INTO once VALUES (?, ?, ?, ?, served())",
-        (once.key, once.body, message_id, json.dumps(once.recipients)),
+        (once.key, once.body, message_id, json.dumps(once.answers)),
     )
 
 
