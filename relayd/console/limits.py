@@ -76,18 +76,19 @@ class LimitedProtocol(H11Protocol):
             self._header_timer = None
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, limit: int | None = None) -> bytes:
     """Return the body of a request. Raises HTTPException when it is too large or comes too slowly."""
     loop = asyncio.get_running_loop()
+    most = BODY_LIMIT if limit is None else limit
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_GRACE) as limit:
+        async with asyncio.timeout(_BODY_GRACE) as deadline:
             began = loop.time()
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > BODY_LIMIT:
-                    raise HTTPException(413, f"more than {BODY_LIMIT} octets are not taken at once")
-                limit.reschedule(began + _BODY_GRACE + len(body) / _BODY_PACE)
+                if len(body) > most:
+                    raise HTTPException(413, f"more than {most} octets are not taken at once")
+                deadline.reschedule(began + _BODY_GRACE + len(body) / _BODY_PACE)
     except TimeoutError as slow:
         raise HTTPException(408, "the request came too slowly") from slow
     return bytes(body)

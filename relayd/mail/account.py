@@ -42,17 +42,18 @@ class Account:
         return f"Account({self.name!r}, hash=***, senders={self.senders!r})"
 
     def may_send_as(self, reverse_path: Address | None) -> bool:
-        """Tell whether the reverse-path is this account's to use; the null one is everybody's.
+        """Tell whether the reverse-path is this account's to use; the null one is everybody's."""
+        return reverse_path is None or is_among(self.senders, reverse_path)
 
-        Case does not count. A domain does not stand for those below it.
-        """
-        if reverse_path is None or not self.senders:
-            return True
-        domain = f"@{reverse_path.domain}".lower()
-        return any(
-            each.lower() in (domain, f"{reverse_path.local}{domain}".lower())
-            for each in self.senders
-        )
+
+def is_among(senders: tuple[str, ...], address: Address) -> bool:
+    """Tell whether an address is one of these, or of a domain that is; without any, all are.
+
+    Case does not count. A domain does not stand for those below it.
+    """
+    domain = f"@{address.domain}".lower()
+    own = f"{address.local}{domain}".lower()
+    return not senders or any(each.lower() in (domain, own) for each in senders)
 
 
 def parse_name(text: str) -> str:

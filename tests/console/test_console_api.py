@@ -28,11 +28,12 @@ from tests.support.cli_world import enqueue
 from tests.support.console import Console, a_console, fill
 from tests.support.people import ROOT, a_key_text
 
-READ, OPERATE, ADMIN, CONTENT = Scope.READ, Scope.OPERATE, Scope.ADMIN, Scope.CONTENT
+SUBMIT, READ, OPERATE, ADMIN, CONTENT = Scope
 OWN = "mine@shop.example"
 # Which scope a resource needs, and whether a key that sees its own messages only may ask.
 NEEDS = {
     "GET /messages/{queue_id}": (READ, True),
+    "POST /messages": (SUBMIT, True),
     "POST /messages/{queue_id}/requeue": (OPERATE, True),
     "GET /messages/{queue_id}/source": (CONTENT, False),
     "POST /actions": (OPERATE, True),
@@ -52,7 +53,13 @@ NEEDS = {
     "GET /health": (None, True),
     "GET /doctor": (ADMIN, False),
 }
-SUFFICE = {READ: {READ, OPERATE, ADMIN}, OPERATE: {OPERATE, ADMIN}, ADMIN: {ADMIN}, CONTENT: set()}
+SUFFICE = {
+    READ: {READ, OPERATE, ADMIN},
+    OPERATE: {OPERATE, ADMIN},
+    ADMIN: {ADMIN},
+    CONTENT: set(),
+    SUBMIT: {SUBMIT},
+}
 
 
 async def fill_more(store: QueueStore) -> None:

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
@@ -34,9 +34,10 @@ class Paged(BaseModel):
     cursor: Annotated[str, Field(max_length=500, description="`next` of the page before")] = ""
 
 
-def answer(told: object, *, status: int = 200, link: str = "") -> Response:
-    """Return JSON; instants are as in the status log. `link`: the query string of the next page."""
-    headers = {"Link": f'<{link}>; rel="next"'} if link else None
+def answer(
+    told: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return JSON; instants are as in the status log."""
     body = orjson.dumps(told, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
     return Response(body, status, headers, "application/json")
 
@@ -50,7 +51,8 @@ def page(
     cursor = seal(caller, place, about=_about(caller))
     kept = [each for each in caller.request.query_params.multi_items() if each[0] != "cursor"]
     link = "?" + urlencode([*kept, ("cursor", cursor)])
-    return answer({name: rows, "next": cursor}, link=link)
+    headers = {"Link": f'<{link}>; rel="next"'}
+    return answer({name: rows, "next": cursor}, headers=headers)
 
 
 def place_in(caller: Caller, cursor: str) -> list[int | str] | None:

@@ -20,6 +20,7 @@ from relayd.console.api import (
     people,
     recipients,
     stats,
+    submissions,
     suppressions,
 )
 from relayd.console.api.document import document_of
@@ -28,6 +29,7 @@ from relayd.console.asked import Console
 from relayd.console.limits import read_body, replayed
 
 ROUTERS = (
+    submissions.router,
     messages.router,
     recipients.router,
     actions.router,
@@ -53,17 +55,19 @@ class Api:
         self._names = console.settings.console.names
         self._app = make_app()
         self._app.state.console = console
+        self._app.state.submitting = submissions.Submitting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             guard.check_address(request, self._names)
-            body = await read_body(request)
+            if scope["path"] != submissions.PATH:  # which asks for a key before it reads that much
+                receive = replayed(await read_body(request), receive)
         except HTTPException as refused:
             await (await answer_to(request, refused))(scope, receive, send)
             return
         with suppress(Exception):  # `answer_to` told it already, but FastAPI raises it once more
-            await self._app(scope, replayed(body, receive), send)
+            await self._app(scope, receive, send)
 
 
 def make_app() -> FastAPI:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from relayd.console.api.caller import Needs
 from relayd.console.api.problems import MEDIA_TYPE
-from relayd.console.api.shapes import Problem
+from relayd.console.api.shapes import NewMessage, Problem
 
 VERSION = "1"
 _REFERENCE = "#/components/schemas/{model}"
@@ -22,8 +22,9 @@ def document_of(app: FastAPI, routes: Sequence[APIRoute]) -> dict[str, Any]:
     schemas = made["components"]["schemas"]
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    problem = Problem.model_json_schema(ref_template=_REFERENCE)
-    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    for model in (Problem, NewMessage):  # no response is of these alone
+        schema = model.model_json_schema(ref_template=_REFERENCE)
+        schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
     made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for route, operation in _operations(routes, made):
         operation["responses"].pop("422", None)

@@ -24,11 +24,16 @@ TITLES = {
     "timeout": "The request came too slowly",
     "conflict": "This cannot be done as things are",
     "too-large": "The request is too large",
+    "unsupported-media-type": "The body is of a kind that is not taken",
     "misdirected": "The console is not known by this name",
     "invalid": "Fields or parameters are wrong",
+    "refused": "The relay does not take the message",
+    "key-used": "Another message came with this Idempotency-Key",
+    "too-many": "The key hands in too many messages",
     "took-too-long": "The question takes too long",
     "unavailable": "Not now",
     "internal": "An error of relayd",
+    "outcome-unknown": "Nobody knows whether the message was taken",
 }
 """Kinds of problems, the end of their `type` (`docs/errors.md`)."""
 _OF_STATUS = {
@@ -39,8 +44,10 @@ _OF_STATUS = {
     408: "timeout",
     409: "conflict",
     413: "too-large",
+    415: "unsupported-media-type",
     421: "misdirected",
     422: "invalid",
+    429: "too-many",
     503: "unavailable",
 }
 _log = structlog.get_logger(__name__)

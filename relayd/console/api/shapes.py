@@ -6,7 +6,7 @@ An answer may get a further field; none goes, and none changes its meaning, with
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.ports.people import Sees
@@ -305,3 +305,64 @@ class Requeued(BaseModel):
     gone: Annotated[int, Field(description="whose content is no longer kept")]
     refused: int
     queue_ids: Annotated[list[str], Field(description="of the new messages")]
+
+
+class Attachment(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    type: str = "application/octet-stream"
+    content: Annotated[str, Field(description="base64")]
+
+
+class Envelope(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[
+        str, Field(alias="from", description="the reverse-path; empty: the null one")
+    ] = ""
+    to: list[str] = []
+
+
+class NamedAddress(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    address: str
+
+
+Mailbox = Annotated[str | NamedAddress, Field(description="address, or Name <address>")]
+Mailboxes = Mailbox | list[Mailbox]
+
+
+class NewMessage(BaseModel):
+    """A message by its fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[Mailbox, Field(alias="from")]
+    to: Mailboxes = []
+    cc: Mailboxes = []
+    bcc: Annotated[Mailboxes, Field(description="get it, and are not named in it")] = []
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    headers: dict[str, Any] = {}
+    attachments: list[Attachment] = []
+    tag: str = ""
+    test: Annotated[bool, Field(description="goes by the smarthost, whatever the mode")] = False
+    envelope: Annotated[Envelope | None, Field(description="other than the fields say")] = None
+
+
+class Answered(BaseModel):
+    rcpt: str
+    status: Literal["queued", "refused"]
+    code: int
+    enhanced: str | None
+    reply: str
+
+
+class Submitted(BaseModel):
+    queue_id: str
+    message_id: Annotated[str | None, Field(description="the Message-ID header")]
+    recipients: list[Answered]

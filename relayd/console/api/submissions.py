@@ -1,0 +1,281 @@
+"""Handing in a message: the answer is 202 only once the daemon has it on its disk.
+
+The daemon takes it by SMTP and checks it as any client's mail. With an `Idempotency-Key` the same request may be made
+again: the key is written with the message, so there is one message however often it was asked for.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, assert_never
+
+import orjson
+from fastapi import Depends, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from relayd.answers.recipients import recipients_of
+from relayd.console.api import shapes
+from relayd.console.api.answers import answer
+from relayd.console.api.caller import Caller, Needs
+from relayd.console.api.filters import Text, bare_address, read
+from relayd.console.api.problems import Problem, wrong
+from relayd.console.api.resource import PREFIX, resources
+from relayd.console.compose import compose
+from relayd.console.intake import (
+    Answered,
+    KeyUsed,
+    OutcomeUnknown,
+    Postponed,
+    Queued,
+    Refused,
+    Result,
+    Submission,
+    Unreachable,
+    submit,
+)
+from relayd.console.json_fields import BadFields
+from relayd.console.limits import read_body
+from relayd.console.mail_fields import read_mail
+from relayd.errors import StoreError
+from relayd.mail.account import is_among
+from relayd.mail.address import Address, parse_address
+from relayd.mail.ids import parse_id
+from relayd.mail.once import Once
+from relayd.policy.console.rate import WINDOW, Rates, Taken
+from relayd.policy.console.roles import Scope
+
+PATH = f"{PREFIX}/messages"
+router = resources("messages")
+_Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT, own=True))]
+_AT_ONCE = 8  # messages in memory
+_JSON, _RFC822 = "application/json", "message/rfc822"
+_LARGER = 1.4  # a body than what it says: base64
+_LATER = {"Retry-After": "30"}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            _JSON: {"schema": {"$ref": "#/components/schemas/NewMessage"}},
+            _RFC822: {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+class Submitting:
+    """What all who hand in messages share."""
+
+    def __init__(self) -> None:
+        self.places = asyncio.Semaphore(_AT_ONCE)
+        self.rates = Rates()
+
+
+class Envelope(BaseModel):
+    """Of `message/rfc822`; JSON says it in the body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[str | None, Field(alias="from", max_length=1000)] = None
+    rcpt: Annotated[list[Text] | None, Field(max_length=1000)] = None
+    tag: Annotated[str, Field(max_length=200)] = ""
+
+
+@router.post(
+    "/messages",
+    status_code=202,
+    response_model=shapes.Submitted,
+    openapi_extra=_BODY,
+)
+async def hand_in(
+    envelope: Annotated[Envelope, Query()],
+    caller: _Submitter,
+    idempotency_key: Annotated[str, Header(max_length=255)] = "",
+) -> Response:
+    """Hand in a message: JSON, or `message/rfc822` with `from`, `rcpt` and `tag` in the query string.
+
+    202 says that it is in the queue. With the header `Idempotency-Key` the same request can be made again within 24 hours, and
+    is answered with the first message.
+    """
+    submitting: Submitting = caller.request.app.state.submitting
+    headers = _rate(submitting.rates, caller)
+    kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (_JSON, _RFC822):
+        raise Problem(415, f"a message is {_JSON} or {_RFC822}", headers=headers)
+    settings = caller.console.settings
+    async with submitting.places:
+        body = await read_body(caller.request, int(settings.limits.message_size * _LARGER))
+        make = _of_fields if kind == _JSON else _of_octets
+        path, recipients, content = await asyncio.to_thread(
+            make, body, envelope, caller.key.senders
+        )
+        message = Submission(
+            reverse_path=path,
+            recipients=recipients,
+            content=content,
+            client=caller.behalf.client,
+            by=caller.name,
+            once=_once(caller, idempotency_key, kind, body) if idempotency_key else None,
+        )
+        result = await submit(settings.console_smtp, message)
+    return await _told(result, caller, headers, has_key=bool(idempotency_key))
+
+
+def _of_fields(
+    body: bytes, envelope: Envelope, senders: tuple[str, ...]
+) -> tuple[Address | None, Sequence[Address], bytes]:
+    """Make a message of JSON. Raises Problem."""
+    if envelope != Envelope():
+        raise wrong("query", "JSON says in the body from whom and to whom it is")
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"the body is not JSON: {error}") from error
+    try:
+        mail = read_mail(given)
+    except BadFields as error:
+        mistakes = [
+            {"where": each.where or "body", "message": "it is wrong", "expected": each.expected}
+            for each in error.wrong
+        ]
+        raise Problem(422, str(error), errors=mistakes) from error
+    _check_sender("from", mail.author.address, senders)
+    _check_sender("envelope.from", mail.reverse_path, senders)
+    return mail.reverse_path, mail.recipients, compose(mail)
+
+
+def _of_octets(
+    body: bytes, envelope: Envelope, senders: tuple[str, ...]
+) -> tuple[Address | None, Sequence[Address], bytes]:
+    """Take a message as it is, with lines that end in CRLF. Raises Problem."""
+    if envelope.from_ is None or not envelope.rcpt:
+        missing = "from" if envelope.from_ is None else "rcpt"
+        raise wrong(missing, "it is missing", "from and rcpt in the query string")
+    if not envelope.tag.isprintable():
+        raise wrong("tag", "it has control characters")
+    path = None if envelope.from_ in ("", "<>") else _address("from", envelope.from_)
+    _check_sender("from", path, senders)
+    recipients = [_address("rcpt", each) for each in envelope.rcpt]
+    content = body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    if envelope.tag:
+        content = f"X-Relayd-Tag: {envelope.tag}\r\n".encode() + content
+    return path, recipients, content
+
+
+def _address(name: str, text: str) -> Address:
+    address: Address = read(name, parse_address, bare_address(text))
+    return address
+
+
+def _check_sender(where: str, address: Address | None, senders: tuple[str, ...]) -> None:
+    """Raise Problem unless the key may use an address; the null reverse-path is everybody's."""
+    if address is not None and not is_among(senders, address):
+        raise Problem(
+            403, f"{where}: the key may not send as {address}; it may as {', '.join(senders)}"
+        )
+
+
+def _once(caller: Caller, idempotency_key: str, kind: str, body: bytes) -> Once:
+    """Return what makes this request the same as another one: key, and all that it asks for."""
+    key = f"{caller.key.id}\0{idempotency_key}"
+    asked = f"{kind}\0{caller.request.url.query}\0".encode() + body
+    return Once(key=hashlib.sha256(key.encode()).digest(), body=hashlib.sha256(asked).digest())
+
+
+def _rate(rates: Rates, caller: Caller) -> dict[str, str]:
+    """Return the headers that tell of the rate. Raises Problem when it is used up."""
+    limit = caller.key.messages_per_minute
+    if not limit:
+        return {}
+    taken = rates.take(caller.key.id, limit, now=time.monotonic())
+    headers = _headers(taken)
+    if not taken.is_allowed:
+        told = f"the key may hand in {limit} messages a minute: again in {taken.wait} s"
+        raise Problem(429, told, headers={**headers, "Retry-After": str(taken.wait)})
+    return headers
+
+
+def _headers(taken: Taken) -> dict[str, str]:
+    return {
+        "RateLimit-Policy": f'"minute";q={taken.limit};w={WINDOW}',
+        "RateLimit": f'"minute";r={taken.left};t={taken.wait}',
+    }
+
+
+async def _told(
+    result: Result, caller: Caller, headers: dict[str, str], *, has_key: bool
+) -> Response:
+    """Answer what became of it. Raises Problem."""
+    match result:
+        case Queued():
+            told = {
+                "queue_id": result.queue_id,
+                "message_id": await _header_of(result.queue_id, caller),
+                "recipients": list(map(_answered, result.recipients)),
+            }
+            again = {"Idempotency-Replayed": "true"} if result.came_before else {}
+            return answer(told, status=202, headers={**headers, **again})
+        case Refused():
+            problem = Problem(
+                422, str(result.reply), kind="refused", errors=_refusals(result.recipients)
+            )
+        case Postponed():
+            problem = Problem(
+                503,
+                str(result.reply),
+                errors=_refusals(result.recipients),
+                headers=_LATER,
+            )
+        case KeyUsed():
+            problem = Problem(
+                409,
+                "another message came with this Idempotency-Key: a new message needs a new one",
+                kind="key-used",
+            )
+        case Unreachable():
+            problem = Problem(503, f"the daemon takes no mail: {result.reason}", headers=_LATER)
+        case OutcomeUnknown():
+            again_with = "ask again with the same Idempotency-Key"
+            look = "look for it in /recipients before you hand it in again"
+            problem = Problem(
+                504,
+                f"the daemon did not say whether it took it ({result.reason}): "
+                + (again_with if has_key else look),
+                kind="outcome-unknown",
+            )
+        case _:
+            assert_never(result)
+    problem.headers = {**headers, **problem.headers}
+    raise problem
+
+
+async def _header_of(queue_id: str, caller: Caller) -> str | None:
+    """Return the Message-ID, which the daemon may have made; None if it cannot be read now."""
+    try:
+        rows = await caller.ask(partial(recipients_of, message_id=parse_id(queue_id)))
+    except StoreError:
+        return None
+    return rows[0].message_id_header if rows else None
+
+
+def _answered(each: Answered) -> dict[str, object]:
+    reply = each.reply
+    return {
+        "rcpt": str(each.recipient),
+        "status": "queued" if each.is_accepted else "refused",
+        "code": reply.code,
+        "enhanced": reply.enhanced,
+        "reply": str(reply),
+    }
+
+
+def _refusals(recipients: Sequence[Answered]) -> list[dict[str, str]]:
+    return [
+        {"where": str(each.recipient), "message": str(each.reply)}
+        for each in recipients
+        if not each.is_accepted
+    ]

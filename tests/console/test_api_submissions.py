@@ -1,0 +1,302 @@
+"""Messages by HTTP: taken once, checked as any client's, and told apart where they are not taken."""
+
+import asyncio
+import base64
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relayd.console.api import shapes
+from relayd.mail.ids import format_id
+from relayd.policy.console.roles import Scope
+from relayd.settings import ListenerAuth
+from tests.support.api import PREFIX, Answer, Program
+from tests.support.console import Console, a_console
+from tests.support.receiving import Options, Reception, receiving
+
+MAIL = {"from": "Shop <shop@app.test>", "to": ["a@x.test"], "subject": "Hello", "text": "Hello.\n"}
+RFC822 = {"Content-Type": "message/rfc822"}
+CONTENT = b"From: shop@app.test\nSubject: x\n\n.Hello\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def console(folder: Path) -> Iterator[Console]:
+    with a_console(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def program(console: Console) -> Program:
+    return Program(console=console)
+
+
+@contextmanager
+def a_receiver(console: Console, folder: Path, **options: Any) -> Iterator[Reception]:
+    """The daemon's listener for the console, beside it."""
+    ready: asyncio.Future[Reception] = console.loop.create_future()
+    end = asyncio.Event()
+
+    async def serve() -> None:
+        given = Options(is_console=True, auth=ListenerAuth.OPTIONAL, networks=(), **options)
+        async with receiving(given, unix_path=folder / "console.smtp") as reception:
+            ready.set_result(reception)
+            await end.wait()
+
+    running = asyncio.run_coroutine_threadsafe(serve(), console.loop)
+    try:
+        yield console.call(ready)
+    finally:
+        console.loop.call_soon_threadsafe(end.set)
+        running.result(15)
+        (folder / "console.smtp").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def reception(console: Console, folder: Path) -> Iterator[Reception]:
+    with a_receiver(console, folder) as made:
+        yield made
+
+
+def post(program: Program, told: object = None, *, name: str = "app", **more: Any) -> Answer:
+    """Hand in a message: `told` as JSON, unless there is a body."""
+    key, query = program.key(Scope.SUBMIT, name=name), more.pop("query", "")
+    told = None if "body" in more else MAIL if told is None else told
+    return program.send("POST", f"/messages{query}", told, key=key, **more)
+
+
+def test_a_message_by_its_fields_is_queued(program: Program, reception: Reception) -> None:
+    told = {
+        **MAIL,
+        "cc": [{"name": "B, the second", "address": "b@x.test"}],
+        "bcc": "c@x.test",
+        "html": "<p>Hello.",
+        "tag": "news",
+        "headers": {"Reply-To": "help@app.test"},
+        "attachments": [{"name": "a.txt", "content": base64.b64encode(b"x\0").decode()}],
+    }
+    answer = post(program, told)
+    assert answer.status == 202, answer.body
+    shapes.NewMessage.model_validate(told)
+    submitted = shapes.Submitted.model_validate(answer.json)
+    [message] = reception.intake.messages
+    assert submitted.queue_id == format_id(message.id)
+    assert [each.rcpt for each in submitted.recipients] == ["a@x.test", "b@x.test", "c@x.test"]
+    assert {each.status for each in submitted.recipients} == {"queued"}
+    assert message.client.auth_user == "app (API key)"
+    assert message.facts.tag == "news"
+    content = message_from_bytes(message.content[:])
+    assert (content["Subject"], content["Reply-To"]) == ("Hello", "help@app.test")
+    assert b"c@x.test" not in message.content[:]
+
+
+def test_a_message_as_it_is(program: Program, reception: Reception) -> None:
+    """Whatever its lines end in."""
+    for body in (CONTENT, CONTENT.replace(b"\n", b"\r\n")):
+        answer = post(
+            program,
+            query="?from=bounces@app.test&rcpt=a@x.test&rcpt=b@x.test&tag=t",
+            headers=RFC822,
+            body=body,
+        )
+        assert answer.status == 202, answer.body
+        message = reception.intake.messages[-1]
+        assert message.content[:].endswith(b"\r\n\r\n.Hello\r\n")
+        assert (str(message.reverse_path), message.facts.tag) == ("bounces@app.test", "t")
+
+
+def test_the_same_key_is_the_same_message(program: Program, reception: Reception) -> None:
+    once = {"Idempotency-Key": "order-7"}
+    first = post(program, headers=once)
+    again = post(program, headers=once)
+    assert (first.status, again.status) == (202, 202)
+    assert first.json["queue_id"] == again.json["queue_id"]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    other = post(program, {**MAIL, "subject": "Another"}, headers=once)
+    assert (other.status, other.json["type"]) == (409, "urn:relayd:problem:key-used")
+    assert post(program, headers=once, name="app2").json["queue_id"] != first.json["queue_id"]
+    assert len(reception.intake.store._tables.messages) == 2
+
+
+def test_many_at_the_same_time_are_one_message(program: Program, reception: Reception) -> None:
+    once = {"Idempotency-Key": "order-8"}
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda _: post(program, headers=once), range(10)))
+    assert {each.status for each in answers} == {202}
+    assert len({each.json["queue_id"] for each in answers}) == 1
+    assert len(reception.intake.store._tables.messages) == 1
+
+
+@pytest.mark.usefixtures("reception")
+def test_each_recipient_has_its_own_answer(program: Program) -> None:
+    answer = post(program, {**MAIL, "to": ["a@x.test", "a@[192.0.2.1]"]})
+    assert answer.status == 202
+    assert [(each["status"], each["code"]) for each in answer.json["recipients"]] == [
+        ("queued", 250),
+        ("refused", 553),
+    ]
+    answer = post(program, {**MAIL, "to": ["a@[192.0.2.1]"]})
+    assert (answer.status, answer.json["type"]) == (422, "urn:relayd:problem:refused")
+    assert answer.json["errors"][0]["where"] == "a@[192.0.2.1]"
+
+
+WRONG: dict[str, tuple[object, str]] = {
+    "a field too many": ({**MAIL, "template": "x"}, "template"),
+    "an end of line in the subject": ({**MAIL, "subject": "x\r\nBcc: b@x.test"}, "subject"),
+    "no address": ({**MAIL, "to": ["a"]}, "to[0]"),
+    "nobody": ({**MAIL, "to": []}, "to"),
+    "no base64": (
+        {**MAIL, "attachments": [{"name": "a", "content": "!"}]},
+        "attachments[0].content",
+    ),
+    "no object": ([1], "body"),
+}
+
+
+@pytest.mark.parametrize(("told", "where"), WRONG.values(), ids=WRONG)
+def test_fields_are_checked_before_anything_is_made(
+    program: Program, reception: Reception, told: object, where: str
+) -> None:
+    answer = post(program, told)
+    assert (answer.status, answer.json["type"]) == (422, "urn:relayd:problem:invalid")
+    assert answer.json["errors"][0]["where"] == where
+    assert not reception.intake.messages
+
+
+BROKEN: dict[str, tuple[str, str, bytes, int]] = {
+    "another kind": ("", "text/plain", b"x", 415),
+    "no json": ("", "application/json", b"{", 400),
+    "a query beside json": ("?from=a@x.test", "application/json", b"{}", 422),
+    "no sender": ("?rcpt=a@x.test", "message/rfc822", b"x", 422),
+    "no recipient": ("?from=a@x.test", "message/rfc822", b"x", 422),
+    "no address": ("?from=a@x.test&rcpt=x", "message/rfc822", b"x", 422),
+    "a line in the tag": ("?from=a@x.test&rcpt=a@x.test&tag=a%0ab", "message/rfc822", b"x", 422),
+    "a lone CR": ("?from=a@x.test&rcpt=a@x.test", "message/rfc822", b"a: b\n\nx\ry\n", 422),
+}
+
+
+@pytest.mark.parametrize(("query", "kind", "body", "status"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_message(
+    program: Program, reception: Reception, query: str, kind: str, body: bytes, status: int
+) -> None:
+    key = program.key(Scope.SUBMIT, name="app")
+    answer = program.send(
+        "POST", f"/messages{query}", key=key, body=body, headers={"Content-Type": kind}
+    )
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert not reception.intake.messages
+
+
+def test_a_key_sends_as_its_senders(program: Program, reception: Reception) -> None:
+    """In the envelope and in the From field."""
+    key = program.key(Scope.SUBMIT, name="few", senders=("@app.test",))
+    good: list[tuple[str, Any]] = [("", MAIL), ("", {**MAIL, "envelope": {"from": ""}})]
+    bad: list[tuple[str, Any]] = [
+        ("", {**MAIL, "from": "a@else.test"}),
+        ("", {**MAIL, "from": "a@sub.app.test"}),
+        ("", {**MAIL, "envelope": {"from": "a@else.test"}}),
+    ]
+    for status, cases in ((202, good), (403, bad)):
+        for query, told in cases:
+            answer = program.send("POST", f"/messages{query}", told, key=key)
+            assert answer.status == status, answer.body
+    query = "?from=a@else.test&rcpt=a@x.test"
+    answer = program.send("POST", f"/messages{query}", key=key, body=CONTENT, headers=RFC822)
+    assert answer.status == 403
+    assert len(reception.intake.messages) == len(good)
+
+
+@pytest.mark.usefixtures("reception")
+def test_a_key_has_its_rate(program: Program) -> None:
+    key = program.key(Scope.SUBMIT, name="slow", messages_per_minute=2)
+    answers = [program.send("POST", "/messages", MAIL, key=key) for _ in range(3)]
+    assert [each.status for each in answers] == [202, 202, 429]
+    assert answers[0].headers["ratelimit"] == '"minute";r=1;t=0'
+    assert answers[2].headers["ratelimit-policy"] == '"minute";q=2;w=60'
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 30
+    assert answers[2].json["type"] == "urn:relayd:problem:too-many"
+
+
+def test_while_no_daemon_runs_it_is_for_later(program: Program) -> None:
+    answer = post(program)
+    assert (answer.status, answer.json["type"]) == (503, "urn:relayd:problem:unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_what_the_daemon_cannot_take_now_is_for_later(
+    program: Program, reception: Reception
+) -> None:
+    reception.intake.is_full = True
+    answer = post(program)
+    assert (answer.status, answer.json["type"]) == (503, "urn:relayd:problem:unavailable")
+    assert answer.json["detail"].startswith("452")
+
+
+def test_no_answer_to_the_dot_is_unknown(program: Program, folder: Path) -> None:
+    """By a daemon that takes the message and goes."""
+    path = folder / "console.smtp"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        thread = threading.Thread(target=_take_and_leave, args=(listening,))
+        thread.start()
+        try:
+            answer = post(program, headers={"Idempotency-Key": "order-9"})
+        finally:
+            thread.join(15)
+            path.unlink()
+    assert (answer.status, answer.json["type"]) == (504, "urn:relayd:problem:outcome-unknown")
+    assert "same Idempotency-Key" in answer.json["detail"]
+
+
+def _take_and_leave(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with closing(connection), connection.makefile("rwb", buffering=0) as wire:
+        wire.write(b"220 x\r\n")
+        while line := wire.readline():
+            verb = line[:4]
+            if verb == b"DATA":
+                wire.write(b"354 go\r\n")
+                while wire.readline() != b".\r\n":
+                    pass
+                return
+            wire.write(
+                {b"EHLO": b"250 x\r\n", b"XCLI": b"220 x\r\n"}.get(verb, b"250 2.0.0 OK\r\n")
+            )
+
+
+def test_a_large_message_is_read_of_a_good_key_only(console: Console) -> None:
+    """And not read at all of anybody else."""
+    connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=15)
+    with closing(connection):
+        connection.putrequest("POST", f"{PREFIX}/messages")
+        connection.putheader("Content-Type", "message/rfc822")
+        connection.putheader("Content-Length", str(10**9))
+        connection.endheaders()
+        assert connection.getresponse().status == 401
+
+
+def test_a_message_larger_than_other_bodies(
+    program: Program, console: Console, folder: Path
+) -> None:
+    body = b"Subject: x\r\n\r\n" + (b"y" * 998 + b"\r\n") * 2500
+    query = "?from=a@x.test&rcpt=a@x.test"
+    with a_receiver(console, folder, message_size=3_000_000):
+        answer = post(program, query=query, headers=RFC822, body=body)
+        assert answer.status == 202, answer.body
+    with a_receiver(console, folder, message_size=1_000_000):
+        answer = post(program, query=query, headers=RFC822, body=body)
+        assert (answer.status, answer.json["type"]) == (422, "urn:relayd:problem:refused")
