@@ -73,25 +73,17 @@ def parse_mail(
         if not _is_submitter(submitter):
             raise SyntaxRefused(_BAD_PARAMETER)
         parameters = {name: value for name, value in parameters.items() if name != "AUTH"}
+    once = None
     if takes_once and "XONCE" in parameters:
-        return path, _with_once(parameters)
-    _check(parameters)
-    return path, mail_parameters(parameters)
-
-
-def _with_once(parameters: Mapping[str, str]) -> MailParameters:
-    once = parse_once(parameters["XONCE"])
-    if once is None:
-        raise SyntaxRefused(_BAD_PARAMETER)
-    others = {name: value for name, value in parameters.items() if name != "XONCE"}
-    _check(others)
-    return replace(mail_parameters(others), once=once)
-
-
-def _check(parameters: Mapping[str, str]) -> None:
+        once = parse_once(parameters["XONCE"])
+        if once is None:
+            raise SyntaxRefused(_BAD_PARAMETER)
+        parameters = {name: value for name, value in parameters.items() if name != "XONCE"}
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
+    read = mail_parameters(parameters)
+    return path, read if once is None else replace(read, once=once)
 
 
 def parse_rcpt(
