@@ -98,6 +98,7 @@ MORE = {  # options that keep a command short
     "console user set": ["ann", "--disable"],
     "console key add": ["shop", "--scopes", "submit"],
     "console key set": ["shop", "--disable"],
+    "console webhook replay": ["1", "--all"],
 }
 FILES = (
     "etc/relayd.toml",
