@@ -260,12 +260,17 @@ class Settings:
 
     @property
     def console_smtp(self) -> str:
-        """The path of the socket on which the console hands mail over; of each daemon in a folder another one."""
-        control = PurePath(self.control_socket)
-        is_usual = control.name == "control.sock"
-        return str(control.with_name("console.smtp" if is_usual else f"{control.name}.smtp"))
+        """The path of the socket on which the console hands mail over."""
+        return console_smtp_beside(self.control_socket)
 
     @property
     def digest(self) -> str:
         """Equal for equal `values`."""
         return hashlib.sha256(repr(self.values).encode("utf-8", "replace")).hexdigest()
+
+
+def console_smtp_beside(control_socket: str) -> str:
+    """Return the path of the console's listener; of each daemon in a folder another one."""
+    control = PurePath(control_socket)
+    is_usual = control.name == "control.sock"
+    return str(control.with_name("console.smtp" if is_usual else f"{control.name}.smtp"))

@@ -20,7 +20,14 @@ from relayd.config.model import (
 from relayd.config.routes import Destination, named_route
 from relayd.policy.delivery.route import ViaHost
 from relayd.policy.intake.aliases import flaws_of
-from relayd.settings import AuthMechanism, HostPort, ListenerAuth, ListenerTls, TlsMode
+from relayd.settings import (
+    AuthMechanism,
+    HostPort,
+    ListenerAuth,
+    ListenerTls,
+    TlsMode,
+    console_smtp_beside,
+)
 
 SOFT_BOUNCE_IS_ON = (
     "is on: mail that would bounce is deferred, and clients are refused for now only."
@@ -35,6 +42,7 @@ def check(document: Document, report: Report) -> None:
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
     _check_console(document, report)
+    _check_our_sockets(document, report)
     _check_loop(document, report)
     _check_port_465(document, report)
     _check_route_hosts(document, report)
@@ -92,6 +100,23 @@ def _check_metrics(document: Document, report: Report) -> None:
         if same and report.is_sound(("listen", index, "address")):
             report.add(key, f"listen[{index}] has this address already")
             return
+
+
+def _check_our_sockets(document: Document, report: Report) -> None:
+    """Two sockets that relayd makes itself, whatever is set."""
+    control = document.control.socket
+    if not report.is_sound(("control", "socket")):
+        return
+    ours = {
+        control: "the control socket is there",
+        console_smtp_beside(control): "the console hands mail over there",
+    }
+    addresses: list[tuple[Key, units.ListenAddress]] = [
+        (("listen", index, "address"), each.address) for index, each in enumerate(document.listen)
+    ]
+    for key, address in (*addresses, (("console", "address"), document.console.address)):
+        if report.is_sound(key) and address.unix_path in ours:
+            report.add(key, f"expected another path: {ours[address.unix_path]}")
 
 
 def _check_console(document: Document, report: Report) -> None:

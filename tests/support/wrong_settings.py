@@ -443,6 +443,16 @@ WRONG |= {
         "metrics.address has this address already",
         FQDN + '[metrics]\naddress = "127.0.0.1:8025"',
     ),
+    "listener-on-the-control-socket": (
+        "listen[0].address",
+        "expected another path: the control socket is there",
+        FQDN + '[[listen]]\naddress = "unix:/run/relayd/control.sock"',
+    ),
+    "console-on-its-own-listener": (
+        "console.address",
+        "expected another path: the console hands mail over there",
+        FQDN + '[console]\naddress = "unix:/r/two.sock.smtp"\n[control]\nsocket = "/r/two.sock"',
+    ),
     "console-host-with-port": (
         "console.names[0]",
         "without a port",
