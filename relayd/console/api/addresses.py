@@ -52,7 +52,7 @@ async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
     return answer({"addresses": told, "since": found.since, "next": None})
 
 
-@router.get("/addresses/{rcpt:path}", response_model=shapes.Address)
+@router.get("/addresses/{rcpt:address}", response_model=shapes.Address)
 async def show(rcpt: Text, caller: _Reader) -> Response:
     """Tell what became of mail to one address; what it was is in /recipients."""
     query = asked.Query(recipient=(bare_address(rcpt),))

@@ -33,8 +33,8 @@ ROUTERS = (
     messages.router,
     recipients.router,
     actions.router,
-    suppressions.router,  # before `addresses`, whose path takes in all
     addresses.router,
+    suppressions.router,
     destinations.router,
     stats.router,
     events.router,
@@ -55,6 +55,7 @@ class Api:
         self._names = console.settings.console.names
         self._app = make_app()
         self._app.state.console = console
+        self._app.state.routes = routes()
         self._app.state.submitting = submissions.Submitting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

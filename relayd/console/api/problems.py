@@ -7,6 +7,7 @@ from http import HTTPStatus
 import orjson
 import structlog
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -86,8 +87,7 @@ async def answer_to(request: Request, error: Exception) -> Response:
         case RequestValidationError():
             problem = _invalid(error)
         case HTTPException():
-            detail = error.detail if error.status_code not in (404, 405) else _nowhere(error)
-            problem = Problem(error.status_code, detail, headers=error.headers)
+            problem = _of_http(request, error)
         case TookTooLong():
             problem = Problem(
                 503, "choose a shorter period, or one more filter", kind="took-too-long"
@@ -126,10 +126,19 @@ def _written(problem: Problem, reference: str) -> Response:
     return Response(orjson.dumps(told), problem.status, problem.headers, MEDIA_TYPE)
 
 
-def _nowhere(error: HTTPException) -> str:
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        return "there is no such resource: /api/v1/openapi.json has those there are"
-    return f"the resource takes {(error.headers or {}).get('Allow', 'other methods')}"
+def _of_http(request: Request, error: HTTPException) -> Problem:
+    """Return the problem of what the framework or a check says."""
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            told = "there is no such resource: /api/v1/openapi.json has those there are"
+            return Problem(404, told)
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            routes: Sequence[APIRoute] = request.app.state.routes
+            here = [each for each in routes if each.path_regex.match(request.url.path)]
+            allowed = ", ".join(sorted({name for each in here for name in each.methods or ()}))
+            return Problem(405, f"the resource takes {allowed}", headers={"Allow": allowed})
+        case status:
+            return Problem(status, error.detail, headers=error.headers)
 
 
 def _invalid(error: RequestValidationError) -> Problem:

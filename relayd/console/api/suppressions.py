@@ -112,7 +112,7 @@ async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> 
     )
 
 
-@router.put("/addresses/{rcpt:path}/suppression", response_model=shapes.Changed)
+@router.put("/addresses/{rcpt:address}/suppression", response_model=shapes.Changed)
 async def suppress(rcpt: Text, wanted: Suppress, caller: _Operator) -> Response:
     """Suppress an address, for all mail or for that of one sender. `changed`: it was not, before."""
     sender = EVERYBODY if wanted.from_ is None else _address("from", wanted.from_)
@@ -121,7 +121,7 @@ async def suppress(rcpt: Text, wanted: Suppress, caller: _Operator) -> Response:
     return answer({"rcpt": each.address, "changed": any(new)})
 
 
-@router.delete("/addresses/{rcpt:path}/suppression", response_model=shapes.Changed)
+@router.delete("/addresses/{rcpt:address}/suppression", response_model=shapes.Changed)
 async def unsuppress(rcpt: Text, caller: _Operator) -> Response:
     """Forget what speaks against an address. `changed`: it was suppressed, before."""
     address = _address("rcpt", rcpt)
