@@ -1,13 +1,12 @@
 """Messages by HTTP: taken once, checked as any client's, and told apart where they are not taken."""
 
-import asyncio
 import base64
 import http.client
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ import pytest
 from relayd.console.api import shapes
 from relayd.mail.ids import format_id
 from relayd.policy.console.roles import Scope
-from relayd.settings import ListenerAuth
-from tests.support.api import PREFIX, Answer, Program
+from tests.support.api import PREFIX, Answer, Program, a_receiver
 from tests.support.console import Console, a_console
-from tests.support.receiving import Options, Reception, receiving
+from tests.support.receiving import Reception
 
 MAIL = {"from": "Shop <shop@app.test>", "to": ["a@x.test"], "subject": "Hello", "text": "Hello.\n"}
 RFC822 = {"Content-Type": "message/rfc822"}
@@ -41,27 +39,6 @@ def console(folder: Path) -> Iterator[Console]:
 @pytest.fixture(scope="module")
 def program(console: Console) -> Program:
     return Program(console=console)
-
-
-@contextmanager
-def a_receiver(console: Console, folder: Path, **options: Any) -> Iterator[Reception]:
-    """The daemon's listener for the console, beside it."""
-    ready: asyncio.Future[Reception] = console.loop.create_future()
-    end = asyncio.Event()
-
-    async def serve() -> None:
-        given = Options(is_console=True, auth=ListenerAuth.OPTIONAL, networks=(), **options)
-        async with receiving(given, unix_path=folder / "console.smtp") as reception:
-            ready.set_result(reception)
-            await end.wait()
-
-    running = asyncio.run_coroutine_threadsafe(serve(), console.loop)
-    try:
-        yield console.call(ready)
-    finally:
-        console.loop.call_soon_threadsafe(end.set)
-        running.result(15)
-        (folder / "console.smtp").unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -1,16 +1,20 @@
 """A program that asks the HTTP API of a console with a key."""
 
+import asyncio
 import http.client
 import json
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from relayd.policy.console.roles import Scope
 from relayd.ports.people import Sees
+from relayd.settings import ListenerAuth
 from tests.support.console import Console
 from tests.support.people import ROOT, a_key, a_key_text
+from tests.support.receiving import Options, Reception, receiving
 
 PREFIX = "/api/v1"
 
@@ -67,3 +71,24 @@ class Program:
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(status=answer.status, headers=names, body=answer.read())
+
+
+@contextmanager
+def a_receiver(console: Console, folder: Path, **options: Any) -> Iterator[Reception]:
+    """The daemon's listener for the console, beside it."""
+    ready: asyncio.Future[Reception] = console.loop.create_future()
+    end = asyncio.Event()
+
+    async def serve() -> None:
+        given = Options(is_console=True, auth=ListenerAuth.OPTIONAL, networks=(), **options)
+        async with receiving(given, unix_path=folder / "console.smtp") as reception:
+            ready.set_result(reception)
+            await end.wait()
+
+    running = asyncio.run_coroutine_threadsafe(serve(), console.loop)
+    try:
+        yield console.call(ready)
+    finally:
+        console.loop.call_soon_threadsafe(end.set)
+        running.result(15)
+        (folder / "console.smtp").unlink(missing_ok=True)
