@@ -17,7 +17,7 @@ FORMS = "7d, 12h, today, yesterday, monday, 08:00, 'monday 08:00', 2026-11-01, 2
 """Examples of what `parse_instant` reads, for help and for mistakes."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
+_AGO = re.compile(r"([0-9]{1,18})([smhdw])")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WORDS = ("today", "yesterday", *_DAYS)
 """Words for days that `parse_instant` reads."""
@@ -46,7 +46,7 @@ def parse_instant(
 
     `7d` is that long before `at`. A weekday is the last one, today included. A time without a day is
     the last one that clocks showed; for an end, today's. What names no zone is local. Returns UTC.
-    Raises ValueError, OverflowError.
+    Raises ValueError, and OverflowError for what is before the calendar begins or behind its end.
     """
     words = text.strip().lower()
     if ago := _AGO.fullmatch(words):

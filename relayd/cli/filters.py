@@ -39,7 +39,9 @@ class InstantType(click.ParamType[datetime]):
             return value
         try:
             return when.parse_instant(value, now(), is_end=self._is_end)
-        except (ValueError, OverflowError):
+        except OverflowError:
+            self.fail(f"{value!r} is further away than the calendar goes", param, ctx)
+        except ValueError:
             found = did_you_mean(nearest(str(value), when.WORDS))
             self.fail(f"{value!r} is none of {when.FORMS}.{found}", param, ctx)
 
