@@ -92,7 +92,7 @@ def _heard_of(endpoint: EndpointId, number: int) -> DeliveryRow | None:
 
 @click.command()
 @_which
-@click.option("--delivery", metavar="ID", help="One delivery, by its id: evt_...")
+@click.option("--delivery", metavar="ID", help="One delivery, by its id (evt_…)")
 @click.option("--since", type=SINCE, metavar="TIME", help="What happened since then.")
 @click.option("--until", type=UNTIL, metavar="TIME", help="What happened before.")
 @click.option("--failed", is_flag=True, help="Only what was given up.")
