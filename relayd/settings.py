@@ -8,7 +8,7 @@ only in `config`. Documentation of every key: `docs/config.md`.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import PurePath
@@ -216,6 +216,7 @@ class ConsoleSettings:
     unix_path: str | None = None
     systemd_name: str | None = None
     names: frozenset[str] = frozenset()  # that it is known by besides loopback, in lower case
+    may_change: frozenset[str] = frozenset()  # keys of the settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +258,9 @@ class Settings:
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better
+    sources: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of keys that are no default: "file" or "console"
 
     @property
     def console_smtp(self) -> str:

@@ -19,7 +19,8 @@ from relayd.config.edit import Uneditable, with_value, without
 from relayd.config.keys import check_key, is_listener, name_of, parse_key
 from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
-from relayd.config.model import Document, Key
+from relayd.config.model import Key
+from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay, write_overlay
 from relayd.config.values import Values, values_of
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import unwritable
@@ -57,12 +58,16 @@ class Changed:
     began_direct: bool  # from now on mail goes to the recipients' own servers
     settings: Settings
     before: str  # the text of the file
+    overlay: Overlay  # what was set on the console
+    overlaid: Path | None  # where that was written; None: it counts as before
 
     def put_back(self) -> None:
         """Write what was there before. Inside `changing` only. Raises ConfigError."""
         real = Path(os.path.realpath(self.file))
-        with _told(self.file):
+        with told(self.file):
             replace(real, self.before, partial(_dress, old=real))
+        if self.overlaid is not None:
+            write_overlay(self.overlaid, self.overlay)
 
 
 @contextmanager
@@ -76,19 +81,25 @@ def changing(
     """
     real = Path(os.path.realpath(path))  # Path.resolve() trips over a loop of links
     with ExitStack() as alone:
-        with _told(path):
+        with told(path):
             alone.enter_context(alone_in(real.parent))
         text, data = read(path)
-        report = Report(path, data)
+        overlay = read_overlay(data)
+        report = Report(path, laid_over(data, overlay)[0])
         before = read_document(report)
         edited = _edited(path, text, edits)
-        settings = from_mapping(tomllib.loads(edited), file=path)
         names = {key[0] for key, _ in edits}
-        _judge_name(before, settings, named="fqdn" in names, force=force)
-        written = edited != text and not dry_run
+        kept = {name: each for name, each in overlay.items() if name not in names}
+        settings = from_mapping(tomllib.loads(edited), file=path, overlay=kept)
+        if not force:
+            judge_name(settings, was_direct=before.use_remote_smtp, named="fqdn" in names)
+        written = (edited != text or kept != overlay) and not dry_run
+        overlaid = overlay_path(data)
         if written:
-            with _told(path):
+            with told(path):
                 replace(real, edited, partial(_dress, old=real))
+            if overlaid is not None and kept != overlay:
+                write_overlay(overlaid, kept)
         old, new = values_of(before), dict(settings.values)
         yield Changed(
             file=path,
@@ -105,6 +116,8 @@ def changing(
             began_direct=settings.routes.use_remote_smtp and not before.use_remote_smtp,
             settings=settings,
             before=text,
+            overlay=overlay,
+            overlaid=overlaid if kept != overlay else None,
         )
 
 
@@ -131,10 +144,9 @@ def _names_of(edits: Sequence[Edit], old: Values, new: Values) -> Iterable[str]:
     return names
 
 
-def _judge_name(before: Document, after: Settings, *, named: bool, force: bool) -> None:
-    """Direct mode does not begin under a name that is no use, nor is it given one (`named`)."""
-    matters = named or not before.use_remote_smtp
-    if force or not (after.routes.use_remote_smtp and matters):
+def judge_name(after: Settings, *, was_direct: bool, named: bool) -> None:
+    """Direct mode does not begin under a name that is no use, nor is it given one (`named`). Raises ConfigError."""
+    if not after.routes.use_remote_smtp or (was_direct and not named):
         return
     if flaw := flaw_of(after.fqdn):
         given: Mapping[str, object] = {"fqdn": after.fqdn}
@@ -142,13 +154,13 @@ def _judge_name(before: Document, after: Settings, *, named: bool, force: bool) 
         report.add(
             ("fqdn",),
             f"{flaw}, so other servers will not believe it: with use_remote_smtp it has to be a"
-            " name that leads to this machine and back (--force sets it all the same)",
+            " name that leads to this machine and back (`relayd config set --force` sets it all the same)",
         )
         raise ConfigError(tuple(report.mistakes))
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def told(path: str) -> Iterator[None]:
     """What the disk refuses is a mistake of the file as a whole."""
     try:
         yield

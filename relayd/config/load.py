@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from relayd.config import units
 from relayd.config.certificate import find_certificate
@@ -15,10 +16,11 @@ from relayd.config.checks import check
 from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Console, Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.overlay import Overlay, laid_over, read_overlay
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
-from relayd.config.values import values_of, values_of_rules
+from relayd.config.values import names_in, values_of, values_of_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import who_may
 from relayd.mail.address import parse_address
@@ -53,7 +55,8 @@ def load(path: str, *, with_secrets: bool = True) -> Settings:
 
     Without secrets, the files that hold one are only named: not everybody who asks may read them.
     """
-    return from_mapping(read(path)[1], file=path, with_secrets=with_secrets)
+    data = read(path)[1]
+    return from_mapping(data, file=path, overlay=read_overlay(data), with_secrets=with_secrets)
 
 
 def users_path(path: str) -> Path:
@@ -86,10 +89,15 @@ def read(path: str) -> tuple[str, Mapping[str, object]]:
 
 
 def from_mapping(
-    data: Mapping[str, object], file: str = "<settings>", *, with_secrets: bool = True
+    data: Mapping[str, object],
+    file: str = "<settings>",
+    *,
+    overlay: Overlay = MappingProxyType({}),
+    with_secrets: bool = True,
 ) -> Settings:
     """Check settings that were read from TOML, as `load`. Raises ConfigError with every mistake."""
-    report = Report(file, data)
+    both, on_console = laid_over(data, overlay)
+    report = Report(file, both)
     document = read_document(report)
     check(document, report)
     login = _login(document.smarthost, report, reads=with_secrets)
@@ -106,6 +114,7 @@ def from_mapping(
         users_file=users_file,
         rules=rules,
         warnings=tuple(report.warnings),
+        sources=dict.fromkeys(names_in(data), "file") | dict.fromkeys(on_console, "console"),
     )
 
 
@@ -159,6 +168,7 @@ def _settings(
     users_file: str | None,
     rules: RuleTexts,
     warnings: tuple[str, ...],
+    sources: Mapping[str, str],
 ) -> Settings:
     return Settings(
         file=file,
@@ -169,6 +179,7 @@ def _settings(
         certificate=certificate,
         users_file=users_file,
         warnings=warnings,
+        sources=sources,
         limits=LimitSettings(**document.limits.model_dump()),
         smarthost=SmarthostSettings(
             hosts=tuple(document.smarthost.hosts),
@@ -223,6 +234,7 @@ def _console(console: Console) -> ConsoleSettings:
         unix_path=console.address.unix_path,
         systemd_name=console.address.systemd_name,
         names=frozenset(console.names),
+        may_change=frozenset(console.may_change),
     )
 
 

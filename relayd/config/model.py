@@ -47,6 +47,8 @@ Key = tuple[str | int, ...]
 """The way to a value: ("listen", 0, "address")."""
 
 MOST_WORKERS = 64
+CHANGEABLE = ("use_remote_smtp", "fqdn")
+"""Keys that the console may change at most: never a path, a secret, an address to listen on, a route or a host."""
 TABLES_OF_NAMES: Mapping[str, str] = {
     "routes": 'a pattern too, such as routes."*.example.org"',
     "aliases": "a name too, such as aliases.root",
@@ -307,6 +309,7 @@ class Console(Table):
         _listening("127.0.0.1:8025")
     )
     names: list[Annotated[str, PlainValidator(where.console_host)]] = []
+    may_change: list[Literal["use_remote_smtp", "fqdn"]] = ["use_remote_smtp", "fqdn"]
 
 
 class Document(Table):

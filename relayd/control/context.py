@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from relayd.control.protocol import Message
+from relayd.control.set_keys import KeyChanges
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
 from relayd.ports.outbox import Settled
@@ -36,6 +37,7 @@ class ControlContext:
     oldest_kept: Callable[[], datetime]  # what was finished before may be deleted
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
+    set_keys: Callable[[KeyChanges], Awaitable[Message]]  # of the settings; reloads, as `reload`
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
     told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1

@@ -15,13 +15,14 @@ sockets nor the store. A request names a `verb`:
     {"verb": "endpoint.put", ...}, {"verb": "deliveries.claim", ...} and others, which `relayd.control.webhooks` reads
     {"verb": "settings"}
     {"verb": "reload"}
+    {"verb": "set", ...}, which `relayd.control.set_keys` reads
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
 
 With `as` a request is made for somebody who uses the console (`relayd.control.behalf`).
 
 A reply is `{"ok": true, ...}` or `{"ok": false, "error": TEXT, "again": BOOL}`; `again` says that
-the same request may succeed later, and `"forbidden": true` that another user has to ask. `settings` and `reload` answer with the `file` of the settings in force, and
-`settings`, name to JSON text, or `digest`; `reload` does not answer before they are.
+the same request may succeed later, and `"forbidden": true` that another user has to ask. `settings`, `reload` and `set` answer with the `file` of the settings in force, and
+`settings`, name to JSON text, or `digest`; `reload` and `set` do not answer before they are.
 After the answer to `trace` come lines of what is traced, until one of the two hangs up. Keys are those of the status log (`docs/events.md`).
 
 Invariant: what is not understood is refused. A misspelt selector must never select everything.

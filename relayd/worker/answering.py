@@ -23,6 +23,7 @@ from relayd.worker.inherited import Inherited
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
 from relayd.worker.requeueing import sends_again
+from relayd.worker.set_keys import set_keys
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 
@@ -61,6 +62,7 @@ async def answer(
             oldest_kept=oldest_kept(settings.store.history, parts.clock),
             settings=settings,
             reload=supervision.reload,
+            set_keys=partial(set_keys, settings.file, reload=supervision.reload),
             told=parts.events.told,
             jitter=random.random,
             follow=following.follow,

@@ -28,6 +28,7 @@ from relayd.trace import Wanted
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
+from tests.support.control_server import no_change
 from tests.support.following import nobody_follows
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
@@ -143,6 +144,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         told=lambda _: None,
                         jitter=lambda: 0.0,
                         reload=daemon.reload,
+                        set_keys=no_change,
                         follow=daemon.follow,
                         samples=daemon.shared.samples,
                     ),

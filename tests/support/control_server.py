@@ -11,6 +11,7 @@ from pathlib import Path
 from relayd.control.context import ControlContext
 from relayd.control.protocol import Message
 from relayd.control.server import serve_control
+from relayd.control.set_keys import KeyChanges
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.ports.queue import Acted, QueueStore
@@ -20,6 +21,10 @@ from tests.support.supervised import settings_of
 
 
 async def no_reload() -> Message:
+    raise RelaydError("nobody asked for it")
+
+
+async def no_change(wanted: KeyChanges) -> Message:  # noqa: ARG001 -- as all of them
     raise RelaydError("nobody asked for it")
 
 
@@ -41,6 +46,7 @@ def a_context(
         oldest_kept=lambda: START - timedelta(days=90),
         settings=replace(settings, read_content=read_content),
         reload=no_reload,
+        set_keys=no_change,
         told=lambda _: None,
         jitter=lambda: 0.0,
         follow=nobody_follows,

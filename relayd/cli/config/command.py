@@ -50,9 +50,6 @@ def get(key: str | None, *, form: Form, table: TableOptions) -> int:
 
     KEY is a name such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
     """
-    from relayd.config.keys import parse_key  # noqa: PLC0415
-    from relayd.config.load import read  # noqa: PLC0415
-    from relayd.config.mistakes import lookup  # noqa: PLC0415
     from relayd.config.values import default_of  # noqa: PLC0415
 
     found = _named(key, _values())
@@ -60,11 +57,8 @@ def get(key: str | None, *, form: Form, table: TableOptions) -> int:
         [text] = found.values()
         click.echo(printable(bare(text)))
         return 1
-    data = read(settings_file())[1]
-    rows = [
-        (name, text, "default" if lookup(data, parse_key(name)) is None else "file")
-        for name, text in found.items()
-    ]
+    sources = load_settings().sources
+    rows = [(name, text, sources.get(name, "default")) for name, text in found.items()]
     if form is Form.TABLE:
         show_table(_COLUMNS, rows, table=table)
     else:
@@ -165,16 +159,23 @@ def diff(*, form: Form) -> None:
         if text != default_of(name)
     ]
     if form is Form.TABLE:
+        sources = settings.sources
         show_table(
-            ("KEY", "DEFAULT", "VALUE"), ((name, old or "-", new) for name, old, new in rows)
+            ("KEY", "DEFAULT", "VALUE", "FROM"),
+            ((name, old or "-", new, sources.get(name, "default")) for name, old, new in rows),
         )
         show_compared(compare(settings), settings)
         return
     fields = (
-        {"key": name, "default": default and json.loads(default), "value": json.loads(text)}
+        {
+            "key": name,
+            "default": default and json.loads(default),
+            "value": json.loads(text),
+            "from": settings.sources.get(name, "default"),
+        }
         for name, default, text in rows
     )
-    names = ("key", "default", "running", "value", "daemon", "reasons")
+    names = ("key", "default", "running", "value", "from", "daemon", "reasons")
     show_fields(chain(fields, compared(compare(settings), settings)), names, form)
 
 

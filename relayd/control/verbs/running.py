@@ -6,7 +6,9 @@ import relayd
 from relayd.control.compact import compacted_to_json
 from relayd.control.context import Lines
 from relayd.control.protocol import Message, samples_to_json
+from relayd.control.set_keys import deeds_of_set, refused_deed, set_from_json
 from relayd.control.verbs.verb import Asked, Verb
+from relayd.errors import RelaydError
 from relayd.policy.console.access import Rule
 from relayd.policy.console.roles import Scope
 from relayd.trace.wanted import wanted_from_json
@@ -35,6 +37,23 @@ async def settings(asked: Asked) -> Message:
 async def reload(asked: Asked) -> Message:
     _log.info("reload_asked", by=asked.by)
     return await asked.context.reload()
+
+
+async def set_keys(asked: Asked) -> Message:
+    wanted = set_from_json(asked.request)
+    people = asked.context.store.people
+    for deed in deeds_of_set(wanted):
+        await people.note(deed, author=asked.author)
+        _log.warning("setting_asked", key=deed.target, change=deed.detail, by=asked.by)
+    try:
+        answer = await asked.context.set_keys(wanted)
+    except RelaydError as error:
+        answer = {"ok": False, "error": str(error)}
+    if answer.get("ok") is not True:
+        refused = refused_deed(wanted, str(answer.get("error", "")))
+        await people.note(refused, author=asked.author)
+        _log.warning("setting_refused", key=refused.target, reason=refused.detail, by=asked.by)
+    return answer
 
 
 async def trace(asked: Asked) -> Lines:
@@ -67,6 +86,7 @@ VERBS = (
         rule=Rule(scope=Scope.ADMIN, console=True),
     ),
     Verb(name="reload", handle=reload, is_change=False, rule=_ADMIN, is_noted=True),
+    Verb(name="set", handle=set_keys, is_change=True, rule=Rule(scope=Scope.ADMIN, group=False)),
     Verb(
         name="trace",
         handle=trace,

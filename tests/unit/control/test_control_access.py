@@ -46,6 +46,7 @@ MATRIX = {
     "metrics": (READERS, "owner group console"),
     "settings": (ADMINS, "owner group console"),
     "reload": (ADMINS, "owner group"),
+    "set": (ADMINS, "owner"),
     "compact": (ADMINS, "owner group"),
     "people.add_account": (ADMINS, "owner"),
     "people.change_account": (ADMINS, "owner"),

@@ -393,8 +393,8 @@ def test_diff_shows_what_is_not_the_default(world: World) -> None:
     assert ran.status == 0
     table, _, told = ran.out.partition("\n\n")
     rows = [line.split("\t") for line in table.splitlines()]
-    assert rows[0] == ["KEY", "DEFAULT", "VALUE"]
-    assert rows[1] == ["fqdn", "-", '"relay.example.org"']
+    assert rows[0] == ["KEY", "DEFAULT", "VALUE", "FROM"]
+    assert rows[1] == ["fqdn", "-", '"relay.example.org"', "file"]
     assert [row[0] for row in rows[2:]] == ["store.url", "control.socket", "status_log.path"]
     assert (
         told == f"daemon: does not run (no daemon at {world.socket}: No such file or directory)\n"
@@ -403,7 +403,7 @@ def test_diff_shows_what_is_not_the_default(world: World) -> None:
 
 def test_diff_as_json(world: World) -> None:
     *rows, daemon = world.run("config", "diff", "--json").rows
-    assert rows[0] == {"key": "fqdn", "value": "relay.example.org"}
+    assert rows[0] == {"key": "fqdn", "value": "relay.example.org", "from": "file"}
     assert rows[1]["default"] == "sqlite:/var/lib/relayd/queue.db"
     assert daemon["daemon"] == "stopped"
 

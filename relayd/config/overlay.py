@@ -1,0 +1,117 @@
+"""What was set on the console: `console.toml` beside the queue, laid over the settings file.
+
+Owns that file. It has few keys, whatever is written in it: those of `CHANGEABLE` that `console.may_change` names.
+Each is kept with what the settings file said when it was set.
+
+Invariant: the later change counts. A key that the settings file says otherwise by now was changed there later, and
+counts as it is there.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from relayd.config.mistakes import lookup
+from relayd.config.model import CHANGEABLE
+from relayd.config.peek import DEFAULT_STORE
+from relayd.errors import ConfigError, Mistake
+from relayd.file_access import unwritable
+from relayd.files import replace
+from relayd.store.url import is_plain, queue_file
+
+_NAME = "console.toml"
+_MODE = 0o640
+_HEAD = """\
+# What was set on the settings page of the console. relayd writes this file, and lays it over the settings file.
+# `to` counts as long as the settings file still says what is in `over`; without `over` it said nothing.
+# `relayd config set` and `relayd config unset` take a key out of here.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laid:
+    """A key that was set on the console."""
+
+    to: bool | str
+    over: bool | str | None  # what the settings file said; None: nothing
+
+
+Overlay = Mapping[str, Laid]
+
+
+def overlay_path(data: Mapping[str, object]) -> Path | None:
+    """Return where the file is, by what the settings file says; None if that is wrong."""
+    url = lookup(data, ("store", "url")) or DEFAULT_STORE
+    return queue_file(url).with_name(_NAME) if isinstance(url, str) and is_plain(url) else None
+
+
+def read_overlay(data: Mapping[str, object]) -> Overlay:
+    """Return what was set on the console beside settings that say `data`. Raises ConfigError."""
+    path = overlay_path(data)
+    if path is None:
+        return {}
+    try:
+        found = tomllib.loads(path.read_bytes().decode())
+        return {
+            name: Laid(
+                to=_value(given["to"]), over=_value(given["over"]) if "over" in given else None
+            )
+            for name, given in found.items()
+            if name in CHANGEABLE
+        }
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        problem = (
+            f"it cannot be read: {error.strerror}; ask as root or as a member of the daemon's group"
+        )
+    except (ValueError, RecursionError, KeyError, TypeError):
+        problem = "it is damaged; once it is removed, the settings file alone counts"
+    raise _trouble(path, problem)
+
+
+def laid_over(
+    data: Mapping[str, object], overlay: Overlay
+) -> tuple[Mapping[str, object], frozenset[str]]:
+    """Return what counts of both, and which keys of it were set on the console."""
+    may_change = lookup(data, ("console", "may_change"))
+    allowed = may_change if isinstance(may_change, list) else CHANGEABLE
+    counting = {
+        name: each.to
+        for name, each in overlay.items()
+        if name in allowed and data.get(name) == each.over
+    }
+    return {**data, **counting}, frozenset(counting)
+
+
+def write_overlay(path: Path, overlay: Overlay) -> None:
+    """Put the file in its place, durably. Raises ConfigError."""
+    text = _HEAD
+    for name, each in overlay.items():
+        text += f"\n[{name}]\nto = {json.dumps(each.to)}\n"
+        text += "" if each.over is None else f"over = {json.dumps(each.over)}\n"
+    try:
+        replace(path, text, partial(_dress, folder=path.parent.stat()))
+    except OSError as error:
+        raise _trouble(path, f"it cannot be written: {unwritable(error, path)}") from error
+
+
+def _value(given: object) -> bool | str:
+    if not isinstance(given, bool | str):
+        raise TypeError
+    return given
+
+
+def _dress(descriptor: int, _fresh: Path, *, folder: os.stat_result) -> None:
+    with suppress(PermissionError):  # root writes for the daemon
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    os.fchmod(descriptor, _MODE)
+
+
+def _trouble(path: Path, expected: str) -> ConfigError:
+    return ConfigError((Mistake(file=str(path), key="", value="", expected=expected),))
