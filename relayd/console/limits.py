@@ -8,7 +8,7 @@ import asyncio
 
 import h11
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -77,7 +77,7 @@ class LimitedProtocol(H11Protocol):
 
 
 async def read_body(request: Request, limit: int | None = None) -> bytes:
-    """Return the body of a request. Raises HTTPException when it is too large or comes too slowly."""
+    """Return the body of a request. Raises HTTPException when it is too large, too slow, or not whole."""
     loop = asyncio.get_running_loop()
     most = BODY_LIMIT if limit is None else limit
     body = bytearray()
@@ -91,6 +91,8 @@ async def read_body(request: Request, limit: int | None = None) -> bytes:
                 deadline.reschedule(began + _BODY_GRACE + len(body) / _BODY_PACE)
     except TimeoutError as slow:
         raise HTTPException(408, "the request came too slowly") from slow
+    except ClientDisconnect as gone:  # nobody hears this, and it is no error of ours
+        raise HTTPException(400, "the client left before the end of the request") from gone
     return bytes(body)
 
 

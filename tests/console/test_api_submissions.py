@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,25 @@ def test_a_large_message_is_read_of_a_good_key_only(console: Console) -> None:
         connection.putheader("Content-Length", str(10**9))
         connection.endheaders()
         assert connection.getresponse().status == 401
+
+
+def test_slow_large_messages_delay_no_small_one(
+    program: Program, console: Console, reception: Reception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More of them than are read at once; and that they leave is no error of ours."""
+    with ExitStack() as slow:
+        for _ in range(10):
+            connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=15)
+            slow.enter_context(closing(connection))
+            connection.putrequest("POST", f"{PREFIX}/messages?from=a@x.test&rcpt=a@x.test")
+            connection.putheader("Authorization", f"Bearer {program.key(Scope.SUBMIT, name='app')}")
+            connection.putheader("Content-Type", "message/rfc822")
+            connection.putheader("Content-Length", str(3_000_000))
+            connection.endheaders(b"Subject: x\r\n")
+        assert post(program).status == 202
+    assert len(reception.intake.messages) == 1
+    assert post(program).status == 202
+    assert "console_failed" not in capsys.readouterr().out
 
 
 def test_a_message_larger_than_other_bodies(

@@ -14,13 +14,14 @@ from typing import Annotated, assert_never
 import orjson
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from relayd.answers.recipients import recipients_of
 from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
-from relayd.console.api.filters import Text, bare_address, read
+from relayd.console.api.filters import bare_address, read
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import PREFIX, resources
 from relayd.console.compose import compose
@@ -37,7 +38,7 @@ from relayd.console.intake import (
     submit,
 )
 from relayd.console.json_fields import BadFields
-from relayd.console.limits import read_body
+from relayd.console.limits import BODY_LIMIT, read_body
 from relayd.console.mail_fields import read_mail
 from relayd.errors import StoreError
 from relayd.mail.account import is_among
@@ -50,7 +51,7 @@ from relayd.policy.console.roles import Scope
 PATH = f"{PREFIX}/messages"
 router = resources("messages")
 _Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT, own=True))]
-_AT_ONCE = 8  # messages in memory
+_AT_ONCE = 8  # messages that are handed over; and large ones that are read
 _JSON, _RFC822 = "application/json", "message/rfc822"
 _LARGER = 1.4  # a body than what it says: base64
 _LATER = {"Retry-After": "30"}
@@ -59,7 +60,7 @@ _BODY = {
         "required": True,
         "content": {
             _JSON: {"schema": {"$ref": "#/components/schemas/NewMessage"}},
-            _RFC822: {"schema": {"type": "string"}},
+            _RFC822: {},
         },
     }
 }
@@ -71,6 +72,18 @@ class Submitting:
     def __init__(self) -> None:
         self.places = asyncio.Semaphore(_AT_ONCE)
         self.rates = Rates()
+        self._large = asyncio.Semaphore(_AT_ONCE)
+
+    async def body(self, request: Request, most: int) -> bytes:
+        """Return the body of a request; few large ones are in memory, and a slow one delays no small one.
+
+        Raises HTTPException as `read_body` does.
+        """
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) <= BODY_LIMIT:
+            return await read_body(request)
+        async with self._large:
+            return await read_body(request, most)
 
 
 class Envelope(BaseModel):
@@ -79,7 +92,9 @@ class Envelope(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     from_: Annotated[str | None, Field(alias="from", max_length=1000)] = None
-    rcpt: Annotated[list[Text] | None, Field(max_length=1000)] = None
+    rcpt: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=320)]] | None, Field(max_length=100)
+    ] = None
     tag: Annotated[str, Field(max_length=200)] = ""
 
 
@@ -105,8 +120,8 @@ async def hand_in(
     if kind not in (_JSON, _RFC822):
         raise Problem(415, f"a message is {_JSON} or {_RFC822}", headers=headers)
     settings = caller.console.settings
+    body = await submitting.body(caller.request, int(settings.limits.message_size * _LARGER))
     async with submitting.places:
-        body = await read_body(caller.request, int(settings.limits.message_size * _LARGER))
         make = _of_fields if kind == _JSON else _of_octets
         path, recipients, content = await asyncio.to_thread(
             make, body, envelope, caller.key.senders

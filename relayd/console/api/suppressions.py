@@ -32,7 +32,7 @@ _Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
 _LIST = {
     "requestBody": {
         "required": True,
-        "content": {each: {"schema": {"type": "string"}} for each in ("text/csv", "text/plain")},
+        "content": {each: {} for each in ("text/csv", "text/plain")},
     }
 }
 _TOLD = 100  # mistakes
