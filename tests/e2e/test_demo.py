@@ -1,15 +1,21 @@
 """`relayd demo`: the whole relay in a few seconds, in both modes, with the statuses it promises."""
 
+import http.client
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from relayd.cli.demo.servers import Script, mail_servers
 from relayd.errors import StartError
-from tests.support.daemon import ROOT
+from tests.support.daemon import ROOT, eventually
 
 EXPECTED = {
     "anna@shop.test": "relayed",
@@ -112,3 +118,74 @@ def test_mail_servers_that_cannot_share_a_port() -> None:
         mail_servers(Script(rcpt={}, dot={}), hosts),
     ):
         pass
+
+
+COMMAND = [sys.executable, "-m", "relayd", "demo", "--console"]
+
+
+def test_the_console_shows_a_dozen_statuses_within_ten_seconds_and_ends(tmp_path: Path) -> None:
+    began = time.monotonic()
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    browser = http.client.HTTPConnection("127.0.0.1", timeout=10)
+    try:
+        assert process.stdout is not None
+        said = "".join(process.stdout.readline() for _ in range(2))
+        found = re.search(r":(\d+)/\nLog in as (\w+) with the password (\S+)", said)
+        assert found, said
+        browser.port = int(found[1])
+        form = urlencode({"name": found[2], "password": found[3], "next": "/"})
+        headers = {
+            "Sec-Fetch-Site": "same-origin",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        browser.request("POST", "/login", form, headers)
+        answer = browser.getresponse()
+        answer.read()
+        assert answer.status == 303
+        cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+
+        def page(path: str) -> str:
+            browser.request("GET", path, headers=cookie)
+            return browser.getresponse().read().decode()
+
+        def shows_all() -> bool:
+            text = page("/messages")
+            return all(rcpt in text for rcpt in EXPECTED_DIRECT) and all(
+                word in text for word in ("sent", "relayed", "bounced", "deferred")
+            )
+
+        eventually(shows_all, "every status is there")
+        assert time.monotonic() - began < 10
+        assert "relay.demo.test" in page("/")
+    finally:
+        browser.close()
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (0, "")
+    assert not list(tmp_path.iterdir()), "the temporary queue is gone"
+
+
+def test_the_console_without_its_packages(tmp_path: Path) -> None:
+    (tmp_path / "starlette.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'starlette'\")"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        COMMAND,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == os.EX_OSERR
+    assert "pip install 'relayd[web]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -3,7 +3,8 @@
 Starts the real daemon twice, each on a temporary queue: in front of a scripted smarthost, and with
 `use_remote_smtp = true` among scripted mail servers and a name server. Sends sample mails to both,
 waits until each has its status, and prints the tables that `relayd status` prints. What is sent and
-answered is in `samples`; `relay` runs one daemon.
+answered is in `samples`; `relay` runs one daemon. With `--console` the second daemon alone is
+started, with a console beside it (`live`).
 """
 
 import tempfile
@@ -18,7 +19,7 @@ import click
 from relayd.answers.recipients import fields, find_rows
 from relayd.cli.context import now
 from relayd.cli.demo import samples
-from relayd.cli.demo.relay import Relay, running, submit, wait_until_ready
+from relayd.cli.demo.relay import Relay, free_port, running, submit, wait_until_ready
 from relayd.cli.demo.samples import Sample
 from relayd.cli.demo.servers import DemoServer, Script, mail_servers
 from relayd.cli.listing import show_recipients
@@ -59,12 +60,19 @@ verp_domain = "{return_domain}"
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per recipient.")
-def demo(*, as_json: bool) -> None:
+@click.option("--console", "in_browser", is_flag=True, help="Show it in a browser, until ^C.")
+def demo(*, as_json: bool, in_browser: bool) -> None:
     """Start a relay on a temporary queue, send sample mail, and show what became of it.
 
     The mail goes through a smarthost first, then directly to the recipients' servers. All of these
-    are scripted, on loopback: nothing leaves this machine.
+    are scripted, on loopback: nothing leaves this machine. --console sends directly only, prints the address of the
+    console with a name and a password, and goes on sending until ^C.
     """
+    if in_browser and as_json:
+        raise click.UsageError("--json and --console exclude each other.")
+    if in_browser:
+        _show_console()
+        return
     say = _silent if as_json else click.echo
     began = time.monotonic()
     with ExitStack() as stack:
@@ -89,6 +97,31 @@ def demo(*, as_json: bool) -> None:
     say("One message with every attempt: relayd status show ID. The addresses: relayd addresses")
 
 
+def _show_console() -> None:
+    """Run a relay with a console until ^C or SIGTERM."""
+    from relayd.cli.demo import live  # noqa: PLC0415 -- brings argon2
+
+    with tempfile.TemporaryDirectory(prefix="relayd-demo-") as folder, live.ended_by_sigterm():
+        port = free_port()
+        with _direct(Path(folder), live.CONSOLE.format(port=port)) as relay:
+            wait_until_ready(relay)
+            with live.console_beside(relay, port) as entrance:
+                for sample in relay.mails:
+                    _send(sample, relay)
+                click.echo(f"The console is at {entrance.url}")
+                click.echo(f"Log in as {entrance.name} with the password {entrance.password}")
+                click.echo("Sample mail goes on, one message a second. ^C ends it all.")
+                live.keep_sending(relay, lambda sample: _send_and_give_back(sample, relay))
+
+
+def _send_and_give_back(sample: Sample, relay: Relay) -> None:
+    """Submit one mail; return what has come to a server that bounces later."""
+    _send(sample, relay)
+    while relay.script.taken_late:
+        path, address = relay.script.taken_late.pop()
+        _give_back(path, address, relay)
+
+
 def _silent(line: str) -> None:
     """Say nothing: the output is for a program."""
 
@@ -109,8 +142,8 @@ def _smarthost(folder: Path) -> Iterator[Relay]:
 
 
 @contextmanager
-def _direct(folder: Path) -> Iterator[Relay]:
-    """A relay that finds the recipients' own servers; it has a smarthost for test mail."""
+def _direct(folder: Path, more: str = "") -> Iterator[Relay]:
+    """A relay that finds the recipients' own servers, with `more` settings; it has a smarthost for test mail."""
     from relayd.cli.demo.dns import DemoDns  # noqa: PLC0415 -- brings dnspython
 
     script = Script(rcpt=samples.DIRECT_RCPT, dot=samples.DIRECT_DOT, late=samples.DIRECT_LATE)
@@ -122,6 +155,7 @@ def _direct(folder: Path) -> Iterator[Relay]:
     ):
         settings = _SETTINGS.format(direct="true", smarthost=smarthost.port, unreachable='["1h"]')
         settings += _DIRECT.format(mx=mx, dns=dns.port, return_domain=samples.RETURN_DOMAIN)
+        settings += more
         with running(title, samples.DIRECT_SAMPLES, script, folder / "direct", settings) as relay:
             yield relay
 

@@ -56,7 +56,7 @@ def running(
 ) -> Iterator[Relay]:
     """Run `relayd serve` on a free port for the length of the block; it may not be ready yet."""
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     file = folder / "relayd.toml"
     file.write_text(settings + _PATHS.format(port=port, folder=folder))
     command: Sequence[str] = (sys.executable, "-m", "relayd", "serve", "-c", str(file))
@@ -69,7 +69,7 @@ def running(
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
