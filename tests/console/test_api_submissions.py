@@ -95,6 +95,7 @@ def test_a_message_as_it_is(program: Program, reception: Reception) -> None:
 
 
 def test_the_same_key_is_the_same_message(program: Program, reception: Reception) -> None:
+    """And another message with it is refused (A-88)."""
     once = {"Idempotency-Key": "order-7"}
     first = post(program, headers=once)
     again = post(program, headers=once)

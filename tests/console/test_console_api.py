@@ -98,7 +98,7 @@ def test_every_resource_is_in_the_matrix() -> None:
 
 @pytest.mark.parametrize("name", [name for name, (scope, _) in NEEDS.items() if scope])
 def test_who_may_ask_for_a_resource(program: Program, own: str, name: str) -> None:
-    """By each kind of key: with no right, the answer tells which is missing."""
+    """By each kind of key (A-80)."""
     method, path = name.split()
     needed, is_for_own = NEEDS[name]
     assert needed is not None
