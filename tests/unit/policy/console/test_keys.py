@@ -84,6 +84,7 @@ def test_when_a_key_can_be_used(*, disabled: bool, seconds: int | None, valid: b
         ("::ffff:192.0.2.7", ["192.0.2.0/24"], True),
         ("2001:db8::1", ["192.0.2.0/24", "2001:db8::/32"], True),
         ("", ["192.0.2.0/24"], False),
+        ("no address", ["192.0.2.0/24"], False),
         ("", [], True),
     ],
 )
