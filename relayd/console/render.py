@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 import relayd
 from relayd.console import text
+from relayd.console.changed import remembered
 from relayd.console.visitor import Visitor
 
 THEMES = ("auto", "light", "dark")
@@ -96,6 +97,7 @@ class Renderer:
             theme=theme if theme in THEMES else "auto",
             now=self._now(),
             done=_done(request.query_params),
+            updated=remembered(request),
             **values,
         )
         return HTMLResponse(written, status, headers)

@@ -40,6 +40,7 @@ PATHS = [
     "/destinations",
     "/bounces",
     "/bounces?by=sender",
+    "/settings",
     "/doctor",
     "/test-mail",
     "/users",

@@ -1,5 +1,6 @@
-"""Settings that the console changes, at a real daemon."""
+"""Settings that the console changes, at a real daemon: the control verb, and the page."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -8,9 +9,14 @@ import pytest
 from relayd.control import client
 from relayd.control.set_keys import set_to_json
 from relayd.errors import RelaydError
+from relayd.policy.console.roles import Role
+from relayd.ports.people import AuditQuery
 from relayd.settings import HostPort
 from relayd.sockets import listen_tcp
+from relayd.store import open_view
+from tests.support.console import Console, a_console
 from tests.support.daemon import Daemon, a_daemon, a_smarthost
+from tests.support.ports import free_port
 
 NAME = "relay.firm-of-ours.com"
 
@@ -18,12 +24,31 @@ NAME = "relay.firm-of-ours.com"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder = tmp_path_factory.mktemp("settings")
-    with a_smarthost() as smarthost, a_daemon(folder, smarthost.port, workers=1) as daemon:
+    more = f'[dns]\nnameservers = ["127.0.0.1:{free_port()}"]\ntimeout = "1s"\n'
+    with (
+        a_smarthost() as smarthost,
+        a_daemon(folder, smarthost.port, workers=1, more=more) as daemon,
+    ):
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def console(daemon: Daemon) -> Iterator[Console]:
+    with a_console(daemon.folder, beside=daemon.file) as console:
+        yield console
 
 
 def running(daemon: Daemon, name: str) -> str:
     return client.running_settings(str(daemon.folder / "control.sock")).values[name]
+
+
+def form_of(console: Console, **changes: str) -> dict[str, str]:
+    """Return the form as the page has it, with changes."""
+    text = console.get("/settings", role=Role.ADMIN).text
+    [fqdn] = re.findall(r'name="was_fqdn" value="([^"]*)"', text)
+    [mode] = re.findall(r'name="was_use_remote_smtp" value="([^"]*)"', text)
+    seen = {"was_fqdn": fqdn, "to_fqdn": fqdn}
+    return {**seen, "was_use_remote_smtp": mode, "to_use_remote_smtp": mode, **changes}
 
 
 def test_what_the_daemon_refuses_is_put_back(daemon: Daemon) -> None:
@@ -49,3 +74,76 @@ def test_the_daemon_runs_with_what_is_set(daemon: Daemon) -> None:
         client.ask(socket, set_to_json({"fqdn": ("x.firm-of-ours.com", fqdn)}), timeout=60)
     client.ask(socket, set_to_json({"fqdn": (fqdn, NAME)}), timeout=60)
     assert running(daemon, "fqdn") == f'"{fqdn}"'
+
+
+def test_a_change_is_seen_confirmed_told_and_put_back(console: Console, daemon: Daemon) -> None:
+    before = daemon.file.read_bytes()
+    form = form_of(console, to_fqdn=NAME, to_use_remote_smtp="true")
+    asks = console.post("/settings", role=Role.ADMIN, form=form).text
+    assert "use_remote_smtp: false → true" in asks
+    assert f"fqdn: relay.test → {NAME}" in asks
+    assert "it is slower than the smarthost" in asks
+    assert "run `relayd doctor` for the rest" in asks
+    assert running(daemon, "use_remote_smtp") == "false"
+    done = console.post("/settings/confirm", role=Role.ADMIN, form=form)
+    assert (done.status, done.location) == (303, "/settings")
+    assert running(daemon, "use_remote_smtp") == "true"
+    assert daemon.file.read_bytes() == before
+    cookie = f"relayd={console.token(Role.ADMIN)}; {done.headers['set-cookie'].partition(';')[0]}"
+    shown = console.get("/messages", Cookie=cookie).text
+    assert "use_remote_smtp: false → true" in shown
+    assert "daemon: runs with it now" in shown
+    assert "Put back" not in console.get("/messages", role=Role.ADMIN).text
+    back = {
+        "to_use_remote_smtp": "false",
+        "was_use_remote_smtp": "true",
+        "to_fqdn": "relay.test",
+        "was_fqdn": NAME,
+    }
+    assert console.post("/settings/confirm", role=Role.ADMIN, form=back).status == 303
+    assert running(daemon, "use_remote_smtp") == "false"
+    with closing(open_view(console.url)) as view:
+        found = view.people.audit(AuditQuery(), limit=2)
+    told = {(each.by, each.action, each.target, each.detail) for each in found}
+    assert told == {
+        ("admin (console)", "set", "use_remote_smtp", "true → false"),
+        ("admin (console)", "set", "fqdn", f'"{NAME}" → "relay.test"'),
+    }
+
+
+@pytest.mark.parametrize("path", ["/settings", "/settings/confirm"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"was_fqdn": "seen.test", "to_fqdn": NAME}, "somebody else was faster: fqdn is"),
+        ({"to_fqdn": "a b"}, "Not updated; the old values stay"),
+        ({"to_use_remote_smtp": "true"}, "which is nobody&#39;s in the public DNS"),
+    ],
+)
+def test_what_is_refused_is_told_and_changes_nothing(
+    console: Console, daemon: Daemon, changes: dict[str, str], words: str, path: str
+) -> None:
+    page = console.post(path, role=Role.ADMIN, form=form_of(console, **changes))
+    assert page.status == 409
+    assert words in page.text
+    assert "set-cookie" not in page.headers
+    assert running(daemon, "fqdn") == '"relay.test"'
+
+
+def test_every_key_is_told(console: Console, daemon: Daemon) -> None:
+    text = console.get("/settings", role=Role.ADMIN).text
+    names = client.running_settings(str(daemon.folder / "control.sock")).values
+    assert [name for name in names if f"relayd config set {name} VALUE" not in text] == []
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_only_admins_have_the_page(console: Console, role: Role) -> None:
+    assert console.get("/settings", role=role).status == 403
+    assert console.post("/settings/confirm", role=role).status == 403
+
+
+@pytest.mark.parametrize("cookie", ["x", "e30=", "eyJ2ZXJiIjoic2V0In0=", "W10=", "%"])
+def test_a_strange_cookie_is_no_banner(console: Console, cookie: str) -> None:
+    token = console.token(Role.ADMIN)
+    page = console.get("/", Cookie=f"relayd={token}; relayd_changed={cookie}")
+    assert (page.status, "Put back" in page.text) == (200, False)

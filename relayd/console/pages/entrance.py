@@ -29,7 +29,7 @@ async def log_in(asked: Asked) -> Response:
         token = await asked.console.sessions.log_in(name, password, asked.client)
     except NotLoggedIn as refused:
         return _login_page(asked, wanted=wanted, name=name, problem=str(refused), status=403)
-    answer = RedirectResponse(_own_path(wanted), 303)
+    answer = RedirectResponse(own_path(wanted), 303)
     asked.console.sessions.set_cookie(answer, asked.request, token)
     return answer
 
@@ -43,7 +43,7 @@ async def log_out(asked: Asked) -> Response:
 
 async def set_theme(asked: Asked) -> Response:
     """Remember light, dark, or as the system."""
-    answer = RedirectResponse(_own_path(asked.text("back")), 303)
+    answer = RedirectResponse(own_path(asked.text("back")), 303)
     theme = asked.text("theme")
     answer.set_cookie(
         THEME_COOKIE,
@@ -60,11 +60,11 @@ def _login_page(
     asked: Asked, *, wanted: str, name: str = "", problem: str = "", status: int = 200
 ) -> Response:
     return asked.page(
-        "login.html", status=status, next=_own_path(wanted), name=name, problem=problem
+        "login.html", status=status, next=own_path(wanted), name=name, problem=problem
     )
 
 
-def _own_path(path: str) -> str:
+def own_path(path: str) -> str:
     """Return a path of ours, whatever a link says: never another site's."""
     is_own = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_own and "\\" not in path else "/"
