@@ -94,7 +94,7 @@ class Relayd(Relay):
             )
         )
         with (self.folder / "daemon.log").open("wb") as log:
-            self._daemon = subprocess.Popen(
+            self.daemon = subprocess.Popen(
                 [sys.executable, "-m", "relayd", "serve", "-c", str(self.settings)],
                 stdout=log,
                 stderr=log,
@@ -111,15 +111,15 @@ class Relayd(Relay):
             time.sleep(0.01)
 
     def stop(self) -> None:
-        self._daemon.send_signal(signal.SIGTERM)
-        self._daemon.wait()
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait()
 
     def processes(self) -> list[int]:
-        return [self._daemon.pid, *children(self._daemon.pid)]
+        return [self.daemon.pid, *children(self.daemon.pid)]
 
     def workers(self) -> list[int]:
         """Return the pids of its workers, when all of them are there."""
-        return children(self._daemon.pid)
+        return children(self.daemon.pid)
 
 
 class Postfix(Relay):
