@@ -42,7 +42,7 @@ async def act(wanted: Wanted, caller: _Operator) -> Response:
     query = query_of(wanted.selector, caller.now)
     if selects_everything(query):
         raise wrong("selector", "it is empty, which would select everything", "a filter")
-    about = f"actions {wanted.action} {query!r}"
+    about = f"actions {wanted.action} {wanted.selector.model_dump_json()}"
     before = None
     if wanted.cursor:
         place = unseal(caller, wanted.cursor, about=about)
