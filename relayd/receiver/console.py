@@ -8,6 +8,8 @@ daemon's own user, who can do as they like anyway.
 Both are SHA-256 in hexadecimal digits. A message that comes with the key of an earlier one, and the same body, is that
 message: each recipient is answered as it was then, and the end of content with `250 2.0.0 OK queued as ID (again)`,
 whatever has changed since. With another body MAIL is refused, or the end of content if both came in at the same time.
+If both came in at the same time and a recipient was accepted for one alone, the end of content is answered with 451:
+who asks once more is told what was answered then.
 """
 
 import os
@@ -60,3 +62,14 @@ def refusal_before(first: FirstMessage, path: Address) -> Reply | None:
     if answer is None:
         return _NOT_ITS
     return None if answer == ACCEPTED else make_reply(int(answer[:3]), (answer[4:],))
+
+
+def is_answered_alike(once: Once, first: FirstMessage) -> bool:
+    """Tell whether each recipient was accepted or refused as when the message came first.
+
+    If both came at the same time, it may not be so.
+    """
+    return all(
+        (answer == ACCEPTED) is (first.answers.get(path) == ACCEPTED)
+        for path, answer in once.answers.items()
+    )

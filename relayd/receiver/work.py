@@ -23,9 +23,10 @@ from relayd.errors import (
     StoreFull,
 )
 from relayd.mail.envelope import NewMessage
-from relayd.mail.once import AlreadyTaken, OtherBody
+from relayd.mail.once import AlreadyTaken, FirstMessage, Once, OtherBody
 from relayd.policy.intake import admit
 from relayd.policy.intake.content import Refusal
+from relayd.receiver import console
 from relayd.receiver.acceptance import NO_READER, NO_STORE
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import (
@@ -190,7 +191,7 @@ class Work:
             self._held.abort()  # neither yes nor no may be said (S-55)
             return
         elif isinstance(error, AlreadyTaken):
-            self._machine.message_known(error.first.id)
+            self._known(message.once, error.first)
         elif isinstance(error, OtherBody):
             self._machine.message_known(None)
         elif isinstance(error, StoreFull):
@@ -204,3 +205,9 @@ class Work:
                 log.error("session_failed", client_ip=self._client_ip, exc_info=error)
             self._machine.message_refused(NO_STORE)
         self._held.resume()
+
+    def _known(self, once: Once | None, first: FirstMessage) -> None:
+        if once is not None and console.is_answered_alike(once, first):
+            self._machine.message_known(first.id)
+        else:
+            self._machine.message_refused(NO_STORE)

@@ -205,6 +205,38 @@ def test_of_two_at_the_same_time_one_is_taken(body: str, reply: str, tmp_path: P
     run_on("asyncio", main())
 
 
+@pytest.mark.parametrize("suppressed_for", ["first", "second"])
+def test_of_two_answered_unlike_the_second_asks_again(suppressed_for: str, tmp_path: Path) -> None:
+    """Else it would be told that a recipient is queued who is not, or refused who is."""
+    rcpts = ("RCPT TO:<a@y.test>", "RCPT TO:<b@y.test>")
+
+    async def main() -> None:
+        async with at_the_console(tmp_path, refuse_suppressed=True) as reception:
+            store = reception.intake.store
+
+            async def begin(client: WireClient, *, refused: bool) -> list[str]:
+                if refused:
+                    await store.suppress([ToSuppress(address="b@y.test")], by="me")
+                answers = [await client.ask(each) for each in (mail()[0], *rcpts, "DATA")]
+                await store.unsuppress("b@y.test")
+                return [each[:3] for each in answers]
+
+            one, two = await of_a_key(reception), await of_a_key(reception)
+            is_first = suppressed_for == "first"
+            first = await begin(one, refused=is_first)
+            assert first == ["250", "250", "550" if is_first else "250", "354"]
+            assert await begin(two, refused=not is_first) != first
+            await one.send(CONTENT + b".\r\n")
+            assert (await one.line()).startswith("250 ")
+            await two.send(CONTENT + b".\r\n")
+            assert (await two.line()).startswith("451 ")
+            assert await begin(two, refused=False) == first
+            await two.send(CONTENT + b".\r\n")
+            assert (await two.line()).endswith("(again)")
+
+    run_on("asyncio", main())
+
+
 class Checker:
     """It finds no fault at first, and then with everything."""
 
