@@ -13,6 +13,7 @@ from relayd.control.peer import Peer
 from relayd.control.protocol import BadMessage, Message
 from relayd.control.verbs import VERBS, admit, answer
 from relayd.control.verbs.verb import Forbidden
+from relayd.mail.operator import Action
 from relayd.policy.console.access import Caller, Rule
 from relayd.policy.console.roles import Role, Scope
 from relayd.policy.console.sessions import IDLE, LONGEST
@@ -24,6 +25,7 @@ from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
 from tests.support.control_server import a_context
 from tests.support.people import ROOT, a_key, a_key_text, a_session, a_token, an_account
+from tests.support.requeueing import sends_again
 
 ROLES = ("viewer", "operator", "admin")
 READERS = {*ROLES, "reading viewer", "key:read", "key:operate", "key:admin"}
@@ -208,6 +210,13 @@ async def test_what_was_taken_back_is_not_there_for_the_next_request(world: Worl
     assert not await world.is_admitted("ping", Caller.CONSOLE, world.behalves["admin"])
 
 
+async def test_a_disabled_account_may_nothing_though_a_session_is_left(world: World) -> None:
+    """Disabling ends its sessions; should one be left, it is judged all the same."""
+    accounts = world.store._tables.people.accounts
+    accounts["admin2"] = replace(accounts["admin2"], disabled=True)
+    assert not await world.is_admitted("ping", Caller.CONSOLE, world.behalves["admin"])
+
+
 CLIENTS = {"192.0.2.9": True, "::ffff:192.0.2.9": True, "192.0.3.1": False, "": False, "x": False}
 
 
@@ -241,6 +250,23 @@ async def test_a_key_acts_on_what_it_submitted(world: World, verb: str) -> None:
     assert (told["matched"], told["changed"]) == (1, 1)
     held = world.store.view.find(Query(status=(Status.HELD,)), limit=9)
     assert [row.auth_user for row in held] == (["key:own (API key)"] if verb == "act" else [])
+    with pytest.raises(Forbidden, match="that it submitted"):
+        await world.ask({**request, "selector": {"auth_user": "shop (API key)"}}, behalf)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_key_requeues_nothing_that_others_submitted(world: World, *, dry_run: bool) -> None:
+    world.context = replace(world.context, send_again=sends_again(world.clock))
+    for number, user in enumerate(["key:own (API key)", "shop (API key)", None]):
+        message = a_message("a@x.test", auth_user=user, count=number)
+        await enqueue(world.store, message)
+    await world.store.act(Query(), Action.BOUNCE, by="ann", reason="")
+    request = {"verb": "requeue", "selector": {}, "all": True, "dry_run": dry_run}
+    peer = Peer(name="relayd-console", caller=Caller.CONSOLE)
+    behalf = world.behalves["key:own"]
+    told = await answer(*await admit(with_behalf(request, behalf), peer, world.context))
+    assert isinstance(told, dict)
+    assert told["matched"] == 1
     with pytest.raises(Forbidden, match="that it submitted"):
         await world.ask({**request, "selector": {"auth_user": "shop (API key)"}}, behalf)
 
