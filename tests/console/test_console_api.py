@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from starlette.requests import Request
 
 from relayd.answers import recipients, status_line
 from relayd.answers.addresses import FIELDS as ADDRESS_FIELDS
 from relayd.answers.people import AUDIT_FIELDS, KEY_FIELDS
-from relayd.console.api import shapes
+from relayd.console.api import events, shapes
 from relayd.console.api.app import make_app, routes
+from relayd.console.api.caller import Caller
 from relayd.console.api.document import needs_of
-from relayd.console.api.problems import TITLES
+from relayd.console.api.problems import TITLES, Problem
 from relayd.mail.operator import Action
 from relayd.policy.console.roles import Scope
 from relayd.ports.people import Sees
@@ -405,6 +407,26 @@ def test_a_stream_tells_what_happens_from_now_on(program: Program, console: Cons
         console.call(console.store.act(query, Action.RELEASE, by="zoe", reason=""))
         assert json.loads(_next_event(answer)["data"])["by"] == "zoe"
         console.call(console.store.act(query, Action.HOLD, by="zoe", reason=""))
+
+
+def test_a_stream_ends_with_its_key_however_much_happens(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look finds an event here."""
+
+    async def gone(request: Request) -> Caller:
+        raise Problem(401, f"no key for {request.url.path}")
+
+    every = program.get("/events", READ).json["events"]
+    first = program.get("/events?limit=1", READ).json["next"]
+    for name, value in {"caller_of": gone, "_PAGE": 1, "_CHECKED": 2}.items():
+        monkeypatch.setattr(events, name, value)
+    connection, answer = _stream(program, first)
+    with closing(connection):
+        told = [_next_event(answer), _next_event(answer)]
+        assert [json.loads(each["data"]) for each in told] == every[1:3]
+        assert len(every) > 3
+        assert answer.read() == b""
 
 
 def _statuses(program: Program, address: str) -> list[str]:

@@ -30,7 +30,9 @@ router = resources("events")
 _Reader = Annotated[Caller, Depends(Needs(Scope.READ, own=True))]
 _PAGE = 500
 _LOOKS = 1.0  # seconds between two
-_QUIET = 15  # looks after which the client hears that the stream lives
+_CHECKED = (
+    15  # looks after which the key is looked up again, and the client hears that the stream lives
+)
 _ABOUT = "events"
 
 
@@ -73,23 +75,23 @@ async def stream(
 
 async def _lines(caller: Caller, after: int) -> AsyncIterator[bytes]:
     """Yield events until the key is no longer good, or the store fails: then the client comes again."""
-    quiet = 0
+    looks = 0
     yield b": relayd\n\n"
     try:
         while True:
             found = await _look(caller, after)
             if found:
                 after = found[-1].number
-            told = [each for each in found if caller.sees(each.auth_user)]
-            for each in told:
-                yield _sent(caller, each)
-            quiet = 0 if told else quiet + 1
+            for each in found:
+                if caller.sees(each.auth_user):
+                    yield _sent(caller, each)
+            looks += 1
             if len(found) < _PAGE:
                 await asyncio.sleep(_LOOKS)
-            if quiet >= _QUIET:
+            if looks >= _CHECKED:
                 caller = await caller_of(caller.request)
-                quiet = 0
-                yield b": nothing new\n\n"
+                looks = 0
+                yield b": relayd\n\n"
     except (Problem, StoreError):
         return
     except Exception:  # noqa: BLE001 -- nobody above can tell it: the answer has begun
