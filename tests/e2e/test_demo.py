@@ -64,6 +64,7 @@ def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_every_sample_gets_its_status() -> None:
     began = time.monotonic()
     done = demo("--json")
