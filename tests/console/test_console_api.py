@@ -53,6 +53,8 @@ NEEDS = {
     "GET /events/stream": (READ, True),
     "GET /keys": (ADMIN, False),
     "GET /audit": (ADMIN, False),
+    "GET /settings": (ADMIN, False),
+    "PATCH /settings": (ADMIN, False),
     "GET /health": (None, True),
     "GET /doctor": (ADMIN, False),
 }
@@ -254,6 +256,7 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "/events?event=held": shapes.Events,
     "/keys": shapes.Keys,
     "/audit": shapes.Audit,
+    "/settings": shapes.Settings,
     "/health": shapes.Health,
 }
 

@@ -9,11 +9,12 @@ import pytest
 from relayd.control import client
 from relayd.control.set_keys import set_to_json
 from relayd.errors import RelaydError
-from relayd.policy.console.roles import Role
+from relayd.policy.console.roles import Role, Scope
 from relayd.ports.people import AuditQuery
 from relayd.settings import HostPort
 from relayd.sockets import listen_tcp
 from relayd.store import open_view
+from tests.support.api import Program
 from tests.support.console import Console, a_console
 from tests.support.daemon import Daemon, a_daemon, a_smarthost
 from tests.support.ports import free_port
@@ -74,6 +75,36 @@ def test_the_daemon_runs_with_what_is_set(daemon: Daemon) -> None:
         client.ask(socket, set_to_json({"fqdn": ("x.firm-of-ours.com", fqdn)}), timeout=60)
     client.ask(socket, set_to_json({"fqdn": (fqdn, NAME)}), timeout=60)
     assert running(daemon, "fqdn") == f'"{fqdn}"'
+
+
+def test_a_program_reads_and_changes_settings(console: Console, daemon: Daemon) -> None:
+    program = Program(console=console)
+    key = program.key(Scope.ADMIN, name="set-up")
+
+    def patch(**wanted: object) -> tuple[int, str]:
+        answer = program.send("PATCH", "/settings", wanted, key=key)
+        return answer.status, answer.json.get("detail", "")
+
+    def told() -> dict[str, dict[str, object]]:
+        answer = program.send("GET", "/settings", key=key).json
+        assert answer["may_change"] == ["fqdn", "use_remote_smtp"]
+        return {each["key"]: each for each in answer["settings"]}
+
+    was = told()["fqdn"]["value"]
+    assert patch(fqdn={"to": NAME, "was": was}) == (200, "")
+    assert running(daemon, "fqdn") == f'"{NAME}"'
+    assert (told()["fqdn"]["value"], told()["fqdn"]["from"]) == (NAME, "console")
+    status, detail = patch(fqdn={"to": "x.firm-of-ours.com", "was": was})
+    assert (status, "somebody else was faster" in detail) == (409, True)
+    status, detail = patch(fqdn={"to": was, "was": NAME}, hostname={"to": "x", "was": "y"})
+    assert (status, "does not let the console change hostname" in detail) == (409, True)
+    for wrong in ({}, {"fqdn": {"to": 1, "was": NAME}}, {"fqdn": {"to": NAME}}):
+        assert patch(**wrong)[0] == 422, wrong
+    assert running(daemon, "fqdn") == f'"{NAME}"'
+    assert patch(fqdn={"to": was, "was": NAME}) == (200, "")
+    with closing(open_view(console.url)) as view:
+        [row] = view.people.audit(AuditQuery(), limit=1)
+    assert (row.by, row.action, row.target) == ("set-up (API key)", "set", "fqdn")
 
 
 def test_a_change_is_seen_confirmed_told_and_put_back(console: Console, daemon: Daemon) -> None:

@@ -19,6 +19,7 @@ from relayd.console.api import (
     messages,
     people,
     recipients,
+    settings,
     stats,
     submissions,
     suppressions,
@@ -39,6 +40,7 @@ ROUTERS = (
     stats.router,
     events.router,
     people.router,
+    settings.router,
     health.router,
 )
 

@@ -255,6 +255,18 @@ class Audit(BaseModel):
     next: Next
 
 
+class Setting(BaseModel):
+    key: str
+    value: Any
+    default: Any
+    from_: Annotated[str, Field(alias="from", description="`default`, a file, or `console`")]
+
+
+class Settings(BaseModel):
+    settings: list[Setting]
+    may_change: list[str]
+
+
 class Health(BaseModel):
     status: Literal["ok", "trouble"]
     reasons: Annotated[list[str], Field(description="for keys that may read")] = []
