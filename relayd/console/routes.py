@@ -65,6 +65,7 @@ PAGES = (
     ),
     Page(path="/addresses/{rcpt:path}", handler=addresses.show_one),
     Page(path="/destinations", handler=destinations.show),
+    Page(path="/destinations/{key}", handler=destinations.show_one),
     Page(path="/bounces", handler=bounces.show),
     Page(path="/settings", handler=settings.show, needs=Scope.ADMIN),
     Page(path="/settings", handler=settings.look, needs=Scope.ADMIN, method="POST"),

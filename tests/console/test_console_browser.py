@@ -38,6 +38,7 @@ PATHS = [
     "/addresses/ok@shop.example",
     "/addresses/import",
     "/destinations",
+    "/destinations/smarthost",
     "/bounces",
     "/bounces?by=sender",
     "/settings",

@@ -42,7 +42,12 @@ NEEDS = {
     "POST /addresses/import/apply": OPERATE,
     "GET /addresses/{rcpt:path}": READ,
     "GET /destinations": READ,
+    "GET /destinations/{key}": READ,
     "GET /bounces": READ,
+    "GET /settings": ADMIN,
+    "POST /settings": ADMIN,
+    "POST /settings/confirm": ADMIN,
+    "POST /settings/dismiss": ADMIN,
     "GET /doctor": READ,
     "GET /test-mail": OPERATE,
     "POST /test-mail": OPERATE,
@@ -92,6 +97,7 @@ def test_a_page_is_for_those_who_have_the_right(
         path.replace("{queue_id}", "0CNSP4QE20400")
         .replace("{rcpt:path}", "a@x.test")
         .replace("{name}", "ann")
+        .replace("{key}", "smarthost")
         .replace("{number:int}", "1")
     )
     reads_content = role == "reader"

@@ -85,7 +85,17 @@ def test_a_page_is_shown_also_with_nothing_in_it(path: str, tmp_path: Path) -> N
         ("/addresses?q=shop.example", "ok@shop.example"),
         ("/addresses/gone@shop.example", "the bounce of"),
         ("/addresses/nobody@x.test", "No mail went to this address"),
-        ("/destinations", "smarthost"),
+        ("/destinations", 'href="/destinations/smarthost"'),
+        ("/destinations/smarthost", "through the smarthost"),
+        ("/destinations/smarthost", "later@mail.example"),
+        (
+            "/destinations/smarthost",
+            "1 accepted, 2 deferred, 1 bounced; 50.0 % of what ended bounced",
+        ),
+        ("/destinations/mx%3Anobody.example", "direct, to the mail servers of nobody.example"),
+        ("/destinations/mx%3Anobody.example", "Nothing waits for this destination"),
+        ("/destinations/host%3Agone.example%3A25", "no entry of [routes] names this host now"),
+        ("/destinations/hold", "until somebody releases it"),
         ("/bounces", "bad mailbox"),
         ("/bounces?by=sender&since=90d", "app@app.test"),
     ],
@@ -113,13 +123,22 @@ def test_a_message_tells_its_history_and_what_it_waits_for(read_only: Console) -
     assert "<button name=" not in page.text.partition("<main")[2]  # a viewer changes nothing
 
 
+def test_only_an_operator_acts_on_what_waits_for_a_destination(read_only: Console) -> None:
+    path = "/destinations/smarthost"
+    assert "Hold…" in read_only.get(path, role=OPERATOR).text
+    assert "Hold…" not in read_only.get(path, role=Role.VIEWER).text
+    assert "Hold…" not in read_only.get("/destinations/hold", role=OPERATOR).text
+
+
 def test_a_queue_id_in_the_search_leads_to_its_message(read_only: Console) -> None:
     queue_id = id_of(read_only, "ok@shop.example")
     page = read_only.get(f"/messages?q={queue_id}", role=Role.VIEWER)
     assert page.location == f"/messages/{queue_id}"
 
 
-@pytest.mark.parametrize("path", ["/messages/0CNSP4QE20400", "/messages/x", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/messages/0CNSP4QE20400", "/messages/x", "/destinations/x", "/nothing"]
+)
 def test_what_is_not_there_is_said_so(path: str, read_only: Console) -> None:
     page = read_only.get(path, role=Role.VIEWER)
     assert page.status == 404

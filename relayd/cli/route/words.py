@@ -2,22 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 from relayd.answers import when
+from relayd.answers.way import TLS_WORDS, where
 from relayd.cli.output import hanging, paint
 from relayd.cli.table import coloured
-from relayd.policy.delivery.route import OnHold, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.delivery.route import Route as Way
-from relayd.settings import HostPort, TlsMode
+from relayd.settings import HostPort
 
-_TLS = {
-    TlsMode.OFF: "off: clear text",
-    TlsMode.OPPORTUNISTIC: "opportunistic: where offered, with any certificate, else clear text",
-    TlsMode.REQUIRED: "required: with any certificate, never in clear text",
-    TlsMode.VERIFY: "verify: only with a certificate that proves the name",
-    TlsMode.IMPLICIT: "implicit: from the first octet, only with a certificate that proves the name",
-}
 _COLOURS = {"deliverable": "green", "bounced": "red", "deferred": "yellow", "held": "magenta"}
 
 
@@ -33,7 +26,7 @@ def in_words(fields: Mapping[str, Any], way: Way) -> Iterator[str]:
 
 def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[str]]]:
     yield from _instead(fields)
-    yield "goes", [_goes(way)]
+    yield "goes", [where(way)]
     yield "because", [fields["reason"]]
     yield "route key", [fields["destination"]]
     if fields.get("mx") is not None:
@@ -42,7 +35,7 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
     yield "tries", [_host(host) for host in fields.get("hosts", ())]
     yield "left out", fields.get("skipped", ())
     if "tls" in fields:
-        yield "TLS", [_TLS[fields["tls"]]]
+        yield "TLS", [TLS_WORDS[fields["tls"]]]
         yield "login", ["yes" if fields["login"] else "no"]
     if fields.get("assume_8bit"):
         yield "8-bit", ["sent as it is, whatever the server offers (assume_8bit)"]
@@ -66,20 +59,6 @@ def _instead(fields: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "alias of", [f"{who}, by [aliases], for mail of this machine"]
     if fields["redirected_to"] is not None:
         yield "redirected", [f"to {fields['redirected_to']}, by [redirect]"]
-
-
-def _goes(way: Way) -> str:
-    match way:
-        case ViaMx(domain):
-            return f"direct, to the mail servers of {domain}"
-        case ViaSmarthost():
-            return "through the smarthost"
-        case ViaHost(host):
-            return f"through the host {host}"
-        case OnHold():
-            return "nowhere: it is held until somebody releases it"
-        case _:
-            assert_never(way)
 
 
 def _host(host: Mapping[str, Any]) -> str:

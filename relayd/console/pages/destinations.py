@@ -1,15 +1,49 @@
-"""Destinations: what waits for each, which are left alone and why, how each did in the last hour."""
+"""Destinations: what waits for each, which are left alone and why, how each did; and the page of one."""
 
+import asyncio
 from functools import partial
 
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from relayd.answers.tally import bounced
+from relayd.config.load import load
 from relayd.console.asked import Asked
-from relayd.console.destinations import find
+from relayd.console.destinations import find, find_one
+from relayd.console.filters import read_filters
+from relayd.console.pages.messages import Row, page_of
+from relayd.console.way import way_of
+from relayd.mail.ids import format_id
+from relayd.policy.delivery.route import route_of
+
+_ROWS = 20  # of what waits
 
 
 async def show(asked: Asked) -> Response:
     """The page itself."""
     found = await asked.ask(partial(find, asked.now))
     return asked.page("destinations.html", found=found, bounced=bounced)
+
+
+async def show_one(asked: Asked) -> Response:
+    """One destination: how it is reached by the settings of now, what waits for it, how it did."""
+    key = asked.request.path_params["key"]
+    route = route_of(key)
+    if route is None:
+        raise HTTPException(
+            404, f"{key} is no destination: it is smarthost, hold, mx:DOMAIN or host:HOST:PORT"
+        )
+    settings = await asyncio.to_thread(load, asked.console.settings.file, with_secrets=False)
+    found = await asked.ask(partial(find_one, key, asked.now))
+    filters = read_filters(QueryParams({"destination": key, "unfinished": "1"}), asked.now)
+    waits = await asked.ask(page_of(filters.query, None))
+    rows = [Row(format_id(each.message_id), each) for each in waits[:_ROWS]]
+    return asked.page(
+        "destination.html",
+        key=key,
+        way=way_of(route, settings),
+        found=found,
+        rows=rows,
+        command=filters.command,
+    )

@@ -134,6 +134,20 @@ def key_of(route: Route) -> str:
             assert_never(route)
 
 
+def route_of(key: str) -> Route | None:
+    """Return the route that a key is of; None if it is no route key. Which entry holds mail, a key does not tell."""
+    route: Route
+    if key in (SMARTHOST, HOLD):
+        route = ViaSmarthost() if key == SMARTHOST else OnHold("")
+    elif domain := mx_domain_of(key):
+        route = ViaMx(domain)
+    elif key.startswith(_HOST) and key.rpartition(":")[2].isdecimal():
+        route = ViaHost(host_of(key))
+    else:
+        return None
+    return route if key_of(route) == key else None
+
+
 def key_for(recipient: str, *, is_test: bool, rules: RouteRules) -> str:
     """Return the route key of a recipient as the store has it."""
     address = forwarded(parse_address(recipient), rules)

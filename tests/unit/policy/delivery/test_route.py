@@ -24,6 +24,7 @@ from relayd.policy.delivery.route import (
     key_of,
     matches,
     mx_domain_of,
+    route_of,
 )
 
 HOST = HostPort(host="mail.internal.example", port=2525)
@@ -148,8 +149,29 @@ def test_keys_are_stable(route: Route, key: str) -> None:
     """They are stored: their spelling is for ever, and leads back to where they came from."""
     assert key_of(route) == key
     assert mx_domain_of(key) == (route.domain if isinstance(route, ViaMx) else None)
+    assert route_of(key) == (OnHold("") if isinstance(route, OnHold) else route)
     if isinstance(route, ViaHost):
         assert host_of(key) == route.host
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "x",
+        "mx:",
+        "host:",
+        "host:x",
+        "host:x:",
+        "host:x:smtp",
+        "host:x:025",
+        "host:x:²",
+        "MX:a",
+        "hold:a",
+    ],
+)
+def test_what_is_no_key_has_no_route(key: str) -> None:
+    assert route_of(key) is None
 
 
 @given(st.ip_addresses(), st.integers(1, 65535))
