@@ -176,7 +176,7 @@ class RelayProtocol(SMTPProtocol):
             return failure
         finally:
             if wire is None:
-                self._release()  # `connection_lost` may never be called
+                self.release()  # `connection_lost` may never be called
         self.transport = self._wire = wire
         self._over_ssl = True
         return None
@@ -247,7 +247,7 @@ class RelayProtocol(SMTPProtocol):
         number = exc.errno if isinstance(exc, OSError) else None
         self._lose(os.strerror(number).lower() if number else "connection closed by the server")
         super().connection_lost(exc)
-        self._release()
+        self.release()
 
     def _hear_the_last(self) -> None:
         """Read what came before a write failed: a server may refuse content and hang up at once (A-44).
@@ -307,7 +307,7 @@ class RelayProtocol(SMTPProtocol):
             reason += f", waiting for the {_WAITED_FOR[self._awaited[0]]}"
         self.fail(reason)
 
-    def _release(self) -> None:
+    def release(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

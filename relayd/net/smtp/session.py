@@ -90,6 +90,9 @@ class Session:
             )
         except DialFailed as failure:
             raise self.failed(Stage.CONNECT, failure.breakdown) from failure
+        except asyncio.CancelledError:
+            self.protocol.release()  # uvloop may have called `connection_made`; then it never calls `connection_lost`
+            raise
         if tls_failure is not None:
             return tls_failure
         if context is not None:
