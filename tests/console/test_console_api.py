@@ -15,6 +15,7 @@ from starlette.requests import Request
 from relayd.answers import recipients, status_line
 from relayd.answers.addresses import FIELDS as ADDRESS_FIELDS
 from relayd.answers.people import AUDIT_FIELDS, KEY_FIELDS
+from relayd.answers.webhooks import DELIVERY_FIELDS, ENDPOINT_FIELDS
 from relayd.console.api import events, shapes
 from relayd.console.api.app import make_app, routes
 from relayd.console.api.caller import Caller
@@ -55,6 +56,15 @@ NEEDS = {
     "GET /audit": (ADMIN, False),
     "GET /settings": (ADMIN, False),
     "PATCH /settings": (ADMIN, False),
+    "GET /webhooks": (ADMIN, False),
+    "POST /webhooks": (ADMIN, False),
+    "GET /webhooks/{webhook}": (ADMIN, False),
+    "PATCH /webhooks/{webhook}": (ADMIN, False),
+    "DELETE /webhooks/{webhook}": (ADMIN, False),
+    "GET /webhooks/{webhook}/deliveries": (ADMIN, False),
+    "POST /webhooks/{webhook}/replay": (ADMIN, False),
+    "POST /webhooks/{webhook}/rotate": (ADMIN, False),
+    "POST /webhooks/{webhook}/test": (ADMIN, False),
     "GET /health": (None, True),
     "GET /doctor": (ADMIN, False),
 }
@@ -107,7 +117,7 @@ def test_who_may_ask_for_a_resource(program: Program, own: str, name: str) -> No
     method, path = name.split()
     needed, is_for_own = NEEDS[name]
     assert needed is not None
-    path = path.format(queue_id="0CNA0NJ6E0401", rcpt="a@x.test")
+    path = path.format(queue_id="0CNA0NJ6E0401", rcpt="a@x.test", webhook=1)
     assert program.send(method, path).status == 401
     assert program.send(method, path, key=str(a_key_text(99))).status == 401
     for scope in Scope:
@@ -290,6 +300,8 @@ FIELDS = {
     shapes.Address: ADDRESS_FIELDS,
     shapes.Key: KEY_FIELDS,
     shapes.Deed: AUDIT_FIELDS,
+    shapes.Webhook: ENDPOINT_FIELDS,
+    shapes.Delivery: DELIVERY_FIELDS,
 }
 
 

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from relayd.console.api import shapes
 from relayd.mail.words import EventKind
-from relayd.policy.console.roles import Role
+from relayd.policy.console.roles import Role, Scope
 from relayd.policy.console.webhook import Off
 from relayd.ports.outbox import (
     DeliveryQuery,
@@ -18,6 +20,7 @@ from relayd.ports.outbox import (
 )
 from relayd.ports.people import AuditQuery
 from relayd.store import open_view
+from tests.support.api import Answer, Program
 from tests.support.console import WEBHOOK as URL
 from tests.support.console import Console, a_console, fill, fill_and_tell
 
@@ -131,3 +134,92 @@ def test_a_webhook_that_is_not_there_is_named(console: Console, number: str) -> 
 @pytest.mark.parametrize("query", ["before=x", "before=" + "9" * 40, "show=lost", "before=%C2%B2"])
 def test_a_strange_query_shows_all(telling: Console, query: str) -> None:
     assert telling.get(f"/webhooks/1?{query}", role=ADMIN).status == 200
+
+
+def test_a_program_adds_changes_and_removes_a_webhook(console: Console) -> None:
+    program = Program(console=console)
+    key = program.key(Scope.ADMIN, name="set-up")
+    wanted = {"url": URL, "events": ["bounced"], "senders": ["@app.test"], "tags": ["news"]}
+    added = program.send("POST", "/webhooks", wanted, key=key)
+    assert (added.status, added.json["webhook"]) == (201, 1)
+    assert added.json["secret"].startswith("whsec_")
+    changed = program.send("PATCH", "/webhooks/1", {"events": ["held"], "tags": []}, key=key)
+    assert changed.status == 200
+    assert changed.json == program.send("GET", "/webhooks/1", key=key).json
+    assert program.send("GET", "/webhooks", key=key).json == {"webhooks": [changed.json]}
+    shapes.Webhook.model_validate(changed.json)
+    after = the_webhook(console)
+    assert (after.wanted.url, after.wanted.kinds) == (URL, (EventKind.HELD,))
+    assert (after.wanted.senders, after.wanted.tags, after.off) == (("@app.test",), (), Off.NO)
+    program.send("PATCH", "/webhooks/1", {"disabled": True}, key=key)
+    assert program.send("PATCH", "/webhooks/1", {"tags": ["x"]}, key=key).json["disabled"]
+    program.send("PATCH", "/webhooks/1", {"disabled": False}, key=key)
+    assert the_webhook(console).off is Off.NO
+    rotated = program.send("POST", "/webhooks/1/rotate", key=key).json
+    assert rotated["secret"] not in ("", added.json["secret"])
+    assert program.send("POST", "/webhooks/1/test", key=key).status == 200
+    [test] = program.send("GET", "/webhooks/1/deliveries", key=key).json["deliveries"]
+    assert (test["type"], test["state"]) == ("relayd.test", "waiting")
+    assert program.send("DELETE", "/webhooks/1", key=key).status == 200
+    for method, path in (
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/test"),
+        ("POST", "/rotate"),
+        ("GET", "/deliveries"),
+    ):
+        assert program.send(method, f"/webhooks/1{path}", key=key).status == 404, path
+    assert program.send("POST", "/webhooks/1/replay", {"only_failed": True}, key=key).status == 404
+    assert program.send("PATCH", "/webhooks/1", {}, key=key).status == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"events": []}, 422),
+        ({"events": ["received"]}, 422),
+        ({"senders": ["nobody"]}, 422),
+        ({"on": True}, 422),
+        ({"url": ""}, 422),
+        ({"url": "ftp://app.example/"}, 409),
+    ],
+)
+def test_a_webhook_that_is_wrong_is_not_added(
+    console: Console, changes: dict[str, object], status: int
+) -> None:
+    program = Program(console=console)
+    wanted = {"url": URL, "events": ["bounced"], **changes}
+    answer = program.send("POST", "/webhooks", wanted, key=program.key(Scope.ADMIN))
+    assert answer.status == status
+    with closing(open_view(console.url)) as view:
+        assert not view.outbox.endpoints()
+
+
+def test_a_program_reads_deliveries_page_by_page_and_replays(telling: Console) -> None:
+    program = Program(console=telling)
+    key = program.key(Scope.ADMIN)
+    whole = program.send("GET", "/webhooks/1/deliveries", key=key).json
+    shapes.Deliveries.model_validate(whole)
+    assert len(whole["deliveries"]) > 1
+    found: list[Any] = []
+    cursor: Any = ""
+    while cursor is not None:
+        path = f"/webhooks/1/deliveries?limit=1&cursor={cursor}"
+        told = program.send("GET", path, key=key).json
+        found += told["deliveries"]
+        cursor = told["next"]
+    assert found == whole["deliveries"]
+    path = "/webhooks/1/deliveries?state=failed"
+    failed = program.send("GET", path, key=key).json["deliveries"]
+    assert failed == [each for each in found if each["state"] == "failed"]
+
+    def replay(**wanted: object) -> Answer:
+        return program.send("POST", "/webhooks/1/replay", wanted, key=key)
+
+    [done] = [each["id"] for each in found if each["state"] == "done"]
+    [test] = [each["id"] for each in failed]
+    assert replay(only_failed=True).json == {"changed": 0, "next": None}
+    assert replay(since="2020-01-01").json == {"changed": 1, "next": None}
+    assert replay(delivery=done).json["changed"] == 0, "it waits already"
+    for wrong in ({}, {"delivery": test}, {"delivery": "x"}, {"since": "soon"}):
+        assert replay(**wrong).status == 422, wrong

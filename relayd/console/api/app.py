@@ -23,6 +23,7 @@ from relayd.console.api import (
     stats,
     submissions,
     suppressions,
+    webhooks,
 )
 from relayd.console.api.document import document_of
 from relayd.console.api.problems import Problem, answer_to
@@ -41,6 +42,7 @@ ROUTERS = (
     events.router,
     people.router,
     settings.router,
+    webhooks.router,
     health.router,
 )
 

@@ -1,0 +1,229 @@
+"""Webhooks: which applications are told what, how each does, and what was sent to it. For admins."""
+
+import re
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from relayd.answers.webhooks import delivery_fields, endpoint_fields
+from relayd.console.api import shapes
+from relayd.console.api.answers import Paged, answer, page, place_in, seal, unseal
+from relayd.console.api.caller import Caller, Needs
+from relayd.console.api.filters import Text, instant
+from relayd.console.api.problems import Problem, wrong
+from relayd.console.api.resource import resources
+from relayd.control import client
+from relayd.control.protocol import Message
+from relayd.control.webhooks import (
+    about_to_json,
+    put_to_json,
+    replay_to_json,
+    replayed_from_json,
+)
+from relayd.mail.account import parse_sender
+from relayd.mail.words import EventKind
+from relayd.policy.console.roles import Scope
+from relayd.policy.console.webhook import Off
+from relayd.ports.outbox import (
+    TOLD,
+    DeliveryQuery,
+    DeliveryState,
+    Endpoint,
+    EndpointId,
+    Replay,
+    Subscription,
+)
+
+router = resources("webhooks")
+_Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
+_DELIVERY = re.compile(r"evt_[0-9A-Z]{13}_([1-9][0-9]{0,15})_[0-9]+")
+_Id = Annotated[int, Path(ge=1, le=2**53)]
+
+
+def _told(kind: EventKind) -> EventKind:
+    if kind not in TOLD:
+        raise ValueError(f"{kind} is no event for webhooks: {', '.join(TOLD)}")
+    return kind
+
+
+_Kinds = Annotated[
+    list[Annotated[EventKind, AfterValidator(_told)]],
+    Field(min_length=1, max_length=len(TOLD)),
+]
+_Senders = Annotated[
+    list[Annotated[Text, AfterValidator(parse_sender)]],
+    Field(max_length=50, description="addresses, or `@domain`; none: whatever sender"),
+]
+_Tags = Annotated[
+    list[Annotated[Text, Field(max_length=200)]],
+    Field(max_length=50, description="none: whatever tag"),
+]
+
+
+class NewWebhook(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: Text
+    events: _Kinds
+    senders: _Senders = []
+    tags: _Tags = []
+    disabled: bool = False
+
+
+class WebhookChange(BaseModel):
+    """What is not named stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Text | None = None
+    events: _Kinds | None = None
+    senders: _Senders | None = None
+    tags: _Tags | None = None
+    disabled: bool | None = None
+
+
+class Params(Paged):
+    state: Annotated[list[DeliveryState] | None, Field(max_length=5)] = None
+
+
+class WebhookReplay(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    delivery: Annotated[Text | None, Field(description="one, by its `id`")] = None
+    since: Annotated[Text | None, Field(description="events at or after")] = None
+    until: Annotated[Text | None, Field(description="events before")] = None
+    only_failed: bool = False
+    cursor: Annotated[str, Field(max_length=500, description="`next` of the last answer")] = ""
+
+
+@router.get("/webhooks", response_model=shapes.Webhooks)
+async def show_all(caller: _Admin) -> Response:
+    """List the webhooks, the oldest first; no secret is told."""
+    found = await caller.ask(lambda view: view.outbox.endpoints())
+    return answer({"webhooks": [endpoint_fields(each) for each in found]})
+
+
+@router.post("/webhooks", response_model=shapes.WebhookSecret, status_code=201)
+async def add(wanted: NewWebhook, caller: _Admin) -> Response:
+    """Add a webhook, and tell its secret. It is told what happens from now on."""
+    subscription = Subscription(
+        url=wanted.url,
+        kinds=tuple(wanted.events),
+        senders=tuple(wanted.senders),
+        tags=tuple(wanted.tags),
+        is_on=not wanted.disabled,
+    )
+    reply = await _ask(caller, put_to_json(subscription))
+    return answer({"webhook": reply["endpoint"], "secret": reply["secret"]}, status=201)
+
+
+@router.get("/webhooks/{webhook}", response_model=shapes.Webhook)
+async def show(webhook: _Id, caller: _Admin) -> Response:
+    """Tell what a webhook is for, and how it does."""
+    return answer(endpoint_fields(await _find(caller, webhook)))
+
+
+@router.patch("/webhooks/{webhook}", response_model=shapes.Webhook)
+async def change(webhook: _Id, wanted: WebhookChange, caller: _Admin) -> Response:
+    """Change a webhook; what is not named stays. One that is enabled again begins as a new one."""
+    found = await _find(caller, webhook)
+    before = found.wanted
+    is_on = found.off is Off.NO if wanted.disabled is None else not wanted.disabled
+    after = Subscription(
+        url=before.url if wanted.url is None else wanted.url,
+        kinds=before.kinds if wanted.events is None else tuple(wanted.events),
+        senders=before.senders if wanted.senders is None else tuple(wanted.senders),
+        tags=before.tags if wanted.tags is None else tuple(wanted.tags),
+        is_on=is_on,
+    )
+    await _ask(caller, put_to_json(after, found.id))
+    return answer(endpoint_fields(await _find(caller, webhook)))
+
+
+@router.delete("/webhooks/{webhook}", response_model=shapes.WebhookGone)
+async def remove(webhook: _Id, caller: _Admin) -> Response:
+    """Forget a webhook, with all that waits for it."""
+    await _ask(caller, about_to_json("endpoint.drop", EndpointId(webhook)))
+    return answer({"webhook": webhook, "changed": True})
+
+
+@router.post("/webhooks/{webhook}/rotate", response_model=shapes.WebhookSecret)
+async def rotate(webhook: _Id, caller: _Admin) -> Response:
+    """Make a new secret. The one before also signs for 24 hours."""
+    reply = await _ask(caller, about_to_json("endpoint.rotate", EndpointId(webhook)))
+    return answer({"webhook": webhook, "secret": reply["secret"]})
+
+
+@router.post("/webhooks/{webhook}/test", response_model=shapes.WebhookTested)
+async def send_test(webhook: _Id, caller: _Admin) -> Response:
+    """Send `relayd.test`, ahead of all else; the deliveries tell what became of it."""
+    await _ask(caller, about_to_json("endpoint.test", EndpointId(webhook)))
+    return answer({"webhook": webhook, "type": "relayd.test"})
+
+
+@router.post("/webhooks/{webhook}/replay", response_model=shapes.WebhookReplayed)
+async def replay(webhook: _Id, wanted: WebhookReplay, caller: _Admin) -> Response:
+    """Send finished deliveries again, at most 10,000 at once; `next` says where to go on."""
+    if not (wanted.delivery or wanted.since or wanted.until or wanted.only_failed):
+        raise wrong("body", "it does not say which", "delivery, since, until or only_failed")
+    found = await _find(caller, webhook)
+    about = f"replay {webhook} {wanted.model_dump_json(exclude={'cursor'})}"
+    after = int(unseal(caller, wanted.cursor, about=about)[0]) if wanted.cursor else 0
+    request = Replay(
+        endpoint=found.id,
+        number=None if wanted.delivery is None else _number(wanted.delivery),
+        since=instant("since", wanted.since, caller.now),
+        until=instant("until", wanted.until, caller.now, is_end=True),
+        only_failed=wanted.only_failed,
+        after=after,
+    )
+    reply = await caller.change(partial(client.ask, request=replay_to_json(request)))
+    replayed = replayed_from_json(reply)
+    more = replayed.more
+    goes_on = None if more is None else seal(caller, [more], about=about)
+    return answer({"changed": replayed.changed, "next": goes_on})
+
+
+@router.get("/webhooks/{webhook}/deliveries", response_model=shapes.Deliveries)
+async def deliveries(webhook: _Id, params: Annotated[Params, Query()], caller: _Admin) -> Response:
+    """List what was sent to a webhook or waits for it, the latest events first."""
+    found = await _find(caller, webhook)
+    place = place_in(caller, params.cursor)
+    query = DeliveryQuery(
+        endpoint=found.id,
+        states=tuple(params.state or ()),
+        before=None if place is None else int(place[0]),
+        limit=params.limit,
+    )
+    rows = await caller.ask(lambda view: view.outbox.deliveries(query))
+    goes_on = [rows[-1].number] if len(rows) == params.limit else None
+    return page(caller, "deliveries", [delivery_fields(each) for each in rows], goes_on)
+
+
+async def _find(caller: Caller, number: int) -> Endpoint:
+    found = await caller.ask(lambda view: view.outbox.endpoints())
+    for each in found:
+        if each.id == number:
+            return each
+    raise _none()
+
+
+async def _ask(caller: Caller, request: Message) -> dict[str, Any]:
+    reply: dict[str, Any] = await caller.change(partial(client.ask, request=request))
+    if reply.get("done") is not True:
+        raise _none()
+    return reply
+
+
+def _number(webhook_id: str) -> int:
+    found = _DELIVERY.fullmatch(webhook_id)
+    if found is None:
+        raise wrong("delivery", "it is no id of a delivery", "`id` of /deliveries; a test has none")
+    return int(found[1])
+
+
+def _none() -> Problem:
+    return Problem(404, "there is no such webhook")
