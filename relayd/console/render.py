@@ -32,6 +32,7 @@ DONE: Mapping[str, str] = {
     "unsuppress": "No longer suppressed: {count}.",
     "user_added": "Users added: {count}.",
     "user_changed": "Changed. Sessions of this account have ended.",
+    "password_changed": "Your password is changed. Your other sessions have ended.",
     "user_removed": "Users removed: {count}.",
     "key_changed": "The key is changed.",
     "key_removed": "Keys removed: {count}.",

@@ -81,6 +81,18 @@ class Sessions:
 
     async def log_in(self, name: str, password: str, address: str) -> str:
         """Return the token of a new session. Raises NotLoggedIn, StoreError, DaemonUnreachable."""
+        await self.check(name, password, address)
+        token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
+        token_hash = rules.hash_of(token)
+        assert token_hash is not None
+        session = NewSession(account=name, token_hash=token_hash, client=address)
+        if not await self._asked(open_session_to_json(session)):
+            raise NotLoggedIn("Name or password is wrong.")
+        self._back_off.succeeded(name, address, now=asyncio.get_running_loop().time())
+        return token
+
+    async def check(self, name: str, password: str, address: str) -> None:
+        """Return if a password is right. Raises NotLoggedIn, also after too many that were wrong; StoreError."""
         clock = asyncio.get_running_loop().time
         if wait := self._back_off.wait(name, address, now=clock()):
             raise NotLoggedIn(f"Too many attempts: try again in {int(wait) + 1} s.")
@@ -89,14 +101,6 @@ class Sessions:
             self._back_off.failed(name, address, now=clock())
             _log.warning("console_login_failed", account=name[:64], client_ip=address)
             raise NotLoggedIn("Name or password is wrong.")
-        token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
-        token_hash = rules.hash_of(token)
-        assert token_hash is not None
-        session = NewSession(account=name, token_hash=token_hash, client=address)
-        if not await self._asked(open_session_to_json(session)):
-            raise NotLoggedIn("Name or password is wrong.")
-        self._back_off.succeeded(name, address, now=clock())
-        return token
 
     async def log_out(self, visitor: Visitor, address: str) -> None:
         """End the session. Raises DaemonUnreachable."""

@@ -13,6 +13,7 @@ They answer `{"ok": true, "done": BOOL}`: not done is what is there already, or 
 `id` and `key`, the whole key, which nobody can be told again.
 
     {"verb": "people.open_session", "name": "anna", "session": "HASH IN HEX", "client": "192.0.2.7"}
+    {"verb": "people.set_password", "password_hash": "$argon2id$..."}: of the account in `as`, whose sessions end
     {"verb": "people.touch_session"}, {"verb": "people.end_session"}, {"verb": "people.touch_key"}: of those in `as`
     {"verb": "people.note", "action": "...", "target": "...", "detail": "...", "client": "192.0.2.7"}
 
@@ -110,6 +111,17 @@ def change_account_from_json(message: Message) -> tuple[str, AccountChange]:
     refuse_unknown(message, {"verb", "name", *readers})
     given: dict[str, Any] = {key: read() for key, read in readers.items() if key in message}
     return _name(message), AccountChange(**given)
+
+
+def set_password_to_json(password_hash: str) -> Message:
+    return {"verb": "people.set_password", "password_hash": password_hash}
+
+
+def set_password_from_json(message: Message) -> str:
+    """Read that request. Raises BadMessage."""
+    refuse_unknown(message, {"verb", "password_hash"})
+    password_hash: str = read_text("password_hash", message.get("password_hash"), parse_hash)
+    return password_hash
 
 
 def name_to_json(verb: str, name: str) -> Message:

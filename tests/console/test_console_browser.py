@@ -44,6 +44,7 @@ PATHS = [
     "/settings",
     "/doctor",
     "/test-mail",
+    "/password",
     "/users",
     "/users/viewer",
     "/users/admin-reader",

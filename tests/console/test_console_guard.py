@@ -41,6 +41,8 @@ NEEDS = {
     "POST /addresses/import": OPERATE,
     "POST /addresses/import/apply": OPERATE,
     "GET /addresses/{rcpt:path}": READ,
+    "GET /password": READ,
+    "POST /password": READ,
     "GET /destinations": READ,
     "GET /destinations/{key}": READ,
     "GET /bounces": READ,

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from relayd.policy.console.roles import Role
-from tests.support.console import PASSWORD, Console, a_console, fill
+from relayd.ports.people import AuditQuery
+from relayd.store import open_view
+from tests.support.console import PASSWORD, Console, Page, a_console, fill
 
 ADMIN = Role.ADMIN
 
@@ -46,6 +49,46 @@ def test_sessions_are_ended(path: str, console: Console) -> None:
     form = {"name": "viewer", "password": "another password"}
     assert console.post(path, role=ADMIN, form=form).status == 303
     assert console.get("/", role=Role.VIEWER).location == "/login"
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_somebody_changes_his_own_password(role: Role, console: Console) -> None:
+    console.token(role)
+    elsewhere = _cookie(console.post("/login", name=str(role), password=PASSWORD))
+    form = {"old": PASSWORD, "password": "another password"}
+    done = console.post("/password", role=role, form=form)
+    assert done.location == "/password?done=password_changed&count=1"
+    new = _cookie(done)
+    assert "Your password is changed" in console.request("GET", done.location, None, new).text
+    assert console.request("GET", "/", None, elsewhere).location == "/login"
+    assert console.get("/", role=role).location == "/login"  # the session before
+    assert console.post("/login", name=str(role), password=PASSWORD).status == 403
+    assert console.post("/login", name=str(role), password="another password").status == 303
+    with closing(open_view(console.url)) as view:
+        entries = view.people.audit(AuditQuery(), limit=9)
+    changed = next(each for each in entries if each.detail == "new password")
+    assert (changed.by, changed.target) == (f"{role} (console)", str(role))
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "words"),
+    [
+        ({"old": "wrong", "password": "another password"}, 403, "password is wrong"),
+        ({"password": "another password"}, 403, "password is wrong"),
+        ({"old": PASSWORD, "password": "short"}, 400, "8 characters or more"),
+    ],
+)
+def test_a_password_stays_without_the_old_one_or_a_fit_new_one(
+    form: dict[str, str], status: int, words: str, console: Console
+) -> None:
+    page = console.post("/password", role=Role.VIEWER, form=form)
+    assert (page.status, words in page.text) == (status, True)
+    assert console.get("/", role=Role.VIEWER).status == 200
+    assert console.post("/login", name="viewer", password=PASSWORD).status == 303
+
+
+def _cookie(page: Page) -> dict[str, str]:
+    return {"Cookie": page.headers["set-cookie"].partition(";")[0]}
 
 
 @pytest.mark.parametrize("path", ["/users/change", "/users/remove"])

@@ -54,7 +54,7 @@ async def add(asked: Asked) -> Response:
         name=_name(asked),
         role=_role(asked),
         reads_content=bool(asked.text("reads_content")),
-        password_hash=await _hash(asked),
+        password_hash=await new_hash(asked),
     )
     await _ask(asked, add_account_to_json(account), f"there is a user {account.name} already")
     return asked.done("/users", QueryParams(), "user_added")
@@ -75,7 +75,7 @@ async def change(asked: Asked) -> Response:
 async def set_password(asked: Asked) -> Response:
     """Give an account a new password. Its sessions end, one's own too."""
     name = _name(asked)
-    wanted = AccountChange(password_hash=await _hash(asked))
+    wanted = AccountChange(password_hash=await new_hash(asked))
     await _ask(asked, change_account_to_json(name, wanted), f"there is no user {name}")
     return asked.done(f"/users/{name}", QueryParams(), "user_changed")
 
@@ -135,7 +135,8 @@ def _role(asked: Asked) -> Role:
         raise HTTPException(400, f"the role is one of {', '.join(Role)}") from wrong
 
 
-async def _hash(asked: Asked) -> str:
+async def new_hash(asked: Asked) -> str:
+    """Return the hash of the new password in a form. Raises HTTPException if it is none."""
     password = str(asked.form.get("password", ""))
     if len(password) < _SHORTEST or len(password.encode()) > _LONGEST or not password.isprintable():
         raise HTTPException(

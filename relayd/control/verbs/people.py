@@ -13,6 +13,7 @@ from relayd.control.people import (
     name_from_json,
     note_from_json,
     open_session_from_json,
+    set_password_from_json,
 )
 from relayd.control.protocol import BadMessage, Message, refuse_unknown
 from relayd.control.verbs.verb import Asked, Forbidden, Verb
@@ -20,7 +21,7 @@ from relayd.policy.console.access import Rule
 from relayd.policy.console.keys import ID_OCTETS, SECRET_OCTETS, make_key
 from relayd.policy.console.names import as_account
 from relayd.policy.console.roles import Scope, may
-from relayd.ports.people import Account, ApiKey, Author, Session
+from relayd.ports.people import Account, AccountChange, ApiKey, Author, Session
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +41,16 @@ async def add_account(asked: Asked) -> Message:
 
 async def change_account(asked: Asked) -> Message:
     name, change = change_account_from_json(asked.request)
+    done = await asked.context.store.people.change_account(name, change, author=asked.author)
+    return _answer(asked, "account_changed", done=done, account=name)
+
+
+async def set_password(asked: Asked) -> Message:
+    """Give the account of the session that asks a new password. All its sessions end."""
+    password_hash = set_password_from_json(asked.request)
+    if asked.identity is None or asked.identity.session is None:
+        raise BadMessage("'as' has no session")
+    name, change = asked.identity.session.account, AccountChange(password_hash=password_hash)
     done = await asked.context.store.people.change_account(name, change, author=asked.author)
     return _answer(asked, "account_changed", done=done, account=name)
 
@@ -158,6 +169,7 @@ _NOTES = Rule(scope=None, group=False, console=True)
 VERBS = (
     Verb(name="people.add_account", handle=add_account, is_change=True, rule=_ADMIN),
     Verb(name="people.change_account", handle=change_account, is_change=True, rule=_ADMIN),
+    Verb(name="people.set_password", handle=set_password, is_change=True, rule=_OWN),
     Verb(name="people.drop_account", handle=drop_account, is_change=True, rule=_ADMIN),
     Verb(name="people.add_key", handle=add_key, is_change=True, rule=_ADMIN),
     Verb(name="people.change_key", handle=change_key, is_change=True, rule=_ADMIN),

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from relayd.control import verbs
+from relayd.control import people, verbs
 from relayd.control.behalf import Behalf, with_behalf
 from relayd.control.context import ControlContext
 from relayd.control.peer import Peer
@@ -24,7 +24,7 @@ from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.clock import FakeClock
 from tests.support.control_server import a_context
-from tests.support.people import ROOT, a_key, a_key_text, a_session, a_token, an_account
+from tests.support.people import HASH, ROOT, a_key, a_key_text, a_session, a_token, an_account
 from tests.support.requeueing import sends_again
 
 ROLES = ("viewer", "operator", "admin")
@@ -52,6 +52,7 @@ MATRIX = {
     "compact": (ADMINS, "owner group"),
     "people.add_account": (ADMINS, "owner"),
     "people.change_account": (ADMINS, "owner"),
+    "people.set_password": (READERS | SUBMITTERS, "owner"),
     "people.drop_account": (ADMINS, "owner"),
     "people.add_key": (ADMINS, "owner"),
     "people.change_key": (ADMINS, "owner"),
@@ -331,6 +332,24 @@ async def test_sessions_of_others_are_ended_by_an_admin(world: World) -> None:
     assert not world.store.people.sessions("viewer0")
     await world.ask({**request, "name": "operator1"}, world.behalves["admin"])
     assert not world.store.people.sessions("operator1")
+
+
+async def test_a_password_is_set_for_the_account_that_asks_alone(world: World) -> None:
+    new = HASH.replace("t=2", "t=3")
+    request = people.set_password_to_json(new)
+    with pytest.raises(BadMessage, match="no session"):
+        await world.ask(request, world.behalves["key:admin"])
+    await world.ask(request, world.behalves["viewer"])
+    changed = [each for each in world.store.people.accounts() if each.password_hash == new]
+    assert [(each.name, each.role) for each in changed] == [("viewer0", Role.VIEWER)]
+    assert not world.store.people.sessions("viewer0")
+    assert world.store.people.sessions("operator1")
+    entry = world.last()
+    assert (entry.by, entry.target, entry.detail) == (
+        "viewer0 (console)",
+        "viewer0",
+        "new password",
+    )
 
 
 BROKEN: dict[str, object] = {

@@ -87,6 +87,7 @@ def test_a_client_forges_no_line() -> None:
 GOOD: dict[str, dict[str, Any]] = {
     "add_account": dict(people.add_account_to_json(ACCOUNT)),
     "change_account": dict(people.change_account_to_json("anna", AccountChange(role=Role.VIEWER))),
+    "set_password": dict(people.set_password_to_json(HASH)),
     "name": dict(people.name_to_json("people.drop_account", "anna")),
     "add_key": dict(people.add_key_to_json(KEY)),
     "change_key": dict(people.change_key_to_json("x", disabled=True)),
@@ -106,6 +107,10 @@ WRONG = [
     ("change_account", {"role": None}),
     ("change_account", {"disabled": 1}),
     ("change_account", {"rolle": "admin"}),
+    ("set_password", {"password_hash": ""}),
+    ("set_password", {"password_hash": "secret"}),
+    ("set_password", {"name": "anna"}),
+    ("set_password", {"role": "admin"}),
     ("name", {"name": ["anna"]}),
     ("name", {"all": True}),
     ("add_key", {"scopes": []}),
