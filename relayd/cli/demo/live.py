@@ -41,16 +41,19 @@ class Entrance:
 
 
 @contextmanager
-def console_beside(relay: Relay, port: int) -> Iterator[Entrance]:
-    """Run the console of a relay that is ready, with an account. Raises StartError, with what the console said."""
+def console_beside(relay: Relay, port: int, *, name: str = _NAME) -> Iterator[Entrance]:
+    """Run the console of a relay that is ready, with an account of that name.
+
+    Raises StartError, with what the console said.
+    """
     command = (sys.executable, "-m", "relayd", "console", "-c", str(relay.folder / "relayd.toml"))
     said = relay.folder / "console.log"
     with said.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- ourselves
     try:
-        entrance = Entrance(f"http://127.0.0.1:{port}/", _NAME, secrets.token_urlsafe(12))
+        entrance = Entrance(f"http://127.0.0.1:{port}/", name, secrets.token_urlsafe(12))
         account = NewAccount(
-            name=_NAME,
+            name=name,
             role=Role.ADMIN,
             reads_content=True,
             password_hash=hash_password(entrance.password),
