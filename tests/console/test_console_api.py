@@ -452,7 +452,7 @@ def _statuses(program: Program, address: str) -> list[str]:
 def test_a_program_acts_on_what_a_selector_matches(program: Program, console: Console) -> None:
     """First it counts, then it acts; the history has its name."""
     wanted = {"action": "release", "selector": {"rcpt": ["held@mail.example"]}, "reason": "well"}
-    key = program.key(OPERATE)
+    key, _ = program.key(OPERATE), program.key(ADMIN)  # both before: making one is in the audit
     counted = program.send("POST", "/actions", {**wanted, "dry_run": True}, key=key).json
     assert counted == {"matched": 1, "changed": 1, "next": None}
     assert _statuses(program, "held@mail.example") == ["held"]
