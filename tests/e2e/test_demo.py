@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -124,12 +126,20 @@ def test_mail_servers_that_cannot_share_a_port() -> None:
 COMMAND = [sys.executable, "-m", "relayd", "demo", "--console"]
 
 
-def test_the_console_shows_a_dozen_statuses_within_ten_seconds_and_ends(tmp_path: Path) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: the path of a unix socket has 107 octets at most."""
+    with tempfile.TemporaryDirectory(prefix="r-") as name:
+        yield Path(name)
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_the_console_shows_a_dozen_statuses_within_ten_seconds_and_ends(short: Path) -> None:
     began = time.monotonic()
     process = subprocess.Popen(
         COMMAND,
         cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(short)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -170,7 +180,7 @@ def test_the_console_shows_a_dozen_statuses_within_ten_seconds_and_ends(tmp_path
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=20)
     assert (process.returncode, error) == (0, "")
-    assert not list(tmp_path.iterdir()), "the temporary queue is gone"
+    assert not list(short.iterdir()), "the temporary queue is gone"
 
 
 def test_the_console_without_its_packages(tmp_path: Path) -> None:
