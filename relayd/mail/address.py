@@ -13,6 +13,7 @@ Source: RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 1035 §2.3.4; RFC 653
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 PATH_LIMIT = 512  # octets with the angle brackets: twice what RFC 5321 §4.5.3.1.3 asks for
@@ -48,8 +49,8 @@ class Address:
 
     @property
     def compared(self) -> "Address":
-        """The address to compare with others: the case of its domain does not count (RFC 5321 §2.4)."""
-        return Address(self.local, self.domain.lower())
+        """The address to compare with others, as `compared_domain` (RFC 5321 §2.4)."""
+        return Address(self.local, compared_domain(self.domain))
 
     @property
     def is_literal(self) -> bool:
@@ -63,6 +64,18 @@ class Address:
     @property
     def is_ascii(self) -> bool:
         return self.local.isascii() and self.domain.isascii()
+
+
+def compared_domain(domain: str) -> str:
+    """Return a domain to compare with others: case does not count, nor whether it has U-labels or A-labels."""
+    return domain.lower() if domain.isascii() else _as_a_labels(domain)
+
+
+@lru_cache(maxsize=1024)  # it takes long, and many recipients share few domains
+def _as_a_labels(domain: str) -> str:
+    from relayd.mail.mailbox import domain_of  # noqa: PLC0415 -- brings IDNA; most mail needs none
+
+    return domain_of(domain)
 
 
 class PathError(ValueError):

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from relayd.mail.address import compared_domain
+
 if TYPE_CHECKING:  # questions need none of it
     from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 
@@ -40,15 +42,32 @@ class Named(NamedTuple):
     value: str = ""
 
     def is_same(self, other: "Named") -> bool:
-        """Tell whether both mean the same mail; case does not count, but in the names of users."""
-        if Scope.USER in (self.scope, other.scope):
-            return self == other
-        return (self.scope, self.value.lower()) == (other.scope, other.value.lower())
+        """Tell whether both mean the same mail.
+
+        Case does not count, but in the names of users; nor whether a domain has U-labels or A-labels.
+        """
+        if self.scope is not other.scope:
+            return False
+        if self.scope is Scope.USER or self.value == other.value:
+            return self.value == other.value
+        return _compared(self) == _compared(other)
 
     def __str__(self) -> str:
         if self.scope is Scope.ALL:
             return "all mail"
         return f"{self.scope} {self.value or '<>'}"
+
+
+def _compared(named: Named) -> str:
+    value = named.value
+    if value.isascii():
+        return value.lower()
+    if named.scope is Scope.SENDER:
+        local, at, domain = value.rpartition("@")
+        return f"{local.lower()}{at}{compared_domain(domain)}"
+    if named.scope is Scope.DESTINATION:  # a route key, such as mx:DOMAIN
+        return ":".join(map(compared_domain, value.split(":")))
+    return compared_domain(value) if named.scope is Scope.DOMAIN else value.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +118,7 @@ def traits_of(message: "QueuedMessage", recipient: "QueuedRecipient", destinatio
 def rule_for(traits: Traits, rules: Iterable[PauseRule], at: datetime | None) -> PauseRule | None:
     """Return the first of some rules that stops such mail at that instant; None: whatever their ends.
 
-    Case does not count, but in the names of users.
+    Values are compared as in `Named.is_same`.
     """
     for rule in rules:
         if not (at and rule.is_over(at)) and _fits(rule.named, traits):

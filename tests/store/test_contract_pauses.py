@@ -120,6 +120,20 @@ async def test_one_recipient_of_a_message_waits_and_the_other_does_not(
     assert box.row(message).status is Status.QUEUED
 
 
+@pytest.mark.parametrize("name", ["例え.jp", "xn--r8jz45g.jp"])
+async def test_a_domain_is_paused_and_let_go_in_either_writing(
+    name: str, box: Box, worker: WorkerNumber
+) -> None:
+    [rule] = await box.store.pause([a_rule(box, Named(Scope.DOMAIN, "例え.jp"))])
+    [again] = await box.store.pause([a_rule(box, Named(Scope.DOMAIN, "xn--r8jz45g.jp"))])
+    assert again.number == rule.number, "one rule, said twice"
+    await box.put(a_message("a@例え.jp", "b@xn--r8jz45g.jp"), worker=worker)
+    assert not await box.claim(worker)
+    await box.store.unpause([Named(Scope.DOMAIN, name)], frozenset(Side))
+    [work] = await box.claim(worker)
+    assert len(work.recipients) == 2
+
+
 async def test_a_rule_ends_by_itself(box: Box, worker: WorkerNumber) -> None:
     message = of_shop()
     await box.put(message, worker=worker)

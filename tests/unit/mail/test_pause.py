@@ -34,6 +34,40 @@ def test_a_scope_fits_its_own_mail_and_no_other(scope: Scope) -> None:
     assert unknown == (rule if scope is Scope.ALL else None), "what is not known fits no name"
 
 
+@pytest.mark.parametrize(
+    ("scope", "one", "other"),
+    [
+        (Scope.DOMAIN, "例え.jp", "XN--r8jz45g.jp"),
+        (Scope.DOMAIN, "MÜNCHEN.test", "xn--mnchen-3ya.test"),
+        (Scope.SENDER, "Shop@例え.jp", "shop@xn--r8jz45g.jp"),
+        (Scope.SENDER, "été@例え.jp", "ÉTÉ@xn--r8jz45g.jp"),
+        (Scope.DESTINATION, "mx:例え.jp", "MX:xn--r8jz45g.jp"),
+    ],
+)
+def test_u_labels_and_a_labels_are_one_domain(scope: Scope, one: str, other: str) -> None:
+    for written, met in ((one, other), (other, one), (one, one)):
+        rule = replace(RULE, named=Named(scope, written))
+        assert rule_for(Traits(**{scope: met}), [rule], START) == rule
+        assert rule.is_one_of([Named(scope, met)]), "it ends under either name"
+
+
+@pytest.mark.parametrize(
+    ("scope", "one", "other"),
+    [
+        (Scope.DOMAIN, "faß.test", "fass.test"),
+        (Scope.DOMAIN, "例え.jp", "例.jp"),
+        (Scope.DOMAIN, "ü..test", "u..test"),  # no domain of the DNS
+        (Scope.SENDER, "例え.jp@x.test", "xn--r8jz45g.jp@x.test"),
+        (Scope.TAG, "例え.jp", "xn--r8jz45g.jp"),
+        (Scope.USER, "例え.jp", "xn--r8jz45g.jp"),
+    ],
+)
+def test_what_is_no_writing_of_the_same_stays_apart(scope: Scope, one: str, other: str) -> None:
+    assert not Named(scope, one).is_same(Named(scope, other))
+    assert not Named(scope, other).is_same(Named(scope, one))
+    assert Named(scope, one).is_same(Named(scope, one))
+
+
 def test_the_null_reverse_path_is_a_name() -> None:
     rule = replace(RULE, named=Named(Scope.SENDER, ""))
     assert rule_for(Traits(sender=""), [rule], START) == rule
