@@ -1,4 +1,4 @@
-"""What somebody should know who turns direct mode on, in words."""
+"""What somebody should know who turns direct mode on, or changes the queue, in words."""
 
 from collections.abc import Iterable, Iterator
 
@@ -26,6 +26,14 @@ def warnings(settings: Settings) -> Iterator[str]:
             " bounces.verp_domain you will not hear of them"
         )
     yield "test mail still goes by the smarthost, and so does what [routes] sends there"
+
+
+def left_behind(url: str) -> str:
+    """Say what another `store.url` means for the queue at `url`."""
+    return (
+        f"what is in {url} stays there: waiting mail, history, pauses and suppressions. Nobody delivers"
+        " it until that queue is served again; `relayd move` takes it along"
+    )
 
 
 def found_wrong(findings: Iterable[Finding]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import assert_never
 
 import click
 
-from relayd.answers.warnings import found_wrong, warnings
+from relayd.answers.warnings import found_wrong, left_behind, warnings
 from relayd.cli.output import printable, show_json, show_table
 from relayd.config.change import Changed
 from relayd.control import client
@@ -113,6 +113,7 @@ def show_banner(
     begins_direct = changed.began_direct and not put_back
     risks = list(warnings(changed.settings)) if begins_direct else []
     first = list(found_wrong(findings)) if begins_direct else []
+    left = [] if put_back else [*_left_behind(changed)]
     if as_json:
         for each in changed.keys:
             show_json(
@@ -125,17 +126,25 @@ def show_banner(
                     "put_back": put_back or None,
                     "daemon": answer.state,
                     "reasons": answer.reasons or None,
-                    "warnings": [*risks, *first] or None,
+                    "warnings": [*left, *risks, *first] or None,
                 }
             )
         return
     lines = [*_change_lines(changed), *daemon_lines(answer)]
     if put_back:
         lines.append("the file has its old text again")
+    if left:
+        lines += ["", *left]
     if begins_direct:
         lines += ["", "Direct mode sends straight to the recipients' own servers:"]
         lines += [f"{_DASH}{each}" for each in (*risks, *first)]
     _print_framed(_title(changed, answer, put_back=put_back), [printable(line) for line in lines])
+
+
+def _left_behind(changed: Changed) -> Iterator[str]:
+    for each in changed.keys:
+        if each.name == "store.url" and each.old != each.new:
+            yield left_behind(str(_value(each.old)))
 
 
 def _title(changed: Changed, answer: Answer, *, put_back: bool) -> str:

@@ -275,6 +275,21 @@ def test_direct_mode_comes_with_the_risks(world: World) -> None:
     assert "reputation" not in again
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_another_queue_leaves_the_mail_behind(world: World, options: tuple[str, ...]) -> None:
+    """What waits would be in a queue that nobody serves, and no question would find it."""
+    [before] = [row["value"] for row in world.run("config", "get", "store.url", "--json").rows]
+    wanted = f"store.url=sqlite:{world.settings.parent}/other.db"
+    told = world.run("config", "set", wanted, *options).out
+    assert f"what is in {before} stays there" in told
+    assert "relayd move" in told
+    if options:
+        [row] = world.run("config", "set", wanted, *options, "--json").rows
+        assert f"what is in {before}" in row["warnings"][0]
+    else:
+        assert "stays there" not in world.run("config", "set", wanted).out
+
+
 NO_DNS = '[dns]\nnameservers = ["127.0.0.1:9"]\ntimeout = "1s"\n'  # nobody answers there
 WORDS = ["slower", "reputation", "soft bounce", "proxy", "test mail", "`relayd doctor`"]
 
