@@ -163,6 +163,13 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else os.EX_OK
 
 
+def _remedy(error: RelaydError) -> str:
+    """What to do where no daemon runs: only it can act on the queue."""
+    absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+    is_stopped = isinstance(error, DaemonUnreachable) and absent
+    return "; start it: systemctl start relayd" if is_stopped else ""
+
+
 def report(error: RelaydError | OSError) -> int:
     """Print what went wrong; return the exit status of its kind."""
     from relayd.cli.output import drop_output, printable  # noqa: PLC0415
@@ -174,7 +181,7 @@ def report(error: RelaydError | OSError) -> int:
             drop_output()
             lines = [f"relayd: {error.filename or 'input or output'}: {error.strerror or error}"]
         case _:
-            lines = [f"relayd: {' '.join(str(error).split())}"]
+            lines = [f"relayd: {' '.join(str(error).split())}{_remedy(error)}"]
     for line in lines:
         click.echo(printable(line), err=True)
     if isinstance(error, OSError):

@@ -205,7 +205,10 @@ async def test_everything_when_it_is_said(world: World, arguments: list[str]) ->
 def test_without_a_daemon_nothing_is_changed(world: World) -> None:
     ran = world.run("queue", "hold", "--all")
     assert (ran.status, ran.out) == (os.EX_UNAVAILABLE, "")
-    assert ran.err == f"relayd: no daemon at {world.socket}: No such file or directory\n"
+    assert (
+        ran.err
+        == f"relayd: no daemon at {world.socket}: No such file or directory; start it: systemctl start relayd\n"
+    )
     assert set(statuses(world).values()) == {Status.QUEUED}
 
 
