@@ -204,10 +204,21 @@ def _nearest(key: Key) -> str:
     elsewhere = [name for name in others if name.rpartition(".")[2] == leaf]
     if len(elsewhere) == 1:
         return f'; there is "{elsewhere[0]}"'
-    is_known = any(name.startswith(prefix) for name in DEFAULTS)
-    if (not table or not is_known) and (close := nearest(path, others)):
+    if not table and (close := nearest(path, others)):
         return f'; did you mean "{close[0]}"?'
+    if not any(name.startswith(prefix) for name in DEFAULTS):
+        return f"; {_in_no_table(table, leaf)}"
     return f"; {_keys_of(table)}"
+
+
+def _in_no_table(table: str, leaf: str) -> str:
+    """What may be meant by a key in a table that there is not."""
+    tables = sorted({name.partition(".")[0] for name in DEFAULTS if "." in name})
+    close = nearest(table.partition(".")[0], tables)
+    if not close:
+        return f"the tables are {', '.join(tables)}"
+    keys = nearest(leaf, _names_in(close[0]))
+    return f'did you mean "{close[0]}{"." + keys[0] if keys else ""}"?'
 
 
 def _keys_of(table: str) -> str:

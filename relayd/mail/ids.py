@@ -88,11 +88,10 @@ def format_id(message_id: MessageId) -> str:
 
 def parse_id(text: str) -> MessageId:
     """Read a queue id, any case. Raises ValueError."""
-    text = text.upper()
-    if not _ID.match(text):
+    if not _ID.match(text.upper()):
         raise ValueError(f"{text!r} is not a queue id (13 letters and digits)")
     value = 0
-    for char in text:
+    for char in text.upper():
         value = value << 5 | _DIGITS[char]
     if value >= 1 << 63:
         raise ValueError(f"{text!r} is not a queue id (too large)")

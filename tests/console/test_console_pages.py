@@ -275,7 +275,7 @@ def test_a_list_is_imported_after_it_was_seen(console: Console) -> None:
     listed = "a@x.test\nno address\ngone@shop.example\na@x.test\n"
     seen = console.post("/addresses/import", role=OPERATOR, list=listed, reason="old list").text
     assert "1 would be suppressed, 2 are already." in seen
-    assert "1 lines cannot be read" in seen
+    assert "1 line cannot be read" in seen
     assert "It is not suppressed" in console.get("/addresses/a@x.test", role=OPERATOR).text
     done = console.post("/addresses/import/apply", role=OPERATOR, list=listed, reason="old list")
     assert done.location == "/addresses?show=suppressed&done=suppress&count=1"

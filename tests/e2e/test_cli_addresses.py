@@ -158,7 +158,7 @@ async def test_a_dry_run_says_what_each_line_would_do(world: World, tmp_path: Pa
         ["3", "new@x.test", "all mail", "suppress"],
         ["5", "", "", "mistake: 'nobody' is no address: expected local@domain"],
         ["6", "New@x.test", "all mail", "nothing: suppressed before"],
-        ["1 would be suppressed, 2 suppressed before, 1 lines cannot be read"],
+        ["1 would be suppressed, 2 suppressed before, 1 line cannot be read"],
     ]
     rows = (await run(world, "import", str(file), "--dry-run", "--json")).rows
     as_csv = await run(world, "import", str(file), "--dry-run", "--csv")
@@ -175,7 +175,7 @@ async def test_a_dry_run_says_what_each_line_would_do(world: World, tmp_path: Pa
     done = await run(world, "import", str(file), "--reason", "old list")
     assert (done.status, done.out) == (
         os.EX_DATAERR,
-        "1 suppressed, 2 suppressed before, 1 lines cannot be read\n",
+        "1 suppressed, 2 suppressed before, 1 line cannot be read\n",
     )
     assert f"{file}: line 5: 'nobody' is no address" in done.err
 

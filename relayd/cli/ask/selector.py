@@ -1,5 +1,6 @@
 """Which mail a verb of `relayd queue` is about: queue ids, filters, or both."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,12 @@ class QueueIdType(click.ParamType[MessageId]):
         try:
             return parse_id(str(value))
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            told = (
+                f"{error}. For a Message-ID: --message-id {shlex.quote(str(value))}"
+                if "@" in str(value)
+                else error
+            )
+            self.fail(str(told), param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -135,7 +135,7 @@ def import_(*, file: str, reason: str, dry_run: bool, form: Form) -> None:
     elif form is not Form.JSON:
         will = "would be suppressed" if dry_run else "suppressed"
         told = f"{counts['new']} {will}, {counts['old']} suppressed before"
-        told += f", {counts['bad']} lines cannot be read" if counts["bad"] else ""
+        told += f", {_lines(counts['bad'])} cannot be read" if counts["bad"] else ""
         click.echo(told, err=form is Form.CSV)
     if counts["bad"]:
         click.get_current_context().exit(os.EX_DATAERR)
@@ -259,3 +259,7 @@ def _csv(cells: Sequence[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()
+
+
+def _lines(number: int) -> str:
+    return "1 line" if number == 1 else f"{number} lines"

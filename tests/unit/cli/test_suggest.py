@@ -26,6 +26,7 @@ MISTYPED = {
     "a column of another list": (["pauses", "--columns", "utnil"], "Did you mean 'until'?"),
     "a day": (["status", "--since", "yesteday"], "Did you mean 'yesterday'?"),
     "a weekday": (["stats", "--until", "wensday"], "Did you mean 'wednesday'?"),
+    "a Message-ID": (["queue", "hold", "<a@b.test>"], "--message-id '<a@b.test>'"),
     "too long ago": (["status", "--since", "9" * 15 + "d"], "further away than the calendar goes"),
     "an option of lists": (["resume", "--csv"], "It is an option of relayd status, relayd stats"),
     "an option of one": (["queue", "list", "--explain"], "It is an option of relayd status show"),
