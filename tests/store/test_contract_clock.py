@@ -194,3 +194,14 @@ async def test_it_ages_on_from_there_when_it_was_held_meanwhile(
     box.clock.advance(MINUTES)
     [again] = await box.claim(worker)
     assert again.message.age - again.recipients[0].uncounted == 2 * MINUTES
+
+
+async def test_a_pause_that_is_over_is_told_until_the_next(box: Box, worker: WorkerNumber) -> None:
+    """Also when a worker starts: that ends the pauses that are left, and those alone."""
+    message = a_message("a@x.test")
+    [work] = await box.put(message, worker=worker, leased=True)
+    until = box.clock.now() + MINUTES
+    await box.store.release(work.lease, paused_until=until)
+    box.clock.advance(2 * MINUTES)
+    await registered(box.store, "other")
+    assert box.row(message).paused_until == until

@@ -94,9 +94,11 @@ class MemoryStore(MemoryView):
     async def register(self, worker: WorkerIdentity) -> Registration:
         self._age.watch(is_first=self._workers.is_first(worker))
         self._leases.abandon_of(self._workers.remove_dead(worker))
-        self._tables.paused.clear()
-        self._tables.paused_for.clear()
-        return self._workers.add(worker, ids=self._tables.messages, at=self._clock.now())
+        now = self._clock.now()
+        for destination in [key for key, until in self._tables.paused.items() if until > now]:
+            del self._tables.paused[destination]
+            self._tables.paused_for.pop(destination, None)
+        return self._workers.add(worker, ids=self._tables.messages, at=now)
 
     def has_room(self) -> bool:
         return True

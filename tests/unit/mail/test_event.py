@@ -311,3 +311,11 @@ def test_reception_names_the_address_that_was_written_to_if_it_is_another(
     first, second = first_events(message)
     assert first.detail == {**second.detail, **told}
     assert second.detail == reception_detail(message)
+
+
+def test_an_attempt_says_where_a_redirected_recipient_went() -> None:
+    detail = attempt_detail(
+        some_facts(), Sent(), attempt=1, queued_for=timedelta(), redirected_to="qa@x.test"
+    )
+    assert list(detail)[:2] == ["attempt", "redirected_to"]
+    assert detail["redirected_to"] == "qa@x.test"

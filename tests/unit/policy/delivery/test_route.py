@@ -24,6 +24,7 @@ from relayd.policy.delivery.route import (
     key_of,
     matches,
     mx_domain_of,
+    names_of,
     route_of,
 )
 
@@ -213,3 +214,15 @@ def test_whether_mail_may_go_otherwise_than_by_the_smarthost(
     rules: RouteRules, *, has_some: bool
 ) -> None:
     assert has_other_ways(rules) is has_some
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        (SMARTHOST, {SMARTHOST}),
+        ("mx:Shop.example", {"mx:shop.example", "shop.example"}),
+        ("host:MX.example:2525", {"host:mx.example:2525", "mx.example", "mx.example:2525"}),
+    ],
+)
+def test_people_call_a_destination_by_these_names(key: str, names: set[str]) -> None:
+    assert names_of(key) == names
