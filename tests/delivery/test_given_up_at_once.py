@@ -5,63 +5,59 @@ word waits for ever: the destination's lease is renewed meanwhile, and its mail 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
 from relayd.deliverer.destination_queue import DestinationQueue
+from relayd.net.smtp.protocol import RelayProtocol
 from tests.support.builders import a_message
-from tests.support.post import Post, a_post
+from tests.support.post import a_post
 from tests.support.scripted_server import ScriptedServer
 
-ROUNDS = 14  # of the loop, from the start of a connection until its first transaction is open
+
+def as_it_comes_up(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Act when the connection is made, and who asked for it has not been told."""
+    made = RelayProtocol.connection_made
+
+    def look(self: RelayProtocol, transport: asyncio.BaseTransport) -> None:
+        made(self, transport)
+        act()
+
+    patch.setattr(RelayProtocol, "connection_made", look)
 
 
-async def stop(post: Post, queue: DestinationQueue) -> bool:
-    del queue
-    return await post.scheduler.drain(within=5)
-
-
-async def close(post: Post, queue: DestinationQueue) -> bool:
-    """As when the lease is lost, or another connection has found that no host lets us in."""
-    queue.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            while queue in post.scheduler._queues.values():  # noqa: ASYNC110 -- turns of the loop are what is counted
-                await asyncio.sleep(0)
-            return True
-    return False
-
-
-async def give_up(rounds: int, how: Callable[[Post, DestinationQueue], Awaitable[bool]]) -> bool:
-    """Give a queue up so many rounds after it began to connect; tell whether it ended."""
+async def gives_up(patch: pytest.MonkeyPatch) -> bool:
+    """Close the queue as when its lease is lost; tell whether it ended."""
     async with ScriptedServer() as server, a_post(server.port) as post:
-        submitting = asyncio.ensure_future(post.submit(a_message("a@x.test")))
-        while not any(  # noqa: ASYNC110 -- as above
-            queue._sessions._opening for queue in post.scheduler._queues.values()
-        ):
-            await asyncio.sleep(0)
-        [queue] = post.scheduler._queues.values()
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        has_ended = await how(post, queue)
-        await submitting
+        closed: asyncio.Future[DestinationQueue] = asyncio.get_running_loop().create_future()
+
+        def close() -> None:
+            if not closed.done():
+                [queue] = post.scheduler._queues.values()
+                queue.close()
+                closed.set_result(queue)
+
+        as_it_comes_up(patch, close)
+        await post.submit(a_message("a@x.test"))
+        queue = await closed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while queue._carriers:  # noqa: ASYNC110 -- nobody tells of their end
+                    await asyncio.sleep(0.01)
+        has_ended = not queue._carriers
         if not has_ended:
             queue.abandon()
         return has_ended
 
 
-@pytest.mark.parametrize("how", [stop, close])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_the_queue_ends(
-    loop: str, how: Callable[[Post, DestinationQueue], Awaitable[bool]]
-) -> None:
+def test_the_queue_ends(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     factory = (
         asyncio.new_event_loop
         if loop == "asyncio"
         else pytest.importorskip("uvloop").new_event_loop
     )
-    for rounds in range(ROUNDS):
-        with asyncio.Runner(loop_factory=factory) as runner:
-            assert runner.run(give_up(rounds, how)), f"after {rounds} rounds"
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(gives_up(monkeypatch))
