@@ -7,11 +7,11 @@ a formula gets a `'` in CSV, which reading takes off again.
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.ids import format_id
-from relayd.mail.suppression import Suppression, ToSuppress
+from relayd.mail.suppression import EVERYBODY, Suppression, ToSuppress
 from relayd.mail.text import blanked
 from relayd.mail.words import format_instant
 from relayd.ports.view import QueueView
@@ -33,6 +33,14 @@ class Line:
     number: int
     wanted: ToSuppress | None = None
     mistake: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a line would do: `new`, `before` (suppressed already) or `mistake`."""
+
+    line: Line
+    does: str
 
 
 def suppression_fields(each: Suppression) -> dict[str, str]:
@@ -68,8 +76,33 @@ def csv_cells(each: Suppression) -> list[str]:
     return [f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells]
 
 
-def read_list(lines: Iterable[str]) -> Iterator[Line]:
-    """Read a list, a `Line` for each line or record that is not blank."""
+def read_list(lines: Iterable[str], *, reason: str = "") -> Iterator[Line]:
+    """Read a list, a `Line` for each line or record that is not blank; `reason` is for those that give none."""
+    for line in _read_list(lines):
+        wanted = line.wanted
+        if reason and wanted is not None and not wanted.reason:
+            yield replace(line, wanted=replace(wanted, reason=reason))
+        else:
+            yield line
+
+
+def foresee(lines: Iterable[Line], view: QueueView) -> Iterator[Foreseen]:
+    """Yield what each line would do, those before it included. May raise StoreUnavailable."""
+    seen: set[tuple[str, str]] = set()
+    for line in lines:
+        if line.wanted is None:
+            yield Foreseen(line=line, does="mistake")
+            continue
+        address, scope = line.wanted.address.lower(), line.wanted.scope.lower()
+        is_old = (
+            not seen.isdisjoint({(address, scope), (address, EVERYBODY)})
+            or view.is_suppressed(address, sender=scope) is True
+        )
+        seen.add((address, scope))
+        yield Foreseen(line=line, does="before" if is_old else "new")
+
+
+def _read_list(lines: Iterable[str]) -> Iterator[Line]:
     counted = enumerate(lines, start=1)
     filled = ((number, line) for number, line in counted if line.strip())
     for number, line in filled:

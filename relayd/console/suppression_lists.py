@@ -1,13 +1,12 @@
-"""Lists of suppressed addresses: read for an import, what each line would do, and written for an export."""
+"""Lists of suppressed addresses: read for an import, and written for an export."""
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
 from relayd.answers.suppressions import Line, read_list
-from relayd.mail.suppression import EVERYBODY, Suppression, ToSuppress
+from relayd.mail.suppression import Suppression
 from relayd.ports.view import QueueView
 
 T = TypeVar("T")
@@ -25,29 +24,14 @@ class Asks(Protocol):
     def __call__(self, question: Callable[[QueueView], T]) -> Awaitable[T]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """What a line would do: `new`, `before` (suppressed already) or `mistake`."""
-
-    line: Line
-    does: str
-
-
 def lines_of(text: str, reason: str) -> Sequence[Line]:
     """Return the lines of a list; `reason` is for those that give none. Raises TooLong."""
     lines = []
-    for line in read_list(io.StringIO(text)):
-        wanted = line.wanted
-        if wanted is not None and reason and not wanted.reason:
-            wanted = ToSuppress(address=wanted.address, scope=wanted.scope, reason=reason)
-        lines.append(Line(number=line.number, wanted=wanted, mistake=line.mistake))
+    for line in read_list(io.StringIO(text), reason=reason):
+        lines.append(line)
         if len(lines) > MOST:
             raise TooLong(f"a list has at most {MOST} addresses: import it in parts")
     return lines
-
-
-def foresee(lines: Sequence[Line], view: QueueView) -> Sequence[Foreseen]:
-    return [Foreseen(line=line, does=does) for line, does in _each(lines, view)]
 
 
 async def all_suppressions(ask: Asks) -> AsyncIterator[Sequence[Suppression]]:
@@ -60,18 +44,3 @@ async def all_suppressions(ask: Asks) -> AsyncIterator[Sequence[Suppression]]:
 
 def _behind(after: str, view: QueueView) -> Sequence[Suppression]:
     return view.suppressions(after=after, limit=_EXPORTED)
-
-
-def _each(lines: Sequence[Line], view: QueueView) -> Iterator[tuple[Line, str]]:
-    seen: set[tuple[str, str]] = set()
-    for line in lines:
-        if line.wanted is None:
-            yield line, "mistake"
-            continue
-        address, scope = line.wanted.address.lower(), line.wanted.scope.lower()
-        is_old = (
-            not seen.isdisjoint({(address, scope), (address, EVERYBODY)})
-            or view.is_suppressed(address, sender=scope) is True
-        )
-        seen.add((address, scope))
-        yield line, "before" if is_old else "new"

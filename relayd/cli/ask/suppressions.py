@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from relayd.answers.suppressions import (
     Line,
     all_suppressions,
     csv_cells,
+    foresee,
     read_list,
     suppression_fields,
 )
@@ -131,13 +133,15 @@ def import_(*, file: str, reason: str, dry_run: bool, form: Form) -> None:
     else:
         counts = _import(file, lines)
     if not dry_run and form is Form.JSON:
-        show_json({"suppressed": counts["new"], "before": counts["old"], "mistakes": counts["bad"]})
+        show_json(
+            {"suppressed": counts["new"], "before": counts["before"], "mistakes": counts["mistake"]}
+        )
     elif form is not Form.JSON:
         will = "would be suppressed" if dry_run else "suppressed"
-        told = f"{counts['new']} {will}, {counts['old']} suppressed before"
-        told += f", {_lines(counts['bad'])} cannot be read" if counts["bad"] else ""
+        told = f"{counts['new']} {will}, {counts['before']} suppressed before"
+        told += f", {_lines(counts['mistake'])} cannot be read" if counts["mistake"] else ""
         click.echo(told, err=form is Form.CSV)
-    if counts["bad"]:
+    if counts["mistake"]:
         click.get_current_context().exit(os.EX_DATAERR)
 
 
@@ -148,65 +152,48 @@ def _lines_of(file: str, reason: str) -> Iterator[Line]:
     except OSError as error:
         raise NoSuch(f"{file}: {error.strerror}") from error
     with opened as text:
-        for line in read_list(text):
-            wanted = line.wanted
-            if wanted is not None and reason and not wanted.reason:
-                wanted = ToSuppress(address=wanted.address, scope=wanted.scope, reason=reason)
-            yield Line(number=line.number, wanted=wanted, mistake=line.mistake)
+        yield from read_list(text, reason=reason)
 
 
-def _import(file: str, lines: Iterator[Line]) -> dict[str, int]:
+def _import(file: str, lines: Iterator[Line]) -> Counter[str]:
     from relayd.control import client  # noqa: PLC0415 -- as above
     from relayd.control.suppress import batches  # noqa: PLC0415 -- as above
 
     socket = load_settings().control_socket
-    counts = {"new": 0, "old": 0, "bad": 0}
+    counts: Counter[str] = Counter()
 
     def good() -> Iterator[ToSuppress]:
         for line in lines:
             if line.wanted is not None:
                 yield line.wanted
             else:
-                counts["bad"] += 1
+                counts["mistake"] += 1
                 click.echo(paint(f"relayd: {file}: line {line.number}: {line.mistake}"), err=True)
 
     for batch in batches(good()):
         new = sum(client.suppress(socket, batch))
         counts["new"] += new
-        counts["old"] += len(batch) - new
+        counts["before"] += len(batch) - new
     return counts
 
 
-def _tell_each(view: QueueView, lines: Iterator[Line], form: Form) -> dict[str, int]:
+def _tell_each(view: QueueView, lines: Iterator[Line], form: Form) -> Counter[str]:
     """Say what each line would do."""
-    counts = {"new": 0, "old": 0, "bad": 0}
-    told = _told(view, lines, counts)
+    counts: Counter[str] = Counter()
+
+    def told() -> Iterator[tuple[Line, str]]:
+        for each in foresee(lines, view):
+            counts[each.does] += 1
+            yield each.line, _DOES[each.does]
+
     if form is Form.TABLE:
-        show_table(_COLUMNS, (_cells(*each) for each in told))
+        show_table(_COLUMNS, (_cells(*each) for each in told()))
     else:
-        show_fields((_fields(*each) for each in told), _FIELDS, form)
+        show_fields((_fields(*each) for each in told()), _FIELDS, form)
     return counts
 
 
-def _told(
-    view: QueueView, lines: Iterator[Line], counts: dict[str, int]
-) -> Iterator[tuple[Line, str]]:
-    seen: set[tuple[str, str]] = set()
-    for line in lines:
-        if line.wanted is None:
-            counts["bad"] += 1
-            yield line, "mistake"
-            continue
-        address, scope = line.wanted.address.lower(), line.wanted.scope.lower()
-        is_old = (
-            not seen.isdisjoint({(address, scope), (address, EVERYBODY)})
-            or view.is_suppressed(address, sender=scope) is True
-        )
-        seen.add((address, scope))
-        counts["old" if is_old else "new"] += 1
-        yield line, "nothing: suppressed before" if is_old else "suppress"
-
-
+_DOES = {"mistake": "mistake", "before": "nothing: suppressed before", "new": "suppress"}
 _FIELDS = ("line", "does", "mistake", "rcpt", "from")
 
 

@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from relayd.answers.suppressions import COLUMNS, csv_cells, suppression_fields
+from relayd.answers.suppressions import COLUMNS, csv_cells, foresee, suppression_fields
 from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
@@ -19,7 +19,7 @@ from relayd.console.api.filters import Text, bare_address, read
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
 from relayd.console.csv_text import csv_line
-from relayd.console.suppression_lists import TooLong, all_suppressions, foresee, lines_of
+from relayd.console.suppression_lists import TooLong, all_suppressions, lines_of
 from relayd.control import client
 from relayd.control.suppress import batches
 from relayd.mail.address import parse_address
@@ -95,10 +95,13 @@ async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> 
         raise Problem(413, str(error)) from error
     if not lines:
         raise wrong("body", "it is empty", "a list of addresses")
-    counts = Counter(each.does for each in await caller.ask(partial(foresee, lines)))
-    if not params.dry_run:
+    counts: Counter[str] = Counter()
+    if params.dry_run:
+        counts.update(await caller.ask(lambda view: [each.does for each in foresee(lines, view)]))
+    else:
         for batch in batches(line.wanted for line in lines if line.wanted is not None):
-            await caller.change(partial(client.suppress, wanted=batch))
+            told = await caller.change(partial(client.suppress, wanted=batch))
+            counts.update("new" if is_new else "before" for is_new in told)
     mistakes = [
         {"line": each.number, "message": each.mistake} for each in lines if each.wanted is None
     ]
@@ -106,7 +109,7 @@ async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> 
         {
             "new": counts["new"],
             "before": counts["before"],
-            "mistaken": counts["mistake"],
+            "mistaken": len(mistakes),
             "mistakes": mistakes[:_TOLD],
         }
     )

@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from relayd.answers.suppressions import Line
+from relayd.answers.suppressions import foresee as foresee_lines
 from relayd.console.asked import Asked
 from relayd.console.suppression_lists import TooLong, lines_of
-from relayd.console.suppression_lists import foresee as foresee_lines
 from relayd.control import client
 from relayd.control.suppress import batches
 
@@ -25,7 +25,8 @@ async def show(asked: Asked) -> Response:
 async def foresee(asked: Asked) -> Response:
     """Say of each line what it would do; nothing is changed."""
     text, reason = await _text(asked), asked.text("reason")
-    foreseen = await asked.ask(partial(foresee_lines, _lines(text, reason)))
+    lines = _lines(text, reason)
+    foreseen = await asked.ask(lambda view: list(foresee_lines(lines, view)))
     # What wants to be looked at comes first.
     ordered = sorted(foreseen, key=lambda each: each.does != "mistake")
     return asked.page(
