@@ -91,7 +91,10 @@ def test_each_state_is_seen_in_every_place(tmp_path: Path) -> None:
         assert any("535 5.7.8 no" in cell for cell in cells), "WHY"
         told = re.compile(r"nothing is delivered: login refused: .* 535 5\.7\.8 no .*\n")
         eventually(lambda: told.fullmatch(get(port, "/readyz")[1]), "it takes mail and keeps it")
+        refusals = len(relay.events("login_refused"))
         reload(relay, port, "soft_bounce = true", '[redirect]\nto = "qa@x.test"')
+        # A new worker tries the login again; a pause that came first would keep it from trying.
+        eventually(lambda: len(relay.events("login_refused")) > refusals, "refused once more")
         assert relayd(relay, "drain", "--reason", "moving house").status == 0
         assert relayd(relay, "pause", "all").status == 0
         for command in COMMANDS:
