@@ -40,7 +40,6 @@ class Form(StrEnum):
 
 _INDENT = 4  # cells, of a text that has no space beside what it follows
 _LEAST_SPACE = 24  # cells beside it
-_FORMULA = ("=", "+", "-", "@")  # with which a spreadsheet begins to calculate
 STYLES = {
     "queued": "cyan",
     "deferred": "yellow",
@@ -92,42 +91,17 @@ def show_fields(rows: Iterable[Mapping[str, object]], names: Sequence[str], form
     for row in rows:
         count += 1
         if form is Form.CSV:
-            _say_csv([_csv_cell(row.get(name)) for name in names])
+            _say_csv(map(row.get, names))
         else:
             show_json(row)
     return count
 
 
-def _say_csv(cells: Sequence[str]) -> None:
-    import csv  # noqa: PLC0415 -- few answers need it
+def _say_csv(values: Iterable[object]) -> None:
+    from relayd.answers.csv_lines import csv_line  # noqa: PLC0415 -- few answers need it
 
-    csv.writer(sys.stdout, lineterminator="\r\n").writerow(cells)
+    sys.stdout.write(csv_line(values))
     sys.stdout.flush()  # as `_say`
-
-
-def _csv_cell(value: object) -> str:
-    """Return one cell: empty for what is not known, and never a formula."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return format_instant(value)
-        case list() | tuple():
-            import json  # noqa: PLC0415 -- as above
-
-            is_text = all(isinstance(each, str) for each in value)
-            return _csv_text(", ".join(value) if is_text else json.dumps(value, ensure_ascii=False))
-        case str():
-            return _csv_text(value)
-        case _:
-            return str(value)
-
-
-def _csv_text(text: str) -> str:
-    text = printable(text)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def say_empty(what: str = "nothing matches") -> None:

@@ -167,6 +167,9 @@ def test_no_cell_of_csv_is_a_formula(read_only: Console) -> None:
     header, row = page.text.splitlines()
     assert header.startswith("ts,queue_id,message_id,from,rcpt")
     assert ",'=1+1," in row
+    assert "None" not in row
+    assert "True" not in row
+    assert "False" not in row
 
 
 def test_suppressed_addresses_are_exported(read_only: Console) -> None:

@@ -8,9 +8,9 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
+from relayd.answers.csv_lines import csv_line
 from relayd.answers.suppressions import COLUMNS, csv_cells
 from relayd.console.asked import Asked
-from relayd.console.csv_text import csv_line
 from relayd.console.pages.messages import Row
 from relayd.console.suppression_lists import all_suppressions
 from relayd.control import client

@@ -8,9 +8,9 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response, StreamingResponse
 
 from relayd.answers import when
+from relayd.answers.csv_lines import csv_line
 from relayd.answers.people import AUDIT_FIELDS, audit_fields
 from relayd.console.asked import Asked
-from relayd.console.csv_text import csv_line
 from relayd.ports.people import AuditEntry, AuditQuery
 from relayd.ports.view import QueueView
 
@@ -54,7 +54,7 @@ async def _lines(asked: Asked, query: AuditQuery) -> AsyncIterator[str]:
     before: int | None = None
     while True:
         page = await asked.ask(partial(_page, query, before))
-        yield "".join(csv_line(map(str, audit_fields(each).values())) for each in page)
+        yield "".join(csv_line(audit_fields(each).values()) for each in page)
         if len(page) < _EXPORTED:
             return
         before = page[-1].number

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from relayd.answers.csv_lines import csv_line
 from relayd.answers.pauses import rule_that_holds
 from relayd.answers.recipients import FIELDS, fields
 from relayd.console.asked import Asked
-from relayd.console.csv_text import csv_line
 from relayd.console.filters import (
     Filters,
     meanings,
@@ -19,7 +19,7 @@ from relayd.console.filters import (
 )
 from relayd.mail.ids import format_id
 from relayd.mail.operator import Action
-from relayd.mail.words import BounceClass, Category, format_instant
+from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Place, Query, QueueView, RecipientRow, Status
 
 PAGE = 50
@@ -110,15 +110,7 @@ async def _lines(asked: Asked, query: Query) -> AsyncIterator[str]:
     for _ in range(_MOST_EXPORTED // _EXPORTED):
         place = before
         rows = await asked.ask(lambda view: view.find(query, limit=_EXPORTED, before=place))  # noqa: B023 -- asked at once
-        yield "".join(csv_line(map(_cell, fields(row).values())) for row in rows)
+        yield "".join(csv_line(fields(row).values()) for row in rows)
         if len(rows) < _EXPORTED:
             return
         before = (rows[-1].message_id, rows[-1].recipient)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if hasattr(value, "tzinfo"):
-        return format_instant(value)  # type: ignore[arg-type]  # only instants have it
-    return str(value)
