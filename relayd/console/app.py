@@ -20,11 +20,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from relayd.console import guard
-from relayd.console.api.app import Api, is_api
+from relayd.console.api.app import Api
 from relayd.console.asked import Asked, Console, Page
 from relayd.console.headers import with_headers
 from relayd.console.limits import read_body, replayed
 from relayd.console.render import STATIC
+from relayd.console.requests import area_of
 from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
 
 _FIELDS = 250
@@ -49,8 +50,10 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        area = area_of(scope["path"])
+        send = self._console.requests.counted(area, send)
         send, has_begun = _watched(with_headers(send))
-        if is_api(scope["path"]):
+        if area == "api":
             await self._api(scope, receive, send)
             return
         request = Request(scope, receive)

@@ -17,6 +17,7 @@ from relayd.console.daemon import Daemon
 from relayd.console.glance import Glance
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
+from relayd.console.requests import Requests
 from relayd.console.sessions import Sessions
 from relayd.console.visitor import Visitor
 from relayd.control.behalf import Behalf
@@ -37,6 +38,7 @@ class Console:
     glance: Glance
     renderer: Renderer
     sessions: Sessions
+    requests: Requests
     now: Callable[[], datetime]
 
 

@@ -22,6 +22,7 @@ from relayd.console.hooks.dispatch import Dispatcher
 from relayd.console.limits import CONNECTIONS, LimitedProtocol
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
+from relayd.console.requests import Requests
 from relayd.console.routes import PAGES
 from relayd.console.sessions import Sessions
 from relayd.settings import Settings
@@ -59,6 +60,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
             glance=Glance(settings, reading, daemon, now),
             renderer=Renderer(fqdn=settings.fqdn, now=now),
             sessions=sessions,
+            requests=Requests(),
             now=now,
         )
     finally:

@@ -18,7 +18,7 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Family:
-    """One metric. `cells` has the label values of what the workers keep; none: it is no number of theirs."""
+    """One metric. `cells` has the label values of what a process counts; none: it is read at a scrape."""
 
     name: str
     kind: str  # counter | gauge | histogram

@@ -74,7 +74,7 @@ class SharedCounters:
                 cell = CELL[family.name, labels]
                 if family.kind == "histogram":
                     seconds = sum(row.seconds[cell + len(family.bounds) + 1] for row in rows)
-                    yield from _histogram(family, labels, totals[cell:], seconds)
+                    yield from histogram(family, labels, totals[cell:], seconds)
                 else:
                     yield Sample(family=family, labels=labels, value=totals[cell])
 
@@ -95,9 +95,10 @@ class SharedCounters:
         return Row(self._memory[index * _SIZE : (index + 1) * _SIZE])
 
 
-def _histogram(
+def histogram(
     family: Family, labels: Labels, buckets: Sequence[int], seconds: float
 ) -> Iterator[Sample]:
+    """Yield the lines of one histogram: its buckets, each not yet added to the one before, and its sum."""
     count = 0
     for bound, number in zip((*map(str, family.bounds), "+Inf"), buckets, strict=False):
         count += number

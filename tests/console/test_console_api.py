@@ -65,6 +65,7 @@ NEEDS = {
     "POST /webhooks/{webhook}/replay": (ADMIN, False),
     "POST /webhooks/{webhook}/rotate": (ADMIN, False),
     "POST /webhooks/{webhook}/test": (ADMIN, False),
+    "GET /metrics": (READ, False),
     "GET /health": (None, True),
     "GET /doctor": (ADMIN, False),
 }

@@ -17,6 +17,7 @@ from relayd.console.api import (
     events,
     health,
     messages,
+    metrics,
     people,
     recipients,
     settings,
@@ -44,16 +45,12 @@ ROUTERS = (
     settings.router,
     webhooks.router,
     health.router,
+    metrics.router,
 )
 
 
-def is_api(path: str) -> bool:
-    """Whether a path is one of the API, and none of a page."""
-    return path == "/api" or path.startswith("/api/")
-
-
 class Api:
-    """Takes what `is_api` says; no cookie counts here, and so no page can make a browser ask."""
+    """Takes what is under `/api`; no cookie counts here, and so no page can make a browser ask."""
 
     def __init__(self, console: Console) -> None:
         self._names = console.settings.console.names
