@@ -197,6 +197,14 @@ async def test_a_dead_receiver_costs_one_request_at_a_time(tmp_path: Path) -> No
         assert len(world.receiver.requests) == 20  # 8 at first, then one for each rest
 
 
+async def test_no_retry_after_ends_the_dispatcher(tmp_path: Path) -> None:
+    """A receiver says what it likes: the console goes on."""
+    far = "Retry-After: Thu, 01 Jan 99999999999999999999 00:00:00 GMT"
+    async with a_world(tmp_path, Reply(503, [far]), Reply(200)) as world, dispatching(world):
+        await world.happen("a@x.test")
+        await world.until(DeliveryState.DONE, 1)
+
+
 async def test_gone_is_heard_and_nothing_is_sent_any_more(tmp_path: Path) -> None:
     async with a_world(tmp_path, Reply(410)) as world:
         await world.happen("a@x.test")

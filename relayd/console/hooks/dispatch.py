@@ -101,18 +101,18 @@ class Dispatcher:
             body = body_of(delivery)
             fields = signed(delivery.webhook_id, delivery.secrets, body, now=now)
             answer = await self._caller.post(delivery.url, fields, body)
+            asked = None if answer.retry_after is None else retry_after(answer.retry_after, now)
         except Exception:  # noqa: BLE001 -- the one catch-all of this unit of work: others go on
             _log.exception(
                 "webhook_failed", webhook=delivery.endpoint, id=delivery.webhook_id, fault="local"
             )
-            answer = Answer(heard=Heard(trouble="failed"))
-        asked = answer.retry_after
+            answer, asked = Answer(heard=Heard(trouble="failed")), None
         result = DeliveryResult(
             endpoint=delivery.endpoint,
             number=delivery.number,
             claim=delivery.claim,
             heard=answer.heard,
-            retry_after=None if asked is None else retry_after(asked, now),
+            retry_after=asked,
         )
         _log.debug(
             "webhook_sent",
