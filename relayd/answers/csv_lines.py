@@ -12,7 +12,8 @@ from datetime import datetime
 from relayd.mail.text import replaced
 from relayd.mail.words import format_instant
 
-_FORMULA = ("=", "+", "-", "@")  # with which a spreadsheet begins to calculate
+# With which a spreadsheet begins to calculate; the last four are full-width, which some take for the same.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_line(values: Iterable[object]) -> str:

@@ -23,7 +23,7 @@ _CELL_LIMIT = 8192  # characters: a quote that is never closed spoils few lines
 _ADDRESS = ("address", "email", "emailaddress", "recipient", "rcpt")
 _SENDER = ("sender", "from")
 _REASON = ("reason", "error", "suppressionreason")
-_FORMULA = re.compile(r"'*[=+\-@]")
+_FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

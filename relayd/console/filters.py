@@ -5,7 +5,6 @@ silently would show too much. The text of the search box is taken for what it lo
 """
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,9 +30,9 @@ class Filters:
     mistakes: Sequence[str]  # for people
 
     @property
-    def command(self) -> str:
-        """The command that asks the same."""
-        return " ".join(["relayd", "status", *_options(self.given)])
+    def command(self) -> Sequence[str]:
+        """The words of the command that asks the same."""
+        return ["relayd", "status", *_options(self.given)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +149,4 @@ def _options(given: Mapping[str, str]) -> Iterator[str]:
             continue
         yield f"--{name.replace('_', '-')}"
         if name != "possible_duplicate":
-            yield shlex.quote(text)
+            yield text

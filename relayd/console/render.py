@@ -76,6 +76,7 @@ class Renderer:
             "octets": text.octets,
             "percent": text.percent,
             "shown": text.shown,
+            "command": text.command,
         }
         self._templates.filters |= filters
 

@@ -5,6 +5,8 @@ wrote is shown with its controls and direction marks spelt out, so that it can n
 """
 
 import gettext
+import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from relayd.mail.text import is_shown
@@ -77,6 +79,11 @@ def octets(count: int) -> str:
 
 def percent(part: float | None) -> str:
     return "" if part is None else f"{part * 100:.1f} %"
+
+
+def command(words: Iterable[object]) -> str:
+    """Return a command as a shell reads it, word by word."""
+    return shlex.join(map(str, words))
 
 
 def shown(text: object) -> str:

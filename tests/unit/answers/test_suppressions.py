@@ -88,7 +88,7 @@ def as_csv(found: list[Suppression]) -> str:
 LOCALS = st.text("ab'=+-.\"", min_size=1, max_size=5).map(
     lambda text: f'"{text.replace(chr(34), chr(92) + chr(34))}"' if {".", '"'} & set(text) else text
 )
-REASONS = st.text("ab '=+-@,\"", max_size=6).map(str.strip)
+REASONS = st.text("ab '=+-@,\"\uff1d\uff20", max_size=6).map(str.strip)
 
 
 @given(LOCALS, REASONS)
@@ -99,4 +99,4 @@ def test_what_is_written_is_read_and_is_no_formula(local: str, reason: str) -> N
     text = as_csv([of_person(wanted, by="=ann", at=START)])
     assert read(text) == [Line(number=2, wanted=wanted)]
     [_, cells] = csv.reader(StringIO(text))
-    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert not any(cell.startswith(("=", "+", "-", "@", "\uff1d", "\uff20")) for cell in cells)

@@ -234,6 +234,7 @@ CELLS = [
     (0.25, "0.25"),
     (True, "true"),
     (False, "false"),
+    ("\uff1d1+1", "'\uff1d1+1"),
     (["=a", "b"], '"\'=a, b"'),
     ((), ""),
     (BounceClass.HARD, "hard"),
