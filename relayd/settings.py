@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from relayd.mail.address import Address
+from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import HostPort, RouteRules
@@ -28,6 +29,7 @@ __all__ = [
     "BounceSettings",
     "CertificateSettings",
     "CheckerKind",
+    "ConsoleProxySettings",
     "ConsoleSettings",
     "ContentRules",
     "ContentSettings",
@@ -208,6 +210,14 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleProxySettings:
+    """The proxy before the console that says who somebody is."""
+
+    rules: ProxyRules
+    secret_file: str | None  # a path; None: it is believed on a unix socket only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSettings:
     """Where `relayd console` listens: exactly one of the three is set, as for a listener."""
 
@@ -217,6 +227,7 @@ class ConsoleSettings:
     systemd_name: str | None = None
     names: frozenset[str] = frozenset()  # that it is known by besides loopback, in lower case
     may_change: frozenset[str] = frozenset()  # keys of the settings
+    proxy: ConsoleProxySettings | None = None  # None: nobody is let in by a proxy's word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

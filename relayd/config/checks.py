@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from relayd.config import units
+from relayd.config.console import check_console
 from relayd.config.content import check_content
 from relayd.config.mistakes import Report, show_key
 from relayd.config.model import (
@@ -42,6 +43,7 @@ def check(document: Document, report: Report) -> None:
     _check_listeners(document.listen, report)
     _check_metrics(document, report)
     _check_console(document, report)
+    check_console(document.console, report)
     _check_our_sockets(document, report)
     _check_loop(document, report)
     _check_port_465(document, report)

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from relayd.config import units
 from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
+from relayd.config.console import console_settings
 from relayd.config.content import content_settings
 from relayd.config.mistakes import Report, read_document
-from relayd.config.model import Console, Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.overlay import Overlay, laid_over, read_overlay
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
@@ -32,7 +33,6 @@ from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_sec
 from relayd.settings import (
     BounceSettings,
     CertificateSettings,
-    ConsoleSettings,
     DirectSettings,
     DnsSettings,
     DoctorSettings,
@@ -222,19 +222,8 @@ def _settings(
             ),
             allow_networks=tuple(document.webhooks.allow_networks),
         ),
-        console=_console(document.console),
+        console=console_settings(document.console, file),
         rules=rules,
-    )
-
-
-def _console(console: Console) -> ConsoleSettings:
-    return ConsoleSettings(
-        address=str(console.address),
-        endpoint=console.address.endpoint,
-        unix_path=console.address.unix_path,
-        systemd_name=console.address.systemd_name,
-        names=frozenset(console.names),
-        may_change=frozenset(console.may_change),
     )
 
 

@@ -33,6 +33,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Somebody may have written the secret itself where its file's name belongs.
 _SECRET_KEYS = frozenset(
     {"smarthost", "smarthost.password_file", "smarthost.token_file", "tls.key"}
+    | {"console.proxy.secret_file"}
 )
 # What limits one way out says nothing of the other: no hint leads from here to there.
 _OTHER_WAY = {"smarthost": "direct.", "direct": "smarthost."}

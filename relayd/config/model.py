@@ -304,12 +304,20 @@ class Webhooks(Table):
     allow_networks: list[Range] = []
 
 
+class ConsoleProxy(Table):
+    header: Annotated[str, PlainValidator(units.header_or_none)] = ""
+    networks: list[Range] = []
+    secret_header: Annotated[str, PlainValidator(units.header)] = "X-Relayd-Secret"  # noqa: S105 -- its name
+    secret_file: Text = ""
+
+
 class Console(Table):
     address: Annotated[units.ListenAddress, PlainValidator(units.listen_address), AsText] = (
         _listening("127.0.0.1:8025")
     )
     names: list[Annotated[str, PlainValidator(where.console_host)]] = []
     may_change: list[Literal["use_remote_smtp", "fqdn"]] = ["use_remote_smtp", "fqdn"]
+    proxy: ConsoleProxy = ConsoleProxy()
 
 
 class Document(Table):

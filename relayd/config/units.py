@@ -37,6 +37,11 @@ _HOST_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?:{_HOST_LABEL}\.)*{_HOST_LABEL}")
 _UNIT_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,255}")
 _PORT = re.compile(r"[0-9]{1,5}")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_TAKEN_HEADERS = frozenset(
+    {"authorization", "content-length", "content-type", "cookie", "host", "origin", "referer"}
+    | {"transfer-encoding", "user-agent", "x-forwarded-for"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +226,21 @@ def http_server(value: object) -> HostPort:
         return next_hop(server.removesuffix("/"))
     except ValueError:
         raise ValueError('expected "http://HOST:PORT"') from None
+
+
+def header(value: object) -> str:
+    """Read the name of a field of HTTP (RFC 9110 §5.1). Case does not count; it is kept as it was written."""
+    name = text(value)
+    if not _HEADER.fullmatch(name):
+        raise ValueError("expected the name of an HTTP header, such as Remote-User")
+    if name.lower() in _TAKEN_HEADERS:
+        raise ValueError("expected a header that has no other use, such as Remote-User")
+    return name
+
+
+def header_or_none(value: object) -> str:
+    """Read as `header`; empty is none."""
+    return "" if value == "" else header(value)
 
 
 def listen_address(value: object) -> ListenAddress:

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from relayd.console import guard
 from relayd.console.daemon import Daemon
 from relayd.console.glance import Glance
+from relayd.console.proxy import Proxy
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
 from relayd.console.requests import Requests
@@ -39,6 +40,7 @@ class Console:
     renderer: Renderer
     sessions: Sessions
     requests: Requests
+    proxy: Proxy
     now: Callable[[], datetime]
 
 

@@ -20,6 +20,7 @@ from relayd.console.glance import Glance
 from relayd.console.hooks import dispatcher_of
 from relayd.console.hooks.dispatch import Dispatcher
 from relayd.console.limits import CONNECTIONS, LimitedProtocol
+from relayd.console.proxy import Proxy
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
 from relayd.console.requests import Requests
@@ -48,10 +49,11 @@ def wall_clock() -> datetime:
 
 @contextlib.contextmanager
 def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> Iterator[Console]:
-    """Give the parts of the console, and close them."""
+    """Give the parts of the console, and close them. Raises StartError."""
     reading = Reading(settings.store.url)
     daemon = Daemon(settings.control_socket)
-    sessions = Sessions(reading=reading, daemon=daemon, now=now)
+    proxy = Proxy(settings.console.proxy)
+    sessions = Sessions(reading=reading, daemon=daemon, proxy=proxy, now=now)
     try:
         yield Console(
             settings=settings,
@@ -61,6 +63,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
             renderer=Renderer(fqdn=settings.fqdn, now=now),
             sessions=sessions,
             requests=Requests(),
+            proxy=proxy,
             now=now,
         )
     finally:

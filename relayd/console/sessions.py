@@ -1,4 +1,4 @@
-"""Who is logged in: the cookie, the log-in with a password, its end.
+"""Who is logged in: the cookie, the log-in with a password or by a proxy's word, its end.
 
 Owns the cookie and the order of checks. The store has the sessions, and the daemon writes them. A name that
 does not exist takes as long to refuse as a wrong password.
@@ -18,6 +18,7 @@ from starlette.responses import Response
 from relayd.accounts.passwords import OUR_COST, Unverifiable, check_password, cost_of
 from relayd.console import guard
 from relayd.console.daemon import Daemon
+from relayd.console.proxy import Proxy
 from relayd.console.reading import Reading
 from relayd.console.visitor import Visitor
 from relayd.control import client
@@ -44,9 +45,12 @@ class NotLoggedIn(Exception):
 class Sessions:
     """Accounts that are logged in."""
 
-    def __init__(self, *, reading: Reading, daemon: Daemon, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, reading: Reading, daemon: Daemon, proxy: Proxy, now: Callable[[], datetime]
+    ) -> None:
         self._reading = reading
         self._daemon = daemon
+        self._proxy = proxy
         self._now = now
         self._back_off = LoginBackOff(secrets.token_bytes(32))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
@@ -68,6 +72,8 @@ class Sessions:
         now = self._now()
         if rules.judge(session.begun_at, session.seen_at, now=now) is not rules.Verdict.VALID:
             return None
+        if self._proxy.name_of(request) not in (None, account.name):
+            return None  # somebody else is before the same browser
         is_used = LIVE not in request.headers
         if is_used and rules.needs_touch(session.seen_at, now=now):
             behalf = Behalf(session=token, client=guard.client_of(request))
@@ -82,13 +88,27 @@ class Sessions:
     async def log_in(self, name: str, password: str, address: str) -> str:
         """Return the token of a new session. Raises NotLoggedIn, StoreError, DaemonUnreachable."""
         await self.check(name, password, address)
+        token = await self._open(name, address)
+        self._back_off.succeeded(name, address, now=asyncio.get_running_loop().time())
+        return token
+
+    async def let_in(self, name: str, address: str) -> str:
+        """Return the token of a new session of an account that the proxy names. Raises as `log_in`."""
+        try:
+            return await self._open(name, address, by_proxy=True)
+        except NotLoggedIn as refused:
+            _log.warning("console_login_failed", account=name, client_ip=address)
+            raise NotLoggedIn(
+                f"The proxy says that you are {name}: there is no such account here, or it is disabled."
+            ) from refused
+
+    async def _open(self, name: str, address: str, *, by_proxy: bool = False) -> str:
         token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
         token_hash = rules.hash_of(token)
         assert token_hash is not None
-        session = NewSession(account=name, token_hash=token_hash, client=address)
+        session = NewSession(account=name, token_hash=token_hash, client=address, by_proxy=by_proxy)
         if not await self._asked(open_session_to_json(session)):
             raise NotLoggedIn("Name or password is wrong.")
-        self._back_off.succeeded(name, address, now=asyncio.get_running_loop().time())
         return token
 
     async def check(self, name: str, password: str, address: str) -> None:

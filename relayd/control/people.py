@@ -12,12 +12,13 @@
 They answer `{"ok": true, "done": BOOL}`: not done is what is there already, or is not there. `add_key` answers with
 `id` and `key`, the whole key, which nobody can be told again.
 
-    {"verb": "people.open_session", "name": "anna", "session": "HASH IN HEX", "client": "192.0.2.7"}
+    {"verb": "people.open_session", "name": "anna", "session": "HASH IN HEX", "client": "192.0.2.7", "by_proxy": BOOL}
     {"verb": "people.set_password", "password_hash": "$argon2id$..."}: of the account in `as`, whose sessions end
     {"verb": "people.touch_session"}, {"verb": "people.end_session"}, {"verb": "people.touch_key"}: of those in `as`
     {"verb": "people.note", "action": "...", "target": "...", "detail": "...", "client": "192.0.2.7"}
 
-A session is opened by the console when it has checked a password; nobody asks for that in `as`.
+A session is opened by the console when it has checked a password, or when the proxy before it says who somebody is;
+nobody asks for that in `as`.
 """
 
 from collections.abc import Callable
@@ -69,6 +70,7 @@ class NewSession:
     account: str
     token_hash: bytes
     client: str = ""
+    by_proxy: bool = False  # no password was checked
 
 
 def add_account_to_json(account: NewAccount) -> Message:
@@ -199,17 +201,21 @@ def open_session_to_json(session: NewSession) -> Message:
         "name": session.account,
         "session": session.token_hash.hex(),
         "client": session.client,
+        "by_proxy": session.by_proxy,
     }
 
 
 def open_session_from_json(message: Message) -> NewSession:
     """Read that request. Raises BadMessage."""
-    refuse_unknown(message, {"verb", "name", "session", "client"})
+    refuse_unknown(message, {"verb", "name", "session", "client", "by_proxy"})
     token_hash: bytes = read_text("session", message.get("session"), bytes.fromhex)
     if len(token_hash) != _HASH_OCTETS:
         raise BadMessage("'session' is not a SHA-256 hash in hex")
     return NewSession(
-        account=_name(message), token_hash=token_hash, client=_line("client", message)
+        account=_name(message),
+        token_hash=token_hash,
+        client=_line("client", message),
+        by_proxy=read_flag("by_proxy", message),
     )
 
 

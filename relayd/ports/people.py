@@ -237,8 +237,8 @@ class People(Protocol):
         """Note that a key was used now."""
         ...
 
-    async def open_session(self, session: Session, *, author: Author) -> bool:
-        """Begin a session, and note when its account logged in.
+    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
+        """Begin a session, and note when its account logged in; `how` is for the audit.
 
         False, and nothing is written, if there is no such account, or it is disabled.
         """

@@ -184,7 +184,7 @@ def test_a_session_ends_at_log_out(tmp_path_factory: pytest.TempPathFactory) -> 
     with a_console(tmp_path_factory.mktemp("out")) as own:
         assert own.get("/login", role=Role.VIEWER).location == "/"  # already inside
         page = own.post("/logout", role=Role.VIEWER)
-        assert page.location == "/login"
+        assert page.location == "/login?left=1"
         assert 'relayd=""' in page.headers["set-cookie"]
         assert own.get("/", role=Role.VIEWER).location == "/login"
 

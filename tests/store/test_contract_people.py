@@ -194,8 +194,8 @@ async def test_a_session_tells_whose_it_is(box: Box) -> None:
     await people.add_account(an_account(), author=ROOT)
     box.advance(5)
     session = a_session(at=box.clock.now(), client="192.0.2.7")
-    assert await people.open_session(session, author=ANNA)
-    assert last(box) == ("anna (console)", "192.0.2.7", "logged_in", "anna", "")
+    assert await people.open_session(session, author=ANNA, how="by the proxy")
+    assert last(box) == ("anna (console)", "192.0.2.7", "logged_in", "anna", "by the proxy")
     account = an_account(last_login_at=box.clock.now())
     assert box.view.people.account("anna") == account
     assert box.view.people.session(token_hash()) == session

@@ -7,6 +7,7 @@ with a_console(tmp_path, fill) as console:
 import asyncio
 import http.client
 import secrets
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -31,7 +32,7 @@ from relayd.ports.people import Account, Author, Session
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
 from relayd.settings import HostPort
-from relayd.sockets import listen_tcp
+from relayd.sockets import listen_tcp, listen_unix
 from relayd.store import open_store
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import enqueue
@@ -74,6 +75,7 @@ class Console:
     """One that runs."""
 
     port: int
+    unix: str  # path of the socket
     url: str  # of the queue
     clock: FakeClock
     store: QueueStore
@@ -145,11 +147,28 @@ class Console:
         )
 
     def request(
-        self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] = {}
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] = {},
+        *,
+        twice: Mapping[str, str] = {},
+        is_unix: bool = False,
     ) -> Page:
+        """Send a request; `twice` are further headers, whether there are such already or not."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        if is_unix:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(self.unix)
         with closing(connection):
-            connection.request(method, path, body, dict(headers))
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            for name, value in (*headers.items(), *twice.items()):
+                connection.putheader(name, value.encode("latin-1"))
+            given = None if body is None else body.encode()
+            if given is not None:
+                connection.putheader("Content-Length", str(len(given)))
+            connection.endheaders(given)
             answer = connection.getresponse()
             text = answer.read().decode()
             names = {name.lower(): value for name, value in answer.getheaders()}
@@ -161,12 +180,16 @@ def a_console(
     folder: Path,
     fill: Callable[[QueueStore], Awaitable[None]] | None = None,
     *,
+    more: str = "",
     beside: Path | None = None,
 ) -> Iterator[Console]:
-    """A console, with the queue that `fill` makes; or beside a daemon that runs with the settings `beside`."""
+    """A console, with the queue that `fill` makes; or beside a daemon that runs with the settings `beside`.
+
+    `more` is added to the settings. The console listens on the unix socket `http.sock`, too.
+    """
     file = beside or folder / "relayd.toml"
     if beside is None:
-        file.write_text(SETTINGS.format(folder=folder))
+        file.write_text(SETTINGS.format(folder=folder) + more)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -206,17 +229,23 @@ async def _run(
     async with AsyncExitStack() as stack:
         recorded: list[Event] = []
         if beside is None:
-            socket = file.parent / "control.sock"
-            recorded = await stack.enter_async_context(a_control_server(socket, store))
+            control = file.parent / "control.sock"
+            recorded = await stack.enter_async_context(
+                a_control_server(control, store, console=settings.console)
+            )
         parts = stack.enter_context(parts_of(settings, clock.now))
         server = server_of(parts)
-        sockets = listen_tcp(HostPort(host="127.0.0.1", port=0))
-        port = sockets[0].getsockname()[1]
+        tcp = listen_tcp(HostPort(host="127.0.0.1", port=0))
+        port = tcp[0].getsockname()[1]
+        unix = listen_unix(str(file.parent / "http.sock"), 0o600)
+        stack.callback(unix.remove)
+        sockets = [*tcp, *unix.sockets]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=list(sockets)))
             ready.set_result(
                 Console(
                     port=port,
+                    unix=str(file.parent / "http.sock"),
                     url=settings.store.url,
                     clock=clock,
                     store=store,

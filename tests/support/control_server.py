@@ -15,6 +15,7 @@ from relayd.control.set_keys import KeyChanges
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
 from relayd.ports.queue import Acted, QueueStore
+from relayd.settings import ConsoleSettings
 from tests.support.clock import START, FakeClock
 from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
@@ -34,8 +35,11 @@ def a_context(
     record: Callable[[Acted], None] = lambda _: None,
     now: Callable[[], datetime] | None = None,
     read_content: bool = False,
+    console: ConsoleSettings | None = None,
 ) -> ControlContext:
     settings = settings_of([], control="unused", queue="unused")
+    if console is not None:
+        settings = replace(settings, console=console)
     return ControlContext(
         store=store,
         on_change=lambda: None,
@@ -55,7 +59,11 @@ def a_context(
 
 @contextlib.asynccontextmanager
 async def a_control_server(
-    path: Path, store: QueueStore, *, read_content: bool = False
+    path: Path,
+    store: QueueStore,
+    *,
+    read_content: bool = False,
+    console: ConsoleSettings | None = None,
 ) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
@@ -63,6 +71,7 @@ async def a_control_server(
         store,
         record=lambda acted: recorded.extend(acted.events),
         read_content=read_content,
+        console=console,
     )
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))

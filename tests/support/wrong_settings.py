@@ -458,6 +458,37 @@ WRONG |= {
         "without a port",
         FQDN + '[console]\nnames = ["console.example.org:443"]',
     ),
+    "console-proxy-header": (
+        "console.proxy.header",
+        "the name of an HTTP header",
+        FQDN + '[console.proxy]\nheader = "Remote User"',
+    ),
+    "console-proxy-header-taken": (
+        "console.proxy.header",
+        "has no other use",
+        FQDN + '[console.proxy]\nheader = "Host"',
+    ),
+    "console-proxy-one-header": (
+        "console.proxy.secret_header",
+        "another header than that of the name",
+        FQDN
+        + '[console]\naddress = "unix:/r/c.sock"\n[console.proxy]\nheader = "A"\nsecret_header = "a"',
+    ),
+    "console-proxy-without-header": (
+        "console.proxy.networks",
+        "of no use without console.proxy.header",
+        FQDN + '[console.proxy]\nnetworks = ["127.0.0.1"]',
+    ),
+    "console-proxy-loopback-alone": (
+        "console.proxy.secret_file",
+        "alone proves nothing",
+        FQDN + '[console.proxy]\nheader = "Remote-User"\nnetworks = ["127.0.0.0/8"]',
+    ),
+    "console-proxy-from-anywhere": (
+        "console.proxy.networks",
+        "where does the proxy connect from",
+        FQDN + '[console.proxy]\nheader = "Remote-User"',
+    ),
     "content-timeout": (
         "content.timeout",
         "at most 4m",

@@ -1,5 +1,7 @@
 """Logging in and out, the colours, and whether the console is well."""
 
+from urllib.parse import urlencode
+
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from relayd.console import guard
@@ -7,7 +9,12 @@ from relayd.console.asked import Asked
 from relayd.console.render import THEME_COOKIE, THEMES
 from relayd.console.sessions import NotLoggedIn
 
+LANDED = "landed"  # in the query: a session has just begun
+LEFT = "left"  # in the query: somebody has just logged out
 _YEAR = 365 * 24 * 3600
+_NO_COOKIE = (
+    "Your browser did not keep the cookie of the session. It does by HTTPS, or as http://localhost."
+)
 
 
 async def health(asked: Asked) -> Response:  # noqa: ARG001 -- as all pages
@@ -16,9 +23,20 @@ async def health(asked: Asked) -> Response:  # noqa: ARG001 -- as all pages
 
 
 async def show_login(asked: Asked) -> Response:
+    """Show the form; or let in at once whom the proxy names, unless somebody has just left."""
+    wanted = asked.params.get("next", "")
     if asked.visitor is not None:
-        return asked.see("/")
-    return _login_page(asked, wanted=asked.params.get("next", ""))
+        return RedirectResponse(own_path(wanted), 303)
+    if LANDED in asked.params:
+        return _login_page(asked, wanted=wanted, problem=_NO_COOKIE, status=403)
+    name = asked.console.proxy.name_told(asked.request)
+    if name is None or LEFT in asked.params:
+        return _login_page(asked, wanted=wanted, known=name or "")
+    try:
+        token = await asked.console.sessions.let_in(name, asked.client)
+    except NotLoggedIn as refused:
+        return _login_page(asked, wanted=wanted, problem=str(refused), status=403)
+    return _landed(asked, wanted, token)
 
 
 async def log_in(asked: Asked) -> Response:
@@ -36,7 +54,7 @@ async def log_in(asked: Asked) -> Response:
 
 async def log_out(asked: Asked) -> Response:
     await asked.console.sessions.log_out(asked.who, asked.client)
-    answer = RedirectResponse("/login", 303)
+    answer = RedirectResponse(f"/login?{LEFT}=1", 303)
     asked.console.sessions.delete_cookie(answer, asked.request)
     return answer
 
@@ -56,11 +74,35 @@ async def set_theme(asked: Asked) -> Response:
     return answer
 
 
+def _landed(asked: Asked, wanted: str, token: str) -> Response:
+    """Give the cookie of a new session, with a page of ours that leads on.
+
+    A redirect would not do: after a link on another site, the browser sends a cookie of `SameSite=Strict`
+    only with what a page of ours asks for. If it kept no cookie, the next page says so, and nothing goes round.
+    """
+    on = f"/login?{urlencode({LANDED: 1, 'next': own_path(wanted)})}"
+    answer = asked.page("landed.html", on=on)
+    asked.console.sessions.set_cookie(answer, asked.request, token)
+    return answer
+
+
 def _login_page(
-    asked: Asked, *, wanted: str, name: str = "", problem: str = "", status: int = 200
+    asked: Asked,
+    *,
+    wanted: str,
+    name: str = "",
+    problem: str = "",
+    known: str = "",
+    status: int = 200,
 ) -> Response:
+    """Return the form; `known` is whom the proxy names."""
     return asked.page(
-        "login.html", status=status, next=own_path(wanted), name=name, problem=problem
+        "login.html",
+        status=status,
+        next=own_path(wanted),
+        name=name,
+        problem=problem,
+        known=known,
     )
 
 

@@ -96,7 +96,10 @@ async def drop_key(asked: Asked) -> Message:
 
 
 async def open_session(asked: Asked) -> Message:
+    """Open a session for whom the console let in. Raises Forbidden for a proxy that the settings do not name."""
     new, now = open_session_from_json(asked.request), asked.context.now()
+    if new.by_proxy and asked.context.settings.console.proxy is None:
+        raise Forbidden("console.proxy.header is not set: no proxy says who somebody is")
     session = Session(
         token_hash=new.token_hash,
         account=new.account,
@@ -105,10 +108,9 @@ async def open_session(asked: Asked) -> Message:
         client=new.client,
     )
     author = Author(by=as_account(new.account), client=new.client)
-    return {
-        "ok": True,
-        "done": await asked.context.store.people.open_session(session, author=author),
-    }
+    how = "by the proxy" if new.by_proxy else ""
+    done = await asked.context.store.people.open_session(session, author=author, how=how)
+    return {"ok": True, "done": done}
 
 
 async def touch_session(asked: Asked) -> Message:

@@ -134,13 +134,13 @@ class MemoryPeople(MemoryPeopleView):
         if (key := self.key(key_id)) is not None:
             self._tables.keys[key_id] = replace(key, last_used_at=self._clock.now())
 
-    async def open_session(self, session: Session, *, author: Author) -> bool:
+    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
         account = self.account(session.account)
         if account is None or account.disabled:
             return False
         self._tables.sessions[session.token_hash] = session
         self._tables.accounts[account.name] = replace(account, last_login_at=session.begun_at)
-        self._note(Deed(Action.LOGGED_IN, account.name), author)
+        self._note(Deed(Action.LOGGED_IN, account.name, how), author)
         return True
 
     async def touch_session(self, token_hash: bytes) -> None:

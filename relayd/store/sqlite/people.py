@@ -73,10 +73,10 @@ class SqlitePeople:
         now = self._clock.now()
         await self._writer.submit(lambda db: people_writes.touch_key(db, key_id, now))
 
-    async def open_session(self, session: Session, *, author: Author) -> bool:
+    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
         now = self._clock.now()
         return await self._writer.submit(
-            lambda db: people_writes.open_session(db, session, author, now)
+            lambda db: people_writes.open_session(db, session, how=how, author=author, now=now)
         )
 
     async def touch_session(self, token_hash: bytes) -> None:

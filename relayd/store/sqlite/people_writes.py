@@ -103,7 +103,9 @@ def touch_key(db: apsw.Connection, key_id: str, now: datetime) -> None:
     db.execute("UPDATE api_key SET last_used_at = ? WHERE id = ?", (to_ms(now), key_id))
 
 
-def open_session(db: apsw.Connection, session: Session, author: Author, now: datetime) -> bool:
+def open_session(
+    db: apsw.Connection, session: Session, *, how: str, author: Author, now: datetime
+) -> bool:
     account = people_rows.account(db, session.account)
     if account is None or account.disabled:
         return False
@@ -113,7 +115,7 @@ def open_session(db: apsw.Connection, session: Session, author: Author, now: dat
         (session.token_hash, account.name, begun_at, to_ms(session.seen_at), session.client),
     )
     db.execute("UPDATE account SET last_login_at = ? WHERE name = ?", (begun_at, account.name))
-    note(db, Deed(Action.LOGGED_IN, account.name), author, now)
+    note(db, Deed(Action.LOGGED_IN, account.name, how), author, now)
     return True
 
 

@@ -21,11 +21,13 @@ from relayd.config.model import DEFAULTS, Document, dotted, leaves
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import Address
 from relayd.mail.words import format_duration
+from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.delivery.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,
     CheckerKind,
+    ConsoleProxySettings,
     ContentRules,
     DirectSettings,
     DnsSettings,
@@ -240,8 +242,16 @@ def test_every_supported_key_can_be_set() -> None:
         format = "console"
         [metrics]
         address = "Localhost:9725"
+        [console.proxy]
+        header = "Remote-User"
+        networks = ["127.0.0.1"]
+        secret_file = "/srv/proxy-secret"
         """)
     assert found.workers == 3
+    assert found.console.proxy == ConsoleProxySettings(
+        rules=ProxyRules(header="remote-user", networks=(ip_network("127.0.0.1/32"),)),
+        secret_file="/srv/proxy-secret",
+    )
     assert found.metrics == HostPort(host="localhost", port=9725)
     assert [listener.address for listener in found.listeners] == [
         "[::]:25",

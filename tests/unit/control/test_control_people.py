@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -67,7 +68,9 @@ def test_what_is_written_is_read() -> None:
     assert people.change_key_from_json(message) == ("x", True)
     assert people.drop_key_from_json(sent(people.drop_key_to_json("x"))) == "x"
     assert people.name_from_json(sent(people.name_to_json("people.drop_account", "a"))) == "a"
-    assert people.open_session_from_json(sent(people.open_session_to_json(SESSION))) == SESSION
+    for session in (SESSION, replace(SESSION, by_proxy=True)):
+        message = sent(people.open_session_to_json(session))
+        assert people.open_session_from_json(message) == session
     deed = Deed("test_sent", "a@x.test", "why")
     message = sent(people.note_to_json(deed, client="192.0.2.7"))
     assert people.note_from_json(message) == (deed, "192.0.2.7")
@@ -129,6 +132,7 @@ WRONG = [
     ("open_session", {"session": "00"}),
     ("open_session", {"session": "x" * 64}),
     ("open_session", {"client": 7}),
+    ("open_session", {"by_proxy": "yes"}),
     ("open_session", {"role": "admin"}),
     ("note", {"action": ""}),
     ("note", {"by": "root"}),
@@ -234,6 +238,13 @@ async def test_no_session_for_nobody(world: World) -> None:
     for verb in ("touch_session", "end_session", "touch_key"):
         with pytest.raises(RelaydError, match="'as' has no"):
             await world.ask({"verb": f"people.{verb}"})
+
+
+async def test_a_proxy_that_the_settings_do_not_name_opens_no_session(world: World) -> None:
+    await world.store.people.add_account(an_account(), author=ROOT)
+    with pytest.raises(StoreForbidden, match=r"console\.proxy\.header is not set"):
+        await world.ask(people.open_session_to_json(replace(SESSION, by_proxy=True)))
+    assert not world.store.view.people.sessions("anna")
 
 
 async def test_a_key_is_used(world: World) -> None:
