@@ -227,6 +227,7 @@ class ConsoleSettings:
     systemd_name: str | None = None
     names: frozenset[str] = frozenset()  # that it is known by besides loopback, in lower case
     may_change: frozenset[str] = frozenset()  # keys of the settings
+    alerts_to: tuple[Address, ...] = ()  # who is mailed about webhooks that are disabled
     proxy: ConsoleProxySettings | None = None  # None: nobody is let in by a proxy's word
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from relayd.config.mistakes import Report
 from relayd.config.model import Console, ConsoleProxy, Key
+from relayd.mail.address import parse_address
 from relayd.policy.console.proxy_login import ProxyRules
 from relayd.secret_files import find_secret
 from relayd.settings import ConsoleProxySettings, ConsoleSettings
@@ -27,6 +28,7 @@ def console_settings(console: Console, file: str) -> ConsoleSettings:
         systemd_name=console.address.systemd_name,
         names=frozenset(console.names),
         may_change=frozenset(console.may_change),
+        alerts_to=tuple(map(parse_address, dict.fromkeys(console.alerts_to))),
         proxy=_proxy(console.proxy, file) if console.proxy.header else None,
     )
 

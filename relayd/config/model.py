@@ -317,6 +317,7 @@ class Console(Table):
     )
     names: list[Annotated[str, PlainValidator(where.console_host)]] = []
     may_change: list[Literal["use_remote_smtp", "fqdn"]] = ["use_remote_smtp", "fqdn"]
+    alerts_to: list[Annotated[str, PlainValidator(where.address)]] = []
     proxy: ConsoleProxy = ConsoleProxy()
 
 

@@ -9,7 +9,7 @@ from relayd.control.protocol import Message
 from relayd.control.set_keys import KeyChanges
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
-from relayd.ports.outbox import Settled
+from relayd.ports.outbox import Settled, TellsDisabled
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.ports.requeue import SendsAgain
 from relayd.settings import Settings
@@ -42,5 +42,6 @@ class ControlContext:
     told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
+    tell_disabled: TellsDisabled | None = None  # mails about webhooks; None: nobody wants it
     send_again: SendsAgain | None = None  # makes new messages of bounced ones
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does

@@ -14,25 +14,16 @@ from types import MappingProxyType
 
 import structlog
 
+from relayd.deliverer.own_message import own_message
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.content import Content
-from relayd.mail.envelope import (
-    REPORT,
-    Client,
-    NewMessage,
-    NewRecipient,
-    QueuedMessage,
-    QueuedRecipient,
-)
-from relayd.mail.finish import finish_own
-from relayd.mail.header import read_facts
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
-from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
 from relayd.mail.reply import Reply
 from relayd.mail.words import BounceClass, Category, Fault
-from relayd.policy.delivery.route import RouteRules, key_for
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.dsn import (
     USUAL_LIMITS,
     Action,
@@ -54,8 +45,6 @@ log = structlog.get_logger()
 _ACTIONS: Mapping[Occasion, Action] = MappingProxyType(
     {"failure": "failed", "delay": "delayed", "success": "relayed"}
 )
-_8BIT = MailParameters(body="8BITMIME")
-_UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +108,14 @@ class Reporter:
             original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
         )
-        return self._message(message_id, message.reverse_path, content, now)
+        return own_message(
+            message_id,
+            [parse_address(message.reverse_path)],
+            content,
+            fqdn=self._fqdn,
+            routes=self._routes,
+            now=now,
+        )
 
     def tell_unmailed(self) -> None:
         """Log what was not mailed since the last time: one line, whatever bounced at once."""
@@ -206,27 +202,6 @@ class Reporter:
             now=now,
             token=format_id(message_id).lower(),
             unmailed=unmailed,
-        )
-
-    def _message(
-        self, message_id: MessageId, to: str, composed: bytes, now: datetime
-    ) -> NewMessage:
-        facts, content = finish_own(composed, read_facts(composed)[0])
-        return NewMessage(
-            id=message_id,
-            received_at=now,
-            reverse_path=None,
-            parameters=_UTF8 if not to.isascii() else _8BIT if facts.is_8bit else MAIL_WITHOUT,
-            recipients=(
-                NewRecipient(
-                    address=parse_address(to),
-                    destination=key_for(to, is_test=False, rules=self._routes),
-                    parameters=RCPT_WITHOUT,
-                ),
-            ),
-            content=content,
-            facts=facts,
-            client=Client(ip="", helo=self._fqdn, listener=REPORT),
         )
 
 

@@ -8,7 +8,7 @@ Deliveries of one recipient go to an endpoint one after the other, in the order 
 waits until the one before is done or given up. Those of other recipients pass it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,7 @@ from relayd.mail.words import EventKind
 from relayd.policy.console.webhook import Answer, Off, Result
 
 if TYPE_CHECKING:  # the commands that only name an endpoint need none of it
+    from relayd.mail.envelope import NewMessage
     from relayd.mail.event import Event
     from relayd.ports.people import Author
 
@@ -128,6 +129,7 @@ class Settled:
     number: int
     result: Result
     disabled: Off = Off.NO  # why this result disabled the endpoint
+    mail: "NewMessage | None" = None  # about that, which is queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +169,16 @@ class Outbox(Protocol):
         ...
 
     async def settle_deliveries(
-        self, results: Sequence[DeliveryResult], *, jitter: float
+        self,
+        results: Sequence[DeliveryResult],
+        *,
+        jitter: float,
+        tell: "TellsDisabled | None" = None,
     ) -> Sequence[Settled]:
         """Record what became of deliveries; return what was recorded. `jitter` is from 0 up to 1.
 
+        When a result disables an endpoint, `tell` is asked for a mail about it, which is queued in the same
+        transaction: so there is one for each time, whatever crashes.
         What is no longer leased under that claim is passed over, so a call may be repeated. The rules are
         those of `relayd.policy.console.webhook`.
         """
@@ -224,6 +232,10 @@ class Endpoint:
     waiting: int = 0
     oldest: datetime | None = None  # event of which the delivery is not finished
     failed: int = 0
+
+
+TellsDisabled = Callable[[Endpoint], "NewMessage"]
+"""Makes the mail about an endpoint that has just been disabled; may be called on a thread of the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

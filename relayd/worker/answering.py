@@ -17,6 +17,7 @@ from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
 from relayd.store.url import queue_file
+from relayd.worker.alerts import tells_disabled
 from relayd.worker.following import Following
 from relayd.worker.housekeeping import oldest_kept
 from relayd.worker.inherited import Inherited
@@ -64,6 +65,7 @@ async def answer(
             reload=supervision.reload,
             set_keys=partial(set_keys, settings.file, reload=supervision.reload),
             told=parts.events.told,
+            tell_disabled=tells_disabled(settings, parts),
             jitter=random.random,
             follow=following.follow,
             samples=inherited.counters.samples,

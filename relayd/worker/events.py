@@ -38,9 +38,11 @@ class Events:
         self.log.acted(event)
 
     def told(self, settled: Sequence[Settled]) -> None:
-        """Count what became of webhooks; the status log has no lines for that."""
+        """Count what became of webhooks; the status log has no lines for that, but for mail about them."""
         for each in settled:
             self._counters.told(each.result)
+            if each.mail is not None:
+                self.received(each.mail)
 
     def refused(self, at: datetime, detail: Detail, *, is_written: bool = True) -> None:
         self._counters.refused(detail.get("code"))

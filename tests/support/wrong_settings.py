@@ -433,6 +433,16 @@ WRONG |= {
         "a loopback address",
         FQDN + '[console]\naddress = "0.0.0.0:8025"',
     ),
+    "alerts-to-no-address": (
+        "console.alerts_to[1]",
+        "an address such as user@example.org",
+        FQDN + '[console]\nalerts_to = ["ops@example.org", "root"]',
+    ),
+    "alerts-to-a-text": (
+        "console.alerts_to",
+        "a list",
+        FQDN + '[console]\nalerts_to = "ops@example.org"',
+    ),
     "console-on-a-listener": (
         "console.address",
         "listen[0] has this address already",

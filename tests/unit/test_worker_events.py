@@ -16,6 +16,7 @@ from relayd.policy.console.webhook import Result
 from relayd.ports.outbox import EndpointId, Settled
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.events import Events
+from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
 from tests.support.every_event import write_every_event
 
@@ -75,3 +76,16 @@ def test_what_became_of_webhooks_is_counted_and_has_no_line(
     }
     assert samples == {"done": 2, "waits": 0, "failed": 1}
     assert not path.exists() or not lines_in(path)
+
+
+def test_a_mail_about_a_webhook_is_received_as_any_other(
+    tmp_path: Path, shared: SharedCounters
+) -> None:
+    path = tmp_path / "status.log"
+    mail = a_message("ops@example.org", reverse_path="")
+    with closing(StatusLog(str(path), node="node1")) as log:
+        one = Settled(endpoint=EndpointId(1), number=1, result=Result.WAITS, mail=mail)
+        Events(log, Counters(shared.row("1"))).told([one])
+    [line] = lines_in(path)
+    assert (line["event"], line["rcpt"]) == ("received", "ops@example.org")
+    assert events_total(shared) == {"received": 1}

@@ -108,9 +108,11 @@ async def claim(asked: Asked) -> Message:
 async def settle(asked: Asked) -> Message:
     results = settle_from_json(asked.request)
     settled = await asked.context.store.outbox.settle_deliveries(
-        results, jitter=asked.context.jitter()
+        results, jitter=asked.context.jitter(), tell=asked.context.tell_disabled
     )
     asked.context.told(settled)
+    if any(each.mail is not None for each in settled):
+        asked.context.on_change()
     for each in settled:
         if each.disabled:
             _disabled(each.endpoint, each.disabled)

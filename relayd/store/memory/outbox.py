@@ -21,9 +21,11 @@ from relayd.ports.outbox import (
     Replayed,
     Settled,
     Subscription,
+    TellsDisabled,
 )
 from relayd.ports.outward import Clock
 from relayd.ports.people import Author, Deed
+from relayd.store.memory import messages
 from relayd.store.memory.age import Age
 from relayd.store.memory.people import MemoryPeople
 from relayd.store.memory.tables import Delivery, Tables, TheEndpoint
@@ -146,10 +148,22 @@ class MemoryOutbox(MemoryOutboxView):
         )
 
     async def settle_deliveries(
-        self, results: Sequence[DeliveryResult], *, jitter: float
+        self,
+        results: Sequence[DeliveryResult],
+        *,
+        jitter: float,
+        tell: TellsDisabled | None = None,
     ) -> Sequence[Settled]:
         found = (self._settle(each, jitter) for each in results)
-        return [each for each in found if each is not None]
+        return [self._told(each, tell) for each in found if each is not None]
+
+    def _told(self, settled: Settled, tell: TellsDisabled | None) -> Settled:
+        if tell is None or not settled.disabled:
+            return settled
+        number = settled.endpoint
+        mail = tell(self._endpoint(number, self._tables.endpoints[number]))
+        messages.insert(self._tables, mail, served=self._age.served(), is_returned=True)
+        return replace(settled, mail=mail)
 
     def _settle(self, result: DeliveryResult, jitter: float) -> Settled | None:
         each = self._tables.deliveries.get((result.endpoint, result.number))

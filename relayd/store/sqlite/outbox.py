@@ -1,6 +1,7 @@
 """The verbs of the outbox on SQLite. Each is one operation in the writer's transaction."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import apsw
@@ -13,10 +14,11 @@ from relayd.ports.outbox import (
     Replayed,
     Settled,
     Subscription,
+    TellsDisabled,
 )
 from relayd.ports.outward import Clock
 from relayd.ports.people import Author
-from relayd.store.sqlite import deliveries, endpoints, values
+from relayd.store.sqlite import deliveries, endpoints, messages, outbox_view, values
 from relayd.store.sqlite.reading import Reader
 from relayd.store.sqlite.writer import Writer
 
@@ -48,7 +50,11 @@ class SqliteOutbox:
         return await self._writer.submit(operation)
 
     async def settle_deliveries(
-        self, results: Sequence[DeliveryResult], *, jitter: float
+        self,
+        results: Sequence[DeliveryResult],
+        *,
+        jitter: float,
+        tell: TellsDisabled | None = None,
     ) -> Sequence[Settled]:
         heard_at = self._now()
 
@@ -58,7 +64,7 @@ class SqliteOutbox:
                 deliveries.settle(db, each, now=now, heard_at=heard_at, jitter=jitter)
                 for each in results
             )
-            return [each for each in found if each is not None]
+            return [_told(db, each, tell) for each in found if each is not None]
 
         return await self._writer.submit(operation)
 
@@ -102,3 +108,12 @@ class SqliteOutbox:
 
     def _now(self) -> int:
         return values.to_ms(self._clock.now())
+
+
+def _told(db: apsw.Connection, settled: Settled, tell: TellsDisabled | None) -> Settled:
+    """Queue a mail about an endpoint that was disabled just now."""
+    if tell is None or not settled.disabled:
+        return settled
+    mail = tell(outbox_view.endpoint_of(db, settled.endpoint))
+    messages.insert(db, mail, {}, is_returned=True)
+    return replace(settled, mail=mail)

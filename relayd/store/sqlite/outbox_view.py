@@ -24,7 +24,7 @@ _ENDPOINTS = (
     "SELECT e.id, e.url, e.kinds, e.senders, e.tags, e.created_at, e.generation, e.ok_at,"  # noqa: S608 -- constants
     f" e.heard_at, e.status, e.trouble, e.octets, e.took, {STANDING},"
     " (SELECT count(*) FROM delivery WHERE endpoint = e.id AND state = 'failed')"
-    " FROM endpoint e WHERE NOT e.dropped ORDER BY e.id"
+    " FROM endpoint e WHERE NOT e.dropped{} ORDER BY e.id"
 )
 _UNFINISHED = "state IN ('waiting', 'behind', 'sending')"
 _WAITING = f"SELECT count(*), min(at) FROM delivery WHERE endpoint = ? AND {_UNFINISHED}"  # noqa: S608 -- constants
@@ -53,8 +53,14 @@ def _endpoints(db: apsw.Connection) -> list[Endpoint]:
     ahead = _ahead(db)
     return [
         _endpoint(row, *fetch(db, _WAITING, (row[0],))[0], ahead=ahead)
-        for row in fetch(db, _ENDPOINTS)
+        for row in fetch(db, _ENDPOINTS.format(""))
     ]
+
+
+def endpoint_of(db: apsw.Connection, number: EndpointId) -> Endpoint:
+    """Return an endpoint that is there."""
+    [row] = fetch(db, _ENDPOINTS.format(" AND e.id = ?"), (number,))
+    return _endpoint(row, *fetch(db, _WAITING, (number,))[0], ahead=_ahead(db))
 
 
 def _endpoint(row: Sequence[Any], waiting: int, oldest: int | None, *, ahead: int) -> Endpoint:

@@ -29,6 +29,7 @@ from relayd.ports.outbox import (
     Heard,
     Replay,
     Replayed,
+    Settled,
     Subscription,
 )
 from relayd.ports.people import AuditQuery
@@ -318,3 +319,24 @@ async def test_it_is_logged_when_an_endpoint_is_disabled(
     [sent] = await world.claimed()
     await world.settle(sent, status)
     assert ("webhook_disabled" in "".join(capsys.readouterr())) == bool(reason)
+
+
+async def test_a_mail_about_a_webhook_wakes_deliveries_and_is_told() -> None:
+    world = World()
+    woken: list[bool] = []
+    told: list[Settled] = []
+    mail = a_message("ops@example.org", reverse_path="", count=500)
+    world.context = replace(
+        world.context,
+        on_change=lambda: woken.append(True),
+        told=told.extend,
+        tell_disabled=lambda _: mail,
+    )
+    await world.ask(webhooks.put_to_json(WANTED))
+    await world.relayed("a@x.test", "b@x.test")
+    first, second = await world.claimed()
+    await world.settle(first, 200)
+    assert not woken
+    await world.settle(second, 410)
+    assert woken == [True]
+    assert [each.mail for each in told] == [None, mail]

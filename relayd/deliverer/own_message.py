@@ -1,0 +1,46 @@
+"""What relayd itself sends, as the store takes it: from the null reverse-path, so that no answer makes another."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from relayd.mail.address import Address
+from relayd.mail.envelope import REPORT, Client, NewMessage, NewRecipient
+from relayd.mail.finish import finish_own
+from relayd.mail.header import read_facts
+from relayd.mail.ids import MessageId
+from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
+from relayd.policy.delivery.route import RouteRules, key_for
+
+_8BIT = MailParameters(body="8BITMIME")
+_UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
+
+
+def own_message(
+    message_id: MessageId,
+    to: Sequence[Address],
+    composed: bytes,
+    *,
+    fqdn: str,
+    routes: RouteRules,
+    now: datetime,
+) -> NewMessage:
+    """Return a new message of the content `composed`."""
+    facts, content = finish_own(composed, read_facts(composed)[0])
+    is_ascii = all(each.is_ascii for each in to)
+    return NewMessage(
+        id=message_id,
+        received_at=now,
+        reverse_path=None,
+        parameters=_UTF8 if not is_ascii else _8BIT if facts.is_8bit else MAIL_WITHOUT,
+        recipients=tuple(
+            NewRecipient(
+                address=each,
+                destination=key_for(str(each), is_test=False, rules=routes),
+                parameters=RCPT_WITHOUT,
+            )
+            for each in to
+        ),
+        content=content,
+        facts=facts,
+        client=Client(ip="", helo=fqdn, listener=REPORT),
+    )
