@@ -19,15 +19,17 @@ class RelaydError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """One thing that is wrong in a settings file."""
+    """One thing that is wrong in a settings file, or in a variable of the environment."""
 
-    file: str
+    file: str  # "environment": none
     key: str  # dotted path, such as "listen[0].address"; empty for the file as a whole
     value: str  # as written, shortened; empty when the key is missing
     expected: str
+    variable: str = ""  # that has the value; empty: the file has it
 
     def __str__(self) -> str:
-        where = f"{self.file}: {self.key}" if self.key else self.file
+        place = self.variable or self.file
+        where = f"{place}: {self.key}" if self.key else place
         got = f" is {self.value}" if self.value else ""
         return f"{where}{got}: {self.expected}"
 

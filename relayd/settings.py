@@ -272,7 +272,8 @@ class Settings:
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better
     sources: Mapping[str, str] = field(
         default_factory=dict
-    )  # of keys that are no default: "file" or "console"
+    )  # of keys that are no default: "file", "console" or "environment"
+    variables: Mapping[str, str] = field(default_factory=dict)  # of keys from the environment
 
     @property
     def console_smtp(self) -> str:

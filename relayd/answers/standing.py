@@ -43,6 +43,10 @@ def _parts(standing: Standing) -> dict[str, str]:
     why = ""
     if daemon.is_other_version:
         why = f" (it is version {daemon.version}: systemctl restart relayd)"
+    elif daemon.state is DaemonState.STALE and daemon.variables:
+        why = (
+            f" (it has {', '.join(daemon.variables)} in its environment, and this command has not)"
+        )
     elif daemon.state is DaemonState.STALE:
         why = " (it runs with other settings: systemctl reload relayd)"
     elif daemon.state is DaemonState.UNKNOWN:

@@ -37,6 +37,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     """
     from relayd.answers.standing import fields, in_one_line, standing_of  # noqa: PLC0415
     from relayd.cli.output import printable, show_json  # noqa: PLC0415
+    from relayd.config.mistakes import ENVIRONMENT  # noqa: PLC0415
     from relayd.doctor.as_service import require_as_service  # noqa: PLC0415
     from relayd.doctor.daemon import ask_daemon  # noqa: PLC0415
 
@@ -53,6 +54,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
                     "key": mistake.key,
                     "value": mistake.value,
                     "expected": mistake.expected,
+                    "variable": mistake.variable or None,
                 }
             )
         ctx.exit(os.EX_CONFIG)
@@ -65,13 +67,15 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         show_json({"ok": True, "file": settings.file, **summary, **fields(standing)})
         return
-    click.echo(printable(f"settings OK: {settings.file}"))
+    place = settings.file if os.path.lexists(settings.file) else ENVIRONMENT
+    click.echo(printable(f"settings OK: {place}"))
     for name, value in summary.items():
         click.echo(printable(f"  {name:<10} {value}"))
 
 
 def _summary(settings: Settings) -> dict[str, str | int]:
     content = {} if settings.content is None else {"content": settings.content.name}
+    variables = ", ".join(dict.fromkeys(settings.variables.values()))
     return {
         "fqdn": settings.fqdn,
         "listeners": ", ".join(listener.address for listener in settings.listeners),
@@ -80,4 +84,5 @@ def _summary(settings: Settings) -> dict[str, str | int]:
         "workers": settings.workers,
         "rules": ", ".join(name for name, _ in settings.rules) or "built-in only",
         **content,
+        **({"variables": variables} if variables else {}),
     }

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from relayd.config.edit import Uneditable, with_value, without
+from relayd.config.environment import applied, report_on
 from relayd.config.keys import check_key, is_listener, name_of, parse_key
 from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
@@ -45,6 +46,7 @@ class KeyChange:
     name: str
     old: str | None
     new: str | None
+    variable: str = ""  # of the environment, which has the key too and counts before the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +86,19 @@ def changing(
         with told(path):
             alone.enter_context(alone_in(real.parent))
         text, data = read(path)
-        overlay = read_overlay(data)
-        report = Report(path, laid_over(data, overlay)[0])
+        both = applied(data, os.environ)
+        overlay, overlaid = read_overlay(both.data), overlay_path(both.data)
+        report = report_on(path, laid_over(data, overlay, both)[0])
         before = read_document(report)
         edited = _edited(path, text, edits)
         names = {key[0] for key, _ in edits}
         kept = {name: each for name, each in overlay.items() if name not in names}
-        settings = from_mapping(tomllib.loads(edited), file=path, overlay=kept)
+        settings = from_mapping(
+            tomllib.loads(edited), file=path, overlay=kept, environment=os.environ
+        )
         if not force:
             judge_name(settings, was_direct=before.use_remote_smtp, named="fqdn" in names)
         written = (edited != text or kept != overlay) and not dry_run
-        overlaid = overlay_path(data)
         if written:
             with told(path):
                 replace(real, edited, partial(_dress, old=real))
@@ -108,6 +112,7 @@ def changing(
                     name=name,
                     old=old.get(name) if report.is_sound(parse_key(name)) else None,
                     new=new.get(name),
+                    variable=settings.variables.get(name, ""),
                 )
                 for name in _names_of(edits, old, new)
             ),
@@ -130,7 +135,9 @@ def _edited(path: str, text: str, edits: Sequence[Edit]) -> str:
         try:
             text = without(text, key) if isinstance(value, Unset) else with_value(text, key, value)
         except Uneditable as error:
-            from_mapping(first, file=path)  # a mistake in the file says more
+            from_mapping(
+                first, file=path, environment=os.environ
+            )  # a mistake in the file says more
             raise _trouble(path, str(error)) from error
     return text
 

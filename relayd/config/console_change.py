@@ -6,14 +6,15 @@ checked. The next change waits until it is known whether the daemon runs with th
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from relayd.config.change import judge_name, told
-from relayd.config.load import from_mapping, read
+from relayd.config.environment import applied
+from relayd.config.load import from_mapping, read_data
 from relayd.config.overlay import (
     Laid,
     Overlay,
@@ -47,10 +48,17 @@ def changing_on_console(path: str, wanted: KeyChanges) -> Iterator[Callable[[], 
 
     Raises as `foresee` does, and writes nothing then.
     """
-    with told(path), alone_in(Path(os.path.realpath(path)).parent):
+    with told(path), alone_in(_folder(path)):
         foreseen = _foresee(path, wanted)
         write_overlay(foreseen.file, foreseen.after)
         yield partial(write_overlay, foreseen.file, foreseen.before)
+
+
+def _folder(path: str) -> Path:
+    """Return the folder of the settings file; where all settings are in the environment, that of what is written."""
+    folder = Path(os.path.realpath(path)).parent
+    overlay = None if folder.is_dir() else overlay_path(applied({}, os.environ).data)
+    return folder if overlay is None else overlay.parent
 
 
 def foresee(path: str, wanted: KeyChanges) -> Settings:
@@ -62,11 +70,12 @@ def foresee(path: str, wanted: KeyChanges) -> Settings:
 
 
 def _foresee(path: str, wanted: KeyChanges) -> _Foreseen:
-    data = read(path)[1]
-    overlay = read_overlay(data)
-    before = from_mapping(data, path, overlay=overlay, with_secrets=False)
+    data = read_data(path)
+    both = applied(data, os.environ)
+    overlay = read_overlay(both.data)
+    before = _checked(path, data, overlay)
     _judge(before, wanted)
-    counting = laid_over(data, overlay)[1]
+    counting = laid_over(data, overlay, both)[1]
     new = {name: each for name, each in overlay.items() if name in counting}
     for name, (to, _) in wanted.items():
         over = data.get(name)
@@ -74,11 +83,15 @@ def _foresee(path: str, wanted: KeyChanges) -> _Foreseen:
         if to != (json.loads(default_of(name) or "null") if over is None else over):
             assert over is None or isinstance(over, bool | str)  # it was checked
             new[name] = Laid(to=to, over=over)
-    after = from_mapping(data, path, overlay=new, with_secrets=False)
+    after = _checked(path, data, new)
     judge_name(after, was_direct=before.routes.use_remote_smtp, named="fqdn" in wanted)
-    file = overlay_path(data)
+    file = overlay_path(both.data)
     assert file is not None  # the settings are right
     return _Foreseen(file=file, before=overlay, after=new, settings=after)
+
+
+def _checked(path: str, data: Mapping[str, object], overlay: Overlay) -> Settings:
+    return from_mapping(data, path, overlay=overlay, environment=os.environ, with_secrets=False)
 
 
 def _judge(before: Settings, wanted: KeyChanges) -> None:
@@ -86,6 +99,11 @@ def _judge(before: Settings, wanted: KeyChanges) -> None:
     for name, (_, was) in wanted.items():
         if name not in before.console.may_change:
             raise RelaydError(f"console.may_change does not let the console change {name}")
+        if variable := before.variables.get(name):
+            raise RelaydError(
+                f"{variable} sets {name} in the environment of the daemon, and counts before the"
+                " console: change it there, and restart the daemon"
+            )
         if values[name] != was:
             now = json.dumps(values[name])
             raise Overtaken(

@@ -1,12 +1,15 @@
-"""Read the settings file: TOML to the values of `relayd.settings`.
+"""Read the settings: TOML and variables of the environment to the values of `relayd.settings`.
 
 Owns the way from a file to a checked `Settings`, and says everything that is wrong at once; a
-file with any mistake yields nothing.
+file with any mistake yields nothing. What counts is the file, over it what was set on the console, over both the
+environment.
 """
 
+import os
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,13 +18,17 @@ from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
 from relayd.config.console import console_settings
 from relayd.config.content import content_settings
-from relayd.config.mistakes import Report, read_document
+from relayd.config.environment import Applied, applied, report_on
+from relayd.config.keys import parse_key
+from relayd.config.mistakes import ENVIRONMENT, Report, read_document, variable_at
 from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
 from relayd.config.overlay import Overlay, laid_over, read_overlay
+from relayd.config.peek import DEFAULT_SETTINGS
 from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
+from relayd.config.variables import may_be_all
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import who_may
 from relayd.mail.address import parse_address
@@ -50,13 +57,27 @@ from relayd.settings import (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origins:
+    """Where the keys that are no default come from, and the variables of those from the environment."""
+
+    sources: Mapping[str, str]
+    variables: Mapping[str, str]
+
+
 def load(path: str, *, with_secrets: bool = True) -> Settings:
-    """Read and check the settings in the file `path`. Raises ConfigError with every mistake.
+    """Read and check the settings in the file `path` and the environment. Raises ConfigError with every mistake.
 
     Without secrets, the files that hold one are only named: not everybody who asks may read them.
     """
-    data = read(path)[1]
-    return from_mapping(data, file=path, overlay=read_overlay(data), with_secrets=with_secrets)
+    data = read_data(path)
+    return from_mapping(
+        data,
+        file=path,
+        overlay=read_overlay(applied(data, os.environ).data),
+        environment=os.environ,
+        with_secrets=with_secrets,
+    )
 
 
 def users_path(path: str) -> Path:
@@ -64,7 +85,13 @@ def users_path(path: str) -> Path:
 
     It may not exist yet, so the settings need not be right otherwise. Raises ConfigError.
     """
-    return find_users(Report(path, read(path)[1]))
+    return find_users(report_on(path, applied(read_data(path), os.environ)))
+
+
+def read_data(path: str) -> Mapping[str, object]:
+    """Return what the file says. The usual one need not exist where the environment has `fqdn`."""
+    is_needed = path != DEFAULT_SETTINGS or not may_be_all(os.environ)
+    return read(path)[1] if is_needed or os.path.lexists(path) else {}
 
 
 def read(path: str) -> tuple[str, Mapping[str, object]]:
@@ -93,11 +120,12 @@ def from_mapping(
     file: str = "<settings>",
     *,
     overlay: Overlay = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
     with_secrets: bool = True,
 ) -> Settings:
     """Check settings that were read from TOML, as `load`. Raises ConfigError with every mistake."""
-    both, on_console = laid_over(data, overlay)
-    report = Report(file, both)
+    both, on_console = laid_over(data, overlay, applied(data, environment))
+    report = report_on(file, both)
     document = read_document(report)
     check(document, report)
     login = _login(document.smarthost, report, reads=with_secrets)
@@ -114,7 +142,20 @@ def from_mapping(
         users_file=users_file,
         rules=rules,
         warnings=tuple(report.warnings),
-        sources=dict.fromkeys(names_in(data), "file") | dict.fromkeys(on_console, "console"),
+        origins=_origins(data, on_console, both),
+    )
+
+
+def _origins(data: Mapping[str, object], on_console: Collection[str], both: Applied) -> _Origins:
+    named = {name: variable_at(both.variables, parse_key(name)) for name in names_in(both.data)}
+    variables = {name: variable for name, variable in named.items() if variable}
+    return _Origins(
+        sources={
+            **dict.fromkeys(names_in(data), "file"),
+            **dict.fromkeys(on_console, "console"),
+            **dict.fromkeys(variables, ENVIRONMENT),
+        },
+        variables=variables,
     )
 
 
@@ -168,7 +209,7 @@ def _settings(
     users_file: str | None,
     rules: RuleTexts,
     warnings: tuple[str, ...],
-    sources: Mapping[str, str],
+    origins: _Origins,
 ) -> Settings:
     return Settings(
         file=file,
@@ -179,7 +220,8 @@ def _settings(
         certificate=certificate,
         users_file=users_file,
         warnings=warnings,
-        sources=sources,
+        sources=origins.sources,
+        variables=origins.variables,
         limits=LimitSettings(**document.limits.model_dump()),
         smarthost=SmarthostSettings(
             hosts=tuple(document.smarthost.hosts),

@@ -26,6 +26,8 @@ from relayd.config.nearest import nearest
 from relayd.errors import Mistake
 from relayd.mail.text import replaced
 
+ENVIRONMENT = "environment"
+"""In the place of a file's name."""
 _SHOWN = 60  # characters of a value
 _BEHIND_SCHEME = re.compile(r"(?s)(://|^postgres(?:ql)?:).*")
 _BEFORE_AT = re.compile(r"(?s)^.*@")
@@ -80,13 +82,14 @@ def show_value(value: object) -> str:
 
 @dataclass(slots=True)
 class Report:
-    """The mistakes found so far in one file."""
+    """The mistakes found so far in one file, and in the variables that are laid over it."""
 
     file: str
     data: Mapping[str, object]
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # about what is no mistake
     broken: set[Key] = field(default_factory=set)  # keys and tables that may not mean what they say
+    variables: Mapping[Key, str] = field(default_factory=dict)  # of the environment, by their keys
 
     def add(self, key: Key, expected: str) -> None:
         """Note one mistake; the value is looked up in the data."""
@@ -114,13 +117,26 @@ class Report:
         self._append(key, "", f"expected one key of this table; {_keys_of(dotted(key))}")
 
     def _append(self, key: Key, shown: str, expected: str) -> None:
+        variable = variable_at(self.variables, key)
         self.mistakes.append(
-            Mistake(file=self.file, key=show_key(key), value=shown, expected=expected)
+            Mistake(
+                file=ENVIRONMENT if variable else self.file,
+                key=show_key(key),
+                value=shown,
+                expected=expected,
+                variable=variable,
+            )
         )
 
     def is_sound(self, *keys: Key) -> bool:
         """None of these values is a default in the place of a mistake."""
         return not any(key[: len(bad)] == bad for key in keys for bad in self.broken)
+
+
+def variable_at(variables: Mapping[Key, str], key: Key) -> str:
+    """Return the variable that gave a value, or what the value is in; empty: none did."""
+    ways = (key[:length] for length in range(len(key), 0, -1))
+    return next((variables[way] for way in ways if way in variables), "")
 
 
 def read_document(report: Report) -> Document:

@@ -4,7 +4,7 @@ Owns that file. It has few keys, whatever is written in it: those of `CHANGEABLE
 Each is kept with what the settings file said when it was set.
 
 Invariant: the later change counts. A key that the settings file says otherwise by now was changed there later, and
-counts as it is there.
+counts as it is there. What the environment says counts before both.
 """
 
 import json
@@ -13,9 +13,11 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
 
+from relayd.config.environment import Applied
 from relayd.config.mistakes import lookup
 from relayd.config.model import CHANGEABLE
 from relayd.config.peek import DEFAULT_STORE
@@ -45,13 +47,13 @@ Overlay = Mapping[str, Laid]
 
 
 def overlay_path(data: Mapping[str, object]) -> Path | None:
-    """Return where the file is, by what the settings file says; None if that is wrong."""
+    """Return where the file is, by what settings file and environment say; None if that is wrong."""
     url = lookup(data, ("store", "url")) or DEFAULT_STORE
     return queue_file(url).with_name(_NAME) if isinstance(url, str) and is_plain(url) else None
 
 
 def read_overlay(data: Mapping[str, object]) -> Overlay:
-    """Return what was set on the console beside settings that say `data`. Raises ConfigError."""
+    """Return what was set on the console beside settings that say `data`, as `overlay_path`. Raises ConfigError."""
     path = overlay_path(data)
     if path is None:
         return {}
@@ -76,17 +78,20 @@ def read_overlay(data: Mapping[str, object]) -> Overlay:
 
 
 def laid_over(
-    data: Mapping[str, object], overlay: Overlay
-) -> tuple[Mapping[str, object], frozenset[str]]:
-    """Return what counts of both, and which keys of it were set on the console."""
-    may_change = lookup(data, ("console", "may_change"))
+    data: Mapping[str, object], overlay: Overlay, both: Applied
+) -> tuple[Applied, frozenset[str]]:
+    """Return what counts over a settings file that says `data`, and which keys of it were set on the console.
+
+    `both` is what file and environment say: what is set in the environment cannot be set on the console.
+    """
+    may_change = lookup(both.data, ("console", "may_change"))
     allowed = may_change if isinstance(may_change, list) else CHANGEABLE
     counting = {
         name: each.to
         for name, each in overlay.items()
-        if name in allowed and data.get(name) == each.over
+        if name in allowed and (name,) not in both.variables and data.get(name) == each.over
     }
-    return {**data, **counting}, frozenset(counting)
+    return replaced(both, data={**both.data, **counting}), frozenset(counting)
 
 
 def write_overlay(path: Path, overlay: Overlay) -> None:

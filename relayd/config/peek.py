@@ -5,12 +5,14 @@ settings say does not matter here, and may be wrong. Where it is not plain which
 are to be read in full, which then says what is wrong.
 """
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from relayd.answers.switches import Switches
+from relayd.config.variables import laid_quickly, may_be_all
 
 DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
 DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
@@ -79,7 +81,15 @@ def _text(document: Mapping[str, Any], table: str, key: str) -> str:
 
 
 def _read(settings: str | None) -> Mapping[str, Any]:
-    return tomllib.loads(Path(settings or DEFAULT_SETTINGS).read_bytes().decode())
+    """Return what is written, and what the environment says over it, which may be all there is."""
+    path = settings or DEFAULT_SETTINGS
+    try:
+        document = tomllib.loads(Path(path).read_bytes().decode())
+    except FileNotFoundError:
+        if path != DEFAULT_SETTINGS or not may_be_all(os.environ):
+            raise
+        document = {}
+    return laid_quickly(document, os.environ)
 
 
 def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -176,6 +176,7 @@ class InForce:
     file: str
     values: Mapping[str, str]
     version: str = ""  # of the daemon; one that does not tell is older
+    variables: tuple[str, ...] = ()  # of its environment that are settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,12 @@ def running_settings(path: str, *, timeout: float = TIMEOUT) -> InForce:
     """Return what the daemon runs with. Raises as `act` does."""
     match ask(path, {"verb": "settings"}, timeout=timeout):
         case {"file": str(file), "settings": dict(values)} as reply:
-            return InForce(file=file, values=values, version=str(reply.get("version", "unknown")))
+            return InForce(
+                file=file,
+                values=values,
+                version=str(reply.get("version", "unknown")),
+                variables=tuple(map(str, reply.get("variables", ()))),
+            )
         case _:
             raise RelaydError(f"{path} answered something strange: no settings")
 

@@ -26,7 +26,9 @@ def ask_daemon(settings: Settings) -> DaemonFacts:
         return _facts(DaemonState.UNKNOWN, problem=" ".join(str(error).split()))
     is_current = found.values == dict(settings.values) and found.version == relayd.__version__
     state = DaemonState.RUNNING if is_current else DaemonState.STALE
-    return _facts(state, version=found.version)
+    ours = settings.variables.values()
+    theirs = tuple(name for name in found.variables if name not in ours)
+    return _facts(state, version=found.version, variables=theirs)
 
 
 def check_daemon(settings: Settings, facts: DaemonFacts) -> Finding:
@@ -49,7 +51,13 @@ def check_as_service(settings: Settings) -> Sequence[Finding]:
     ]
 
 
-def _facts(state: DaemonState, *, version: str = "", problem: str = "") -> DaemonFacts:
+def _facts(
+    state: DaemonState, *, version: str = "", problem: str = "", variables: tuple[str, ...] = ()
+) -> DaemonFacts:
     return DaemonFacts(
-        state=state, version=version, own_version=relayd.__version__, problem=problem
+        state=state,
+        version=version,
+        own_version=relayd.__version__,
+        problem=problem,
+        variables=variables,
     )

@@ -194,6 +194,7 @@ Step = Callable[[World], None]
 STEPS: Mapping[str, tuple[Step, Step]] = {
     "backup": (_down, _nothing),
     "bounce": (_refusing, _nothing),
+    "container": (_plain, _nothing),
     "day": (_a_day, _nothing),
     "direct": (_direct, _nothing),
     "move": (_down, _nothing),

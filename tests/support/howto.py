@@ -48,7 +48,7 @@ _PLACES = (
     "/opt/relayd",
     "/etc/systemd/system",
 )
-_PASSED = "RELAYD_TEST_SOCKET"  # the descriptor of the socket unit
+_PASSED = "HOWTO_SOCKET"  # the descriptor of the socket unit
 _ENABLE = "systemctl enable --now relayd.socket"
 _SYSTEMCTL = """\
 #!{python}

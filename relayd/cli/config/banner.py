@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
@@ -43,6 +44,7 @@ class Answer:
     reasons: tuple[str, ...] = ()
     file: str = ""  # that the daemon read
     running: Mapping[str, str] = field(default_factory=dict)  # with what values, if it told
+    variables: tuple[str, ...] = ()  # settings in its environment alone, not in ours
 
     @property
     def exit_status(self) -> int:
@@ -57,16 +59,19 @@ class Answer:
                 assert_never(other)
 
 
-def ask_to_reload(control_socket: str, digest: str) -> Answer:
-    """Have the daemon read its file again; return whether it runs with the settings of that digest."""
+def ask_to_reload(settings: Settings, control_socket: str) -> Answer:
+    """Have the daemon there read its file again; return whether it runs with `settings`."""
     try:
         reloaded = client.reload(control_socket)
     except DaemonUnreachable as error:
         return _unreachable(error)
     except RelaydError as error:
         return Answer(state=State.REFUSED, reasons=tuple(str(error).splitlines()))
-    current = reloaded.digest == digest
-    return Answer(state=State.CURRENT if current else State.OLDER, file=reloaded.file)
+    if reloaded.digest == settings.digest:
+        return Answer(state=State.CURRENT, file=reloaded.file)
+    with suppress(RelaydError):
+        return _older(client.running_settings(control_socket), settings)
+    return Answer(state=State.OLDER, file=reloaded.file)
 
 
 def compare(settings: Settings) -> Answer:
@@ -77,8 +82,19 @@ def compare(settings: Settings) -> Answer:
         return _unreachable(error)
     except RelaydError as error:
         return Answer(state=State.UNKNOWN, reasons=tuple(str(error).splitlines()))
-    state = State.CURRENT if found.values == dict(settings.values) else State.OLDER
-    return Answer(state=state, file=found.file, running=found.values)
+    if found.values == dict(settings.values):
+        return Answer(state=State.CURRENT, file=found.file, running=found.values)
+    return _older(found, settings)
+
+
+def _older(found: client.InForce, settings: Settings) -> Answer:
+    ours = settings.variables.values()
+    return Answer(
+        state=State.OLDER,
+        file=found.file,
+        running=found.values,
+        variables=tuple(name for name in found.variables if name not in ours),
+    )
 
 
 def compared(answer: Answer, settings: Settings) -> Iterator[Mapping[str, object]]:
@@ -122,6 +138,7 @@ def show_banner(
                     "key": each.name,
                     "from": _value(each.old),
                     "to": _value(each.new),
+                    "variable": each.variable or None,
                     "written": changed.written and not put_back,
                     "put_back": put_back or None,
                     "daemon": answer.state,
@@ -182,6 +199,8 @@ def _change_lines(changed: Changed) -> Iterator[str]:
             yield f"{each.name}: {each.new or 'not set'}, as before"
         else:
             yield f"{each.name}: {each.old or 'not set'} -> {each.new or 'not set'}"
+        if each.variable:
+            yield f"  {each.variable} of the environment counts, whatever the file says"
     yield f"file: {changed.file}"
 
 
@@ -190,6 +209,9 @@ def daemon_lines(answer: Answer) -> Iterator[str]:
     match answer.state:
         case State.CURRENT:
             yield "daemon: runs with it now"
+        case State.OLDER if answer.variables:
+            yield f"daemon: runs with other settings, read from {answer.file} and its environment"
+            yield f"  its environment has {', '.join(answer.variables)}, and this one has not"
         case State.OLDER:
             yield f"daemon: runs with other settings, read from {answer.file}; {_REMEDY}"
         case State.REFUSED:

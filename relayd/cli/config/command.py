@@ -25,11 +25,14 @@ from relayd.cli.output import Form, printable, say_empty, show_fields, show_tabl
 from relayd.cli.row_options import takes_form, takes_row_options
 from relayd.cli.table import USUAL, Column, TableOptions
 from relayd.cli.table_options import takes_columns
+from relayd.store.url import queue_file
 
 if TYPE_CHECKING:
     from relayd.config.change import Edit
+    from relayd.settings import Settings
 
 _COLUMNS = (Column(title="KEY", least=16), Column(title="VALUE"), Column(title="FROM", whole=True))
+_ORIGIN = Column(title="ORIGIN", whole=True)
 # A pattern of `[routes]` may be quoted, and then have any character.
 _ASSIGNMENT = re.compile(r"""(?P<key>(?:"[^"]*"|'[^']*'|[^"'=])+)=(?P<value>.*)""", re.DOTALL)
 
@@ -44,8 +47,11 @@ def config() -> None:
 @click.argument("key", required=False, shell_complete=complete_keys)
 @takes_row_options
 @takes_columns(_COLUMNS)
+@click.option(
+    "--origin", is_flag=True, help="Also which file or which variable of the environment says so."
+)
 @settings_option()
-def get(key: str | None, *, form: Form, table: TableOptions) -> int:
+def get(key: str | None, *, origin: bool, form: Form, table: TableOptions) -> int:
     """Show the settings: one KEY, the keys of a table, or all, with the defaults.
 
     KEY is a name such as smarthost.tls, listen.0.address or 'routes."*.example.org"'.
@@ -53,13 +59,18 @@ def get(key: str | None, *, form: Form, table: TableOptions) -> int:
     from relayd.config.values import default_of  # noqa: PLC0415
 
     found = _named(key, _values())
-    if key is not None and len(found) == 1 and form is Form.TABLE and table == USUAL:
+    is_one = key is not None and len(found) == 1
+    if is_one and form is Form.TABLE and table == USUAL and not origin:
         [text] = found.values()
         click.echo(printable(bare(text)))
         return 1
-    sources = load_settings().sources
+    settings = load_settings()
+    sources = settings.sources
     rows = [(name, text, sources.get(name, "default")) for name, text in found.items()]
-    if form is Form.TABLE:
+    if form is Form.TABLE and origin:
+        told = [(*row, origin_of(settings, row[0])) for row in rows]
+        show_table((*_COLUMNS, _ORIGIN), told, table=table)
+    elif form is Form.TABLE:
         show_table(_COLUMNS, rows, table=table)
     else:
         fields = (
@@ -68,10 +79,11 @@ def get(key: str | None, *, form: Form, table: TableOptions) -> int:
                 "value": json.loads(text),
                 "default": (default := default_of(name)) and json.loads(default),
                 "from": source,
+                "origin": origin_of(settings, name) or None,
             }
             for name, text, source in rows
         )
-        show_fields(fields, ("key", "value", "default", "from"), form)
+        show_fields(fields, ("key", "value", "default", "from", "origin"), form)
     if not rows:
         say_empty(f"{settings_file()} has nothing in {key}")
     return len(rows)
@@ -179,6 +191,19 @@ def diff(*, form: Form) -> None:
     show_fields(chain(fields, compared(compare(settings), settings)), names, form)
 
 
+def origin_of(settings: "Settings", name: str) -> str:
+    """Return the file or the variable that a key has its value from; empty for a default."""
+    match settings.sources.get(name):
+        case "environment":
+            return settings.variables[name]
+        case "console":
+            return str(queue_file(settings.store.url).with_name("console.toml"))
+        case "file":
+            return settings.file
+        case _:
+            return ""
+
+
 def _assignments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Read `KEY VALUE`, or any number of `KEY=VALUE`. Raises UsageError."""
     if len(words) == 2 and "=" not in words[0]:
@@ -206,7 +231,7 @@ def _change(
         answer = (
             Answer(state=State.NOT_ASKED)
             if dry_run
-            else ask_to_reload(changed.control_socket, changed.settings.digest)
+            else ask_to_reload(changed.settings, changed.control_socket)
         )
         if put_back := changed.written and answer.state is State.REFUSED:
             changed.put_back()

@@ -33,7 +33,7 @@ def reload(ctx: click.Context, *, as_json: bool) -> None:
     from relayd.cli.config.banner import State, ask_to_reload, daemon_lines  # noqa: PLC0415
 
     settings = load_settings()
-    answer = ask_to_reload(settings.control_socket, settings.digest)
+    answer = ask_to_reload(settings, settings.control_socket)
     if answer.state is State.STOPPED and (process := os.environ.get("MAINPID", "")).isdecimal():
         answer = _signal(int(process), settings)
     if as_json:

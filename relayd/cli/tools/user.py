@@ -146,7 +146,10 @@ def _change(path: Path, change: "Change") -> None:
 
 def _group_for_new() -> int:
     """Return the group of the settings, unless the daemon's user is known and is not in it."""
-    group = Path(settings_file()).stat().st_gid
+    try:
+        group = Path(settings_file()).stat().st_gid
+    except FileNotFoundError:  # all settings are in the environment
+        group = os.getegid()
     user = _service_user()
     return group if user is None or group in user.groups else user.gid
 

@@ -260,7 +260,9 @@ class Setting(BaseModel):
     key: str
     value: Any
     default: Any
-    from_: Annotated[str, Field(alias="from", description="`default`, a file, or `console`")]
+    from_: Annotated[
+        str, Field(alias="from", description="`default`, `file`, `console`, or `environment`")
+    ]
 
 
 class Settings(BaseModel):

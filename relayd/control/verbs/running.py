@@ -29,9 +29,14 @@ async def metrics(asked: Asked) -> Message:
 
 
 async def settings(asked: Asked) -> Message:
-    values = dict(asked.context.settings.values)
-    file, version = asked.context.settings.file, relayd.__version__
-    return {"ok": True, "file": file, "version": version, "settings": values}
+    found = asked.context.settings
+    return {
+        "ok": True,
+        "file": found.file,
+        "version": relayd.__version__,
+        "settings": dict(found.values),
+        "variables": sorted(set(found.variables.values())),
+    }
 
 
 async def reload(asked: Asked) -> Message:

@@ -19,6 +19,9 @@ class DaemonFacts:
     version: str = ""  # of the daemon, where it runs
     own_version: str  # of the command that asks
     problem: str = ""  # why it cannot be asked
+    variables: tuple[
+        str, ...
+    ] = ()  # settings that only its environment has, not that of the command
 
     @property
     def is_other_version(self) -> bool:
@@ -47,10 +50,10 @@ def _judge(facts: DaemonFacts, waiting: int) -> tuple[Level, str, str]:
             return Level.WARN, reason, "Run systemctl restart relayd."
         case DaemonState.STALE:
             reason = "the daemon runs with other settings than the file has"
-            return (
-                Level.WARN,
-                reason,
-                "Run systemctl reload relayd; relayd config diff shows which.",
-            )
+            remedy = "Run systemctl reload relayd; relayd config diff shows which."
+            if facts.variables:
+                reason = f"the daemon has {', '.join(facts.variables)} in its environment, and this command has not"
+                remedy = "Ask with the variables that the daemon has."
+            return Level.WARN, reason, remedy
         case _:
             return Level.OK, "the daemon runs with these settings", ""

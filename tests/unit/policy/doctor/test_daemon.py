@@ -16,6 +16,14 @@ CASES = {
 }
 
 
+def test_variables_that_only_the_daemon_has_are_named() -> None:
+    """An operator's shell has not the environment of the unit, and would ask about other settings."""
+    facts = DaemonFacts(
+        state=DaemonState.STALE, version="2.0", own_version="2.0", variables=("RELAYD_FQDN",)
+    )
+    assert "RELAYD_FQDN in its environment" in judge_daemon(facts, 0).reason
+
+
 @pytest.mark.parametrize(
     ("state", "version", "waiting", "level", "words"), CASES.values(), ids=CASES
 )
