@@ -10,6 +10,8 @@ from relayd.ports.tally import TallyAnswer
 WIDTH, HEIGHT = 1000, 160
 SERIES = ("relayed", "sent", "deferred", "bounced")
 _LABELS = 6
+_LABELLED = 0.92  # no label begins further to the right: it would be cut off
+_ROUND = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def chart_of(answer: TallyAnswer, step: timedelta, *, since: datetime, until: da
         at = datetime.fromtimestamp(first + number * seconds, since.tzinfo)
         counts = found.get(at, {})
         steps.append(Step(at=at, counts={name: counts.get(name, 0) for name in SERIES}))
-    top = max((sum(each.counts.values()) for each in steps), default=0)
+    top = _round(max((sum(each.counts.values()) for each in steps), default=0))
     every = max(count // _LABELS, 1)
     width = WIDTH / count
     return Chart(
@@ -60,9 +62,19 @@ def chart_of(answer: TallyAnswer, step: timedelta, *, since: datetime, until: da
         parts=[
             part for number, each in enumerate(steps) for part in _bar(each, number, width, top)
         ],
-        labels=[(round(number * width, 1), steps[number].at) for number in range(0, count, every)],
+        labels=[
+            (round(number * width, 1), steps[number].at)
+            for number in range(0, count, every)
+            if number < _LABELLED * count
+        ],
         top=top,
     )
+
+
+def _round(top: int) -> int:
+    """Return the end of a scale that is easy to read, so that the highest bar fits."""
+    power = 10 ** (len(str(top)) - 1)
+    return next(each * power for each in _ROUND if each * power >= top) if top else 0
 
 
 def _bar(step: Step, number: int, width: float, top: int) -> Sequence[Part]:

@@ -142,6 +142,11 @@ def test_bars_are_as_high_as_their_share() -> None:
         answer, timedelta(hours=1), since=START, until=START + timedelta(hours=2, minutes=1)
     )
     assert chart.top == 4
+    assert chart.labels == [
+        (0, chart.steps[0].at),
+        (333.3, chart.steps[1].at),
+        (666.7, chart.steps[2].at),
+    ]
     assert [sum(step.counts.values()) for step in chart.steps] == [4, 2, 0]
     heights = [(part.series, part.height, part.y) for part in chart.parts]
     assert heights == [("relayed", 120.0, 40.0), ("bounced", 40.0, 0.0), ("sent", 80.0, 80.0)]

@@ -67,6 +67,7 @@ if (keys) {
   keys.addEventListener("click", () => (localStorage.setItem("keys", stored() ? "off" : "on"), tell()));
   tell();
 }
+one("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 let after = "";
 let row = -1;
 document.addEventListener("keydown", (event) => {
