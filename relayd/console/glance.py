@@ -5,17 +5,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from relayd.answers.overview import Overview, overview_of
+from relayd.answers.notices import notices_of
+from relayd.answers.overview import EVENTS, Overview, errors_of, slowest_of
 from relayd.answers.switches import Switches
 from relayd.answers.tally import step_for
 from relayd.console.daemon import Daemon
 from relayd.console.reading import Reading, Shared
 from relayd.mail.tally import Dimension
+from relayd.ports.backlog import Backlog
 from relayd.ports.outbox import Endpoint
 from relayd.ports.tally import TallyAnswer, TallyQuery
-from relayd.ports.view import QueueView
+from relayd.ports.view import Counts, Query, QueueView
+from relayd.ports.waiting import By
 from relayd.settings import Settings
 
+MOST = 50_000  # up to which recipients are counted: less than 20 ms
+_NEWEST = 10_000  # of each status and category, that are counted by destination: less than 40 ms
+_PAUSED = 500  # destinations
 _EVERY = 5.0  # seconds
 _LAST_HOUR = timedelta(hours=1)
 SPANS: Mapping[str, timedelta] = {
@@ -33,6 +39,15 @@ class LastHour:
     by_tag: TallyAnswer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the relay does and what waits; of a long queue a part is counted."""
+
+    overview: Overview
+    backlog: Backlog
+    since: datetime | None  # of the mail that is counted by destination; None: all
+
+
 class Glance:
     """The parts of the overview."""
 
@@ -46,7 +61,7 @@ class Glance:
         self._reading = reading
         self._daemon = daemon
         self._now = now
-        self._queue = Shared(partial(reading.ask, self._overview), every=_EVERY)
+        self._queue = Shared(partial(reading.ask, self._see), every=_EVERY)
         self._hour = Shared(partial(reading.ask, self._last_hour), every=_EVERY)
         self._webhooks = Shared(partial(reading.ask, _webhooks), every=_EVERY)
         self._outcomes = {
@@ -54,17 +69,18 @@ class Glance:
             for name, span in SPANS.items()
         }
 
-    async def overview(self) -> Overview:
+    async def overview(self) -> Seen:
         """Return what the relay does. Raises StoreError; a daemon that is away is told within."""
         live = await self._daemon.live()
-        found = await self._queue.get()
-        return replace(
-            found,
+        seen = await self._queue.get()
+        overview = replace(
+            seen.overview,
             reading=live.reading,
             trouble=live.trouble,
             rates=live.rates,
-            notices=[*live.notices, *found.notices],
+            notices=[*live.notices, *seen.overview.notices],
         )
+        return replace(seen, overview=overview)
 
     async def last_hour(self) -> LastHour:
         return await self._hour.get()
@@ -76,8 +92,29 @@ class Glance:
         """Return outcomes by time; `span` is a key of SPANS."""
         return await self._outcomes[span].get()
 
-    def _overview(self, view: QueueView) -> Overview:
-        return overview_of(view, at=self._now(), reading=None, switches=self._switches)
+    def _see(self, view: QueueView) -> Seen:
+        at = self._now()
+        backlog = view.backlog(at, most=MOST)
+        counted = view.waiting(Query(), By.DESTINATION, most=_NEWEST)
+        paused = view.paused_destinations(at, limit=_PAUSED)
+        counts = Counts(
+            by_status=backlog.by_status,
+            paused=backlog.paused,
+            by_destination={each.value: each.recipients for each in counted.groups},
+            oldest={each.value: each.oldest for each in counted.groups},
+            paused_until={each.destination: each.until for each in paused},
+        )
+        events = view.latest(EVENTS)
+        overview = Overview(
+            at=at,
+            trouble="",
+            reading=None,
+            counts=counts,
+            slowest=slowest_of(events, at),
+            errors=errors_of(events),
+            notices=notices_of(view, at=at, switches=self._switches),
+        )
+        return Seen(overview=overview, backlog=backlog, since=counted.since)
 
     def _last_hour(self, view: QueueView) -> LastHour:
         since = self._now() - _LAST_HOUR

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.once import FirstMessage
     from relayd.mail.pause import PauseRule
+    from relayd.ports.backlog import Backlog
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
@@ -339,6 +340,13 @@ class QueueView(Protocol):
 
     def counts(self) -> Counts:
         """Return how much is unfinished. Reads that, and no history: seconds for a million."""
+        ...
+
+    def backlog(self, at: datetime, *, most: int) -> "Backlog":
+        """Return how much is unfinished, by status and by its age at that instant, each number up to `most`.
+
+        Reads about ten times `most` entries of an index at most, and no history.
+        """
         ...
 
     def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":

@@ -71,6 +71,8 @@ def test_a_page_is_shown_also_with_nothing_in_it(path: str, tmp_path: Path) -> N
     [
         ("/", "gone@shop.example"),
         ("/?since=90d", "Show as a table"),
+        ("/", "less than 10 m"),
+        ("/", '<a class="address" href="/destinations/smarthost">smarthost</a>'),
         ("/messages", "later@mail.example"),
         ("/messages?status=held", "held@mail.example"),
         ("/messages?q=later@mail.example", "452 4.2.2 mailbox full"),

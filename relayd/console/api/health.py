@@ -27,7 +27,7 @@ async def health(request: Request, caller: _Anybody) -> Response:
     """Tell whether the relay is well; the reasons, where it is not, to keys that may read."""
     console: Console = request.app.state.console
     try:
-        found = await console.glance.overview()
+        found = (await console.glance.overview()).overview
         reasons = [str(notice) for notice in found.notices]
         if found.trouble and not found.notices:
             reasons.append(found.trouble)

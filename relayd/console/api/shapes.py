@@ -184,6 +184,20 @@ class Destinations(BaseModel):
     left_out: int
 
 
+class Age(BaseModel):
+    until_seconds: Annotated[float | None, Field(description="null: what is older")]
+    recipients: int
+
+
+class Queue(BaseModel):
+    waiting: Annotated[dict[str, int], Field(description="recipients by status")]
+    ages: Annotated[list[Age], Field(description="since reception, without what is held")]
+    paused: Annotated[int, Field(description="of these, that a pause rule holds")]
+    oldest: Annotated[datetime | None, Field(description="reception, without what is held")]
+    oldest_destination: str | None
+    most: Annotated[int, Field(description="a number that is greater means: more than that")]
+
+
 class Total(BaseModel):
     by: str
     since: datetime | None

@@ -22,6 +22,7 @@ from relayd.policy.console.problems import (
     problems,
     webhook_problems,
 )
+from relayd.ports.backlog import AGES
 from relayd.ports.outbox import Endpoint
 from relayd.ports.tally import TallyAnswer, TallyRow
 from relayd.ports.view import UNFINISHED
@@ -35,27 +36,30 @@ async def show(asked: Asked) -> Response:
     span = asked.params.get("since", "24h")
     span = span if span in SPANS else "24h"
     glance = asked.console.glance
-    found = await glance.overview()
+    seen = await glance.overview()
+    found, backlog = seen.overview, seen.backlog
     outcomes = await glance.outcomes(span)
-    oldest = min(found.counts.oldest.items(), key=lambda each: each[1], default=("", None))
     length = SPANS[span]
     return asked.page(
         "overview.html",
         found=found,
         flows=_NOW,
         statuses=UNFINISHED,
-        oldest=oldest,
+        backlog=backlog,
+        oldest_seconds=backlog.oldest_seconds(found.at),
+        ages=list(zip((*AGES, None), backlog.by_age, strict=True)),
         problems=[
             *problems(
                 _facts(await glance.last_hour()),
-                oldest_seconds=found.age(),
-                oldest_destination=oldest[0],
+                oldest_seconds=backlog.oldest_seconds(found.at),
+                oldest_destination=backlog.oldest.destination if backlog.oldest else "",
             ),
             *await _of_doctor(asked),
             *webhook_problems(_webhook(each, asked.now) for each in await glance.webhooks()),
         ],
         grave=_GRAVE,
         destinations=_destinations(found),
+        counted_since=seen.since,
         troubles=[(format_id(each.message_id), each) for each in found.errors],
         span=span,
         spans=tuple(SPANS),

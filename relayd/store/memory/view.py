@@ -1,5 +1,6 @@
 """The questions to the store in memory."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,8 +12,10 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression, in_force, is_suppressed
 from relayd.mail.words import EventKind
+from relayd.ports.backlog import Backlog, Oldest, classes
 from relayd.ports.tally import TallyAnswer, TallyQuery
 from relayd.ports.view import (
+    UNFINISHED,
     AddressRow,
     Counts,
     HistoryEntry,
@@ -158,6 +161,24 @@ class MemoryView:
             paused_for={
                 name: why for name, why in self._tables.paused_for.items() if why and name in paused
             },
+        )
+
+    def backlog(self, at: datetime, *, most: int) -> Backlog:
+        rows = [row for row in self._rows() if row.status in UNFINISHED]
+        waits = [row for row in rows if row.status is not Status.HELD]
+        first = min(waits, key=lambda row: row.message_id, default=None)
+        statuses = Counter(row.status for row in rows)
+        return Backlog(
+            most=most,
+            by_status={status: min(number, most + 1) for status, number in statuses.items()},
+            by_age=[
+                min(sum(low <= row.message_id <= high for row in waits), most + 1)
+                for low, high in classes(at)
+            ],
+            paused=min(sum(1 for one in self._tables.recipients() if one.stopped_by), most + 1),
+            oldest=None
+            if first is None
+            else Oldest(received_at_of(first.message_id), first.destination),
         )
 
     def waiting(self, query: Query, by: By, *, most: int | None = None) -> Counted:  # noqa: ARG002 -- no more than fits in memory

@@ -34,6 +34,7 @@ from relayd.store.sqlite.values import fetch, from_ms, to_ms
 if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
+    from relayd.ports.backlog import Backlog
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.tally import TallyAnswer, TallyQuery
@@ -305,6 +306,13 @@ class SqliteView:
             paused_until={key: from_ms(until) for key, until, _ in rows},
             paused_for={key: why for key, _, why in rows if why},
         )
+
+    @_question
+    def backlog(self, at: datetime, *, most: int) -> "Backlog":
+        from relayd.store.sqlite import backlog  # noqa: PLC0415 -- as below
+
+        with self._file.reading():
+            return backlog.count(self._db, at, most)
 
     @_question
     def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":
