@@ -120,6 +120,11 @@ def read_place(text: str) -> Place | None:
         return None
 
 
+def place_of(place: Place) -> str:
+    """Return what `read_place` reads."""
+    return f"{format_id(place[0])}.{place[1]}"
+
+
 def with_field(query: Query, name: str, value: str) -> Query:
     """Return a query that asks for one value of a filter more."""
     chosen = _FILTERS[name]

@@ -1,5 +1,6 @@
 """Pages of the console: what they show, and what their buttons do, on a real queue."""
 
+import html
 import re
 import socket
 import time
@@ -20,6 +21,7 @@ from relayd.ports.people import AuditEntry, AuditQuery, Author
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, Status
 from relayd.store import open_view
+from relayd.store.sqlite import search, view
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
 from tests.support.console import Console, a_console, fill
@@ -405,3 +407,42 @@ def test_a_daemon_that_does_not_answer_holds_no_page_up(console: Console, tmp_pa
         pages = [console.get("/messages", role=Role.VIEWER) for _ in range(5)]
         assert time.monotonic() - began < 5
     assert {page.status for page in pages} == {200}
+
+
+def _find_all(console: Console, path: str) -> tuple[list[str], int]:
+    """Follow "Older" to the end; return the addresses, and how many pages say that they were cut short."""
+    found, cut_short = [], 0
+    while path:
+        text = console.get(path, role=Role.VIEWER).text
+        found += re.findall(r'href="/addresses/([^"?]+)"', text)
+        cut_short += "Mail received since" in text or "No mail received since" in text
+        older = re.search(r'rel="next" href="([^"]+)"', text)
+        path = f"/messages{html.unescape(older[1])}" if older else ""
+    return found, cut_short
+
+
+def test_a_search_that_is_cut_short_says_so_and_goes_on(
+    read_only: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two filters that hardly meet take a bounded time a page; nothing is left out, in the CSV neither."""
+    path = "/messages?sender=app@app.test&domain=shop.example"
+    whole, cut_short = _find_all(read_only, path)
+    assert len(whole) > 1
+    assert not cut_short
+    monkeypatch.setattr(search, "_LOOKED_AT", 1)
+    monkeypatch.setattr(view, "_STEPS", 1)
+    in_parts, cut_short = _find_all(read_only, path)
+    assert in_parts == whole
+    assert cut_short
+    csv = read_only.get(path.replace("/messages", "/messages.csv"), role=Role.VIEWER).text
+    assert len(csv.splitlines()) - 1 == len(whole)
+
+
+def test_a_list_of_addresses_that_is_cut_short_says_so(
+    read_only: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "_AT_ONCE", 1)
+    monkeypatch.setattr(view, "_STEPS_OF_ADDRESSES", 1)
+    page = read_only.get("/addresses?show=all", role=Role.VIEWER)
+    assert "Only mail received since" in page.text
+    assert page.text.count("<tr>") == 2  # the head, and one address

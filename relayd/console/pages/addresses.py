@@ -41,10 +41,11 @@ async def show(asked: Asked) -> Response:
     after = asked.params.get("after", "")
     if wanted == "suppressed" and not text:
         rows, following = await asked.ask(partial(_suppressed, after, limit))
+        since = None
     else:
         status = (Status.BOUNCED,) if wanted == "bounced" else ()
-        found = await asked.ask(
-            lambda view: view.addresses(_query_of(text, status), limit=limit + 1)
+        found, since = await asked.ask(
+            lambda view: view.recent_addresses(_query_of(text, status), limit=limit + 1)
         )
         rows, following = found[:limit], ""
         if wanted == "suppressed":
@@ -58,6 +59,7 @@ async def show(asked: Asked) -> Response:
         wanted=wanted,
         shown=_SHOWN,
         following=following,
+        since=since,
         limit=_MOST,
     )
 

@@ -38,7 +38,7 @@ async def show_one(asked: Asked) -> Response:
     found = await asked.ask(partial(find_one, key, asked.now))
     filters = read_filters(QueryParams({"destination": key, "unfinished": "1"}), asked.now)
     waits = await asked.ask(page_of(filters.query, None))
-    rows = [Row(format_id(each.message_id), each) for each in waits[:_ROWS]]
+    rows = [Row(format_id(each.message_id), each) for each in waits.rows[:_ROWS]]
     return asked.page(
         "destination.html",
         key=key,
