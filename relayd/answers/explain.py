@@ -59,7 +59,7 @@ def _reasons(
 ) -> list[Reason]:
     kind = entry.kind
     if kind == EventKind.RECEIVED.value:
-        return [_route(row, judges)]
+        return [_route(row, entry, judges)]
     if kind in _BY_SOMEBODY or entry.detail.get("by"):
         return [_operator(entry)]
     if kind == EventKind.ATTEMPTED.value:
@@ -80,9 +80,14 @@ def _reasons(
     return found
 
 
-def _route(row: RecipientRow, judges: Judges) -> Reason:
+def _route(row: RecipientRow, entry: HistoryEntry, judges: Judges) -> Reason:
     address = route.forwarded(parse_address(row.address), judges.routes)
-    decision = route.decide(address, is_test=False, rules=judges.routes)
+    facts = route.RouteFacts(
+        sender=row.reverse_path,
+        user=row.auth_user,
+        listener=str(entry.detail.get("listener", "")),
+    )
+    decision = route.decide(address, facts, judges.routes)
     key = route.key_of(decision.route)
     says = f"to {row.destination}: {decision.reason}"
     if key != row.destination:

@@ -1,17 +1,17 @@
-"""Check the certificate that listeners with TLS need, and say where its files are."""
+"""Check certificates with their keys, and say where their files are: that of listeners, those of ours for smarthosts."""
 
 import ssl
 from pathlib import Path
 
 from relayd.certificate import load_certificate
 from relayd.config.mistakes import Report
-from relayd.config.model import Document
+from relayd.config.model import Document, Key, dotted
 from relayd.file_access import unreadable
 from relayd.secret_files import SecretError, find_secret, read_private
 from relayd.settings import CertificateSettings, ListenerTls
 
-_NAMES = ("certificate", "key")
 _LIMIT = 1 << 20  # octets looked at
+Names = tuple[str, str]
 
 
 def find_certificate(
@@ -21,31 +21,42 @@ def find_certificate(
 
     Reports a listener that needs them, and, where they are read, files that cannot be used.
     """
-    named = {name: getattr(document.tls, name) for name in _NAMES}
-    if not any(named.values()):
+    if not (document.tls.certificate or document.tls.key):
         _check_needless(document, report)
         return None
-    for name, other in zip(_NAMES, reversed(_NAMES), strict=True):
-        if not named[name]:
-            report.add(("tls", name), f"is missing; tls.{other} is of no use without it")
+    written = (document.tls.certificate, document.tls.key)
+    return find_pair(written, ("tls",), ("certificate", "key"), report, reads=reads)
+
+
+def find_pair(
+    written: Names, table: Key, names: Names, report: Report, *, reads: bool
+) -> CertificateSettings | None:
+    """Return where a certificate and its key are, which the keys `names` of a table name; None if one cannot be used.
+
+    Reports what is missing, and, where they are read, files that cannot be used.
+    """
+    for name, other, value in zip(names, reversed(names), written, strict=True):
+        if not value:
+            missing = f"is missing; {dotted((*table, other))} is of no use without it"
+            report.add((*table, name), missing)
             return None
-    found = CertificateSettings(
-        certificate=_find(named["certificate"], report), key=_find(named["key"], report)
-    )
-    return found if not reads or _is_usable(found, report) else None
+    certificate, key = (_find(each, report) for each in written)
+    found = CertificateSettings(certificate=certificate, key=key)
+    return found if not reads or _is_usable(found, table, names, report) else None
 
 
-def _is_usable(found: CertificateSettings, report: Report) -> bool:
-    for name in _NAMES:
-        problem, warning = _problem_of(Path(getattr(found, name)), is_secret=name == "key")
-        report.warn(("tls", name), warning)
+def _is_usable(found: CertificateSettings, table: Key, names: Names, report: Report) -> bool:
+    certificate, key = ((*table, name) for name in names)
+    for name, path, is_secret in ((certificate, found.certificate, False), (key, found.key, True)):
+        problem, warning = _problem_of(Path(path), is_secret=is_secret)
+        report.warn(name, warning)
         if problem:
-            report.add(("tls", name), problem)
+            report.add(name, problem)
             return False
     try:
         load_certificate(found)
     except ssl.SSLError as error:
-        report.add(("tls", "key"), f"the certificate and the key do not fit: {_words(error)}")
+        report.add(key, f"the certificate and the key do not fit: {_words(error)}")
         return False
     return True
 

@@ -199,9 +199,13 @@ def _place(container: Container, name: str) -> Item | None:
 
 def _with_table(text: str, key: Key, line: str, end: str) -> str:
     """Append the table, or as many listeners as are missing up to the one that is meant."""
-    headers = _missing_listeners(text, key) if key[0] == "listen" else [f"[{key[0]}]"]
+    headers = _missing_listeners(text, key) if key[0] == "listen" else [_header(key[:-1])]
     start = end if text and not text.endswith("\n") else ""
     return f"{text}{start}{''.join(f'{end}{header}{end}' for header in headers)}{line}"
+
+
+def _header(table: Key) -> str:
+    return f"[{'.'.join(tomlkit.key(str(part)).as_string() for part in table)}]"
 
 
 def _missing_listeners(text: str, key: Key) -> Iterator[str]:

@@ -15,8 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
+from relayd.config.fields import Table
 from relayd.config.mistakes import ENVIRONMENT, Report, lookup
-from relayd.config.model import DEFAULTS, Document, Key, Table, dotted
+from relayd.config.model import DEFAULTS, Document, Key, dotted
 from relayd.config.nearest import nearest
 from relayd.config.variables import BETWEEN, FROM_FILE, PREFIX, parts_of, settings_in, value_in
 from relayd.errors import Mistake

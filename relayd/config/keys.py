@@ -1,7 +1,8 @@
 """The names of settings on a command line: `smarthost.tls`, `listen.0.address`, `aliases.root`, `routes."*.x.example"`.
 
 Owns reading and writing them. `listen[0].address`, as messages have it, is read as well, and what
-follows `routes.` or `aliases.` is one name with or without its quotes, since a shell takes them off.
+follows `routes.` or `aliases.` is one name with or without its quotes, since a shell takes them off. So is
+what follows `smarthosts.`, `logins.` or `senders.`, up to the key of that table behind the last dot.
 """
 
 import json
@@ -9,7 +10,14 @@ import re
 from collections.abc import Mapping
 
 from relayd.config.mistakes import Report
-from relayd.config.model import DEFAULTS, TABLES_OF_NAMES, Key, dotted
+from relayd.config.model import (
+    DEFAULTS,
+    TABLES_OF_NAMES,
+    TABLES_OF_TABLES,
+    Key,
+    default_value,
+    dotted,
+)
 from relayd.errors import ConfigError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -20,12 +28,22 @@ _TABLES = {name.partition(".")[0] for name in DEFAULTS if "." in name} | TABLES_
 def parse_key(name: str) -> Key:
     """Return the way to a key or table, which may not exist."""
     table, dot, own = name.partition(".")
+    if dot and table in TABLES_OF_TABLES:
+        whose, dot, leaf = own.rpartition(".")
+        return (table, _bare(whose), leaf) if dot and not _is_quoted(own) else (table, _bare(own))
     if dot and table in TABLES_OF_NAMES:
-        quoted = len(own) > 1 and own[0] == own[-1] and own[0] in "'\""
-        return (table, own[1:-1] if quoted else own)
+        return (table, _bare(own))
     first, *rest = _INDEX.sub(r".\1", name).split(".")
     number_first = first == "listen" and rest and rest[0].isdecimal() and len(rest[0]) < 5
     return (first, int(rest[0]), *rest[1:]) if number_first else (first, *rest)
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if _is_quoted(text) else text
 
 
 def name_of(key: Key) -> str:
@@ -43,12 +61,13 @@ def is_listener(key: Key) -> bool:
 
 def is_table(key: Key) -> bool:
     """Whether it stands for several keys: a table, or a listener."""
-    return is_listener(key) or key in {(name,) for name in _TABLES}
+    is_named = len(key) == 2 and key[0] in TABLES_OF_TABLES
+    return is_listener(key) or is_named or key in {(name,) for name in _TABLES}
 
 
 def wants_list(key: Key) -> bool:
     """Whether the value of this key is a list."""
-    return isinstance(DEFAULTS.get(dotted(key)), list)
+    return isinstance(default_value(key), list)
 
 
 def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> None:
@@ -64,12 +83,19 @@ def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> 
             report.add_table(key)
     elif key[0] == "listen" and not isinstance(key[1], int):
         report.add_expected(key, "expected the number of a listener, such as listen.0.address")
-    elif not (key[0] in TABLES_OF_NAMES or dotted(key) in DEFAULTS):
+    elif not (_is_named(key) or dotted(key) in DEFAULTS):
         report.add_unknown(key)
     elif one and key[0] == "listen" and isinstance(key[1], int):
         _check_number(key[1], key, report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
+
+
+def _is_named(key: Key) -> bool:
+    """Whether it is a key that exists below a name of the operator's."""
+    if key[0] in TABLES_OF_TABLES:
+        return len(key) == 3 and key[2] in TABLES_OF_TABLES[str(key[0])].model_fields
+    return key[0] in TABLES_OF_NAMES
 
 
 def _check_number(number: int, key: Key, report: Report) -> None:

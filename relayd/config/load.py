@@ -8,7 +8,7 @@ environment.
 import os
 import sys
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,22 +21,19 @@ from relayd.config.content import content_settings
 from relayd.config.environment import Applied, applied, report_on
 from relayd.config.keys import parse_key
 from relayd.config.mistakes import ENVIRONMENT, Report, read_document, variable_at
-from relayd.config.model import Document, Listen, LogFormat, Smarthost, process_count
+from relayd.config.model import Document, Listen, LogFormat, process_count
 from relayd.config.overlay import Overlay, laid_over, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
-from relayd.config.routes import named_route
 from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
 from relayd.config.variables import may_be_all
+from relayd.config.ways import find_smarthosts, route_hosts, route_rules
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import who_may
-from relayd.mail.address import parse_address
 from relayd.mail.text import replaced
-from relayd.policy.delivery.route import RouteRule, ViaHost
 from relayd.policy.intake.aliases import resolved
 from relayd.policy.replies.ruleset import RuleTexts
-from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import (
     BounceSettings,
     CertificateSettings,
@@ -45,10 +42,8 @@ from relayd.settings import (
     DoctorSettings,
     LimitSettings,
     ListenerSettings,
-    Login,
     LogSettings,
     RetrySettings,
-    RouteRules,
     Settings,
     SmarthostSettings,
     StoreSettings,
@@ -128,7 +123,7 @@ def from_mapping(
     report = report_on(file, both)
     document = read_document(report)
     check(document, report)
-    login = _login(document.smarthost, report, reads=with_secrets)
+    smarthosts = find_smarthosts(document, report, reads=with_secrets)
     certificate = find_certificate(document, report, reads=with_secrets)
     users_file = find_users_file(document, report, reads=with_secrets)
     rules = _rules(report)
@@ -137,7 +132,7 @@ def from_mapping(
     return _settings(
         document,
         file,
-        login=login,
+        smarthosts=smarthosts,
         certificate=certificate,
         users_file=users_file,
         rules=rules,
@@ -163,35 +158,6 @@ def _one_line(error: Exception) -> str:
     return replaced(str(error))[:200]
 
 
-def _login(smarthost: Smarthost, report: Report, *, reads: bool) -> Login | None:
-    """Read every secret that is named, so that a bad file is reported beside the other mistakes.
-
-    When nothing is read, the secret is empty.
-    """
-    found: list[tuple[Path, str]] = []
-    for name in ("password_file", "token_file"):
-        if named := getattr(smarthost, name):
-            path = find_secret(named, beside=Path(report.file).parent)
-            try:
-                secret, warning = read_secret(path) if reads else ("", "")
-            except SecretError as error:
-                bare = isinstance(error, NoSecretFile) and "/" not in named
-                where = " among the systemd credentials or beside the settings" if bare else ""
-                report.add(("smarthost", name), f"{error}{where}")
-            else:
-                report.warn(("smarthost", name), warning)
-                found.append((path, secret))
-    if report.mistakes or not found:
-        return None
-    path, secret = found[0]
-    return Login(
-        username=smarthost.username,
-        secret=secret,
-        mechanism=smarthost.auth,
-        file=str(path.absolute()),
-    )
-
-
 def _rules(report: Report) -> RuleTexts:
     try:
         return read_rules(report.file)
@@ -204,7 +170,7 @@ def _settings(
     document: Document,
     file: str,
     *,
-    login: Login | None,
+    smarthosts: Mapping[str, SmarthostSettings],
     certificate: CertificateSettings | None,
     users_file: str | None,
     rules: RuleTexts,
@@ -223,17 +189,11 @@ def _settings(
         sources=origins.sources,
         variables=origins.variables,
         limits=LimitSettings(**document.limits.model_dump()),
-        smarthost=SmarthostSettings(
-            hosts=tuple(document.smarthost.hosts),
-            tls=document.smarthost.tls,
-            login=login,
-            connections=document.smarthost.connections,
-            assume_8bit=document.smarthost.assume_8bit,
-        ),
-        route_hosts=tuple(_route_hosts(document)),
+        smarthosts=smarthosts,
+        route_hosts=tuple(route_hosts(document)),
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
-        routes=_routes(document),
+        routes=route_rules(document),
         aliases=resolved(document.aliases),
         soft_bounce=document.soft_bounce,
         retry=RetrySettings(
@@ -280,34 +240,6 @@ def _direct(document: Document) -> DirectSettings:
         connections_per_destination=direct.connections_per_destination,
         messages_per_minute=direct.messages_per_minute,
     )
-
-
-def _routes(document: Document) -> RouteRules:
-    redirect = document.redirect
-    return RouteRules(
-        use_remote_smtp=document.use_remote_smtp,
-        rules=tuple(
-            RouteRule(pattern=pattern, route=named_route(pattern, to.name))
-            for pattern, to in document.routes.items()
-        ),
-        test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
-        redirect_to=parse_address(redirect.to) if redirect.to else None,
-        redirect_allow=frozenset(each.lower() for each in redirect.allow),
-    )
-
-
-def _route_hosts(document: Document) -> Iterator[SmarthostSettings]:
-    """Give how each host that `[routes]` names is used. It gets none of the smarthost's secrets."""
-    for pattern, to in document.routes.items():
-        route = named_route(pattern, to.name)
-        if isinstance(route, ViaHost):
-            yield SmarthostSettings(
-                hosts=(route.host,),
-                tls=to.tls,
-                login=None,
-                connections=document.direct.connections_per_destination,
-                assume_8bit=to.assume_8bit,
-            )
 
 
 def _listener(listen: Listen) -> ListenerSettings:

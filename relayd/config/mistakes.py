@@ -18,6 +18,7 @@ from relayd.config.model import (
     DEFAULTS,
     PLACEHOLDER_FQDN,
     TABLES_OF_NAMES,
+    TABLES_OF_TABLES,
     Document,
     Key,
     dotted,
@@ -33,10 +34,12 @@ _BEHIND_SCHEME = re.compile(r"(?s)(://|^postgres(?:ql)?:).*")
 _BEFORE_AT = re.compile(r"(?s)^.*@")
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Somebody may have written the secret itself where its file's name belongs.
-_SECRET_KEYS = frozenset(
-    {"smarthost", "smarthost.password_file", "smarthost.token_file", "tls.key"}
-    | {"console.proxy.secret_file"}
-)
+_SECRETS = {
+    "smarthost": ("password_file", "token_file", "key_file"),
+    "smarthosts": ("password_file", "token_file", "key_file"),
+    "tls": ("key",),
+    "console": ("secret_file",),
+}
 # What limits one way out says nothing of the other: no hint leads from here to there.
 _OTHER_WAY = {"smarthost": "direct.", "direct": "smarthost."}
 _EXPECTED = {
@@ -58,6 +61,13 @@ def show_key(key: Key) -> str:
             name = part if _BARE.fullmatch(part) else json.dumps(part[:_SHOWN])
             shown += f".{name}" if shown else name
     return shown
+
+
+def _is_secret(key: Key) -> bool:
+    """Whether the value may be a secret: that of a key, or of what is written in the place of its table."""
+    names = _SECRETS.get(str(key[0]), ())
+    is_table = len(key) == 1 + (key[0] in TABLES_OF_TABLES) or key == ("smarthosts",)
+    return key[-1] in names or (is_table and key[0] in ("smarthost", "smarthosts"))
 
 
 def show_value(value: object) -> str:
@@ -94,7 +104,7 @@ class Report:
     def add(self, key: Key, expected: str) -> None:
         """Note one mistake; the value is looked up in the data."""
         value = lookup(self.data, key)
-        shown = "" if value is None or dotted(key) in _SECRET_KEYS else show_value(value)
+        shown = "" if value is None or _is_secret(key) else show_value(value)
         self._append(key, shown, expected)
 
     def warn(self, key: Key, warning: str) -> None:
@@ -163,6 +173,8 @@ def read_document(report: Report) -> Document:
 def _key_of(error: ErrorDetails) -> Key:
     """Where the mistake is; a key of `[routes]` or `[aliases]` that is wrong itself, like its value."""
     key: Key = error["loc"]
+    if key[0] in TABLES_OF_TABLES and key[-1] != "[key]":
+        return key
     return key[:2] if key[0] in TABLES_OF_NAMES else key
 
 
@@ -187,7 +199,7 @@ def _setting_of(key: Key) -> Key:
     """The setting that a wrong value belongs to: the list, if it is an entry of one."""
     if key[0] == "listen":
         return key[:3] if len(key) > 2 else key[:1]
-    return key[:2]
+    return key[:3] if key[0] in TABLES_OF_TABLES else key[:2]
 
 
 def lookup(data: object, key: Key) -> object:
@@ -211,6 +223,12 @@ def _remove(data: dict[str, object], key: Key) -> None:
 
 def _nearest(key: Key) -> str:
     """What the writer may have meant: a key of the same table, else any key or table."""
+    if len(key) == 3 and key[0] in TABLES_OF_TABLES:
+        keys = list(TABLES_OF_TABLES[str(key[0])].model_fields)
+        close = nearest(str(key[2]), keys)
+        return (
+            f'; did you mean "{close[0]}"?' if close else f"; the keys here are {', '.join(keys)}"
+        )
     path, table = dotted(key), dotted(key[:-1])
     prefix = f"{table}." if table else ""
     here = _names_in(table)

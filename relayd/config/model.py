@@ -11,25 +11,35 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from relayd.config import aliases as alias
 from relayd.config import routes as where
 from relayd.config import units
+from relayd.config.fields import (
+    AsText,
+    Count,
+    Duration,
+    DurationOrOff,
+    DurationText,
+    Family,
+    Fixing,
+    Port,
+    Range,
+    Size,
+    Table,
+    Text,
+    Tls,
+    not_empty,
+)
+from relayd.config.logins import LoginTable, login_name
 from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
-from relayd.mail.words import format_duration
+from relayd.config.senders import Sender, sender_pattern
+from relayd.config.smarthosts import Smarthost, SmarthostName, smarthost_name
 from relayd.policy.console.webhook_url import PORTS
 from relayd.settings import (
-    AuthMechanism,
     FixUps,
     HostPort,
     IpFamily,
@@ -42,7 +52,6 @@ from relayd.settings import (
 )
 from relayd.store.url import check_url
 
-Item = TypeVar("Item")
 Key = tuple[str | int, ...]
 """The way to a value: ("listen", 0, "address")."""
 
@@ -50,10 +59,19 @@ MOST_WORKERS = 64
 CHANGEABLE = ("use_remote_smtp", "fqdn")
 """Keys that the console may change at most: never a path, a secret, an address to listen on, a route or a host."""
 TABLES_OF_NAMES: Mapping[str, str] = {
+    "smarthosts": "a name and a key too, such as smarthosts.newsletter.hosts",
     "routes": 'a pattern too, such as routes."*.example.org"',
+    "logins": "a name and a key too, such as logins.shop.smarthost",
+    "senders": 'a pattern and a key too, such as senders."example.org".smarthost',
     "aliases": "a name too, such as aliases.root",
 }
 """The tables whose keys the operator names, and what a command line has to say besides the table."""
+TABLES_OF_TABLES: Mapping[str, type[Table]] = {
+    "smarthosts": Smarthost,
+    "logins": LoginTable,
+    "senders": Sender,
+}
+"""Those of them in which each name has a table of its own."""
 
 
 class LogLevel(StrEnum):
@@ -93,37 +111,6 @@ def _metrics_address(value: object) -> str:
     return "" if value == "" else str(units.host_port(value))
 
 
-def _not_empty(items: list[Item]) -> list[Item]:
-    if not items:
-        raise ValueError("expected at least one entry")
-    return items
-
-
-Text = Annotated[str, PlainValidator(units.text)]
-# How a value is written again; only `mode="json"` asks for it.
-AsText = PlainSerializer(str, return_type=str, when_used="json")
-DurationText = PlainSerializer(format_duration, return_type=str, when_used="json")
-Duration = Annotated[timedelta, PlainValidator(units.duration), DurationText]
-DurationOrOff = Annotated[
-    timedelta,
-    PlainValidator(units.duration_or_off),
-    PlainSerializer(units.format_duration_or_off, return_type=str, when_used="json"),
-]
-Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
-Range = Annotated[Network, PlainValidator(units.network), AsText]
-Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
-Family = Annotated[IpFamily, PlainValidator(units.word(IpFamily)), AsText]
-Fixing = Annotated[FixUps, PlainValidator(units.fix_ups), AsText]
-Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
-Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
-# What is sent within days over a slow line, with its reports.
-Size = Annotated[
-    int,
-    PlainValidator(units.size(1000, 512 * 10**6)),
-    PlainSerializer(units.format_size, return_type=str, when_used="json"),
-]
-
-
 def _listening(address: str) -> units.ListenAddress:
     return units.listen_address(address)
 
@@ -134,10 +121,6 @@ def _networks(*written: str) -> list[Network]:
 
 def _durations(*written: str) -> list[timedelta]:
     return [units.duration(each) for each in written]
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class Listen(Table):
@@ -157,6 +140,7 @@ class Listen(Table):
     add_headers: Fixing = FixUps.AUTO
     strip_bcc: Fixing = FixUps.AUTO
     hide_client: bool = False
+    smarthost: SmarthostName = ""
 
 
 class Auth(Table):
@@ -173,23 +157,10 @@ class Limits(Table):
     )
 
 
-class Smarthost(Table):
-    hosts: Annotated[list[Hop], AfterValidator(_not_empty)] = [HostPort(host="127.0.0.1", port=25)]
-    tls: Tls = TlsMode.OPPORTUNISTIC
-    username: Text = ""
-    auth: Annotated[AuthMechanism, PlainValidator(units.word(AuthMechanism)), AsText] = (
-        AuthMechanism.AUTO
-    )
-    password_file: Text = ""
-    token_file: Text = ""
-    connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
-    assume_8bit: bool = False
-
-
 class Direct(Table):
     port: Port = 25
     tls: Tls = TlsMode.OPPORTUNISTIC
-    families: Annotated[list[Family], AfterValidator(_not_empty)] = list(IpFamily)
+    families: Annotated[list[Family], AfterValidator(not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
@@ -213,7 +184,7 @@ class Dns(Table):
 class Retry(Table):
     soft_bounce: list[Duration] = _durations("15m")
     unknown_outcome: list[Duration] = _durations("15m", "1h")
-    unreachable: Annotated[list[Duration], AfterValidator(_not_empty)] = _durations(
+    unreachable: Annotated[list[Duration], AfterValidator(not_empty)] = _durations(
         "5m", "15m", "30m", "1h", "2h", "4h"
     )
     give_up_after: Duration = units.duration("5d")
@@ -300,7 +271,7 @@ class Doctor(Table):
 
 class Webhooks(Table):
     allow_http: bool = False
-    ports: Annotated[list[Port], AfterValidator(_not_empty)] = sorted(PORTS)
+    ports: Annotated[list[Port], AfterValidator(not_empty)] = sorted(PORTS)
     allow_networks: list[Range] = []
 
 
@@ -328,10 +299,13 @@ class Document(Table):
     use_remote_smtp: bool = False
     soft_bounce: bool = False
     workers: Annotated[int | Literal["auto"], PlainValidator(_workers)] = "auto"
-    listen: Annotated[list[Listen], AfterValidator(_not_empty)] = [Listen()]
+    listen: Annotated[list[Listen], AfterValidator(not_empty)] = [Listen()]
     auth: Auth = Auth()
     limits: Limits = Limits()
     smarthost: Smarthost = Smarthost()
+    smarthosts: dict[Annotated[str, PlainValidator(smarthost_name)], Smarthost] = Field(
+        default_factory=dict
+    )
     direct: Direct = Direct()
     routes: dict[
         Annotated[str, PlainValidator(where.pattern)],
@@ -341,6 +315,12 @@ class Document(Table):
             PlainSerializer(where.Destination.written, when_used="json"),
         ],
     ] = Field(default_factory=dict)
+    logins: dict[Annotated[str, PlainValidator(login_name)], LoginTable] = Field(
+        default_factory=dict
+    )
+    senders: dict[Annotated[str, PlainValidator(sender_pattern)], Sender] = Field(
+        default_factory=dict
+    )
     aliases: dict[
         Annotated[str, PlainValidator(alias.name)],
         Annotated[
@@ -392,6 +372,16 @@ DEFAULTS: Mapping[str, object] = {
     for key, value in leaves(Document(fqdn=PLACEHOLDER_FQDN))
 }
 """The default of every key, by its dotted name; None is a key that must be given."""
+_DEFAULTS_OF_TABLES: Mapping[str, Mapping[str, object]] = {
+    name: dict(table()) for name, table in TABLES_OF_TABLES.items()
+}
+
+
+def default_value(key: Key) -> object:
+    """Return the default of a key, also of one in a table that the operator names; None if it has none."""
+    if len(key) == 3 and key[0] in TABLES_OF_TABLES:
+        return _DEFAULTS_OF_TABLES[str(key[0])].get(str(key[2]))
+    return DEFAULTS.get(dotted(key))
 
 
 def process_count(workers: int | Literal["auto"]) -> int:

@@ -9,7 +9,15 @@ from typing import TypeVar
 from relayd.config import units
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.dns import DomainError, a_labels
-from relayd.policy.delivery.route import HostPort, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.route import (
+    HostPort,
+    OnHold,
+    Route,
+    ViaHost,
+    ViaMx,
+    ViaSmarthost,
+    smarthost_of,
+)
 from relayd.settings import TlsMode
 
 _DNS_PORT = 53
@@ -20,7 +28,7 @@ Value = TypeVar("Value")
 class Destination:
     """A value of `[routes]`; what follows `name` counts for a host only."""
 
-    name: str  # "smarthost", "direct", "hold" or "HOST:PORT"
+    name: str  # "smarthost", "smarthost:NAME", "direct", "hold" or "HOST:PORT"
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     assume_8bit: bool = False
 
@@ -33,9 +41,9 @@ class Destination:
 
 def named_route(pattern: str, name: str) -> Route:
     """Return the route that a value of `[routes]` names. Raises ValueError."""
+    if (smarthost := smarthost_of(name)) is not None:
+        return ViaSmarthost(smarthost)
     match name:
-        case "smarthost":
-            return ViaSmarthost()
         case "direct":
             return ViaMx("")
         case "hold":
@@ -64,7 +72,9 @@ def destination(value: object) -> Destination:
     try:
         named_route("", text)
     except ValueError:
-        raise ValueError('expected "smarthost", "direct", "hold" or "HOST:PORT"') from None
+        raise ValueError(
+            'expected "smarthost", "smarthost:NAME", "direct", "hold" or "HOST:PORT"'
+        ) from None
     return Destination(name=text)
 
 

@@ -11,13 +11,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from relayd.config.keys import name_of
-from relayd.config.model import PLACEHOLDER_FQDN, TABLES_OF_NAMES, Document, Key
+from relayd.config.keys import name_of, parse_key
+from relayd.config.model import (
+    PLACEHOLDER_FQDN,
+    TABLES_OF_NAMES,
+    TABLES_OF_TABLES,
+    Document,
+    Key,
+)
 from relayd.policy.replies.ruleset import RuleTexts
 
 Values = Mapping[str, str]
 
-_NAMED = {(table,) for table in TABLES_OF_NAMES}
+_NAMED = {(table,) for table in TABLES_OF_NAMES}  # there a table is one value
+_OF_TABLES = {(table,) for table in TABLES_OF_TABLES}  # but here it has keys
 RULES = "rules.d/"  # how the names of rule files begin, which are no keys
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -47,12 +54,15 @@ def default_of(name: str) -> str | None:
     """Return the default of a key; None if it has none, and for what is in `[routes]` or `[aliases]`."""
     if name == "fqdn":
         return None
+    match parse_key(name):
+        case (str(table), _, str(leaf)) if table in TABLES_OF_TABLES:
+            return _DEFAULTS_OF_TABLES[table].get(leaf)
     return _DEFAULTS.get(re.sub(r"^listen\.\d+\.", "listen.0.", name))
 
 
 def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
     for name, value in table.items():
-        if isinstance(value, dict) and at[:1] not in _NAMED:  # there a table is one value
+        if isinstance(value, dict) and (at[:1] not in _NAMED or at in _OF_TABLES):
             yield from _leaves(value, (*at, name))
         elif isinstance(value, list) and (*at, name) == ("listen",):
             for index, listener in enumerate(value):
@@ -66,3 +76,7 @@ def _without_user(value: object) -> object:
 
 
 _DEFAULTS = values_of(Document(fqdn=PLACEHOLDER_FQDN))
+_DEFAULTS_OF_TABLES = {
+    name: {leaf: json.dumps(value) for leaf, value in table().model_dump(mode="json").items()}
+    for name, table in TABLES_OF_TABLES.items()
+}

@@ -9,7 +9,7 @@ from relayd.mail.finish import finish_own
 from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
-from relayd.policy.delivery.route import RouteRules, key_for
+from relayd.policy.delivery.route import RouteFacts, RouteRules, key_for
 
 _8BIT = MailParameters(body="8BITMIME")
 _UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
@@ -26,6 +26,7 @@ def own_message(
 ) -> NewMessage:
     """Return a new message of the content `composed`."""
     facts, content = finish_own(composed, read_facts(composed)[0])
+    known = RouteFacts(sender="", listener=REPORT)
     is_ascii = all(each.is_ascii for each in to)
     return NewMessage(
         id=message_id,
@@ -35,7 +36,7 @@ def own_message(
         recipients=tuple(
             NewRecipient(
                 address=each,
-                destination=key_for(str(each), is_test=False, rules=routes),
+                destination=key_for(each, known, routes),
                 parameters=RCPT_WITHOUT,
             )
             for each in to

@@ -27,7 +27,7 @@ from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
-from relayd.policy.delivery.route import SMARTHOST, RouteRules, forwarded
+from relayd.policy.delivery.route import RouteRules, forwarded, smarthost_of
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock, EventSink
@@ -147,7 +147,7 @@ class Recorder:
             single_recipient=len(facts) == 1,
             better_mx_unreachable=better_mx_unreachable,
             all_hosts_refuse=all_hosts_refuse,
-            has_login=work.lease.destination == SMARTHOST,
+            has_login=smarthost_of(work.lease.destination) is not None,
         )
         others = self._redirected(work) if self._rules.routes.redirect_to is not None else {}
         outcomes = [self._judge(work, recipient, seen, scope, now) for recipient, seen in facts]

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import rerouted
+from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedRecipient
-from relayd.policy.delivery.route import HOLD, RouteRules, key_for
+from relayd.policy.delivery.route import HOLD, RouteRules, facts_of, key_for
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 
@@ -50,4 +51,4 @@ class Rerouter:
         return replace(work, recipients=left) if left else None
 
     def _key(self, work: Work, recipient: QueuedRecipient) -> str:
-        return key_for(recipient.address, is_test=work.message.is_test, rules=self._routes)
+        return key_for(parse_address(recipient.address), facts_of(work.message), self._routes)

@@ -107,6 +107,7 @@ class QueuedMessage:
     utf8_headers: bool
     is_report: bool = False  # a report of ours to a sender
     account: str = ""  # of the client: `Client.account`
+    listener: str = ""  # `Client.listener`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
     @property
@@ -139,6 +140,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         utf8_headers=facts.utf8_headers,
         is_report=message.is_report,
         account=message.client.account,
+        listener=message.client.listener,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from relayd.mail.address import parse_address
+from relayd.mail.address import Address, parse_address
 from relayd.mail.content import Content
 from relayd.mail.envelope import (
     Client,
@@ -127,7 +127,7 @@ def new_message_of(
     *,
     message_id: MessageId,
     at: datetime,
-    destination_of: Callable[[str], str],
+    destination_of: Callable[[Address], str],
 ) -> NewMessage:
     """Return the new message for some recipients of an old one."""
     message = original.message
@@ -139,11 +139,12 @@ def new_message_of(
         parameters=message.parameters,
         recipients=tuple(
             NewRecipient(
-                address=parse_address(each.address),
-                destination=destination_of(each.address),
+                address=address,
+                destination=destination_of(address),
                 parameters=each.parameters,
             )
             for each in original.recipients
+            for address in (parse_address(each.address),)
         ),
         content=original.content,
         facts=MessageFacts(

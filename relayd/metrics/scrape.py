@@ -45,7 +45,6 @@ from relayd.metrics.families import (
 from relayd.metrics.reading import Reading
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.console.webhook import Off
-from relayd.policy.delivery.route import SMARTHOST
 from relayd.policy.pausing import Pausing
 from relayd.ports.outbox import Endpoint
 from relayd.ports.outward import Clock
@@ -78,11 +77,11 @@ class Scrape:
         clock: Clock,
         switches: Switches = NONE_ON,
         pausing: Pausing | None = None,
-        has_other_ways: bool = True,
+        only_ways: frozenset[str] = frozenset(),
     ) -> None:
         """`doctor` is where a saved result of `relayd doctor` would be; `pausing` knows the pause rules.
 
-        `has_other_ways`: some mail goes otherwise than by the smarthost.
+        `only_ways` are the smarthosts, by their route keys, that all mail goes by; none if some may go otherwise.
         """
         self._shared = shared
         self._open_view = open_view
@@ -90,7 +89,7 @@ class Scrape:
         self._clock = clock
         self._switches = switches
         self._pausing = pausing or Pausing()
-        self._has_other_ways = has_other_ways
+        self._only_ways = only_ways
         self._counts = Reading(self._read_counts, clock)
         self._outbox = Reading(self._read_outbox, clock)
         self._refused = Reading(self._read_refused, clock)
@@ -114,29 +113,32 @@ class Scrape:
         """Return why the daemon would not take new mail, or not deliver it; empty if it would do both.
 
         From what the workers measure each second; pause rules are read again only when they may have changed,
-        and what the smarthost says of our login every few seconds.
+        and what smarthosts say of our logins every few seconds.
         """
         return [*self._troubles(), *self._pauses(), *await self._login()]
 
     async def _login(self) -> Sequence[str]:
-        """Return the words of a refused login that stops all mail."""
-        if self._has_other_ways:
+        """Return the words of the refused logins that stop all mail."""
+        if not self._only_ways:
             return ()
-        refused = await self._refused.latest(within=_PROBE_WITHIN)
-        if refused is None or refused.until <= self._clock.now():
+        refused, now = await self._refused.latest(within=_PROBE_WITHIN) or (), self._clock.now()
+        still = {each.destination: each.why for each in refused if each.until > now}
+        if len(still) < len(self._only_ways):
             return ()
-        return (f"nothing is delivered: {refused.why}",)
+        return (f"nothing is delivered: {'; '.join(dict.fromkeys(still.values()))}",)
 
-    def _read_refused(self) -> PausedDestination | None:
+    def _read_refused(self) -> Sequence[PausedDestination] | None:
+        """Return the smarthosts with mail that refuse our login."""
         try:
             with closing(self._open_view()) as view:
-                paused = view.paused_destinations(self._clock.now(), limit=_LEFT_ALONE)
+                paused = view.paused_destinations(
+                    self._clock.now(), limit=_LEFT_ALONE + len(self._only_ways)
+                )
         except StoreError:
             return None
-        return next(
-            (each for each in paused if each.destination == SMARTHOST and each.is_login_refused),
-            None,
-        )
+        return [
+            each for each in paused if each.destination in self._only_ways and each.is_login_refused
+        ]
 
     def _troubles(self) -> Iterator[str]:
         if not self._shared.total(WORKERS):

@@ -19,7 +19,7 @@ from relayd.policy.delivery.login_refusal import ends_in_refusal
 if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer
     from relayd.policy.intake.content import Verdict
-    from relayd.settings import Login, TlsMode
+    from relayd.settings import CertificateSettings, Login, TlsMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Target:
     tls: "TlsMode"
     login: "Login | None"
     source_ip: str | None = None
+    helo: str = ""  # our name there; empty: the usual one
+    certificate: "CertificateSettings | None" = None  # of ours, shown in TLS
     assume_8bit: bool = False  # it takes 8-bit mail though it does not say so
 
     @property

@@ -14,6 +14,7 @@ from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
+from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.intake import admit
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
@@ -55,7 +56,8 @@ def accept(
     refusal = admit.admit_message(facts)
     if refusal is not None and mail.first is None:
         return refusal
-    recipients = _recipients(context, mail, is_test=facts.is_test)
+    known = mail.facts_of(context, client.auth_user, is_test=facts.is_test)
+    recipients = _recipients(context, mail, known)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:
         pausing.look_again()
@@ -122,13 +124,13 @@ def _traits(
 
 
 def _recipients(
-    context: SessionContext, mail: Transaction, *, is_test: bool
+    context: SessionContext, mail: Transaction, known: RouteFacts
 ) -> tuple[NewRecipient, ...]:
     destination_of = context.intake.destination_of
     recipients = [
         NewRecipient(
             address=path,
-            destination=destination_of(path, is_test=is_test),
+            destination=destination_of(path, known),
             parameters=parameters,
         )
         for path, parameters in mail.recipients

@@ -13,6 +13,7 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import MailParameters, RcptParameters, original_recipient
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
+from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.intake import admit
 from relayd.receiver import console
 from relayd.receiver.context import SessionContext
@@ -107,9 +108,20 @@ class Transaction:
             sender=str(self.reverse_path or ""),
             user=user,
             domain=path.domain,
-            destination=context.intake.destination_of(path, is_test=False),
+            destination=context.intake.destination_of(path, self.facts_of(context, user)),
         )
         return context.pausing.refusal([seen], context.now())
+
+    def facts_of(
+        self, context: SessionContext, user: str | None, *, is_test: bool = False
+    ) -> RouteFacts:
+        """Return what the ways of its recipients depend on; whether it is a test mail only its content tells."""
+        return RouteFacts(
+            sender=str(self.reverse_path or ""),
+            user=user,
+            listener=context.listener.address,
+            is_test=is_test,
+        )
 
     def _refusal_of_return_path(
         self, path: Address, intake: Intake

@@ -9,7 +9,7 @@ from relayd.answers.switches import Switches
 from relayd.control.context import ControlContext
 from relayd.control.server import serve_control
 from relayd.metrics.scrape import Scrape
-from relayd.policy.delivery.route import has_other_ways
+from relayd.policy.delivery.route import only_smarthosts
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import EventSink
 from relayd.ports.queue import Acted
@@ -84,7 +84,7 @@ def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape
             soft_bounce=settings.soft_bounce, redirect="" if redirect is None else str(redirect)
         ),
         pausing=pausing,
-        has_other_ways=has_other_ways(settings.routes),
+        only_ways=only_smarthosts(settings.routes),
     )
 
 

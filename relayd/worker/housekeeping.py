@@ -79,27 +79,34 @@ async def keep_telling(reporter: Reporter) -> None:
 async def watch_login(
     settings: Settings, store: QueueStore, scheduler: Scheduler, wakeups: Wakeups
 ) -> None:
-    """Have the smarthost asked again soon when our password or token has changed (S-53)."""
-    login = settings.smarthost.login
-    if login is None:
-        return
-    seen = _stamp(login.file)
-    while True:
+    """Have a smarthost asked again soon when our password or token there has changed (S-53)."""
+    files = {
+        route.key_of(route.ViaSmarthost(name)): each.login.file
+        for name, each in settings.smarthosts.items()
+        if each.login is not None
+    }
+    seen = {key: _stamp(file) for key, file in files.items()}
+    while files:
         await asyncio.sleep(_WATCHED)
-        before, seen = seen, _stamp(login.file)
-        if seen == before:
-            continue
-        try:
-            await store.resume(route.SMARTHOST)
-        except StoreBroken:
-            raise
-        except StoreError as error:
-            log.warning("resume_failed", fault="local", reason=str(error))
-            seen = before
-        else:
-            log.info("login_changed")
-            scheduler.wake()
-            wakeups.give()
+        for key, file in files.items():
+            stamp = _stamp(file)
+            if stamp != seen[key] and await _resumed(key, store):
+                seen[key] = stamp
+                scheduler.wake()
+                wakeups.give()
+
+
+async def _resumed(destination: str, store: QueueStore) -> bool:
+    """Have a destination asked again; tell whether that is on record. Raises StoreBroken."""
+    try:
+        await store.resume(destination)
+    except StoreBroken:
+        raise
+    except StoreError as error:
+        log.warning("resume_failed", fault="local", reason=str(error))
+        return False
+    log.info("login_changed", destination=destination)
+    return True
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

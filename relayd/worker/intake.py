@@ -72,9 +72,8 @@ class Intake:
     def next_id(self, at: datetime) -> MessageId:
         return self._ids.next_id(at)
 
-    def destination_of(self, address: Address, *, is_test: bool) -> str:
-        address = route.forwarded(address, self._routes)
-        return route.key_of(route.decide(address, is_test=is_test, rules=self._routes).route)
+    def destination_of(self, address: Address, facts: route.RouteFacts) -> str:
+        return route.key_for(address, facts, self._routes)
 
     def owns(self, address: Address) -> bool:
         return self._late is not None and self._late.owns(address)

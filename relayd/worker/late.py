@@ -153,12 +153,16 @@ class LateBounces:
 
     def _copy(self, message: NewMessage, sender: str) -> NewMessage:
         """Return the mail on its way to the original sender, who cannot bounce it to us."""
+        facts, content = finish_own(_without_tokens(message.content), message.facts)
+        address, client = parse_address(sender), message.client
+        known = route.RouteFacts(
+            sender="", user=client.auth_user, listener=client.listener, is_test=facts.is_test
+        )
         recipient = NewRecipient(
-            address=parse_address(sender),
-            destination=route.key_for(sender, is_test=False, rules=self.routes),
+            address=address,
+            destination=route.key_for(address, known, self.routes),
             parameters=RCPT_WITHOUT,
         )
-        facts, content = finish_own(_without_tokens(message.content), message.facts)
         return replace(
             message,
             reverse_path=None,

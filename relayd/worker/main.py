@@ -26,6 +26,7 @@ from relayd.mail.pause import PauseRule
 from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
 from relayd.policy.delivery import route
+from relayd.policy.delivery.throttle import slots_of
 from relayd.policy.pausing import Pausing
 from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
 from relayd.ports.view import QueueView
@@ -82,7 +83,10 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     if settings.log.level == "debug":
         tracing.add(DebugLog())
     clock = SystemClock()
-    slots = {route.SMARTHOST: settings.workers}
+    slots = {
+        route.key_of(route.ViaSmarthost(name)): slots_of(each.connections, settings.workers)
+        for name, each in settings.smarthosts.items()
+    }
     counters = Counters(inherited.counters.row(inherited.name))
     with Upgrade(inherited.heartbeat) as upgrade:
         store = open_store(

@@ -66,7 +66,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
     )
     mx = mx_parts(settings, parts.clock, transport, sites, source)
     router = Router(
-        settings.smarthost,
+        settings.smarthosts,
         settings.route_hosts,
         transport=transport,
         clock=parts.clock,

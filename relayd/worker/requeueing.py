@@ -2,7 +2,7 @@
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.requeue import Original, new_message_of
-from relayd.policy.delivery.route import RouteRules, key_for
+from relayd.policy.delivery.route import RouteRules, facts_of, key_for
 from relayd.ports.requeue import SendsAgain
 from relayd.worker.parts import Parts
 
@@ -16,9 +16,7 @@ def sends_again(parts: Parts, routes: RouteRules) -> SendsAgain:
             original,
             message_id=parts.ids.next_id(at),
             at=at,
-            destination_of=lambda address: key_for(
-                address, is_test=original.message.is_test, rules=routes
-            ),
+            destination_of=lambda address: key_for(address, facts_of(original.message), routes),
         )
 
     return send_again

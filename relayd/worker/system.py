@@ -50,7 +50,11 @@ class SmtpTransport:
         if target.login is not None and target.login.file:
             target = replace(target, login=await _fresh(target.login))
         connection = await client.connect(
-            target, helo=self._helo, timers=self._timers, tls=self._tls, clock=self._clock
+            target,
+            helo=target.helo or self._helo,
+            timers=self._timers,
+            tls=self._tls,
+            clock=self._clock,
         )
         self._made.add(connection)
         return connection

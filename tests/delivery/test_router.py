@@ -12,6 +12,7 @@ from relayd.deliverer.nexthop.sites import Sites
 from relayd.mail.address import parse_address
 from relayd.mail.operator import Action
 from relayd.policy.delivery.route import (
+    DEFAULT,
     HostPort,
     OnHold,
     Route,
@@ -249,7 +250,7 @@ async def test_how_many_connections_a_worker_may_use() -> None:
         smarthost = direct.post.scheduler._next_hop(SMARTHOST)
         assert direct.post.scheduler._next_hop(SMARTHOST) is smarthost, "it knows who is down"
         router = Router(
-            smarthost._settings,  # type: ignore[attr-defined]
+            {DEFAULT: smarthost._settings},  # type: ignore[attr-defined]
             transport=direct.parts.transport,
             clock=direct.parts.clock,
             mx=direct.parts,
@@ -269,7 +270,7 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
     membership = ChangingMembership(1)
     async with a_direct_post({}, {}, connections_per_destination=6) as direct:
         router = Router(
-            direct.post.scheduler._next_hop(SMARTHOST)._settings,  # type: ignore[attr-defined]
+            {DEFAULT: direct.post.scheduler._next_hop(SMARTHOST)._settings},  # type: ignore[attr-defined]
             transport=direct.parts.transport,
             clock=direct.parts.clock,
             mx=direct.parts,

@@ -841,7 +841,9 @@ async def test_no_password_without_verified_tls(mode: TlsMode, contexts: TlsCont
         assert not [line for line in server.dialog if line.startswith("AUTH")]
 
 
-def test_contexts_are_safe(contexts: TlsContexts, tmp_path: Path) -> None:
+async def test_contexts_are_safe(authority: Authority, tmp_path: Path) -> None:
+    tls = TlsContexts(cafile=authority.cafile)
+    contexts = await tls.contexts_for(None)
     assert contexts.verified.verify_mode is ssl.CERT_REQUIRED
     assert contexts.verified.check_hostname
     for context in (contexts.verified, contexts.lenient):

@@ -28,11 +28,12 @@ from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.mail.address import parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import MxRules
-from relayd.policy.delivery.route import RouteRules, key_for
+from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, key_for
 from relayd.policy.delivery.source import IpFamily, unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
@@ -91,7 +92,10 @@ class Direct:
     ) -> NewMessage:
         """Queue a message as a worker does that has these settings."""
         recipients = [
-            a_recipient(one, destination=key_for(one, is_test=is_test, rules=self.routes))
+            a_recipient(
+                one,
+                destination=key_for(parse_address(one), RouteFacts(is_test=is_test), self.routes),
+            )
             for one in addresses
         ]
         message = a_message(*recipients, content=content, facts=a_facts(content, is_test=is_test))
@@ -193,7 +197,7 @@ def _router(parts: MxParts, smarthost: ScriptedServer) -> Router:
         login=None,
         connections=4,
     )
-    return Router(settings, transport=parts.transport, clock=parts.clock, mx=parts)
+    return Router({DEFAULT: settings}, transport=parts.transport, clock=parts.clock, mx=parts)
 
 
 async def _post(

@@ -92,9 +92,8 @@ class MemoryIntake:
     def next_id(self, at: datetime) -> MessageId:
         return make_id(at, WorkerNumber(9), len(self.messages) + 1)  # no id of a_message
 
-    def destination_of(self, address: Address, *, is_test: bool) -> str:
-        found = route.decide(address, is_test=is_test, rules=route.RouteRules())
-        return route.key_of(found.route)
+    def destination_of(self, address: Address, facts: route.RouteFacts) -> str:
+        return route.key_for(address, facts, route.RouteRules())
 
     def owns(self, address: Address) -> bool:
         return address.domain.lower() == "returns.test"

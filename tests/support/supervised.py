@@ -23,6 +23,7 @@ import structlog
 
 from relayd import supervisor
 from relayd.errors import ConfigError, Mistake, StartError
+from relayd.policy.delivery.route import DEFAULT
 from relayd.settings import (
     BounceSettings,
     ConsoleSettings,
@@ -80,7 +81,9 @@ def settings_of(
             connections_per_client=10,
             stop_within=timedelta(seconds=8),
         ),
-        smarthost=SmarthostSettings(hosts=(), tls=TlsMode.OFF, login=None, connections=1),
+        smarthosts={
+            DEFAULT: SmarthostSettings(hosts=(), tls=TlsMode.OFF, login=None, connections=1)
+        },
         direct=DirectSettings(
             port=25,
             tls=TlsMode.OFF,

@@ -4,6 +4,7 @@ Files that need other files beside them (secrets, certificates, users, rules) ar
 """
 
 FQDN = 'fqdn = "relay.example.org"\n'
+NEWSLETTER = '[smarthosts.newsletter]\nhosts = ["h:587"]\n'
 LOGIN = '[smarthost]\nusername = "app"\n'
 WRONG = {
     "fqdn-missing": ("fqdn", "is missing", ""),
@@ -20,7 +21,7 @@ WRONG = {
     "workers-bool": ("workers", "whole number", FQDN + "workers = true"),
     "workers-huge": ("workers", "from 1 to 64", FQDN + "workers = 0x" + "f" * 5000),
     "unknown-top": ("worker", 'did you mean "workers"?', FQDN + "worker = 1"),
-    "unknown-table": ("smarthosts", 'did you mean "smarthost"?', FQDN + "[smarthosts]"),
+    "unknown-table": ("smarthosst", 'did you mean "smarthosts"?', FQDN + "[smarthosst]"),
     "unknown-nested": (
         "limits.mesage_size",
         'did you mean "message_size"?',
@@ -250,13 +251,124 @@ WRONG |= {
     "routes-list": ("routes", "a table", FQDN + "routes = []"),
     "routes-word": (
         'routes."example.org"',
-        '"smarthost", "direct", "hold"',
+        '"smarthost:NAME", "direct", "hold"',
         FQDN + '[routes]\n"example.org" = "drop"',
     ),
     "routes-unquoted": (
         "routes.example",
-        '"smarthost", "direct", "hold"',
+        '"smarthost:NAME", "direct", "hold"',
         FQDN + '[routes]\nexample = "mail.example.org"',
+    ),
+    "routes-no-such-smarthost": (
+        'routes."a.example"',
+        'there is no [smarthosts.newsleter]; did you mean "newsletter"?',
+        FQDN + NEWSLETTER + '[routes]\n"a.example" = "smarthost:newsleter"',
+    ),
+    "login-no-such-smarthost": (
+        "logins.shop.smarthost",
+        "there is no [smarthosts.bulk]",
+        FQDN + '[logins.shop]\nsmarthost = "bulk"',
+    ),
+    "listener-no-such-smarthost": (
+        "listen[0].smarthost",
+        "there is no [smarthosts.bulk]",
+        FQDN + '[[listen]]\nsmarthost = "bulk"',
+    ),
+    "sender-no-such-smarthost": (
+        'senders."a.example".smarthost',
+        "there is no [smarthosts.bulk]",
+        FQDN + '[senders."a.example"]\nsmarthost = "bulk"',
+    ),
+    "login-name": ('logins."a b"', "without blanks", FQDN + '[logins."a b"]'),
+    "login-key": (
+        "logins.shop.smarthosts",
+        'did you mean "smarthost"?',
+        FQDN + '[logins.shop]\nsmarthosts = "x"',
+    ),
+    "sender-pattern": (
+        'senders."a@b@c d"',
+        "expected a sender as key",
+        FQDN + '[senders."a@b@c d"]',
+    ),
+    "sender-pattern-star": ('senders."a.*"', "expected a sender as key", FQDN + '[senders."a.*"]'),
+    "sender-empty": ('senders.""', '"<>" for the null', FQDN + '[senders.""]'),
+    "sender-unquoted": (
+        "senders.example.org",
+        "unknown key",
+        FQDN + "[senders.example.org]",
+    ),
+    "sender-behind-its-domain": (
+        'senders."A@B.example"',
+        'no mail gets here: senders."b.example" before it',
+        FQDN + '[senders."b.example"]\n[senders."A@B.example"]',
+    ),
+    "sender-equal": (
+        'senders."B.example"',
+        'senders."b.example" before it',
+        FQDN + '[senders."b.example"]\n[senders."B.example"]',
+    ),
+    "sender-behind-a-star": (
+        'senders."*.a.b.example"',
+        'senders."*.b.example" before it',
+        FQDN + '[senders."*.b.example"]\n[senders."*.a.b.example"]',
+    ),
+    "smarthost-name": ("smarthosts.News", "lower-case letters", FQDN + "[smarthosts.News]"),
+    "smarthost-name-port": ("smarthosts.25", "a letter among them", FQDN + "[smarthosts.25]"),
+    "smarthost-key": (
+        "smarthosts.newsletter.host",
+        'did you mean "hosts"?',
+        FQDN + "[smarthosts.newsletter]\nhost = 'h:25'",
+    ),
+    "smarthost-value": (
+        "smarthosts.newsletter.hosts[0]",
+        "HOST:PORT",
+        FQDN + "[smarthosts.newsletter]\nhosts = ['h']",
+    ),
+    "smarthost-no-table": (
+        "smarthosts.newsletter",
+        "a table of keys",
+        FQDN + "[smarthosts]\nnewsletter = 1",
+    ),
+    "smarthost-default-twice": (
+        "smarthosts.default",
+        "[smarthost] is the smarthost of this name already",
+        FQDN + '[smarthost]\nhosts = ["h:25"]\n[smarthosts.default]\nhosts = ["i:25"]',
+    ),
+    "smarthost-loop": (
+        "smarthosts.newsletter.hosts[0]",
+        "a loop: this is our own listener listen[0]",
+        FQDN + '[smarthosts.newsletter]\nhosts = ["localhost:2525"]',
+    ),
+    "smarthost-port-465": (
+        "smarthosts.newsletter.hosts[0]",
+        'port 465 needs tls = "implicit"',
+        FQDN + '[smarthosts.newsletter]\nhosts = ["h:465"]',
+    ),
+    "smarthost-login-without-a-secret": (
+        "smarthosts.newsletter.password_file",
+        "is missing",
+        FQDN + NEWSLETTER + 'username = "u"\ntls = "verify"',
+    ),
+    "smarthost-certificate-without-key": (
+        "smarthosts.newsletter.key_file",
+        "is missing; smarthosts.newsletter.certificate is of no use without it",
+        FQDN + NEWSLETTER + 'certificate = "c.pem"',
+    ),
+    "smarthost-key-without-certificate": (
+        "smarthost.certificate",
+        "is missing; smarthost.key_file is of no use without it",
+        FQDN + '[smarthost]\nkey_file = "k.pem"',
+    ),
+    "smarthost-ehlo": ("smarthost.ehlo", "expected", FQDN + '[smarthost]\nehlo = "a b"'),
+    "smarthost-source": (
+        "smarthost.source_address",
+        "expected an IP address",
+        FQDN + '[smarthost]\nsource_address = "host"',
+    ),
+    "smarthost-source-family": (
+        "smarthost.hosts[0]",
+        "cannot be reached from source_address",
+        FQDN + '[smarthost]\nhosts = ["192.0.2.1:25"]\nsource_address = "2001:db8::1"',
     ),
     "routes-number": (
         'routes."a.example"',

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import click
 
 from relayd.cli.context import json_option, load_settings, settings_option
-from relayd.cli.filters import ADDRESS
+from relayd.cli.filters import ADDRESS, TEXT, WholeAddress
 from relayd.cli.output import show_json
 from relayd.cli.route.fields import aliases_here, explain
 from relayd.cli.route.words import in_words
 from relayd.mail.address import Address, PathError, parse_address
+from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.intake.aliases import Aliases
 
 _EXIT_STATUS = {
@@ -23,16 +24,31 @@ _EXIT_STATUS = {
     "deferred": os.EX_TEMPFAIL,
     "held": os.EX_TEMPFAIL,
 }
+_SENDER = WholeAddress("Name one sender: --sender A", may_be_null=True)
 _WORST_FIRST = (1, os.EX_TEMPFAIL, os.EX_OK)
 
 
 @click.command()
 @click.argument("address", type=ADDRESS)
+@click.option("--sender", type=_SENDER, help="For mail of this reverse-path; '<>' is the null one.")
+@click.option("--user", type=TEXT, help="For mail of a client that logged in under this name.")
+@click.option(
+    "--listener", type=TEXT, default="", help="For mail that this address of the settings took."
+)
 @click.option("--test", "is_test", is_flag=True, help="For a test mail (X-Relayd-Test: yes).")
 @json_option
 @settings_option()
 @click.pass_context
-def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> None:
+def route(
+    ctx: click.Context,
+    *,
+    address: str,
+    sender: str | None,
+    user: str | None,
+    listener: str,
+    is_test: bool,
+    as_json: bool,
+) -> None:
     """Explain where mail to ADDRESS would go, and why it goes there or waits.
 
     Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if
@@ -41,11 +57,12 @@ def route(ctx: click.Context, *, address: str, is_test: bool, as_json: bool) -> 
     explained, and the worst counts.
     """
     settings = load_settings()
+    facts = RouteFacts(sender=sender, user=user, listener=listener, is_test=is_test)
     found = aliases_here(settings)
     wanted, alias = _wanted(address, found)
     statuses = set()
     for target in wanted:
-        way, fields = explain(target, settings, is_test=is_test, alias=alias)
+        way, fields = explain(target, settings, facts, alias=alias)
         statuses.add(_EXIT_STATUS[str(fields["verdict"])])
         if as_json:
             show_json(fields)

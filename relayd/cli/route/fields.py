@@ -19,6 +19,7 @@ from relayd.net.local import has_address, source_towards
 from relayd.policy.delivery.mx import Candidates, Undeliverable
 from relayd.policy.delivery.route import (
     OnHold,
+    RouteFacts,
     ViaHost,
     ViaMx,
     ViaSmarthost,
@@ -55,14 +56,14 @@ def aliases_here(settings: Settings) -> Aliases | None:
 
 
 def explain(
-    wanted: Address, settings: Settings, *, is_test: bool, alias: str | None = None
+    wanted: Address, settings: Settings, facts: RouteFacts, *, alias: str | None = None
 ) -> tuple[Way, Fields]:
     """Return the route of an address and all that is known of it, as delivery would find it now.
 
     `alias` is the entry of `[aliases]` that leads to it.
     """
     told = forwarded(wanted, settings.routes)
-    decision = decide(told, is_test=is_test, rules=settings.routes)
+    decision = decide(told, facts, settings.routes)
     way, found = decision.route, None
     if isinstance(way, ViaMx):
         from relayd.worker.outward import look_up  # noqa: PLC0415 -- brings the resolver
@@ -118,8 +119,8 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
             "messages_per_minute": direct.messages_per_minute or None,
         }
     match way:
-        case ViaSmarthost():
-            through = settings.smarthost
+        case ViaSmarthost(name):
+            through = settings.smarthosts[name]
         case ViaHost(host):
             through = settings_of(host, settings.route_hosts)
         case _:

@@ -1,12 +1,12 @@
 """From a route key to the next hop: the one place that knows the kinds of destinations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.smarthost import Smarthost
-from relayd.policy.delivery.route import HOLD, SMARTHOST, host_of, mx_domain_of
-from relayd.policy.delivery.throttle import connections_of
+from relayd.policy.delivery.route import DEFAULT, HOLD, host_of, mx_domain_of, smarthost_of
+from relayd.policy.delivery.throttle import connections_of, slots_of
 from relayd.ports.outward import Clock, Transport
 from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
@@ -16,7 +16,7 @@ class Router:
 
     def __init__(
         self,
-        smarthost: SmarthostSettings,
+        smarthosts: Mapping[str, SmarthostSettings],
         route_hosts: Sequence[SmarthostSettings] = (),
         *,
         transport: Transport,
@@ -27,17 +27,25 @@ class Router:
         self._transport = transport
         self._clock = clock
         self._mx = mx
-        self._connections = smarthost.connections
-        self._smarthost = self._hosts(smarthost, smarthost.connections)
+        self._settings = smarthosts
+        self._smarthosts = {
+            name: self._hosts(each, each.connections) for name, each in smarthosts.items()
+        }
 
     def divide_by(self, workers: int) -> None:
-        """Use an equal share of the smarthost's connections, of which so many workers use all."""
-        self._smarthost.limit(connections_of(self._connections, workers))
+        """Use an equal share of each smarthost's connections, of which so many workers use all."""
+        for name, smarthost in self._smarthosts.items():
+            connections = self._settings[name].connections
+            smarthost.limit(connections_of(connections, slots_of(connections, workers)))
 
     def next_hop(self, destination: str) -> NextHop:
-        """Return where the mail of `destination` goes; what is held never gets as far as to ask."""
-        if destination in (SMARTHOST, HOLD):
-            return self._smarthost
+        """Return where the mail of `destination` goes.
+
+        What is held never gets as far as to ask, nor what was for a smarthost that is gone.
+        """
+        name = DEFAULT if destination == HOLD else smarthost_of(destination)
+        if name is not None:
+            return self._smarthosts.get(name, self._smarthosts[DEFAULT])
         domain = mx_domain_of(destination)
         if domain is not None:
             return MxHop(domain, self._mx)

@@ -7,6 +7,7 @@ not turn a host that works again into an outage.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 from relayd.deliverer.nexthop.hosts import Address, HostFailure
 from relayd.mail.attempt import Breakdown, Peer
@@ -86,8 +87,8 @@ class Search:
             )
         return is_out
 
-    async def resolve(self, host: HostPort) -> Sequence[str]:
-        """Return the addresses of a configured host that may be asked; a failure leaves none."""
+    async def resolve(self, host: HostPort, *, source: str = "") -> Sequence[str]:
+        """Return the addresses of a configured host that may be asked, from `source`; a failure leaves none."""
         try:
             async with asyncio.timeout(self._left()):
                 ips = await self._transport.resolve(host.host, host.port)
@@ -98,6 +99,9 @@ class Search:
         else:
             if tracing.is_on:
                 tracing.tell("hosts_found", remote_host=host.host, hosts=", ".join(ips))
+            if source and not (ips := _of_family(ip_address(source).version, ips)):
+                out = SessionFailed(Stage.CONNECT, _out_of_reach(source))
+                self._fail(HostFailure(host=host, at=self._clock.now(), failed=out))
             return [ip for ip in ips if self.may_ask((ip, host.port))]
         return ()
 
@@ -151,6 +155,18 @@ class Search:
         ours = breakdown is not None and breakdown.fault is Fault.LOCAL
         if failure.at_door and not (ours and failure.failed.stage is Stage.CONNECT):
             self._dead_hosts.note(failure.address)
+
+
+def _of_family(version: int, ips: Sequence[str]) -> Sequence[str]:
+    return [ip for ip in ips if ip_address(ip).version == version]
+
+
+def _out_of_reach(source: str) -> Breakdown:
+    return Breakdown(
+        category=Category.CONNECTION_FAILURE,
+        fault=Fault.LOCAL,
+        reason=f"it has no address that can be reached from source_address, {source}",
+    )
 
 
 def _too_slow(target: Target | None = None) -> SessionFailed:

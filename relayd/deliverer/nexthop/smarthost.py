@@ -61,7 +61,8 @@ class Smarthost:
         while todo and not search.is_over:
             each = todo.popleft()
             if isinstance(each, HostPort):
-                found = [self._target(each, ip) for ip in await search.resolve(each)]
+                ips = await search.resolve(each, source=self._settings.source_address)
+                found = [self._target(each, ip) for ip in ips]
                 todo.extend(one for one in found if search.is_out((one.ip, one.port)))
                 todo.extendleft(
                     one for one in reversed(found) if not search.is_out((one.ip, one.port))
@@ -106,4 +107,7 @@ class Smarthost:
             tls=self._settings.tls,
             login=self._settings.login,
             assume_8bit=self._settings.assume_8bit,
+            source_ip=self._settings.source_address or None,
+            helo=self._settings.ehlo,
+            certificate=self._settings.certificate,
         )

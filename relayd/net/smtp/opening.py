@@ -10,13 +10,14 @@ import ssl
 
 import structlog
 
+from relayd.errors import Shortage, is_shortage
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category
+from relayd.mail.words import Category, Fault
 from relayd.net.local import check_descriptors
 from relayd.net.smtp.breakdown import broken
 from relayd.net.smtp.protocol import Timers
 from relayd.net.smtp.session import Session
-from relayd.net.smtp.tls import TlsContexts
+from relayd.net.smtp.tls import Contexts, TlsContexts
 from relayd.policy.delivery.tls import (
     Security,
     TlsFailure,
@@ -35,13 +36,16 @@ async def open_session(
 ) -> Session:
     """Return a session that may take mail. Raises SessionFailed, Shortage."""
     is_loopback = target.is_loopback
+    contexts = await _contexts(target, tls)
     why = tls.failure_of(target, now=clock.monotonic())
     step = None if why is None else step_after(why, target.tls, is_loopback=is_loopback)
     step = step or first_step(target.tls, is_loopback=is_loopback)
     while True:
         session = Session(target, helo=helo, timers=timers)
         try:
-            failure = await _prepare(session, step, tls, problem="" if why is None else why.reason)
+            failure = await _prepare(
+                session, step, contexts, problem="" if why is None else why.reason
+            )
             if failure is None:
                 return session
             await session.leave(within=timers.refused)
@@ -64,12 +68,28 @@ async def open_session(
         why, step = failure, following
 
 
+async def _contexts(target: Target, tls: TlsContexts) -> Contexts:
+    """Return what TLS begins with. Raises SessionFailed: without our certificate no mail is to blame; Shortage."""
+    try:
+        return await tls.contexts_for(target.certificate)
+    except OSError as error:
+        if not isinstance(error, ssl.SSLError) and is_shortage(error):
+            raise Shortage(f"our certificate cannot be read now: {error.strerror}") from error
+        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        reason = f"our certificate for this server, or its key, cannot be used: {why or error}"
+        stage = Stage.CONNECT if target.tls is TlsMode.IMPLICIT else Stage.STARTTLS
+        raise SessionFailed(stage, broken(Category.TLS_FAILURE, reason, Fault.LOCAL)) from error
+
+
 async def _prepare(
-    session: Session, step: Security, tls: TlsContexts, *, problem: str
+    session: Session, step: Security, contexts: Contexts, *, problem: str
 ) -> TlsFailure | None:
     """Take one session through all steps with this kind of TLS; return why there is none."""
-    context = {Security.VERIFIED: tls.verified, Security.ANY_CERTIFICATE: tls.lenient}.get(step)
-    problem = problem if context is tls.lenient else ""
+    context = {
+        Security.VERIFIED: contexts.verified,
+        Security.ANY_CERTIFICATE: contexts.lenient,
+    }.get(step)
+    problem = problem if context is contexts.lenient else ""
     failure = None
     if session.target.tls is TlsMode.IMPLICIT:
         failure = await session.dial(context, problem=problem)

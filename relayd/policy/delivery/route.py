@@ -4,18 +4,29 @@ Leases, limits and pauses are kept by route key. A message gets its keys at inta
 decided anew at each attempt, so that a changed setting applies to queued mail: when the key
 differs by then, the recipient is moved and claimed again under the right one.
 
-Test mail goes by the smarthost whatever else is set. `[redirect]` changes the address that the next
-hop is given, before anything else is decided.
+Test mail goes by the default smarthost whatever else is set. `[redirect]` changes the address that the
+next hop is given, before anything else is decided. Then the first that fits counts: the recipient
+(`[routes]`), the client's login (`[logins]`), its listener, the sender (`[senders]`), and last
+`use_remote_smtp`.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import assert_never
 
-from relayd.mail.address import Address, parse_address
+from relayd.mail.address import Address
+from relayd.mail.envelope import QueuedMessage
+from relayd.policy.delivery.senders import SenderPatterns
 
 SMARTHOST = "smarthost"
 HOLD = "hold"
+DEFAULT = "default"
+"""The name of the smarthost that `[smarthost]` describes."""
+# One of digits alone would be a port: "smarthost:25" is the host of this name.
+_NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9][a-z0-9-]{0,39}")
+_NAMED = f"{SMARTHOST}:"
 _MX = "mx:"
 _HOST = "host:"
 
@@ -31,7 +42,9 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class ViaSmarthost:
-    """Through the smarthost."""
+    """Through the smarthost of this name."""
+
+    name: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +80,53 @@ class RouteRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """What a route depends on besides the recipient: whose message it is, as the store keeps it."""
+
+    sender: str | None = None  # the reverse-path, empty if it is null; None: not known
+    user: str | None = None  # that its client logged in as
+    listener: str = ""  # that took it, as the settings write its address
+    is_test: bool = False
+
+
+def facts_of(message: QueuedMessage) -> RouteFacts:
+    """Return what the route of a queued message depends on."""
+    return RouteFacts(
+        sender=message.reverse_path,
+        user=message.user,
+        listener=message.listener,
+        is_test=message.is_test,
+    )
+
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRules:
+    """What routes are decided by. Smarthosts are meant by their names, which all exist."""
+
     use_remote_smtp: bool = False
     rules: tuple[RouteRule, ...] = ()  # the first that matches counts
+    logins: Names = field(
+        default_factory=dict
+    )  # the smarthost of each user that has one of its own
+    listeners: Names = field(default_factory=dict)  # and of each listener, by its address
+    senders: Names = field(default_factory=dict)  # and by patterns of `[senders]`
+    sender_patterns: SenderPatterns = field(default_factory=SenderPatterns)  # all of them
     test_recipients: frozenset[str] = frozenset()  # in lower case
     redirect_to: Address | None = None
     redirect_allow: frozenset[str] = frozenset()  # addresses or domains, in lower case
 
 
-def has_other_ways(rules: RouteRules) -> bool:
-    """Tell whether some mail may go otherwise than by the smarthost."""
+def only_smarthosts(rules: RouteRules) -> frozenset[str]:
+    """Return the route keys of the smarthosts that all mail goes by; none if some may go otherwise."""
     ways = [each.route for each in rules.rules]
-    return rules.use_remote_smtp or any(isinstance(way, ViaMx | ViaHost) for way in ways)
+    if rules.use_remote_smtp or any(isinstance(way, ViaMx | ViaHost) for way in ways):
+        return frozenset()
+    routed = [way.name for way in ways if isinstance(way, ViaSmarthost)]
+    named = (*rules.logins.values(), *rules.listeners.values(), *rules.senders.values())
+    return frozenset(key_of(ViaSmarthost(name)) for name in (DEFAULT, *routed, *named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +137,10 @@ class Decision:
     reason: str
 
 
-def decide(address: Address, *, is_test: bool, rules: RouteRules) -> Decision:
+def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail to `address` goes; `address` is the one that `forwarded` gave."""
     domain = address.domain.lower()
-    if is_test:
+    if facts.is_test:
         return Decision(route=ViaSmarthost(), reason="a test mail (X-Relayd-Test: yes)")
     if str(address).lower() in rules.test_recipients:
         return Decision(route=ViaSmarthost(), reason="listed in [test_mail] recipients")
@@ -100,9 +148,24 @@ def decide(address: Address, *, is_test: bool, rules: RouteRules) -> Decision:
         if matches(domain, rule.pattern):
             route = ViaMx(domain) if isinstance(rule.route, ViaMx) else rule.route
             return Decision(route=route, reason=f'[routes] "{rule.pattern}"')
+    if (of_message := _by_message(facts, rules)) is not None:
+        return of_message
     if rules.use_remote_smtp:
         return Decision(route=ViaMx(domain), reason="use_remote_smtp = true")
     return Decision(route=ViaSmarthost(), reason="use_remote_smtp = false")
+
+
+def _by_message(facts: RouteFacts, rules: RouteRules) -> Decision | None:
+    """Return where a message goes because of its client or its sender, to all its recipients alike."""
+    if facts.user is not None and (name := rules.logins.get(facts.user)):
+        return Decision(route=ViaSmarthost(name), reason=f'[logins] "{facts.user}"')
+    if name := rules.listeners.get(facts.listener):
+        return Decision(route=ViaSmarthost(name), reason=f'[[listen]] "{facts.listener}"')
+    if rules.senders and facts.sender is not None:
+        pattern = rules.sender_patterns.first_for(facts.sender)
+        if pattern is not None and (name := rules.senders.get(pattern)):
+            return Decision(route=ViaSmarthost(name), reason=f'[senders] "{pattern}"')
+    return None
 
 
 def forwarded(address: Address, rules: RouteRules) -> Address:
@@ -122,8 +185,8 @@ def matches(domain: str, pattern: str) -> bool:
 def key_of(route: Route) -> str:
     """Return the route key, by which the store knows the destination."""
     match route:
-        case ViaSmarthost():
-            return SMARTHOST
+        case ViaSmarthost(name):
+            return SMARTHOST if name == DEFAULT else f"{_NAMED}{name}"
         case ViaMx(domain):
             return f"{_MX}{domain}"
         case ViaHost(host):
@@ -137,8 +200,10 @@ def key_of(route: Route) -> str:
 def route_of(key: str) -> Route | None:
     """Return the route that a key is of; None if it is no route key. Which entry holds mail, a key does not tell."""
     route: Route
-    if key in (SMARTHOST, HOLD):
-        route = ViaSmarthost() if key == SMARTHOST else OnHold("")
+    if key == HOLD:
+        route = OnHold("")
+    elif name := smarthost_of(key):
+        route = ViaSmarthost(name)
     elif domain := mx_domain_of(key):
         route = ViaMx(domain)
     elif key.startswith(_HOST) and key.rpartition(":")[2].isdecimal():
@@ -148,10 +213,9 @@ def route_of(key: str) -> Route | None:
     return route if key_of(route) == key else None
 
 
-def key_for(recipient: str, *, is_test: bool, rules: RouteRules) -> str:
-    """Return the route key of a recipient as the store has it."""
-    address = forwarded(parse_address(recipient), rules)
-    return key_of(decide(address, is_test=is_test, rules=rules).route)
+def key_for(recipient: Address, facts: RouteFacts, rules: RouteRules) -> str:
+    """Return the route key of a recipient as the sender wrote it."""
+    return key_of(decide(forwarded(recipient, rules), facts, rules).route)
 
 
 @lru_cache(maxsize=256)
@@ -161,6 +225,19 @@ def names_of(key: str) -> frozenset[str]:
     if key.startswith(_HOST):
         names |= {host_of(key).host, str(host_of(key))}
     return frozenset(name.lower() for name in names if name)
+
+
+def smarthost_of(key: str) -> str | None:
+    """Return the name of the smarthost that a key is of; None for the others."""
+    if key == SMARTHOST:
+        return DEFAULT
+    name = key.removeprefix(_NAMED)
+    return name if name != key and is_smarthost_name(name) else None
+
+
+def is_smarthost_name(name: str) -> bool:
+    """Tell whether a smarthost may have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def mx_domain_of(key: str) -> str | None:

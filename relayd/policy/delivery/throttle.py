@@ -21,6 +21,11 @@ def connections_of(limit: int, workers: int) -> int:
     return -(-limit // workers)
 
 
+def slots_of(connections: int, workers: int) -> int:
+    """Return how many of the workers may send by a smarthost at once: each needs a connection."""
+    return min(connections, workers)
+
+
 @dataclass(frozen=True, slots=True)
 class SlowStart:
     """Connections that may be open at once: `allowed` by now, of `most`."""

@@ -27,7 +27,7 @@ NO_MAIL_HOST_AT = (
 )
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters,"
-    " m.account, served() - m.served_at"
+    " m.account, m.listener, served() - m.served_at"
 )
 
 
@@ -55,7 +55,8 @@ def flags_of(message: NewMessage) -> int:
 
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
     """Read the columns of MESSAGE_COLUMNS."""
-    number, received_at, reverse_path, size, header, tag, flags, parameters, account, age = row
+    number, received_at, reverse_path, size, header, tag, flags, parameters, *client, age = row
+    account, listener = client
     return QueuedMessage(
         id=MessageId(number),
         received_at=from_ms(received_at),
@@ -69,6 +70,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         utf8_headers=bool(flags & _UTF8),
         is_report=bool(flags & IS_REPORT),
         account=account,
+        listener=listener,
         age=timedelta(milliseconds=age),
     )
 

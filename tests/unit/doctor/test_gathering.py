@@ -17,6 +17,7 @@ from relayd.doctor.machine import _disks, _pair_facts, check_certificate
 from relayd.doctor.names import check_names
 from relayd.doctor.servers import _ways, check_smarthost
 from relayd.net.local import source_towards
+from relayd.policy.delivery.route import DEFAULT
 from relayd.policy.doctor.finding import Check, Level
 from relayd.settings import CertificateSettings, HostPort, Settings
 from tests.support.certificates import Authority
@@ -125,7 +126,7 @@ async def test_a_smarthost_without_a_name(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     nowhere = HostPort(host="x" * 64, port=25)  # no resolver takes it to the network
     smarthost = replace(settings.smarthost, hosts=(nowhere,))
-    (found,) = await check_smarthost(a_context(replace(settings, smarthost=smarthost)))
+    (found,) = await check_smarthost(a_context(replace(settings, smarthosts={DEFAULT: smarthost})))
     assert (found.level, found.subject) == (Level.UNKNOWN, str(nowhere))
 
 

@@ -90,7 +90,7 @@ def test_the_new_message_and_what_is_told() -> None:
         original,
         message_id=MessageId(77),
         at=at,
-        destination_of=str.upper,
+        destination_of=lambda address: str(address).upper(),
     )
     assert (new.id, new.received_at, new.content, new.client) == (77, at, b"octets", client)
     facts = new.facts

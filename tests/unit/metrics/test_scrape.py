@@ -296,9 +296,17 @@ async def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: 
     assert looks == 2
 
 
-@pytest.mark.parametrize("has_other_ways", [True, False])
+@pytest.mark.parametrize(
+    ("only", "is_reason"),
+    [
+        pytest.param(set(), False, id="other-ways"),
+        pytest.param({"smarthost"}, True, id="one-smarthost"),
+        pytest.param({"smarthost", "smarthost:b"}, False, id="another-that-may-let-us-in"),
+        pytest.param({"smarthost", "smarthost:c"}, True, id="none-lets-us-in"),
+    ],
+)
 async def test_a_login_that_stops_all_mail_is_a_reason(
-    world: World, *, has_other_ways: bool
+    world: World, only: set[str], *, is_reason: bool
 ) -> None:
     """It is read off the store again after a few seconds, so a probe costs little."""
     Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
@@ -307,19 +315,20 @@ async def test_a_login_that_stops_all_mail_is_a_reason(
         open_view=world.open_view,
         doctor=world.doctor,
         clock=world.clock,
-        has_other_ways=has_other_ways,
+        only_ways=frozenset(only),
     )
     why = "login refused: 535 5.7.8 no"
     later = START + timedelta(hours=1)
     world.view.paused = [
         PausedDestination(destination="host:[a.test]:25", until=later, why=why),
         PausedDestination(destination="smarthost", until=later, why="no server answered"),
+        PausedDestination(destination="smarthost:c", until=later, why=why),
     ]
     assert await world.scrape.reasons() == []
     world.view.paused[1] = replace(world.view.paused[1], why=why)
     assert await world.scrape.reasons() == []
     world.clock.advance(timedelta(seconds=5))
-    reasons = [] if has_other_ways else [f"nothing is delivered: {why}"]
+    reasons = [f"nothing is delivered: {why}"] if is_reason else []
     assert await world.scrape.reasons() == reasons
     world.clock.advance(timedelta(hours=1))
     assert await world.scrape.reasons() == []

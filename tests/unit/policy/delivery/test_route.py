@@ -1,32 +1,40 @@
 """Where a recipient goes, and the key of that destination."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mail.address import Address, parse_address
+from relayd.mail.envelope import Client, queued_message
 from relayd.policy.delivery.route import (
     HOLD,
     SMARTHOST,
     HostPort,
     OnHold,
     Route,
+    RouteFacts,
     RouteRule,
     RouteRules,
     ViaHost,
     ViaMx,
     ViaSmarthost,
     decide,
+    facts_of,
     forwarded,
-    has_other_ways,
     host_of,
     key_for,
     key_of,
     matches,
     mx_domain_of,
     names_of,
+    only_smarthosts,
     route_of,
+    smarthost_of,
 )
+from relayd.policy.delivery.senders import SenderPatterns
+from tests.support.builders import a_message
 
 HOST = HostPort(host="mail.internal.example", port=2525)
 DIRECT = RouteRules(use_remote_smtp=True)
@@ -43,12 +51,12 @@ EXCEPTIONS = RouteRules(
 
 
 def where(address: str, rules: RouteRules, *, is_test: bool = False) -> Route:
-    return decide(parse_address(address), is_test=is_test, rules=rules).route
+    return decide(parse_address(address), RouteFacts(is_test=is_test), rules).route
 
 
 @pytest.mark.parametrize("domain", ["example.com", "EXAMPLE.com", "exämple.test", "[192.0.2.1]"])
 def test_without_direct_mode_all_mail_goes_to_the_smarthost(domain: str) -> None:
-    decision = decide(Address("user", domain), is_test=False, rules=RouteRules())
+    decision = decide(Address("user", domain), RouteFacts(), RouteRules())
     assert decision.route == ViaSmarthost()
     assert decision.reason == "use_remote_smtp = false"
 
@@ -64,9 +72,9 @@ def test_without_direct_mode_all_mail_goes_to_the_smarthost(domain: str) -> None
 )
 def test_in_direct_mode_mail_goes_to_its_own_domain(domain: str, key: str) -> None:
     """One key for one domain, however it is written."""
-    assert key_for(f"user@{domain}", is_test=False, rules=DIRECT) == key
+    assert key_for(parse_address(f"user@{domain}"), RouteFacts(), DIRECT) == key
     assert mx_domain_of(key) == key[3:]
-    reason = decide(Address("user", domain), is_test=False, rules=DIRECT).reason
+    reason = decide(Address("user", domain), RouteFacts(), DIRECT).reason
     assert reason == "use_remote_smtp = true"
 
 
@@ -87,7 +95,7 @@ def test_in_direct_mode_mail_goes_to_its_own_domain(domain: str, key: str) -> No
 )
 def test_exceptions_come_before_the_mode(address: str, route: Route, reason: str) -> None:
     """[routes] in its order; a pattern means that domain, or with a star all below it."""
-    decision = decide(parse_address(address), is_test=False, rules=EXCEPTIONS)
+    decision = decide(parse_address(address), RouteFacts(), EXCEPTIONS)
     assert decision.route == route
     assert reason in decision.reason
 
@@ -95,12 +103,125 @@ def test_exceptions_come_before_the_mode(address: str, route: Route, reason: str
 @pytest.mark.parametrize("domain", ["other.example", "held.example", "x.partner.example"])
 def test_test_mail_always_goes_to_the_smarthost(domain: str) -> None:
     """Whatever else is set, by header or by address in any case."""
-    decision = decide(Address("a", domain), is_test=True, rules=EXCEPTIONS)
+    decision = decide(Address("a", domain), RouteFacts(is_test=True), EXCEPTIONS)
     assert decision.route == ViaSmarthost()
     assert "X-Relayd-Test" in decision.reason
     assert where("QA@Held.Example", EXCEPTIONS) == ViaSmarthost()
-    listed = decide(parse_address("QA@Held.Example"), is_test=False, rules=EXCEPTIONS)
+    listed = decide(parse_address("QA@Held.Example"), RouteFacts(), EXCEPTIONS)
     assert "[test_mail]" in listed.reason
+
+
+SENDERS = ("boss@news.example", "news.example", "*.news.example", "<>", "quiet.example")
+CHOICE = RouteRules(
+    use_remote_smtp=True,
+    rules=(RouteRule(pattern="partner.example", route=ViaSmarthost("partner")),),
+    logins={"shop": "by-login"},
+    listeners={"127.0.0.1:2526": "by-listener"},
+    senders={
+        "boss@news.example": "by-address",
+        "news.example": "by-domain",
+        "*.news.example": "by-star",
+        "<>": "by-null",
+    },
+    sender_patterns=SenderPatterns(SENDERS),
+    test_recipients=frozenset({"qa@x.example"}),
+)
+SHOP, PORT = "shop", "127.0.0.1:2526"
+
+
+@pytest.mark.parametrize(
+    ("to", "facts", "route", "reason"),
+    [
+        pytest.param(
+            "a@partner.example",
+            RouteFacts(sender="a@news.example", user=SHOP, listener=PORT, is_test=True),
+            ViaSmarthost(),
+            "a test mail",
+            id="test-mail",
+        ),
+        pytest.param(
+            "qa@x.example",
+            RouteFacts(user=SHOP),
+            ViaSmarthost(),
+            "[test_mail]",
+            id="test-recipient",
+        ),
+        pytest.param(
+            "a@partner.example",
+            RouteFacts(sender="a@news.example", user=SHOP, listener=PORT),
+            ViaSmarthost("partner"),
+            '[routes] "partner.example"',
+            id="recipient",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="a@news.example", user=SHOP, listener=PORT),
+            ViaSmarthost("by-login"),
+            '[logins] "shop"',
+            id="login",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="a@news.example", user="Shop", listener=PORT),
+            ViaSmarthost("by-listener"),
+            '[[listen]] "127.0.0.1:2526"',
+            id="listener",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="Boss@News.example", listener="127.0.0.1:25"),
+            ViaSmarthost("by-address"),
+            '[senders] "boss@news.example"',
+            id="sender",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="a@news.example"),
+            ViaSmarthost("by-domain"),
+            '[senders] "news.example"',
+            id="domain-of-the-sender",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="a@b.c.news.example"),
+            ViaSmarthost("by-star"),
+            '[senders] "*.news.example"',
+            id="above-the-domain-of-the-sender",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender=""),
+            ViaSmarthost("by-null"),
+            '[senders] "<>"',
+            id="null-reverse-path",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(sender="a@quiet.example"),
+            ViaMx("x.example"),
+            "use_remote_smtp = true",
+            id="an-entry-that-names-none",
+        ),
+        pytest.param(
+            "a@x.example",
+            RouteFacts(),
+            ViaMx("x.example"),
+            "use_remote_smtp = true",
+            id="nothing-known",
+        ),
+    ],
+)
+def test_the_first_that_fits_counts(to: str, facts: RouteFacts, route: Route, reason: str) -> None:
+    decision = decide(parse_address(to), facts, CHOICE)
+    assert (decision.route, reason in decision.reason) == (route, True)
+
+
+def test_a_queued_message_is_decided_by_what_the_store_keeps_of_it() -> None:
+    client = Client(ip="", helo="x", listener=PORT, auth_user=SHOP, account=f"login {SHOP}")
+    queued = queued_message(replace(a_message(reverse_path="a@news.example"), client=client))
+    assert facts_of(queued) == RouteFacts(sender="a@news.example", user=SHOP, listener=PORT)
+    old = replace(queued, account="", listener="")
+    assert facts_of(old) == RouteFacts(sender="a@news.example", user=None, listener="")
 
 
 CATCH_ALL = parse_address("catch.all@staging.example")
@@ -129,15 +250,18 @@ def test_redirection_lets_out_only_who_is_allowed(address: str, *, goes_out: boo
 
 
 def test_a_redirected_recipient_goes_where_the_new_address_does() -> None:
-    assert key_for("user@example.org", is_test=False, rules=STAGING) == f"host:{HOST}"
-    assert key_for("boss@example.org", is_test=False, rules=STAGING) == "mx:example.org"
-    assert key_for("user@example.org", is_test=True, rules=STAGING) == SMARTHOST
+    assert key_for(parse_address("user@example.org"), RouteFacts(), STAGING) == f"host:{HOST}"
+    assert key_for(parse_address("boss@example.org"), RouteFacts(), STAGING) == "mx:example.org"
+    assert (
+        key_for(parse_address("user@example.org"), RouteFacts(is_test=True), STAGING) == SMARTHOST
+    )
 
 
 @pytest.mark.parametrize(
     ("route", "key"),
     [
         pytest.param(ViaSmarthost(), SMARTHOST, id="smarthost"),
+        pytest.param(ViaSmarthost("news-2"), "smarthost:news-2", id="named-smarthost"),
         pytest.param(ViaMx("a.test"), "mx:a.test", id="mx"),
         pytest.param(ViaHost(HOST), "host:mail.internal.example:2525", id="host"),
         pytest.param(
@@ -151,6 +275,7 @@ def test_keys_are_stable(route: Route, key: str) -> None:
     assert key_of(route) == key
     assert mx_domain_of(key) == (route.domain if isinstance(route, ViaMx) else None)
     assert route_of(key) == (OnHold("") if isinstance(route, OnHold) else route)
+    assert smarthost_of(key) == (route.name if isinstance(route, ViaSmarthost) else None)
     if isinstance(route, ViaHost):
         assert host_of(key) == route.host
 
@@ -169,6 +294,12 @@ def test_keys_are_stable(route: Route, key: str) -> None:
         "host:x:²",
         "MX:a",
         "hold:a",
+        "smarthost:",
+        "smarthost:default",
+        "smarthost:News",
+        "smarthost:25",
+        "smarthost:-a",
+        f"smarthost:{'a' * 41}",
     ],
 )
 def test_what_is_no_key_has_no_route(key: str) -> None:
@@ -192,9 +323,9 @@ def test_a_star_stands_for_one_label_or_more(domain: list[str], below: list[str]
     assert matches(".".join(domain), above) is (domain == below)
 
 
-OTHER_WAYS = {
-    "none": (RouteRules(), False),
-    "direct mode": (DIRECT, True),
+ONLY = {
+    "no exceptions": (RouteRules(), {SMARTHOST}),
+    "direct mode": (DIRECT, set()),
     "exceptions that stay": (
         RouteRules(
             rules=(
@@ -202,18 +333,27 @@ OTHER_WAYS = {
                 RouteRule(pattern="b.example", route=ViaSmarthost()),
             )
         ),
-        False,
+        {SMARTHOST},
     ),
-    "a direct route": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaMx("")),)), True),
-    "a host": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaHost(HOST)),)), True),
+    "a direct route": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaMx("")),)), set()),
+    "a host": (RouteRules(rules=(RouteRule(pattern="a.example", route=ViaHost(HOST)),)), set()),
+    "several": (
+        RouteRules(
+            rules=(RouteRule(pattern="a.example", route=ViaSmarthost("a")),),
+            logins={"shop": "b"},
+            listeners={"127.0.0.1:25": "c"},
+            senders={"x.example": "d"},
+        ),
+        {SMARTHOST, "smarthost:a", "smarthost:b", "smarthost:c", "smarthost:d"},
+    ),
 }
 
 
-@pytest.mark.parametrize(("rules", "has_some"), OTHER_WAYS.values(), ids=OTHER_WAYS)
-def test_whether_mail_may_go_otherwise_than_by_the_smarthost(
-    rules: RouteRules, *, has_some: bool
+@pytest.mark.parametrize(("rules", "only"), ONLY.values(), ids=ONLY)
+def test_which_smarthosts_stop_all_mail_when_none_of_them_takes_any(
+    rules: RouteRules, only: set[str]
 ) -> None:
-    assert has_other_ways(rules) is has_some
+    assert only_smarthosts(rules) == only
 
 
 @pytest.mark.parametrize(

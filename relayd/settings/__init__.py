@@ -17,12 +17,13 @@ from relayd.mail.address import Address
 from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.route import HostPort, RouteRules
+from relayd.policy.delivery.route import DEFAULT, HostPort, RouteRules
 from relayd.policy.delivery.source import IpFamily
 from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.replies.ruleset import RuleTexts
+from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
 
 __all__ = [
     "AuthMechanism",
@@ -82,15 +83,6 @@ class ListenerAuth(StrEnum):
     REQUIRED = "required"  # nobody relays without
 
 
-class AuthMechanism(StrEnum):
-    """How to log in at the smarthost; AUTO takes PLAIN or LOGIN, whichever it offers."""
-
-    AUTO = "auto"
-    PLAIN = "plain"
-    LOGIN = "login"
-    XOAUTH2 = "xoauth2"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerSettings:
     """One address to accept mail on: exactly one of `endpoint`, `unix_path`, `systemd_name` is set."""
@@ -109,34 +101,6 @@ class ListenerSettings:
     strip_bcc: FixUps = FixUps.AUTO
     hide_client: bool = False  # from those who read the trace field
     is_console: bool = False  # only the console may connect, and it says for whom
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateSettings:
-    """Paths of PEM files: the certificate with its chain, and its key."""
-
-    certificate: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    username: str
-    secret: str  # password or OAuth2 access token, as it was when the settings were read
-    mechanism: AuthMechanism
-    file: str = ""  # where it is read again at each login; empty: it is not
-
-    def __repr__(self) -> str:
-        return f"Login({self.username!r}, secret=***)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmarthostSettings:
-    hosts: tuple[HostPort, ...]  # tried in this order
-    tls: TlsMode
-    login: Login | None
-    connections: int  # open at once, all workers together
-    assume_8bit: bool = False  # send 8-bit mail also where 8BITMIME or SMTPUTF8 is not offered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +214,7 @@ class Settings:
     certificate: CertificateSettings | None  # for listeners with TLS
     users_file: str | None  # set where a listener takes logins
     limits: LimitSettings
-    smarthost: SmarthostSettings
+    smarthosts: Mapping[str, SmarthostSettings]  # by name; the default is always there, and first
     route_hosts: tuple[SmarthostSettings, ...]  # one for each host that `routes` names
     direct: DirectSettings
     dns: DnsSettings
@@ -274,6 +238,11 @@ class Settings:
         default_factory=dict
     )  # of keys that are no default: "file", "console" or "environment"
     variables: Mapping[str, str] = field(default_factory=dict)  # of keys from the environment
+
+    @property
+    def smarthost(self) -> SmarthostSettings:
+        """The default smarthost."""
+        return self.smarthosts[DEFAULT]
 
     @property
     def console_smtp(self) -> str:

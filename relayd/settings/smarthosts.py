@@ -1,0 +1,49 @@
+"""How to reach a smarthost: its hosts, its TLS, and who we are there."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.tls import TlsMode
+
+
+class AuthMechanism(StrEnum):
+    """How to log in at the smarthost; AUTO takes PLAIN or LOGIN, whichever it offers."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    LOGIN = "login"
+    XOAUTH2 = "xoauth2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSettings:
+    """Paths of PEM files: the certificate with its chain, and its key."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    username: str
+    secret: str  # password or OAuth2 access token, as it was when the settings were read
+    mechanism: AuthMechanism
+    file: str = ""  # where it is read again at each login; empty: it is not
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r}, secret=***)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmarthostSettings:
+    """How to send by hosts that the settings name."""
+
+    hosts: tuple[HostPort, ...]  # tried in this order
+    tls: TlsMode
+    login: Login | None
+    connections: int  # open at once, all workers together
+    assume_8bit: bool = False  # send 8-bit mail also where 8BITMIME or SMTPUTF8 is not offered
+    certificate: CertificateSettings | None = None  # of ours, shown to it in TLS
+    ehlo: str = ""  # our name there; empty: `Settings.fqdn`
+    source_address: str = ""  # of ours, that it sees; empty: the system chooses
