@@ -75,6 +75,7 @@ PAGES = (
     Page(path="/settings/confirm", handler=settings.confirm, needs=Scope.ADMIN, method="POST"),
     Page(path="/settings/dismiss", handler=settings.dismiss, needs=Scope.ADMIN, method="POST"),
     Page(path="/doctor", handler=doctor.show),
+    Page(path="/doctor", handler=doctor.begin, needs=Scope.ADMIN, method="POST"),
     Page(path="/test-mail", handler=test_mail.show, needs=Scope.OPERATE),
     Page(path="/test-mail", handler=test_mail.send, needs=Scope.OPERATE, method="POST"),
     Page(path="/users", handler=users.show, needs=Scope.ADMIN),

@@ -41,6 +41,7 @@ class ControlContext:
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
     told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1
+    doctor: Callable[[str, str], None]  # has checks made: which, for whom; raises RelaydError
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
     tell_disabled: TellsDisabled | None = None  # mails about webhooks; None: nobody wants it
     send_again: SendsAgain | None = None  # makes new messages of bounced ones

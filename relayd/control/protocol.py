@@ -16,6 +16,7 @@ sockets nor the store. A request names a `verb`:
     {"verb": "settings"}
     {"verb": "reload"}
     {"verb": "set", ...}, which `relayd.control.set_keys` reads
+    {"verb": "doctor", "checks": "quick"}, or "all"
     {"verb": "trace", "queue_id": "0CNA0NJ6E0401"}, or with "client" or "destination"; "content": BOOL
 
 With `as` a request is made for somebody who uses the console (`relayd.control.behalf`).
@@ -43,6 +44,7 @@ from relayd.mail.words import BounceClass, Category, EventKind, format_instant
 from relayd.metrics.families import Sample
 from relayd.ports.view import Metric, Query, Status
 
+DOCTOR_CHECKS = ("quick", "all")
 REQUEST_LIMIT = 1024 * 1024  # octets of one request line, its newline included
 
 Message = Mapping[str, object]

@@ -5,12 +5,13 @@ Replaced in one step, readable for the daemon's user and group.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from relayd.doctor.machine import state_directory
 from relayd.errors import StartError
@@ -41,6 +42,17 @@ def as_json(finding: Finding, at: datetime) -> dict[str, str]:
     }
 
 
+def finding_of(told: Mapping[str, Any]) -> Finding:
+    """Read what `as_json` wrote. Raises ValueError, KeyError, TypeError."""
+    return Finding(
+        check=Check(told["check"]),
+        subject=str(told["subject"]),
+        level=Level(told["level"]),
+        reason=str(told["reason"]),
+        remedy=str(told["remedy"]),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """The last result."""
@@ -53,16 +65,7 @@ def saved(settings: Settings) -> Saved | None:
     """Return the last result; None if there is none that can be read."""
     try:
         result = json.loads(saved_path(settings).read_bytes())
-        findings = [
-            Finding(
-                check=Check(each["check"]),
-                subject=str(each["subject"]),
-                level=Level(each["level"]),
-                reason=str(each["reason"]),
-                remedy=str(each["remedy"]),
-            )
-            for each in result["findings"]
-        ]
+        findings = [finding_of(each) for each in result["findings"]]
         return Saved(at=datetime.fromisoformat(result["ts"]), findings=findings)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -78,12 +81,17 @@ def save(settings: Settings, findings: Sequence[Finding], at: datetime) -> Path:
         "counts": {level.value: count for level, count in tally(findings).items()},
         "findings": [as_json(finding, at) for finding in findings],
     }
+    put(path, result)
+    return path
+
+
+def put(path: Path, result: Mapping[str, object]) -> None:
+    """Put a result in the place of the one before, for the daemon's user and group. Raises StartError."""
     try:
         dress = partial(_dress, owner=path.parent.stat())
         replace(path, json.dumps(result, indent=1) + "\n", dress)
     except OSError as error:
         raise StartError(f"{path} cannot be written: {error.strerror}") from error
-    return path
 
 
 def _dress(descriptor: int, _fresh: Path, *, owner: os.stat_result) -> None:

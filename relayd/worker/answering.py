@@ -17,6 +17,7 @@ from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
 from relayd.store.url import queue_file
+from relayd.worker import doctor
 from relayd.worker.alerts import tells_disabled
 from relayd.worker.following import Following
 from relayd.worker.housekeeping import oldest_kept
@@ -68,6 +69,7 @@ async def answer(
             tell_disabled=tells_disabled(settings, parts),
             jitter=random.random,
             follow=following.follow,
+            doctor=partial(doctor.begin, settings),
             samples=inherited.counters.samples,
         ),
     )

@@ -51,6 +51,7 @@ NEEDS = {
     "POST /settings/confirm": ADMIN,
     "POST /settings/dismiss": ADMIN,
     "GET /doctor": READ,
+    "POST /doctor": ADMIN,
     "GET /test-mail": OPERATE,
     "POST /test-mail": OPERATE,
     "GET /users": ADMIN,

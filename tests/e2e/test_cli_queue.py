@@ -25,7 +25,7 @@ from relayd.store import open_view
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.clock import START
-from tests.support.control_server import no_change
+from tests.support.control_server import no_change, no_checks
 from tests.support.following import nobody_follows
 from tests.support.requeueing import sends_again
 from tests.support.stores import LEASE
@@ -68,6 +68,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         reload=no_reload,
                         set_keys=no_change,
                         follow=nobody_follows,
+                        doctor=no_checks,
                         send_again=sends_again(world.clock),
                     ),
                 )

@@ -28,7 +28,7 @@ from relayd.trace import Wanted
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
-from tests.support.control_server import no_change
+from tests.support.control_server import no_change, no_checks
 from tests.support.following import nobody_follows
 from tests.support.stores import LEASE
 from tests.support.supervised import settings_of
@@ -146,6 +146,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         reload=daemon.reload,
                         set_keys=no_change,
                         follow=daemon.follow,
+                        doctor=no_checks,
                         samples=daemon.shared.samples,
                     ),
                 )

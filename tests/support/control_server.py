@@ -29,6 +29,10 @@ async def no_change(wanted: KeyChanges) -> Message:  # noqa: ARG001 -- as all of
     raise RelaydError("nobody asked for it")
 
 
+def no_checks(checks: str, by: str) -> None:  # noqa: ARG001 -- as all of them
+    raise RelaydError("nobody asked for it")
+
+
 def a_context(
     store: QueueStore,
     *,
@@ -54,6 +58,7 @@ def a_context(
         told=lambda _: None,
         jitter=lambda: 0.0,
         follow=nobody_follows,
+        doctor=no_checks,
     )
 
 

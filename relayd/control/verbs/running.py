@@ -5,7 +5,14 @@ import structlog
 import relayd
 from relayd.control.compact import compacted_to_json
 from relayd.control.context import Lines
-from relayd.control.protocol import Message, samples_to_json
+from relayd.control.protocol import (
+    DOCTOR_CHECKS,
+    BadMessage,
+    Message,
+    read_text,
+    refuse_unknown,
+    samples_to_json,
+)
 from relayd.control.set_keys import deeds_of_set, refused_deed, set_from_json
 from relayd.control.verbs.verb import Asked, Verb
 from relayd.errors import RelaydError
@@ -61,6 +68,16 @@ async def set_keys(asked: Asked) -> Message:
     return answer
 
 
+async def doctor(asked: Asked) -> Message:
+    refuse_unknown(asked.request, {"verb", "checks"})
+    checks = read_text("checks", asked.request.get("checks"), str)
+    if checks not in DOCTOR_CHECKS:
+        raise BadMessage(f"'checks' is none of {', '.join(DOCTOR_CHECKS)}")
+    asked.context.doctor(checks, asked.by)
+    _log.info("doctor_asked", checks=checks, by=asked.by)
+    return {"ok": True}
+
+
 async def trace(asked: Asked) -> Lines:
     request, wanted = asked.request, wanted_from_json(asked.request)
     if wanted.content:
@@ -92,6 +109,7 @@ VERBS = (
     ),
     Verb(name="reload", handle=reload, is_change=False, rule=_ADMIN, is_noted=True),
     Verb(name="set", handle=set_keys, is_change=True, rule=Rule(scope=Scope.ADMIN, group=False)),
+    Verb(name="doctor", handle=doctor, is_change=True, rule=_ADMIN, is_noted=True),
     Verb(
         name="trace",
         handle=trace,

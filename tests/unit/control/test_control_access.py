@@ -50,6 +50,7 @@ MATRIX = {
     "reload": (ADMINS, "owner group"),
     "set": (ADMINS, "owner"),
     "compact": (ADMINS, "owner group"),
+    "doctor": (ADMINS, "owner group"),
     "people.add_account": (ADMINS, "owner"),
     "people.change_account": (ADMINS, "owner"),
     "people.set_password": (READERS | SUBMITTERS, "owner"),
