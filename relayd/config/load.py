@@ -16,7 +16,7 @@ from types import MappingProxyType
 from relayd.config import units
 from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
-from relayd.config.console import console_settings
+from relayd.config.console import console_settings, find_oidc_secret
 from relayd.config.content import content_settings
 from relayd.config.environment import Applied, applied, report_on
 from relayd.config.keys import parse_key
@@ -126,17 +126,18 @@ def from_mapping(
     smarthosts = find_smarthosts(document, report, reads=with_secrets)
     certificate = find_certificate(document, report, reads=with_secrets)
     users_file = find_users_file(document, report, reads=with_secrets)
+    oidc_secret = find_oidc_secret(document.console, report, reads=with_secrets)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
     return _settings(
         document,
-        file,
+        report,
         smarthosts=smarthosts,
         certificate=certificate,
         users_file=users_file,
+        oidc_secret=oidc_secret,
         rules=rules,
-        warnings=tuple(report.warnings),
         origins=_origins(data, on_console, both),
     )
 
@@ -168,24 +169,24 @@ def _rules(report: Report) -> RuleTexts:
 
 def _settings(
     document: Document,
-    file: str,
+    report: Report,
     *,
     smarthosts: Mapping[str, SmarthostSettings],
     certificate: CertificateSettings | None,
     users_file: str | None,
+    oidc_secret: str | None,
     rules: RuleTexts,
-    warnings: tuple[str, ...],
     origins: _Origins,
 ) -> Settings:
     return Settings(
-        file=file,
+        file=report.file,
         values=tuple({**values_of(document), **values_of_rules(rules)}.items()),
         fqdn=document.fqdn,
         workers=process_count(document.workers),
         listeners=tuple(_listener(each) for each in document.listen),
         certificate=certificate,
         users_file=users_file,
-        warnings=warnings,
+        warnings=tuple(report.warnings),
         sources=origins.sources,
         variables=origins.variables,
         limits=LimitSettings(**document.limits.model_dump()),
@@ -224,7 +225,7 @@ def _settings(
             ),
             allow_networks=tuple(document.webhooks.allow_networks),
         ),
-        console=console_settings(document.console, file),
+        console=console_settings(document.console, report.file, oidc_secret=oidc_secret),
         rules=rules,
     )
 

@@ -282,6 +282,18 @@ class ConsoleProxy(Table):
     secret_file: Text = ""
 
 
+class ConsoleOidc(Table):
+    issuer: Annotated[str, PlainValidator(units.https_url_or_none)] = ""
+    client_id: Text = ""
+    secret_file: Text = ""
+    scopes: list[Annotated[str, PlainValidator(units.scope)]] = ["profile", "email"]
+    name_claim: Annotated[str, PlainValidator(units.claim)] = "preferred_username"
+    role_claim: Annotated[str, PlainValidator(units.claim)] = "groups"
+    admins: list[Text] = []
+    operators: list[Text] = []
+    viewers: list[Text] = []
+
+
 class Console(Table):
     address: Annotated[units.ListenAddress, PlainValidator(units.listen_address), AsText] = (
         _listening("127.0.0.1:8025")
@@ -290,6 +302,7 @@ class Console(Table):
     may_change: list[Literal["use_remote_smtp", "fqdn"]] = ["use_remote_smtp", "fqdn"]
     alerts_to: list[Annotated[str, PlainValidator(where.address)]] = []
     proxy: ConsoleProxy = ConsoleProxy()
+    oidc: ConsoleOidc = ConsoleOidc()
 
 
 class Document(Table):

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
 from relayd.mail.words import format_duration
+from relayd.policy.console.webhook_url import UrlRules, read_url
 from relayd.settings import FixUps, HostPort, Network
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -38,6 +39,7 @@ _HOST = re.compile(rf"(?:{_HOST_LABEL}\.)*{_HOST_LABEL}")
 _UNIT_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,255}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
 _TAKEN_HEADERS = frozenset(
     {"authorization", "content-length", "content-type", "cookie", "host", "origin", "referer"}
     | {"transfer-encoding", "user-agent", "x-forwarded-for"}
@@ -241,6 +243,37 @@ def header(value: object) -> str:
 def header_or_none(value: object) -> str:
     """Read as `header`; empty is none."""
     return "" if value == "" else header(value)
+
+
+def https_url_or_none(value: object) -> str:
+    """Read the URL of an issuer: of HTTPS, without query and fragment; empty is none."""
+    url = text(value)
+    if url:
+        try:
+            read_url(url, UrlRules(ports=range(1, 65536)))
+        except ValueError as wrong:
+            raise ValueError(
+                f"expected a URL such as https://auth.example.org: it {wrong}"
+            ) from None
+        if "?" in url:
+            raise ValueError("expected a URL such as https://auth.example.org, without a query")
+    return url
+
+
+def scope(value: object) -> str:
+    """Read a scope of OAuth (RFC 6749 §3.3)."""
+    name = text(value)
+    if not _SCOPE.fullmatch(name):
+        raise ValueError("expected one scope, such as profile")
+    return name
+
+
+def claim(value: object) -> str:
+    """Read the name of a claim."""
+    name = text(value)
+    if not name:
+        raise ValueError("expected the name of a claim, such as groups")
+    return name
 
 
 def listen_address(value: object) -> ListenAddress:

@@ -105,9 +105,7 @@ class Sessions:
             ) from refused
 
     async def _open(self, name: str, address: str, *, by_proxy: bool = False) -> str:
-        token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
-        token_hash = rules.hash_of(token)
-        assert token_hash is not None
+        token, token_hash = new_token()
         session = NewSession(account=name, token_hash=token_hash, client=address, by_proxy=by_proxy)
         if not await self._asked(open_session_to_json(session)):
             raise NotLoggedIn("Name or password is wrong.")
@@ -177,6 +175,14 @@ class Sessions:
         """Ask the daemon; return whether that changed something. Raises RelaydError."""
         question = partial(client.ask, request=request, behalf=behalf, timeout=_WITHIN)
         return (await self._daemon.ask(question)).get("done") is True
+
+
+def new_token() -> tuple[str, bytes]:
+    """Return the token of a session that is about to begin, and what is stored of it."""
+    token = rules.make_token(secrets.token_bytes(rules.TOKEN_OCTETS))
+    token_hash = rules.hash_of(token)
+    assert token_hash is not None
+    return token, token_hash
 
 
 def _cookie_of(request: Request) -> str:

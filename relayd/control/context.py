@@ -9,6 +9,7 @@ from relayd.control.protocol import Message
 from relayd.control.set_keys import KeyChanges
 from relayd.mail.words import JsonValue
 from relayd.metrics.families import Sample
+from relayd.ports.oidc import IdentityProvider
 from relayd.ports.outbox import Settled, TellsDisabled
 from relayd.ports.queue import Acted, QueueStore, ReportGivenUp
 from relayd.ports.requeue import SendsAgain
@@ -45,4 +46,5 @@ class ControlContext:
     follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
     tell_disabled: TellsDisabled | None = None  # mails about webhooks; None: nobody wants it
     send_again: SendsAgain | None = None  # makes new messages of bounced ones
+    identity_provider: IdentityProvider | None = None  # by the settings
     report: ReportGivenUp | None = None  # tells senders what was bounced; None: nobody does

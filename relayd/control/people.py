@@ -208,13 +208,10 @@ def open_session_to_json(session: NewSession) -> Message:
 def open_session_from_json(message: Message) -> NewSession:
     """Read that request. Raises BadMessage."""
     refuse_unknown(message, {"verb", "name", "session", "client", "by_proxy"})
-    token_hash: bytes = read_text("session", message.get("session"), bytes.fromhex)
-    if len(token_hash) != _HASH_OCTETS:
-        raise BadMessage("'session' is not a SHA-256 hash in hex")
     return NewSession(
         account=_name(message),
-        token_hash=token_hash,
-        client=_line("client", message),
+        token_hash=read_token_hash(message),
+        client=read_line("client", message),
         by_proxy=read_flag("by_proxy", message),
     )
 
@@ -232,10 +229,23 @@ def note_to_json(deed: Deed, *, client: str = "") -> Message:
 def note_from_json(message: Message) -> tuple[Deed, str]:
     """Read that request: what was done, and the address it came from. Raises BadMessage."""
     refuse_unknown(message, {"verb", "action", "target", "detail", "client"})
-    action, target, detail = (_line(key, message) for key in ("action", "target", "detail"))
+    action, target, detail = (read_line(key, message) for key in ("action", "target", "detail"))
     if not action:
         raise BadMessage("'action' is missing")
-    return Deed(action, target, detail), _line("client", message)
+    return Deed(action, target, detail), read_line("client", message)
+
+
+def read_token_hash(message: Message) -> bytes:
+    """Read the hash of a session's token. Raises BadMessage."""
+    token_hash: bytes = read_text("session", message.get("session"), bytes.fromhex)
+    if len(token_hash) != _HASH_OCTETS:
+        raise BadMessage("'session' is not a SHA-256 hash in hex")
+    return token_hash
+
+
+def read_line(key: str, message: Message) -> str:
+    """Read a text that makes no second line in a log; empty if it is not there. Raises BadMessage."""
+    return blanked(read_text(key, message.get(key, ""), str)[:DETAIL_LIMIT])
 
 
 def _name(message: Message) -> str:
@@ -245,10 +255,6 @@ def _name(message: Message) -> str:
 
 def _hash_or_none(text: str) -> str:
     return parse_hash(text) if text else ""
-
-
-def _line(key: str, message: Message) -> str:
-    return blanked(read_text(key, message.get(key, ""), str)[:DETAIL_LIMIT])
 
 
 def _texts(key: str, message: Message, reader: Callable[[str], Any]) -> tuple[Any, ...]:

@@ -195,6 +195,14 @@ class LoggedIn:
     account: Account
 
 
+class LetIn(StrEnum):
+    """What became of a session that another party's word begins."""
+
+    DONE = "done"
+    LOCAL = "the account has a password"
+    DISABLED = "the account is disabled"
+
+
 class People(Protocol):
     """What a worker writes, and what it looks up to judge a request."""
 
@@ -241,6 +249,13 @@ class People(Protocol):
         """Begin a session, and note when its account logged in; `how` is for the audit.
 
         False, and nothing is written, if there is no such account, or it is disabled.
+        """
+        ...
+
+    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
+        """Begin a session of an account without a password, which is made or given that role before.
+
+        An account with a password is not touched: nobody else's word opens it.
         """
         ...
 

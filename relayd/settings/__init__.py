@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from relayd.mail.address import Address
+from relayd.policy.console.oidc import OidcRules
 from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
@@ -30,6 +31,7 @@ __all__ = [
     "BounceSettings",
     "CertificateSettings",
     "CheckerKind",
+    "ConsoleOidcSettings",
     "ConsoleProxySettings",
     "ConsoleSettings",
     "ContentRules",
@@ -182,6 +184,15 @@ class ConsoleProxySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOidcSettings:
+    """The provider that logs people in to the console by OpenID Connect."""
+
+    rules: OidcRules
+    scopes: tuple[str, ...]  # besides openid
+    secret: str | None = field(repr=False)  # of us as its client; None: it knows no secret of us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSettings:
     """Where `relayd console` listens: exactly one of the three is set, as for a listener."""
 
@@ -193,6 +204,7 @@ class ConsoleSettings:
     may_change: frozenset[str] = frozenset()  # keys of the settings
     alerts_to: tuple[Address, ...] = ()  # who is mailed about webhooks that are disabled
     proxy: ConsoleProxySettings | None = None  # None: nobody is let in by a proxy's word
+    oidc: ConsoleOidcSettings | None = None  # None: nobody logs in by OpenID Connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from relayd.answers.switches import Switches
 from relayd.control.context import ControlContext
 from relayd.control.server import serve_control
 from relayd.metrics.scrape import Scrape
+from relayd.net.oidc import provider_of
 from relayd.policy.delivery.route import only_smarthosts
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import EventSink
@@ -71,6 +72,7 @@ async def answer(
             follow=following.follow,
             doctor=partial(doctor.begin, settings),
             samples=inherited.counters.samples,
+            identity_provider=provider_of(settings.console.oidc, parts.clock),
         ),
     )
 

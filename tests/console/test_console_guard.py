@@ -25,6 +25,8 @@ NEEDS = {
     "GET /health": None,
     "GET /login": None,
     "POST /login": None,
+    "GET /login/oidc": None,
+    "GET /login/oidc/back": None,
     "POST /logout": READ,
     "POST /theme": READ,
     "GET /": READ,

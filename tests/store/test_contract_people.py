@@ -11,11 +11,13 @@ from relayd.policy.console.roles import Role, Scope
 from relayd.policy.console.sessions import IDLE, LONGEST
 from relayd.ports.people import (
     DETAIL_LIMIT,
+    Account,
     AccountChange,
     AuditEntry,
     AuditQuery,
     Author,
     Deed,
+    LetIn,
     LoggedIn,
     People,
     Sees,
@@ -202,6 +204,43 @@ async def test_a_session_tells_whose_it_is(box: Box) -> None:
     assert await people.logged_in(token_hash()) == LoggedIn(session=session, account=account)
     await people.change_account("anna", AccountChange(role=Role.ADMIN), author=ROOT)
     assert await people.logged_in(token_hash()) is None
+
+
+async def test_who_is_let_in_by_another_partys_word(box: Box) -> None:
+    """The account is made, and its role is changed, in the transaction of the session."""
+    people = box.store.people
+    first, second = a_session(number=1), a_session(number=2)
+    assert await people.let_in(first, role=Role.VIEWER, author=ANNA, how="by OIDC") is LetIn.DONE
+    account = box.view.people.account("anna")
+    assert account is not None
+    assert (account.role, account.password_hash) == (Role.VIEWER, "")
+    assert await people.let_in(second, role=Role.VIEWER, author=ANNA, how="by OIDC") is LetIn.DONE
+    assert [each.token_hash for each in box.view.people.sessions("anna")] == [
+        second.token_hash,
+        first.token_hash,
+    ]
+    third = a_session(number=3)
+    assert await people.let_in(third, role=Role.ADMIN, author=ANNA, how="by OIDC") is LetIn.DONE
+    assert list(box.view.people.sessions("anna")) == [third]
+    assert last(box) == ("anna (console)", "192.0.2.7", "logged_in", "anna", "by OIDC")
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [
+        (an_account(password_hash=HASH), LetIn.LOCAL),
+        (an_account(password_hash=HASH, disabled=True), LetIn.LOCAL),
+        (an_account(password_hash="", disabled=True), LetIn.DISABLED),
+    ],
+)
+async def test_whom_no_other_partys_word_lets_in(account: Account, told: LetIn, box: Box) -> None:
+    await box.store.people.add_account(account, author=ROOT)
+    before = audit(box)
+    session = a_session()
+    let_in = await box.store.people.let_in(session, role=Role.ADMIN, author=ANNA, how="x")
+    assert let_in is told
+    assert box.view.people.account("anna") == account
+    assert (box.view.people.session(token_hash()), audit(box)) == (None, before)
 
 
 @pytest.mark.parametrize("account", [None, an_account(disabled=True)])

@@ -8,11 +8,13 @@ import asyncio
 import http.client
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,15 +27,18 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
+from relayd.net.oidc.provider import Provider
 from relayd.policy.console.roles import Role
 from relayd.policy.console.sessions import hash_of
+from relayd.ports.oidc import IdentityProvider
 from relayd.ports.outbox import TOLD, DeliveryResult, EndpointId, Heard, Subscription
 from relayd.ports.people import Account, Author, Session
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
-from relayd.settings import HostPort
+from relayd.settings import ConsoleOidcSettings, HostPort
 from relayd.sockets import listen_tcp, listen_unix
 from relayd.store import open_store
+from relayd.worker.system import SystemClock
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
@@ -64,6 +69,9 @@ class Page:
     status: int
     headers: Mapping[str, str]
     text: str
+    cookies: Mapping[str, str] = field(
+        default_factory=dict
+    )  # that it gives; empty: it takes it away
 
     @property
     def location(self) -> str:
@@ -172,7 +180,18 @@ class Console:
             answer = connection.getresponse()
             text = answer.read().decode()
             names = {name.lower(): value for name, value in answer.getheaders()}
-            return Page(status=answer.status, headers=names, text=text)
+            given_cookies = [
+                morsel
+                for name, value in answer.getheaders()
+                if name.lower() == "set-cookie"
+                for morsel in SimpleCookie(value).values()
+            ]
+            return Page(
+                status=answer.status,
+                headers=names,
+                text=text,
+                cookies={each.key: each.value for each in given_cookies},
+            )
 
 
 @contextmanager
@@ -181,11 +200,12 @@ def a_console(
     fill: Callable[[QueueStore], Awaitable[None]] | None = None,
     *,
     more: str = "",
+    trusts: ssl.SSLContext | None = None,
     beside: Path | None = None,
 ) -> Iterator[Console]:
     """A console, with the queue that `fill` makes; or beside a daemon that runs with the settings `beside`.
 
-    `more` is added to the settings. The console listens on the unix socket `http.sock`, too.
+    `more` is added to the settings; `trusts` are the certificates of the provider of OIDC that they name. The console listens on the unix socket `http.sock`, too.
     """
     file = beside or folder / "relayd.toml"
     if beside is None:
@@ -195,7 +215,9 @@ def a_console(
     thread.start()
     ready: asyncio.Future[Console] = loop.create_future()
     end = asyncio.Event()
-    running = asyncio.run_coroutine_threadsafe(_run(file, fill, ready, end, beside=beside), loop)
+    running = asyncio.run_coroutine_threadsafe(
+        _run(file, fill, ready, end, trusts=trusts, beside=beside), loop
+    )
     try:
         yield asyncio.run_coroutine_threadsafe(_first(ready, running), loop).result(15)
     finally:
@@ -204,6 +226,14 @@ def a_console(
         loop.call_soon_threadsafe(loop.stop)
         thread.join(15)
         loop.close()
+
+
+def a_provider(
+    settings: ConsoleOidcSettings | None, trusts: ssl.SSLContext | None
+) -> IdentityProvider | None:
+    if settings is None or trusts is None:
+        return None
+    return Provider(settings, trusts, SystemClock())
 
 
 async def _first(ready: "asyncio.Future[Console]", running: Any) -> Console:
@@ -219,6 +249,7 @@ async def _run(
     ready: "asyncio.Future[Console]",
     end: asyncio.Event,
     *,
+    trusts: ssl.SSLContext | None,
     beside: Path | None,
 ) -> None:
     clock = FakeClock() if beside is None else FakeClock(wall_clock())
@@ -231,7 +262,12 @@ async def _run(
         if beside is None:
             control = file.parent / "control.sock"
             recorded = await stack.enter_async_context(
-                a_control_server(control, store, console=settings.console)
+                a_control_server(
+                    control,
+                    store,
+                    console=settings.console,
+                    provider=a_provider(settings.console.oidc, trusts),
+                )
             )
         parts = stack.enter_context(parts_of(settings, clock.now))
         server = server_of(parts)

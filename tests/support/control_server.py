@@ -14,6 +14,7 @@ from relayd.control.server import serve_control
 from relayd.control.set_keys import KeyChanges
 from relayd.errors import RelaydError
 from relayd.mail.event import Event
+from relayd.ports.oidc import IdentityProvider
 from relayd.ports.queue import Acted, QueueStore
 from relayd.settings import ConsoleSettings
 from tests.support.clock import START, FakeClock
@@ -40,6 +41,7 @@ def a_context(
     now: Callable[[], datetime] | None = None,
     read_content: bool = False,
     console: ConsoleSettings | None = None,
+    provider: IdentityProvider | None = None,
 ) -> ControlContext:
     settings = settings_of([], control="unused", queue="unused")
     if console is not None:
@@ -59,6 +61,7 @@ def a_context(
         jitter=lambda: 0.0,
         follow=nobody_follows,
         doctor=no_checks,
+        identity_provider=provider,
     )
 
 
@@ -69,6 +72,7 @@ async def a_control_server(
     *,
     read_content: bool = False,
     console: ConsoleSettings | None = None,
+    provider: IdentityProvider | None = None,
 ) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
@@ -77,6 +81,7 @@ async def a_control_server(
         record=lambda acted: recorded.extend(acted.events),
         read_content=read_content,
         console=console,
+        provider=provider,
     )
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))

@@ -611,6 +611,41 @@ WRONG |= {
         "where does the proxy connect from",
         FQDN + '[console.proxy]\nheader = "Remote-User"',
     ),
+    "console-oidc-issuer": (
+        "console.oidc.issuer",
+        "expected a URL such as https://auth.example.org: it does not begin with https://",
+        FQDN + '[console.oidc]\nissuer = "http://auth.example.org"',
+    ),
+    "console-oidc-issuer-with-query": (
+        "console.oidc.issuer",
+        "without a query",
+        FQDN + '[console.oidc]\nissuer = "https://auth.example.org/?a=b"',
+    ),
+    "console-oidc-without-issuer": (
+        "console.oidc.viewers",
+        "of no use without console.oidc.issuer",
+        FQDN + '[console.oidc]\nviewers = ["staff"]',
+    ),
+    "console-oidc-without-client": (
+        "console.oidc.client_id",
+        "the provider gives it",
+        FQDN + '[console.oidc]\nissuer = "https://auth.example.org"\nviewers = ["staff"]',
+    ),
+    "console-oidc-for-nobody": (
+        "console.oidc.viewers",
+        "nobody may log in",
+        FQDN + '[console.oidc]\nissuer = "https://auth.example.org"\nclient_id = "relayd"',
+    ),
+    "console-oidc-scope": (
+        "console.oidc.scopes[0]",
+        "expected one scope",
+        FQDN + '[console.oidc]\nscopes = ["profile email"]',
+    ),
+    "console-oidc-claim": (
+        "console.oidc.role_claim",
+        "the name of a claim",
+        FQDN + '[console.oidc]\nrole_claim = ""',
+    ),
     "content-timeout": (
         "content.timeout",
         "at most 4m",

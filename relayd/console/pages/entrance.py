@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from relayd.console import guard
+from relayd.console import guard, oidc
 from relayd.console.asked import Asked
 from relayd.console.render import THEME_COOKIE, THEMES
 from relayd.console.sessions import NotLoggedIn
@@ -28,15 +28,15 @@ async def show_login(asked: Asked) -> Response:
     if asked.visitor is not None:
         return RedirectResponse(own_path(wanted), 303)
     if LANDED in asked.params:
-        return _login_page(asked, wanted=wanted, problem=_NO_COOKIE, status=403)
+        return login_page(asked, wanted=wanted, problem=_NO_COOKIE, status=403)
     name = asked.console.proxy.name_told(asked.request)
     if name is None or LEFT in asked.params:
-        return _login_page(asked, wanted=wanted, known=name or "")
+        return login_page(asked, wanted=wanted, known=name or "")
     try:
         token = await asked.console.sessions.let_in(name, asked.client)
     except NotLoggedIn as refused:
-        return _login_page(asked, wanted=wanted, problem=str(refused), status=403)
-    return _landed(asked, wanted, token)
+        return login_page(asked, wanted=wanted, problem=str(refused), status=403)
+    return landed(asked, wanted, token)
 
 
 async def log_in(asked: Asked) -> Response:
@@ -46,7 +46,7 @@ async def log_in(asked: Asked) -> Response:
     try:
         token = await asked.console.sessions.log_in(name, password, asked.client)
     except NotLoggedIn as refused:
-        return _login_page(asked, wanted=wanted, name=name, problem=str(refused), status=403)
+        return login_page(asked, wanted=wanted, name=name, problem=str(refused), status=403)
     answer = RedirectResponse(own_path(wanted), 303)
     asked.console.sessions.set_cookie(answer, asked.request, token)
     return answer
@@ -74,7 +74,7 @@ async def set_theme(asked: Asked) -> Response:
     return answer
 
 
-def _landed(asked: Asked, wanted: str, token: str) -> Response:
+def landed(asked: Asked, wanted: str, token: str) -> Response:
     """Give the cookie of a new session, with a page of ours that leads on.
 
     A redirect would not do: after a link on another site, the browser sends a cookie of `SameSite=Strict`
@@ -86,7 +86,7 @@ def _landed(asked: Asked, wanted: str, token: str) -> Response:
     return answer
 
 
-def _login_page(
+def login_page(
     asked: Asked,
     *,
     wanted: str,
@@ -103,6 +103,7 @@ def _login_page(
         name=name,
         problem=problem,
         known=known,
+        issuer=oidc.issuer_of(asked.console.settings.console),
     )
 
 

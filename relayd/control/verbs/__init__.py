@@ -13,7 +13,7 @@ from relayd.control.deeds import deed_of
 from relayd.control.identity import identify
 from relayd.control.peer import Peer
 from relayd.control.protocol import BadMessage, Message
-from relayd.control.verbs import acting, people, ruling, running, webhooks
+from relayd.control.verbs import acting, oidc, people, ruling, running, webhooks
 from relayd.control.verbs.verb import Asked, Forbidden, Verb
 from relayd.policy.console.access import refusal
 
@@ -24,6 +24,7 @@ VERBS = {
         *ruling.VERBS,
         *running.VERBS,
         *people.VERBS,
+        *oidc.VERBS,
         *webhooks.VERBS,
     )
 }

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from relayd.answers.people import told_of_account, told_of_change, told_of_key
 from relayd.policy.console import sessions
+from relayd.policy.console.roles import Role
 from relayd.ports.outward import Clock
 from relayd.ports.people import (
     DETAIL_LIMIT,
@@ -17,6 +18,7 @@ from relayd.ports.people import (
     AuditQuery,
     Author,
     Deed,
+    LetIn,
     LoggedIn,
     Session,
 )
@@ -142,6 +144,20 @@ class MemoryPeople(MemoryPeopleView):
         self._tables.accounts[account.name] = replace(account, last_login_at=session.begun_at)
         self._note(Deed(Action.LOGGED_IN, account.name, how), author)
         return True
+
+    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
+        account = self.account(session.account)
+        if account is None:
+            new = Account(name=session.account, role=role, created_at=self._clock.now())
+            await self.add_account(new, author=author)
+        elif account.password_hash:
+            return LetIn.LOCAL
+        elif account.disabled:
+            return LetIn.DISABLED
+        else:
+            await self.change_account(account.name, AccountChange(role=role), author=author)
+        await self.open_session(session, author=author, how=how)
+        return LetIn.DONE
 
     async def touch_session(self, token_hash: bytes) -> None:
         if (session := self.session(token_hash)) is not None:

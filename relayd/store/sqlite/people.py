@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from relayd.policy.console.roles import Role
 from relayd.ports.outward import Clock
 from relayd.ports.people import (
     Account,
@@ -12,6 +13,7 @@ from relayd.ports.people import (
     AuditQuery,
     Author,
     Deed,
+    LetIn,
     LoggedIn,
     Session,
 )
@@ -77,6 +79,12 @@ class SqlitePeople:
         now = self._clock.now()
         return await self._writer.submit(
             lambda db: people_writes.open_session(db, session, how=how, author=author, now=now)
+        )
+
+    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
+        now = self._clock.now()
+        return await self._writer.submit(
+            lambda db: people_writes.let_in(db, session, role=role, how=how, author=author, now=now)
         )
 
     async def touch_session(self, token_hash: bytes) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 import apsw
 
 from relayd.answers.people import told_of_account, told_of_change, told_of_key
+from relayd.policy.console.roles import Role
 from relayd.policy.console.sessions import IDLE, LONGEST
 from relayd.ports.people import (
     DETAIL_LIMIT,
@@ -14,6 +15,7 @@ from relayd.ports.people import (
     ApiKey,
     Author,
     Deed,
+    LetIn,
     Session,
 )
 from relayd.store.sqlite import people_rows
@@ -117,6 +119,29 @@ def open_session(
     db.execute("UPDATE account SET last_login_at = ? WHERE name = ?", (begun_at, account.name))
     note(db, Deed(Action.LOGGED_IN, account.name, how), author, now)
     return True
+
+
+def let_in(
+    db: apsw.Connection,
+    session: Session,
+    *,
+    role: Role,
+    how: str,
+    author: Author,
+    now: datetime,
+) -> LetIn:
+    account = people_rows.account(db, session.account)
+    if account is None:
+        new = Account(name=session.account, role=role, created_at=now)
+        add_account(db, new, author, now)
+    elif account.password_hash:
+        return LetIn.LOCAL
+    elif account.disabled:
+        return LetIn.DISABLED
+    else:
+        change_account(db, account.name, AccountChange(role=role), author, now)
+    open_session(db, session, how=how, author=author, now=now)
+    return LetIn.DONE
 
 
 def touch_session(db: apsw.Connection, token_hash: bytes, now: datetime) -> None:

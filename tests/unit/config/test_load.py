@@ -21,12 +21,15 @@ from relayd.config.model import DEFAULTS, Document, dotted, leaves
 from relayd.errors import ConfigError, Mistake
 from relayd.mail.address import Address
 from relayd.mail.words import format_duration
+from relayd.policy.console.oidc import OidcRules
 from relayd.policy.console.proxy_login import ProxyRules
+from relayd.policy.console.roles import Role
 from relayd.policy.delivery.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,
     CheckerKind,
+    ConsoleOidcSettings,
     ConsoleProxySettings,
     ContentRules,
     DirectSettings,
@@ -246,11 +249,33 @@ def test_every_supported_key_can_be_set() -> None:
         header = "Remote-User"
         networks = ["127.0.0.1"]
         secret_file = "/srv/proxy-secret"
+        [console.oidc]
+        issuer = "https://auth.example.org/realms/x"
+        client_id = "relayd"
+        scopes = ["groups"]
+        name_claim = "email"
+        role_claim = "roles"
+        admins = ["a", "b"]
         """)
     assert found.workers == 3
     assert found.console.proxy == ConsoleProxySettings(
         rules=ProxyRules(header="remote-user", networks=(ip_network("127.0.0.1/32"),)),
         secret_file="/srv/proxy-secret",
+    )
+    assert found.console.oidc == ConsoleOidcSettings(
+        rules=OidcRules(
+            issuer="https://auth.example.org/realms/x",
+            client_id="relayd",
+            name_claim="email",
+            role_claim="roles",
+            groups={
+                Role.ADMIN: frozenset({"a", "b"}),
+                Role.OPERATOR: frozenset(),
+                Role.VIEWER: frozenset(),
+            },
+        ),
+        scopes=("groups",),
+        secret=None,
     )
     assert found.metrics == HostPort(host="localhost", port=9725)
     assert [listener.address for listener in found.listeners] == [
@@ -718,6 +743,23 @@ def test_a_bad_secret_file_is_refused(
     assert mistake.key == "smarthost.password_file"
     assert expected in mistake.expected
     assert "hunter2" not in str(mistake)
+
+
+def test_the_secret_of_a_client_of_oidc_is_read_by_the_daemon_alone(tmp_path: Path) -> None:
+    """The console has no need of it, and may not be able to read it."""
+    path = tmp_path / "relayd.toml"
+    path.write_text(
+        FQDN + '[console.oidc]\nissuer = "https://a.test"\nclient_id = "relayd"\n'
+        'viewers = ["staff"]\nsecret_file = "secret"'
+    )
+    with pytest.raises(ConfigError, match=r"console\.oidc\.secret_file: there is no such file"):
+        config.load(str(path))
+    a_secret(tmp_path / "secret", b"hunter2\n", 0o600)
+    for reads, secret in ((True, "hunter2"), (False, "")):
+        oidc = config.load(str(path), with_secrets=reads).console.oidc
+        assert oidc is not None
+        assert oidc.secret == secret
+        assert "hunter2" not in repr(oidc)
 
 
 def test_a_secret_file_must_be_a_file(tmp_path: Path) -> None:

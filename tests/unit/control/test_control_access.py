@@ -59,6 +59,8 @@ MATRIX = {
     "people.change_key": (ADMINS, "owner"),
     "people.drop_key": (ADMINS, "owner"),
     "people.open_session": (set(), "owner console"),
+    "people.oidc_begin": (set(), "owner console"),
+    "people.oidc_log_in": (set(), "owner console"),
     "people.touch_session": (READERS | SUBMITTERS, "owner"),
     "people.end_session": (READERS | SUBMITTERS, "owner"),
     "people.end_sessions": (READERS | SUBMITTERS, "owner"),  # own ones, but for admins

@@ -5,7 +5,7 @@ import pytest
 from relayd.control.protocol import BadMessage
 from relayd.control.verbs import VERBS, verb_of
 
-QUESTIONS = {"metrics", "ping", "reload", "settings", "status", "trace"}
+QUESTIONS = {"metrics", "people.oidc_begin", "ping", "reload", "settings", "status", "trace"}
 
 
 def test_what_reaches_the_store_is_a_change() -> None:
