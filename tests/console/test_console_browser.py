@@ -1,32 +1,15 @@
-"""The console in Chromium: readable by everybody, on every screen, with and without scripts.
+"""The console in Chromium: readable by everybody, on every screen, with and without scripts."""
 
-`axe` finds what WCAG 2.2 AA forbids, as far as a program can. It runs by `evaluate`: the page's policy stops
-scripts that are not ours.
-"""
-
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from relayd.policy.console.roles import Role
+from tests.support.browsers import AXE, IN_A_BROWSER, a_browser, a_context, said_by, violations
 from tests.support.console import PASSWORD, Console, a_console, fill, fill_and_tell
 
-CHROMIUM = shutil.which("chromium")
-AXE = next(
-    (
-        file
-        for folder in os.environ.get("NODE_PATH", "").split(os.pathsep)
-        if folder and (file := Path(folder) / "axe-core/axe.min.js").exists()
-    ),
-    None,
-)
-AUDIT = """async () => (await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}))
-    .violations.map(each => each.id + ": " + each.nodes.map(node => node.html).join(" | "))"""
 PATHS = [
     "/",
     "/messages",
@@ -55,11 +38,7 @@ PATHS = [
     "/nothing",
 ]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium"),
-    pytest.mark.timeout(120),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +49,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As root there is no sandbox.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with a_browser() as browser:
         yield browser
-        browser.close()
 
 
 def opened(
@@ -86,33 +62,13 @@ def opened(
     **how: Any,
 ) -> BrowserContext:
     """A browser of its own, in which an account is logged in."""
-    context = browser.new_context(base_url=f"http://127.0.0.1:{console.port}", **how)
-    context.set_default_timeout(15_000)
-    if role is not None:
-        token = console.token(role, reads_content=reads_content)
-        context.add_cookies(
-            [{"name": "relayd", "value": token, "url": f"http://127.0.0.1:{console.port}"}]
-        )
-    return context
+    token = "" if role is None else console.token(role, reads_content=reads_content)
+    return a_context(browser, console.port, token=token, **how)
 
 
 def one_message(console: Console) -> str:
     text = console.get("/messages?status=deferred", role=Role.VIEWER).text
     return text.partition('<th scope="row"><a href="/messages/')[2].partition('"')[0]
-
-
-def said_by(page: Page) -> list[str]:
-    """What the page's scripts and its policy complain about, and dialogs."""
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-
-    def dismiss(dialog: Dialog) -> None:
-        said.append(dialog.message)
-        dialog.dismiss()
-
-    page.on("dialog", dismiss)
-    return said
 
 
 @pytest.mark.skipif(AXE is None, reason="no axe-core in NODE_PATH")
@@ -122,8 +78,6 @@ def test_every_page_can_be_read_by_everybody(
     scheme: Any, width: int, console: Console, browser: Browser
 ) -> None:
     """No violation, nothing wider than the screen, and no complaint of the policy."""
-    assert AXE is not None
-    axe = AXE.read_text()
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     found: list[str] = []
     with opened(browser, console, role=Role.ADMIN, reads_content=True, **look) as context:
@@ -136,10 +90,7 @@ def test_every_page_can_be_read_by_everybody(
             page.goto(path)
             for summary in page.locator("main summary").all():
                 summary.click()
-            page.evaluate(axe)
-            found += [f"{path}: {each}" for each in page.evaluate(AUDIT)]
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                found.append(f"{path}: wider than the screen")
+            found += violations(page)
     assert not found
     assert not [each for each in said if "404" not in each]
 
