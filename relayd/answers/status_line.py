@@ -83,6 +83,7 @@ FIELDS = (
     "not_counted",
     "possible_duplicate",
     "redirected_to",
+    "rewritten",
     "orig_rcpt",
     "next_attempt_at",
     "delay_queue",

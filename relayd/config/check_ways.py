@@ -7,6 +7,7 @@ from relayd.config import units
 from relayd.config.mistakes import Report, show_key
 from relayd.config.model import Document, Key
 from relayd.config.nearest import nearest
+from relayd.config.rewrite import RewriteKeys, rivals_in
 from relayd.config.routes import Destination, named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
 from relayd.policy.delivery.route import DEFAULT, ViaHost, ViaSmarthost
@@ -24,6 +25,7 @@ def check_ways(document: Document, report: Report) -> None:
     _check_port_465(document, report)
     _check_route_hosts(document, report)
     _check_senders(document, report)
+    _check_rewriting(document, report)
     for table, smarthost in smarthosts_of(document).values():
         if report.is_sound(*((*table, name) for name in _LOGIN_KEYS)):
             _check_login(smarthost, table, report)
@@ -145,6 +147,20 @@ def _check_senders(document: Document, report: Report) -> None:
     for pattern, earlier in shadowed(document.senders):
         before = show_key(("senders", earlier))
         report.add(("senders", pattern), f"no mail gets here: {before} before it fits all of it")
+
+
+def _check_rewriting(document: Document, report: Report) -> None:
+    """One key says what becomes of a field; and paths of SRS lead back to us only in a domain of their own."""
+    tables: list[tuple[Key, RewriteKeys]] = [*smarthosts_of(document).values()]
+    tables += [(("senders", pattern), each) for pattern, each in document.senders.items()]
+    others = {document.bounces.verp_domain.lower(): "bounces.verp_domain"}
+    others[document.fqdn.lower()] = "fqdn"
+    for table, rules in tables:
+        for key, rival in rivals_in(rules):
+            report.add((*table, key), f"expected it or {rival}, not both")
+        taken = others.get(rules.srs_domain.lower()) if rules.srs_domain else None
+        if taken and report.is_sound((*table, "srs_domain")):
+            report.add((*table, "srs_domain"), f"expected a domain of its own: {taken} is this one")
 
 
 def _is_same(hop: HostPort, own: HostPort, fqdn: str) -> bool:

@@ -28,7 +28,7 @@ from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
 from relayd.config.variables import may_be_all
-from relayd.config.ways import find_smarthosts, route_hosts, route_rules
+from relayd.config.ways import find_smarthosts, route_hosts, route_rules, sender_settings
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import who_may
 from relayd.mail.text import replaced
@@ -195,6 +195,7 @@ def _settings(
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
         routes=route_rules(document),
+        senders=sender_settings(document),
         aliases=resolved(document.aliases),
         soft_bounce=document.soft_bounce,
         retry=RetrySettings(

@@ -171,9 +171,11 @@ def read_document(report: Report) -> Document:
 
 
 def _key_of(error: ErrorDetails) -> Key:
-    """Where the mistake is; a key of `[routes]` or `[aliases]` that is wrong itself, like its value."""
+    """Where the mistake is; a key that the operator named and that is wrong itself, like its value."""
     key: Key = error["loc"]
-    if key[0] in TABLES_OF_TABLES and key[-1] != "[key]":
+    if key[-1] == "[key]":
+        return key[:-1]
+    if key[0] in TABLES_OF_TABLES:
         return key
     return key[:2] if key[0] in TABLES_OF_NAMES else key
 

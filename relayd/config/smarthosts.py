@@ -11,6 +11,7 @@ from pydantic import AfterValidator, PlainValidator
 from relayd.config import routes as where
 from relayd.config import units
 from relayd.config.fields import AsText, Hop, Table, Text, Tls, not_empty
+from relayd.config.rewrite import RewriteKeys
 from relayd.policy.delivery.route import DEFAULT, is_smarthost_name
 from relayd.settings import AuthMechanism, HostPort, TlsMode
 
@@ -45,7 +46,9 @@ SmarthostName = Annotated[str, PlainValidator(name_or_none)]
 """How another table names a smarthost; empty: it names none."""
 
 
-class Smarthost(Table):
+class SmarthostKeys(Table):
+    """What is a smarthost's own."""
+
     hosts: Annotated[list[Hop], AfterValidator(not_empty)] = [HostPort(host="127.0.0.1", port=25)]
     tls: Tls = TlsMode.OPPORTUNISTIC
     username: Text = ""
@@ -60,6 +63,10 @@ class Smarthost(Table):
     assume_8bit: bool = False
     ehlo: Annotated[str, PlainValidator(_fqdn_or_none)] = ""
     source_address: Annotated[str, PlainValidator(_ip_or_none)] = ""
+
+
+class Smarthost(RewriteKeys, SmarthostKeys):
+    """Its keys, then those of rewriting: the later base comes first."""
 
 
 def smarthosts_of(document: "Document") -> Mapping[str, tuple["Key", Smarthost]]:

@@ -19,6 +19,7 @@ from relayd.config.model import (
     Document,
     Key,
 )
+from relayd.config.rewrite import VALUE_TABLES
 from relayd.policy.replies.ruleset import RuleTexts
 
 Values = Mapping[str, str]
@@ -62,7 +63,8 @@ def default_of(name: str) -> str | None:
 
 def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
     for name, value in table.items():
-        if isinstance(value, dict) and (at[:1] not in _NAMED or at in _OF_TABLES):
+        is_one = name in VALUE_TABLES or (at[:1] in _NAMED and at not in _OF_TABLES)
+        if isinstance(value, dict) and not is_one:
             yield from _leaves(value, (*at, name))
         elif isinstance(value, list) and (*at, name) == ("listen",):
             for index, listener in enumerate(value):

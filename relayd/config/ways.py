@@ -6,13 +6,14 @@ from pathlib import Path
 from relayd.config.certificate import find_pair
 from relayd.config.mistakes import Report
 from relayd.config.model import Document, Key
+from relayd.config.rewrite import rewrite_of
 from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
 from relayd.mail.address import parse_address
 from relayd.policy.delivery.route import RouteRule, RouteRules, ViaHost
 from relayd.policy.delivery.senders import SenderPatterns
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
-from relayd.settings import CertificateSettings, Login, SmarthostSettings
+from relayd.settings import CertificateSettings, Login, SenderSettings, SmarthostSettings
 
 
 def find_smarthosts(
@@ -32,6 +33,7 @@ def find_smarthosts(
             certificate=_certificate(smarthost, table, report, reads=reads),
             ehlo=smarthost.ehlo,
             source_address=smarthost.source_address,
+            rewrite=rewrite_of(smarthost),
         )
         for name, (table, smarthost) in smarthosts_of(document).items()
     }
@@ -89,6 +91,20 @@ def route_rules(document: Document) -> RouteRules:
         test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
         redirect_to=parse_address(redirect.to) if redirect.to else None,
         redirect_allow=frozenset(each.lower() for each in redirect.allow),
+    )
+
+
+def sender_settings(document: Document) -> SenderSettings:
+    """Return what else holds for mail of some senders."""
+    rules = {pattern: rewrite_of(each) for pattern, each in document.senders.items()}
+    return SenderSettings(
+        patterns=SenderPatterns(tuple(document.senders)),
+        rewrites={pattern: rule for pattern, rule in rules.items() if rule is not None},
+        copies={
+            pattern: tuple(map(parse_address, each.always_bcc))
+            for pattern, each in document.senders.items()
+            if each.always_bcc
+        },
     )
 
 

@@ -18,7 +18,6 @@ from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Place, Query, Status
 
-_COUNT = re.compile(r"[0-9]{1,9}")
 _DOMAIN = re.compile(r"@?[^@\s*]+\.[^@\s*]+")
 
 
@@ -115,8 +114,6 @@ def queue_id_in(text: str) -> str | None:
 def read_place(text: str) -> Place | None:
     """Read where a page begins, `QUEUEID.NUMBER`; None if it is not one."""
     written, _, number = text.partition(".")
-    if not _COUNT.fullmatch(number):
-        return None
     try:
         return parse_id(written), int(number)
     except ValueError:
@@ -126,11 +123,6 @@ def read_place(text: str) -> Place | None:
 def place_of(place: Place) -> str:
     """Return what `read_place` reads."""
     return f"{format_id(place[0])}.{place[1]}"
-
-
-def read_count(text: str) -> int:
-    """Read a number from 0 on; 0 if it is none, or has more digits than any of ours."""
-    return int(text) if _COUNT.fullmatch(text) else 0
 
 
 def with_field(query: Query, name: str, value: str) -> Query:

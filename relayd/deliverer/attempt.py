@@ -27,7 +27,9 @@ class Attempt:
     work: Work
     message: QueuedMessage  # with the reverse-path that the next hop is given
     recipients: Sequence[QueuedRecipient]
-    content: Content
+    content: Content  # as the next hop is given it, too
+    kept: Content  # as the client gave it, for a report
+    rewritten: Sequence[str] = ()  # what of both is not the same, in words
     failures: tuple[HostFailure, ...] = ()  # the hosts that failed these recipients
 
     def judged(self, delivery: Delivery) -> list[tuple[QueuedRecipient, AttemptFacts]]:

@@ -10,7 +10,8 @@ uncounted. `policy/delivery/queue_state.py` has the states.
 One attempt, in steps:
 
 1. Read the content. If it is lost, the recipients are deferred; if it is gone, so is the attempt.
-2. Sort the recipients into envelopes, one transaction each. For each envelope:
+2. Rewrite what rules say, or hold the recipients if that gives what may not be sent. Sort them into
+   envelopes, one transaction each. For each envelope:
 3. Wait until the store can record results (S-52).
 4. Keep the connection, or have the next hop open one. It tries the hosts in their order, except
    those that failed in this attempt.
@@ -256,14 +257,16 @@ class DestinationQueue:
             content = await self._recorder.content_of(work)
             if content is None:
                 return session  # an operator ended it meanwhile
-            for transaction in self._recorder.transactions(work):
+            for transaction in await self._recorder.transactions(work, content):
                 if self._state not in TAKES_WORK:
                     break  # the others go back to the store with what waits
                 attempt = Attempt(
                     work=work,
                     message=transaction.message,
                     recipients=transaction.recipients,
-                    content=content,
+                    content=transaction.content,
+                    kept=content,
+                    rewritten=transaction.rewritten,
                 )
                 if self._pausing.stamp[0] != self._pausing.seen or self._pausing.delivery:
                     attempt = await self._without_paused(attempt)
@@ -330,7 +333,8 @@ class DestinationQueue:
                 judged,
                 session.failures,
                 better_mx_unreachable=session.better_mx_unreachable,
-                content=attempt.content,
+                content=attempt.kept,
+                rewritten=attempt.rewritten,
             )
         if outcomes is None:  # what waits has another owner by now
             self.close()
@@ -383,7 +387,8 @@ class DestinationQueue:
             [failure for failure in none.failures if failure is not deciding],
             better_mx_unreachable=decision.other_host_may_take_it,
             all_hosts_refuse=decision.all_hosts_refuse,
-            content=attempt.content,
+            content=attempt.kept,
+            rewritten=attempt.rewritten,
         )
         if outcomes is None:
             self.close()

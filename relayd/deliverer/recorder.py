@@ -13,6 +13,7 @@ from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import (
+    held_by,
     internal_error,
     put_back,
     settlement_of,
@@ -30,6 +31,9 @@ from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.route import RouteRules, forwarded, smarthost_of
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.policy.pausing import Pausing
+from relayd.policy.rewriting.apply import Rewritten
+from relayd.policy.rewriting.choice import Rewriting
+from relayd.policy.rewriting.rules import RewriteRefused
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 from relayd.trace import tracing
@@ -46,6 +50,7 @@ class DeliveryRules:
     routes: RouteRules
     paths: ReturnPaths | None  # None: the reverse-path goes out as it came in
     jitter: Callable[[], float]
+    rewriting: Rewriting | None = None
     pausing: Pausing = field(default_factory=Pausing)
 
 
@@ -110,10 +115,32 @@ class Recorder:
             return None
         return [each for each in recipients if each not in paused]
 
-    def transactions(self, work: Work) -> list[Transaction]:
-        """Return the envelopes that the next hop is given."""
+    async def transactions(self, work: Work, content: Content) -> Sequence[Transaction]:
+        """Return the envelopes that the next hop is given; none: the recipients wait, and that is on record."""
         rules = self._rules
-        return transactions(work.message, work.recipients, rules.routes, rules.paths)
+        given = Rewritten(reverse_path=work.message.reverse_path, content=content)
+        if rules.rewriting is not None:
+            try:
+                given = rules.rewriting.given(
+                    work.message.reverse_path, content, work.lease.destination, self._clock.now()
+                )
+            except RewriteRefused as refused:
+                await self._hold(work, str(refused))
+                return ()
+            except ContentLost as lost:
+                facts = self.without_content(None, work, lost)
+                await self.record(work, [(each, facts) for each in work.recipients])
+                return ()
+        return transactions(work.message, work.recipients, rules.routes, rules.paths, given)
+
+    async def _hold(self, work: Work, reason: str) -> None:
+        """Hold recipients whose message a rule would make one that may not be sent."""
+        now = self._clock.now()
+        held = [held_by("rewrite", work, each, reason, at=now) for each in work.recipients]
+        addresses = {recipient.number: recipient.address for recipient in work.recipients}
+        for settlement in await self.results.settle(work, held) or ():
+            for event in settlement.events:
+                self._sink.record(event, work.message, addresses[settlement.recipient])
 
     def without_content(self, peer: Peer | None, work: Work, lost: ContentLost) -> AttemptFacts:
         """Log that content is lost; return the facts of a transaction that ended for want of it."""
@@ -134,12 +161,13 @@ class Recorder:
         better_mx_unreachable: bool = False,
         all_hosts_refuse: bool = False,
         content: Content = b"",
+        rewritten: Sequence[str] = (),
     ) -> Sequence[Outcome] | None:
         """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
 
         `better_mx_unreachable`: one of those is a better MX than the one that answered (S-17).
         `all_hosts_refuse`: every host of a direct route says that it takes no mail (S-16). `content`
-        is what a report on bounces returns.
+        is what a report on bounces returns; `rewritten` says what the next hop was given in the place of it.
         None when the lease was lost: the results are discarded, and nothing more may be sent under it.
         """
         now = self._clock.now()
@@ -165,6 +193,7 @@ class Recorder:
                 failures=failures,
                 at=now,
                 redirected_to=others.get(recipient.number),
+                rewritten=rewritten,
             )
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]

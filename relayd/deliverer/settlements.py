@@ -23,10 +23,12 @@ def settlement_of(
     failures: Sequence[HostFailure],
     at: datetime,
     redirected_to: str | None = None,
+    rewritten: Sequence[str] = (),
 ) -> Settlement:
     """Return the result of an attempt; `failures` are the hosts tried before the one that decided.
 
-    `redirected_to` is the address that `[redirect]` puts in the place of the recipient's.
+    `redirected_to` is the address that `[redirect]` puts in the place of the recipient's; `rewritten` what rules
+    changed, in words.
     """
     detail = attempt_detail(
         seen,
@@ -34,6 +36,7 @@ def settlement_of(
         attempt=recipient.attempt,
         queued_for=seen.started_at - work.message.received_at,
         redirected_to=redirected_to,
+        rewritten=rewritten,
     )
     event = Event(
         kind=kind_of(outcome),
@@ -79,21 +82,33 @@ def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> 
 
 def rerouted(work: Work, recipient: QueuedRecipient, key: str, *, at: datetime) -> Settlement:
     """Return that a recipient goes to the destination `key` now, or is held by a rule."""
-    events: tuple[Event, ...] = ()
     if key == HOLD:
-        held = Event(
-            kind=EventKind.HELD,
-            at=at,
-            message_id=work.message.id,
-            recipient=recipient.number,
-            detail={"by": "[routes]", "reason": "the settings hold this domain"},
-        )
-        events = (held,)
+        return held_by("[routes]", work, recipient, "the settings hold this domain", at=at)
     return Settlement(
         message_id=work.message.id,
         recipient=recipient.number,
-        outcome=Held() if key == HOLD else Rerouted(key),
-        events=events,
+        outcome=Rerouted(key),
+        events=(),
+        attempt=recipient.attempt,
+    )
+
+
+def held_by(
+    by: str, work: Work, recipient: QueuedRecipient, reason: str, *, at: datetime
+) -> Settlement:
+    """Return that a recipient waits for an operator; `by` is what of the settings holds it."""
+    held = Event(
+        kind=EventKind.HELD,
+        at=at,
+        message_id=work.message.id,
+        recipient=recipient.number,
+        detail={"by": by, "reason": reason},
+    )
+    return Settlement(
+        message_id=work.message.id,
+        recipient=recipient.number,
+        outcome=Held(),
+        events=(held,),
         attempt=recipient.attempt,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from relayd.mail.attempt import AttemptFacts
+from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
@@ -133,28 +133,17 @@ def attempt_detail(
     attempt: int,
     queued_for: timedelta,
     redirected_to: str | None = None,
+    rewritten: Sequence[str] = (),
 ) -> Detail:
     """The fields of the event that ends one attempt, in the order they are read."""
     detail: dict[str, JsonValue] = {"attempt": attempt}
     if redirected_to is not None:
         detail["redirected_to"] = redirected_to
+    if rewritten:
+        detail["rewritten"] = "; ".join(rewritten)
     peer = facts.peer if facts.breakdown is None else facts.to_blame
     if peer is not None:
-        detail["route"] = peer.route.value
-        detail["remote_host"] = peer.host
-        detail["remote_ip"] = peer.ip
-        detail["remote_port"] = peer.port
-        if peer.local_ip:  # none before there is a connection
-            detail["local_ip"] = peer.local_ip
-        detail["helo"] = peer.helo
-        if peer.tls is not None:
-            detail["tls"] = (
-                f"{peer.tls.version} {peer.tls.cipher} {'verified' if peer.tls.verified else 'unverified'}"
-            )
-            if peer.tls.problem:
-                detail["tls_problem"] = peer.tls.problem
-        else:
-            detail["tls"] = "none"
+        _peer_fields(detail, peer)
     detail["stage"] = facts.stage.value
     if (reply := facts.reply) is not None:
         detail["code"] = reply.code
@@ -170,6 +159,24 @@ def attempt_detail(
     detail["delay_connect"] = _seconds(facts.connect_for)
     detail["delay_transaction"] = _seconds(facts.transaction_for)
     return detail
+
+
+def _peer_fields(detail: dict[str, JsonValue], peer: Peer) -> None:
+    detail["route"] = peer.route.value
+    detail["remote_host"] = peer.host
+    detail["remote_ip"] = peer.ip
+    detail["remote_port"] = peer.port
+    if peer.local_ip:  # none before there is a connection
+        detail["local_ip"] = peer.local_ip
+    detail["helo"] = peer.helo
+    if peer.tls is not None:
+        detail["tls"] = (
+            f"{peer.tls.version} {peer.tls.cipher} {'verified' if peer.tls.verified else 'unverified'}"
+        )
+        if peer.tls.problem:
+            detail["tls_problem"] = peer.tls.problem
+    else:
+        detail["tls"] = "none"
 
 
 def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:

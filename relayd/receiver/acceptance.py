@@ -3,13 +3,15 @@
 Pure but for the ids and destinations that `Intake` gives: `work` has it checked and stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from relayd.mail.address import Address
 from relayd.mail.envelope import Client, NewMessage, NewRecipient
 from relayd.mail.finish import finish_received
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
+from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
@@ -22,6 +24,7 @@ from relayd.receiver.effects import CheckContent
 from relayd.receiver.reader import Fault, Received
 from relayd.receiver.transaction import Transaction
 
+_NO_REPORT = RcptParameters(notify="NEVER")
 _BARE = Reply(550, "5.6.0", ("5.6.0 Message has a bare CR, bare LF or NUL",))
 _LONG_LINE = Reply(550, "5.6.0", ("5.6.0 Message has a line over 1 MiB",))
 NO_STORE = Reply(451, "4.3.0", ("4.3.0 Cannot store the message now, try again later",))
@@ -57,7 +60,7 @@ def accept(
     if refusal is not None and mail.first is None:
         return refusal
     known = mail.facts_of(context, client.auth_user, is_test=facts.is_test)
-    recipients = _recipients(context, mail, known)
+    recipients = _recipients(context, mail, known, is_report=is_report)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:
         pausing.look_again()
@@ -124,15 +127,27 @@ def _traits(
 
 
 def _recipients(
-    context: SessionContext, mail: Transaction, known: RouteFacts
+    context: SessionContext, mail: Transaction, known: RouteFacts, *, is_report: bool
 ) -> tuple[NewRecipient, ...]:
+    """Return whom the message is for: those that RCPT named, and whoever gets a copy by the settings."""
     destination_of = context.intake.destination_of
+    named = mail.recipients
+    if context.senders.copies and not is_report:
+        named = [*named, *_copies(context, mail)]
     recipients = [
         NewRecipient(
             address=path,
             destination=destination_of(path, known),
             parameters=parameters,
         )
-        for path, parameters in mail.recipients
+        for path, parameters in named
     ]
     return tuple(recipients)
+
+
+def _copies(context: SessionContext, mail: Transaction) -> Iterator[tuple[Address, RcptParameters]]:
+    """Yield who gets a copy besides. The sender, who does not know of it, gets no report about it."""
+    there = {path.compared for path, _ in mail.recipients}
+    for address in context.senders.copies_of(str(mail.reverse_path or "")):
+        if address.compared not in there:
+            yield address, _NO_REPORT

@@ -7,11 +7,14 @@ from datetime import datetime
 from relayd.policy.intake.aliases import Aliases
 from relayd.policy.intake.places import Whose
 from relayd.policy.pausing import Pausing
+from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
-from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings
+from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, SenderSettings
+
+NO_SENDERS = SenderSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class SessionContext:
     keeps_subject: bool = False
     soft_bounce: bool = False  # refuse mail for now only
     aliases: Aliases | None = None  # for clients of this machine
+    srs: SrsDomains | None = None  # whose paths are taken back
+    senders: SenderSettings = NO_SENDERS
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -46,6 +51,8 @@ class Service:
     keeps_subject: bool = False
     soft_bounce: bool = False  # refuse mail for now only
     aliases: Aliases | None = None  # for clients of this machine
+    srs: SrsDomains | None = None  # whose paths are taken back
+    senders: SenderSettings = NO_SENDERS
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -60,6 +67,8 @@ class Service:
             refuse_suppressed=self.refuse_suppressed,
             soft_bounce=self.soft_bounce,
             aliases=self.aliases,
+            srs=self.srs,
+            senders=self.senders,
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,

@@ -6,6 +6,7 @@ Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from relayd.mail.address import Address
 from relayd.mail.once import FirstMessage
@@ -102,15 +103,16 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
             return rcpt(dialogue, whole, following)
         dialogue.refuse(refused.reply, sender=transaction.reverse_path)
         return None
-    aliases = dialogue.context.aliases if transaction.first is None else None
-    if aliases and client.is_here and (targets := aliases.targets(path)):
-        return _rcpt_of_alias(dialogue, path, taken_for(path, parameters, targets), following)
+    context = dialogue.context
+    if transaction.first is None and (meant := _meant_by(dialogue, transaction, path)) is not None:
+        wanted = taken_for(path, parameters, meant.targets)
+        return _rcpt_of_others(dialogue, path, wanted, following, may_relay=meant.may_relay)
     if transaction.is_there_for_alias(path, parameters):
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
         return None
-    refusal = transaction.refusal_of(path, dialogue.context, may_relay=client.may_relay)
-    if refusal is None and dialogue.context.pausing.intake and transaction.first is None:
-        refusal = transaction.pause_of(path, dialogue.context, user=client.auth_user)
+    refusal = transaction.refusal_of(path, context, may_relay=client.may_relay)
+    if refusal is None and context.pausing.intake and transaction.first is None:
+        refusal = transaction.pause_of(path, context, user=client.auth_user)
     if refusal is None:
         transaction.take(path, [(path, parameters)])
         dialogue.state = following
@@ -132,22 +134,50 @@ def _named_here(dialogue: Dialogue, argument: bytes) -> bytes | None:
     return whole if aliases.targets(Address(name, aliases.fqdn)) else None
 
 
-def _rcpt_of_alias(
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """Whom an address stands for; nobody: it is a path of ours that leads nowhere."""
+
+    targets: Sequence[Address]
+    may_relay: bool
+
+
+def _meant_by(dialogue: Dialogue, transaction: Transaction, path: Address) -> _Meant | None:
+    """Return whom an alias or a path of forwarded mail stands for; None: `path` is neither.
+
+    What comes back to forwarded mail may come from anybody, with the null reverse-path (RFC 5321 §4.5.5).
+    """
+    context, client = dialogue.context, dialogue.client
+    if context.srs is not None and context.srs.owns(path):
+        may_relay = client.may_relay or transaction.reverse_path is None
+        target = context.srs.target_of(path, context.now()) if may_relay else None
+        return _Meant(() if target is None else (target,), may_relay=True)
+    if context.aliases and client.is_here and (targets := context.aliases.targets(path)):
+        return _Meant(targets, client.may_relay)
+    return None
+
+
+def _rcpt_of_others(
     dialogue: Dialogue,
     path: Address,
     wanted: Sequence[tuple[Address, RcptParameters]],
     following: State,
+    *,
+    may_relay: bool,
 ) -> AskAbout | None:
-    """Take all that the alias `path` stands for, or nobody. Who has the message by another name has it once."""
+    """Take all that `path` stands for, or nobody. Who has the message by another name has it once."""
     client = dialogue.client
     transaction = client.mail
     assert transaction is not None
+    if not wanted:
+        _refuse_recipient(dialogue, path, admit.NO_RETURN_PATH)
+        return None
     there = {address.compared for address, _ in transaction.recipients}
     taken = [each for each in wanted if each[0].compared not in there]
     refusal = transaction.refusal_of_any(
         [address for address, _ in taken],
         dialogue.context,
-        may_relay=client.may_relay,
+        may_relay=may_relay,
         user=client.auth_user,
     )
     if refusal is None:

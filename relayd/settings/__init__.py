@@ -24,6 +24,7 @@ from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.replies.ruleset import RuleTexts
+from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Network",
     "RetrySettings",
     "RouteRules",
+    "SenderSettings",
     "Settings",
     "SmarthostSettings",
     "StoreSettings",
@@ -231,6 +233,7 @@ class Settings:
     direct: DirectSettings
     dns: DnsSettings
     routes: RouteRules
+    senders: SenderSettings
     aliases: Mapping[str, tuple[Address, ...]]  # by names in lower case
     retry: RetrySettings
     bounces: BounceSettings

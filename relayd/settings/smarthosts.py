@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from relayd.policy.delivery.route import HostPort
 from relayd.policy.delivery.tls import TlsMode
+from relayd.policy.rewriting.rules import Rewrite
 
 
 class AuthMechanism(StrEnum):
@@ -47,3 +48,4 @@ class SmarthostSettings:
     certificate: CertificateSettings | None = None  # of ours, shown to it in TLS
     ehlo: str = ""  # our name there; empty: `Settings.fqdn`
     source_address: str = ""  # of ours, that it sees; empty: the system chooses
+    rewrite: Rewrite | None = None  # what it is given instead of what a client wrote

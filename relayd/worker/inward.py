@@ -10,6 +10,7 @@ from relayd.errors import (
 from relayd.net.content import ContentGate
 from relayd.policy.intake.aliases import aliases_of
 from relayd.policy.intake.known_sources import KnownSources
+from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock
 from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver
@@ -35,7 +36,7 @@ class Inward:
             self.users.close()
 
 
-def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Intake) -> Inward:
+async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Intake) -> Inward:
     """Return what takes mail from the inherited sockets, not started yet. Raises StartError."""
     users = _users(settings, parts.clock, inherited.known)
     tls = _server_tls(settings, parts.clock)
@@ -54,6 +55,8 @@ def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Inta
                 host_name=gethostname(),
                 verp_domain=settings.bounces.verp_domain,
             ),
+            srs=await _srs(settings, parts),
+            senders=settings.senders,
             keeps_subject=settings.store.keep_subject,
             tls=tls,
             users=users,
@@ -63,6 +66,18 @@ def receive(settings: Settings, inherited: Inherited, parts: Parts, intake: Inta
         share=inherited.balance.share_of(inherited.name),
     )
     return Inward(receiver, users, tls)
+
+
+async def _srs(settings: Settings, parts: Parts) -> SrsDomains | None:
+    """Return the domains from which forwarded mail comes back; None: there are none."""
+    rules = [
+        *settings.senders.rewrites.values(),
+        *(each.rewrite for each in settings.smarthosts.values()),
+    ]
+    domains = {rule.srs_domain.lower() for rule in rules if rule is not None and rule.srs_domain}
+    if not domains:
+        return None
+    return SrsDomains(domains=frozenset(domains), key=await parts.store.secret())
 
 
 def _server_tls(settings: Settings, clock: Clock) -> ServerTls | None:

@@ -141,7 +141,7 @@ async def _serve(
         intake = Intake(
             parts, scheduler, routes=settings.routes, late=outward.late, hint=wakeups.give
         )
-        inward = receive(settings, inherited, parts, intake)
+        inward = await receive(settings, inherited, parts, intake)
         receiver = inward.receiver
         background = [
             tasks.create_task(supervision.beat(stopping.begun), name="heartbeat"),

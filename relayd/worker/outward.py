@@ -29,6 +29,7 @@ from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
+from relayd.policy.rewriting.choice import Rewriting
 from relayd.ports.membership import Membership
 from relayd.ports.outward import Clock
 from relayd.ports.queue import ReportGivenUp
@@ -97,6 +98,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
             routes=settings.routes,
             paths=None if late is None else late.paths,
             jitter=source.random,
+            rewriting=await _rewriting(settings, parts),
             pausing=parts.pausing,
         ),
         reporter=reporter if settings.bounces.dsn else None,
@@ -122,6 +124,21 @@ def _report_given_up(
     reason: str,
 ) -> NewMessage | None:
     return reporter.report_given_up(message, recipients, content, reason=reason, now=clock.now())
+
+
+async def _rewriting(settings: Settings, parts: Parts) -> Rewriting | None:
+    """Return what is rewritten; None: nothing is."""
+    smarthosts = {
+        name: each.rewrite for name, each in settings.smarthosts.items() if each.rewrite is not None
+    }
+    if not smarthosts and not settings.senders.rewrites:
+        return None
+    return Rewriting(
+        patterns=settings.senders.patterns,
+        senders=settings.senders.rewrites,
+        smarthosts=smarthosts,
+        key=await parts.store.secret(),
+    )
 
 
 async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateBounces | None:

@@ -156,6 +156,7 @@ def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) 
         attempt=1,
         queued_for=timedelta(seconds=3),
         redirected_to="qa@x.test" if isinstance(outcome, Sent) else None,
+        rewritten=("sender a@x.test to b@x.test",) if isinstance(outcome, Sent) else (),
     )
     event = Event(
         kind=kind_of(outcome),

@@ -187,6 +187,8 @@ def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
         yield hanging(f"{_INDENT}written to ", str(detail["orig_rcpt"]).partition(";")[2])
     if detail.get("redirected_to"):
         yield hanging(_INDENT, f"to {detail['redirected_to']} instead, by [redirect]")
+    if detail.get("rewritten"):
+        yield hanging(f"{_INDENT}rewritten: ", str(detail["rewritten"]))
     stage = f"at {detail['stage']}: " if detail.get("stage") else ""
     if detail.get("reply"):
         yield hanging(_INDENT, f"{stage}{detail['reply']}")

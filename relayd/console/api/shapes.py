@@ -102,6 +102,7 @@ class Event(BaseModel):
     not_counted: str = ""
     possible_duplicate: bool = False
     redirected_to: str = ""
+    rewritten: str = ""
     orig_rcpt: str = ""
     next_attempt_at: str = ""
     delay_queue: float = 0

@@ -2,8 +2,8 @@
 
 One copy for many recipients at the same next hop (S-19), up to the number that every server has to
 take (S-41). Owns also what the next hop is told instead of what the client said: the address that
-`[redirect]` puts in its place, and with `verp_domain` a reverse-path of its own for each recipient,
-by which an asynchronous bounce tells whom it is about.
+`[redirect]` puts in its place, what rules rewrite, and with `verp_domain` a reverse-path of its own for each
+recipient, by which an asynchronous bounce tells whom it is about; a rewritten one stays as the rule gave it.
 
 Source: RFC 5321 §4.5.3.1.8, §4.5.4.1.
 """
@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from relayd.mail.address import parse_address
+from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.policy import verp
 from relayd.policy.delivery.route import RouteRules, forwarded
+from relayd.policy.rewriting.apply import Rewritten
 
 AT_ONCE = 100  # recipients of one transaction
 
@@ -36,6 +38,8 @@ class Transaction:
 
     message: QueuedMessage
     recipients: list[QueuedRecipient]
+    content: Content
+    rewritten: Sequence[str] = ()  # in words, for the history
 
 
 def transactions(
@@ -43,13 +47,17 @@ def transactions(
     recipients: Sequence[QueuedRecipient],
     rules: RouteRules,
     paths: ReturnPaths | None,
+    given: Rewritten,
 ) -> list[Transaction]:
-    """Return the envelopes that bring `message` to `recipients`."""
+    """Return the envelopes that bring `message` to `recipients`; `given` is what rules make of it."""
     told = recipients if rules.redirect_to is None else [_told(each, rules) for each in recipients]
+    rest = (given.content, given.changes)
+    if given.reverse_path != message.reverse_path:
+        message, paths = replace(message, reverse_path=given.reverse_path), None
     if paths is not None and message.reverse_path:
-        return [Transaction(_returning(message, each, paths), [each]) for each in told]
+        return [Transaction(_returning(message, each, paths), [each], *rest) for each in told]
     return [
-        Transaction(message, list(told[start : start + AT_ONCE]))
+        Transaction(message, list(told[start : start + AT_ONCE]), *rest)
         for start in range(0, len(told), AT_ONCE)
     ]
 

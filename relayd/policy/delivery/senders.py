@@ -1,7 +1,7 @@
 """Which entry of `[senders]` a reverse-path is meant by.
 
 Owns the patterns and how they are compared; what an entry says is others' affair. A pattern is an
-address, a domain, `*.domain` for all below one, or `<>` for the null reverse-path.
+address, a domain, `*.domain` for all below one, `*` for all, or `<>` for the null reverse-path.
 
 The first entry that fits counts, in the order of the file, and it counts alone. So an entry behind one
 that has all of its mail can never count: `shadowed` finds those.
@@ -14,6 +14,8 @@ from relayd.mail.address import compared_domain
 
 NULL = "<>"
 """The pattern of the null reverse-path."""
+ANY = "*"
+"""The pattern of every other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class SenderPatterns:
 
 def compared(pattern: str) -> str:
     """Return a pattern to compare with others: neither case counts, nor the spelling of a domain."""
-    if pattern == NULL:
-        return NULL
+    if pattern in (NULL, ANY):
+        return pattern
     local, at, domain = pattern.rpartition("@")
     if domain.startswith("*."):
         return f"*.{compared_domain(domain[2:])}"
@@ -70,7 +72,7 @@ def _fitting(sender: str) -> Iterator[str]:
 def _covering(key: str) -> Iterator[str]:
     """Yield the patterns that fit all that one fits: itself, its domain, the domains above."""
     yield key
-    if key == NULL:
+    if key in (NULL, ANY):
         return
     _, at, domain = key.rpartition("@")
     if at:
@@ -78,3 +80,4 @@ def _covering(key: str) -> Iterator[str]:
     labels = domain.removeprefix("*.").split(".")
     for start in range(1, len(labels)):
         yield f"*.{'.'.join(labels[start:])}"
+    yield ANY

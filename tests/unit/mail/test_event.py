@@ -319,3 +319,11 @@ def test_an_attempt_says_where_a_redirected_recipient_went() -> None:
     )
     assert list(detail)[:2] == ["attempt", "redirected_to"]
     assert detail["redirected_to"] == "qa@x.test"
+
+
+def test_what_was_rewritten_is_told_in_one_line() -> None:
+    changes = ("sender a@x.test to b@x.test", "X-Mailer removed")
+    detail = attempt_detail(
+        some_facts(), Sent(), attempt=1, queued_for=timedelta(), rewritten=changes
+    )
+    assert detail["rewritten"] == "sender a@x.test to b@x.test; X-Mailer removed"

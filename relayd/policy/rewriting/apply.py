@@ -1,0 +1,143 @@
+"""Carry out rewriting rules on one message: its reverse-path, and the header of its content.
+
+Mail with the null reverse-path is never rewritten: it is about mail, and our own reports are such (RFC 5321 §4.5.5).
+The first rule that gives a reverse-path or a From settles it; fields are changed by each rule in turn.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from relayd.mail.address import Address, parse_address
+from relayd.mail.content import Content, spliced
+from relayd.mail.header import header_end
+from relayd.policy.delivery.route import matches
+from relayd.policy.rewriting import author, fields, srs
+from relayd.policy.rewriting.rules import DomainMap, Rewrite, RewriteRefused
+
+_HEADER_LIMIT = 256 * 1024  # octets of a header that can be changed
+_LONGEST = 254  # octets of an address, RFC 5321 §4.5.3.1.3 without the brackets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewritten:
+    """What the next hop is given, and what of it is not what the client wrote."""
+
+    reverse_path: str
+    content: Content
+    changes: tuple[str, ...] = ()  # in words, for the history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SrsKey:
+    """By which reverse-paths of forwarded mail are made, and when."""
+
+    key: bytes
+    now: datetime
+
+    def __repr__(self) -> str:
+        return f"SrsKey(key=***, now={self.now!r})"
+
+
+def rewritten(
+    reverse_path: str, content: Content, rules: Sequence[Rewrite], srs_key: SrsKey
+) -> Rewritten:
+    """Return what goes out for a message. Raises RewriteRefused, and ContentLost by `content`."""
+    if not reverse_path or not rules:
+        return Rewritten(reverse_path=reverse_path, content=content)
+    sender = _sender(parse_address(reverse_path), rules, srs_key)
+    changes = [] if sender == reverse_path else [f"sender {reverse_path} to {sender}"]
+    if any(rule.touches_header for rule in rules):
+        end = header_end(content[:_HEADER_LIMIT])
+        if end == _HEADER_LIMIT < len(content):
+            raise RewriteRefused(
+                f"its header has more than {_HEADER_LIMIT} octets, too many to rewrite"
+            )
+        header = content[:end]
+        for rule in rules:
+            header = _with_fields(_with_author(header, rule, changes), rule, changes)
+        if header != content[:end]:
+            content = spliced(header, content, end)
+    return Rewritten(reverse_path=sender, content=content, changes=tuple(changes))
+
+
+def _sender(address: Address, rules: Sequence[Rewrite], srs_key: SrsKey) -> str:
+    for rule in rules:
+        fresh = _other_sender(address, rule, srs_key)
+        if fresh != address:
+            if len(str(fresh).encode()) > _LONGEST:
+                raise RewriteRefused(f"its sender would be longer than {_LONGEST} octets: {fresh}")
+            return str(fresh)
+    return str(address)
+
+
+def _other_sender(address: Address, rule: Rewrite, srs_key: SrsKey) -> Address:
+    if rule.envelope_from is not None:
+        return rule.envelope_from
+    if rule.srs_domain:
+        try:
+            return srs.forward(address, domain=rule.srs_domain, key=srs_key.key, now=srs_key.now)
+        except srs.NoSrs as none:
+            raise RewriteRefused(str(none)) from None
+    return mapped(address, rule.envelope_domains)
+
+
+def mapped(address: Address, domains: DomainMap) -> Address:
+    """Return an address with the domain that takes the place of its own; the same if none does."""
+    domain = address.domain.lower()
+    for pattern, other in domains.entries:
+        if matches(domain, pattern):
+            return Address(address.local, other)
+    return address
+
+
+def _with_author(header: bytes, rule: Rewrite, changes: list[str]) -> bytes:
+    """Change From, and keep what it was: as Reply-To, or where there is one as X-Original-From."""
+    change = _change_of(rule)
+    if change is None:
+        return header
+    before = fields.values(header, "From")
+    if not before:
+        if rule.header_from is None:
+            return header
+        changes.append(f"From added: {rule.header_from}")
+        return fields.with_added(header, [("From", str(rule.header_from).encode())])
+    after = fields.with_each(header, "From", change)
+    if after == header:
+        return header
+    changes.append(f"From {_shown(before[0])} to {_shown(fields.values(after, 'From')[0])}")
+    keeper = "X-Original-From" if fields.values(header, "Reply-To") else "Reply-To"
+    if keeper == "Reply-To" and not author.addresses(before[0]):
+        keeper = "X-Original-From"  # nobody could answer to it
+    return fields.with_added(after, [(keeper, before[0])])
+
+
+def _change_of(rule: Rewrite) -> Callable[[bytes], bytes] | None:
+    fixed = rule.header_from
+    if fixed is not None:
+        return lambda value: (
+            value if author.addresses(value) == [fixed] else author.with_address(value, fixed)
+        )
+    if rule.header_domains.entries:
+        return lambda value: author.with_domains(
+            value, lambda address: mapped(address, rule.header_domains)
+        )
+    return None
+
+
+def _with_fields(header: bytes, rule: Rewrite, changes: list[str]) -> bytes:
+    names = [name for name in rule.remove_headers if fields.values(header, name)]
+    replaced = dict(rule.set_headers)
+    if rule.header_sender is not None:
+        replaced["Sender"] = str(rule.header_sender)
+    header = fields.without(header, [*names, *replaced])
+    added = [*replaced.items(), *rule.add_headers.items()]
+    changes += [f"{name} removed" for name in names]
+    changes += [f"{name} set" for name in replaced]
+    changes += [f"{name} added" for name in rule.add_headers]
+    return fields.with_added(header, [(name, value.encode()) for name, value in added])
+
+
+def _shown(value: bytes) -> str:
+    found = author.addresses(value)
+    return ", ".join(map(str, found)) if found else "what cannot be read"
