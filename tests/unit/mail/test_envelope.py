@@ -170,6 +170,7 @@ def test_a_new_message_goes_to_the_deliverer_as_it_came(reverse_path: str) -> No
         is_8bit=True,
         utf8_headers=False,
         account="login shop",
+        listener=message.client.listener,
     )
     report = replace(message, client=replace(message.client, listener=REPORT))
     assert queued_message(report).is_report
