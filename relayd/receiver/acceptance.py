@@ -129,7 +129,7 @@ def _traits(
 def _recipients(
     context: SessionContext, mail: Transaction, known: RouteFacts, *, is_report: bool
 ) -> tuple[NewRecipient, ...]:
-    """Return whom the message is for: those that RCPT named, and whoever gets a copy by the settings."""
+    """Return whom the message is for: those that RCPT named, and those who get a copy by the settings."""
     destination_of = context.intake.destination_of
     named = mail.recipients
     if context.senders.copies and not is_report:

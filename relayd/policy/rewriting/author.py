@@ -1,6 +1,6 @@
 """From with another address: names and comments of its authors stay as they were written.
 
-Where what stands there cannot be read with certainty, nothing of it is kept (HC-04).
+Where what is there cannot be read with certainty, nothing of it is kept (HC-04).
 
 Source: RFC 5322 §3.4 (mailboxes, groups), §3.6.2 (From); RFC 6854 (groups in From).
 """
