@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
+from relayd.policy.delivery.route import DEFAULT, smarthost_of, table_of
 from relayd.ports.view import Metric, QueueView
 
 _MOST = 3  # of one kind; of more it is said how many they are
@@ -119,7 +120,8 @@ def _destinations(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterato
         why = f": {each.why}" if each.why else ""
         remedy = "relayd queue expedite tries now"
         if each.is_login_refused:
-            remedy = f"set smarthost.username and its password right; {remedy}"
+            table = table_of(smarthost_of(each.destination) or DEFAULT)
+            remedy = f"set {table}.username and its password right; {remedy}"
         yield Notice(
             kind="login" if each.is_login_refused else "destination",
             text=f"destination {each.destination} is left alone until {until}{why}",

@@ -25,7 +25,10 @@ def warnings(settings: Settings) -> Iterator[str]:
             "a proxy in front of a mail server may hide errors until later: without"
             " bounces.verp_domain you will not hear of them"
         )
-    yield "test mail still goes by the smarthost, and so does what [routes] sends there"
+    yield (
+        "test mail still goes by the smarthost, and so does what [routes], [logins], [senders] or a"
+        " listener sends there"
+    )
 
 
 def left_behind(url: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from relayd.policy.delivery.route import OnHold, Route, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.route import DEFAULT, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.delivery.tls import TlsMode
 
 TLS_WORDS = {
@@ -19,8 +19,8 @@ def where(way: Route) -> str:
     match way:
         case ViaMx(domain):
             return f"direct, to the mail servers of {domain}"
-        case ViaSmarthost():
-            return "through the smarthost"
+        case ViaSmarthost(name):
+            return "through the smarthost" + ("" if name == DEFAULT else f" {name}")
         case ViaHost(host):
             return f"through the host {host}"
         case OnHold():

@@ -6,6 +6,7 @@ import click
 
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
 from relayd.errors import ConfigError
+from relayd.policy.delivery.route import DEFAULT
 from relayd.settings import Settings
 
 
@@ -75,11 +76,14 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
 
 def _summary(settings: Settings) -> dict[str, str | int]:
     content = {} if settings.content is None else {"content": settings.content.name}
+    named = ", ".join(name for name in settings.smarthosts if name != DEFAULT)
+    others = {"smarthosts": named} if named else {}
     variables = ", ".join(dict.fromkeys(settings.variables.values()))
     return {
         "fqdn": settings.fqdn,
         "listeners": ", ".join(listener.address for listener in settings.listeners),
         "smarthost": ", ".join(str(host) for host in settings.smarthost.hosts),
+        **others,
         "store": settings.store.url,
         "workers": settings.workers,
         "rules": ", ".join(name for name, _ in settings.rules) or "built-in only",

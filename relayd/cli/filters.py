@@ -142,7 +142,7 @@ class DestinationText(FilterText):
         text = super().convert(value, param, ctx)
         if "*" in text or "@" in text or " " in text:
             self.fail(
-                f"{text!r} is no destination: a domain, a host, HOST:PORT, or smarthost. "
+                f"{text!r} is no destination: a domain, a host, HOST:PORT, smarthost, or smarthost:NAME. "
                 "There are no patterns",
                 param,
                 ctx,
@@ -217,7 +217,9 @@ _FILTERS: Mapping[str, _Filter] = {
     "user": _Filter("user", TEXT, "The name that the client logged in as."),
     "client": _Filter("client", NetworkType(), "The client's address, or a network."),
     "destination": _Filter(
-        "destination", DestinationText(), "Where it goes: domain, host, HOST:PORT or smarthost."
+        "destination",
+        DestinationText(),
+        "Where it goes: domain, host, HOST:PORT, smarthost or smarthost:NAME.",
     ),
     "possible_duplicate": _Filter(
         "possible_duplicate",

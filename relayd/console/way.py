@@ -23,12 +23,14 @@ class Way:
 def way_of(route: Route, settings: Settings) -> Way:
     """Return how mail goes that takes this route."""
     match route:
-        case ViaSmarthost():
-            return _through(route, settings.smarthost)
+        case ViaSmarthost(name):
+            smarthost = settings.smarthosts.get(name)
+            gone = Way(where=f"nowhere: there is no [smarthosts.{name}] now")
+            return gone if smarthost is None else _through(route, smarthost)
         case ViaHost(host):
             named = [each for each in settings.route_hosts if each.hosts == (host,)]
-            gone = Way(where="nowhere: no entry of [routes] names this host now")
-            return _through(route, named[0]) if named else gone
+            unnamed = Way(where="nowhere: no entry of [routes] names this host now")
+            return _through(route, named[0]) if named else unnamed
         case ViaMx():
             return Way(
                 where=where(route),

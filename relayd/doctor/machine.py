@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from relayd.policy.doctor.machine import (
     judge_store,
 )
 from relayd.secret_files import SecretError, judge_file
-from relayd.settings import CertificateSettings, Settings
+from relayd.settings import CertificateSettings, Settings, SmarthostSettings
 from relayd.store import examine
 from relayd.store.url import queue_file
 
@@ -99,6 +99,14 @@ def _disks(settings: Settings) -> Iterator[DiskFacts]:
         )
 
 
+def _secrets_of(smarthosts: Iterable[SmarthostSettings]) -> Iterator[str]:
+    for each in smarthosts:
+        if each.login is not None:
+            yield each.login.file
+        if each.certificate is not None:
+            yield each.certificate.key
+
+
 def _files(settings: Settings) -> Iterator[FileFacts]:
     """What is there of our files; others are refused at start, or looked at by those who may."""
     queue = queue_file(settings.store.url)
@@ -107,7 +115,7 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),
         (settings.users_file, FileKind.SECRET),
         (settings.certificate.key if settings.certificate else None, FileKind.SECRET),
-        (settings.smarthost.login.file if settings.smarthost.login else None, FileKind.SECRET),
+        *((path, FileKind.SECRET) for path in _secrets_of(settings.smarthosts.values())),
         (str(state_directory(settings)), FileKind.STATE_DIRECTORY),
         *((f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")),
         (f"{queue}.content", FileKind.STATE_DIRECTORY),

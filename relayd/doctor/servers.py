@@ -9,6 +9,7 @@ from relayd.mail.dns import IpAddress
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.client import Timers, TlsContexts, connect, resolve
+from relayd.policy.delivery.route import DEFAULT, named_in, table_of
 from relayd.policy.doctor.dns import first_failure
 from relayd.policy.doctor.finding import Finding
 from relayd.policy.doctor.servers import (
@@ -19,7 +20,7 @@ from relayd.policy.doctor.servers import (
     judge_smarthosts,
 )
 from relayd.ports.outward import SessionFailed, Target
-from relayd.settings import HostPort, TlsMode
+from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
 _TIMERS = Timers(connect=10, greeting=30, command=30)  # people wait for this
 
@@ -40,9 +41,14 @@ async def check_port(context: CheckContext) -> Sequence[Finding]:
 
 
 async def check_smarthost(context: CheckContext) -> Sequence[Finding]:
-    tls = TlsContexts()
-    knocks = [await _smarthost(context, host, tls) for host in context.settings.smarthost.hosts]
-    return judge_smarthosts(knocks, direct=context.is_direct)
+    """Knock at every host of every smarthost."""
+    tls, settings, found = TlsContexts(), context.settings, list[Finding]()
+    named = named_in(settings.routes)
+    for name, smarthost in settings.smarthosts.items():
+        knocks = [await _smarthost(context, smarthost, host, tls) for host in smarthost.hosts]
+        is_needed = name in named or (name == DEFAULT and not context.is_direct)
+        found += judge_smarthosts(knocks, table_of(name), is_needed=is_needed)
+    return found
 
 
 async def _addresses(
@@ -97,9 +103,10 @@ async def _reach(
     return await _knock(context, target, words, tls)
 
 
-async def _smarthost(context: CheckContext, host: HostPort, tls: TlsContexts) -> Knock:
+async def _smarthost(
+    context: CheckContext, smarthost: SmarthostSettings, host: HostPort, tls: TlsContexts
+) -> Knock:
     """Try the addresses of one host until one lets us in."""
-    smarthost = context.settings.smarthost
     try:
         ips = await resolve(host.host, host.port)
     except SessionFailed as failure:
@@ -113,6 +120,9 @@ async def _smarthost(context: CheckContext, host: HostPort, tls: TlsContexts) ->
             port=host.port,
             tls=smarthost.tls,
             login=smarthost.login,
+            source_ip=smarthost.source_address or None,
+            helo=smarthost.ehlo,
+            certificate=smarthost.certificate,
         )
         knock = await _knock(context, target, str(host), tls)
         if knock.trouble is None:
@@ -123,7 +133,11 @@ async def _smarthost(context: CheckContext, host: HostPort, tls: TlsContexts) ->
 async def _knock(context: CheckContext, target: Target, host: str, tls: TlsContexts) -> Knock:
     try:
         connection = await connect(
-            target, helo=context.settings.fqdn, timers=_TIMERS, tls=tls, clock=context.clock
+            target,
+            helo=target.helo or context.settings.fqdn,
+            timers=_TIMERS,
+            tls=tls,
+            clock=context.clock,
         )
     except SessionFailed as failure:
         return Knock(host=host, trouble=_trouble(failure))

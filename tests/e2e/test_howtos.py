@@ -83,6 +83,15 @@ def _both_tokens(world: World) -> None:
     assert logins == [_token("ya29.the-first-token"), _token("ya29.the-second-token")]
 
 
+def _several(world: World) -> None:
+    newsletter = world.a_smarthost(_auth("PLAIN"), tls=True)
+    world.elsewhere = {
+        "smtp.newsletter.example:587": newsletter,
+        "mail.example.org:25": world.a_smarthost(),
+        "relay.partner.example:25": world.a_smarthost(),
+    }
+
+
 def _direct(world: World) -> None:
     zones = {"example.net": {"MX": ["10 mx.example.net."]}, "mx.example.net": {"A": ["127.0.0.1"]}}
     dns = world.background.enter(DnsServer(zones))
@@ -199,6 +208,7 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
     "direct": (_direct, _nothing),
     "move": (_down, _nothing),
     "oauth2": (_oauth2, _both_tokens),
+    "several-smarthosts": (_several, _nothing),
     "smarthost": (_smarthost, _logged_in),
     "socket": (_plain, _nothing),
     "staging": (_plain, _redirected),

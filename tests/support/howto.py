@@ -344,12 +344,15 @@ def _plain(text: str) -> str:
 def _toml(table: Mapping[str, Any], at: str = "") -> str:
     """Write what was read: keys first, then tables."""
     keys = [
-        f"{name} = {json.dumps(value)}" for name, value in table.items() if not _is_table(value)
+        f"{json.dumps(name)} = {json.dumps(value)}"
+        for name, value in table.items()
+        if not _is_table(value)
     ]
     lines = ["\n".join(keys)]
     for name, value in table.items():
         if isinstance(value, dict):
-            lines.append(f"[{at}{name}]\n{_toml(value, f'{at}{name}.')}")
+            here = f"{at}{json.dumps(name)}"
+            lines.append(f"[{here}]\n{_toml(value, f'{here}.')}")
         elif _is_table(value):
             lines += [f"[[{at}{name}]]\n{_toml(each)}" for each in value]
     return "\n".join(lines)

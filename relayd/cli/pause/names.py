@@ -9,9 +9,9 @@ from relayd.cli.filters import ADDRESS, TEXT
 from relayd.mail.account import AccountError, parse_name
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.pause import Named, Scope, Side
+from relayd.policy.delivery.route import HOLD, smarthost_of
 
 _DESTINATIONS = ("mx:", "host:")
-_SMARTHOST = ("smarthost", "hold")
 
 
 class Pattern(click.ParamType[str]):
@@ -59,9 +59,10 @@ def _user(text: str) -> str:
 
 
 def _destination(text: str) -> str:
-    if text in _SMARTHOST or (text.startswith(_DESTINATIONS) and not text.endswith(":")):
+    is_other = text.startswith(_DESTINATIONS) and not text.endswith(":")
+    if is_other or text == HOLD or smarthost_of(text) is not None:
         return ""
-    return "smarthost, mx:DOMAIN or host:HOST:PORT, as `relayd top` shows it"
+    return "smarthost, smarthost:NAME, mx:DOMAIN or host:HOST:PORT, as `relayd top` shows it"
 
 
 _OPTIONS: tuple[tuple[Scope, click.ParamType[str], str], ...] = (
@@ -72,7 +73,7 @@ _OPTIONS: tuple[tuple[Scope, click.ParamType[str], str], ...] = (
     (
         Scope.DESTINATION,
         Pattern(TEXT, _destination),
-        "Mail for this destination: smarthost, mx:DOMAIN, host:HOST:PORT.",
+        "Mail for this destination: smarthost, smarthost:NAME, mx:DOMAIN, host:HOST:PORT.",
     ),
 )
 

@@ -32,9 +32,7 @@ _WORST_FIRST = (1, os.EX_TEMPFAIL, os.EX_OK)
 @click.argument("address", type=ADDRESS)
 @click.option("--sender", type=_SENDER, help="For mail of this reverse-path; '<>' is the null one.")
 @click.option("--user", type=TEXT, help="For mail of a client that logged in under this name.")
-@click.option(
-    "--listener", type=TEXT, default="", help="For mail that this address of the settings took."
-)
+@click.option("--listener", type=TEXT, help="For mail that this address of the settings took.")
 @click.option("--test", "is_test", is_flag=True, help="For a test mail (X-Relayd-Test: yes).")
 @json_option
 @settings_option()
@@ -45,7 +43,7 @@ def route(
     address: str,
     sender: str | None,
     user: str | None,
-    listener: str,
+    listener: str | None,
     is_test: bool,
     as_json: bool,
 ) -> None:
@@ -57,7 +55,10 @@ def route(
     explained, and the worst counts.
     """
     settings = load_settings()
-    facts = RouteFacts(sender=sender, user=user, listener=listener, is_test=is_test)
+    known = [each.address for each in settings.listeners]
+    if listener is not None and listener not in known:
+        raise click.UsageError(f"{listener!r} is no listener of the settings: {', '.join(known)}")
+    facts = RouteFacts(sender=sender, user=user, listener=listener or "", is_test=is_test)
     found = aliases_here(settings)
     wanted, alias = _wanted(address, found)
     statuses = set()

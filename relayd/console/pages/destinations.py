@@ -32,7 +32,8 @@ async def show_one(asked: Asked) -> Response:
     route = route_of(key)
     if route is None:
         raise HTTPException(
-            404, f"{key} is no destination: it is smarthost, hold, mx:DOMAIN or host:HOST:PORT"
+            404,
+            f"{key} is no destination: it is smarthost, smarthost:NAME, hold, mx:DOMAIN or host:HOST:PORT",
         )
     settings = await asyncio.to_thread(load, asked.console.settings.file, with_secrets=False)
     found = await asked.ask(partial(find_one, key, asked.now))

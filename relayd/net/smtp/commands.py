@@ -176,7 +176,7 @@ def _refuse_content(
     return None
 
 
-_ASSUME = "; if it does all the same, set assume_8bit = true for it, in [smarthost] or in [routes]"
+_ASSUME = "; if it does all the same, set assume_8bit = true for it, in [smarthost], [smarthosts.NAME] or [routes]"
 
 
 def _refusal(code: int, text: str, reason: str, stage: Stage = Stage.MAIL) -> Refusal:

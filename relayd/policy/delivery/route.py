@@ -124,9 +124,14 @@ def only_smarthosts(rules: RouteRules) -> frozenset[str]:
     ways = [each.route for each in rules.rules]
     if rules.use_remote_smtp or any(isinstance(way, ViaMx | ViaHost) for way in ways):
         return frozenset()
-    routed = [way.name for way in ways if isinstance(way, ViaSmarthost)]
-    named = (*rules.logins.values(), *rules.listeners.values(), *rules.senders.values())
-    return frozenset(key_of(ViaSmarthost(name)) for name in (DEFAULT, *routed, *named))
+    return frozenset(key_of(ViaSmarthost(name)) for name in (DEFAULT, *named_in(rules)))
+
+
+def named_in(rules: RouteRules) -> frozenset[str]:
+    """Return the names of the smarthosts that some rule sends mail to."""
+    routed = {each.route.name for each in rules.rules if isinstance(each.route, ViaSmarthost)}
+    others = (rules.logins, rules.listeners, rules.senders)
+    return frozenset(routed.union(*(each.values() for each in others)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +238,11 @@ def smarthost_of(key: str) -> str | None:
         return DEFAULT
     name = key.removeprefix(_NAMED)
     return name if name != key and is_smarthost_name(name) else None
+
+
+def table_of(name: str) -> str:
+    """Return the table of the settings that describes a smarthost."""
+    return SMARTHOST if name == DEFAULT else f"smarthosts.{name}"
 
 
 def is_smarthost_name(name: str) -> bool:

@@ -65,14 +65,19 @@ def judge_reach(knock: Knock) -> Finding:
     return Finding(check=Check.PORT, subject=knock.host, level=level, reason=reason, remedy=remedy)
 
 
-def judge_smarthosts(knocks: Sequence[Knock], *, direct: bool) -> tuple[Finding, ...]:
-    """Judge the hosts of the smarthost together: one that works stands in for the others."""
+def judge_smarthosts(
+    knocks: Sequence[Knock], table: str = "smarthost", *, is_needed: bool
+) -> tuple[Finding, ...]:
+    """Judge the hosts of a smarthost together: one that works stands in for the others.
+
+    `table` of the settings describes it; `is_needed`: other mail than test mail goes by it.
+    """
     one_works = any(knock.trouble is None for knock in knocks)
-    worst = Level.WARN if one_works or direct else Level.FAIL
-    return tuple(_judge_smarthost(knock, worst) for knock in knocks)
+    worst = Level.FAIL if is_needed and not one_works else Level.WARN
+    return tuple(_judge_smarthost(knock, table, worst) for knock in knocks)
 
 
-def _judge_smarthost(knock: Knock, worst: Level) -> Finding:
+def _judge_smarthost(knock: Knock, table: str, worst: Level) -> Finding:
     trouble = knock.trouble
     level, remedy = worst, ""
     if trouble is None:
@@ -84,18 +89,18 @@ def _judge_smarthost(knock: Knock, worst: Level) -> Finding:
         level, reason, remedy = Level.UNKNOWN, trouble.reason, LATER
     elif trouble.login_refused:
         reason = f"refuses our login: {trouble.reason}"
-        remedy = "Correct smarthost.username, smarthost.auth or the secret in its file."
+        remedy = f"Correct {table}.username, {table}.auth or the secret in its file."
     elif trouble.category is Category.TLS_FAILURE or trouble.stage is Stage.STARTTLS:
-        reason = f"no TLS as smarthost.tls wants it: {trouble.reason}"
+        reason = f"no TLS as {table}.tls wants it: {trouble.reason}"
         remedy = "Have the smarthost's certificate put right, or name it by the name it has."
     elif trouble.stage is Stage.CONNECT:
         reason = f"no connection: {trouble.reason}"
-        remedy = "Look at smarthost.hosts, at the network, and whether that server runs."
+        remedy = f"Look at {table}.hosts, at the network, and whether that server runs."
     elif trouble.stage is Stage.GREETING and trouble.reply is None:
         reason = f"does not greet: {trouble.reason}"
         remedy = (
             "If it waits for TLS from the first octet on, as on port 465, set"
-            ' smarthost.tls = "implicit"; else ask who runs it.'
+            f' {table}.tls = "implicit"; else ask who runs it.'
         )
     elif trouble.reply is not None and trouble.reply.is_transient:
         level, reason = Level.WARN, f"not now: {trouble.reason}"
@@ -103,6 +108,8 @@ def _judge_smarthost(knock: Knock, worst: Level) -> Finding:
     else:
         reason = f"turns us away at {trouble.reason}"
         remedy = "Ask its administrator to let this machine relay, with the words of the reply."
+    name = table.rpartition("smarthosts.")[2] if "." in table else ""
+    subject = f"{name}: {knock.host}" if name else knock.host
     return Finding(
-        check=Check.SMARTHOST, subject=knock.host, level=level, reason=reason, remedy=remedy
+        check=Check.SMARTHOST, subject=subject, level=level, reason=reason, remedy=remedy
     )

@@ -77,7 +77,7 @@ def test_nobody_to_try() -> None:
     ],
 )
 def test_the_smarthost(trouble: Trouble, level: Level, words: str, remedy: str) -> None:
-    (found,) = judge_smarthosts([knock(trouble)], direct=False)
+    (found,) = judge_smarthosts([knock(trouble)], is_needed=True)
     assert (found.level, found.subject) == (level, "mx.test:25")
     assert words in found.reason
     assert remedy in found.remedy
@@ -97,15 +97,21 @@ def facts(*, verified: bool) -> TlsFacts:
 )
 def test_one_that_works(tls: TlsFacts | None, *, logged_in: bool, words: str) -> None:
     one = Knock(host="mx.test:25", tls=tls, logged_in=logged_in)
-    (found,) = judge_smarthosts([one], direct=False)
+    (found,) = judge_smarthosts([one], is_needed=True)
     assert (found.level, found.reason, found.remedy) == (Level.OK, words, "")
 
 
 def test_one_that_works_stands_in_for_the_others() -> None:
-    levels = [each.level for each in judge_smarthosts([knock(REFUSED), knock()], direct=False)]
+    levels = [each.level for each in judge_smarthosts([knock(REFUSED), knock()], is_needed=True)]
     assert levels == [Level.WARN, Level.OK]
 
 
+def test_another_smarthost_is_told_by_its_name() -> None:
+    (found,) = judge_smarthosts([knock(LOGIN)], "smarthosts.news", is_needed=True)
+    assert (found.subject, found.level) == ("news: mx.test:25", Level.FAIL)
+    assert found.remedy.startswith("Correct smarthosts.news.username, smarthosts.news.auth")
+
+
 def test_direct_mode_needs_it_for_test_mail_only() -> None:
-    (found,) = judge_smarthosts([knock(REFUSED)], direct=True)
+    (found,) = judge_smarthosts([knock(REFUSED)], is_needed=False)
     assert found.level is Level.WARN
