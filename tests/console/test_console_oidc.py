@@ -29,19 +29,10 @@ from tests.support.oidc_provider import (
     answer,
     answer_json,
     redirect,
+    settings_for,
 )
 
 WELL_KNOWN = "/.well-known/openid-configuration"
-SETTINGS = """
-[console.oidc]
-issuer = "{issuer}"
-client_id = "{client}"
-secret_file = "oidc-secret"
-admins = ["mail-admins"]
-operators = ["mail-operators"]
-viewers = ["support", "mail-viewers"]
-{more}
-"""
 ROOT = Author(by="root")
 IN_DOUBT = "The provider could not prove who you are"
 
@@ -103,11 +94,8 @@ def a_world(
     folder: Path, provider: OidcProvider, more: str = "", trusts: ssl.SSLContext | None = None
 ) -> Iterator[World]:
     provider.reset()
-    secret = folder / "oidc-secret"
-    secret.touch(0o600)
-    secret.write_text(SECRET)
-    text = SETTINGS.format(issuer=provider.issuer, client=CLIENT, more=more)
-    with a_console(folder, more=text, trusts=trusts or provider.trust) as console:
+    text = settings_for(provider, folder)
+    with a_console(folder, more=f"{text}{more}\n", trusts=trusts or provider.trust) as console:
         yield World(console, provider)
 
 

@@ -28,7 +28,24 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tests.support.certificates import Authority
 
 CLIENT, SECRET = "relayd", "a secret: of the client"
+SETTINGS = """
+[console.oidc]
+issuer = "{issuer}"
+client_id = "{client}"
+secret_file = "oidc-secret"
+admins = ["mail-admins"]
+operators = ["mail-operators"]
+viewers = ["support", "mail-viewers"]
+"""
 Twist = Callable[[dict[str, Any], dict[str, Any]], object]
+
+
+def settings_for(provider: "OidcProvider", folder: Path) -> str:
+    """Return the settings of a console that knows the provider; its secret lies in the folder."""
+    secret = folder / "oidc-secret"
+    secret.touch(0o600)
+    secret.write_text(SECRET)
+    return SETTINGS.format(issuer=provider.issuer, client=CLIENT)
 
 
 def b64(octets: bytes) -> str:
@@ -220,10 +237,15 @@ def answer_json(handler: BaseHTTPRequestHandler, body: object, status: int = 200
     answer(handler, json.dumps(body).encode(), status)
 
 
-def answer(handler: BaseHTTPRequestHandler, body: bytes, status: int = 200) -> None:
+def answer(
+    handler: BaseHTTPRequestHandler,
+    body: bytes,
+    status: int = 200,
+    kind: str = "application/json",
+) -> None:
     handler.send_response(status)
     handler.send_header("Content-Length", str(len(body)))
-    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Type", kind)
     handler.end_headers()
     handler.wfile.write(body)
 
