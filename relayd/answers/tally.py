@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from relayd.mail.tally import COUNTED, DAY, HOUR, TEN_MINUTES, Dimension, percentile
+from relayd.mail.tally import BOUNCES, COUNTED, DAY, HOUR, TEN_MINUTES, Dimension, percentile
 from relayd.ports.tally import TallyAnswer, TallyRow
 
 NAMES = {
@@ -18,7 +18,6 @@ NAMES = {
 """What the status log calls a value."""
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-_BOUNCES = ("hard", "block", "soft")
 _STEPS = ((timedelta(hours=6), TEN_MINUTES), (timedelta(days=4), HOUR))
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -33,7 +32,7 @@ def step_for(length: timedelta | None) -> timedelta:
 
 def bounced(row: TallyRow) -> int:
     """Return how many bounced, of each class."""
-    return sum(row.counts[name] for name in _BOUNCES)
+    return sum(row.counts[name] for name in BOUNCES)
 
 
 def share(row: TallyRow, total: TallyRow, by: Dimension | None) -> float | None:

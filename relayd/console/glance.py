@@ -33,7 +33,7 @@ SPANS: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastHour:
-    """Outcomes of the last hour, and by sender and by tag those with most mail or trouble."""
+    """Outcomes of the last hour, and by sender and by tag those with most bounces."""
 
     by_sender: TallyAnswer
     by_tag: TallyAnswer
@@ -119,7 +119,7 @@ class Glance:
     def _last_hour(self, view: QueueView) -> LastHour:
         since = self._now() - _LAST_HOUR
         by_sender, by_tag = (
-            view.tally(TallyQuery(by=by, since=since, limit=20))
+            view.tally(TallyQuery(by=by, since=since, limit=20, only_bounces=True))
             for by in (Dimension.SENDER, Dimension.TAG)
         )
         return LastHour(by_sender=by_sender, by_tag=by_tag)

@@ -39,6 +39,7 @@ COUNTED = (
     "dropped",
 )
 """What is counted: events of recipients."""
+BOUNCES = ("hard", "block", "soft")
 
 TEN_MINUTES, HOUR, DAY = (
     each // timedelta(milliseconds=1)

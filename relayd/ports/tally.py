@@ -16,6 +16,7 @@ class TallyQuery:
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 0  # so many values, those with most mail first; 0: all
+    only_bounces: bool = False  # rows are of what bounced alone: most of it first, without delays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from relayd.answers.tally import bounced
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import Relayed
-from relayd.mail.tally import Dimension, percentile
+from relayd.mail.tally import BOUNCES, Dimension, percentile
 from relayd.ports.tally import TallyQuery
 from relayd.ports.view import Query
 from tests.support import every_event
@@ -156,3 +157,27 @@ async def test_an_empty_time_is_empty(box: Box) -> None:
     for by in QUESTIONS:
         answer = box.view.tally(TallyQuery(by=by, since=later, until=later - timedelta(hours=1)))
         assert (list(answer.rows), sum(answer.total.counts.values())) == ([], 0)
+
+
+@pytest.mark.parametrize("batches", [0, 3, 10_000], ids=["not counted", "partly", "counted"])
+async def test_bounces_alone_those_with_most_of_them_first(box: Box, batches: int) -> None:
+    """Also of a value with so little mail that others with more would leave it out; the total is of all."""
+    await fill(box, messages=60)
+    await _count(box, batches)
+    for by in Dimension:
+        whole = box.view.tally(TallyQuery(by=by))
+        bounces = {
+            row.value.lower(): [row.counts[name] for name in BOUNCES]
+            for row in whole.rows
+            if bounced(row)
+        }
+        answer = box.view.tally(TallyQuery(by=by, only_bounces=True))
+        found = {row.value.lower(): [row.counts[name] for name in BOUNCES] for row in answer.rows}
+        assert found == bounces
+        assert bounces
+        most = sorted((sum(each) for each in bounces.values()), reverse=True)
+        assert [sum(row.counts.values()) for row in answer.rows] == most
+        assert not any(row.delays for row in answer.rows)
+        assert answer.total == whole.total
+        [first] = box.view.tally(TallyQuery(by=by, only_bounces=True, limit=1)).rows
+        assert first == answer.rows[0]

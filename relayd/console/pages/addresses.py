@@ -20,7 +20,7 @@ from relayd.mail.suppression import ToSuppress
 from relayd.ports.view import AddressRow, Query, QueueView, RecipientRow, Status
 
 _PAGE = 50
-_MOST = 500
+_MOST = 200
 _MESSAGES = 50  # of one address
 _SHOWN = ("bounced", "all", "suppressed")
 
@@ -40,7 +40,7 @@ async def show(asked: Asked) -> Response:
     limit = min(_number(asked.params.get("limit", "")) or _PAGE, _MOST)
     after = asked.params.get("after", "")
     if wanted == "suppressed" and not text:
-        rows, following = await asked.ask(partial(_suppressed, after, limit))
+        rows, following = await asked.ask(partial(_suppressed, after, _PAGE))
         since = None
     else:
         status = (Status.BOUNCED,) if wanted == "bounced" else ()

@@ -59,9 +59,8 @@ async def show(asked: Asked) -> Response:
 
 
 def _find(by: Dimension, since: datetime, view: QueueView) -> tuple[TallyAnswer, list[Line]]:
-    answer = view.tally(TallyQuery(by=by, since=since, limit=_MOST))
-    rows = sorted((row for row in answer.rows if bounced(row)), key=bounced, reverse=True)
-    return answer, [_line(row, by, answer, since, view) for row in rows]
+    answer = view.tally(TallyQuery(by=by, since=since, limit=_MOST, only_bounces=True))
+    return answer, [_line(row, by, answer, since, view) for row in answer.rows]
 
 
 def _line(

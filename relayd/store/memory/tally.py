@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from relayd.mail.event import Event
-from relayd.mail.tally import COUNTED, DAY, END, Dimension, delay_class, pieces
+from relayd.mail.tally import BOUNCES, COUNTED, DAY, END, Dimension, delay_class, pieces
 from relayd.mail.words import EventKind
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
 from relayd.store.memory.tables import Message, Tables
@@ -86,11 +86,14 @@ def forget(tables: Tables, older_than: datetime) -> None:
 def _rows(facts: Sequence[_Fact], query: TallyQuery) -> list[TallyRow]:
     if query.by is not None:
         by = query.by
+        if query.only_bounces:
+            facts = [one for one in facts if one.what in BOUNCES]
         groups = _grouped(
             [one for one in facts if by in one.values], lambda one: one.values[by].lower()
         )
         rows = [_row(group, value=group[0].values[by]) for group in groups.values()]
-        return sorted(rows, key=_most_first)[: query.limit or None]
+        order = _most_bounces_first if query.only_bounces else _most_first
+        return sorted(rows, key=order)[: query.limit or None]
     span = DAY if query.step is None else query.step // _MS
     steps = _grouped(facts, lambda one: one.at - one.at % span)
     return [_row(steps[at], at=_instant(at)) for at in sorted(steps)]
@@ -116,6 +119,10 @@ def _most_first(row: TallyRow) -> tuple[int | str, ...]:
     bounced = sum(counts[name] for name in ("hard", "block", "soft", "late_bounced"))
     accepted = counts["sent"] + counts["relayed"]
     return -counts["received"], -bounced, -counts["deferred"], -accepted, row.value.lower()
+
+
+def _most_bounces_first(row: TallyRow) -> tuple[int | str, ...]:
+    return -sum(row.counts[name] for name in BOUNCES), row.value.lower()
 
 
 def _ms(at: datetime) -> int:

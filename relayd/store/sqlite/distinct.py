@@ -56,13 +56,14 @@ def _heads(network: Network) -> tuple[list[str], bool]:
     """Return how the texts of addresses in a network may begin, and whether no others begin so."""
     if isinstance(network, IPv4Network):
         return _heads_of_4(network), 0 < network.prefixlen <= _WHOLE_4
-    groups = network.network_address.exploded.split(":")[: min(network.prefixlen // 16, 7)]
+    whole, more = divmod(network.prefixlen, 16)
+    groups = network.network_address.exploded.split(":")[: min(whole, 7)]
     head = ""
     for group in groups:
         if not int(group, 16):  # it may be left out, as one of several
-            break
+            return [head], False
         head += f"{int(group, 16):x}:"
-    return [head], False
+    return [head], not more and 0 < whole <= 7
 
 
 def _heads_of_4(network: IPv4Network) -> list[str]:

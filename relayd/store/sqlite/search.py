@@ -47,9 +47,7 @@ class Search:
                     self._gathered(path, kinds) if path.is_wide else path for path in self._filters
                 ]
                 self._paths = [self._narrowed(path) for path in ways(self._filters)]
-            if self._matches_something():
-                self._skip()
-            else:
+            if not self._matches_something():
                 self._high = self._low - 1
 
     def _matches_something(self) -> bool:

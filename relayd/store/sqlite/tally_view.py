@@ -9,20 +9,20 @@ from typing import Any
 
 import apsw
 
-from relayd.mail.tally import COUNTED, DAY, END, Dimension, Piece, pieces
+from relayd.mail.tally import BOUNCES, COUNTED, DAY, END, Dimension, Piece, pieces
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
 from relayd.ports.upkeep import TALLIED_AT_ONCE
 from relayd.store.sqlite.tally_upkeep import REST
 from relayd.store.sqlite.tallying import (
     DIMENSIONS,
     FACTS,
-    SUMS,
     kept_from,
     read_meta,
     uncounted,
 )
 from relayd.store.sqlite.values import fetch, from_ms, to_ms
 
+_NONE = dict.fromkeys(COUNTED, 0)
 _LIVE = 2 * TALLIED_AT_ONCE  # events that a question counts for itself
 _MS = timedelta(milliseconds=1)
 
@@ -30,8 +30,7 @@ _WITH = (
     "WITH piece (span, low, high) AS MATERIALIZED"
     " (SELECT value->>0, value->>1, value->>2 FROM json_each(:pieces))"
 )
-_NAMES = ", ".join(COUNTED)
-_LIVE_NUMBERS = ", ".join(f"sum(what = {number})" for number in range(len(COUNTED)))
+_ANY_BOUNCE = " + ".join(BOUNCES)
 _IN_TIME = "happened >= :since AND happened < :until"
 _MOST_FIRST = (
     "sum(received) DESC, sum(hard + block + soft + late_bounced) DESC, sum(deferred) DESC,"
@@ -58,7 +57,7 @@ def answer(db: apsw.Connection, query: TallyQuery) -> TallyAnswer:
     asked = _Question(db, found)
     return TallyAnswer(
         total=next(iter(asked.rows("''", "''", 0)), TallyRow()),
-        rows=asked.by_value(query.by, query.limit) if query.by else asked.by_time(),
+        rows=asked.by_value(query.by, query) if query.by else asked.by_time(),
         since=from_ms(max(found[0].low, begins or 0)) if found else query.since,
         until=from_ms(found[-1].high) if found and query.until else query.until,
         begins=None if begins is None else from_ms(begins),
@@ -86,34 +85,49 @@ class _Question:
             "span": found[0].span if found else DAY,
         }
 
-    def by_value(self, by: Dimension, limit: int) -> list[TallyRow]:
+    def by_value(self, by: Dimension, query: TallyQuery) -> list[TallyRow]:
         number = 1 + list(Dimension).index(by)
-        return self.rows("value COLLATE NOCASE", by.value, number, limit=limit)
+        names = BOUNCES if query.only_bounces else COUNTED
+        return self.rows("value COLLATE NOCASE", by.value, number, names=names, limit=query.limit)
 
     def by_time(self) -> list[TallyRow]:
         return self.rows("at", "at / :span * :span", 0, order="1")
 
     def rows(
-        self, key: str, live_key: str, dimension: int, *, order: str = _MOST_FIRST, limit: int = 0
+        self,
+        key: str,
+        live_key: str,
+        dimension: int,
+        *,
+        names: Sequence[str] = COUNTED,
+        order: str = _MOST_FIRST,
+        limit: int = 0,
     ) -> list[TallyRow]:
         """Return the sums by a key, which has another form for what is not counted yet."""
         name = DIMENSIONS[dimension]
+        live = [COUNTED.index(each) for each in names]
+        where = ""
+        if names is BOUNCES:
+            where, order = f" AND {_ANY_BOUNCE} > 0", f"sum({_ANY_BOUNCE}) DESC, 1"
         bindings = self._bindings | {"dimension": dimension, "limit": limit or -1}
         sql = (
-            f"{_WITH} SELECT key, {SUMS} FROM (SELECT {key} AS key, {_NAMES} FROM piece CROSS JOIN tally t"  # noqa: S608 -- constants
+            f"{_WITH} SELECT key, {_listed('sum({0})', names)} FROM ("  # noqa: S608 -- constants
+            f"SELECT {key} AS key, {_listed('{0}', names)} FROM piece CROSS JOIN tally t"
             " ON t.span = piece.span AND t.dimension = :dimension AND t.at >= low AND t.at < high"
-            f" UNION ALL SELECT {live_key}, {_LIVE_NUMBERS} FROM fact"
-            f" WHERE {name} IS NOT NULL AND {_IN_TIME} GROUP BY 1)"
+            f"{where} UNION ALL SELECT {live_key}, {_listed('sum(what = {0})', live)} FROM fact"
+            f" WHERE {name} IS NOT NULL AND {_IN_TIME} AND what IN ({_listed('{0}', live)}) GROUP BY 1)"
             f" GROUP BY key COLLATE NOCASE ORDER BY {order} LIMIT :limit"
         )
         found = fetch(self._db, sql, bindings)
-        delays = self._delays(key, live_key, [row[0] for row in found], bindings)
+        delays = {}
+        if names is COUNTED:
+            delays = self._delays(key, live_key, [row[0] for row in found], bindings)
         return [
             TallyRow(
                 value=row[0] if dimension and row[0] != REST else "",
                 at=from_ms(row[0]) if isinstance(row[0], int) else None,
                 is_rest=row[0] == REST,
-                counts=dict(zip(COUNTED, row[1:], strict=True)),
+                counts=_NONE | dict(zip(names, row[1:], strict=True)),
                 delays=delays.get(_folded(row[0]), {}),
             )
             for row in found
@@ -141,6 +155,10 @@ class _Question:
         for found, each, recipients in fetch(self._db, sql, given):
             delays.setdefault(_folded(found), {})[each] = recipients
         return delays
+
+
+def _listed(what: str, each: Sequence[object]) -> str:
+    return ", ".join(what.format(one) for one in each)
 
 
 def _folded(key: Any) -> Any:

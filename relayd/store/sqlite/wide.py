@@ -31,16 +31,18 @@ def gathered(db: apsw.Connection, path: Path, trouble: Path | None, low: int, hi
     both = None if trouble is None else with_trouble(path)
     where = both or path
     more = "" if trouble is None or both is None else f" AND {trouble.is_any('r')}"
-    db.execute(
-        f"INSERT OR IGNORE INTO temp.{found} SELECT r.{where.id} FROM {wanted} AS wanted"  # noqa: S608 -- constants
-        f" CROSS JOIN {where.table('r')} WHERE {where.value_of('r')} = wanted.value{more}"
-        f" AND r.{where.id} BETWEEN ? AND ? LIMIT ?",
-        (*(trouble.bound() if trouble and more else ()), low, high, _FEW + 1),
+    rows = (
+        f" FROM {wanted} AS wanted CROSS JOIN {where.table('r')}"
+        f" WHERE {where.value_of('r')} = wanted.value{more} AND r.{where.id} BETWEEN ? AND ? LIMIT ?"
     )
-    if db.changes() <= _FEW:
-        return Path(found, "1", [()], path.covers)
-    sql = f"{path.value_of('{0}')} IN {wanted}"
-    return Path(path.index, sql, [()], path.covers, leads=False)
+    bound = (*(trouble.bound() if trouble and more else ()), low, high, _FEW + 1)
+    # To count them takes a fraction of what it takes to keep them, which is in vain where there are more.
+    [(number,)] = fetch(db, f"SELECT count(*) FROM (SELECT 1{rows})", bound)  # noqa: S608 -- constants
+    if number > _FEW:
+        sql = f"{path.value_of('{0}')} IN {wanted}"
+        return Path(path.index, sql, [()], path.covers, leads=False)
+    db.execute(f"INSERT OR IGNORE INTO temp.{found} SELECT r.{where.id}{rows}", bound)
+    return Path(found, "1", [()], path.covers)
 
 
 def newest(db: apsw.Connection, path: Path, high: int) -> int:
