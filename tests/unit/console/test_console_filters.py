@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 from starlette.datastructures import QueryParams
 
-from relayd.console.filters import meanings, queue_id_in, read_filters, read_place
+from relayd.console.filters import meanings, place_of, queue_id_in, read_filters, read_place
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
@@ -77,4 +77,5 @@ def test_queue_ids_and_places() -> None:
     assert queue_id_in(f" {ID} ") == ID
     assert queue_id_in("a@x.test") is None
     assert read_place(f"{ID}.3") == (parse_id(ID), 3)
+    assert read_place(place_of((parse_id(ID), -1))) == (parse_id(ID), -1)
     assert read_place("") is read_place(f"{ID}.x") is read_place("x.3") is None
