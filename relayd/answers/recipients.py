@@ -41,10 +41,17 @@ def find_rows(view: QueueView, query: Query, *, limit: int) -> Iterator[Recipien
         before = (page[-1].message_id, page[-1].recipient)
 
 
-def find_page(view: QueueView, query: Query, *, limit: int, before: Place | None = None) -> Page:
+def find_page(
+    view: QueueView,
+    query: Query,
+    *,
+    limit: int,
+    before: Place | None = None,
+    back_from: Place | None = None,
+) -> Page:
     """Return the newest that match, in a bounded time; see `QueueView.page`. May raise StoreUnavailable."""
-    page = view.page(query, limit=limit, before=before)
-    return Page(_with_rules(page.rows, view.pause_rules()), page.next)
+    page = view.page(query, limit=limit, before=before, back_from=back_from)
+    return page._replace(rows=_with_rules(page.rows, view.pause_rules()))
 
 
 def _with_rules(

@@ -80,6 +80,12 @@ class Asked:
     def texts(self, name: str) -> Sequence[str]:
         return [each for each in self.form.getlist(name) if isinstance(each, str)]
 
+    def number(self, name: str) -> int | None:
+        """Return a number of the query string; None if it is none that a row has."""
+        given = self.params.get(name, "")
+        is_number = given.removeprefix("-").isdecimal() and len(given) < 18
+        return int(given) if is_number else None
+
     def needed(self, name: str, what: str) -> str:
         """Return a field of the form. Raises HTTPException if it is empty."""
         if not (value := self.text(name)):

@@ -18,6 +18,7 @@ from relayd.mail.ids import format_id, parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Place, Query, Status
 
+_NUMBER = re.compile(r"-?[0-9]{1,10}")  # of a recipient in a place; -1 is ahead of all
 _DOMAIN = re.compile(r"@?[^@\s*]+\.[^@\s*]+")
 
 
@@ -114,6 +115,8 @@ def queue_id_in(text: str) -> str | None:
 def read_place(text: str) -> Place | None:
     """Read where a page begins, `QUEUEID.NUMBER`; None if it is not one."""
     written, _, number = text.partition(".")
+    if not _NUMBER.fullmatch(number):
+        return None
     try:
         return parse_id(written), int(number)
     except ValueError:

@@ -264,6 +264,9 @@ class DeliveryQuery:
     endpoint: EndpointId
     states: tuple[DeliveryState, ...] = ()  # none: whatever state
     before: int | None = None  # only of events with lower numbers: the page before ended there
+    after: int | None = (
+        None  # the earliest of events with higher numbers: the page after begins there
+    )
     limit: int = 50
 
 

@@ -181,9 +181,17 @@ class PeopleView(Protocol):
         ...
 
     def audit(
-        self, query: AuditQuery, *, limit: int, before: int | None = None
+        self,
+        query: AuditQuery,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
     ) -> Sequence[AuditEntry]:
-        """Return matching rows, the newest first; `before` is the number of the last row of the page before."""
+        """Return matching rows, the newest first; `before` is the number of the last row of the page before.
+
+        With `after` they are the oldest that are newer than the row of that number.
+        """
         ...
 
 

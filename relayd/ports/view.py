@@ -131,6 +131,7 @@ class Page(NamedTuple):
 
     rows: "Sequence[RecipientRow]"
     next: Place | None  # the place before those not looked at; None: nothing more matches
+    prev: Place | None  # the place after those that are newer; None: nothing newer was left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,19 +268,32 @@ class QueueView(Protocol):
         ...
 
     def find(
-        self, query: Query, *, limit: int, before: Place | None = None
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
     ) -> Sequence[RecipientRow]:
         """Return matching recipients, newest message first; `before` is the last row of the page before.
 
-        Exact, whatever is asked for together. The store reads in short steps, each of which sees one
+        With `back_from` they are the last in that order up to this place, what is there included. Exact, whatever is asked for together. The store reads in short steps, each of which sees one
         instant; the time that all of them take grows only where two values are common and hardly meet.
         """
         ...
 
-    def page(self, query: Query, *, limit: int, before: Place | None = None) -> Page:
-        """The same in a bounded time: perhaps fewer rows than `limit` though more follow, as `next` says.
+    def page(
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
+    ) -> Page:
+        """The same in a bounded time: perhaps fewer rows than `limit` though more follow, as `next` and `prev` say.
 
-        Pages put together, each before the `next` of the last, have what `find` has.
+        Pages put together, each before the `next` of the last, have what `find` has; so have those
+        that each lead back from the `prev` of the last.
         """
         ...
 
@@ -327,10 +341,12 @@ class QueueView(Protocol):
         """
         ...
 
-    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+    def suppressions(
+        self, *, after: str = "", ahead_of: str = "", limit: int
+    ) -> Sequence[Suppression]:
         """Return what suppresses the addresses behind `after`, by domain and local part in lower case.
 
-        About `limit` of them: as many more as the last address has. Empty: there is no further one.
+        With `ahead_of` it is the last of it that is ahead of that address. About `limit` of them: as many more as the last address has. Empty: there is no further one.
         """
         ...
 

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,14 +24,15 @@ from relayd.console.api.caller import Caller
 from relayd.console.api.document import needs_of
 from relayd.console.api.problems import TITLES, Problem
 from relayd.mail.operator import Action
+from relayd.mail.suppression import ToSuppress
 from relayd.policy.console.roles import Scope
-from relayd.ports.people import Sees
+from relayd.ports.people import Deed, Sees
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
 from tests.support.api import PREFIX, Answer, Program
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
-from tests.support.console import Console, a_console, fill
+from tests.support.console import Console, a_console, fill, fill_and_tell
 from tests.support.people import ROOT, a_key_text
 
 SUBMIT, READ, OPERATE, ADMIN, CONTENT = Scope
@@ -325,17 +328,55 @@ def test_the_document_needs_no_key_and_names_the_scopes(program: Program) -> Non
 
 def test_all_recipients_come_page_by_page(program: Program) -> None:
     whole = program.get("/recipients", READ).json["recipients"]
-    found: list[Any] = []
-    path = "/recipients?limit=2"
-    for _ in range(9):
-        answer = program.get(path, READ)
-        found += answer.json["recipients"]
-        if answer.json["next"] is None:
-            assert "link" not in answer.headers
-            break
-        path = "/recipients" + answer.headers["link"].removeprefix("<").partition(">")[0]
-    assert found == whole
+    pages = list(walk(program, "/recipients?limit=2", "next"))
+    assert [row for page in pages for row in page["recipients"]] == whole
     assert len(whole) == 5
+    assert [page["prev"] is None for page in pages] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "scope"),
+    [
+        ("recipients", "/recipients?limit=2", READ),
+        ("addresses", "/addresses?suppressed=true&limit=3", READ),
+        ("audit", "/audit?limit=3", ADMIN),
+        ("deliveries", "/webhooks/1/deliveries?limit=1", ADMIN),
+    ],
+)
+def test_each_page_leads_back(name: str, path: str, scope: Scope, tmp_path: Path) -> None:
+    """By `prev` and by the link; back at the begin there is none."""
+
+    async def much(store: QueueStore) -> None:
+        await fill_and_tell(store)
+        wanted = [ToSuppress(address=f"{each}@x.test") for each in "abcdefg"]
+        await store.suppress(wanted, by="ann")
+        for each in wanted:
+            await store.people.note(Deed("suppress", each.address), author=ROOT)
+
+    with a_console(tmp_path, much) as made:
+        program = Program(console=made)
+        pages = list(walk(program, path, "next", scope))
+        assert len(pages) > 1
+        back = list(walk(program, f"{path}&cursor={pages[-1]['prev']}", "prev", scope))
+        found = [row for page in back[::-1] for row in page[name]]
+        assert found == [row for page in pages[:-1] for row in page[name]]
+        assert back[0][name] == pages[-2][name]
+        onwards = program.get(f"{path}&cursor={back[0]['next']}", scope).json
+        assert onwards[name] == pages[-1][name]
+
+
+def walk(program: Program, path: str, rel: str, scope: Scope = READ) -> Iterator[Any]:
+    """Yield pages as `Link` leads from one to the other."""
+    resource = path.partition("?")[0]
+    for _ in range(99):
+        answer = program.get(path, scope)
+        yield answer.json
+        links = answer.headers.get("link", "")
+        found = re.search(f'<([^>]*)>; rel="{rel}"', links)
+        assert (found is None) == (answer.json[rel] is None)
+        if found is None:
+            return
+        path = resource + found[1]
 
 
 def test_a_cursor_is_good_for_its_list_and_its_key(program: Program) -> None:

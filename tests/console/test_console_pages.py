@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from relayd.config.load import load
+from relayd.console.filters import place_of, read_place
 from relayd.console.pages import acting
 from relayd.doctor.saved import save
+from relayd.mail.ids import MessageId
 from relayd.policy.console.roles import Role
 from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.outbox import TOLD, DeliveryResult, Heard, Subscription
@@ -161,8 +163,20 @@ def test_messages_come_page_by_page(tmp_path: Path) -> None:
         second = console.get(f"/messages{older}", role=Role.VIEWER).text
         assert second.count('<th scope="row">') == 10
         assert 'rel="next"' not in second
+        newer = second.partition('rel="prev" href="')[2].partition('"')[0]
+        back = console.get(f"/messages{newer}", role=Role.VIEWER).text
+        assert back.count('<th scope="row">') == 50
+        assert f'href="{older}"' in back
+        assert 'rel="prev"' not in back
         exported = console.get("/messages.csv", role=Role.VIEWER).text.splitlines()
         assert len(exported) == 61
+
+
+@pytest.mark.parametrize("number", [-1, 0, 7, 2**31 - 1])
+def test_a_place_is_read_as_it_is_written(number: int) -> None:
+    """Also one between two messages, where a search was cut short."""
+    place = MessageId(2**40), number
+    assert read_place(place_of(place)) == place
 
 
 def test_no_cell_of_csv_is_a_formula(read_only: Console) -> None:

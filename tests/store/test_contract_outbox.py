@@ -612,6 +612,10 @@ async def test_deliveries_are_shown_by_state_and_page(box: Box, worker: WorkerNu
     numbers = [row.number for row in (*first, *rest)]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == 5
+    for limit in (1, 2, ALL):
+        query = DeliveryQuery(endpoint=endpoint, after=numbers[3], limit=limit)
+        back = [row.number for row in box.view.outbox.deliveries(query)]
+        assert back == numbers[:3][-limit:]
     assert [row.number for row in rows(box, endpoint, DeliveryState.DONE)] == [done.number]
     assert len(rows(box, endpoint, DeliveryState.SENDING)) == 4
     assert rows(box, endpoint, DeliveryState.FAILED) == []

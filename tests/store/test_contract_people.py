@@ -300,6 +300,10 @@ async def test_the_audit_is_told_page_by_page(box: Box) -> None:
     second = view.audit(AuditQuery(), limit=9, before=first[-1].number)
     assert [each.target for each in [*first, *second]] == ["m4", "m3", "m2", "m1", "m0"]
     assert view.audit(AuditQuery(), limit=9, before=second[-1].number) == []
+    assert view.audit(AuditQuery(), limit=9, after=second[0].number) == first
+    assert view.audit(AuditQuery(), limit=1, after=second[0].number) == first[-1:]
+    assert view.audit(AuditQuery(target="M4"), limit=9, after=second[0].number) == first[:1]
+    assert view.audit(AuditQuery(), limit=9, after=first[0].number) == []
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,10 @@ async def test_pages_tell_all_once(box: Box) -> None:
         addresses, key=lambda one: one.partition("@")[::-1]
     )
     assert [each.scope for each in told[-2:]] == ["app@app.test", "shop@app.test"]
+    back: list[Suppression] = []
+    ahead_of = "zzz@zzz.test"
+    while page := box.view.suppressions(ahead_of=ahead_of, limit=7):
+        assert len(page) <= 8
+        back = [*page, *back]
+        ahead_of = page[0].address
+    assert back == told

@@ -262,6 +262,43 @@ async def test_bounded_pages_say_where_to_go_on(box: Box, worker: WorkerNumber, 
         assert len(box.rows(query)) == count
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 9, 100])
+@pytest.mark.parametrize("query", [Query(), Query(domain=("example.com",))])
+async def test_each_page_leads_back_to_the_one_before(
+    box: Box, worker: WorkerNumber, size: int, query: Query
+) -> None:
+    """Back from any page the rows are those that come next, nothing left out and nothing twice; then the first."""
+    for _ in range(3):
+        await box.put(
+            a_message("a@example.com", "b@other.test", "c@example.com", at=box.clock.now()),
+            worker=worker,
+        )
+        box.advance(1)
+    whole = list(box.rows(query))
+    page = box.view.page(query, limit=size)
+    assert page.prev is None
+    seen = list(page.rows)
+    while page.next is not None:
+        last = page.next
+        page = box.view.page(query, limit=size, before=last)
+        seen += page.rows
+        back = box.view.page(query, limit=size, back_from=page.prev)
+        assert [*back.rows] == seen[: -len(page.rows) or None][-size:]
+        assert back.next == page.prev
+    assert seen == whole
+    rest: list[RecipientRow] = []
+    place = page.prev
+    while place is not None:
+        back = box.view.page(query, limit=size, back_from=place)
+        rest = [*back.rows, *rest]
+        place = back.prev
+    assert [*rest, *page.rows] == whole
+    for number, row in enumerate(whole):
+        back_from = row.message_id, row.recipient
+        found = box.view.find(query, limit=size, back_from=back_from)
+        assert [*found] == whole[: number + 1][-size:]
+
+
 async def test_history_starts_with_the_reception(box: Box, worker: WorkerNumber) -> None:
     """One entry per recipient, from whom and how large; then everything that was committed, in order."""
     message = a_message(

@@ -130,10 +130,12 @@ PLANS = {
     "leases that ended": (deliveries._ENDED, (1, 0), "delivery_sending"),
     "the line of a recipient": (deliveries._LINE, (1, 1, 0), "delivery_unfinished"),
     "what was given up": (
-        outbox_view._KEYS.format(" AND state = 'failed'"),
+        outbox_view._KEYS.format("<", " AND state = 'failed'", "DESC"),
         (1, 9, 9),
         "delivery_failed",
     ),
+    "a page": (outbox_view._KEYS.format("<", "", "DESC"), (1, 2**62, 50), "event<?"),
+    "a page back": (outbox_view._KEYS.format(">", "", "ASC"), (1, 0, 50), "event>?"),
     "what waits": (outbox_view._WAITING, (1,), "COVERING INDEX delivery_unfinished"),
 }
 

@@ -79,6 +79,7 @@ async def test_no_question_scans_a_table_or_sorts_what_it_does_not_show(
         asks += (
             partial(view.find, query, limit=2),
             partial(view.find, query, limit=2, before=newest),
+            partial(view.find, query, limit=2, back_from=(MessageId(0), 0)),
             partial(view.addresses, query, limit=2),
         )
     found = plans(view, asks)
@@ -136,8 +137,15 @@ async def test_windows_change_no_answer(
             found += page
             before = page[-1].message_id, page[-1].recipient
         assert found == list(expected), name
+        back: list[Any] = []
+        place = MessageId(0), 0
+        while rows := box.view.find(query, limit=7, back_from=place):
+            back = [*rows, *back]
+            place = rows[0].message_id, rows[0].recipient - 1
+        assert back == list(expected), name
         if window == 1:
             assert list(paged(box.view, query, limit=7)) == list(expected), name
+            assert paged_back(box.view, query, limit=7) == list(expected), name
         addresses = plain.view.addresses(query, limit=ALL)
         assert {each.address.lower() for each in box.view.addresses(query, limit=ALL)} == {
             each.address.lower() for each in addresses
@@ -149,11 +157,24 @@ def paged(view: QueueView, query: Query, *, limit: int) -> Iterator[RecipientRow
     """Yield what pages have that end where a search has looked at enough."""
     before = None
     while True:
-        rows, before = view.page(query, limit=limit, before=before)
-        assert len(rows) <= limit
-        yield from rows
+        page = view.page(query, limit=limit, before=before)
+        before = page.next
+        assert len(page.rows) <= limit
+        yield from page.rows
         if before is None:
             return
+
+
+def paged_back(view: QueueView, query: Query, *, limit: int) -> list[RecipientRow]:
+    """Return the same, page by page from the end."""
+    found: list[RecipientRow] = []
+    place: tuple[MessageId, int] | None = (MessageId(0), 0)
+    while place is not None:
+        page = view.page(query, limit=limit, back_from=place)
+        assert page.next == place
+        found = [*page.rows, *found]
+        place = page.prev
+    return found
 
 
 async def test_the_table_of_trouble_has_what_is_in_trouble(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from relayd.answers.addresses import fields
 from relayd.console.api import shapes
-from relayd.console.api.answers import Paged, answer, page, place_in
+from relayd.console.api.answers import Paged, Place, answer, page_of_keys, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, Texts, bare_address
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
+from relayd.console.paging import Part, part_of
 from relayd.policy.console.roles import Scope
 from relayd.ports import view as asked
 from relayd.ports.view import AddressRow, QueueView, Status
@@ -49,7 +50,7 @@ async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
     )
     found = await caller.ask(lambda view: view.recent_addresses(query, limit=params.limit))
     told = [fields(row) for row in found.rows]
-    return answer({"addresses": told, "since": found.since, "next": None})
+    return answer({"addresses": told, "since": found.since, "prev": None, "next": None})
 
 
 @router.get("/addresses/{rcpt:address}", response_model=shapes.Address)
@@ -66,17 +67,31 @@ async def _suppressed(params: Params, caller: Caller) -> Response:
     if params.rcpt or params.domain or params.status:
         raise wrong("suppressed", "takes no other filter")
     place = place_in(caller, params.cursor)
-    after = "" if place is None else str(place[0])
-    rows, following = await caller.ask(partial(_suppressed_after, after, params.limit))
-    return page(caller, "addresses", [fields(row) for row in rows], following)
+    part, rows = await caller.ask(partial(_page_of_suppressed, place, params.limit))
+    return page_of_keys(caller, "addresses", [fields(row) for row in rows], part)
 
 
-def _suppressed_after(
-    after: str, limit: int, view: QueueView
-) -> tuple[Sequence[AddressRow], Sequence[str] | None]:
-    found = view.suppressions(after=after, limit=limit)
-    addresses = tuple(dict.fromkeys(each.address for each in found))
-    if not addresses:
-        return (), None
-    rows = view.addresses(asked.Query(recipient=addresses), limit=len(addresses))
-    return rows, (addresses[-1],) if len(found) >= limit else None
+def _page_of_suppressed(
+    place: Place, limit: int, view: QueueView
+) -> tuple[Part[str, str], Sequence[AddressRow]]:
+    known = "" if place.key is None else str(place.key[0])
+    addresses = _suppressed_addresses(view, known, limit + 1, is_back=place.is_back)
+    part = part_of(addresses, limit, str, is_first=place.key is None, is_back=place.is_back)
+    rows = view.addresses(asked.Query(recipient=tuple(part.rows)), limit=limit) if part.rows else ()
+    return part, rows
+
+
+def _suppressed_addresses(
+    view: QueueView, known: str, limit: int, *, is_back: bool
+) -> Sequence[str]:
+    """Return the suppressed addresses beside one, at least `limit` of them if there are as many."""
+    addresses: list[str] = []
+    while len(addresses) < limit:
+        where = {"ahead_of" if is_back else "after": known}
+        found = [each.address for each in view.suppressions(limit=limit, **where)]
+        if not found:
+            break
+        known = found[0 if is_back else -1]
+        more = list(dict.fromkeys(found))
+        addresses = more + addresses if is_back else addresses + more
+    return addresses

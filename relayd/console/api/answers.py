@@ -10,7 +10,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
@@ -19,10 +19,13 @@ from starlette.responses import Response
 
 from relayd.console.api.caller import Caller
 from relayd.console.api.problems import wrong
+from relayd.console.paging import Part
 from relayd.mail.words import format_instant
 
 _SIGNED = 16  # octets
 _PAGED = ("cursor", "limit")
+_BACK = "back"  # begins a cursor that leads back
+Key = Sequence[int | str]
 
 
 class Paged(BaseModel):
@@ -31,7 +34,9 @@ class Paged(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=500)] = 50
-    cursor: Annotated[str, Field(max_length=500, description="`next` of the page before")] = ""
+    cursor: Annotated[
+        str, Field(max_length=500, description="`next` or `prev` of another page")
+    ] = ""
 
 
 def answer(
@@ -42,25 +47,53 @@ def answer(
     return Response(body, status, headers, "application/json")
 
 
+class Place(NamedTuple):
+    """Which page of a list is asked for."""
+
+    key: Key | None  # of the row that it goes on from; None: it is the first page
+    is_back: bool = False  # it ends there, and does not begin there
+
+
 def page(
-    caller: Caller, name: str, rows: Sequence[object], place: Sequence[int | str] | None
+    caller: Caller,
+    name: str,
+    rows: Sequence[object],
+    *,
+    prev: Key | None,
+    following: Key | None,
 ) -> Response:
-    """Return a page of a list; `place`: where it goes on, None: it is the last."""
-    if place is None:
-        return answer({name: rows, "next": None})
-    cursor = seal(caller, place, about=_about(caller))
+    """Return a page of a list; `prev`, `following`: where those beside it go on from, None: there is none."""
+    places = {"prev": None if prev is None else [_BACK, *prev], "next": following}
+    cursors = {
+        rel: None if place is None else seal(caller, place, about=_about(caller))
+        for rel, place in places.items()
+    }
     kept = [each for each in caller.request.query_params.multi_items() if each[0] != "cursor"]
-    link = "?" + urlencode([*kept, ("cursor", cursor)])
-    headers = {"Link": f'<{link}>; rel="next"'}
-    return answer({name: rows, "next": cursor}, headers=headers)
+    links = [
+        f'<?{urlencode([*kept, ("cursor", cursor)])}>; rel="{rel}"'
+        for rel, cursor in cursors.items()
+        if cursor is not None
+    ]
+    return answer({name: rows, **cursors}, headers={"Link": ", ".join(links)} if links else None)
 
 
-def place_in(caller: Caller, cursor: str) -> list[int | str] | None:
-    """Return where a page begins, None: at the begin. Raises Problem for a cursor of something else."""
-    return unseal(caller, cursor, about=_about(caller)) if cursor else None
+def page_of_keys(
+    caller: Caller, name: str, rows: Sequence[object], part: Part[Any, Any]
+) -> Response:
+    """Return the page of a list whose rows have a key."""
+    prev, following = (None if key is None else [key] for key in (part.prev, part.next))
+    return page(caller, name, rows, prev=prev, following=following)
 
 
-def seal(caller: Caller, place: Sequence[int | str], *, about: str) -> str:
+def place_in(caller: Caller, cursor: str) -> Place:
+    """Return which page is asked for. Raises Problem for a cursor of something else."""
+    if not cursor:
+        return Place(None)
+    first, *rest = key = unseal(caller, cursor, about=_about(caller))
+    return Place(rest, is_back=True) if first == _BACK else Place(key)
+
+
+def seal(caller: Caller, place: Key, *, about: str) -> str:
     """Return a cursor for a place in what `about` names."""
     body = orjson.dumps(list(place))
     return urlsafe_b64encode(_signature(caller, about, body) + body).decode().rstrip("=")
@@ -74,7 +107,9 @@ def unseal(caller: Caller, cursor: str, *, about: str) -> list[int | str]:
         octets = b""
     signature, body = octets[:_SIGNED], octets[_SIGNED:]
     if not hmac.compare_digest(signature, _signature(caller, about, body)):
-        raise wrong("cursor", "it is of another list, or of another key", "`next` of a page before")
+        raise wrong(
+            "cursor", "it is of another list, or of another key", "`next` or `prev` of a page"
+        )
     place: list[int | str] = orjson.loads(body)
     return place
 

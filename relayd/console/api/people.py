@@ -1,7 +1,5 @@
 """API keys, and the audit: who did what."""
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -10,13 +8,13 @@ from starlette.responses import Response
 
 from relayd.answers.people import audit_fields, key_fields
 from relayd.console.api import shapes
-from relayd.console.api.answers import Paged, answer, page, place_in
+from relayd.console.api.answers import Paged, answer, page_of_keys, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, instant
 from relayd.console.api.resource import resources
+from relayd.console.paging import part_of
 from relayd.policy.console.roles import Scope
 from relayd.ports.people import AuditEntry, AuditQuery
-from relayd.ports.view import QueueView
 
 router = resources("people")
 _Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
@@ -47,15 +45,12 @@ async def audit(params: Annotated[Params, Query()], caller: _Admin) -> Response:
         since=instant("since", params.since, caller.now),
         until=instant("until", params.until, caller.now, is_end=True),
     )
-    place = place_in(caller, params.cursor)
-    before = None if place is None else int(place[0])
-    found = await caller.ask(partial(_audit, query, params.limit + 1, before))
-    shown = found[: params.limit]
-    following = [shown[-1].number] if len(found) > params.limit else None
-    return page(caller, "audit", [audit_fields(each) for each in shown], following)
+    key, is_back = place_in(caller, params.cursor)
+    where = {"after" if is_back else "before": None if key is None else int(key[0])}
+    found = await caller.ask(lambda view: view.people.audit(query, limit=params.limit + 1, **where))
+    part = part_of(found, params.limit, _number, is_first=key is None, is_back=is_back)
+    return page_of_keys(caller, "audit", [audit_fields(each) for each in part.rows], part)
 
 
-def _audit(
-    query: AuditQuery, limit: int, before: int | None, view: QueueView
-) -> Sequence[AuditEntry]:
-    return view.people.audit(query, limit=limit, before=before)
+def _number(entry: AuditEntry) -> int:
+    return entry.number

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from relayd.answers.recipients import fields, find_page
 from relayd.console.api import shapes
-from relayd.console.api.answers import Paged, answer, page, place_in
+from relayd.console.api.answers import Paged, page, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Selector, query_of
 from relayd.console.api.resource import resources
@@ -27,13 +27,16 @@ class Params(Selector, Paged):
 async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
     """List recipients, the newest message first.
 
-    A page may have fewer rows than `limit` though more follow: `next` says so.
+    A page may have fewer rows than `limit` though there are more: `next` and `prev` say so.
     """
     query = caller.narrowed(query_of(params, caller.now))
     if query is None:
-        return answer({"recipients": [], "next": None})
-    before = None
-    if (place := place_in(caller, params.cursor)) is not None:
-        before = (MessageId(int(place[0])), int(place[1]))
-    found = await caller.ask(partial(find_page, query=query, limit=params.limit, before=before))
-    return page(caller, "recipients", [fields(row) for row in found.rows], found.next)
+        return page(caller, "recipients", [], prev=None, following=None)
+    key, is_back = place_in(caller, params.cursor)
+    place = None if key is None else (MessageId(int(key[0])), int(key[1]))
+    before, back_from = (None, place) if is_back else (place, None)
+    found = await caller.ask(
+        partial(find_page, query=query, limit=params.limit, before=before, back_from=back_from)
+    )
+    rows = [fields(row) for row in found.rows]
+    return page(caller, "recipients", rows, prev=found.prev, following=found.next)

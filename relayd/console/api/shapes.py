@@ -16,6 +16,9 @@ from relayd.ports.view import Status
 Next = Annotated[
     str | None, Field(description="the cursor of the next page; null: this is the last")
 ]
+Prev = Annotated[
+    str | None, Field(description="the cursor of the page before; null: this is the first")
+]
 
 
 class Mistake(BaseModel):
@@ -67,6 +70,7 @@ class Recipient(BaseModel):
 
 class Recipients(BaseModel):
     recipients: list[Recipient]
+    prev: Prev
     next: Next
 
 
@@ -160,6 +164,7 @@ class Address(BaseModel):
 class Addresses(BaseModel):
     addresses: list[Address]
     since: Annotated[datetime | None, Field(description="only mail from then on; null: all")] = None
+    prev: Prev
     next: Next
 
 
@@ -268,6 +273,7 @@ class Deed(BaseModel):
 
 class Audit(BaseModel):
     audit: list[Deed]
+    prev: Prev
     next: Next
 
 
@@ -349,6 +355,7 @@ class Delivery(BaseModel):
 
 class Deliveries(BaseModel):
     deliveries: list[Delivery]
+    prev: Prev
     next: Next
 
 

@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from relayd.answers.webhooks import delivery_fields, endpoint_fields
 from relayd.console.api import shapes
-from relayd.console.api.answers import Paged, answer, page, place_in, seal, unseal
+from relayd.console.api.answers import Paged, answer, page_of_keys, place_in, seal, unseal
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, instant
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
+from relayd.console.paging import part_of
 from relayd.control import client
 from relayd.control.protocol import Message
 from relayd.control.webhooks import (
@@ -30,6 +31,7 @@ from relayd.policy.console.webhook import Off
 from relayd.ports.outbox import (
     TOLD,
     DeliveryQuery,
+    DeliveryRow,
     DeliveryState,
     Endpoint,
     EndpointId,
@@ -191,16 +193,18 @@ async def replay(webhook: _Id, wanted: WebhookReplay, caller: _Admin) -> Respons
 async def deliveries(webhook: _Id, params: Annotated[Params, Query()], caller: _Admin) -> Response:
     """List what was sent to a webhook or waits for it, the latest events first."""
     found = await _find(caller, webhook)
-    place = place_in(caller, params.cursor)
+    key, is_back = place_in(caller, params.cursor)
+    where = {"after" if is_back else "before": None if key is None else int(key[0])}
     query = DeliveryQuery(
-        endpoint=found.id,
-        states=tuple(params.state or ()),
-        before=None if place is None else int(place[0]),
-        limit=params.limit,
+        endpoint=found.id, states=tuple(params.state or ()), limit=params.limit + 1, **where
     )
     rows = await caller.ask(lambda view: view.outbox.deliveries(query))
-    goes_on = [rows[-1].number] if len(rows) == params.limit else None
-    return page(caller, "deliveries", [delivery_fields(each) for each in rows], goes_on)
+    part = part_of(rows, params.limit, _number_of, is_first=key is None, is_back=is_back)
+    return page_of_keys(caller, "deliveries", [delivery_fields(each) for each in part.rows], part)
+
+
+def _number_of(row: DeliveryRow) -> int:
+    return row.number
 
 
 async def _find(caller: Caller, number: int) -> Endpoint:

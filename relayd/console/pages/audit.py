@@ -11,6 +11,7 @@ from relayd.answers import when
 from relayd.answers.csv_lines import csv_line
 from relayd.answers.people import AUDIT_FIELDS, audit_fields
 from relayd.console.asked import Asked
+from relayd.console.paging import Part, page_of
 from relayd.ports.people import AuditEntry, AuditQuery
 from relayd.ports.view import QueueView
 
@@ -22,22 +23,17 @@ _TEXTS = ("by", "action", "target")
 async def show(asked: Asked) -> Response:
     """The page itself."""
     query, mistakes = _query(asked)
-    number = asked.params.get("before", "")
-    before = int(number) if number.isdecimal() and len(number) < 19 else None
-    entries = []
+    part: Part[AuditEntry, int] = Part((), None, None)
     if not mistakes:
-        entries = list(
-            await asked.ask(lambda view: view.people.audit(query, limit=_PAGE + 1, before=before))
-        )
-    shown = entries[:_PAGE]
-    return asked.page(
-        "audit.html",
-        entries=shown,
-        mistakes=mistakes,
-        given=_given(asked.params),
-        older=shown[-1].number if len(entries) > _PAGE else None,
-        is_first=before is None,
-    )
+        part = await asked.ask(partial(_part, query, asked.number("before"), asked.number("after")))
+    return asked.page("audit.html", part=part, mistakes=mistakes, given=_given(asked.params))
+
+
+def _part(
+    query: AuditQuery, before: int | None, after: int | None, view: QueueView
+) -> Part[AuditEntry, int]:
+    ask = partial(view.people.audit, query, limit=_PAGE + 1)
+    return page_of(ask, _PAGE, lambda entry: entry.number, before=before, after=after)
 
 
 async def export(asked: Asked) -> Response:

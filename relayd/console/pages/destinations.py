@@ -12,9 +12,8 @@ from relayd.config.load import load
 from relayd.console.asked import Asked
 from relayd.console.destinations import find, find_one
 from relayd.console.filters import read_filters
-from relayd.console.pages.messages import Row, page_of
+from relayd.console.pages.messages import newest
 from relayd.console.way import way_of
-from relayd.mail.ids import format_id
 from relayd.policy.delivery.route import route_of
 
 _ROWS = 20  # of what waits
@@ -38,13 +37,12 @@ async def show_one(asked: Asked) -> Response:
     settings = await asyncio.to_thread(load, asked.console.settings.file, with_secrets=False)
     found = await asked.ask(partial(find_one, key, asked.now))
     filters = read_filters(QueryParams({"destination": key, "unfinished": "1"}), asked.now)
-    waits = await asked.ask(page_of(filters.query, None))
-    rows = [Row(format_id(each.message_id), each) for each in waits.rows[:_ROWS]]
+    waits = await asked.ask(partial(newest, filters.query))
     return asked.page(
         "destination.html",
         key=key,
         way=way_of(route, settings),
         found=found,
-        rows=rows,
+        rows=waits.rows[:_ROWS],
         command=filters.command,
     )

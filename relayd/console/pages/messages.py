@@ -1,7 +1,9 @@
 """Messages: found by every filter, page by page, as CSV too."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -18,6 +20,7 @@ from relayd.console.filters import (
     read_place,
     with_field,
 )
+from relayd.console.paging import Part
 from relayd.mail.ids import format_id, received_at_of
 from relayd.mail.operator import Action
 from relayd.mail.words import BounceClass, Category
@@ -26,7 +29,6 @@ from relayd.ports.view import Page, Place, Query, QueueView, RecipientRow, Statu
 PAGE = 50
 _EXPORTED = 500  # rows in one question
 _MOST_EXPORTED = 100_000
-_NOTHING = Page((), None)
 SPANS = ("1h", "24h", "7d", "30d", "90d")
 
 
@@ -43,6 +45,9 @@ class Row:
         return f"{self.id}.{self.row.recipient}"
 
 
+_NOTHING: Part[Row, str] = Part((), None, None)
+
+
 async def show(asked: Asked) -> Response:
     """The page itself. A queue id leads to its message."""
     text = asked.params.get("q", "").strip()
@@ -50,25 +55,18 @@ async def show(asked: Asked) -> Response:
         return RedirectResponse(f"/messages/{queue_id}", 303)
     filters = read_filters(asked.params, asked.now)
     before = read_place(asked.params.get("before", ""))
-    found = _NOTHING
+    after = read_place(asked.params.get("after", ""))
+    part = _NOTHING
     if not filters.mistakes:
-        found = await asked.ask(page_of(filters.query, before))
-        if text and not found.rows and before is None:
-            filters, found = await _other_meanings(asked, filters, text, found)
-    shown = [Row(format_id(row.message_id), row) for row in found.rows[:PAGE]]
-    older, looked_since = "", None
-    if len(found.rows) > PAGE:
-        older = shown[-1].key
-    elif found.next is not None:  # it was cut short
-        older, looked_since = place_of(found.next), received_at_of(found.next[0])
+        part = await asked.ask(partial(_page, filters.query, before, after))
+        if text and not part.rows and before is None and after is None:
+            filters, part = await _other_meanings(asked, filters, text, part)
     return asked.page(
         "messages.html",
         filters=filters,
-        rows=shown,
+        part=part,
         text=text,
-        older=older,
-        looked_since=looked_since,
-        is_first=before is None,
+        looked_since=_looked_since(part, is_back=after is not None),
         statuses=[(each.value, each.value) for each in Status],
         classes=[(each.value, each.value) for each in BounceClass],
         categories=[(each.value, each.value) for each in Category],
@@ -77,33 +75,60 @@ async def show(asked: Asked) -> Response:
     )
 
 
-def page_of(query: Query, before: Place | None) -> Callable[[QueueView], Page]:
-    """Return the question for a page, and one row more where there is a further one.
+def _page(
+    query: Query, before: Place | None, after: Place | None, view: QueueView
+) -> Part[Row, str]:
+    """Return a page. It takes a bounded time: where filters hardly meet there may be fewer rows, and `next` all the same.
 
-    It takes a bounded time: where filters hardly meet there may be fewer rows, and `next` all the same.
+    Who goes back to the newest rows sees a whole page of them.
     """
+    found = Page((), None, None)
+    if after is not None:
+        found = view.page(query, limit=PAGE + 1, back_from=after)
+        if len(found.rows) > PAGE:
+            rows = found.rows[-PAGE:]
+            found = Page(rows, found.next, (rows[0].message_id, rows[0].recipient - 1))
+    if found.prev is None:
+        found = view.page(query, limit=PAGE + 1, before=before if after is None else None)
+        if len(found.rows) > PAGE:
+            rows = found.rows[:PAGE]
+            found = Page(rows, (rows[-1].message_id, rows[-1].recipient), found.prev)
+    rules = view.pause_rules()
+    return Part(
+        [
+            Row(format_id(row.message_id), replace(row, pause=rule_that_holds(row, rules)))
+            for row in found.rows
+        ],
+        None if found.prev is None else place_of(found.prev),
+        None if found.next is None else place_of(found.next),
+    )
 
-    def ask(view: QueueView) -> Page:
-        found = view.page(query, limit=PAGE + 1, before=before)
-        rules = view.pause_rules()
-        rows = [replace(row, pause=rule_that_holds(row, rules)) for row in found.rows]
-        return Page(rows, found.next)
 
-    return ask
+def _looked_since(part: Part[Row, str], *, is_back: bool) -> datetime | None:
+    """Return down to when mail was looked at, where a page was cut short."""
+    place = (
+        None if part.next is None or is_back or len(part.rows) == PAGE else read_place(part.next)
+    )
+    return None if place is None else received_at_of(place[0])
+
+
+def newest(query: Query, view: QueueView) -> Part[Row, str]:
+    """Return the first page of what matches."""
+    return _page(query, None, None, view)
 
 
 async def _other_meanings(
-    asked: Asked, filters: Filters, text: str, found: Page
-) -> tuple[Filters, Page]:
+    asked: Asked, filters: Filters, text: str, found: Part[Row, str]
+) -> tuple[Filters, Part[Row, str]]:
     """Take the text of the search box for what else it may be, until something is found."""
     first = next(iter(meanings(text)))[0]
     given = {name: value for name, value in filters.given.items() if name != first}
     rest = read_filters(type(asked.params)(given), asked.now)
     for name, value in list(meanings(text))[1:]:
         query = with_field(rest.query, name, value)
-        other = await asked.ask(page_of(query, None))
-        if other.rows:
-            return Filters(query=query, given={**given, name: value}, mistakes=()), other
+        part = await asked.ask(partial(newest, query))
+        if part.rows:
+            return Filters(query=query, given={**given, name: value}, mistakes=()), part
     return filters, found
 
 

@@ -1,6 +1,7 @@
 """Webhooks: which applications are told what, how each does, and what was sent to it. For admins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from relayd.answers.webhooks import heard_in_words, state_of, type_of
 from relayd.console.asked import Asked
+from relayd.console.paging import Part, page_of
 from relayd.control import client
 from relayd.control.protocol import Message
 from relayd.control.webhooks import about_to_json, put_to_json, replay_to_json
@@ -49,19 +51,17 @@ async def show_one(asked: Asked) -> Response:
     """One webhook: its settings, how it does, and its deliveries."""
     number = _number(asked)
     shown = asked.params.get("show", "")
-    before = asked.params.get("before", "")
-    query = DeliveryQuery(
-        endpoint=number,
-        states=_STATES.get(shown, ()),
-        before=int(before) if before.lstrip("-").isdecimal() and len(before) < 18 else None,
-        limit=_PAGE,
-    )
+    query = DeliveryQuery(endpoint=number, states=_STATES.get(shown, ()), limit=_PAGE + 1)
+    before, after = asked.number("before"), asked.number("after")
 
-    def find(view: QueueView) -> tuple[Endpoint | None, list[DeliveryRow]]:
+    def find(view: QueueView) -> tuple[Endpoint | None, Part[DeliveryRow, int]]:
+        def ask(*, before: int | None = None, after: int | None = None) -> Sequence[DeliveryRow]:
+            return view.outbox.deliveries(replace(query, before=before, after=after))
+
         one = next((each for each in view.outbox.endpoints() if each.id == number), None)
-        return one, [] if one is None else list(view.outbox.deliveries(query))
+        return one, page_of(ask, _PAGE, lambda row: row.number, before=before, after=after)
 
-    webhook, rows = await asked.ask(find)
+    webhook, part = await asked.ask(find)
     if webhook is None:
         raise HTTPException(404, _none(number))
     return asked.page(
@@ -69,9 +69,9 @@ async def show_one(asked: Asked) -> Response:
         webhook=webhook,
         state=state_of(webhook, asked.now),
         kinds=TOLD,
-        rows=[_row(each) for each in rows],
+        rows=[_row(each) for each in part.rows],
+        part=part,
         shown=shown if shown in _STATES else "",
-        more=rows[-1].number if len(rows) == _PAGE else None,
     )
 
 

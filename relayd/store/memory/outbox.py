@@ -73,6 +73,7 @@ class MemoryOutboxView:
             for _, each in sorted(self._tables.deliveries.items(), reverse=True)
             if each.endpoint == query.endpoint
             and (query.before is None or each.number < query.before)
+            and (query.after is None or each.number > query.after)
             and (not query.states or each.state in query.states)
         ]
         return [
@@ -89,7 +90,7 @@ class MemoryOutboxView:
                 if each.state is DeliveryState.WAITING
                 else None,
             )
-            for each in found[: query.limit]
+            for each in (found[: query.limit] if query.after is None else found[-query.limit :])
         ]
 
     def _instant(self, served: int | None) -> datetime | None:

@@ -60,9 +60,16 @@ class MemoryPeopleView:
         return sorted(found, key=lambda session: session.seen_at, reverse=True)
 
     def audit(
-        self, query: AuditQuery, *, limit: int, before: int | None = None
+        self,
+        query: AuditQuery,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
     ) -> Sequence[AuditEntry]:
         found = [each for each in reversed(self._tables.audit) if _matches(each, query)]
+        if after is not None:
+            return [each for each in found if each.number > after][-limit:]
         return [each for each in found if before is None or each.number < before][:limit]
 
 

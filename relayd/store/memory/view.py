@@ -23,6 +23,7 @@ from relayd.ports.view import (
     NumberedEvent,
     Page,
     PausedDestination,
+    Place,
     Query,
     RecentAddresses,
     RecipientRow,
@@ -55,21 +56,37 @@ class MemoryView:
         pass
 
     def find(
-        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
     ) -> Sequence[RecipientRow]:
         rows = [row for row in self._rows(query.message_id) if matches(row, query)]
         rows.sort(key=newest_first)
+        if back_from is not None:
+            page_end = (-back_from[0], back_from[1])
+            return [row for row in rows if newest_first(row) <= page_end][-limit:]
         if before is not None:
             page_end = (-before[0], before[1])
             rows = [row for row in rows if newest_first(row) > page_end]
         return rows[:limit]
 
     def page(
-        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
     ) -> Page:
-        rows = self.find(query, limit=limit, before=before)
+        rows = self.find(query, limit=limit, before=before, back_from=back_from)
         is_full = rows and len(rows) == limit
-        return Page(rows, (rows[-1].message_id, rows[-1].recipient) if is_full else None)
+        if back_from is not None:
+            first = (rows[0].message_id, rows[0].recipient - 1) if is_full else None
+            return Page(rows, back_from, first)
+        return Page(rows, (rows[-1].message_id, rows[-1].recipient) if is_full else None, before)
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         message = self._tables.messages.get(message_id)
@@ -125,13 +142,20 @@ class MemoryView:
     def is_suppressed(self, address: str, *, sender: str = "") -> bool:
         return is_suppressed(suppression.known(self._tables, address), sender.lower())
 
-    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+    def suppressions(
+        self, *, after: str = "", ahead_of: str = "", limit: int
+    ) -> Sequence[Suppression]:
         found: list[Suppression] = []
-        for each in suppression.all_in_force(self._tables, after=after):
+        listed = suppression.all_in_force(self._tables, after=after)
+        if ahead_of:
+            end = suppression.key_of(ahead_of)
+            back = [each for each in listed if suppression.key_of(each.address) < end]
+            listed = reversed(back)
+        for each in listed:
             if found and each.address != found[-1].address and len(found) >= limit:
                 break
             found.append(each)
-        return found
+        return found[::-1] if ahead_of else found
 
     def came_back(self, message_id: MessageId, recipient: int) -> Sequence[datetime]:
         message = self._tables.messages.get(message_id)

@@ -28,7 +28,7 @@ _ENDPOINTS = (
 )
 _UNFINISHED = "state IN ('waiting', 'behind', 'sending')"
 _WAITING = f"SELECT count(*), min(at) FROM delivery WHERE endpoint = ? AND {_UNFINISHED}"  # noqa: S608 -- constants
-_KEYS = "SELECT event FROM delivery WHERE endpoint = ? AND event < ?{} ORDER BY event DESC LIMIT ?"
+_KEYS = "SELECT event FROM delivery WHERE endpoint = ? AND event {} ?{} ORDER BY event {} LIMIT ?"
 _ROWS = (
     "SELECT d.event, d.at, d.state, d.claims, d.next_at, d.sent_at, d.status, d.trouble, d.octets, d.took,"  # noqa: S608 -- constants
     f" {FACTS} FROM json_each(?) wanted CROSS JOIN delivery d ON d.endpoint = ? AND d.event = wanted.value"
@@ -85,7 +85,9 @@ def _endpoint(row: Sequence[Any], waiting: int, oldest: int | None, *, ahead: in
 
 
 def _deliveries(db: apsw.Connection, query: DeliveryQuery) -> list[DeliveryRow]:
-    before = 2**62 if query.before is None else query.before
+    side, place, order = "<", 2**62 if query.before is None else query.before, "DESC"
+    if query.after is not None:
+        side, place, order = ">", query.after, "ASC"
     part = ""
     if query.states == (
         DeliveryState.FAILED,
@@ -93,9 +95,9 @@ def _deliveries(db: apsw.Connection, query: DeliveryQuery) -> list[DeliveryRow]:
         part = " AND state = 'failed'"
     elif query.states:
         part = f" AND state IN ({_list(query.states)})"
-    keys = [
-        event for (event,) in fetch(db, _KEYS.format(part), (query.endpoint, before, query.limit))
-    ]
+    sql = _KEYS.format(side, part, order)
+    keys = [event for (event,) in fetch(db, sql, (query.endpoint, place, query.limit))]
+    keys.sort(reverse=True)
     ahead = _ahead(db)
     return [
         _row(query.endpoint, row, ahead) for row in fetch(db, _ROWS, (str(keys), query.endpoint))

@@ -125,19 +125,23 @@ def span(query: Query) -> tuple[int, int]:
     return low, high
 
 
-def ages(query: Query, low: int, filters: list[Path]) -> Iterator[tuple[int, list[Path]]]:
-    """Yield the lowest id and the filters, for mail of each age that is searched in a way of its own.
+def ages(
+    query: Query, low: int, high: int, filters: list[Path]
+) -> Iterator[tuple[int, int, list[Path]]]:
+    """Yield the lowest id, the highest and the filters, for mail of each age that is searched in a way of its own.
 
     What changed since an instant is mostly what came since. Of older mail, it is in the index of what
     changed late, which is little.
     """
     if query.changed_since is None:
-        yield low, filters
+        yield low, high, filters
         return
     turn = max(low, int(first_id_at(query.changed_since - _SOON)))
     since, changed = (to_ms(query.changed_since),), frozenset({"changed"})
-    yield turn, [*filters, Path("recipient", "{0}.updated_at >= ?", [since], changed, leads=False)]
-    yield low, [Path("recipient_changed_late", _CHANGED_LATE, [since], changed), *filters]
+    newer = Path("recipient", "{0}.updated_at >= ?", [since], changed, leads=False)
+    yield turn, high, [*filters, newer]
+    older = Path("recipient_changed_late", _CHANGED_LATE, [since], changed)
+    yield low, min(high, turn - 1), [older, *filters]
 
 
 def filters(db: apsw.Connection, query: Query) -> Iterator[Path]:

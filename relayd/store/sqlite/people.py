@@ -137,6 +137,13 @@ class SqlitePeopleView:
         return self._file.read(lambda db: people_rows.sessions(db, account))
 
     def audit(
-        self, query: AuditQuery, *, limit: int, before: int | None = None
+        self,
+        query: AuditQuery,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
     ) -> Sequence[AuditEntry]:
-        return self._file.read(lambda db: people_rows.audit(db, query, limit=limit, before=before))
+        return self._file.read(
+            lambda db: people_rows.audit(db, query, limit=limit, before=before, after=after)
+        )

@@ -64,7 +64,7 @@ def logged_in(db: apsw.Connection, token_hash: bytes) -> LoggedIn | None:
 
 
 def audit(
-    db: apsw.Connection, query: AuditQuery, *, limit: int, before: int | None
+    db: apsw.Connection, query: AuditQuery, *, limit: int, before: int | None, after: int | None
 ) -> list[AuditEntry]:
     wanted: list[tuple[str, object]] = [
         (f"{column} = ? COLLATE NOCASE", value)
@@ -77,9 +77,12 @@ def audit(
         wanted.append(("at < ?", to_ms(query.until)))
     if before is not None:
         wanted.append(("number < ?", before))
+    if after is not None:
+        wanted.append(("number > ?", after))
     where = f" WHERE {' AND '.join(part for part, _ in wanted)}" if wanted else ""
-    sql = f"{_AUDIT}{where} ORDER BY number DESC LIMIT ?"
-    return [_entry(row) for row in fetch(db, sql, [*(value for _, value in wanted), limit])]
+    sql = f"{_AUDIT}{where} ORDER BY number {'DESC' if after is None else 'ASC'} LIMIT ?"
+    found = [_entry(row) for row in fetch(db, sql, [*(value for _, value in wanted), limit])]
+    return found if after is None else found[::-1]
 
 
 def _account(row: Sequence[Any]) -> Account:

@@ -40,6 +40,10 @@ _KEYS = (
     "SELECT DISTINCT address_key FROM suppression WHERE address_key > ? AND address_key < ?"
     " ORDER BY address_key LIMIT ?"
 )
+_KEYS_BACK = (
+    "SELECT DISTINCT address_key FROM suppression WHERE address_key < ?"
+    " ORDER BY address_key DESC LIMIT ?"
+)
 _LAST = "\U0010ffff"  # behind all keys
 _AT_ONCE = 500  # addresses
 
@@ -94,6 +98,19 @@ def behind(db: apsw.Connection, address: str, *, limit: int) -> list[Suppression
         key = keys[-1]
         for those in of_keys(db, keys).values():
             found += those
+    return found
+
+
+def ahead_of(db: apsw.Connection, address: str, *, limit: int) -> list[Suppression]:
+    """Return about `limit` of what is in force, of the last addresses ahead of `address`."""
+    found: list[Suppression] = []
+    key = query_key(address)
+    while len(found) < limit:
+        keys = [one for (one,) in fetch(db, _KEYS_BACK, (key, min(limit - len(found), _AT_ONCE)))]
+        if not keys:
+            break
+        key = keys[-1]
+        found = [each for those in of_keys(db, keys[::-1]).values() for each in those] + found
     return found
 
 

@@ -152,28 +152,31 @@ class SqliteView:
 
     @_question
     def find(
-        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+        self, query: Query, *, limit: int, before: Key | None = None, back_from: Key | None = None
     ) -> Sequence[RecipientRow]:
-        return self._page(query, limit, before, steps=sys.maxsize).rows
+        return self._page(query, limit, before, back_from, steps=sys.maxsize).rows
 
     @_question
     def page(
-        self, query: Query, *, limit: int, before: tuple[MessageId, int] | None = None
+        self, query: Query, *, limit: int, before: Key | None = None, back_from: Key | None = None
     ) -> Page:
-        return self._page(query, limit, before, steps=_STEPS)
+        return self._page(query, limit, before, back_from, steps=_STEPS)
 
     def _page(
-        self, query: Query, limit: int, before: tuple[MessageId, int] | None, *, steps: int
+        self, query: Query, limit: int, before: Key | None, back_from: Key | None, *, steps: int
     ) -> Page:
         with self._file.reading():
-            search = Search(self._db, query, before=before)
+            search = Search(self._db, query, before=before, back_from=back_from)
         found: list[RecipientRow] = []
         while len(found) < limit and not search.is_done and steps:
             with self._file.reading():
                 keys = search.step(limit - len(found))
                 found += [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
             steps -= 1
-        return Page(found, None if search.is_done else search.place)
+        beyond = None if search.is_done else search.place
+        if back_from is None:
+            return Page(found, beyond, before)
+        return Page(found[::-1], back_from, beyond)
 
     @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
@@ -264,8 +267,12 @@ class SqliteView:
             raise translate(exc) from exc
 
     @_question
-    def suppressions(self, *, after: str = "", limit: int) -> Sequence[Suppression]:
+    def suppressions(
+        self, *, after: str = "", ahead_of: str = "", limit: int
+    ) -> Sequence[Suppression]:
         with self._file.reading():
+            if ahead_of:
+                return suppression.ahead_of(self._db, ahead_of, limit=limit)
             return suppression.behind(self._db, after, limit=limit)
 
     @_question

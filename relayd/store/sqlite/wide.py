@@ -45,12 +45,16 @@ def gathered(db: apsw.Connection, path: Path, trouble: Path | None, low: int, hi
     return Path(found, "1", [()], path.covers)
 
 
-def newest(db: apsw.Connection, path: Path, high: int) -> int:
-    """Return the newest message up to an id that has one of the values of a gathered filter; -1 without any."""
+def nearest(db: apsw.Connection, path: Path, edge: int, *, is_back: bool) -> int | None:
+    """Return the newest message up to an id that has one of the values of a gathered filter; None without any.
+
+    With `is_back` it is the oldest from that id on.
+    """
     column = path.matches("r").partition(" IN ")[0]
+    first, reaches = ("min", ">=") if is_back else ("max", "<=")
     sql = (
-        f"SELECT max((SELECT max(r.id) FROM {path.table('r')} WHERE {column} = wanted.value"  # noqa: S608 -- constants
-        f" AND r.id <= ?)) FROM temp.wanted_{path.index} AS wanted"
+        f"SELECT {first}((SELECT {first}(r.id) FROM {path.table('r')} WHERE {column} = wanted.value"  # noqa: S608 -- constants
+        f" AND r.id {reaches} ?)) FROM temp.wanted_{path.index} AS wanted"
     )
-    [(found,)] = fetch(db, sql, (high,))
-    return -1 if found is None else int(found)
+    [(found,)] = fetch(db, sql, (edge,))
+    return None if found is None else int(found)
