@@ -4,7 +4,7 @@
     {"verb": "people.change_account", "name": "anna", and those of the others that are to change, "disabled": BOOL}
     {"verb": "people.drop_account", "name": "anna"}
     {"verb": "people.add_key", "name": "shop", "scopes": ["submit"], "senders": ["@example.org"], "networks": ["192.0.2.0/24"],
-     "messages_per_minute": NUMBER, "sees": "own", "expires_at": "2027-01-01T00:00:00Z"}
+     "requests_per_minute": NUMBER, "sees": "own", "expires_at": "2027-01-01T00:00:00Z"}
     {"verb": "people.change_key", "id": "...", "disabled": BOOL}
     {"verb": "people.drop_key", "id": "..."}
     {"verb": "people.end_sessions", "name": "anna"}
@@ -60,7 +60,7 @@ class NewKey:
     scopes: frozenset[Scope]
     senders: tuple[str, ...] = ()
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    messages_per_minute: int = 0
+    requests_per_minute: int = 0
     sees: Sees = Sees.OWN
     expires_at: datetime | None = None
 
@@ -144,7 +144,7 @@ def add_key_to_json(key: NewKey) -> Message:
         "scopes": sorted(key.scopes),
         "senders": list(key.senders),
         "networks": [str(each) for each in key.networks],
-        "messages_per_minute": key.messages_per_minute,
+        "requests_per_minute": key.requests_per_minute,
         "sees": key.sees,
         "expires_at": None if key.expires_at is None else format_instant(key.expires_at),
     }
@@ -162,8 +162,8 @@ def add_key_from_json(message: Message) -> NewKey:
         scopes=scopes,
         senders=_texts("senders", message, parse_sender),
         networks=_texts("networks", message, ip_network),
-        messages_per_minute=read_number(
-            "messages_per_minute", {"messages_per_minute": 0, **message}
+        requests_per_minute=read_number(
+            "requests_per_minute", {"requests_per_minute": 0, **message}
         ),
         sees=read_text("sees", message.get("sees", Sees.OWN), Sees),
         expires_at=None

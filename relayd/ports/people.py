@@ -83,7 +83,7 @@ class ApiKey:
     scopes: frozenset[Scope]
     senders: tuple[str, ...] = ()  # addresses and `@domain`s that it may send from; none: any
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # of its clients; none: any
-    messages_per_minute: int = 0  # 0: no limit
+    requests_per_minute: int = 0  # 0: no limit
     sees: Sees = Sees.OWN
     created_at: datetime
     expires_at: datetime | None = None

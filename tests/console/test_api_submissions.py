@@ -199,7 +199,7 @@ def test_a_key_sends_as_its_senders(program: Program, reception: Reception) -> N
 
 @pytest.mark.usefixtures("reception")
 def test_a_key_has_its_rate(program: Program) -> None:
-    key = program.key(Scope.SUBMIT, name="slow", messages_per_minute=2)
+    key = program.key(Scope.SUBMIT, name="slow", requests_per_minute=2)
     answers = [program.send("POST", "/messages", MAIL, key=key) for _ in range(3)]
     assert [each.status for each in answers] == [202, 202, 429]
     assert answers[0].headers["ratelimit"] == '"minute";r=1;t=0'

@@ -652,3 +652,18 @@ def test_health_tells_why_to_who_may_read(program: Program) -> None:
     assert program.get("/health", Scope.SUBMIT).json == {"status": "ok"}
     answer: Answer = program.send("GET", "/health", key="rk_x")
     assert answer.status == 401
+
+
+def test_every_request_of_a_key_counts_and_is_told_what_is_left(program: Program) -> None:
+    """Also one that is refused; a key without a rate hears of none, and takes nothing from another."""
+    key = program.key(READ, name="polls", requests_per_minute=4)
+    paths = ("/recipients", "/keys", "/recipients?x=1", "/health", "/events")
+    answers = [program.send("GET", path, key=key) for path in paths]
+    assert [each.status for each in answers] == [200, 403, 422, 200, 429]
+    assert [each.headers["ratelimit"][:12] for each in answers[:4]] == [
+        f'"minute";r={left}' for left in (3, 2, 1, 0)
+    ]
+    assert 1 <= int(answers[4].headers["retry-after"]) <= 15
+    assert answers[4].json["type"] == "urn:relayd:problem:too-many"
+    assert "ratelimit" not in program.get("/recipients", READ).headers
+    assert "ratelimit" not in program.send("GET", "/health").headers

@@ -142,7 +142,7 @@ async def test_a_key_is_kept_as_it_is(box: Box) -> None:
         scopes=frozenset(Scope),
         senders=("a@app.test", "@b.test"),
         networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")),
-        messages_per_minute=60,
+        requests_per_minute=60,
         sees=Sees.ALL,
         expires_at=box.clock.now() + timedelta(days=365),
     )

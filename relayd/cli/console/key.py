@@ -79,7 +79,7 @@ def key() -> None:
     help="Where it may be used from; without it anywhere.",
 )
 @click.option(
-    "--per-minute", type=click.IntRange(min=1), metavar="N", help="Messages that it may submit."
+    "--per-minute", type=click.IntRange(min=1), metavar="N", help="Requests that it may make."
 )
 @click.option(
     "--sees",
@@ -114,7 +114,7 @@ def add(
         scopes=frozenset(scopes),
         senders=tuple(senders),
         networks=tuple(networks),
-        messages_per_minute=per_minute or 0,
+        requests_per_minute=per_minute or 0,
         sees=Sees(sees),
         expires_at=None if expires is None else now() + expires,
     )

@@ -20,6 +20,7 @@ from relayd.console.api import (
     metrics,
     people,
     queue,
+    rates,
     recipients,
     settings,
     stats,
@@ -31,6 +32,7 @@ from relayd.console.api.document import document_of
 from relayd.console.api.problems import Problem, answer_to
 from relayd.console.asked import Console
 from relayd.console.limits import read_body, replayed
+from relayd.policy.console.rate import Rates
 
 ROUTERS = (
     submissions.router,
@@ -60,6 +62,7 @@ class Api:
         self._app.state.console = console
         self._app.state.routes = routes()
         self._app.state.submitting = submissions.Submitting()
+        self._app.state.rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -71,7 +74,7 @@ class Api:
             await (await answer_to(request, refused))(scope, receive, send)
             return
         with suppress(Exception):  # `answer_to` told it already, but FastAPI raises it once more
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, rates.telling(scope, send))
 
 
 def make_app() -> FastAPI:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from relayd.console import guard
 from relayd.console.api.problems import Problem
+from relayd.console.api.rates import count
 from relayd.console.asked import Console
 from relayd.control.behalf import Behalf
 from relayd.policy.console.keys import is_admitted, is_valid, parse_key
@@ -78,6 +79,7 @@ class Needs:
 
     async def __call__(self, request: Request) -> Caller:
         caller = await caller_of(request)
+        count(request, caller.key)
         check_scope(caller.key, self.scope, own=self.own)
         refuse_unknown_parameters(request)
         return caller
@@ -86,7 +88,11 @@ class Needs:
 async def anybody(request: Request) -> Caller | None:
     """Return who asks; None without a key. Raises Problem for a bad one."""
     refuse_unknown_parameters(request)
-    return await caller_of(request) if "authorization" in request.headers else None
+    if "authorization" not in request.headers:
+        return None
+    caller = await caller_of(request)
+    count(request, caller.key)
+    return caller
 
 
 async def caller_of(request: Request) -> Caller:

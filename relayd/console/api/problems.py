@@ -30,7 +30,7 @@ TITLES = {
     "invalid": "Fields or parameters are wrong",
     "refused": "The relay does not take the message",
     "key-used": "Another message came with this Idempotency-Key",
-    "too-many": "The key hands in too many messages",
+    "too-many": "The key asks too often",
     "took-too-long": "The question takes too long",
     "unavailable": "Not now",
     "internal": "An error of relayd",

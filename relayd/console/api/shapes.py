@@ -250,7 +250,7 @@ class Key(BaseModel):
     scopes: list[str]
     senders: list[str]
     networks: list[str]
-    messages_per_minute: Annotated[int, Field(description="0: no limit")]
+    requests_per_minute: Annotated[int, Field(description="0: no limit")]
     sees: Sees
     created_at: datetime
     expires_at: datetime | None

@@ -6,7 +6,6 @@ again: the key is written with the message, so there is one message however ofte
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, assert_never
@@ -45,7 +44,6 @@ from relayd.mail.account import is_among
 from relayd.mail.address import Address, parse_address
 from relayd.mail.ids import parse_id
 from relayd.mail.once import Once
-from relayd.policy.console.rate import WINDOW, Rates, Taken
 from relayd.policy.console.roles import Scope
 
 PATH = f"{PREFIX}/messages"
@@ -71,7 +69,6 @@ class Submitting:
 
     def __init__(self) -> None:
         self.places = asyncio.Semaphore(_AT_ONCE)
-        self.rates = Rates()
         self._large = asyncio.Semaphore(_AT_ONCE)
 
     async def body(self, request: Request, most: int) -> bytes:
@@ -115,10 +112,9 @@ async def hand_in(
     is answered with the first message.
     """
     submitting: Submitting = caller.request.app.state.submitting
-    headers = _rate(submitting.rates, caller)
     kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (_JSON, _RFC822):
-        raise Problem(415, f"a message is {_JSON} or {_RFC822}", headers=headers)
+        raise Problem(415, f"a message is {_JSON} or {_RFC822}")
     settings = caller.console.settings
     body = await submitting.body(caller.request, int(settings.limits.message_size * _LARGER))
     async with submitting.places:
@@ -135,7 +131,7 @@ async def hand_in(
             once=_once(caller, idempotency_key, kind, body) if idempotency_key else None,
         )
         result = await submit(settings.console_smtp, message)
-    return await _told(result, caller, headers, has_key=bool(idempotency_key))
+    return await _told(result, caller, has_key=bool(idempotency_key))
 
 
 def _of_fields(
@@ -201,29 +197,7 @@ def _once(caller: Caller, idempotency_key: str, kind: str, body: bytes) -> Once:
     return Once(key=hashlib.sha256(key.encode()).digest(), body=hashlib.sha256(asked).digest())
 
 
-def _rate(rates: Rates, caller: Caller) -> dict[str, str]:
-    """Return the headers that tell of the rate. Raises Problem when it is used up."""
-    limit = caller.key.messages_per_minute
-    if not limit:
-        return {}
-    taken = rates.take(caller.key.id, limit, now=time.monotonic())
-    headers = _headers(taken)
-    if not taken.is_allowed:
-        told = f"the key may hand in {limit} messages a minute: again in {taken.wait} s"
-        raise Problem(429, told, headers={**headers, "Retry-After": str(taken.wait)})
-    return headers
-
-
-def _headers(taken: Taken) -> dict[str, str]:
-    return {
-        "RateLimit-Policy": f'"minute";q={taken.limit};w={WINDOW}',
-        "RateLimit": f'"minute";r={taken.left};t={taken.wait}',
-    }
-
-
-async def _told(
-    result: Result, caller: Caller, headers: dict[str, str], *, has_key: bool
-) -> Response:
+async def _told(result: Result, caller: Caller, *, has_key: bool) -> Response:
     """Answer what became of it. Raises Problem."""
     match result:
         case Queued():
@@ -233,7 +207,7 @@ async def _told(
                 "recipients": list(map(_answered, result.recipients)),
             }
             again = {"Idempotency-Replayed": "true"} if result.came_before else {}
-            return answer(told, status=202, headers={**headers, **again})
+            return answer(told, status=202, headers=again)
         case Refused():
             problem = Problem(
                 422, str(result.reply), kind="refused", errors=_refusals(result.recipients)
@@ -264,7 +238,6 @@ async def _told(
             )
         case _:
             assert_never(result)
-    problem.headers = {**headers, **problem.headers}
     raise problem
 
 

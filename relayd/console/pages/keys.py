@@ -40,7 +40,7 @@ async def add(asked: Asked) -> Response:
         scopes=frozenset(_each(asked.texts("scope"), Scope, "a scope")),
         senders=_each(_words(asked, "senders"), parse_sender, "a sender"),
         networks=_each(_words(asked, "networks"), ip_network, "a network"),
-        messages_per_minute=_number(asked, "per_minute", _MOST_PER_MINUTE) or 0,
+        requests_per_minute=_number(asked, "per_minute", _MOST_PER_MINUTE) or 0,
         sees=_read(asked.text("sees") or Sees.OWN, Sees, "what it sees"),
         expires_at=_expires_at(asked),
     )

@@ -71,7 +71,7 @@ async def add_key(asked: Asked) -> Message:
         scopes=new.scopes,
         senders=new.senders,
         networks=new.networks,
-        messages_per_minute=new.messages_per_minute,
+        requests_per_minute=new.requests_per_minute,
         sees=new.sees,
         created_at=asked.context.now(),
         expires_at=new.expires_at,

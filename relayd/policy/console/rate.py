@@ -1,4 +1,4 @@
-"""How many messages a key may hand in: a bucket that holds a minute's worth, and fills again evenly."""
+"""How many requests a key may make: a bucket that holds a minute's worth, and fills again evenly."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ WINDOW = 60  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What was decided about one message."""
+    """What was decided about one request."""
 
     is_allowed: bool
     limit: int
-    left: int  # messages that may follow at once
+    left: int  # requests that may follow at once
     wait: int  # seconds until one more may follow; 0: at once
 
 
@@ -23,7 +23,7 @@ class Rates:
         self._buckets: dict[str, tuple[float, float]] = {}  # of a key: what was left, and when
 
     def take(self, key_id: str, per_minute: int, *, now: float) -> Taken:
-        """Take one message out of the bucket of a key, if there is one; `now` is monotonic, in seconds."""
+        """Take one request out of the bucket of a key, if there is one; `now` is monotonic, in seconds."""
         left, at = self._buckets.get(key_id, (float(per_minute), now))
         left = min(per_minute, left + (now - at) * per_minute / WINDOW)
         is_allowed = left >= 1

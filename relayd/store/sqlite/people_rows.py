@@ -106,7 +106,7 @@ def _key(row: Sequence[Any]) -> ApiKey:
         scopes=frozenset(map(Scope, row[3].split())),
         senders=tuple(row[4].split()),
         networks=tuple(map(ip_network, row[5].split())),
-        messages_per_minute=row[6],
+        requests_per_minute=row[6],
         sees=Sees(row[7]),
         created_at=from_ms(row[8]),
         expires_at=_instant(row[9]),

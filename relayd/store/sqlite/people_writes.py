@@ -67,7 +67,7 @@ def add_key(db: apsw.Connection, key: ApiKey, author: Author, now: datetime) -> 
             " ".join(sorted(key.scopes)),
             " ".join(key.senders),
             " ".join(map(str, key.networks)),
-            key.messages_per_minute,
+            key.requests_per_minute,
             key.sees.value,
             to_ms(key.created_at),
             _ms(key.expires_at),

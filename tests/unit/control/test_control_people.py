@@ -40,7 +40,7 @@ KEY = NewKey(
     scopes=frozenset({Scope.SUBMIT, Scope.READ}),
     senders=("a@x.test", "@y.test"),
     networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")),
-    messages_per_minute=60,
+    requests_per_minute=60,
     sees=Sees.ALL,
     expires_at=START + timedelta(days=9),
 )
@@ -122,7 +122,7 @@ WRONG = [
     ("add_key", {"senders": ["x y"]}),
     ("add_key", {"networks": ["192.0.2.7/24"]}),
     ("add_key", {"networks": ["192.0.2.0/24"] * 101}),
-    ("add_key", {"messages_per_minute": -1}),
+    ("add_key", {"requests_per_minute": -1}),
     ("add_key", {"sees": "some"}),
     ("add_key", {"expires_at": "2027-01-01T00:00:00"}),
     ("add_key", {"id": "mine"}),

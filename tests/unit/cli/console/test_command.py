@@ -134,7 +134,7 @@ async def test_a_key_is_printed_once(console: Console) -> None:
     assert key.scopes == {Scope.SUBMIT, Scope.READ}
     assert key.senders == ("a@x.test", "@y.test")
     assert [str(each) for each in key.networks] == ["192.0.2.0/24", "2001:db8::/32"]
-    assert (key.messages_per_minute, key.sees) == (60, Sees.ALL)
+    assert (key.requests_per_minute, key.sees) == (60, Sees.ALL)
     assert key.expires_at is not None
     assert key.expires_at > START + timedelta(weeks=520)
     ran = await console.run("key", "add", "shop", "--scopes", "read")

@@ -1,4 +1,4 @@
-"""A key hands in as many messages a minute as it may, and no more."""
+"""A key makes as many requests a minute as it may, and no more."""
 
 import pytest
 
