@@ -186,6 +186,7 @@ def test_a_key_sends_as_its_senders(program: Program, reception: Reception) -> N
         ("", {**MAIL, "from": "a@else.test"}),
         ("", {**MAIL, "from": "a@sub.app.test"}),
         ("", {**MAIL, "envelope": {"from": "a@else.test"}}),
+        ("", {**MAIL, "headers": {"sender": "a@else.test"}}),
     ]
     for status, cases in ((202, good), (403, bad)):
         for query, told in cases:
@@ -195,6 +196,31 @@ def test_a_key_sends_as_its_senders(program: Program, reception: Reception) -> N
     answer = program.send("POST", f"/messages{query}", key=key, body=CONTENT, headers=RFC822)
     assert answer.status == 403
     assert len(reception.intake.messages) == len(good)
+
+
+AS_IT_IS = {
+    "a sender of the key": (b"From: a@app.test\nSender: b@app.test\n", 202),
+    "another author": (b"From: Shop <a@else.test>\n", 403),
+    "one of two": (b"From: a@app.test, a@else.test\n", 403),
+    "one of two fields": (b"From: a@app.test\nfrom: a@else.test\n", 403),
+    "a name that looks like one": (b'From: "a@app.test" <a@else.test>\n', 403),
+    "another sender": (b"From: a@app.test\nSender: a@else.test\n", 403),
+    "no author": (b"Subject: x\n", 422),
+    "nothing that can be read": (b"From: a@app.test <a@app.test> <a@else.test>\n", 422),
+}
+
+
+@pytest.mark.parametrize(("header", "status"), AS_IT_IS.values(), ids=AS_IT_IS)
+def test_a_message_as_it_is_says_that_it_is_from_the_senders_of_its_key(
+    program: Program, reception: Reception, header: bytes, status: int
+) -> None:
+    """Only a key that is not narrowed may say anything."""
+    for name, senders, wanted in (("few", ("@app.test",), status), ("any", (), 202)):
+        key = program.key(Scope.SUBMIT, name=name, senders=senders)
+        query, body = "?from=b@app.test&rcpt=a@x.test", header + b"\nHello.\n"
+        answer = program.send("POST", f"/messages{query}", key=key, body=body, headers=RFC822)
+        assert answer.status == wanted, answer.body
+    assert len(reception.intake.messages) == (2 if status == 202 else 1)
 
 
 @pytest.mark.usefixtures("reception")

@@ -6,7 +6,7 @@ again: the key is written with the message, so there is one message however ofte
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated, assert_never
 
@@ -23,6 +23,7 @@ from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import bare_address, read
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import PREFIX, resources
+from relayd.console.api.senders import Named, check_content, check_senders
 from relayd.console.compose import compose
 from relayd.console.intake import (
     Answered,
@@ -38,9 +39,8 @@ from relayd.console.intake import (
 )
 from relayd.console.json_fields import BadFields
 from relayd.console.limits import BODY_LIMIT, read_body
-from relayd.console.mail_fields import read_mail
+from relayd.console.mail_fields import Mail, Mailbox, read_mail
 from relayd.errors import StoreError
-from relayd.mail.account import is_among
 from relayd.mail.address import Address, parse_address
 from relayd.mail.ids import parse_id
 from relayd.mail.once import Once
@@ -152,8 +152,7 @@ def _of_fields(
             for each in error.wrong
         ]
         raise Problem(422, str(error), errors=mistakes) from error
-    _check_sender("from", mail.author.address, senders)
-    _check_sender("envelope.from", mail.reverse_path, senders)
+    check_senders(_named_in(mail), senders)
     return mail.reverse_path, mail.recipients, compose(mail)
 
 
@@ -167,11 +166,12 @@ def _of_octets(
     if not envelope.tag.isprintable():
         raise wrong("tag", "it has control characters")
     path = None if envelope.from_ in ("", "<>") else _address("from", envelope.from_)
-    _check_sender("from", path, senders)
+    check_senders([("from", path)], senders)
     recipients = [_address("rcpt", each) for each in envelope.rcpt]
     content = body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
+    check_content(content, senders)
     if envelope.tag:
         content = f"X-Relayd-Tag: {envelope.tag}\r\n".encode() + content
     return path, recipients, content
@@ -182,12 +182,15 @@ def _address(name: str, text: str) -> Address:
     return address
 
 
-def _check_sender(where: str, address: Address | None, senders: tuple[str, ...]) -> None:
-    """Raise Problem unless the key may use an address; the null reverse-path is everybody's."""
-    if address is not None and not is_among(senders, address):
-        raise Problem(
-            403, f"{where}: the key may not send as {address}; it may as {', '.join(senders)}"
-        )
+def _named_in(mail: Mail) -> Iterator[Named]:
+    """Yield the addresses that a message is from, by its fields and its envelope."""
+    yield "from", mail.author.address
+    yield "envelope.from", mail.reverse_path
+    for name, value in mail.headers:
+        if name.lower() == "sender":
+            yield from (
+                (f"headers.{name}", each.address) for each in value if isinstance(each, Mailbox)
+            )
 
 
 def _once(caller: Caller, idempotency_key: str, kind: str, body: bytes) -> Once:
