@@ -205,8 +205,12 @@ class QueueStore(Upkeep, Protocol):
         """
         ...
 
-    async def read(self, message_id: MessageId, *, by: str, reason: str) -> "ContentRead | None":
+    async def read(
+        self, message_id: MessageId, *, by: str, reason: str, of: str | None = None
+    ) -> "ContentRead | None":
         """Return the content for a person; None when it is gone.
+
+        With `of` only what came with that login is there.
 
         An event of each recipient says who read it and why, in the same transaction: called again, it is
         recorded again. Raises ContentLost, and records nothing, when it is missing though it is needed.

@@ -42,7 +42,7 @@ NEEDS = {
     "GET /messages/{queue_id}": (READ, True),
     "POST /messages": (SUBMIT, True),
     "POST /messages/{queue_id}/requeue": (OPERATE, True),
-    "GET /messages/{queue_id}/source": (CONTENT, False),
+    "GET /messages/{queue_id}/source": (CONTENT, True),
     "POST /actions": (OPERATE, True),
     "GET /addresses/export": (READ, False),
     "POST /addresses/import": (OPERATE, False),
@@ -644,6 +644,20 @@ def test_a_program_reads_what_a_message_says(program: Program, console: Console)
     assert (last["by"], last["reason"]) == ("content-read-all (API key)", "ticket 7")
     gone = program.send("GET", "/messages/0CNA0NJ6E0401/source?reason=x", key=key)
     assert gone.status == 404
+
+
+def test_a_program_reads_what_its_own_messages_say(
+    program: Program, own: str, console: Console
+) -> None:
+    """Others are not there for it, and reading them is no event."""
+    path = ""
+    for address, status in ((OWN, 200), ("later@mail.example", 404)):
+        [row] = program.get(f"/recipients?rcpt={address}", READ).json["recipients"]
+        path, before = f"/messages/{row['queue_id']}/source", len(console.recorded)
+        assert program.send("GET", f"{path}?reason=x", key=own).status == status
+        assert (len(console.recorded) > before) is (status == 200)
+    key = program.key(READ, sees=Sees.OWN, name="no content")
+    assert program.send("GET", f"{path}?reason=x", key=key).status == 403
 
 
 def test_health_tells_why_to_who_may_read(program: Program) -> None:

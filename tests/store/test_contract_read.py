@@ -46,6 +46,21 @@ async def test_what_is_gone_is_neither_given_nor_recorded(box: Box, worker: Work
     assert len(box.later_history(message)) == count
 
 
+async def test_who_sees_own_messages_reads_those_that_came_with_the_login(
+    box: Box, worker: WorkerNumber
+) -> None:
+    own = a_message("a@x.test", count=1, auth_user="shop (API key)")
+    others = [a_message("a@x.test", count=2, auth_user="app (API key)"), a_message(count=3)]
+    for message in (own, *others):
+        await box.put(message, worker=worker)
+    for message in others:
+        assert await box.store.read(message.id, by="x", reason="", of="shop (API key)") is None
+        assert box.later_history(message) == []
+    read = await box.store.read(own.id, by="x", reason="", of="shop (API key)")
+    assert read is not None
+    assert read.content[:] == own.content[:]
+
+
 async def test_nobody_reads_a_message_that_is_not_there(box: Box) -> None:
     message = a_message("a@x.test")
     assert await box.store.read(message.id, by="ann", reason="") is None

@@ -27,7 +27,7 @@ from relayd.ports.view import HistoryEntry, QueueView, RecipientRow
 router = resources("messages")
 _Reader = Annotated[Caller, Depends(Needs(Scope.READ, own=True))]
 _Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE, own=True))]
-_ContentReader = Annotated[Caller, Depends(Needs(Scope.CONTENT))]
+_ContentReader = Annotated[Caller, Depends(Needs(Scope.CONTENT, own=True))]
 SOURCE_LIMIT = 25 * 10**6  # octets
 
 
@@ -101,7 +101,7 @@ async def source(
     if not await caller.change(
         partial(client.content, request=request, write=partial(_keep, parts))
     ):
-        raise Problem(404, "the content is no longer kept")
+        raise Problem(404, "there is no such message, or its content is no longer kept")
     return Response(b"".join(parts), media_type="message/rfc822")
 
 

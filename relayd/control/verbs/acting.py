@@ -62,8 +62,10 @@ async def requeue(asked: Asked) -> Message:
 async def read(asked: Asked) -> Message | Lines:
     """Give content, once it is on record who reads it."""
     wanted, context = content_from_json(asked.request), asked.context
-    asked.require_reader()
-    content = await context.store.read(wanted.message_id, by=asked.by, reason=wanted.reason)
+    asked.require_reader(own=True)
+    content = await context.store.read(
+        wanted.message_id, by=asked.by, reason=wanted.reason, of=asked.only
+    )
     if content is None:
         return GONE
     context.record(Acted(events=content.events))
@@ -76,6 +78,10 @@ VERBS = (
     Verb(name="act", handle=act, is_change=True, rule=_OPERATES, is_noted=True),
     Verb(name="requeue", handle=requeue, is_change=True, rule=_OPERATES, is_noted=True),
     Verb(  # a change, as it leaves an event
-        name="content", handle=read, is_change=True, rule=Rule(scope=Scope.CONTENT), is_noted=True
+        name="content",
+        handle=read,
+        is_change=True,
+        rule=Rule(scope=Scope.CONTENT, own=True),
+        is_noted=True,
     ),
 )

@@ -36,19 +36,25 @@ class Asked:
         """Who asks, for the audit."""
         return Author(by=self.peer.name) if self.identity is None else self.identity.author
 
+    @property
+    def only(self) -> str | None:
+        """The login whose messages alone are there for who asks; None: all are."""
+        return self.identity.by if self.identity is not None and self.identity.sees_own else None
+
     def narrowed(self, query: Query) -> Query:
         """Return what of a query who asks may change. Raises Forbidden if that is nothing."""
-        if self.identity is None or not self.identity.sees_own:
+        if self.only is None:
             return query
-        own = query.narrowed_to(self.identity.by)
+        own = query.narrowed_to(self.only)
         if own is None:
             raise Forbidden("this key sees only the messages that it submitted")
         return own
 
-    def require_reader(self) -> None:
-        """Raise Forbidden if who asks may not see what is in mail."""
+    def require_reader(self, *, own: bool = False) -> None:
+        """Raise Forbidden if who asks may not see what is in mail; `own`: it is narrowed to `only`."""
         if self.identity is not None:
-            if not may(self.identity.scopes, Scope.CONTENT):
+            held = self.identity.own_scopes if own else self.identity.scopes
+            if not may(held, Scope.CONTENT):
                 raise Forbidden("this needs the right 'content'")
         elif not (self.peer.is_owner or self.context.settings.read_content):
             raise Forbidden(

@@ -236,11 +236,15 @@ class MemoryStore(MemoryView):
     async def content(self, message_id: MessageId) -> Content | None:
         return self.content_of(message_id)
 
-    async def read(self, message_id: MessageId, *, by: str, reason: str) -> ContentRead | None:
+    async def read(
+        self, message_id: MessageId, *, by: str, reason: str, of: str | None = None
+    ) -> ContentRead | None:
         content = self.content_of(message_id)
         if content is None:
             return None
         message = self._tables.messages[message_id]
+        if of not in (None, message.new.client.auth_user):
+            return None
         reader = ReadBy(by, reason, self._clock.now())
         events = [
             reader.event(message_id, number, subject_of(message.new, number))

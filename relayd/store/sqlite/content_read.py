@@ -10,6 +10,7 @@ from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import messages, outcomes
 from relayd.store.sqlite.values import fetch
 
+_LOGIN = "SELECT auth_user FROM message WHERE id = ?"
 _RECIPIENTS = (
     "SELECT r.number, m.message_id_header, m.reverse_path, m.tag, m.size, r.address"
     " FROM recipient r JOIN message m ON m.id = r.message_id WHERE r.message_id = ? ORDER BY r.number"
@@ -17,9 +18,19 @@ _RECIPIENTS = (
 
 
 def read(
-    db: apsw.Connection, files: SpoolDirectory, message_id: MessageId, reader: ReadBy
+    db: apsw.Connection,
+    files: SpoolDirectory,
+    message_id: MessageId,
+    reader: ReadBy,
+    *,
+    of: str | None,
 ) -> ContentRead | None:
-    """Return the content, and record that; None when it is gone. Raises ContentLost, StoreUnavailable."""
+    """Return the content, and record that; None when it is gone, or came with another login than `of`.
+
+    Raises ContentLost, StoreUnavailable.
+    """
+    if of is not None and fetch(db, _LOGIN, (message_id,)) != [(of,)]:
+        return None
     content = messages.content(db, files.content_of, message_id)
     if content is None:
         return None

@@ -407,10 +407,12 @@ class SqliteStore:
             lambda db: messages.content(db, self._files.content_of, message_id)
         )
 
-    async def read(self, message_id: MessageId, *, by: str, reason: str) -> ContentRead | None:
+    async def read(
+        self, message_id: MessageId, *, by: str, reason: str, of: str | None = None
+    ) -> ContentRead | None:
         reader = ReadBy(by, reason, self._clock.now())
         return await self._writer.submit(
-            lambda db: content_read.read(db, self._files, message_id, reader)
+            lambda db: content_read.read(db, self._files, message_id, reader, of=of)
         )
 
     def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:

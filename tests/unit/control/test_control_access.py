@@ -42,7 +42,10 @@ MATRIX = {
     "pause": (OPERATORS, "owner group"),
     "resume": (OPERATORS, "owner group"),
     "trace": (OPERATORS, "owner group"),
-    "content": ({"reading viewer"}, "owner group"),  # the group only where the settings say so
+    "content": (
+        {"reading viewer", "key:own"},
+        "owner group",
+    ),  # the group only where the settings say so
     "ping": (READERS, "owner group console"),
     "status": (READERS, "owner group console"),
     "metrics": (READERS, "owner group console"),
