@@ -42,6 +42,14 @@ class ConfigError(RelaydError):
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
+class WrongField(RelaydError):
+    """One field of what is asked is refused; `where` names it."""
+
+    def __init__(self, where: str, told: str) -> None:
+        self.where = where
+        super().__init__(told)
+
+
 class UsersError(RelaydError):
     """The users file cannot be used; says why, without a word of its content (exit status 78)."""
 

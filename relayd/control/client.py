@@ -35,7 +35,13 @@ from relayd.control.requeue import (
     requeued_from_json,
 )
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
-from relayd.errors import DaemonUnreachable, RelaydError, StoreForbidden, StoreUnavailable
+from relayd.errors import (
+    DaemonUnreachable,
+    RelaydError,
+    StoreForbidden,
+    StoreUnavailable,
+    WrongField,
+)
 from relayd.file_access import who_may
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import ToSuppress
@@ -265,6 +271,8 @@ def _good(path: str, answer: bytes) -> dict[str, Any]:
     error = str(reply.get("error", "no reason given"))
     if reply.get("forbidden") is True:
         raise StoreForbidden(error)
+    if "where" in reply:
+        raise WrongField(str(reply["where"]), error)
     raise StoreUnavailable(error) if reply.get("again") is True else RelaydError(error)
 
 

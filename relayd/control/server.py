@@ -33,6 +33,7 @@ from relayd.errors import (
     Shortage,
     StoreFull,
     StoreUnavailable,
+    WrongField,
 )
 from relayd.policy.guests import Guests
 from relayd.policy.seldom import Seldom
@@ -160,6 +161,8 @@ async def _reply_to(
         return _refusal(str(exc), again=True)
     except CommitUnknown as exc:
         return _refusal(f"it is unknown whether the change was made: {exc}", again=True)
+    except WrongField as exc:
+        return {**_refusal(str(exc)), "where": exc.where}
     except (BadMessage, RelaydError) as exc:
         return _refusal(str(exc))
 

@@ -3,6 +3,8 @@
     {"verb": "endpoint.put", "endpoint": NUMBER, "url": "https://...", "events": ["bounced"], "senders": ["@example.org"],
      "tags": ["news"], "on": BOOL}
     {"ok": true, "done": BOOL, "endpoint": NUMBER, "secret": "whsec_..."}
+    {"verb": "endpoint.change", "endpoint": NUMBER, ...}, with what of these is to be other than before
+    {"ok": true, "done": BOOL}
     {"verb": "endpoint.drop", "endpoint": NUMBER}, "endpoint.rotate", "endpoint.test"
     {"ok": true, "done": BOOL, "secret": "whsec_..."}, {"ok": true, "done": BOOL, "delivery": NUMBER}
     {"verb": "deliveries.replay", "endpoint": NUMBER, "delivery": NUMBER, "since": "...", "until": "...", "only_failed": BOOL,
@@ -24,7 +26,7 @@ of tests are below 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,6 +51,7 @@ from relayd.ports.outbox import (
     Replay,
     Replayed,
     Subscription,
+    SubscriptionChange,
 )
 
 AT_ONCE = 64  # deliveries in one answer
@@ -86,21 +89,53 @@ def put_to_json(wanted: Subscription, endpoint: EndpointId | None = None) -> Mes
 
 def put_from_json(message: Message) -> tuple[Subscription, EndpointId | None]:
     """Read an `endpoint.put` request. Raises BadMessage; the URL is not judged."""
+    whole = {"url": None, "events": None, "senders": [], "tags": [], "on": True, **message}
+    given = _change_from(whole)
+    nothing = Subscription(url="", kinds=())
+    return given.of(nothing), endpoint_from(message) if "endpoint" in message else None
+
+
+def change_to_json(change: SubscriptionChange, endpoint: EndpointId) -> Message:
+    told = {
+        "url": change.url,
+        "events": change.kinds,
+        "senders": change.senders,
+        "tags": change.tags,
+        "on": change.is_on,
+    }
+    given = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in told.items()
+        if value is not None
+    }
+    return {**about_to_json("endpoint.change", endpoint), **given}
+
+
+def change_from_json(message: Message) -> tuple[SubscriptionChange, EndpointId]:
+    """Read an `endpoint.change` request. Raises BadMessage; the URL is not judged."""
+    return _change_from(message), endpoint_from(message)
+
+
+def _change_from(message: Message) -> SubscriptionChange:
+    """Read what is there of the fields of an endpoint. Raises BadMessage."""
     refuse_unknown(message, {"verb", "endpoint", "url", "events", "senders", "tags", "on"})
-    is_on = message.get("on", True)
-    if not isinstance(is_on, bool):
-        raise BadMessage("'on' is not true or false")
-    kinds = _texts("events", message.get("events"), _kind, len(TOLD))
-    if not kinds:
-        raise BadMessage("'events' is empty: an endpoint that is told nothing")
-    wanted = Subscription(
-        url=read_text("url", message.get("url"), str),
-        kinds=kinds,
-        senders=_texts("senders", message.get("senders", []), parse_sender, _MOST),
-        tags=_texts("tags", message.get("tags", []), _tag, _MOST),
-        is_on=is_on,
-    )
-    return wanted, endpoint_from(message) if "endpoint" in message else None
+    change = SubscriptionChange()
+    if "url" in message:
+        change = replace(change, url=read_text("url", message["url"], str))
+    if "events" in message:
+        change = replace(change, kinds=_texts("events", message["events"], _kind, len(TOLD)))
+        if not change.kinds:
+            raise BadMessage("'events' is empty: an endpoint that is told nothing")
+    if "senders" in message:
+        senders = _texts("senders", message["senders"], parse_sender, _MOST)
+        change = replace(change, senders=senders)
+    if "tags" in message:
+        change = replace(change, tags=_texts("tags", message["tags"], _tag, _MOST))
+    if "on" in message:
+        if not isinstance(message["on"], bool):
+            raise BadMessage("'on' is not true or false")
+        change = replace(change, is_on=message["on"])
+    return change
 
 
 def about_to_json(verb: str, endpoint: EndpointId) -> Message:

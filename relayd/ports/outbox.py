@@ -9,7 +9,7 @@ waits until the one before is done or given up. Those of other recipients pass i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, Protocol
@@ -77,6 +77,22 @@ class Subscription:
     senders: tuple[str, ...] = ()  # reverse-paths, or `@domain`; none: of whatever sender
     tags: tuple[str, ...] = ()  # none: whatever tag, or none
     is_on: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionChange:
+    """What is to be said otherwise of an endpoint; None: as before."""
+
+    url: str | None = None
+    kinds: tuple[EventKind, ...] | None = None
+    senders: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    is_on: bool | None = None
+
+    def of(self, before: Subscription) -> Subscription:
+        """Return what is said of the endpoint after the change."""
+        given = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return replace(before, **{name: value for name, value in given if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +211,15 @@ class Outbox(Protocol):
 
         It is told what happens from now on. One that is taken into use again begins as a new one; while it is
         off, what it would be told waits.
+        """
+        ...
+
+    async def change_endpoint(
+        self, endpoint: EndpointId, change: SubscriptionChange, *, author: "Author"
+    ) -> bool:
+        """Change what is named of an endpoint, as `put_endpoint` does; False if there is none with that number.
+
+        What two change at once is both changed, unless it is the same.
         """
         ...
 

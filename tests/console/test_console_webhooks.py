@@ -181,7 +181,7 @@ def test_a_program_adds_changes_and_removes_a_webhook(console: Console) -> None:
         ({"senders": ["nobody"]}, 422),
         ({"on": True}, 422),
         ({"url": ""}, 422),
-        ({"url": "ftp://app.example/"}, 409),
+        ({"url": "ftp://app.example/"}, 422),
     ],
 )
 def test_a_webhook_that_is_wrong_is_not_added(

@@ -1,5 +1,6 @@
 """What every store must do: applications are told each event that they ask for, in order, at least once."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -26,6 +27,7 @@ from relayd.ports.outbox import (
     Outgoing,
     Replay,
     Subscription,
+    SubscriptionChange,
 )
 from relayd.ports.people import AuditQuery, Author
 from relayd.ports.view import Query
@@ -426,9 +428,37 @@ async def test_a_change_of_what_is_wanted_holds_from_then_on(
     assert sent.url == "https://other.test/"
 
 
+async def test_changes_at_the_same_time_are_all_made(box: Box) -> None:
+    """Each names what it changes; a reader in between makes none of them lost."""
+    endpoint = await an_endpoint(box)
+    before = the(box, endpoint).wanted
+    changes = (
+        SubscriptionChange(url="https://other.test/"),
+        SubscriptionChange(tags=("x",), senders=("@app.test",)),
+        SubscriptionChange(kinds=(EventKind.SENT,)),
+        SubscriptionChange(is_on=False),
+    )
+    outbox = box.store.outbox
+    made = [outbox.change_endpoint(endpoint, each, author=ANNA) for each in changes]
+    assert await asyncio.gather(*made) == [True] * 4
+    assert the(box, endpoint).wanted == Subscription(
+        url="https://other.test/",
+        kinds=(EventKind.SENT,),
+        senders=("@app.test",),
+        tags=("x",),
+        is_on=False,
+    )
+    back = SubscriptionChange(
+        url=before.url, kinds=before.kinds, senders=(), tags=(), is_on=before.is_on
+    )
+    assert await outbox.change_endpoint(endpoint, back, author=ANNA)
+    assert the(box, endpoint).wanted == before
+
+
 async def test_what_is_unknown_is_told_so(box: Box) -> None:
     outbox = box.store.outbox
     assert await outbox.put_endpoint(RELAYED, UNKNOWN, author=ANNA) is None
+    assert not await outbox.change_endpoint(UNKNOWN, SubscriptionChange(), author=ANNA)
     assert await outbox.rotate(UNKNOWN, author=ANNA) is None
     assert await outbox.send_test(UNKNOWN, author=ANNA) is None
     assert not await outbox.drop_endpoint(UNKNOWN, author=ANNA)

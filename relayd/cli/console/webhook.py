@@ -1,7 +1,6 @@
 """`relayd console webhook`: which applications are told what happens to mail."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,10 +16,10 @@ from relayd.cli.output import Form, printable, say_empty, show_fields, show_json
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_table_options
-from relayd.control.webhooks import about_to_json, put_to_json
+from relayd.control.webhooks import about_to_json, change_to_json, put_to_json
 from relayd.mail.account import parse_sender
 from relayd.mail.words import EventKind
-from relayd.ports.outbox import TOLD, Endpoint, EndpointId, Subscription
+from relayd.ports.outbox import TOLD, Endpoint, EndpointId, Subscription, SubscriptionChange
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COLUMNS = (
@@ -120,15 +119,16 @@ def set_(
 
     While it is disabled, what it would be told waits, for as long as the history is kept.
     """
-    found = find(which)
-    given = {"url": url, "kinds": events, "senders": senders, "tags": tags, "is_on": is_on}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if not changes:
+    change = SubscriptionChange(
+        url=url,
+        kinds=events if events is None else tuple(events or TOLD),
+        senders=senders if senders is None else tuple(senders),
+        tags=tags if tags is None else tuple(tags),
+        is_on=is_on,
+    )
+    if change == SubscriptionChange():
         raise click.UsageError("Say what is to change: --url, --events, --enable ...")
-    if changes.get("kinds") == ():
-        changes["kinds"] = TOLD
-    wanted = replace(found.wanted, **changes)  # type: ignore[arg-type]  # as the options say
-    ask(put_to_json(wanted, found.id), otherwise=no_webhook(which))
+    ask(change_to_json(change, EndpointId(which)), otherwise=no_webhook(which))
     tell("changed", str(which), as_json=as_json)
 
 

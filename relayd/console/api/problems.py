@@ -12,7 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relayd.errors import DaemonUnreachable, RelaydError, StoreError, StoreForbidden, TookTooLong
+from relayd.errors import (
+    DaemonUnreachable,
+    RelaydError,
+    StoreError,
+    StoreForbidden,
+    TookTooLong,
+    WrongField,
+)
 
 MEDIA_TYPE = "application/problem+json"
 AGAIN = {"Retry-After": "5"}
@@ -96,6 +103,8 @@ async def answer_to(request: Request, error: Exception) -> Response:
             problem = Problem(403, str(error))
         case DaemonUnreachable() | StoreError():
             problem = Problem(503, str(error), headers=AGAIN)
+        case WrongField():
+            problem = wrong(error.where, str(error))
         case RelaydError():
             problem = Problem(409, str(error))
         case _:

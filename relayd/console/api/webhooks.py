@@ -20,6 +20,7 @@ from relayd.control import client
 from relayd.control.protocol import Message
 from relayd.control.webhooks import (
     about_to_json,
+    change_to_json,
     put_to_json,
     replay_to_json,
     replayed_from_json,
@@ -27,7 +28,6 @@ from relayd.control.webhooks import (
 from relayd.mail.account import parse_sender
 from relayd.mail.words import EventKind
 from relayd.policy.console.roles import Scope
-from relayd.policy.console.webhook import Off
 from relayd.ports.outbox import (
     TOLD,
     DeliveryQuery,
@@ -37,6 +37,7 @@ from relayd.ports.outbox import (
     EndpointId,
     Replay,
     Subscription,
+    SubscriptionChange,
 )
 
 router = resources("webhooks")
@@ -131,17 +132,14 @@ async def show(webhook: _Id, caller: _Admin) -> Response:
 @router.patch("/webhooks/{webhook}", response_model=shapes.Webhook)
 async def change(webhook: _Id, wanted: WebhookChange, caller: _Admin) -> Response:
     """Change a webhook; what is not named stays. One that is enabled again begins as a new one."""
-    found = await _find(caller, webhook)
-    before = found.wanted
-    is_on = found.off is Off.NO if wanted.disabled is None else not wanted.disabled
-    after = Subscription(
-        url=before.url if wanted.url is None else wanted.url,
-        kinds=before.kinds if wanted.events is None else tuple(wanted.events),
-        senders=before.senders if wanted.senders is None else tuple(wanted.senders),
-        tags=before.tags if wanted.tags is None else tuple(wanted.tags),
-        is_on=is_on,
+    change = SubscriptionChange(
+        url=wanted.url,
+        kinds=None if wanted.events is None else tuple(wanted.events),
+        senders=None if wanted.senders is None else tuple(wanted.senders),
+        tags=None if wanted.tags is None else tuple(wanted.tags),
+        is_on=None if wanted.disabled is None else not wanted.disabled,
     )
-    await _ask(caller, put_to_json(after, found.id))
+    await _ask(caller, change_to_json(change, EndpointId(webhook)))
     return answer(endpoint_fields(await _find(caller, webhook)))
 
 

@@ -5,10 +5,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 import structlog
 
-from relayd.control.protocol import BadMessage, Message
+from relayd.control.protocol import Message
 from relayd.control.verbs.verb import Asked, Verb
 from relayd.control.webhooks import (
     about_from_json,
+    change_from_json,
     claim_from_json,
     claimed_to_json,
     put_from_json,
@@ -16,6 +17,7 @@ from relayd.control.webhooks import (
     replayed_to_json,
     settle_from_json,
 )
+from relayd.errors import WrongField
 from relayd.policy.console.access import Rule
 from relayd.policy.console.roles import Scope
 from relayd.policy.console.webhook_secret import secret_of
@@ -45,18 +47,29 @@ async def put(asked: Asked) -> Message:
     return {"ok": True, "done": True, "endpoint": known, "secret": secret}
 
 
+async def change(asked: Asked) -> Message:
+    wanted, endpoint = change_from_json(asked.request)
+    if wanted.url is not None:
+        _check_url(wanted.url, asked)
+    outbox = asked.context.store.outbox
+    done = await outbox.change_endpoint(endpoint, wanted, author=asked.author)
+    if done:
+        _log.info("webhook_changed", webhook=endpoint, by=asked.by)
+    return {"ok": True, "done": done}
+
+
 def _check_url(text: str, asked: Asked) -> None:
     """Refuse a URL that is never asked. Who a name leads to is judged when it is."""
     rules = asked.context.settings.webhooks
     try:
         url = read_url(text, rules.url_rules)
     except ValueError as exc:
-        raise BadMessage(f"the URL {exc}") from exc
+        raise WrongField("url", f"the URL {exc}") from exc
     if isinstance(url.host, IPv4Address | IPv6Address):
         verdict = vet_address(url.host, allowed=rules.allow_networks)
         if verdict is not AddressVerdict.USABLE:
             words = f"the URL has the address {in_words(url.host)}, which is {verdict}"
-            raise BadMessage(f"{words}: webhooks.allow_networks makes exceptions")
+            raise WrongField("url", f"{words}: webhooks.allow_networks makes exceptions")
 
 
 async def drop(asked: Asked) -> Message:
@@ -125,6 +138,7 @@ def _disabled(endpoint: EndpointId, reason: str) -> None:
 
 VERBS = (
     Verb(name="endpoint.put", handle=put, is_change=True, rule=_ADMIN),
+    Verb(name="endpoint.change", handle=change, is_change=True, rule=_ADMIN),
     Verb(name="endpoint.drop", handle=drop, is_change=True, rule=_ADMIN),
     Verb(name="endpoint.rotate", handle=rotate, is_change=True, rule=_ADMIN),
     Verb(name="endpoint.test", handle=send_test, is_change=True, rule=_ADMIN),

@@ -21,6 +21,7 @@ from relayd.ports.outbox import (
     Replayed,
     Settled,
     Subscription,
+    SubscriptionChange,
     TellsDisabled,
 )
 from relayd.ports.outward import Clock
@@ -231,6 +232,16 @@ class MemoryOutbox(MemoryOutboxView):
         elif not wanted.is_on and not one.standing.off:
             one.standing = replace(one.standing, off=Off.BY_HAND)
         return endpoint
+
+    async def change_endpoint(
+        self, endpoint: EndpointId, change: SubscriptionChange, *, author: Author
+    ) -> bool:
+        one = self._tables.endpoints.get(endpoint)
+        if one is None:
+            return False
+        before = replace(one.wanted, is_on=not one.standing.off)
+        await self.put_endpoint(change.of(before), endpoint, author=author)
+        return True
 
     async def drop_endpoint(self, endpoint: EndpointId, *, author: Author) -> bool:
         self._forget(each for each in self._tables.deliveries if each[0] == endpoint)

@@ -10,7 +10,7 @@ import orjson
 from relayd.answers.webhooks import told_of, told_of_change
 from relayd.mail.words import EventKind
 from relayd.policy.console.webhook import Off, enabled
-from relayd.ports.outbox import Action, EndpointId, Subscription
+from relayd.ports.outbox import Action, EndpointId, Subscription, SubscriptionChange
 from relayd.ports.people import Author, Deed
 from relayd.store.sqlite.deliveries import STANDING, keep_standing, standing_of
 from relayd.store.sqlite.people_writes import note
@@ -58,6 +58,21 @@ def put(
     elif told := told_of_change(before, wanted):
         note(db, Deed(Action.CHANGED, str(endpoint), told), author, now)
     return endpoint
+
+
+def change(
+    db: apsw.Connection,
+    endpoint: EndpointId,
+    wanted: SubscriptionChange,
+    *,
+    author: Author,
+    now: datetime,
+) -> bool:
+    """Change what is named of an endpoint; False if there is none with that number."""
+    before = subscription_of(db, endpoint)
+    if before is not None:
+        put(db, wanted.of(before), endpoint, author=author, now=now)
+    return before is not None
 
 
 def subscription_of(db: apsw.Connection, endpoint: int) -> Subscription | None:

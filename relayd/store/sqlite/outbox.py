@@ -14,6 +14,7 @@ from relayd.ports.outbox import (
     Replayed,
     Settled,
     Subscription,
+    SubscriptionChange,
     TellsDisabled,
 )
 from relayd.ports.outward import Clock
@@ -83,6 +84,14 @@ class SqliteOutbox:
         now = self._clock.now()
         return await self._writer.submit(
             lambda db: endpoints.put(db, wanted, endpoint, author=author, now=now)
+        )
+
+    async def change_endpoint(
+        self, endpoint: EndpointId, change: SubscriptionChange, *, author: Author
+    ) -> bool:
+        now = self._clock.now()
+        return await self._writer.submit(
+            lambda db: endpoints.change(db, endpoint, change, author=author, now=now)
         )
 
     async def drop_endpoint(self, endpoint: EndpointId, *, author: Author) -> bool:

@@ -70,6 +70,7 @@ MATRIX = {
     "people.touch_key": (READERS | SUBMITTERS, "owner"),
     "people.note": (READERS | SUBMITTERS, "owner console"),
     "endpoint.put": (ADMINS, "owner"),
+    "endpoint.change": (ADMINS, "owner"),
     "endpoint.drop": (ADMINS, "owner"),
     "endpoint.rotate": (ADMINS, "owner"),
     "endpoint.test": (ADMINS, "owner"),

@@ -17,6 +17,7 @@ from relayd.control.peer import Peer
 from relayd.control.protocol import BadMessage, Message, decode, encode
 from relayd.control.verbs import admit, answer
 from relayd.control.verbs.verb import Forbidden
+from relayd.errors import WrongField
 from relayd.mail.words import EventKind
 from relayd.policy.console.access import Caller
 from relayd.policy.console.webhook import Off
@@ -31,6 +32,7 @@ from relayd.ports.outbox import (
     Replayed,
     Settled,
     Subscription,
+    SubscriptionChange,
 )
 from relayd.ports.people import AuditQuery
 from relayd.settings import UrlRules, WebhookSettings
@@ -207,8 +209,39 @@ URLS = {
 
 @pytest.mark.parametrize("url", URLS)
 async def test_a_url_that_is_never_asked_is_refused_at_once(url: str) -> None:
-    with pytest.raises(BadMessage, match=URLS[url]):
-        await World().ask(webhooks.put_to_json(replace(WANTED, url=url)))
+    world = World()
+    await world.ask(webhooks.put_to_json(WANTED))
+    change = SubscriptionChange(url=url)
+    for request in (
+        webhooks.put_to_json(replace(WANTED, url=url)),
+        webhooks.change_to_json(change, FIRST),
+    ):
+        with pytest.raises(WrongField, match=URLS[url]) as refused:
+            await world.ask(request)
+        assert refused.value.where == "url"
+    assert [each.wanted for each in world.store.view.outbox.endpoints()] == [WANTED]
+
+
+async def test_what_is_not_named_stays() -> None:
+    world = World()
+    await world.ask(webhooks.put_to_json(WANTED))
+    change = SubscriptionChange(tags=("x",))
+    assert (await world.ask(webhooks.change_to_json(change, FIRST)))["done"]
+    assert not (await world.ask(webhooks.change_to_json(change, EndpointId(7))))["done"]
+    [one] = world.store.view.outbox.endpoints()
+    assert one.wanted == replace(WANTED, tags=("x",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        SubscriptionChange(),
+        SubscriptionChange(is_on=False, senders=(), tags=()),
+        SubscriptionChange(url="https://x.test/", kinds=TOLD, senders=("@x.test",), tags=("a",)),
+    ],
+)
+def test_a_change_is_read_as_it_was_asked(change: SubscriptionChange) -> None:
+    assert webhooks.change_from_json(webhooks.change_to_json(change, FIRST)) == (change, FIRST)
 
 
 async def test_the_settings_make_exceptions() -> None:
@@ -228,6 +261,9 @@ SETTLE = {
     "took": 0,
 }
 BAD: list[Message] = [
+    {"verb": "endpoint.change", "endpoint": 1, "events": []},
+    {"verb": "endpoint.change", "endpoint": 1, "on": None},
+    {"verb": "endpoint.change", "url": "https://x.test/"},
     {**PUT, "url": 7},
     {**PUT, "events": []},
     {**PUT, "events": ["received"]},
