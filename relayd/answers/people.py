@@ -1,8 +1,6 @@
 """Accounts, API keys and the audit as texts and fields, the same in terminal, API and console."""
 
-from datetime import datetime
-
-from relayd.mail.words import format_instant
+from relayd.mail.words import format_instant, instant_or_none
 from relayd.ports.people import Account, AccountChange, ApiKey, AuditEntry
 
 Fields = dict[str, object]
@@ -31,7 +29,7 @@ def account_fields(account: Account) -> Fields:
         "reads_content": account.reads_content,
         "disabled": account.disabled,
         "created_at": format_instant(account.created_at),
-        "last_login_at": _instant(account.last_login_at),
+        "last_login_at": instant_or_none(account.last_login_at),
     }
 
 
@@ -46,8 +44,8 @@ def key_fields(key: ApiKey) -> Fields:
         "requests_per_minute": key.requests_per_minute,
         "sees": key.sees.value,
         "created_at": format_instant(key.created_at),
-        "expires_at": _instant(key.expires_at),
-        "last_used_at": _instant(key.last_used_at),
+        "expires_at": instant_or_none(key.expires_at),
+        "last_used_at": instant_or_none(key.last_used_at),
         "disabled": key.disabled,
     }
 
@@ -93,7 +91,3 @@ def told_of_key(key: ApiKey) -> str:
     if key.expires_at is not None:
         told.append(f"until {format_instant(key.expires_at)}")
     return ", ".join(told)
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else format_instant(at)

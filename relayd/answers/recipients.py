@@ -83,6 +83,13 @@ def recipients_of(view: QueueView, message_id: MessageId) -> Sequence[RecipientR
     return sorted(rows, key=lambda row: row.recipient)
 
 
+def message_of(
+    view: QueueView, message_id: MessageId
+) -> tuple[Sequence[RecipientRow], Sequence[HistoryEntry]]:
+    """Return all recipients of a message, and its history."""
+    return recipients_of(view, message_id), view.history(message_id)
+
+
 FIELDS = (
     "ts",
     "queue_id",

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from relayd.mail.ids import format_id
-from relayd.mail.words import format_instant
+from relayd.mail.words import format_instant, instant_or_none
 from relayd.policy.console.webhook import Off
 from relayd.ports.outbox import DeliveryRow, DeliveryState, Endpoint, Heard, Subscription
 
@@ -59,14 +59,14 @@ def endpoint_fields(each: Endpoint) -> Fields:
         "tags": list(wanted.tags),
         "disabled": each.off.value or None,
         "failures": each.failures,
-        "failing_since": _instant(each.failing_since),
-        "rests_until": _instant(each.rests_until),
-        "last_ok_at": _instant(each.last_ok_at),
-        "last_at": _instant(each.last_at),
+        "failing_since": instant_or_none(each.failing_since),
+        "rests_until": instant_or_none(each.rests_until),
+        "last_ok_at": instant_or_none(each.last_ok_at),
+        "last_at": instant_or_none(each.last_at),
         "status": last.status,
         "reason": last.trouble or None,
         "waiting": each.waiting,
-        "oldest_waiting_at": _instant(each.oldest),
+        "oldest_waiting_at": instant_or_none(each.oldest),
         "failed": each.failed,
         "generation": each.generation,
         "created_at": format_instant(each.created_at),
@@ -90,8 +90,8 @@ def delivery_fields(row: DeliveryRow) -> Fields:
         "reason": (last.trouble or None) if last else None,
         "octets": None if last is None else last.octets,
         "seconds": None if last is None else round(last.took.total_seconds(), 3),
-        "last_at": _instant(row.last_at),
-        "next_at": _instant(row.next_at),
+        "last_at": instant_or_none(row.last_at),
+        "next_at": instant_or_none(row.next_at),
     }
 
 
@@ -127,10 +127,6 @@ def heard_in_words(heard: Heard | None) -> str:
 def is_over(row: DeliveryRow) -> bool:
     """Whether a delivery is finished, one way or the other."""
     return row.state in (DeliveryState.DONE, DeliveryState.FAILED)
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else format_instant(at)
 
 
 def told_of(wanted: Subscription) -> str:

@@ -5,12 +5,10 @@ there is one place that asks who somebody is, and one that writes what went wron
 with a reference, which is all that its page tells.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
-import structlog
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,10 +24,10 @@ from relayd.console.headers import with_headers
 from relayd.console.limits import read_body, replayed
 from relayd.console.render import STATIC
 from relayd.console.requests import area_of
+from relayd.console.unforeseen import log_unforeseen
 from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
 
 _FIELDS = 250
-_log = structlog.get_logger(__name__)
 
 
 class App:
@@ -87,16 +85,8 @@ class App:
             case RelaydError():
                 status, sentence = 409, str(error)
             case _:
-                reference = secrets.token_hex(4)
+                reference = log_unforeseen(request, error)
                 status, sentence = 500, "An error of ours; the log has more under the reference."
-                _log.error(
-                    "console_failed",
-                    reference=reference,
-                    method=request.method,
-                    path=request.url.path,
-                    exc_info=error,
-                    fault="local",
-                )
         return self._console.renderer.page(
             request,
             "error.html",

@@ -82,6 +82,11 @@ def format_instant(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # it ends in +00:00
 
 
+def instant_or_none(at: datetime | None) -> str | None:
+    """Write an instant, where there is one, as `format_instant` does."""
+    return None if at is None else format_instant(at)
+
+
 def instant(at: datetime | None, zone: tzinfo | None = UTC) -> str:
     """Return an instant for people, to the second, as clocks in `zone` show it, None being those of this machine.
 

@@ -8,6 +8,7 @@ Deliveries of one recipient go to an endpoint one after the other, in the order 
 waits until the one before is done or given up. Those of other recipients pass it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -305,6 +306,15 @@ class OutboxView(Protocol):
     def deliveries(self, query: DeliveryQuery) -> Sequence[DeliveryRow]:
         """Return deliveries, those of the latest events first."""
         ...
+
+
+_OF_EVENT = re.compile(r"evt_[0-9A-Z]{13}_([1-9][0-9]{0,15})_[0-9]+")
+
+
+def number_in(webhook_id: str) -> int | None:
+    """Return the number of the event in such an id; None for one of a test, and what is none."""
+    found = _OF_EVENT.fullmatch(webhook_id)
+    return None if found is None else int(found[1])
 
 
 def webhook_id(endpoint: EndpointId, number: int, at: datetime, event: "Event | None") -> str:

@@ -1,8 +1,8 @@
 """`relayd console webhook test`, `replay` and `deliveries`: what was sent to applications, and sending it again."""
 
-import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import click
@@ -33,11 +33,11 @@ from relayd.ports.outbox import (
     DeliveryState,
     EndpointId,
     Replay,
+    number_in,
 )
 
 _WITHIN = 15.0  # seconds that a test is waited for
 _LOOK = 0.2
-_ID = re.compile(r"evt_[0-9A-Z]{13}_([1-9][0-9]{0,15})_[0-9]+")
 _COLUMNS = (
     Column(title="ID", whole=True, goes=3),
     Column(title="WEBHOOK", whole=True, goes=2),
@@ -133,28 +133,21 @@ def _parts(wanted: Replay) -> Iterator[int]:
     """Yield how many are sent again, a call at a time."""
     more: int | None = 0
     while more is not None:
-        part = Replay(
-            endpoint=wanted.endpoint,
-            number=wanted.number,
-            since=wanted.since,
-            until=wanted.until,
-            only_failed=wanted.only_failed,
-            after=more,
-        )
-        reply = client.ask(load_settings().control_socket, replay_to_json(part))
+        part = replay_to_json(replace(wanted, after=more))
+        reply = client.ask(load_settings().control_socket, part)
         replayed = replayed_from_json(reply)
         more = replayed.more
         yield replayed.changed
 
 
 def _number(webhook_id: str) -> int:
-    found = _ID.fullmatch(webhook_id)
-    if found is None:
+    number = number_in(webhook_id)
+    if number is None:
         raise click.BadParameter(
             f"{webhook_id!r} is no id of a delivery: relayd console webhook deliveries",
             param_hint="--delivery",
         )
-    return int(found[1])
+    return number
 
 
 @click.command()

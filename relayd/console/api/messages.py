@@ -1,6 +1,5 @@
 """One message: every recipient, what each waits for, and its history; sent anew, and its source."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated
@@ -9,7 +8,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from relayd.answers.recipients import fields, recipients_of, waits_for
+from relayd.answers.recipients import fields, message_of, waits_for
 from relayd.answers.status_line import status_line
 from relayd.console.api import shapes
 from relayd.console.api.answers import answer
@@ -22,7 +21,6 @@ from relayd.control.requeue import RequeueRequest
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.policy.console.roles import Scope
 from relayd.ports import view as asked
-from relayd.ports.view import HistoryEntry, QueueView, RecipientRow
 
 router = resources("messages")
 _Reader = Annotated[Caller, Depends(Needs(Scope.READ, own=True))]
@@ -35,7 +33,7 @@ SOURCE_LIMIT = 25 * 10**6  # octets
 async def show(queue_id: str, caller: _Reader) -> Response:
     """Tell all about one message, as `relayd status show --json` does."""
     message_id = id_of(queue_id)
-    rows, history = await caller.ask(partial(_read, message_id))
+    rows, history = await caller.ask(partial(message_of, message_id=message_id))
     if not rows or not caller.sees(rows[0].auth_user):
         raise Problem(404, f"there is no message {format_id(message_id)}, or no longer")
     told = []
@@ -52,12 +50,6 @@ def id_of(queue_id: str) -> MessageId:
         return parse_id(queue_id)
     except ValueError as error:
         raise Problem(404, "that is no queue id") from error
-
-
-def _read(
-    message_id: MessageId, view: QueueView
-) -> tuple[Sequence[RecipientRow], Sequence[HistoryEntry]]:
-    return recipients_of(view, message_id), view.history(message_id)
 
 
 class Again(BaseModel):

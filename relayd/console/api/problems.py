@@ -1,17 +1,16 @@
 """What went wrong, as RFC 9457 has it: one function writes each answer that is no success."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import orjson
-import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relayd.console.unforeseen import log_unforeseen
 from relayd.errors import (
     DaemonUnreachable,
     RelaydError,
@@ -58,7 +57,6 @@ _OF_STATUS = {
     429: "too-many",
     503: "unavailable",
 }
-_log = structlog.get_logger(__name__)
 
 
 class Problem(Exception):
@@ -108,15 +106,7 @@ async def answer_to(request: Request, error: Exception) -> Response:
         case RelaydError():
             problem = Problem(409, str(error))
         case _:
-            reference = secrets.token_hex(4)
-            _log.error(
-                "console_failed",
-                reference=reference,
-                method=request.method,
-                path=request.url.path,
-                exc_info=error,
-                fault="local",
-            )
+            reference = log_unforeseen(request, error)
             problem = Problem(500, "the log has more under the reference", kind="internal")
     return _written(problem, reference)
 

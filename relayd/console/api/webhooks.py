@@ -1,6 +1,5 @@
 """Webhooks: which applications are told what, how each does, and what was sent to it. For admins."""
 
-import re
 from functools import partial
 from typing import Annotated, Any
 
@@ -38,11 +37,11 @@ from relayd.ports.outbox import (
     Replay,
     Subscription,
     SubscriptionChange,
+    number_in,
 )
 
 router = resources("webhooks")
 _Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
-_DELIVERY = re.compile(r"evt_[0-9A-Z]{13}_([1-9][0-9]{0,15})_[0-9]+")
 _Id = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -221,10 +220,10 @@ async def _ask(caller: Caller, request: Message) -> dict[str, Any]:
 
 
 def _number(webhook_id: str) -> int:
-    found = _DELIVERY.fullmatch(webhook_id)
-    if found is None:
+    number = number_in(webhook_id)
+    if number is None:
         raise wrong("delivery", "it is no id of a delivery", "`id` of /deliveries; a test has none")
-    return int(found[1])
+    return number
 
 
 def _none() -> Problem:

@@ -114,11 +114,11 @@ async def _query_of(asked: Asked, row: str) -> Query:
     if place is None:
         raise HTTPException(400, f"{row!r} names no recipient")
     message_id, number = place
-    rows = await asked.ask(lambda view: view.find(Query(message_id=message_id), limit=AT_ONCE))
-    for each in rows:
-        if each.recipient == number:
-            return Query(message_id=message_id, recipient=(each.address,))
-    raise HTTPException(404, f"there is no recipient {row}")
+    of_message = Query(message_id=message_id)
+    rows = await asked.ask(lambda view: view.find(of_message, limit=1, back_from=place))
+    if not rows or rows[0].recipient != number:
+        raise HTTPException(404, f"there is no recipient {row}")
+    return replace(of_message, recipient=(rows[0].address,))
 
 
 async def _ask(asked: Asked, request: ActRequest) -> ActAnswer:

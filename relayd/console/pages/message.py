@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from relayd.answers.recipients import recipients_of, waits_for
+from relayd.answers.recipients import message_of, waits_for
 from relayd.console.asked import Asked
 from relayd.control import client
 from relayd.control.content import ContentRequest
@@ -16,7 +16,7 @@ from relayd.control.requeue import RequeueRequest
 from relayd.mail.ids import MessageId, format_id, parse_id
 from relayd.mail.operator import ACTS, Action
 from relayd.mail.outcome import RecipientState
-from relayd.ports.view import UNFINISHED, HistoryEntry, Query, QueueView, RecipientRow, Status
+from relayd.ports.view import UNFINISHED, HistoryEntry, Query, RecipientRow, Status
 
 _STATES = {
     Status.QUEUED: RecipientState.QUEUED,
@@ -47,7 +47,7 @@ class Told:
 async def show(asked: Asked) -> Response:
     """The page itself."""
     message_id = _message_id(asked)
-    rows, history = await asked.ask(partial(_read, message_id))
+    rows, history = await asked.ask(partial(message_of, message_id=message_id))
     if not rows:
         raise HTTPException(404, f"There is no message {format_id(message_id)}, or no longer.")
     told = []
@@ -116,12 +116,6 @@ def _message_id(asked: Asked) -> MessageId:
         return parse_id(str(asked.request.path_params["queue_id"]))
     except ValueError as wrong:
         raise HTTPException(404, "That is no queue id.") from wrong
-
-
-def _read(
-    message_id: MessageId, view: QueueView
-) -> tuple[Sequence[RecipientRow], Sequence[HistoryEntry]]:
-    return recipients_of(view, message_id), view.history(message_id)
 
 
 def _actions(row: RecipientRow) -> Sequence[Action]:

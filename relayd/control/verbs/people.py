@@ -48,9 +48,7 @@ async def change_account(asked: Asked) -> Message:
 async def set_password(asked: Asked) -> Message:
     """Give the account of the session that asks a new password. All its sessions end."""
     password_hash = set_password_from_json(asked.request)
-    if asked.identity is None or asked.identity.session is None:
-        raise BadMessage("'as' has no session")
-    name, change = asked.identity.session.account, AccountChange(password_hash=password_hash)
+    name, change = _session_of(asked).account, AccountChange(password_hash=password_hash)
     done = await asked.context.store.people.change_account(name, change, author=asked.author)
     return _answer(asked, "account_changed", done=done, account=name)
 
@@ -114,11 +112,13 @@ async def open_session(asked: Asked) -> Message:
 
 
 async def touch_session(asked: Asked) -> Message:
+    refuse_unknown(asked.request, {"verb"})
     await asked.context.store.people.touch_session(_session_of(asked).token_hash)
     return {"ok": True, "done": True}
 
 
 async def end_session(asked: Asked) -> Message:
+    refuse_unknown(asked.request, {"verb"})
     token_hash, people = _session_of(asked).token_hash, asked.context.store.people
     return {"ok": True, "done": await people.end_session(token_hash, author=asked.author)}
 
@@ -151,7 +151,7 @@ async def note(asked: Asked) -> Message:
 
 
 def _session_of(asked: Asked) -> Session:
-    refuse_unknown(asked.request, {"verb"})
+    """Return the session that asks. Raises BadMessage if it is none."""
     if asked.identity is None or asked.identity.session is None:
         raise BadMessage("'as' has no session")
     return asked.identity.session

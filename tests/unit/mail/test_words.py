@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relayd.mail.words import format_duration, format_instant, instant
+from relayd.mail.words import format_duration, format_instant, instant, instant_or_none
 
 AT = datetime(2026, 3, 1, 12, 0, 5, 7999, tzinfo=UTC)
 
@@ -24,3 +24,7 @@ def test_an_instant_for_people_ends_with_the_second() -> None:
 )
 def test_a_duration_is_whole_days_or_hours_minutes_and_seconds(seconds: int, written: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == written
+
+
+def test_an_instant_that_is_not_there_is_none() -> None:
+    assert (instant_or_none(None), instant_or_none(AT)) == (None, format_instant(AT))
