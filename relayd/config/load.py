@@ -22,7 +22,7 @@ from relayd.config.environment import Applied, applied, report_on
 from relayd.config.keys import parse_key
 from relayd.config.mistakes import ENVIRONMENT, Report, read_document, variable_at
 from relayd.config.model import Document, Listen, LogFormat, process_count
-from relayd.config.overlay import Overlay, laid_over, read_overlay
+from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
 from relayd.config.rules import read_rules
 from relayd.config.users import find_users, find_users_file
@@ -121,6 +121,7 @@ def from_mapping(
     """Check settings that were read from TOML, as `load`. Raises ConfigError with every mistake."""
     both, on_console = laid_over(data, overlay, applied(data, environment))
     report = report_on(file, both)
+    report.elsewhere = {(name,): str(overlay_path(both.data)) for name in on_console}
     document = read_document(report)
     check(document, report)
     smarthosts = find_smarthosts(document, report, reads=with_secrets)

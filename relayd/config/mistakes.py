@@ -100,6 +100,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)  # about what is no mistake
     broken: set[Key] = field(default_factory=set)  # keys and tables that may not mean what they say
     variables: Mapping[Key, str] = field(default_factory=dict)  # of the environment, by their keys
+    elsewhere: Mapping[Key, str] = field(default_factory=dict)  # files that other keys come from
 
     def add(self, key: Key, expected: str) -> None:
         """Note one mistake; the value is looked up in the data."""
@@ -130,7 +131,7 @@ class Report:
         variable = variable_at(self.variables, key)
         self.mistakes.append(
             Mistake(
-                file=ENVIRONMENT if variable else self.file,
+                file=ENVIRONMENT if variable else self.elsewhere.get(key, self.file),
                 key=show_key(key),
                 value=shown,
                 expected=expected,

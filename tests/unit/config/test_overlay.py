@@ -129,6 +129,17 @@ def test_direct_mode_does_not_begin_under_a_name_that_is_no_use(file: Path) -> N
         set_on_console(file, "use_remote_smtp", to=True, was=False)
 
 
+def test_a_value_of_the_console_that_is_wrong_is_told_by_its_file(file: Path) -> None:
+    write(file, f'{FQDN}workers = "many"\n')
+    overlay(file).write_text('[fqdn]\nto = "no name"\nover = "relay.firm-of-ours.com"\n')
+    with pytest.raises(ConfigError) as wrong:
+        load(str(file))
+    assert {each.key: each.file for each in wrong.value.mistakes} == {
+        "fqdn": str(overlay(file)),
+        "workers": str(file),
+    }
+
+
 @pytest.mark.parametrize("text", ["]", "[fqdn]\n", "[fqdn]\nto = 1\n", "fqdn = 1\n"])
 def test_a_damaged_file_is_told_by_its_name(text: str, file: Path) -> None:
     overlay(file).write_text(text)
