@@ -31,17 +31,20 @@ def gathered(db: apsw.Connection, path: Path, trouble: Path | None, low: int, hi
     both = None if trouble is None else with_trouble(path)
     where = both or path
     more = "" if trouble is None or both is None else f" AND {trouble.is_any('r')}"
-    rows = (
-        f" FROM {wanted} AS wanted CROSS JOIN {where.table('r')}"
-        f" WHERE {where.value_of('r')} = wanted.value{more} AND r.{where.id} BETWEEN ? AND ? LIMIT ?"
+    # They are kept only if they are few: a table of all takes longer than to look them up.
+    messages = fetch(
+        db,
+        f"SELECT r.{where.id} FROM {wanted} AS wanted CROSS JOIN {where.table('r')}"  # noqa: S608 -- constants
+        f" WHERE {where.value_of('r')} = wanted.value{more} AND r.{where.id} BETWEEN ? AND ? LIMIT ?",
+        (*(trouble.bound() if trouble and more else ()), low, high, _FEW + 1),
     )
-    bound = (*(trouble.bound() if trouble and more else ()), low, high, _FEW + 1)
-    # To count them takes a fraction of what it takes to keep them, which is in vain where there are more.
-    [(number,)] = fetch(db, f"SELECT count(*) FROM (SELECT 1{rows})", bound)  # noqa: S608 -- constants
-    if number > _FEW:
+    if len(messages) > _FEW:
         sql = f"{path.value_of('{0}')} IN {wanted}"
         return Path(path.index, sql, [()], path.covers, leads=False)
-    db.execute(f"INSERT OR IGNORE INTO temp.{found} SELECT r.{where.id}{rows}", bound)
+    db.execute(
+        f"INSERT OR IGNORE INTO temp.{found} SELECT value FROM json_each(?) AS given",  # noqa: S608 -- constants
+        (str([message_id for (message_id,) in messages]),),
+    )
     return Path(found, "1", [()], path.covers)
 
 
