@@ -236,3 +236,63 @@ def test_what_bounced_is_requeued_as_a_new_message(page: Page, world: World) -> 
     page.get_by_text("requeued as").get_by_role("link").click()
     see(page, status_of(page, "bounced"))
     expect(page.get_by_role("list", name="History")).to_contain_text("requeued from")
+
+
+def test_a_webhook_is_made_told_and_told_again(page: Page, world: World) -> None:
+    receiver = world.receiver
+    page.goto("/webhooks")
+    assert not violations_of(page)
+    page.get_by_label("URL").fill(f"http://127.0.0.1:{receiver.port}/hook")
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator("main code")).to_contain_text("whsec_")
+    page.get_by_role("link", name="To the webhook").click()
+    before = len(receiver.requests)
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("status")).to_contain_text("A test is on its way")
+    eventually(lambda: len(receiver.requests) > before, "the receiver was told")
+    assert receiver.requests[-1].data["type"] == "relayd.test"
+    queue_id = world.daemon.send("you@mail.test")
+    row = page.locator("tbody tr", has_text=queue_id).filter(has_text="relayed")
+
+    def is_done() -> bool:
+        page.reload()
+        return row.locator(".status", has_text="done").count() == 1
+
+    eventually(is_done, "its delivery is done")
+    assert not violations_of(page)
+    before = len(receiver.requests)
+    row.get_by_role("button", name="again").click()
+    expect(page.get_by_role("status")).to_have_text("To be sent again: 1.")
+    eventually(lambda: len(receiver.requests) > before, "the receiver was told again")
+    assert receiver.requests[-1].data["data"]["queue_id"] == queue_id
+    page.locator("summary", has_text="Change it").click()
+    page.get_by_role("button", name="Remove webhook").click()
+    expect(page.get_by_role("status")).to_have_text("Webhooks removed: 1.")
+
+
+@pytest.mark.parametrize("page", LOOKS[:2], indirect=True, ids=["light", "dark"])
+def test_keys_do_what_the_menu_says(page: Page, world: World) -> None:
+    for _ in range(2):
+        world.daemon.send("you@mail.test")
+    pages = {"o": "Overview", "m": "Messages", "a": "Addresses", "d": "Destinations"}
+    for key, title in (pages | {"s": "Settings"}).items():
+        page.wait_for_load_state()
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page).to_have_title(f"{title} · relayd relay.test")
+    page.goto("/messages")
+    rows = page.locator("tbody tr")
+    for key, number in (("j", 0), ("j", 1), ("k", 0)):
+        page.keyboard.press(key)
+        expect(rows.nth(number).locator("th a, td a").first).to_be_focused()
+    for is_checked in (True, False):
+        page.keyboard.press("x")
+        expect(rows.first.get_by_role("checkbox")).to_be_checked(checked=is_checked)
+    page.keyboard.press("?")
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox", name="Search by")).to_be_focused()
+    page.goto("/messages")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Message")

@@ -1,6 +1,6 @@
 """The pictures of `docs/console.md`: each page of the console beside a relay with a day behind it (`showcase`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,9 @@ PAGES: Mapping[str, str] = {
     "webhook": "/webhooks/1",
     "audit": "/audit",
     "password": "/password",
-    "login": "/login",
     "nothing": "/messages?q=nobody@nowhere.example",
     "error": "/messages/0",
+    "login": "/login",
 }
 
 
@@ -52,6 +52,29 @@ class Look:
         return f"{self.scheme}-{self.width}"
 
 
+FOR_DOCS: Sequence[tuple[Look, Sequence[str]]] = (
+    (Look(height=1160), ("overview",)),
+    (
+        Look(height=780),
+        (
+            "messages",
+            "bounced",
+            "addresses",
+            "destinations",
+            "settings",
+            "webhook",
+            "users",
+        ),
+    ),
+    (
+        Look(height=720, scheme="dark"),
+        ("message", "address", "destination", "bounces", "doctor", "test-mail", "keys", "audit"),
+    ),
+    (Look(height=560), ("webhooks", "import", "user", "password", "login")),
+)
+"""Of the docs: every page once, as much of it as a window shows."""
+
+
 def take(console: Console, names: Iterable[str], look: Look, folder: Path) -> None:
     """Take a picture of each page, as FOLDER/NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +88,8 @@ def take(console: Console, names: Iterable[str], look: Look, folder: Path) -> No
                 page.context.clear_cookies()
             page.goto(_path(console, PAGES[name]))
             page.wait_for_load_state("load")
+            if name == "overview":
+                page.locator("dd small", has_text="/s").first.wait_for()  # rates need two readings
             page.screenshot(path=folder / f"{name}.png", full_page=look.whole)
         browser.close()
 
