@@ -20,14 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 from relayd.console import guard
 from relayd.console.api.app import Api
 from relayd.console.asked import Asked, Console, Page
+from relayd.console.forms import read_form
 from relayd.console.headers import with_headers
 from relayd.console.limits import read_body, replayed
 from relayd.console.render import STATIC
 from relayd.console.requests import area_of
 from relayd.console.unforeseen import log_unforeseen
 from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
-
-_FIELDS = 250
 
 
 class App:
@@ -120,7 +119,7 @@ class _Endpoint:
             raise HTTPException(403, f"your account does not have the right to {needed}")
         form = FormData()
         if request.method not in guard.SAFE:
-            form = await request.form(max_files=1, max_fields=_FIELDS)
+            form = await read_form(request)
             if visitor is not None:
                 guard.check_token(visitor.secret, str(form.get(guard.TOKEN_FIELD, "")))
         asked = Asked(console=self._console, request=request, visitor=visitor, form=form)

@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import FormData, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +29,21 @@ from relayd.ports.view import QueueView
 from relayd.settings import Settings
 
 T = TypeVar("T")
+
+
+class _Count(Convertor[int]):
+    """A number in a path, with no more digits than any of ours: `{number:count}`."""
+
+    regex = "[0-9]{1,15}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("count", _Count())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +133,7 @@ class Asked:
             self.request, template, self.visitor, status=status, headers=headers, **values
         )
 
-    def see(self, path: str, **query: object) -> Response:
+    def see(self, path: str, query: Mapping[str, object] = MappingProxyType({})) -> Response:
         """Send the browser to a page, after a form."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
         return RedirectResponse(path + (f"?{urlencode(given)}" if given else ""), 303)
@@ -124,7 +141,7 @@ class Asked:
     def done(self, path: str, query: QueryParams, what: str, count: int = 1) -> Response:
         """Send the browser to a page that says what was done; see `relayd.console.render.DONE`."""
         given = {**query, "done": what, "count": count}
-        return self.see(path, **given)
+        return self.see(path, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Place, Query, Status
 
 _NUMBER = re.compile(r"-?[0-9]{1,10}")  # of a recipient in a place; -1 is ahead of all
+_COUNT = re.compile(r"[0-9]{1,9}")
 _DOMAIN = re.compile(r"@?[^@\s*]+\.[^@\s*]+")
 
 
@@ -126,6 +127,11 @@ def read_place(text: str) -> Place | None:
 def place_of(place: Place) -> str:
     """Return what `read_place` reads."""
     return f"{format_id(place[0])}.{place[1]}"
+
+
+def read_count(text: str) -> int:
+    """Read a number from 0 on; 0 if it is none, or has more digits than any of ours."""
+    return int(text) if _COUNT.fullmatch(text) else 0
 
 
 def with_field(query: Query, name: str, value: str) -> Query:

@@ -8,10 +8,11 @@ or Origin from older ones) and by a token that only our pages know.
 import hashlib
 import hmac
 from collections.abc import Collection
-from ipaddress import ip_address
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from relayd.policy.intake.admit import address_of
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN_FIELD = "token"  # noqa: S105 -- its name
@@ -61,9 +62,10 @@ def client_of(request: Request) -> str:
     """Return the client's address; through a proxy's unix socket, the one that the proxy names."""
     if request.client is not None and request.client.host:
         return request.client.host
-    named = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    # Some proxies add a field of their own after those that the client wrote.
+    named = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
     try:
-        return str(ip_address(named))
+        return str(address_of(named))
     except ValueError:
         return ""
 

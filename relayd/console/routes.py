@@ -95,7 +95,9 @@ PAGES = (
     Page(path="/webhooks", handler=webhooks.show, needs=Scope.ADMIN),
     Page(path="/webhooks", handler=webhooks.add, needs=Scope.ADMIN, method="POST"),
     *(
-        Page(path=f"/webhooks/{{number:int}}/{name}", handler=act, needs=Scope.ADMIN, method="POST")
+        Page(
+            path=f"/webhooks/{{number:count}}/{name}", handler=act, needs=Scope.ADMIN, method="POST"
+        )
         for name, act in (
             ("change", webhooks.change),
             ("rotate", webhooks.rotate),
@@ -104,7 +106,7 @@ PAGES = (
             ("remove", webhooks.remove),
         )
     ),
-    Page(path="/webhooks/{number:int}", handler=webhooks.show_one, needs=Scope.ADMIN),
+    Page(path="/webhooks/{number:count}", handler=webhooks.show_one, needs=Scope.ADMIN),
     Page(path="/audit", handler=audit.show, needs=Scope.ADMIN),
     Page(path="/audit.csv", handler=audit.export, needs=Scope.ADMIN),
 )

@@ -6,8 +6,9 @@ does not exist takes as long to refuse as a wrong password.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 
@@ -54,6 +55,7 @@ class Sessions:
         self._now = now
         self._back_off = LoginBackOff(secrets.token_bytes(32))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+        self._places = asyncio.Semaphore(_THREADS)
         self._waiting = 0
 
     def close(self) -> None:
@@ -111,14 +113,16 @@ class Sessions:
 
     async def check(self, name: str, password: str, address: str) -> None:
         """Return if a password is right. Raises NotLoggedIn, also after too many that were wrong; StoreError."""
-        clock = asyncio.get_running_loop().time
-        if wait := self._back_off.wait(name, address, now=clock()):
-            raise NotLoggedIn(f"Too many attempts: try again in {int(wait) + 1} s.")
+        self._heed_failures(name, address)
         account = await self._reading.ask(lambda view: view.people.account(name))
-        if not await self._is_right(password, account):
-            self._back_off.failed(name, address, now=clock())
-            _log.warning("console_login_failed", account=name[:64], client_ip=address)
-            raise NotLoggedIn("Name or password is wrong.")
+        async with self._place():
+            self._heed_failures(name, address)  # of those who came at the same time
+            if await self._is_right(password, account):
+                return
+            now = asyncio.get_running_loop().time()
+            self._back_off.failed(name, address, now=now)
+        _log.warning("console_login_failed", account=name[:64], client_ip=address)
+        raise NotLoggedIn("Name or password is wrong.")
 
     async def log_out(self, visitor: Visitor, address: str) -> None:
         """End the session. Raises DaemonUnreachable."""
@@ -139,20 +143,33 @@ class Sessions:
         is_secure = not guard.is_plain(request)
         answer.delete_cookie(_cookie_of(request), path="/", secure=is_secure, httponly=True)
 
-    async def _is_right(self, password: str, account: Account | None) -> bool:
-        """Check a password, in the time that each check takes. Raises NotLoggedIn when too many wait."""
+    def _heed_failures(self, name: str, address: str) -> None:
+        """Raise NotLoggedIn while somebody has to wait for what failed before."""
+        now = asyncio.get_running_loop().time()
+        if wait := self._back_off.wait(name, address, now=now):
+            raise NotLoggedIn(f"Too many attempts: try again in {int(wait) + 1} s.")
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for a thread that checks passwords. Raises NotLoggedIn when too many do."""
         if self._waiting >= _AT_ONCE:
             raise NotLoggedIn("Too many log in just now: try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._waiting -= 1
+
+    async def _is_right(self, password: str, account: Account | None) -> bool:
+        """Check a password, in the time that each check takes. Raises NotLoggedIn if that cannot be done."""
         hashed = account.password_hash if account is not None and not account.disabled else ""
         costs = {OUR_COST, cost_of(hashed)} if hashed else {OUR_COST}
         check = partial(check_password, password, hashed or None, costs)
-        self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, check)
         except Unverifiable as broken:
             raise NotLoggedIn("Passwords cannot be checked now: try again.") from broken
-        finally:
-            self._waiting -= 1
 
     async def _asked(self, request: Message, behalf: Behalf | None = None) -> bool:
         """Ask the daemon; return whether that changed something. Raises RelaydError."""

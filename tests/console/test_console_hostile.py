@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from relayd.console.render import STATIC
+from relayd.console.routes import PAGES
 from relayd.mail.operator import Action
 from relayd.mail.suppression import ToSuppress
 from relayd.mail.text import is_shown
@@ -220,3 +221,89 @@ def test_a_command_is_given_as_words() -> None:
     assert given
     assert all(each.startswith("[") or each in ("command", "filters.command") for each in given)
     assert not any("~" in each for each in given)
+
+
+ODD = [
+    "9" * 30,
+    "9" * 5000,
+    "-1",
+    "0CNSP4QE20400." + "9" * 30,
+    "\x00",
+    "٣",
+    "1e9",
+    "0001-01-01",
+    "%",
+]
+NAMES = ["before", "after", "limit", "since", "until", "q", "show", "by", "client", "done", "count"]
+CLASHING = ["path", "self", "query", "request", "template", "status"]
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES if page.method == "GET"])
+def test_no_value_in_an_address_is_an_error_of_ours(console: Console, path: str) -> None:
+    place = re.compile(r"\{.*?\}")
+    for odd in ODD:
+        where = place.sub(quote(odd, safe=""), path)
+        assert console.get(where, role=Role.ADMIN).status < 500, where
+        given = urlencode({**dict.fromkeys((*NAMES, *CLASHING), odd[:99]), "done": "hold"})
+        where = f"{place.sub('1', path)}?{given}"
+        assert console.get(where, role=Role.ADMIN).status < 500, where
+        for name in NAMES:
+            where = f"{place.sub('1', path)}?{urlencode({name: odd})}"
+            assert console.get(where, role=Role.ADMIN).status < 500, where
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_value_in_a_form_is_an_error_of_ours(console: Console, odd: str) -> None:
+    names = ("name", "id", "row", "before", "changed", "per_minute", "days", "delivery", "rcpt")
+    more = ("reason", "senders", "networks", "to", "from", "to_fqdn", "was_fqdn", "url", "tags")
+    for page in PAGES:
+        if page.method != "POST" or page.path in {
+            "/logout",
+            "/users/remove",
+            "/webhooks/{number:count}/remove",
+        }:
+            continue
+        back = f"?path=1&self=2&tag=none&status={odd}"
+        form = {**dict.fromkeys((*names, *more), odd), "action": "hold", "back": back}
+        path = re.sub(r"\{.*?\}", "1", page.path)
+        for extra in ({}, {"back": "?path=1&self=1&tag=none", "reason": "x", "all": ""}):
+            answer = console.post(path, role=Role.ADMIN, form={**form, **extra})
+            assert answer.status < 500, path
+
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+PART = '--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n{}\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (MULTIPART, 403),  # it is read, and the password is wrong
+        (f"{MULTIPART}; charset=punycode", 415),
+        (f"{MULTIPART}; charset=idna", 415),
+        (f"{MULTIPART}; charset*=utf-8''punycode", 415),
+        (f"{MULTIPART}; charset*0=puny; charset*1=code", 415),
+        ("multipart/form-data; charset=unicode_escape; boundary=b", 415),
+        (MULTIPART + ";" * 50_000, 415),  # the parser would take seconds
+        ("multipart/form-data", 415),
+        ("application/x-www-form-urlencoded; charset=utf-7", 415),
+        ("application/x-www-form-urlencoded; charset=UTF-8", 403),
+        ("application/json", 415),
+    ],
+)
+def test_a_form_is_as_a_browser_sends_it(kind: str, status: int, console: Console) -> None:
+    """Else a stranger names a decoder that takes minutes, and all wait for it."""
+    body = PART.format("xn--" + "a" * 1000)
+    page = console.request("POST", "/login", body, {**SAME, "Content-Type": kind})
+    assert page.status == status
+
+
+@pytest.mark.parametrize(
+    "body", ["a=1&" * 300, PART.format("x").replace("name=", "nam=") + PART[:20]]
+)
+def test_a_broken_form_is_no_error_of_ours(body: str, console: Console) -> None:
+    kind = MULTIPART if body.startswith("--b") else URLENCODED
+    page = console.request("POST", "/login", body, {**SAME, "Content-Type": kind})
+    assert page.status == 400

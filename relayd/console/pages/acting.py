@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from relayd.console.asked import Asked
-from relayd.console.filters import read_filters, read_place
+from relayd.console.filters import read_count, read_filters, read_place
 from relayd.control import client
 from relayd.control.acts import ActAnswer, ActRequest
 from relayd.mail.ids import format_id
@@ -60,7 +60,7 @@ async def act_on_all(asked: Asked) -> Response:
             before=before,
         ),
     )
-    changed = int(asked.text("changed") or 0) + answer.changed
+    changed = read_count(asked.text("changed")) + answer.changed
     if answer.more is None:
         return asked.done("/messages", QueryParams(back.lstrip("?")), action.value, changed)
     return asked.page(

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from relayd.answers.csv_lines import csv_line
 from relayd.answers.suppressions import COLUMNS, csv_cells
 from relayd.console.asked import Asked
+from relayd.console.filters import read_count
 from relayd.console.pages.messages import Row
 from relayd.console.suppression_lists import all_suppressions
 from relayd.control import client
@@ -37,7 +38,7 @@ async def show(asked: Asked) -> Response:
     """List addresses: without a filter, those whose mail bounced last."""
     text = asked.params.get("q", "").strip()
     wanted = asked.params.get("show", "all" if text else _SHOWN[0])
-    limit = min(_number(asked.params.get("limit", "")) or _PAGE, _MOST)
+    limit = min(read_count(asked.params.get("limit", "")) or _PAGE, _MOST)
     after = asked.params.get("after", "")
     if wanted == "suppressed" and not text:
         rows, following = await asked.ask(partial(_suppressed, after, _PAGE))
@@ -143,7 +144,3 @@ def _address(text: str) -> str:
         return str(parse_address(text))
     except PathError as error:
         raise HTTPException(400, f"{text!r} is no address: {error}") from error
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 6 else 0

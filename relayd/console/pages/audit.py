@@ -40,7 +40,7 @@ async def export(asked: Asked) -> Response:
     """All rows that match, as CSV."""
     query, mistakes = _query(asked)
     if mistakes:
-        return asked.see("/audit", **asked.params)
+        return asked.see("/audit", asked.params)
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     return StreamingResponse(_lines(asked, query), 200, headers, "text/csv; charset=utf-8")
 

@@ -136,7 +136,7 @@ async def export(asked: Asked) -> Response:
     """All that matches as CSV, the fields of `relayd status --csv`."""
     filters = read_filters(asked.params, asked.now)
     if filters.mistakes:
-        return asked.see("/messages", **asked.params)
+        return asked.see("/messages", asked.params)
     headers = {"Content-Disposition": 'attachment; filename="messages.csv"'}
     return StreamingResponse(_lines(asked, filters.query), 200, headers, "text/csv; charset=utf-8")
 

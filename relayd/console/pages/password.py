@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from relayd.console.asked import Asked
-from relayd.console.pages.users import new_hash
+from relayd.console.pages.users import new_hash, new_password
 from relayd.console.sessions import NotLoggedIn
 from relayd.control import client
 from relayd.control.people import set_password_to_json
@@ -21,15 +21,15 @@ async def show(asked: Asked) -> Response:
 
 async def change(asked: Asked) -> Response:
     """Check the old password, set the new one, and log in with that."""
-    name, sessions = asked.who.name, asked.console.sessions
-    hashed = await new_hash(asked)
+    name, password, sessions = asked.who.name, new_password(asked), asked.console.sessions
     try:
         await sessions.check(name, str(asked.form.get("old", "")), asked.client)
     except NotLoggedIn as refused:
         return asked.page("password.html", status=403, problem=str(refused))
+    hashed = await new_hash(asked)  # not before: it takes as long as a check, and that is bounded
     await asked.change(partial(client.ask, request=set_password_to_json(hashed)))
     try:
-        token = await sessions.log_in(name, str(asked.form.get("password", "")), asked.client)
+        token = await sessions.log_in(name, password, asked.client)
     except NotLoggedIn:
         return asked.see("/login")
     answer = asked.done("/password", QueryParams(), "password_changed")

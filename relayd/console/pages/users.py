@@ -135,12 +135,17 @@ def _role(asked: Asked) -> Role:
         raise HTTPException(400, f"the role is one of {', '.join(Role)}") from wrong
 
 
-async def new_hash(asked: Asked) -> str:
-    """Return the hash of the new password in a form. Raises HTTPException if it is none."""
+def new_password(asked: Asked) -> str:
+    """Return the new password in a form. Raises HTTPException if it is none."""
     password = str(asked.form.get("password", ""))
     if len(password) < _SHORTEST or len(password.encode()) > _LONGEST or not password.isprintable():
         raise HTTPException(
             400,
             f"a password has {_SHORTEST} characters or more, at most {_LONGEST} octets, and no control characters",
         )
-    return await asyncio.to_thread(hash_password, password)
+    return password
+
+
+async def new_hash(asked: Asked) -> str:
+    """Return the hash of the new password in a form. Raises as `new_password`."""
+    return await asyncio.to_thread(hash_password, new_password(asked))
