@@ -7,6 +7,7 @@ from relayd.config import units
 from relayd.config.mistakes import Report, show_key
 from relayd.config.model import Document, Key
 from relayd.config.nearest import nearest
+from relayd.config.oauth2 import OAUTH2_KEYS, check_oauth2
 from relayd.config.rewrite import RewriteKeys, rivals_in
 from relayd.config.routes import Destination, named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
@@ -14,7 +15,10 @@ from relayd.policy.delivery.route import DEFAULT, ViaHost, ViaSmarthost
 from relayd.policy.delivery.senders import shadowed
 from relayd.settings import AuthMechanism, HostPort, TlsMode
 
-_LOGIN_KEYS = ("hosts", "tls", "username", "auth", "password_file", "token_file")
+_LOGIN_KEYS = (
+    *("hosts", "tls", "username", "auth", "password_file", "token_file"),
+    *(f"oauth2_{name}" for name in OAUTH2_KEYS),
+)
 
 
 def check_ways(document: Document, report: Report) -> None:
@@ -176,11 +180,15 @@ def _is_same(hop: HostPort, own: HostPort, fqdn: str) -> bool:
 
 
 def _check_login(smarthost: Smarthost, table: Key, report: Report) -> None:
+    check_oauth2(smarthost, table, report)
+    if smarthost.auth is AuthMechanism.OAUTH2:
+        _check_tls(smarthost, table, report)
+        return
     if not (smarthost.username or smarthost.password_file or smarthost.token_file):
         if smarthost.auth is not AuthMechanism.AUTO:
             report.add((*table, "auth"), "needs username, and password_file or token_file")
         return
-    with_token = smarthost.auth is AuthMechanism.XOAUTH2
+    with_token = smarthost.auth in (AuthMechanism.XOAUTH2, AuthMechanism.OAUTHBEARER)
     needed, other = (
         ("token_file", "password_file") if with_token else ("password_file", "token_file")
     )
@@ -190,6 +198,10 @@ def _check_login(smarthost: Smarthost, table: Key, report: Report) -> None:
         report.add((*table, needed), f'is missing: a login with auth = "{smarthost.auth}" needs it')
     if getattr(smarthost, other):
         report.add((*table, other), f'is set, but auth = "{smarthost.auth}" takes {needed} instead')
+    _check_tls(smarthost, table, report)
+
+
+def _check_tls(smarthost: Smarthost, table: Key, report: Report) -> None:
     if smarthost.tls not in (TlsMode.VERIFY, TlsMode.IMPLICIT) and not all(
         units.is_loopback(hop.host) for hop in smarthost.hosts
     ):

@@ -35,8 +35,16 @@ _BEFORE_AT = re.compile(r"(?s)^.*@")
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Somebody may have written the secret itself where its file's name belongs.
 _SECRETS = {
-    "smarthost": ("password_file", "token_file", "key_file"),
-    "smarthosts": ("password_file", "token_file", "key_file"),
+    **dict.fromkeys(
+        ("smarthost", "smarthosts"),
+        (
+            "password_file",
+            "token_file",
+            "key_file",
+            "oauth2_client_secret_file",
+            "oauth2_key_file",
+        ),
+    ),
     "tls": ("key",),
     "console": ("secret_file",),
 }

@@ -3,8 +3,10 @@
 One model for both: `[smarthost]` describes the smarthost that is called `default`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, PlainValidator
 
@@ -13,10 +15,13 @@ from relayd.config import units
 from relayd.config.fields import AsText, Hop, Table, Text, Tls, not_empty
 from relayd.config.rewrite import RewriteKeys
 from relayd.policy.delivery.route import DEFAULT, is_smarthost_name
+from relayd.policy.oauth2.grants import Flow, Provider
 from relayd.settings import AuthMechanism, HostPort, TlsMode
 
 if TYPE_CHECKING:
     from relayd.config.model import Document, Key
+
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,254}")
 
 
 def smarthost_name(value: object) -> str:
@@ -42,6 +47,31 @@ def _ip_or_none(value: object) -> str:
     return "" if value == "" else where.ip(value)
 
 
+def _https_url(value: object) -> str:
+    """Read the URL of a server that gets secrets; empty: none."""
+    text = units.text(value)
+    if text and not _is_https(text):
+        raise ValueError('expected "https://HOST/PATH"')
+    return text
+
+
+def _is_https(text: str) -> bool:
+    try:
+        found = urlsplit(text)
+        is_server = found.scheme == "https" and bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
+    return is_server and text.isascii() and " " not in text and "@" not in found.netloc
+
+
+def _tenant(value: object) -> str:
+    """Read the name of a tenant, which becomes a part of a URL; empty: none."""
+    text = units.text(value)
+    if text and not _TENANT.fullmatch(text):
+        raise ValueError("expected the tenant's id, or a domain of it")
+    return text
+
+
 SmarthostName = Annotated[str, PlainValidator(name_or_none)]
 """How another table names a smarthost; empty: it names none."""
 
@@ -57,6 +87,17 @@ class SmarthostKeys(Table):
     )
     password_file: Text = ""
     token_file: Text = ""
+    oauth2_provider: Annotated[Provider, PlainValidator(units.word(Provider)), AsText] = (
+        Provider.NONE
+    )
+    oauth2_flow: Annotated[Flow, PlainValidator(units.word(Flow)), AsText] = Flow.AUTO
+    oauth2_tenant: Annotated[str, PlainValidator(_tenant)] = ""
+    oauth2_client_id: Text = ""
+    oauth2_client_secret_file: Text = ""
+    oauth2_key_file: Text = ""
+    oauth2_scope: Text = ""
+    oauth2_token_url: Annotated[str, PlainValidator(_https_url)] = ""
+    oauth2_device_url: Annotated[str, PlainValidator(_https_url)] = ""
     certificate: Text = ""
     key_file: Text = ""
     connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20

@@ -6,6 +6,7 @@ from pathlib import Path
 from relayd.config.certificate import find_pair
 from relayd.config.mistakes import Report
 from relayd.config.model import Document, Key
+from relayd.config.oauth2 import find_oauth2
 from relayd.config.rewrite import rewrite_of
 from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
@@ -27,7 +28,8 @@ def find_smarthosts(
         name: SmarthostSettings(
             hosts=tuple(smarthost.hosts),
             tls=smarthost.tls,
-            login=_login(smarthost, table, report, reads=reads),
+            login=_by_token(name, table, smarthost, document, report, reads=reads)
+            or _login(smarthost, table, report, reads=reads),
             connections=smarthost.connections,
             assume_8bit=smarthost.assume_8bit,
             certificate=_certificate(smarthost, table, report, reads=reads),
@@ -37,6 +39,22 @@ def find_smarthosts(
         )
         for name, (table, smarthost) in smarthosts_of(document).items()
     }
+
+
+def _by_token(
+    name: str, table: Key, smarthost: Smarthost, document: Document, report: Report, *, reads: bool
+) -> Login | None:
+    """Return a login whose token relayd gets itself; None for another one."""
+    found = find_oauth2(name, table, smarthost, document, report, reads=reads)
+    if found is None:
+        return None
+    return Login(
+        username=smarthost.username,
+        secret="",
+        mechanism=smarthost.auth,
+        file=found.secret_file,
+        oauth2=found,
+    )
 
 
 def _login(smarthost: Smarthost, table: Key, report: Report, *, reads: bool) -> Login | None:

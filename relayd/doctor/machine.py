@@ -121,7 +121,7 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         (f"{queue}.content", FileKind.STATE_DIRECTORY),
     ]
     for path, kind in candidates:
-        if path is not None:
+        if path:
             with suppress(OSError, SecretError):
                 mode = Path(path).stat().st_mode & 0o7777
                 privacy = judge_file(Path(path)) if kind is FileKind.SECRET else None

@@ -1,6 +1,7 @@
 """Knock at mail servers: connect, greet, log in where we would, and leave. No mail is sent."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from relayd.doctor.context import CheckContext
@@ -8,6 +9,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.dns import IpAddress
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
+from relayd.net.oauth2.tokens import TokenRefused, Tokens, TokenServerDown, as_failure
 from relayd.net.smtp.client import Timers, TlsContexts, connect, resolve
 from relayd.policy.delivery.route import DEFAULT, named_in, table_of
 from relayd.policy.doctor.dns import first_failure
@@ -132,6 +134,7 @@ async def _smarthost(
 
 async def _knock(context: CheckContext, target: Target, host: str, tls: TlsContexts) -> Knock:
     try:
+        target = await _with_token(context, target)
         connection = await connect(
             target,
             helo=target.helo or context.settings.fqdn,
@@ -143,6 +146,18 @@ async def _knock(context: CheckContext, target: Target, host: str, tls: TlsConte
         return Knock(host=host, trouble=_trouble(failure))
     await connection.quit()
     return Knock(host=host, tls=connection.peer.tls, logged_in=target.login is not None)
+
+
+async def _with_token(context: CheckContext, target: Target) -> Target:
+    """Return a target whose login has the token of now, if it needs one. Raises SessionFailed."""
+    login = target.login
+    if login is None or login.oauth2 is None:
+        return target
+    try:
+        token = await Tokens(clock=context.clock).token(login.oauth2)
+    except (TokenRefused, TokenServerDown) as error:
+        raise as_failure(error) from None
+    return replace(target, login=replace(login, secret=token))
 
 
 def _trouble(failure: SessionFailed) -> Trouble:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from relayd.policy.delivery.route import HostPort
 from relayd.policy.delivery.tls import TlsMode
+from relayd.policy.oauth2.grants import OAuth2Settings
 from relayd.policy.rewriting.rules import Rewrite
 
 
@@ -15,6 +16,8 @@ class AuthMechanism(StrEnum):
     PLAIN = "plain"
     LOGIN = "login"
     XOAUTH2 = "xoauth2"
+    OAUTHBEARER = "oauthbearer"
+    OAUTH2 = "oauth2"  # relayd gets the token itself, and takes either of the two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,14 @@ class Login:
     secret: str  # password or OAuth2 access token, as it was when the settings were read
     mechanism: AuthMechanism
     file: str = ""  # where it is read again at each login; empty: it is not
+    oauth2: OAuth2Settings | None = None  # how the token is come by, where relayd does that itself
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the files with which a refused login may be right again."""
+        if self.oauth2 is None:
+            return (self.file,)
+        return (self.oauth2.secret_file, self.oauth2.sign_in_file)
 
     def __repr__(self) -> str:
         return f"Login({self.username!r}, secret=***)"

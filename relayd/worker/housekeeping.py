@@ -81,17 +81,17 @@ async def watch_login(
 ) -> None:
     """Have a smarthost asked again soon when our password or token there has changed (S-53)."""
     files = {
-        route.key_of(route.ViaSmarthost(name)): each.login.file
+        route.key_of(route.ViaSmarthost(name)): each.login.files
         for name, each in settings.smarthosts.items()
         if each.login is not None
     }
-    seen = {key: _stamp(file) for key, file in files.items()}
+    seen = {key: [*map(_stamp, each)] for key, each in files.items()}
     while files:
         await asyncio.sleep(_WATCHED)
-        for key, file in files.items():
-            stamp = _stamp(file)
-            if stamp != seen[key] and await _resumed(key, store):
-                seen[key] = stamp
+        for key, each in files.items():
+            stamps = [*map(_stamp, each)]
+            if stamps != seen[key] and await _resumed(key, store):
+                seen[key] = stamps
                 scheduler.wake()
                 wakeups.give()
 

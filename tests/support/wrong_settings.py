@@ -6,7 +6,81 @@ Files that need other files beside them (secrets, certificates, users, rules) ar
 FQDN = 'fqdn = "relay.example.org"\n'
 NEWSLETTER = '[smarthosts.newsletter]\nhosts = ["h:587"]\n'
 LOGIN = '[smarthost]\nusername = "app"\n'
+OAUTH2 = f'{FQDN}[smarthost]\nhosts = ["mail.example.org:587"]\ntls = "verify"\nauth = "oauth2"\n'
+USER = f'{OAUTH2}username = "app@example.org"\n'
+MICROSOFT = f'{USER}oauth2_provider = "microsoft"\n'
 WRONG = {
+    "oauth2-no-user": (
+        "smarthost.username",
+        "the mailbox that sends",
+        (
+            f'{OAUTH2}oauth2_provider = "microsoft"\noauth2_tenant = "x"\noauth2_flow = "refresh_token"\n'
+            'oauth2_client_id = "id"'
+        ),
+    ),
+    "oauth2-no-tenant": (
+        "smarthost.oauth2_tenant",
+        "microsoft",
+        f'{MICROSOFT}oauth2_flow = "refresh_token"\noauth2_client_id = "id"',
+    ),
+    "oauth2-no-client": (
+        "smarthost.oauth2_client_id",
+        "with refresh_token needs it",
+        f'{MICROSOFT}oauth2_tenant = "x"\noauth2_flow = "refresh_token"',
+    ),
+    "oauth2-no-secret": (
+        "smarthost.oauth2_client_secret_file",
+        "with client_credentials needs it",
+        f'{MICROSOFT}oauth2_tenant = "x"\noauth2_client_id = "id"',
+    ),
+    "oauth2-no-key": (
+        "smarthost.oauth2_key_file",
+        "with service_account needs it",
+        f'{USER}oauth2_provider = "google"',
+    ),
+    "oauth2-no-url": (
+        "smarthost.oauth2_token_url",
+        "OAuth2 with refresh_token needs it",
+        f'{USER}oauth2_flow = "refresh_token"\noauth2_client_id = "id"',
+    ),
+    "oauth2-no-such-flow": (
+        "smarthost.oauth2_flow",
+        "google has no client_credentials",
+        f'{USER}oauth2_provider = "google"\noauth2_flow = "client_credentials"',
+    ),
+    "oauth2-tenant-of-google": (
+        "smarthost.oauth2_tenant",
+        "has no use for it",
+        (
+            f'{USER}oauth2_provider = "google"\noauth2_flow = "refresh_token"\noauth2_client_id = "id"\n'
+            'oauth2_tenant = "x"'
+        ),
+    ),
+    "oauth2-other-auth": (
+        "smarthost.oauth2_tenant",
+        'auth is not "oauth2"',
+        f'{FQDN}[smarthost]\noauth2_tenant = "x"',
+    ),
+    "oauth2-clear-text": (
+        "smarthost.oauth2_token_url",
+        "https://HOST/PATH",
+        (
+            f'{USER}oauth2_token_url = "http://login.test/"\noauth2_flow = "refresh_token"\n'
+            'oauth2_client_id = "id"'
+        ),
+    ),
+    "oauth2-tenant-with-a-slash": (
+        "smarthost.oauth2_tenant",
+        "a domain of it",
+        f'{MICROSOFT}oauth2_tenant = "x/../y"\noauth2_flow = "refresh_token"\noauth2_client_id = "id"',
+    ),
+    "oauth2-no-tls": (
+        "smarthost.tls",
+        "proves no name",
+        f'{MICROSOFT}oauth2_tenant = "x"\noauth2_flow = "refresh_token"\noauth2_client_id = "id"'.replace(
+            "verify", "required"
+        ),
+    ),
     "fqdn-missing": ("fqdn", "is missing", ""),
     "fqdn-type": ("fqdn", "text in quotes", "fqdn = 5"),
     "fqdn-no-dot": ("fqdn", "at least one dot", 'fqdn = "relay"'),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from relayd.errors import Shortage
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
 from relayd.mail.words import Fault
+from relayd.policy.oauth2.grants import Flow, OAuth2Settings
 from relayd.ports.outward import SessionFailed, Target
 from relayd.settings import AuthMechanism, Login, TlsMode
 from relayd.worker.system import SmtpTransport
+from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
 from tests.support.scripted_server import Script, ScriptedServer
+from tests.support.token_server import TokenServer, granted
 
 NEW = "AUTH XOAUTH2 dXNlcj1hcHABYXV0aD1CZWFyZXIgbmV3AQE="  # of app, with the token "new"
 
@@ -103,3 +107,45 @@ async def test_a_login_without_a_file_stays_what_it_is(tmp_path: Path) -> None:
         connection = await transport.connect(target)
         await connection.quit()
         assert NEW in server.dialog
+
+
+async def test_a_token_that_was_revoked_is_replaced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is old enough to be to blame: a new one is asked for, and no mail has to wait."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", authority.cafile)
+    secret = tmp_path / "secret"
+    secret.write_text("s\n")
+    secret.chmod(0o600)
+    script: Script = {"EHLO": ["AUTH XOAUTH2"], "AUTH": "235 welcome", NEW: "235 welcome"}
+    clock = FakeClock()
+    answers = [granted("old"), granted("new")]
+    async with (
+        ScriptedServer(script) as server,
+        TokenServer(authority.server_context("127.0.0.1"), answers) as tokens,
+    ):
+        transport = SmtpTransport(helo="relay.test", clock=clock)
+        target = target_of(server, secret)
+        assert target.login is not None
+        oauth2 = OAuth2Settings(
+            name="default",
+            user="app",
+            flow=Flow.CLIENT_CREDENTIALS,
+            token_url=tokens.url,
+            device_url="",
+            scope="",
+            client_id="id",
+            secret_file=str(secret),
+            state=str(tmp_path / "oauth2" / "default"),
+        )
+        login = replace(target.login, mechanism=AuthMechanism.OAUTH2, oauth2=oauth2)
+        target = replace(target, login=login)
+        await (await transport.connect(target)).quit()
+        server.script["AUTH"] = "535 5.7.8 revoked"
+        with pytest.raises(SessionFailed):  # it is too young
+            await transport.connect(target)
+        assert len(tokens.forms) == 1
+        clock.advance(timedelta(minutes=2))
+        await (await transport.connect(target)).quit()
+        assert len(tokens.forms) == 2

@@ -4,9 +4,10 @@ Owns the choice of mechanisms and the exchange. When a password may be sent at a
 `session`. An exchange has as many rounds as its mechanism and no more: 334 for ever is an
 error (A-51). No command of it is longer than a command may be.
 
-Sources: RFC 4954 §4 (exchange), §6 (codes); RFC 4616 (PLAIN).
+Sources: RFC 4954 §4 (exchange), §6 (codes); RFC 4616 (PLAIN); RFC 7628 §3 (OAUTHBEARER).
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 
 from aiosmtplib.auth import auth_login_encode, auth_plain_encode, auth_xoauth2_encode
@@ -17,19 +18,24 @@ from relayd.settings import AuthMechanism, Login
 
 _LONGEST_COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
 
-_AUTOMATIC = (AuthMechanism.PLAIN, AuthMechanism.LOGIN)
+_CHOICES: dict[AuthMechanism, Sequence[AuthMechanism]] = {
+    AuthMechanism.AUTO: (AuthMechanism.PLAIN, AuthMechanism.LOGIN),
+    # Microsoft has the first alone; who has both takes either.
+    AuthMechanism.OAUTH2: (AuthMechanism.XOAUTH2, AuthMechanism.OAUTHBEARER),
+}
 _RESPONSES: dict[AuthMechanism, Callable[[Login], Sequence[bytes]]] = {
     AuthMechanism.PLAIN: lambda login: [auth_plain_encode(login.username, login.secret)],
     AuthMechanism.LOGIN: lambda login: auth_login_encode(login.username, login.secret),
     # The empty response asks for the code behind an error that came as a challenge.
     AuthMechanism.XOAUTH2: lambda login: [auth_xoauth2_encode(login.username, login.secret), b""],
+    # There it is one octet, U+0001 (RFC 7628 §3.2.3).
+    AuthMechanism.OAUTHBEARER: lambda login: [_oauthbearer(login), b64encode(b"\x01")],
 }
 
 
 def choose_mechanisms(wanted: AuthMechanism, offered: Sequence[str]) -> list[AuthMechanism]:
     """Those to try, in this order; empty if the server offers none of those wanted."""
-    candidates = _AUTOMATIC if wanted is AuthMechanism.AUTO else (wanted,)
-    return [one for one in candidates if one.value in offered]
+    return [one for one in _CHOICES.get(wanted, (wanted,)) if one.value in offered]
 
 
 async def log_in(
@@ -59,6 +65,12 @@ def lines_of(login: Login, mechanism: AuthMechanism) -> list[bytes]:
     if mechanism is AuthMechanism.LOGIN or len(whole) + 2 > _LONGEST_COMMAND:
         return [command, first, *more]
     return [whole, *more]
+
+
+def _oauthbearer(login: Login) -> bytes:
+    """The first response (RFC 7628 §3.1); `=` and `,` of a name are written otherwise (RFC 5801 §4)."""
+    name = login.username.replace("=", "=3D").replace(",", "=2C")
+    return b64encode(f"n,a={name},\x01auth=Bearer {login.secret}\x01\x01".encode())
 
 
 async def _exchange(protocol: RelayProtocol, lines: Sequence[bytes]) -> Reply | None:
