@@ -7,7 +7,7 @@ that was taken over can so act for those who come to it, and cannot raise their 
 read the store can act for nobody, for the secrets are not in it.
 
 What the console does decide is who begins a session: it checks passwords, and hears the proxy before it
-where the settings name one.
+where the settings name one. Who comes from a provider of OpenID Connect, the daemon asks the provider itself.
 """
 
 import hmac
