@@ -12,6 +12,7 @@ from relayd.cli.demo.live import CONSOLE, Entrance, console_beside
 from relayd.cli.demo.relay import Relay
 from relayd.cli.demo.servers import Script as DemoScript
 from tests.support.browsers import IN_A_BROWSER, a_browser, a_context, said_by, violations
+from tests.support.console import PASSWORD
 from tests.support.daemon import Daemon, a_smarthost, eventually
 from tests.support.ports import free_port
 from tests.support.scripted_server import Script
@@ -268,6 +269,48 @@ def test_a_webhook_is_made_told_and_told_again(page: Page, world: World) -> None
     page.locator("summary", has_text="Change it").click()
     page.get_by_role("button", name="Remove webhook").click()
     expect(page.get_by_role("status")).to_have_text("Webhooks removed: 1.")
+
+
+SEEN = {
+    "viewer": {"Overview", "Messages", "Addresses", "Destinations", "Bounces", "Doctor"},
+    "operator": {"Overview", "Messages", "Addresses", "Destinations", "Bounces", "Doctor"}
+    | {"Test mail"},
+}
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_an_admin_lets_somebody_in_who_may_what_the_role_says(
+    role: str, page: Page, world: World, request: pytest.FixtureRequest
+) -> None:
+    look: Look = request.node.callspec.params["page"]
+    name = f"{role}-{look[0]}-{look[1]}"
+    page.goto("/users")
+    assert not violations_of(page)
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("combobox", name="Role").select_option(role)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("status")).to_have_text("Users added: 1.")
+    queue_id = world.daemon.send("later@mail.test")
+    with world.context(look) as context:
+        own = context.new_page()
+        log_in(own, name, PASSWORD)
+        links = own.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
+        assert set(links) == SEEN[role]
+        own.goto(f"/messages/{queue_id}")
+        expect(own.get_by_role("heading", level=1)).to_contain_text(queue_id)
+        for button in ("Hold", "Bounce", "Drop"):
+            count = 1 if role == "operator" else 0
+            expect(own.get_by_role("button", name=button, exact=True)).to_have_count(count)
+        answer = own.goto("/settings")
+        assert answer is not None
+        assert answer.status == 403
+        assert not violations_of(own)
+        own.locator("summary", has_text=name).click()
+        own.get_by_role("button", name="Log out").click()
+        expect(own.get_by_role("heading", name="Log in")).to_be_visible()
+        own.goto("/messages")
+        expect(own.get_by_role("heading", name="Log in")).to_be_visible()
 
 
 @pytest.mark.parametrize("page", LOOKS[:2], indirect=True, ids=["light", "dark"])
