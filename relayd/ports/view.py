@@ -396,6 +396,10 @@ class QueueView(Protocol):
         """
         ...
 
+    def store_secret(self) -> bytes | None:
+        """Return the random octets of this store, as `QueueStore.secret`; None: no worker has made them yet."""
+        ...
+
     def last_event(self) -> int:
         """Return the number of the last event; 0: there is none."""
         ...

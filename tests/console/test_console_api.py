@@ -1,8 +1,11 @@
 """The HTTP API: who may ask what, what goes wrong, and what answers say."""
 
+import hashlib
+import hmac
 import http.client
 import json
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -409,6 +412,24 @@ def test_a_key_hears_of_what_it_submitted(program: Program, own: str) -> None:
     told = program.send("GET", "/events", key=own).json
     assert [each["rcpt"] for each in told["events"]] == [OWN]
     assert len(program.get("/events", READ).json["events"]) > 1
+
+
+def test_a_cursor_can_be_neither_read_nor_written(program: Program, own: str) -> None:
+    """Its owner has the key, and so whatever is made of the key alone."""
+    cursor = program.send("GET", "/events", key=own).json["next"]
+    octets = urlsafe_b64decode(cursor + "==")
+    assert not re.search(rb"\[[0-9]+\]", octets)
+    secret_hash = hashlib.sha256(own.rpartition("_")[2].encode()).digest()
+    for body in (b"[0]", b"{}", b'["x"]', b"[1e99]"):
+        signed = b"relayd cursor\0events\0" + body
+        forged = hmac.digest(secret_hash, signed, "sha256")[:16] + body
+        text = urlsafe_b64encode(forged).decode().rstrip("=")
+        assert program.send("GET", f"/events?cursor={text}", key=own).status == 422
+
+
+def test_pages_do_not_tell_how_much_happens_to_others(program: Program, own: str) -> None:
+    told = program.send("GET", "/events?limit=1", key=own).json
+    assert ([each["rcpt"] for each in told["events"]], told["more"]) == ([OWN], False)
 
 
 def test_events_go_on_from_a_cursor(program: Program, console: Console) -> None:

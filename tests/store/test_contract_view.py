@@ -557,3 +557,8 @@ async def test_a_bounce_of_a_redirect_says_nothing_about_the_recipient(
     await box.store.settle(work.lease, [replace(bounced[0], redirected_to="qa@x.test"), bounced[1]])
     assert not box.view.is_suppressed("a@x.test")
     assert box.view.is_suppressed("b@x.test")
+
+
+async def test_a_view_has_the_secret_that_a_worker_made(box: Box) -> None:
+    secret = await box.store.secret()
+    assert box.view.store_secret() == secret

@@ -1,7 +1,7 @@
 """Answers as JSON, and lists page by page.
 
-A cursor says where a list goes on. It is signed for the key that asked and for what was asked, so it can be used
-for nothing else, and nobody has a reason to write one.
+A cursor says where a list goes on. It is sealed for the key that asked and for what was asked, so it can be used
+for nothing else, and nobody can write or read one: the place may be that of a message of others.
 """
 
 import binascii
@@ -10,6 +10,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import xor
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -96,7 +97,8 @@ def place_in(caller: Caller, cursor: str) -> Place:
 def seal(caller: Caller, place: Key, *, about: str) -> str:
     """Return a cursor for a place in what `about` names."""
     body = orjson.dumps(list(place))
-    return urlsafe_b64encode(_signature(caller, about, body) + body).decode().rstrip("=")
+    signature = _signature(caller, about, body)
+    return urlsafe_b64encode(signature + _hidden(caller, signature, body)).decode().rstrip("=")
 
 
 def unseal(caller: Caller, cursor: str, *, about: str) -> list[int | str]:
@@ -105,7 +107,8 @@ def unseal(caller: Caller, cursor: str, *, about: str) -> list[int | str]:
         octets = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except (binascii.Error, UnicodeEncodeError, ValueError):
         octets = b""
-    signature, body = octets[:_SIGNED], octets[_SIGNED:]
+    signature = octets[:_SIGNED]
+    body = _hidden(caller, signature, octets[_SIGNED:])
     if not hmac.compare_digest(signature, _signature(caller, about, body)):
         raise wrong(
             "cursor", "it is of another list, or of another key", "`next` or `prev` of a page"
@@ -122,7 +125,13 @@ def _about(caller: Caller) -> str:
 
 def _signature(caller: Caller, about: str, body: bytes) -> bytes:
     signed = b"relayd cursor\0" + about.encode() + b"\0" + body
-    return hmac.new(caller.key.secret_hash, signed, hashlib.sha256).digest()[:_SIGNED]
+    return hmac.digest(caller.seal, signed, hashlib.sha256)[:_SIGNED]
+
+
+def _hidden(caller: Caller, signature: bytes, body: bytes) -> bytes:
+    """Hide a body, or show it again, by octets that its signature chooses (as RFC 5297 does)."""
+    mask = hashlib.shake_256(caller.seal + b"\0mask\0" + signature).digest(len(body))
+    return bytes(map(xor, body, mask))
 
 
 def _plain(value: object) -> str:

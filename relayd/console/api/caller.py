@@ -5,8 +5,9 @@ wherever it changes something.
 """
 
 import hmac
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -29,6 +30,7 @@ T = TypeVar("T")
 _NOTED_EVERY = timedelta(minutes=1)
 _NONE = "send the header Authorization: Bearer rk_…, with a key of relayd console key add"
 _BAD = "the API key is unknown, disabled, expired, or not for this network"
+_OF_THIS_PROCESS = secrets.token_bytes(32)
 _log = structlog.get_logger(__name__)
 
 
@@ -40,6 +42,7 @@ class Caller:
     request: Request
     key: ApiKey
     behalf: Behalf
+    seal: bytes = field(repr=False)  # of its cursors; who has the key does not know it
 
     @property
     def name(self) -> str:
@@ -103,10 +106,9 @@ async def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not secret:
         raise Problem(401, _NONE, headers={"WWW-Authenticate": "Bearer"})
     text, address = parse_key(secret.strip()), guard.client_of(request)
-    key = None
+    key, seal = None, b""
     if text is not None:
-        key_id = text.id
-        key = await console.reading.ask(lambda view: view.people.key(key_id))
+        key, seal = await console.reading.ask(partial(_look_up, text.id))
     if text is None or key is None or not hmac.compare_digest(text.hash, key.secret_hash):
         raise _bad_key()
     now = console.now()
@@ -117,7 +119,14 @@ async def caller_of(request: Request) -> Caller:
     behalf = Behalf(key=str(text), client=address)
     if key.last_used_at is None or now - key.last_used_at >= _NOTED_EVERY:
         await console.daemon.note_use("people.touch_key", behalf)
-    return Caller(console=console, request=request, key=key, behalf=behalf)
+    return Caller(console=console, request=request, key=key, behalf=behalf, seal=seal)
+
+
+def _look_up(key_id: str, view: QueueView) -> tuple[ApiKey | None, bytes]:
+    """Return a key, and what seals its cursors: that of the store, so that cursors outlast a restart."""
+    made_of = b"relayd cursors 1\0" + key_id.encode()
+    seal = hmac.digest(view.store_secret() or _OF_THIS_PROCESS, made_of, "sha256")
+    return view.people.key(key_id), seal
 
 
 def check_scope(key: ApiKey, scope: Scope, *, own: bool) -> None:

@@ -261,6 +261,9 @@ class MemoryView:
         ]
         return found[:limit]
 
+    def store_secret(self) -> bytes | None:
+        return b"the same for every memory store."
+
     def last_event(self) -> int:
         return len(self._tables.events)
 

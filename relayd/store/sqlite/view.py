@@ -386,6 +386,11 @@ class SqliteView:
         ]
 
     @_question
+    def store_secret(self) -> bytes | None:
+        rows = self._fetch("SELECT value FROM meta WHERE key = 'secret'")
+        return bytes(rows[0][0]) if rows else None
+
+    @_question
     def last_event(self) -> int:
         [(number,)] = self._fetch("SELECT coalesce(max(id), 0) FROM event")
         return int(number)
