@@ -120,6 +120,7 @@ FIELDS = (
     "pause",
     "subject",
     "redirected_to",
+    "chosen_by",
 )
 """The names of `fields`, in their order."""
 
@@ -156,6 +157,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "pause": None if row.pause is None else _pause_fields(row.pause),
         "subject": row.subject,
         "redirected_to": row.redirected_to,
+        "chosen_by": row.chosen_by,
     }
 
 

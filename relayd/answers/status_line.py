@@ -85,6 +85,7 @@ FIELDS = (
     "redirected_to",
     "rewritten",
     "orig_rcpt",
+    "chosen_by",
     "next_attempt_at",
     "delay_queue",
     "delay_connect",

@@ -9,7 +9,7 @@ from relayd.mail.finish import finish_own
 from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
-from relayd.policy.delivery.route import RouteFacts, RouteRules, key_for
+from relayd.policy.delivery.route import RouteFacts, RouteRules, way_of
 
 _8BIT = MailParameters(body="8BITMIME")
 _UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
@@ -36,10 +36,12 @@ def own_message(
         recipients=tuple(
             NewRecipient(
                 address=each,
-                destination=key_for(each, known, routes),
+                destination=way.key,
+                chosen_by=way.rule,
                 parameters=RCPT_WITHOUT,
             )
             for each in to
+            for way in (way_of(each, known, routes),)
         ),
         content=content,
         facts=facts,

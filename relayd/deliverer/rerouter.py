@@ -9,7 +9,7 @@ from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import rerouted
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedRecipient
-from relayd.policy.delivery.route import HOLD, RouteRules, facts_of, key_for
+from relayd.policy.delivery.route import HOLD, Decision, RouteRules, facts_of, way_of
 from relayd.ports.outward import Clock, EventSink
 from relayd.ports.queue import Work
 
@@ -28,18 +28,18 @@ class Rerouter:
     def belongs(self, work: Work) -> bool:
         """Tell whether all of `work` goes to its destination still."""
         stays = {work.lease.destination} - {HOLD}
-        return all(self._key(work, each) in stays for each in work.recipients)
+        return all(self._way(work, each).key in stays for each in work.recipients)
 
     async def reroute(self, work: Work) -> Work | None:
         """Return `work` with the recipients that still belong to its destination; None if none does.
 
         The others are moved to where they go now, or held by a rule.
         """
-        keys = {each.number: self._key(work, each) for each in work.recipients}
+        ways = {each.number: self._way(work, each) for each in work.recipients}
         stays = {work.lease.destination} - {HOLD}
-        misrouted = [each for each in work.recipients if keys[each.number] not in stays]
+        misrouted = [each for each in work.recipients if ways[each.number].key not in stays]
         now = self._clock.now()
-        settlements = [rerouted(work, each, keys[each.number], at=now) for each in misrouted]
+        settlements = [rerouted(work, each, ways[each.number], at=now) for each in misrouted]
         written = await self._results.settle(work, settlements)
         if written is None:
             return None  # all of it has another owner by now
@@ -50,5 +50,5 @@ class Rerouter:
         left = tuple(each for each in work.recipients if each not in misrouted)
         return replace(work, recipients=left) if left else None
 
-    def _key(self, work: Work, recipient: QueuedRecipient) -> str:
-        return key_for(parse_address(recipient.address), facts_of(work.message), self._routes)
+    def _way(self, work: Work, recipient: QueuedRecipient) -> Decision:
+        return way_of(parse_address(recipient.address), facts_of(work.message), self._routes)

@@ -10,7 +10,7 @@ from relayd.mail.event import Event, attempt_detail, kind_of
 from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, EventKind, Fault
-from relayd.policy.delivery.route import HOLD
+from relayd.policy.delivery.route import HOLD, Decision
 from relayd.ports.queue import Settlement, Work
 
 
@@ -80,14 +80,14 @@ def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> 
     )
 
 
-def rerouted(work: Work, recipient: QueuedRecipient, key: str, *, at: datetime) -> Settlement:
-    """Return that a recipient goes to the destination `key` now, or is held by a rule."""
-    if key == HOLD:
+def rerouted(work: Work, recipient: QueuedRecipient, way: Decision, *, at: datetime) -> Settlement:
+    """Return that a recipient goes another way now, or is held by a rule."""
+    if way.key == HOLD:
         return held_by("[routes]", work, recipient, "the settings hold this domain", at=at)
     return Settlement(
         message_id=work.message.id,
         recipient=recipient.number,
-        outcome=Rerouted(key),
+        outcome=Rerouted(way.key, way.rule),
         events=(),
         attempt=recipient.attempt,
     )

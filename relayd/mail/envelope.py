@@ -54,6 +54,7 @@ class NewRecipient:
     address: Address
     destination: str  # route key by `policy.route` at intake; decided anew at each attempt
     parameters: RcptParameters
+    chosen_by: str = ""  # the entry of the settings that says so; empty: none does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,11 +83,16 @@ def reception_detail(message: NewMessage) -> Detail:
     }
 
 
-def with_original(detail: Detail, recipient: NewRecipient) -> Detail:
-    """The fields of its reception for a recipient with ORCPT: that is told where it is another address."""
+def detail_for(detail: Detail, recipient: NewRecipient) -> Detail:
+    """The fields of its reception for a recipient that has some of its own: what chose its way, and its ORCPT.
+
+    That is told where it is another address.
+    """
+    own: dict[str, JsonValue] = {"chosen_by": recipient.chosen_by} if recipient.chosen_by else {}
     orcpt = recipient.parameters.orcpt
-    is_other = orcpt is not None and orcpt.partition(";")[2] != str(recipient.address)
-    return {**detail, "orig_rcpt": orcpt} if is_other else detail
+    if orcpt is not None and orcpt.partition(";")[2] != str(recipient.address):
+        own["orig_rcpt"] = orcpt
+    return {**detail, **own}
 
 
 def first_events(message: NewMessage) -> Sequence[Event]:
@@ -95,8 +100,8 @@ def first_events(message: NewMessage) -> Sequence[Event]:
     detail = reception_detail(message)
     events = _of_each_recipient(message, EventKind.RECEIVED, detail)
     for number, recipient in enumerate(message.recipients):
-        if recipient.parameters.orcpt is not None:
-            told = with_original(detail, recipient)
+        told = detail_for(detail, recipient)
+        if told != detail:
             events[number] = replace(events[number], detail=told)
     return events if message.content_check is None else [*events, *check_events(message)]
 

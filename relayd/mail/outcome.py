@@ -121,6 +121,7 @@ class Rerouted:
     """No attempt: the settings send it elsewhere by now, to the destination of this route key."""
 
     destination: str
+    chosen_by: str = ""  # the entry of the settings that says so
 
 
 @dataclass(frozen=True, slots=True)

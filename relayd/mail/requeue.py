@@ -127,9 +127,12 @@ def new_message_of(
     *,
     message_id: MessageId,
     at: datetime,
-    destination_of: Callable[[Address], str],
+    way_of: Callable[[Address], tuple[str, str]],
 ) -> NewMessage:
-    """Return the new message for some recipients of an old one."""
+    """Return the new message for some recipients of an old one.
+
+    `way_of` tells the route key of an address, and the entry of the settings that chose it.
+    """
     message = original.message
     sender = message.reverse_path
     return NewMessage(
@@ -140,11 +143,13 @@ def new_message_of(
         recipients=tuple(
             NewRecipient(
                 address=address,
-                destination=destination_of(address),
+                destination=destination,
+                chosen_by=chosen_by,
                 parameters=each.parameters,
             )
             for each in original.recipients
             for address in (parse_address(each.address),)
+            for destination, chosen_by in (way_of(address),)
         ),
         content=original.content,
         facts=MessageFacts(

@@ -124,6 +124,7 @@ class RecipientRow:
     orig_rcpt: str | None = None  # ORCPT: the address that was written to, with its type
     redirected_to: str | None = None  # the address that `[redirect]` put in its place
     subject: str | None = None  # if it was kept (`store.keep_subject`)
+    chosen_by: str | None = None  # the entry of the settings that chose its way
 
 
 class Page(NamedTuple):

@@ -130,17 +130,19 @@ def _recipients(
     context: SessionContext, mail: Transaction, known: RouteFacts, *, is_report: bool
 ) -> tuple[NewRecipient, ...]:
     """Return whom the message is for: those that RCPT named, and those who get a copy by the settings."""
-    destination_of = context.intake.destination_of
+    way_of = context.intake.way_of
     named = mail.recipients
     if context.senders.copies and not is_report:
         named = [*named, *_copies(context, mail)]
     recipients = [
         NewRecipient(
             address=path,
-            destination=destination_of(path, known),
+            destination=way.key,
+            chosen_by=way.rule,
             parameters=parameters,
         )
         for path, parameters in named
+        for way in (way_of(path, known),)
     ]
     return tuple(recipients)
 

@@ -11,7 +11,7 @@ from relayd.mail.ids import MessageId
 from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
-from relayd.policy.delivery.route import RouteFacts
+from relayd.policy.delivery.route import Decision, RouteFacts
 from relayd.ports.queue import Spool
 
 
@@ -20,7 +20,7 @@ class Intake(Protocol):
 
     def next_id(self, at: datetime) -> MessageId: ...
 
-    def destination_of(self, address: Address, facts: RouteFacts) -> str: ...
+    def way_of(self, address: Address, facts: RouteFacts) -> Decision: ...
 
     def owns(self, address: Address) -> bool:
         """Tell whether an address lies in the domain of the VERP addresses."""

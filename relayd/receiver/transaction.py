@@ -108,7 +108,7 @@ class Transaction:
             sender=str(self.reverse_path or ""),
             user=user,
             domain=path.domain,
-            destination=context.intake.destination_of(path, self.facts_of(context, user)),
+            destination=context.intake.way_of(path, self.facts_of(context, user)).key,
         )
         return context.pausing.refusal([seen], context.now())
 

@@ -72,8 +72,8 @@ class Intake:
     def next_id(self, at: datetime) -> MessageId:
         return self._ids.next_id(at)
 
-    def destination_of(self, address: Address, facts: route.RouteFacts) -> str:
-        return route.key_for(address, facts, self._routes)
+    def way_of(self, address: Address, facts: route.RouteFacts) -> route.Decision:
+        return route.way_of(address, facts, self._routes)
 
     def owns(self, address: Address) -> bool:
         return self._late is not None and self._late.owns(address)

@@ -158,9 +158,11 @@ class LateBounces:
         known = route.RouteFacts(
             sender="", user=client.auth_user, listener=client.listener, is_test=facts.is_test
         )
+        way = route.way_of(address, known, self.routes)
         recipient = NewRecipient(
             address=address,
-            destination=route.key_for(address, known, self.routes),
+            destination=way.key,
+            chosen_by=way.rule,
             parameters=RCPT_WITHOUT,
         )
         return replace(

@@ -17,7 +17,7 @@ from relayd.mail.outcome import Held, Rerouted
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.breakdown import broken
-from relayd.policy.delivery.route import HOLD, HostPort
+from relayd.policy.delivery.route import Decision, HostPort, OnHold, ViaMx
 from relayd.ports.outward import SessionFailed
 from relayd.ports.queue import Lease, Work
 from tests.support.builders import SMARTHOST, a_bounce, a_queued_message, a_queued_recipient
@@ -77,11 +77,13 @@ def test_hosts_tried_before_are_events_of_their_own_instants() -> None:
 
 
 def test_a_rule_holds_with_an_event_and_moves_without() -> None:
-    held = rerouted(WORK, RECIPIENT, HOLD, at=AT)
+    held = rerouted(WORK, RECIPIENT, Decision(route=OnHold("y.test")), at=AT)
     assert held.outcome == Held()
     assert [(each.kind, each.at) for each in held.events] == [("held", AT)]
-    moved = rerouted(WORK, RECIPIENT, "mx:y.test", at=AT)
-    assert (moved.outcome, moved.events, moved.attempt) == (Rerouted("mx:y.test"), (), 3)
+    way = Decision(route=ViaMx("y.test"), rule='[routes] "y.test"')
+    moved = rerouted(WORK, RECIPIENT, way, at=AT)
+    assert moved.outcome == Rerouted("mx:y.test", '[routes] "y.test"')
+    assert (moved.events, moved.attempt) == ((), 3)
 
 
 @pytest.mark.parametrize("peer", [None, PEER])

@@ -75,6 +75,11 @@ def reason(daemon: Daemon, *arguments: str) -> tuple[str, str]:
     return row["destination"], row["reason"]
 
 
+def row_of(daemon: Daemon, recipient: str) -> str:
+    [row] = daemon.status("--recipient", recipient)
+    return str(row["queue_id"])
+
+
 def test_each_message_arrives_at_the_smarthost_that_is_chosen_for_it(tmp_path: Path) -> None:
     listeners = Listeners(tmp_path)
     with (
@@ -107,6 +112,11 @@ def test_each_message_arrives_at_the_smarthost_that_is_chosen_for_it(tmp_path: P
         }
         went = {row["rcpt"]: row["destination"] for row in daemon.status()}
         assert (went["default@x.test"], went["login@x.test"]) == ("smarthost", "smarthost:login")
+        chose = {row["rcpt"]: row.get("chosen_by") for row in daemon.status()}
+        assert (chose["default@x.test"], chose["login@x.test"]) == (None, '[logins] "shop"')
+        shown = daemon.run("status", "show", row_of(daemon, "sender@x.test")).out
+        assert 'Goes to      smarthost:sender, by [senders] "news.test"' in shown
+        assert 'way chosen by [senders] "news.test"' in " ".join(shown.split())
         assert len(daemon.status("--destination", "smarthost:listener")) == 2
         assert reason(daemon, "a@partner.test", "--user", "shop") == (
             "smarthost:recipient",
@@ -154,6 +164,9 @@ def test_a_reload_moves_what_waits(tmp_path: Path) -> None:
         assert servers["recipient"].rcpts == ["sender@x.test"]
         assert servers["listener"].rcpts == ["login@x.test"]
         rows = {row["rcpt"]: row["destination"] for row in daemon.status()}
+        chose = {row["rcpt"]: row.get("chosen_by") for row in daemon.status()}
+        assert chose["sender@x.test"] == '[senders] "news.test"'
+        assert chose["login@x.test"] == f'[[listen]] "127.0.0.1:{listeners.logins}"'
         assert rows == {
             "sender@x.test": "smarthost:recipient",
             "login@x.test": "smarthost:listener",

@@ -208,7 +208,8 @@ async def test_work_carries_what_was_enqueued(
     assert (queued.reverse_path, queued.parameters) == ("", message.parameters)
     assert queued.size == len(content)  # what goes over the wire, our trace header included
     assert (queued.message_id_header, queued.tag) == ("<1@app.test>", "T 1")
-    assert queued.account == "login kim"
+    assert (queued.account, queued.user) == ("login kim", "kim")
+    assert queued.listener == message.client.listener
     assert (queued.is_test, queued.is_8bit, queued.utf8_headers) == (True, True, True)
     (recipient,) = work.recipients
     assert recipient.address == '"A b"@Example.COM'

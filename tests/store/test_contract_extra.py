@@ -20,7 +20,7 @@ from relayd.mail.outcome import Bounced, NotTried, Outcome
 from relayd.mail.reply import Reply, Stage, make_reply
 from relayd.mail.words import Category, Fault
 from relayd.policy.delivery.retry import RetrySettings
-from relayd.policy.delivery.route import HOLD
+from relayd.policy.delivery.route import Decision, OnHold, ViaMx
 from relayd.policy.delivery.verdict import Moment, VerdictRules, decide
 from relayd.policy.replies.ruleset import builtin_rules
 from relayd.ports.queue import Settlement, Work
@@ -68,8 +68,8 @@ async def attempt(box: Box, work: Work, ended_by: Reply | Breakdown, *, dot: boo
     return outcome
 
 
-def elsewhere(work: Work, key: str) -> Settlement:
-    return rerouted(work, work.recipients[0], key, at=work.message.received_at)
+def elsewhere(work: Work, way: Decision) -> Settlement:
+    return rerouted(work, work.recipients[0], way, at=work.message.received_at)
 
 
 ACTS: dict[str, tuple[Action, ...]] = {
@@ -103,7 +103,9 @@ LEFT_OPEN: dict[str, Callable[[Box, Work], Awaitable[object]]] = {
     "login refused": lambda box, work: box.store.settle(
         work.lease, settlements_of(work, NotTried(reason="no"))
     ),
-    "rerouted": lambda box, work: box.store.settle(work.lease, [elsewhere(work, "other.test")]),
+    "rerouted": lambda box, work: box.store.settle(
+        work.lease, [elsewhere(work, Decision(route=ViaMx("other.test")))]
+    ),
     "handed back": lambda box, work: box.store.release(work.lease),
     "worker died": lambda box, _: registered(box.store, "after the crash", boot="next"),
 }
@@ -136,7 +138,9 @@ async def test_held_time_is_no_part_of_its_age(box: Box, worker: WorkerNumber, h
     works = await box.put(message, worker=worker, leased=True)
     box.clock.advance(DAY)
     if how == "routes":
-        await box.store.settle(works[0].lease, [elsewhere(works[0], HOLD)])
+        await box.store.settle(
+            works[0].lease, [elsewhere(works[0], Decision(route=OnHold("x.test")))]
+        )
     elif how == "operator":
         await box.store.release(works[0].lease)
         await act(box, Action.HOLD)

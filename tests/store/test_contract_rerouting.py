@@ -57,6 +57,22 @@ async def test_a_moved_recipient_waits_elsewhere_as_if_it_had_not_been_taken(
     assert (taken.lease.destination, taken.recipients[0].attempt) == (NEW, 1)
 
 
+async def test_what_chose_the_way_is_told_of_each(box: Box, worker: WorkerNumber) -> None:
+    """As it was at intake, and after a move as it is by then."""
+    one, other = a_recipient(chosen_by='[senders] "a.test"'), a_recipient("b@x.test")
+    message = a_message(one, other)
+    await box.put(message, worker=worker)
+    rows = box.view.find(Query(message_id=message.id), limit=2)
+    assert sorted(str(row.chosen_by) for row in rows) == ["None", '[senders] "a.test"']
+    told = [entry.detail.get("chosen_by") for entry in box.view.history(message.id)]
+    assert told == ['[senders] "a.test"', None]
+    (work,) = await box.claim(worker)
+    await reroute(box, work, Rerouted(NEW))
+    await reroute(box, work, Rerouted(NEW, '[logins] "shop"'), at=1)
+    rows = box.view.find(Query(message_id=message.id), limit=2)
+    assert sorted(str(row.chosen_by) for row in rows) == ["None", '[logins] "shop"']
+
+
 async def test_only_the_one_that_is_named_moves(box: Box, worker: WorkerNumber) -> None:
     message, work = await leased(box, worker, 3)
     await reroute(box, work, Rerouted(NEW), at=1)

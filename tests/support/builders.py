@@ -33,11 +33,13 @@ def a_recipient(
     *,
     destination: str = SMARTHOST,
     parameters: Mapping[str, str] | None = None,
+    chosen_by: str = "",
 ) -> NewRecipient:
     return NewRecipient(
         address=parse_address(address),
         destination=destination,
         parameters=rcpt_parameters(parameters or {}),
+        chosen_by=chosen_by,
     )
 
 

@@ -33,7 +33,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import MxRules
-from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, key_for
+from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, way_of
 from relayd.policy.delivery.source import IpFamily, unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
@@ -94,7 +94,9 @@ class Direct:
         recipients = [
             a_recipient(
                 one,
-                destination=key_for(parse_address(one), RouteFacts(is_test=is_test), self.routes),
+                destination=way_of(
+                    parse_address(one), RouteFacts(is_test=is_test), self.routes
+                ).key,
             )
             for one in addresses
         ]

@@ -83,7 +83,8 @@ async def write_every_event(
     for check in _CHECKS:
         await _receive(store, sink, replace(_new("checked@x.test"), content_check=check))
     alias = replace(
-        a_recipient("you@x.test"), parameters=RcptParameters(orcpt="rfc822;root@relay.test")
+        a_recipient("you@x.test", chosen_by='[routes] "x.test"'),
+        parameters=RcptParameters(orcpt="rfc822;root@relay.test"),
     )
     await _receive(store, sink, _new(alias))
     await _attempts(store, sink)

@@ -92,8 +92,8 @@ class MemoryIntake:
     def next_id(self, at: datetime) -> MessageId:
         return make_id(at, WorkerNumber(9), len(self.messages) + 1)  # no id of a_message
 
-    def destination_of(self, address: Address, facts: route.RouteFacts) -> str:
-        return route.key_for(address, facts, route.RouteRules())
+    def way_of(self, address: Address, facts: route.RouteFacts) -> route.Decision:
+        return route.way_of(address, facts, route.RouteRules())
 
     def owns(self, address: Address) -> bool:
         return address.domain.lower() == "returns.test"

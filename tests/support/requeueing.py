@@ -19,7 +19,7 @@ def sends_again(clock: Clock, ids: IdSource = _IDS) -> SendsAgain:
             original,
             message_id=ids.next_id(at),
             at=at,
-            destination_of=lambda address: f"today.{address.domain}",
+            way_of=lambda address: (f"today.{address.domain}", ""),
         )
 
     return send_again

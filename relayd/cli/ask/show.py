@@ -20,7 +20,7 @@ from relayd.cli.output import hanging, paint, show_json, style_of
 from relayd.cli.table import TableOptions, coloured
 from relayd.cli.table_options import utc_option
 from relayd.mail.ids import format_id
-from relayd.mail.words import EventKind
+from relayd.mail.words import Detail, EventKind
 from relayd.ports.view import HistoryEntry, RecipientRow, Status
 
 if TYPE_CHECKING:  # only `--explain` needs what judges
@@ -154,7 +154,7 @@ def _message_facts(row: RecipientRow, zone: tzinfo | None) -> None:
         "Subject": row.subject,
         "Tag": row.tag,
         "Size": f"{row.size} octets",
-        "Goes to": row.destination,
+        "Goes to": row.destination + (f", by {row.chosen_by}" if row.chosen_by else ""),
     }
     for name, value in facts.items():
         if value is not None:
@@ -166,6 +166,18 @@ _NOT_COUNTED = {
     "recipient": "this mail does not name the recipient as failed",
     "age": "the message is too old for a bounce, or newer than the clock",
 }
+
+
+def _changed(detail: Detail) -> Iterable[str]:
+    """What the settings, or the client's word, made of where it goes and what it says."""
+    if detail.get("orig_rcpt"):
+        yield hanging(f"{_INDENT}written to ", str(detail["orig_rcpt"]).partition(";")[2])
+    if detail.get("chosen_by"):
+        yield hanging(f"{_INDENT}way chosen by ", str(detail["chosen_by"]))
+    if detail.get("redirected_to"):
+        yield hanging(_INDENT, f"to {detail['redirected_to']} instead, by [redirect]")
+    if detail.get("rewritten"):
+        yield hanging(f"{_INDENT}rewritten: ", str(detail["rewritten"]))
 
 
 def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
@@ -183,12 +195,7 @@ def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
             f"{detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
             f"  {detail.get('route')}  tls {detail.get('tls')}",
         )
-    if detail.get("orig_rcpt"):
-        yield hanging(f"{_INDENT}written to ", str(detail["orig_rcpt"]).partition(";")[2])
-    if detail.get("redirected_to"):
-        yield hanging(_INDENT, f"to {detail['redirected_to']} instead, by [redirect]")
-    if detail.get("rewritten"):
-        yield hanging(f"{_INDENT}rewritten: ", str(detail["rewritten"]))
+    yield from _changed(detail)
     stage = f"at {detail['stage']}: " if detail.get("stage") else ""
     if detail.get("reply"):
         yield hanging(_INDENT, f"{stage}{detail['reply']}")

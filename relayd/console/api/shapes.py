@@ -66,6 +66,7 @@ class Recipient(BaseModel):
     pause: dict[str, Any] | None
     subject: str | None
     redirected_to: str | None
+    chosen_by: str | None
 
 
 class Recipients(BaseModel):
@@ -108,6 +109,7 @@ class Event(BaseModel):
     redirected_to: str = ""
     rewritten: str = ""
     orig_rcpt: str = ""
+    chosen_by: str = ""
     next_attempt_at: str = ""
     delay_queue: float = 0
     delay_connect: float = 0

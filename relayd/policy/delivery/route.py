@@ -14,11 +14,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from relayd.mail.address import Address
-from relayd.mail.envelope import QueuedMessage
 from relayd.policy.delivery.senders import SenderPatterns
+
+if TYPE_CHECKING:  # questions need none of it
+    from relayd.mail.envelope import QueuedMessage
 
 SMARTHOST = "smarthost"
 HOLD = "hold"
@@ -89,7 +91,7 @@ class RouteFacts:
     is_test: bool = False
 
 
-def facts_of(message: QueuedMessage) -> RouteFacts:
+def facts_of(message: "QueuedMessage") -> RouteFacts:
     """Return what the route of a queued message depends on."""
     return RouteFacts(
         sender=message.reverse_path,
@@ -136,40 +138,54 @@ def named_in(rules: RouteRules) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A route, and the reason for `relayd route` to tell."""
+    """A route, and what chose it."""
 
     route: Route
-    reason: str
+    rule: str = ""  # the entry of the settings, for people; empty: none, so the mode did
+
+    @property
+    def reason(self) -> str:
+        """Say it for `relayd route`."""
+        is_direct = isinstance(self.route, ViaMx)
+        return self.rule or f"use_remote_smtp = {'true' if is_direct else 'false'}"
+
+    @property
+    def key(self) -> str:
+        """The route key."""
+        return key_of(self.route)
 
 
 def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail to `address` goes; `address` is the one that `forwarded` gave."""
     domain = address.domain.lower()
     if facts.is_test:
-        return Decision(route=ViaSmarthost(), reason="a test mail (X-Relayd-Test: yes)")
+        return Decision(route=ViaSmarthost(), rule="a test mail (X-Relayd-Test: yes)")
     if str(address).lower() in rules.test_recipients:
-        return Decision(route=ViaSmarthost(), reason="listed in [test_mail] recipients")
+        return Decision(route=ViaSmarthost(), rule="listed in [test_mail] recipients")
     for rule in rules.rules:
         if matches(domain, rule.pattern):
             route = ViaMx(domain) if isinstance(rule.route, ViaMx) else rule.route
-            return Decision(route=route, reason=f'[routes] "{rule.pattern}"')
+            return Decision(route=route, rule=f'[routes] "{rule.pattern}"')
     if (of_message := _by_message(facts, rules)) is not None:
         return of_message
-    if rules.use_remote_smtp:
-        return Decision(route=ViaMx(domain), reason="use_remote_smtp = true")
-    return Decision(route=ViaSmarthost(), reason="use_remote_smtp = false")
+    return Decision(route=ViaMx(domain) if rules.use_remote_smtp else ViaSmarthost())
+
+
+def way_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
+    """Return where mail goes to a recipient as the sender wrote it."""
+    return decide(forwarded(recipient, rules), facts, rules)
 
 
 def _by_message(facts: RouteFacts, rules: RouteRules) -> Decision | None:
     """Return where a message goes because of its client or its sender, to all its recipients alike."""
     if facts.user is not None and (name := rules.logins.get(facts.user)):
-        return Decision(route=ViaSmarthost(name), reason=f'[logins] "{facts.user}"')
+        return Decision(route=ViaSmarthost(name), rule=f'[logins] "{facts.user}"')
     if name := rules.listeners.get(facts.listener):
-        return Decision(route=ViaSmarthost(name), reason=f'[[listen]] "{facts.listener}"')
+        return Decision(route=ViaSmarthost(name), rule=f'[[listen]] "{facts.listener}"')
     if rules.senders and facts.sender is not None:
         pattern = rules.sender_patterns.first_for(facts.sender)
         if pattern is not None and (name := rules.senders.get(pattern)):
-            return Decision(route=ViaSmarthost(name), reason=f'[senders] "{pattern}"')
+            return Decision(route=ViaSmarthost(name), rule=f'[senders] "{pattern}"')
     return None
 
 
@@ -216,11 +232,6 @@ def route_of(key: str) -> Route | None:
     else:
         return None
     return route if key_of(route) == key else None
-
-
-def key_for(recipient: Address, facts: RouteFacts, rules: RouteRules) -> str:
-    """Return the route key of a recipient as the sender wrote it."""
-    return key_of(decide(forwarded(recipient, rules), facts, rules).route)
 
 
 @lru_cache(maxsize=256)

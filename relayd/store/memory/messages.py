@@ -27,6 +27,7 @@ def insert(
             updated_at=message.received_at,
             state=RecipientState.HELD if message.is_held else RecipientState.QUEUED,
             returned=is_returned,
+            chosen_by=new.chosen_by,
             uncounted=-served if message.is_held else 0.0,
         )
         for number, new in enumerate(message.recipients)

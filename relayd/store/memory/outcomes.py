@@ -58,7 +58,7 @@ def _apply(recipient: Recipient, settlement: Settlement, now: datetime, served: 
         recipient.attempts -= 1
         recipient.requeue(now)
         if isinstance(outcome, Rerouted):
-            recipient.moved_to = outcome.destination
+            recipient.moved_to, recipient.chosen_by = outcome.destination, outcome.chosen_by
         elif isinstance(outcome, Held):
             recipient.move(RecipientState.HELD, now)
             recipient.uncounted -= served

@@ -60,6 +60,7 @@ def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRo
         paused_for=tables.paused_for.get(destination, ""),
         subject=new.facts.subject,
         redirected_to=recipient.redirected_to,
+        chosen_by=recipient.chosen_by or None,
         orig_rcpt=recipient.new.parameters.orcpt,
         served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
     )

@@ -64,6 +64,7 @@ class Recipient:
     remote_host: str | None = None
     redirected_to: str | None = None
     moved_to: str = ""  # another destination than at intake
+    chosen_by: str = ""  # the entry of the settings that chose its way
     returned: bool = False  # mail of relayd's own to a sender
     stopped_by: int = 0  # the number of a pause rule; 0: none
     uncounted: float = (

@@ -7,7 +7,7 @@ import apsw
 from relayd.mail.address import Address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
-from relayd.mail.event import check_events, reception_detail, with_original
+from relayd.mail.event import check_events, detail_for, reception_detail
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
 from relayd.ports.queue import Lease
@@ -37,8 +37,8 @@ def insert(
         lease = taken.get(recipient.destination)
         _insert_recipient(db, message, number, lease, at=at, is_returned=is_returned)
         told = received
-        if recipient.parameters.orcpt is not None:
-            told = outcomes.dump(with_original(detail, recipient))
+        if recipient.parameters.orcpt is not None or recipient.chosen_by:
+            told = outcomes.dump(detail_for(detail, recipient))
         db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, told))
     if message.is_held:  # nobody can try it: this does not make it old
         db.execute("UPDATE recipient SET uncounted = -served() WHERE message_id = ?", (message.id,))
@@ -109,8 +109,8 @@ def _insert_recipient(
     state = "held" if message.is_held else "queued"
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
-        " state, slot, next_attempt_at, attempts, updated_at, returned)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        " state, slot, next_attempt_at, attempts, updated_at, returned, chosen_by)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             message.id,
             number,
@@ -124,6 +124,7 @@ def _insert_recipient(
             0 if lease is None else 1,
             at,
             is_returned,
+            recipient.chosen_by or None,
         ),
     )
     if lease is None and not message.is_held:

@@ -48,7 +48,7 @@ _PUT_BACK = (
 )
 
 _MOVE = (
-    "UPDATE recipient SET slot = NULL, attempts = attempts - 1, destination = ?, next_attempt_at = ?"
+    "UPDATE recipient SET slot = NULL, attempts = attempts - 1, destination = ?, chosen_by = ?, next_attempt_at = ?"
     " WHERE message_id = ? AND number = ? AND slot = ? AND attempts = coalesce(?, attempts) AND "
 )
 _HOLD = (
@@ -121,9 +121,9 @@ def settle(db: apsw.Connection, lease: Lease, settlement: Settlement, *, now: in
         case NotTried():
             due_at = now
             db.execute(_PUT_BACK + allowed, (now, *row))
-        case Rerouted(destination):
+        case Rerouted(destination, chosen_by):
             due_at = now
-            db.execute(_MOVE + allowed, (destination, now, *row))
+            db.execute(_MOVE + allowed, (destination, chosen_by or None, now, *row))
         case Held():
             db.execute(_HOLD + allowed, (now, *row))
     if not db.changes():

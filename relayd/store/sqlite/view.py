@@ -47,7 +47,7 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
-    " m.subject, r.redirected_to, r.parameters->>'ORCPT'"
+    " m.subject, r.redirected_to, r.parameters->>'ORCPT', r.chosen_by"
 )
 
 # By the index of kinds, so that finished recipients are not read.
@@ -470,4 +470,5 @@ def _row(row: tuple[Any, ...]) -> RecipientRow:
         subject=row[28],
         redirected_to=row[29],
         orig_rcpt=row[30],
+        chosen_by=row[31],
     )

@@ -313,6 +313,12 @@ def test_reception_names_the_address_that_was_written_to_if_it_is_another(
     assert second.detail == reception_detail(message)
 
 
+def test_reception_names_the_entry_that_chose_the_way() -> None:
+    message = a_message(a_recipient("a@x.test", chosen_by='[senders] "<>"'), "b@x.test")
+    first, second = first_events(message)
+    assert first.detail == {**second.detail, "chosen_by": '[senders] "<>"'}
+
+
 def test_an_attempt_says_where_a_redirected_recipient_went() -> None:
     detail = attempt_detail(
         some_facts(), Sent(), attempt=1, queued_for=timedelta(), redirected_to="qa@x.test"

@@ -90,7 +90,7 @@ def test_the_new_message_and_what_is_told() -> None:
         original,
         message_id=MessageId(77),
         at=at,
-        destination_of=lambda address: str(address).upper(),
+        way_of=lambda address: (str(address).upper(), "a rule"),
     )
     assert (new.id, new.received_at, new.content, new.client) == (77, at, b"octets", client)
     facts = new.facts
@@ -109,7 +109,7 @@ def test_the_new_message_and_what_is_told() -> None:
         replace(original, message=replace(old, reverse_path=""), recipients=[]),
         message_id=MessageId(78),
         at=at,
-        destination_of=str,
+        way_of=lambda address: (str(address), ""),
     )
     assert nobody.reverse_path is None
     of_old, of_new = requeue_events(old.id, [3], new, by="ann", reason="mine")

@@ -24,7 +24,6 @@ from relayd.policy.delivery.route import (
     facts_of,
     forwarded,
     host_of,
-    key_for,
     key_of,
     matches,
     mx_domain_of,
@@ -32,6 +31,7 @@ from relayd.policy.delivery.route import (
     only_smarthosts,
     route_of,
     smarthost_of,
+    way_of,
 )
 from relayd.policy.delivery.senders import SenderPatterns
 from tests.support.builders import a_message
@@ -72,7 +72,7 @@ def test_without_direct_mode_all_mail_goes_to_the_smarthost(domain: str) -> None
 )
 def test_in_direct_mode_mail_goes_to_its_own_domain(domain: str, key: str) -> None:
     """One key for one domain, however it is written."""
-    assert key_for(parse_address(f"user@{domain}"), RouteFacts(), DIRECT) == key
+    assert way_of(parse_address(f"user@{domain}"), RouteFacts(), DIRECT).key == key
     assert mx_domain_of(key) == key[3:]
     reason = decide(Address("user", domain), RouteFacts(), DIRECT).reason
     assert reason == "use_remote_smtp = true"
@@ -250,10 +250,11 @@ def test_redirection_lets_out_only_who_is_allowed(address: str, *, goes_out: boo
 
 
 def test_a_redirected_recipient_goes_where_the_new_address_does() -> None:
-    assert key_for(parse_address("user@example.org"), RouteFacts(), STAGING) == f"host:{HOST}"
-    assert key_for(parse_address("boss@example.org"), RouteFacts(), STAGING) == "mx:example.org"
+    assert way_of(parse_address("user@example.org"), RouteFacts(), STAGING).key == f"host:{HOST}"
+    assert way_of(parse_address("boss@example.org"), RouteFacts(), STAGING).key == "mx:example.org"
     assert (
-        key_for(parse_address("user@example.org"), RouteFacts(is_test=True), STAGING) == SMARTHOST
+        way_of(parse_address("user@example.org"), RouteFacts(is_test=True), STAGING).key
+        == SMARTHOST
     )
 
 
