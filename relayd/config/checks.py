@@ -7,10 +7,11 @@ own: one mistake is reported once.
 from ipaddress import ip_address
 
 from relayd.config import units
+from relayd.config.access import same_networks
 from relayd.config.check_ways import check_ways
 from relayd.config.console import check_console
 from relayd.config.content import check_content
-from relayd.config.mistakes import Report
+from relayd.config.mistakes import Report, show_key
 from relayd.config.model import (
     Direct,
     Document,
@@ -40,6 +41,7 @@ def check(document: Document, report: Report) -> None:
     check_console(document.console, report)
     _check_our_sockets(document, report)
     check_ways(document, report)
+    _check_networks(document, report)
     _check_redirect(document, report)
     _check_aliases(document, report)
     _check_sources(document.direct, report)
@@ -127,6 +129,12 @@ def _check_console(document: Document, report: Report) -> None:
     taken |= {document.metrics.address: "metrics.address"} if document.metrics.address else {}
     if str(address) in taken:
         report.add(key, f"{taken[str(address)]} has this address already")
+
+
+def _check_networks(document: Document, report: Report) -> None:
+    """One network has one description."""
+    for name, earlier in same_networks(tuple(document.networks)):
+        report.add(("networks", name), f"the same network as {show_key(('networks', earlier))}")
 
 
 def _check_redirect(document: Document, report: Report) -> None:

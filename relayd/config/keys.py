@@ -2,7 +2,7 @@
 
 Owns reading and writing them. `listen[0].address`, as messages have it, is read as well, and what
 follows `routes.` or `aliases.` is one name with or without its quotes, since a shell takes them off. So is
-what follows `smarthosts.`, `logins.` or `senders.`, up to the key of that table behind the last dot.
+what follows `smarthosts.`, `logins.`, `networks.` or `senders.`, up to the key of that table behind the last dot.
 """
 
 import json

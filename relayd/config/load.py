@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from relayd.config import units
+from relayd.config.access import access_rules, allowed_by
 from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
 from relayd.config.console import console_settings, find_oidc_secret
@@ -197,6 +198,7 @@ def _settings(
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
         routes=route_rules(document),
         senders=sender_settings(document),
+        access=access_rules(document.logins, document.networks),
         aliases=resolved(document.aliases),
         soft_bounce=document.soft_bounce,
         retry=RetrySettings(
@@ -260,6 +262,7 @@ def _listener(listen: Listen) -> ListenerSettings:
         add_headers=listen.add_headers,
         strip_bcc=listen.strip_bcc,
         hide_client=listen.hide_client,
+        allowed=allowed_by(listen),
     )
 
 

@@ -1,6 +1,7 @@
 """`[logins.NAME]`: what holds for mail of a client that logged in under this name."""
 
 from relayd.config import units
+from relayd.config.access import AccessKeys
 from relayd.config.fields import Table
 from relayd.config.smarthosts import SmarthostName
 from relayd.mail.account import AccountError, parse_name
@@ -14,5 +15,11 @@ def login_name(value: object) -> str:
         raise ValueError(str(wrong)) from None
 
 
-class LoginTable(Table):
+class LoginKeys(Table):
+    """What is about logins alone."""
+
     smarthost: SmarthostName = ""
+
+
+class LoginTable(AccessKeys, LoginKeys):
+    """Mail of clients that logged in under one name."""

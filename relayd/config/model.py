@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 from relayd.config import aliases as alias
 from relayd.config import routes as where
 from relayd.config import units
+from relayd.config.access import AuthorList, NetworkTable, SenderList, network_name
 from relayd.config.fields import (
     AsText,
     Count,
@@ -62,6 +63,7 @@ TABLES_OF_NAMES: Mapping[str, str] = {
     "smarthosts": "a name and a key too, such as smarthosts.newsletter.hosts",
     "routes": 'a pattern too, such as routes."*.example.org"',
     "logins": "a name and a key too, such as logins.shop.smarthost",
+    "networks": 'a network and a key too, such as networks."10.0.0.0/8".allowed_senders',
     "senders": 'a pattern and a key too, such as senders."example.org".smarthost',
     "aliases": "a name too, such as aliases.root",
 }
@@ -69,6 +71,7 @@ TABLES_OF_NAMES: Mapping[str, str] = {
 TABLES_OF_TABLES: Mapping[str, type[Table]] = {
     "smarthosts": Smarthost,
     "logins": LoginTable,
+    "networks": NetworkTable,
     "senders": Sender,
 }
 """Those of them in which each name has a table of its own."""
@@ -141,6 +144,8 @@ class Listen(Table):
     strip_bcc: Fixing = FixUps.AUTO
     hide_client: bool = False
     smarthost: SmarthostName = ""
+    allowed_senders: SenderList = []
+    allowed_from: AuthorList = []
 
 
 class Auth(Table):
@@ -329,6 +334,9 @@ class Document(Table):
         ],
     ] = Field(default_factory=dict)
     logins: dict[Annotated[str, PlainValidator(login_name)], LoginTable] = Field(
+        default_factory=dict
+    )
+    networks: dict[Annotated[str, PlainValidator(network_name)], NetworkTable] = Field(
         default_factory=dict
     )
     senders: dict[Annotated[str, PlainValidator(sender_pattern)], Sender] = Field(

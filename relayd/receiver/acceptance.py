@@ -17,7 +17,7 @@ from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
 from relayd.policy.delivery.route import RouteFacts
-from relayd.policy.intake import admit
+from relayd.policy.intake import access, admit
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import CheckContent
@@ -57,6 +57,8 @@ def accept(
     if context.keeps_subject:
         facts = replace(facts, subject=subject_of(head))
     refusal = admit.admit_message(facts)
+    if refusal is None and not is_report:
+        refusal = access.refusal_of_from(client.allowed_by(context.access), head)
     if refusal is not None and mail.first is None:
         return refusal
     known = mail.facts_of(context, client.auth_user, is_test=facts.is_test)

@@ -5,11 +5,13 @@ Some of it is forgotten when TLS begins, or when a proxy says for whom it speaks
 Source: RFC 3207 §4.2; RFC 3848, RFC 6531 §4.3 (names of the protocol).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from relayd.mail.account import Account
 from relayd.mail.envelope import LOGIN
 from relayd.policy.intake import admit
+from relayd.policy.intake.access import AccessRules, Allowed
 from relayd.policy.intake.origin import Origin
 from relayd.policy.intake.places import Whose
 from relayd.receiver.transaction import Transaction
@@ -53,6 +55,12 @@ class ClientState:
             self.account_name = self.origin.client(is_stranger=True)
         else:
             self.account_name = f"{LOGIN} {self.auth_user}"
+
+    def allowed_by(self, rules: AccessRules) -> Collection[Allowed]:
+        """Return the lists of addresses that its mail has to keep to; a stranger sends none."""
+        if not self.may_relay:
+            return ()
+        return rules.for_client(self.listener.allowed, self.origin, self.auth_user)
 
     def forget(self) -> None:
         """Forget all that the client said; to be judged anew after it."""

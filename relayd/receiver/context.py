@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from relayd.policy.intake.access import AccessRules
 from relayd.policy.intake.aliases import Aliases
 from relayd.policy.intake.places import Whose
 from relayd.policy.pausing import Pausing
@@ -15,6 +16,7 @@ from relayd.receiver.users import Users
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, SenderSettings
 
 NO_SENDERS = SenderSettings()
+NO_RULES = AccessRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class SessionContext:
     aliases: Aliases | None = None  # for clients of this machine
     srs: SrsDomains | None = None  # whose paths are taken back
     senders: SenderSettings = NO_SENDERS
+    access: AccessRules = NO_RULES
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -53,6 +56,7 @@ class Service:
     aliases: Aliases | None = None  # for clients of this machine
     srs: SrsDomains | None = None  # whose paths are taken back
     senders: SenderSettings = NO_SENDERS
+    access: AccessRules = NO_RULES
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -69,6 +73,7 @@ class Service:
             aliases=self.aliases,
             srs=self.srs,
             senders=self.senders,
+            access=self.access,
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,

@@ -13,7 +13,7 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply, SyntaxRefused
-from relayd.policy.intake import admit
+from relayd.policy.intake import access, admit
 from relayd.policy.pausing import is_pause
 from relayd.receiver import acceptance, console, login
 from relayd.receiver.commands import parse_mail, parse_rcpt, with_domain
@@ -50,16 +50,13 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
         if first is not None:
             _mail_again(dialogue, Transaction(path, parameters), first, following)
             return
-    if client.account is not None and not client.account.may_send_as(path):
-        refusal: Reply | None = admit.NOT_YOUR_SENDER
-    else:
-        refusal = admit.admit_sender(
-            path,
-            smtputf8=parameters.smtputf8,
-            declared_size=parameters.size or 0,
-            limits=context.limits,
-            has_room=context.intake.has_room(),
-        )
+    refusal = _refusal_of_sender(dialogue, path) or admit.admit_sender(
+        path,
+        smtputf8=parameters.smtputf8,
+        declared_size=parameters.size or 0,
+        limits=context.limits,
+        has_room=context.intake.has_room(),
+    )
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:
         pausing.look_again()
@@ -72,6 +69,14 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     client.mail = Transaction(path, parameters)
     dialogue.state = following
     dialogue.owed.append(b"250 2.1.0 OK\r\n")
+
+
+def _refusal_of_sender(dialogue: Dialogue, path: Address | None) -> Reply | None:
+    """Judge whether the client may use a reverse-path."""
+    client = dialogue.client
+    if client.account is not None and not client.account.may_send_as(path):
+        return admit.NOT_YOUR_SENDER
+    return access.refusal_of_sender(client.allowed_by(dialogue.context.access), path)
 
 
 def _mail_again(

@@ -21,6 +21,7 @@ from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import DEFAULT, HostPort, RouteRules
 from relayd.policy.delivery.source import IpFamily
 from relayd.policy.delivery.tls import TlsMode
+from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.replies.ruleset import RuleTexts
@@ -104,6 +105,7 @@ class ListenerSettings:
     add_headers: FixUps = FixUps.AUTO  # Date and Message-ID where they are missing
     strip_bcc: FixUps = FixUps.AUTO
     hide_client: bool = False  # from those who read the trace field
+    allowed: Allowed = ANYTHING  # addresses of the mail that is taken there
     is_console: bool = False  # only the console may connect, and it says for whom
 
 
@@ -234,6 +236,7 @@ class Settings:
     dns: DnsSettings
     routes: RouteRules
     senders: SenderSettings
+    access: AccessRules
     aliases: Mapping[str, tuple[Address, ...]]  # by names in lower case
     retry: RetrySettings
     bounces: BounceSettings

@@ -57,6 +57,7 @@ async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake
             ),
             srs=await _srs(settings, parts),
             senders=settings.senders,
+            access=settings.access,
             keeps_subject=settings.store.keep_subject,
             tls=tls,
             users=users,

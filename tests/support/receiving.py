@@ -29,6 +29,7 @@ from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy.delivery import route
 from relayd.policy.intake import admit
+from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.aliases import Aliases
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
@@ -179,6 +180,8 @@ class Options:
     strip_bcc: FixUps = FixUps.NEVER
     hide_client: bool = False
     is_console: bool = False
+    allowed: Allowed = ANYTHING
+    access: AccessRules = field(default_factory=AccessRules)
 
     @property
     def limits(self) -> LimitSettings:
@@ -339,6 +342,7 @@ async def _receiving(
         strip_bcc=options.strip_bcc,
         hide_client=options.hide_client,
         is_console=options.is_console,
+        allowed=options.allowed,
     )
     intake = MemoryIntake(clock)
     receiver = Receiver(
@@ -354,6 +358,7 @@ async def _receiving(
             tls=None if options.certificate is None else ServerTls(options.certificate, clock),
             users=users,
             checker=checker,
+            access=options.access,
         ),
         share=share,
     )

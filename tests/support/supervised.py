@@ -24,6 +24,7 @@ import structlog
 from relayd import supervisor
 from relayd.errors import ConfigError, Mistake, StartError
 from relayd.policy.delivery.route import DEFAULT
+from relayd.policy.intake.access import AccessRules
 from relayd.settings import (
     BounceSettings,
     ConsoleSettings,
@@ -98,6 +99,7 @@ def settings_of(
         route_hosts=(),
         routes=RouteRules(),
         senders=SenderSettings(),
+        access=AccessRules(),
         aliases={},
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
         content=None,

@@ -371,6 +371,32 @@ WRONG |= {
         "unknown key",
         FQDN + "[senders.example.org]",
     ),
+    "allowed-sender": (
+        "listen[0].allowed_senders[1]",
+        "expected a sender: ",
+        FQDN + '[[listen]]\nallowed_senders = ["a@b.example", "@b.example"]',
+    ),
+    "allowed-from-null": (
+        "logins.shop.allowed_from[0]",
+        "expected an address of From",
+        FQDN + '[logins.shop]\nallowed_from = ["<>"]',
+    ),
+    "allowed-from": (
+        'networks."10.0.0.0/8".allowed_from[0]',
+        "expected an address of From",
+        FQDN + '[networks."10.0.0.0/8"]\nallowed_from = ["a b"]',
+    ),
+    "network-key": ('networks."10.0.0.1/8"', "10.0.0.0/8", FQDN + '[networks."10.0.0.1/8"]'),
+    "network-twice": (
+        'networks."10.0.0.1/32"',
+        'the same network as networks."10.0.0.1"',
+        FQDN + '[networks."10.0.0.1"]\n[networks."10.0.0.1/32"]',
+    ),
+    "network-unknown-key": (
+        'networks."::1".alowed_from',
+        'did you mean "allowed_from"?',
+        FQDN + '[networks."::1"]\nalowed_from = []',
+    ),
     "sender-behind-its-domain": (
         'senders."A@B.example"',
         'no mail gets here: senders."b.example" before it',

@@ -1,0 +1,38 @@
+"""Clients of `relayd serve` that may use some addresses only."""
+
+from pathlib import Path
+
+from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
+
+MORE = """\
+[networks."127.0.0.0/8"]
+allowed_senders = ["x.test"]
+allowed_from = ["app@x.test"]
+"""
+
+
+def told(relay: Daemon, sender: str, author: str) -> str:
+    """Return how mail with these addresses is answered: at MAIL, or at its end."""
+    with relay.client() as client:
+        client.ehlo()
+        code, said = client.mail(sender)
+        if code == 250:
+            client.rcpt("user@y.test")
+            code, said = client.data(f"From: {author}\r\n\r\nHello\r\n")
+        return f"{code} {said.decode()}"
+
+
+def codes_of_refusals(relay: Daemon) -> list[int]:
+    return sorted(
+        (each["code"] for each in relay.log_lines() if each["event"] == "refused"), reverse=True
+    )
+
+
+def test_other_addresses_are_refused(tmp_path: Path) -> None:
+    with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port, more=MORE) as relay:
+        assert told(relay, "app@y.test", "app@x.test").startswith("553 5.7.1 ")
+        assert told(relay, "app@x.test", "boss@x.test").startswith("550 5.7.1 ")
+        assert told(relay, "app@x.test", "app@x.test").startswith("250 ")
+        [message] = smarthost.received(1)
+        assert message.mail.startswith("FROM:<app@x.test>")
+        eventually(lambda: codes_of_refusals(relay) == [553, 550], "both are in the status log")
