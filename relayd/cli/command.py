@@ -101,6 +101,7 @@ class LazyGroup(Group):
             "check": "relayd.cli.daemon:check",
             "config": "relayd.cli.config.command:config",
             "user": "relayd.cli.tools.user:user",
+            "oauth2": "relayd.cli.tools.oauth2:oauth2",
             "console": "relayd.cli.console.command:console",
         },
         "Run it": {

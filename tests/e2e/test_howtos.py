@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
+from relayd.policy.oauth2.grants import JWT_BEARER
 from relayd.ports.view import Status
 from tests.support.background import Background
 from tests.support.certificates import Authority
@@ -23,7 +24,9 @@ from tests.support.howto import PAGES, Block, Howto, Users, a_howto, blocks_of
 from tests.support.other_users import DAEMON, a_folder_for_all, needs_open_code
 from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, InTurn, Script, ScriptedServer
+from tests.support.service_account import key_file
 from tests.support.steady_client import a_steady_client
+from tests.support.token_server import TokenServer, granted
 
 OF_THE_QUEUE = {"backup", "move", "upgrade"}
 Servers = Mapping[str, Mapping[str, object]]
@@ -38,6 +41,7 @@ class World:
     authority: Authority
     servers: Servers = field(default_factory=dict)
     smarthost: ScriptedServer | None = None
+    tokens: TokenServer | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)  # where the hosts of the page are
 
     def a_smarthost(self, script: Script | None = None, *, tls: bool = False) -> str:
@@ -50,6 +54,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", authority.cafile)  # whom the daemon trusts
+    monkeypatch.setenv("HOME", str(tmp_path))
     with Background() as background:
         yield World(background, authority)
 
@@ -90,6 +95,33 @@ def _several(world: World) -> None:
         "mail.example.org:25": world.a_smarthost(),
         "relay.partner.example:25": world.a_smarthost(),
     }
+
+
+def _token_server(world: World) -> None:
+    """Who gives tokens, and a smarthost that takes them."""
+    context = world.authority.server_context("127.0.0.1")
+    world.tokens = world.background.enter(TokenServer(context, [granted("the-token")]))
+    _oauth2(world)
+    smarthost = {**world.servers["smarthost"], "oauth2_token_url": world.tokens.url}
+    world.servers = {"smarthost": smarthost}
+    (Path(os.environ["HOME"]) / "google-key.json").write_text(key_file())
+
+
+def _as_the_application(world: World) -> None:
+    _with_its_token(world, "client_credentials")
+    assert world.tokens is not None
+    assert world.tokens.forms[0]["client_secret"] == "the-value-of-the-secret"
+
+
+def _as_the_service_account(world: World) -> None:
+    _with_its_token(world, JWT_BEARER)
+
+
+def _with_its_token(world: World, grant: str) -> None:
+    assert world.tokens is not None
+    assert world.smarthost is not None
+    assert [form["grant_type"] for form in world.tokens.forms] == [grant]
+    assert _token("the-token") in world.smarthost.dialog
 
 
 def _direct(world: World) -> None:
@@ -206,6 +238,8 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
     "container": (_plain, _nothing),
     "day": (_a_day, _nothing),
     "direct": (_direct, _nothing),
+    "google-workspace": (_token_server, _as_the_service_account),
+    "microsoft-365": (_token_server, _as_the_application),
     "move": (_down, _nothing),
     "oauth2": (_oauth2, _both_tokens),
     "several-smarthosts": (_several, _nothing),

@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
 from relayd.errors import RelaydError
+from relayd.file_access import unwritable
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
@@ -158,13 +160,7 @@ class Tokens:
 
     async def _keep(self, settings: OAuth2Settings, account: _Account, granted: Granted) -> None:
         """Write what we got, the refresh token first; what cannot be written counts in this process alone."""
-        lives_for = granted.lives_for.total_seconds()
-        account.kept = Kept(
-            token=granted.access_token,
-            ends_at=self._clock.now().timestamp() + lives_for,
-            lived_for=lives_for,
-            of=_identity(settings),
-        )
+        account.kept = _kept(settings, granted, self._clock)
         if settings.flow is Flow.REFRESH_TOKEN and granted.refresh_token:
             account.refresh_token = granted.refresh_token
         try:
@@ -190,6 +186,31 @@ class Tokens:
             asked_again_at=account.down_until.isoformat(timespec="seconds"),
         )
         return TokenServerDown(account.down_until, reason)
+
+
+async def keep_sign_in(
+    settings: OAuth2Settings, granted: Granted, refresh_token: str, *, clock: Clock
+) -> None:
+    """Keep what somebody's sign-in gave, for the workers that wait for it. Raises RelaydError."""
+    try:
+        async with files.alone(settings.token_file, within=_TURN):
+            await asyncio.to_thread(files.write_refresh_token, settings.refresh_file, refresh_token)
+            kept = _kept(settings, granted, clock)
+            await asyncio.to_thread(files.write_token, settings.token_file, kept)
+            await asyncio.to_thread(files.note_sign_in, settings.sign_in_file)
+    except OSError as error:
+        folder = Path(settings.state).parent
+        raise RelaydError(f"the token cannot be kept: {unwritable(error, folder)}") from error
+
+
+def _kept(settings: OAuth2Settings, granted: Granted, clock: Clock) -> Kept:
+    lives_for = granted.lives_for.total_seconds()
+    return Kept(
+        token=granted.access_token,
+        ends_at=clock.now().timestamp() + lives_for,
+        lived_for=lives_for,
+        of=_identity(settings),
+    )
 
 
 def _is_seen(renewing: "asyncio.Future[str]") -> None:

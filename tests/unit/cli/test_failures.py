@@ -49,6 +49,7 @@ LINES = {
     "top": ["--once"],
     "route": ["a@x.test"],
     "test-mail": ["a@x.test"],
+    "oauth2 login": [],
     "user add": ["ann"],
     "user remove": ["ann"],
     "user list": [],

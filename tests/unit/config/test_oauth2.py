@@ -10,8 +10,8 @@ from relayd.config.load import load
 from relayd.errors import ConfigError
 from relayd.policy.oauth2.grants import Flow, OAuth2Settings
 from relayd.settings import AuthMechanism
+from tests.support.service_account import key_file
 from tests.support.wrong_settings import MICROSOFT, OAUTH2, USER
-from tests.unit.net.oauth2.test_signing import key_file
 
 CREDENTIALS = 'oauth2_client_id = "id"\noauth2_client_secret_file = "secret"\n'
 

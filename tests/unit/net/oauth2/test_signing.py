@@ -4,38 +4,17 @@ import base64
 import json
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from relayd.net.oauth2.signing import KeyUnfit, read_account, signed
-
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
+from tests.support.service_account import KEY, key_file, pem
 
 
 def octets(part: str) -> bytes:
     assert "=" not in part
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def key_file(**changes: object) -> str:
-    told = {
-        "type": "service_account",
-        "client_email": "robot@project.iam.gserviceaccount.com",
-        "private_key_id": "abc",
-        "private_key": pem(KEY),
-        **changes,
-    }
-    return json.dumps(told)
 
 
 def test_others_can_verify_what_it_signs() -> None:
