@@ -1,6 +1,6 @@
 """Test mail: made, and handed to the running daemon as any application would do it.
 
-It goes by the smarthost whatever is set, because it says so in its header. All else is the daemon's work.
+It goes by the default smarthost, or a named one, whatever is set, because it says so in its header. All else is the daemon's work.
 """
 
 import smtplib
@@ -14,6 +14,7 @@ from email.utils import format_datetime, make_msgid
 
 from relayd.errors import DaemonUnreachable
 from relayd.mail.address import Address
+from relayd.policy.delivery.route import DEFAULT
 from relayd.settings import ListenerSettings, Settings
 
 SUBJECT = "A test of relayd"
@@ -44,8 +45,10 @@ class Mail:
         return body if is_ascii else [*body, "SMTPUTF8"]
 
 
-def make_mail(fqdn: str, sender: Address, to: Address, *, subject: str, at: datetime) -> Mail:
-    """Make a test mail."""
+def make_mail(
+    fqdn: str, sender: Address, to: Address, *, subject: str, at: datetime, via: str = DEFAULT
+) -> Mail:
+    """Make a test mail, for the smarthost of this name."""
     is_ascii = sender.is_ascii and to.is_ascii
     mail = EmailMessage(policy=SMTP.clone(utf8=not is_ascii))
     mail["Date"] = format_datetime(at)
@@ -53,8 +56,9 @@ def make_mail(fqdn: str, sender: Address, to: Address, *, subject: str, at: date
     mail["To"] = str(to)
     mail["Subject"] = subject
     mail["Message-ID"] = make_msgid(domain=fqdn)
-    mail["X-Relayd-Test"] = "yes"
-    mail.set_content("This is a test mail of relayd. It went by the smarthost.\n")
+    mail["X-Relayd-Test"] = "yes" if via == DEFAULT else f"smarthost:{via}"
+    which = "the smarthost" if via == DEFAULT else f"the smarthost {via}"
+    mail.set_content(f"This is a test mail of relayd. It went by {which}.\n")
     return Mail(sender, to, mail.as_bytes())
 
 

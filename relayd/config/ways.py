@@ -11,7 +11,7 @@ from relayd.config.rewrite import rewrite_of
 from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
 from relayd.mail.address import parse_address
-from relayd.policy.delivery.route import RouteRule, RouteRules, ViaHost
+from relayd.policy.delivery.route import DEFAULT, RouteRule, RouteRules, ViaHost
 from relayd.policy.delivery.senders import SenderPatterns
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import CertificateSettings, Login, SenderSettings, SmarthostSettings
@@ -98,6 +98,7 @@ def route_rules(document: Document) -> RouteRules:
     redirect = document.redirect
     return RouteRules(
         use_remote_smtp=document.use_remote_smtp,
+        smarthosts=frozenset(document.smarthosts) - {DEFAULT},
         rules=tuple(
             RouteRule(pattern=pattern, route=named_route(pattern, to.name))
             for pattern, to in document.routes.items()

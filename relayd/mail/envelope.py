@@ -24,7 +24,8 @@ class MessageFacts:
     hops: int  # Received headers it came with
     message_id_header: str | None = None  # the Message-ID as written, angle brackets included
     tag: str | None = None  # X-Relayd-Tag
-    is_test: bool = False  # X-Relayd-Test: yes
+    is_test: bool = False  # X-Relayd-Test: yes, or smarthost:NAME
+    test_via: str = ""  # that name
     is_8bit: bool = False  # content has octets above 127
     utf8_headers: bool = False  # the header section has octets above 127
     subject: str | None = None  # decoded and shortened, if the settings want it kept
@@ -109,6 +110,7 @@ class QueuedMessage:
     is_report: bool = False  # a report of ours to a sender
     account: str = ""  # of the client: `Client.account`
     listener: str = ""  # `Client.listener`
+    test_via: str = ""  # `MessageFacts.test_via`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
     @property
@@ -142,6 +144,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         is_report=message.is_report,
         account=message.client.account,
         listener=message.client.listener,
+        test_via=facts.test_via,
     )
 
 

@@ -30,4 +30,4 @@ def finish_own(content: Content, facts: MessageFacts) -> tuple[MessageFacts, Con
 
     What its header says to relayd is no application's word: it carries no tag and is no test.
     """
-    return replace(facts, is_test=False, tag=None), content
+    return replace(facts, is_test=False, test_via="", tag=None), content

@@ -25,6 +25,7 @@ _CONTROL = re.compile(
     rb"^X-Relayd-([A-Za-z0-9-]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
+_VIA = re.compile(r"smarthost:([a-z0-9-]{1,40})")
 # RFC 5322 §3.2.3 (atext), the dot, and what address literals have: neither a comment nor a new
 # clause of the field can begin with any of these (A-25).
 _NOT_FOR_TRACE = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]")
@@ -55,10 +56,10 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
     end = header_end(content)
     header = content[:end]
     message_id = message_id_of(header)
-    tag, is_test, kept = None, False, content
+    tag, is_test, via, kept = None, False, "", content
     lowered = header.lower()
     if b"x-relayd-" in lowered:
-        tag, is_test = _control_fields(header)
+        tag, is_test, via = _control_fields(header)
         header = _CONTROL.sub(b"", header)
         kept = header + content[end:]
     is_8bit = not kept.isascii()
@@ -68,6 +69,7 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
         message_id_header=message_id,
         tag=tag,
         is_test=is_test,
+        test_via=via,
         is_8bit=is_8bit,
         utf8_headers=is_8bit and not header.isascii(),
     )
@@ -80,8 +82,9 @@ def message_id_of(header: bytes) -> str | None:
     return clean_text(found[1]) if found else None
 
 
-def _control_fields(header: bytes) -> tuple[str | None, bool]:
-    tag, is_test = None, False
+def _control_fields(header: bytes) -> tuple[str | None, bool, str]:
+    """Return the tag, whether it is a test mail, and the name of the smarthost that it asks for."""
+    tag, is_test, via = None, False, ""
     for found in islice(_CONTROL.finditer(header), _FIELDS_LIMIT):
         name, raw = found[1], found[2][:_VALUE_LIMIT]
         value = " ".join(raw.decode("utf-8", "backslashreplace").split())
@@ -89,8 +92,10 @@ def _control_fields(header: bytes) -> tuple[str | None, bool]:
         if name.lower() == b"tag":
             tag = value[:_TAG_LIMIT] or None
         elif name.lower() == b"test":
-            is_test = value.lower() == "yes"
-    return tag, is_test
+            named = _VIA.fullmatch(value)
+            via = "" if named is None else named[1]
+            is_test = named is not None or value.lower() == "yes"
+    return tag, is_test, via
 
 
 def trace_header(

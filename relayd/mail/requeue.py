@@ -158,6 +158,7 @@ def new_message_of(
             message_id_header=message.message_id_header,
             tag=message.tag,
             is_test=message.is_test,
+            test_via=message.test_via,
             is_8bit=message.is_8bit,
             utf8_headers=message.utf8_headers,
             subject=original.subject,

@@ -61,7 +61,9 @@ def accept(
         refusal = access.refusal_of_from(client.allowed_by(context.access), head)
     if refusal is not None and mail.first is None:
         return refusal
-    known = mail.facts_of(context, client.auth_user, is_test=facts.is_test)
+    if facts.test_via and not (client.is_here and client.auth_user is None):
+        facts = replace(facts, test_via="")  # a login keeps to its smarthost, and so does a network
+    known = mail.facts_of(context, client.auth_user, is_test=facts.is_test, test_via=facts.test_via)
     recipients = _recipients(context, mail, known, is_report=is_report)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:

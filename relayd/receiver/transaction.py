@@ -113,7 +113,12 @@ class Transaction:
         return context.pausing.refusal([seen], context.now())
 
     def facts_of(
-        self, context: SessionContext, user: str | None, *, is_test: bool = False
+        self,
+        context: SessionContext,
+        user: str | None,
+        *,
+        is_test: bool = False,
+        test_via: str = "",
     ) -> RouteFacts:
         """Return what the ways of its recipients depend on; whether it is a test mail only its content tells."""
         return RouteFacts(
@@ -121,6 +126,7 @@ class Transaction:
             user=user,
             listener=context.listener.address,
             is_test=is_test,
+            test_via=test_via,
         )
 
     def _refusal_of_return_path(

@@ -53,6 +53,37 @@ def a_smarthost(
     )
 
 
+@pytest.mark.parametrize("source", ["127.0.0.1", "2001:db8::1"])
+async def test_a_source_address_reaches_hosts_of_its_family_only(source: str) -> None:
+    """Mail never leaves by an address that the operator did not name: it waits."""
+    clock = FakeClock()
+    async with ScriptedServer() as server:
+        settings = SmarthostSettings(
+            hosts=(HostPort(host="both", port=server.port),),
+            tls=TlsMode.OFF,
+            login=None,
+            connections=1,
+            source_address=source,
+        )
+        hop = Smarthost(
+            settings,
+            connections=1,
+            transport=Names(
+                clock, both=["::9", server.host] if ":" not in source else [server.host]
+            ),
+            clock=clock,
+            dead_hosts=DeadHosts(clock),
+            slots=Connections(9),
+        )
+        if ":" in source:
+            with pytest.raises(NoHost, match="can be reached from source_address, 2001:db8::1"):
+                await hop.connect()
+        else:
+            session = await hop.connect()
+            assert (session.connection.peer.local_ip, session.failures) == (source, ())
+            await hop.give_back(session)
+
+
 class Names(SmtpTransport):
     """Finds addresses in a table; a name that is not in it fails as it does in the DNS."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
+from relayd.mail.words import Category, Fault
 from relayd.net.smtp.client import (
     Connection,
     SessionFailed,
@@ -25,7 +26,7 @@ from relayd.net.smtp.client import (
 )
 from relayd.net.smtp.login import lines_of
 from relayd.policy.delivery.tls import TlsFailure
-from relayd.settings import AuthMechanism, Login, TlsMode
+from relayd.settings import AuthMechanism, CertificateSettings, Login, TlsMode
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.clock import FakeClock
 from tests.support.next_hop import (
@@ -286,6 +287,62 @@ async def test_a_good_certificate(
         assert (tls.version, tls.verified, tls.problem) == ("TLSv1.3", True, "")
         assert tls.cipher.startswith("TLS_")
         assert server.dialog.count("EHLO relay.test") == 2  # again under TLS (A-48)
+
+
+def renew(authority: Authority, pair: CertificateSettings) -> None:
+    Path(pair.key).unlink()
+    authority.write_pair(Path(pair.key).parent, "relay.test")
+
+
+def spoil(pair: CertificateSettings, text: str | None) -> None:
+    if text is None:
+        Path(pair.certificate).unlink(missing_ok=True)
+    else:
+        Path(pair.certificate).write_text(text)
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.VERIFY, TlsMode.IMPLICIT])
+async def test_a_server_that_wants_our_certificate_gets_it(
+    mode: TlsMode, authority: Authority, tmp_path: Path
+) -> None:
+    """And a renewed one is shown on the next connection."""
+    ours = authority.write_pair(tmp_path, "relay.test")
+    context = authority.server_context("mx.test")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.cafile)
+    contexts = TlsContexts(cafile=authority.cafile)
+    implicit = mode is TlsMode.IMPLICIT
+    async with ScriptedServer(tls=context, implicit=implicit) as server:
+        for _ in range(2):
+            connection = await connect_to(server, tls=mode, contexts=contexts, certificate=ours)
+            assert await delivered(server, connection)
+            await connection.quit()
+            known = await contexts.contexts_for(ours)
+            assert await contexts.contexts_for(ours) is known
+            renew(authority, ours)
+            assert await contexts.contexts_for(ours) is not known
+        if mode is not TlsMode.OPPORTUNISTIC:  # which would go on in clear text
+            with pytest.raises(SessionFailed):
+                await connect_to(server, tls=mode, contexts=contexts)
+
+
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.IMPLICIT])
+async def test_without_our_certificate_nobody_is_asked(
+    mode: TlsMode, authority: Authority, tmp_path: Path
+) -> None:
+    """Its files are ours to set right: the mail waits, and never goes without."""
+    ours = authority.write_pair(tmp_path, "relay.test")
+    spoil(ours, "no certificate")
+    async with ScriptedServer(tls=authority.server_context("mx.test")) as server:
+        for why in ("cannot be used", "no such file"):
+            with pytest.raises(SessionFailed) as caught:
+                await connect_to(server, tls=mode, certificate=ours)
+            breakdown = caught.value.breakdown
+            assert breakdown is not None
+            assert (breakdown.category, breakdown.fault) == (Category.TLS_FAILURE, Fault.LOCAL)
+            assert why in breakdown.reason.lower()
+            spoil(ours, None)
+        assert not server.dialog
 
 
 BAD = [

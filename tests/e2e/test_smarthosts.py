@@ -139,6 +139,32 @@ def test_each_message_arrives_at_the_smarthost_that_is_chosen_for_it(tmp_path: P
         assert reason(daemon, "a@x.test") == ("smarthost", "use_remote_smtp = false")
 
 
+def test_a_test_mail_goes_by_the_smarthost_that_it_names(tmp_path: Path) -> None:
+    """Whatever else would choose; but a client that has logged in keeps to its own."""
+    listeners = Listeners(tmp_path)
+    with (
+        smarthosts() as servers,
+        a_daemon(
+            tmp_path,
+            servers["default"].port,
+            more=listeners.settings + tables(servers) + CHOICE,
+        ) as daemon,
+    ):
+        ran = daemon.run("test-mail", "a@partner.test", "--via", "sender", "--json")
+        assert ran.status == 0, ran.err
+        [row] = ran.rows
+        assert row["destination"] == "smarthost:sender"
+        assert servers["sender"].rcpts == ["a@partner.test"]
+        assert daemon.run("test-mail", "b@partner.test").status == 0
+        assert servers["default"].rcpts == ["b@partner.test"]
+        wrong = daemon.run("test-mail", "a@partner.test", "--via", "sendr")
+        assert (wrong.status, "there is no [smarthosts.sendr]" in wrong.err) == (64, True)
+        header = f"X-Relayd-Test: smarthost:sender\r\n{CONTENT}"
+        submit(listeners.logins, "c@x.test", sender="a@x.test", user="shop", content=header)
+        servers["default"].received(2)
+        assert servers["default"].rcpts == ["b@partner.test", "c@x.test"]
+
+
 def test_a_reload_moves_what_waits(tmp_path: Path) -> None:
     """Its smarthost is gone from the settings, or another one is named: the next attempt goes there."""
     listeners = Listeners(tmp_path)

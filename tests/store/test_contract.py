@@ -197,6 +197,7 @@ async def test_work_carries_what_was_enqueued(
             message_id_header="<1@app.test>",
             tag="T 1",
             is_test=True,
+            test_via="news",
             is_8bit=True,
             utf8_headers=True,
         ),
@@ -209,6 +210,7 @@ async def test_work_carries_what_was_enqueued(
     assert queued.size == len(content)  # what goes over the wire, our trace header included
     assert (queued.message_id_header, queued.tag) == ("<1@app.test>", "T 1")
     assert (queued.account, queued.user) == ("login kim", "kim")
+    assert queued.test_via == "news"
     assert queued.listener == message.client.listener
     assert (queued.is_test, queued.is_8bit, queued.utf8_headers) == (True, True, True)
     (recipient,) = work.recipients

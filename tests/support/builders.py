@@ -87,6 +87,7 @@ def a_facts(
     message_id_header: str | None = None,
     tag: str | None = None,
     is_test: bool = False,
+    test_via: str = "",
     is_8bit: bool = False,
     utf8_headers: bool = False,
 ) -> MessageFacts:
@@ -96,6 +97,7 @@ def a_facts(
         message_id_header=message_id_header,
         tag=tag,
         is_test=is_test,
+        test_via=test_via,
         is_8bit=is_8bit,
         utf8_headers=utf8_headers,
     )

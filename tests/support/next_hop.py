@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.envelope import QueuedMessage
 from relayd.net.smtp.client import Connection, Delivery, Target, Timers, TlsContexts, connect
-from relayd.settings import Login, TlsMode
+from relayd.settings import CertificateSettings, Login, TlsMode
 from tests.support.builders import CONTENT, a_queued_message, a_queued_recipient
 from tests.support.clock import FakeClock
 from tests.support.scripted_server import ScriptedServer
@@ -47,9 +48,11 @@ async def connect_to(
     contexts: TlsContexts | None = None,
     route: RouteKind = RouteKind.DIRECT,
     assume_8bit: bool = False,
+    certificate: CertificateSettings | None = None,
 ) -> Connection:
+    target = a_target(server, tls=tls, login=login, route=route, assume_8bit=assume_8bit)
     return await connect(
-        a_target(server, tls=tls, login=login, route=route, assume_8bit=assume_8bit),
+        replace(target, certificate=certificate),
         helo="relay.test",
         timers=timers,
         tls=contexts or shared_contexts(),

@@ -18,6 +18,7 @@ from relayd.cli.output import paint, printable, show_json, style_of
 from relayd.cli.progress import progress
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.ids import MessageId, format_id, parse_id
+from relayd.policy.delivery.route import DEFAULT
 from relayd.ports.view import QueueView, RecipientRow, Status
 from relayd.test_mail import SUBJECT, MailRefused, make_mail, submit
 
@@ -61,6 +62,9 @@ class RefusedForNow(Refused):
 @click.option(
     "--from", "sender", type=MailboxType(), help="The sender. Default: postmaster at our fqdn."
 )
+@click.option(
+    "--via", metavar="NAME", default=DEFAULT, help="By [smarthosts.NAME]. Default: by [smarthost]."
+)
 @click.option("--subject", type=TEXT, default=SUBJECT, show_default=True)
 @click.option("--timeout", type=DurationType(), default="30s", show_default=True)
 @json_option
@@ -71,19 +75,23 @@ def test_mail(
     *,
     to: Address,
     sender: Address | None,
+    via: str,
     subject: str,
     timeout: timedelta,
     as_json: bool,
 ) -> None:
-    """Send a test mail to TO through the smarthost, and show its reply.
+    """Send a test mail to TO through a smarthost, and show its reply.
 
     The running daemon gets the mail as from any client. The exit status is 0 if the smarthost
     accepted it, 1 if the mail was refused for good, 75 if it still waits, and 69 if no daemon
     accepts it.
     """
     settings = load_settings()
+    if via not in settings.smarthosts:
+        known = ", ".join(settings.smarthosts)
+        raise click.UsageError(f"there is no [smarthosts.{via}]; the smarthosts are {known}")
     origin = sender or Address("postmaster", settings.fqdn)
-    mail = make_mail(settings.fqdn, origin, to, subject=subject, at=now())
+    mail = make_mail(settings.fqdn, origin, to, subject=subject, at=now(), via=via)
     try:
         listener, answer = submit(settings, mail)
     except MailRefused as refused:

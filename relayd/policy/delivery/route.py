@@ -4,7 +4,7 @@ Leases, limits and pauses are kept by route key. A message gets its keys at inta
 decided anew at each attempt, so that a changed setting applies to queued mail: when the key
 differs by then, the recipient is moved and claimed again under the right one.
 
-Test mail goes by the default smarthost whatever else is set. `[redirect]` changes the address that the
+Test mail goes by the default smarthost whatever else is set, or by the one that it asks for. `[redirect]` changes the address that the
 next hop is given, before anything else is decided. Then the first that fits counts: the recipient
 (`[routes]`), the client's login (`[logins]`), its listener, the sender (`[senders]`), and last
 `use_remote_smtp`.
@@ -89,6 +89,7 @@ class RouteFacts:
     user: str | None = None  # that its client logged in as
     listener: str = ""  # that took it, as the settings write its address
     is_test: bool = False
+    test_via: str = ""  # the smarthost that a test mail asks for
 
 
 def facts_of(message: "QueuedMessage") -> RouteFacts:
@@ -98,6 +99,7 @@ def facts_of(message: "QueuedMessage") -> RouteFacts:
         user=message.user,
         listener=message.listener,
         is_test=message.is_test,
+        test_via=message.test_via,
     )
 
 
@@ -109,6 +111,9 @@ class RouteRules:
     """What routes are decided by. Smarthosts are meant by their names, which all exist."""
 
     use_remote_smtp: bool = False
+    smarthosts: frozenset[str] = (
+        frozenset()
+    )  # the names of those that there are besides the default
     rules: tuple[RouteRule, ...] = ()  # the first that matches counts
     logins: Names = field(
         default_factory=dict
@@ -158,6 +163,9 @@ class Decision:
 def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail to `address` goes; `address` is the one that `forwarded` gave."""
     domain = address.domain.lower()
+    if facts.is_test and facts.test_via in rules.smarthosts:
+        named = f"a test mail (X-Relayd-Test: smarthost:{facts.test_via})"
+        return Decision(route=ViaSmarthost(facts.test_via), rule=named)
     if facts.is_test:
         return Decision(route=ViaSmarthost(), rule="a test mail (X-Relayd-Test: yes)")
     if str(address).lower() in rules.test_recipients:

@@ -67,8 +67,8 @@ def _insert_message(db: apsw.Connection, message: NewMessage, at: int) -> None:
     facts, client = message.facts, message.client
     db.execute(
         "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
-        " parameters, client_ip, helo, listener, auth_user, account, subject, served_at)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,served())",
+        " parameters, client_ip, helo, listener, auth_user, account, subject, test_via, served_at)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,served())",
         (
             message.id,
             at,
@@ -84,6 +84,7 @@ def _insert_message(db: apsw.Connection, message: NewMessage, at: int) -> None:
             client.auth_user,
             client.account,
             facts.subject,
+            facts.test_via or None,
         ),
     )
     body, beside = message.content, 0

@@ -27,7 +27,7 @@ NO_MAIL_HOST_AT = (
 )
 MESSAGE_COLUMNS = (
     "m.id, m.received_at, m.reverse_path, m.size, m.message_id_header, m.tag, m.flags, m.parameters,"
-    " m.account, m.listener, served() - m.served_at"
+    " m.account, m.listener, m.test_via, served() - m.served_at"
 )
 
 
@@ -56,7 +56,7 @@ def flags_of(message: NewMessage) -> int:
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
     """Read the columns of MESSAGE_COLUMNS."""
     number, received_at, reverse_path, size, header, tag, flags, parameters, *client, age = row
-    account, listener = client
+    account, listener, test_via = client
     return QueuedMessage(
         id=MessageId(number),
         received_at=from_ms(received_at),
@@ -71,6 +71,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_report=bool(flags & IS_REPORT),
         account=account,
         listener=listener,
+        test_via=test_via or "",
         age=timedelta(milliseconds=age),
     )
 

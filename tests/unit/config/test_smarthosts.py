@@ -72,6 +72,7 @@ def test_who_chooses(tmp_path: Path) -> None:
         '[senders."a@x.example"]\n[senders."x.example"]\nsmarthost = "d"\n[senders."<>"]\n',
     )
     assert found.routes == RouteRules(
+        smarthosts=frozenset("abcd"),
         rules=(
             RouteRule(pattern="partner.example", route=ViaSmarthost("a")),
             RouteRule(pattern="own.example", route=ViaSmarthost()),

@@ -303,3 +303,19 @@ def test_the_trace_field_has_one_shape_whatever_the_name(helo: str) -> None:
     trace = trace_header(**TRACE | {"helo": helo})
     assert trace.isascii()
     assert (trace.count(b"\n"), trace.count(b"("), trace.count(b";")) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "via"),
+    [
+        ("smarthost:news-2", "news-2"),
+        ("smarthost:News", None),
+        ("smarthost:", None),
+        ("smarthost:a b", None),
+        (f"smarthost:{'a' * 41}", None),
+        ("yes", ""),
+    ],
+)
+def test_a_test_mail_may_name_its_smarthost(value: str, via: str | None) -> None:
+    facts, _ = read_facts(f"X-Relayd-Test: {value}\r\n\r\n".encode())
+    assert (facts.is_test, facts.test_via) == (via is not None, via or "")

@@ -124,6 +124,7 @@ CHOICE = RouteRules(
         "<>": "by-null",
     },
     sender_patterns=SenderPatterns(SENDERS),
+    smarthosts=frozenset({"partner", "by-login", "by-listener"}),
     test_recipients=frozenset({"qa@x.example"}),
 )
 SHOP, PORT = "shop", "127.0.0.1:2526"
@@ -138,6 +139,20 @@ SHOP, PORT = "shop", "127.0.0.1:2526"
             ViaSmarthost(),
             "a test mail",
             id="test-mail",
+        ),
+        pytest.param(
+            "a@partner.example",
+            RouteFacts(user=SHOP, is_test=True, test_via="by-listener"),
+            ViaSmarthost("by-listener"),
+            "a test mail (X-Relayd-Test: smarthost:by-listener)",
+            id="test-mail-by-a-named-one",
+        ),
+        pytest.param(
+            "a@partner.example",
+            RouteFacts(user=SHOP, is_test=True, test_via="gone"),
+            ViaSmarthost(),
+            "a test mail (X-Relayd-Test: yes)",
+            id="test-mail-by-one-that-is-gone",
         ),
         pytest.param(
             "qa@x.example",
