@@ -1,4 +1,4 @@
-"""Which addresses clients may use: keys of `[[listen]]`, `[logins.NAME]` and `[networks."NETWORK"]`."""
+"""Which addresses clients may use, and how many messages they may hand over: keys of `[[listen]]`, `[logins.NAME]` and `[networks."NETWORK"]`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Protocol
@@ -10,6 +10,7 @@ from relayd.config.fields import Table
 from relayd.config.senders import sender_pattern
 from relayd.policy.delivery.senders import NULL, SenderPatterns
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed, Networks
+from relayd.policy.intake.quota import Quota, QuotaRules
 
 
 def network_name(value: object) -> str:
@@ -51,7 +52,18 @@ class AccessKeys(Table):
     allowed_from: AuthorList = []
 
 
-class NetworkTable(AccessKeys):
+Messages = Annotated[int, PlainValidator(units.whole(0, 100_000_000))]
+
+
+class QuotaKeys(Table):
+    """0 is no limit."""
+
+    messages_per_minute: Messages = 0
+    messages_per_hour: Messages = 0
+    messages_per_day: Messages = 0
+
+
+class NetworkTable(QuotaKeys, AccessKeys):
     """What holds for clients in a network; of several around a client the smallest counts."""
 
 
@@ -78,7 +90,7 @@ def access_rules(
     """Return what decides which addresses the mail of a client may have."""
     return AccessRules(
         logins=dict(_lists_of(logins)),
-        networks=Networks(tuple((name, units.network(name)) for name in networks)),
+        networks=_named(networks),
         in_network=dict(_lists_of(networks)),
     )
 
@@ -87,6 +99,32 @@ def _lists_of(tables: Mapping[str, AccessKeys]) -> Iterator[tuple[str, Allowed]]
     for name, table in tables.items():
         if (allowed := allowed_by(table)) is not ANYTHING:
             yield name, allowed
+
+
+def quota_rules(
+    logins: Mapping[str, QuotaKeys], networks: Mapping[str, NetworkTable]
+) -> QuotaRules:
+    """Return how many messages a client may hand over."""
+    return QuotaRules(
+        logins=dict(_quotas_of(logins)),
+        networks=_named(networks),
+        in_network=dict(_quotas_of(networks)),
+    )
+
+
+def _quotas_of(tables: Mapping[str, QuotaKeys]) -> Iterator[tuple[str, Quota]]:
+    for name, table in tables.items():
+        quota = Quota(
+            per_minute=table.messages_per_minute,
+            per_hour=table.messages_per_hour,
+            per_day=table.messages_per_day,
+        )
+        if any(quota.most):
+            yield name, quota
+
+
+def _named(networks: Mapping[str, NetworkTable]) -> Networks:
+    return Networks(tuple((name, units.network(name)) for name in networks))
 
 
 def same_networks(names: Sequence[str]) -> Iterator[tuple[str, str]]:

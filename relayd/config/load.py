@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from relayd.config import units
-from relayd.config.access import access_rules, allowed_by
+from relayd.config.access import access_rules, allowed_by, quota_rules
 from relayd.config.certificate import find_certificate
 from relayd.config.checks import check
 from relayd.config.console import console_settings, find_oidc_secret
@@ -199,6 +199,7 @@ def _settings(
         routes=route_rules(document),
         senders=sender_settings(document),
         access=access_rules(document.logins, document.networks),
+        quotas=quota_rules(document.logins, document.networks),
         aliases=resolved(document.aliases),
         soft_bounce=document.soft_bounce,
         retry=RetrySettings(

@@ -1,7 +1,7 @@
 """`[logins.NAME]`: what holds for mail of a client that logged in under this name."""
 
 from relayd.config import units
-from relayd.config.access import AccessKeys
+from relayd.config.access import AccessKeys, QuotaKeys
 from relayd.config.fields import Table
 from relayd.config.smarthosts import SmarthostName
 from relayd.mail.account import AccountError, parse_name
@@ -21,5 +21,5 @@ class LoginKeys(Table):
     smarthost: SmarthostName = ""
 
 
-class LoginTable(AccessKeys, LoginKeys):
+class LoginTable(QuotaKeys, AccessKeys, LoginKeys):
     """Mail of clients that logged in under one name."""

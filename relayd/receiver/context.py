@@ -11,6 +11,7 @@ from relayd.policy.pausing import Pausing
 from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
+from relayd.receiver.quotas import Quotas
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import LimitSettings, ListenerAuth, ListenerSettings, SenderSettings
@@ -33,6 +34,7 @@ class SessionContext:
     srs: SrsDomains | None = None  # whose paths are taken back
     senders: SenderSettings = NO_SENDERS
     access: AccessRules = NO_RULES
+    quotas: Quotas | None = None  # where clients have some
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
     users: Users | None = None  # set where clients may log in
@@ -57,6 +59,7 @@ class Service:
     srs: SrsDomains | None = None  # whose paths are taken back
     senders: SenderSettings = NO_SENDERS
     access: AccessRules = NO_RULES
+    quotas: Quotas | None = None  # where clients have some
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
@@ -74,6 +77,7 @@ class Service:
             srs=self.srs,
             senders=self.senders,
             access=self.access,
+            quotas=self.quotas,
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,

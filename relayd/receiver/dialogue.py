@@ -32,6 +32,7 @@ class Dialogue:
         self.junk = 0
         self.errors = 0
         self.failed_logins = 0
+        self._counted_at: float | None = None  # the message that is not answered yet, by a quota
 
     def move(self, event: Event) -> None:
         """Go on to the state that follows."""
@@ -73,6 +74,32 @@ class Dialogue:
         )
         self.errors += is_error
         self.owed.append(f"{reply}\r\n".encode())
+
+    def quota_before(self) -> Reply | None:
+        """Judge whether a message of the client would be too many. A stranger's is none of ours."""
+        quotas, client = self.context.quotas, self.client
+        if quotas is None or not client.may_relay:
+            return None
+        return quotas.refusal(client.origin, client.auth_user)
+
+    def count(self) -> Reply | None:
+        """Count a message that is taken, unless it is too many: others may have come since MAIL."""
+        quotas, client = self.context.quotas, self.client
+        self._counted_at = None
+        if quotas is None or not client.may_relay:
+            return None
+        counted = quotas.take(client.origin, client.auth_user)
+        if isinstance(counted, Reply):
+            return counted
+        self._counted_at = counted
+        return None
+
+    def uncount(self) -> None:
+        """Give the message back that was counted last: it is not taken after all."""
+        quotas, client, at = self.context.quotas, self.client, self._counted_at
+        if quotas is not None and at is not None:
+            quotas.give_back(client.origin, client.auth_user, counted_at=at)
+            self._counted_at = None
 
     def close(self, line: bytes) -> None:
         """Let `line` be the last reply. A message whose end has not come is nothing (E-24)."""

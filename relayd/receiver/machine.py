@@ -172,6 +172,7 @@ class Machine:
 
     def message_known(self, first: MessageId | None) -> None:
         """A message came with its key before: it was this one, or another one if `first` is None."""
+        self.dialogue.uncount()
         if first is None:
             self.dialogue.fail(console.OTHER_MESSAGE)
         else:
@@ -179,8 +180,13 @@ class Machine:
             self.dialogue.owed.append(b"250 2.0.0 OK queued as %b (again)\r\n" % queue_id)
         self.dialogue.move(Event.MESSAGE_ANSWERED)
 
+    def message_left(self) -> None:
+        """The client has hung up while its message was checked: nothing was taken."""
+        self.dialogue.uncount()
+
     def message_refused(
         self, reply: Reply, *, sender: Address | None = None, more: Detail | None = None
     ) -> None:
+        self.dialogue.uncount()
         self.dialogue.refuse(reply, sender=sender, more=more)
         self.dialogue.move(Event.MESSAGE_ANSWERED)

@@ -14,6 +14,7 @@ from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy.intake import access, admit
+from relayd.policy.intake.quota import is_quota
 from relayd.policy.pausing import is_pause
 from relayd.receiver import acceptance, console, login
 from relayd.receiver.commands import parse_mail, parse_rcpt, with_domain
@@ -63,8 +64,9 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     if refusal is None and pausing.intake:
         seen = Traits(sender=str(path or ""), user=client.auth_user)
         refusal = pausing.refusal([seen], context.now())
+    refusal = refusal or dialogue.quota_before()
     if refusal is not None:
-        dialogue.refuse(refusal, sender=path, is_error=not is_pause(refusal))
+        dialogue.refuse(refusal, sender=path, is_error=not _means_later(refusal))
         return
     client.mail = Transaction(path, parameters)
     dialogue.state = following
@@ -261,6 +263,8 @@ def content_complete(dialogue: Dialogue) -> Effect | None:
     dialogue.junk = 0
     if isinstance(received, Received):
         found = acceptance.accept(dialogue.context, dialogue.client, transaction, received)
+        if not isinstance(found, Reply) and transaction.first is None:
+            found = dialogue.count() or found
         if not isinstance(found, Reply):
             dialogue.move(Event.MESSAGE_COMPLETE)
             return found
@@ -268,10 +272,15 @@ def content_complete(dialogue: Dialogue) -> Effect | None:
     else:
         found = acceptance.FAULTS[received]
     dialogue.move(Event.CONTENT_REFUSED)
-    dialogue.refuse(found, sender=transaction.reverse_path, is_error=not is_pause(found))
+    dialogue.refuse(found, sender=transaction.reverse_path, is_error=not _means_later(found))
     if received in (Fault.TOO_BIG, Fault.LINE_ENDINGS):
         dialogue.close(b"")
     return None
+
+
+def _means_later(refusal: Reply) -> bool:
+    """Tell whether a refusal is no mistake of the client's."""
+    return is_pause(refusal) or is_quota(refusal)
 
 
 def content_hopeless(dialogue: Dialogue) -> None:

@@ -160,6 +160,7 @@ class Work:
         self.needs_client = False
         if self._held.is_over:
             effect.received.discard()
+            self._machine.message_left()
             self._held.resume()
         elif isinstance(verdict, Refusal):
             effect.received.discard()

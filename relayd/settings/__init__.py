@@ -24,6 +24,7 @@ from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
+from relayd.policy.intake.quota import QuotaRules
 from relayd.policy.replies.ruleset import RuleTexts
 from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
@@ -237,6 +238,7 @@ class Settings:
     routes: RouteRules
     senders: SenderSettings
     access: AccessRules
+    quotas: QuotaRules
     aliases: Mapping[str, tuple[Address, ...]]  # by names in lower case
     retry: RetrySettings
     bounces: BounceSettings

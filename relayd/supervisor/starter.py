@@ -15,6 +15,7 @@ import structlog
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.intake.known_sources import OCTETS, KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
+from relayd.receiver.quotas import SharedQuotas
 from relayd.settings import Settings
 from relayd.supervisor.processes import Worker, spawn
 from relayd.supervisor.sockets import Addresses
@@ -37,6 +38,7 @@ class Starter:
         self._counters = SharedCounters()
         self._balance = AcceptBalance()
         self._pausing = memoryview(mmap(-1, 8)).cast("Q")
+        self._quotas = SharedQuotas()
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
 
     def start(
@@ -63,6 +65,7 @@ class Starter:
                 counters=self._counters,
                 balance=self._balance,
                 known=self._known,
+                quotas=self._quotas,
                 pausing=self._pausing,
                 heartbeat=heartbeat,
                 parent_pid=parent,

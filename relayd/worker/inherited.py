@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.intake.known_sources import KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
+from relayd.receiver.quotas import SharedQuotas
 from relayd.settings import ListenerSettings
 
 
@@ -21,6 +22,7 @@ class Inherited:
     counters: SharedCounters
     balance: AcceptBalance
     known: KnownSources
+    quotas: SharedQuotas
     pausing: memoryview  # one number: another with each change of the pause rules
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int

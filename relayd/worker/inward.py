@@ -14,6 +14,7 @@ from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock
 from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver
+from relayd.receiver.quotas import Quotas
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import Settings
@@ -58,6 +59,9 @@ async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake
             srs=await _srs(settings, parts),
             senders=settings.senders,
             access=settings.access,
+            quotas=Quotas(settings.quotas, inherited.quotas, parts.clock)
+            if settings.quotas.are_set
+            else None,
             keeps_subject=settings.store.keep_subject,
             tls=tls,
             users=users,

@@ -22,6 +22,18 @@ def told(relay: Daemon, sender: str, author: str) -> str:
         return f"{code} {said.decode()}"
 
 
+def test_workers_count_together(tmp_path: Path) -> None:
+    quota = '[networks."127.0.0.0/8"]\nmessages_per_hour = 5\n'
+    with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port, more=quota) as relay:
+        told_of = [told(relay, "app@x.test", "app@x.test") for _ in range(5)]
+        assert all(each.startswith("250 ") for each in told_of)
+        assert relay.run("reload").status == 0
+        assert told(relay, "app@x.test", "app@x.test").startswith("450 4.7.1 Message limit")
+        relay.kill_worker(relay.events("worker_started")[-1]["worker"])
+        assert told(relay, "app@x.test", "app@x.test").startswith("450 4.7.1 Message limit")
+        smarthost.received(5)
+
+
 def codes_of_refusals(relay: Daemon) -> list[int]:
     return sorted(
         (each["code"] for each in relay.log_lines() if each["event"] == "refused"), reverse=True

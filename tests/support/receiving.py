@@ -31,11 +31,13 @@ from relayd.policy.delivery import route
 from relayd.policy.intake import admit
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.aliases import Aliases
+from relayd.policy.intake.quota import QuotaRules
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
 from relayd.receiver.accept_balance import AcceptShare
 from relayd.receiver.context import Service
 from relayd.receiver.listener import Receiver
+from relayd.receiver.quotas import Quotas, SharedQuotas
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import (
@@ -182,6 +184,7 @@ class Options:
     is_console: bool = False
     allowed: Allowed = ANYTHING
     access: AccessRules = field(default_factory=AccessRules)
+    quotas: QuotaRules | None = None
 
     @property
     def limits(self) -> LimitSettings:
@@ -359,6 +362,9 @@ async def _receiving(
             users=users,
             checker=checker,
             access=options.access,
+            quotas=None
+            if options.quotas is None
+            else Quotas(options.quotas, SharedQuotas(), clock),
         ),
         share=share,
     )

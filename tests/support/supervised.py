@@ -25,6 +25,7 @@ from relayd import supervisor
 from relayd.errors import ConfigError, Mistake, StartError
 from relayd.policy.delivery.route import DEFAULT
 from relayd.policy.intake.access import AccessRules
+from relayd.policy.intake.quota import QuotaRules
 from relayd.settings import (
     BounceSettings,
     ConsoleSettings,
@@ -100,6 +101,7 @@ def settings_of(
         routes=RouteRules(),
         senders=SenderSettings(),
         access=AccessRules(),
+        quotas=QuotaRules(),
         aliases={},
         bounces=BounceSettings(dsn=True, verp_domain="", refuse_suppressed=False),
         content=None,

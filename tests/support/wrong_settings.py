@@ -392,6 +392,16 @@ WRONG |= {
         'the same network as networks."10.0.0.1"',
         FQDN + '[networks."10.0.0.1"]\n[networks."10.0.0.1/32"]',
     ),
+    "quota": (
+        "logins.shop.messages_per_day",
+        "from 0 to",
+        FQDN + "[logins.shop]\nmessages_per_day = -1",
+    ),
+    "quota-text": (
+        'networks."::1".messages_per_minute',
+        "whole number",
+        FQDN + '[networks."::1"]\nmessages_per_minute = "5/s"',
+    ),
     "network-unknown-key": (
         'networks."::1".alowed_from',
         'did you mean "allowed_from"?',
