@@ -121,6 +121,27 @@ def test_a_name_of_the_file_is_meant_with_its_own_spelling() -> None:
     assert dict(found.values)["aliases.WWW_data"] == '"c@d.test"'
 
 
+def test_smarthosts_have_names() -> None:
+    """As the file spells it, else with hyphens: a name of a smarthost has no underscores."""
+    named = {
+        "RELAYD_SMARTHOSTS__SES_EU__HOSTS": "a.test:587",
+        "RELAYD_SMARTHOSTS__SES_EU__TLS": "verify",
+        "RELAYD_SENDERS": '{"b.test": {"smarthost": "ses-eu"}}',
+    }
+    found = read(named)
+    assert found.smarthosts["ses-eu"].hosts == (HostPort(host="a.test", port=587),)
+    assert found.variables["smarthosts.ses-eu.tls"] == "RELAYD_SMARTHOSTS__SES_EU__TLS"
+    assert found.variables['senders."b.test".smarthost'] == "RELAYD_SENDERS"
+    wrong = {**named, "RELAYD_SMARTHOSTS__SES_EU__TLS": "x"}
+    assert only(wrong).key == "smarthosts.ses-eu.tls"
+    assert "a secret" in only({**named, "RELAYD_SMARTHOSTS__SES_EU__PASSWORD": "x"}).expected
+
+
+def test_a_table_may_be_in_a_table() -> None:
+    found = read({"RELAYD_CONSOLE__OIDC__SCOPES": "a b"}, FQDN)
+    assert dict(found.values)["console.oidc.scopes"] == '["a", "b"]'
+
+
 def test_routes_may_be_tables() -> None:
     routes = '{"*.a.test": {"host": "10.0.0.5:25", "tls": "off"}, "b.test": "hold"}'
     rules = read({"RELAYD_ROUTES": routes}).routes.rules
