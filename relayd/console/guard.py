@@ -58,10 +58,19 @@ def is_plain(request: Request) -> bool:
     return host_of(request.headers.get("host", "")) in LOOPBACK_NAMES
 
 
+def is_unix(request: Request) -> bool:
+    """Tell by our own end, which is known for certain: a peer that has gone has no address either."""
+    server = request.scope.get("server")
+    return server is not None and server[1] is None
+
+
 def client_of(request: Request) -> str:
-    """Return the client's address; through a proxy's unix socket, the one that the proxy names."""
-    if request.client is not None and request.client.host:
-        return request.client.host
+    """Return the client's address; through a proxy's unix socket, the one that the proxy names.
+
+    Empty if it is not known: of a peer on TCP that has gone, or where the proxy names none.
+    """
+    if not is_unix(request):
+        return "" if request.client is None else request.client.host
     # Some proxies add a field of their own after those that the client wrote.
     named = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
     try:

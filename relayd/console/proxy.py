@@ -50,19 +50,13 @@ class Proxy:
             names=request.headers.getlist(self._rules.header),
             secrets=request.headers.getlist(self._rules.secret_header),
             peer=_peer_of(request),
-            is_unix=_is_unix(request),
+            is_unix=guard.is_unix(request),
         )
         return name_claimed(claim, self._rules, self._secret)
 
 
 def _peer_of(request: Request) -> IpAddress | None:
     return None if request.client is None else ip_address(request.client.host.partition("%")[0])
-
-
-def _is_unix(request: Request) -> bool:
-    """Tell by our own end, which is known for certain: a peer that has gone has no address either."""
-    server = request.scope.get("server")
-    return server is not None and server[1] is None
 
 
 def _read(file: str) -> str:

@@ -235,25 +235,42 @@ def test_a_page_that_renews_itself_is_no_use_of_a_session(
 
 
 @pytest.mark.parametrize(
-    ("client", "forwarded", "address"),
+    ("forwarded", "address"),
     [
-        (("192.0.2.1", 1), "198.51.100.9", "192.0.2.1"),
-        (None, "198.51.100.9", "198.51.100.9"),
-        (None, "203.0.113.5, 198.51.100.9", "198.51.100.9"),
-        (None, "nonsense", ""),
-        (None, "10.0.0.1\n203.0.113.5, 198.51.100.9", "198.51.100.9"),  # two fields
-        (None, "10.0.0.1\n", ""),
-        (None, "::ffff:198.51.100.9", "198.51.100.9"),
-        (None, "fe80::1%eth0 LOGIN=anna", "fe80::1"),
-        (None, "", ""),
+        ("198.51.100.9", "198.51.100.9"),
+        ("203.0.113.5, 198.51.100.9", "198.51.100.9"),
+        ("nonsense", ""),
+        ("10.0.0.1\n203.0.113.5, 198.51.100.9", "198.51.100.9"),  # two fields
+        ("10.0.0.1\n", ""),
+        ("::ffff:198.51.100.9", "198.51.100.9"),
+        ("fe80::1%eth0 LOGIN=anna", "fe80::1"),
+        ("", ""),
     ],
 )
-def test_only_on_a_socket_file_a_proxy_is_believed(
-    client: tuple[str, int] | None, forwarded: str, address: str
+def test_on_a_socket_file_a_proxy_is_believed(forwarded: str, address: str) -> None:
+    assert client_of(a_request(("/run/http.sock", None), None, forwarded)) == address
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "address"),
+    [
+        (("127.0.0.1", 8025), ("192.0.2.1", 1), "192.0.2.1"),
+        (("127.0.0.1", 8025), None, ""),  # the peer has gone
+        (None, ("192.0.2.1", 1), "192.0.2.1"),
+        (None, None, ""),
+    ],
+)
+def test_elsewhere_nobody_is_believed_about_his_address(
+    server: tuple[str, int] | None, client: tuple[str, int] | None, address: str
 ) -> None:
+    assert client_of(a_request(server, client, "198.51.100.9")) == address
+
+
+def a_request(
+    server: tuple[str, int | None] | None, client: tuple[str, int] | None, forwarded: str
+) -> Request:
     headers = [(b"x-forwarded-for", each.encode()) for each in forwarded.split("\n")]
-    request = Request({"type": "http", "client": client, "headers": headers})
-    assert client_of(request) == address
+    return Request({"type": "http", "server": server, "client": client, "headers": headers})
 
 
 # What is not meant for us
