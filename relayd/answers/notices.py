@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
+from relayd.policy.accounts.pace import is_over
 from relayd.policy.delivery.route import DEFAULT, smarthost_of, table_of
 from relayd.ports.view import Metric, QueueView
 
@@ -19,7 +20,7 @@ _MOST = 3  # of one kind; of more it is said how many they are
 class Notice:
     """One line for people."""
 
-    kind: str  # daemon, disk, store, login, redirect, soft_bounce; paused: a pause rule; destination: left alone for now
+    kind: str  # daemon, disk, store, login, redirect, soft_bounce; paused: a pause rule; destination: left alone for now; pace: slowed down
     text: str
     remedy: str  # what to do or to run
 
@@ -73,6 +74,7 @@ def notices_of(
         *_switched(switches),
         *_pauses(view, at, zone),
         *(each for each in left_alone if each.kind != "login"),
+        *_paces(view, at),
     ]
 
 
@@ -111,6 +113,34 @@ def _pauses(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterator[Noti
     if len(rules) > _MOST:
         more = len(rules) - _MOST
         yield Notice(kind="paused", text=f"paused: {more} more", remedy="relayd pauses")
+
+
+def _paces(view: QueueView, at: datetime) -> Iterator[Notice]:
+    """Accounts whose server has said that we are too fast."""
+    for each in view.permits.paces():
+        if is_over(each.pace, at.timestamp()):
+            continue
+        name = smarthost_of(each.account)
+        key, rate = _key_and_rate(each.pace.rate)
+        remedy = (
+            f"relayd config set {table_of(name)}.{key}={rate} keeps within its limit"
+            if name
+            else "nothing to do"
+        )
+        yield Notice(
+            kind="pace",
+            text=f"destination {each.account} is given about {rate} messages a {key.rpartition('_')[2]},"
+            " since its server said that we were too fast",
+            remedy=remedy,
+        )
+
+
+def _key_and_rate(per_second: float) -> tuple[str, int]:
+    """Return the setting that says such a rate in whole numbers, and which."""
+    for key, seconds in (("second", 1), ("minute", 60)):
+        if per_second * seconds >= 1:
+            return f"messages_per_{key}", int(per_second * seconds)
+    return "messages_per_hour", max(1, int(per_second * 3600))
 
 
 def _destinations(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterator[Notice]:

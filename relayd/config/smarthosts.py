@@ -76,6 +76,10 @@ SmarthostName = Annotated[str, PlainValidator(name_or_none)]
 """How another table names a smarthost; empty: it names none."""
 
 
+Count0 = Annotated[int, PlainValidator(units.whole(0, 100_000))]
+"""A limit; 0: there is none."""
+
+
 class SmarthostKeys(Table):
     """What is a smarthost's own."""
 
@@ -101,6 +105,12 @@ class SmarthostKeys(Table):
     certificate: Text = ""
     key_file: Text = ""
     connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
+    messages_per_second: Count0 = 0
+    messages_per_minute: Count0 = 0
+    messages_per_hour: Count0 = 0
+    messages_per_day: Annotated[int, PlainValidator(units.whole(0, 100_000_000))] = 0
+    messages_per_connection: Count0 = 0
+    recipients_per_message: Annotated[int, PlainValidator(units.whole(1, 100))] = 100
     assume_8bit: bool = False
     ehlo: Annotated[str, PlainValidator(_fqdn_or_none)] = ""
     source_address: Annotated[str, PlainValidator(_ip_or_none)] = ""

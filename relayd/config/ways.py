@@ -11,6 +11,7 @@ from relayd.config.rewrite import rewrite_of
 from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
 from relayd.mail.address import parse_address
+from relayd.policy.accounts.limits import AccountLimits
 from relayd.policy.delivery.route import DEFAULT, RouteRule, RouteRules, ViaHost
 from relayd.policy.delivery.senders import SenderPatterns
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
@@ -31,6 +32,14 @@ def find_smarthosts(
             login=_by_token(name, table, smarthost, document, report, reads=reads)
             or _login(smarthost, table, report, reads=reads),
             connections=smarthost.connections,
+            limits=AccountLimits(
+                per_second=smarthost.messages_per_second,
+                per_minute=smarthost.messages_per_minute,
+                per_hour=smarthost.messages_per_hour,
+                per_day=smarthost.messages_per_day,
+            ),
+            per_connection=smarthost.messages_per_connection,
+            recipients=smarthost.recipients_per_message,
             assume_8bit=smarthost.assume_8bit,
             certificate=_certificate(smarthost, table, report, reads=reads),
             ehlo=smarthost.ehlo,

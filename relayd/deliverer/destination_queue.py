@@ -43,7 +43,9 @@ from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.sessions import Sessions
 from relayd.deliverer.settlements import facts_of
 from relayd.errors import Shortage
-from relayd.mail.outcome import NotTried, Outcome
+from relayd.mail.attempt import AttemptFacts
+from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.outcome import Deferred, NotTried, Outcome, Relayed
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import queue_window
 from relayd.policy.delivery.hosts import decide_no_host
@@ -54,6 +56,7 @@ from relayd.policy.delivery.queue_state import (
     QueueEvent,
     QueueState,
 )
+from relayd.policy.delivery.verdict import is_too_fast
 from relayd.ports.outward import Delivery, told_of_waiting
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
@@ -156,6 +159,11 @@ class DestinationQueue:
         if self._step(QueueEvent.CLOSE):
             self._sessions.close()
             self._leave(why)
+
+    async def leave_account(self) -> None:
+        """Give back what was booked for messages that go later, or by another worker."""
+        if self._hop.account is not None:
+            await self._hop.account.leave()
 
     def cut(self, *, after_dot: bool) -> None:
         """Hang up on what is under way in a queue that is closed, as `Sessions.cut` does."""
@@ -283,7 +291,8 @@ class DestinationQueue:
             await self._recorder.results.ready()
             before, session = session, None
             try:
-                session = await self._sessions.open(before, attempt)
+                wanted = len(self._waiting) + 1
+                session = await self._sessions.open(before, attempt, wanted=wanted)
                 may_send = session is not None and await self._owner.holds(self)  # it took long?
                 if session is not None and may_send:
                     attempt = await self._transact(attempt, session)
@@ -339,16 +348,36 @@ class DestinationQueue:
         if outcomes is None:  # what waits has another owner by now
             self.close()
             return attempt.done()
-        for outcome in outcomes:
-            if isinstance(outcome, NotTried):
-                self.close(QueueClosed(login_refused=True, reason=outcome.reason))
-                return attempt.done()
+        if await self._heed(judged, outcomes):
+            return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
         if lost_at_door or is_too_much(delivery.facts, judged, outcomes):
             self._hop.turned_away()
         elif all(facts.reply is not None for facts in delivery.facts):
             self._verify()
         return rest
+
+    async def _heed(
+        self, judged: Sequence[tuple[QueuedRecipient, AttemptFacts]], outcomes: Sequence[Outcome]
+    ) -> bool:
+        """Let outcomes that are about our account have their way; tell whether the attempt ends with them."""
+        account = self._hop.account
+        for (_, facts), outcome in zip(judged, outcomes, strict=True):
+            match outcome:
+                case NotTried():
+                    self.close(QueueClosed(login_refused=True, reason=outcome.reason))
+                    return True
+                case Relayed() if account is not None:
+                    account.took()
+                    return False
+                case Deferred() if account is not None and facts.reply is not None:
+                    if is_too_fast(facts, outcome.category):
+                        later = await account.too_fast(facts.reply)
+                        self.drain(QueueClosed(until=later.until, reason=later.why))
+                        return False
+                case _:
+                    pass
+        return False
 
     async def _deliver(self, attempt: Attempt, session: Session) -> Delivery:
         slow: asyncio.TimerHandle | None = None

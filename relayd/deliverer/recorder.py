@@ -27,7 +27,7 @@ from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
-from relayd.policy.delivery.plan import ReturnPaths, Transaction, transactions
+from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.route import RouteRules, forwarded, smarthost_of
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.policy.pausing import Pausing
@@ -50,6 +50,9 @@ class DeliveryRules:
     routes: RouteRules
     paths: ReturnPaths | None  # None: the reverse-path goes out as it came in
     jitter: Callable[[], float]
+    recipients_at: Mapping[str, int] = field(
+        default_factory=dict
+    )  # in one transaction, by route key
     rewriting: Rewriting | None = None
     pausing: Pausing = field(default_factory=Pausing)
 
@@ -131,7 +134,14 @@ class Recorder:
                 facts = self.without_content(None, work, lost)
                 await self.record(work, [(each, facts) for each in work.recipients])
                 return ()
-        return transactions(work.message, work.recipients, rules.routes, rules.paths, given)
+        return transactions(
+            work.message,
+            work.recipients,
+            rules.routes,
+            rules.paths,
+            given,
+            at_once=rules.recipients_at.get(work.lease.destination, AT_ONCE),
+        )
 
     async def _hold(self, work: Work, reason: str) -> None:
         """Hold recipients whose message a rule would make one that may not be sent."""

@@ -230,6 +230,7 @@ class Scheduler:
 
     async def _hand_back(self, queue: DestinationQueue, why: QueueClosed | None) -> None:
         destination = queue.lease.destination
+        await queue.leave_account()
         until = None if why is None else self._pauses.until(destination, why)
         await self._leases.hand_back(queue, until, "" if why is None else in_words(why))
         if self._queues.get(destination) is queue:

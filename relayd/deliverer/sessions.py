@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 
 from relayd.deliverer.attempt import Attempt, stumbled
+from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.recorder import Recorder
 from relayd.errors import ContentLost, Shortage
@@ -49,11 +50,25 @@ class Sessions:
             if after_dot or not connection.is_after_dot:
                 connection.cut_off()
 
-    async def open(self, before: Session | None, attempt: Attempt) -> Session | None:
+    async def open(
+        self, before: Session | None, attempt: Attempt, *, wanted: int
+    ) -> Session | None:
         """Return the session to go on with after `before`, another one if need be; None after `close`.
 
-        Raises NoHost, NotYet, Shortage.
+        So many messages are wanted to be sent by now. Raises NoHost, NotYet, Shortage.
         """
+        account = self._hop.account
+        if account is None or account.is_free or attempt.failures:
+            return await self._open(before, attempt)
+        may_begin = False
+        try:
+            may_begin = await self._permitted(account, wanted)
+        finally:
+            if not may_begin and before is not None:
+                await self._hop.give_back(before)
+        return await self._open(before, attempt) if may_begin else None
+
+    async def _open(self, before: Session | None, attempt: Attempt) -> Session | None:
         if before is not None:
             if not attempt.failures and self._hop.keeps(before):
                 if tracing.is_on:
@@ -81,6 +96,21 @@ class Sessions:
             log.exception("attempt_failed", queue_id=queue_id, fault="local")
             failure = stumbled(self._destination, self._recorder.internal_error(None))
             raise NoHost((*attempt.failures, failure)) from bug
+
+    async def _permitted(self, account: Account, wanted: int) -> bool:
+        """Wait until a transaction may begin; tell False after `close`. Raises NotYet."""
+        if self._closed.is_set():
+            return False
+        try:
+            async with asyncio.timeout(None) as waiting:
+                self._opening.add(waiting)
+                try:
+                    await account.permit(wanted)
+                finally:
+                    self._opening.discard(waiting)
+        except TimeoutError:
+            return False
+        return True
 
     async def deliver(self, attempt: Attempt, connection: Connection) -> Delivery:
         """Run one transaction; a bug that one message trips over must not stop the others. Raises Shortage."""

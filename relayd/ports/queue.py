@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.policy.verp import VerpToken
     from relayd.ports.outbox import Outbox
     from relayd.ports.people import People
+    from relayd.ports.permits import Permits
     from relayd.ports.requeue import Requeue, Requeued
 
 
@@ -84,6 +85,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def outbox(self) -> "Outbox":
         """What applications are told of its events."""
+        ...
+
+    @property
+    def permits(self) -> "Permits":
+        """Limits of accounts at smarthosts."""
         ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:

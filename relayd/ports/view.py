@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.backlog import Backlog
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
+    from relayd.ports.permits import PermitsView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Counted
 
@@ -266,6 +267,11 @@ class QueueView(Protocol):
     @property
     def outbox(self) -> "OutboxView":
         """What applications are told."""
+        ...
+
+    @property
+    def permits(self) -> "PermitsView":
+        """What is known of accounts at smarthosts."""
         ...
 
     def find(

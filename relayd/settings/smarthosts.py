@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relayd.policy.accounts.limits import NO_LIMITS, AccountLimits
+from relayd.policy.delivery.plan import AT_ONCE
 from relayd.policy.delivery.route import HostPort
 from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.oauth2.grants import OAuth2Settings
@@ -55,6 +57,9 @@ class SmarthostSettings:
     tls: TlsMode
     login: Login | None
     connections: int  # open at once, all workers together
+    limits: AccountLimits = NO_LIMITS  # messages that it takes from us, all workers together
+    per_connection: int = 0  # messages on one connection; 0: any number
+    recipients: int = AT_ONCE  # of one transaction
     assume_8bit: bool = False  # send 8-bit mail also where 8BITMIME or SMTPUTF8 is not offered
     certificate: CertificateSettings | None = None  # of ours, shown to it in TLS
     ehlo: str = ""  # our name there; empty: `Settings.fqdn`

@@ -26,6 +26,7 @@ from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.delivery.plan import ReturnPaths
+from relayd.policy.delivery.route import ViaSmarthost, key_of
 from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
@@ -72,6 +73,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         transport=transport,
         clock=parts.clock,
         mx=mx,
+        permits=parts.store.permits,
     )
     reporter = Reporter(
         fqdn=settings.fqdn,
@@ -97,6 +99,10 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
             ),
             routes=settings.routes,
             paths=None if late is None else late.paths,
+            recipients_at={
+                key_of(ViaSmarthost(name)): each.recipients
+                for name, each in settings.smarthosts.items()
+            },
             jitter=source.random,
             rewriting=await _rewriting(settings, parts),
             pausing=parts.pausing,

@@ -21,10 +21,11 @@ from relayd.net.smtp.breakdown import broken
 from relayd.ports.outward import SessionFailed, Target, Transport
 from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
+from relayd.store.memory.queue import MemoryStore
 from relayd.worker.system import SmtpTransport
 from tests.support.builders import a_facts, a_message
 from tests.support.clock import FakeClock
-from tests.support.post import a_post, hosts_of, the_transport
+from tests.support.post import a_post, an_account, hosts_of, the_transport
 from tests.support.scripted_server import CLOSE, HANG, Action, InTurn, ScriptedServer
 
 LOGIN = Login(username="relay", secret="secret", mechanism=AuthMechanism.AUTO)
@@ -50,6 +51,7 @@ def a_smarthost(
         clock=clock,
         dead_hosts=DeadHosts(clock),
         slots=Connections(9),
+        account=an_account(MemoryStore(clock), clock),
     )
 
 
@@ -74,6 +76,7 @@ async def test_a_source_address_reaches_hosts_of_its_family_only(source: str) ->
             clock=clock,
             dead_hosts=DeadHosts(clock),
             slots=Connections(9),
+            account=an_account(MemoryStore(clock), clock),
         )
         if ":" in source:
             with pytest.raises(NoHost, match="can be reached from source_address, 2001:db8::1"):

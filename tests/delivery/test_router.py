@@ -254,6 +254,7 @@ async def test_how_many_connections_a_worker_may_use() -> None:
             transport=direct.parts.transport,
             clock=direct.parts.clock,
             mx=direct.parts,
+            permits=direct.post.store.permits,
         )
         router.divide_by(3)
         found = []
@@ -274,6 +275,7 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
             transport=direct.parts.transport,
             clock=direct.parts.clock,
             mx=direct.parts,
+            permits=direct.post.store.permits,
         )
         site = direct.parts.sites.of(frozenset({"mx.test"}))
         membership.watch(router.divide_by)

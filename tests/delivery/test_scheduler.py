@@ -412,6 +412,7 @@ class Mute:
     idle_timeout = 0.0
     allowed = 1
     is_limited = False
+    account = None
 
     def __init__(self, end: asyncio.Event) -> None:
         self._end = end

@@ -825,10 +825,14 @@ async def test_a_long_secret_waits_for_its_challenge(mechanism: AuthMechanism) -
         assert len(server.dialog) == 4
 
 
+SPOKEN = [each for each in AuthMechanism if each not in (AuthMechanism.AUTO, AuthMechanism.OAUTH2)]
+"""The others stand for one of these."""
+
+
 @given(
     username=st.text(min_size=1, max_size=400),
     secret=st.text(min_size=1, max_size=3000),
-    mechanism=st.sampled_from([*AuthMechanism][1:]),
+    mechanism=st.sampled_from(SPOKEN),
 )
 @example(username="a" * 10, secret="b" * 361, mechanism=AuthMechanism.PLAIN)  # 512 octets
 @example(username="a" * 10, secret="b" * 362, mechanism=AuthMechanism.PLAIN)

@@ -141,7 +141,7 @@ async def a_direct_post(
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        post = await _post(store, name, routes, _router(parts, smarthost), tasks, places)
+        post = await _post(store, name, routes, _router(parts, smarthost, store), tasks, places)
         try:
             yield Direct(
                 post=post,
@@ -192,14 +192,20 @@ def _mx_parts(
     )
 
 
-def _router(parts: MxParts, smarthost: ScriptedServer) -> Router:
+def _router(parts: MxParts, smarthost: ScriptedServer, store: MemoryStore) -> Router:
     settings = SmarthostSettings(
         hosts=(HostPort(host=smarthost.host, port=smarthost.port),),
         tls=TlsMode.OFF,
         login=None,
         connections=4,
     )
-    return Router({DEFAULT: settings}, transport=parts.transport, clock=parts.clock, mx=parts)
+    return Router(
+        {DEFAULT: settings},
+        transport=parts.transport,
+        clock=parts.clock,
+        mx=parts,
+        permits=store.permits,
+    )
 
 
 async def _post(

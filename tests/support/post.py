@@ -16,6 +16,7 @@ from functools import cache
 
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.leases import LEASE_FOR, Leases
+from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.search import DeadHosts
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.pauses import Pauses
@@ -28,12 +29,13 @@ from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
 from relayd.mail.words import Detail, EventKind
+from relayd.policy.accounts.limits import NO_LIMITS, AccountLimits
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import SMARTHOST, RouteRules
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.pausing import Pausing
 from relayd.policy.replies.ruleset import builtin_rules
-from relayd.ports.outward import Transport
+from relayd.ports.outward import Clock, Transport
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, QueueView, RecipientRow
 from relayd.settings import HostPort, Login, SmarthostSettings, TlsMode
@@ -53,6 +55,13 @@ RETRY = RetrySettings(
     give_up_after=timedelta(days=5),
 )
 rules = cache(builtin_rules)
+
+
+def an_account(
+    store: QueueStore, clock: Clock, limits: AccountLimits = NO_LIMITS, *, name: str = SMARTHOST
+) -> Account:
+    """What limits the transactions of a smarthost beside connections."""
+    return Account(name, limits, permits=store.permits, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +232,7 @@ async def a_post(
         clock=clock,
         dead_hosts=DeadHosts(clock),
         slots=Connections(places),
+        account=an_account(queue[0], clock, settings.limits),
     )
     results = ResultStore(queue[0], retry_after=0.05)
     scheduler = Scheduler(

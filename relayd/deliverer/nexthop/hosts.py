@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.delivery.hosts import FailedHost
 from relayd.policy.delivery.route import HostPort
 from relayd.ports.outward import Connection, SessionFailed
+
+if TYPE_CHECKING:
+    from relayd.deliverer.nexthop.account import Account
 
 Address = tuple[str, int]
 """An IP address, or a name for which there is none; and a port."""
@@ -105,6 +108,11 @@ class NextHop(Protocol):
     @property
     def is_limited(self) -> bool:
         """Tell whether a rate holds the mail back."""
+        ...
+
+    @property
+    def account(self) -> "Account | None":
+        """What limits its transactions beside connections; None: nothing does."""
         ...
 
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:

@@ -79,6 +79,8 @@ class MxHop:
     def is_limited(self) -> bool:
         return self._parts.sites.are_limited
 
+    account = None
+
     async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
         chosen = await self.candidates()  # bounded by the resolver
         if tracing.is_on:

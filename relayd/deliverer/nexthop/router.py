@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
+from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.smarthost import Smarthost
-from relayd.policy.delivery.route import DEFAULT, HOLD, host_of, mx_domain_of, smarthost_of
+from relayd.policy.delivery.route import (
+    DEFAULT,
+    HOLD,
+    ViaSmarthost,
+    host_of,
+    key_of,
+    mx_domain_of,
+    smarthost_of,
+)
 from relayd.policy.delivery.throttle import connections_of, slots_of
 from relayd.ports.outward import Clock, Transport
+from relayd.ports.permits import Permits
 from relayd.settings import HostPort, SmarthostSettings, TlsMode
 
 
@@ -22,14 +32,17 @@ class Router:
         transport: Transport,
         clock: Clock,
         mx: MxParts,
+        permits: Permits,
     ) -> None:
         self._route_hosts = route_hosts
         self._transport = transport
         self._clock = clock
         self._mx = mx
+        self._permits = permits
         self._settings = smarthosts
         self._smarthosts = {
-            name: self._hosts(each, each.connections) for name, each in smarthosts.items()
+            name: self._hosts(key_of(ViaSmarthost(name)), each, each.connections)
+            for name, each in smarthosts.items()
         }
 
     def divide_by(self, workers: int) -> None:
@@ -51,9 +64,10 @@ class Router:
             return MxHop(domain, self._mx)
         # One worker at a time has such a destination, so all its connections.
         connections = self._mx.settings.connections_per_destination
-        return self._hosts(settings_of(host_of(destination), self._route_hosts), connections)
+        settings = settings_of(host_of(destination), self._route_hosts)
+        return self._hosts(destination, settings, connections)
 
-    def _hosts(self, settings: SmarthostSettings, connections: int) -> Smarthost:
+    def _hosts(self, key: str, settings: SmarthostSettings, connections: int) -> Smarthost:
         return Smarthost(
             settings,
             connections=connections,
@@ -61,6 +75,7 @@ class Router:
             clock=self._clock,
             dead_hosts=self._mx.sites.dead_hosts,
             slots=self._mx.sites.connections,
+            account=Account(key, settings.limits, permits=self._permits, clock=self._clock),
         )
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from relayd.deliverer.connections import Connections, Leave, Share
+from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
@@ -17,7 +18,6 @@ class Smarthost:
     """A next hop of configured hosts, with all their addresses."""
 
     idle_timeout = 10.0
-    is_limited = False
 
     def __init__(
         self,
@@ -28,13 +28,19 @@ class Smarthost:
         clock: Clock,
         dead_hosts: DeadHosts,
         slots: Connections,
+        account: Account,
     ) -> None:
         self._settings = settings
+        self.account = account
         self._slow_start = SlowStart(connections)
         self._transport = transport
         self._clock = clock
         self._dead_hosts = dead_hosts
         self._share = Share(slots)
+
+    @property
+    def is_limited(self) -> bool:
+        return self.account.is_limited
 
     @property
     def allowed(self) -> int:
@@ -74,7 +80,9 @@ class Smarthost:
         raise NoHost(search.failures, all_asked=not todo)
 
     def keeps(self, session: Session) -> bool:
-        return session.connection.is_usable
+        most = self._settings.per_connection
+        is_used_up = most and session.connection.transactions >= most
+        return session.connection.is_usable and not is_used_up
 
     def rest(self, leave: Leave) -> None:
         self._share.rest(leave)

@@ -48,6 +48,8 @@ def transactions(
     rules: RouteRules,
     paths: ReturnPaths | None,
     given: Rewritten,
+    *,
+    at_once: int = AT_ONCE,
 ) -> list[Transaction]:
     """Return the envelopes that bring `message` to `recipients`; `given` is what rules make of it."""
     told = recipients if rules.redirect_to is None else [_told(each, rules) for each in recipients]
@@ -57,8 +59,8 @@ def transactions(
     if paths is not None and message.reverse_path:
         return [Transaction(_returning(message, each, paths), [each], *rest) for each in told]
     return [
-        Transaction(message, list(told[start : start + AT_ONCE]), *rest)
-        for start in range(0, len(told), AT_ONCE)
+        Transaction(message, list(told[start : start + at_once]), *rest)
+        for start in range(0, len(told), at_once)
     ]
 
 

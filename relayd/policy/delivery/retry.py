@@ -131,6 +131,17 @@ def pause_after(failures: int, *, jitter: float) -> timedelta:
     return timedelta(seconds=seconds * (1 + SPREAD * jitter))
 
 
+_TOO_FAST = timedelta(seconds=15)
+
+
+def after_too_fast(failures: int, wait: timedelta) -> timedelta:
+    """Return the wait where a smarthost was given too much at once: it takes the same message a little later.
+
+    How fast the others go from then on is the account's affair; it rests, so nothing is tried in vain.
+    """
+    return min(wait, _TOO_FAST * (1 << min(failures - 1, 10)))
+
+
 _LEAST_ASKED = timedelta(minutes=1)
 _MOST_ASKED = timedelta(hours=4)
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}

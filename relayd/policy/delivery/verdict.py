@@ -279,6 +279,8 @@ def _no_verdict(
     elif is_spared or not counts:
         reason = f"{reason}; {EXTRA}"
     asked = None if facts.reply is None else retry.asked_for(facts.reply.text)
+    if is_too_fast(facts, category):
+        wait = retry.after_too_fast(failures, wait)
     return Deferred(
         retry_at=moment.now + retry.heed(wait, asked),
         category=category,
@@ -315,6 +317,23 @@ def _status(reply: Reply, class_: str) -> str:
     """The status to report: the server's own where it is of the class of the failure."""
     enhanced = reply.enhanced or ""
     return enhanced if enhanced[:1] == class_ else f"{class_}.0.0"
+
+
+def is_too_fast(facts: AttemptFacts, category: Category) -> bool:
+    """Tell whether a smarthost says that our account sends too much, which is about no recipient.
+
+    421 ends a connection, and there are fewer of them from then on.
+    """
+    reply = facts.reply
+    return (
+        category is Category.RATE_LIMIT
+        and _is_smarthost(facts)
+        and facts.stage in _OF_THE_MESSAGE
+        and reply is not None
+        and reply.is_transient
+        and reply.code != 421
+        and not (reply.enhanced or "").startswith(("4.1.", "4.2."))
+    )
 
 
 def _is_smarthost(facts: AttemptFacts) -> bool:

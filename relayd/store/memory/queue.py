@@ -54,6 +54,7 @@ from relayd.store.memory.age import Age
 from relayd.store.memory.leases import Leases
 from relayd.store.memory.outbox import MemoryOutbox
 from relayd.store.memory.people import MemoryPeople
+from relayd.store.memory.permits import MemoryPermits
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
 from relayd.store.memory.view import MemoryView
@@ -87,6 +88,10 @@ class MemoryStore(MemoryView):
     @property
     def outbox(self) -> MemoryOutbox:
         return MemoryOutbox(self._tables, self._clock, self._age)
+
+    @property
+    def permits(self) -> MemoryPermits:
+        return MemoryPermits(self._tables, self._clock)
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass

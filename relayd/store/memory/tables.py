@@ -16,6 +16,7 @@ from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
+from relayd.policy.accounts.state import AccountState
 from relayd.policy.console.webhook import NEVER, Standing
 from relayd.ports.outbox import (
     UNFINISHED,
@@ -197,6 +198,7 @@ class Tables:
     noted: list[tuple[Message, Event]] = field(default_factory=list)  # those that may count
     kept_from: datetime | None = None  # before that none counts any more
     people: PeopleTables = field(default_factory=PeopleTables)
+    permits: dict[str, AccountState] = field(default_factory=dict)  # by account
     once: dict[bytes, tuple[FirstMessage, float]] = field(default_factory=dict)  # since when served
 
     endpoints: dict[EndpointId, TheEndpoint] = field(default_factory=dict)

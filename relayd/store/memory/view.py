@@ -33,6 +33,7 @@ from relayd.ports.waiting import By, Counted, together, waiting
 from relayd.store.memory import once, suppression, tally
 from relayd.store.memory.outbox import MemoryOutboxView
 from relayd.store.memory.people import MemoryPeopleView
+from relayd.store.memory.permits import MemoryPermitsView
 from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
 from relayd.store.memory.tables import Recipient, Tables
@@ -51,6 +52,10 @@ class MemoryView:
     @property
     def outbox(self) -> MemoryOutboxView:
         return MemoryOutboxView(self._tables)
+
+    @property
+    def permits(self) -> MemoryPermitsView:
+        return MemoryPermitsView(self._tables)
 
     def close(self) -> None:
         pass

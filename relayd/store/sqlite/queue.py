@@ -64,6 +64,7 @@ from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.outbox import SqliteOutbox
 from relayd.store.sqlite.people import SqlitePeople
+from relayd.store.sqlite.permits import SqlitePermits
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
@@ -96,6 +97,7 @@ class SqliteStore:
         self._disk = Disk(path, unused=lambda: self._unused.octets)
         self._reader = Reader(path)
         self.people = SqlitePeople(self._writer, self._reader, clock)
+        self.permits = SqlitePermits(self._writer, clock)
         self.outbox = SqliteOutbox(self._writer, self._reader, clock=clock, served=self._age.served)
 
     def _begin(self, db: apsw.Connection) -> None:

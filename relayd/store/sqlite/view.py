@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.backlog import Backlog
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
+    from relayd.ports.permits import PermitsView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Counted
 
@@ -146,6 +147,12 @@ class SqliteView:
         from relayd.store.sqlite.outbox_view import SqliteOutboxView  # noqa: PLC0415 -- as above
 
         return SqliteOutboxView(self._file)
+
+    @property
+    def permits(self) -> "PermitsView":
+        from relayd.store.sqlite.permits import SqlitePermitsView  # noqa: PLC0415 -- as above
+
+        return SqlitePermitsView(self._file)
 
     def close(self) -> None:
         self._file.close()

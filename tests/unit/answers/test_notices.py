@@ -2,7 +2,9 @@
 
 from datetime import timedelta, timezone
 
-from relayd.answers.notices import notices_of
+import pytest
+
+from relayd.answers.notices import _key_and_rate, notices_of
 from relayd.answers.recipients import fields, find_rows, waits_for
 from relayd.answers.switches import Switches
 from relayd.cli.ages import Times
@@ -107,3 +109,26 @@ async def test_the_safety_net_comes_first() -> None:
     notices = notices_of(store.view, at=START, switches=Switches(soft_bounce=True))
     assert [each.kind for each in notices] == ["soft_bounce", "paused"]
     assert "relayd config set soft_bounce false" in str(notices[0])
+
+
+async def test_a_smarthost_that_is_given_less_is_told_with_the_setting_for_it() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock)
+    for account in ("smarthost", "smarthost:news", "host:h.test:25"):
+        await store.permits.too_fast(account)
+    given = "is given about 1 messages a second, since its server said that we were too fast"
+    key = "messages_per_second=1 keeps within its limit"
+    assert [str(each) for each in notices_of(store.view, at=clock.now())] == [
+        f"destination host:h.test:25 {given} (nothing to do)",
+        f"destination smarthost {given} (relayd config set smarthost.{key})",
+        f"destination smarthost:news {given} (relayd config set smarthosts.news.{key})",
+    ]
+    assert not notices_of(store.view, at=clock.now() + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [(13.6, ("messages_per_second", 13)), (0.5, ("messages_per_minute", 30)), (0.001, ("messages_per_hour", 3)), (0.0001, ("messages_per_hour", 1))],
+)  # fmt: skip
+def test_a_rate_is_said_in_whole_numbers(rate: float, told: tuple[str, int]) -> None:
+    assert _key_and_rate(rate) == told

@@ -446,7 +446,7 @@ def test_port_465_wants_implicit_tls(table: str, key: str, tls: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "[smarthost]\nmessages_per_minute = 5",
+        "[smarthost]\nfamilies = 5",
         "[smarthost]\nport = 587",
         "[direct]\nassume_8bit = true",
     ],

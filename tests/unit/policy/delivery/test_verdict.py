@@ -22,6 +22,7 @@ from relayd.policy.delivery.verdict import (
     Scope,
     VerdictRules,
     decide,
+    is_too_fast,
 )
 from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.builders import a_queued_recipient
@@ -946,3 +947,39 @@ def test_what_holds_for_every_attempt(
             assert ended_by.is_permanent
             assert not better_mx_unreachable
         assert outcome.suppress is (outcome.bounce_class is BounceClass.HARD)
+
+
+TOO_FAST = make_reply(454, ("Throttling failure: Maximum sending rate exceeded.",))
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 15), (2, 30), (4, 120), (50, 4 * 3600)])
+def test_a_smarthost_that_was_given_too_much_takes_it_a_little_later(
+    attempt: int, seconds: int
+) -> None:
+    """R44: it is about no mail, so none waits for long."""
+    outcome = judge(Stage.DOT, TOO_FAST, attempt=attempt)
+    assert isinstance(outcome, Deferred)
+    assert outcome.category is Category.RATE_LIMIT
+    assert outcome.soft_failures == 0
+    assert outcome.retry_at - START - timedelta(minutes=1) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "route", "is_so"),
+    [
+        (Stage.DOT, TOO_FAST, SMARTHOST, True),
+        (Stage.MAIL, TOO_FAST, SMARTHOST, True),
+        (Stage.DOT, TOO_FAST, DIRECT, False),
+        (Stage.DOT, make_reply(421, ("4.7.0 slow down",)), SMARTHOST, False),
+        (Stage.GREETING, TOO_FAST, SMARTHOST, False),
+        (Stage.RCPT, make_reply(450, ("4.2.1 The user receives mail too fast",)), SMARTHOST, False),
+        (Stage.DOT, make_reply(554, ("Maximum sending rate exceeded.",)), SMARTHOST, False),
+        (Stage.DOT, Breakdown(category=Category.RATE_LIMIT, fault=Fault.PEER, reason="x"), SMARTHOST, False),
+    ],
+)  # fmt: skip
+def test_what_is_about_the_rate_of_our_account(
+    stage: Stage, reply: Reply | Breakdown, route: RouteKind, *, is_so: bool
+) -> None:
+    facts = facts_of(stage, reply, route=route)
+    assert is_too_fast(facts, Category.RATE_LIMIT) == is_so
+    assert not is_too_fast(facts, Category.POLICY)

@@ -1,0 +1,123 @@
+"""The account at a smarthost, as one worker uses it: it sends what it has permits for.
+
+Permits are booked in the store, where all workers have theirs. An account without limits, whose server never
+said that we are too fast, needs none: that is asked once, when its queue opens.
+"""
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime
+
+import structlog
+
+from relayd.deliverer.nexthop.hosts import NotYet
+from relayd.errors import StoreBroken, StoreError
+from relayd.mail.reply import Reply
+from relayd.policy.accounts.limits import AccountLimits
+from relayd.policy.delivery.retry import asked_for
+from relayd.policy.delivery.throttle import TOKEN_WAIT
+from relayd.ports.outward import Clock
+from relayd.ports.permits import Permits
+from relayd.trace import tracing
+
+_LAPSES = 2.0  # seconds after which a permit may not be used: many would go at once
+_STORE_AGAIN = 5.0  # seconds until the store is asked again
+
+log = structlog.get_logger()
+
+
+class Account:
+    """One account, by the route key of its destination."""
+
+    def __init__(self, name: str, limits: AccountLimits, *, permits: Permits, clock: Clock) -> None:
+        self._name = name
+        self._limits = limits
+        self._permits = permits
+        self._clock = clock
+        self._booked: deque[float] = deque()  # instants, as seconds since 1970
+        self._taken = 0  # by the server, since the store was told
+        self._turn = asyncio.Lock()  # one waits for the next permit, the others for their turn
+        self.is_free = False  # needs no permits
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell whether a rate holds its mail back."""
+        return not self.is_free
+
+    async def permit(self, wanted: int) -> None:
+        """Wait until one transaction may begin, of so many that are wanted. Raises NotYet."""
+        async with self._turn:
+            at = await self._next(wanted)
+            wait = at - self._now()
+            if wait > 0:
+                if tracing.is_on:
+                    tracing.tell("token_awaited", seconds=round(wait, 3), reason="its rate")
+                await asyncio.sleep(wait)
+
+    async def _next(self, wanted: int) -> float:
+        while True:
+            while self._booked:
+                at = self._booked.popleft()
+                if at > self._now() - _LAPSES:
+                    return at
+            taken, self._taken = self._taken, 0
+            try:
+                found = await self._permits.book(self._name, self._limits, wanted, taken=taken)
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                self._taken += taken
+                raise self._not_yet(self._now() + _STORE_AGAIN, str(error)) from error
+            if found.is_free:
+                self.is_free = True
+                return 0.0
+            self._booked.extend(found.first + each * found.every for each in range(found.count))
+            if not found.count:
+                if found.until - self._now() > TOKEN_WAIT:
+                    raise self._not_yet(found.until, found.why)
+                await asyncio.sleep(max(0.0, found.until - self._now()))
+
+    def took(self) -> None:
+        """The server took a message."""
+        if not self.is_free:
+            self._taken += 1
+
+    async def too_fast(self, reply: Reply) -> NotYet:
+        """The server says that it is too fast: return until when it is left alone."""
+        self.is_free = False
+        await self.leave()
+        taken, self._taken = self._taken, 0
+        wish = asked_for(reply.text)
+        try:
+            learnt = await self._permits.too_fast(
+                self._name, asked_for=wish.total_seconds() if wish else 0.0, taken=taken
+            )
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            return self._not_yet(self._now() + _STORE_AGAIN, str(error))
+        if learnt.is_first:
+            log.warning("slowed_down", destination=self._name, fault="peer", reason=str(reply))
+        return self._not_yet(
+            learnt.pace.rests_until, f"the server says that this is too fast: {reply}"
+        )
+
+    async def leave(self) -> None:
+        """Let permits that are left count for nothing."""
+        unused = len(self._booked)
+        self._booked.clear()
+        if unused:
+            try:
+                await self._permits.give_back(self._name, self._limits, unused)
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                log.warning(
+                    "permits_lost", destination=self._name, fault="local", reason=str(error)
+                )
+
+    def _not_yet(self, until: float, why: str) -> NotYet:
+        return NotYet(datetime.fromtimestamp(until, UTC), why)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
