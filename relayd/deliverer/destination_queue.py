@@ -265,7 +265,12 @@ class DestinationQueue:
             content = await self._recorder.content_of(work)
             if content is None:
                 return session  # an operator ended it meanwhile
-            for transaction in await self._recorder.transactions(work, content):
+            try:
+                transactions = await self._recorder.transactions(work, content)
+            except Shortage as lack:
+                self._lack(lack)
+                return session
+            for transaction in transactions:
                 if self._state not in TAKES_WORK:
                     break  # the others go back to the store with what waits
                 attempt = Attempt(
@@ -305,12 +310,16 @@ class DestinationQueue:
                     tracing.tell("put_off", until=format_instant(later.until), reason=later.why)
                 self.drain(QueueClosed(until=later.until, reason=later.why))
             except Shortage as lack:
-                self._hop.turned_away()
-                self.drain(QueueClosed(is_shortage=True, reason=str(lack)))
+                self._lack(lack)
             if attempt.failures and not self._sessions.are_cut:
                 await self._fail(attempt, NoHost(attempt.failures))
             break
         return session
+
+    def _lack(self, lack: Shortage) -> None:
+        """This machine lacks something now: leave the rest for later."""
+        self._hop.turned_away()
+        self.drain(QueueClosed(is_shortage=True, reason=str(lack)))
 
     async def _without_paused(self, attempt: Attempt) -> Attempt:
         """Hand those back whose delivery a pause rule stops; nobody is left if that costs us the lease."""

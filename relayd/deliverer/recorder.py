@@ -19,7 +19,7 @@ from relayd.deliverer.settlements import (
     settlement_of,
     without_content,
 )
-from relayd.errors import ContentLost
+from relayd.errors import ContentLost, Shortage
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
@@ -119,21 +119,16 @@ class Recorder:
         return [each for each in recipients if each not in paused]
 
     async def transactions(self, work: Work, content: Content) -> Sequence[Transaction]:
-        """Return the envelopes that the next hop is given; none: the recipients wait, and that is on record."""
+        """Return the envelopes that the next hop is given; none: the recipients wait, and that is on record.
+
+        Raises Shortage, when content that is to be rewritten cannot be read now.
+        """
         rules = self._rules
-        given = Rewritten(reverse_path=work.message.reverse_path, content=content)
+        given: Rewritten | None = Rewritten(reverse_path=work.message.reverse_path, content=content)
         if rules.rewriting is not None:
-            try:
-                given = rules.rewriting.given(
-                    work.message.reverse_path, content, work.lease.destination, self._clock.now()
-                )
-            except RewriteRefused as refused:
-                await self._hold(work, str(refused))
-                return ()
-            except ContentLost as lost:
-                facts = self.without_content(None, work, lost)
-                await self.record(work, [(each, facts) for each in work.recipients])
-                return ()
+            given = await self._rewritten(rules.rewriting, work, content)
+        if given is None:
+            return ()
         return transactions(
             work.message,
             work.recipients,
@@ -142,6 +137,25 @@ class Recorder:
             given,
             at_once=rules.recipients_at.get(work.lease.destination, AT_ONCE),
         )
+
+    async def _rewritten(
+        self, rewriting: Rewriting, work: Work, content: Content
+    ) -> Rewritten | None:
+        sender, destination = work.message.reverse_path, work.lease.destination
+        try:
+            return rewriting.given(sender, content, destination, self._clock.now())
+        except RewriteRefused as refused:
+            await self._hold(work, str(refused))
+            return None
+        except Shortage:
+            raise
+        except ContentLost as lost:
+            facts = self.without_content(None, work, lost)
+        except Exception:  # as in `Sessions.deliver`
+            log.exception("attempt_failed", queue_id=format_id(work.message.id), fault="local")
+            facts = self.internal_error(None)
+        await self.record(work, [(each, facts) for each in work.recipients])
+        return None
 
     async def _hold(self, work: Work, reason: str) -> None:
         """Hold recipients whose message a rule would make one that may not be sent."""

@@ -35,6 +35,7 @@ from relayd.policy.delivery.route import SMARTHOST, RouteRules
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.pausing import Pausing
 from relayd.policy.replies.ruleset import builtin_rules
+from relayd.policy.rewriting.choice import Rewriting
 from relayd.ports.outward import Clock, Transport
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query, QueueView, RecipientRow
@@ -213,6 +214,7 @@ async def a_post(
     reports: bool = False,
     places: int = 1000,
     pausing: Pausing | None = None,
+    rewriting: Rewriting | None = None,
 ) -> AsyncIterator[Post]:
     """Run a deliverer whose smarthost has these ports; stop it at the end."""
     clock = queue[2] if queue else store._clock if store else FakeClock()
@@ -248,6 +250,7 @@ async def a_post(
                 paths=None,
                 jitter=lambda: 0.0,
                 pausing=pausing or Pausing(),
+                rewriting=rewriting,
             ),
             reporter=a_reporter(clock) if reports else None,
         ),
