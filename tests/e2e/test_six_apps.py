@@ -70,6 +70,7 @@ header_from = "office@corp.test"
 [smarthosts.news]
 hosts = ["127.0.0.1:{news}"]
 tls = "off"
+messages_per_second = {rate}
 
 [routes]
 "partner.test" = "smarthost:default"
@@ -191,6 +192,7 @@ def the_world(folder: Path, authority: Authority, metered: Metered) -> Iterator[
             users=write_users(folder / "users", ("shop", PASSWORD, "")),
             password=password,
             token_url=tokens.url,
+            rate=RATE,
         )
         with a_daemon(folder, default.port, more=more) as daemon:
             yield World(daemon, servers, ports)
@@ -220,7 +222,7 @@ def _all_send(world: World) -> None:
 
 
 def test_each_mail_arrives_at_its_smarthost_with_the_sender_that_is_right_there(
-    world: World,
+    world: World, metered: Metered
 ) -> None:
     """And its row and `relayd route` name the entry of the settings that chose."""
     _all_send(world)
@@ -236,6 +238,7 @@ def test_each_mail_arrives_at_its_smarthost_with_the_sender_that_is_right_there(
         "cron@x.test": ("default", "root@corp.test", "root@corp.test"),
         **dict.fromkeys(READERS, news),
     }
+    assert not metered.refused
     assert all(message.tls for message in world.servers["bulk"].messages)
     assert b"\r\nX-Stream: shop\r\n" in world.servers["bulk"].messages[0].content
     printers, news_rule = world.listener("printers"), '[senders] "news.corp.test"'
