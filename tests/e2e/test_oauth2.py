@@ -155,3 +155,32 @@ def test_while_the_token_server_is_down_mail_waits(
         assert not daemon.events("login_refused")
         [row] = daemon.rows()
         assert row.attempts == 1
+
+
+def test_mail_that_waits_for_a_sign_in_goes_soon_after_it(
+    tmp_path: Path, authority: Authority, background: Background
+) -> None:
+    """The command and the workers share the files; nobody reloads."""
+    given = [granted("token-1", refresh_token="refresh-2")]
+    server = background.enter(TokenServer(authority.server_context("127.0.0.1"), given))
+    more = (
+        f'username = "app@app.test"\nauth = "oauth2"\noauth2_token_url = "{server.url}"\n'
+        'oauth2_client_id = "id"\noauth2_flow = "refresh_token"\n'
+    )
+    script: Script = {"EHLO": ["AUTH XOAUTH2"], xoauth2("token-1"): "235 in"}
+    with (
+        a_smarthost(script) as smarthost,
+        a_daemon(tmp_path, smarthost.port, smarthost_more=more) as daemon,
+    ):
+        daemon.send("a@x.test")
+        [refusal] = eventually(lambda: daemon.events("login_refused")[:1], "nobody signed in")
+        assert "there is no sign-in yet: relayd oauth2 login default" in refusal["reason"]
+        assert not server.forms
+        ran = daemon.run("oauth2", "login", "--stdin", typed="refresh-1\n")
+        assert ran.status == 0, ran.err
+        smarthost.received(1)
+        assert (tmp_path / "oauth2/default.refresh").read_text() == "refresh-2\n"
+        assert [form["refresh_token"] for form in server.forms] == ["refresh-1"]
+        shown = daemon.log.read_text() + ran.out + ran.err
+        assert "refresh-" not in shown
+        assert "token-1" not in shown
