@@ -160,23 +160,26 @@ class Decision:
         return key_of(self.route)
 
 
+_BY_DEFAULT = Decision(route=ViaSmarthost())  # of most mail: made once
+
+
 def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail to `address` goes; `address` is the one that `forwarded` gave."""
-    domain = address.domain.lower()
     if facts.is_test and facts.test_via in rules.smarthosts:
         named = f"a test mail (X-Relayd-Test: smarthost:{facts.test_via})"
         return Decision(route=ViaSmarthost(facts.test_via), rule=named)
     if facts.is_test:
         return Decision(route=ViaSmarthost(), rule="a test mail (X-Relayd-Test: yes)")
-    if str(address).lower() in rules.test_recipients:
+    if rules.test_recipients and str(address).lower() in rules.test_recipients:
         return Decision(route=ViaSmarthost(), rule="listed in [test_mail] recipients")
+    domain = address.domain.lower()
     for rule in rules.rules:
         if matches(domain, rule.pattern):
             route = ViaMx(domain) if isinstance(rule.route, ViaMx) else rule.route
             return Decision(route=route, rule=f'[routes] "{rule.pattern}"')
     if (of_message := _by_message(facts, rules)) is not None:
         return of_message
-    return Decision(route=ViaMx(domain) if rules.use_remote_smtp else ViaSmarthost())
+    return Decision(route=ViaMx(domain)) if rules.use_remote_smtp else _BY_DEFAULT
 
 
 def way_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision:

@@ -372,6 +372,12 @@ def test_commands_at_the_same_time_lose_nothing(file: Path) -> None:
         ("routes.*.x.example", 'routes."*.x.example"'),
         ("routes.'x.example'", 'routes."x.example"'),
         ('routes."bücher.example"', 'routes."bücher.example"'),
+        ("smarthosts.news.tls", "smarthosts.news.tls"),
+        ("smarthosts.news", "smarthosts.news"),
+        ("senders.*.x.example.smarthost", 'senders."*.x.example".smarthost'),
+        ("senders.'a@x.example'.smarthost", 'senders."a@x.example".smarthost'),
+        ("senders.'x.example'", 'senders."x.example"'),
+        ("logins.shop.one.smarthost", 'logins."shop.one".smarthost'),
     ],
 )
 def test_a_key_has_one_name(written: str, name: str) -> None:

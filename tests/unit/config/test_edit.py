@@ -76,6 +76,20 @@ def test_all_keys_of_the_shipped_file_can_be_set_one_by_one() -> None:
             "a = 1", "log.level", "info", 'a = 1\n\n[log]\nlevel = "info"\n', id="no-such-table"
         ),
         pytest.param(
+            "a = 1\n[smarthosts]\n",
+            "senders.*.x.example.smarthost",
+            "news",
+            'a = 1\n[smarthosts]\n\n[senders."*.x.example"]\nsmarthost = "news"\n',
+            id="no-such-table-of-a-name",
+        ),
+        pytest.param(
+            "[smarthosts.news]\nhosts = ['h:25']\n[smarthosts.other]\n",
+            "smarthosts.news.tls",
+            "verify",
+            "[smarthosts.news]\nhosts = ['h:25']\ntls = \"verify\"\n[smarthosts.other]\n",
+            id="a-table-of-a-name",
+        ),
+        pytest.param(
             "fqdn = 'old'   # the name\n",
             "fqdn",
             "new",

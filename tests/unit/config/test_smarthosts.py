@@ -131,3 +131,16 @@ def test_a_secret_in_the_place_of_its_file_is_not_shown(tmp_path: Path, key: str
         with pytest.raises(ConfigError) as caught:
             config.load(str(tmp_path / "relayd.toml"))
         assert "hunter2" not in str(caught.value)
+
+
+def test_variables_of_the_environment_name_one_too() -> None:
+    environment = {
+        "RELAYD_FQDN": "relay.example.org",
+        "RELAYD_SMARTHOSTS__NEWS_LETTER__HOSTS": "a.example:25 b.example:25",
+        "RELAYD_LOGINS__SHOP__SMARTHOST": "news-letter",
+        "RELAYD_SENDERS": '{"*.news.example": {"smarthost": "news-letter"}}',
+    }
+    found = config.from_mapping({}, environment=environment)
+    assert len(found.smarthosts["news-letter"].hosts) == 2
+    assert found.routes.logins == {"shop": "news-letter"}
+    assert found.routes.senders == {"*.news.example": "news-letter"}

@@ -31,6 +31,7 @@ from relayd.policy.delivery.route import (
     only_smarthosts,
     route_of,
     smarthost_of,
+    table_of,
     way_of,
 )
 from relayd.policy.delivery.senders import SenderPatterns
@@ -294,6 +295,10 @@ def test_keys_are_stable(route: Route, key: str) -> None:
     assert smarthost_of(key) == (route.name if isinstance(route, ViaSmarthost) else None)
     if isinstance(route, ViaHost):
         assert host_of(key) == route.host
+
+
+def test_each_smarthost_has_a_table_of_the_settings() -> None:
+    assert (table_of("default"), table_of("news")) == ("smarthost", "smarthosts.news")
 
 
 @pytest.mark.parametrize(

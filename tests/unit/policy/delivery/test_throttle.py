@@ -12,6 +12,7 @@ from relayd.policy.delivery.throttle import (
     Throttle,
     connections_of,
     share_of,
+    slots_of,
 )
 
 
@@ -133,6 +134,12 @@ def test_each_worker_has_an_equal_share_of_connections(
     limit: int, workers: int, expected: int
 ) -> None:
     assert connections_of(limit, workers) == expected
+
+
+def test_no_more_workers_send_by_a_smarthost_than_it_has_connections() -> None:
+    """So a limit of 2 holds with 8 workers: each of the two that may send has one."""
+    assert (slots_of(2, 8), slots_of(20, 8)) == (2, 8)
+    assert connections_of(2, slots_of(2, 8)) * slots_of(2, 8) == 2
 
 
 def test_a_limit_that_changes_keeps_what_was_learnt() -> None:
