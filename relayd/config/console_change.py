@@ -7,9 +7,8 @@ checked. The next change waits until it is known whether the daemon runs with th
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from relayd.config.change import judge_name, told
@@ -21,8 +20,8 @@ from relayd.config.overlay import (
     laid_over,
     overlay_path,
     read_overlay,
-    write_overlay,
 )
+from relayd.config.trial import trying
 from relayd.config.values import default_of
 from relayd.control.set_keys import KeyChanges
 from relayd.errors import RelaydError
@@ -37,21 +36,21 @@ class Overtaken(RelaydError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Foreseen:
     file: Path  # what is laid over
-    before: Overlay
     after: Overlay
     settings: Settings
 
 
 @contextmanager
 def changing_on_console(path: str, wanted: KeyChanges) -> Iterator[Callable[[], None]]:
-    """Set keys beside the settings file `path`; give what puts back what was there before.
+    """Try keys beside the settings file `path`; give what takes them over, once the daemon runs with them.
 
-    Raises as `foresee` does, and writes nothing then.
+    What was not taken over by the end of the context is dropped. Raises as `foresee` does, and writes nothing then.
     """
-    with told(path), alone_in(_folder(path)):
+    with ExitStack() as alone:
+        with told(path):
+            alone.enter_context(alone_in(_folder(path)))
         foreseen = _foresee(path, wanted)
-        write_overlay(foreseen.file, foreseen.after)
-        yield partial(write_overlay, foreseen.file, foreseen.before)
+        yield alone.enter_context(trying(foreseen.file, foreseen.after))
 
 
 def _folder(path: str) -> Path:
@@ -72,7 +71,7 @@ def foresee(path: str, wanted: KeyChanges) -> Settings:
 def _foresee(path: str, wanted: KeyChanges) -> _Foreseen:
     data = read_data(path)
     both = applied(data, os.environ)
-    overlay = read_overlay(both.data)
+    overlay = read_overlay(overlay_path(both.data))
     before = _checked(path, data, overlay)
     _judge(before, wanted)
     counting = laid_over(data, overlay, both)[1]
@@ -87,7 +86,7 @@ def _foresee(path: str, wanted: KeyChanges) -> _Foreseen:
     judge_name(after, was_direct=before.routes.use_remote_smtp, named="fqdn" in wanted)
     file = overlay_path(both.data)
     assert file is not None  # the settings are right
-    return _Foreseen(file=file, before=overlay, after=new, settings=after)
+    return _Foreseen(file=file, after=new, settings=after)
 
 
 def _checked(path: str, data: Mapping[str, object], overlay: Overlay) -> Settings:

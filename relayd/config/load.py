@@ -26,6 +26,7 @@ from relayd.config.model import Document, Listen, LogFormat, process_count
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
 from relayd.config.rules import read_rules
+from relayd.config.trial import held_trial
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
 from relayd.config.variables import may_be_all
@@ -61,16 +62,19 @@ class _Origins:
     variables: Mapping[str, str]
 
 
-def load(path: str, *, with_secrets: bool = True) -> Settings:
+def load(path: str, *, with_secrets: bool = True, with_trial: bool = False) -> Settings:
     """Read and check the settings in the file `path` and the environment. Raises ConfigError with every mistake.
 
-    Without secrets, the files that hold one are only named: not everybody who asks may read them.
+    Without secrets, the files that hold one are only named: not everybody who asks may read them. With the trial, a
+    change of the console counts that is being tried now.
     """
     data = read_data(path)
+    overlay = overlay_path(applied(data, os.environ).data)
+    trial = held_trial(overlay) if with_trial and overlay is not None else None
     return from_mapping(
         data,
         file=path,
-        overlay=read_overlay(applied(data, os.environ).data),
+        overlay=read_overlay(trial or overlay),
         environment=os.environ,
         with_secrets=with_secrets,
     )

@@ -10,7 +10,7 @@ counts as it is there. What the environment says counts before both.
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace as replaced
@@ -49,12 +49,15 @@ Overlay = Mapping[str, Laid]
 def overlay_path(data: Mapping[str, object]) -> Path | None:
     """Return where the file is, by what settings file and environment say; None if that is wrong."""
     url = lookup(data, ("store", "url")) or DEFAULT_STORE
-    return queue_file(url).with_name(_NAME) if isinstance(url, str) and is_plain(url) else None
+    return overlay_beside(url) if isinstance(url, str) and is_plain(url) else None
 
 
-def read_overlay(data: Mapping[str, object]) -> Overlay:
-    """Return what was set on the console beside settings that say `data`, as `overlay_path`. Raises ConfigError."""
-    path = overlay_path(data)
+def overlay_beside(store_url: str) -> Path:
+    return queue_file(store_url).with_name(_NAME)
+
+
+def read_overlay(path: Path | None) -> Overlay:
+    """Return what was set on the console, by the file at `path` (as of `overlay_path`). Raises ConfigError."""
     if path is None:
         return {}
     try:
@@ -74,7 +77,7 @@ def read_overlay(data: Mapping[str, object]) -> Overlay:
         )
     except (ValueError, RecursionError, KeyError, TypeError):
         problem = "it is damaged; once it is removed, the settings file alone counts"
-    raise _trouble(path, problem)
+    raise trouble(path, problem)
 
 
 def laid_over(
@@ -94,16 +97,23 @@ def laid_over(
     return replaced(both, data={**both.data, **counting}), frozenset(counting)
 
 
-def write_overlay(path: Path, overlay: Overlay) -> None:
-    """Put the file in its place, durably. Raises ConfigError."""
+def write_overlay(
+    path: Path, overlay: Overlay, hold: Callable[[int], None] = lambda _: None
+) -> None:
+    """Put the file in its place, durably; `hold` gets its descriptor first. Raises ConfigError."""
     text = _HEAD
     for name, each in overlay.items():
         text += f"\n[{name}]\nto = {json.dumps(each.to)}\n"
         text += "" if each.over is None else f"over = {json.dumps(each.over)}\n"
     try:
-        replace(path, text, partial(_dress, folder=path.parent.stat()))
+        replace(path, text, partial(_dress, folder=path.parent.stat(), hold=hold))
     except OSError as error:
-        raise _trouble(path, f"it cannot be written: {unwritable(error, path)}") from error
+        raise trouble(path, f"it cannot be written: {unwritable(error, path)}") from error
+
+
+def trouble(path: Path, expected: str) -> ConfigError:
+    """Return what is wrong with the file as a whole."""
+    return ConfigError((Mistake(file=str(path), key="", value="", expected=expected),))
 
 
 def _value(given: object) -> bool | str:
@@ -112,11 +122,10 @@ def _value(given: object) -> bool | str:
     return given
 
 
-def _dress(descriptor: int, _fresh: Path, *, folder: os.stat_result) -> None:
+def _dress(
+    descriptor: int, _fresh: Path, *, folder: os.stat_result, hold: Callable[[int], None]
+) -> None:
+    hold(descriptor)
     with suppress(PermissionError):  # root writes for the daemon
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
     os.fchmod(descriptor, _MODE)
-
-
-def _trouble(path: Path, expected: str) -> ConfigError:
-    return ConfigError((Mistake(file=str(path), key="", value="", expected=expected),))

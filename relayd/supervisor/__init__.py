@@ -11,6 +11,7 @@ import sys
 import structlog
 
 from relayd.config.load import load
+from relayd.config.trial import drop_trial
 from relayd.config.written import refuse_root
 from relayd.errors import StartError
 from relayd.logs import operational
@@ -37,8 +38,10 @@ def main(path: str, *, as_root: bool = False) -> int:
     if os.geteuid() == 0 and not as_root:
         refuse_root(settings)
     operational.configure(settings.log)
+    if dropped := drop_trial(settings.store.url):
+        log.warning("console_change_dropped", file=str(dropped))
     try:
-        return run(settings, reload=lambda: load(path))
+        return run(settings, reload=lambda: load(path, with_trial=True))
     except StartError as error:
         sys.stderr.write(f"relayd: {error}\n")
         return os.EX_OSERR

@@ -1,8 +1,11 @@
 """Settings that the console changes, at a real daemon: the control verb, and the page."""
 
 import re
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +19,7 @@ from relayd.sockets import listen_tcp
 from relayd.store import open_view
 from tests.support.api import Program
 from tests.support.console import Console, a_console
-from tests.support.daemon import Daemon, a_daemon, a_smarthost
+from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
 from tests.support.ports import free_port
 
 NAME = "relay.firm-of-ours.com"
@@ -62,6 +65,31 @@ def test_what_the_daemon_refuses_is_put_back(daemon: Daemon) -> None:
             client.ask(socket, set_to_json({"fqdn": (NAME, was)}), timeout=60)
     daemon.file.write_text(text)
     assert daemon.run("config", "get", "fqdn").out.strip() == was
+
+
+def test_a_change_whose_worker_dies_counts_no_more(tmp_path: Path) -> None:
+    with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port, workers=1) as daemon:
+        socket, trial = str(tmp_path / "control.sock"), tmp_path / "console.trial.toml"
+        worker = daemon.events("worker_ready")[-1]["worker"]
+        daemon.signal(signal.SIGSTOP)  # the supervisor: so there is no answer
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(client.ask, socket, set_to_json({"fqdn": (NAME, "relay.test")}))
+            try:
+                eventually(trial.exists, "the change is tried")
+            finally:
+                daemon.kill_worker(worker)
+            with pytest.raises(RelaydError):
+                asked.result()
+        daemon.signal(signal.SIGCONT)
+        eventually(lambda: len(daemon.events("worker_ready")) > 1, "another worker")
+        assert running(daemon, "fqdn") == '"relay.test"'
+        assert daemon.run("config", "get", "fqdn").out.strip() == "relay.test"
+        daemon.stop()
+        daemon.up()
+        assert running(daemon, "fqdn") == '"relay.test"'
+        [dropped] = daemon.events("console_change_dropped")
+        assert dropped["file"] == str(trial)
+        assert not trial.exists()
 
 
 def test_the_daemon_runs_with_what_is_set(daemon: Daemon) -> None:

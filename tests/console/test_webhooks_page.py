@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from relayd.config.model import Webhooks
+from relayd.config.load import from_mapping
 from relayd.console.hooks.sign import signed
 from relayd.policy.console.webhook import RESTS
 from relayd.policy.console.webhook_secret import secret_of
@@ -24,10 +24,14 @@ OLD, NEW = (secret_of(1, generation, key=b"k" * 32) for generation in (1, 2))
 Verify = Callable[[str, Mapping[str, str], bytes], bool]
 
 
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, language
+    return found
+
+
 def block(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, language
-    return found[1]
+    return blocks(language)[0]
 
 
 def in_python(secret: str, fields: Mapping[str, str], body: bytes) -> bool:
@@ -74,7 +78,10 @@ def test_the_page_names_all_events_and_rests() -> None:
 
 
 def test_its_settings_are_settings() -> None:
-    Webhooks.model_validate(tomllib.loads(block("toml"))["webhooks"])
+    given = [tomllib.loads(each) for each in blocks("toml")]
+    assert [list(each) for each in given] == [["console"], ["webhooks"]]
+    for each in given:
+        from_mapping({"fqdn": "relay.firm-of-ours.com"} | each)
 
 
 def test_what_is_sent_is_what_the_page_shows() -> None:

@@ -25,7 +25,6 @@ from relayd.cli.output import Form, printable, say_empty, show_fields, show_tabl
 from relayd.cli.row_options import takes_form, takes_row_options
 from relayd.cli.table import USUAL, Column, TableOptions
 from relayd.cli.table_options import takes_columns
-from relayd.store.url import queue_file
 
 if TYPE_CHECKING:
     from relayd.config.change import Edit
@@ -193,11 +192,13 @@ def diff(*, form: Form) -> None:
 
 def origin_of(settings: "Settings", name: str) -> str:
     """Return the file or the variable that a key has its value from; empty for a default."""
+    from relayd.config.overlay import overlay_beside  # noqa: PLC0415
+
     match settings.sources.get(name):
         case "environment":
             return settings.variables[name]
         case "console":
-            return str(queue_file(settings.store.url).with_name("console.toml"))
+            return str(overlay_beside(settings.store.url))
         case "file":
             return settings.file
         case _:

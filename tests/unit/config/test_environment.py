@@ -383,8 +383,10 @@ def test_the_console_cannot_set_what_the_environment_sets(
 def test_the_environment_counts_before_the_console(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with changing_on_console(str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}):
-        pass
+    with changing_on_console(
+        str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}
+    ) as take_over:
+        take_over()
     assert load(str(file)).sources["fqdn"] == "console"
     monkeypatch.setenv("RELAYD_FQDN", NAME["RELAYD_FQDN"])
     found = load(str(file))
@@ -394,8 +396,10 @@ def test_the_environment_counts_before_the_console(
 def test_the_environment_says_what_the_console_may_change(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with changing_on_console(str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}):
-        pass
+    with changing_on_console(
+        str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}
+    ) as take_over:
+        take_over()
     monkeypatch.setenv("RELAYD_CONSOLE__MAY_CHANGE", "")
     assert load(str(file)).fqdn == "relay.example.org"
 
@@ -405,8 +409,10 @@ def test_the_console_writes_beside_the_queue_of_the_environment(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv("RELAYD_STORE__URL", f"sqlite:{tmp_path}/elsewhere/queue.db")
-    with changing_on_console(str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}):
-        pass
+    with changing_on_console(
+        str(file), {"fqdn": ("a.firm-of-ours.com", "relay.example.org")}
+    ) as take_over:
+        take_over()
     assert (tmp_path / "elsewhere/console.toml").exists()
     assert load(str(file)).fqdn == "a.firm-of-ours.com"
 

@@ -8,6 +8,7 @@ import pytest
 from relayd.config.change import UNSET, changing
 from relayd.config.console_change import changing_on_console
 from relayd.config.load import load
+from relayd.config.trial import drop_trial
 from relayd.control.set_keys import Value
 from relayd.errors import ConfigError, RelaydError
 from relayd.settings import Settings
@@ -32,12 +33,14 @@ def overlay(file: Path) -> Path:
     return file.with_name("console.toml")
 
 
-def set_on_console(
-    file: Path, name: str, to: Value, was: Value, *, put_back: bool = False
-) -> Settings:
-    with changing_on_console(str(file), {name: (to, was)}) as undo:
-        if put_back:
-            undo()
+def trial(file: Path) -> Path:
+    return file.with_name("console.trial.toml")
+
+
+def set_on_console(file: Path, name: str, to: Value, was: Value, *, runs: bool = True) -> Settings:
+    with changing_on_console(str(file), {name: (to, was)}) as take_over:
+        if runs:
+            take_over()
     return load(str(file))
 
 
@@ -60,10 +63,39 @@ def test_a_key_that_has_the_value_of_the_file_again_is_laid_over_no_more(file: P
     assert "[use_remote_smtp]" not in overlay(file).read_text()
 
 
-def test_what_is_put_back_counts_as_before(file: Path) -> None:
+def test_what_the_daemon_does_not_run_with_counts_no_more(file: Path) -> None:
     set_on_console(file, "fqdn", to=OTHER, was="relay.firm-of-ours.com")
-    settings = set_on_console(file, "fqdn", to="x.firm-of-ours.com", was=OTHER, put_back=True)
+    settings = set_on_console(file, "fqdn", to="x.firm-of-ours.com", was=OTHER, runs=False)
     assert settings.fqdn == OTHER
+    assert not trial(file).exists()
+
+
+def test_a_change_that_is_tried_counts_for_the_daemon_alone(file: Path) -> None:
+    with changing_on_console(str(file), {"fqdn": (OTHER, "relay.firm-of-ours.com")}):
+        assert stat.S_IMODE(trial(file).stat().st_mode) == 0o640
+        assert load(str(file)).fqdn == "relay.firm-of-ours.com"
+        assert load(str(file), with_trial=True).fqdn == OTHER
+        assert drop_trial(f"sqlite:{file.parent}/queue.db") is None
+        assert load(str(file), with_trial=True).fqdn == OTHER
+
+
+def test_a_change_whose_process_died_counts_no_more(file: Path) -> None:
+    trial(file).write_text(f'[fqdn]\nto = "{OTHER}"\nover = "relay.firm-of-ours.com"\n')
+    assert load(str(file), with_trial=True).fqdn == "relay.firm-of-ours.com"
+    url = f"sqlite:{file.parent}/queue.db"
+    assert (drop_trial(url), drop_trial(url)) == (trial(file), None)
+
+
+def test_a_change_follows_one_whose_process_died(file: Path) -> None:
+    trial(file).write_text("[use_remote_smtp]\nto = true\n")
+    settings = set_on_console(file, "fqdn", to=OTHER, was="relay.firm-of-ours.com")
+    assert (settings.fqdn, settings.routes.use_remote_smtp) == (OTHER, False)
+
+
+def test_what_cannot_be_taken_over_is_told(file: Path) -> None:
+    overlay(file).mkdir()
+    with pytest.raises(ConfigError, match=r"console.toml.*it cannot be"):
+        set_on_console(file, "fqdn", to=OTHER, was="relay.firm-of-ours.com")
 
 
 def test_a_later_change_of_the_file_by_hand_counts(file: Path) -> None:
