@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
 from relayd.config import units
+from relayd.mail.lenient import Leniency
 from relayd.mail.words import format_duration
 from relayd.settings import FixUps, HostPort, IpFamily, Network, TlsMode
 
@@ -33,6 +34,7 @@ Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
 Family = Annotated[IpFamily, PlainValidator(units.word(IpFamily)), AsText]
 Fixing = Annotated[FixUps, PlainValidator(units.fix_ups), AsText]
+Lenient = Annotated[Leniency, PlainValidator(units.word(Leniency)), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
 # What is sent within days over a slow line, with its reports.

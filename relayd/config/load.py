@@ -268,6 +268,7 @@ def _listener(listen: Listen) -> ListenerSettings:
         strip_bcc=listen.strip_bcc,
         hide_client=listen.hide_client,
         allowed=allowed_by(listen),
+        lenient=frozenset(listen.lenient),
     )
 
 

@@ -27,6 +27,7 @@ from relayd.config.fields import (
     DurationText,
     Family,
     Fixing,
+    Lenient,
     Port,
     Range,
     Size,
@@ -146,6 +147,7 @@ class Listen(Table):
     smarthost: SmarthostName = ""
     allowed_senders: SenderList = []
     allowed_from: AuthorList = []
+    lenient: list[Lenient] = []
 
 
 class Auth(Table):

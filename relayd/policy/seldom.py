@@ -4,6 +4,8 @@ What goes on for hours, tried again a few times a second, is one line of the log
 differs from line to line is a few of them.
 """
 
+from collections.abc import Hashable
+
 _EVERY = 60.0  # seconds
 
 
@@ -40,3 +42,23 @@ class AFew:
         self._written += 1
         unsaid, self._unsaid = self._unsaid, 0
         return unsaid
+
+
+class SeldomEach:
+    """When each of many things was said last; beyond `most` the one of longest ago is forgotten."""
+
+    def __init__(self, every: float, *, most: int) -> None:
+        self._every = every  # seconds
+        self._most = most
+        self._said: dict[Hashable, float] = {}  # the oldest first
+
+    def is_due(self, thing: Hashable, now: float) -> bool:
+        """Tell whether to say it; `now` is monotonic, in seconds. If so, it is said then."""
+        said = self._said.get(thing)
+        if said is not None and now - said < self._every:
+            return False
+        self._said.pop(thing, None)
+        self._said[thing] = now
+        if len(self._said) > self._most:
+            del self._said[next(iter(self._said))]
+        return True

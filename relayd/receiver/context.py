@@ -11,6 +11,7 @@ from relayd.policy.pausing import Pausing
 from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock, ContentChecker
 from relayd.receiver.intake import Intake
+from relayd.receiver.lenient_log import LenientLog
 from relayd.receiver.quotas import Quotas
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
@@ -40,8 +41,10 @@ class SessionContext:
     users: Users | None = None  # set where clients may log in
     intake: Intake
     now: Callable[[], datetime]
+    monotonic: Callable[[], float]  # seconds
     may_send: Callable[[Whose], bool]  # a stranger, a message
     pausing: Pausing = field(default_factory=Pausing)
+    lenient_log: LenientLog = field(default_factory=LenientLog)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class Service:
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
     pausing: Pausing = field(default_factory=Pausing)
+    lenient_log: LenientLog = field(default_factory=LenientLog)
 
     def on(self, listener: ListenerSettings, may_send: Callable[[Whose], bool]) -> SessionContext:
         """Return what sessions of a listener share."""
@@ -84,6 +88,8 @@ class Service:
             users=None if listener.auth is ListenerAuth.OFF or listener.is_console else self.users,
             intake=self.intake,
             now=self.clock.now,
+            monotonic=self.clock.monotonic,
+            lenient_log=self.lenient_log,
             may_send=may_send,
             pausing=self.pausing,
         )

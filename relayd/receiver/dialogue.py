@@ -5,7 +5,10 @@ What each command means is in `hello`, `login` and `transfer`, as functions of a
 Source: RFC 5321 §4.2; RFC 2034 (enhanced codes).
 """
 
+from collections.abc import Collection
+
 from relayd.mail.address import Address
+from relayd.mail.lenient import Leniency
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy.intake.admit import for_now
@@ -29,6 +32,7 @@ class Dialogue:
         self.owed: list[bytes] = []
         self.content: DataReader | None = None  # while it is being read
         self.login: LoginDialogue | None = None  # while an answer is awaited
+        self.ends_in_lf = False  # its lines do, on both sides of DATA
         self.junk = 0
         self.errors = 0
         self.failed_logins = 0
@@ -74,6 +78,17 @@ class Dialogue:
         )
         self.errors += is_error
         self.owed.append(f"{reply}\r\n".encode())
+
+    def serve_leniently(self, kinds: Collection[Leniency]) -> None:
+        """Note that the client is served though it breaks the rules."""
+        context, client = self.context, self.client
+        context.lenient_log.served(
+            client.account_name,
+            client.origin.ip,
+            client.listener.address,
+            kinds,
+            context.monotonic(),
+        )
 
     def quota_before(self) -> Reply | None:
         """Judge whether a message of the client would be too many. A stranger's is none of ours."""

@@ -1,5 +1,8 @@
 """Command lines out of octets, in any pieces: only CRLF ends a line, and no line is too long.
 
+A listener may take bare LF too (`lenient`). Then the first line of a session decides for all of it, its content
+included, which of both ends a line: never both, or two servers could see two ends of one message.
+
 Source: RFC 5321 §2.3.8, §4.5.3.1.4; RFC 4954 §4 (lines of AUTH).
 """
 
@@ -19,8 +22,10 @@ class NoLine(Exception):
 class LineInput:
     """Add to `octets` what comes in; `take` the lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_bare_lf: bool = False) -> None:
         self.octets = bytearray()
+        self.ends_in_lf = False  # the lines of this session do, and none in CRLF
+        self._is_undecided = takes_bare_lf
 
     def take(self, *, is_answer: bool) -> bytes | None:
         """Return the next complete line without its CRLF, None if there is none. Raises NoLine.
@@ -40,6 +45,13 @@ class LineInput:
             return None
         line = bytes(octets[:end])
         del octets[:end]
+        if self._is_undecided:
+            self._is_undecided = False
+            self.ends_in_lf = line[-2:] != b"\r\n"
+        if self.ends_in_lf:
+            if b"\r" in line:
+                raise NoLine(b"500 5.5.2 Lines end as the first one did\r\n")
+            return line[:-1]
         if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
             raise NoLine(b"500 5.5.2 Lines end with CR LF\r\n")  # E-27: nothing is executed
         return line[:-2]

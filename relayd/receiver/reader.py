@@ -1,6 +1,7 @@
 """Reading the content behind DATA: where it ends, and what it is without the dot-stuffing.
 
-Only CRLF ends a line and only CRLF.CRLF ends the data (semantics section 4). Fed with whatever
+Only CRLF ends a line and only CRLF.CRLF ends the data (semantics section 4); in a session whose lines end in
+bare LF (`listen.lenient`) only LF does, and only LF.LF. Fed with whatever
 arrives, in any pieces; holds a part of it in memory, and puts what comes behind that on a spool.
 Each octet is looked at once, so a message costs what its size is, whatever its lines are. Knows no
 socket.
@@ -50,7 +51,12 @@ class DataReader:
     """Collects one message. `feed` it until it returns what is after the end of the data."""
 
     def __init__(
-        self, *, size_limit: int, line_endings: LineEndings, spool: Callable[[], Spool]
+        self,
+        *,
+        size_limit: int,
+        line_endings: LineEndings,
+        spool: Callable[[], Spool],
+        ends_in_lf: bool = False,
     ) -> None:
         self._size_limit = size_limit
         self._most = (
@@ -58,6 +64,7 @@ class DataReader:
         )  # octets on the wire; each third one may be a stuffed dot
         self._line_endings = line_endings
         self._make_spool = spool
+        self._ends_in_lf = ends_in_lf
         self._input = bytearray(b"\r\n")  # so that a dot right behind 354 ends the data too
         self._has_dots = False  # stuffed ones, perhaps
         self._context = 2  # octets of that which are no content, but there for what follows
@@ -77,6 +84,13 @@ class DataReader:
 
     def feed(self, chunk: bytes) -> bytes | None:
         """Take a piece; None while the end has not come, else the octets behind it."""
+        if self._ends_in_lf:
+            # One to one: each LF gets a CR. A CR of the client's is then a bare one, in front of it or not.
+            behind = self._feed(chunk.replace(b"\n", b"\r\n"))
+            return None if behind is None else behind.replace(b"\r\n", b"\n")
+        return self._feed(chunk)
+
+    def _feed(self, chunk: bytes) -> bytes | None:
         octets = self._input
         start = max(0, len(octets) - 4)
         octets += chunk

@@ -5,10 +5,13 @@ Decisions are `relayd.policy.intake.admit`'s; what becomes of a complete message
 Source: RFC 5321 §3.3, §4.1.1.2 to §4.1.1.5; RFC 6531.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from relayd.mail.address import Address
+from relayd.mail.lenient import meant_by
 from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.pause import Traits
@@ -25,6 +28,7 @@ from relayd.receiver.states import Event, State
 from relayd.receiver.transaction import NO_HISTORY, Transaction, taken_for
 from relayd.settings import ListenerAuth
 
+Parsed = TypeVar("Parsed")
 _NO_ERRORS = (admit.SUPPRESSED, NO_HISTORY)  # of the client's: a list may meet many of these
 
 
@@ -37,11 +41,15 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     else:
         takes_auth = login.is_offered(dialogue)
     try:
-        path, parameters = parse_mail(
+        path, parameters = _read(
+            dialogue,
             argument,
-            extended=client.extended,
-            takes_auth=takes_auth,
-            takes_once=client.listener.is_console,
+            partial(
+                parse_mail,
+                extended=client.extended,
+                takes_auth=takes_auth,
+                takes_once=client.listener.is_console,
+            ),
         )
     except SyntaxRefused as refused:
         dialogue.refuse(refused.reply)
@@ -73,6 +81,20 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
     dialogue.owed.append(b"250 2.1.0 OK\r\n")
 
 
+def _read(dialogue: Dialogue, argument: bytes, parse: Callable[[bytes], Parsed]) -> Parsed:
+    """Read an argument as it is; else what is meant by it, where the listener is lenient. Raises SyntaxRefused."""
+    kinds = dialogue.client.listener.lenient
+    try:
+        return parse(argument)
+    except SyntaxRefused:
+        meant = meant_by(argument, kinds, fqdn=dialogue.context.fqdn) if kinds else None
+        if meant is None:
+            raise
+    parsed = parse(meant.argument)
+    dialogue.serve_leniently(meant.needed)
+    return parsed
+
+
 def _refusal_of_sender(dialogue: Dialogue, path: Address | None) -> Reply | None:
     """Judge whether the client may use a reverse-path."""
     client = dialogue.client
@@ -102,8 +124,10 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
     transaction = client.mail
     assert transaction is not None
     try:
-        path, parameters = parse_rcpt(
-            argument, extended=client.extended, smtputf8=transaction.parameters.smtputf8
+        path, parameters = _read(
+            dialogue,
+            argument,
+            partial(parse_rcpt, extended=client.extended, smtputf8=transaction.parameters.smtputf8),
         )
     except SyntaxRefused as refused:
         if (whole := _named_here(dialogue, argument)) is not None:
@@ -248,9 +272,14 @@ def data(dialogue: Dialogue, argument: bytes, following: State) -> None:
         size_limit=context.limits.message_size,
         line_endings=context.listener.line_endings,
         spool=context.intake.spool,
+        ends_in_lf=dialogue.ends_in_lf,
     )
     dialogue.state = following
-    dialogue.owed.append(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+    dialogue.owed.append(
+        b"354 End data with <LF>.<LF>\r\n"
+        if dialogue.ends_in_lf
+        else b"354 End data with <CR><LF>.<CR><LF>\r\n"
+    )
 
 
 def content_complete(dialogue: Dialogue) -> Effect | None:

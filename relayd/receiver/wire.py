@@ -14,6 +14,7 @@ from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
+from relayd.mail.lenient import Leniency
 from relayd.policy.intake.origin import Origin
 from relayd.policy.intake.places import Whose
 from relayd.receiver import hello
@@ -64,7 +65,7 @@ class Wire(SMTP):
         self._machine = Machine(self._dialogue)
         self._work = Work(self, self._machine, context, surroundings.spawn)
         self._wire: asyncio.Transport | None = None
-        self._input = LineInput()
+        self._input = LineInput(takes_bare_lf=Leniency.BARE_LF in context.listener.lenient)
         self._trace: SessionTrace | None = None  # since somebody looked on
         self._deadline = 0.0
         self._since = self.loop.time()  # the latest that the client did, or that was done for it
@@ -293,11 +294,7 @@ class Wire(SMTP):
             if self._stopping:
                 dialogue.close(_STOPPING)
                 break
-            try:
-                line = self._input.take(is_answer=dialogue.state is State.AUTH)
-            except NoLine as none:
-                dialogue.close(none.reply)
-                break
+            line = self._next_line()
             if line is None:
                 break
             if tracing.is_on:
@@ -314,6 +311,19 @@ class Wire(SMTP):
         if executed:
             self._received = 0
             self.restart_clock()
+
+    def _next_line(self) -> bytes | None:
+        """Return the next line; None: there is none yet, or can be none any more."""
+        dialogue = self._dialogue
+        try:
+            line = self._input.take(is_answer=dialogue.state is State.AUTH)
+        except NoLine as none:
+            dialogue.close(none.reply)
+            return None
+        if self._input.ends_in_lf and not dialogue.ends_in_lf:
+            dialogue.ends_in_lf = True
+            dialogue.serve_leniently((Leniency.BARE_LF,))
+        return line
 
     def _flush(self) -> None:
         """Send what is owed, if it can still be sent."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from relayd.mail.address import Address
+from relayd.mail.lenient import Leniency
 from relayd.policy.console.oidc import OidcRules
 from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.webhook_url import UrlRules
@@ -107,6 +108,7 @@ class ListenerSettings:
     strip_bcc: FixUps = FixUps.AUTO
     hide_client: bool = False  # from those who read the trace field
     allowed: Allowed = ANYTHING  # addresses of the mail that is taken there
+    lenient: frozenset[Leniency] = frozenset()  # towards old programs
     is_console: bool = False  # only the console may connect, and it says for whom
 
 

@@ -1,8 +1,10 @@
 """Clients of `relayd serve` that may use some addresses only."""
 
+import socket
 from pathlib import Path
 
-from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
+from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
+from tests.support.ports import free_port
 
 MORE = """\
 [networks."127.0.0.0/8"]
@@ -32,6 +34,34 @@ def test_workers_count_together(tmp_path: Path) -> None:
         relay.kill_worker(relay.events("worker_started")[-1]["worker"])
         assert told(relay, "app@x.test", "app@x.test").startswith("450 4.7.1 Message limit")
         smarthost.received(5)
+
+
+def test_an_old_program_is_served_where_the_listener_is_lenient(tmp_path: Path) -> None:
+    port = free_port()
+    kinds = '["bare_lf", "brackets", "no_domain"]'
+    lenient = f'[[listen]]\naddress = "127.0.0.1:{port}"\nlenient = {kinds}\n'
+    with a_smarthost() as smarthost, a_daemon(tmp_path, smarthost.port, more=lenient) as relay:
+        assert dialogue(port) == [220, 250, 250, 250, 354, 250, 221]
+        assert dialogue(relay.port) == [220, 500]
+        [message] = smarthost.received(1)
+        assert message.mail.startswith("FROM:<app@relay.")
+        assert message.content.endswith(b"\r\n\r\nHello\r\n")
+        served = {each["lenient"] for each in relay.events("served_leniently")}
+        assert served == {"bare_lf", "brackets", "no_domain"}
+
+
+def dialogue(port: int) -> list[int]:
+    """Send mail as a program does that knows no CR; return the codes of the replies."""
+    codes = []
+    said = iter(
+        ("HELO app", "MAIL FROM: app", "RCPT TO:user@y.test", "DATA", "A: b\n\nHello\n.", "QUIT")
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=CEILING) as client:
+        for reply in client.makefile("rb"):
+            codes.append(int(reply[:3]))
+            if reply[:1] != b"5" and (line := next(said, None)):
+                client.sendall(f"{line}\n".encode())
+    return codes
 
 
 def codes_of_refusals(relay: Daemon) -> list[int]:

@@ -107,6 +107,7 @@ class Line:
             limits=LIMITS,
             intake=self.intake,
             now=lambda: START,
+            monotonic=lambda: 0.0,
             may_send=lambda _whose: True,
         )
         surroundings = wire.Surroundings(

@@ -24,6 +24,7 @@ from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
+from relayd.mail.lenient import Leniency
 from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
@@ -183,6 +184,7 @@ class Options:
     hide_client: bool = False
     is_console: bool = False
     allowed: Allowed = ANYTHING
+    lenient: frozenset[Leniency] = frozenset()
     access: AccessRules = field(default_factory=AccessRules)
     quotas: QuotaRules | None = None
 
@@ -346,6 +348,7 @@ async def _receiving(
         hide_client=options.hide_client,
         is_console=options.is_console,
         allowed=options.allowed,
+        lenient=options.lenient,
     )
     intake = MemoryIntake(clock)
     receiver = Receiver(

@@ -376,6 +376,11 @@ WRONG |= {
         "expected a sender: ",
         FQDN + '[[listen]]\nallowed_senders = ["a@b.example", "@b.example"]',
     ),
+    "lenient": (
+        "listen[0].lenient[0]",
+        "bare_lf",
+        FQDN + '[[listen]]\nlenient = ["everything"]',
+    ),
     "allowed-from-null": (
         "logins.shop.allowed_from[0]",
         "expected an address of From",
