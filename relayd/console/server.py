@@ -67,7 +67,6 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
             now=now,
         )
     finally:
-        sessions.close()
         daemon.close()
         reading.close()
 

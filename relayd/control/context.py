@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from relayd.control.log_ins import LogIns
 from relayd.control.protocol import Message
 from relayd.control.set_keys import KeyChanges
 from relayd.mail.words import JsonValue
@@ -39,6 +40,7 @@ class ControlContext:
     settings: Settings  # those that this worker runs with
     reload: Callable[[], Awaitable[Message]]  # has the daemon read them again; returns the reply
     set_keys: Callable[[KeyChanges], Awaitable[Message]]  # of the settings; reloads, as `reload`
+    log_ins: LogIns  # checks the passwords of console accounts
     samples: Callable[[], Iterable[Sample]] = tuple  # what the verb `metrics` answers
     told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1

@@ -6,8 +6,8 @@ request, is whether the secret is right and still good, and what its account or 
 that was taken over can so act for those who come to it, and cannot raise their rights; and who can only
 read the store can act for nobody, for the secrets are not in it.
 
-What the console does decide is who begins a session: it checks passwords, and hears the proxy before it
-where the settings name one. Who comes from a provider of OpenID Connect, the daemon asks the provider itself.
+Who begins a session with a password, or comes from a provider of OpenID Connect, the daemon checks itself. It
+believes the console only about whom the proxy before it names, and only where the settings name one.
 """
 
 import hmac

@@ -12,17 +12,19 @@
 They answer `{"ok": true, "done": BOOL}`: not done is what is there already, or is not there. `add_key` answers with
 `id` and `key`, the whole key, which nobody can be told again.
 
-    {"verb": "people.open_session", "name": "anna", "session": "HASH IN HEX", "client": "192.0.2.7", "by_proxy": BOOL}
-    {"verb": "people.set_password", "password_hash": "$argon2id$..."}: of the account in `as`, whose sessions end
+    {"verb": "people.log_in", "name": "anna", "password": "...", "session": "HASH IN HEX", "client": "192.0.2.7"}
+    {"verb": "people.proxy_log_in", "name": "anna", "session": "HASH IN HEX", "client": "192.0.2.7"}
+    {"verb": "people.set_password", "old": "...", "password": "..."}: of the account in `as`, whose sessions end
     {"verb": "people.touch_session"}, {"verb": "people.end_session"}, {"verb": "people.touch_key"}: of those in `as`
     {"verb": "people.note", "action": "...", "target": "...", "detail": "...", "client": "192.0.2.7"}
 
-A session is opened by the console when it has checked a password, or when the proxy before it says who somebody is;
-nobody asks for that in `as`.
+Who logs in shows a password, which the daemon checks, or comes through the proxy before the console, which says who
+it is; nobody asks for that in `as`. Not done is who is not let in: `why` is a sentence for them. Nothing that carries a
+password is logged.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -43,6 +45,7 @@ from relayd.policy.console.roles import Role, Scope
 from relayd.ports.people import DETAIL_LIMIT, AccountChange, Deed, Sees
 
 _HASH_OCTETS = 32
+PASSWORD_LIMIT = 1024  # octets
 _MOST = 100  # senders, or networks, of a key
 
 
@@ -70,7 +73,12 @@ class NewSession:
     account: str
     token_hash: bytes
     client: str = ""
-    by_proxy: bool = False  # no password was checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPassword:
+    old: str = field(repr=False)
+    new: str = field(repr=False)
 
 
 def add_account_to_json(account: NewAccount) -> Message:
@@ -115,15 +123,17 @@ def change_account_from_json(message: Message) -> tuple[str, AccountChange]:
     return _name(message), AccountChange(**given)
 
 
-def set_password_to_json(password_hash: str) -> Message:
-    return {"verb": "people.set_password", "password_hash": password_hash}
+def set_password_to_json(password: NewPassword) -> Message:
+    return {"verb": "people.set_password", "old": password.old, "password": password.new}
 
 
-def set_password_from_json(message: Message) -> str:
+def set_password_from_json(message: Message) -> NewPassword:
     """Read that request. Raises BadMessage."""
-    refuse_unknown(message, {"verb", "password_hash"})
-    password_hash: str = read_text("password_hash", message.get("password_hash"), parse_hash)
-    return password_hash
+    refuse_unknown(message, {"verb", "old", "password"})
+    new = _password("password", message)
+    if not 0 < len(new.encode()) <= PASSWORD_LIMIT:
+        raise BadMessage(f"'password' does not have 1 to {PASSWORD_LIMIT} octets")
+    return NewPassword(old=_password("old", message), new=new)
 
 
 def name_to_json(verb: str, name: str) -> Message:
@@ -195,24 +205,35 @@ def drop_key_from_json(message: Message) -> str:
     return key_id
 
 
-def open_session_to_json(session: NewSession) -> Message:
-    return {
-        "verb": "people.open_session",
-        "name": session.account,
-        "session": session.token_hash.hex(),
-        "client": session.client,
-        "by_proxy": session.by_proxy,
-    }
+def log_in_to_json(session: NewSession, password: str) -> Message:
+    return {"verb": "people.log_in", "password": password, **_session_to_json(session)}
 
 
-def open_session_from_json(message: Message) -> NewSession:
+def log_in_from_json(message: Message) -> tuple[NewSession, str]:
+    """Read that request: the session, and the password. Raises BadMessage.
+
+    The name is as somebody typed it: it need not be one that an account can have.
+    """
+    refuse_unknown(message, {"verb", "name", "password", "session", "client"})
+    session = NewSession(
+        account=read_text("name", message.get("name"), str),
+        token_hash=read_token_hash(message),
+        client=read_line("client", message),
+    )
+    return session, _password("password", message)
+
+
+def proxy_log_in_to_json(session: NewSession) -> Message:
+    return {"verb": "people.proxy_log_in", **_session_to_json(session)}
+
+
+def proxy_log_in_from_json(message: Message) -> NewSession:
     """Read that request. Raises BadMessage."""
-    refuse_unknown(message, {"verb", "name", "session", "client", "by_proxy"})
+    refuse_unknown(message, {"verb", "name", "session", "client"})
     return NewSession(
         account=_name(message),
         token_hash=read_token_hash(message),
         client=read_line("client", message),
-        by_proxy=read_flag("by_proxy", message),
     )
 
 
@@ -246,6 +267,20 @@ def read_token_hash(message: Message) -> bytes:
 def read_line(key: str, message: Message) -> str:
     """Read a text that makes no second line in a log; empty if it is not there. Raises BadMessage."""
     return blanked(read_text(key, message.get(key, ""), str)[:DETAIL_LIMIT])
+
+
+def _session_to_json(session: NewSession) -> Message:
+    return {
+        "name": session.account,
+        "session": session.token_hash.hex(),
+        "client": session.client,
+    }
+
+
+def _password(key: str, message: Message) -> str:
+    """Read a text that no error repeats. Raises BadMessage."""
+    password: str = read_text(key, message.get(key), str)
+    return password
 
 
 def _name(message: Message) -> str:

@@ -218,6 +218,10 @@ class People(Protocol):
         """Return whose session has that hash; it may be over, and the account disabled."""
         ...
 
+    async def find_accounts(self) -> Sequence[Account]:
+        """Return all accounts, by name."""
+        ...
+
     async def find_key(self, key_id: str) -> ApiKey | None:
         """Return the key with that public id; it may be no longer valid."""
         ...
@@ -253,10 +257,13 @@ class People(Protocol):
         """Note that a key was used now."""
         ...
 
-    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
+    async def open_session(
+        self, session: Session, *, author: Author, how: str = "", if_hash: str | None = None
+    ) -> bool:
         """Begin a session, and note when its account logged in; `how` is for the audit.
 
-        False, and nothing is written, if there is no such account, or it is disabled.
+        False, and nothing is written, if there is no such account, or it is disabled, or it has no longer the
+        password hash `if_hash` (None: any).
         """
         ...
 

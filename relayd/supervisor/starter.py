@@ -13,6 +13,8 @@ from mmap import mmap
 import structlog
 
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.console import backoff
+from relayd.policy.console.backoff import LoginBackOff
 from relayd.policy.intake.known_sources import OCTETS, KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.receiver.quotas import SharedQuotas
@@ -40,6 +42,7 @@ class Starter:
         self._pausing = memoryview(mmap(-1, 8)).cast("Q")
         self._quotas = SharedQuotas()
         self._known = KnownSources(secrets.token_bytes(32), mmap(-1, OCTETS))
+        self._guesses = LoginBackOff(secrets.token_bytes(32), mmap(-1, backoff.OCTETS))
 
     def start(
         self, settings: Settings, *, taken: Collection[str], close: Callable[[], None]
@@ -65,6 +68,7 @@ class Starter:
                 counters=self._counters,
                 balance=self._balance,
                 known=self._known,
+                console_guesses=self._guesses,
                 quotas=self._quotas,
                 pausing=self._pausing,
                 heartbeat=heartbeat,

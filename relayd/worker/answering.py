@@ -3,10 +3,12 @@
 import os
 import random  # noqa: TID251 -- rests of webhook endpoints are spread
 import time
+from contextlib import closing
 from functools import partial
 
 from relayd.answers.switches import Switches
 from relayd.control.context import ControlContext
+from relayd.control.log_ins import LogIns
 from relayd.control.server import serve_control
 from relayd.metrics.scrape import Scrape
 from relayd.net.oidc import provider_of
@@ -51,30 +53,32 @@ async def answer(
         inherited.pausing[0] = time.monotonic_ns()
         changed()
 
-    await serve_control(
-        inherited.control,
-        ControlContext(
-            store=parts.store,
-            on_change=changed,
-            on_pauses=pauses_changed,
-            now=parts.clock.now,
-            record=partial(_record_acts, parts.events),
-            report=outward.report_given_up,
-            send_again=sends_again(parts, settings.routes),
-            info=lambda: {"worker": inherited.name, "pid": os.getpid()},
-            oldest_kept=oldest_kept(settings.store.history, parts.clock),
-            settings=settings,
-            reload=supervision.reload,
-            set_keys=partial(set_keys, settings.file, reload=supervision.reload),
-            told=parts.events.told,
-            tell_disabled=tells_disabled(settings, parts),
-            jitter=random.random,
-            follow=following.follow,
-            doctor=partial(doctor.begin, settings),
-            samples=inherited.counters.samples,
-            identity_provider=provider_of(settings.console.oidc, parts.clock),
-        ),
-    )
+    with closing(LogIns(inherited.console_guesses, parts.clock.monotonic)) as log_ins:
+        await serve_control(
+            inherited.control,
+            ControlContext(
+                store=parts.store,
+                on_change=changed,
+                on_pauses=pauses_changed,
+                now=parts.clock.now,
+                record=partial(_record_acts, parts.events),
+                report=outward.report_given_up,
+                send_again=sends_again(parts, settings.routes),
+                info=lambda: {"worker": inherited.name, "pid": os.getpid()},
+                oldest_kept=oldest_kept(settings.store.history, parts.clock),
+                settings=settings,
+                reload=supervision.reload,
+                set_keys=partial(set_keys, settings.file, reload=supervision.reload),
+                told=parts.events.told,
+                tell_disabled=tells_disabled(settings, parts),
+                jitter=random.random,
+                follow=following.follow,
+                doctor=partial(doctor.begin, settings),
+                log_ins=log_ins,
+                samples=inherited.counters.samples,
+                identity_provider=provider_of(settings.console.oidc, parts.clock),
+            ),
+        )
 
 
 def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape:

@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from relayd.metrics.shared import SharedCounters
+from relayd.policy.console.backoff import LoginBackOff
 from relayd.policy.intake.known_sources import KnownSources
 from relayd.receiver.accept_balance import AcceptBalance
 from relayd.receiver.quotas import SharedQuotas
@@ -22,6 +23,7 @@ class Inherited:
     counters: SharedCounters
     balance: AcceptBalance
     known: KnownSources
+    console_guesses: LoginBackOff
     quotas: SharedQuotas
     pausing: memoryview  # one number: another with each change of the pause rules
     heartbeat: int  # descriptor of the line to the supervisor

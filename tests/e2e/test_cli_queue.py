@@ -22,6 +22,7 @@ from relayd.mail.ids import format_id
 from relayd.mail.operator import Action
 from relayd.ports.view import Query, Status
 from relayd.store import open_view
+from tests.support.accounts import lone_log_ins
 from tests.support.builders import a_bounce, a_deferral, a_message, settlements_of
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.clock import START
@@ -64,6 +65,7 @@ async def daemon(world: World) -> AsyncIterator[list[Event]]:
                         oldest_kept=lambda: START,
                         settings=settings_of([], control="unused", queue="unused"),
                         told=lambda _: None,
+                        log_ins=lone_log_ins(),
                         jitter=lambda: 0.0,
                         reload=no_reload,
                         set_keys=no_change,

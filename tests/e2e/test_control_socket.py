@@ -25,6 +25,7 @@ from relayd.ports.queue import Acted, Batch, ReportGivenUp
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.trace import Wanted
+from tests.support.accounts import lone_log_ins
 from tests.support.builders import a_bounce, a_message, settlements_of
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
@@ -142,6 +143,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
                         oldest_kept=lambda: START,
                         settings=SETTINGS,
                         told=lambda _: None,
+                        log_ins=lone_log_ins(),
                         jitter=lambda: 0.0,
                         reload=daemon.reload,
                         set_keys=no_change,

@@ -252,6 +252,24 @@ async def test_a_session_needs_an_account(box: Box, account: object) -> None:
     assert (box.view.people.session(token_hash()), audit(box)) == (None, before)
 
 
+async def test_a_session_is_of_the_password_that_was_checked(box: Box) -> None:
+    people = box.store.people
+    await people.add_account(an_account(), author=ROOT)
+    before = audit(box)
+    other = HASH.replace("t=2", "t=3")
+    assert not await people.open_session(a_session(), author=ROOT, if_hash=other)
+    assert not await people.open_session(a_session(), author=ROOT, if_hash="")
+    assert (box.view.people.session(token_hash()), audit(box)) == (None, before)
+    assert await people.open_session(a_session(), author=ROOT, if_hash=HASH)
+
+
+async def test_a_worker_finds_the_accounts(box: Box) -> None:
+    accounts = [an_account("anna"), an_account("ben", disabled=True)]
+    for each in reversed(accounts):
+        await box.store.people.add_account(each, author=ROOT)
+    assert list(await box.store.people.find_accounts()) == accounts
+
+
 async def test_sessions_are_used_and_ended(box: Box) -> None:
     people = box.store.people
     await people.add_account(an_account(), author=ROOT)

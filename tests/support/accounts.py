@@ -1,12 +1,17 @@
 """A users file for tests, and what is known of its users: its hashes are real, and cost as little as argon2 allows."""
 
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import argon2
 
 from relayd.accounts.passwords import hash_password
+from relayd.control.log_ins import LogIns
 from relayd.mail.account import Account, with_account
+from relayd.policy.console import backoff
+from relayd.policy.console.backoff import LoginBackOff
 from relayd.policy.intake.known_sources import OCTETS, KnownSources
 
 _CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -26,6 +31,11 @@ def dear_hash(password: str) -> str:
 def lone_sources() -> KnownSources:
     """The table of a worker that shares it with none."""
     return KnownSources(b"secret", bytearray(OCTETS))
+
+
+def lone_log_ins(monotonic: Callable[[], float] = time.monotonic) -> LogIns:
+    """What checks passwords of the console in a worker that shares no counts."""
+    return LogIns(LoginBackOff(b"secret", bytearray(backoff.OCTETS)), monotonic)
 
 
 def write_users(path: Path, *accounts: tuple[str, str, str]) -> Path:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from relayd.control.context import ControlContext
+from relayd.control.log_ins import LogIns
 from relayd.control.protocol import Message
 from relayd.control.server import serve_control
 from relayd.control.set_keys import KeyChanges
@@ -17,6 +19,7 @@ from relayd.mail.event import Event
 from relayd.ports.oidc import IdentityProvider
 from relayd.ports.queue import Acted, QueueStore
 from relayd.settings import ConsoleSettings
+from tests.support.accounts import lone_log_ins
 from tests.support.clock import START, FakeClock
 from tests.support.following import nobody_follows
 from tests.support.supervised import settings_of
@@ -42,6 +45,7 @@ def a_context(
     read_content: bool = False,
     console: ConsoleSettings | None = None,
     provider: IdentityProvider | None = None,
+    log_ins: LogIns | None = None,
 ) -> ControlContext:
     settings = settings_of([], control="unused", queue="unused")
     if console is not None:
@@ -62,6 +66,7 @@ def a_context(
         follow=nobody_follows,
         doctor=no_checks,
         identity_provider=provider,
+        log_ins=log_ins or lone_log_ins(),
     )
 
 
@@ -76,14 +81,16 @@ async def a_control_server(
 ) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
+    log_ins = lone_log_ins()
     context = a_context(
         store,
+        log_ins=log_ins,
         record=lambda acted: recorded.extend(acted.events),
         read_content=read_content,
         console=console,
         provider=provider,
     )
-    with socket.socket(socket.AF_UNIX) as listening:
+    with closing(log_ins), socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
         async with asyncio.TaskGroup() as group:

@@ -9,10 +9,10 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from relayd.console.asked import Asked
-from relayd.console.pages.users import new_hash, new_password
+from relayd.console.pages.users import new_password
 from relayd.console.sessions import NotLoggedIn
 from relayd.control import client
-from relayd.control.people import set_password_to_json
+from relayd.control.people import NewPassword, set_password_to_json
 
 
 async def show(asked: Asked) -> Response:
@@ -20,16 +20,16 @@ async def show(asked: Asked) -> Response:
 
 
 async def change(asked: Asked) -> Response:
-    """Check the old password, set the new one, and log in with that."""
-    name, password, sessions = asked.who.name, new_password(asked), asked.console.sessions
+    """Have the daemon check the old password and set the new one, and log in with that."""
+    sessions, new = asked.console.sessions, new_password(asked)
+    password = NewPassword(old=str(asked.form.get("old", "")), new=new)
+    request = set_password_to_json(password)
+    found = await asked.change(partial(client.ask, request=request))
+    if found.get("done") is not True:
+        problem = str(found.get("why", "Your account is no longer there."))
+        return asked.page("password.html", status=403, problem=problem)
     try:
-        await sessions.check(name, str(asked.form.get("old", "")), asked.client)
-    except NotLoggedIn as refused:
-        return asked.page("password.html", status=403, problem=str(refused))
-    hashed = await new_hash(asked)  # not before: it takes as long as a check, and that is bounded
-    await asked.change(partial(client.ask, request=set_password_to_json(hashed)))
-    try:
-        token = await sessions.log_in(name, password, asked.client)
+        token = await sessions.log_in(asked.who.name, new, asked.client)
     except NotLoggedIn:
         return asked.see("/login")
     answer = asked.done("/password", QueryParams(), "password_changed")

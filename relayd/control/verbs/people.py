@@ -4,15 +4,18 @@ import secrets
 
 import structlog
 
+from relayd.control.log_ins import WRONG, LogInRefused
 from relayd.control.people import (
+    NewSession,
     add_account_from_json,
     add_key_from_json,
     change_account_from_json,
     change_key_from_json,
     drop_key_from_json,
+    log_in_from_json,
     name_from_json,
     note_from_json,
-    open_session_from_json,
+    proxy_log_in_from_json,
     set_password_from_json,
 )
 from relayd.control.protocol import BadMessage, Message, refuse_unknown
@@ -46,10 +49,15 @@ async def change_account(asked: Asked) -> Message:
 
 
 async def set_password(asked: Asked) -> Message:
-    """Give the account of the session that asks a new password. All its sessions end."""
-    password_hash = set_password_from_json(asked.request)
-    name, change = _session_of(asked).account, AccountChange(password_hash=password_hash)
-    done = await asked.context.store.people.change_account(name, change, author=asked.author)
+    """Give the account of the session that asks a new password, if it knows the old one. All its sessions end."""
+    password, name = set_password_from_json(asked.request), _session_of(asked).account
+    log_ins, people = asked.context.log_ins, asked.context.store.people
+    try:
+        await log_ins.check(name, password.old, asked.author.client, people)
+        change = AccountChange(password_hash=await log_ins.hash(password.new))
+    except LogInRefused as refused:
+        return _not_let_in(refused)
+    done = await people.change_account(name, change, author=asked.author)
     return _answer(asked, "account_changed", done=done, account=name)
 
 
@@ -93,22 +101,25 @@ async def drop_key(asked: Asked) -> Message:
     return _answer(asked, "key_removed", done=done, key=key_id)
 
 
-async def open_session(asked: Asked) -> Message:
-    """Open a session for whom the console let in. Raises Forbidden for a proxy that the settings do not name."""
-    new, now = open_session_from_json(asked.request), asked.context.now()
-    if new.by_proxy and asked.context.settings.console.proxy is None:
+async def log_in(asked: Asked) -> Message:
+    """Open a session for who knows the password of an account."""
+    new, password = log_in_from_json(asked.request)
+    people = asked.context.store.people
+    try:
+        account = await asked.context.log_ins.check(new.account, password, new.client, people)
+    except LogInRefused as refused:
+        return _not_let_in(refused)
+    if not await _open(asked, new, if_hash=account.password_hash):
+        return _not_let_in(LogInRefused(WRONG))  # it was changed meanwhile
+    return {"ok": True, "done": True}
+
+
+async def proxy_log_in(asked: Asked) -> Message:
+    """Open a session for whom the proxy names. Raises Forbidden if the settings name no proxy."""
+    new = proxy_log_in_from_json(asked.request)
+    if asked.context.settings.console.proxy is None:
         raise Forbidden("console.proxy.header is not set: no proxy says who somebody is")
-    session = Session(
-        token_hash=new.token_hash,
-        account=new.account,
-        begun_at=now,
-        seen_at=now,
-        client=new.client,
-    )
-    author = Author(by=as_account(new.account), client=new.client)
-    how = "by the proxy" if new.by_proxy else ""
-    done = await asked.context.store.people.open_session(session, author=author, how=how)
-    return {"ok": True, "done": done}
+    return {"ok": True, "done": await _open(asked, new, how="by the proxy")}
 
 
 async def touch_session(asked: Asked) -> Message:
@@ -150,6 +161,28 @@ async def note(asked: Asked) -> Message:
     return {"ok": True, "done": True}
 
 
+async def _open(
+    asked: Asked, new: NewSession, *, how: str = "", if_hash: str | None = None
+) -> bool:
+    """Open a session; tell whether that is done, as `People.open_session`."""
+    now = asked.context.now()
+    session = Session(
+        token_hash=new.token_hash,
+        account=new.account,
+        begun_at=now,
+        seen_at=now,
+        client=new.client,
+    )
+    author = Author(by=as_account(new.account), client=new.client)
+    return await asked.context.store.people.open_session(
+        session, author=author, how=how, if_hash=if_hash
+    )
+
+
+def _not_let_in(refused: LogInRefused) -> Message:
+    return {"ok": True, "done": False, "why": str(refused)}
+
+
 def _session_of(asked: Asked) -> Session:
     """Return the session that asks. Raises BadMessage if it is none."""
     if asked.identity is None or asked.identity.session is None:
@@ -176,7 +209,8 @@ VERBS = (
     Verb(name="people.add_key", handle=add_key, is_change=True, rule=_ADMIN),
     Verb(name="people.change_key", handle=change_key, is_change=True, rule=_ADMIN),
     Verb(name="people.drop_key", handle=drop_key, is_change=True, rule=_ADMIN),
-    Verb(name="people.open_session", handle=open_session, is_change=True, rule=_CONSOLE),
+    Verb(name="people.log_in", handle=log_in, is_change=True, rule=_CONSOLE),
+    Verb(name="people.proxy_log_in", handle=proxy_log_in, is_change=True, rule=_CONSOLE),
     Verb(name="people.touch_session", handle=touch_session, is_change=True, rule=_OWN),
     Verb(name="people.end_session", handle=end_session, is_change=True, rule=_OWN),
     Verb(name="people.end_sessions", handle=end_sessions, is_change=True, rule=_OWN),

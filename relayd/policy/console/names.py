@@ -11,11 +11,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,63}")
 
 def parse_name(text: str) -> str:
     """Return the name. Raises ValueError."""
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise ValueError(
             "expected a name of 1 to 64 lower-case letters, digits, and . _ + @ - after the first"
         )
     return text
+
+
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def as_account(name: str) -> str:

@@ -19,7 +19,7 @@ _INSTANT = (1 << 32) - 1  # the lower half of a cell: seconds, never 0
 class KnownSources:
     """`key` is the same in all workers, and nobody else's; `octets` are the memory, all 0 at first."""
 
-    def __init__(self, key: bytes, octets: bytearray | mmap) -> None:
+    def __init__(self, key: bytes, octets: bytearray | memoryview | mmap) -> None:
         self._key = key
         self._cells = memoryview(octets).cast("Q")
 

@@ -87,6 +87,9 @@ class MemoryPeople(MemoryPeopleView):
             return None
         return LoggedIn(session=session, account=account)
 
+    async def find_accounts(self) -> Sequence[Account]:
+        return self.accounts()
+
     async def find_key(self, key_id: str) -> ApiKey | None:
         return self.key(key_id)
 
@@ -143,9 +146,11 @@ class MemoryPeople(MemoryPeopleView):
         if (key := self.key(key_id)) is not None:
             self._tables.keys[key_id] = replace(key, last_used_at=self._clock.now())
 
-    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
+    async def open_session(
+        self, session: Session, *, author: Author, how: str = "", if_hash: str | None = None
+    ) -> bool:
         account = self.account(session.account)
-        if account is None or account.disabled:
+        if account is None or account.disabled or if_hash not in (None, account.password_hash):
             return False
         self._tables.sessions[session.token_hash] = session
         self._tables.accounts[account.name] = replace(account, last_login_at=session.begun_at)

@@ -34,6 +34,9 @@ class SqlitePeople:
     async def logged_in(self, token_hash: bytes) -> LoggedIn | None:
         return await self._reader.ask(lambda db: people_rows.logged_in(db, token_hash))
 
+    async def find_accounts(self) -> Sequence[Account]:
+        return await self._reader.ask(people_rows.accounts)
+
     async def find_key(self, key_id: str) -> ApiKey | None:
         return await self._reader.ask(lambda db: people_rows.key(db, key_id))
 
@@ -75,10 +78,14 @@ class SqlitePeople:
         now = self._clock.now()
         await self._writer.submit(lambda db: people_writes.touch_key(db, key_id, now))
 
-    async def open_session(self, session: Session, *, author: Author, how: str = "") -> bool:
+    async def open_session(
+        self, session: Session, *, author: Author, how: str = "", if_hash: str | None = None
+    ) -> bool:
         now = self._clock.now()
         return await self._writer.submit(
-            lambda db: people_writes.open_session(db, session, how=how, author=author, now=now)
+            lambda db: people_writes.open_session(
+                db, session, how=how, if_hash=if_hash, author=author, now=now
+            )
         )
 
     async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:

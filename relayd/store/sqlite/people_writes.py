@@ -106,10 +106,16 @@ def touch_key(db: apsw.Connection, key_id: str, now: datetime) -> None:
 
 
 def open_session(
-    db: apsw.Connection, session: Session, *, how: str, author: Author, now: datetime
+    db: apsw.Connection,
+    session: Session,
+    *,
+    how: str,
+    author: Author,
+    now: datetime,
+    if_hash: str | None = None,
 ) -> bool:
     account = people_rows.account(db, session.account)
-    if account is None or account.disabled:
+    if account is None or account.disabled or if_hash not in (None, account.password_hash):
         return False
     begun_at = to_ms(session.begun_at)
     db.execute(

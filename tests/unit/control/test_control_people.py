@@ -14,13 +14,14 @@ import pytest
 
 from relayd.control import client, people
 from relayd.control.behalf import Behalf, with_behalf, without_behalf
-from relayd.control.people import NewAccount, NewKey, NewSession
+from relayd.control.people import NewAccount, NewKey, NewPassword, NewSession
 from relayd.control.protocol import BadMessage, decode, encode
 from relayd.errors import RelaydError, StoreForbidden
 from relayd.policy.console.keys import parse_key
 from relayd.policy.console.roles import Role, Scope
 from relayd.ports.people import Account, AccountChange, AuditQuery, Deed, Sees
 from relayd.store.memory.queue import MemoryStore
+from tests.support.accounts import cheap_hash
 from tests.support.clock import START, FakeClock
 from tests.support.control_server import a_control_server
 from tests.support.people import (
@@ -45,6 +46,8 @@ KEY = NewKey(
     expires_at=START + timedelta(days=9),
 )
 SESSION = NewSession(account="anna", token_hash=token_hash(), client="192.0.2.7")
+LOG_IN = people.log_in_to_json(SESSION, "secret")
+ANNA = an_account(password_hash=cheap_hash("secret"))
 ME = pwd.getpwuid(os.geteuid()).pw_name
 CHANGES = [
     AccountChange(),
@@ -68,9 +71,11 @@ def test_what_is_written_is_read() -> None:
     assert people.change_key_from_json(message) == ("x", True)
     assert people.drop_key_from_json(sent(people.drop_key_to_json("x"))) == "x"
     assert people.name_from_json(sent(people.name_to_json("people.drop_account", "a"))) == "a"
-    for session in (SESSION, replace(SESSION, by_proxy=True)):
-        message = sent(people.open_session_to_json(session))
-        assert people.open_session_from_json(message) == session
+    message = sent(people.log_in_to_json(SESSION, "secret"))
+    assert people.log_in_from_json(message) == (SESSION, "secret")
+    assert people.proxy_log_in_from_json(sent(people.proxy_log_in_to_json(SESSION))) == SESSION
+    password = NewPassword(old="a", new="b")
+    assert people.set_password_from_json(sent(people.set_password_to_json(password))) == password
     deed = Deed("test_sent", "a@x.test", "why")
     message = sent(people.note_to_json(deed, client="192.0.2.7"))
     assert people.note_from_json(message) == (deed, "192.0.2.7")
@@ -90,12 +95,13 @@ def test_a_client_forges_no_line() -> None:
 GOOD: dict[str, dict[str, Any]] = {
     "add_account": dict(people.add_account_to_json(ACCOUNT)),
     "change_account": dict(people.change_account_to_json("anna", AccountChange(role=Role.VIEWER))),
-    "set_password": dict(people.set_password_to_json(HASH)),
+    "set_password": dict(people.set_password_to_json(NewPassword(old="", new="x"))),
     "name": dict(people.name_to_json("people.drop_account", "anna")),
     "add_key": dict(people.add_key_to_json(KEY)),
     "change_key": dict(people.change_key_to_json("x", disabled=True)),
     "drop_key": dict(people.drop_key_to_json("x")),
-    "open_session": dict(people.open_session_to_json(SESSION)),
+    "log_in": dict(people.log_in_to_json(SESSION, "secret")),
+    "proxy_log_in": dict(people.proxy_log_in_to_json(SESSION)),
     "note": dict(people.note_to_json(Deed("a"))),
 }
 WRONG = [
@@ -110,8 +116,11 @@ WRONG = [
     ("change_account", {"role": None}),
     ("change_account", {"disabled": 1}),
     ("change_account", {"rolle": "admin"}),
-    ("set_password", {"password_hash": ""}),
-    ("set_password", {"password_hash": "secret"}),
+    ("set_password", {"password_hash": HASH}),
+    ("set_password", {"password": ""}),
+    ("set_password", {"password": "\u00e4" * 513}),
+    ("set_password", {"password": None}),
+    ("set_password", {"old": 7}),
     ("set_password", {"name": "anna"}),
     ("set_password", {"role": "admin"}),
     ("name", {"name": ["anna"]}),
@@ -129,11 +138,24 @@ WRONG = [
     ("change_key", {"disabled": None}),
     ("change_key", {"id": 7}),
     ("drop_key", {"id": None}),
-    ("open_session", {"session": "00"}),
-    ("open_session", {"session": "x" * 64}),
-    ("open_session", {"client": 7}),
-    ("open_session", {"by_proxy": "yes"}),
-    ("open_session", {"role": "admin"}),
+    *(
+        (verb, wrong)
+        for verb in ("log_in", "proxy_log_in")
+        for wrong in (
+            {"session": "00"},
+            {"session": "x" * 64},
+            {"session": None},
+            {"client": 7},
+            {"by_proxy": True},
+            {"role": "admin"},
+            {"name": ["anna"]},
+        )
+    ),
+    ("log_in", {"password": None}),
+    ("log_in", {"password": ["secret"]}),
+    ("log_in", {"password_hash": HASH}),
+    ("proxy_log_in", {"name": "Anna"}),
+    ("proxy_log_in", {"password": "secret"}),
     ("note", {"action": ""}),
     ("note", {"by": "root"}),
 ]
@@ -148,7 +170,7 @@ def test_what_is_wrong_is_refused(verb: str, wrong: dict[str, object]) -> None:
 
 
 def test_what_is_missing_is_refused() -> None:
-    for verb in ("add_account", "change_account", "name", "add_key", "open_session"):
+    for verb in ("add_account", "change_account", "name", "add_key", "log_in", "proxy_log_in"):
         with pytest.raises(BadMessage, match="'name'"):
             getattr(people, f"{verb}_from_json")(
                 {key: value for key, value in GOOD[verb].items() if key != "name"}
@@ -216,8 +238,8 @@ async def test_a_key_is_told_once_and_whole(world: World) -> None:
 
 
 async def test_a_session_from_log_in_to_log_out(world: World) -> None:
-    await world.store.people.add_account(an_account(), author=ROOT)
-    assert (await world.ask(people.open_session_to_json(SESSION)))["done"] is True
+    await world.store.people.add_account(ANNA, author=ROOT)
+    assert await world.ask(LOG_IN) == {"ok": True, "done": True}
     behalf = Behalf(session=a_token(), client="192.0.2.7")
     assert (await world.ask({"verb": "people.touch_session"}, behalf))["done"] is True
     with pytest.raises(RelaydError, match="'as' has no API key"):
@@ -234,7 +256,7 @@ async def test_a_session_from_log_in_to_log_out(world: World) -> None:
 
 
 async def test_no_session_for_nobody(world: World) -> None:
-    assert (await world.ask(people.open_session_to_json(SESSION)))["done"] is False
+    assert (await world.ask(LOG_IN))["done"] is False
     for verb in ("touch_session", "end_session", "touch_key"):
         with pytest.raises(RelaydError, match="'as' has no"):
             await world.ask({"verb": f"people.{verb}"})
@@ -243,7 +265,7 @@ async def test_no_session_for_nobody(world: World) -> None:
 async def test_a_proxy_that_the_settings_do_not_name_opens_no_session(world: World) -> None:
     await world.store.people.add_account(an_account(), author=ROOT)
     with pytest.raises(StoreForbidden, match=r"console\.proxy\.header is not set"):
-        await world.ask(people.open_session_to_json(replace(SESSION, by_proxy=True)))
+        await world.ask(people.proxy_log_in_to_json(SESSION))
     assert not world.store.view.people.sessions("anna")
 
 
@@ -264,8 +286,8 @@ async def test_what_the_console_notes_by_itself(world: World) -> None:
 
 
 async def test_history_says_for_whom_it_was(world: World) -> None:
-    await world.store.people.add_account(an_account(role=Role.OPERATOR), author=ROOT)
-    await world.ask(people.open_session_to_json(SESSION))
+    await world.store.people.add_account(replace(ANNA, role=Role.OPERATOR), author=ROOT)
+    await world.ask(LOG_IN)
     behalf = Behalf(session=a_token())
     request = {"verb": "suppress", "addresses": [{"rcpt": "a@x.test"}]}
     await world.ask(request, behalf)

@@ -1,14 +1,17 @@
 """Guessing passwords of the console: what is free, how waits grow, and that they end."""
 
+from mmap import mmap
+
 import pytest
 
-from relayd.policy.console.backoff import PACE, LoginBackOff
+from relayd.policy.console.backoff import OCTETS, PACE, LoginBackOff
+from tests.support.forked import in_a_child
 
 STRANGER, HOME = "192.0.2.7", "198.51.100.1"
 
 
 def a_back_off() -> LoginBackOff:
-    return LoginBackOff(b"secret")
+    return LoginBackOff(b"secret", bytearray(OCTETS))
 
 
 def fail(
@@ -77,11 +80,36 @@ def test_without_an_address_all_are_one() -> None:
     assert back_off.wait("ben", "", now=0.0) > 0
 
 
-def test_memory_is_bounded_however_many_names() -> None:
+@pytest.mark.parametrize("client", ["nonsense", "192.0.2.7:25", "1" * 70_000])
+def test_what_is_no_address_is_none(client: str) -> None:
     back_off = a_back_off()
+    fail(back_off, "anna", client, PACE.free)
+    assert back_off.wait("ben", "", now=0.0) > 0
+
+
+def test_who_makes_up_addresses_has_no_more_guesses() -> None:
+    back_off = a_back_off()
+    back_off.succeeded("anna", HOME, now=0.0)
+    for number in range(PACE.free):
+        assert back_off.wait("anna", f"203.0.113.{number}", now=0.0) == 0
+        back_off.failed("anna", f"203.0.113.{number}", now=0.0)
+    assert back_off.wait("anna", "203.0.113.99", now=0.0) > 0
+
+
+def test_a_flood_of_names_gets_rid_of_no_count() -> None:
+    back_off = a_back_off()
+    fail(back_off, "anna", STRANGER, PACE.free)
     for number in range(30_000):
         back_off.failed(
             f"u{number}", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", now=0.0
         )
-    assert len(back_off._accounts) <= 10_000
-    assert len(back_off._hosts) <= 10_000
+    assert back_off.wait("anna", HOME, now=0.0) > 0
+
+
+def test_workers_share_it() -> None:
+    back_off = LoginBackOff(b"secret", mmap(-1, OCTETS))
+    in_a_child(lambda: fail(back_off, "anna", STRANGER, PACE.free))
+    in_a_child(lambda: back_off.succeeded("ben", HOME, now=0.0))
+    assert back_off.wait("anna", HOME, now=0.0) > 0
+    fail(back_off, "ben", STRANGER, PACE.free)
+    assert back_off.wait("ben", HOME, now=0.0) == 0
