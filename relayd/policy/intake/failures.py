@@ -67,7 +67,8 @@ class Failures:
         count = self._counts.get(self._digest(name))
         if count is None:
             return 0.0
-        return max(0.0, count.at + self._pace.wait(count.level) - now)
+        wait = self._pace.wait(count.level)
+        return max(0.0, min(wait, count.at + wait - now))  # a sum may be rounded up
 
     def has(self, name: str, *, now: float) -> bool:
         """Tell whether a failure is not forgiven yet."""

@@ -1,8 +1,10 @@
 """Clients with a quota of messages: what is counted, and by whom."""
 
+import os
 from base64 import b64encode
 from datetime import timedelta
 from ipaddress import ip_network
+from mmap import mmap
 
 import pytest
 
@@ -107,6 +109,26 @@ def test_bounces_of_strangers_are_not_counted() -> None:
                 assert (await send_message(client, b"x\r\n", *report)).startswith("250 ")
 
     run_on("asyncio", main())
+
+
+def test_no_message_too_many_is_taken_by_workers_at_once() -> None:
+    """Two children take all that they get, beside each other: what they got is the quota, to the message."""
+    quotas = Quotas(QuotaRules(logins={"app": Quota(per_hour=600)}), SharedQuotas(), FakeClock())
+    got = memoryview(mmap(-1, 16)).cast("Q")
+
+    def work(place: int) -> None:
+        for _ in range(500):
+            got[place] += isinstance(quotas.take(Origin(), "app"), float)
+
+    def both() -> None:
+        other = os.fork()
+        work(0 if other else 1)
+        if not other:
+            os._exit(0)
+        os.waitpid(other, 0)
+
+    in_a_child(both)
+    assert sum(got) == 600
 
 
 def test_workers_count_together_and_one_that_is_killed_leaves_no_lock() -> None:

@@ -2,7 +2,7 @@
 
 import time
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relayd.policy.intake.failures import FIRST_WAIT, Failures, Pace
@@ -93,6 +93,7 @@ def test_where_names_share_there_is_always_room() -> None:
     st.sampled_from([PACE, Pace(free=20, every=60.0), Pace(free=200, every=15.0)]),
     st.lists(st.floats(0, 1000), max_size=60),
 )
+@example(PACE, [*[0.0] * 9, 124.45053643130393])  # the sum of both is rounded up
 def test_a_wait_is_never_negative_nor_too_long(pace: Pace, gaps: list[float]) -> None:
     failures, now = of(pace), 0.0
     for gap in gaps:
