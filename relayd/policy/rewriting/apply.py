@@ -1,7 +1,8 @@
 """Carry out rewriting rules on one message: its reverse-path, and the header of its content.
 
 Mail with the null reverse-path is never rewritten: it is about mail, and our own reports are such (RFC 5321 §4.5.5).
-The first rule that gives a reverse-path or a From settles it; fields are changed by each rule in turn.
+The first rule that says something of the reverse-path settles it, also by what it is already; the same of From.
+Other fields are changed by each rule in turn.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,8 +55,10 @@ def rewritten(
                 f"its header has more than {_HEADER_LIMIT} octets, too many to rewrite"
             )
         header = content[:end]
+        if by := next((rule for rule in rules if _names_author(rule, header)), None):
+            header = _with_author(header, by, changes)
         for rule in rules:
-            header = _with_fields(_with_author(header, rule, changes), rule, changes)
+            header = _with_fields(header, rule, changes)
         if header != content[:end]:
             content = spliced(header, content, end)
     return Rewritten(reverse_path=sender, content=content, changes=tuple(changes))
@@ -64,14 +67,14 @@ def rewritten(
 def _sender(address: Address, rules: Sequence[Rewrite], srs_key: SrsKey) -> str:
     for rule in rules:
         fresh = _other_sender(address, rule, srs_key)
-        if fresh != address:
+        if fresh is not None:
             if len(str(fresh).encode()) > _LONGEST:
                 raise RewriteRefused(f"its sender would be longer than {_LONGEST} octets: {fresh}")
             return str(fresh)
     return str(address)
 
 
-def _other_sender(address: Address, rule: Rewrite, srs_key: SrsKey) -> Address:
+def _other_sender(address: Address, rule: Rewrite, srs_key: SrsKey) -> Address | None:
     if rule.envelope_from is not None:
         return rule.envelope_from
     if rule.srs_domain:
@@ -82,27 +85,31 @@ def _other_sender(address: Address, rule: Rewrite, srs_key: SrsKey) -> Address:
     return mapped(address, rule.envelope_domains)
 
 
-def mapped(address: Address, domains: DomainMap) -> Address:
-    """Return an address with the domain that takes the place of its own; the same if none does."""
+def mapped(address: Address, domains: DomainMap) -> Address | None:
+    """Return an address with the domain that takes the place of its own; None: no pattern has its domain."""
     domain = address.domain.lower()
     for pattern, other in domains.entries:
         if matches(domain, pattern):
             return Address(address.local, other)
-    return address
+    return None
+
+
+def _names_author(rule: Rewrite, header: bytes) -> bool:
+    """Tell whether a rule says something of From, as it is here."""
+    return rule.header_from is not None or any(
+        mapped(address, rule.header_domains)
+        for value in fields.values(header, "From")
+        for address in author.addresses(value) or ()
+    )
 
 
 def _with_author(header: bytes, rule: Rewrite, changes: list[str]) -> bytes:
     """Change From, and keep what it was: as Reply-To, or where there is one as X-Original-From."""
-    change = _change_of(rule)
-    if change is None:
-        return header
     before = fields.values(header, "From")
     if not before:
-        if rule.header_from is None:
-            return header
         changes.append(f"From added: {rule.header_from}")
         return fields.with_added(header, [("From", str(rule.header_from).encode())])
-    after = fields.with_each(header, "From", change)
+    after = fields.with_each(header, "From", _change_of(rule))
     if after == header:
         return header
     changes.append(f"From {_shown(before[0])} to {_shown(fields.values(after, 'From')[0])}")
@@ -112,17 +119,15 @@ def _with_author(header: bytes, rule: Rewrite, changes: list[str]) -> bytes:
     return fields.with_added(after, [(keeper, before[0])])
 
 
-def _change_of(rule: Rewrite) -> Callable[[bytes], bytes] | None:
+def _change_of(rule: Rewrite) -> Callable[[bytes], bytes]:
     fixed = rule.header_from
     if fixed is not None:
         return lambda value: (
             value if author.addresses(value) == [fixed] else author.with_address(value, fixed)
         )
-    if rule.header_domains.entries:
-        return lambda value: author.with_domains(
-            value, lambda address: mapped(address, rule.header_domains)
-        )
-    return None
+    return lambda value: author.with_domains(
+        value, lambda address: mapped(address, rule.header_domains) or address
+    )
 
 
 def _with_fields(header: bytes, rule: Rewrite, changes: list[str]) -> bytes:

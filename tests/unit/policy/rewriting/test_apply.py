@@ -53,6 +53,32 @@ def test_the_first_rule_that_gives_a_sender_settles_it() -> None:
     assert apply(Rewrite(), other).reverse_path == "other@example.com"
 
 
+def test_what_is_right_already_is_settled_too() -> None:
+    """As an exception from what the smarthost's table says."""
+    other = Rewrite(envelope_from=APP, header_from=APP)
+    itself = parse_address("shop@a.test")
+    done = apply(Rewrite(envelope_from=itself, header_from=itself), other)
+    assert done == Rewritten(reverse_path="shop@a.test", content=MAIL)
+    same = DomainMap(entries=(("a.test", "a.test"),))
+    done = apply(Rewrite(envelope_domains=same, header_domains=same), other)
+    assert done == Rewritten(reverse_path="shop@a.test", content=MAIL)
+
+
+def test_the_first_rule_that_gives_a_from_settles_it() -> None:
+    other = Rewrite(header_from=parse_address("other@example.com"))
+    for first in (Rewrite(header_from=APP), Rewrite(header_domains=MAP)):
+        content = bytes(apply(first, other).content[:])
+        assert b"other@example.com" not in content
+        assert content.count(b"shop@a.test") == 1, "it is kept once"
+    elsewhere = Rewrite(header_domains=DomainMap(entries=(("b.test", "c.test"),)))
+    assert b"other@example.com" in bytes(apply(elsewhere, other).content[:])
+
+
+def test_domains_of_a_from_that_cannot_be_read_stay() -> None:
+    content = MAIL.replace(b"Shop <shop@a.test>", b"Shop <shop@a.test")
+    assert apply(Rewrite(header_domains=MAP), content=content).content == content
+
+
 def test_srs() -> None:
     assert apply(Rewrite(srs_domain="srs.example")).reverse_path.endswith(
         "=a.test=shop@srs.example"
