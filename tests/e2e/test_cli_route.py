@@ -320,6 +320,57 @@ async def test_what_the_queue_says(world: World) -> None:
     assert "queue         1 waiting\n" in other.out
 
 
+ACCOUNTS = """
+[smarthost]
+hosts = ["127.0.0.1:1"]
+messages_per_second = 14
+messages_per_day = 50000
+recipients_per_message = 50
+header_from = "app@corp.test"
+set_headers = { X-Stream = "all" }
+[senders."*.internal"]
+envelope_domains = { "*.internal" = "corp.test" }
+header_domains = { "*.internal" = "corp.test" }
+remove_headers = ["X-Mailer"]
+always_bcc = ["archive@corp.test"]
+[senders."forwarded.test"]
+srs_domain = "srs.corp.test"
+header_sender = "relay@corp.test"
+add_headers = { X-Forwarded = "yes" }
+"""
+
+
+def test_limits_and_what_is_rewritten(world: World) -> None:
+    """Of a sender that is not known, nothing is said; nothing is done to the null reverse-path."""
+    configure(world, tables=ACCOUNTS)
+    (row,) = world.run("route", "a@x.test", "--sender", "root@db1.internal", "--json").rows
+    limits = ("messages_per_second", "messages_per_day", "recipients_per_message")
+    assert [row[name] for name in limits] == [14, 50_000, 50]
+    entry = '[senders] "*.internal"'
+    assert row["rewrites"] == [
+        f"MAIL FROM: root@corp.test, by {entry}",
+        f"From: corp.test instead of *.internal, by {entry}",
+        "From: app@corp.test, by [smarthost]",
+        f"X-Mailer removed, by {entry}",
+        "X-Stream: all, by [smarthost]",
+    ]
+    assert row["copies"] == ["archive@corp.test"]
+    ran = world.run("route", "a@x.test", "--sender", "ann@forwarded.test")
+    for line in (
+        "rate          at most 14 messages a second",
+        "at most 50,000 messages a day",
+        "at most 50 recipients of one message",
+        'rewritten     MAIL FROM: an SRS address at srs.corp.test, by [senders] "forwarded.test"',
+        'Sender: relay@corp.test, by [senders] "forwarded.test"',
+        'X-Forwarded: yes, added, by [senders] "forwarded.test"',
+    ):
+        assert line in ran.out
+    assert "copies" not in ran.out
+    assert "rewritten" not in world.run("route", "a@x.test").out
+    (row,) = world.run("route", "a@x.test", "--sender", "<>", "--json").rows
+    assert (row["rewrites"], row["copies"]) == ([], [])
+
+
 def test_queue_that_cannot_be_read_is_no_obstacle(world: World) -> None:
     (world.folder / "queue.db").write_text("this is no database" * 100)
     ran = world.run("route", "a@mill.test")

@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import assert_never
 
+from relayd.answers import rewrites
 from relayd.answers.recipients import find_rows
 from relayd.cli.context import NotRunning, now, open_view
 from relayd.deliverer.nexthop.router import settings_of
@@ -31,6 +32,7 @@ from relayd.policy.delivery.route import Route as Way
 from relayd.policy.delivery.source import unused_families
 from relayd.policy.delivery.verdict import ONCE_MORE
 from relayd.policy.intake.aliases import Aliases, aliases_of
+from relayd.policy.rewriting.choice import Rewriting
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 
@@ -77,6 +79,7 @@ def explain(
         "reason": decision.reason,
         "destination": key_of(way),
         **_servers(settings, way, found),
+        **_rewriting(settings, key_of(way), facts.sender),
         **_queue(key_of(way), wanted, told),
         **_verdict(way, found),
     }
@@ -131,6 +134,30 @@ def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
         "login": through.login is not None,
         "assume_8bit": through.assume_8bit,
         "connections": through.connections,
+        "messages_per_second": through.limits.per_second or None,
+        "messages_per_minute": through.limits.per_minute or None,
+        "messages_per_hour": through.limits.per_hour or None,
+        "messages_per_day": through.limits.per_day or None,
+        "messages_per_connection": through.per_connection or None,
+        "recipients_per_message": through.recipients,
+    }
+
+
+def _rewriting(settings: Settings, destination: str, sender: str | None) -> Fields:
+    """What would be changed of mail of a sender, and who gets a copy of it; nothing if it is not known."""
+    if sender is None:
+        return {}
+    rules = Rewriting(
+        patterns=settings.senders.patterns,
+        senders=settings.senders.rewrites,
+        smarthosts={
+            name: each.rewrite for name, each in settings.smarthosts.items() if each.rewrite
+        },
+        key=b"",
+    )
+    return {
+        "rewrites": [*rewrites.in_words(rules.tables(sender, destination), sender)],
+        "copies": [str(each) for each in settings.senders.copies_of(sender)],
     }
 
 

@@ -8,6 +8,7 @@ from relayd.answers import when
 from relayd.answers.way import TLS_WORDS, where
 from relayd.cli.output import hanging, paint
 from relayd.cli.table import coloured
+from relayd.policy.delivery.plan import AT_ONCE
 from relayd.policy.delivery.route import Route as Way
 from relayd.settings import HostPort
 
@@ -43,13 +44,24 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "sent from", _sources(fields)
     if "connections" in fields:
         yield "connections", [f"at most {fields['connections']} at once"]
-    if fields.get("messages_per_minute"):
-        yield "rate", [f"at most {fields['messages_per_minute']} messages a minute"]
+    yield "rate", [*_limits(fields)]
+    yield "rewritten", fields.get("rewrites", ())
+    yield "copies to", fields.get("copies", ())
     if some := fields.get("suppress_for"):
         yield "suppressed", [f"for mail from {sender} (relayd addresses)" for sender in some]
     elif fields.get("suppress"):
         yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
     yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]
+
+
+def _limits(fields: Mapping[str, Any]) -> Iterator[str]:
+    for unit in ("second", "minute", "hour", "day"):
+        if most := fields.get(f"messages_per_{unit}"):
+            yield f"at most {most:,} messages a {unit}"
+    if most := fields.get("messages_per_connection"):
+        yield f"at most {most:,} messages on one connection"
+    if (most := fields.get("recipients_per_message", AT_ONCE)) != AT_ONCE:
+        yield f"at most {most} recipients of one message"
 
 
 def _instead(fields: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
