@@ -113,11 +113,11 @@ def test_bounces_of_strangers_are_not_counted() -> None:
 
 def test_no_message_too_many_is_taken_by_workers_at_once() -> None:
     """Two children take all that they get, beside each other: what they got is the quota, to the message."""
-    quotas = Quotas(QuotaRules(logins={"app": Quota(per_hour=600)}), SharedQuotas(), FakeClock())
+    quotas = Quotas(QuotaRules(logins={"app": Quota(per_hour=4000)}), SharedQuotas(), FakeClock())
     got = memoryview(mmap(-1, 16)).cast("Q")
 
     def work(place: int) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             got[place] += isinstance(quotas.take(Origin(), "app"), float)
 
     def both() -> None:
@@ -128,7 +128,7 @@ def test_no_message_too_many_is_taken_by_workers_at_once() -> None:
         os.waitpid(other, 0)
 
     in_a_child(both)
-    assert sum(got) == 600
+    assert sum(got) == 4000
 
 
 def test_workers_count_together_and_one_that_is_killed_leaves_no_lock() -> None:
