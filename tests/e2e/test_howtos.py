@@ -144,6 +144,18 @@ def _redirected(world: World) -> None:
     assert [len(each) for each in rcpts] == [1, 1]
     assert "<staging-inbox@example.org>" in rcpts[0][0]
     assert "<qa@example.org>" in rcpts[1][0]
+    assert all(
+        b"\r\nX-Environment: staging\r\n" in each.content for each in world.smarthost.messages
+    )
+
+
+def _by_ses(world: World) -> None:
+    assert world.smarthost is not None
+    login = base64.b64encode(b"\0AKIAIOSFODNN7EXAMPLE\0the password").decode()
+    assert f"AUTH PLAIN {login}" in world.smarthost.dialog
+    [message] = world.smarthost.messages
+    assert message.mail.startswith("FROM:<app@example.org>")
+    assert b"\r\nX-SES-CONFIGURATION-SET: relay\r\n" in message.content
 
 
 def _refusing(world: World) -> None:
@@ -233,6 +245,7 @@ def _cases() -> Iterator[ParameterSet]:
 
 Step = Callable[[World], None]
 STEPS: Mapping[str, tuple[Step, Step]] = {
+    "amazon-ses": (_smarthost, _by_ses),
     "backup": (_down, _nothing),
     "bounce": (_refusing, _nothing),
     "container": (_plain, _nothing),

@@ -61,7 +61,7 @@ def _limits(fields: Mapping[str, Any]) -> Iterator[str]:
     if most := fields.get("messages_per_connection"):
         yield f"at most {most:,} messages on one connection"
     if (most := fields.get("recipients_per_message", AT_ONCE)) != AT_ONCE:
-        yield f"at most {most} recipients of one message"
+        yield f"at most {most} recipient{'' if most == 1 else 's'} of one message"
 
 
 def _instead(fields: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
