@@ -20,7 +20,8 @@ from relayd.ports.outward import Clock
 from relayd.ports.permits import Permits
 from relayd.trace import tracing
 
-_LAPSES = 2.0  # seconds after which a permit may not be used: many would go at once
+_LATE = 0.05  # seconds, or one turn of the rate: later a permit may not be used, or too many would go at once
+_LASTS = 600.0  # seconds, of one that only counts
 _STORE_AGAIN = 5.0  # seconds until the store is asked again
 
 log = structlog.get_logger()
@@ -34,7 +35,10 @@ class Account:
         self._limits = limits
         self._permits = permits
         self._clock = clock
-        self._booked: deque[float] = deque()  # instants, as seconds since 1970
+        self._booked: deque[tuple[float, float]] = (
+            deque()
+        )  # from when until when, in seconds since 1970
+        self._unused = 0  # permits whose time is over
         self._taken = 0  # by the server, since the store was told
         self._turn = asyncio.Lock()  # one waits for the next permit, the others for their turn
         self.is_free = False  # needs no permits
@@ -47,19 +51,23 @@ class Account:
     async def permit(self, wanted: int) -> None:
         """Wait until one transaction may begin, of so many that are wanted. Raises NotYet."""
         async with self._turn:
-            at = await self._next(wanted)
-            wait = at - self._now()
-            if wait > 0:
-                if tracing.is_on:
-                    tracing.tell("token_awaited", seconds=round(wait, 3), reason="its rate")
-                await asyncio.sleep(wait)
+            while not self.is_free:
+                while self._booked:
+                    at, ends = self._booked.popleft()
+                    self._unused += 1
+                    wait = at - self._now()
+                    if wait > 0:
+                        if tracing.is_on:
+                            tracing.tell("token_awaited", seconds=round(wait, 3), reason="its rate")
+                        await asyncio.sleep(wait)
+                    if self._now() <= ends:
+                        self._unused -= 1
+                        return
+                await self._book(wanted)
 
-    async def _next(self, wanted: int) -> float:
-        while True:
-            while self._booked:
-                at = self._booked.popleft()
-                if at > self._now() - _LAPSES:
-                    return at
+    async def _book(self, wanted: int) -> None:
+        """Book permits, at least one, if the account needs any; wait a little while there are none. Raises NotYet."""
+        while not self._booked:
             taken, self._taken = self._taken, 0
             try:
                 found = await self._permits.book(self._name, self._limits, wanted, taken=taken)
@@ -70,8 +78,10 @@ class Account:
                 raise self._not_yet(self._now() + _STORE_AGAIN, str(error)) from error
             if found.is_free:
                 self.is_free = True
-                return 0.0
-            self._booked.extend(found.first + each * found.every for each in range(found.count))
+                return
+            late = max(found.every, _LATE) if found.every else _LASTS
+            begins = (found.first + each * found.every for each in range(found.count))
+            self._booked.extend((at, at + late) for at in begins)
             if not found.count:
                 if found.until - self._now() > TOKEN_WAIT:
                     raise self._not_yet(found.until, found.why)
@@ -104,7 +114,7 @@ class Account:
 
     async def leave(self) -> None:
         """Let permits that are left count for nothing."""
-        unused = len(self._booked)
+        unused, self._unused = len(self._booked) + self._unused, 0
         self._booked.clear()
         if unused:
             try:
