@@ -23,7 +23,7 @@ from relayd.console.visitor import Visitor
 from relayd.control import client
 from relayd.control.behalf import Behalf
 from relayd.control.log_ins import WRONG
-from relayd.control.people import NewSession, log_in_to_json, proxy_log_in_to_json
+from relayd.control.people import PASSWORD_LIMIT, NewSession, log_in_to_json, proxy_log_in_to_json
 from relayd.control.protocol import Message
 from relayd.policy.console import sessions as rules
 from relayd.ports.people import Account, Session
@@ -32,7 +32,6 @@ from relayd.ports.view import QueueView
 LIVE = "x-live"  # the header of a page that renews itself: nobody need be there
 _ASKED = 4  # log-ins that the daemon is asked for; pages have the other threads of `Daemon`
 _AT_ONCE = 20  # log-ins that wait for that, too; further ones are refused
-_LONGEST = 1024  # characters that somebody may type; the daemon refuses less
 _END: Message = {"verb": "people.end_session"}
 _WITHIN = 10.0  # seconds for an answer of the daemon to somebody who logs in or out
 _log = structlog.get_logger(__name__)
@@ -83,7 +82,7 @@ class Sessions:
 
     async def log_in(self, name: str, password: str, address: str) -> str:
         """Return the token of a new session. Raises NotLoggedIn, StoreError, DaemonUnreachable."""
-        if len(name) > _LONGEST or len(password) > _LONGEST:
+        if max(len(name), len(password)) > PASSWORD_LIMIT:
             raise NotLoggedIn(WRONG)
         token, session = _new_session(name, address)
         async with self._place():

@@ -12,7 +12,8 @@ from relayd.console.asked import Asked
 from relayd.console.pages.users import new_password
 from relayd.console.sessions import NotLoggedIn
 from relayd.control import client
-from relayd.control.people import NewPassword, set_password_to_json
+from relayd.control.log_ins import WRONG
+from relayd.control.people import PASSWORD_LIMIT, NewPassword, set_password_to_json
 
 
 async def show(asked: Asked) -> Response:
@@ -22,8 +23,10 @@ async def show(asked: Asked) -> Response:
 async def change(asked: Asked) -> Response:
     """Have the daemon check the old password and set the new one, and log in with that."""
     sessions, new = asked.console.sessions, new_password(asked)
-    password = NewPassword(old=str(asked.form.get("old", "")), new=new)
-    request = set_password_to_json(password)
+    old = str(asked.form.get("old", ""))
+    if len(old) > PASSWORD_LIMIT:
+        return asked.page("password.html", status=403, problem=WRONG)
+    request = set_password_to_json(NewPassword(old=old, new=new))
     found = await asked.change(partial(client.ask, request=request))
     if found.get("done") is not True:
         problem = str(found.get("why", "Your account is no longer there."))
