@@ -1,6 +1,7 @@
 """What is told of webhooks: endpoints, changes of them, and deliveries, as fields and in words."""
 
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from relayd.mail.ids import format_id
 from relayd.mail.words import format_instant, instant_or_none
@@ -137,18 +138,26 @@ def told_of(wanted: Subscription) -> str:
 def told_of_change(before: Subscription, after: Subscription) -> str:
     """Return what a change made of an endpoint; empty: nothing."""
     old, new = _said(before), _said(after)
+    changed = {name for name in old if old[name] != new[name]}
+    if before.url != after.url:
+        changed.add("url")  # it may differ in what is not told
     return ", ".join(
-        f"{name}: {old[name] or 'any'} → {new[name] or 'any'}"
-        for name in old
-        if old[name] != new[name]
+        f"{name}: {old[name] or 'any'} → {new[name] or 'any'}" for name in old if name in changed
     )
 
 
 def _said(wanted: Subscription) -> dict[str, str]:
     return {
-        "url": wanted.url,
+        "url": _without_secrets(wanted.url),
         "events": " ".join(wanted.kinds),
         "senders": " ".join(wanted.senders),
         "tags": " ".join(wanted.tags),
         "state": "on" if wanted.is_on else "off",
     }
+
+
+def _without_secrets(url: str) -> str:
+    """Return scheme, host and port: the path of a webhook is often its password, and so is the query."""
+    parts = urlsplit(url)
+    rest = "/…" if parts.path.strip("/") or parts.query else "/"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}"

@@ -672,6 +672,26 @@ def audit(box: Box) -> list[tuple[str, str, str, str]]:
     return [(each.by, each.action, each.target, each.detail) for each in entries]
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://app.test/T0K3N/x", "https://app.test/…"),
+        ("https://app.test:8443/?key=T0K3N", "https://app.test:8443/…"),
+        ("https://T0K3N@app.test", "https://app.test/"),
+    ],
+)
+async def test_no_secret_of_a_url_is_in_the_audit(box: Box, url: str, told: str) -> None:
+    endpoint = await an_endpoint(box, replace(RELAYED, url=url))
+    for after in (f"{url}?other=T0K3N", "https://b.test/T0K3N"):
+        await box.store.outbox.put_endpoint(replace(RELAYED, url=after), endpoint, author=ANNA)
+    await box.store.outbox.drop_endpoint(endpoint, author=ANNA)
+    details = [detail for *_, detail in audit(box)]
+    assert "T0K3N" not in "".join(details)
+    assert details[-1] == f"url {told}, events relayed, state on"
+    assert details[-2].startswith(f"url: {told} → https://app.test")
+    assert details[0] == "url https://b.test/…, events relayed, state on"
+
+
 async def test_what_a_person_does_is_in_the_audit(box: Box, worker: WorkerNumber) -> None:
     outbox = box.store.outbox
     endpoint = await an_endpoint(box, replace(RELAYED, tags=("news",)))
@@ -687,7 +707,7 @@ async def test_what_a_person_does_is_in_the_audit(box: Box, worker: WorkerNumber
     await outbox.drop_endpoint(endpoint, author=ANNA)
     for refused in (outbox.rotate, outbox.send_test, outbox.drop_endpoint):
         assert not await refused(endpoint, author=ANNA)
-    url = "url https://app.test/hook, events relayed"
+    url = "url https://app.test/…, events relayed"
     assert audit(box) == [
         (ANNA.by, each.value, str(endpoint), detail)
         for each, detail in (
