@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from relayd.console.api import shapes
+from relayd.console.api.shapes import submissions as shapes
 from relayd.mail.ids import format_id
 from relayd.policy.console.roles import Scope
 from tests.support.api import PREFIX, Answer, Program, a_receiver

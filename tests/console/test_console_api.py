@@ -21,11 +21,20 @@ from relayd.answers import recipients, status_line
 from relayd.answers.addresses import FIELDS as ADDRESS_FIELDS
 from relayd.answers.people import AUDIT_FIELDS, KEY_FIELDS
 from relayd.answers.webhooks import DELIVERY_FIELDS, ENDPOINT_FIELDS
-from relayd.console.api import events, shapes
+from relayd.console.api import events
 from relayd.console.api.app import make_app, routes
 from relayd.console.api.caller import Caller
 from relayd.console.api.document import needs_of
 from relayd.console.api.problems import TITLES, Problem
+from relayd.console.api.shapes import addresses as addresses_shapes
+from relayd.console.api.shapes import destinations as destinations_shapes
+from relayd.console.api.shapes import errors as errors_shapes
+from relayd.console.api.shapes import health as health_shapes
+from relayd.console.api.shapes import messages as messages_shapes
+from relayd.console.api.shapes import people as people_shapes
+from relayd.console.api.shapes import settings as settings_shapes
+from relayd.console.api.shapes import stats as stats_shapes
+from relayd.console.api.shapes import webhooks as webhooks_shapes
 from relayd.mail.operator import Action
 from relayd.mail.suppression import ToSuppress
 from relayd.policy.console.roles import Scope
@@ -241,7 +250,7 @@ def test_every_failure_is_a_problem(
         assert told["errors"][0].keys() >= {"where", "message"}
     if status == 405:
         assert answer.headers["allow"] == ("DELETE, PUT" if "suppression" in path else "GET")
-    shapes.Problem.model_validate(told)
+    errors_shapes.Problem.model_validate(told)
 
 
 def test_an_error_of_ours_has_a_reference_and_no_trace(
@@ -260,23 +269,23 @@ def test_an_error_of_ours_has_a_reference_and_no_trace(
 
 # Each resource, and the shape that its answer has.
 ANSWERS: dict[str, type[BaseModel]] = {
-    "/recipients": shapes.Recipients,
-    "/recipients?status=bounced&since=2020-01-01": shapes.Recipients,
-    "/addresses": shapes.Addresses,
-    "/addresses?domain=shop.example": shapes.Addresses,
-    "/addresses?suppressed=true": shapes.Addresses,
-    "/addresses/gone@shop.example": shapes.Address,
-    "/destinations": shapes.Destinations,
-    "/queue": shapes.Queue,
-    "/stats": shapes.Stats,
-    "/stats?by=sender": shapes.Stats,
-    "/stats?step=1h&since=2026-01-01": shapes.Stats,
-    "/events": shapes.Events,
-    "/events?event=held": shapes.Events,
-    "/keys": shapes.Keys,
-    "/audit": shapes.Audit,
-    "/settings": shapes.Settings,
-    "/health": shapes.Health,
+    "/recipients": messages_shapes.Recipients,
+    "/recipients?status=bounced&since=2020-01-01": messages_shapes.Recipients,
+    "/addresses": addresses_shapes.Addresses,
+    "/addresses?domain=shop.example": addresses_shapes.Addresses,
+    "/addresses?suppressed=true": addresses_shapes.Addresses,
+    "/addresses/gone@shop.example": addresses_shapes.Address,
+    "/destinations": destinations_shapes.Destinations,
+    "/queue": destinations_shapes.Queue,
+    "/stats": stats_shapes.Stats,
+    "/stats?by=sender": stats_shapes.Stats,
+    "/stats?step=1h&since=2026-01-01": stats_shapes.Stats,
+    "/events": messages_shapes.Events,
+    "/events?event=held": messages_shapes.Events,
+    "/keys": people_shapes.Keys,
+    "/audit": people_shapes.Audit,
+    "/settings": settings_shapes.Settings,
+    "/health": health_shapes.Health,
 }
 
 
@@ -304,13 +313,13 @@ def _keys(told: object) -> Any:
 
 
 FIELDS = {
-    shapes.Recipient: recipients.FIELDS,
-    shapes.Event: tuple(set(status_line.FIELDS) - {"node", "schema"}),
-    shapes.Address: ADDRESS_FIELDS,
-    shapes.Key: KEY_FIELDS,
-    shapes.Deed: AUDIT_FIELDS,
-    shapes.Webhook: ENDPOINT_FIELDS,
-    shapes.Delivery: DELIVERY_FIELDS,
+    messages_shapes.Recipient: recipients.FIELDS,
+    messages_shapes.Event: tuple(set(status_line.FIELDS) - {"node", "schema"}),
+    addresses_shapes.Address: ADDRESS_FIELDS,
+    people_shapes.Key: KEY_FIELDS,
+    people_shapes.Deed: AUDIT_FIELDS,
+    webhooks_shapes.Webhook: ENDPOINT_FIELDS,
+    webhooks_shapes.Delivery: DELIVERY_FIELDS,
 }
 
 
@@ -393,7 +402,7 @@ def test_a_cursor_is_good_for_its_list_and_its_key(program: Program) -> None:
 def test_a_message_has_all_that_is_known(program: Program) -> None:
     [row] = program.get("/recipients?rcpt=gone@shop.example", READ).json["recipients"]
     told = program.get(f"/messages/{row['queue_id']}", READ).json
-    shapes.Message.model_validate(told)
+    messages_shapes.Message.model_validate(told)
     [recipient] = told["recipients"]
     assert recipient["waits_for"] == "nothing: this is its final status"
     assert [each["event"] for each in recipient["history"]] == ["received", "bounced"]
@@ -627,7 +636,7 @@ def test_a_list_is_imported_after_a_look_at_it(program: Program) -> None:
 
     def sent(query: str) -> Any:
         answer = program.send("POST", f"/addresses/import{query}", key=key, body=text, headers=csv)
-        return shapes.Imported.model_validate(answer.json)
+        return addresses_shapes.Imported.model_validate(answer.json)
 
     told = sent("?dry_run=true")
     assert (told.new, told.before, told.mistaken) == (1, 1, 1)

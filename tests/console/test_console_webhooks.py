@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relayd.console.api import shapes
+from relayd.console.api.shapes import webhooks as shapes
 from relayd.mail.words import EventKind
 from relayd.policy.console.roles import Role, Scope
 from relayd.policy.console.webhook import Off

@@ -7,12 +7,12 @@ from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer, seal, unseal
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Selector, query_of
 from relayd.console.api.problems import wrong
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import actions as shapes
 from relayd.control import client
 from relayd.control.acts import ActRequest
 from relayd.control.protocol import selects_everything

@@ -9,12 +9,12 @@ from pydantic import Field
 from starlette.responses import Response
 
 from relayd.answers.addresses import fields
-from relayd.console.api import shapes
 from relayd.console.api.answers import Paged, Place, answer, page_of_keys, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, Texts, bare_address
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import addresses as shapes
 from relayd.console.paging import Part, part_of
 from relayd.policy.console.roles import Scope
 from relayd.ports import view as asked

@@ -7,10 +7,10 @@ from fastapi import Depends
 from starlette.responses import Response
 
 from relayd.answers.tally import bounced
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import destinations as shapes
 from relayd.console.destinations import Destination, find
 from relayd.policy.console.roles import Scope
 

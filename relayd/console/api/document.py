@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute
 
 from relayd.console.api.caller import Needs
 from relayd.console.api.problems import MEDIA_TYPE
-from relayd.console.api.shapes import NewMessage, Problem
+from relayd.console.api.shapes.errors import Problem
+from relayd.console.api.shapes.submissions import NewMessage
 
 VERSION = "1"
 _REFERENCE = "#/components/schemas/{model}"

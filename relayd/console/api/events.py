@@ -15,11 +15,11 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from relayd.answers.status_line import status_line
-from relayd.console.api import shapes
 from relayd.console.api.answers import Paged, answer, seal, unseal
 from relayd.console.api.caller import Caller, Needs, caller_of
 from relayd.console.api.problems import Problem
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import messages as shapes
 from relayd.errors import StoreError
 from relayd.mail.words import EventKind
 from relayd.policy.console.roles import Scope

@@ -7,11 +7,11 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs, anybody
 from relayd.console.api.problems import Problem
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import health as shapes
 from relayd.console.asked import Console
 from relayd.doctor.saved import as_json, saved
 from relayd.errors import StoreError

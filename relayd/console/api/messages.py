@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from relayd.answers.recipients import fields, message_of, waits_for
 from relayd.answers.status_line import status_line
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.problems import Problem
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import messages as shapes
 from relayd.control import client
 from relayd.control.content import ContentRequest
 from relayd.control.requeue import RequeueRequest

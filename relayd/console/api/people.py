@@ -7,11 +7,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from relayd.answers.people import audit_fields, key_fields
-from relayd.console.api import shapes
 from relayd.console.api.answers import Paged, answer, page_of_keys, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, instant
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import people as shapes
 from relayd.console.paging import part_of
 from relayd.policy.console.roles import Scope
 from relayd.ports.people import AuditEntry, AuditQuery

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import destinations as shapes
 from relayd.console.glance import MOST
 from relayd.policy.console.roles import Scope
 from relayd.ports.backlog import AGES

@@ -7,11 +7,11 @@ from fastapi import Depends, Query
 from starlette.responses import Response
 
 from relayd.answers.recipients import fields, find_page
-from relayd.console.api import shapes
 from relayd.console.api.answers import Paged, page, place_in
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Selector, query_of
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import messages as shapes
 from relayd.mail.ids import MessageId
 from relayd.policy.console.roles import Scope
 

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from relayd.config.load import load
 from relayd.config.values import RULES, default_of
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import settings as shapes
 from relayd.control import client
 from relayd.control.set_keys import set_to_json
 from relayd.policy.console.roles import Scope

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from relayd.answers.tally import fields, step_for
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, instant
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import stats as shapes
 from relayd.mail.tally import Dimension
 from relayd.policy.console.roles import Scope
 from relayd.ports.tally import TallyQuery

@@ -17,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relayd.answers.recipients import recipients_of
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import bare_address, read
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import PREFIX, resources
 from relayd.console.api.senders import Named, check_content, check_senders
+from relayd.console.api.shapes import submissions as shapes
 from relayd.console.compose import compose
 from relayd.console.intake import (
     Answered,

@@ -13,12 +13,12 @@ from starlette.responses import Response, StreamingResponse
 
 from relayd.answers.csv_lines import csv_line
 from relayd.answers.suppressions import COLUMNS, csv_cells, foresee, suppression_fields
-from relayd.console.api import shapes
 from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, bare_address, read
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import addresses as shapes
 from relayd.console.suppression_lists import TooLong, all_suppressions, lines_of
 from relayd.control import client
 from relayd.control.suppress import batches

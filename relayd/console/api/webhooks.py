@@ -8,12 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from relayd.answers.webhooks import delivery_fields, endpoint_fields
-from relayd.console.api import shapes
 from relayd.console.api.answers import Paged, answer, page_of_keys, place_in, seal, unseal
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.filters import Text, instant
 from relayd.console.api.problems import Problem, wrong
 from relayd.console.api.resource import resources
+from relayd.console.api.shapes import webhooks as shapes
 from relayd.console.paging import part_of
 from relayd.control import client
 from relayd.control.protocol import Message
