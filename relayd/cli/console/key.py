@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import click
 
 from relayd.answers.people import KEY_FIELDS, key_fields
-from relayd.cli.ages import Times, times_for
+from relayd.cli.ages import Times
 from relayd.cli.completing import complete_api_keys
 from relayd.cli.console.asking import ListType, NameType, ask, tell
+from relayd.cli.console.listing import Listing
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import DurationType
 from relayd.cli.group import Group
-from relayd.cli.output import Form, say_empty, show_fields, show_json, show_table
+from relayd.cli.output import Form, show_json
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_table_options
@@ -159,17 +161,17 @@ def list_keys(*, form: Form, table: TableOptions) -> int:
     """Show the keys, what each may do, and when it was used."""
     with open_view() as view:
         keys = view.people.keys()
-    if form is Form.TABLE:
-        times, at = times_for(table), now()
-        show_table(_COLUMNS, (_cells(each, times, at) for each in keys), table=table)
-    else:
-        show_fields(map(key_fields, keys), KEY_FIELDS, form)
-    if not keys:
-        say_empty("there are no API keys")
-    return len(keys)
+    listing = Listing(
+        columns=_COLUMNS,
+        cells=partial(_cells, at=now()),
+        names=KEY_FIELDS,
+        fields=key_fields,
+        none="there are no API keys",
+    )
+    return listing.show(keys, form, table)
 
 
-def _cells(each: ApiKey, times: Times, at: datetime) -> tuple[str, ...]:
+def _cells(each: ApiKey, times: Times, *, at: datetime) -> tuple[str, ...]:
     is_over = each.expires_at is not None and each.expires_at <= at
     return (
         each.name,

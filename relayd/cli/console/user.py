@@ -3,12 +3,13 @@
 import click
 
 from relayd.answers.people import ACCOUNT_FIELDS, account_fields
-from relayd.cli.ages import Times, times_for
+from relayd.cli.ages import Times
 from relayd.cli.completing import complete_people
 from relayd.cli.console.asking import NameType, ask, tell
+from relayd.cli.console.listing import Listing
 from relayd.cli.context import json_option, open_view, settings_option
 from relayd.cli.group import Group
-from relayd.cli.output import Form, say_empty, show_fields, show_table
+from relayd.cli.output import Form
 from relayd.cli.passwords import ask_password
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
@@ -124,14 +125,14 @@ def list_users(*, form: Form, table: TableOptions) -> int:
     """Show who may log in to the console, as what, and who did when."""
     with open_view() as view:
         accounts = view.people.accounts()
-    if form is Form.TABLE:
-        times = times_for(table)
-        show_table(_COLUMNS, (_cells(each, times) for each in accounts), table=table)
-    else:
-        show_fields(map(account_fields, accounts), ACCOUNT_FIELDS, form)
-    if not accounts:
-        say_empty("there are no users of the console")
-    return len(accounts)
+    listing = Listing(
+        columns=_COLUMNS,
+        cells=_cells,
+        names=ACCOUNT_FIELDS,
+        fields=account_fields,
+        none="there are no users of the console",
+    )
+    return listing.show(accounts, form, table)
 
 
 def _cells(account: Account, times: Times) -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from relayd.answers.webhooks import ENDPOINT_FIELDS, endpoint_fields, state_of
-from relayd.cli.ages import Times, times_for
+from relayd.cli.ages import Times
 from relayd.cli.completing import complete_webhooks
 from relayd.cli.console.asking import ListType, ask, tell
+from relayd.cli.console.listing import Listing
 from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.group import Group
-from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
+from relayd.cli.output import Form, printable, show_json
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_table_options
@@ -160,14 +162,14 @@ def list_webhooks(*, form: Form, table: TableOptions) -> int:
     """Show the webhooks, how each does, and what waits."""
     with open_view() as view:
         found = view.outbox.endpoints()
-    if form is Form.TABLE:
-        times, at = times_for(table), now()
-        show_table(_COLUMNS, (_cells(each, times, at) for each in found), table=table)
-    else:
-        show_fields(map(endpoint_fields, found), ENDPOINT_FIELDS, form)
-    if not found:
-        say_empty("there are no webhooks")
-    return len(found)
+    listing = Listing(
+        columns=_COLUMNS,
+        cells=partial(_cells, at=now()),
+        names=ENDPOINT_FIELDS,
+        fields=endpoint_fields,
+        none="there are no webhooks",
+    )
+    return listing.show(found, form, table)
 
 
 @webhook.command()
@@ -208,7 +210,7 @@ def _say_secret(reply: dict[str, Any], endpoint: EndpointId, *, as_json: bool, d
     click.echo(f"relayd: {done} webhook {endpoint}; {_SECRET}", err=True)
 
 
-def _cells(each: Endpoint, times: Times, at: datetime) -> tuple[str, ...]:
+def _cells(each: Endpoint, times: Times, *, at: datetime) -> tuple[str, ...]:
     kinds = each.wanted.kinds
     return (
         str(each.id),
