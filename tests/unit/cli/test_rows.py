@@ -91,7 +91,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
         *(f"queue {each.value}" for each in Action),
         *("queue requeue", "config set", "config unset", "user add", "user remove"),
         *("pause", "resume", "drain", "reload", "store compact", "backup", "restore", "move"),
-        *("serve", "console", "demo", "check", "console sessions end"),
+        *("serve", "console", "demo", "check", "console sessions end", "oauth2 login"),
         *(f"console user {each}" for each in ("add", "set", "password", "remove")),
         *(f"console key {each}" for each in ("add", "set", "remove")),
         *(

@@ -185,3 +185,13 @@ def test_a_pace_is_never_none() -> None:
     soon = replace(refused(None, now=0.0), taken=3)
     assert refused(soon, now=4.0).base < soon.rate, "too soon to measure"
     assert learnt._SLOWEST > 0
+
+
+def test_the_first_reply_in_half_a_day_is_told_apart() -> None:
+    first = learnt.learn(None, now=0.0, asked_for=0.0, taken=3)
+    assert first.is_first
+    assert first.pace == refused(None, now=0.0)
+    again = learnt.learn(first.pace, now=60.0, asked_for=0.0, taken=30)
+    assert not again.is_first
+    assert again.pace == refused(with_taken(first.pace, 30), now=60.0)
+    assert learnt.learn(again.pace, now=86_400.0, asked_for=0.0, taken=0).is_first

@@ -98,3 +98,13 @@ def test_whatever_has_a_path_is_led_back_to(local: str, domain: str) -> None:
         return
     if path.local.upper().startswith("SRS0"):
         assert reverse(path) == str(address)
+
+
+def test_our_domains_own_their_paths_alone() -> None:
+    ours = srs.SrsDomains(domains=frozenset({OURS}), key=KEY)
+    path = forward("ann@x.test")
+    assert ours.owns(Address(path.local, OURS.upper()))
+    assert not ours.owns(parse_address("ann@x.test"))
+    assert str(ours.target_of(path, NOW)) == "ann@x.test"
+    assert ours.target_of(parse_address(f"ann@{OURS}"), NOW) is None
+    assert "kkk" not in repr(ours)
