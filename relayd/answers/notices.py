@@ -9,8 +9,6 @@ from datetime import UTC, datetime, tzinfo
 
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.mail.words import instant
-from relayd.policy.accounts.pace import is_over
-from relayd.policy.delivery.route import DEFAULT, smarthost_of, table_of
 from relayd.ports.view import Metric, QueueView
 
 _MOST = 3  # of one kind; of more it is said how many they are
@@ -117,7 +115,13 @@ def _pauses(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterator[Noti
 
 def _paces(view: QueueView, at: datetime) -> Iterator[Notice]:
     """Accounts whose server has said that we are too fast."""
-    for each in view.permits.paces():
+    paces = view.permits.paces()
+    if not paces:
+        return
+    from relayd.policy.accounts.pace import is_over  # noqa: PLC0415 -- mostly there is none
+    from relayd.policy.delivery.route import smarthost_of, table_of  # noqa: PLC0415 -- as above
+
+    for each in paces:
         if is_over(each.pace, at.timestamp()):
             continue
         name = smarthost_of(each.account)
@@ -150,6 +154,8 @@ def _destinations(view: QueueView, at: datetime, zone: tzinfo | None) -> Iterato
         why = f": {each.why}" if each.why else ""
         remedy = "relayd queue expedite tries now"
         if each.is_login_refused:
+            from relayd.policy.delivery.route import DEFAULT, smarthost_of, table_of  # noqa: PLC0415 -- mostly none is refused
+
             table = table_of(smarthost_of(each.destination) or DEFAULT)
             remedy = f"set {table}.username and its password right; {remedy}"
         yield Notice(

@@ -45,6 +45,7 @@ from relayd.deliverer.settlements import facts_of
 from relayd.errors import Shortage
 from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
+from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Deferred, NotTried, Outcome, Relayed
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import queue_window
@@ -357,7 +358,7 @@ class DestinationQueue:
         if outcomes is None:  # what waits has another owner by now
             self.close()
             return attempt.done()
-        if await self._heed(judged, outcomes):
+        if await self._heed(judged, outcomes, attempt.message.id):
             return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
         if lost_at_door or is_too_much(delivery.facts, judged, outcomes):
@@ -367,7 +368,10 @@ class DestinationQueue:
         return rest
 
     async def _heed(
-        self, judged: Sequence[tuple[QueuedRecipient, AttemptFacts]], outcomes: Sequence[Outcome]
+        self,
+        judged: Sequence[tuple[QueuedRecipient, AttemptFacts]],
+        outcomes: Sequence[Outcome],
+        message: MessageId,
     ) -> bool:
         """Let outcomes that are about our account have their way; tell whether the attempt ends with them."""
         account = self._hop.account
@@ -381,8 +385,9 @@ class DestinationQueue:
                     return False
                 case Deferred() if account is not None and facts.reply is not None:
                     if is_too_fast(facts, outcome.category):
-                        later = await account.too_fast(facts.reply)
-                        self.drain(QueueClosed(until=later.until, reason=later.why))
+                        later = await account.too_fast(facts.reply, message)
+                        if later is not None:
+                            self.drain(QueueClosed(until=later.until, reason=later.why))
                         return False
                 case _:
                     pass

@@ -1,5 +1,6 @@
 """How to reach a smarthost: its hosts, its TLS, and who we are there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,3 +66,12 @@ class SmarthostSettings:
     ehlo: str = ""  # our name there; empty: `Settings.fqdn`
     source_address: str = ""  # of ours, that it sees; empty: the system chooses
     rewrite: Rewrite | None = None  # what it is given instead of what a client wrote
+
+
+def settings_of(host: HostPort, route_hosts: Sequence[SmarthostSettings]) -> SmarthostSettings:
+    """Return how a host that `[routes]` names is used.
+
+    A queue for one that is named no longer is opened to be closed: nothing is sent there.
+    """
+    gone = SmarthostSettings(hosts=(host,), tls=TlsMode.OPPORTUNISTIC, login=None, connections=1)
+    return next((each for each in route_hosts if each.hosts == (host,)), gone)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, a_daemon, a_smarthost, eventually
-from tests.support.scripted_server import Action, InTurn
+from tests.support.scripted_server import Action, InTurn, Script
 
 TOO_FAST = "454 Throttling failure: Maximum sending rate exceeded."
 
@@ -116,6 +116,17 @@ def test_a_server_that_refuses_everything_is_left_alone(tmp_path: Path) -> None:
         time.sleep(5)  # what would go meanwhile would be in vain
         assert len(server.refused) <= 30, "those under way, and one or two more"
         assert not {"bounced", "relayed"} & set(relay.statuses().values())
+
+
+def test_one_mail_that_a_server_does_not_want_now_slows_no_other(tmp_path: Path) -> None:
+    """What it says may be about that mail; two of them in a row have to show it."""
+    script: Script = {"DOT": InTurn("250 ok", TOO_FAST, "250 ok", TOO_FAST, "250 ok")}
+    with a_smarthost(script) as smarthost, a_daemon(tmp_path, smarthost.port, workers=1) as relay:
+        for number in range(6):
+            relay.send(f"r{number}@x.test")
+        smarthost.received(6)
+        assert not relay.events("slowed_down")
+        assert "too fast" not in relay.run("status").err
 
 
 @pytest.mark.parametrize(

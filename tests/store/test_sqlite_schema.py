@@ -210,8 +210,3 @@ def test_no_two_steps_have_a_number() -> None:
     """A queue that is at the number of one of them would never get the other."""
     numbers = [number for number, _ in connection._migrations()]
     assert numbers == list(range(1, newest_schema() + 1))
-
-
-def test_each_step_has_a_number_of_its_own() -> None:
-    """Of two with one number a file might get only the first."""
-    assert [number for number, _ in connection._migrations()] == list(range(1, newest_schema() + 1))

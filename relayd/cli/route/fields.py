@@ -11,7 +11,6 @@ from typing import assert_never
 from relayd.answers import rewrites
 from relayd.answers.recipients import find_rows
 from relayd.cli.context import NotRunning, now, open_view
-from relayd.deliverer.nexthop.router import settings_of
 from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.attempt import Breakdown, RouteKind
@@ -35,6 +34,7 @@ from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.policy.rewriting.choice import Rewriting
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
+from relayd.settings.smarthosts import settings_of
 
 Fields = Mapping[str, object]
 

@@ -12,6 +12,7 @@ import structlog
 
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.errors import StoreBroken, StoreError
+from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply
 from relayd.policy.accounts.limits import AccountLimits
 from relayd.policy.delivery.retry import asked_for
@@ -22,6 +23,7 @@ from relayd.trace import tracing
 
 _LATE = 0.05  # seconds, or one turn of the rate: later a permit may not be used, or too many would go at once
 _LASTS = 600.0  # seconds, of one that only counts
+_IN_A_ROW = 10.0  # seconds between two such replies, with nothing taken in between
 _STORE_AGAIN = 5.0  # seconds until the store is asked again
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ class Account:
         )  # from when until when, in seconds since 1970
         self._unused = 0  # permits whose time is over
         self._taken = 0  # by the server, since the store was told
+        self._is_paced = False  # its server has said that it is too fast
+        self._doubt: tuple[float, MessageId] | None = None  # when it said so of one message
         self._turn = asyncio.Lock()  # one waits for the next permit, the others for their turn
         self.is_free = False  # needs no permits
 
@@ -77,7 +81,7 @@ class Account:
                 self._taken += taken
                 raise self._not_yet(self._now() + _STORE_AGAIN, str(error)) from error
             if found.is_free:
-                self.is_free = True
+                self.is_free, self._is_paced = True, False
                 return
             late = max(found.every, _LATE) if found.every else _LASTS
             begins = (found.first + each * found.every for each in range(found.count))
@@ -89,12 +93,18 @@ class Account:
 
     def took(self) -> None:
         """The server took a message."""
+        self._doubt = None
         if not self.is_free:
             self._taken += 1
 
-    async def too_fast(self, reply: Reply) -> NotYet:
-        """The server says that it is too fast: return until when it is left alone."""
-        self.is_free = False
+    async def too_fast(self, reply: Reply, message: MessageId) -> NotYet | None:
+        """The server says of a message that it is too fast: return until when it is left alone; None: it is not.
+
+        At first two messages in a row have to show it: one alone may be what the reply is about.
+        """
+        if not self._is_paced and not self._is_again(message):
+            return None
+        self.is_free, self._is_paced = False, True
         await self.leave()
         taken, self._taken = self._taken, 0
         wish = asked_for(reply.text)
@@ -111,6 +121,13 @@ class Account:
         return self._not_yet(
             learnt.pace.rests_until, f"the server says that this is too fast: {reply}"
         )
+
+    def _is_again(self, message: MessageId) -> bool:
+        before, self._doubt = self._doubt, (self._clock.monotonic(), message)
+        if before is None:
+            return False
+        at, other = before
+        return other != message and self._doubt[0] - at <= _IN_A_ROW
 
     async def leave(self) -> None:
         """Let permits that are left count for nothing."""

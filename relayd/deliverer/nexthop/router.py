@@ -18,7 +18,8 @@ from relayd.policy.delivery.route import (
 from relayd.policy.delivery.throttle import connections_of, slots_of
 from relayd.ports.outward import Clock, Transport
 from relayd.ports.permits import Permits
-from relayd.settings import HostPort, SmarthostSettings, TlsMode
+from relayd.settings import SmarthostSettings
+from relayd.settings.smarthosts import settings_of
 
 
 class Router:
@@ -77,12 +78,3 @@ class Router:
             slots=self._mx.sites.connections,
             account=Account(key, settings.limits, permits=self._permits, clock=self._clock),
         )
-
-
-def settings_of(host: HostPort, route_hosts: Sequence[SmarthostSettings]) -> SmarthostSettings:
-    """Return how a host that `[routes]` names is used.
-
-    A queue for one that is named no longer is opened to be closed: nothing is sent there.
-    """
-    gone = SmarthostSettings(hosts=(host,), tls=TlsMode.OPPORTUNISTIC, login=None, connections=1)
-    return next((each for each in route_hosts if each.hosts == (host,)), gone)

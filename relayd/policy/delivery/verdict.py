@@ -26,6 +26,7 @@ EXTRA = "this attempt was asked for by an operator, and does not count"
 SPARED = "soft_bounce is on, else this would bounce"
 ONCE_MORE = "it bounces if a second look, an hour later, finds the same"
 _REFUSES = "the smarthost refuses our login"
+_OF_THE_ACCOUNT = frozenset({Stage.MAIL, Stage.DATA, Stage.DOT})
 _OF_THE_MESSAGE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 
 
@@ -322,13 +323,13 @@ def _status(reply: Reply, class_: str) -> str:
 def is_too_fast(facts: AttemptFacts, category: Category) -> bool:
     """Tell whether a smarthost says that our account sends too much, which is about no recipient.
 
-    421 ends a connection, and there are fewer of them from then on.
+    What is said to RCPT may be about that recipient. 421 ends a connection, and there are fewer of them from then on.
     """
     reply = facts.reply
     return (
         category is Category.RATE_LIMIT
         and _is_smarthost(facts)
-        and facts.stage in _OF_THE_MESSAGE
+        and facts.stage in _OF_THE_ACCOUNT
         and reply is not None
         and reply.is_transient
         and reply.code != 421

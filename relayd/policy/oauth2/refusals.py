@@ -79,7 +79,7 @@ _ERRORS: Mapping[str, Wrong] = {
     "deleted_client": Wrong.CLIENT,
 }
 _FOR_NOW = frozenset({"temporarily_unavailable", "server_error", "slow_down", "internal_failure"})
-_TRACE = re.compile(r"\s+(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
+_TRACE = re.compile(r"\s(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
 _SHOWN = 200  # characters of what the server says
 
 

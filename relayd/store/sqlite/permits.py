@@ -1,6 +1,6 @@
 """Permits on SQLite: one row an account, whose state is text (`relayd.policy.accounts.state`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,25 +12,9 @@ from relayd.policy.accounts.limits import AccountLimits
 from relayd.policy.accounts.pace import Learnt, learn
 from relayd.policy.accounts.state import AccountState, read, written
 from relayd.ports.outward import Clock
-from relayd.ports.permits import Standing, standings
-from relayd.store.sqlite.outside import OutsideReader
-from relayd.store.sqlite.values import fetch
 from relayd.store.sqlite.writer import Writer
 
 Answer = TypeVar("Answer")
-
-
-class SqlitePermitsView:
-    """`relayd.ports.permits.PermitsView` on a SQLite file."""
-
-    def __init__(self, file: OutsideReader) -> None:
-        self._file = file
-
-    def paces(self) -> Sequence[Standing]:
-        rows = self._file.read(
-            lambda db: fetch(db, "SELECT account, state FROM permit ORDER BY account")
-        )
-        return standings((account, read(state)) for account, state in rows)
 
 
 class SqlitePermits:

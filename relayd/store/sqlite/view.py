@@ -150,7 +150,7 @@ class SqliteView:
 
     @property
     def permits(self) -> "PermitsView":
-        from relayd.store.sqlite.permits import SqlitePermitsView  # noqa: PLC0415 -- as above
+        from relayd.store.sqlite.permits_view import SqlitePermitsView  # noqa: PLC0415 -- as above
 
         return SqlitePermitsView(self._file)
 

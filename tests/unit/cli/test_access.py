@@ -98,7 +98,9 @@ MORE = {  # options that keep a command short
     "console user set": ["ann", "--disable"],
     "console key add": ["shop", "--scopes", "submit"],
     "console key set": ["shop", "--disable"],
+    "console webhook set": ["1", "--disable"],
     "console webhook replay": ["1", "--all"],
+    "oauth2 login": ["--help"],  # it waits for a person; the settings here need no sign-in
 }
 FILES = (
     "etc/relayd.toml",

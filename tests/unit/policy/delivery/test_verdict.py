@@ -969,10 +969,11 @@ def test_a_smarthost_that_was_given_too_much_takes_it_a_little_later(
     [
         (Stage.DOT, TOO_FAST, SMARTHOST, True),
         (Stage.MAIL, TOO_FAST, SMARTHOST, True),
+        (Stage.RCPT, TOO_FAST, SMARTHOST, False),
         (Stage.DOT, TOO_FAST, DIRECT, False),
         (Stage.DOT, make_reply(421, ("4.7.0 slow down",)), SMARTHOST, False),
         (Stage.GREETING, TOO_FAST, SMARTHOST, False),
-        (Stage.RCPT, make_reply(450, ("4.2.1 The user receives mail too fast",)), SMARTHOST, False),
+        (Stage.DOT, make_reply(450, ("4.2.1 The user receives mail too fast",)), SMARTHOST, False),
         (Stage.DOT, make_reply(554, ("Maximum sending rate exceeded.",)), SMARTHOST, False),
         (Stage.DOT, Breakdown(category=Category.RATE_LIMIT, fault=Fault.PEER, reason="x"), SMARTHOST, False),
     ],
