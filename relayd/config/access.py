@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 from pydantic import PlainValidator
 
 from relayd.config import units
-from relayd.config.fields import Table
+from relayd.config.fields import LimitOrOff, Table
 from relayd.config.senders import sender_pattern
 from relayd.policy.delivery.senders import NULL, SenderPatterns
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed, Networks
@@ -52,15 +52,12 @@ class AccessKeys(Table):
     allowed_from: AuthorList = []
 
 
-Messages = Annotated[int, PlainValidator(units.whole(0, 100_000_000))]
-
-
 class QuotaKeys(Table):
-    """0 is no limit."""
+    """How many messages; 0 is no limit."""
 
-    messages_per_minute: Messages = 0
-    messages_per_hour: Messages = 0
-    messages_per_day: Messages = 0
+    messages_per_minute: LimitOrOff = 0
+    messages_per_hour: LimitOrOff = 0
+    messages_per_day: LimitOrOff = 0
 
 
 class NetworkTable(QuotaKeys, AccessKeys):

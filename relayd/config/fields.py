@@ -37,6 +37,12 @@ Fixing = Annotated[FixUps, PlainValidator(units.fix_ups), AsText]
 Lenient = Annotated[Leniency, PlainValidator(units.word(Leniency)), AsText]
 Port = Annotated[int, PlainValidator(units.whole(1, 65535))]
 Count = Annotated[int, PlainValidator(units.whole(1, 100_000))]
+# A limit; "off" is none, and 0 inside. A rate of zero would stop all mail, and is refused.
+LimitOrOff = Annotated[
+    int,
+    PlainValidator(units.limit_or_off),
+    PlainSerializer(units.format_limit_or_off, return_type=int | str, when_used="json"),
+]
 # What is sent within days over a slow line, with its reports.
 Size = Annotated[
     int,

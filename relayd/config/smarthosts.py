@@ -12,7 +12,7 @@ from pydantic import AfterValidator, PlainValidator
 
 from relayd.config import routes as where
 from relayd.config import units
-from relayd.config.fields import AsText, Hop, Table, Text, Tls, not_empty
+from relayd.config.fields import AsText, Hop, LimitOrOff, Table, Text, Tls, not_empty
 from relayd.config.rewrite import RewriteKeys
 from relayd.policy.delivery.route import DEFAULT, is_smarthost_name
 from relayd.policy.oauth2.grants import Flow, Provider
@@ -76,10 +76,6 @@ SmarthostName = Annotated[str, PlainValidator(name_or_none)]
 """How another table names a smarthost; empty: it names none."""
 
 
-Count0 = Annotated[int, PlainValidator(units.whole(0, 100_000))]
-"""A limit; 0: there is none."""
-
-
 class SmarthostKeys(Table):
     """What is a smarthost's own."""
 
@@ -105,11 +101,11 @@ class SmarthostKeys(Table):
     certificate: Text = ""
     key_file: Text = ""
     connections: Annotated[int, PlainValidator(units.whole(1, 1000))] = 20
-    messages_per_second: Count0 = 0
-    messages_per_minute: Count0 = 0
-    messages_per_hour: Count0 = 0
-    messages_per_day: Annotated[int, PlainValidator(units.whole(0, 100_000_000))] = 0
-    messages_per_connection: Count0 = 0
+    messages_per_second: LimitOrOff = 0
+    messages_per_minute: LimitOrOff = 0
+    messages_per_hour: LimitOrOff = 0
+    messages_per_day: LimitOrOff = 0
+    messages_per_connection: LimitOrOff = 0
     recipients_per_message: Annotated[int, PlainValidator(units.whole(1, 100))] = 100
     assume_8bit: bool = False
     ehlo: Annotated[str, PlainValidator(_fqdn_or_none)] = ""

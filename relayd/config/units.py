@@ -133,6 +133,22 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+_LIMIT = 100_000_000
+
+
+def limit_or_off(value: object) -> int:
+    """A whole number from 1; `off` is 0: no limit."""
+    if value == "off":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LIMIT:
+        raise ValueError(f'expected a whole number from 1 to {_LIMIT}, or "off" for no limit')
+    return value
+
+
+def format_limit_or_off(limit: int) -> int | str:
+    return limit or "off"
+
+
 def word(words: type[Word]) -> Callable[[object], Word]:
     """Return a reader of one of the words of an enumeration."""
     expected = "expected one of " + ", ".join(f'"{each}"' for each in words)

@@ -130,7 +130,13 @@ def test_one_mail_that_a_server_does_not_want_now_slows_no_other(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "line", ["messages_per_second = -1", 'messages_per_day = "many"', "recipients_per_message = 0"]
+    "line",
+    [
+        "messages_per_second = 0",
+        "messages_per_second = -1",
+        'messages_per_day = "many"',
+        "recipients_per_message = 0",
+    ],
 )
 def test_no_limit_is_less_than_none(line: str, tmp_path: Path) -> None:
     relay = Daemon(tmp_path, 2500, smarthost_more=line)

@@ -399,8 +399,18 @@ WRONG |= {
     ),
     "quota": (
         "logins.shop.messages_per_day",
-        "from 0 to",
+        "from 1 to",
         FQDN + "[logins.shop]\nmessages_per_day = -1",
+    ),
+    "quota-zero": (
+        "logins.shop.messages_per_day",
+        '"off" for no limit',
+        FQDN + "[logins.shop]\nmessages_per_day = 0",
+    ),
+    "rate-zero": (
+        "smarthost.messages_per_second",
+        '"off" for no limit',
+        FQDN + "[smarthost]\nmessages_per_second = 0",
     ),
     "quota-text": (
         'networks."::1".messages_per_minute',
