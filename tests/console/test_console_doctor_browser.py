@@ -65,7 +65,7 @@ def test_checks_are_followed_to_their_result(tmp_path: Path, *, scripts: bool, s
                 if scripts or found.count():
                     break
                 page.get_by_role("link", name="See how far they are").click()
-            expect(found.first).to_be_visible()
+            expect(found.first).to_be_visible(timeout=20_000)
 
         page.goto("/doctor")
         page.get_by_role("button", name="All checks").click()
@@ -73,7 +73,7 @@ def test_checks_are_followed_to_their_result(tmp_path: Path, *, scripts: bool, s
         audit()
         smarthost.open(gate)
         sees(page.get_by_role("button", name="All checks"))
-        expect(page.get_by_text("takes our EHLO").first).to_be_visible()
+        expect(page.get_by_text("takes our EHLO").first).to_be_visible(timeout=20_000)
         page.get_by_role("button", name="Quick look").click()
         sees(page.get_by_role("heading", name="Quick look"))
         expect(page.get_by_text("for admin (console)")).to_be_visible()

@@ -37,7 +37,8 @@ allow_networks = ["127.0.0.0/8"]
 Look = tuple[str, int, bool]  # the colours, the width, and if scripts run
 WIDE: Look = ("light", 1280, True)
 # Light and dark, wide and narrow, with and without scripts.
-LOOKS: list[Look] = [WIDE, ("dark", 320, True), ("dark", 1280, False), ("light", 320, False)]
+LOOKS: list[Look] = [WIDE, ("dark", 320, True)]
+PLAIN: list[Look] = [("dark", 1280, False), ("light", 320, False)]  # slow: minutes more
 
 
 class World:
@@ -99,7 +100,10 @@ def a_receiver() -> Iterator[Receiver]:
         loop.close()
 
 
-@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}{'' if look[2] else '-plain'}")
+@pytest.fixture(
+    params=[*LOOKS, *(pytest.param(each, marks=pytest.mark.slow) for each in PLAIN)],
+    ids=lambda look: f"{look[0]}-{look[1]}{'' if look[2] else '-plain'}",
+)
 def page(request: pytest.FixtureRequest, world: World) -> Iterator[Page]:
     """A page of an admin; in the end no policy was broken and no script failed."""
     context = world.context(request.param)
@@ -313,7 +317,7 @@ def test_an_admin_lets_somebody_in_who_may_what_the_role_says(
         expect(own.get_by_role("heading", name="Log in")).to_be_visible()
 
 
-@pytest.mark.parametrize("page", LOOKS[:2], indirect=True, ids=["light", "dark"])
+@pytest.mark.parametrize("page", LOOKS, indirect=True, ids=["light", "dark"])
 def test_keys_do_what_the_menu_says(page: Page, world: World) -> None:
     for _ in range(2):
         world.daemon.send("you@mail.test")

@@ -71,6 +71,8 @@ class Account:
 
     async def _book(self, wanted: int) -> None:
         """Book permits, at least one, if the account needs any; wait a little while there are none. Raises NotYet."""
+        if self._unused and self._limits.counted:
+            await self.leave()  # now, since a kill would leave them counted
         while not self._booked:
             taken, self._taken = self._taken, 0
             try:
