@@ -184,6 +184,7 @@ def _settings(
     rules: RuleTexts,
     origins: _Origins,
 ) -> Settings:
+    routes = route_rules(document)
     return Settings(
         file=report.file,
         values=tuple({**values_of(document), **values_of_rules(rules)}.items()),
@@ -200,8 +201,8 @@ def _settings(
         route_hosts=tuple(route_hosts(document)),
         direct=_direct(document),
         dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
-        routes=route_rules(document),
-        senders=sender_settings(document),
+        routes=routes,
+        senders=sender_settings(document, routes.sender_patterns),
         access=access_rules(document.logins, document.networks),
         quotas=quota_rules(document.logins, document.networks),
         aliases=resolved(document.aliases),

@@ -122,11 +122,11 @@ def route_rules(document: Document) -> RouteRules:
     )
 
 
-def sender_settings(document: Document) -> SenderSettings:
-    """Return what else holds for mail of some senders."""
+def sender_settings(document: Document, patterns: SenderPatterns) -> SenderSettings:
+    """Return what else holds for mail of some senders; `patterns` are those of the route rules."""
     rules = {pattern: rewrite_of(each) for pattern, each in document.senders.items()}
     return SenderSettings(
-        patterns=SenderPatterns(tuple(document.senders)),
+        patterns=patterns,
         rewrites={pattern: rule for pattern, rule in rules.items() if rule is not None},
         copies={
             pattern: tuple(map(parse_address, each.always_bcc))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from relayd.doctor.saved import as_json, finding_of, put
 from relayd.errors import RelaydError, StartError
+from relayd.files import is_locked
 from relayd.mail.words import format_instant
 from relayd.policy.doctor.finding import Finding
 
@@ -95,13 +96,6 @@ def take_turn(folder: Path) -> int:
 def is_running(folder: Path) -> bool:
     """Tell whether a run goes on."""
     try:
-        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return is_locked(folder / _LOCK)
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relayd.errors import QueueInUse, StartError
-from relayd.files import make_folder
+from relayd.files import is_locked, make_folder
 from relayd.store.url import is_file, queue_file
 
 
@@ -32,18 +32,10 @@ class QueueLock:
 
 def is_served(url: str) -> bool:
     """Tell whether a daemon has the queue at `url`; changes nothing. May raise PermissionError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(f"{queue_file(url)}.lock", flags)
+        return is_locked(f"{queue_file(url)}.lock")
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def make_directory(directory: Path, mode: int) -> None:

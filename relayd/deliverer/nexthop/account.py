@@ -37,9 +37,8 @@ class Account:
         self._limits = limits
         self._permits = permits
         self._clock = clock
-        self._booked: deque[tuple[float, float]] = (
-            deque()
-        )  # from when until when, in seconds since 1970
+        # From when until when each may be used, in seconds since 1970.
+        self._booked: deque[tuple[float, float]] = deque()
         self._unused = 0  # permits whose time is over
         self._taken = 0  # by the server, since the store was told
         self._is_paced = False  # its server has said that it is too fast

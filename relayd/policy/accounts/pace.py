@@ -2,7 +2,7 @@
 
 A server that says "too fast" has nothing left at that moment. So between two such replies it took exactly what
 its limit allows, and the number of messages between them, by the time, is the limit. After the first
-one the pace doubles from a slow start until the second; from then on it keeps a little below what was measured,
+one the pace grows from a slow start until the second; from then on it keeps a little below what was measured,
 and grows the longer nothing is said, at first hardly and then faster, so that a higher limit is found.
 
 At most two such replies a minute are risked. While nothing is taken at all, the rest doubles.
@@ -14,7 +14,7 @@ token bucket.
 from dataclasses import dataclass, replace
 
 _FIRST = 1.0  # messages a second after the first such reply
-_DOUBLES = 4.0  # seconds in which the pace grows to 2.7 times, until the second such reply
+_GROWS = 4.0  # seconds in which the pace grows to 2.7 times, until the second such reply
 _REST = 2.0  # seconds after such a reply, and
 _LONG_REST = 8.0  # at a slow pace, with
 _FEW = 20.0  # messages that are not sent meanwhile
@@ -23,10 +23,8 @@ _PROBE = 4.0  # seconds between two messages, until one is taken again
 _LONGEST_REST = 1800.0
 _BELOW = 0.97  # of what was measured
 _RETREAT = 0.7  # of a pace that was far off
-_IDLE = (
-    1.3  # times as long as its mail takes at that pace, after which the account was idle in between
-)
-_A_WHILE = 50.0  # seconds
+_IDLE = 1.3  # times as long as its mail takes at that pace: beyond, there was not always mail
+_A_WHILE = 50.0  # seconds, after which most servers count anew
 _STEADY = 0.8  # of the pace that it began with was taken all the time, so a limit is not below that
 _NOTICED = 40.0  # seconds until a server speaks, after the pace has come above its limit
 _GROWTH = 0.001  # after 10 s of sending: a tenth of a percent; after 100 s: a tenth
@@ -55,7 +53,7 @@ class Pace:
     def rate_before(self, back: float) -> float:
         """Return the rate that it had so many seconds of sending ago."""
         if not self.is_measured:
-            return self.base + self.taken / _DOUBLES
+            return self.base + self.taken / _GROWS
         busy = max(0.0, self.taken / self.base - back)  # seconds of sending at that pace
         return self.base * (1 + _GROWTH * (busy / 10) ** 2)
 
@@ -135,10 +133,7 @@ def _measured(pace: Pace, now: float) -> tuple[float, bool]:
         # A server that saves up nothing was not used to its limit while the pace was low.
         return max(measured, pace.rate / 2) * _BELOW, True
     if went_on > _IDLE * pace.taken / pace.base + _SOON:
-        return (
-            pace.rate * _RETREAT,
-            True,
-        )  # there was not always mail, so what was taken says little
+        return pace.rate * _RETREAT, True  # so what was taken says little
     if measured > _STEADY * pace.base:
         return pace.rate_before(_NOTICED) * _BELOW, True  # it grew until just above the limit
     return measured * _BELOW, True

@@ -3,8 +3,7 @@
 Owns the arithmetic and the table of what was counted: memory that all workers of a daemon share, which the
 supervisor makes. Who calls holds the lock of the table meanwhile.
 
-The times slide, in steps of a sixtieth: in no minute, hour or day is more taken than is allowed. What is
-counted is in a ring of steps. A cell is 8 octets, written whole: the number of its step, and how many messages.
+The times slide, as `relayd.policy.sliding` says. What is counted is in a ring of steps. A cell is 8 octets, written whole: the number of its step, and how many messages.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,12 @@ from mmap import mmap
 from relayd.mail.reply import Reply
 from relayd.policy.intake.access import Networks
 from relayd.policy.intake.origin import Origin
+from relayd.policy.sliding import RING, room_of, step_of
 
 REACHED = Reply(450, "4.7.1", ("4.7.1 Message limit reached",))
 _TIMES = (60, 3600, 86_400)  # seconds
-_STEPS = 60  # of each of them
-_RING = _STEPS + 1  # the oldest step counts while any of it is in the time that ends now
 _ROWS = 1024  # of logins and networks
-_ROW = 1 + _RING * len(_TIMES)  # cells: whose it is, then the rings
+_ROW = 1 + RING * len(_TIMES)  # cells: whose it is, then the rings
 OCTETS = _ROWS * _ROW * 8
 """How much memory the table needs, all 0 at first."""
 _COUNT = (1 << 32) - 1  # the lower half of a cell
@@ -98,29 +96,19 @@ class QuotaTable:
         """Count messages that came at an instant; -1 takes one back that was counted then."""
         for name, _ in quotas:
             row = self._row(name)
-            for place in range(len(_TIMES)):
-                step = _step(place, now)
-                at = row + 1 + place * _RING + step % _RING
+            for place, seconds in enumerate(_TIMES):
+                step = step_of(seconds, now)
+                at = row + 1 + place * RING + step % RING
                 cell = self._cells[at]
                 if cell >> 32 != step:
                     cell = step << 32
                 self._cells[at] = max(step << 32, cell + messages)
 
     def _full_until(self, row: int, place: int, most: int, now: float) -> float | None:
-        start = row + 1 + place * _RING
-        oldest = _step(place, now) - _STEPS
-        used = sorted(
-            (cell >> 32, cell & _COUNT)
-            for cell in self._cells[start : start + _RING]
-            if cell >> 32 >= oldest
-        )
-        left = most - sum(count for _, count in used)
-        ends = None
-        for step, count in used:
-            if left > 0:
-                break
-            left, ends = left + count, (step + _RING) * _TIMES[place] / _STEPS
-        return ends
+        start = row + 1 + place * RING
+        used = sorted((cell >> 32, cell & _COUNT) for cell in self._cells[start : start + RING])
+        left, ends = room_of(used, most, seconds=_TIMES[place], now=now)
+        return None if left else ends
 
     def _row(self, name: str) -> int:
         """Return where the cells of a name are. Beyond the last row two names share one, and are counted together."""
@@ -133,7 +121,3 @@ class QuotaTable:
             if self._cells[row] == mark:
                 return row
         return digest % _ROWS * _ROW
-
-
-def _step(place: int, now: float) -> int:
-    return int(now * _STEPS // _TIMES[place])

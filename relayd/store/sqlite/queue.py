@@ -38,6 +38,7 @@ from relayd.ports.requeue import Requeue, Requeued
 from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.disk import Disk
+from relayd.store.permits import Answer, Change, StoredPermits
 from relayd.store.spool import SpoolDirectory
 from relayd.store.sqlite import (
     claims,
@@ -50,6 +51,7 @@ from relayd.store.sqlite import (
     operators,
     outcomes,
     pausing,
+    permits,
     purging,
     requeue,
     returned,
@@ -64,7 +66,6 @@ from relayd.store.sqlite.arrivals import Arrivals
 from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.outbox import SqliteOutbox
 from relayd.store.sqlite.people import SqlitePeople
-from relayd.store.sqlite.permits import SqlitePermits
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
@@ -97,7 +98,7 @@ class SqliteStore:
         self._disk = Disk(path, unused=lambda: self._unused.octets)
         self._reader = Reader(path)
         self.people = SqlitePeople(self._writer, self._reader, clock)
-        self.permits = SqlitePermits(self._writer, clock)
+        self.permits = StoredPermits(self._change_account)
         self.outbox = SqliteOutbox(self._writer, self._reader, clock=clock, served=self._age.served)
 
     def _begin(self, db: apsw.Connection) -> None:
@@ -415,6 +416,11 @@ class SqliteStore:
         reader = ReadBy(by, reason, self._clock.now())
         return await self._writer.submit(
             lambda db: content_read.read(db, self._files, message_id, reader, of=of)
+        )
+
+    async def _change_account(self, account: str, change: "Change[Answer]", /) -> Answer:
+        return await self._writer.submit(
+            lambda db: permits.change(db, account, change, now=self._clock.now().timestamp())
         )
 
     def _term(self, lease_for: timedelta = timedelta()) -> leases.Term:
