@@ -1,6 +1,6 @@
-"""A JWT that a service account signs with RS256: the one place that knows `cryptography`.
+"""A JWT that a service account signs with RS256.
 
-The package is in the extra `google`; nothing else of relayd needs it.
+`cryptography` is imported where something is signed: a relay without a service account never loads it.
 
 Sources: RFC 7515 §3.1, §5.1; RFC 7518 §3.3; the key file as Google's console gives it.
 """
@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # an extra
+if TYPE_CHECKING:  # loaded where it is used
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-NEEDS = 'the Python package cryptography is missing: pip install "relayd[google]"'
 
 
 class KeyUnfit(ValueError):
@@ -56,7 +54,7 @@ def signed(claims: Mapping[str, object], account: ServiceAccount) -> str:
     """Return the claims as a JWT. Raises KeyUnfit."""
     header = {"alg": "RS256", "typ": "JWT", "kid": account.key_id}
     whole = f"{_part(header)}.{_part(claims)}"
-    from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415 -- an extra
+    from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415 -- seldom used
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
 
     signature = _loaded(account).sign(whole.encode(), padding.PKCS1v15(), SHA256())
@@ -64,13 +62,9 @@ def signed(claims: Mapping[str, object], account: ServiceAccount) -> str:
 
 
 def _loaded(account: ServiceAccount) -> "RSAPrivateKey":
-    try:
-        from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-            load_pem_private_key,
-        )
-    except ImportError:
-        raise KeyUnfit(NEEDS) from None
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         key = load_pem_private_key(account.private_key.encode(), password=None)
     except (ValueError, TypeError):
