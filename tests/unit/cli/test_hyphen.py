@@ -14,7 +14,7 @@ MAIL = b"Subject: hello\r\n\r\nno bounce\r\n"
 INPUTS = {
     "relayd classify": (b"550 5.1.1 no such user\n", 0),
     "relayd parse-bounce": (MAIL, 0),
-    "relayd check-content": (MAIL, os.EX_CONFIG),  # no checker
+    "relayd check-content": (MAIL, 1),  # no From
     "relayd addresses import": (b"a@x.test\n", os.EX_UNAVAILABLE),  # no daemon
 }
 OUTPUTS = {"relayd addresses export"}

@@ -1,4 +1,4 @@
-"""`relayd check-content`: scores explained, and its exit status."""
+"""`relayd check-content`: scores explained, the header judged, and its exit status."""
 
 import io
 import os
@@ -11,6 +11,11 @@ from tests.support.background import Background
 from tests.support.checkers import FakeChecker, rspamd_says, spamd_says
 from tests.support.cli_world import SETTINGS, World
 
+HEADER = (
+    b"From: a@x.test\r\nDate: Sun, 01 Mar 2026 12:00:00 +0000\r\nMessage-ID: <1@x.test>\r\n"
+    b"DKIM-Signature: v=1; d=x.test; h=From:List-Unsubscribe:List-Unsubscribe-Post\r\n"
+    b"List-Unsubscribe: <https://x.test/u>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+)
 SYMBOLS = {"MISSING_MID": 2.5, "STRANGE_THING": 4.0, "DKIM_VALID": -0.1}
 
 
@@ -24,7 +29,7 @@ def checker() -> Iterator[FakeChecker]:
 def mail(world: World, checker: FakeChecker) -> Path:
     settle(world, f'rspamd = "http://{checker.endpoint}"\ntag = 6')
     file = world.folder / "mail.eml"
-    file.write_bytes(b"Subject: x\n\nHello.\n")
+    file.write_bytes(HEADER + b"Subject: x\n\nHello.\n")
     return file
 
 
@@ -38,7 +43,7 @@ def test_each_symbol_is_explained(world: World, checker: FakeChecker, mail: Path
     assert ran.status == 1
     first, *_ = ran.out.splitlines()
     assert first == f"{mail}: 6.4, at or above 6 (rspamd at {checker.endpoint})"
-    assert ran.cells[1:] == [
+    assert ran.cells[1:-1] == [
         ["SCORE", "SYMBOL", "MEANS"],
         ["4", "STRANGE_THING", "about STRANGE_THING"],
         [
@@ -51,7 +56,7 @@ def test_each_symbol_is_explained(world: World, checker: FakeChecker, mail: Path
         ],
         ["-0.1", "DKIM_VALID", "The DKIM signature is valid: good."],
     ]
-    assert checker.questions[0].content == b"Subject: x\r\n\r\nHello.\r\n"
+    assert checker.questions[0].content == HEADER + b"Subject: x\r\n\r\nHello.\r\n"
 
 
 THRESHOLDS = {
@@ -74,6 +79,7 @@ def test_the_threshold(
 def test_json(world: World, mail: Path) -> None:
     (row,) = world.run("check-content", "--json", str(mail)).rows
     symbols = row.pop("symbols")
+    assert row.pop("flaws") == []
     assert row == {
         "id": str(mail),
         "content_score": 6.4,
@@ -94,18 +100,18 @@ def test_spamd_from_standard_input(
 ) -> None:
     settle(world, f'spamd = "{checker.endpoint}"')
     checker.answer = spamd_says(4.9, {"MISSING_MID": 0.1})
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\r\nb\n")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(HEADER + b"a: \r\n b\n")))
     ran = world.run("check-content", "-")
     assert ran.status == 0
     assert ran.out.startswith("-: 4.9, below 5 (spamd at ")
-    assert checker.questions[0].content == b"a\r\nb\r\n"
+    assert checker.questions[0].content == HEADER + b"a: \r\n b\r\n"
 
 
 def test_a_large_file_is_checked_and_said_to_be_one(
     world: World, checker: FakeChecker, mail: Path
 ) -> None:
     settle(world, f'rspamd = "http://{checker.endpoint}"\nsize_limit = "1KB"')
-    mail.write_bytes(b"x" * 1001)
+    mail.write_bytes(HEADER + b"\r\n" + b"x" * 1001)
     ran = world.run("check-content", str(mail))
     assert ran.status == 0
     assert "the daemon does not check one so large" in ran.err
@@ -127,7 +133,46 @@ def test_a_checker_that_is_down(world: World, checker: FakeChecker, mail: Path) 
     assert not ran.out
 
 
-def test_no_checker(world: World) -> None:
-    ran = world.run("check-content", "mail.eml")
-    assert ran.status == os.EX_CONFIG
-    assert "[content] names no checker: set rspamd or spamd" in ran.err
+FLAW = {
+    "level": "fail",
+    "field": "From",
+    "reason": "there is no From field",
+    "remedy": "Have the application write one From field with one address.",
+}
+
+
+def test_without_a_checker_the_header_is_judged(world: World) -> None:
+    """What receivers refuse is a failure; what else is missing is told."""
+    file = world.folder / "mail.eml"
+    file.write_bytes(HEADER.replace(b"From: ", b"X: ") + b"\r\nHello.\r\n")
+    ran = world.run("check-content", str(file))
+    assert ran.status == 1
+    assert ran.cells[0] == [f"{file}: not scored: [content] names no checker"]
+    assert ran.cells[1:3] == [["LEVEL", "FIELD", "REASON", "REMEDY"], [*FLAW.values()]]
+    (row,) = world.run("check-content", "--json", str(file)).rows
+    assert row.pop("flaws")[0] == FLAW
+
+    assert row == {"id": str(file), "symbols": []}
+
+
+def test_a_warning_is_no_failure(world: World) -> None:
+    file = world.folder / "mail.eml"
+    file.write_bytes(HEADER.replace(b"d=x.test", b"d=y.test") + b"\r\nHello.\r\n")
+    ran = world.run("check-content", str(file))
+    assert ran.status == 0
+    assert ran.cells[2][:2] == ["warn", "From"]
+
+
+def test_a_good_header(world: World) -> None:
+    file = world.folder / "mail.eml"
+    file.write_bytes(HEADER + b"\r\nHello.\r\n")
+    ran = world.run("check-content", str(file))
+    assert (ran.status, ran.out.splitlines()[1]) == (0, "nothing is wrong with the header")
+
+
+def test_on_a_terminal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy follows the reason."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    file = world.folder / "mail.eml"
+    file.write_bytes(HEADER.replace(b"Message-ID", b"X"))
+    assert "Message-ID: it is missing. Have the" in world.run("check-content", str(file)).out
