@@ -200,7 +200,11 @@ def _settings(
         smarthosts=smarthosts,
         route_hosts=tuple(route_hosts(document)),
         direct=_direct(document),
-        dns=DnsSettings(nameservers=tuple(document.dns.nameservers), timeout=document.dns.timeout),
+        dns=DnsSettings(
+            nameservers=tuple(document.dns.nameservers),
+            timeout=document.dns.timeout,
+            trusted=tuple(document.dns.trusted),
+        ),
         routes=routes,
         senders=sender_settings(document, routes.sender_patterns),
         access=access_rules(document.logins, document.networks),

@@ -186,6 +186,7 @@ class Redirect(Table):
 class Dns(Table):
     nameservers: list[Annotated[HostPort, PlainValidator(where.nameserver), AsText]] = []
     timeout: Duration = units.duration("20s")
+    trusted: list[Annotated[str, PlainValidator(where.ip)]] = []
 
 
 class Retry(Table):

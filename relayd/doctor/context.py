@@ -74,6 +74,7 @@ def context_of(settings: Settings, request: CheckRequest, clock: Clock) -> Check
             nameservers=settings.dns.nameservers,
             timeout=min(settings.dns.timeout, _LOOKUP_TIMEOUT),
             clock=clock,
+            trusted=settings.dns.trusted,
         ),
         local=_local_addresses(settings),
     )

@@ -4,8 +4,7 @@ Owns the words between the resolver, which asks, and policy (`mx`, `doctor`), wh
 definite unless it is a `DnsFailure` or comes with one: a failed lookup proves nothing (A-64).
 
 An answer is `authenticated` if the name server says that DNSSEC proves all of it, each CNAME on the
-way too (the AD bit). Whether that name server, and the way to it, can be trusted is for the caller to
-know.
+way too (the AD bit), and if that name server is trusted: it is on this machine, or in `dns.trusted`.
 
 Sources: RFC 4035 §3.2.3 (AD); RFC 5321 §2.3.5, §5.1; RFC 7505 (null MX); RFC 5890 (A-labels); RFC 1035 §2.3.4 (sizes).
 """
@@ -102,7 +101,16 @@ class Names:
     authenticated: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsaRecords:
+    """TLSA records as they came: usage, selector, matching type, data. None is an answer too."""
+
+    records: tuple[tuple[int, int, int, bytes], ...] = ()
+    authenticated: bool = False  # also that there are none
+
+
 TextAnswer = Texts | DnsFailure
+TlsaAnswer = TlsaRecords | DnsFailure
 NameAnswer = Names | DnsFailure
 
 

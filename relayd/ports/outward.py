@@ -17,7 +17,7 @@ from relayd.mail.words import Detail
 from relayd.policy.delivery.login_refusal import ends_in_refusal
 
 if TYPE_CHECKING:  # those who read this at run time need none of them
-    from relayd.mail.dns import Addresses, MxAnswer
+    from relayd.mail.dns import Addresses, MxAnswer, TextAnswer, TlsaAnswer
     from relayd.policy.intake.content import Verdict
     from relayd.settings import CertificateSettings, Login, TlsMode
 
@@ -143,6 +143,23 @@ class Resolver(Protocol):
 
     async def addresses(self, host: str) -> "Addresses":
         """Return the addresses of a mail host; none for what cannot be a name."""
+        ...
+
+    async def texts(self, name: str) -> "TextAnswer":
+        """Return the TXT records of a name."""
+        ...
+
+    async def tlsa(self, name: str) -> "TlsaAnswer":
+        """Return the TLSA records of a name such as `_25._tcp.mx.a.test`."""
+        ...
+
+    async def alias_is_secure(self, host: str) -> bool:
+        """Tell whether `host` is an alias and DNSSEC proves that, whatever is at its end."""
+        ...
+
+    @property
+    def is_trusted(self) -> bool:
+        """Answers can be `authenticated` at all: a name server whose word counts is asked."""
         ...
 
 

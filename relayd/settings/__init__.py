@@ -157,6 +157,7 @@ class DirectSettings:
 class DnsSettings:
     nameservers: tuple[HostPort, ...]  # none: the system's
     timeout: timedelta  # for one answer
+    trusted: tuple[str, ...] = ()  # addresses of name servers whose AD bit counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

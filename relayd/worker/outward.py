@@ -183,7 +183,10 @@ def mx_parts(
             unused=unused_families(settings.direct.families, settings.direct.source_addresses),
         ),
         resolver=DnsResolver(
-            nameservers=settings.dns.nameservers, timeout=settings.dns.timeout, clock=clock
+            nameservers=settings.dns.nameservers,
+            timeout=settings.dns.timeout,
+            clock=clock,
+            trusted=settings.dns.trusted,
         ),
         transport=transport,
         sites=sites,

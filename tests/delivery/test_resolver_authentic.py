@@ -1,13 +1,27 @@
 """The AD bit of answers: a field of each, over CNAMEs and the cache (RFC 4035 §3.2.3, RFC 6840)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from relayd.mail.dns import Addresses, ImplicitMx, MxHosts, Names, NoSuchDomain, NullMx, Texts
+from relayd.mail.dns import (
+    Addresses,
+    DnsFailure,
+    ImplicitMx,
+    MxHosts,
+    Names,
+    NoSuchDomain,
+    NullMx,
+    Texts,
+    TlsaAnswer,
+    TlsaRecords,
+)
 from relayd.net.dns.resolver import DnsResolver
+from relayd.settings import HostPort
 from tests.support.clock import FakeClock
 from tests.support.dns_server import (
     FORMERR,
@@ -19,6 +33,7 @@ from tests.support.dns_server import (
     Alone,
     Authentic,
     Behaviour,
+    Cut,
     DnsServer,
     Negative,
     Zones,
@@ -28,9 +43,21 @@ MX_B = ["10 b.test."]
 DENIED = Negative(f"test. SOA {SOA}", rcode=NXDOMAIN)
 
 
+ELSEWHERE = "0.0.0.0"  # leads to the name server of the test, and is no loopback address
+
+
 def a_resolver(server: DnsServer) -> DnsResolver:
     return DnsResolver(
         nameservers=[server.endpoint], timeout=timedelta(seconds=5), clock=FakeClock()
+    )
+
+
+def a_remote_resolver(server: DnsServer, trusted: Sequence[str] = ()) -> DnsResolver:
+    return DnsResolver(
+        nameservers=[HostPort(host=ELSEWHERE, port=server.endpoint.port)],
+        timeout=timedelta(seconds=5),
+        clock=FakeClock(),
+        trusted=trusted,
     )
 
 
@@ -119,3 +146,94 @@ async def test_a_name_server_without_edns_is_asked_for_it_too(to_edns: Behaviour
         answer = await a_resolver(server).mx("a.test")
     assert isinstance(answer, MxHosts)
     assert answer.authenticated
+
+
+TLSA = ["3 1 1 " + "ab" * 32, "2 0 0 00"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [
+        pytest.param([], False, id="nobody"),
+        pytest.param(["192.0.2.53"], False, id="another"),
+        pytest.param([ELSEWHERE], True, id="this-one"),
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True], ids=["udp", "tcp"])
+async def test_a_name_server_elsewhere_has_to_be_trusted(
+    trusted: Sequence[str], *, expected: bool, cut: bool
+) -> None:
+    """The AD bit may have been set on the way (RFC 6840 §5.8)."""
+    zones: Zones = {"a.test": {"MX": _cut(MX_B, cut=cut), "TLSA": _cut(TLSA, cut=cut)}}
+    async with DnsServer(zones) as server:
+        resolver = a_remote_resolver(server, trusted)
+        mx, tlsa = await resolver.mx("a.test"), await resolver.tlsa("a.test")
+        assert bool(server.by_tcp) is cut
+    assert isinstance(mx, MxHosts)
+    assert isinstance(tlsa, TlsaRecords)
+    assert mx.authenticated is tlsa.authenticated is resolver.is_trusted is expected
+
+
+def _cut(records: Sequence[str], *, cut: bool) -> Action:
+    return Cut(Authentic(records)) if cut else Authentic(records)
+
+
+async def test_only_what_a_trusted_name_server_said_counts() -> None:
+    """One of two is trusted, and the other answered."""
+    zones: Zones = {"a.test": {"MX": Authentic(MX_B)}}
+    sick: Zones = {"a.test": SERVFAIL}
+    async with DnsServer(sick) as near, DnsServer(zones) as far:
+        resolver = DnsResolver(
+            nameservers=[near.endpoint, HostPort(host=ELSEWHERE, port=far.endpoint.port)],
+            timeout=timedelta(seconds=5),
+            clock=FakeClock(),
+        )
+        answer = await resolver.mx("a.test")
+    assert resolver.is_trusted
+    assert isinstance(answer, MxHosts)
+    assert not answer.authenticated
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"),
+    [
+        pytest.param(
+            Authentic(TLSA),
+            TlsaRecords(records=((3, 1, 1, b"\xab" * 32), (2, 0, 0, b"\0")), authenticated=True),
+            id="records",
+        ),
+        pytest.param(Authentic(NODATA), TlsaRecords(authenticated=True), id="proven-absent"),
+        pytest.param(NODATA, TlsaRecords(), id="absent"),
+        pytest.param(
+            SERVFAIL,
+            DnsFailure(reason="127.0.0.1 answers SERVFAIL to TLSA _25._tcp.a.test"),
+            id="bogus",
+        ),
+    ],
+)
+async def test_tlsa_records(action: Action, answer: TlsaAnswer) -> None:
+    async with DnsServer({"_25._tcp.a.test": {"TLSA": action}}) as server:
+        found = await a_resolver(server).tlsa("_25._tcp.A.test")
+    if isinstance(found, TlsaRecords):  # a name server may turn records round
+        found = replace(found, records=tuple(sorted(found.records, reverse=True)))
+    assert found == answer
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        pytest.param(Authentic(["b.test."]), True, id="proven"),
+        pytest.param(["b.test."], False, id="not-proven"),
+        pytest.param(Authentic(NODATA), False, id="no-alias"),
+        pytest.param(SERVFAIL, False, id="failure"),
+    ],
+)
+async def test_an_alias_may_be_secure_though_its_target_is_not(
+    action: Action, *, expected: bool
+) -> None:
+    """RFC 7672 §2.2.2."""
+    zones: Zones = {"a.test": {"CNAME": action, "A": ["192.0.2.1"], "AAAA": NODATA}}
+    async with DnsServer(zones) as server:
+        resolver = a_resolver(server)
+        assert not (await resolver.addresses("a.test")).authenticated
+        assert await resolver.alias_is_secure("a.test") is expected

@@ -564,6 +564,11 @@ WRONG |= {
         '"IP" or "IP:PORT"',
         FQDN + '[dns]\nnameservers = ["[::1"]',
     ),
+    "trusted-name": (
+        "dns.trusted[0]",
+        "an IP address",
+        FQDN + '[dns]\ntrusted = ["dns.example.org"]',
+    ),
     "verp-address": (
         "bounces.verp_domain",
         "a domain",

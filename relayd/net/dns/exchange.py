@@ -9,6 +9,9 @@ that a port is closed.
 An answer counts if it comes from the address asked, to the port asked from, with the id and the
 question of the query; all else is passed over while there is time (A-65, RFC 5452).
 
+The AD bit of a name server that is not trusted means nothing, so it is taken out of its answers: it may
+have been set on the way, or by a forwarder that checks nothing (RFC 6840 §5.8).
+
 A name server that cannot read EDNS is asked again without it, and only so for a while. It may say
 so (FORMERR, NOTIMP, BADVERS, or any error in an answer without EDNS), hang up, or keep silent.
 
@@ -22,6 +25,7 @@ from math import inf
 from typing import Any
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.nameserver
 import dns.query
@@ -44,9 +48,10 @@ class Excess(Exception):
 class BoundedNameserver(dns.nameserver.Do53Nameserver):
     """A name server as `dns.asyncresolver` wants it."""
 
-    def __init__(self, address: str, port: int, clock: Clock) -> None:
+    def __init__(self, address: str, port: int, clock: Clock, *, is_trusted: bool) -> None:
         super().__init__(address, port)
         self._clock = clock
+        self.is_trusted = is_trusted
         self._plain_until = -inf  # monotonic
 
     async def async_query(
@@ -61,7 +66,17 @@ class BoundedNameserver(dns.nameserver.Do53Nameserver):
         ignore_trailing: bool = False,  # noqa: ARG002, FBT001, FBT002
     ) -> dns.message.Message:
         """Ask; by TCP if `max_size`. Raises dns.message.Truncated to be asked again by TCP."""
-        exchange = _by_tcp if max_size else _by_udp
+        answer = await self._answer(request, timeout, _by_tcp if max_size else _by_udp)
+        if not self.is_trusted:
+            answer.flags &= ~dns.flags.AD
+        return answer
+
+    async def _answer(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109
+        exchange: Exchange,
+    ) -> dns.message.Message:
         plain = self._clock.monotonic() < self._plain_until
         try:
             async with asyncio.timeout(timeout):

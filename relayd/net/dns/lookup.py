@@ -8,6 +8,7 @@ Names come as A-labels, so dnspython's own idea of IDNA never applies (HN-03), a
 search list does. An answer with a wrong id, question or sender is passed over: the library draws
 ids and ports at random and goes on listening (A-65). DNSSEC is left to the name server: a bogus
 answer comes as SERVFAIL. Each question has the AD bit, so that it says which answers it authenticated.
+That is believed of a name server on this machine, or of one in `trusted`.
 
 A negative answer is believed when it comes with the SOA record of a zone that holds the name. Lame
 servers and referrals have none, and neither has the cache of dnsmasq. Without that proof, each name
@@ -18,7 +19,7 @@ RFC 6891 (EDNS), RFC 7766 (TCP).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -51,7 +52,7 @@ _CHAIN_LIMIT = 8  # questions for one answer, where name servers do not follow a
 _PORT = 53
 
 # The library loads a type with its first record, which takes a descriptor and may fail for good.
-for _each in ("A", "AAAA", "CNAME", "MX", "NS", "OPT", "PTR", "SOA", "TXT"):
+for _each in ("A", "AAAA", "CNAME", "MX", "NS", "OPT", "PTR", "SOA", "TLSA", "TXT"):
     dns.rdata.get_rdata_class(dns.rdataclass.IN, dns.rdatatype.from_text(_each))  # type: ignore[no-untyped-call]
 
 
@@ -80,10 +81,19 @@ class DnsLookup:
     """Asks the name servers; with none given, those of the system."""
 
     def __init__(
-        self, nameservers: Sequence[HostPort], timeout: timedelta, *, clock: Clock
+        self,
+        nameservers: Sequence[HostPort],
+        timeout: timedelta,
+        *,
+        clock: Clock,
+        trusted: Collection[str] = (),
     ) -> None:
         asked = tuple(nameservers) or system_nameservers()
-        servers = [BoundedNameserver(each.host, each.port, clock) for each in asked]
+        servers = [
+            BoundedNameserver(each.host, each.port, clock, is_trusted=_trusts(each.host, trusted))
+            for each in asked
+        ]
+        self.is_trusted = any(each.is_trusted for each in servers)
         self._timeout = timeout.total_seconds()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._backend = dns.asyncbackend.get_backend("asyncio")
@@ -202,6 +212,12 @@ def system_nameservers(path: Path = Path("/etc/resolv.conf")) -> tuple[HostPort,
     fields = [line.split() for line in lines]
     hosts = [each[1] for each in fields if len(each) > 1 and each[0] == "nameserver"]
     return tuple(HostPort(host=host, port=_PORT) for host in hosts if _is_ip(host))
+
+
+def _trusts(host: str, trusted: Collection[str]) -> bool:
+    """Tell whether the AD bit of a name server counts: nobody can change it on the way."""
+    ip = ip_address(host)
+    return ip.is_loopback or str(ip) in trusted
 
 
 def _is_ip(text: str) -> bool:

@@ -12,7 +12,7 @@ Sources: RFC 5321 §5.1, RFC 7505 §3.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -34,6 +34,8 @@ from relayd.mail.dns import (
     NullMx,
     TextAnswer,
     Texts,
+    TlsaAnswer,
+    TlsaRecords,
     a_labels,
 )
 from relayd.mail.text import replaced
@@ -52,11 +54,21 @@ class DnsResolver:
     """`relayd.ports.outward.Resolver` over name servers; with none given, those of the system."""
 
     def __init__(
-        self, *, nameservers: Sequence[HostPort], timeout: timedelta, clock: Clock
+        self,
+        *,
+        nameservers: Sequence[HostPort],
+        timeout: timedelta,
+        clock: Clock,
+        trusted: Collection[str] = (),
     ) -> None:
-        self._lookup = DnsLookup(nameservers, timeout, clock=clock)
+        self._lookup = DnsLookup(nameservers, timeout, clock=clock, trusted=trusted)
         self._cache = DnsCache(clock)
         self._running: dict[Question, asyncio.Task[Finding]] = {}
+
+    @property
+    def is_trusted(self) -> bool:
+        """A name server whose AD bit counts is among those that are asked."""
+        return self._lookup.is_trusted
 
     async def mx(self, domain: str) -> MxAnswer:
         try:
@@ -109,6 +121,27 @@ class DnsResolver:
                 return Texts(exists=exists, authenticated=found.authenticated)
             case _:
                 return found
+
+    async def tlsa(self, name: str) -> TlsaAnswer:
+        """Return the TLSA records of a name such as `_25._tcp.mx.a.test` (RFC 6698 §3)."""
+        found = await self._definite(name, "TLSA")
+        match found:
+            case Records(texts=texts):
+                records = tuple(_tlsa(text) for text in texts)
+                return TlsaRecords(records=records, authenticated=found.authenticated)
+            case Nothing():
+                return TlsaRecords(authenticated=found.authenticated)
+            case _:
+                return found
+
+    async def alias_is_secure(self, host: str) -> bool:
+        """Tell whether `host` is an alias and DNSSEC proves that, whatever is at its end.
+
+        The answer to a question of another type has the AD bit only if all of it is proven, so it
+        does not tell (RFC 7672 §2.2.2).
+        """
+        found = await self._definite(host, "CNAME")
+        return isinstance(found, Records) and found.authenticated
 
     async def names(self, ip: IpAddress) -> NameAnswer:
         """Return the names that reverse DNS gives an address."""
@@ -199,6 +232,11 @@ def _joined(text: str) -> str:
     decoded = raw.encode("latin-1")[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
     visible = decoded.replace("\t", " ")
     return replaced(visible, by="\ufffd")
+
+
+def _tlsa(text: str) -> tuple[int, int, int, bytes]:
+    usage, selector, matching, data = text.split(" ", 3)
+    return int(usage), int(selector), int(matching), bytes.fromhex(data)
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:

@@ -222,6 +222,7 @@ def test_every_supported_key_can_be_set() -> None:
         [dns]
         nameservers = ["192.0.2.53", "127.0.0.1:5353", "::1", "[2001:DB8::0:53]:54"]
         timeout = "5s"
+        trusted = ["192.0.2.53", "2001:DB8::0:53"]
         [retry]
         soft_bounce = []
         unknown_outcome = ["90s"]
@@ -350,6 +351,7 @@ def test_every_supported_key_can_be_set() -> None:
             HostPort(host="2001:db8::53", port=54),
         ),
         timeout=timedelta(seconds=5),
+        trusted=("192.0.2.53", "2001:db8::53"),
     )
     assert found.retry.soft_bounce == ()
     assert found.retry.unknown_outcome == (timedelta(seconds=90),)
