@@ -1,5 +1,6 @@
 """Addresses: bound together or not at all, kept over a reload, cleaned up at the end."""
 
+import asyncio
 import errno
 import os
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from relayd.errors import StartError
 from relayd.settings import HostPort, Settings
-from relayd.sockets import BACKLOG
+from relayd.sockets import BACKLOG, listen_tcp
 from relayd.supervisor.sockets import Addresses
 from tests.support.supervised import settings_of
 
@@ -42,6 +43,22 @@ def settings_in(directory: Path, *listen: str) -> Settings:
 
 def permissions(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+async def test_what_asyncio_accepts_on_tcp_is_sent_at_once() -> None:
+    """Else the second part of an answer waits up to 40 ms for the acknowledgement of the first."""
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def look(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    [listening] = listen_tcp(HostPort(host="127.0.0.1", port=0))
+    async with await asyncio.start_server(look, sock=listening):
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        assert await accepted
+        writer.close()
 
 
 @pytest.mark.parametrize(
