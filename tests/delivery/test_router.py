@@ -277,7 +277,7 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
             mx=direct.parts,
             permits=direct.post.store.permits,
         )
-        site = direct.parts.sites.of(frozenset({"mx.test"}))
+        site = direct.parts.sites.of("mx.test")
         membership.watch(router.divide_by)
         membership.watch(direct.parts.sites.divide_by)
         hop = router.next_hop(SMARTHOST)
@@ -296,13 +296,13 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
             assert hop.allowed == -(-all_of_it // workers)
             found.append((site.slots.allowed, site.slots.is_crowded))
         assert found == [(6, False), (2, True), (3, False)]
-        assert direct.parts.sites.of(frozenset({"new.test"})).slots.allowed == 1
+        assert direct.parts.sites.of("new.test").slots.allowed == 1
 
 
 async def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
     async with asyncio.TaskGroup() as tasks:
         sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1), per_minute=60)
-        site = sites.of(frozenset({"mx.test"}))
+        site = sites.of("mx.test")
         waits = [sites.token(site, name) for name in ("a", "b")]
         membership = ChangingMembership(1)
         membership.watch(sites.divide_by)

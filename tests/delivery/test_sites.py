@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -137,6 +138,58 @@ async def test_who_waited_while_somebody_found_no_host_ready_comes_again_later()
             row = direct.post.row(one)
             assert (row.status, row.attempts) == (Status.QUEUED, 0)
             assert row.paused_until == direct.post.clock.now() + timedelta(seconds=30)
+
+
+async def test_customers_with_a_host_name_each_share_the_limit_of_their_provider() -> None:
+    """Their provider counts our connections, and not those to one of its names."""
+    gate = asyncio.Event()
+    zones: dict[str, Any] = {}
+    for number in range(60):
+        host = f"t{number}.in.prov.test"
+        zones |= {f"d{number}.test": {"MX": [f"10 {host}."]}, host: {"A": [A1]}}
+    script: Script = {"DOT": InTurn(*["250 ok"] * 3, Wait(gate, "250 ok"))}
+    async with a_direct_post(zones, {A1: script}, connections_per_destination=2) as direct:
+        for number in range(60):
+            await direct.send(f"a@d{number}.test")
+        await eventually(lambda: direct.server(A1).connections == 5)
+        assert set(direct.parts.sites._sites) == {"in.prov.test"}
+        gate.set()
+        await direct.post.settled()
+        assert {row.status for row in direct.post.rows()} == {Status.SENT}
+        assert direct.server(A1).most_open == 2
+
+
+async def test_a_customer_whose_host_is_down_does_not_speak_for_the_others() -> None:
+    gate = asyncio.Event()
+    zones: Zones = {
+        "dead.test": {"MX": ["10 dead.in.prov.test."]},
+        "dead.in.prov.test": {"A": [A1]},
+        "also.test": {"MX": ["10 dead.in.prov.test."]},
+        "live.test": {"MX": ["10 live.in.prov.test."]},
+        "live.in.prov.test": {"A": [A2]},
+    }
+    async with a_direct_post(zones, {A1: {"GREETING": Wait(gate, "554 no")}, A2: FINE}) as direct:
+        await direct.send("a@dead.test")
+        await eventually(lambda: direct.server(A1).connections)
+        also, live = await direct.send("a@also.test"), await direct.send("a@live.test")
+        [site] = direct.parts.sites._sites.values()
+        await eventually(lambda: len(site.slots._waiting) == 2)
+        gate.set()
+        await direct.post.settled(live)
+        assert direct.post.row(live).status is Status.SENT
+        assert direct.post.row(also).paused_until is not None
+        assert direct.server(A1).connections == 1
+
+
+async def test_the_searches_that_failed_are_not_kept_for_ever() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        site = Sites(1, tasks, clock=FakeClock(), connections=Connections(1)).of("prov.test")
+        for number in range(2500):
+            began = site.searches_failed
+            site.note_failed(frozenset({f"t{number}.prov.test"}))
+            assert site.has_failed(frozenset({f"t{number}.prov.test"}), since=began)
+        assert len(site.failed) <= 1000
+        assert not site.has_failed(frozenset({"t0.prov.test"}), since=0), "it is asked once more"
 
 
 # --- turns
@@ -339,14 +392,14 @@ async def test_a_rate_is_kept_also_after_the_site_was_forgotten() -> None:
     clock = FakeClock()
     async with asyncio.TaskGroup() as tasks:
         sites = Sites(1, tasks, clock=clock, connections=Connections(1), per_minute=1)
-        hosts = frozenset({"mx.test"})
-        assert sites.token(sites.of(hosts), "x.test") == 0
-        assert sites.token(sites.of(hosts), "x.test") == 60
+        key = "mx.test"
+        assert sites.token(sites.of(key), "x.test") == 0
+        assert sites.token(sites.of(key), "x.test") == 60
         for number in range(1500):
-            sites.token(sites.of(frozenset({str(number)})), "x.test")
-        assert sites.token(sites.of(hosts), "x.test") == 60
+            sites.token(sites.of(str(number)), "x.test")
+        assert sites.token(sites.of(key), "x.test") == 60
         clock.advance(timedelta(hours=1))
-        sites.token(sites.of(frozenset({"new"})), "x.test")
+        sites.token(sites.of("new"), "x.test")
         assert len(sites._throttles) == 1, "those who owe nothing are forgotten"
 
 

@@ -92,7 +92,7 @@ class MxHop:
             raise NoHost(tuple(after), all_asked=chosen.is_all)
         site = self._parts.sites.of(chosen.site)
         self._site = site
-        await self._enter(site, may_begin=bool(after))
+        await self._enter(site, chosen.names, may_begin=bool(after))
         try:
             session = await self._open(site, chosen, after)
         except BaseException:
@@ -156,13 +156,13 @@ class MxHop:
         )
         return choose(plan, addresses, replace(parts.rules, own_addresses=own, resting=resting))
 
-    async def _enter(self, site: Site, *, may_begin: bool) -> None:
+    async def _enter(self, site: Site, hosts: frozenset[str], *, may_begin: bool) -> None:
         """Wait for a token, unless it has one, and for a slot. Raises NotYet.
 
         For a slot as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
-        that none of them is ready, that need not be found again for every domain in the line.
+        that none of these is ready, that need not be found again for every domain in the line.
         """
-        failed, clock = site.failed, self._parts.clock
+        failed, clock = site.searches_failed, self._parts.clock
         while True:
             wait = 0.0 if may_begin else self._parts.sites.token(site, self._domain)
             if wait > TOKEN_WAIT:
@@ -174,7 +174,7 @@ class MxHop:
             if tracing.is_on and site.slots.is_full:
                 tracing.tell("connection_awaited", reason=_FULL.format(site.slots.allowed))
             await site.slots.acquire()
-            if site.failed != failed:
+            if site.has_failed(hosts, since=failed):
                 site.slots.release()
                 raise self._not_yet(_AGAIN_AFTER, _DOWN)
             if may_begin or clock.monotonic() - due <= TOKEN_WAIT:
@@ -202,7 +202,7 @@ class MxHop:
         except NoHost as none:
             site.share.release()
             if not after and not turned_away(none.facts):
-                site.failed += 1
+                site.note_failed(chosen.names)
             raise
         except BaseException:
             site.share.release()

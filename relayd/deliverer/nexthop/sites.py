@@ -1,4 +1,6 @@
-"""What the domains with one set of MX hosts share, in one worker: connections, and their limits.
+"""What the domains of one site share, in one worker: connections, and their limits.
+
+Which mail hosts are one site says `policy.delivery.site`.
 
 There are never more connections, in use and idle ones together, than slots: a connection is
 opened only by who has a slot, and when no idle one will do; an idle one is left for it then. How
@@ -17,6 +19,7 @@ from relayd.policy.delivery.throttle import SlowStart, Throttle, connections_of,
 from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
+_FAILED = 1000  # sets of hosts; who forgets one asks it once more
 
 
 class ConnectionSlots:
@@ -89,13 +92,25 @@ class Idle:
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Site:
-    """One set of MX hosts."""
+    """What a receiver counts as one."""
 
-    hosts: frozenset[str]
+    key: str
     slots: ConnectionSlots
     share: Share
     idle: list[Idle] = field(default_factory=list)
-    failed: int = 0  # searches in which no host was ready
+    searches_failed: int = 0  # in which no host was ready
+    failed: dict[frozenset[str], int] = field(default_factory=dict)  # the latest, by its hosts
+
+    def note_failed(self, hosts: frozenset[str]) -> None:
+        """Note that none of these was ready. Other hosts of the site may well be."""
+        if len(self.failed) >= _FAILED:
+            self.failed.clear()
+        self.searches_failed += 1
+        self.failed[hosts] = self.searches_failed
+
+    def has_failed(self, hosts: frozenset[str], *, since: int) -> bool:
+        """Tell whether none of these was ready after so many failed searches."""
+        return self.failed.get(hosts, 0) > since
 
     def take(self, idle: Idle) -> Connection:
         """Return a connection that is not idle any more."""
@@ -124,8 +139,8 @@ class Sites:
         self._tasks = tasks
         self._clock = clock
         self._per_minute = self._rate = per_minute
-        self._sites: WeakValueDictionary[frozenset[str], Site] = WeakValueDictionary()
-        self._throttles: dict[frozenset[str], Throttle] = {}  # they outlive a site without work
+        self._sites: WeakValueDictionary[str, Site] = WeakValueDictionary()
+        self._throttles: dict[str, Throttle] = {}  # they outlive a site without work
 
     @property
     def are_limited(self) -> bool:
@@ -141,19 +156,19 @@ class Sites:
         for throttle in self._throttles.values():
             throttle.limit(self._rate)
 
-    def of(self, hosts: frozenset[str]) -> Site:
-        site = Site(hosts, ConnectionSlots(self._share), Share(self.connections))
-        return self._sites.setdefault(hosts, site)
+    def of(self, key: str) -> Site:
+        site = Site(key, ConnectionSlots(self._share), Share(self.connections))
+        return self._sites.setdefault(key, site)
 
     def token(self, site: Site, who: str) -> float:
         """Return the seconds until `who` may begin a transaction; see `Throttle.token`."""
         if not self._per_minute:
             return 0.0
         now = self._clock.monotonic()
-        if site.hosts not in self._throttles:
+        if site.key not in self._throttles:
             self._make_room(now)
-            self._throttles[site.hosts] = Throttle(self._rate)
-        return self._throttles[site.hosts].token(who, now=now)
+            self._throttles[site.key] = Throttle(self._rate)
+        return self._throttles[site.key].token(who, now=now)
 
     def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:
         """Keep a connection without work for a while, or until its slot is asked for."""
@@ -181,9 +196,7 @@ class Sites:
 
     def _make_room(self, now: float) -> None:
         if len(self._throttles) >= _THROTTLES:
-            busy = {
-                hosts: one for hosts, one in self._throttles.items() if not one.is_idle(now=now)
-            }
+            busy = {key: one for key, one in self._throttles.items() if not one.is_idle(now=now)}
             self._throttles = busy
 
 

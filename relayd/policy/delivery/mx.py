@@ -31,6 +31,7 @@ from relayd.mail.dns import (
 )
 from relayd.mail.words import Category, Fault
 from relayd.policy.delivery.address_filter import AddressVerdict, in_words, vet_address
+from relayd.policy.delivery.site import site_key
 from relayd.policy.delivery.source import pick_source
 from relayd.policy.intake.admit import Network
 
@@ -64,7 +65,8 @@ class HostPlan:
     """The hosts whose addresses are to be looked up, best first."""
 
     domain: str
-    site: frozenset[str]  # all names that the domain's answer had, whatever becomes of them
+    names: frozenset[str]  # all that the domain's answer had, whatever becomes of them
+    site: str  # whom they belong to: see `policy.delivery.site`
     hosts: tuple[MxHost, ...]  # never empty
     implicit: bool  # the domain itself, for want of MX records
     proven: bool = True  # by the answer about its MX records; see `ImplicitMx`
@@ -85,7 +87,8 @@ class Candidate:
 class Candidates:
     """Whom to try, in this order; never empty."""
 
-    site: frozenset[str]  # whom they belong to: see `HostPlan`
+    names: frozenset[str]  # see `HostPlan`
+    site: str
     candidates: tuple[Candidate, ...]
     skipped: tuple[str, ...]  # what else there was, and why it is left out; a line each
     unheard: int | None = None  # preference of the best host that cannot be asked: its addresses
@@ -179,6 +182,7 @@ def _choose(
                 is_cut = True
     if candidates:
         return Candidates(
+            names=plan.names,
             site=plan.site,
             candidates=tuple(candidates.values()),
             skipped=tuple(skipped),
@@ -197,9 +201,11 @@ def _plan(
         return _misdirected(domain, "its MX records name no host")
     if not hosts:
         return _loop(domain)
+    names = frozenset(host.name for host in listed)
     return HostPlan(
         domain=domain,
-        site=frozenset(host.name for host in listed),
+        names=names,
+        site=site_key(names, domain),
         hosts=hosts[: rules.max_hosts],
         implicit=isinstance(answer, ImplicitMx),
         proven=isinstance(answer, MxHosts) or answer.proven,

@@ -41,7 +41,7 @@ def unused_families(families: Collection[IpFamily], sources: Sequence[str]) -> M
 
 
 def pick_source(
-    site: Collection[str],
+    site: str,
     to: IpAddress,
     sources: Iterable[str],
     *,
@@ -49,14 +49,12 @@ def pick_source(
 ) -> str | None:
     """Return the one of `sources` that a site sees; None: the system chooses.
 
-    `site` are the names of its mail hosts, in any order, and `to` is the address to connect to: only
-    sources of its family count. One that is `resting` is taken only if all of them are: mail never
+    `site` is its key, and `to` is the address to connect to: only sources of its family count. One that is `resting` is taken only if all of them are: mail never
     leaves by an address that the operator did not name.
     """
-    name = "\n".join(sorted(site))
     return max(
         (source for source in sources if ip_address(source).version == to.version),
-        key=lambda source: (source not in resting, _rank(name, source)),
+        key=lambda source: (source not in resting, _rank(site, source)),
         default=None,
     )
 

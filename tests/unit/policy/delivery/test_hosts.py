@@ -97,7 +97,8 @@ def test_a_better_host_is_out_of_reach(
 ) -> None:
     """S-17."""
     chosen = Candidates(
-        site=frozenset({"best.test", "backup.test"}),
+        names=frozenset({"best.test", "backup.test"}),
+        site="backup.test,best.test",
         candidates=(
             Candidate(preference=10, host="best.test", ip="192.0.2.1"),
             Candidate(preference=20, host="backup.test", ip="192.0.2.2"),

@@ -59,7 +59,8 @@ def planned(answer: MxAnswer, rules: MxRules = RULES) -> HostPlan | Undeliverabl
 def the_plan(*listed: str, implicit: bool = False, cut_off: bool = False) -> HostPlan:
     return HostPlan(
         domain="a.test",
-        site=frozenset(host.name for host in hosts(*listed)),
+        names=frozenset(host.name for host in hosts(*listed)),
+        site="a.test",
         hosts=hosts(*listed),
         implicit=implicit,
         cut_off=cut_off,
