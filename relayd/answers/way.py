@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from relayd.policy.delivery.route import DEFAULT, OnHold, Route, ViaHost, ViaMx, ViaSmarthost
-from relayd.policy.delivery.tls import TlsMode
+from relayd.policy.tls.ladder import TlsMode
 
 TLS_WORDS = {
     TlsMode.OFF: "off: clear text",

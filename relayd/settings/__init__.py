@@ -21,12 +21,12 @@ from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import DEFAULT, HostPort, RouteRules
 from relayd.policy.delivery.source import IpFamily
-from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.intake.quota import QuotaRules
 from relayd.policy.replies.ruleset import RuleTexts
+from relayd.policy.tls.ladder import TlsMode
 from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
 

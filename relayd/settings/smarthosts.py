@@ -7,9 +7,9 @@ from enum import StrEnum
 from relayd.policy.accounts.limits import NO_LIMITS, AccountLimits
 from relayd.policy.delivery.plan import AT_ONCE
 from relayd.policy.delivery.route import HostPort
-from relayd.policy.delivery.tls import TlsMode
 from relayd.policy.oauth2.grants import OAuth2Settings
 from relayd.policy.rewriting.rules import Rewrite
+from relayd.policy.tls.ladder import TlsMode
 
 
 class AuthMechanism(StrEnum):

@@ -1,7 +1,7 @@
 """Opening a session with a next hop: one that may take mail, or the reason why there is none.
 
 Owns the order of the steps, which are those of `session`. How it is secured, and what a failure of TLS
-leads to, is decided in `relayd.policy.delivery.tls`: each try has a connection of its own. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
+leads to, is decided in `relayd.policy.tls.ladder`: each try has a connection of its own. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
 
 Source: RFC 3207 §4.
 """

@@ -1,7 +1,7 @@
 """TLS towards a next hop: contexts, what was negotiated, and what went wrong.
 
 Which kind of TLS a session has, and for how long a failure counts, is decided in
-`relayd.policy.delivery.tls`; this keeps the memory of failures.
+`relayd.policy.tls.ladder`; this keeps the memory of failures.
 
 Python cannot say afterwards whether a certificate would have passed, so a handshake is first
 tried with verification. A host whose certificate failed meets the lenient context at once while that

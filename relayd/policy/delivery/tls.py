@@ -22,20 +22,12 @@ Sources: RFC 3207 §4, §4.1; RFC 7435 §3 (opportunistic); RFC 8314 §3.3 (impl
 """
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
+
+from relayd.policy.tls.ladder import TlsMode
 
 _CERTIFICATE_FOR = 3600.0  # seconds
 _HANDSHAKE_FOR = 600.0
-
-
-class TlsMode(StrEnum):
-    """TLS towards a next hop."""
-
-    OFF = "off"
-    OPPORTUNISTIC = "opportunistic"  # STARTTLS where offered, any certificate, else clear text
-    REQUIRED = "required"  # STARTTLS or nothing, any certificate
-    VERIFY = "verify"  # STARTTLS with a certificate that proves the name
-    IMPLICIT = "implicit"  # the connection begins with the handshake; else as VERIFY
 
 
 class Security(Enum):

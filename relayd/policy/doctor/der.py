@@ -1,4 +1,4 @@
-"""Read the few things of DER that checks need: the size of an RSA key, a certificate's names and dates.
+"""Read the few things of DER that checks need: the size of an RSA key, a certificate's names, dates and key.
 
 Not a general parser, and no proof of anything: a certificate is verified by those who connect.
 
@@ -53,6 +53,17 @@ def read_certificate(der: bytes) -> CertificateFacts:
     )
 
 
+def public_key_of(der: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of a certificate, octet by octet as it is there. Raises DerError."""
+    certificate = _nth(_inside(der, _SEQUENCE), 0, _SEQUENCE)[1]
+    places = list(_places(certificate))
+    before = 6 if places and certificate[0] == _VERSION else 5
+    if len(places) <= before or certificate[places[before][0]] != _SEQUENCE:
+        raise DerError("no key")
+    begin, _, end = places[before]
+    return certificate[begin:end]
+
+
 def _names(extensions: bytes) -> Iterator[str]:
     for _, extension in _inside(extensions, _SEQUENCE) if extensions else ():
         parts = _inside(extension)
@@ -75,12 +86,16 @@ def _inside(octets: bytes, wrapped: int | None = None) -> Sequence[Element]:
     """Return the elements one after the other; of the first one of type `wrapped`, if given."""
     if wrapped is not None:
         return _inside(_nth(_inside(octets), 0, wrapped)[1])
-    found, at = [], 0
+    return [(octets[at], octets[start:end]) for at, start, end in _places(octets)]
+
+
+def _places(octets: bytes) -> Iterator[tuple[int, int, int]]:
+    """Tell of each element where it begins, where its content does, and where both end. Raises DerError."""
+    at = 0
     while at < len(octets):
-        tag, start, end = octets[at], *_extent(octets, at + 1)
-        found.append((tag, octets[start:end]))
+        start, end = _extent(octets, at + 1)
+        yield at, start, end
         at = end
-    return found
 
 
 def _extent(octets: bytes, at: int) -> tuple[int, int]:

@@ -5,11 +5,11 @@ import pytest
 from relayd.policy.delivery.tls import (
     Security,
     TlsFailure,
-    TlsMode,
     first_step,
     may_do_without,
     step_after,
 )
+from relayd.policy.tls.ladder import TlsMode
 
 VERIFIED, ANY, CLEAR = Security.VERIFIED, Security.ANY_CERTIFICATE, Security.CLEAR
 CERTIFICATE = TlsFailure("certificate not valid: expired", of_certificate=True)
