@@ -83,8 +83,8 @@ def _settings_of(name: str) -> "OAuth2Settings":
 
 
 async def _sign_in(settings: "OAuth2Settings", typed: str) -> None:
+    from relayd.net.https import verifying  # noqa: PLC0415
     from relayd.net.oauth2.grant import ask  # noqa: PLC0415
-    from relayd.net.oauth2.https import verifying  # noqa: PLC0415
     from relayd.net.oauth2.tokens import keep_sign_in  # noqa: PLC0415
     from relayd.worker.system import SystemClock  # noqa: PLC0415
 
@@ -103,8 +103,8 @@ async def _sign_in(settings: "OAuth2Settings", typed: str) -> None:
 
 
 async def _by_code(settings: "OAuth2Settings") -> "Granted":
+    from relayd.net.https import verifying  # noqa: PLC0415
     from relayd.net.oauth2 import device  # noqa: PLC0415
-    from relayd.net.oauth2.https import verifying  # noqa: PLC0415
     from relayd.policy.oauth2.answers import DeviceCode  # noqa: PLC0415
 
     if not settings.device_url:

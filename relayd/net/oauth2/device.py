@@ -9,14 +9,14 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 
+from relayd.mail.http import HttpAnswer
+from relayd.net.https import Unanswered, post
 from relayd.net.oauth2.grant import secret_of, secrets_in
-from relayd.net.oauth2.https import Unanswered, post
 from relayd.policy.oauth2 import grants
 from relayd.policy.oauth2.answers import (
     DeviceCode,
     Down,
     Granted,
-    HttpAnswer,
     Pending,
     Refused,
     judge_device,

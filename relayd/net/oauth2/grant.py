@@ -11,7 +11,7 @@ from typing import assert_never
 from urllib.parse import quote_plus
 
 from relayd.errors import Shortage, is_shortage
-from relayd.net.oauth2.https import Unanswered, post
+from relayd.net.https import Unanswered, post
 from relayd.net.oauth2.signing import KeyUnfit, read_account, signed
 from relayd.policy.oauth2 import grants
 from relayd.policy.oauth2.answers import Down, Granted, Refused, judge

@@ -24,9 +24,9 @@ from relayd.file_access import unwritable
 from relayd.mail.attempt import Breakdown
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
+from relayd.net.https import verifying
 from relayd.net.oauth2 import kept as files
 from relayd.net.oauth2.grant import ask
-from relayd.net.oauth2.https import verifying
 from relayd.net.oauth2.kept import Kept
 from relayd.policy.delivery.retry import pause_after
 from relayd.policy.oauth2.answers import Down, Granted, Refused

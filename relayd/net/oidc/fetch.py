@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import httpcore2
-
-import relayd
+from relayd.net.https import HttpRequest, Unanswered, ask
 from relayd.policy.console.webhook_url import UrlRules, read_url
 from relayd.ports.oidc import OidcFailed
 
@@ -28,58 +26,33 @@ class Fetch:
 
     async def get(self, url: str) -> Mapping[str, Any]:
         """Return the document. Raises OidcFailed."""
-        return await self._ask("GET", url, {}, None)
+        return await self._ask(url, {}, None)
 
     async def post(
         self, url: str, form: Mapping[str, str], headers: Mapping[str, str]
     ) -> Mapping[str, Any]:
         """Return what is answered to a form. Raises OidcFailed."""
-        fields = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        return await self._ask("POST", url, fields, urlencode(form).encode())
+        return await self._ask(url, headers, urlencode(form).encode())
 
     async def _ask(
-        self, method: str, url: str, fields: Mapping[str, str], body: bytes | None
+        self, url: str, fields: Mapping[str, str], body: bytes | None
     ) -> Mapping[str, Any]:
         try:
             read = read_url(url, _RULES)
         except ValueError as error:
             raise OidcFailed(f"a URL of the provider {error}") from error
-        where, host = f"{read.authority}{read.target.partition('?')[0]}", str(read.host).encode()
-        request = httpcore2.Request(
-            method,
-            httpcore2.URL(scheme=b"https", host=host, port=read.port, target=read.target.encode()),
-            headers=[
-                ("Host", read.authority),
-                ("User-Agent", f"relayd/{relayd.__version__}"),
-                ("Accept", "application/json"),
-                ("Accept-Encoding", "identity"),
-                ("Connection", "close"),
-                *({} if body is None else {"Content-Length": str(len(body))}).items(),
-                *fields.items(),
-            ],
-            content=body,
+        where = f"{read.authority}{read.target.partition('?')[0]}"
+        request = HttpRequest(
+            url=f"https://{read.authority}{read.target}",
+            body=body,
+            accept="application/json",
+            fields=fields,
         )
-        origin = httpcore2.Origin(b"https", host, read.port)
         try:
-            async with httpcore2.AsyncHTTPConnection(
-                origin, ssl_context=self._context
-            ) as connection:
-                response = await connection.handle_async_request(request)
-                octets = await _read(response, where)
-        except (httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
-            raise OidcFailed(f"{where}: {type(error).__name__}") from error
-        except httpcore2.NetworkError as error:
-            raise OidcFailed(f"{where}: {str(error)[:200] or type(error).__name__}") from error
-        return _document(response.status, octets, where)
-
-
-async def _read(response: httpcore2.Response, where: str) -> bytes:
-    octets = bytearray()
-    async for chunk in response.aiter_stream():
-        octets += chunk
-        if len(octets) > ANSWER_LIMIT:
-            raise OidcFailed(f"{where}: the answer has more than {ANSWER_LIMIT} octets")
-    return bytes(octets)
+            answer = await ask(request, tls=self._context, most=ANSWER_LIMIT)
+        except Unanswered as silent:
+            raise OidcFailed(f"{where}: {silent.why}") from silent
+        return _document(answer.status, answer.body, where)
 
 
 def _document(status: int, octets: bytes, where: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from relayd.mail.http import HttpAnswer
 from relayd.policy.oauth2.refusals import Wrong, in_words, passes, shown, wrong_in
 
 _UNSAID = timedelta(minutes=5)  # how long a token counts if the server does not say
@@ -26,15 +27,6 @@ _PENDING = frozenset({"authorization_pending", "slow_down"})
 _SLOWER = 5  # seconds more between two questions, RFC 8628 §3.5
 _INTERVAL = 5
 _SLOWEST = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
-    """What came back to a form."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

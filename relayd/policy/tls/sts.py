@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relayd.mail.dns import DomainError, a_labels
+from relayd.mail.http import HttpAnswer
 
 OCTETS = 64 * 1024  # of a policy, at most (RFC 8461 §3.3 proposes that)
 MAX_AGE = 31_557_600  # seconds: a year (§3.2)
@@ -123,6 +124,22 @@ def read_record(texts: Sequence[str]) -> str | NoPolicy:
     if not _ID.fullmatch(ids[0]):
         return NoPolicy("the id of the MTA-STS record is not 1 to 32 letters and digits")
     return ids[0]
+
+
+def judge(answer: HttpAnswer, policy_id: str) -> StsPolicy | NoPolicy:
+    """Return the policy in what the web server answered (RFC 8461 §3.3: status 200, plain text, no redirect)."""
+    why = None
+    if 300 <= answer.status < 400:
+        why = f"it answers {answer.status}, and no redirect is followed"
+    elif answer.status != 200:
+        why = f"it answers {answer.status}"
+    elif answer.media_type != "text/plain":
+        why = "its answer is not text/plain"
+    elif not answer.has_end:
+        why = "its answer does not say how long it is, so anybody may have cut it"
+    if why is not None:
+        return NoPolicy(f"the MTA-STS policy cannot be fetched: {why}", StsFault.FETCH)
+    return read_policy(answer.body, policy_id)
 
 
 def read_policy(octets: bytes, policy_id: str) -> StsPolicy | NoPolicy:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.mail.http import HttpAnswer
 from relayd.policy.oauth2.answers import (
     DeviceCode,
     Down,
     Granted,
-    HttpAnswer,
     Pending,
     Refused,
     judge,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relayd.mail.http import HttpAnswer
 from relayd.policy.tls.sts import (
     MAX_AGE,
     OCTETS,
@@ -15,6 +16,7 @@ from relayd.policy.tls.sts import (
     StsFault,
     StsMode,
     StsPolicy,
+    judge,
     needs_refresh,
     read_policy,
     read_record,
@@ -150,6 +152,26 @@ def test_octets_that_are_no_text() -> None:
     assert read_policy(b"version:STSv1\nmode:none\nmax_age:0\next:\xff", "1") == NoPolicy(
         "the MTA-STS policy is not UTF-8", StsFault.INVALID
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "has_end", "words"),
+    [
+        (404, "text/plain", True, "it answers 404"),
+        (201, "text/plain", True, "it answers 201"),
+        (302, "text/plain", True, "it answers 302, and no redirect is followed"),
+        (200, "text/html", True, "its answer is not text/plain"),
+        (200, "", True, "its answer is not text/plain"),
+        (200, "text/plain", False, "anybody may have cut it"),
+    ],
+)
+def test_what_a_web_server_answers(status: int, kind: str, words: str, *, has_end: bool) -> None:
+    answer = HttpAnswer(status=status, content_type=kind, body=GOOD.encode(), has_end=has_end)
+    found = judge(answer, "1")
+    assert isinstance(found, NoPolicy)
+    assert (found.fault, words in found.why) == (StsFault.FETCH, True)
+    good = HttpAnswer(status=200, content_type="text/PLAIN ;charset=x", body=GOOD.encode())
+    assert isinstance(judge(good, "1"), StsPolicy)
 
 
 # The domains of the tests of postfix-mta-sts-resolver, as far as texts decide; `net` has its certificates,

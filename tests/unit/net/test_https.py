@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relayd.net.oauth2.https import Unanswered, post
+from relayd.net.https import Unanswered, post
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.ports import free_port
 from tests.support.token_server import STALL, TokenServer, answer
@@ -56,7 +56,10 @@ NONE = {
     "lies": (answer(b"", length=-1), None),
     "huge": (answer(b"x" * 200_000), "more than 65536 octets"),
     "many headers": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 500 + b"\r\n", "no HTTP"),
-    "a huge header": (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000, "more than 65536 octets"),
+    "a huge header": (
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000,
+        "header has more than 16384 octets",
+    ),
     "a broken chunk": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
         "",
