@@ -33,10 +33,11 @@ may have a behaviour:
     InTurn(a, b)      the first time this, the next time that; the last one repeats
 
 `DnsServer(zones, to_edns=FORMERR)` does not know EDNS: queries with it get that behaviour, in an answer
-without it. HANG_UP is a behaviour for TCP alone: the connection ends without an answer.
+without it. `DnsServer(zones, host=own_host(1), port=53)` is one that other servers' records can name. HANG_UP is a behaviour for TCP alone: the connection ends without an answer.
 """
 
 import asyncio
+import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,12 @@ TTL = 300  # seconds, of every record
 NEGATIVE_TTL = 60  # the minimum field of every SOA record
 SOA = f"ns.test. admin.test. 1 3600 600 86400 {NEGATIVE_TTL}"
 _OTHER_ID, _OTHER_NAME = 0x5555, dns.name.from_text("other.test.")
+
+
+def own_host(number: int) -> str:
+    """Return an address on loopback that no other test process has."""
+    pid = os.getpid()
+    return f"127.{50 + number}.{pid >> 8 & 0xFF}.{pid & 0xFF}"
 
 
 class Simple(Enum):
@@ -193,8 +200,16 @@ Zones = Mapping[str, Mapping[str, Action] | Behaviour]
 class DnsServer:
     """Serves `zones`; keys are names in lower case without the final dot."""
 
-    def __init__(self, zones: Zones, *, to_edns: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        zones: Zones,
+        *,
+        to_edns: Behaviour | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.zones = dict(zones)
+        self._place = host, port
         self.to_edns = to_edns
         self.queries: Counter[tuple[str, str]] = Counter()  # by name and type
         self.by_tcp = 0
@@ -207,7 +222,7 @@ class DnsServer:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
+        self._tcp = await asyncio.start_server(self._serve_tcp, *self._place)
         address = self._tcp.sockets[0].getsockname()
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=address)
         self.endpoint = HostPort(host=address[0], port=address[1])

@@ -3,7 +3,7 @@
 import pytest
 
 from relayd.mail.dns import TextAnswer, Texts
-from relayd.policy.doctor.dkim import judge_dkim, judge_no_key, key_name
+from relayd.policy.doctor.dkim import OwnKey, judge_dkim, judge_no_key, key_name
 from relayd.policy.doctor.finding import Level
 from relayd.policy.doctor.tags import TagError, parse_tags
 from tests.support.der import bare_rsa, base64, integer, rsa, sequence
@@ -70,3 +70,37 @@ def test_tags() -> None:
     assert parse_tags(" V = a=b ;; t= ") == {"v": "a=b", "t": ""}
     with pytest.raises(TagError):
         parse_tags("=x")
+
+
+SPKI, BARE = rsa(2048), bare_rsa(2048)
+ED = base64(bytes(32))
+OWN = {
+    "the same": (f"v=DKIM1; k=rsa; p={base64(SPKI)}", "rsa", base64(SPKI), Level.OK),
+    "another": (f"p={base64(rsa(3072))}", "rsa", base64(SPKI), Level.FAIL),
+    "of another kind": (f"k=ed25519; p={ED}", "rsa", base64(SPKI), Level.FAIL),
+    "the same words, of another kind": (f"p={ED}", "ed25519", ED, Level.FAIL),
+    "a few octets of it": (f"p={base64(SPKI[-100:])}", "rsa", base64(SPKI), Level.FAIL),
+    "Ed25519": (f"k=ed25519; p={ED}", "ed25519", ED, Level.OK),
+}
+
+
+@pytest.mark.parametrize(("record", "kind", "public", "level"), OWN.values(), ids=OWN)
+def test_a_key_of_ours(record: str, kind: str, public: str, level: Level) -> None:
+    own = OwnKey(kind=kind, public=public, beside_rsa=True)
+    found = judge_dkim("s1", "mill.net", Texts(texts=(record,)), own=own)
+    assert found.level is level
+    if level is Level.FAIL:
+        assert found.reason == "the record is that of another key"
+        assert found.remedy == "Publish what `relayd dkim dns mill.net` prints."
+
+
+def test_a_record_may_have_the_bare_form_of_our_key() -> None:
+    """As RFC 6376 §3.6.1 has it: SubjectPublicKeyInfo ends with it."""
+    own = OwnKey(kind="rsa", public=base64(sequence(BARE)))
+    found = judge_dkim("s1", "mill.net", Texts(texts=(f"p={base64(BARE)}",)), own=own)
+    assert found.level is Level.OK
+
+
+def test_a_key_of_ours_without_a_record() -> None:
+    found = judge_dkim("s1", "mill.net", Texts(), own=OwnKey(kind="rsa", public=GOOD))
+    assert found.remedy == "Publish what `relayd dkim dns mill.net` prints."

@@ -1,0 +1,78 @@
+"""Judge what relayd signs with: for whom, since when, and what is left in the DNS of keys before.
+
+Sources: RFC 6376 §3.1 (rotation); RFC 8058 §4 (one click has to be signed); the rules of Gmail, Yahoo and Microsoft
+for those who send 5,000 mails a day: SPF and DKIM.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relayd.mail.dns import DnsFailure, TextAnswer
+from relayd.policy.doctor.dkim import key_name
+from relayd.policy.doctor.finding import Check, Finding, Level
+
+_OLD = timedelta(days=365)
+_KEYGEN = "Make a key with `relayd dkim keygen {}`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """A key that was rotated out: its record has to stay while mail with its signature is on the way."""
+
+    domain: str
+    selector: str
+    stays_until: datetime
+
+
+def judge_nothing_signed() -> Finding:
+    """In direct mode, without any key."""
+    return _finding(
+        "",
+        Level.WARN,
+        "nothing is signed: large receivers refuse bulk mail without DKIM",
+        _KEYGEN.format("DOMAIN"),
+    )
+
+
+def judge_signer(domain: str, signing: Collection[str]) -> Finding | None:
+    """Judge whether mail from a domain is signed; None if it is. `signing`: the domains with a key."""
+    if any(domain == each or domain.endswith(f".{each}") for each in signing):
+        return None
+    reason = "relayd does not sign for it: bulk mail needs SPF and DKIM, and one click a signature"
+    return _finding(domain, Level.WARN, reason, _KEYGEN.format(domain))
+
+
+def judge_age(domain: str, selector: str, made_at: datetime, now: datetime) -> Finding | None:
+    """Judge whether a key wants to be replaced; None: not yet."""
+    age = now - made_at
+    if age < _OLD:
+        return None
+    return _finding(
+        key_name(selector, domain),
+        Level.WARN,
+        f"the key is {age.days} days old",
+        f"Make another with `relayd dkim keygen {domain}`, publish it, then `relayd dkim rotate {domain}`.",
+    )
+
+
+def judge_replaced(replaced: Replaced, answer: TextAnswer, now: datetime) -> Finding | None:
+    """Judge the record of a key that does not sign any more; None: all is as it should be, or nobody knows."""
+    name = key_name(replaced.selector, replaced.domain)
+    if isinstance(answer, DnsFailure):
+        return None
+    is_there = bool(answer.texts)
+    day = f"{replaced.stays_until:%Y-%m-%d %H:%M} UTC"
+    if now < replaced.stays_until and not is_there:
+        reason = (
+            f"the record of the old key is gone before {day}: mail on the way has its signature"
+        )
+        return _finding(name, Level.WARN, reason, "Publish it again until then.")
+    if now >= replaced.stays_until and is_there:
+        reason = f"the record of the old key is still there; nobody needs it since {day}"
+        return _finding(name, Level.WARN, reason, "Take it out of the DNS.")
+    return None
+
+
+def _finding(subject: str, level: Level, reason: str, remedy: str) -> Finding:
+    return Finding(check=Check.DKIM, subject=subject, level=level, reason=reason, remedy=remedy)
