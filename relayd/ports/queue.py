@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.ports.people import People
     from relayd.ports.permits import Permits
     from relayd.ports.requeue import Requeue, Requeued
+    from relayd.ports.sites import SiteStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def permits(self) -> "Permits":
         """Limits of accounts at smarthosts."""
+        ...
+
+    @property
+    def sites(self) -> "SiteStates":
+        """How the sites that mail goes to directly are treated."""
         ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:

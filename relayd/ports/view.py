@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
+    from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Counted
 
@@ -272,6 +273,11 @@ class QueueView(Protocol):
     @property
     def permits(self) -> "PermitsView":
         """What is known of accounts at smarthosts."""
+        ...
+
+    @property
+    def sites(self) -> "SiteStatesView":
+        """What is known of the sites that mail goes to directly."""
         ...
 
     def find(

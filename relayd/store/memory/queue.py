@@ -55,6 +55,7 @@ from relayd.store.memory.leases import Leases
 from relayd.store.memory.outbox import MemoryOutbox
 from relayd.store.memory.people import MemoryPeople
 from relayd.store.memory.permits import MemoryPermits
+from relayd.store.memory.sites import MemorySites
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
 from relayd.store.memory.view import MemoryView
@@ -92,6 +93,10 @@ class MemoryStore(MemoryView):
     @property
     def permits(self) -> MemoryPermits:
         return MemoryPermits(self._tables, self._clock)
+
+    @property
+    def sites(self) -> MemorySites:
+        return MemorySites(self._tables.sites, self._clock)
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass

@@ -28,6 +28,7 @@ from relayd.ports.outbox import (
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
 from relayd.store.memory.people import PeopleTables
+from relayd.store.memory.sites import SiteTables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -199,6 +200,7 @@ class Tables:
     kept_from: datetime | None = None  # before that none counts any more
     people: PeopleTables = field(default_factory=PeopleTables)
     permits: dict[str, AccountState] = field(default_factory=dict)  # by account
+    sites: SiteTables = field(default_factory=SiteTables)
     once: dict[bytes, tuple[FirstMessage, float]] = field(default_factory=dict)  # since when served
 
     endpoints: dict[EndpointId, TheEndpoint] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from relayd.store.memory.people import MemoryPeopleView
 from relayd.store.memory.permits import MemoryPermitsView
 from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
+from relayd.store.memory.sites import MemorySitesView
 from relayd.store.memory.tables import Recipient, Tables
 
 
@@ -56,6 +57,10 @@ class MemoryView:
     @property
     def permits(self) -> MemoryPermitsView:
         return MemoryPermitsView(self._tables)
+
+    @property
+    def sites(self) -> MemorySitesView:
+        return MemorySitesView(self._tables.sites)
 
     def close(self) -> None:
         pass

@@ -67,6 +67,7 @@ from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.outbox import SqliteOutbox
 from relayd.store.sqlite.people import SqlitePeople
 from relayd.store.sqlite.reading import Reader, in_thread
+from relayd.store.sqlite.sites import SqliteSites
 from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
 
@@ -99,6 +100,7 @@ class SqliteStore:
         self._reader = Reader(path)
         self.people = SqlitePeople(self._writer, self._reader, clock)
         self.permits = StoredPermits(self._change_account)
+        self.sites = SqliteSites(self._writer, self._reader, clock)
         self.outbox = SqliteOutbox(self._writer, self._reader, clock=clock, served=self._age.served)
 
     def _begin(self, db: apsw.Connection) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
+    from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.waiting import By, Counted
 
@@ -153,6 +154,12 @@ class SqliteView:
         from relayd.store.sqlite.permits_view import SqlitePermitsView  # noqa: PLC0415 -- as above
 
         return SqlitePermitsView(self._file)
+
+    @property
+    def sites(self) -> "SiteStatesView":
+        from relayd.store.sqlite.sites_view import SqliteSitesView  # noqa: PLC0415 -- as above
+
+        return SqliteSitesView(self._file)
 
     def close(self) -> None:
         self._file.close()
