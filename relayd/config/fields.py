@@ -24,11 +24,8 @@ Text = Annotated[str, PlainValidator(units.text)]
 AsText = PlainSerializer(str, return_type=str, when_used="json")
 DurationText = PlainSerializer(format_duration, return_type=str, when_used="json")
 Duration = Annotated[timedelta, PlainValidator(units.duration), DurationText]
-DurationOrOff = Annotated[
-    timedelta,
-    PlainValidator(units.duration_or_off),
-    PlainSerializer(units.format_duration_or_off, return_type=str, when_used="json"),
-]
+OrOffText = PlainSerializer(units.format_duration_or_off, return_type=str, when_used="json")
+DurationOrOff = Annotated[timedelta, PlainValidator(units.duration_or_off), OrOffText]
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]

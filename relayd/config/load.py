@@ -274,6 +274,7 @@ def _listener(listen: Listen) -> ListenerSettings:
         hide_client=listen.hide_client,
         allowed=allowed_by(listen),
         lenient=frozenset(listen.lenient),
+        cut_through=listen.cut_through,
     )
 
 

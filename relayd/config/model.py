@@ -28,6 +28,7 @@ from relayd.config.fields import (
     Family,
     Fixing,
     Lenient,
+    OrOffText,
     Port,
     Range,
     Size,
@@ -148,6 +149,7 @@ class Listen(Table):
     allowed_senders: SenderList = []
     allowed_from: AuthorList = []
     lenient: list[Lenient] = []
+    cut_through: Annotated[timedelta, PlainValidator(units.cut_through), OrOffText] = timedelta()
 
 
 class Auth(Table):

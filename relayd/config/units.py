@@ -94,6 +94,17 @@ def duration_or_off(value: object) -> timedelta:
     return timedelta() if value == "off" else duration(value)
 
 
+def cut_through(value: object) -> timedelta:
+    """How long a client may wait for the next hop: some give up after a minute."""
+    try:
+        wait = duration_or_off(value)
+    except ValueError:
+        wait = LONGEST
+    if wait > timedelta(minutes=1):
+        raise ValueError('expected a duration from 1s to 60s, or "off"')
+    return wait
+
+
 def format_duration_or_off(length: timedelta) -> str:
     return format_duration(length) if length else "off"
 

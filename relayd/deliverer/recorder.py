@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -17,6 +17,7 @@ from relayd.deliverer.settlements import (
     internal_error,
     put_back,
     settlement_of,
+    with_report,
     without_content,
 )
 from relayd.errors import ContentLost, Shortage
@@ -30,6 +31,7 @@ from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.route import RouteRules, forwarded, smarthost_of
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
+from relayd.policy.intake.cut_through import REPORT_AFTER
 from relayd.policy.pausing import Pausing
 from relayd.policy.rewriting.apply import Rewritten
 from relayd.policy.rewriting.choice import Rewriting
@@ -208,6 +210,7 @@ class Recorder:
                 of_other_address(outcome) if recipient.number in others else outcome
                 for (recipient, _), outcome in zip(facts, outcomes, strict=True)
             ]
+        report = self._report(work, zip(facts, outcomes, strict=True), content, now)
         settlements = [
             settlement_of(
                 work,
@@ -221,7 +224,9 @@ class Recorder:
             )
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]
-        report = self._report(work, zip(facts, outcomes, strict=True), content, now)
+        if report is not None and work.message.is_awaited:  # its client may be told instead
+            report = replace(report, not_before=now + REPORT_AFTER)
+            settlements = [with_report(each, report.id) for each in settlements]
         written = await self.results.settle(work, settlements, [report] if report else [])
         if written is None:
             return None

@@ -117,6 +117,11 @@ class Reporter:
             now=now,
         )
 
+    def give_back(self, reverse_path: str, client: str, *, now: datetime) -> None:
+        """Count a report no more that is not mailed after all."""
+        with self._lock:
+            self._budget.give_back(reverse_path, client, now=now)
+
     def tell_unmailed(self) -> None:
         """Log what was not mailed since the last time: one line, whatever bounced at once."""
         with self._lock:

@@ -1,12 +1,14 @@
 """From facts and outcomes to what is written: settlements and their events, as pure functions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
+from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, EventKind, Fault
@@ -61,6 +63,13 @@ def settlement_of(
         remote_host=None if peer is None else peer.host,
         redirected_to=redirected_to,
     )
+
+
+def with_report(settlement: Settlement, report: MessageId) -> Settlement:
+    """Return it with the report on it named: the client may make that needless."""
+    *earlier, event = settlement.events
+    told = replace(event, detail={**event.detail, "report": format_id(report)})
+    return replace(settlement, events=(*earlier, told))
 
 
 def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> Event:

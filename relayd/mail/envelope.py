@@ -81,6 +81,8 @@ class NewMessage:
     client: Client
     content_check: ContentCheck | None = None
     once: Once | None = None  # it is to be taken once
+    is_awaited: bool = False  # its client waits for what the next hop says (`listen.cut_through`)
+    not_before: datetime | None = None  # nobody tries it earlier
 
     @property
     def is_held(self) -> bool:
@@ -111,6 +113,7 @@ class QueuedMessage:
     account: str = ""  # of the client: `Client.account`
     listener: str = ""  # `Client.listener`
     test_via: str = ""  # `MessageFacts.test_via`
+    is_awaited: bool = False  # `NewMessage.is_awaited`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
     @property
@@ -145,6 +148,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         account=message.client.account,
         listener=message.client.listener,
         test_via=facts.test_via,
+        is_awaited=message.is_awaited,
     )
 
 

@@ -17,7 +17,7 @@ from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
 from relayd.policy.delivery.route import RouteFacts
-from relayd.policy.intake import access, admit
+from relayd.policy.intake import access, admit, cut_through
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import CheckContent
@@ -93,13 +93,15 @@ def accept(
     added = missing_fields(head, message_id=own_id, at=at) if adds else b""
     facts, head = finish_received(head, facts, trace=trace, added=added)
     rest = received.rest
+    content = head if rest is None else rest.finish(head)
+    waits = context.listener.cut_through and not is_report and mail.parameters.once is None
     message = NewMessage(
         id=message_id,
         received_at=at,
         reverse_path=mail.reverse_path,
         parameters=mail.parameters,
         recipients=recipients,
-        content=head if rest is None else rest.finish(head),
+        content=content,
         facts=facts,
         client=Client(
             ip=client.origin.ip,
@@ -111,6 +113,7 @@ def accept(
         once=None
         if mail.parameters.once is None
         else replace(mail.parameters.once, answers=mail.told),
+        is_awaited=bool(waits) and cut_through.may_wait(len(recipients), content, facts),
     )
     # A report often quotes spam; and what came before was judged then.
     if context.checker is None or is_report or mail.first is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from relayd.mail.address import Address
@@ -12,6 +12,7 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy.delivery.route import Decision, RouteFacts
+from relayd.policy.intake.cut_through import Answer
 from relayd.ports.queue import Spool
 
 
@@ -54,6 +55,14 @@ class Intake(Protocol):
 
     def submit(self, message: NewMessage) -> "asyncio.Future[Any]":
         """Make it durable; the future is done when it is. StoreError otherwise, AlreadyTaken and OtherBody among them."""
+        ...
+
+    async def answer(self, message_id: MessageId, *, within: timedelta) -> Answer:
+        """Return what the client of a durable message is told that waits for its first attempt."""
+        ...
+
+    def told(self, report: MessageId, message: NewMessage) -> None:
+        """Take back the report on a message whose client has read the refusal in its session."""
         ...
 
     def refused(self, detail: Detail, *, stranger: str = "") -> None:

@@ -170,6 +170,11 @@ class Machine:
         self.dialogue.owed.append(b"250 2.0.0 OK queued as %b\r\n" % format_id(message_id).encode())
         self.dialogue.move(Event.MESSAGE_ANSWERED)
 
+    def message_answered(self, line: bytes) -> None:
+        """The message is stored, and its client is told what became of it."""
+        self.dialogue.owed.append(line + b"\r\n")
+        self.dialogue.move(Event.MESSAGE_ANSWERED)
+
     def message_known(self, first: MessageId | None) -> None:
         """A message came with its key before: it was this one, or another one if `first` is None."""
         self.dialogue.uncount()

@@ -77,6 +77,7 @@ class Wire(SMTP):
         self._stopping = False
         self._is_finished = False  # the last reply is on its way
         self._lost = False
+        self._on_heard: Callable[[], None] | None = None  # the client has read our last reply
 
     # --- what the transport calls ---------------------------------------------------------
 
@@ -106,6 +107,8 @@ class Wire(SMTP):
 
     def eof_received(self) -> bool:
         """The client will send no more; a message that is being committed still gets its reply."""
+        if self._on_heard is not None:
+            self._hear()
         self._at_eof = True
         if self._dialogue.state is not State.HELD or self._work.needs_client:
             return False
@@ -126,6 +129,8 @@ class Wire(SMTP):
         dialogue = self._dialogue
         if dialogue.state is State.CLOSING:
             return
+        if self._on_heard is not None:
+            self._hear()
         content = dialogue.content
         if content is None:
             self._input.octets += data
@@ -266,12 +271,26 @@ class Wire(SMTP):
             at_this_rate = self._data_since + DATA_TIMEOUT + self._received / DATA_RATE
             self._deadline = min(now + DATA_TIMEOUT, at_this_rate)
 
+    def when_heard(self, heard: Callable[[], None]) -> None:
+        """Call `heard` once the client shows that it has read the next reply; where it cannot show it, never.
+
+        Who waits for a reply sends nothing meanwhile. What had come in before shows nothing.
+        """
+        if not (self._input.octets or self._at_eof or self._is_finished or self._stopping):
+            self._on_heard = heard
+
     # --- within ---------------------------------------------------------------------------
 
     def close_with(self, line: bytes, *, within: float = LINGER) -> None:
         """Send what is owed and `line`, then close; nothing more is read."""
         self._dialogue.close(line)
         self._finish(within)
+
+    def _hear(self) -> None:
+        """The client goes on, or leaves: it has read our reply, if all of that has left us."""
+        heard, self._on_heard = self._on_heard, None
+        if heard is not None and self._wire is not None and not self._wire.get_write_buffer_size():
+            heard()
 
     def _finish(self, within: float = LINGER) -> None:
         """Send the last replies."""

@@ -66,6 +66,10 @@ class Held(Protocol):
         """Give what follows its full time."""
         ...
 
+    def when_heard(self, heard: Callable[[], None]) -> None:
+        """Call `heard` once the client shows that it has read the next reply; where it cannot show it, never."""
+        ...
+
     def readmit(self, reply: bytes) -> None:
         """Say `reply` if the client has a place, now that it is another one."""
         ...
@@ -187,11 +191,12 @@ class Work:
             return
         error = stored.exception()
         if error is None:
-            self._machine.message_stored(message.id)
-        elif isinstance(error, CommitUnknown):
+            self._taken(message)
+            return
+        if isinstance(error, CommitUnknown):
             self._held.abort()  # neither yes nor no may be said (S-55)
             return
-        elif isinstance(error, AlreadyTaken):
+        if isinstance(error, AlreadyTaken):
             self._known(message.once, error.first)
         elif isinstance(error, OtherBody):
             self._machine.message_known(None)
@@ -206,6 +211,28 @@ class Work:
                 log.error("session_failed", client_ip=self._client_ip, exc_info=error)
             self._machine.message_refused(NO_STORE)
         self._held.resume()
+
+    def _taken(self, message: NewMessage) -> None:
+        if message.is_awaited and not message.is_held:
+            self._spawn(self._answer(message))
+        else:
+            self._machine.message_stored(message.id)
+            self._held.resume()
+
+    async def _answer(self, message: NewMessage) -> None:
+        """Tell the client what became of its message; a bug here ends this session alone."""
+        intake, within = self._context.intake, self._context.listener.cut_through
+        try:
+            answer = await intake.answer(message.id, within=within)
+            if self._held.is_over:
+                return
+            self._machine.message_answered(answer.line)
+            if answer.report is not None:
+                self._held.when_heard(partial(intake.told, answer.report, message))
+            self._held.resume()
+        except Exception:
+            log.exception("session_failed", client_ip=self._client_ip, fault="local")
+            self._held.abort()
 
     def _known(self, once: Once | None, first: FirstMessage) -> None:
         if once is not None and console.is_answered_alike(once, first):

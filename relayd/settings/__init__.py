@@ -110,6 +110,9 @@ class ListenerSettings:
     allowed: Allowed = ANYTHING  # addresses of the mail that is taken there
     lenient: frozenset[Leniency] = frozenset()  # towards old programs
     is_console: bool = False  # only the console may connect, and it says for whom
+    cut_through: timedelta = (
+        timedelta()
+    )  # a client waits so long for its next hop; zero: not at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

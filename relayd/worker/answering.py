@@ -14,8 +14,6 @@ from relayd.metrics.scrape import Scrape
 from relayd.net.oidc import provider_of
 from relayd.policy.delivery.route import only_smarthosts
 from relayd.policy.pausing import Pausing
-from relayd.ports.outward import EventSink
-from relayd.ports.queue import Acted
 from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
@@ -61,7 +59,7 @@ async def answer(
                 on_change=changed,
                 on_pauses=pauses_changed,
                 now=parts.clock.now,
-                record=partial(_record_acts, parts.events),
+                record=parts.events.acts,
                 report=outward.report_given_up,
                 send_again=sends_again(parts, settings.routes),
                 info=lambda: {"worker": inherited.name, "pid": os.getpid()},
@@ -94,10 +92,3 @@ def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape
         pausing=pausing,
         only_ways=only_smarthosts(settings.routes),
     )
-
-
-def _record_acts(events: EventSink, acted: Acted) -> None:
-    for event in acted.events:
-        events.acted(event)
-    for report in acted.reports:
-        events.received(report)

@@ -1,6 +1,6 @@
 """Where the events of a worker go after their commit: the status log, and beside it the counters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from relayd.logs.status import StatusLog
@@ -10,6 +10,7 @@ from relayd.mail.ids import received_at_of
 from relayd.mail.words import Detail
 from relayd.metrics.counters import Counters
 from relayd.ports.outbox import Settled
+from relayd.ports.queue import Acted
 
 _AT_ONCE = timedelta()
 
@@ -20,6 +21,8 @@ class Events:
     def __init__(self, log: StatusLog, counters: Counters) -> None:
         self.log = log
         self._counters = counters
+        # Gets the events of messages whose clients wait for them.
+        self.on_awaited: Callable[[Event], object] = bool
 
     def received(self, message: NewMessage) -> None:
         self._counters.received(len(message.recipients))
@@ -31,11 +34,20 @@ class Events:
     def record(self, event: Event, message: QueuedMessage, address: str) -> None:
         self._counters.event(event.kind, event.detail, event.at - message.received_at)
         self.log.record(event, message, address)
+        if message.is_awaited:
+            self.on_awaited(event)
 
     def acted(self, event: Event) -> None:
         waited = event.at - received_at_of(event.message_id)
         self._counters.event(event.kind, event.detail, waited)
         self.log.acted(event)
+
+    def acts(self, acted: Acted) -> None:
+        """Note all that a verb has changed."""
+        for event in acted.events:
+            self.acted(event)
+        for report in acted.reports:
+            self.received(report)
 
     def told(self, settled: Sequence[Settled]) -> None:
         """Count what became of webhooks; the status log has no lines for that, but for mail about them."""

@@ -6,13 +6,14 @@ was leased at enqueue.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 
 from relayd.deliverer.leases import LEASE_FOR
+from relayd.deliverer.reports import Reporter
 from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import CommitUnknown, StoreBroken, StoreUnavailable
 from relayd.mail.address import Address
@@ -25,10 +26,12 @@ from relayd.mail.reply import Reply
 from relayd.mail.words import Detail
 from relayd.policy import verp
 from relayd.policy.delivery import route
+from relayd.policy.intake.cut_through import Answer
 from relayd.policy.intake.refusal_lines import RefusalLines
 from relayd.policy.seldom import Seldom
 from relayd.ports.queue import LateNotice, Spool, Work
 from relayd.trace import tracing
+from relayd.worker.cut_through import WaitingClients
 from relayd.worker.late import LateBounces
 from relayd.worker.parts import Parts
 
@@ -49,6 +52,7 @@ class Intake:
         *,
         routes: route.RouteRules,
         late: LateBounces | None = None,
+        reporter: Reporter | None = None,
         hint: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -57,6 +61,7 @@ class Intake:
         self._unwritten = 0  # refusals since the last line about them
         self._failed_at = float("-inf")  # monotonic: when the store last took no message
         self._late = late
+        self._reporter = reporter
         self._routes = routes
         self._store = parts.store
         self._view = parts.view
@@ -66,6 +71,8 @@ class Intake:
         self._events = parts.events
         self._clock = parts.clock
         self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
+        self._waiting = WaitingClients(parts.store, parts.view, parts.events.acts)
+        parts.events.on_awaited = self._waiting.note
         # Fails when the store can be used no more.
         self.broken: asyncio.Future[None] = self._loop.create_future()
 
@@ -113,6 +120,19 @@ class Intake:
         stored = self._store.enqueue(message, worker=self._worker, lease_for=lease_for)
         stored.add_done_callback(partial(self._stored, message))
         return stored
+
+    async def answer(self, message_id: MessageId, *, within: timedelta) -> Answer:
+        return await self._waiting.answer(message_id, within=within)
+
+    def told(self, report: MessageId, message: NewMessage) -> None:
+        self._waiting.told(report)
+        if self._reporter is not None:
+            sender, client = str(message.reverse_path or ""), message.client.account
+            self._reporter.give_back(sender, client, now=self._clock.now())
+
+    def stop_waiting(self) -> None:
+        """Let no client wait any longer for what becomes of its message."""
+        self._waiting.stop()
 
     def refused(self, detail: Detail, *, stranger: str = "") -> None:
         now = self._clock.monotonic()

@@ -139,7 +139,12 @@ async def _serve(
         wakeups = SocketWakeups(settings.control_socket, inherited.name, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
-            parts, scheduler, routes=settings.routes, late=outward.late, hint=wakeups.give
+            parts,
+            scheduler,
+            routes=settings.routes,
+            late=outward.late,
+            reporter=outward.reporter,
+            hint=wakeups.give,
         )
         inward = await receive(settings, inherited, parts, intake)
         receiver = inward.receiver
@@ -187,6 +192,7 @@ async def _serve(
             await receiver.stop(within=0)
             raise
         answering.cancel()  # it ends what it has in hand; the next question is for others
+        intake.stop_waiting()
         showing.cancel()  # others answer now, and the address may be wanted elsewhere
         await _end(stopping, receiver, scheduler, stop_times(settings.limits.stop_within))
         wakeups.close()

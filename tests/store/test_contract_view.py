@@ -339,6 +339,31 @@ async def test_a_report_of_ours_is_received_too(box: Box, worker: WorkerNumber) 
     assert [entry.kind for entry in box.view.history(report.id)] == ["received"]
 
 
+async def test_a_report_may_have_to_wait(box: Box, worker: WorkerNumber) -> None:
+    """The client may have heard it by then; the message that it waits for is known as one."""
+    awaited = replace(a_message(), is_awaited=True)
+    (work,) = await box.put(awaited, worker=worker, leased=True)
+    assert work.message.is_awaited
+    due = box.clock.now() + timedelta(minutes=5)
+    report = replace(a_message("app@app.test", reverse_path="", at=box.clock.now()), not_before=due)
+    await box.store.settle(work.lease, [a_settlement(awaited.id, 0, a_bounce())], [report])
+    [row] = box.view.find(Query(message_id=report.id), limit=1)
+    assert (row.status, row.next_attempt_at) == (Status.QUEUED, due)
+    box.clock.advance(timedelta(minutes=5) - timedelta(seconds=1))
+    assert not await box.claim(worker)
+    box.clock.advance(timedelta(seconds=1))
+    [claimed] = await box.claim(worker)
+    assert (claimed.message.id, claimed.message.is_awaited) == (report.id, False)
+
+
+async def test_an_awaited_message_is_known_as_one(box: Box, worker: WorkerNumber) -> None:
+    """By whichever worker makes the attempt."""
+    awaited = replace(a_message(), is_awaited=True)
+    await box.put(awaited, worker=worker)
+    [work] = await box.claim(worker)
+    assert work.message.is_awaited
+
+
 async def test_history_without_auth_has_no_user(box: Box, worker: WorkerNumber) -> None:
     message = a_message()
     await box.put(message, worker=worker)

@@ -32,6 +32,7 @@ from relayd.policy.delivery import route
 from relayd.policy.intake import admit
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.aliases import Aliases
+from relayd.policy.intake.cut_through import Answer
 from relayd.policy.intake.quota import QuotaRules
 from relayd.ports.outward import ContentChecker
 from relayd.ports.queue import Spool
@@ -156,6 +157,12 @@ class MemoryIntake:
         for done in self._waiting:
             done.set_result(())
         self._waiting.clear()
+
+    async def answer(self, message_id: MessageId, *, within: timedelta) -> Answer:
+        raise NotImplementedError
+
+    def told(self, report: MessageId, message: NewMessage) -> None:
+        raise NotImplementedError
 
     def refused(self, detail: Detail, *, stranger: str = "") -> None:  # noqa: ARG002
         self.refusals.append(detail)

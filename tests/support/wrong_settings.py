@@ -376,6 +376,11 @@ WRONG |= {
         "expected a sender: ",
         FQDN + '[[listen]]\nallowed_senders = ["a@b.example", "@b.example"]',
     ),
+    "cut-through": (
+        "listen[0].cut_through",
+        'expected a duration from 1s to 60s, or "off"',
+        FQDN + '[[listen]]\ncut_through = "61s"',
+    ),
     "lenient": (
         "listen[0].lenient[0]",
         "bare_lf",

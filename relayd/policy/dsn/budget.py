@@ -61,6 +61,12 @@ class DsnBudget:
         self._levels |= {key: (level + 1, now) for key, level, _ in levels}
         return self._unmailed.pop(box, 0)
 
+    def give_back(self, reverse_path: str, client: str, *, now: datetime) -> None:
+        """Note that a report which was to be mailed is not, since its reader has heard of it."""
+        self._follow(now)
+        for key, _ in self._caps(box_of(reverse_path), client):
+            self._levels[key] = (max(0.0, self._level(key, now) - 1), now)
+
     def _caps(self, box: str, client: str) -> Iterator[tuple[_Key, int]]:
         for kind, name in (("box", box), ("domain", domain_of(box)), ("client", client), ("", "")):
             yield (kind, name), self._cap(kind)

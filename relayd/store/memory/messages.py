@@ -23,7 +23,7 @@ def insert(
             message_id=message.id,
             number=number,
             new=new,
-            next_attempt_at=message.received_at,
+            next_attempt_at=message.not_before or message.received_at,
             updated_at=message.received_at,
             state=RecipientState.HELD if message.is_held else RecipientState.QUEUED,
             returned=is_returned,

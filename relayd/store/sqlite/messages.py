@@ -108,6 +108,7 @@ def _insert_recipient(
     recipient: NewRecipient = message.recipients[number]
     address: Address = recipient.address
     state = "held" if message.is_held else "queued"
+    due = at if message.not_before is None else values.to_ms(message.not_before)
     db.execute(
         "INSERT INTO recipient (message_id, number, address, address_key, parameters, destination,"
         " state, slot, next_attempt_at, attempts, updated_at, returned, chosen_by)"
@@ -121,7 +122,7 @@ def _insert_recipient(
             recipient.destination,
             state,
             None if lease is None else lease.slot,
-            at,
+            due,
             0 if lease is None else 1,
             at,
             is_returned,
@@ -129,4 +130,4 @@ def _insert_recipient(
         ),
     )
     if lease is None and not message.is_held:
-        destinations.touch(db, recipient.destination, at)
+        destinations.touch(db, recipient.destination, due)

@@ -19,6 +19,7 @@ from relayd.mail.words import Category
 from relayd.store.sqlite.values import from_ms
 
 _TEST, _8BIT, _UTF8, IS_REPORT = 1, 2, 4, 8
+_AWAITED = 64
 
 # When the last attempt found that the DNS knows no mail host of the domain, else NULL: a reply that
 # speaks of the domain has a code.
@@ -50,7 +51,7 @@ def _rcpt_parameters(text: str | None) -> RcptParameters:
 def flags_of(message: NewMessage) -> int:
     facts = message.facts
     kept = facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
-    return kept | message.is_report * IS_REPORT
+    return kept | message.is_report * IS_REPORT | message.is_awaited * _AWAITED
 
 
 def message_of(row: tuple[Any, ...]) -> QueuedMessage:
@@ -69,6 +70,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         is_8bit=bool(flags & _8BIT),
         utf8_headers=bool(flags & _UTF8),
         is_report=bool(flags & IS_REPORT),
+        is_awaited=bool(flags & _AWAITED),
         account=account,
         listener=listener,
         test_via=test_via or "",

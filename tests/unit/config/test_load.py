@@ -187,6 +187,7 @@ def test_every_supported_key_can_be_set() -> None:
         add_headers = "always"
         strip_bcc = "never"
         hide_client = true
+        cut_through = "20s"
         [[listen]]
         address = "systemd:smtp"
         add_headers = true
@@ -287,6 +288,7 @@ def test_every_supported_key_can_be_set() -> None:
     assert found.listeners[0].networks == (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"))
     assert found.listeners[0].line_endings is LineEndings.NORMALIZE
     assert found.listeners[1].unix_path == "/run/relayd/smtp.sock"
+    assert [each.cut_through.seconds for each in found.listeners] == [0, 20, 0]
     assert found.listeners[2].systemd_name == "smtp"
     assert [
         (listener.add_headers, listener.strip_bcc, listener.hide_client)

@@ -874,3 +874,16 @@ def test_a_budget_that_changes_counts_what_was_mailed() -> None:
     assert budget.may_mail("other@x.test", "c", now=START) is None
     budget.limit(USUAL_LIMITS)
     assert budget.may_mail("other@x.test", "c", now=START) is not None
+
+
+def test_a_report_that_is_taken_back_counts_no_more() -> None:
+    """Its sender has read the refusal: as many others may be told as before."""
+    budget = a_budget()
+    for _ in range(20):
+        assert budget.may_mail("a@x.test", "c", now=START) is not None
+        budget.give_back("a@x.test", "c", now=START)
+    for _ in range(LIMITS.per_box):
+        assert budget.may_mail("a@x.test", "c", now=START) is not None
+    assert budget.may_mail("a@x.test", "c", now=START) is None
+    budget.give_back("b@x.test", "other", now=START)  # nothing was counted for that box
+    assert budget.may_mail("b@x.test", "other", now=START) is not None
