@@ -4,8 +4,6 @@ Owns the rules that need more than one key. Each check leaves out values that ha
 own: one mistake is reported once.
 """
 
-from ipaddress import ip_address
-
 from relayd.config import units
 from relayd.config.access import same_networks
 from relayd.config.check_ways import check_ways
@@ -13,11 +11,11 @@ from relayd.config.console import check_console
 from relayd.config.content import check_content
 from relayd.config.mistakes import Report, show_key
 from relayd.config.model import (
-    Direct,
     Document,
     Key,
     Listen,
 )
+from relayd.config.sources import check_sources
 from relayd.policy.intake.aliases import flaws_of
 from relayd.settings import (
     ListenerAuth,
@@ -44,7 +42,7 @@ def check(document: Document, report: Report) -> None:
     _check_networks(document, report)
     _check_redirect(document, report)
     _check_aliases(document, report)
-    _check_sources(document.direct, report)
+    check_sources(document.direct, report)
     check_content(document.content, report)
 
 
@@ -150,15 +148,3 @@ def _check_aliases(document: Document, report: Report) -> None:
         return
     for name, flaw in flaws_of(document.aliases).items():
         report.add(("aliases", name), flaw)
-
-
-def _check_sources(direct: Direct, report: Report) -> None:
-    """A source of a family that is not used would have no effect."""
-    if not report.is_sound(("direct", "families")):
-        return
-    versions = {family.version for family in direct.families}
-    for index, source in enumerate(direct.source_addresses):
-        key: Key = ("direct", "source_addresses", index)
-        version = ip_address(source).version if report.is_sound(key) else None
-        if version is not None and version not in versions:
-            report.add(key, f"an IPv{version} address, which direct.families leaves out")

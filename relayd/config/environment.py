@@ -83,7 +83,7 @@ def _apply(name: str, text: str, found: Applied) -> None:
     elif _is_table(place.kind):
         example = variable_of((*place.key, next(iter(place.kind.model_fields))))
         found.refuse(name, f"expected one key of this table, such as {example}")
-    elif get_origin(place.kind) is list and _is_table(_item(place.kind)):
+    elif place.key == (_LISTENER,):
         found.refuse(name, f"expected one key of a listener, such as {PREFIX}LISTEN__0__ADDRESS")
     elif get_origin(place.kind) is dict and _json(text_or_none, dict) is None:
         found.refuse(
@@ -162,7 +162,7 @@ def _place(parts: Sequence[str], data: Mapping[str, object]) -> Place | None:
             key, kind = (*key, part), kind.model_fields[part].annotation
         elif origin is dict and part:
             key, kind = (*key, _own_name(part, lookup(data, key))), _bare(get_args(kind)[1])
-        elif origin is list and _is_table(_item(kind)) and _is_number(part, _count(data)):
+        elif key == (_LISTENER,) and _is_number(part, _count(data)):
             key, kind = (*key, int(part)), _item(kind)
         else:
             return None

@@ -26,6 +26,7 @@ from relayd.config.model import Document, Listen, LogFormat, process_count
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
 from relayd.config.rules import read_rules
+from relayd.config.sources import named_by, sources_of
 from relayd.config.trial import held_trial
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
@@ -250,7 +251,8 @@ def _direct(document: Document) -> DirectSettings:
         port=direct.port,
         tls=direct.tls,
         families=frozenset(direct.families),
-        source_addresses=tuple(direct.source_addresses),
+        sources=sources_of(direct),
+        sources_named_by=named_by(direct),
         allow_networks=tuple(direct.allow_networks),
         connections_per_destination=direct.connections_per_destination,
         messages_per_minute=direct.messages_per_minute,

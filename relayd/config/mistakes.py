@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from relayd.config.model import (
     DEFAULTS,
+    LISTS_OF_TABLES,
     PLACEHOLDER_FQDN,
     TABLES_OF_NAMES,
     TABLES_OF_TABLES,
@@ -191,6 +192,8 @@ def _key_of(error: ErrorDetails) -> Key:
 
 def _expected(error: ErrorDetails, value: object) -> str:
     match error["type"], error["loc"]:
+        case "missing", (*_, int(), str(name)):
+            return f"is missing: each table of this list needs {name}"
         case "missing", _:
             return (
                 "is missing; write the full name of this machine in DNS,"
@@ -198,8 +201,9 @@ def _expected(error: ErrorDetails, value: object) -> str:
             )
         case "value_error", _:
             return str(error["ctx"]["error"])
-        case "list_type", ("listen",):
-            return "expected a list of tables: write [[listen]] with two brackets on each side"
+        case "list_type", key if key == ("listen",) or dotted(key) in LISTS_OF_TABLES:
+            name = dotted(key)
+            return f"expected a list of tables: write [[{name}]] with two brackets on each side"
         case "list_type", _ if isinstance(value, str | int):
             return f"{_EXPECTED['list_type']}: [{show_value(value)}]"
         case kind, _:
@@ -234,9 +238,12 @@ def _remove(data: dict[str, object], key: Key) -> None:
 
 def _nearest(key: Key) -> str:
     """What the writer may have meant: a key of the same table, else any key or table."""
+    own = LISTS_OF_TABLES.get(dotted(key[:-1]))
     if len(key) == 3 and key[0] in TABLES_OF_TABLES:
-        keys = list(TABLES_OF_TABLES[str(key[0])].model_fields)
-        close = nearest(str(key[2]), keys)
+        own = TABLES_OF_TABLES[str(key[0])]
+    if own is not None:
+        keys = list(own.model_fields)
+        close = nearest(str(key[-1]), keys)
         return (
             f'; did you mean "{close[0]}"?' if close else f"; the keys here are {', '.join(keys)}"
         )

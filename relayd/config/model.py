@@ -41,6 +41,7 @@ from relayd.config.logins import LoginTable, login_name
 from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
 from relayd.config.senders import Sender, sender_pattern
 from relayd.config.smarthosts import Smarthost, SmarthostName, smarthost_name
+from relayd.config.sources import DirectSource
 from relayd.policy.console.webhook_url import PORTS
 from relayd.settings import (
     FixUps,
@@ -171,6 +172,7 @@ class Direct(Table):
     tls: Tls = TlsMode.OPPORTUNISTIC
     families: Annotated[list[Family], AfterValidator(not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
+    source: list[DirectSource] = []
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
     messages_per_minute: Annotated[int, PlainValidator(units.whole(0, 100_000))] = 0
@@ -383,6 +385,10 @@ def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:
                 yield from leaves(listener, (name, index))
         else:
             yield (*at, name), value
+
+
+LISTS_OF_TABLES: Mapping[str, type[Table]] = {"direct.source": DirectSource}
+"""Lists of tables that are one value, by their dotted names; each listener has keys of its own."""
 
 
 def dotted(key: Key) -> str:

@@ -39,7 +39,7 @@ def name_or_none(value: object) -> str:
     return "" if value == "" else smarthost_name(value)
 
 
-def _fqdn_or_none(value: object) -> str:
+def fqdn_or_none(value: object) -> str:
     return "" if value == "" else units.fqdn(value)
 
 
@@ -108,7 +108,7 @@ class SmarthostKeys(Table):
     messages_per_connection: LimitOrOff = 0
     recipients_per_message: Annotated[int, PlainValidator(units.whole(1, 100))] = 100
     assume_8bit: bool = False
-    ehlo: Annotated[str, PlainValidator(_fqdn_or_none)] = ""
+    ehlo: Annotated[str, PlainValidator(fqdn_or_none)] = ""
     source_address: Annotated[str, PlainValidator(_ip_or_none)] = ""
 
 

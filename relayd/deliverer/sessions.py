@@ -15,6 +15,7 @@ from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.recorder import Recorder
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.ids import format_id
+from relayd.policy.delivery.route import facts_of
 from relayd.ports.outward import Connection, Delivery
 from relayd.trace import tracing
 
@@ -69,8 +70,9 @@ class Sessions:
         return await self._open(before, attempt) if may_begin else None
 
     async def _open(self, before: Session | None, attempt: Attempt) -> Session | None:
+        facts = facts_of(attempt.work.message)
         if before is not None:
-            if not attempt.failures and self._hop.keeps(before):
+            if not attempt.failures and self._hop.keeps(before, facts):
                 if tracing.is_on:
                     tracing.chosen(before.connection.peer, "the connection is open already")
                 return replace(before, failures=())  # those are in the history of one message
@@ -81,7 +83,7 @@ class Sessions:
             async with asyncio.timeout(None) as opening:  # until `close`
                 self._opening.add(opening)
                 try:
-                    return await self._hop.connect(attempt.failures)
+                    return await self._hop.connect(attempt.failures, facts)
                 finally:
                     self._opening.discard(opening)
         except (NoHost, NotYet, Shortage):

@@ -19,24 +19,29 @@ async def check_names(context: CheckContext) -> Sequence[Finding]:
     found = [names.judge_fqdn(fqdn, direct=context.is_direct)]
     if not context.is_direct:
         return [*found, names.judge_not_direct()]
-    chosen = [ip_address(each) for each in context.settings.direct.source_addresses]
-    found += [names.judge_not_ours(ip) for ip in chosen if not has_address(ip)]
+    direct = context.settings.direct
+    chosen = [ip_address(each) for each in direct.source_addresses]
+    found += [
+        names.judge_not_ours(ip, direct.sources_named_by) for ip in chosen if not has_address(ip)
+    ]
     if not context.sources:
         found.append(names.judge_no_source())
     found += [names.judge_source(ip) for ip in context.sources]
-    forward = await context.dns.addresses(fqdn)
-    found.append(names.judge_forward(fqdn, forward))
-    for ip in context.public:
-        found.append(names.judge_helo(fqdn, forward, ip))
-        found.append(await _reverse(context, ip))
+    said = {ip: direct.helo_of(str(ip)) or fqdn for ip in context.public}
+    listed = dict.fromkeys((fqdn, *said.values()))
+    forward = {name: await context.dns.addresses(name) for name in listed}
+    found += [names.judge_forward(name, addresses) for name, addresses in forward.items()]
+    for ip, helo in said.items():
+        found.append(names.judge_helo(helo, forward[helo], ip))
+        found.append(await _reverse(context, helo, ip))
     return found
 
 
-async def _reverse(context: CheckContext, ip: IpAddress) -> Finding:
+async def _reverse(context: CheckContext, helo: str, ip: IpAddress) -> Finding:
     answer = await context.dns.names(ip)
     if isinstance(answer, Names):  # who has hundreds of names is not looked at for all of them
         answer = Names(names=answer.names[:_NAMES_LIMIT])
     given = () if isinstance(answer, DnsFailure) else answer.names
     addresses = await asyncio.gather(*(context.dns.addresses(name) for name in given))
     forward = dict(zip(given, addresses, strict=True))
-    return names.judge_reverse(context.settings.fqdn, ip, answer, forward)
+    return names.judge_reverse(helo, ip, answer, forward)

@@ -1,6 +1,7 @@
 """What receivers learn about the domains that we send for: SPF, DKIM, DMARC."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from relayd.doctor.context import CheckContext
 from relayd.policy.doctor.dkim import judge_dkim, judge_no_key, key_name
@@ -10,14 +11,14 @@ from relayd.policy.doctor.spf import evaluate, judge_spf
 
 
 async def check_spf(context: CheckContext) -> Sequence[Finding]:
-    """Ask SPF about each of our public addresses: of our own name, and of those in VERP addresses."""
-    fqdn = context.settings.fqdn.lower()
-    domains = [fqdn, *context.request.domains, context.settings.bounces.verp_domain]
+    """Ask SPF about each of our public addresses: of our name there, and of those in VERP addresses."""
+    direct, fqdn = context.settings.direct, context.settings.fqdn
+    said = [((direct.helo_of(str(ip)) or fqdn).lower(), ip) for ip in context.public]
+    domains = filter(None, (*context.request.domains, context.settings.bounces.verp_domain))
     found = []
-    for domain in dict.fromkeys(each for each in domains if each):
-        for ip in context.public:
-            verdict = await evaluate(domain, ip, context.dns)
-            found.append(judge_spf(domain, ip, verdict, is_helo=domain == fqdn))
+    for domain, ip in dict.fromkeys((*said, *product(domains, context.public))):
+        verdict = await evaluate(domain, ip, context.dns)
+        found.append(judge_spf(domain, ip, verdict, is_helo=(domain, ip) in said))
     return found
 
 

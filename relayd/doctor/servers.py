@@ -100,6 +100,7 @@ async def _reach(
         tls=TlsMode.OFF,
         login=None,
         source_ip=None if source is None else str(source),
+        helo="" if source is None else context.settings.direct.helo_of(str(source)),
     )
     words = str(host) if source is None else f"{host} from {source}"
     return await _knock(context, target, words, tls)

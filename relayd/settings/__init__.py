@@ -20,7 +20,7 @@ from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.webhook_url import UrlRules
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import DEFAULT, HostPort, RouteRules
-from relayd.policy.delivery.source import IpFamily
+from relayd.policy.delivery.source import SHORT_FORM, IpFamily, Source
 from relayd.policy.intake.access import ANYTHING, AccessRules, Allowed
 from relayd.policy.intake.admit import FixUps, LimitSettings, Network
 from relayd.policy.intake.content import ContentRules, WhenDown
@@ -150,10 +150,19 @@ class DirectSettings:
     port: int
     tls: TlsMode
     families: frozenset[IpFamily]  # that connections are made by; never empty
-    source_addresses: tuple[str, ...]  # a site sees one of each family; none: the system's
+    sources: tuple[Source, ...]  # a site sees one of each family and pool; none: the system's
     allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to
     connections_per_destination: int  # and MX site, all workers together
     messages_per_minute: int  # to one MX site, all workers together; 0: no limit
+    sources_named_by: str = SHORT_FORM  # the key that names them
+
+    @property
+    def source_addresses(self) -> tuple[str, ...]:
+        return tuple(each.address for each in self.sources)
+
+    def helo_of(self, source: str | None) -> str:
+        """Return our name at one of these addresses; empty: `Settings.fqdn`."""
+        return next((each.helo for each in self.sources if each.address == source), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

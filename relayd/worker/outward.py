@@ -26,8 +26,7 @@ from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import Candidates, MxRules, Undeliverable
 from relayd.policy.delivery.plan import ReturnPaths
-from relayd.policy.delivery.route import ViaSmarthost, key_of
-from relayd.policy.delivery.source import unused_families
+from relayd.policy.delivery.route import RouteFacts, ViaSmarthost, key_of
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
 from relayd.policy.rewriting.choice import Rewriting
@@ -179,8 +178,6 @@ def mx_parts(
             own_names=frozenset({settings.fqdn.lower()}),
             own_addresses=frozenset(),
             allow_networks=settings.direct.allow_networks,
-            sources=settings.direct.source_addresses,
-            unused=unused_families(settings.direct.families, settings.direct.source_addresses),
         ),
         resolver=DnsResolver(
             nameservers=settings.dns.nameservers,
@@ -198,9 +195,12 @@ def mx_parts(
 
 
 async def look_up(
-    settings: Settings, domain: str
+    settings: Settings, domain: str, facts: RouteFacts
 ) -> tuple[MxAnswer, Candidates | Undeliverable | Breakdown]:
-    """Return what the DNS says of a domain, and what delivery makes of it; connects to nobody."""
+    """Return what the DNS says of a domain, and what delivery makes of it for mail of `facts`.
+
+    Connects to nobody.
+    """
     clock = SystemClock()
     transport = SmtpTransport(helo=settings.fqdn, clock=clock)
     source = random.Random()  # noqa: S311 -- the order of equal hosts
@@ -213,4 +213,4 @@ async def look_up(
             source,
         )
         answer = await parts.resolver.mx(domain)
-        return answer, await MxHop(domain, parts).candidates()
+        return answer, await MxHop(domain, parts).candidates(facts)

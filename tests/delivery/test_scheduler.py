@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer import leases, scheduler
 from relayd.deliverer.connections import Leave
-from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
 from relayd.mail.envelope import NewMessage
@@ -25,6 +25,7 @@ from relayd.policy.delivery.admission import (
     WINDOW,
     WINDOW_OCTETS,
 )
+from relayd.policy.delivery.route import RouteFacts
 from relayd.ports.outward import SessionFailed
 from relayd.ports.view import Status
 from relayd.settings import HostPort
@@ -417,11 +418,15 @@ class Mute:
     def __init__(self, end: asyncio.Event) -> None:
         self._end = end
 
-    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
+    async def connect(
+        self,
+        after: Sequence[HostFailure] = (),
+        facts: RouteFacts = ANYBODY,  # noqa: ARG002 -- nobody is told from another
+    ) -> Session:
         await self._end.wait()
         raise NoHost((*after, a_failure()))
 
-    def keeps(self, session: Session) -> bool:
+    def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         raise NotImplementedError
 
     def rest(self, leave: Leave) -> None:

@@ -1,5 +1,6 @@
 """Direct mode: which address of ours a server sees."""
 
+import asyncio
 import errno
 import socket
 from dataclasses import replace
@@ -13,11 +14,14 @@ from relayd.deliverer.nexthop.mx import MxHop
 from relayd.mail.words import Category
 from relayd.net.local import has_address
 from relayd.policy.delivery.mx import Candidates
+from relayd.policy.delivery.source import Source
 from relayd.ports.view import Status
 from relayd.settings import IpFamily
+from tests.support import dns_server
 from tests.support.direct import A1, A2, FINE, Script, a_direct_post, mx
-from tests.support.dns_server import SERVFAIL, InTurn, Zones
+from tests.support.dns_server import SERVFAIL, Zones
 from tests.support.post import eventually
+from tests.support.scripted_server import InTurn, Wait
 
 SOURCES = ("127.0.0.31", "127.0.0.32", "127.0.0.33", "127.0.0.34")
 DOMAINS = [f"d{number}.test" for number in range(6)]
@@ -40,10 +44,10 @@ async def test_the_retry_comes_from_the_same_address_however_the_dns_answers() -
     for domain in DOMAINS:
         hosts = [f"10 {name}.{domain}." for name in ("b", "a", "c")]
         zones |= {
-            domain: {"MX": InTurn(hosts, hosts[::-1])},
-            f"a.{domain}": {"A": InTurn([A1], SERVFAIL)},
+            domain: {"MX": dns_server.InTurn(hosts, hosts[::-1])},
+            f"a.{domain}": {"A": dns_server.InTurn([A1], SERVFAIL)},
             f"b.{domain}": {"A": [A1]},
-            f"c.{domain}": {"A": InTurn([A2], [A1])},
+            f"c.{domain}": {"A": dns_server.InTurn([A2], [A1])},
         }
     grey: Script = {"RCPT": "450 4.2.0 greylisted"}
     async with a_direct_post(zones, {A1: grey, A2: grey}, source_addresses=SOURCES) as direct:
@@ -76,6 +80,56 @@ async def test_domains_of_one_site_see_one_source() -> None:
             assert isinstance(chosen, Candidates)
             sources |= {each.source_ip for each in chosen.candidates}
         assert len(sources) == 1
+
+
+POOLS = (
+    Source(address=SOURCES[0], helo="mx1.relay.test"),
+    Source(address=SOURCES[1], helo="news.relay.test", senders=("news.test",)),
+)
+
+
+async def test_senders_have_sources_of_their_own_with_a_name_each() -> None:
+    """Also where a connection of the others is open, or has just been used for them."""
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
+    async with a_direct_post(mx(A1), {A1: script}, sources=POOLS) as direct:
+        first = await direct.send("a@x.test")
+        await direct.server(A1).received(1)
+        rest = [
+            await direct.send("a@x.test", sender=sender)
+            for sender in ("a@news.test", "b@news.test", "a@other.test", "c@news.test")
+        ]
+        gate.set()
+        await direct.post.settled()
+        await direct.post.quiet()
+        seen = [
+            (detail["local_ip"], detail["helo"])
+            for message in (first, *rest)
+            for _, detail in direct.post.events(message)
+        ]
+        news, others = (SOURCES[1], "news.relay.test"), (SOURCES[0], "mx1.relay.test")
+        assert seen == [others, news, news, others, news]
+        ehlo = {line for line in direct.server(A1).dialog if line.startswith("EHLO")}
+        assert ehlo == {"EHLO mx1.relay.test", "EHLO news.relay.test"}
+
+
+async def test_a_pool_is_never_widened() -> None:
+    """Mail of these senders waits rather than leaves by an address of the others, who go on."""
+    sources = (
+        Source(address="127.0.0.31"),
+        Source(address="2001:db8::1", senders=("family.test",)),
+        Source(address=AWAY, senders=("lost.test",)),
+    )
+    async with a_direct_post(mx(A1), {A1: FINE}, sources=sources) as direct:
+        waits = [
+            await direct.send("a@x.test", sender=sender)
+            for sender in ("a@family.test", "a@lost.test")
+        ]
+        other = await direct.send("a@x.test")
+        await direct.post.settled()
+        assert {direct.post.row(one).status for one in waits} == {Status.DEFERRED}
+        assert direct.post.row(other).status is Status.SENT
+        assert direct.server(A1).connections == 1
 
 
 async def test_a_source_that_this_machine_lost_rests() -> None:

@@ -270,7 +270,7 @@ SITUATIONS = {
         check="port-25",
         level="fail",
         reason="cannot make a connection",
-        remedy="direct.source_addresses",
+        remedy="sources in [direct]",
     ),
     "a name without an address": Situation(
         zones={"relay.mill.net": {"TXT": [SPF]}},
@@ -338,7 +338,7 @@ SITUATIONS = {
         check="reverse-dns",
         level="warn",
         reason="mx.mill.net, but we say EHLO relay.mill.net",
-        remedy="or fqdn to mx.mill.net",
+        remedy="or our name there to mx.mill.net",
     ),
     "reverse DNS of a provider": Situation(
         zones={

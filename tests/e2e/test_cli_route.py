@@ -116,9 +116,11 @@ async def test_direct_mode_in_words(world: World) -> None:
         "mx2.mill.test [20.0.113.2]:25",
         "mx2.mill.test [2600:db8::2]:25",
         "left out      inner.mill.test: 10.0.0.1 is private",
+        "site          mill.test",
         "TLS           required: with any certificate, never in clear text",
         "login         no",
         "sent from     127.0.0.1, ::1",
+        "EHLO          relay.example.org",
         "connections   at most 10 at once",
         f"queue         no queue yet at {world.folder}/queue.db; has relayd been started?",
         "verdict       deliverable, as far as this shows",
@@ -154,6 +156,36 @@ async def test_each_host_is_shown_the_address_that_it_would_see(world: World) ->
     assert (True, "::1") in seen
     assert row["source_addresses"] == ["127.0.0.7", "127.0.0.8", "::1"]
     assert row["left_out"] == {}
+
+
+async def test_the_sources_of_a_sender_are_shown(world: World) -> None:
+    tables = """
+[[direct.source]]
+address = "127.0.0.7"
+[[direct.source]]
+address = "127.0.0.8"
+helo = "mx8.example.org"
+senders = ["news.example", "app"]
+[[direct.source]]
+address = "::1"
+helo = "mx6.example.org"
+senders = ["news.example"]
+"""
+    ran = await direct(world, "a@mill.test", "--sender", "a@news.example", tables=tables)
+    assert "  sent from     127.0.0.8, ::1\n" in ran.out
+    assert "mx8.example.org from 127.0.0.8\n" in ran.out
+    ran = await direct(
+        make_world(world.folder, world.readouterr),
+        "a@mill.test",
+        "--user",
+        "app",
+        "--json",
+        tables=tables,
+    )
+    (row,) = ran.rows
+    assert row["source_addresses"] == ["127.0.0.8"]
+    assert row["left_out"] == {"ipv6": "direct.source"}
+    assert {host["helo"] for host in row["hosts"]} == {"mx8.example.org"}
 
 
 async def test_a_source_that_this_machine_does_not_have_is_told(world: World) -> None:

@@ -10,7 +10,7 @@ An address without a script refuses connections.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -34,7 +34,7 @@ from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import MxRules
 from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, way_of
-from relayd.policy.delivery.source import IpFamily, unused_families
+from relayd.policy.delivery.source import IpFamily, Source
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
 from relayd.store.memory.queue import MemoryStore
@@ -54,7 +54,7 @@ _SETTINGS = DirectSettings(
     port=0,
     tls=TlsMode.OFF,
     families=frozenset(IpFamily),
-    source_addresses=(),
+    sources=(),
     allow_networks=(ip_network("127.0.0.0/8"),),
     connections_per_destination=10,
     messages_per_minute=0,
@@ -88,7 +88,12 @@ class Direct:
         return MxHop(domain, self.parts)
 
     async def send(
-        self, *addresses: str, is_test: bool = False, leased: bool = False, content: bytes = CONTENT
+        self,
+        *addresses: str,
+        is_test: bool = False,
+        leased: bool = False,
+        content: bytes = CONTENT,
+        sender: str = "app@app.test",
     ) -> NewMessage:
         """Queue a message as a worker does that has these settings."""
         recipients = [
@@ -100,7 +105,8 @@ class Direct:
             )
             for one in addresses
         ]
-        message = a_message(*recipients, content=content, facts=a_facts(content, is_test=is_test))
+        facts = a_facts(content, is_test=is_test)
+        message = a_message(*recipients, reverse_path=sender, content=content, facts=facts)
         return await self.post.submit(message, leased=leased)
 
 
@@ -113,6 +119,7 @@ async def a_direct_post(
     listening: frozenset[str] = frozenset(),
     store: MemoryStore | None = None,
     dns_timeout: float = 2,
+    source_addresses: Sequence[str] = (),
     name: str = "1",
     places: int = 1000,
     **settings: Any,
@@ -122,6 +129,8 @@ async def a_direct_post(
     `listening` are the addresses where the relay itself takes mail, `settings` are of `[direct]`.
     """
     store = store or MemoryStore(FakeClock())
+    if source_addresses:
+        settings["sources"] = tuple(Source(address=each) for each in source_addresses)
     direct = replace(_SETTINGS, port=free_port(), **settings)
     async with AsyncExitStack() as stack:
         servers = {
@@ -179,8 +188,6 @@ def _mx_parts(
             own_names=frozenset({"relay.test"}),
             own_addresses=frozenset(),
             allow_networks=direct.allow_networks,
-            sources=direct.source_addresses,
-            unused=unused_families(direct.families, direct.source_addresses),
         ),
         resolver=resolver,
         transport=the_transport(clock),

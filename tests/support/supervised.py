@@ -91,7 +91,7 @@ def settings_of(
             port=25,
             tls=TlsMode.OFF,
             families=frozenset(IpFamily),
-            source_addresses=(),
+            sources=(),
             allow_networks=(),
             connections_per_destination=1,
             messages_per_minute=0,

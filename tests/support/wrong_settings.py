@@ -307,6 +307,53 @@ WRONG |= {
         "direct.families leaves out",
         FQDN + '[direct]\nfamilies = ["ipv4"]\nsource_addresses = ["192.0.2.1", "2001:db8::1"]',
     ),
+    "direct-source-without-address": (
+        "direct.source[0].address",
+        "each table of this list needs address",
+        FQDN + '[[direct.source]]\nhelo = "mx.example.org"',
+    ),
+    "direct-source-is-one-table": (
+        "direct.source",
+        "[[direct.source]]",
+        FQDN + '[direct.source]\naddress = "192.0.2.1"',
+    ),
+    "direct-source-unknown-key": (
+        "direct.source[0].adress",
+        'did you mean "address"?',
+        FQDN + '[[direct.source]]\nadress = "192.0.2.1"\naddress = "192.0.2.1"',
+    ),
+    "direct-source-helo": (
+        "direct.source[0].helo",
+        "name",
+        FQDN + '[[direct.source]]\naddress = "192.0.2.1"\nhelo = "mx"',
+    ),
+    "direct-source-senders": (
+        "direct.source[0].senders[0]",
+        "a sender",
+        FQDN + '[[direct.source]]\naddress = "192.0.2.1"\nsenders = ["a b"]',
+    ),
+    "direct-source-for-nobody-else": (
+        "direct.source",
+        "one without senders",
+        FQDN + '[[direct.source]]\naddress = "192.0.2.1"\nsenders = ["example.org"]',
+    ),
+    "direct-source-twice": (
+        "direct.source[1].address",
+        "direct.source[0] has this address",
+        FQDN + '[[direct.source]]\naddress = "2001:db8::1"\n'
+        '[[direct.source]]\naddress = "2001:DB8::0:1"',
+    ),
+    "direct-source-family": (
+        "direct.source[0].address",
+        "direct.families leaves out",
+        FQDN + '[direct]\nfamilies = ["ipv6"]\n[[direct.source]]\naddress = "192.0.2.1"',
+    ),
+    "direct-source-in-both-forms": (
+        "direct.source_addresses",
+        "the short form",
+        FQDN + '[direct]\nsource_addresses = ["192.0.2.1"]\n'
+        '[[direct.source]]\naddress = "192.0.2.2"',
+    ),
     "direct-networks": (
         "direct.allow_networks[0]",
         "bits set behind the prefix",

@@ -28,7 +28,7 @@ from relayd.policy.delivery.route import (
     key_of,
 )
 from relayd.policy.delivery.route import Route as Way
-from relayd.policy.delivery.source import unused_families
+from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.verdict import ONCE_MORE
 from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.policy.rewriting.choice import Rewriting
@@ -70,7 +70,7 @@ def explain(
     if isinstance(way, ViaMx):
         from relayd.worker.outward import look_up  # noqa: PLC0415 -- brings the resolver
 
-        found = Found(*asyncio.run(look_up(settings, way.domain)))
+        found = Found(*asyncio.run(look_up(settings, way.domain, facts)))
     fields: Fields = {
         "rcpt": str(wanted),
         "alias": alias,
@@ -78,7 +78,7 @@ def explain(
         "route": _kind(way),
         "reason": decision.reason,
         "destination": key_of(way),
-        **_servers(settings, way, found),
+        **_servers(settings, way, found, facts),
         **_rewriting(settings, key_of(way), facts.sender),
         **_queue(key_of(way), wanted, told),
         **_verdict(way, found),
@@ -99,25 +99,20 @@ def _kind(way: Way) -> str:
             assert_never(way)
 
 
-def _servers(settings: Settings, way: Way, found: Found | None) -> Fields:
+def _servers(settings: Settings, way: Way, found: Found | None, facts: RouteFacts) -> Fields:
     """Who would be connected to, in this order, and how."""
     direct = settings.direct
     if found is not None:
+        sources = [each.address for each in pool_of(direct.sources, facts)]
+        left_out = unused_families(direct.families, sources, direct.sources_named_by)
         return {
             "mx": _mail_hosts(found.answer),
-            **_candidates(found.chosen, direct.port),
+            **_candidates(found.chosen, settings),
             "tls": direct.tls,
             "login": False,
-            "source_addresses": list(direct.source_addresses),
-            "missing_sources": [
-                each for each in direct.source_addresses if not has_address(ip_address(each))
-            ],
-            "left_out": {
-                f"ipv{version}": setting
-                for version, setting in unused_families(
-                    direct.families, direct.source_addresses
-                ).items()
-            },
+            "source_addresses": sources,
+            "missing_sources": [each for each in sources if not has_address(ip_address(each))],
+            "left_out": {f"ipv{version}": setting for version, setting in left_out.items()},
             "connections": direct.connections_per_destination,
             "messages_per_minute": direct.messages_per_minute or None,
         }
@@ -173,9 +168,10 @@ def _mail_hosts(answer: MxAnswer) -> list[Fields] | None:
             return None
 
 
-def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fields:
+def _candidates(chosen: Candidates | Undeliverable | Breakdown, settings: Settings) -> Fields:
     if not isinstance(chosen, Candidates):
         return {}
+    port = settings.direct.port
     hosts = [
         {
             "remote_host": one.host,
@@ -183,10 +179,11 @@ def _candidates(chosen: Candidates | Undeliverable | Breakdown, port: int) -> Fi
             "remote_port": port,
             "preference": one.preference,
             "local_ip": one.source_ip or _source_of_the_system(one.ip, port),
+            "helo": settings.direct.helo_of(one.source_ip) or settings.fqdn,
         }
         for one in chosen.candidates
     ]
-    return {"hosts": hosts, "skipped": list(chosen.skipped)}
+    return {"site": chosen.site, "hosts": hosts, "skipped": list(chosen.skipped)}
 
 
 def _source_of_the_system(ip: str, port: int) -> str | None:

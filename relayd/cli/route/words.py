@@ -35,6 +35,8 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "MX", listed or ["none: the domain itself is its mail server"]
     yield "tries", [_host(host) for host in fields.get("hosts", ())]
     yield "left out", fields.get("skipped", ())
+    if "site" in fields:
+        yield "site", [fields["site"]]
     if "tls" in fields:
         yield "TLS", [TLS_WORDS[fields["tls"]]]
         yield "login", ["yes" if fields["login"] else "no"]
@@ -42,6 +44,7 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
         yield "8-bit", ["sent as it is, whatever the server offers (assume_8bit)"]
     if "source_addresses" in fields:
         yield "sent from", _sources(fields)
+        yield "EHLO", [*_our_names(fields)]
     if "connections" in fields:
         yield "connections", [f"at most {fields['connections']} at once"]
     yield "rate", [*_limits(fields)]
@@ -95,6 +98,16 @@ def _sources(fields: Mapping[str, Any]) -> Sequence[str]:
         for family, setting in fields["left_out"].items()
     ]
     return [chosen, *missing, *left_out]
+
+
+def _our_names(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What we call ourselves, at each address if that is not the same."""
+    names = {str(host["local_ip"]): host["helo"] for host in fields.get("hosts", ())}
+    if len(set(names.values())) == 1:
+        yield next(iter(names.values()))
+        return
+    for source, helo in names.items():
+        yield f"{helo} from {source}"
 
 
 def _queue(fields: Mapping[str, Any]) -> str:

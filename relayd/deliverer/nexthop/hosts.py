@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.policy.delivery.hosts import FailedHost
-from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.ports.outward import Connection, SessionFailed
 
 if TYPE_CHECKING:
     from relayd.deliverer.nexthop.account import Account
 
+ANYBODY = RouteFacts()
+"""Mail of which nothing is known."""
 Address = tuple[str, int]
 """An IP address, or a name for which there is none; and a port."""
 
@@ -115,16 +117,18 @@ class NextHop(Protocol):
         """What limits its transactions beside connections; None: nothing does."""
         ...
 
-    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
-        """Open a session, or take an idle one. Raises NoHost, NotYet.
+    async def connect(
+        self, after: Sequence[HostFailure] = (), facts: RouteFacts = ANYBODY
+    ) -> Session:
+        """Open a session for mail of `facts`, or take an idle one. Raises NoHost, NotYet.
 
         `after` are the hosts that failed in this attempt so far. They are not asked again, and
         are before the others in the failures of whatever comes of it.
         """
         ...
 
-    def keeps(self, session: Session) -> bool:
-        """Tell whether a queue may carry on with its session."""
+    def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
+        """Tell whether a queue may carry on with its session, for mail of `facts`."""
         ...
 
     def rest(self, leave: Leave) -> None:

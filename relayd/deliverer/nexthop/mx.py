@@ -13,7 +13,14 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from relayd.deliverer.connections import Leave
-from relayd.deliverer.nexthop.hosts import Address, HostFailure, NoHost, NotYet, Session
+from relayd.deliverer.nexthop.hosts import (
+    ANYBODY,
+    Address,
+    HostFailure,
+    NoHost,
+    NotYet,
+    Session,
+)
 from relayd.deliverer.nexthop.search import Search
 from relayd.deliverer.nexthop.sites import Site, Sites
 from relayd.mail.attempt import Breakdown, RouteKind
@@ -30,12 +37,14 @@ from relayd.policy.delivery.mx import (
     choose,
     plan_hosts,
 )
-from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.route import HostPort, RouteFacts
+from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.throttle import TOKEN_WAIT
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 from relayd.trace import tracing
 
+_HostFrom = tuple[str, str | None]  # a host, and the address of ours that it sees; None: any
 _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
 _RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
@@ -81,8 +90,19 @@ class MxHop:
 
     account = None
 
-    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
-        chosen = await self.candidates()  # bounded by the resolver
+    async def connect(
+        self, after: Sequence[HostFailure] = (), facts: RouteFacts = ANYBODY
+    ) -> Session:
+        try:
+            return await self._connect(after, facts)
+        except NoHost as none:
+            if all(not each.senders for each in self._parts.settings.sources):
+                raise
+            failures = tuple(map(_without_blame, none.failures))
+            raise NoHost(failures, all_asked=none.all_asked) from None
+
+    async def _connect(self, after: Sequence[HostFailure], facts: RouteFacts) -> Session:
+        chosen = await self.candidates(facts)  # bounded by the resolver
         if tracing.is_on:
             _tell_choice(chosen)
         if not isinstance(chosen, Candidates):
@@ -101,11 +121,15 @@ class MxHop:
         self._site_of[id(session.connection)] = site
         return session
 
-    def keeps(self, session: Session) -> bool:
+    def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         """Tell whether it has not had its share yet; others may wait for the slot.
 
-        With a limited rate nobody holds a connection while waiting for a token.
+        With a limited rate nobody holds a connection while waiting for a token. Mail of other
+        senders may have to come from another address.
         """
+        pool = [each.address for each in pool_of(self._parts.settings.sources, facts)]
+        if pool and session.connection.peer.local_ip not in pool:
+            return False
         site = self._site_of.get(id(session.connection))
         gives_way = site is not None and site.share.gives_way
         return not self.is_limited and not gives_way and _is_fresh(session.connection)
@@ -140,9 +164,12 @@ class MxHop:
         if self._site is not None:
             self._site.slots.turned_away()
 
-    async def candidates(self) -> Candidates | Undeliverable | Breakdown:
-        """Return whom to connect to, or why nobody; also what `relayd route` shows."""
+    async def candidates(
+        self, facts: RouteFacts = ANYBODY
+    ) -> Candidates | Undeliverable | Breakdown:
+        """Return whom to connect to with mail of `facts`, or why nobody; also what `relayd route` shows."""
         parts = self._parts
+        sources = tuple(each.address for each in pool_of(parts.settings.sources, facts))
         answer = await parts.resolver.mx(self._domain)
         plan = plan_hosts(self._domain, answer, parts.rules, chance=parts.chance)
         if not isinstance(plan, HostPlan):
@@ -151,10 +178,17 @@ class MxHop:
         found = await asyncio.gather(*(parts.resolver.addresses(name) for name in names))
         addresses: Mapping[str, Addresses] = dict(zip(names, found, strict=True))
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
-        resting = frozenset(
-            ip for ip in parts.rules.sources if not parts.may_send_from(ip_address(ip))
+        resting = frozenset(ip for ip in sources if not parts.may_send_from(ip_address(ip)))
+        rules = replace(
+            parts.rules,
+            own_addresses=own,
+            sources=sources,
+            resting=resting,
+            unused=unused_families(
+                parts.settings.families, sources, parts.settings.sources_named_by
+            ),
         )
-        return choose(plan, addresses, replace(parts.rules, own_addresses=own, resting=resting))
+        return choose(plan, addresses, rules)
 
     async def _enter(self, site: Site, hosts: frozenset[str], *, may_begin: bool) -> None:
         """Wait for a token, unless it has one, and for a slot. Raises NotYet.
@@ -190,8 +224,10 @@ class MxHop:
             (each for each in chosen.candidates if search.may_ask(self._address(each))),
             key=lambda each: search.is_out(self._address(each)),
         )
-        hosts = {each.host for each in order if each.preference == order[0].preference}
-        connection = await self._take_idle(site, hosts, search)
+        best = {
+            (each.host, each.source_ip) for each in order if each.preference == order[0].preference
+        }
+        connection = await self._take_idle(site, best, search)
         if connection is not None:
             if tracing.is_on:
                 tracing.chosen(connection.peer, "the connection is open already")
@@ -233,13 +269,13 @@ class MxHop:
         raise NoHost(search.failures, all_asked=all_asked)
 
     async def _take_idle(
-        self, site: Site, hosts: Collection[str], search: Search
+        self, site: Site, best: Collection[_HostFrom], search: Search
     ) -> Connection | None:
         """Return an idle connection to one of the first hosts; without one, make room.
 
         To another host, it may be a backup: that is for when the best ones were asked.
         """
-        suited = [idle for idle in site.idle if _suits(idle.connection, hosts, search)]
+        suited = [idle for idle in site.idle if _suits(idle.connection, best, search)]
         for idle in (suited or site.idle)[-1:]:
             connection = site.take(idle)
             if suited:
@@ -276,6 +312,7 @@ class MxHop:
             tls=settings.tls,
             login=None,
             source_ip=candidate.source_ip,
+            helo=settings.helo_of(candidate.source_ip),
         )
 
     def _proof(self, why: Undeliverable | Breakdown) -> HostFailure:
@@ -296,6 +333,13 @@ class MxHop:
         )
 
 
+def _without_blame(failure: HostFailure) -> HostFailure:
+    """Return a failure; one of ours says nothing of the host to those who send from another address."""
+    breakdown = failure.failed.breakdown
+    is_ours = breakdown is not None and breakdown.fault is Fault.LOCAL
+    return replace(failure, at_door=False) if is_ours else failure
+
+
 def _tell_choice(chosen: Candidates | Undeliverable | Breakdown) -> None:
     """Tell who looks on what the DNS gave."""
     if not isinstance(chosen, Candidates):
@@ -312,6 +356,7 @@ def _is_fresh(connection: Connection) -> bool:
     return connection.is_usable and connection.transactions < _REUSED_AT_MOST
 
 
-def _suits(connection: Connection, hosts: Collection[str], search: Search) -> bool:
+def _suits(connection: Connection, best: Collection[_HostFrom], search: Search) -> bool:
     peer = connection.peer
-    return connection.is_usable and peer.host in hosts and search.may_ask((peer.ip, peer.port))
+    is_wanted = (peer.host, None) in best or (peer.host, peer.local_ip) in best
+    return connection.is_usable and is_wanted and search.may_ask((peer.ip, peer.port))

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.account import Account
-from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
-from relayd.policy.delivery.route import HostPort
+from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.throttle import SlowStart
 from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
@@ -46,7 +46,11 @@ class Smarthost:
     def allowed(self) -> int:
         return self._share.limit(self._slow_start.allowed)
 
-    async def connect(self, after: Sequence[HostFailure] = ()) -> Session:
+    async def connect(
+        self,
+        after: Sequence[HostFailure] = (),
+        facts: RouteFacts = ANYBODY,  # noqa: ARG002 -- its address is one of the settings
+    ) -> Session:
         await self._share.acquire(first=bool(after))
         try:
             return await self._search(after)
@@ -79,7 +83,11 @@ class Smarthost:
                     return Session(connection=connection, failures=search.failures)
         raise NoHost(search.failures, all_asked=not todo)
 
-    def keeps(self, session: Session) -> bool:
+    def keeps(
+        self,
+        session: Session,
+        facts: RouteFacts = ANYBODY,  # noqa: ARG002 -- as for `connect`
+    ) -> bool:
         most = self._settings.per_connection
         is_used_up = most and session.connection.transactions >= most
         return session.connection.is_usable and not is_used_up

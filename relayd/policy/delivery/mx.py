@@ -43,6 +43,7 @@ class MxRules:
     own_names: frozenset[str]  # A-labels in lower case
     own_addresses: frozenset[IpAddress]  # where a connection would come back to this machine
     allow_networks: tuple[Network, ...]  # forbidden ones that an MX may point to after all
+    # Of the sender's pool, for each attempt anew:
     sources: tuple[str, ...] = ()  # addresses of ours to send from; none: the system chooses
     resting: frozenset[str] = frozenset()  # those of them that cannot be used now
     unused: Mapping[int, str] = field(default_factory=dict)  # see `policy.source.unused_families`

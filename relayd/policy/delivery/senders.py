@@ -35,8 +35,8 @@ class SenderPatterns:
         """Return the first pattern that fits a reverse-path, which is empty if it is null; None: none fits."""
         if not self._places:
             return None
-        fitting = (self._places.get(each) for each in _fitting(sender))
-        place = min((each for each in fitting if each is not None), default=None)
+        places = (self._places.get(each) for each in fitting(sender))
+        place = min((each for each in places if each is not None), default=None)
         return None if place is None else self.patterns[place]
 
 
@@ -61,8 +61,8 @@ def shadowed(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
         seen.setdefault(key, pattern)
 
 
-def _fitting(sender: str) -> Iterator[str]:
-    """Yield what patterns may fit a reverse-path, as they are compared."""
+def fitting(sender: str) -> Iterator[str]:
+    """Yield the patterns that fit a reverse-path, as they are compared."""
     if not sender:
         yield NULL
         return

@@ -104,13 +104,14 @@ def judge_no_source() -> Finding:
     )
 
 
-def judge_not_ours(ip: IpAddress) -> Finding:
+def judge_not_ours(ip: IpAddress, named_by: str) -> Finding:
+    """Judge a source that this machine lacks; `named_by` is the setting that names it."""
     return Finding(
         check=Check.SOURCE,
         subject=str(ip),
         level=Level.FAIL,
-        reason="direct.source_addresses names it, but this machine does not have it",
-        remedy="Give the address to an interface, or take it out of direct.source_addresses.",
+        reason=f"{named_by} names it, but this machine does not have it",
+        remedy=f"Give the address to an interface, or take it out of {named_by}.",
     )
 
 
@@ -135,35 +136,38 @@ def judge_forward(fqdn: str, found: Addresses) -> Finding:
     return Finding(check=Check.FORWARD, subject=fqdn, level=level, reason=reason, remedy=remedy)
 
 
-def judge_helo(fqdn: str, found: Addresses, ip: IpAddress) -> Finding:
+def judge_helo(helo: str, found: Addresses, ip: IpAddress) -> Finding:
     """Judge whether the name in EHLO leads to the address that says it."""
     failure = first_failure(found)
-    level, reason, remedy = Level.OK, f"EHLO {fqdn} leads to this address", ""
+    level, reason, remedy = Level.OK, f"EHLO {helo} leads to this address", ""
     if ip not in found.ips and failure is not None:
         level, reason, remedy = Level.UNKNOWN, failure.reason, LATER
     elif ip not in found.ips:
         family = "A" if ip.version == 4 else "AAAA"
-        level, reason = Level.FAIL, f"EHLO {fqdn} does not lead to the address that says it"
-        remedy = f"Publish the {family} record {ip} of {fqdn}, or send from an address that it has."
+        level, reason = Level.FAIL, f"EHLO {helo} does not lead to the address that says it"
+        remedy = f"Publish the {family} record {ip} of {helo}, or send from an address that it has."
     return Finding(check=Check.HELO, subject=str(ip), level=level, reason=reason, remedy=remedy)
 
 
 def judge_reverse(
-    fqdn: str, ip: IpAddress, names: NameAnswer, forward: Mapping[str, Addresses]
+    helo: str, ip: IpAddress, names: NameAnswer, forward: Mapping[str, Addresses]
 ) -> Finding:
-    """Judge reverse DNS; `forward` has the addresses of every name that it gives."""
+    """Judge reverse DNS; `forward` has the addresses of every name that it gives.
+
+    `helo` is what we call ourselves at this address.
+    """
     given = () if isinstance(names, DnsFailure) else names.names
     confirmed = [name for name in given if ip in forward[name].ips]
     failures = [names] if isinstance(names, DnsFailure) else _failures(given, forward)
-    remedy = f"Have the owner of the address (your provider) set its PTR record to {fqdn}."
+    remedy = f"Have the owner of the address (your provider) set its PTR record to {helo}."
     level = Level.WARN
-    if fqdn.lower() in confirmed:
-        level, reason, remedy = Level.OK, f"its name is {fqdn.lower()}, which leads back to it", ""
+    if helo.lower() in confirmed:
+        level, reason, remedy = Level.OK, f"its name is {helo.lower()}, which leads back to it", ""
     elif confirmed and is_generic(confirmed[0]):
         reason = f"its name is {confirmed[0]}, which looks like a customer's line"
     elif confirmed:
-        reason = f"its name is {confirmed[0]}, but we say EHLO {fqdn}: some receivers compare"
-        remedy = f"{remedy[:-1]}, or fqdn to {confirmed[0]}."
+        reason = f"its name is {confirmed[0]}, but we say EHLO {helo}: some receivers compare"
+        remedy = f"{remedy[:-1]}, or our name there to {confirmed[0]}."
     elif failures:
         level, reason, remedy = Level.UNKNOWN, failures[0].reason, LATER
     elif given:

@@ -55,7 +55,7 @@ def judge_reach(knock: Knock) -> Finding:
         level, reason, remedy = Level.UNKNOWN, trouble.reason, "Name another host, or ask later."
     elif trouble.fault is Fault.LOCAL:
         level, reason = Level.FAIL, trouble.reason
-        remedy = "Look at direct.source_addresses, and at the firewall of this machine."
+        remedy = "Look at the sources in [direct], and at the firewall of this machine."
     else:
         level, reason = Level.FAIL, f"no connection: {trouble.reason}"
         remedy = (

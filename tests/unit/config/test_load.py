@@ -25,6 +25,7 @@ from relayd.policy.console.oidc import OidcRules
 from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.roles import Role
 from relayd.policy.delivery.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
+from relayd.policy.delivery.source import Source
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,
@@ -103,7 +104,7 @@ def test_one_line_is_enough() -> None:
         port=25,
         tls=TlsMode.OPPORTUNISTIC,
         families=frozenset(IpFamily),
-        source_addresses=(),
+        sources=(),
         allow_networks=(),
         connections_per_destination=10,
         messages_per_minute=0,
@@ -118,6 +119,26 @@ def test_one_line_is_enough() -> None:
     assert found.metrics is None
     assert found.store.url == "sqlite:/var/lib/relayd/queue.db"
     assert found.log.format in {"json", "console"}
+
+
+def test_sources_have_names_and_senders_of_their_own() -> None:
+    found = read(
+        """
+        fqdn = "relay.example.org"
+        [[direct.source]]
+        address = "2001:DB8::0:1"
+        helo = "mx10.example.org"
+        [[direct.source]]
+        address = "192.0.2.1"
+        senders = ["example.org", "*.example.org", "<>", "app"]
+        """
+    ).direct
+    assert found.sources == (
+        Source(address="2001:db8::1", helo="mx10.example.org"),
+        Source(address="192.0.2.1", senders=("example.org", "*.example.org", "<>", "app")),
+    )
+    assert found.sources_named_by == "direct.source"
+    assert (found.helo_of("2001:db8::1"), found.helo_of("192.0.2.1")) == ("mx10.example.org", "")
 
 
 CHECKERS = {
@@ -324,7 +345,7 @@ def test_every_supported_key_can_be_set() -> None:
         port=2626,
         tls=TlsMode.VERIFY,
         families=frozenset(IpFamily),
-        source_addresses=("192.0.2.1", "2001:db8::1"),
+        sources=(Source(address="192.0.2.1"), Source(address="2001:db8::1")),
         allow_networks=(ip_network("10.0.0.0/8"), ip_network("127.0.0.9/32")),
         connections_per_destination=3,
         messages_per_minute=90,

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.delivery.source import IpFamily, pick_source, unused_families
+from relayd.policy.delivery.route import RouteFacts
+from relayd.policy.delivery.source import (
+    IpFamily,
+    Source,
+    pick_source,
+    pool_of,
+    unused_families,
+)
 
 TO, TO6 = ip_address("203.0.113.1"), ip_address("2001:db8::25")
 FOUR = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
@@ -73,6 +80,33 @@ def test_a_source_more_or_less_moves_no_other_site() -> None:
     for site in SITES:
         before, after = pick_source(site, TO, FOUR), pick_source(site, TO, FOUR[:3])
         assert before in {after, FOUR[3]}
+
+
+NEWS = Source(address="192.0.2.1", senders=("News.example", "*.news.example", "app"))
+ONE = Source(address="192.0.2.2", senders=("a@b.example", "<>", "news.example"))
+ALL = Source(address="192.0.2.3")
+POOLS = {
+    "nobody known": (RouteFacts(), {ALL}),
+    "another sender": (RouteFacts(sender="x@b.example"), {ALL}),
+    "a domain, of two": (RouteFacts(sender="x@NEWS.example"), {NEWS, ONE}),
+    "below a domain": (RouteFacts(sender="x@a.news.example"), {NEWS}),
+    "an address": (RouteFacts(sender="A@b.example"), {ONE}),
+    "the null reverse-path": (RouteFacts(sender=""), {ONE}),
+    "a login": (RouteFacts(sender="x@b.example", user="app"), {NEWS}),
+    "a login is spelt in one way": (RouteFacts(sender="x@b.example", user="App"), {ALL}),
+    "a login like a domain": (RouteFacts(sender="x@b.example", user="news.example"), {ONE}),
+}
+
+
+@pytest.mark.parametrize(("facts", "pool"), POOLS.values(), ids=POOLS)
+def test_senders_have_sources_of_their_own(facts: RouteFacts, pool: set[Source]) -> None:
+    assert set(pool_of((NEWS, ONE, ALL), facts)) == pool
+
+
+def test_without_senders_all_sources_are_for_everybody() -> None:
+    sources = tuple(Source(address=each) for each in FOUR)
+    assert pool_of(sources, RouteFacts(sender="a@b.example", user="app")) == sources
+    assert pool_of((), RouteFacts(sender="a@b.example")) == ()
 
 
 V4, V6 = IpFamily.IPV4, IpFamily.IPV6

@@ -74,7 +74,8 @@ def test_what_we_send_from(ip: str, level: Level, words: str) -> None:
 
 def test_nothing_to_send_from() -> None:
     assert judge_no_source().level is Level.FAIL
-    assert judge_not_ours(IP).level is Level.FAIL
+    missing = judge_not_ours(IP, "direct.source")
+    assert (missing.level, missing.reason.split()[0]) == (Level.FAIL, "direct.source")
     assert judge_not_direct().level is Level.SKIPPED
 
 
@@ -130,7 +131,12 @@ REVERSE = {
         "a.test does not lead back",
         "publish",
     ),
-    "another name": ({"a.test": HERE}, Level.WARN, "but we say EHLO", "or fqdn to a.test."),
+    "another name": (
+        {"a.test": HERE},
+        Level.WARN,
+        "but we say EHLO",
+        "or our name there to a.test.",
+    ),
     "a line's name": ({"dsl-1.a.test": HERE}, Level.WARN, "customer's line", "PTR record to"),
     "not known to lead back": ({"a.test": DARK}, Level.UNKNOWN, "SERVFAIL", "Ask again"),
 }

@@ -44,7 +44,7 @@ def knock(trouble: Trouble | None = None) -> Knock:
 @pytest.mark.parametrize(
     ("trouble", "level", "words", "remedy"),
     [
-        (LOCAL, Level.FAIL, "cannot assign", "direct.source_addresses"),
+        (LOCAL, Level.FAIL, "cannot assign", "sources in [direct]"),
         (None, Level.OK, "takes connections", ""),
         (REFUSED, Level.FAIL, "no connection: connection refused", "open port 25"),
         (LOST, Level.UNKNOWN, "cannot find it", "another host"),
