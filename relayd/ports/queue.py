@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.ports.permits import Permits
     from relayd.ports.requeue import Requeue, Requeued
     from relayd.ports.sites import SiteStates
+    from relayd.ports.trust import TrustStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def sites(self) -> "SiteStates":
         """How the sites that mail goes to directly are treated."""
+        ...
+
+    @property
+    def trust(self) -> "TrustStore":
+        """What is kept about TLS of mail hosts."""
         ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.permits import PermitsView
     from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
+    from relayd.ports.trust import TrustView
     from relayd.ports.waiting import By, Counted
 
 
@@ -278,6 +279,11 @@ class QueueView(Protocol):
     @property
     def sites(self) -> "SiteStatesView":
         """What is known of the sites that mail goes to directly."""
+        ...
+
+    @property
+    def trust(self) -> "TrustView":
+        """What is kept about TLS of mail hosts."""
         ...
 
     def find(

@@ -20,6 +20,7 @@ from relayd.mail.http import HttpAnswer
 OCTETS = 64 * 1024  # of a policy, at most (RFC 8461 §3.3 proposes that)
 MAX_AGE = 31_557_600  # seconds: a year (§3.2)
 REFRESH_AFTER = timedelta(days=1)  # §3.3
+USED_WITHIN = timedelta(days=30)  # by a delivery, or it is not fetched again by itself
 RETRY_AFTER = timedelta(minutes=5)  # after a failed fetch; §3.3 asks for such a limit
 _HOSTS = 250  # lines `mx`; nobody has as many, and each of many policies is held in memory
 
@@ -84,7 +85,7 @@ class StsEntry:
     policy: StsPolicy | None
     fetched_at: datetime  # without a policy: of the first try
     used_at: datetime  # of the last delivery that asked
-    failed_until: datetime | None = None  # it is not fetched before
+    not_before: datetime | None = None  # it is not fetched before
     why: str = ""  # the last fetch failed
 
     @property
@@ -176,7 +177,7 @@ def needs_refresh(entry: StsEntry | None, policy_id: str, now: datetime) -> bool
     """Tell whether the policy has to be fetched, given the id that the record has now (RFC 8461 §3.1, §5.1)."""
     if entry is None:
         return True
-    if entry.failed_until is not None and now < entry.failed_until:
+    if entry.not_before is not None and now < entry.not_before:
         return False
     return entry.policy is None or now >= entry.expires_at or entry.policy.id != policy_id
 

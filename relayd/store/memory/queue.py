@@ -58,6 +58,7 @@ from relayd.store.memory.permits import MemoryPermits
 from relayd.store.memory.sites import MemorySites
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
+from relayd.store.memory.trust import MemoryTrust
 from relayd.store.memory.view import MemoryView
 from relayd.store.memory.workers import Workers
 
@@ -97,6 +98,12 @@ class MemoryStore(MemoryView):
     @property
     def sites(self) -> MemorySites:
         return MemorySites(self._tables.sites, self._clock)
+
+    @property
+    def trust(self) -> MemoryTrust:
+        return MemoryTrust(
+            self._tables, self._clock, lambda message: self._add(message, is_returned=True)
+        )
 
     async def close(self) -> None:  # type: ignore[override]  # see the class
         pass

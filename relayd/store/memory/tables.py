@@ -15,9 +15,11 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.outcome import FINAL_STATES, RecipientState, states_before
 from relayd.mail.pause import PauseRule
 from relayd.mail.suppression import Suppression
+from relayd.mail.tls_count import CountedSession
 from relayd.mail.words import BounceClass, Category, status_of
 from relayd.policy.accounts.state import AccountState
 from relayd.policy.console.webhook import NEVER, Standing
+from relayd.policy.tls.sts import StsEntry
 from relayd.ports.outbox import (
     UNFINISHED,
     DeliveryState,
@@ -201,6 +203,8 @@ class Tables:
     people: PeopleTables = field(default_factory=PeopleTables)
     permits: dict[str, AccountState] = field(default_factory=dict)  # by account
     sites: SiteTables = field(default_factory=SiteTables)
+    sts_policies: dict[str, StsEntry] = field(default_factory=dict)  # by domain
+    tls_counts: dict[CountedSession, int] = field(default_factory=dict)
     once: dict[bytes, tuple[FirstMessage, float]] = field(default_factory=dict)  # since when served
 
     endpoints: dict[EndpointId, TheEndpoint] = field(default_factory=dict)

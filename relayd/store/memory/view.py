@@ -38,6 +38,7 @@ from relayd.store.memory.rows import address_row, row_of
 from relayd.store.memory.search import matches, newest_first, value_of
 from relayd.store.memory.sites import MemorySitesView
 from relayd.store.memory.tables import Recipient, Tables
+from relayd.store.memory.trust import MemoryTrustView
 
 
 class MemoryView:
@@ -61,6 +62,10 @@ class MemoryView:
     @property
     def sites(self) -> MemorySitesView:
         return MemorySitesView(self._tables.sites)
+
+    @property
+    def trust(self) -> MemoryTrustView:
+        return MemoryTrustView(self._tables)
 
     def close(self) -> None:
         pass

@@ -68,6 +68,7 @@ from relayd.store.sqlite.outbox import SqliteOutbox
 from relayd.store.sqlite.people import SqlitePeople
 from relayd.store.sqlite.reading import Reader, in_thread
 from relayd.store.sqlite.sites import SqliteSites
+from relayd.store.sqlite.trust import SqliteTrust
 from relayd.store.sqlite.unused import Unused
 from relayd.store.sqlite.writer import Writer
 
@@ -101,6 +102,7 @@ class SqliteStore:
         self.people = SqlitePeople(self._writer, self._reader, clock)
         self.permits = StoredPermits(self._change_account)
         self.sites = SqliteSites(self._writer, self._reader, clock)
+        self.trust = SqliteTrust(self._writer, self._reader, clock)
         self.outbox = SqliteOutbox(self._writer, self._reader, clock=clock, served=self._age.served)
 
     def _begin(self, db: apsw.Connection) -> None:

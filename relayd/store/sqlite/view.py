@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.permits import PermitsView
     from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
+    from relayd.ports.trust import TrustView
     from relayd.ports.waiting import By, Counted
 
 _COLUMNS = (
@@ -160,6 +161,12 @@ class SqliteView:
         from relayd.store.sqlite.sites_view import SqliteSitesView  # noqa: PLC0415 -- as above
 
         return SqliteSitesView(self._file)
+
+    @property
+    def trust(self) -> "TrustView":
+        from relayd.store.sqlite.trust_view import SqliteTrustView  # noqa: PLC0415 -- as above
+
+        return SqliteTrustView(self._file)
 
     def close(self) -> None:
         self._file.close()

@@ -238,9 +238,9 @@ def policy_of(
     return StsPolicy(mode=mode, hosts=hosts, max_age=max_age, id=policy_id)
 
 
-def entry_of(policy: StsPolicy | None, failed_until: datetime | None = None) -> StsEntry:
+def entry_of(policy: StsPolicy | None, not_before: datetime | None = None) -> StsEntry:
     return StsEntry(
-        domain="a.test", policy=policy, fetched_at=NOW, used_at=NOW, failed_until=failed_until
+        domain="a.test", policy=policy, fetched_at=NOW, used_at=NOW, not_before=not_before
     )
 
 
@@ -262,10 +262,10 @@ def test_when_it_is_fetched() -> None:
     assert needs_refresh(entry, "2", NOW)
     assert needs_refresh(entry, "1", NOW + 7 * DAY)
     assert not needs_refresh(entry_of(policy_of(mode=StsMode.NONE)), "1", NOW)
-    failed = entry_of(None, failed_until=NOW + timedelta(minutes=5))
+    failed = entry_of(None, not_before=NOW + timedelta(minutes=5))
     assert not needs_refresh(failed, "1", NOW + timedelta(minutes=4))
     assert needs_refresh(failed, "1", NOW + timedelta(minutes=5))
-    assert not needs_refresh(entry_of(policy_of(), failed_until=NOW + DAY), "2", NOW)
+    assert not needs_refresh(entry_of(policy_of(), not_before=NOW + DAY), "2", NOW)
 
 
 PARTS = st.sampled_from(
