@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-NAMES = ("path", "arguments", "dialogue", "content", "sasl", "proxy", "xclient", "bounce")
+NAMES = ("path", "arguments", "dialogue", "content", "sasl", "proxy", "xclient", "bounce", "answer")
 CASES = Path(__file__).parent / "cases"
 
 

@@ -1,1 +1,4 @@
-"""The DNS: `resolver` is what others use. It asks `cache`, then `lookup`, which asks by `exchange`."""
+"""The DNS: `resolver` is what others use. It asks `cache`, then `lookup`.
+
+That asks each `nameserver`, by `datagrams` or TCP. `message`, `records` and `names` have the format.
+"""

@@ -11,11 +11,9 @@ Sources: RFC 5321 §5.1, RFC 7505 §3.
 """
 
 import asyncio
-import re
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
-from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import assert_never
 
@@ -41,13 +39,12 @@ from relayd.mail.dns import (
 from relayd.mail.text import replaced
 from relayd.net.dns.cache import DnsCache, Question
 from relayd.net.dns.lookup import DnsLookup, Finding, Nothing, Records
+from relayd.net.dns.records import Mx
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
 _TEXT_LIMIT = 4096  # octets of one TXT record
-_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)"?')
-_ESCAPE = re.compile(r"\\(?:([0-9]{3})|(.))")
-_NULL_MX = ("0 .",)  # alone; RFC 7505 §3
+_NULL_MX = ((0, ""),)  # alone; RFC 7505 §3
 
 
 class DnsResolver:
@@ -77,10 +74,10 @@ class DnsResolver:
             return NoSuchDomain(reason=f"the recipient's domain is {error}")
         found = await self._find(name, "MX")
         match found:
-            case Records(texts=texts, complete=True, authenticated=known) if texts == _NULL_MX:
+            case Records(values=values, complete=True, authenticated=known) if values == _NULL_MX:
                 return NullMx(authenticated=known)
-            case Records(texts=texts, authenticated=known):
-                return MxHosts(hosts=_mail_hosts(texts), authenticated=known)
+            case Records(values=values, authenticated=known):
+                return MxHosts(hosts=_mail_hosts(values), authenticated=known)
             case Nothing(exists=True, proven=proven, authenticated=known):
                 proven = proven or await self._is_served(name)
                 return ImplicitMx(domain=name, proven=proven, authenticated=known)
@@ -114,9 +111,9 @@ class DnsResolver:
         """Return the TXT records of a name, in any order; none for what cannot be a name."""
         found = await self._definite(name, "TXT")
         match found:
-            case Records(texts=texts):
-                joined = tuple(_joined(text) for text in texts)
-                return Texts(texts=joined, authenticated=found.authenticated)
+            case Records(values=values):
+                texts = tuple(_visible(text) for text in values)
+                return Texts(texts=texts, authenticated=found.authenticated)
             case Nothing(exists=exists):
                 return Texts(exists=exists, authenticated=found.authenticated)
             case _:
@@ -126,9 +123,8 @@ class DnsResolver:
         """Return the TLSA records of a name such as `_25._tcp.mx.a.test` (RFC 6698 §3)."""
         found = await self._definite(name, "TLSA")
         match found:
-            case Records(texts=texts):
-                records = tuple(_tlsa(text) for text in texts)
-                return TlsaRecords(records=records, authenticated=found.authenticated)
+            case Records(values=values):
+                return TlsaRecords(records=values, authenticated=found.authenticated)
             case Nothing():
                 return TlsaRecords(authenticated=found.authenticated)
             case _:
@@ -147,9 +143,8 @@ class DnsResolver:
         """Return the names that reverse DNS gives an address."""
         found = await self._definite(ip.reverse_pointer, "PTR")
         match found:
-            case Records(texts=texts):
-                names = tuple(text.lower().removesuffix(".") for text in texts)
-                return Names(names=names, authenticated=found.authenticated)
+            case Records(values=values):
+                return Names(names=values, authenticated=found.authenticated)
             case Nothing():
                 return Names(authenticated=found.authenticated)
             case _:
@@ -212,36 +207,23 @@ def _is_authenticated(found: Finding) -> bool:
     return not isinstance(found, DnsFailure) and found.authenticated
 
 
-def _mail_hosts(texts: Sequence[str]) -> tuple[MxHost, ...]:
-    """Read MX records. The root is no host."""
-    pairs = [text.split(" ", 1) for text in texts]
-    return tuple(
-        MxHost(preference=int(preference), name=exchange.lower().removesuffix("."))
-        for preference, exchange in pairs
-        if exchange != "."
-    )
+def _mail_hosts(values: Sequence[Mx]) -> tuple[MxHost, ...]:
+    """Return the mail hosts. The root is none."""
+    return tuple(MxHost(preference=number, name=name) for number, name in values if name)
 
 
-def _joined(text: str) -> str:
-    """Read the strings of a TXT record in presentation format as one (RFC 1035 §5.1).
+def _visible(text: bytes) -> str:
+    """Read a TXT record.
 
     What is not printable stays visible as U+FFFD: a line break in a record is a mistake to be found.
     """
-    strings = "".join(_STRING.findall(text))
-    raw = _ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), strings)
-    decoded = raw.encode("latin-1")[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
-    visible = decoded.replace("\t", " ")
-    return replaced(visible, by="\ufffd")
-
-
-def _tlsa(text: str) -> tuple[int, int, int, bytes]:
-    usage, selector, matching, data = text.split(" ", 3)
-    return int(usage), int(selector), int(matching), bytes.fromhex(data)
+    decoded = text[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")
+    return replaced(decoded.replace("\t", " "), by="\ufffd")
 
 
 def _ips(found: Finding) -> tuple[IpAddress, ...]:
     """Return the addresses; a mapped one is the IPv4 address that it leads to (RFC 4291 §2.5.5.2)."""
-    ips = map(ip_address, found.texts) if isinstance(found, Records) else ()
+    ips = found.values if isinstance(found, Records) else ()
     return tuple(getattr(ip, "ipv4_mapped", None) or ip for ip in ips)
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relayd.mail.dns import DnsFailure, TextAnswer
+from relayd.mail.dns import DnsFailure, DomainError, TextAnswer, a_labels
 from relayd.net.dns.lookup import DnsLookup, Records
 from relayd.net.dns.resolver import DnsResolver
 from relayd.ports.outward import Clock
@@ -40,7 +40,10 @@ async def ask_servers(
             return alias
         if not isinstance(alias, Records):
             break
-        name = alias.texts[0].removesuffix(".")
+        try:
+            name = a_labels(alias.values[0])
+        except DomainError:
+            return DnsFailure(reason=f"what {name} is an alias of is no domain name")
     servers = await _servers_of(name, zones)
     if isinstance(servers, DnsFailure):
         return servers
@@ -55,7 +58,7 @@ async def _servers_of(name: str, zones: DnsLookup) -> Sequence[str] | DnsFailure
         if isinstance(found, DnsFailure):
             return found
         if isinstance(found, Records):
-            return sorted(text.lower().removesuffix(".") for text in found.texts)
+            return sorted(found.values)
         above = above.partition(".")[2]
     return DnsFailure(reason=f"no zone of {name} has name servers")
 

@@ -1,0 +1,123 @@
+"""One name server: a question to it by UDP, or by TCP where that does not do.
+
+The AD bit of a name server that is not trusted means nothing, so it is taken out of its answers: it may
+have been set on the way, or by a forwarder that checks nothing (RFC 6840 §5.8).
+
+A name server that cannot read EDNS is asked again without it, and only so for a while. It may say
+so (FORMERR, NOTIMP, BADVERS, or any error in an answer without EDNS), hang up, or keep silent.
+
+Sources: RFC 1035 §4.2 (transports); RFC 6891 §6.1.3, §7 (EDNS refused); RFC 7766 (TCP).
+"""
+
+import asyncio
+import os
+import struct
+from collections.abc import Awaitable, Callable
+from math import inf
+
+from relayd.net.dns.datagrams import Datagrams
+from relayd.net.dns.message import (
+    BADVERS,
+    FORMERR,
+    NOERROR,
+    NOTIMP,
+    NXDOMAIN,
+    Answer,
+    Edns,
+    Question,
+    Truncated,
+    build,
+    read,
+)
+from relayd.net.dns.names import Malformed
+from relayd.ports.outward import Clock
+from relayd.settings import HostPort
+
+PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
+_REFUSALS = (FORMERR, NOTIMP, BADVERS)  # to EDNS, by whatever server
+_LENGTH = struct.Struct("!H")
+
+
+class Nameserver:
+    """Who is asked."""
+
+    def __init__(
+        self, address: HostPort, clock: Clock, *, try_for: float, is_trusted: bool
+    ) -> None:
+        self.host = address.host
+        self.is_trusted = is_trusted
+        self._port = address.port
+        self._clock = clock
+        self._try_for = try_for  # seconds
+        self._datagrams = Datagrams(address.host, address.port)
+        self._plain_until = -inf  # monotonic
+
+    async def ask(self, question: Question, deadline: float, *, proofs: bool = False) -> Answer:
+        """Return its answer, by TCP if that is too long for a datagram.
+
+        Takes `try_for` seconds at most, and as many again by TCP; ends at the deadline, by the
+        loop's clock. Raises TimeoutError; OSError or EOFError if it cannot be asked; Malformed
+        if it says by TCP what is no answer.
+        """
+        try:
+            answer = await self._ask(self._by_udp, question, deadline, proofs=proofs)
+        except Truncated:
+            answer = await self._ask(self._by_tcp, question, deadline, proofs=proofs)
+        if not self.is_trusted:
+            answer.is_authentic = False
+        return answer
+
+    async def _ask(
+        self, exchange: "_Exchange", question: Question, deadline: float, *, proofs: bool
+    ) -> Answer:
+        """Ask with EDNS, and without if that is what the name server cannot cope with."""
+        until = min(asyncio.get_running_loop().time() + self._try_for, deadline)
+        plain = self._clock.monotonic() < self._plain_until
+        try:
+            if plain:
+                return await exchange(question, Edns.NONE, until)
+            try:
+                answer = await exchange(question, Edns.PROOFS if proofs else Edns.USED, until)
+            except (EOFError, ConnectionResetError):  # it takes connections, and hung up on this
+                answer = None
+            if answer is not None and not _refuses_edns(answer):
+                return answer
+            without = await exchange(question, Edns.NONE, until)
+        except TimeoutError:
+            # Silence may be about EDNS, so the next question does without; or there is nobody.
+            self._plain_until = -inf if plain else self._clock.monotonic() + PLAIN_FOR
+            raise
+        if answer is None or without.rcode != answer.rcode:
+            self._plain_until = self._clock.monotonic() + PLAIN_FOR
+        return without
+
+    async def _by_udp(self, question: Question, edns: Edns, until: float) -> Answer:
+        return await self._datagrams.ask(question, edns, until)
+
+    async def _by_tcp(self, question: Question, edns: Edns, until: float) -> Answer:
+        async with asyncio.timeout_at(until):
+            reader, writer = await asyncio.open_connection(self.host, self._port)
+            try:
+                id_ = os.urandom(2)
+                query = build(question, id_, edns)
+                writer.write(_LENGTH.pack(len(query)) + query)
+                (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                wire = await reader.readexactly(size)
+            finally:
+                writer.close()
+        if wire[: len(id_)] != id_:
+            raise Malformed
+        try:
+            return read(wire, question)
+        except Truncated:
+            raise Malformed from None
+
+
+_Exchange = Callable[[Question, Edns, float], Awaitable[Answer]]
+
+
+def _refuses_edns(answer: Answer) -> bool:
+    """Tell whether EDNS may be what an answer complains of; who knows it answers with it."""
+    if answer.rcode in (NOERROR, NXDOMAIN):
+        return False
+    return not answer.has_edns or answer.rcode in _REFUSALS
