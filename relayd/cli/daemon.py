@@ -33,17 +33,20 @@ def serve(ctx: click.Context, *, as_root: bool) -> None:
 def check(ctx: click.Context, *, as_json: bool) -> None:
     """Read the settings and list every mistake.
 
+    A DKIM key that is no use is one too, though relayd serves without it.
     Asked by root, it reads them once more as the user that relayd runs as: the owner of the queue, or
     relayd.
     """
     from relayd.answers.standing import fields, in_one_line, standing_of  # noqa: PLC0415
     from relayd.cli.output import printable, show_json  # noqa: PLC0415
     from relayd.config.mistakes import ENVIRONMENT  # noqa: PLC0415
+    from relayd.config.signing import require_keys  # noqa: PLC0415
     from relayd.doctor.as_service import require_as_service  # noqa: PLC0415
     from relayd.doctor.daemon import ask_daemon  # noqa: PLC0415
 
     try:
         settings = load_settings(with_secrets=True)
+        require_keys(settings)
         require_as_service(settings)
     except ConfigError as error:
         if not as_json:

@@ -9,7 +9,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +26,7 @@ from relayd.config.model import Document, Listen, LogFormat, process_count
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
 from relayd.config.rules import read_rules
+from relayd.config.signing import find_dkim_keys
 from relayd.config.sources import named_by, sources_of
 from relayd.config.trial import held_trial
 from relayd.config.users import find_users, find_users_file
@@ -134,10 +135,11 @@ def from_mapping(
     certificate = find_certificate(document, report, reads=with_secrets)
     users_file = find_users_file(document, report, reads=with_secrets)
     oidc_secret = find_oidc_secret(document.console, report, reads=with_secrets)
+    dkim = find_dkim_keys(document, report, reads=with_secrets)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
-    return _settings(
+    settings = _settings(
         document,
         report,
         smarthosts=smarthosts,
@@ -147,6 +149,7 @@ def from_mapping(
         rules=rules,
         origins=_origins(data, on_console, both),
     )
+    return replace(settings, dkim=dkim)
 
 
 def _origins(data: Mapping[str, object], on_console: Collection[str], both: Applied) -> _Origins:

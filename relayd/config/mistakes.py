@@ -47,6 +47,7 @@ _SECRETS = {
         ),
     ),
     "tls": ("key",),
+    "dkim": ("key_file",),
     "console": ("secret_file",),
 }
 # What limits one way out says nothing of the other: no hint leads from here to there.
@@ -214,6 +215,8 @@ def _setting_of(key: Key) -> Key:
     """The setting that a wrong value belongs to: the list, if it is an entry of one."""
     if key[0] == "listen":
         return key[:3] if len(key) > 2 else key[:1]
+    if key[0] in LISTS_OF_TABLES:
+        return key[:1]
     return key[:3] if key[0] in TABLES_OF_TABLES else key[:2]
 
 

@@ -19,6 +19,7 @@ from relayd.config import aliases as alias
 from relayd.config import routes as where
 from relayd.config import units
 from relayd.config.access import AuthorList, NetworkTable, SenderList, network_name
+from relayd.config.dkim import DkimTable
 from relayd.config.fields import (
     AsText,
     Count,
@@ -324,6 +325,7 @@ class Document(Table):
     use_remote_smtp: bool = False
     soft_bounce: bool = False
     workers: Annotated[int | Literal["auto"], PlainValidator(_workers)] = "auto"
+    dkim: list[DkimTable] = []
     listen: Annotated[list[Listen], AfterValidator(not_empty)] = [Listen()]
     auth: Auth = Auth()
     limits: Limits = Limits()
@@ -387,7 +389,7 @@ def leaves(table: Table, at: Key = ()) -> Iterator[tuple[Key, object]]:
             yield (*at, name), value
 
 
-LISTS_OF_TABLES: Mapping[str, type[Table]] = {"direct.source": DirectSource}
+LISTS_OF_TABLES: Mapping[str, type[Table]] = {"dkim": DkimTable, "direct.source": DirectSource}
 """Lists of tables that are one value, by their dotted names; each listener has keys of its own."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from relayd.config.load import load
+from relayd.config.signing import unusable_keys
 from relayd.config.written import written_files
 from relayd.doctor.service_user import UNIT, ServiceUser, ask_as, service_user
 from relayd.errors import ConfigError, Mistake
@@ -30,6 +31,8 @@ def mistakes_as_service(settings: Settings) -> Sequence[Mistake]:
         return ()
     given = _credentials()
     values = {name: json.loads(text) for name, text in settings.values}
+    for number, table in enumerate(values.get("dkim", ())):
+        values[f"dkim[{number}].key_file"] = table["key_file"]
     return [
         replace(each, expected=f"{each.expected} (as {user.name}, who runs relayd)")
         for each in found
@@ -55,7 +58,7 @@ def _in_child(user: ServiceUser, settings: Settings) -> Sequence[Mistake]:
 def _found(settings: Settings, path: str, user: ServiceUser) -> Iterator[Mistake]:
     """Read all of it as we are now, and look at what has to be written."""
     try:
-        load(path)
+        yield from unusable_keys(load(path))
     except ConfigError as error:
         for each in error.mistakes:
             yield each if each.key else replace(each, expected="the settings cannot be read")

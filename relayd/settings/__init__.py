@@ -27,6 +27,7 @@ from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.intake.quota import QuotaRules
 from relayd.policy.replies.ruleset import RuleTexts
 from relayd.policy.tls.ladder import TlsMode
+from relayd.settings.dkim import DkimKeySettings
 from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
 
@@ -41,6 +42,7 @@ __all__ = [
     "ContentRules",
     "ContentSettings",
     "DirectSettings",
+    "DkimKeySettings",
     "DnsSettings",
     "DoctorSettings",
     "FixUps",
@@ -266,6 +268,7 @@ class Settings:
     webhooks: WebhookSettings
     console: ConsoleSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
+    dkim: tuple[DkimKeySettings, ...] = ()  # keys that sign mail, in the order of the file
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better

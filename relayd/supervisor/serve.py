@@ -15,6 +15,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -23,6 +24,7 @@ from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
 from relayd.settings import Settings
+from relayd.settings.dkim import with_kept_keys
 from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
@@ -107,9 +109,21 @@ class Supervisor:
             log.info("metrics_served", address=str(self._current.settings.metrics))
         for warning in self._current.settings.warnings:
             log.warning("settings_warning", reason=warning)
+        self._log_keys()
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)
         self._log_bounds()
+
+    def _log_keys(self) -> None:
+        for each in self._current.settings.dkim:
+            if each.problem:
+                log.error(
+                    "dkim_key_unusable",
+                    fault="local",
+                    key=each.name,
+                    reason=each.problem,
+                    signs_on=not each.is_unusable,  # as it was read before
+                )
 
     def _log_bounds(self) -> None:
         """Say how many connections a worker may have, and if that is less than the settings say."""
@@ -290,6 +304,8 @@ class Supervisor:
         self._notifier.reloading()
         try:
             settings = self._current.settings if self._reload is None else self._reload()
+            kept = with_kept_keys(settings.dkim, self._current.settings.dkim)
+            settings = replace(settings, dkim=kept)
             if settings != self._current.settings:
                 self._prepare(settings, now)
                 return
