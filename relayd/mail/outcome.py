@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from relayd.mail.words import BounceClass, Category, Fault
+from relayd.mail.words import About, BounceClass, Category, Fault
 
 
 class RecipientState(StrEnum):
@@ -59,6 +59,7 @@ class Classification:
     permanent: bool  # does the reply end this message?
     suppress: bool  # does it prove that the address is invalid?
     bounce_class: BounceClass  # what a bounce on this reply is shown as
+    about: About | None = None  # what of us it is about, where it is not the message
     about_sender: bool = False  # is it about the reverse-path or who we are, not the recipient?
     remedy: str = ""  # one sentence for the operator; empty when there is nothing to do
     rule: str = ""  # id of the rule that matched, for `relayd classify --explain`

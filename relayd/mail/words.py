@@ -18,6 +18,15 @@ class BounceClass(StrEnum):
     SOFT = "soft"  # a temporary failure that outlived its retries
 
 
+class About(StrEnum):
+    """What of us a server holds against the mail: what may be done is another thing for each."""
+
+    ADDRESS = "address"  # our IP address: another one may be welcome
+    DOMAIN = "domain"  # of the sender, or in the message: no other address of ours changes that
+    VOLUME = "volume"  # how much comes, by whichever address
+    RECIPIENT = "recipient"  # how much one recipient gets, from all the world
+
+
 class Category(StrEnum):
     """Why a reply was negative. Docs: `docs/bounces.md`."""
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.words import About, BounceClass, Category
 from relayd.policy.replies.phrases import TEXT_LIMIT, words_of
 from relayd.policy.replies.quoted import Reading, read
 from relayd.policy.replies.rule import Facts, Rule
@@ -45,6 +45,7 @@ _PASSING = frozenset(
         Category.EXPIRED,
     }
 )
+_ABOUT = {Category.REPUTATION: About.ADDRESS, Category.RATE_LIMIT: About.VOLUME}
 _NO_RULE = Rule(id="", category=Category.UNKNOWN)
 _STAGES = {stage.value: stage for stage in Stage} | {"helo": Stage.EHLO, "end": Stage.DOT}
 
@@ -74,6 +75,7 @@ def classify(reply: Reply, stage: Stage | None, rules: Rules) -> Classification:
         permanent=permanent,
         suppress=suppress,
         bounce_class=_bounce_class(rule.category, permanent=permanent, suppress=suppress),
+        about=rule.about or _ABOUT.get(rule.category),
         about_sender=Category.SENDER_CONFIG in (rule.category, (veto or rule).category),
         remedy=rule.remedy or rules.remedies.get(rule.category, ""),
         rule=rule.id,

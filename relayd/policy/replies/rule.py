@@ -7,7 +7,7 @@ one that decides.
 from dataclasses import dataclass
 
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category
+from relayd.mail.words import About, Category
 from relayd.policy.replies.phrases import Phrase, Words
 
 
@@ -35,6 +35,7 @@ class Rule:
     stage: frozenset[Stage] = frozenset()
     permanent: bool | None = None  # None: as the reply code says
     suppress: bool = True  # false: not even category bad_mailbox or bad_domain suppresses
+    about: About | None = None  # None: as the category says
     remedy: str = ""
 
     def may_apply(self, facts: Facts) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from relayd.errors import Mistake
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category
+from relayd.mail.words import About, Category
 from relayd.policy.replies.phrases import Phrase, PhraseError, parse_phrase
 from relayd.policy.replies.rule import Rule
 
@@ -19,6 +19,7 @@ _CODE = re.compile(r"[245](?:\d\d|xx)|none")
 _STATUS = re.compile(r"([245x])\.([0-9]|x)\.(?:(x)|(\d{1,3})(?:-(\d{1,3}))?)")
 _LINK = re.compile(r"p=\w+|[a-z0-9.-]+")
 _CATEGORIES = {category.value: category for category in Category}
+_ABOUT = {about.value: about for about in About}
 _STAGES = {stage.value: stage for stage in Stage}
 _KEYS = frozenset(Rule.__slots__)
 _CONDITIONS = frozenset({"text", "link", "code", "enhanced", "stage"})
@@ -98,6 +99,7 @@ class Reader:
             stage=self._stages(table),
             permanent=self._flag("permanent", table),
             suppress=self._suppress(table),
+            about=self._about(table),
             remedy=self._remedy(table),
         )
         if table.keys().isdisjoint(_CONDITIONS):
@@ -109,6 +111,13 @@ class Reader:
         if isinstance(value, str) and value in _CATEGORIES:
             return _CATEGORIES[value]
         self._wrong(key, value, "a category of docs/bounces.md")
+        return None
+
+    def _about(self, table: Mapping[str, object]) -> About | None:
+        value = table.get("about")
+        if value is None or (isinstance(value, str) and value in _ABOUT):
+            return None if value is None else _ABOUT[value]
+        self._wrong("about", value, f"one of {', '.join(_ABOUT)}")
         return None
 
     def _word(self, key: str, value: object) -> str:

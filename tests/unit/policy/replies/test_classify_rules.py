@@ -218,6 +218,7 @@ MISTAKES = {
         "rule[0].suppress",
     ),
     "remedy": ("[[rule]]\nid='a'\ncategory='policy'\ncode=550\nremedy=1", "rule[0].remedy"),
+    "about": ("[[rule]]\nid='a'\ncategory='reputation'\ncode=550\nabout='us'", "rule[0].about"),
     "remedies": ("[remedies]\npolicy=1", "remedies.policy"),
     "no such category": ("[remedies]\nbad='x'", "remedies.bad"),
     "veto": ("[[veto]]\nid='a'\ncategory='policy'", "veto[0]"),
