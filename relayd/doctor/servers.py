@@ -21,8 +21,9 @@ from relayd.policy.doctor.servers import (
     judge_reach,
     judge_smarthosts,
 )
+from relayd.policy.tls.ladder import Level, Requirement, asked_by
 from relayd.ports.outward import SessionFailed, Target
-from relayd.settings import HostPort, SmarthostSettings, TlsMode
+from relayd.settings import HostPort, SmarthostSettings
 
 _TIMERS = Timers(connect=10, greeting=30, command=30)  # people wait for this
 
@@ -97,7 +98,7 @@ async def _reach(
         host=host.host,
         ip=str(ip),
         port=host.port,
-        tls=TlsMode.OFF,
+        requirement=Requirement(level=Level.CLEAR),
         login=None,
         source_ip=None if source is None else str(source),
         helo="" if source is None else context.settings.direct.helo_of(str(source)),
@@ -121,7 +122,7 @@ async def _smarthost(
             host=host.host,
             ip=ip,
             port=host.port,
-            tls=smarthost.tls,
+            requirement=asked_by(smarthost.tls, ip),
             login=smarthost.login,
             source_ip=smarthost.source_address or None,
             helo=smarthost.ehlo,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.tls_result import TlsResult
 from relayd.mail.words import Category, Fault
 
 
@@ -23,7 +24,7 @@ class TlsFacts:
 
     version: str  # TLSv1.3
     cipher: str
-    verified: bool  # chain and name checked
+    verified: bool  # by an authority and the name, or by a TLSA record
     problem: str = ""  # why it did not verify, where that was allowed
 
 
@@ -39,6 +40,9 @@ class Peer:
     helo: str
     tls: TlsFacts | None
     dsn: bool = False  # it offers to take the parameters of RFC 3461 over
+    tls_result: TlsResult | None = (
+        None  # by whose policy, and what came of it; None: nobody has looked
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

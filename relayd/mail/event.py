@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from relayd.mail.attempt import AttemptFacts, Peer
+from relayd.mail.attempt import AttemptFacts, Peer, RouteKind
 from relayd.mail.envelope import NewMessage, NewRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
@@ -182,6 +182,12 @@ def _peer_fields(detail: dict[str, JsonValue], peer: Peer) -> None:
             detail["tls_problem"] = peer.tls.problem
     else:
         detail["tls"] = "none"
+    if peer.route is RouteKind.DIRECT and (told := peer.tls_result) is not None:
+        detail["tls_policy"] = told.policy.value
+        detail["tls_proof"] = told.proof.value
+        if told.result is not None:
+            detail["tls_result"] = told.result.value
+            detail.setdefault("tls_problem", told.reason)
 
 
 def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:

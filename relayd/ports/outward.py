@@ -13,13 +13,15 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.event import Event
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.tls_result import Proof
 from relayd.mail.words import Detail
 from relayd.policy.delivery.login_refusal import ends_in_refusal
 
 if TYPE_CHECKING:  # those who read this at run time need none of them
     from relayd.mail.dns import Addresses, MxAnswer, TextAnswer, TlsaAnswer
     from relayd.policy.intake.content import Verdict
-    from relayd.settings import CertificateSettings, Login, TlsMode
+    from relayd.policy.tls.ladder import Requirement
+    from relayd.settings import CertificateSettings, Login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Target:
     host: str  # the name, for SNI, the certificate and the history
     ip: str
     port: int
-    tls: "TlsMode"
+    requirement: "Requirement"  # what the session has to have
     login: "Login | None"
     source_ip: str | None = None
     helo: str = ""  # our name there; empty: the usual one
@@ -80,6 +82,11 @@ class Connection(Protocol):
 
     @property
     def peer(self) -> Peer: ...
+
+    @property
+    def proof(self) -> Proof:
+        """What it has shown in the handshake."""
+        ...
 
     @property
     def is_usable(self) -> bool:

@@ -451,6 +451,7 @@ class Clumsy:
     def __init__(self, real: Connection) -> None:
         self._real = real
         self.peer = real.peer
+        self.proof = real.proof
         self.is_usable = True
         self.is_after_dot = False
         self.transactions = 0

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
 from relayd.net.smtp.client import SessionFailed, Target, Timers, TlsContexts, connect
+from relayd.policy.tls.ladder import asked_by
 from relayd.settings import AuthMechanism, Login, TlsMode
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
@@ -82,7 +83,7 @@ async def test_a_host_that_takes_no_connection_has_a_deadline() -> None:
             host="mx.test",
             ip="127.0.0.1",
             port=listening.getsockname()[1],
-            tls=TlsMode.OFF,
+            requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
             login=None,
         )
         with pytest.raises(SessionFailed, match=r"no connection within 0\.2 s") as caught:

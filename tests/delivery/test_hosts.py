@@ -18,6 +18,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.reply import Stage
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.net.smtp.breakdown import broken
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import SessionFailed, Target, Transport
 from relayd.ports.view import Status
 from relayd.settings import AuthMechanism, HostPort, Login, SmarthostSettings, TlsMode
@@ -463,7 +464,7 @@ async def test_what_is_our_own_fault_does_not_speak_against_a_host(closed_port: 
         host=MX,
         ip="127.0.0.1",
         port=closed_port,
-        tls=TlsMode.OFF,
+        requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
         login=None,
         source_ip="192.0.2.1",  # not ours
     )

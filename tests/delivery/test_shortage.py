@@ -17,6 +17,7 @@ from relayd.mail.words import Fault
 from relayd.net.smtp.client import Timers, TlsContexts, connect
 from relayd.net.smtp.dial import resolve
 from relayd.policy.delivery.mx import Candidates
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import SessionFailed, Target
 from relayd.ports.view import Status
 from relayd.settings import TlsMode
@@ -224,7 +225,7 @@ async def test_a_handshake_that_fails_for_want_of_descriptors_costs_nobody_his_t
             host="mx.test",
             ip=server.host,
             port=server.port,
-            tls=TlsMode.OPPORTUNISTIC,
+            requirement=asked_by(TlsMode.OPPORTUNISTIC, "127.0.0.1"),
             login=None,
         )
         connecting = asyncio.ensure_future(

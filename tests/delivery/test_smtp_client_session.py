@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
+from relayd.mail.tls_result import Proof, TlsProof, TlsResultType
+from relayd.mail.tlsa import Tlsa
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.client import (
     Connection,
@@ -25,8 +27,9 @@ from relayd.net.smtp.client import (
     resolve,
 )
 from relayd.net.smtp.login import lines_of
-from relayd.policy.delivery.tls import TlsFailure
+from relayd.policy.tls.ladder import Level, Requirement, TlsEvent, TlsFailure, asked_by
 from relayd.settings import AuthMechanism, CertificateSettings, Login, TlsMode
+from tests.support import next_hop
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.clock import FakeClock
 from tests.support.next_hop import (
@@ -109,7 +112,7 @@ async def test_a_source_address_that_is_not_ours_is_our_fault() -> None:
         host="mx.test",
         ip="127.0.0.1",
         port=9,
-        tls=TlsMode.OFF,
+        requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
         login=None,
         source_ip="192.0.2.1",
     )
@@ -128,7 +131,7 @@ async def test_the_source_address_is_used() -> None:
             host="mx.test",
             ip="127.0.0.1",
             port=server.port,
-            tls=TlsMode.OFF,
+            requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
             login=None,
             source_ip="127.0.0.2",
         )
@@ -317,10 +320,10 @@ async def test_a_server_that_wants_our_certificate_gets_it(
             connection = await connect_to(server, tls=mode, contexts=contexts, certificate=ours)
             assert await delivered(server, connection)
             await connection.quit()
-            known = await contexts.contexts_for(ours)
-            assert await contexts.contexts_for(ours) is known
+            known = await contexts.context_for(ours)
+            assert await contexts.context_for(ours) is known
             renew(authority, ours)
-            assert await contexts.contexts_for(ours) is not known
+            assert await contexts.context_for(ours) is not known
         if mode is not TlsMode.OPPORTUNISTIC:  # which would go on in clear text
             with pytest.raises(SessionFailed):
                 await connect_to(server, tls=mode, contexts=contexts)
@@ -381,29 +384,105 @@ async def test_other_modes_take_any_certificate_and_say_so(
     *,
     unknown: bool,
 ) -> None:
-    """The first time it costs a connection to learn why; after that it is known for an hour."""
+    """On one connection each; the log has it once an hour, the history every time."""
     async with ScriptedServer(tls=bad_server(authority, name, unknown=unknown)) as server:
-        for expected in (2, 3):
-            connection = await connect_to(server, tls=mode, contexts=contexts)
-            assert await delivered(server, connection)
-            tls = connection.peer.tls
-            assert tls is not None
-            assert not tls.verified
-            assert problem in tls.problem.lower()
-            assert server.connections == expected
+        with structlog.testing.capture_logs() as log:
+            for expected in (1, 2):
+                connection = await connect_to(server, tls=mode, contexts=contexts)
+                assert await delivered(server, connection)
+                tls = connection.peer.tls
+                assert tls is not None
+                assert not tls.verified
+                assert problem in tls.problem.lower()
+                assert server.connections == expected
+        assert [entry["event"] for entry in log] == ["tls_failed"]
+
+
+def by_records(*records: Tlsa) -> Requirement:
+    host = "mx.test"
+    return Requirement(level=Level.DANE, records=records, base=host, names=(host, "x.test"))
+
+
+def of_issuer(authority: Authority) -> Tlsa:
+    der = ssl.PEM_cert_to_DER_cert(Path(authority.cafile).read_text())
+    return Tlsa(2, 0, 0, der)
+
+
+async def reach(
+    server: ScriptedServer, requirement: Requirement, contexts: TlsContexts
+) -> Connection:
+    target = replace(a_target(server), requirement=requirement)
+    return await connect(target, helo="relay.test", timers=PATIENT, tls=contexts, clock=FakeClock())
+
+
+async def test_a_host_of_which_tlsa_records_speak(
+    authority: Authority, contexts: TlsContexts
+) -> None:
+    """RFC 7672 §3.1: under an anchor of its own name and dates count, for its own key neither."""
+    anchor = of_issuer(authority)
+    async with ScriptedServer(tls=authority.server_context("mx.test")) as server:
+        connection = await reach(server, by_records(anchor), contexts)
+        assert connection.proof == Proof(
+            kind=TlsProof.DANE_TA, record=anchor, base="mx.test", name="mx.test"
+        )
+        assert connection.peer.tls is not None
+        assert connection.peer.tls.verified
+        assert await delivered(server, connection)
+    async with ScriptedServer(tls=authority.server_context("other.test")) as server:
+        with pytest.raises(SessionFailed) as caught:
+            await reach(server, by_records(anchor), contexts)
+        peer = caught.value.peer
+        assert peer is not None
+        assert peer.tls_result is not None
+        assert peer.tls_result.result is TlsResultType.CERTIFICATE_HOST_MISMATCH
+        assert server.connections == 1
+        assert "MAIL" not in str(server.dialog)
+
+
+async def test_no_mail_without_a_record_that_fits(
+    authority: Authority, contexts: TlsContexts
+) -> None:
+    """Though an authority that everybody trusts vouches for it."""
+    async with ScriptedServer(tls=authority.server_context("mx.test")) as server:
+        with pytest.raises(SessionFailed) as caught:
+            await reach(server, by_records(Tlsa(3, 1, 1, b"x" * 32)), contexts)
+        assert caught.value.stage is Stage.STARTTLS
+        assert words_of(caught.value)[0] == "tls_failure"
+        assert "dane-no-match" in str(caught.value)
+        assert set(server.dialog) == {"EHLO relay.test", "STARTTLS", "QUIT"}
 
 
 @pytest.mark.parametrize(
-    ("of_certificate", "remembered"), [(True, 3599.0), (False, 599.0)], ids=["certificate", "tls"]
+    "script",
+    [
+        pytest.param({}, id="not-offered"),
+        pytest.param({"EHLO": ["STARTTLS"], "STARTTLS": "454 not now"}, id="refused"),
+        pytest.param({"EHLO": ["STARTTLS"], "STARTTLS": CLOSE}, id="closed"),
+    ],
 )
-def test_a_problem_is_forgotten(
-    contexts: TlsContexts, *, of_certificate: bool, remembered: float
-) -> None:
+async def test_dane_never_goes_in_clear_text(script: Script, contexts: TlsContexts) -> None:
+    """Not even to a host of which it is known that its TLS is broken."""
+    async with ScriptedServer(script) as server:
+        await (await connect_to(server, tls=TlsMode.OPPORTUNISTIC, contexts=contexts)).quit()
+        with pytest.raises(SessionFailed):
+            await reach(server, by_records(Tlsa(3, 1, 1, b"x" * 32)), contexts)
+        assert not server.messages
+
+
+@pytest.mark.parametrize(
+    ("event", "remembered"),
+    [
+        pytest.param(TlsEvent.EXPIRED, 3599.0, id="certificate"),
+        pytest.param(TlsEvent.NO_HANDSHAKE, 599.0, id="tls"),
+    ],
+)
+def test_a_problem_is_forgotten(contexts: TlsContexts, event: TlsEvent, remembered: float) -> None:
     """A bad certificate after an hour; that there is no TLS after ten minutes."""
     target = a_target(ScriptedServer(port=25))
     elsewhere = [replace(target, ip="192.0.2.2"), replace(target, port=26)]
-    problem = TlsFailure(reason="expired", of_certificate=of_certificate)
-    contexts.remember(target, problem, now=10.0)
+    problem = TlsFailure(event=event, reason="why")
+    assert contexts.remember(target, problem, now=10.0)
+    assert not contexts.remember(target, problem, now=11.0)
     assert contexts.failure_of(target, now=10.0 + remembered) == problem
     assert [contexts.failure_of(other, now=10.0) for other in elsewhere] == [None, None]
     assert contexts.failure_of(target, now=11.0 + remembered) is None
@@ -518,7 +597,8 @@ NO_ANSWERS: list[object] = [
 
 @pytest.mark.parametrize("action", NO_ANSWERS)
 async def test_a_starttls_that_ends_the_session(action: Action) -> None:
-    """Opportunistic goes on in clear text, over another connection; nobody else ever does."""
+    """Opportunistic goes on in clear text, over another connection if it has to; nobody else ever does."""
+    is_refused = action in ("454 not now", "502 not known")  # by a server that goes on
     script: Script = {"EHLO": ["STARTTLS"], "STARTTLS": action}
     contexts, timers = TlsContexts(), Timers(connect=0.3)
     async with ScriptedServer(script) as server:
@@ -532,7 +612,7 @@ async def test_a_starttls_that_ends_the_session(action: Action) -> None:
                 )
                 assert not await delivered(server, connection)
         assert [entry["event"] for entry in log] == ["tls_failed"]
-        assert server.connections == 5  # the last one knew it
+        assert server.connections == (4 if is_refused else 5)  # the last one knew it
 
 
 @pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.VERIFY])
@@ -607,7 +687,7 @@ async def test_implicit_tls_verifies(
         category, reason = words_of(failure)
         assert category == "tls_failure"
         assert problem in reason.lower()
-        assert not server.dialog
+        assert not set(server.dialog) - {"QUIT"}
 
 
 @pytest.mark.parametrize(("unknown", "name", "problem"), BAD)
@@ -693,6 +773,7 @@ SECRET = "open sesame"
 def not_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make our server look as if it were elsewhere: loopback is exempt from the rules of A-51."""
     monkeypatch.setattr(Target, "is_loopback", False)
+    monkeypatch.setattr(next_hop, "SEEN_AT", "192.0.2.1")
 
 
 def a_login(mechanism: AuthMechanism = AuthMechanism.AUTO) -> Login:
@@ -904,10 +985,6 @@ async def test_no_password_without_verified_tls(mode: TlsMode, contexts: TlsCont
 
 async def test_contexts_are_safe(authority: Authority, tmp_path: Path) -> None:
     tls = TlsContexts(cafile=authority.cafile)
-    contexts = await tls.contexts_for(None)
-    assert contexts.verified.verify_mode is ssl.CERT_REQUIRED
-    assert contexts.verified.check_hostname
-    for context in (contexts.verified, contexts.lenient):
-        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert (await tls.context_for(None)).minimum_version is ssl.TLSVersion.TLSv1_2
     with pytest.raises(FileNotFoundError):
         TlsContexts(cafile=str(tmp_path / "missing.pem"))

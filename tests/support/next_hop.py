@@ -8,6 +8,7 @@ from functools import cache
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.envelope import QueuedMessage
 from relayd.net.smtp.client import Connection, Delivery, Target, Timers, TlsContexts, connect
+from relayd.policy.tls.ladder import asked_by
 from relayd.settings import CertificateSettings, Login, TlsMode
 from tests.support.builders import CONTENT, a_queued_message, a_queued_recipient
 from tests.support.clock import FakeClock
@@ -15,6 +16,8 @@ from tests.support.scripted_server import ScriptedServer
 
 PATIENT = Timers(greeting=10, command=10, data=10, block=10, dot=10)
 HASTY = Timers(greeting=0.2, command=0.2, data=0.2, block=0.2, dot=0.2, quit=0.2)  # to see them end
+
+SEEN_AT = "127.0.0.1"  # for what `implicit` asks of this machine
 
 shared_contexts = cache(TlsContexts)  # loading the system's authorities takes its time
 
@@ -33,7 +36,7 @@ def a_target(
         host=host,
         ip="127.0.0.1",
         port=server.port,
-        tls=tls,
+        requirement=asked_by(tls, SEEN_AT),
         login=login,
         assume_8bit=assume_8bit,
     )

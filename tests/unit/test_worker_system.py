@@ -14,6 +14,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.reply import Stage
 from relayd.mail.words import Fault
 from relayd.policy.oauth2.grants import Flow, OAuth2Settings
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import SessionFailed, Target
 from relayd.settings import AuthMechanism, Login, TlsMode
 from relayd.worker.system import SmtpTransport
@@ -31,7 +32,7 @@ def target_of(server: ScriptedServer, file: Path) -> Target:
         host="localhost",
         ip="127.0.0.1",
         port=server.port,
-        tls=TlsMode.OFF,
+        requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
         login=Login(username="app", secret="old", mechanism=AuthMechanism.XOAUTH2, file=str(file)),
     )
 

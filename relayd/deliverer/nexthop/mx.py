@@ -40,6 +40,7 @@ from relayd.policy.delivery.mx import (
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.throttle import TOKEN_WAIT
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.settings import DirectSettings
 from relayd.trace import tracing
@@ -309,7 +310,7 @@ class MxHop:
             host=candidate.host,
             ip=candidate.ip,
             port=settings.port,
-            tls=settings.tls,
+            requirement=asked_by(settings.tls, candidate.ip),
             login=None,
             source_ip=candidate.source_ip,
             helo=settings.helo_of(candidate.source_ip),

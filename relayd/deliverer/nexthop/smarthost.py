@@ -10,6 +10,7 @@ from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.throttle import SlowStart
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
 
@@ -120,7 +121,7 @@ class Smarthost:
             host=host.host,
             ip=ip,
             port=host.port,
-            tls=self._settings.tls,
+            requirement=asked_by(self._settings.tls, ip),
             login=self._settings.login,
             assume_8bit=self._settings.assume_8bit,
             source_ip=self._settings.source_address or None,

@@ -60,6 +60,7 @@ class Connection:
         "_unfinished",
         "connected_for",
         "peer",
+        "proof",
         "transactions",
     )
 
@@ -69,6 +70,7 @@ class Connection:
         self._clock = clock
         self._unfinished = False  # RSET is due before the next transaction
         self.peer: Peer = session.peer()
+        self.proof = session.proof
         self.transactions = 0
         self.connected_for = connected_for
 

@@ -26,7 +26,7 @@ from relayd.mail.words import Category, Fault
 from relayd.net.local import check_descriptors, source_towards
 from relayd.net.smtp.breakdown import broken
 from relayd.net.smtp.tls import name_for_tls, tls_failure
-from relayd.policy.delivery.tls import TlsFailure
+from relayd.policy.tls.ladder import TlsFailure
 from relayd.ports.outward import SessionFailed, Target
 
 
@@ -112,7 +112,7 @@ async def _shake_hands(
             lambda: protocol,
             sock=sock,
             ssl=tls,
-            server_hostname=name_for_tls(target.host, target.ip),
+            server_hostname=name_for_tls(target),
             ssl_handshake_timeout=within,
         )
     except (OSError, ValueError) as exc:  # ValueError: a name that TLS cannot carry

@@ -1,7 +1,8 @@
 """Opening a session with a next hop: one that may take mail, or the reason why there is none.
 
-Owns the order of the steps, which are those of `session`. How it is secured, and what a failure of TLS
-leads to, is decided in `relayd.policy.tls.ladder`: each try has a connection of its own. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
+Owns the order of the steps, which are those of `session`. What a failure of TLS leads to is decided in
+`relayd.policy.tls.ladder`; all of it happens on one connection, but clear text after a handshake that broke takes
+another. Leaves a host with QUIT wherever that can be heard (RFC 5321 §4.1.1.10).
 
 Source: RFC 3207 §4.
 """
@@ -17,16 +18,9 @@ from relayd.net.local import check_descriptors
 from relayd.net.smtp.breakdown import broken
 from relayd.net.smtp.protocol import Timers
 from relayd.net.smtp.session import Session
-from relayd.net.smtp.tls import Contexts, TlsContexts
-from relayd.policy.delivery.tls import (
-    Security,
-    TlsFailure,
-    first_step,
-    may_do_without,
-    step_after,
-)
+from relayd.net.smtp.tls import TlsContexts
+from relayd.policy.tls.ladder import Level, Step, TlsEvent, TlsFailure, rule
 from relayd.ports.outward import Clock, SessionFailed, Target
-from relayd.settings import TlsMode
 
 _log = structlog.get_logger(__name__)
 
@@ -35,94 +29,138 @@ async def open_session(
     target: Target, *, helo: str, timers: Timers, tls: TlsContexts, clock: Clock
 ) -> Session:
     """Return a session that may take mail. Raises SessionFailed, Shortage."""
-    is_loopback = target.is_loopback
-    contexts = await _contexts(target, tls)
-    why = tls.failure_of(target, now=clock.monotonic())
-    step = None if why is None else step_after(why, target.tls, is_loopback=is_loopback)
-    step = step or first_step(target.tls, is_loopback=is_loopback)
+    opening = _Opening(target, tls, clock)
+    await opening.load()
     while True:
         session = Session(target, helo=helo, timers=timers)
         try:
-            failure = await _prepare(
-                session, step, contexts, problem="" if why is None else why.reason
-            )
-            if failure is None:
+            if await opening.prepare(session):
                 return session
             await session.leave(within=timers.refused)
-            # OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
-            check_descriptors()
         except SessionFailed:
             await session.leave(within=timers.refused)
             raise
         except BaseException:
             await session.close()
             raise
-        following = step_after(failure, target.tls, is_loopback=is_loopback)
-        if following is None:
-            stage = Stage.CONNECT if target.tls is TlsMode.IMPLICIT else Stage.STARTTLS
-            raise session.failed(stage, broken(Category.TLS_FAILURE, failure.reason))
-        tls.remember(target, failure, now=clock.monotonic())
-        _log.warning(
-            "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=failure.reason
-        )
-        why, step = failure, following
 
 
-async def _contexts(target: Target, tls: TlsContexts) -> Contexts:
-    """Return what TLS begins with. Raises SessionFailed: without our certificate no mail is to blame; Shortage."""
-    try:
-        return await tls.contexts_for(target.certificate)
-    except OSError as error:
-        if not isinstance(error, ssl.SSLError) and is_shortage(error):
-            raise Shortage(f"our certificate cannot be read now: {error.strerror}") from error
-        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        reason = f"our certificate for this server, or its key, cannot be used: {why or error}"
-        stage = Stage.CONNECT if target.tls is TlsMode.IMPLICIT else Stage.STARTTLS
-        raise SessionFailed(stage, broken(Category.TLS_FAILURE, reason, Fault.LOCAL)) from error
+class _Opening:
+    """One try to get a session with one server, on one connection or two."""
 
+    def __init__(self, target: Target, tls: TlsContexts, clock: Clock) -> None:
+        self._target = target
+        self._level = target.requirement.level
+        self._begins = target.requirement.begins_with_tls
+        self._tls = tls
+        self._clock = clock
+        self._context: ssl.SSLContext | None = None  # None: clear text
+        self._failed: TlsFailure | None = None  # why that is so, or what the certificate lacks
 
-async def _prepare(
-    session: Session, step: Security, contexts: Contexts, *, problem: str
-) -> TlsFailure | None:
-    """Take one session through all steps with this kind of TLS; return why there is none."""
-    context = {
-        Security.VERIFIED: contexts.verified,
-        Security.ANY_CERTIFICATE: contexts.lenient,
-    }.get(step)
-    problem = problem if context is contexts.lenient else ""
-    failure = None
-    if session.target.tls is TlsMode.IMPLICIT:
-        failure = await session.dial(context, problem=problem)
-        if failure is None:
+    async def load(self) -> None:
+        """Look what TLS begins with. Raises SessionFailed: without our certificate no mail is to blame; Shortage."""
+        known = self._tls.failure_of(self._target, now=self._clock.monotonic())
+        if self._level is Level.OPPORTUNISTIC and known is not None and known.is_lasting:
+            self._failed = known
+            return
+        try:
+            context = await self._tls.context_for(self._target.certificate)
+        except OSError as error:
+            if not isinstance(error, ssl.SSLError) and is_shortage(error):
+                raise Shortage(f"our certificate cannot be read now: {error.strerror}") from error
+            why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+            reason = f"our certificate for this server, or its key, cannot be used: {why or error}"
+            ended_by = broken(Category.TLS_FAILURE, reason, Fault.LOCAL)
+            raise SessionFailed(self._stage, ended_by) from error
+        self._context = None if self._level is Level.CLEAR else context
+
+    @property
+    def _stage(self) -> Stage:
+        return Stage.CONNECT if self._begins else Stage.STARTTLS
+
+    async def prepare(self, session: Session) -> bool:
+        """Take a session through all steps; False: another connection is to be made, in clear text.
+
+        Raises SessionFailed.
+        """
+        session.tls_failure = self._failed
+        context = self._context
+        if self._begins and context is not None:
+            failure = await session.dial(context)
+            if failure is not None:
+                return self._rule(session, failure)
+            self._judge(session)
             await session.greet()
-    else:
-        await session.dial()
-        await session.greet()
-        if context is not None:
-            failure = await _secure(session, context, problem=problem)
-    if failure is not None:
-        return failure
-    if session.target.login is not None:
-        await session.log_in(session.target.login)
-    if session.protocol.failure is not None:  # behind the last answer
-        raise session.broken()
-    return None
+        else:
+            await session.dial()
+            await session.greet()
+            if context is not None and not await self._secure(session, context):
+                return False
+        if self._target.login is not None:
+            await session.log_in(self._target.login)
+        if session.protocol.failure is not None:  # behind the last answer
+            raise session.broken()
+        return True
 
+    async def _secure(self, session: Session, context: ssl.SSLContext) -> bool:
+        """Start TLS, judge the certificate, and greet again; False as in `prepare`."""
+        if not session.offers.starttls:
+            reason = "the server does not offer STARTTLS"
+            return self._rule(session, TlsFailure(event=TlsEvent.NOT_OFFERED, reason=reason))
+        try:
+            failure = await session.start_tls(context)
+        except SessionFailed as refusal:
+            return await self._refused(session, refusal)
+        if failure is None:
+            self._judge(session)
+            failure = await session.greet_again()
+        return failure is None or self._rule(session, failure)
 
-async def _secure(session: Session, context: ssl.SSLContext, *, problem: str) -> TlsFailure | None:
-    """Start TLS; where the mode allows it, a server that does not offer it does without.
+    async def _refused(self, session: Session, refusal: SessionFailed) -> bool:
+        """Do without TLS where that is accepted; EHLO shows whether the session goes on. Raises SessionFailed."""
+        is_over = session.protocol.failure is not None
+        event = TlsEvent.NO_HANDSHAKE if is_over else TlsEvent.REFUSED
+        failure = TlsFailure(event=event, reason=str(refusal))
+        if rule(event, self._level).step is Step.NEXT_HOST:
+            session.tls_failure = failure
+            refusal.peer = session.peer()
+            raise refusal
+        if not is_over and await session.greet_again() is not None:
+            failure = TlsFailure(event=TlsEvent.NO_HANDSHAKE, reason=str(refusal))
+        return self._rule(session, failure)
 
-    Returns why TLS failed; a refused STARTTLS is such a failure if another connection may do without.
-    """
-    lenient = may_do_without(session.target.tls)
-    if not session.offers.starttls:
-        if lenient:
-            return None
-        reason = "the server does not offer STARTTLS"
-        raise session.failed(Stage.STARTTLS, broken(Category.TLS_FAILURE, reason))
-    try:
-        return await session.start_tls(context, problem=problem)
-    except SessionFailed as failure:
-        if lenient and failure.stage is Stage.STARTTLS:
-            return TlsFailure(str(failure), of_certificate=False)
-        raise
+    def _judge(self, session: Session) -> None:
+        """Find out what the certificate proves. Raises SessionFailed: too little."""
+        assert session.protocol.transport is not None
+        found = self._tls.judge(
+            self._target, session.protocol.transport, now=self._clock.monotonic()
+        )
+        if isinstance(found, TlsFailure):
+            self._rule(session, found)
+            session.secured(None)
+        else:
+            session.secured(found)
+
+    def _rule(self, session: Session, failure: TlsFailure) -> bool:
+        """Do what follows from a failure of TLS; tell whether the session goes on.
+
+        Raises SessionFailed; Shortage, for a lack of ours must not cost a host its TLS.
+        """
+        check_descriptors()
+        session.tls_failure = self._failed = failure
+        step = rule(failure.event, self._level).step
+        if step is Step.NEXT_HOST:
+            raise session.failed(self._stage, broken(Category.TLS_FAILURE, failure.reason))
+        if failure.event is not TlsEvent.NOT_OFFERED:
+            self._tell(failure)
+        if step is Step.CLEAR_ANEW:
+            self._context = None
+        return step is not Step.CLEAR_ANEW
+
+    def _tell(self, failure: TlsFailure) -> None:
+        """Say in the log what is put up with, once while it is remembered."""
+        target = self._target
+        if self._tls.remember(target, failure, now=self._clock.monotonic()):
+            _log.warning(
+                "tls_failed", remote_host=target.host, remote_ip=target.ip, reason=failure.reason
+            )

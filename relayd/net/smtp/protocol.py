@@ -33,7 +33,7 @@ from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.replies import ReplyReader
 from relayd.net.smtp.tls import tls_failure
-from relayd.policy.delivery.tls import TlsFailure
+from relayd.policy.tls.ladder import TlsEvent, TlsFailure
 from relayd.trace import Trace, reply_lines
 
 _CHUNK = 64 * 1024  # octets
@@ -162,7 +162,7 @@ class RelayProtocol(SMTPProtocol):
         Returns why that failed, if it did; the session is then broken. Raises Shortage.
         """
         if self.failure is not None:
-            return TlsFailure(self.failure.reason, of_certificate=False)
+            return TlsFailure(event=TlsEvent.NO_HANDSHAKE, reason=self.failure.reason)
         wire = None
         try:
             wire = await self._loop.start_tls(

@@ -17,6 +17,7 @@ import structlog
 
 from relayd.mail.attempt import Breakdown, Peer, TlsFacts
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.tls_result import Proof, TlsProof, TlsResult
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.breakdown import broken
 from relayd.net.smtp.commands import Offers, hello, read_offers
@@ -24,9 +25,9 @@ from relayd.net.smtp.dial import DialFailed, dial
 from relayd.net.smtp.login import choose_mechanisms, log_in
 from relayd.net.smtp.protocol import RelayProtocol, Timers
 from relayd.net.smtp.tls import name_for_tls, read_tls_facts
-from relayd.policy.delivery.tls import TlsFailure
+from relayd.policy.tls.ladder import TlsEvent, TlsFailure, rule
 from relayd.ports.outward import SessionFailed, Target, told_of_waiting
-from relayd.settings import Login, TlsMode
+from relayd.settings import Login
 from relayd.trace import tracing
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +52,8 @@ class Session:
             self.look_on()
         self.offers = Offers()
         self.tls: TlsFacts | None = None
+        self.tls_failure: TlsFailure | None = None  # what TLS lacks, whether or not mail goes on
+        self.proof = Proof()
         self._local_ip = target.source_ip or ""
 
     def look_on(self) -> None:
@@ -74,14 +77,21 @@ class Session:
             helo=self.helo,
             tls=self.tls,
             dsn=self.offers.dsn,
+            tls_result=self._tls_result(),
         )
 
-    async def dial(
-        self, context: ssl.SSLContext | None = None, *, problem: str = ""
-    ) -> TlsFailure | None:
+    def _tls_result(self) -> TlsResult:
+        requirement, failure = self.target.requirement, self.tls_failure
+        return TlsResult(
+            policy=requirement.policy,
+            proof=self.proof.kind,
+            result=None if failure is None else rule(failure.event, requirement.level).result,
+            reason="" if failure is None else failure.reason,
+        )
+
+    async def dial(self, context: ssl.SSLContext | None = None) -> TlsFailure | None:
         """Connect, with `context` by TLS from the first octet on, and take the greeting.
 
-        `problem` is why the certificate is not checked; empty if the context does check it.
         Returns why the handshake failed, if only that did. Raises SessionFailed, Shortage.
         """
         try:
@@ -95,8 +105,6 @@ class Session:
             raise
         if tls_failure is not None:
             return tls_failure
-        if context is not None:
-            self._note_tls(problem)
         greeting = await self._greeting()
         if not greeting.is_positive:
             raise self.failed(Stage.GREETING, greeting)
@@ -114,28 +122,41 @@ class Session:
         if not reply.is_positive:
             raise self.failed(Stage.EHLO, reply)
 
-    async def start_tls(self, context: ssl.SSLContext, *, problem: str) -> TlsFailure | None:
-        """Ask for TLS, shake hands, forget what was said in clear text, and greet again.
+    async def start_tls(self, context: ssl.SSLContext) -> TlsFailure | None:
+        """Ask for TLS, shake hands, and forget what was said in clear text.
 
-        `problem` is why the certificate is not checked; empty if the context does check it.
-        Returns why the handshake failed, if only that did: with TLS 1.3 a server can say so only
-        after it. Raises SessionFailed, Shortage.
+        Returns why the handshake failed, if only that did. Raises SessionFailed, Shortage.
         """
         reply = await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")
         if not reply.is_positive:
             raise self.failed(Stage.STARTTLS, reply)
-        host = name_for_tls(self.target.host, self.target.ip)
-        tls_failure = await self.protocol.upgrade(context, host, within=self.timers.connect)
-        if tls_failure is not None:
-            return tls_failure
-        self._note_tls(problem)
+        name = name_for_tls(self.target)
+        return await self.protocol.upgrade(context, name, within=self.timers.connect)
+
+    def secured(self, proof: Proof | None) -> None:
+        """Note that the session is under TLS, and what the certificate proves; None: less than it could."""
+        assert self.protocol.transport is not None
+        self.proof = proof or Proof(kind=TlsProof.ENCRYPTED)
+        failure = None if proof is not None else self.tls_failure
+        problem = "" if failure is None else failure.reason
+        self.tls = read_tls_facts(self.protocol.transport, problem=problem)
+        if self.protocol.trace is not None:
+            secured = f"{self.tls.version} {self.tls.cipher}"
+            self.protocol.trace.tell("tls_started", tls=secured, tls_problem=problem or None)
+
+    async def greet_again(self) -> TlsFailure | None:
+        """Say EHLO under TLS; return that the session ended with it, if it did.
+
+        With TLS 1.3 a server can say only now that it wants none. Raises SessionFailed.
+        """
         try:
             await self.greet()
         except SessionFailed as failure:
             ended_by = failure.breakdown
             if ended_by is None or ended_by.category is not Category.CONNECTION_FAILURE:
                 raise
-            return TlsFailure(f"no session under TLS: {ended_by.reason}", of_certificate=False)
+            reason = f"no session under TLS: {ended_by.reason}"
+            return TlsFailure(event=TlsEvent.NO_EHLO, reason=reason)
         return None
 
     async def log_in(self, login: Login) -> None:
@@ -188,13 +209,6 @@ class Session:
             self.abort()
             await self.protocol.wait_closed()
 
-    def _note_tls(self, problem: str) -> None:
-        assert self.protocol.transport is not None
-        self.tls = read_tls_facts(self.protocol.transport, problem=problem)
-        if self.protocol.trace is not None:
-            secured = f"{self.tls.version} {self.tls.cipher}"
-            self.protocol.trace.tell("tls_started", tls=secured, tls_problem=problem or None)
-
     async def _greeting(self) -> Reply:
         """Wait for the greeting; when that takes long, tell people, and then the log."""
         loop, words = asyncio.get_running_loop(), told_of_waiting.get()
@@ -218,7 +232,7 @@ class Session:
     def _log_silence(self) -> None:
         target = self.target
         hint = ""
-        if target.tls is not TlsMode.IMPLICIT and target.port != _MX_PORT:
+        if not target.requirement.begins_with_tls and target.port != _MX_PORT:
             hint = ', or wait for TLS from the first octet on (tls = "implicit")'
         _log.warning(
             "no_greeting",

@@ -1,64 +1,69 @@
 """TLS towards a next hop: contexts, what was negotiated, and what went wrong.
 
-Which kind of TLS a session has, and for how long a failure counts, is decided in
-`relayd.policy.tls.ladder`; this keeps the memory of failures.
+A handshake verifies nothing: the certificate is judged after it (`relayd.net.trust_anchor`), and what follows is decided in
+`relayd.policy.tls.ladder`. This keeps the memory of failures, and of what the log has been told.
 
-Python cannot say afterwards whether a certificate would have passed, so a handshake is first
-tried with verification. A host whose certificate failed meets the lenient context at once while that
-is remembered.
-
-Sources: RFC 3207; RFC 8996 (TLS 1.2 is the floor); RFC 6125 (names; the common name is not one).
+Sources: RFC 3207; RFC 8996 (TLS 1.2 is the floor).
 """
 
 import asyncio
 import os
 import ssl
-from dataclasses import dataclass
 
 from relayd.errors import Shortage, is_shortage
 from relayd.mail.attempt import TlsFacts
 from relayd.mail.reply import clean_text
-from relayd.policy.delivery.tls import TlsFailure
+from relayd.mail.tls_result import Proof, TlsProof
+from relayd.net.dane_chain import chain_of
+from relayd.net.trust_anchor import Authorities, check_anchor
+from relayd.policy.tls.dane import match
+from relayd.policy.tls.ladder import Level, TlsEvent, TlsFailure
 from relayd.ports.outward import Target
 from relayd.settings import CertificateSettings
 
 _REMEMBER_AT_MOST = 10_000  # servers
 
 
-@dataclass(frozen=True, slots=True)
-class Contexts:
-    """A context per policy; loading the authorities costs tens of milliseconds (HC-10)."""
-
-    verified: ssl.SSLContext
-    lenient: ssl.SSLContext
-
-
 class TlsContexts:
-    """The contexts that connections share: those without a certificate of ours, and those of each certificate."""
+    """What connections share: the contexts, without and with each certificate of ours, and what is known of servers."""
 
     def __init__(self, cafile: str | None = None) -> None:
         """Load the system's authorities, or those of `cafile` instead."""
-        self._cafile = cafile
-        self._without = _contexts(cafile)
-        self._with: dict[CertificateSettings, tuple[_Stamps, Contexts]] = {}
+        self._authorities = Authorities(cafile)
+        self._without = _context()
+        self._with: dict[CertificateSettings, tuple[_Stamps, ssl.SSLContext]] = {}
         self._failures: dict[_Server, tuple[TlsFailure, float]] = {}  # and until when
 
-    async def contexts_for(self, certificate: CertificateSettings | None) -> Contexts:
-        """Return the contexts to show a certificate of ours in, as its files are now. Raises OSError, ssl.SSLError among them."""
+    async def context_for(self, certificate: CertificateSettings | None) -> ssl.SSLContext:
+        """Return the context to show a certificate of ours in, as its files are now. Raises OSError, ssl.SSLError among them."""
         if certificate is None:
             return self._without
         stamps = _stamp(certificate.certificate), _stamp(certificate.key)
-        known, contexts = self._with.get(certificate, (None, self._without))
+        known, context = self._with.get(certificate, (None, self._without))
         if known != stamps:
-            contexts = await asyncio.to_thread(_contexts, self._cafile, certificate)
-            self._with[certificate] = stamps, contexts
-        return contexts
+            context = await asyncio.to_thread(_context, certificate)
+            self._with[certificate] = stamps, context
+        return context
 
-    def remember(self, target: Target, failure: TlsFailure, *, now: float) -> None:
-        """Note what was wrong with this server at `now`, in monotonic seconds."""
+    def judge(
+        self, target: Target, transport: asyncio.BaseTransport, *, now: float
+    ) -> Proof | TlsFailure:
+        """Return what the certificates of a server prove, or why they do not prove enough."""
+        chain = chain_of(transport.get_extra_info("ssl_object"))
+        if target.requirement.level is Level.DANE:
+            return match(chain, target.requirement, check_anchor)
+        name = name_for_tls(target)
+        flaw = self._authorities.flaw_of(chain, name, now=now)
+        return flaw or Proof(kind=TlsProof.PKIX, name=name)
+
+    def remember(self, target: Target, failure: TlsFailure, *, now: float) -> bool:
+        """Note what was wrong with this server at `now`, in monotonic seconds; tell whether that is news."""
+        is_news = self.failure_of(target, now=now) != failure
         if len(self._failures) >= _REMEMBER_AT_MOST:
             self._failures.clear()
-        self._failures[_server(target)] = failure, now + failure.remembered_for
+        if is_news:
+            self._failures[_server(target)] = failure, now + failure.remembered_for
+        return is_news
 
     def failure_of(self, target: Target, *, now: float) -> TlsFailure | None:
         """What was wrong with this server lately; None if nothing is known."""
@@ -80,26 +85,21 @@ def _stamp(path: str) -> tuple[int, int, int]:
     return found.st_ino, found.st_ctime_ns, found.st_size
 
 
-def _contexts(cafile: str | None, certificate: CertificateSettings | None = None) -> Contexts:
-    """Make them. Raises OSError, ssl.SSLError among them."""
-    verified = ssl.create_default_context(cafile=cafile)
-    verified.hostname_checks_common_name = False
-    # Set by default from Python 3.13 on; some real mail hosts fail it (HU-06).
-    verified.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    lenient = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    lenient.check_hostname = False
-    lenient.verify_mode = ssl.CERT_NONE
-    for context in (verified, lenient):
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate is not None:
-            # Without a password, a key that has one would ask for it on the terminal.
-            context.load_cert_chain(certificate.certificate, certificate.key, password=lambda: "")
-    return Contexts(verified, lenient)
+def _context(certificate: CertificateSettings | None = None) -> ssl.SSLContext:
+    """Make one for handshakes. Raises OSError, ssl.SSLError among them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        # Without a password, a key that has one would ask for it on the terminal.
+        context.load_cert_chain(certificate.certificate, certificate.key, password=lambda: "")
+    return context
 
 
-def name_for_tls(host: str, ip: str) -> str:
-    """The name that the certificate has to prove, which SNI asks for too."""
-    return host.rstrip(".") or ip
+def name_for_tls(target: Target) -> str:
+    """The name that the certificate has to prove, which SNI asks for too (RFC 7672 §8.1)."""
+    return target.requirement.base or target.host.rstrip(".") or target.ip
 
 
 def read_tls_facts(transport: asyncio.BaseTransport, *, problem: str) -> TlsFacts:
@@ -118,15 +118,12 @@ def tls_failure(exc: Exception) -> TlsFailure:
     """Return what ended a handshake. Raises Shortage: a lack of ours must not cost a host its TLS."""
     if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) and is_shortage(exc):
         raise Shortage(f"no TLS for now: {(exc.strerror or str(exc)).lower()}") from exc
-    about_certificate = isinstance(exc, ssl.SSLCertVerificationError)
-    return TlsFailure(_reason_for(exc), of_certificate=about_certificate)
+    return TlsFailure(event=TlsEvent.NO_HANDSHAKE, reason=_reason_for(exc))
 
 
 def _reason_for(exc: Exception) -> str:
     """Say in one line why there is no TLS."""
     match exc:
-        case ssl.SSLCertVerificationError():
-            text = f"certificate not valid: {exc.verify_message.rstrip('.')}"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):  # what came is no TLS at all
             text = "TLS handshake failed: the server does not speak TLS here"
         case ssl.SSLError():

@@ -55,12 +55,23 @@ def read_certificate(der: bytes) -> CertificateFacts:
 
 def public_key_of(der: bytes) -> bytes:
     """Return the SubjectPublicKeyInfo of a certificate, octet by octet as it is there. Raises DerError."""
+    return _field(der, 5)
+
+
+def issuer_of(der: bytes) -> bytes:
+    """Return the Name of who issued a certificate, octet by octet as it is there. Raises DerError."""
+    return _field(der, 2)
+
+
+def _field(der: bytes, number: int) -> bytes:
+    """Return a field of a certificate, each of which is a sequence; numbers are those after the version."""
     certificate = _nth(_inside(der, _SEQUENCE), 0, _SEQUENCE)[1]
     places = list(_places(certificate))
-    before = 6 if places and certificate[0] == _VERSION else 5
-    if len(places) <= before or certificate[places[before][0]] != _SEQUENCE:
-        raise DerError("no key")
-    begin, _, end = places[before]
+    if places and certificate[0] == _VERSION:
+        places = places[1:]
+    if len(places) <= number or certificate[places[number][0]] != _SEQUENCE:
+        raise DerError("a field is missing")
+    begin, _, end = places[number]
     return certificate[begin:end]
 
 

@@ -11,23 +11,15 @@ Sources: RFC 6698 §2.1, RFC 7671 §5 (usages), §9 (the strongest digest counts
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from relayd.mail.tls_result import Proof, TlsProof
 from relayd.mail.tlsa import DANE_EE, DANE_TA, FULL, KEY, Tlsa
 from relayd.policy.doctor.der import DerError, public_key_of
+from relayd.policy.tls.anchor import Anchor
 from relayd.policy.tls.ladder import Requirement, TlsEvent, TlsFailure
 
 _DIGESTS = {1: hashlib.sha256, 2: hashlib.sha512}
 _ANCHORS = 10  # tried at most: each costs signatures to check, and nobody has as many
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """What a chain may lead to: a certificate, or a bare key."""
-
-    der: bytes
-    is_key: bool = False
 
 
 AnchorCheck = Callable[[Sequence[bytes], Anchor, Sequence[str]], str | TlsFailure]
@@ -81,7 +73,7 @@ def _anchors(records: Iterable[Tlsa], chain: Sequence[bytes]) -> Iterator[tuple[
 def _anchors_of(record: Tlsa, chain: Sequence[bytes]) -> Iterator[Anchor]:
     shown = [one for one in chain[1:] if _fits(record, one)]
     yield from map(Anchor, shown)
-    if record.matching == FULL and not shown and chain:
+    if record.matching == FULL and chain and not (shown or _fits(record, chain[0])):
         yield Anchor(record.data, is_key=record.selector == KEY)
 
 

@@ -4,7 +4,7 @@ Each attempt has one handshake. It is made without verification, and the certifi
 anything else is said. A host that may be reached in any way then goes on in the same connection. Only a handshake that
 broke costs another connection, in clear text, and only where that is accepted.
 
-A broken handshake is remembered for ten minutes, so that only the first connection pays for it. That is short: what
+A handshake that broke, or was refused, is remembered for ten minutes, so that only the first connection pays for it. That is short: what
 goes to the host meanwhile can be read on the way. Nothing but a session that may go in clear text follows that memory.
 
 Sources: RFC 3207 §4, §4.1; RFC 7435 §3 (opportunistic); RFC 7672 §2.2, §3 (DANE); RFC 8314 §3.3 (implicit);
@@ -13,6 +13,7 @@ RFC 8460 §4.3 (result types); RFC 8461 §4.2, §5 (MTA-STS).
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, auto
+from ipaddress import ip_address
 
 from relayd.mail.tls_result import Proof, TlsPolicy, TlsProof, TlsResultType
 from relayd.mail.tlsa import Tlsa
@@ -83,8 +84,8 @@ class TlsFailure:
 
     @property
     def is_lasting(self) -> bool:
-        """Tell whether the next handshake would end the same."""
-        return self.event in (TlsEvent.NO_HANDSHAKE, TlsEvent.NO_EHLO)
+        """Tell whether the next try would end the same; a server may hang up after it refused STARTTLS."""
+        return self.event in (TlsEvent.REFUSED, TlsEvent.NO_HANDSHAKE, TlsEvent.NO_EHLO)
 
     @property
     def remembered_for(self) -> float:
@@ -136,13 +137,13 @@ def level_of(mode: TlsMode) -> Level:
     return _LEVELS[mode]
 
 
-def asked_by(mode: TlsMode, *, is_loopback: bool = False) -> Requirement:
-    """Return what the setting of a configured host asks.
+def asked_by(mode: TlsMode, ip: str) -> Requirement:
+    """Return what the setting of a configured host asks at one of its addresses.
 
     On this machine nobody can pose as the server: under `implicit` it may show any certificate there.
     """
     is_implicit = mode is TlsMode.IMPLICIT
-    level = Level.ENCRYPTED if is_implicit and is_loopback else level_of(mode)
+    level = Level.ENCRYPTED if is_implicit and ip_address(ip).is_loopback else level_of(mode)
     return Requirement(level=level, begins_with_tls=is_implicit)
 
 

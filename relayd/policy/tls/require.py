@@ -124,7 +124,8 @@ def _fixed(domain: DomainTls, floor: Requirement) -> Requirement | None:
     """Return what counts whatever the recipient's domain says."""
     if domain.operator is not None:
         level = level_of(TlsMode(domain.operator.value))
-        return replace(floor, level=level, policy=TlsPolicy.OPERATOR, row=1)
+        begins = floor.begins_with_tls and level >= Level.ENCRYPTED
+        return replace(floor, level=level, policy=TlsPolicy.OPERATOR, row=1, begins_with_tls=begins)
     if domain.floor is TlsMode.OFF:
         return replace(floor, policy=TlsPolicy.OPERATOR, row=1)
     if domain.is_lifted:

@@ -19,6 +19,7 @@ from relayd.mail.event import (
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.mail.tls_result import TlsPolicy, TlsProof, TlsResult, TlsResultType
 from relayd.mail.words import Category, EventKind, Fault, JsonValue, format_instant
 from tests.support.builders import a_bounce, a_deferral, a_message, a_recipient
 from tests.support.clock import START
@@ -156,6 +157,44 @@ def test_the_connection_is_described(tls: TlsFacts | None, fields: dict[str, Jso
     }
     assert (detail["local_ip"], detail["helo"]) == ("192.0.2.9", "relay.test")
     assert {key: value for key, value in detail.items() if key.startswith("tls")} == fields
+
+
+GOOD = TlsResult(policy=TlsPolicy.DANE, proof=TlsProof.DANE_EE)
+EXPIRED = TlsResult(
+    policy=TlsPolicy.NONE,
+    proof=TlsProof.ENCRYPTED,
+    result=TlsResultType.CERTIFICATE_EXPIRED,
+    reason="certificate has expired",
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "fields"),
+    [
+        pytest.param(None, {}, id="nobody-looked"),
+        pytest.param(GOOD, {"tls_policy": "dane", "tls_proof": "dane-ee"}, id="good"),
+        pytest.param(
+            EXPIRED,
+            {
+                "tls_policy": "none",
+                "tls_proof": "encrypted",
+                "tls_result": "certificate-expired",
+                "tls_problem": "certificate has expired",
+            },
+            id="expired",
+        ),
+    ],
+)
+def test_what_became_of_tls_on_the_way_to_a_mail_host(
+    told: TlsResult | None, fields: dict[str, JsonValue]
+) -> None:
+    """In direct mode; a smarthost has nothing but the settings' word."""
+    peer = replace(a_peer(None), tls_result=told)
+    for route, expected in ((RouteKind.DIRECT, fields), (RouteKind.SMARTHOST, {})):
+        facts = some_facts(peer=replace(peer, route=route))
+        detail = attempt_detail(facts, Relayed(), attempt=1, queued_for=timedelta())
+        seen = {key: value for key, value in detail.items() if key.startswith("tls_")}
+        assert seen == expected
 
 
 @pytest.mark.parametrize(

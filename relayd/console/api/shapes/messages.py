@@ -70,6 +70,9 @@ class Event(BaseModel):
     helo: str = ""
     tls: Any = None
     tls_problem: str = ""
+    tls_policy: str = ""
+    tls_proof: str = ""
+    tls_result: str = ""
     stage: str = ""
     code: int = 0
     enhanced: str = ""

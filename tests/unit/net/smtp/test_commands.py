@@ -6,12 +6,18 @@ from hypothesis import strategies as st
 from relayd.mail.address import PATH_LIMIT
 from relayd.mail.attempt import RouteKind
 from relayd.net.smtp.commands import Offers, hello, plan
+from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Target
 from relayd.settings import TlsMode
 from tests.support.builders import a_queued_message, a_queued_recipient
 
 TARGET = Target(
-    route=RouteKind.DIRECT, host="mx.test", ip="192.0.2.1", port=25, tls=TlsMode.OFF, login=None
+    route=RouteKind.DIRECT,
+    host="mx.test",
+    ip="192.0.2.1",
+    port=25,
+    requirement=asked_by(TlsMode.OFF, "127.0.0.1"),
+    login=None,
 )
 COMMAND = 512  # octets with CR LF, RFC 5321 §4.5.3.1.4
 # What the extensions add to it: RFC 1870 §3, RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.

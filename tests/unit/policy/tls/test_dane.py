@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from relayd.mail.tls_result import Proof, TlsProof
 from relayd.mail.tlsa import Tlsa
 from relayd.policy.doctor.der import DerError, public_key_of
-from relayd.policy.tls.dane import Anchor, match, strongest
+from relayd.policy.tls.anchor import Anchor
+from relayd.policy.tls.dane import match, strongest
 from relayd.policy.tls.ladder import Level, Requirement, TlsEvent, TlsFailure
 from tests.support.der import certificate, names, rsa, sequence, utc
 

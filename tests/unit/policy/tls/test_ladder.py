@@ -98,16 +98,16 @@ def test_what_a_setting_asks(mode: TlsMode, level: Level) -> None:
     """On this machine `implicit` takes any certificate: nobody can pose as the server there."""
     is_implicit = mode is TlsMode.IMPLICIT
     assert level_of(mode) is level
-    assert asked_by(mode) == Requirement(level=level, begins_with_tls=is_implicit)
+    assert asked_by(mode, "192.0.2.1") == Requirement(level=level, begins_with_tls=is_implicit)
     here = Level.ENCRYPTED if is_implicit else level
-    assert asked_by(mode, is_loopback=True).level is here
+    assert asked_by(mode, "127.0.0.1").level is here
 
 
 def test_how_long_what_is_remembered() -> None:
     """Seconds; what goes out in clear text can be read on the way."""
     for event in TlsEvent:
         failure = TlsFailure(event=event, reason="why")
-        lasts = event in (TlsEvent.NO_HANDSHAKE, TlsEvent.NO_EHLO)
+        lasts = event in (TlsEvent.REFUSED, TlsEvent.NO_HANDSHAKE, TlsEvent.NO_EHLO)
         assert failure.is_lasting == lasts
         assert failure.remembered_for == (CLEAR_FOR if lasts else LOGGED_FOR)
     assert (CLEAR_FOR, LOGGED_FOR) == (600, 3600)

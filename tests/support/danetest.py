@@ -1,0 +1,87 @@
+"""The DANE vectors of OpenSSL, `test/danetest.in`: chains with TLSA records, and what OpenSSL makes of them.
+
+They are not copied here. They come from the source package of the system that the tests run on.
+"""
+
+import re
+import ssl
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from relayd.mail.tlsa import Tlsa, parse_tlsa
+
+_DEB_SRC = """Types: deb-src
+URIs: http://deb.debian.org/debian
+Suites: {suite}
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_HEAD = re.compile(r"(?m)^(\d+) (\d+) ([01]) (\d+) (-?\d+)$")
+
+
+class NotToBeHad(Exception):
+    """Why there are no vectors here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    records: tuple[Tlsa, ...]
+    chain: tuple[bytes, ...]
+    names_count: bool  # also for a record of the host's own certificate
+    is_good: bool
+
+
+def read_vectors(text: str) -> dict[int, Vector]:
+    """By their number in the file."""
+    found = {}
+    for block in re.split(r"(?m)^# (?=\d+$)", text)[1:]:
+        number, _, rest = block.partition("\n")
+        head = _HEAD.search(rest)
+        assert head is not None
+        count = int(head[1])
+        records = tuple(map(parse_tlsa, rest[head.end() :].strip().splitlines()[:count]))
+        chain = tuple(map(ssl.PEM_cert_to_DER_cert, _CERTIFICATE.findall(rest)))
+        assert len(chain) == int(head[2])
+        found[int(number)] = Vector(
+            records=records, chain=chain, names_count=head[3] == "0", is_good=head[4] == "0"
+        )
+    return found
+
+
+def fetch(folder: Path) -> str:
+    """Return the file, by way of `apt-get source`. Raises NotToBeHad."""
+    system = dict(
+        line.split("=", 1)
+        for line in Path("/etc/os-release").read_text().splitlines()
+        if "=" in line
+    )
+    if system.get("ID") != "debian":
+        raise NotToBeHad("only Debian's source package is known")
+    (folder / "parts").mkdir()
+    suite = system["VERSION_CODENAME"]
+    (folder / "parts" / "src.sources").write_text(_DEB_SRC.format(suite=suite))
+    for each in ("lists/partial", "cache/archives/partial"):
+        (folder / each).mkdir(parents=True)
+    options = {
+        "Dir::Etc::SourceList": "/dev/null",
+        "Dir::Etc::SourceParts": folder / "parts",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::Cache": folder / "cache",
+        "Acquire::Retries": 1,
+        "Acquire::http::Timeout": 20,
+    }
+    apt = ["apt-get", *(f"-o{name}={value}" for name, value in options.items())]
+    for step in (["update"], ["source", "--download-only", "openssl"]):
+        done = subprocess.run(
+            [*apt, *step], cwd=folder, capture_output=True, text=True, check=False, timeout=180
+        )
+        if done.returncode:
+            raise NotToBeHad(f"apt-get {step[0]}: {done.stderr.strip()[-300:]}")
+    with tarfile.open(next(folder.glob("openssl_*.orig.tar.gz"))) as source:
+        member = next(one for one in source if one.name.endswith("/test/danetest.in"))
+        octets = source.extractfile(member)
+        assert octets is not None
+        return octets.read().decode()
