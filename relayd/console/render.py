@@ -1,7 +1,7 @@
 """Pages from templates: escaped always, with the words and numbers of `relayd.console.text`.
 
 A template gets what its page tells, and from here what all pages have: who asks, the token of forms, where we
-are, the notices above, light or dark.
+are, the notices above, light or dark. What rows repeat is in `relayd.console.marks`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,14 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 import relayd
-from relayd.console import text
+from relayd.console import guard, marks, text
 from relayd.console.changed import remembered
+from relayd.console.templating import templates_in
 from relayd.console.visitor import Visitor
 
 THEMES = ("auto", "light", "dark")
@@ -53,24 +54,24 @@ class Renderer:
 
     def __init__(self, *, fqdn: str, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._templates = Environment(
-            loader=FileSystemLoader(_HERE / "templates"),
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = templates_in(_HERE / "templates")
         self._templates.globals |= {
             "_": text.translated,
             "fqdn": fqdn,
             "version": relayd.__version__,
             "with_query": with_query,
         }
+        times = marks.Times(now)
         filters: dict[str, Callable[..., str]] = {
             "instant": text.instant,
             "written": text.written,
             "iso": text.iso,
-            "ago": lambda at: text.ago(at, now()),
+            "ago": times.ago,
+            "time": times.time,
+            "since": times.since,
+            "status": marks.status,
+            "address": marks.address,
+            "cell": marks.cell,
             "length": text.length,
             "number": text.number,
             "octets": text.octets,
@@ -94,6 +95,7 @@ class Renderer:
         theme = request.cookies.get(THEME_COOKIE, "")
         written = self._templates.get_template(template).render(
             visitor=visitor,
+            token=_field_of(visitor),
             here=request.url.path,
             query=request.query_params,
             theme=theme if theme in THEMES else "auto",
@@ -103,6 +105,13 @@ class Renderer:
             **values,
         )
         return HTMLResponse(written, status, headers)
+
+
+def _field_of(visitor: Visitor | None) -> Markup:
+    """Return what each form carries of its session; nothing where nobody is logged in."""
+    if visitor is None:
+        return Markup()
+    return marks.field(guard.TOKEN_FIELD, visitor.token)
 
 
 def _done(query: QueryParams) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.responses import Response
@@ -29,6 +30,16 @@ from relayd.ports.view import UNFINISHED
 
 _NOW = ("received", "relayed", "sent", "deferred", "bounced")
 _GRAVE = frozenset({"daemon", "disk", "store", "login"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Destination:
+    """One of those with most waiting."""
+
+    name: str
+    waiting: int
+    age: float | None  # seconds
+    pause: float | None  # seconds
 
 
 async def show(asked: Asked) -> Response:
@@ -79,9 +90,9 @@ async def _of_doctor(asked: Asked) -> Sequence[Problem]:
     return doctor_problems(result.findings, age_seconds=age)
 
 
-def _destinations(found: Overview) -> list[dict[str, object]]:
+def _destinations(found: Overview) -> list[_Destination]:
     return [
-        {"name": name, "waiting": number, "age": found.age(name), "pause": found.pause(name)}
+        _Destination(name=name, waiting=number, age=found.age(name), pause=found.pause(name))
         for name, number in found.destinations()
     ]
 

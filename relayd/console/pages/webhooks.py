@@ -1,7 +1,7 @@
 """Webhooks: which applications are told what, how each does, and what was sent to it. For admins."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,6 +35,18 @@ T = TypeVar("T")
 _STATES = {"failed": (DeliveryState.FAILED,), "waiting": UNFINISHED}
 _PAGE = 50
 _LARGEST = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """What the page tells of a delivery."""
+
+    row: DeliveryRow
+    type: str
+    message: str | None
+    rcpt: str | None
+    heard: str
+    again: bool  # it can be sent again
 
 
 async def show(asked: Asked) -> Response:
@@ -118,17 +130,17 @@ async def remove(asked: Asked) -> Response:
     return asked.done("/webhooks", QueryParams(), "webhook_removed")
 
 
-def _row(each: DeliveryRow) -> dict[str, Any]:
+def _row(each: DeliveryRow) -> _Row:
     event = each.event
     subject = None if event is None else event.subject
-    return {
-        "row": each,
-        "type": type_of(each).removeprefix("recipient."),
-        "message": None if event is None else format_id(event.message_id),
-        "rcpt": None if subject is None else subject.address,
-        "heard": heard_in_words(each.last),
-        "again": each.number > 0 and each.state in (DeliveryState.DONE, DeliveryState.FAILED),
-    }
+    return _Row(
+        row=each,
+        type=type_of(each).removeprefix("recipient."),
+        message=None if event is None else format_id(event.message_id),
+        rcpt=None if subject is None else subject.address,
+        heard=heard_in_words(each.last),
+        again=each.number > 0 and each.state in (DeliveryState.DONE, DeliveryState.FAILED),
+    )
 
 
 def _wanted(asked: Asked, *, is_on: bool) -> Subscription:
