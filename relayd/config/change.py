@@ -22,7 +22,7 @@ from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Key
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay, write_overlay
-from relayd.config.values import Values, values_of
+from relayd.config.values import Values, value_of, values_of
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import unwritable
 from relayd.files import alone_in, replace
@@ -111,8 +111,8 @@ def changing(
             keys=tuple(
                 KeyChange(
                     name=name,
-                    old=old.get(name) if report.is_sound(parse_key(name)) else None,
-                    new=new.get(name),
+                    old=value_of(name, old) if report.is_sound(parse_key(name)) else None,
+                    new=value_of(name, new),
                     variable=settings.variables.get(name, ""),
                 )
                 for name in _names_of(edits, old, new)

@@ -15,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import tomlkit
@@ -71,12 +72,12 @@ def _comments(text: str) -> list[str]:
 def _with(data: dict[str, Any], key: Key, value: object) -> dict[str, Any]:
     """What the new text has to say."""
     holder: Any = data
-    for part in key[:-1]:
+    for part, below in pairwise(key):
         if isinstance(part, int):
             holder += [{} for _ in range(part + 1 - len(holder))]
             holder = holder[part]
         else:
-            holder = holder.setdefault(part, [] if part == "listen" else {})
+            holder = holder.setdefault(part, [] if isinstance(below, int) else {})
     holder[key[-1]] = value
     return data
 
@@ -198,8 +199,9 @@ def _place(container: Container, name: str) -> Item | None:
 
 
 def _with_table(text: str, key: Key, line: str, end: str) -> str:
-    """Append the table, or as many listeners as are missing up to the one that is meant."""
-    headers = _missing_listeners(text, key) if key[0] == "listen" else [_header(key[:-1])]
+    """Append the table, or as many of a list as are missing up to the one that is meant."""
+    is_of_list = isinstance(key[1], int)
+    headers = _missing_tables(text, key) if is_of_list else [_header(key[:-1])]
     start = end if text and not text.endswith("\n") else ""
     return f"{text}{start}{''.join(f'{end}{header}{end}' for header in headers)}{line}"
 
@@ -208,6 +210,6 @@ def _header(table: Key) -> str:
     return f"[{'.'.join(tomlkit.key(str(part)).as_string() for part in table)}]"
 
 
-def _missing_listeners(text: str, key: Key) -> Iterator[str]:
-    there = len(tomllib.loads(text).get("listen", ()))
-    return ("[[listen]]" for _ in range(there, int(key[1]) + 1))
+def _missing_tables(text: str, key: Key) -> Iterator[str]:
+    there = len(tomllib.loads(text).get(str(key[0]), ()))
+    return (f"[[{key[0]}]]" for _ in range(there, int(key[1]) + 1))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from relayd.config.mistakes import Report
 from relayd.config.model import (
     DEFAULTS,
+    LISTS_OF_TABLES,
     TABLES_OF_NAMES,
     TABLES_OF_TABLES,
     Key,
@@ -34,7 +35,8 @@ def parse_key(name: str) -> Key:
     if dot and table in TABLES_OF_NAMES:
         return (table, _bare(own))
     first, *rest = _INDEX.sub(r".\1", name).split(".")
-    number_first = first == "listen" and rest and rest[0].isdecimal() and len(rest[0]) < 5
+    is_list = first == "listen" or first in LISTS_OF_TABLES
+    number_first = is_list and rest and rest[0].isdecimal() and len(rest[0]) < 5
     return (first, int(rest[0]), *rest[1:]) if number_first else (first, *rest)
 
 
@@ -83,9 +85,9 @@ def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> 
             report.add_table(key)
     elif key[0] == "listen" and not isinstance(key[1], int):
         report.add_expected(key, "expected the number of a listener, such as listen.0.address")
-    elif not (_is_named(key) or dotted(key) in DEFAULTS):
+    elif not (_is_named(key) or _is_in_list(key) or dotted(key) in DEFAULTS):
         report.add_unknown(key)
-    elif one and key[0] == "listen" and isinstance(key[1], int):
+    elif one and len(key) > 1 and isinstance(key[1], int):
         _check_number(key[1], key, report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
@@ -98,8 +100,17 @@ def _is_named(key: Key) -> bool:
     return key[0] in TABLES_OF_NAMES
 
 
+def _is_in_list(key: Key) -> bool:
+    """Whether it is a key of one table of a list, such as dkim.0.selector."""
+    table = LISTS_OF_TABLES.get(str(key[0]))
+    is_one = len(key) == 3 and isinstance(key[1], int)
+    return table is not None and is_one and key[2] in table.model_fields
+
+
 def _check_number(number: int, key: Key, report: Report) -> None:
-    written = report.data.get("listen")
-    count = max(1, len(written)) if isinstance(written, list) else 1
+    name = str(key[0])
+    written = report.data.get(name)
+    least = 1 if name == "listen" else 0  # there without being written
+    count = max(least, len(written)) if isinstance(written, list) else least
     if number > count:
-        report.add_expected(key, f"expected listen.0 to listen.{count}, which would be a new one")
+        report.add_expected(key, f"expected {name}.0 to {name}.{count}, which would be a new one")

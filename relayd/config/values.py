@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from relayd.config.keys import name_of, parse_key
 from relayd.config.model import (
+    LISTS_OF_TABLES,
     PLACEHOLDER_FQDN,
     TABLES_OF_NAMES,
     TABLES_OF_TABLES,
@@ -36,6 +37,17 @@ def values_of(document: Document) -> Values:
         name_of(key): json.dumps(_without_user(value), ensure_ascii=False)
         for key, value in _leaves(document.model_dump(mode="json"))
     }
+
+
+def value_of(name: str, values: Values) -> str | None:
+    """Return the text of one key, also of one in a table of a list; None: there is none."""
+    key = parse_key(name)
+    if key[0] not in LISTS_OF_TABLES or len(key) != 3:
+        return values.get(name)
+    tables = json.loads(values.get(str(key[0]), "[]"))
+    place = key[1]
+    there = isinstance(place, int) and place < len(tables)
+    return json.dumps(tables[place][key[2]], ensure_ascii=False) if there else None
 
 
 def names_in(data: Mapping[str, object]) -> list[str]:

@@ -267,6 +267,7 @@ def _values() -> Mapping[str, str]:
 def _named(name: str | None, values: Mapping[str, str]) -> Mapping[str, str]:
     """The key of that name, or all of that table. Raises ConfigError, NoSuch."""
     from relayd.config.keys import check_key, is_table, name_of, parse_key  # noqa: PLC0415
+    from relayd.config.values import value_of  # noqa: PLC0415
 
     if name is None:
         return values
@@ -274,6 +275,8 @@ def _named(name: str | None, values: Mapping[str, str]) -> Mapping[str, str]:
     check_key(key, settings_file(), {}, one=False)
     whole = name_of(key)
     found = {each: text for each, text in values.items() if f"{each}.".startswith(f"{whole}.")}
+    if not found and (text := value_of(whole, values)) is not None:
+        found = {whole: text}
     if not found and not (is_table(key) and len(key) == 1):
         raise NoSuch(f"{settings_file()} has no {whole}")
     return found
