@@ -100,6 +100,7 @@ class LazyGroup(Group):
         "Set it up": {
             "check": "relayd.cli.daemon:check",
             "config": "relayd.cli.config.command:config",
+            "dkim": "relayd.cli.config.dkim:dkim",
             "user": "relayd.cli.tools.user:user",
             "oauth2": "relayd.cli.tools.oauth2:oauth2",
             "console": "relayd.cli.console.command:console",

@@ -19,6 +19,7 @@ from relayd.answers import when
 from relayd.cli.context import now
 from relayd.cli.suggest import did_you_mean
 from relayd.config.nearest import nearest
+from relayd.mail.dns import DomainError, a_labels
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
@@ -162,6 +163,18 @@ class DurationType(click.ParamType[timedelta]):
             return value if isinstance(value, timedelta) else units.duration(value)
         except ValueError as wrong:
             self.fail(str(wrong), param, ctx)
+
+
+class DomainType(click.ParamType[str]):
+    """A domain, as A-labels."""
+
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return a_labels(str(value))
+        except DomainError as wrong:
+            self.fail(f"{value!r} is {wrong}", param, ctx)
 
 
 SINCE = InstantType()

@@ -116,6 +116,7 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         (settings.users_file, FileKind.SECRET),
         (settings.certificate.key if settings.certificate else None, FileKind.SECRET),
         *((path, FileKind.SECRET) for path in _secrets_of(settings.smarthosts.values())),
+        *((each.path, FileKind.SECRET) for each in settings.dkim),
         (str(state_directory(settings)), FileKind.STATE_DIRECTORY),
         *((f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")),
         (f"{queue}.content", FileKind.STATE_DIRECTORY),

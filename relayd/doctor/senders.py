@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from itertools import product
 
+from relayd.config.dkim_files import folder_of, replaced_keys
 from relayd.doctor.context import CheckContext
+from relayd.doctor.dkim_keys import keys_that_sign, own_keys, signing_domains
 from relayd.policy.doctor.dkim import judge_dkim, judge_no_key, key_name
+from relayd.policy.doctor.dkim_keys import (
+    judge_age,
+    judge_nothing_signed,
+    judge_replaced,
+    judge_signer,
+    judge_unusable,
+)
 from relayd.policy.doctor.dmarc import judge_alignment, judge_no_sender, judge_policy, walk
 from relayd.policy.doctor.finding import Finding
 from relayd.policy.doctor.spf import evaluate, judge_spf
@@ -23,25 +32,54 @@ async def check_spf(context: CheckContext) -> Sequence[Finding]:
 
 
 async def check_dkim(context: CheckContext) -> Sequence[Finding]:
-    request = context.request
-    if not (request.domains and request.selectors):
-        return [judge_no_key()]
-    return [
+    """Look at our own keys, and at those that the operator names."""
+    request, settings = context.request, context.settings
+    signing = signing_domains(settings)
+    found = [
         judge_dkim(selector, domain, await context.dns.texts(key_name(selector, domain)))
         for domain in request.domains
         for selector in request.selectors
     ]
+    for domain in signing:
+        found += await _own(context, domain)
+    if not request.selectors:
+        found += filter(None, (judge_signer(domain, signing) for domain in request.domains))
+        if context.is_direct and not signing:
+            found.append(judge_nothing_signed())
+    return found or [judge_no_key()]
+
+
+async def _own(context: CheckContext, domain: str) -> Sequence[Finding]:
+    """Look at the keys that sign for a domain, and at what is left of those before them."""
+    tables = [each for each in context.settings.dkim if each.domain == domain]
+    keys = [each for each in keys_that_sign(context.settings) if each.domain == domain]
+    found = [judge_unusable(domain, each.selector, each.problem) for each in tables if each.problem]
+    own, now = own_keys(keys), context.clock.now()
+    for key in keys:
+        answer = await context.dns.texts(key.published.name)
+        found.append(judge_dkim(key.selector, domain, answer, own=own[key.selector]))
+        found += filter(None, [judge_age(domain, key.selector, key.made_at, now)])
+    used = {each.selector for each in tables}
+    for each in replaced_keys(folder_of(context.settings.file), domain):
+        if each.selector not in used:
+            answer = await context.dns.texts(key_name(each.selector, domain))
+            found += filter(None, [judge_replaced(each, answer, now)])
+    return found
 
 
 async def check_dmarc(context: CheckContext) -> Sequence[Finding]:
-    if not context.request.domains:
+    """Look at the domains that the operator names, and at those that we sign for."""
+    signing = signing_domains(context.settings)
+    domains = dict.fromkeys((*context.request.domains, *signing))
+    if not domains:
         return [judge_no_sender()]
     found = []
-    for domain in context.request.domains:
+    for domain in domains:
         sender = await walk(domain, context.dns)
         verp = context.settings.bounces.verp_domain
         returns = await walk(verp, context.dns) if verp else sender
-        alignment = judge_alignment(sender, returns, signs=bool(context.request.selectors))
+        signs = bool(context.request.selectors) or judge_signer(domain, signing) is None
+        alignment = judge_alignment(sender, returns, signs=signs)
         found.append(judge_policy(sender))
         found += [] if alignment is None else [alignment]
     return found

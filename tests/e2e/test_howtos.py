@@ -251,6 +251,7 @@ STEPS: Mapping[str, tuple[Step, Step]] = {
     "container": (_plain, _nothing),
     "day": (_a_day, _nothing),
     "direct": (_direct, _nothing),
+    "dkim": (_plain, _nothing),
     "google-workspace": (_token_server, _as_the_service_account),
     "microsoft-365": (_token_server, _as_the_application),
     "move": (_down, _nothing),

@@ -1,4 +1,7 @@
-"""Debian's rspamd and SpamAssassin on loopback, in folders of their own, without DNS or network."""
+"""Debian's rspamd and SpamAssassin on loopback, in folders of their own, without DNS or network.
+
+rspamd may be given a name server of the test, and then looks at DKIM signatures alone.
+"""
 
 import shutil
 import signal
@@ -30,7 +33,7 @@ logging {{ type = "console"; level = "error"; }}
 worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; }}
 """
 _OPTIONS = """\
-dns { nameserver = ["127.0.0.1:9"]; timeout = 10ms; retransmits = 1; }
+dns {{ nameserver = ["{nameserver}"]; timeout = {timeout}; retransmits = 1; }}
 disable_hyperscan = true;
 url_tld = "$LOCAL_CONFDIR/tlds";
 control_socket = "$RUNDIR/control.sock";
@@ -50,7 +53,23 @@ def a_real_checker(kind: CheckerKind, folder: Path) -> Iterator[HostPort]:
     """One that answers."""
     start = _rspamd if kind is CheckerKind.RSPAMD else _spamd
     port = free_port()
-    command = start(folder, port)
+    with _listening(kind, start(folder, port), folder, port) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def an_rspamd_for_dkim(folder: Path, nameserver: HostPort) -> Iterator[HostPort]:
+    """One that looks up keys there."""
+    port = free_port()
+    command = _rspamd(folder, port, nameserver)
+    with _listening(CheckerKind.RSPAMD, command, folder, port) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def _listening(
+    kind: CheckerKind, command: Sequence[str], folder: Path, port: int
+) -> Iterator[HostPort]:
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/")
     try:
@@ -74,12 +93,15 @@ def a_real_checker(kind: CheckerKind, folder: Path) -> Iterator[HostPort]:
             process.wait()
 
 
-def _rspamd(folder: Path, port: int) -> Sequence[str]:
+def _rspamd(folder: Path, port: int, nameserver: HostPort | None = None) -> Sequence[str]:
     local = folder / "local"
     (local / "local.d").mkdir(parents=True)
     for module in _ASKING:
-        (local / "local.d" / f"{module}.conf").write_text("enabled = false;\n")
-    (local / "options.inc").write_text(_OPTIONS)
+        if nameserver is None or module != "dkim":
+            (local / "local.d" / f"{module}.conf").write_text("enabled = false;\n")
+    timeout = "10ms" if nameserver is None else "10s"
+    options = _OPTIONS.format(nameserver=nameserver or "127.0.0.1:9", timeout=timeout)
+    (local / "options.inc").write_text(options)
     (local / "tlds").write_text("com\norg\ntest\n")  # its own list takes a minute to compile
     settings = folder / "rspamd.conf"
     settings.write_text(_RSPAMD.format(port=port))

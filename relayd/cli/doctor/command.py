@@ -16,7 +16,7 @@ import click
 from relayd.cli.checking import gather
 from relayd.cli.context import load_settings, now, settings_option
 from relayd.cli.doctor.words import show_findings, summary
-from relayd.cli.filters import DurationType
+from relayd.cli.filters import DomainType, DurationType
 from relayd.cli.output import Form, printable, show_fields
 from relayd.cli.row_options import takes_form
 from relayd.cli.screen import repeat
@@ -29,16 +29,6 @@ if TYPE_CHECKING:  # asking takes the resolver, the store and more; `--help` doe
 
 _AFTER_SELECTOR = "_domainkey.example.org"  # so that it can be checked as a name
 _SHORTEST = timedelta(minutes=1)  # between two rounds
-
-
-class DomainType(click.ParamType[str]):
-    name = "domain"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return a_labels(str(value))
-        except DomainError as wrong:
-            self.fail(f"{value!r} is {wrong}", param, ctx)
 
 
 class SelectorType(click.ParamType[str]):

@@ -60,7 +60,7 @@ def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
         scored = None if checker is None else _ask(checker, content)
         if checker is not None and len(content) > checker.rules.size_limit:
             click.echo(paint(f"{name}: the daemon does not check one so large"), err=True)
-        flaws = list(flaws_of(content, ()))
+        flaws = list(flaws_of(content, {each.domain for each in settings.dkim}))
         if as_json:
             _show_json(name, checker, scored, flaws)
         else:

@@ -44,7 +44,7 @@ def judge_no_key() -> Finding:
         subject="",
         level=Level.SKIPPED,
         reason="no key was named",
-        remedy="Name a sender's domain with --domain and the selector of its key with --selector.",
+        remedy="Make a key with `relayd dkim keygen DOMAIN`, or name that of another signer with --domain and --selector.",
     )
 
 

@@ -35,6 +35,13 @@ def judge_nothing_signed() -> Finding:
     )
 
 
+def judge_unusable(domain: str, selector: str, problem: str) -> Finding:
+    """Judge a key of the settings whose file is no use; the problem says why and what to do."""
+    remedy = "Correct the file and reload: mail of the domain goes without this signature."
+    reason = f"the key cannot be used: {problem}"
+    return _finding(key_name(selector, domain), Level.FAIL, reason, remedy)
+
+
 def judge_signer(domain: str, signing: Collection[str]) -> Finding | None:
     """Judge whether mail from a domain is signed; None if it is. `signing`: the domains with a key."""
     if any(domain == each or domain.endswith(f".{each}") for each in signing):

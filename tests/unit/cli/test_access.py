@@ -83,6 +83,7 @@ SAMPLES = {  # of the arguments that commands require, by name
     "addresses": "a@x.test",
     "to": "a@x.test",
     "address": "a@x.test",
+    "domain": "x.test",
     "shell": "bash",
     "wanted": ID,
 }

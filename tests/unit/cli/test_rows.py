@@ -80,6 +80,7 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
     "explains one thing": (
         *("status show", "route", "test-mail", "classify", "check-content"),
+        "dkim dns",
         "console webhook show",
     ),
     "JSON for programs": ("parse-bounce",),
@@ -92,6 +93,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
         *("queue requeue", "config set", "config unset", "user add", "user remove"),
         *("pause", "resume", "drain", "reload", "store compact", "backup", "restore", "move"),
         *("serve", "console", "demo", "check", "console sessions end", "oauth2 login"),
+        *("dkim keygen", "dkim rotate"),
         *(f"console user {each}" for each in ("add", "set", "password", "remove")),
         *(f"console key {each}" for each in ("add", "set", "remove")),
         *(

@@ -163,6 +163,16 @@ def test_a_warning_is_no_failure(world: World) -> None:
     assert ran.cells[2][:2] == ["warn", "From"]
 
 
+def test_mail_that_relayd_would_sign(world: World) -> None:
+    """A key of the domain, or of a parent of it."""
+    table = '[[dkim]]\ndomain = "test"\nselector = "a"\nkey_file = "a.pem"\n'
+    world.settings.write_text(f"{world.settings.read_text()}{table}")
+    file = world.folder / "mail.eml"
+    file.write_bytes(HEADER.replace(b"DKIM-Signature", b"X") + b"\r\nHello.\r\n")
+    ran = world.run("check-content", str(file))
+    assert (ran.status, ran.out.splitlines()[1]) == (0, "nothing is wrong with the header")
+
+
 def test_a_good_header(world: World) -> None:
     file = world.folder / "mail.eml"
     file.write_bytes(HEADER + b"\r\nHello.\r\n")
