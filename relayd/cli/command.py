@@ -90,6 +90,7 @@ class LazyGroup(Group):
             "resume": "relayd.cli.pause.command:resume",
             "pauses": "relayd.cli.pause.command:pauses",
             "drain": "relayd.cli.pause.drain:drain",
+            "sites": "relayd.cli.sites.command:sites",
         },
         "See whether the relay is well": {
             "top": "relayd.cli.top.command:top",

@@ -58,6 +58,20 @@ def complete_pauses(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [each for each in _items(found, incomplete) if each.value not in given]
 
 
+def complete_sites(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the sites that are not simply free."""
+    return sites_with_mode(ctx, incomplete)
+
+
+def sites_with_mode(ctx: click.Context, incomplete: str) -> Items:
+    """The same where no parameter is being completed."""
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        return {each.key.site: each.state.mode.value for each in view.sites.sites()}
+
+    return _items(_of_store(ctx, read), incomplete)
+
+
 def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
     """Return the names of people who may use the console."""
 

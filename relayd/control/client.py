@@ -34,6 +34,7 @@ from relayd.control.requeue import (
     requeue_to_json,
     requeued_from_json,
 )
+from relayd.control.sites import free_to_json, freed_from_json
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import (
     DaemonUnreachable,
@@ -114,6 +115,16 @@ def _pauses(
 ) -> Sequence[PauseRule]:
     try:
         return pauses_from_json(ask(path, request, behalf=behalf, timeout=timeout))
+    except BadMessage as exc:
+        raise RelaydError(f"{path} answered something strange: {exc}") from exc
+
+
+def free_site(
+    path: str, site: str, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
+) -> Sequence[Mapping[str, object]]:
+    """Have the daemon forget what a site said of us; return what that was. Raises as `act`."""
+    try:
+        return freed_from_json(ask(path, free_to_json(site), behalf=behalf, timeout=timeout))
     except BadMessage as exc:
         raise RelaydError(f"{path} answered something strange: {exc}") from exc
 

@@ -1,12 +1,14 @@
-"""Verbs that decide about mail to come: suppressed addresses, and what is paused."""
+"""Verbs that decide about mail to come: suppressed addresses, what is paused, sites that said something of us."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
 from relayd.answers.pauses import fields
 from relayd.control.pauses import pauses_to_json, resume_from_json, rules_from_json
 from relayd.control.protocol import Message
+from relayd.control.sites import free_from_json, freed_to_json
 from relayd.control.suppress import suppress_from_json, unsuppress_from_json
 from relayd.control.verbs.verb import Asked, Verb
 from relayd.mail.pause import PauseRule
@@ -45,6 +47,19 @@ async def resume(asked: Asked) -> Message:
     return _changed("resumed", rules, asked)
 
 
+async def free_site(asked: Asked) -> Message:
+    """Forget a site; its mail that goes another way because of it goes directly again."""
+    site, sites = free_from_json(asked.request), asked.context.store.sites
+    freed = await sites.free_site(site)
+    for each in (await sites.site_states()).fallbacks:
+        if each.site == site:
+            await sites.note_fallback(replace(each, until=0.0))
+    for known in freed:
+        _log.info("site_free", site=site, local_ip=known.key.source or None, by=asked.by)
+    asked.context.on_change()
+    return freed_to_json(freed, asked.context.now())
+
+
 def _changed(event: str, rules: Sequence[PauseRule], asked: Asked) -> Message:
     asked.context.on_pauses()
     for rule in rules:
@@ -59,5 +74,6 @@ VERBS = (
     Verb(name="suppress", handle=suppress, is_change=True, rule=_OPERATES, is_noted=True),
     Verb(name="unsuppress", handle=unsuppress, is_change=True, rule=_OPERATES, is_noted=True),
     Verb(name="pause", handle=pause, is_change=True, rule=_OPERATES, is_noted=True),
+    Verb(name="free_site", handle=free_site, is_change=True, rule=_OPERATES, is_noted=True),
     Verb(name="resume", handle=resume, is_change=True, rule=_OPERATES, is_noted=True),
 )

@@ -42,6 +42,9 @@ LINES = {
     "pause": ["all"],
     "resume": ["all"],
     "pauses": [],
+    "sites": [],
+    "sites show": ["google"],
+    "sites free": ["google"],
     "drain": [],
     "log": [],
     "trace": [ID],
@@ -97,6 +100,8 @@ ASK_THE_QUEUE = (
     "queue expedite",
     "queue cat",
     "pauses",
+    "sites",
+    "sites show",
     "console user list",
     "console key list",
     "console audit",
@@ -115,7 +120,11 @@ ASK_THE_QUEUE = (
 
 
 def test_every_command_is_here() -> None:
-    lists = ("relayd status", "relayd addresses")  # without a command of their group
+    lists = (
+        "relayd status",
+        "relayd addresses",
+        "relayd sites",
+    )  # without a command of their group
     pages = [page for page in help_pages(root) if not page.commands or page.name in lists]
     names = {page.name.removeprefix("relayd ") for page in pages}
     assert names == LINES.keys() | NEED_NO_SETTINGS

@@ -111,6 +111,7 @@ LISTS = (
     "stats",
     "stats --by sender",
     "pauses",
+    "sites",
     "user list",
     "console user list",
     "console key list",

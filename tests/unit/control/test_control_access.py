@@ -44,6 +44,7 @@ MATRIX = {
     "unsuppress": (OPERATORS, "owner group"),
     "pause": (OPERATORS, "owner group"),
     "resume": (OPERATORS, "owner group"),
+    "free_site": (OPERATORS, "owner group"),
     "trace": (OPERATORS, "owner group"),
     "content": (
         {"reading viewer", "key:own"},
