@@ -24,14 +24,19 @@ def need_tools() -> None:
 
 
 class Sink:
-    """`smtp-sink`, and how many messages it has taken: it prints a counter that we follow."""
+    """`smtp-sink`, and how many messages it has taken: it prints a counter that we follow.
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+    Another `command` counts in the same way.
+    """
+
+    def __init__(
+        self, port: int, *, host: str = "127.0.0.1", command: Sequence[str] | None = None
+    ) -> None:
         self.host, self.port = host, port
         self.count = 0
         self._changed = threading.Condition()
-        command = ["smtp-sink", "-c", "-m", "10000", "-u", "nobody", f"{host}:{port}", "1000"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        own = ["smtp-sink", "-c", "-m", "10000", "-u", "nobody", f"{host}:{port}", "1000"]
+        self._process = subprocess.Popen(command or own, stdout=subprocess.PIPE)
         threading.Thread(target=self._follow, daemon=True).start()
         for _ in range(100):
             with socket.socket() as probe:

@@ -129,13 +129,16 @@ class Postfix(Relay):
     def is_installed() -> bool:
         return not postfix.why_not()
 
-    def start(self) -> None:
-        settings = {
+    def settings(self) -> dict[str, object]:
+        """Return what main.cf has beyond what keeps instances apart."""
+        return {
             "myhostname": "relay.bench.test",
             "mynetworks": "127.0.0.0/8",
             "relayhost": f"[{self.host}]:{self.sink}",
         }
-        self._postfix = postfix.Postfix(self.folder, port=self.port, settings=settings)
+
+    def start(self) -> None:
+        self._postfix = postfix.Postfix(self.folder, port=self.port, settings=self.settings())
         for parent in self.folder.parents:
             if parent.stat().st_mode & 0o005 != 0o005 and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o055)
