@@ -124,7 +124,9 @@ class DestinationQueue:
     @property
     def is_full(self) -> bool:
         """It should get no more work for now."""
-        return self._state not in TAKES_WORK or len(self._waiting) >= self._window()
+        if self._state not in TAKES_WORK:
+            return True
+        return bool(self._waiting) and len(self._waiting) >= self._window()
 
     @property
     def is_half_empty(self) -> bool:

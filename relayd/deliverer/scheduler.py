@@ -75,6 +75,22 @@ class Scheduler:
                 return True
         return queue is not None and queue.is_full
 
+    def _full(self) -> set[str]:
+        """Return the destinations with a queue that may have no more work for now.
+
+        Most of a thousand queues have nothing to do, so for those it costs little.
+        """
+        may_probe = {
+            is_known_good: self._admission.may_probe(self._load, is_known_good=is_known_good)
+            for is_known_good in (False, True)
+        }
+        known_good = self._history.known_good
+        return {
+            destination
+            for destination, queue in self._queues.items()
+            if not (queue.is_verified or may_probe[destination in known_good]) or queue.is_full
+        }
+
     def put(self, work: Work) -> None:
         """Take leased work into the window."""
         self._load.messages += 1
@@ -156,8 +172,7 @@ class Scheduler:
         quota = self._admission.quota(self._load)
         if quota is None or self._leases.is_stopping:
             return 0
-        full = {destination for destination in self._queues if self._is_full(destination)}
-        work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
+        work = await self._leases.claim(quota, but=self._full(), only=self._only(quota.who))
         misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are rerouted a lease may be lost
             if piece not in misrouted:
