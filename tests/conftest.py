@@ -16,8 +16,10 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +54,34 @@ _HERE = Path(__file__).parent
 _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
 
 
+_SOME = 5
+"""Cases of one test, and tests of one module that start processes, which coverage looks at, in each process of the tests.
+
+It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
+"""
+_seen: Counter[str] = Counter()
+_resting: list[Any] = []  # the coverage that is stopped
+_FOR_CHILDREN = {
+    name: os.environ[name]
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    if name in os.environ
+}
+
+
 def _note_runner(runner: str) -> None:
-    """Have coverage note what it sees from now on under this name."""
-    if "coverage" in sys.modules and (running := sys.modules["coverage"].Coverage.current()):
+    """Have coverage note what it sees from now on under this name; under none it rests."""
+    if "coverage" not in sys.modules:
+        return
+    running = sys.modules["coverage"].Coverage.current()
+    if not runner:
+        if running is not None:
+            running.stop()
+            _resting.append(running)
+        return
+    if _resting:
+        running = _resting.pop()
+        running.start()
+    if running is not None:
         running.switch_context(runner)
 
 
@@ -62,8 +89,24 @@ _note_runner("import")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    is_core = any(folder in item.path.parents for folder in _CORE)
-    _note_runner("core" if is_core else "other")
+    name, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
+    _seen[name] += 1
+    _seen[module] += _seen[name] == 1
+    if any(folder in item.path.parents for folder in _CORE):
+        _note_runner("core")
+    else:
+        _note_runner("other" if _seen[name] <= _SOME else "")
+    for each, value in _FOR_CHILDREN.items():
+        if _seen[module] <= _SOME:
+            os.environ[each] = value
+        else:
+            os.environ.pop(each, None)
+
+
+def pytest_sessionfinish() -> None:
+    """Let coverage save what it has."""
+    if _resting:
+        _resting.pop().start()
 
 
 @pytest.hookimpl(optionalhook=True)
