@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
-from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from relayd.console import guard
@@ -25,6 +24,7 @@ from relayd.console.headers import with_headers
 from relayd.console.limits import read_body, replayed
 from relayd.console.render import STATIC
 from relayd.console.requests import area_of
+from relayd.console.static_files import Static
 from relayd.console.unforeseen import log_unforeseen
 from relayd.errors import DaemonUnreachable, RelaydError, StoreError, TookTooLong
 
@@ -35,11 +35,16 @@ class App:
     def __init__(self, console: Console, pages: Sequence[Page]) -> None:
         self._console = console
         self._api = Api(console)
-        routes = [
-            Route(page.path, _Endpoint(console, page), methods=[page.method]) for page in pages
-        ]
+        endpoints = [(page, _Endpoint(console, page)) for page in pages]
+        # Most pages have a path of their own, which the router would compare with one after the other.
+        self._known = {
+            (page.method, page.path): endpoint
+            for page, endpoint in endpoints
+            if "{" not in page.path
+        }
+        routes = [Route(page.path, each, methods=[page.method]) for page, each in endpoints]
         self._router = Router(
-            [*routes, Mount("/static", StaticFiles(directory=STATIC))],
+            [*routes, Mount("/static", Static(STATIC))],
             redirect_slashes=False,
             default=_no_such_page,
         )
@@ -57,7 +62,8 @@ class App:
         try:
             guard.check(request, self._console.settings.console.names)
             body = b"" if request.method in guard.SAFE else await read_body(request)
-            await self._router(scope, replayed(body, receive), send)
+            page = self._known.get((request.method, scope["path"]), self._router)
+            await page(scope, replayed(body, receive), send)
         except Exception as error:  # noqa: BLE001 -- the one catch-all of this unit of work
             answer = self._failure(request, error)
             if not has_begun():

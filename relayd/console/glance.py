@@ -1,4 +1,4 @@
-"""What the overview tells, asked once in five seconds for all tabs together."""
+"""What the overview and pages of counted numbers tell, asked once in five seconds for all tabs together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,12 @@ from relayd.answers.notices import notices_of
 from relayd.answers.overview import EVENTS, Overview, errors_of, slowest_of
 from relayd.answers.switches import Switches
 from relayd.answers.tally import step_for
+from relayd.console.bounces import BY, Bounces
+from relayd.console.bounces import SPANS as BOUNCE_SPANS
+from relayd.console.bounces import find as find_bounces
 from relayd.console.daemon import Daemon
+from relayd.console.destinations import Found
+from relayd.console.destinations import find as find_destinations
 from relayd.console.reading import Reading, Shared
 from relayd.mail.tally import Dimension
 from relayd.ports.backlog import Backlog
@@ -68,6 +73,14 @@ class Glance:
             name: Shared(partial(reading.ask, partial(self._tally, span)), every=_EVERY)
             for name, span in SPANS.items()
         }
+        self._destinations = Shared(partial(reading.ask, self._find_destinations), every=_EVERY)
+        self._bounces = {
+            (by, name): Shared(
+                partial(reading.ask, partial(self._find_bounces, by, span)), every=_EVERY
+            )
+            for by in BY.values()
+            for name, span in BOUNCE_SPANS.items()
+        }
 
     async def overview(self) -> Seen:
         """Return what the relay does. Raises StoreError; a daemon that is away is told within."""
@@ -91,6 +104,19 @@ class Glance:
     async def outcomes(self, span: str) -> TallyAnswer:
         """Return outcomes by time; `span` is a key of SPANS."""
         return await self._outcomes[span].get()
+
+    async def destinations(self) -> Found:
+        return await self._destinations.get()
+
+    async def bounces(self, by: Dimension, span: str) -> Bounces:
+        """Return what bounced; `by` is a value of BY, `span` a key of its SPANS."""
+        return await self._bounces[by, span].get()
+
+    def _find_destinations(self, view: QueueView) -> Found:
+        return find_destinations(self._now(), view)
+
+    def _find_bounces(self, by: Dimension, span: timedelta, view: QueueView) -> Bounces:
+        return find_bounces(by, self._now() - span, view)
 
     def _see(self, view: QueueView) -> Seen:
         at = self._now()

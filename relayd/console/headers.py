@@ -3,7 +3,6 @@
 No script, style or picture but our own files, no form to another place, no frame, nothing kept on a disk.
 """
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Send
 
 _POLICY = (
@@ -20,14 +19,17 @@ HEADERS = {
 }
 
 
+_FIELDS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
 def with_headers(send: Send) -> Send:
-    """Return a `send` that adds the headers to each answer."""
+    """Return a `send` that adds the headers to each answer, but for those that it has."""
 
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
+            given = list(message.get("headers", ()))
+            names = {name for name, _ in given}
+            message["headers"] = given + [each for each in _FIELDS if each[0] not in names]
         await send(message)
 
     return add

@@ -5,6 +5,7 @@ Beside the pages it sends webhooks.
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -78,6 +79,7 @@ async def serve(
     notifier, period = Notifier(environment), watchdog_period(environment)
     with parts_of(settings) as console:
         server = server_of(console)
+        gc.freeze()  # what is there now stays to the end: no collection looks through it again
         dispatcher = dispatcher_of(settings, console.daemon, console.now)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

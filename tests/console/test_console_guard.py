@@ -340,10 +340,22 @@ def test_light_and_dark_are_remembered(console: Console) -> None:
 )
 def test_every_answer_has_the_headers(path: str, console: Console) -> None:
     page = console.get(path)
-    for name, value in HEADERS.items():
+    is_file = path == "/static/app.js"
+    for name, value in (HEADERS | ({"Cache-Control": "no-cache"} if is_file else {})).items():
         assert page.headers[name.lower()] == value
     assert "unsafe" not in page.headers["content-security-policy"]
     assert "server" not in page.headers
+
+
+def test_a_browser_asks_whether_a_file_is_the_same(console: Console) -> None:
+    page = console.get("/static/console.css")
+    assert page.headers["content-type"] == "text/css; charset=utf-8"
+    same = {"If-None-Match": page.headers["etag"]}
+    again = console.request("GET", "/static/console.css", "", same)
+    assert (again.status, again.text) == (304, "")
+    other = {"If-None-Match": '"x"'}
+    assert console.request("GET", "/static/console.css", "", other).text == page.text
+    assert console.request("POST", "/static/console.css", "", {}).status in (403, 405)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Destinations: what waits for each, which are left alone, and how each did in the last hour."""
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
@@ -11,7 +10,7 @@ from relayd.console.api.answers import answer
 from relayd.console.api.caller import Caller, Needs
 from relayd.console.api.resource import resources
 from relayd.console.api.shapes import destinations as shapes
-from relayd.console.destinations import Destination, find
+from relayd.console.destinations import Destination
 from relayd.policy.console.roles import Scope
 
 router = resources("destinations")
@@ -25,7 +24,7 @@ async def show(caller: _Reader) -> Response:
 
     At most 200 of them; `left_out` says how many more there are.
     """
-    found = await caller.ask(partial(find, caller.now))
+    found = await caller.console.glance.destinations()
     told = [_fields(each) for each in found.destinations]
     return answer({"destinations": told, "left_out": found.left_out})
 

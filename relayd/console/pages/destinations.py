@@ -10,7 +10,7 @@ from starlette.responses import Response
 from relayd.answers.tally import bounced
 from relayd.config.load import load
 from relayd.console.asked import Asked
-from relayd.console.destinations import find, find_one
+from relayd.console.destinations import find_one
 from relayd.console.filters import read_filters
 from relayd.console.pages.messages import newest
 from relayd.console.way import way_of
@@ -21,7 +21,7 @@ _ROWS = 20  # of what waits
 
 async def show(asked: Asked) -> Response:
     """The page itself."""
-    found = await asked.ask(partial(find, asked.now))
+    found = await asked.console.glance.destinations()
     return asked.page("destinations.html", found=found, bounced=bounced)
 
 
