@@ -97,6 +97,7 @@ FIELDS = (
     "auth_user",
     "listener",
     "content_score",
+    "dkim",
     "requeued_as",
     "requeued_from",
     "by",

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from relayd.mail.address import Address
 from relayd.mail.envelope import REPORT, Client, NewMessage, NewRecipient
-from relayd.mail.finish import finish_own
+from relayd.mail.finish import finish_own, signed_own
 from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
+from relayd.mail.signing import Signer
 from relayd.policy.delivery.route import RouteFacts, RouteRules, way_of
 
 _8BIT = MailParameters(body="8BITMIME")
@@ -23,12 +24,13 @@ def own_message(
     fqdn: str,
     routes: RouteRules,
     now: datetime,
+    signer: Signer | None = None,
 ) -> NewMessage:
-    """Return a new message of the content `composed`."""
+    """Return a new message of the content `composed`, signed where there are keys for it."""
     facts, content = finish_own(composed, read_facts(composed)[0])
     known = RouteFacts(sender="", listener=REPORT)
     is_ascii = all(each.is_ascii for each in to)
-    return NewMessage(
+    message = NewMessage(
         id=message_id,
         received_at=now,
         reverse_path=None,
@@ -47,3 +49,4 @@ def own_message(
         facts=facts,
         client=Client(ip="", helo=fqdn, listener=REPORT),
     )
+    return signed_own(message, composed, signer)

@@ -22,6 +22,7 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import Bounced, Deferred, Outcome, Relayed, Sent
 from relayd.mail.reply import Reply
+from relayd.mail.signing import Signer
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.dsn import (
@@ -67,11 +68,13 @@ class Reporter:
         next_id: Callable[[datetime], MessageId],
         now: datetime,
         give_up_after: timedelta,
+        signer: Signer | None = None,
     ) -> None:
         self._fqdn = fqdn
         self._routes = routes
         self._next_id = next_id
         self._give_up_after = give_up_after
+        self._signer = signer
         self._budget = DsnBudget(USUAL_LIMITS, now=now)
         # By sender and client, since that was last told.
         self._unmailed: Counter[tuple[str, str]] = Counter()
@@ -115,6 +118,7 @@ class Reporter:
             fqdn=self._fqdn,
             routes=self._routes,
             now=now,
+            signer=self._signer,
         )
 
     def give_back(self, reverse_path: str, client: str, *, now: datetime) -> None:

@@ -14,6 +14,7 @@ from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
 from relayd.mail.once import Once
 from relayd.mail.parameters import MailParameters, RcptParameters
+from relayd.mail.signing import ToSign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,20 @@ class NewMessage:
     once: Once | None = None  # it is to be taken once
     is_awaited: bool = False  # its client waits for what the next hop says (`listen.cut_through`)
     not_before: datetime | None = None  # nobody tries it earlier
+    to_sign: ToSign | None = None  # set until it is signed
+    dkim: str = ""  # whose signatures of ours it has, for the history; empty: there are no keys
+    unsigned: str = ""  # why it is held: it lacks a signature that it must have
+    author_unproven: bool = False  # nothing says that its client may be the author that it names
 
     @property
     def is_held(self) -> bool:
         """No recipient is tried until somebody releases it."""
-        return self.content_check is not None and self.content_check.holds
+        return bool(self.unsigned) or (self.content_check is not None and self.content_check.holds)
+
+    @property
+    def has_findings(self) -> bool:
+        """Something was found when it came in that its history tells besides."""
+        return bool(self.unsigned) or self.content_check is not None
 
     @property
     def is_report(self) -> bool:
@@ -114,6 +124,7 @@ class QueuedMessage:
     listener: str = ""  # `Client.listener`
     test_via: str = ""  # `MessageFacts.test_via`
     is_awaited: bool = False  # `NewMessage.is_awaited`
+    author_unproven: bool = False  # `NewMessage.author_unproven`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
     @property
@@ -149,6 +160,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         listener=message.client.listener,
         test_via=facts.test_via,
         is_awaited=message.is_awaited,
+        author_unproven=message.author_unproven,
     )
 
 

@@ -80,6 +80,7 @@ def reception_detail(message: NewMessage) -> Detail:
         "helo": client.helo,
         "listener": client.listener,
         "auth_user": client.auth_user,
+        **({"dkim": message.dkim} if message.dkim else {}),
     }
 
 
@@ -103,19 +104,23 @@ def first_events(message: NewMessage) -> Sequence[Event]:
         told = detail_for(detail, recipient)
         if told != detail:
             events[number] = replace(events[number], detail=told)
-    return events if message.content_check is None else [*events, *check_events(message)]
+    return [*events, *check_events(message)] if message.has_findings else events
 
 
 def check_events(message: NewMessage) -> Sequence[Event]:
-    """Return what the content check of a message found, for each of its recipients."""
+    """Return what the content check of a message found, and that it cannot be signed, for each recipient."""
+    held: list[Event] = []
+    if message.unsigned:
+        why: Detail = {"by": "[[dkim]]", "reason": message.unsigned}
+        held = _of_each_recipient(message, EventKind.HELD, why)
     check = message.content_check
     if check is None:
-        return []
+        return held
     kind = EventKind.UNCHECKED if check.score is None else EventKind.SCORED
     detail: Detail = {"content_score": check.score, "reason": check.reason}
     if check.holds:
         kind, detail = EventKind.HELD, {"by": "[content]", **detail}
-    return _of_each_recipient(message, kind, detail)
+    return [*_of_each_recipient(message, kind, detail), *held]
 
 
 def _of_each_recipient(message: NewMessage, kind: EventKind, detail: Detail) -> list[Event]:

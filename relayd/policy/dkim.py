@@ -21,11 +21,16 @@ def signing_domain(
     `domains` have keys, as A-labels in lower case. Each author has to be of that domain, and one that the client may
     be (T-03).
     """
-    authors = authors_in(header)
-    if not authors or not all(map(may_be_author, authors)):
+    if not is_by(header, may_be_author):
         return None
-    found = {domain_for(each.domain, domains) for each in authors}
+    found = {domain_for(each.domain, domains) for each in authors_in(header)}
     return found.pop() if len(found) == 1 else None
+
+
+def is_by(header: bytes, may_be_author: Callable[[Address], bool]) -> bool:
+    """Tell whether From can be read, and the client may be all authors that it names."""
+    authors = authors_in(header)
+    return bool(authors) and all(map(may_be_author, authors))
 
 
 def authors_in(header: bytes) -> Collection[Address]:

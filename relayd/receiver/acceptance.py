@@ -22,6 +22,7 @@ from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
 from relayd.receiver.effects import CheckContent
 from relayd.receiver.reader import Fault, Received
+from relayd.receiver.signing import prepared
 from relayd.receiver.transaction import Transaction
 
 _NO_REPORT = RcptParameters(notify="NEVER")
@@ -115,6 +116,7 @@ def accept(
         else replace(mail.parameters.once, answers=mail.told),
         is_awaited=bool(waits) and cut_through.may_wait(len(recipients), content, facts),
     )
+    message = prepared(message, context, client, received, head=head, trace=len(trace))
     # A report often quotes spam; and what came before was judged then.
     if context.checker is None or is_report or mail.first is not None:
         return message

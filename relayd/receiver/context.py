@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from relayd.mail.signing import Signer
 from relayd.policy.intake.access import AccessRules
 from relayd.policy.intake.aliases import Aliases
 from relayd.policy.intake.places import Whose
@@ -38,6 +39,7 @@ class SessionContext:
     quotas: Quotas | None = None  # where clients have some
     tls: ServerTls | None = None  # set where the listener has TLS
     checker: ContentChecker | None = None  # of messages, if they are checked
+    signer: Signer | None = None  # set where there are keys
     users: Users | None = None  # set where clients may log in
     intake: Intake
     now: Callable[[], datetime]
@@ -66,6 +68,7 @@ class Service:
     tls: ServerTls | None = None  # where a listener has TLS
     users: Users | None = None  # where clients may log in
     checker: ContentChecker | None = None
+    signer: Signer | None = None  # set where there are keys
     pausing: Pausing = field(default_factory=Pausing)
     lenient_log: LenientLog = field(default_factory=LenientLog)
 
@@ -85,6 +88,7 @@ class Service:
             keeps_subject=self.keeps_subject,
             tls=self.tls,
             checker=self.checker,
+            signer=self.signer,
             users=None if listener.auth is ListenerAuth.OFF or listener.is_console else self.users,
             intake=self.intake,
             now=self.clock.now,

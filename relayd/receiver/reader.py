@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from relayd.errors import StoreError, StoreFull
+from relayd.mail.dkim import BodyHash
+from relayd.mail.header import header_end
 from relayd.mail.line_ends import cleaned, find_dot, is_clean
 from relayd.ports.queue import Spool
 from relayd.settings import LineEndings
@@ -41,6 +43,7 @@ class Received:
     rest: Spool | None
     rest_is_8bit: bool
     size: int  # octets of both
+    body: bytes | None = None  # the hash of the body, where it was asked for and there is a rest
 
     def discard(self) -> None:
         if self.rest is not None:
@@ -57,6 +60,7 @@ class DataReader:
         line_endings: LineEndings,
         spool: Callable[[], Spool],
         ends_in_lf: bool = False,
+        hashes_body: bool = False,
     ) -> None:
         self._size_limit = size_limit
         self._most = (
@@ -65,6 +69,7 @@ class DataReader:
         self._line_endings = line_endings
         self._make_spool = spool
         self._ends_in_lf = ends_in_lf
+        self._body = BodyHash() if hashes_body else None  # fed from where the spool begins
         self._input = bytearray(b"\r\n")  # so that a dot right behind 354 ends the data too
         self._has_dots = False  # stuffed ones, perhaps
         self._context = 2  # octets of that which are no content, but there for what follows
@@ -122,7 +127,11 @@ class DataReader:
             return self._fault
         rest, self._rest = self._rest, None
         return Received(
-            head=bytes(self._head), rest=rest, rest_is_8bit=self._rest_is_8bit, size=self._kept
+            head=bytes(self._head),
+            rest=rest,
+            rest_is_8bit=self._rest_is_8bit,
+            size=self._kept,
+            body=None if rest is None or self._body is None else self._body.digest(),
         )
 
     def discard(self) -> None:
@@ -176,7 +185,12 @@ class DataReader:
                 return
             self._rest = self._make_spool()
             content = content[room:]
+            if self._body is not None:
+                head = bytes(self._head)
+                self._body.update(head[header_end(head) + 2 :])
         self._rest.write(content)
+        if self._body is not None:
+            self._body.update(content)
         self._rest_is_8bit = self._rest_is_8bit or not content.isascii()
 
     def _has_long_line(self, content: bytes) -> bool:

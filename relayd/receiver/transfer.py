@@ -273,6 +273,7 @@ def data(dialogue: Dialogue, argument: bytes, following: State) -> None:
         line_endings=context.listener.line_endings,
         spool=context.intake.spool,
         ends_in_lf=dialogue.ends_in_lf,
+        hashes_body=context.signer is not None,
     )
     dialogue.state = following
     dialogue.owed.append(

@@ -23,6 +23,7 @@ from relayd.errors import (
     StoreFull,
 )
 from relayd.mail.envelope import NewMessage
+from relayd.mail.finish import signed
 from relayd.mail.once import AlreadyTaken, FirstMessage, Once, OtherBody
 from relayd.policy.intake import admit
 from relayd.policy.intake.content import Refusal
@@ -181,7 +182,8 @@ class Work:
             )
 
     def _store(self, message: NewMessage) -> None:
-        """Queue the message; its reply comes with the commit."""
+        """Sign the message and queue it; its reply comes with the commit."""
+        message = signed(message, self._context.signer)
         stored = self._context.intake.submit(message)
         stored.add_done_callback(partial(self._stored, message))
 

@@ -36,7 +36,13 @@ def tells_disabled(settings: Settings, parts: Parts) -> TellsDisabled | None:
             now=now,
         )
         return own_message(
-            message_id, to, composed, fqdn=settings.fqdn, routes=settings.routes, now=now
+            message_id,
+            to,
+            composed,
+            fqdn=settings.fqdn,
+            routes=settings.routes,
+            now=now,
+            signer=parts.signer,
         )
 
     return tell

@@ -26,7 +26,7 @@ class Events:
 
     def received(self, message: NewMessage) -> None:
         self._counters.received(len(message.recipients))
-        if message.content_check is not None:
+        if message.has_findings:
             for event in check_events(message):
                 self._counters.event(event.kind, event.detail, _AT_ONCE)
         self.log.received(message)

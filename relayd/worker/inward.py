@@ -67,6 +67,7 @@ async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake
             users=users,
             checker=_checker(settings),
             pausing=parts.pausing,
+            signer=parts.signer,
         ),
         share=inherited.balance.share_of(inherited.name),
     )

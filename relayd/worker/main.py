@@ -45,6 +45,7 @@ from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
 from relayd.worker.outward import deliver
 from relayd.worker.parts import IdSource, Parts
+from relayd.worker.signing import signer_of
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.upgrading import Upgrade
@@ -116,6 +117,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 events,
                 clock,
                 Pausing(inherited.pausing, read=partial(_pause_rules, view)),
+                signer_of(settings.dkim),
             ),
             counters,
         )

@@ -80,6 +80,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         next_id=parts.ids.next_id,
         now=parts.clock.now(),
         give_up_after=settings.retry.give_up_after,
+        signer=parts.signer,
     )
     membership: Membership = DaemonMembership(settings.workers)
     for shares in (sites, router, reporter):

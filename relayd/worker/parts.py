@@ -11,6 +11,7 @@ from relayd.mail.ids import (
     WorkerNumber,
     make_id,
 )
+from relayd.mail.signing import Signer
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
@@ -51,3 +52,4 @@ class Parts:
     events: Events
     clock: Clock
     pausing: Pausing
+    signer: Signer | None = None  # set where there are keys

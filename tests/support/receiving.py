@@ -44,6 +44,7 @@ from relayd.receiver.tls import ServerTls
 from relayd.receiver.users import Users
 from relayd.settings import (
     CertificateSettings,
+    DkimKeySettings,
     FixUps,
     LimitSettings,
     LineEndings,
@@ -53,6 +54,7 @@ from relayd.settings import (
 )
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.memory.spool import MemorySpool
+from relayd.worker.signing import signer_of
 from tests.support.accounts import lone_sources, write_users
 from tests.support.clock import FakeClock
 
@@ -194,6 +196,7 @@ class Options:
     lenient: frozenset[Leniency] = frozenset()
     access: AccessRules = field(default_factory=AccessRules)
     quotas: QuotaRules | None = None
+    dkim: tuple[DkimKeySettings, ...] = ()
 
     @property
     def limits(self) -> LimitSettings:
@@ -371,6 +374,7 @@ async def _receiving(
             tls=None if options.certificate is None else ServerTls(options.certificate, clock),
             users=users,
             checker=checker,
+            signer=signer_of(options.dkim),
             access=options.access,
             quotas=None
             if options.quotas is None

@@ -97,5 +97,10 @@ def refusal_of_from(lists: Collection[Allowed], head: bytes) -> Reply | None:
     return None if is_allowed else FROM_NOT_ALLOWED
 
 
+def may_be_author(lists: Collection[Allowed], address: Address) -> bool:
+    """Tell whether every list lets a client be an author whose mail is signed: as a sender, and in From."""
+    return all(_has(each.senders, address) and _has(each.header_from, address) for each in lists)
+
+
 def _has(allowed: SenderPatterns, address: Address) -> bool:
     return not allowed.patterns or allowed.first_for(str(address)) is not None

@@ -42,7 +42,7 @@ def insert(
         db.execute(outcomes.RECORD, (message.id, number, at, _RECEIVED, told))
     if message.is_held:  # nobody can try it: this does not make it old
         db.execute("UPDATE recipient SET uncounted = -served() WHERE message_id = ?", (message.id,))
-    if message.content_check is not None:
+    if message.has_findings:
         for event in check_events(message):
             outcomes.record(db, event)
 

@@ -17,6 +17,7 @@ from relayd.policy.intake.access import (
     AccessRules,
     Allowed,
     Networks,
+    may_be_author,
     refusal_of_from,
     refusal_of_sender,
 )
@@ -90,6 +91,15 @@ def test_every_address_of_every_from_is_judged(head: bytes, refusal: Reply | Non
 def test_lists_of_authors_agree_too() -> None:
     assert refusal_of_from([AUTHORS, OTHERS], b"From: b@sub.x.example\r\n\r\n") is None
     assert refusal_of_from([AUTHORS, OTHERS], b"From: a@x.example\r\n\r\n") == FROM_NOT_ALLOWED
+
+
+def test_a_client_is_signed_for_as_whom_every_list_lets_it_be() -> None:
+    one, all_of_it = SenderPatterns(("app@x.test",)), SenderPatterns(("x.test",))
+    app, boss = parse_address("app@x.test"), parse_address("boss@x.test")
+    for lists in ([Allowed(senders=one)], [Allowed(senders=all_of_it, header_from=one)]):
+        assert may_be_author(lists, app)
+        assert not may_be_author(lists, boss)
+    assert may_be_author([Allowed()], boss)
 
 
 def test_without_a_list_of_authors_from_is_not_looked_at() -> None:
