@@ -44,6 +44,7 @@ from relayd.config.senders import Sender, sender_pattern
 from relayd.config.smarthosts import Smarthost, SmarthostName, smarthost_name
 from relayd.config.sources import DirectSource
 from relayd.policy.console.webhook_url import PORTS
+from relayd.policy.delivery.fallback import FallbackMode
 from relayd.settings import (
     FixUps,
     HostPort,
@@ -177,6 +178,9 @@ class Direct(Table):
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
     messages_per_minute: Annotated[int, PlainValidator(units.whole(0, 100_000))] = 0
+    fallback: Annotated[FallbackMode, PlainValidator(units.word(FallbackMode)), AsText] = (
+        FallbackMode.AUTO
+    )
 
 
 class TestMail(Table):

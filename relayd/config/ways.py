@@ -12,6 +12,7 @@ from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
 from relayd.mail.address import parse_address
 from relayd.policy.accounts.limits import AccountLimits
+from relayd.policy.delivery.fallback import FallbackMode
 from relayd.policy.delivery.route import DEFAULT, RouteRule, RouteRules, ViaHost
 from relayd.policy.delivery.senders import SenderPatterns
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
@@ -119,7 +120,14 @@ def route_rules(document: Document) -> RouteRules:
         test_recipients=frozenset(each.lower() for each in document.test_mail.recipients),
         redirect_to=parse_address(redirect.to) if redirect.to else None,
         redirect_allow=frozenset(each.lower() for each in redirect.allow),
+        falls_back=_falls_back(document),
     )
+
+
+def _falls_back(document: Document) -> bool:
+    """Tell whether the smarthost stands in for direct mode: one that somebody named, not the default."""
+    is_named = "hosts" in document.smarthost.model_fields_set
+    return document.use_remote_smtp and is_named and document.direct.fallback is FallbackMode.AUTO
 
 
 def sender_settings(document: Document, patterns: SenderPatterns) -> SenderSettings:

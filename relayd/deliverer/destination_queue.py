@@ -354,12 +354,15 @@ class DestinationQueue:
                 judged,
                 session.failures,
                 better_mx_unreachable=session.better_mx_unreachable,
+                site=session.site,
                 content=attempt.kept,
                 rewritten=attempt.rewritten,
             )
         if outcomes is None:  # what waits has another owner by now
             self.close()
             return attempt.done()
+        if self._recorder.is_diverted(self.lease.destination):
+            self.close()  # what waits goes another way from now on
         if await self._heed(judged, outcomes, attempt.message.id):
             return attempt.done()
         lost_at_door = bool(rest.failures) and rest.failures[-1].at_door

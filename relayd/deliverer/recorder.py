@@ -9,12 +9,14 @@ from datetime import datetime
 
 import structlog
 
+from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.nexthop.hosts import HostFailure
 from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import (
     held_by,
     internal_error,
+    moved,
     put_back,
     settlement_of,
     with_report,
@@ -26,10 +28,19 @@ from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.ids import format_id
-from relayd.mail.outcome import Outcome, of_other_address
+from relayd.mail.outcome import Bounced, Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
+from relayd.policy.delivery.fallback import refuses_our_address
 from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
-from relayd.policy.delivery.route import RouteRules, forwarded, smarthost_of
+from relayd.policy.delivery.route import (
+    Decision,
+    RouteRules,
+    fallback_of,
+    forwarded,
+    mx_domain_of,
+    smarthost_of,
+)
+from relayd.policy.delivery.route import facts_of as route_facts_of
 from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide
 from relayd.policy.intake.cut_through import REPORT_AFTER
 from relayd.policy.pausing import Pausing
@@ -57,6 +68,7 @@ class DeliveryRules:
     )  # in one transaction, by route key
     rewriting: Rewriting | None = None
     pausing: Pausing = field(default_factory=Pausing)
+    fallbacks: Fallbacks | None = None  # None: nothing that is refused goes another way
 
 
 class Recorder:
@@ -186,13 +198,15 @@ class Recorder:
         *,
         better_mx_unreachable: bool = False,
         all_hosts_refuse: bool = False,
+        site: str = "",
         content: Content = b"",
         rewritten: Sequence[str] = (),
     ) -> Sequence[Outcome] | None:
         """Judge each recipient and commit the outcomes; `failures` are the hosts tried before.
 
         `better_mx_unreachable`: one of those is a better MX than the one that answered (S-17).
-        `all_hosts_refuse`: every host of a direct route says that it takes no mail (S-16). `content`
+        `all_hosts_refuse`: every host of a direct route says that it takes no mail (S-16). `site` is whose
+        host answered. `content`
         is what a report on bounces returns; `rewritten` says what the next hop was given in the place of it.
         None when the lease was lost: the results are discarded, and nothing more may be sent under it.
         """
@@ -210,9 +224,15 @@ class Recorder:
                 of_other_address(outcome) if recipient.number in others else outcome
                 for (recipient, _), outcome in zip(facts, outcomes, strict=True)
             ]
-        report = self._report(work, zip(facts, outcomes, strict=True), content, now)
+        ways = await self._other_ways(work, facts, outcomes, site)
+        final = [
+            each for each in zip(facts, outcomes, strict=True) if each[0][0].number not in ways
+        ]
+        report = self._report(work, final, content, now)
         settlements = [
-            settlement_of(
+            moved(work, recipient, seen, ways[recipient.number], failures=failures, at=now)
+            if recipient.number in ways
+            else settlement_of(
                 work,
                 recipient,
                 seen,
@@ -237,6 +257,35 @@ class Recorder:
         if written and report is not None:  # after what it reports
             self._sink.received(report)
         return outcomes
+
+    def is_diverted(self, destination: str) -> bool:
+        """Tell whether mail of a destination goes another way now."""
+        fallbacks = self._rules.fallbacks
+        return fallbacks is not None and mx_domain_of(destination) in fallbacks
+
+    async def _other_ways(
+        self,
+        work: Work,
+        facts: Sequence[tuple[QueuedRecipient, AttemptFacts]],
+        outcomes: Sequence[Outcome],
+        site: str,
+    ) -> Mapping[int, Decision]:
+        """Return where recipients go who would bounce because of our address, by their numbers; note it first."""
+        fallbacks, rules, ways = self._rules.fallbacks, self._rules, dict[int, Decision]()
+        domain = mx_domain_of(work.lease.destination)
+        if fallbacks is None or domain is None:
+            return ways
+        meant, sender = {each.number: each for each in work.recipients}, work.message.reverse_path
+        classifier = rules.verdict.classifier
+        for (recipient, seen), outcome in zip(facts, outcomes, strict=True):
+            if isinstance(outcome, Bounced) and refuses_our_address(seen, sender, classifier):
+                address = parse_address(meant.get(recipient.number, recipient).address)
+                way = fallback_of(address, route_facts_of(work.message), rules.routes)
+                if way is not None:
+                    if not ways:
+                        await fallbacks.begin(domain, site, str(seen.reply))
+                    ways[recipient.number] = way
+        return ways
 
     def _redirected(self, work: Work) -> Mapping[int, str]:
         """Return the addresses that the next hop is given in the place of others, by recipient."""

@@ -3,10 +3,13 @@
 The settings may have changed since the route key was stored.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
+from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import rerouted
+from relayd.errors import StoreError
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedRecipient
 from relayd.policy.delivery.route import HOLD, Decision, RouteRules, facts_of, way_of
@@ -18,12 +21,24 @@ class Rerouter:
     """Compares claimed work with the routes of today."""
 
     def __init__(
-        self, results: ResultStore, *, sink: EventSink, clock: Clock, routes: RouteRules
+        self,
+        results: ResultStore,
+        *,
+        sink: EventSink,
+        clock: Clock,
+        routes: RouteRules,
+        fallbacks: Fallbacks | None = None,
     ) -> None:
+        self._fallbacks = fallbacks
         self._results = results
         self._sink = sink
         self._clock = clock
         self._routes = routes
+
+    async def look_again(self) -> None:
+        """Learn whose mail goes another way now. May raise StoreError."""
+        if self._fallbacks is not None:
+            await self._fallbacks.refresh()
 
     def belongs(self, work: Work) -> bool:
         """Tell whether all of `work` goes to its destination still."""
@@ -35,6 +50,13 @@ class Rerouter:
 
         The others are moved to where they go now, or held by a rule.
         """
+        if self._fallbacks is not None:  # another worker may have moved it here a moment ago
+            with suppress(
+                StoreError
+            ):  # what is known by now may move it to and fro, and loses nothing
+                await self._fallbacks.refresh(at_once=True)
+            if self.belongs(work):
+                return work
         ways = {each.number: self._way(work, each) for each in work.recipients}
         stays = {work.lease.destination} - {HOLD}
         misrouted = [each for each in work.recipients if ways[each.number].key not in stays]

@@ -172,6 +172,7 @@ class Scheduler:
         quota = self._admission.quota(self._load)
         if quota is None or self._leases.is_stopping:
             return 0
+        await self._rerouter.look_again()
         work = await self._leases.claim(quota, but=self._full(), only=self._only(quota.who))
         misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are rerouted a lease may be lost

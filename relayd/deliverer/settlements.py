@@ -102,6 +102,38 @@ def rerouted(work: Work, recipient: QueuedRecipient, way: Decision, *, at: datet
     )
 
 
+def moved(
+    work: Work,
+    recipient: QueuedRecipient,
+    seen: AttemptFacts,
+    way: Decision,
+    *,
+    failures: Sequence[HostFailure],
+    at: datetime,
+) -> Settlement:
+    """Return that a recipient, whose mail hosts refuse our address, goes another way; that is in its history."""
+    detail = attempt_detail(
+        seen,
+        NotTried(reason=f"moved to {way.key} ({way.rule})"),
+        attempt=recipient.attempt,
+        queued_for=seen.started_at - work.message.received_at,
+    )
+    refused = Event(
+        kind=EventKind.ATTEMPTED,
+        at=at,
+        message_id=work.message.id,
+        recipient=recipient.number,
+        detail=detail,
+    )
+    return Settlement(
+        message_id=work.message.id,
+        recipient=recipient.number,
+        outcome=Rerouted(way.key, way.rule),
+        events=(*(_attempted(work, recipient, each) for each in failures), refused),
+        attempt=recipient.attempt,
+    )
+
+
 def held_by(
     by: str, work: Work, recipient: QueuedRecipient, reason: str, *, at: datetime
 ) -> Settlement:

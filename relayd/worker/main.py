@@ -9,11 +9,13 @@ import os
 import signal
 import socket
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
+from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
     RelaydError,
@@ -135,8 +137,12 @@ async def _serve(
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
     await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
+    fallbacks: Fallbacks | None = None
+    if settings.routes.falls_back:
+        fallbacks = Fallbacks(parts.store.sites, clock=parts.clock)
+        settings = replace(settings, routes=replace(settings.routes, diverted=fallbacks))
     async with asyncio.TaskGroup() as tasks:
-        outward = await deliver(settings, parts, tasks)
+        outward = await deliver(settings, parts, tasks, fallbacks)
         scheduler = outward.scheduler
         wakeups = SocketWakeups(settings.control_socket, inherited.name, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)

@@ -8,6 +8,7 @@ from functools import partial
 
 from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
+from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
@@ -53,8 +54,10 @@ class Outward:
     report_given_up: ReportGivenUp | None  # by an operator; None: reports are off
 
 
-async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) -> Outward:
-    """Put the deliverer together; its connections live in `tasks`."""
+async def deliver(
+    settings: Settings, parts: Parts, tasks: asyncio.TaskGroup, fallbacks: Fallbacks | None = None
+) -> Outward:
+    """Put the deliverer together; its connections live in `tasks`. The routes of `settings` know the fall-backs."""
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
     places = shares_of(settings.limits).servers
@@ -106,6 +109,7 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
             jitter=source.random,
             rewriting=await _rewriting(settings, parts),
             pausing=parts.pausing,
+            fallbacks=fallbacks,
         ),
         reporter=reporter if settings.bounces.dsn else None,
     )
@@ -113,7 +117,13 @@ async def deliver(settings: Settings, parts: Parts, tasks: asyncio.TaskGroup) ->
         Leases(parts.store, parts.worker, parts.clock),
         next_hop=router.next_hop,
         recorder=recorder,
-        rerouter=Rerouter(results, sink=parts.events, clock=parts.clock, routes=settings.routes),
+        rerouter=Rerouter(
+            results,
+            sink=parts.events,
+            clock=parts.clock,
+            routes=settings.routes,
+            fallbacks=fallbacks,
+        ),
         pauses=Pauses(clock=parts.clock, jitter=source.random),
         slots=places,
     )

@@ -19,6 +19,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from relayd.deliverer.connections import Connections
+from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
@@ -150,7 +151,12 @@ async def a_direct_post(
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        post = await _post(store, name, routes, _router(parts, smarthost, store), tasks, places)
+        fallbacks = Fallbacks(store.sites, clock=_clock(store)) if routes.falls_back else None
+        if fallbacks is not None:
+            routes = replace(routes, diverted=fallbacks)
+        post = await _post(
+            store, name, routes, _router(parts, smarthost, store), tasks, places, fallbacks
+        )
         try:
             yield Direct(
                 post=post,
@@ -222,6 +228,7 @@ async def _post(
     router: Router,
     tasks: asyncio.TaskGroup,
     places: int,
+    fallbacks: Fallbacks | None,
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await registered(store, name)
@@ -235,13 +242,14 @@ async def _post(
             routes=routes,
             paths=None,
             jitter=lambda: 0.0,
+            fallbacks=fallbacks,
         ),
     )
     scheduler = Scheduler(
         Leases(store, worker, clock),
         next_hop=router.next_hop,
         recorder=recorder,
-        rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes),
+        rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes, fallbacks=fallbacks),
         pauses=Pauses(clock=clock, jitter=lambda: 0.0),
         slots=places,
     )

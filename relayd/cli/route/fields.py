@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 from typing import assert_never
@@ -65,7 +65,10 @@ def explain(
     `alias` is the entry of `[aliases]` that leads to it.
     """
     told = forwarded(wanted, settings.routes)
-    decision = decide(told, facts, settings.routes)
+    routes = settings.routes
+    if routes.falls_back:
+        routes = replace(routes, diverted=_diverted())
+    decision = decide(told, facts, routes)
     way, found = decision.route, None
     if isinstance(way, ViaMx):
         from relayd.worker.outward import look_up  # noqa: PLC0415 -- brings the resolver
@@ -228,6 +231,16 @@ def _queue(key: str, wanted: Address, told: Address) -> Fields:
         return {"queue": nothing.format_message()}
     except StoreError as error:
         return {"queue": f"the queue cannot be read: {error}"}
+
+
+def _diverted() -> frozenset[str]:
+    """Return the domains whose mail goes by the smarthost now; without a queue none does."""
+    try:
+        with open_view() as view:
+            at = now().timestamp()
+            return frozenset(each.domain for each in view.sites.fallbacks() if each.until > at)
+    except (NotRunning, StoreError):
+        return frozenset()
 
 
 def _suppression(view: QueueView, wanted: Address) -> Fields:

@@ -65,6 +65,7 @@ class Session:
     failures: tuple[HostFailure, ...] = ()
     preference: int = 0  # of the host's MX record
     better_mx_unreachable: bool = False  # a better MX than this one is out of reach (S-17)
+    site: str = ""  # whose host it is, of a direct route
 
 
 class NoHost(Exception):

@@ -297,6 +297,7 @@ class MxHop:
             connection=connection,
             failures=search.failures,
             preference=to.preference,
+            site=chosen.site,
             better_mx_unreachable=chosen.has_better(to.preference, lacking=lacking),
         )
 

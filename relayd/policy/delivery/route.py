@@ -7,11 +7,11 @@ differs by then, the recipient is moved and claimed again under the right one.
 Test mail goes by the default smarthost whatever else is set, or by the one that it asks for. `[redirect]` changes the address that the
 next hop is given, before anything else is decided. Then the first that fits counts: the recipient
 (`[routes]`), the client's login (`[logins]`), its listener, the sender (`[senders]`), and last
-`use_remote_smtp`.
+`use_remote_smtp`. Where that alone says "directly", the smarthost may stand in for it (`direct.fallback`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
@@ -124,6 +124,10 @@ class RouteRules:
     test_recipients: frozenset[str] = frozenset()  # in lower case
     redirect_to: Address | None = None
     redirect_allow: frozenset[str] = frozenset()  # addresses or domains, in lower case
+    falls_back: bool = False  # mail that goes directly by the mode alone may go by the smarthost
+    # Domains for which it does so now, in lower case. In a daemon that changes while it runs, alike for all who
+    # decide: so nothing is moved to and fro.
+    diverted: Container[str] = field(default=frozenset(), compare=False)
 
 
 def only_smarthosts(rules: RouteRules) -> frozenset[str]:
@@ -161,6 +165,9 @@ class Decision:
 
 
 _BY_DEFAULT = Decision(route=ViaSmarthost())  # of most mail: made once
+_FALLS_BACK = Decision(
+    route=ViaSmarthost(), rule="direct.fallback: its mail hosts refuse our address"
+)
 
 
 def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
@@ -179,7 +186,26 @@ def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
             return Decision(route=route, rule=f'[routes] "{rule.pattern}"')
     if (of_message := _by_message(facts, rules)) is not None:
         return of_message
-    return Decision(route=ViaMx(domain)) if rules.use_remote_smtp else _BY_DEFAULT
+    return _by_mode(domain, rules)
+
+
+def _by_mode(domain: str, rules: RouteRules) -> Decision:
+    """Return where mail goes of which nothing else says so."""
+    if not rules.use_remote_smtp:
+        return _BY_DEFAULT
+    if rules.falls_back and domain in rules.diverted:
+        return _FALLS_BACK
+    return Decision(route=ViaMx(domain))
+
+
+def fallback_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision | None:
+    """Return where mail goes instead, if the mail hosts of the recipient refuse our address; None: nowhere else.
+
+    Never for what a rule sends directly: somebody wants it so.
+    """
+    way = way_of(recipient, facts, rules)
+    is_by_mode = isinstance(way.route, ViaMx) and not way.rule
+    return _FALLS_BACK if rules.falls_back and (is_by_mode or way is _FALLS_BACK) else None
 
 
 def way_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision:

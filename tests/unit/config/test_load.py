@@ -141,6 +141,24 @@ def test_sources_have_names_and_senders_of_their_own() -> None:
     assert (found.helo_of("2001:db8::1"), found.helo_of("192.0.2.1")) == ("mx10.example.org", "")
 
 
+FALLS_BACK = {
+    "with a smarthost": (True, 'use_remote_smtp = true\n[smarthost]\nhosts = ["a.example:25"]'),
+    "with the default one": (False, "use_remote_smtp = true"),
+    "without direct mode": (False, '[smarthost]\nhosts = ["a.example:25"]'),
+    "switched off": (
+        False,
+        'use_remote_smtp = true\n[smarthost]\nhosts = ["a.example:25"]\n[direct]\nfallback = "off"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("expected", "lines"), FALLS_BACK.values(), ids=FALLS_BACK)
+def test_a_smarthost_of_the_settings_stands_in_for_direct_mode(
+    lines: str, *, expected: bool
+) -> None:
+    assert read(f'fqdn = "relay.mill.net"\n{lines}').routes.falls_back is expected
+
+
 CHECKERS = {
     "rspamd": ('rspamd = "http://127.0.0.1:11333"', CheckerKind.RSPAMD, "127.0.0.1", 11333),
     "rspamd with a slash": ('rspamd = "HTTP://[::1]:80/"', CheckerKind.RSPAMD, "::1", 80),
@@ -352,6 +370,7 @@ def test_every_supported_key_can_be_set() -> None:
     )
     assert found.routes == RouteRules(
         use_remote_smtp=True,
+        falls_back=True,
         rules=(
             RouteRule(pattern="a.example.org", route=ViaSmarthost()),
             RouteRule(

@@ -22,6 +22,7 @@ from relayd.policy.delivery.route import (
     ViaSmarthost,
     decide,
     facts_of,
+    fallback_of,
     forwarded,
     host_of,
     key_of,
@@ -387,3 +388,37 @@ def test_which_smarthosts_stop_all_mail_when_none_of_them_takes_any(
 )
 def test_people_call_a_destination_by_these_names(key: str, names: set[str]) -> None:
     assert names_of(key) == names
+
+
+AUTO = RouteRules(use_remote_smtp=True, falls_back=True, diverted={"x.test"})
+BY_SMARTHOST = ViaSmarthost()
+DIVERTED = {
+    "the domain": ("a@X.test", AUTO, BY_SMARTHOST),
+    "another domain": ("a@sub.x.test", AUTO, ViaMx("sub.x.test")),
+    "switched off": ("a@x.test", replace(AUTO, falls_back=False), ViaMx("x.test")),
+    "a rule sends it directly": (
+        "a@x.test",
+        replace(AUTO, rules=(RouteRule(pattern="x.test", route=ViaMx("")),)),
+        ViaMx("x.test"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("address", "rules", "way"), DIVERTED.values(), ids=DIVERTED)
+def test_mail_falls_back_where_only_the_mode_sends_it_directly(
+    address: str, rules: RouteRules, way: Route
+) -> None:
+    assert way_of(parse_address(address), RouteFacts(), rules).route == way
+
+
+def test_who_may_fall_back_is_who_does() -> None:
+    """Whether the domain is diverted already or not: else mail would be moved to and fro."""
+    address = parse_address("a@x.test")
+    for _, rules, _ in DIVERTED.values():
+        for known in (rules, replace(rules, diverted=frozenset())):
+            found = fallback_of(address, RouteFacts(), known)
+            diverted = way_of(address, RouteFacts(), rules)
+            assert found == (diverted if diverted.route == BY_SMARTHOST else None)
+    for facts in (RouteFacts(is_test=True), RouteFacts(user="app")):
+        named = replace(AUTO, logins={"app": "other"}, smarthosts=frozenset({"other"}))
+        assert fallback_of(address, facts, named) is None

@@ -1,0 +1,86 @@
+"""The domains whose mail goes by the smarthost now, as one worker knows them: read by all that decide a route.
+
+The store has what all workers noted. It is read with each look for work, so workers and machines agree within
+seconds.
+
+Invariant: a fall-back is in the store before mail is moved because of it. Else the worker that claims that mail next
+would move it back.
+"""
+
+import asyncio
+import math
+
+import structlog
+
+from relayd.errors import StoreBroken, StoreError
+from relayd.mail.words import format_duration
+from relayd.policy.delivery.fallback import FALLS_BACK_FOR
+from relayd.ports.outward import Clock
+from relayd.ports.sites import Fallback, SiteStates
+
+_LOOKED_AT = 1.0  # seconds between two looks at the store
+_RETRY_STORE = 1.0  # seconds between tries to write
+
+log = structlog.get_logger()
+
+
+class Fallbacks:
+    """Holds the domains, which are in lower case: ask with `in`."""
+
+    def __init__(self, sites: SiteStates, *, clock: Clock) -> None:
+        self._store = sites
+        self._clock = clock
+        self._known: dict[str, Fallback] = {}
+        self._ours: set[str] = set()  # domains of whose fall-back this worker tells
+        self._revision = 0
+        self._next_look = -math.inf
+
+    def __contains__(self, domain: object) -> bool:
+        if not self._known or not isinstance(domain, str):
+            return False
+        fallback = self._known.get(domain)
+        return fallback is not None and fallback.until > self._now()
+
+    async def refresh(self, *, at_once: bool = False) -> None:
+        """Read what other workers noted. May raise StoreError."""
+        if self._clock.monotonic() < self._next_look and not at_once:
+            return
+        self._next_look = self._clock.monotonic() + _LOOKED_AT
+        changes = await self._store.site_states(self._revision)
+        self._revision = changes.revision
+        self._known |= {each.domain: each for each in changes.fallbacks}
+        for domain in [domain for domain in self._known if domain not in self]:
+            del self._known[domain]
+            if domain in self._ours:
+                self._ours.discard(domain)
+                log.info("fallback_off", domain=domain)
+
+    async def begin(self, domain: str, site: str, reply: str) -> None:
+        """Let the mail of a domain go by the smarthost for a while, however often it takes to note that."""
+        until = self._now() + FALLS_BACK_FOR.total_seconds()
+        fallback = Fallback(domain=domain, site=site, until=until, reply=reply)
+        is_new = await self._note(fallback)
+        while is_new is None:
+            await asyncio.sleep(_RETRY_STORE)
+            is_new = await self._note(fallback)
+        self._known[domain] = fallback
+        if is_new:
+            self._ours.add(domain)
+            lasts = format_duration(FALLS_BACK_FOR)
+            log.warning(
+                "fallback_on", domain=domain, site=site, lasts=lasts, fault="peer", reason=reply
+            )
+
+    async def _note(self, fallback: Fallback) -> bool | None:
+        """Write it; tell whether it is new, or None if the store cannot just now."""
+        try:
+            return await self._store.note_fallback(fallback)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            domain, reason = fallback.domain, str(error)
+            log.warning("fallback_not_noted", domain=domain, fault="local", reason=reason)
+            return None
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
