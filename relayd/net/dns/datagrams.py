@@ -62,7 +62,7 @@ class _Socket:
     ) -> None:
         self._loop = loop
         self._until = loop.time() + _SECONDS
-        self._left = _QUESTIONS
+        self._ids = _ids()
         self._waiting: dict[bytes, _Waiting] = {}
         opened = socket.socket(family, socket.SOCK_DGRAM)
         self._socket: socket.socket | None = opened
@@ -75,14 +75,11 @@ class _Socket:
         loop.add_reader(opened.fileno(), self._receive, opened)
 
     def is_used_up(self, now: float) -> bool:
-        return self._socket is None or not self._left or now >= self._until
+        return self._socket is None or not self._ids or now >= self._until
 
     async def ask(self, question: Question, edns: Edns, until: float) -> Answer:
         assert self._socket is not None
-        self._left -= 1
-        id_ = os.urandom(2)
-        while id_ in self._waiting:
-            id_ = os.urandom(2)
+        id_ = self._ids.pop()
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting[id_] = _Waiting(question, answer)
         timer = self._loop.call_at(until, _give_up, answer)
@@ -103,7 +100,7 @@ class _Socket:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
-            self._left = 0
+            self._ids.clear()
             for each in self._waiting.values():
                 if not each.answer.done():
                     each.answer.set_exception(OSError(exc.errno, exc.strerror))
@@ -123,6 +120,12 @@ class _Socket:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
+
+
+def _ids() -> set[bytes]:
+    """Return different ids of queries, drawn at once; chance leaves out one now and then."""
+    drawn = os.urandom(2 * _QUESTIONS)
+    return {drawn[at : at + 2] for at in range(0, len(drawn), 2)}
 
 
 def _give_up(answer: "asyncio.Future[Answer]") -> None:

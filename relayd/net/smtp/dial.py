@@ -72,7 +72,7 @@ async def dial(
     failure = None
     try:
         async with asyncio.timeout(within):
-            await loop.sock_connect(sock, (target.ip, target.port))
+            await _connect(sock, (target.ip, target.port))
         local_ip: str = sock.getsockname()[0]
         if tls is None:
             await loop.create_connection(lambda: protocol, sock=sock)
@@ -96,6 +96,28 @@ async def dial(
     if failure is not None:
         sock.close()
     return local_ip, failure
+
+
+async def _connect(sock: socket.socket, address: tuple[str, int]) -> None:
+    """Connect, as the loop's `sock_connect`: uvloop's takes twice the time of all the rest."""
+    loop = asyncio.get_running_loop()
+    connected: asyncio.Future[None] = loop.create_future()
+    with suppress(BlockingIOError):  # it is under way
+        sock.connect(address)
+    number = sock.fileno()
+    loop.add_writer(number, _note, connected)
+    try:
+        await connected
+    finally:
+        loop.remove_writer(number)
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _note(connected: "asyncio.Future[None]") -> None:
+    if not connected.done():
+        connected.set_result(None)
 
 
 async def _shake_hands(
