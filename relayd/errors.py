@@ -117,6 +117,10 @@ class ReturnPathSpent(StoreError):
     """As much mail came to a VERP address as may: nothing was written."""
 
 
+class ComplaintUnknown(StoreError):
+    """A complaint names no message of ours: nothing was written."""
+
+
 class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 

@@ -42,8 +42,20 @@ def check(document: Document, report: Report) -> None:
     _check_networks(document, report)
     _check_redirect(document, report)
     _check_aliases(document, report)
+    _check_complaints(document, report)
     check_sources(document.direct, report)
     check_content(document.content, report)
+
+
+def _check_complaints(document: Document, report: Report) -> None:
+    """Note what complaints need besides: return paths, by which they are known, and that suppression counts."""
+    bounces, key = document.bounces, ("bounces", "complaints")
+    if bounces.complaints and not bounces.verp_domain and report.is_sound(("bounces",)):
+        report.add(key, "needs bounces.verp_domain: a complaint is known by the return path in it")
+    if bounces.refuse_complained and not bounces.refuse_suppressed:
+        report.add(
+            ("bounces", "refuse_complained"), "needs refuse_suppressed = true: it refuses them"
+        )
 
 
 def _check_listeners(listeners: list[Listen], report: Report) -> None:

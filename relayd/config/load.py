@@ -225,6 +225,8 @@ def _settings(
             dsn=document.bounces.dsn,
             verp_domain=document.bounces.verp_domain,
             refuse_suppressed=document.bounces.refuse_suppressed,
+            complaints=frozenset(each.lower() for each in document.bounces.complaints),
+            refuse_complained=document.bounces.refuse_complained,
         ),
         content=content_settings(document.content),
         store=StoreSettings(**document.store.model_dump()),

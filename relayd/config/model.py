@@ -211,6 +211,8 @@ class Bounces(Table):
     dsn: bool = True
     refuse_suppressed: bool = False
     verp_domain: Annotated[str, PlainValidator(where.domain_or_none)] = ""
+    complaints: list[Annotated[str, PlainValidator(where.address)]] = []
+    refuse_complained: bool = False
 
 
 def _score(value: object) -> float | Literal["off"]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from relayd.doctor.blocklists import Memory, check_blocklists
+from relayd.doctor.complaints import check_complaints
 from relayd.doctor.context import CheckContext, CheckRequest, Step, context_of, sends_directly
 from relayd.doctor.machine import check_certificate, check_machine, check_store
 from relayd.doctor.names import check_names
@@ -39,6 +40,7 @@ def steps(
     if asks:
         yield _step("the smarthost", check_smarthost, context)
     yield _step("the queue", check_store, context)
+    yield _step("complaints", check_complaints, context)
     yield _step("this machine", check_machine, context)
 
 

@@ -72,6 +72,19 @@ def of_bounce(
     )
 
 
+def of_complaint(
+    address: str, message_id: MessageId, *, kind: str, scope: str, at: datetime
+) -> Suppression:
+    """Return what a complaint about a message says: its recipient wants no more of its sender."""
+    return Suppression(
+        address=address,
+        scope=scope.lower(),
+        message_id=message_id,
+        at=at,
+        reason=cut(f"complained: {kind}"),
+    )
+
+
 def of_person(wanted: ToSuppress, *, by: str, at: datetime) -> Suppression:
     return Suppression(
         address=wanted.address,

@@ -23,6 +23,7 @@ from relayd.policy.inbound_bounce import BouncedRecipient, Kind, ParsedBounce
 FRESH_FOR = timedelta(
     days=14
 )  # two mail systems in a row that give up after five days, and a weekend
+_NO_COMPLAINTS = ("not-spam", "auth-failure")
 _AHEAD = timedelta(days=1)  # of our clock: it was set back since the message came in
 
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
@@ -55,7 +56,7 @@ def conclude(
     next hop was told instead, `age` is that of the message.
     """
     match parsed.kind:
-        case Kind.ARF:
+        case Kind.ARF if is_complaint(parsed):
             return Finding(kind=EventKind.COMPLAINED)
         case Kind.DELIVERED:
             return Finding(kind=EventKind.DELIVERED_DSN)
@@ -63,6 +64,11 @@ def conclude(
             return _bounce(parsed, is_null=is_null, meant=meant, age=age)
         case _:
             return None
+
+
+def is_complaint(parsed: ParsedBounce) -> bool:
+    """Tell whether somebody did not want the mail. ARF reports other things too (RFC 5965 §7.3; RFC 6591)."""
+    return parsed.kind is Kind.ARF and parsed.feedback_type not in _NO_COMPLAINTS
 
 
 def _bounce(

@@ -12,7 +12,9 @@ Source: RFC 5321 §4.5.3.1.1 (64 octets of a local part, which every server take
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from relayd.mail.address import Address
 from relayd.mail.ids import MessageId
@@ -32,6 +34,8 @@ _SOFT = r"(?:=\r?\n)?"
 _IN_TEXT = rf"(?<=b){_SOFT}(?:\+|[+=%]2B){_SOFT}{_VERSION}(?:{_SOFT}[{_ALPHABET}]){{{_LENGTH}}}"
 _TEXT = re.compile(_IN_TEXT, re.IGNORECASE | re.ASCII)
 _OCTETS = re.compile(_IN_TEXT.encode(), re.IGNORECASE)
+_NO_LETTER = re.compile(rb"[^0-9A-Za-z]")
+_LOOKED_AT = 20  # tokens in one mail
 _LOCAL = re.compile(
     re.escape(_PREFIX + _VERSION) + f"([{_ALPHABET}]{{{_LENGTH}}})", re.IGNORECASE | re.ASCII
 )
@@ -71,6 +75,18 @@ def decode(address: Address, *, key: bytes, domain: str) -> VerpToken | None:
         message_id=MessageId(int.from_bytes(subject[:8], "big")),
         recipient=int.from_bytes(subject[8:], "big"),
     )
+
+
+def tokens_in(content: bytes, *, key: bytes, domain: str) -> Iterator[VerpToken]:
+    """Yield whom the tokens in the octets of a mail stand for, those that this key has made.
+
+    A complaint encloses the mail, with its Return-Path. Looks at no more than `_LOOKED_AT` of them.
+    """
+    for found in islice(_OCTETS.finditer(content), _LOOKED_AT):
+        token = _NO_LETTER.sub(b"", found[0])[-_LENGTH:].decode()
+        address = Address(f"{_PREFIX}{_VERSION}{token}", domain)
+        if (meant := decode(address, key=key, domain=domain)) is not None:
+            yield meant
 
 
 def masked(text: str) -> str:

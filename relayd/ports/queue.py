@@ -428,3 +428,4 @@ class LateNotice:
 
     event: Event
     outcome: Bounced | None  # with an asynchronous bounce
+    complaint: str = ""  # its kind, where it suppresses the address for mail of the same sender

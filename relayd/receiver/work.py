@@ -7,7 +7,7 @@ a client that hangs up while its message is being checked has sent nothing (E-24
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import structlog
 
 from relayd.errors import (
     CommitUnknown,
+    ComplaintUnknown,
     ReaderUnavailable,
     RelaydError,
     ReturnPathSpent,
@@ -25,6 +26,7 @@ from relayd.errors import (
 from relayd.mail.envelope import NewMessage
 from relayd.mail.finish import signed
 from relayd.mail.once import AlreadyTaken, FirstMessage, Once, OtherBody
+from relayd.mail.reply import Reply
 from relayd.policy.intake import admit
 from relayd.policy.intake.content import Refusal
 from relayd.receiver import console
@@ -42,6 +44,12 @@ from relayd.receiver.machine import Machine
 from relayd.receiver.tls import ServerTls
 from relayd.receiver.transaction import NO_HISTORY
 
+_REFUSALS: Mapping[type[BaseException], Reply] = {
+    StoreFull: admit.NO_ROOM,
+    ReturnPathSpent: admit.RETURN_PATH_BUSY,  # others were faster than this since RCPT
+    ComplaintUnknown: admit.COMPLAINT_UNKNOWN,
+    ReaderUnavailable: NO_READER,
+}
 Spawn = Callable[[Coroutine[None, None, None]], object]
 
 log = structlog.get_logger()
@@ -202,16 +210,10 @@ class Work:
             self._known(message.once, error.first)
         elif isinstance(error, OtherBody):
             self._machine.message_known(None)
-        elif isinstance(error, StoreFull):
-            self._machine.message_refused(admit.NO_ROOM)
-        elif isinstance(error, ReturnPathSpent):  # others were faster than this since RCPT
-            self._machine.message_refused(admit.RETURN_PATH_BUSY)
-        elif isinstance(error, ReaderUnavailable):
-            self._machine.message_refused(NO_READER)
         else:
             if not isinstance(error, RelaydError):
                 log.error("session_failed", client_ip=self._client_ip, exc_info=error)
-            self._machine.message_refused(NO_STORE)
+            self._machine.message_refused(_REFUSALS.get(type(error), NO_STORE))
         self._held.resume()
 
     def _taken(self, message: NewMessage) -> None:

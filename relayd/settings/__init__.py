@@ -122,6 +122,8 @@ class BounceSettings:
     dsn: bool  # report failures to the sender
     verp_domain: str  # of VERP addresses, as A-labels; empty: asynchronous bounces are not read
     refuse_suppressed: bool  # RCPT of a suppressed address
+    complaints: frozenset[str] = frozenset()  # addresses that take complaints, in lower case
+    refuse_complained: bool = False  # a complaint suppresses, for mail of the same sender
 
 
 class CheckerKind(StrEnum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from relayd.bounces.reader import Unreadable
-from relayd.errors import ReturnPathSpent, StoreUnavailable
+from relayd.errors import ComplaintUnknown, ReturnPathSpent, StoreUnavailable
 from relayd.mail.address import Address, parse_address
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage, NewRecipient
@@ -22,7 +22,7 @@ from relayd.mail.ids import format_id
 from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Reply
 from relayd.mail.submission import values_of
-from relayd.mail.words import JsonValue
+from relayd.mail.words import EventKind, JsonValue
 from relayd.policy import late, verp
 from relayd.policy.delivery import route
 from relayd.policy.delivery.plan import ReturnPaths
@@ -57,11 +57,16 @@ class LateBounces:
     parse: Callable[[bytes], Awaitable[ParsedBounce | Unreadable]]  # not on the event loop
     routes: route.RouteRules
     clock: Clock
+    complaints: frozenset[str] = frozenset()  # addresses, in lower case
+    refuses_complained: bool = False
     too_many: Seldom = field(default_factory=Seldom)
 
     def owns(self, address: Address) -> bool:
-        """Tell whether an address lies in the domain of the return paths."""
-        return address.domain.lower() == self.paths.domain.lower()
+        """Tell whether an address lies in the domain of the return paths, or takes complaints."""
+        return address.domain.lower() == self.paths.domain.lower() or self._is_for_all(address)
+
+    def _is_for_all(self, address: Address) -> bool:
+        return bool(self.complaints) and str(address).lower() in self.complaints
 
     def row_of(self, address: Address) -> RecipientRow | None:
         """Return the recipient that a return path stands for; None if it is forged or forgotten.
@@ -69,14 +74,17 @@ class LateBounces:
         May raise StoreError. Reads one row of the message, however many recipients it has.
         """
         token = verp.decode(address, key=self.paths.key, domain=self.paths.domain)
-        if token is None:
-            return None
+        return None if token is None else self._row_of(token)
+
+    def _row_of(self, token: VerpToken) -> RecipientRow | None:
         before = (token.message_id, token.recipient - 1)
         rows = self.view.find(Query(message_id=token.message_id), limit=1, before=before)
         return next((row for row in rows if row.recipient == token.recipient), None)
 
     def refusal_of(self, address: Address) -> Reply | None:
-        """Judge RCPT of an address in the domain of the return paths. May raise StoreError."""
+        """Judge RCPT of an address that `owns` tells. May raise StoreError."""
+        if self._is_for_all(address):
+            return None  # what it is about only its content tells
         row = self.row_of(address)
         return admit.NO_RETURN_PATH if row is None else self._refusal_of(row)
 
@@ -99,15 +107,21 @@ class LateBounces:
         Raises ReturnPathSpent when too much mail came there since, ReaderUnavailable where nobody can
         read it now. What cannot be read at all says nothing.
         """
-        row = self.row_of(message.recipients[0].address)
+        address, content = message.recipients[0].address, message.content[:_LOOKED_AT]
+        is_for_all = self._is_for_all(address)
+        row = self._row_in(content) if is_for_all else self.row_of(address)
+        if row is None and is_for_all:
+            raise ComplaintUnknown("a complaint that names no message of ours")
         if row is None:
             raise StoreUnavailable("the message of this return path is forgotten by now")
         if self._refusal_of(row) is not None:
             raise ReturnPathSpent("as much mail came to this return path as may")
-        parsed = await self.parse(message.content[:_LOOKED_AT])
+        parsed = await self.parse(content)
         if isinstance(parsed, Unreadable):
             _tell(message, row, parsed.reason)
             parsed = ParsedBounce(kind=Kind.NOTBOUNCE)
+        if is_for_all and not late.is_complaint(parsed):
+            raise ComplaintUnknown("what came to the address for complaints is none")
         told = row.redirected_to or str(route.forwarded(parse_address(row.address), self.routes))
         found = late.conclude(
             parsed,
@@ -116,10 +130,17 @@ class LateBounces:
             age=self.clock.now() - row.received_at,
         )
         path = VerpToken(message_id=row.message_id, recipient=row.recipient)
-        notice = None if found is None else self._notice(row, found)
+        notice = None if found is None else self._notice(row, found, parsed.feedback_type)
         return Returned(path, notice, self._copy(message, row.reverse_path))
 
-    def _notice(self, row: RecipientRow, found: late.Finding) -> LateNotice:
+    def _row_in(self, content: bytes) -> RecipientRow | None:
+        """Return the recipient whose return path a mail encloses."""
+        tokens = verp.tokens_in(content, key=self.paths.key, domain=self.paths.domain)
+        return next(filter(None, map(self._row_of, tokens)), None)
+
+    def _notice(
+        self, row: RecipientRow, found: late.Finding, feedback_type: str | None
+    ) -> LateNotice:
         outcome = found.outcome
         detail: dict[str, JsonValue] = {}
         if outcome is not None:
@@ -135,6 +156,10 @@ class LateBounces:
             }
         if found.doubt is not None:
             detail["not_counted"] = found.doubt.value
+        complaint = ""
+        if found.kind is EventKind.COMPLAINED:
+            detail["feedback_type"] = feedback_type or "abuse"
+            complaint = str(detail["feedback_type"]) if self.refuses_complained else ""
         event = Event(
             kind=found.kind,
             at=self.clock.now(),
@@ -149,7 +174,8 @@ class LateBounces:
                 address=row.address,
             ),
         )
-        return LateNotice(event=event, outcome=None if found.doubt else outcome)
+        outcome = None if found.doubt else outcome
+        return LateNotice(event=event, outcome=outcome, complaint=complaint)
 
     def _copy(self, message: NewMessage, sender: str) -> NewMessage:
         """Return the mail on its way to the original sender, who cannot bounce it to us."""

@@ -167,6 +167,8 @@ async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateB
         parse=reader.read,
         routes=settings.routes,
         clock=parts.clock,
+        complaints=settings.bounces.complaints,
+        refuses_complained=settings.bounces.refuse_complained,
     )
 
 

@@ -38,6 +38,8 @@ SETTINGS = """\
 [bounces]
 verp_domain = "Bounces.Relay.test"
 refuse_suppressed = true
+complaints = ["FBL@relay.test"]
+refuse_complained = true
 [[listen]]
 address = "127.0.0.1:{port}"
 networks = ["192.0.2.0/24"]
@@ -415,3 +417,44 @@ def test_without_the_domain_mail_leaves_as_it_came(tmp_path: Path) -> None:
         assert message.mail.startswith("FROM:<app@app.test>")
         assert message.rcpts == ("TO:<a@x.test>", "TO:<b@x.test>")
         assert daemon.stop() == 0
+
+
+def test_a_complaint_to_the_address_for_all_finds_its_recipient(relay: Relay) -> None:
+    """By the return path in the mail that it encloses; the address is suppressed for that sender."""
+    address = "unhappy@x.test"
+    queue_id = relay.relayed(address)
+    path = relay.return_path(address)
+    enclosed = f"Return-Path: <{path}>\r\nFrom: <app@app.test>".encode()
+    complaint = COMPLAINT.replace(b"From: <app@app.test>", enclosed)
+    assert relay.bring("fbl@relay.test", complaint, "feedback@y.test")[0] == 250
+    eventually(lambda: relay.copies("app@app.test"), "handed on")
+    kinds = [entry["event"] for entry in relay.history(queue_id, address)]
+    assert kinds == ["received", "relayed", "complained"]
+    assert relay.logged(queue_id, address, "complained")["feedback_type"] == "abuse"
+    with relay.daemon.client() as client:
+        client.ehlo()
+        client.mail("app@app.test")
+        assert client.rcpt(address)[0] == 550
+        client.rset()
+        client.mail("other@app.test")
+        assert client.rcpt(address)[0] == 250
+
+
+@pytest.mark.parametrize("what", ["no path", "a forged path", "no complaint"])
+def test_nothing_else_is_taken_there(relay: Relay, what: str) -> None:
+    address = f"{what.replace(' ', '-')}@x.test"
+    queue_id = relay.relayed(address)
+    path = relay.return_path(address)
+    forged = path.replace(path[-len(DOMAIN) - 2], "0" if path[-len(DOMAIN) - 2] != "0" else "1")
+    content = {
+        "no path": COMPLAINT,
+        "a forged path": COMPLAINT.replace(
+            b"From: <app@", f"Return-Path: {forged}\r\nX: @".encode()
+        ),
+        "no complaint": f"Subject: Hello\r\n\r\n{path}\r\n".encode(),
+    }[what]
+    code, text = relay.bring("fbl@relay.test", content, "feedback@y.test")
+    assert code == 550
+    assert "Not a complaint about a message of this relay" in text
+    kinds = [entry["event"] for entry in relay.history(queue_id, address)]
+    assert kinds == ["received", "relayed"]

@@ -317,6 +317,18 @@ async def test_twenty_senders_are_named(box: Box, worker: WorkerNumber) -> None:
     assert suppressed_for(box, *senders) == []
 
 
+async def test_a_complaint_may_suppress_for_its_sender(box: Box, worker: WorkerNumber) -> None:
+    """In the transaction that records it, and only where the settings say so."""
+    message = await accepted(box, worker)
+    told = a_notice(box, message, kind=EventKind.COMPLAINED)
+    await box.store.note_late(to(message), told, a_copy(box))
+    assert suppressed_for(box, "app@app.test") == []
+    await box.store.note_late(to(message), replace(told, complaint="abuse"), a_copy(box))
+    assert suppressed_for(box, "app@app.test", "shop@app.test", "") == ["app@app.test"]
+    [row] = box.view.addresses(Query(recipient=("a@example.com",)), limit=1)
+    assert [each.reason for each in row.suppressions] == ["complained: abuse"]
+
+
 async def brought(box: Box, message: NewMessage, times: int) -> int:
     """Bring mail to a return path; how many were taken."""
     every = [

@@ -423,6 +423,16 @@ WRONG |= {
         "expected a sender: ",
         FQDN + '[[listen]]\nallowed_senders = ["a@b.example", "@b.example"]',
     ),
+    "complaints-without-paths": (
+        "bounces.complaints",
+        "needs bounces.verp_domain",
+        FQDN + '[bounces]\ncomplaints = ["fbl@example.org"]',
+    ),
+    "complained-alone": (
+        "bounces.refuse_complained",
+        "needs refuse_suppressed = true",
+        FQDN + "[bounces]\nrefuse_complained = true",
+    ),
     "cut-through": (
         "listen[0].cut_through",
         'expected a duration from 1s to 60s, or "off"',

@@ -39,6 +39,7 @@ class Check(StrEnum):
     CLOCK = "clock"
     FILES = "files"
     SOFT_BOUNCE = "soft-bounce"
+    COMPLAINTS = "complaints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

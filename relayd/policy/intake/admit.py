@@ -33,6 +33,9 @@ RETURN_PATH_BUSY = Reply(
     450, "4.7.1", ("4.7.1 Too much mail to this return path today, try again later",)
 )
 RETURN_PATH_SPENT = Reply(550, "5.7.1", ("5.7.1 Too much mail to this return path",))
+COMPLAINT_UNKNOWN = Reply(
+    550, "5.7.1", ("5.7.1 Not a complaint about a message of this relay, or it is forgotten",)
+)
 RETURN_PATH_ALONE = Reply(
     452, "4.5.3", ("4.5.3 A return path takes mail of its own, send it apart",)
 )

@@ -15,7 +15,7 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
 )
-from relayd.mail.suppression import of_bounce, speaks
+from relayd.mail.suppression import of_bounce, of_complaint, speaks
 from relayd.ports.queue import LateNotice, Settlement
 from relayd.store.memory.suppression import keep
 from relayd.store.memory.tables import Recipient, Tables
@@ -104,5 +104,11 @@ def note_late(tables: Tables, notice: LateNotice, *, now: datetime) -> bool:
         if speaks(outcome) and _was_sent_to(recipient):
             address, sender = str(recipient.new.address), str(message.new.reverse_path or "")
             keep(tables, of_bounce(outcome, address, message.new.id, scope=sender, at=now))
+    if notice.complaint and _was_sent_to(recipient := message.recipients[event.recipient]):
+        address, sender = str(recipient.new.address), str(message.new.reverse_path or "")
+        complaint = of_complaint(
+            address, message.new.id, kind=notice.complaint, scope=sender, at=now
+        )
+        keep(tables, complaint)
     tables.note(message, event)
     return True

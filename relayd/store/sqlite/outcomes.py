@@ -174,6 +174,9 @@ def note_late(db: apsw.Connection, notice: LateNotice, *, now: int) -> bool:
             suppression.keep_bounce(
                 db, outcome, (event.message_id, event.recipient), is_late=True, now=now
             )
+    if notice.complaint:
+        about = (event.message_id, event.recipient)
+        suppression.keep_complaint(db, notice.complaint, about, now=now)
     record(db, event)
     return True
 

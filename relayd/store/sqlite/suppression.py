@@ -17,6 +17,7 @@ from relayd.mail.suppression import (
     in_force,
     is_worth_keeping,
     of_bounce,
+    of_complaint,
     of_person,
 )
 from relayd.mail.suppression import is_suppressed as judged_suppressed
@@ -43,6 +44,10 @@ _KEYS = (
 _KEYS_BACK = (
     "SELECT DISTINCT address_key FROM suppression WHERE address_key < ?"
     " ORDER BY address_key DESC LIMIT ?"
+)
+_SENT_TO = (
+    "SELECT address, address_key, reverse_path FROM recipient JOIN message ON id = message_id"
+    " WHERE message_id = ? AND number = ? AND NOT returned AND redirected_to IS NULL"
 )
 _LAST = "\U0010ffff"  # behind all keys
 _AT_ONCE = 500  # addresses
@@ -128,18 +133,19 @@ def keep_bounce(
     Nothing, where `[redirect]` put another address in its place. Nothing, if it is of our own mail: nobody
     gave us that address to write to.
     """
-    found = fetch(
-        db,
-        "SELECT address, address_key, reverse_path FROM recipient JOIN message ON id = message_id"
-        " WHERE message_id = ? AND number = ? AND NOT returned AND redirected_to IS NULL",
-        recipient,
-    )
-    if not found:
-        return
-    [(address, key, sender)] = found
-    scope = sender if is_late else EVERYBODY
-    at = from_ms(now)
-    _keep(db, key, of_bounce(bounce, address, recipient[0], reply=reply, scope=scope, at=at))
+    for address, key, sender in fetch(db, _SENT_TO, recipient):
+        scope = sender if is_late else EVERYBODY
+        at = from_ms(now)
+        _keep(db, key, of_bounce(bounce, address, recipient[0], reply=reply, scope=scope, at=at))
+
+
+def keep_complaint(
+    db: apsw.Connection, kind: str, recipient: tuple[MessageId, int], *, now: int
+) -> None:
+    """Note that a recipient wants no more mail of the sender; as `keep_bounce`."""
+    for address, key, sender in fetch(db, _SENT_TO, recipient):
+        at = from_ms(now)
+        _keep(db, key, of_complaint(address, recipient[0], kind=kind, scope=sender, at=at))
 
 
 def suppress(

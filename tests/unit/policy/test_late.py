@@ -239,3 +239,10 @@ def test_many_foreign_names_take_no_time(local: str, domain: str) -> None:
     assert time.thread_time() - before < 0.1
     assert found is not None
     assert found.doubt is Doubt.RECIPIENT
+
+
+@pytest.mark.parametrize("kind", ["not-spam", "auth-failure"])
+def test_not_every_arf_is_a_complaint(kind: str) -> None:
+    """RFC 5965 §7.3, RFC 6591: it was no spam after all, or its signature did not hold."""
+    assert found_in(ParsedBounce(kind=Kind.ARF, feedback_type=kind)) is None
+    assert found_in(ParsedBounce(kind=Kind.ARF, feedback_type="fraud")) is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.address import Address, parse_address
 from relayd.mail.ids import MessageId
-from relayd.policy.verp import VerpToken, decode, encode, masked, masked_octets
+from relayd.policy.verp import VerpToken, decode, encode, masked, masked_octets, tokens_in
 
 KEY = bytes(range(32))
 DOMAIN = "bounces.relay.test"
@@ -165,3 +165,16 @@ def test_a_key_anybody_could_guess_is_an_error() -> None:
 def test_the_format_stays() -> None:
     """Mail is under way for days: a change needs another version digit."""
     assert MADE.local == "b+1028t5cy4tqkff000001wxpr57xfst3jwetyrt83ke84dn"
+
+
+def test_tokens_are_found_in_a_mail() -> None:
+    """Whatever has encoded it on the way; those that we did not make are none."""
+    local = MADE.local
+    soft = local[:20] + "=\r\n" + local[20:]
+    mail = f"{local[:-1]}0 Return-Path: <{soft}@{DOMAIN}>\r\n{local.upper().replace('+', '%2B')}"
+    found = list(tokens_in(mail.encode(), key=KEY, domain=DOMAIN))
+    meant = VerpToken(message_id=MESSAGE, recipient=7)
+    assert found in ([meant, meant], [meant, meant, meant])
+    assert not list(tokens_in(mail.encode(), key=bytes(32), domain=DOMAIN))
+    forged = f"<{local[:-1]}{'0' if local[-1] != '0' else '1'}@{DOMAIN}>"
+    assert not list(tokens_in(forged.encode(), key=KEY, domain=DOMAIN))
