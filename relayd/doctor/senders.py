@@ -13,6 +13,7 @@ from relayd.policy.doctor.dkim_keys import (
     judge_replaced,
     judge_signer,
     judge_unusable,
+    signs_for,
 )
 from relayd.policy.doctor.dmarc import judge_alignment, judge_no_sender, judge_policy, walk
 from relayd.policy.doctor.finding import Finding
@@ -78,7 +79,8 @@ async def check_dmarc(context: CheckContext) -> Sequence[Finding]:
         sender = await walk(domain, context.dns)
         verp = context.settings.bounces.verp_domain
         returns = await walk(verp, context.dns) if verp else sender
-        signs = bool(context.request.selectors) or judge_signer(domain, signing) is None
+        strict = sender.record is not None and sender.record.strict_dkim
+        signs = bool(context.request.selectors) or signs_for(domain, signing, strict=strict)
         alignment = judge_alignment(sender, returns, signs=signs)
         found.append(judge_policy(sender))
         found += [] if alignment is None else [alignment]

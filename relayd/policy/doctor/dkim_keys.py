@@ -42,9 +42,16 @@ def judge_unusable(domain: str, selector: str, problem: str) -> Finding:
     return _finding(key_name(selector, domain), Level.FAIL, reason, remedy)
 
 
+def signs_for(domain: str, signing: Collection[str], *, strict: bool = False) -> bool:
+    """Tell whether mail from a domain gets a signature that aligns (RFC 9989 §4.4); `strict` is adkim=s."""
+    if strict:
+        return domain in signing
+    return any(domain == each or domain.endswith(f".{each}") for each in signing)
+
+
 def judge_signer(domain: str, signing: Collection[str]) -> Finding | None:
     """Judge whether mail from a domain is signed; None if it is. `signing`: the domains with a key."""
-    if any(domain == each or domain.endswith(f".{each}") for each in signing):
+    if signs_for(domain, signing):
         return None
     reason = "relayd does not sign for it: bulk mail needs SPF and DKIM, and one click a signature"
     return _finding(domain, Level.WARN, reason, _KEYGEN.format(domain))

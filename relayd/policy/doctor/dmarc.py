@@ -108,7 +108,7 @@ def judge_policy(found: Walk) -> Finding:
 def judge_alignment(sender: Walk, returns: Walk, *, signs: bool) -> Finding | None:
     """Judge whether SPF of the return path's domain vouches for the sender's.
 
-    `signs`: a DKIM key of the sender's domain was named. None if there is no policy to align with.
+    `signs`: a DKIM signature aligns as well, of relayd or by a key that was named. None if there is no policy to align with.
     """
     if sender.record is None or sender.failure is not None:
         return None
@@ -117,6 +117,7 @@ def judge_alignment(sender: Walk, returns: Walk, *, signs: bool) -> Finding | No
         level, reason, remedy = Level.UNKNOWN, returns.failure.reason, LATER
     elif _is_aligned(sender, returns, strict=sender.record.strict_spf):
         reason = f"the return path {returns.domain} aligns by SPF"
+        reason += ", and the signature by DKIM" if signs else ""
     else:
         how = "strictly (aspf=s)" if sender.record.strict_spf else "by its organizational domain"
         reason = f"the return path {returns.domain} does not align {how}: only a DKIM signature can"

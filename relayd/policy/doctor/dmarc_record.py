@@ -18,6 +18,7 @@ class Record:
     policy: str  # none, quarantine, reject
     subdomains: str  # the same, for the domains below
     strict_spf: bool
+    strict_dkim: bool
     is_suffix: bool | None  # psd=y, psd=n; None: it does not say
     testing: bool
 
@@ -52,6 +53,7 @@ def _parse(text: str) -> Record:
         policy=policy,
         subdomains=subdomains,
         strict_spf=tags.get("aspf", "r").lower() == "s",
+        strict_dkim=tags.get("adkim", "r").lower() == "s",
         is_suffix={"y": True, "n": False}.get(tags.get("psd", "u").lower()),
         testing=tags.get("t", "n").lower() == "y",
     )

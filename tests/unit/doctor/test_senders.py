@@ -150,6 +150,19 @@ async def test_dmarc_of_the_domains_that_we_sign_for(tmp_path: Path) -> None:
     assert found[1].reason.endswith(f"only a DKIM signature can of {DOMAIN}")
 
 
+@pytest.mark.parametrize(("mode", "level"), [("r", "ok"), ("s", "warn")])
+async def test_a_key_of_the_parent_aligns_unless_it_has_to_be_strict(
+    tmp_path: Path, mode: str, level: str
+) -> None:
+    policy = f'"v=DMARC1; p=reject; adkim={mode}; aspf=s"'
+    async with DnsServer({f"_dmarc.{DOMAIN}": {"TXT": [policy]}}) as dns:
+        settings = settings_of(tmp_path, dns, "r1")
+        bounces = replace(settings.bounces, verp_domain=f"bounces.{DOMAIN}")
+        context = a_context(replace(settings, bounces=bounces), f"news.{DOMAIN}")
+        found = {each.subject: each.level.value for each in await check_dmarc(context)}
+    assert found[f"news.{DOMAIN}"] == level
+
+
 async def test_the_mode_of_a_key_file(tmp_path: Path) -> None:
     async with DnsServer({}) as dns:
         settings = settings_of(tmp_path, dns, "r1")

@@ -11,6 +11,7 @@ from relayd.policy.doctor.dkim_keys import (
     judge_nothing_signed,
     judge_replaced,
     judge_signer,
+    signs_for,
 )
 from relayd.policy.doctor.finding import Check, Level
 
@@ -27,6 +28,11 @@ def test_nothing_is_signed() -> None:
 @pytest.mark.parametrize("domain", ["x.test", "news.x.test"])
 def test_a_key_of_the_domain_or_of_a_parent(domain: str) -> None:
     assert judge_signer(domain, ["y.test", "x.test"]) is None
+
+
+def test_strictly_only_a_key_of_the_domain_itself_aligns() -> None:
+    assert signs_for("x.test", ["x.test"], strict=True)
+    assert not signs_for("news.x.test", ["x.test"], strict=True)
 
 
 @pytest.mark.parametrize("domain", ["test", "ax.test", "y.test"])

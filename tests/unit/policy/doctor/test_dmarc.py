@@ -131,6 +131,7 @@ async def test_no_answer() -> None:
 RELAXED, STRICT = "v=DMARC1; p=reject", "v=DMARC1; p=reject; aspf=s"
 ALIGNED = {
     "the same": (RELAXED, "mill.net", False, Level.OK, "aligns by SPF", ""),
+    "the same, signed": (RELAXED, "mill.net", True, Level.OK, "SPF, and the signature by DKIM", ""),
     "below": (RELAXED, "b.mill.net", False, Level.OK, "aligns by SPF", ""),
     "elsewhere": (RELAXED, "b.other.net", False, Level.WARN, "only a DKIM", "in mill.net."),
     "elsewhere, signed": (RELAXED, "b.other.net", True, Level.OK, "signature can of mill.net", ""),
