@@ -214,7 +214,9 @@ class Daemon:
     def client(self) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.port, local_hostname="app.test", timeout=CEILING)
 
-    def send(self, *recipients: str, content: str = CONTENT, sender: str = "app@app.test") -> str:
+    def send(
+        self, *recipients: str, content: str | bytes = CONTENT, sender: str = "app@app.test"
+    ) -> str:
         """Submit a message as an application would; return its queue id."""
         with self.client() as client:
             client.ehlo()
