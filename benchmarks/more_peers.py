@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.peers import Postfix, Relay, Relayd, children
+from benchmarks.signing import PostfixOpendkim
 from tests.support import exim
 
 PROGRAMS = Path(tempfile.gettempdir()) / "relayd-bench-programs"
@@ -161,7 +162,7 @@ class Slimta(_Program):
         self._run([self._home / "bin/python", "-W", "ignore", script])
 
 
-PEERS = {kind.name: kind for kind in (Postfix, Exim, Haraka, Slimta)}
+PEERS = {kind.name: kind for kind in (Postfix, PostfixOpendkim, Exim, Haraka, Slimta)}
 
 
 def relays(wanted: Sequence[str] | None) -> list[type[Relay]]:
