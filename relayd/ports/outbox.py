@@ -299,8 +299,12 @@ class DeliveryQuery:
 class OutboxView(Protocol):
     """The outbox as questions see it: read-only, from any process. May raise StoreUnavailable."""
 
-    def endpoints(self) -> Sequence[Endpoint]:
-        """Return all endpoints, the oldest first, with what waits for each."""
+    def endpoints(self, *, most: int | None = None) -> Sequence[Endpoint]:
+        """Return all endpoints, the oldest first, with what waits for each and what failed.
+
+        With `most` either is counted up to one more than that, and `oldest` is of the deliveries that were counted:
+        those of the oldest messages.
+        """
         ...
 
     def deliveries(self, query: DeliveryQuery) -> Sequence[DeliveryRow]:

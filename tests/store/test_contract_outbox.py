@@ -720,3 +720,24 @@ async def test_what_a_person_does_is_in_the_audit(box: Box, worker: WorkerNumber
             (Action.ADDED, f"{url}, tags news, state on"),
         )
     ]
+
+
+async def test_numbers_of_an_endpoint_are_bounded_where_asked(
+    box: Box, worker: WorkerNumber
+) -> None:
+    endpoint = await an_endpoint(box)
+    await relayed(box, worker, "a@x.test", "b@x.test", "c@x.test")
+    oldest = the(box, endpoint).oldest
+    box.advance(HOUR)
+    await relayed(box, worker, "d@x.test")
+    for most, counted in ((None, 4), (0, 1), (2, 3), (4, 4), (100, 4)):
+        [seen] = box.view.outbox.endpoints(most=most)
+        assert (seen.waiting, seen.oldest) == (counted, oldest)
+    sent = await claimed(box)
+    await answer(box, *sent, status=400)
+    while sent:
+        box.advance(HOUR)
+        sent = await claimed(box)
+        await answer(box, *sent, status=400)
+    assert the(box, endpoint).failed == 4
+    assert [each.failed for each in box.view.outbox.endpoints(most=1)] == [2]

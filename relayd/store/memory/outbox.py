@@ -44,12 +44,17 @@ class MemoryOutboxView:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def endpoints(self) -> Sequence[Endpoint]:
-        return [self._endpoint(number, one) for number, one in self._tables.endpoints.items()]
+    def endpoints(self, *, most: int | None = None) -> Sequence[Endpoint]:
+        found = self._tables.endpoints.items()
+        return [self._endpoint(number, one, most) for number, one in found]
 
-    def _endpoint(self, number: EndpointId, one: TheEndpoint) -> Endpoint:
+    def _endpoint(self, number: EndpointId, one: TheEndpoint, most: int | None = None) -> Endpoint:
+        enough = None if most is None else most + 1
         own = [each for each in self._tables.deliveries.values() if each.endpoint == number]
-        waiting = [each.at for each in own if each.state in UNFINISHED]
+        unfinished = [each for each in own if each.state in UNFINISHED]
+        unfinished.sort(key=_place_of)
+        waiting = [each.at for each in unfinished[:enough]]
+        failed = sum(each.state is DeliveryState.FAILED for each in own)
         standing = one.standing
         return Endpoint(
             id=number,
@@ -65,7 +70,7 @@ class MemoryOutboxView:
             last=one.last,
             waiting=len(waiting),
             oldest=min(waiting, default=None),
-            failed=sum(each.state is DeliveryState.FAILED for each in own),
+            failed=failed if enough is None else min(failed, enough),
         )
 
     def deliveries(self, query: DeliveryQuery) -> Sequence[DeliveryRow]:
@@ -295,3 +300,11 @@ class MemoryOutbox(MemoryOutboxView):
 
 def _ms(length: timedelta) -> int:
     return length // timedelta(milliseconds=1)
+
+
+def _place_of(each: Delivery) -> tuple[int, int, int]:
+    """Return where a delivery lies among others: by its message; a test has none."""
+    message_id, recipient = (
+        (0, 0) if each.event is None else (each.event.message_id, each.event.recipient)
+    )
+    return message_id, recipient, each.number

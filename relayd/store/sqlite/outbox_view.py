@@ -22,12 +22,19 @@ from relayd.store.sqlite.values import fetch, from_ms
 
 _ENDPOINTS = (
     "SELECT e.id, e.url, e.kinds, e.senders, e.tags, e.created_at, e.generation, e.ok_at,"  # noqa: S608 -- constants
-    f" e.heard_at, e.status, e.trouble, e.octets, e.took, {STANDING},"
-    " (SELECT count(*) FROM delivery WHERE endpoint = e.id AND state = 'failed')"
+    f" e.heard_at, e.status, e.trouble, e.octets, e.took, {STANDING}"
     " FROM endpoint e WHERE NOT e.dropped{} ORDER BY e.id"
 )
 _UNFINISHED = "state IN ('waiting', 'behind', 'sending')"
-_WAITING = f"SELECT count(*), min(at) FROM delivery WHERE endpoint = ? AND {_UNFINISHED}"  # noqa: S608 -- constants
+# Each by an index that has no others; those of the oldest messages first.
+_WAITING = (
+    "SELECT count(*), min(at) FROM (SELECT at FROM delivery INDEXED BY delivery_unfinished"  # noqa: S608 -- constants
+    f" WHERE endpoint = ? AND {_UNFINISHED} ORDER BY message_id, recipient, event LIMIT ?)"
+)
+_FAILED = (
+    "SELECT count(*) FROM (SELECT 1 FROM delivery INDEXED BY delivery_failed"
+    " WHERE endpoint = ? AND state = 'failed' LIMIT ?)"
+)
 _KEYS = "SELECT event FROM delivery WHERE endpoint = ? AND event {} ?{} ORDER BY event {} LIMIT ?"
 _ROWS = (
     "SELECT d.event, d.at, d.state, d.claims, d.next_at, d.sent_at, d.status, d.trouble, d.octets, d.took,"  # noqa: S608 -- constants
@@ -42,30 +49,29 @@ class SqliteOutboxView:
     def __init__(self, file: OutsideReader) -> None:
         self._file = file
 
-    def endpoints(self) -> Sequence[Endpoint]:
-        return self._file.read(_endpoints)
+    def endpoints(self, *, most: int | None = None) -> Sequence[Endpoint]:
+        return self._file.read(lambda db: _endpoints(db, most))
 
     def deliveries(self, query: DeliveryQuery) -> Sequence[DeliveryRow]:
         return self._file.read(lambda db: _deliveries(db, query))
 
 
-def _endpoints(db: apsw.Connection) -> list[Endpoint]:
-    ahead = _ahead(db)
-    return [
-        _endpoint(row, *fetch(db, _WAITING, (row[0],))[0], ahead=ahead)
-        for row in fetch(db, _ENDPOINTS.format(""))
-    ]
+def _endpoints(db: apsw.Connection, most: int | None) -> list[Endpoint]:
+    return [_endpoint(db, row, most) for row in fetch(db, _ENDPOINTS.format(""))]
 
 
 def endpoint_of(db: apsw.Connection, number: EndpointId) -> Endpoint:
     """Return an endpoint that is there."""
     [row] = fetch(db, _ENDPOINTS.format(" AND e.id = ?"), (number,))
-    return _endpoint(row, *fetch(db, _WAITING, (number,))[0], ahead=_ahead(db))
+    return _endpoint(db, row)
 
 
-def _endpoint(row: Sequence[Any], waiting: int, oldest: int | None, *, ahead: int) -> Endpoint:
+def _endpoint(db: apsw.Connection, row: Sequence[Any], most: int | None = None) -> Endpoint:
     number, url, kinds, senders, tags, created_at, generation, ok_at, heard_at, *rest = row
-    standing = standing_of(rest[4:9])
+    standing, ahead = standing_of(rest[4:]), _ahead(db)
+    enough = -1 if most is None else most + 1
+    [(waiting, oldest)] = fetch(db, _WAITING, (number, enough))
+    [(failed,)] = fetch(db, _FAILED, (number, enough))
     return Endpoint(
         id=EndpointId(number),
         wanted=subscription((url, kinds, senders, tags, standing.off)),
@@ -80,7 +86,7 @@ def _endpoint(row: Sequence[Any], waiting: int, oldest: int | None, *, ahead: in
         last=_heard(rest[:4]),
         waiting=waiting,
         oldest=None if oldest is None else from_ms(oldest),
-        failed=rest[9],
+        failed=failed,
     )
 
 
