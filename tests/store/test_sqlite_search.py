@@ -13,7 +13,7 @@ import pytest
 from relayd.errors import StoreUnavailable
 from relayd.mail.ids import MessageId
 from relayd.ports.view import Query, QueueView, RecipientRow
-from relayd.store.sqlite import paths, search, wide
+from relayd.store.sqlite import networks, paths, search, wide
 from relayd.store.sqlite import view as sqlite_view
 from relayd.store.sqlite.connection import open_writer
 from relayd.store.sqlite.search import Search
@@ -123,6 +123,7 @@ async def test_windows_change_no_answer(
     monkeypatch.setattr(search, "_LOOKED_AT", window)
     monkeypatch.setattr(paths, "_MANY", many)
     monkeypatch.setattr(wide, "_FEW", few)
+    monkeypatch.setattr(networks, "_LOOKED_AT", 10 * window)
     monkeypatch.setattr(sqlite_view, "_STEPS", 5)
     plain = open_memory(tmp_path)
     await fill(plain, messages=60)

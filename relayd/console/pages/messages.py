@@ -93,12 +93,11 @@ def _page(
         if len(found.rows) > PAGE:
             rows = found.rows[:PAGE]
             found = Page(rows, (rows[-1].message_id, rows[-1].recipient), found.prev)
-    rules = view.pause_rules()
+    rows = found.rows
+    if rules := view.pause_rules():
+        rows = [replace(row, pause=rule_that_holds(row, rules)) for row in rows]
     return Part(
-        [
-            Row(format_id(row.message_id), replace(row, pause=rule_that_holds(row, rules)))
-            for row in found.rows
-        ],
+        [Row(format_id(row.message_id), row) for row in rows],
         None if found.prev is None else place_of(found.prev),
         None if found.next is None else place_of(found.next),
     )

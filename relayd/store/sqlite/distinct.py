@@ -17,7 +17,7 @@ Network = IPv4Network | IPv6Network
 
 _MAPPED = "::ffff:"  # an IPv4 address in IPv6
 _WHOLE_4 = 24  # bits of an IPv4 address before its last octet
-_END = "\uffff"  # behind every value that begins with what is before it
+END = "\uffff"  # behind every value that begins with what is before it
 # One value after the other, from :low on and below :high.
 _VALUES = (
     "WITH RECURSIVE wanted (value) AS ("
@@ -34,7 +34,7 @@ def clients(db: apsw.Connection, networks: Sequence[Network]) -> list[str]:
     """Return the addresses of clients in the networks, as messages have them."""
     found: set[str] = set()
     for network in networks:
-        heads, is_exact = _heads(network)
+        heads, is_exact = heads_of(network)
         values = (value for head in heads for value in _behind(db, _CLIENTS, head))
         found.update(value for value in values if is_exact or is_among(value, [network]))
     return sorted(found)
@@ -48,11 +48,11 @@ def destinations(db: apsw.Connection, names: Collection[str]) -> list[str]:
 
 
 def _behind(db: apsw.Connection, sql: str, head: str) -> Iterator[str]:
-    for (value,) in fetch(db, sql, {"low": head, "high": head + _END}):
+    for (value,) in fetch(db, sql, {"low": head, "high": head + END}):
         yield value
 
 
-def _heads(network: Network) -> tuple[list[str], bool]:
+def heads_of(network: Network) -> tuple[list[str], bool]:
     """Return how the texts of addresses in a network may begin, and whether no others begin so."""
     if isinstance(network, IPv4Network):
         return _heads_of_4(network), 0 < network.prefixlen <= _WHOLE_4
