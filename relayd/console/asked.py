@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from relayd.console import guard
 from relayd.console.daemon import Daemon
 from relayd.console.glance import Glance
+from relayd.console.naming import Naming
 from relayd.console.proxy import Proxy
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
@@ -55,6 +56,7 @@ class Console:
     daemon: Daemon
     glance: Glance
     renderer: Renderer
+    naming: Naming
     sessions: Sessions
     requests: Requests
     proxy: Proxy

@@ -48,8 +48,12 @@ class Daemon:
 
     async def ask(self, question: Callable[[str], T]) -> T:
         """Return what a function of `relayd.control.client` answers; it gets the path of the socket."""
+        return await self.begin(question)
+
+    def begin(self, question: Callable[[str], T]) -> asyncio.Future[T]:
+        """As `ask`, for who does not wait."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, question, self.socket)
+        return loop.run_in_executor(self._threads, question, self.socket)
 
     async def note_use(self, verb: str, behalf: Behalf) -> None:
         """Have it noted that a session or a key is used now; nobody waits for a daemon that is away."""

@@ -52,12 +52,12 @@ STATIC = _HERE / "static"
 class Renderer:
     """Writes pages."""
 
-    def __init__(self, *, fqdn: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, fqdn: Callable[[], str], now: Callable[[], datetime]) -> None:
         self._now = now
+        self._fqdn = fqdn
         self._templates = templates_in(_HERE / "templates")
         self._templates.globals |= {
             "_": text.translated,
-            "fqdn": fqdn,
             "version": relayd.__version__,
             "with_query": with_query,
         }
@@ -96,6 +96,7 @@ class Renderer:
         written = self._templates.get_template(template).render(
             visitor=visitor,
             token=_field_of(visitor),
+            fqdn=self._fqdn(),
             here=request.url.path,
             query=request.query_params,
             theme=theme if theme in THEMES else "auto",

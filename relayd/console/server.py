@@ -21,6 +21,7 @@ from relayd.console.glance import Glance
 from relayd.console.hooks import dispatcher_of
 from relayd.console.hooks.dispatch import Dispatcher
 from relayd.console.limits import CONNECTIONS, LimitedProtocol
+from relayd.console.naming import Naming
 from relayd.console.proxy import Proxy
 from relayd.console.reading import Reading
 from relayd.console.render import Renderer
@@ -53,6 +54,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
     """Give the parts of the console, and close them. Raises StartError."""
     reading = Reading(settings.store.url)
     daemon = Daemon(settings.control_socket)
+    naming = Naming(daemon, settings.fqdn)
     proxy = Proxy(settings.console.proxy)
     sessions = Sessions(reading=reading, daemon=daemon, proxy=proxy, now=now)
     try:
@@ -61,7 +63,8 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
             reading=reading,
             daemon=daemon,
             glance=Glance(settings, reading, daemon, now),
-            renderer=Renderer(fqdn=settings.fqdn, now=now),
+            renderer=Renderer(fqdn=naming.fqdn, now=now),
+            naming=naming,
             sessions=sessions,
             requests=Requests(),
             proxy=proxy,

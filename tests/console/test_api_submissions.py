@@ -293,23 +293,40 @@ def test_a_large_message_is_read_of_a_good_key_only(console: Console) -> None:
         assert connection.getresponse().status == 401
 
 
+def slow_ones(program: Program, console: Console, open_ones: ExitStack, *, number: int) -> None:
+    """Begin messages that are large, and do not go on."""
+    for _ in range(number):
+        connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=15)
+        open_ones.enter_context(closing(connection))
+        connection.putrequest("POST", f"{PREFIX}/messages?from=a@x.test&rcpt=a@x.test")
+        connection.putheader("Authorization", f"Bearer {program.key(Scope.SUBMIT, name='app')}")
+        connection.putheader("Content-Type", "message/rfc822")
+        connection.putheader("Content-Length", str(3_000_000))
+        connection.endheaders(b"Subject: x\r\n")
+
+
 def test_slow_large_messages_delay_no_small_one(
     program: Program, console: Console, reception: Reception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """More of them than are read at once; and that they leave is no error of ours."""
     with ExitStack() as slow:
-        for _ in range(10):
-            connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=15)
-            slow.enter_context(closing(connection))
-            connection.putrequest("POST", f"{PREFIX}/messages?from=a@x.test&rcpt=a@x.test")
-            connection.putheader("Authorization", f"Bearer {program.key(Scope.SUBMIT, name='app')}")
-            connection.putheader("Content-Type", "message/rfc822")
-            connection.putheader("Content-Length", str(3_000_000))
-            connection.endheaders(b"Subject: x\r\n")
+        slow_ones(program, console, slow, number=10)
         assert post(program).status == 202
     assert len(reception.intake.messages) == 1
     assert post(program).status == 202
     assert "console_failed" not in capsys.readouterr().out
+
+
+def test_slow_large_messages_of_a_key_delay_no_other_key(
+    program: Program, console: Console, folder: Path
+) -> None:
+    """A key has half of the places at most."""
+    body = b"Subject: x\r\n\r\n" + (b"y" * 998 + b"\r\n") * 1500
+    with ExitStack() as slow, a_receiver(console, folder, message_size=3_000_000):
+        slow_ones(program, console, slow, number=12)
+        query = "?from=a@x.test&rcpt=a@x.test"
+        answer = post(program, query=query, headers=RFC822, body=body, name="other")
+        assert answer.status == 202, answer.body
 
 
 def test_a_message_larger_than_other_bodies(

@@ -498,6 +498,23 @@ def test_a_stream_tells_what_happens_from_now_on(program: Program, console: Cons
         console.call(console.store.act(query, Action.HOLD, by="zoe", reason=""))
 
 
+def test_a_key_has_ten_streams_at_most(program: Program) -> None:
+    streams = [_stream(program) for _ in range(10)]
+    assert [answer.status for _, answer in streams] == [200] * 10
+    connection, answer = _stream(program)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "30")
+    assert "10 streams" in json.loads(answer.read())["detail"]
+    connection.close()
+    streams.pop()[0].close()
+    while True:  # the console learns of the end some moments later
+        streams.append(_stream(program))
+        if streams[-1][1].status == 200:
+            break
+        streams.pop()[0].close()
+    for each, _ in streams:
+        each.close()
+
+
 def test_a_stream_ends_with_its_key_however_much_happens(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -207,3 +208,18 @@ def test_a_strange_cookie_is_no_banner(console: Console, cookie: str) -> None:
     token = console.token(Role.ADMIN)
     page = console.get("/", Cookie=f"relayd={token}; relayd_changed={cookie}")
     assert (page.status, "Put back" in page.text) == (200, False)
+
+
+def test_the_head_of_a_page_has_the_name_that_counts_now(console: Console, daemon: Daemon) -> None:
+    """It is asked for by no page that waits: the change is seen within some seconds."""
+    was = running(daemon, "fqdn").strip('"')
+
+    def wait_for(name: str) -> None:
+        deadline = time.monotonic() + 30
+        while f'<span class="fqdn">{name}</span>' not in console.get("/login").text:
+            assert time.monotonic() < deadline
+
+    client.ask(str(daemon.folder / "control.sock"), set_to_json({"fqdn": (NAME, was)}), timeout=60)
+    wait_for(NAME)
+    client.ask(str(daemon.folder / "control.sock"), set_to_json({"fqdn": (was, NAME)}), timeout=60)
+    wait_for(was)

@@ -62,6 +62,7 @@ class Api:
         self._app.state.console = console
         self._app.state.routes = routes()
         self._app.state.submitting = submissions.Submitting()
+        self._app.state.streams = events.Streams()
         self._app.state.rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,7 +5,9 @@ has seen misses nothing. Every page is a read of its own, and so is every look o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import orjson
@@ -13,6 +15,8 @@ import structlog
 from fastapi import Depends, Header, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from relayd.answers.status_line import status_line
 from relayd.console.api.answers import Paged, answer, seal, unseal
@@ -23,6 +27,7 @@ from relayd.console.api.shapes import messages as shapes
 from relayd.errors import StoreError
 from relayd.mail.words import EventKind
 from relayd.policy.console.roles import Scope
+from relayd.ports.people import ApiKey
 from relayd.ports.view import NumberedEvent
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +40,48 @@ _CHECKED = (
     15  # looks after which the key is looked up again, and the client hears that the stream lives
 )
 _ABOUT = "events"
+_STREAMS = 10  # of one key
+_LATER = {"Retry-After": "30"}
+
+
+class Streams:
+    """How many streams each key has open."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def check(self, key: ApiKey) -> None:
+        """Raise Problem when a key has as many as it may have."""
+        if self._open[key.id] >= _STREAMS:
+            words = f"the key has {_STREAMS} streams open: close one first"
+            raise Problem(429, words, headers=_LATER)
+
+    @contextmanager
+    def one(self, key: ApiKey) -> Iterator[None]:
+        """Count one more while it is open."""
+        self._open[key.id] += 1
+        try:
+            yield
+        finally:
+            self._open[key.id] -= 1
+            self._open += Counter()  # without those that have none
+
+
+class _Stream(StreamingResponse):
+    """A stream that counts for its key from its begin to its end, however it ends."""
+
+    def __init__(self, caller: Caller, after: int) -> None:
+        super().__init__(_lines(caller, after), media_type="text/event-stream")
+        self._caller = caller
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        with _streams(self._caller).one(self._caller.key):
+            await super().__call__(scope, receive, send)
+
+
+def _streams(caller: Caller) -> Streams:
+    streams: Streams = caller.request.app.state.streams
+    return streams
 
 
 class Params(Paged):
@@ -80,12 +127,16 @@ async def stream(
     caller: _Reader,
     last_event_id: Annotated[str, Header(max_length=500)] = "",
 ) -> Response:
-    """Tell what happens from now on, or behind `Last-Event-ID`: each event as `data`, its kind as `event`."""
+    """Tell what happens from now on, or behind `Last-Event-ID`: each event as `data`, its kind as `event`.
+
+    A key may have 10 streams open.
+    """
     if last_event_id:
         after = _after(caller, last_event_id)
     else:
         after = await caller.ask(lambda view: view.last_event())
-    return StreamingResponse(_lines(caller, after), media_type="text/event-stream")
+    _streams(caller).check(caller.key)
+    return _Stream(caller, after)
 
 
 async def _lines(caller: Caller, after: int) -> AsyncIterator[bytes]:

@@ -70,16 +70,18 @@ class Submitting:
     def __init__(self) -> None:
         self.places = asyncio.Semaphore(_AT_ONCE)
         self._large = asyncio.Semaphore(_AT_ONCE)
+        self._of_key: dict[str, asyncio.Semaphore] = {}
 
-    async def body(self, request: Request, most: int) -> bytes:
+    async def body(self, request: Request, most: int, *, key: str) -> bytes:
         """Return the body of a request; few large ones are in memory, and a slow one delays no small one.
 
-        Raises HTTPException as `read_body` does.
+        Those of one key have half of the places at most, so that no key keeps out the others. Raises HTTPException as `read_body` does.
         """
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) <= BODY_LIMIT:
             return await read_body(request)
-        async with self._large:
+        own = self._of_key.setdefault(key, asyncio.Semaphore(_AT_ONCE // 2))
+        async with own, self._large:  # in this order: who waits for its own place has no other
             return await read_body(request, most)
 
 
@@ -116,7 +118,9 @@ async def hand_in(
     if kind not in (_JSON, _RFC822):
         raise Problem(415, f"a message is {_JSON} or {_RFC822}")
     settings = caller.console.settings
-    body = await submitting.body(caller.request, int(settings.limits.message_size * _LARGER))
+    body = await submitting.body(
+        caller.request, int(settings.limits.message_size * _LARGER), key=caller.key.id
+    )
     async with submitting.places:
         make = _of_fields if kind == _JSON else _of_octets
         path, recipients, content = await asyncio.to_thread(

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -79,6 +80,10 @@ async def confirm(asked: Asked) -> Response:
         raise
     except RelaydError as refused:
         return await _page(asked, refused=refused)
+    with suppress(
+        RelaydError
+    ):  # it has begun, and the head of the page is no reason to say otherwise
+        await asked.console.naming.renew()
     answer = asked.see("/settings")
     remember(answer, asked.request, wanted)
     return answer

@@ -18,7 +18,7 @@ from relayd.test_mail import SUBJECT, MailRefused, make_mail, submit
 async def show(asked: Asked) -> Response:
     return asked.page(
         "test_mail.html",
-        sender=f"postmaster@{asked.console.settings.fqdn}",
+        sender=f"postmaster@{asked.console.naming.fqdn()}",
         smarthosts=[str(each) for each in asked.console.settings.smarthost.hosts],
         subject=SUBJECT,
     )
@@ -33,7 +33,7 @@ async def send(asked: Asked) -> Response:
         raise HTTPException(400, "the subject is not printable text")
     deed = Deed("test_mail", str(to), f"from {sender}")
     await asked.change(partial(client.ask, request=note_to_json(deed)))
-    mail = make_mail(settings.fqdn, sender, to, subject=subject, at=asked.now)
+    mail = make_mail(asked.console.naming.fqdn(), sender, to, subject=subject, at=asked.now)
     try:
         _, answer = await asyncio.to_thread(submit, settings, mail)
     except MailRefused as refused:
