@@ -7,15 +7,16 @@ that lacks what the message needs was not even asked: the next one may have it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from relayd.deliverer.nexthop.hosts import HostFailure, Session
-from relayd.mail.attempt import AttemptFacts
+from relayd.mail.attempt import AttemptFacts, Breakdown, RouteKind
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Bounced, Deferred, Outcome
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category
-from relayd.policy.delivery.route import HostPort
+from relayd.mail.words import Category, Fault
+from relayd.policy.delivery.route import HostPort, mx_domain_of
 from relayd.ports.outward import Delivery, SessionFailed
 from relayd.ports.queue import Work
 
@@ -107,6 +108,18 @@ def stumbled(destination: str, facts: AttemptFacts) -> HostFailure:
         failed=SessionFailed(facts.stage, facts.breakdown),
         at_door=False,
         facts=facts,
+    )
+
+
+def left_alone(destination: str, why: str, *, at: datetime) -> HostFailure:
+    """Return that no host was asked, since its site is left alone, as a failure of the domain."""
+    breakdown = Breakdown(category=Category.REPUTATION, fault=Fault.PEER, reason=why)
+    return HostFailure(
+        host=HostPort(host=mx_domain_of(destination) or destination, port=0),
+        at=at,
+        failed=SessionFailed(Stage.CONNECT, breakdown),
+        route=RouteKind.DIRECT,
+        at_door=False,
     )
 
 

@@ -36,7 +36,7 @@ from functools import partial
 
 import structlog
 
-from relayd.deliverer.attempt import Attempt, is_too_much
+from relayd.deliverer.attempt import Attempt, is_too_much, left_alone
 from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
@@ -311,6 +311,8 @@ class DestinationQueue:
             except NotYet as later:
                 if tracing.is_on:
                     tracing.tell("put_off", until=format_instant(later.until), reason=later.why)
+                if later.is_left_alone and await self._give_up(attempt, later):
+                    break
                 self.drain(QueueClosed(until=later.until, reason=later.why))
             except Shortage as lack:
                 self._lack(lack)
@@ -358,6 +360,8 @@ class DestinationQueue:
                 content=attempt.kept,
                 rewritten=attempt.rewritten,
             )
+        replies = [(facts.reply, facts.stage) for facts in delivery.facts]
+        await self._hop.saw(session, replies, attempt.message.id)
         if outcomes is None:  # what waits has another owner by now
             self.close()
             return attempt.done()
@@ -419,6 +423,21 @@ class DestinationQueue:
         self._owner.verified(self)
         for _ in self._waiting:
             self._grow()
+
+    async def _give_up(self, attempt: Attempt, later: NotYet) -> bool:
+        """Record that recipients are too old to wait for a site any longer; tell whether all are."""
+        old = self._recorder.overdue(attempt.message, attempt.recipients)
+        if old:
+            facts = facts_of(left_alone(self.lease.destination, later.why, at=self._recorder.now()))
+            outcomes = await self._recorder.record(
+                attempt.work,
+                [(recipient, facts) for recipient in old],
+                content=attempt.kept,
+                rewritten=attempt.rewritten,
+            )
+            if outcomes is None:
+                self.close()
+        return len(old) == len(attempt.recipients)
 
     async def _fail(self, attempt: Attempt, none: NoHost) -> None:
         """No host can be used: record that for this work, and close the queue if waiting may help.

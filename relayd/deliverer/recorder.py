@@ -26,12 +26,13 @@ from relayd.errors import ContentLost, Shortage
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts, Peer
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage, QueuedRecipient
+from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
 from relayd.policy.delivery.fallback import refuses_our_address
 from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
+from relayd.policy.delivery.retry import lifetime
 from relayd.policy.delivery.route import (
     Decision,
     RouteRules,
@@ -131,6 +132,20 @@ class Recorder:
         if written is None or len(written) < len(paused):
             return None
         return [each for each in recipients if each not in paused]
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def overdue(
+        self, message: QueuedMessage, recipients: Sequence[QueuedRecipient]
+    ) -> Sequence[QueuedRecipient]:
+        """Return those whose next failed attempt is the last, by their age."""
+        now, most = (
+            self._clock.now(),
+            lifetime(self._rules.verdict.retry, is_report=message.is_report),
+        )
+        age = now - message.began(now)
+        return [each for each in recipients if age - each.uncounted >= most]
 
     async def transactions(self, work: Work, content: Content) -> Sequence[Transaction]:
         """Return the envelopes that the next hop is given; none: the recipients wait, and that is on record.

@@ -13,6 +13,7 @@ import structlog
 from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.deliverer.leases import POLL, Leases
 from relayd.deliverer.nexthop.hosts import NextHop
+from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.pauses import Pauses, in_words
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import Recorder
@@ -40,8 +41,10 @@ class Scheduler:
         rerouter: Rerouter,
         pauses: Pauses,
         slots: int = WINDOW,
+        paces: SitePaces | None = None,
     ) -> None:
-        """`slots` is how many connections there may be."""
+        """`slots` is how many connections there may be; `paces` is read again with each look for work."""
+        self._paces = paces
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
         self._queues = leases.queues
@@ -123,6 +126,8 @@ class Scheduler:
             self._wake.clear()
             claimed = 0
             try:
+                if self._paces is not None:
+                    await self._paces.refresh()
                 claimed = await self._claim()
             except StoreBroken:
                 raise

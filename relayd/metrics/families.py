@@ -163,6 +163,12 @@ DESTINATIONS_PAUSED = Family(
     kind="gauge",
     help="Destinations with mail that are left alone for a while: down, or at their limit.",
 )
+SITES = Family(
+    name="relayd_sites",
+    kind="gauge",
+    help="Sites that mail goes to directly and that are not simply free, by how they are treated.",
+    labels=("mode",),
+)
 LOGIN_REFUSED = Family(
     name="relayd_login_refused",
     kind="gauge",

@@ -5,6 +5,7 @@ is read anew.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -34,6 +35,7 @@ from relayd.metrics.families import (
     QUEUE,
     READABLE,
     REDIRECT,
+    SITES,
     SOFT_BOUNCE,
     STORE_FAILING,
     WEBHOOK_DISABLED,
@@ -45,9 +47,11 @@ from relayd.metrics.families import (
 from relayd.metrics.reading import Reading
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.console.webhook import Off
+from relayd.policy.pace import SiteMode, at
 from relayd.policy.pausing import Pausing
 from relayd.ports.outbox import Endpoint
 from relayd.ports.outward import Clock
+from relayd.ports.sites import KnownSite
 from relayd.ports.view import UNFINISHED, Counts, PausedDestination, QueueView
 
 TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
@@ -93,11 +97,14 @@ class Scrape:
         self._counts = Reading(self._read_counts, clock)
         self._outbox = Reading(self._read_outbox, clock)
         self._refused = Reading(self._read_refused, clock)
+        self._sites = Reading(self._read_sites, clock)
 
     async def samples(self) -> list[Sample]:
         """Return all lines of an answer. May take 5 seconds."""
-        counts, endpoints = await asyncio.gather(
-            self._counts.latest(within=_QUEUE_WITHIN), self._outbox.latest(within=_QUEUE_WITHIN)
+        counts, endpoints, sites = await asyncio.gather(
+            self._counts.latest(within=_QUEUE_WITHIN),
+            self._outbox.latest(within=_QUEUE_WITHIN),
+            self._sites.latest(within=_QUEUE_WITHIN),
         )
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
@@ -105,6 +112,7 @@ class Scrape:
             Sample(family=REDIRECT, value=int(bool(self._switches.redirect))),
             *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
+            *_of_sites(sites or (), self._clock.now()),
             *_of_webhooks(endpoints, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),
         ]
@@ -166,12 +174,26 @@ class Scrape:
         except StoreError:
             return None
 
+    def _read_sites(self) -> Sequence[KnownSite] | None:
+        try:
+            with closing(self._open_view()) as view:
+                return view.sites.sites()
+        except StoreError:
+            return None
+
     def _read_counts(self) -> Counts | None:
         try:
             with closing(self._open_view()) as view:
                 return view.counts()
         except StoreError:
             return None
+
+
+def _of_sites(sites: Sequence[KnownSite], now: datetime) -> Iterator[Sample]:
+    modes = Counter(at(each.state, now.timestamp()).mode for each in sites)
+    for mode in SiteMode:
+        if mode is not SiteMode.FREE:
+            yield Sample(family=SITES, labels=(mode.value,), value=modes[mode])
 
 
 def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:

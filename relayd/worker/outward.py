@@ -12,6 +12,7 @@ from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
+from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
@@ -68,7 +69,9 @@ async def deliver(
         connections=Connections(places),
         per_minute=settings.direct.messages_per_minute,
     )
-    mx = mx_parts(settings, parts.clock, transport, sites, source)
+    rules = rules_from(settings.rules)
+    paces = SitePaces(parts.store.sites, parts.store.permits, clock=parts.clock, rules=rules)
+    mx = mx_parts(settings, parts.clock, transport, sites, source, paces)
     router = Router(
         settings.smarthosts,
         settings.route_hosts,
@@ -88,7 +91,6 @@ async def deliver(
     membership: Membership = DaemonMembership(settings.workers)
     for shares in (sites, router, reporter):
         membership.watch(shares.divide_by)
-    rules = rules_from(settings.rules)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
     results = ResultStore(parts.store)
@@ -126,6 +128,7 @@ async def deliver(
         ),
         pauses=Pauses(clock=parts.clock, jitter=source.random),
         slots=places,
+        paces=paces,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(transport, results, scheduler, sites, late, reader, reporter, given_up)
@@ -178,6 +181,7 @@ def mx_parts(
     transport: SmtpTransport,
     sites: Sites,
     source: random.Random,
+    paces: SitePaces | None = None,
 ) -> MxParts:
     """Return what MX hops share."""
     listening = frozenset(
@@ -204,6 +208,7 @@ def mx_parts(
         chance=source.random,
         is_own=partial(is_own, port=settings.direct.port, listening=listening),
         may_send_from=has_address,
+        paces=paces,
     )
 
 

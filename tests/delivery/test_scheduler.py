@@ -14,7 +14,8 @@ from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
 from relayd.mail.envelope import NewMessage
-from relayd.mail.reply import Stage
+from relayd.mail.ids import MessageId
+from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
 from relayd.net.smtp.breakdown import broken
 from relayd.policy.delivery import history
@@ -436,6 +437,11 @@ class Mute:
         raise NotImplementedError
 
     async def give_back(self, session: Session) -> None:
+        raise NotImplementedError
+
+    async def saw(
+        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+    ) -> None:
         raise NotImplementedError
 
     def answered(self) -> None:

@@ -23,6 +23,7 @@ from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
+from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
@@ -78,6 +79,7 @@ class Direct:
     servers: Mapping[str, ScriptedServer]
     smarthost: ScriptedServer
     parts: MxParts
+    paces: SitePaces
     routes: RouteRules
     port: int
 
@@ -151,12 +153,13 @@ async def a_direct_post(
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
+        paces = SitePaces(store.sites, store.permits, clock=_clock(store), rules=rules())
+        parts = replace(parts, paces=paces)
         fallbacks = Fallbacks(store.sites, clock=_clock(store)) if routes.falls_back else None
         if fallbacks is not None:
             routes = replace(routes, diverted=fallbacks)
-        post = await _post(
-            store, name, routes, _router(parts, smarthost, store), tasks, places, fallbacks
-        )
+        router = _router(parts, smarthost, store)
+        post = await _post(store, name, routes, router, paces, tasks, places, fallbacks)
         try:
             yield Direct(
                 post=post,
@@ -164,6 +167,7 @@ async def a_direct_post(
                 servers=servers,
                 smarthost=smarthost,
                 parts=parts,
+                paces=paces,
                 routes=routes,
                 port=direct.port,
             )
@@ -226,6 +230,7 @@ async def _post(
     name: str,
     routes: RouteRules,
     router: Router,
+    paces: SitePaces,
     tasks: asyncio.TaskGroup,
     places: int,
     fallbacks: Fallbacks | None,
@@ -252,6 +257,7 @@ async def _post(
         rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes, fallbacks=fallbacks),
         pauses=Pauses(clock=clock, jitter=lambda: 0.0),
         slots=places,
+        paces=paces,
     )
     running = tasks.create_task(scheduler.run(tasks))
     await asyncio.sleep(0)  # it runs: work may be put into it

@@ -46,6 +46,10 @@ class Account:
         self._turn = asyncio.Lock()  # one waits for the next permit, the others for their turn
         self.is_free = False  # needs no permits
 
+    def limit(self, limits: AccountLimits) -> None:
+        """Hold to these limits from the next booking on."""
+        self._limits = limits
+
     @property
     def is_limited(self) -> bool:
         """Tell whether a rate holds its mail back."""

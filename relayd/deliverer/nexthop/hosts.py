@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
+from relayd.mail.ids import MessageId
+from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery.hosts import FailedHost
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.ports.outward import Connection, SessionFailed
@@ -87,11 +89,15 @@ class NoHost(Exception):
 
 
 class NotYet(Exception):
-    """No transaction may begin before `until`, and why; nobody failed in this attempt."""
+    """No transaction may begin before `until`, and why; nobody failed in this attempt.
 
-    def __init__(self, until: datetime, why: str) -> None:
+    `is_left_alone`: for what the site said of us, and perhaps for days. Then mail that is too old by now is given up.
+    """
+
+    def __init__(self, until: datetime, why: str, *, is_left_alone: bool = False) -> None:
         self.until = until
         self.why = why
+        self.is_left_alone = is_left_alone
         super().__init__(f"not before {until}: {why}")
 
 
@@ -142,6 +148,12 @@ class NextHop(Protocol):
 
     async def give_back(self, session: Session) -> None:
         """Take a session that its queue has no more use for."""
+        ...
+
+    async def saw(
+        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+    ) -> None:
+        """Learn from what a server said of one message."""
         ...
 
     def answered(self) -> None:

@@ -22,10 +22,12 @@ from relayd.deliverer.nexthop.hosts import (
     Session,
 )
 from relayd.deliverer.nexthop.search import Search
+from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Site, Sites
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
-from relayd.mail.reply import Stage
+from relayd.mail.ids import MessageId
+from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Fault
 from relayd.policy.delivery.hosts import turned_away
 from relayd.policy.delivery.mx import (
@@ -42,6 +44,7 @@ from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.throttle import TOKEN_WAIT
 from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
+from relayd.ports.sites import SiteKey
 from relayd.settings import DirectSettings
 from relayd.trace import tracing
 
@@ -67,6 +70,16 @@ class MxParts:
     chance: Callable[[], float]
     is_own: Callable[[IpAddress], bool]  # a connection there would come back to us
     may_send_from: Callable[[IpAddress], bool]  # a connection may come from there
+    paces: SitePaces | None = None  # None: what sites say of us changes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What a connection in use is for."""
+
+    site: Site
+    key: SiteKey
+    asks: bool  # its message asks a site that was left alone
 
 
 class MxHop:
@@ -78,7 +91,8 @@ class MxHop:
         self._domain = domain
         self._parts = parts
         self._site: Site | None = None  # the latest; it changes with the DNS only
-        self._site_of: dict[int, Site] = {}  # by the id of a connection in use
+        self._key: SiteKey | None = None  # of that
+        self._uses: dict[int, _Use] = {}  # by the id of a connection in use
 
     @property
     def allowed(self) -> int:
@@ -87,7 +101,12 @@ class MxHop:
 
     @property
     def is_limited(self) -> bool:
-        return self._parts.sites.are_limited
+        return self._parts.sites.are_limited or self._is_held_back
+
+    @property
+    def _is_held_back(self) -> bool:
+        paces = self._parts.paces
+        return paces is not None and self._key is not None and paces.holds_back(self._key)
 
     account = None
 
@@ -113,14 +132,43 @@ class MxHop:
             raise NoHost(tuple(after), all_asked=chosen.is_all)
         site = self._parts.sites.of(chosen.site)
         self._site = site
+        self._key = key = SiteKey(site.key, chosen.candidates[0].source_ip or "")
+        asks = await self._may_enter(key, after)
+        try:
+            session = await self._admitted(site, key, chosen, after, asks=asks)
+        except BaseException:
+            if asks and self._parts.paces is not None:
+                await self._parts.paces.ended(key)
+            raise
+        self._uses[id(session.connection)] = _Use(site, key, asks)
+        return session
+
+    async def _may_enter(self, key: SiteKey, after: Sequence[HostFailure]) -> bool:
+        """Wait for what the site is given; tell whether this message asks. Raises NotYet."""
+        paces = self._parts.paces
+        return paces is not None and not after and await paces.enter(key)
+
+    async def _admitted(
+        self,
+        site: Site,
+        key: SiteKey,
+        chosen: Candidates,
+        after: Sequence[HostFailure],
+        *,
+        asks: bool,
+    ) -> Session:
+        """Open a session with a site that may have one more message."""
+        paces = self._parts.paces
         await self._enter(site, chosen.names, may_begin=bool(after))
         try:
-            session = await self._open(site, chosen, after)
-        except BaseException:
+            if paces is not None and not after and not asks:
+                paces.check(key)  # to wait for a slot may take long
+            return await self._open(site, chosen, after)
+        except BaseException as error:
             site.slots.release()
+            if paces is not None and isinstance(error, NoHost):
+                await paces.saw(key, _replies(error.failures[len(after) :]))
             raise
-        self._site_of[id(session.connection)] = site
-        return session
 
     def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         """Tell whether it has not had its share yet; others may wait for the slot.
@@ -131,7 +179,8 @@ class MxHop:
         pool = [each.address for each in pool_of(self._parts.settings.sources, facts)]
         if pool and session.connection.peer.local_ip not in pool:
             return False
-        site = self._site_of.get(id(session.connection))
+        use = self._uses.get(id(session.connection))
+        site = None if use is None else use.site
         gives_way = site is not None and site.share.gives_way
         return not self.is_limited and not gives_way and _is_fresh(session.connection)
 
@@ -143,10 +192,13 @@ class MxHop:
 
     async def give_back(self, session: Session) -> None:
         connection = session.connection
-        site = self._site_of.pop(id(connection), None)
-        if site is None:
+        use = self._uses.pop(id(connection), None)
+        if use is None:
             await connection.quit()
             return
+        site = use.site
+        if use.asks and self._parts.paces is not None:  # it was of no use
+            await self._parts.paces.ended(use.key)
         if _is_fresh(connection) and not site.slots.is_crowded:
             self._parts.sites.rest(site, connection, for_seconds=_IDLE_FOR)
             site.slots.release()
@@ -156,6 +208,16 @@ class MxHop:
         finally:
             site.share.release()
             site.slots.release()
+
+    async def saw(
+        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+    ) -> None:
+        use, paces = self._uses.get(id(session.connection)), self._parts.paces
+        if use is None or paces is None:
+            return
+        self._uses[id(session.connection)] = replace(use, asks=False)
+        all_replies = (*_replies(session.failures), *replies)
+        await paces.saw(use.key, all_replies, message=message, asked=use.asks)
 
     def answered(self) -> None:
         if self._site is not None:
@@ -180,6 +242,8 @@ class MxHop:
         addresses: Mapping[str, Addresses] = dict(zip(names, found, strict=True))
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
         resting = frozenset(ip for ip in sources if not parts.may_send_from(ip_address(ip)))
+        if parts.paces is not None and len(sources) > 1:
+            resting |= parts.paces.resting(plan.site)
         rules = replace(
             parts.rules,
             own_addresses=own,
@@ -351,6 +415,10 @@ def _tell_choice(chosen: Candidates | Undeliverable | Breakdown) -> None:
     tracing.tell("hosts_found", hosts=hosts)
     for line in chosen.skipped:
         tracing.tell("host_skipped", reason=line)
+
+
+def _replies(failures: Sequence[HostFailure]) -> list[tuple[Reply | None, Stage]]:
+    return [(each.failed.reply, each.failed.stage) for each in failures]
 
 
 def _is_fresh(connection: Connection) -> bool:

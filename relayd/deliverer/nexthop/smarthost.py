@@ -8,6 +8,8 @@ from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
+from relayd.mail.ids import MessageId
+from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.throttle import SlowStart
 from relayd.policy.tls.ladder import asked_by
@@ -104,6 +106,11 @@ class Smarthost:
             await session.connection.quit()
         finally:
             self._share.release()
+
+    async def saw(
+        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+    ) -> None:
+        """Nothing: what concerns the account is seen where the mail is judged."""
 
     def limit(self, connections: int) -> None:
         """Allow so many at most from now on; those beyond it end with the message they carry."""

@@ -19,7 +19,7 @@ Counts = Mapping[str, Sequence[tuple[int, int]]]
 class AccountLimits:
     """Messages that an account may send; 0: any number."""
 
-    per_second: int = 0
+    per_second: float = 0
     per_minute: int = 0
     per_hour: int = 0
     per_day: int = 0

@@ -22,9 +22,12 @@ from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
 from relayd.metrics.scrape import TOP, Scrape
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.console.webhook import Off
+from relayd.policy.pace import Saw, Seen
 from relayd.policy.pausing import Pausing
 from relayd.ports.outbox import TOLD, Endpoint, EndpointId, Subscription
+from relayd.ports.sites import SiteKey
 from relayd.ports.view import Counts, PausedDestination, QueueView, Status
+from relayd.store.memory.sites import MemorySites
 from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
 from tests.support.clock import START, FakeClock
@@ -112,6 +115,19 @@ async def test_the_queue_is_read_off_the_store(world: World) -> None:
     assert await world.values("relayd_login_refused") == {(): 1}
     assert await world.values("relayd_queue_readable") == {(): 1}
     assert await world.values("relayd_build_info") == {(relayd.__version__,): 1}
+
+
+async def test_sites_are_counted_by_how_they_are_treated(world: World) -> None:
+    slow, mistrust = Seen(saw=Saw.SLOW), Seen(saw=Saw.MISTRUST)
+    sites = MemorySites(world.view._tables.sites, world.clock)
+    for name, seen in {"a.test": slow, "b.test": mistrust, "c.test": mistrust}.items():
+        await sites.note_site(SiteKey(name), seen)
+    assert await world.values("relayd_sites") == {
+        ("paced",): 1,
+        ("resting",): 2,
+        ("blocked",): 0,
+        ("probing",): 0,
+    }
 
 
 async def test_an_empty_queue_has_no_age(world: World) -> None:
