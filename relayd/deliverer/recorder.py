@@ -22,6 +22,7 @@ from relayd.deliverer.settlements import (
     with_report,
     without_content,
 )
+from relayd.deliverer.signing_again import NotSigned, signed_again
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.address import parse_address
 from relayd.mail.attempt import AttemptFacts, Peer
@@ -30,6 +31,7 @@ from relayd.mail.envelope import NewMessage, QueuedMessage, QueuedRecipient
 from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
+from relayd.mail.signing import Signer
 from relayd.policy.delivery.fallback import refuses_our_address
 from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.retry import lifetime
@@ -68,6 +70,7 @@ class DeliveryRules:
         default_factory=dict
     )  # in one transaction, by route key
     rewriting: Rewriting | None = None
+    signer: Signer | None = None  # set where there are keys
     pausing: Pausing = field(default_factory=Pausing)
     fallbacks: Fallbacks | None = None  # None: nothing that is refused goes another way
 
@@ -172,9 +175,15 @@ class Recorder:
     ) -> Rewritten | None:
         sender, destination = work.message.reverse_path, work.lease.destination
         try:
-            return rewriting.given(sender, content, destination, self._clock.now())
+            now = self._clock.now()
+            given = rewriting.given(sender, content, destination, now)
+            if (signer := self._rules.signer) is not None:
+                given = await signed_again(given, work.message, content, signer, now)
         except RewriteRefused as refused:
-            await self._hold(work, str(refused))
+            await self._hold("rewrite", work, str(refused))
+            return None
+        except NotSigned as unsigned:
+            await self._hold("[[dkim]]", work, str(unsigned))
             return None
         except Shortage:
             raise
@@ -183,13 +192,15 @@ class Recorder:
         except Exception:  # as in `Sessions.deliver`
             log.exception("attempt_failed", queue_id=format_id(work.message.id), fault="local")
             facts = self.internal_error(None)
+        else:
+            return given
         await self.record(work, [(each, facts) for each in work.recipients])
         return None
 
-    async def _hold(self, work: Work, reason: str) -> None:
-        """Hold recipients whose message a rule would make one that may not be sent."""
+    async def _hold(self, by: str, work: Work, reason: str) -> None:
+        """Hold recipients whose message a rule would make one that may not be sent; `by` is what says so."""
         now = self._clock.now()
-        held = [held_by("rewrite", work, each, reason, at=now) for each in work.recipients]
+        held = [held_by(by, work, each, reason, at=now) for each in work.recipients]
         addresses = {recipient.number: recipient.address for recipient in work.recipients}
         for settlement in await self.results.settle(work, held) or ():
             for event in settlement.events:

@@ -198,7 +198,7 @@ def own_signatures(header: bytes) -> OwnSignatures:
     start = end = first.end() if first else 0
     body = None
     while found := _OURS.match(header, end):
-        end, body = found.end(), b64decode(found[1])
+        end, body = found.end(), body or b64decode(found[1])
     return OwnSignatures(start, end, body)
 
 

@@ -110,6 +110,7 @@ async def deliver(
             },
             jitter=source.random,
             rewriting=await _rewriting(settings, parts),
+            signer=parts.signer,
             pausing=parts.pausing,
             fallbacks=fallbacks,
         ),

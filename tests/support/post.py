@@ -28,6 +28,7 @@ from relayd.deliverer.scheduler import Scheduler
 from relayd.mail.envelope import NewMessage, QueuedMessage
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId, WorkerNumber
+from relayd.mail.signing import Signer
 from relayd.mail.words import Detail, EventKind
 from relayd.policy.accounts.limits import NO_LIMITS, AccountLimits
 from relayd.policy.delivery.retry import RetrySettings
@@ -215,6 +216,7 @@ async def a_post(
     places: int = 1000,
     pausing: Pausing | None = None,
     rewriting: Rewriting | None = None,
+    signer: Signer | None = None,
 ) -> AsyncIterator[Post]:
     """Run a deliverer whose smarthost has these ports; stop it at the end."""
     clock = queue[2] if queue else store._clock if store else FakeClock()
@@ -251,6 +253,7 @@ async def a_post(
                 jitter=lambda: 0.0,
                 pausing=pausing or Pausing(),
                 rewriting=rewriting,
+                signer=signer,
             ),
             reporter=a_reporter(clock) if reports else None,
         ),

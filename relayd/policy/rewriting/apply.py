@@ -16,7 +16,7 @@ from relayd.policy.delivery.route import matches
 from relayd.policy.rewriting import author, fields, srs
 from relayd.policy.rewriting.rules import DomainMap, Rewrite, RewriteRefused
 
-_HEADER_LIMIT = 256 * 1024  # octets of a header that can be changed
+HEADER_LIMIT = 256 * 1024  # octets of a header that can be changed
 _LONGEST = 254  # octets of an address, RFC 5321 §4.5.3.1.3 without the brackets
 
 
@@ -27,6 +27,7 @@ class Rewritten:
     reverse_path: str
     content: Content
     changes: tuple[str, ...] = ()  # in words, for the history
+    fixes_author: bool = False  # all mail that the rule is for has this From
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,12 @@ def rewritten(
         return Rewritten(reverse_path=reverse_path, content=content)
     sender = _sender(parse_address(reverse_path), rules, srs_key)
     changes = [] if sender == reverse_path else [f"sender {reverse_path} to {sender}"]
+    fixes_author = False
     if any(rule.touches_header for rule in rules):
-        end = header_end(content[:_HEADER_LIMIT])
-        if end == _HEADER_LIMIT < len(content):
+        end = header_end(content[:HEADER_LIMIT])
+        if end == HEADER_LIMIT < len(content):
             raise RewriteRefused(
-                f"its header has more than {_HEADER_LIMIT} octets, too many to rewrite"
+                f"its header has more than {HEADER_LIMIT} octets, too many to rewrite"
             )
         header = content[:end]
         if by := next((rule for rule in rules if _names_author(rule, header)), None):
@@ -61,7 +63,13 @@ def rewritten(
             header = _with_fields(header, rule, changes)
         if header != content[:end]:
             content = spliced(header, content, end)
-    return Rewritten(reverse_path=sender, content=content, changes=tuple(changes))
+            fixes_author = by is not None and by.header_from is not None
+    return Rewritten(
+        reverse_path=sender,
+        content=content,
+        changes=tuple(changes),
+        fixes_author=fixes_author,
+    )
 
 
 def _sender(address: Address, rules: Sequence[Rewrite], srs_key: SrsKey) -> str:
