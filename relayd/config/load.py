@@ -258,6 +258,7 @@ def _direct(document: Document) -> DirectSettings:
         families=frozenset(direct.families),
         sources=sources_of(direct),
         sources_named_by=named_by(direct),
+        warm_up=dict(direct.warm_up),
         allow_networks=tuple(direct.allow_networks),
         connections_per_destination=direct.connections_per_destination,
         messages_per_minute=direct.messages_per_minute,

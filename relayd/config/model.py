@@ -42,7 +42,7 @@ from relayd.config.logins import LoginTable, login_name
 from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
 from relayd.config.senders import Sender, sender_pattern
 from relayd.config.smarthosts import Smarthost, SmarthostName, smarthost_name
-from relayd.config.sources import DirectSource
+from relayd.config.sources import DirectSource, WarmUp
 from relayd.policy.console.webhook_url import PORTS
 from relayd.policy.delivery.fallback import FallbackMode
 from relayd.settings import (
@@ -175,6 +175,7 @@ class Direct(Table):
     families: Annotated[list[Family], AfterValidator(not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     source: list[DirectSource] = []
+    warm_up: WarmUp = Field(default_factory=dict)
     allow_networks: list[Range] = []
     connections_per_destination: Count = 10
     messages_per_minute: Annotated[int, PlainValidator(units.whole(0, 100_000))] = 0

@@ -4,10 +4,11 @@
 """
 
 from contextlib import suppress
+from datetime import date, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import PlainValidator
+from pydantic import PlainSerializer, PlainValidator
 
 from relayd.config import routes as where
 from relayd.config.fields import Table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from relayd.config.mistakes import Report
     from relayd.config.model import Direct
 
+_WARM_UP = ("direct", "warm_up")
 _SOURCE = ("direct", "source")
 _ADDRESSES = ("direct", "source_addresses")
 
@@ -33,6 +35,21 @@ def _sender_or_login(value: object) -> str:
         'expected a sender, "a@b.example", "example.org", "*.example.org" for all below it,'
         ' or "<>" for the null reverse-path; or the name of a login'
     )
+
+
+def _day(value: object) -> date:
+    """Read a day, as TOML or as text has it."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    with suppress(ValueError, TypeError):
+        return date.fromisoformat(value)  # type: ignore[arg-type]
+    raise ValueError("expected a day such as 2026-12-01, without quotes")
+
+
+WarmUp = dict[
+    Annotated[str, PlainValidator(where.ip)],
+    Annotated[date, PlainValidator(_day), PlainSerializer(str, when_used="json")],
+]
 
 
 class DirectSource(Table):
@@ -58,6 +75,10 @@ def named_by(direct: "Direct") -> str:
 
 def check_sources(direct: "Direct", report: "Report") -> None:
     """Note a source that would have no effect, and mail that would have no source."""
+    named = {each.address for each in sources_of(direct)}
+    for address in direct.warm_up if report.is_sound(_SOURCE, _ADDRESSES) else ():
+        if address not in named:
+            report.add(_WARM_UP, f"{address} is no source: name it in direct.source_addresses")
     if direct.source and direct.source_addresses:
         report.add(_ADDRESSES, "is the short form of [[direct.source]]; keep one of them")
     if direct.source and all(each.senders for each in direct.source):

@@ -75,7 +75,7 @@ def default_of(name: str) -> str | None:
 
 def _leaves(table: Mapping[str, object], at: Key = ()) -> Iterator[tuple[Key, object]]:
     for name, value in table.items():
-        is_one = name in VALUE_TABLES or (at[:1] in _NAMED and at not in _OF_TABLES)
+        is_one = name in (*VALUE_TABLES, "warm_up") or (at[:1] in _NAMED and at not in _OF_TABLES)
         if isinstance(value, dict) and not is_one:
             yield from _leaves(value, (*at, name))
         elif isinstance(value, list) and (*at, name) == ("listen",):

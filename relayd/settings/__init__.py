@@ -9,7 +9,7 @@ only in `config`. Documentation of every key: `docs/config.md`.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -159,6 +159,7 @@ class DirectSettings:
     connections_per_destination: int  # and MX site, all workers together
     messages_per_minute: int  # to one MX site, all workers together; 0: no limit
     sources_named_by: str = SHORT_FORM  # the key that names them
+    warm_up: Mapping[str, date] = field(default_factory=dict)  # the first day of new sources
 
     @property
     def source_addresses(self) -> tuple[str, ...]:

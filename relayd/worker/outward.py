@@ -14,6 +14,7 @@ from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.nexthop.warm_ups import WarmUps
 from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
@@ -89,7 +90,7 @@ async def deliver(
         signer=parts.signer,
     )
     membership: Membership = DaemonMembership(settings.workers)
-    for shares in (sites, router, reporter):
+    for shares in (sites, mx.warm_ups, router, reporter):
         membership.watch(shares.divide_by)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
@@ -209,6 +210,7 @@ def mx_parts(
         chance=source.random,
         is_own=partial(is_own, port=settings.direct.port, listening=listening),
         may_send_from=has_address,
+        warm_ups=WarmUps(settings.direct.warm_up, clock=clock),
         paces=paces,
     )
 

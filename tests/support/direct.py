@@ -25,6 +25,7 @@ from relayd.deliverer.nexthop.mx import MxHop, MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.nexthop.warm_ups import WarmUps
 from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
@@ -206,6 +207,7 @@ def _mx_parts(
         chance=lambda: 0.0,
         is_own=partial(is_own, port=direct.port, listening={(ip, direct.port) for ip in listening}),
         may_send_from=has_address,
+        warm_ups=WarmUps(direct.warm_up, clock=clock),
     )
 
 

@@ -354,6 +354,16 @@ WRONG |= {
         FQDN + '[direct]\nsource_addresses = ["192.0.2.1"]\n'
         '[[direct.source]]\naddress = "192.0.2.2"',
     ),
+    "direct-warm-up-of-nothing": (
+        "direct.warm_up",
+        "192.0.2.9 is no source",
+        FQDN + '[direct]\nsource_addresses = ["192.0.2.1"]\nwarm_up = {"192.0.2.9" = 2026-12-01}',
+    ),
+    "direct-warm-up-day": (
+        'direct.warm_up."192.0.2.1"',
+        "a day such as",
+        FQDN + '[direct]\nsource_addresses = ["192.0.2.1"]\nwarm_up = {"192.0.2.1" = "soon"}',
+    ),
     "direct-networks": (
         "direct.allow_networks[0]",
         "bits set behind the prefix",

@@ -24,6 +24,7 @@ from relayd.deliverer.nexthop.hosts import (
 from relayd.deliverer.nexthop.search import Search
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Site, Sites
+from relayd.deliverer.nexthop.warm_ups import WarmUps
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
 from relayd.mail.ids import MessageId
@@ -53,7 +54,9 @@ _IDLE_FOR = 10.0  # seconds a connection without work is kept
 _REUSED_AT_MOST = 100  # transactions
 _RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
 _FULL = "all {} connections that its mail hosts are given now are in use"
+_WARM_UP = "our address is new to its mail hosts (direct.warm_up)"
 _DOWN = "none of its mail hosts was ready when mail of another domain asked them"
+_WARMING = 300.0  # seconds: no longer wait is foreseen
 _AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 
 
@@ -70,6 +73,7 @@ class MxParts:
     chance: Callable[[], float]
     is_own: Callable[[IpAddress], bool]  # a connection there would come back to us
     may_send_from: Callable[[IpAddress], bool]  # a connection may come from there
+    warm_ups: WarmUps
     paces: SitePaces | None = None  # None: what sites say of us changes nothing
 
 
@@ -141,6 +145,7 @@ class MxHop:
                 await self._parts.paces.ended(key)
             raise
         self._uses[id(session.connection)] = _Use(site, key, asks)
+        self._parts.warm_ups.take(chosen.site, session.connection.peer.local_ip)
         return session
 
     async def _may_enter(self, key: SiteKey, after: Sequence[HostFailure]) -> bool:
@@ -176,6 +181,8 @@ class MxHop:
         With a limited rate nobody holds a connection while waiting for a token. Mail of other
         senders may have to come from another address.
         """
+        if self._parts.warm_ups.is_warming(session.connection.peer.local_ip):
+            return False  # each message has its time
         pool = [each.address for each in pool_of(self._parts.settings.sources, facts)]
         if pool and session.connection.peer.local_ip not in pool:
             return False
@@ -241,7 +248,11 @@ class MxHop:
         found = await asyncio.gather(*(parts.resolver.addresses(name) for name in names))
         addresses: Mapping[str, Addresses] = dict(zip(names, found, strict=True))
         own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
-        resting = frozenset(ip for ip in sources if not parts.may_send_from(ip_address(ip)))
+        resting = frozenset(
+            ip
+            for ip in sources
+            if not parts.may_send_from(ip_address(ip)) or parts.warm_ups.wait(plan.site, ip)
+        )
         if parts.paces is not None and len(sources) > 1:
             resting |= parts.paces.resting(plan.site)
         rules = replace(
@@ -285,10 +296,21 @@ class MxHop:
 
     async def _open(self, site: Site, chosen: Candidates, after: Sequence[HostFailure]) -> Session:
         search = self._new_search(site, after)
+        waits = [
+            self._parts.warm_ups.wait(chosen.site, each.source_ip) for each in chosen.candidates
+        ]
+        if any(waits):
+            chosen = replace(chosen, is_cut=True)
         order = sorted(
-            (each for each in chosen.candidates if search.may_ask(self._address(each))),
+            (
+                each
+                for each, wait in zip(chosen.candidates, waits, strict=True)
+                if not wait and search.may_ask(self._address(each))
+            ),
             key=lambda each: search.is_out(self._address(each)),
         )
+        if not order:
+            raise self._not_yet(min(_WARMING, *waits), _WARM_UP)
         best = {
             (each.host, each.source_ip) for each in order if each.preference == order[0].preference
         }

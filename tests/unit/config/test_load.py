@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -139,6 +139,16 @@ def test_sources_have_names_and_senders_of_their_own() -> None:
     )
     assert found.sources_named_by == "direct.source"
     assert (found.helo_of("2001:db8::1"), found.helo_of("192.0.2.1")) == ("mx10.example.org", "")
+
+
+@pytest.mark.parametrize("day", ["2026-12-01", '"2026-12-01"'])
+def test_new_sources_have_a_first_day(day: str) -> None:
+    found = read(
+        f'fqdn = "relay.mill.net"\n[direct]\nsource_addresses = ["2001:db8::1"]\n'
+        f'warm_up = {{"2001:DB8::0:1" = {day}}}'
+    )
+    assert found.direct.warm_up == {"2001:db8::1": date(2026, 12, 1)}
+    assert dict(found.values)["direct.warm_up"] == '{"2001:db8::1": "2026-12-01"}'
 
 
 FALLS_BACK = {

@@ -1,0 +1,51 @@
+"""When each new address of ours may send its next message to a site, as one worker counts it.
+
+`relayd.policy.delivery.warm_up` has the pace; workers have equal shares of it. Nothing is stored: a restart gives each
+site one message more.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+from relayd.policy.delivery.warm_up import seconds_between
+from relayd.ports.outward import Clock
+
+_MOST = 10_000  # sites whose turns are kept, before those are dropped that are over
+
+
+class WarmUps:
+    """The addresses that began on a day; others may always send."""
+
+    def __init__(self, began: Mapping[str, date], *, clock: Clock) -> None:
+        self._began = began
+        self._clock = clock
+        self._workers = 1
+        self._next: dict[tuple[str, str], float] = {}  # monotonic, by site and address
+
+    def divide_by(self, workers: int) -> None:
+        """Use an equal share from now on, of so many workers."""
+        self._workers = workers
+
+    def is_warming(self, source: str) -> bool:
+        """Tell whether an address has a pace of its own now."""
+        return self._between(source) is not None
+
+    def wait(self, site: str, source: str | None) -> float:
+        """Return the seconds until an address may send to a site; 0: now, infinite: not before it begins."""
+        between = None if source is None else self._between(source)
+        if between is None or between == float("inf"):
+            return between or 0.0
+        return max(0.0, self._next.get((site, source or ""), 0.0) - self._clock.monotonic())
+
+    def take(self, site: str, source: str) -> None:
+        """Let one message go to a site."""
+        between, now = self._between(source), self._clock.monotonic()
+        if between is None:
+            return
+        if len(self._next) >= _MOST:
+            self._next = {key: due for key, due in self._next.items() if due > now}
+        self._next[site, source] = now + between * self._workers
+
+    def _between(self, source: str) -> float | None:
+        began = self._began.get(source)
+        return None if began is None else seconds_between(began, self._clock.now().date())

@@ -1,0 +1,83 @@
+"""Direct mode: an address that receivers do not know yet sends little."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from relayd.deliverer.nexthop.warm_ups import WarmUps
+from relayd.policy.delivery.source import Source
+from relayd.ports.view import Status
+from tests.support.clock import START, FakeClock
+from tests.support.direct import A1, FINE, a_direct_post, mx
+from tests.support.post import eventually
+
+NEW, OLD = "127.0.0.31", "127.0.0.32"
+TODAY = START.date()
+
+
+async def test_what_is_beyond_waits_uncounted() -> None:
+    sources: dict[str, Any] = {"sources": (Source(address=NEW),), "warm_up": {NEW: TODAY}}
+    async with a_direct_post(mx(A1), {A1: FINE}, **sources) as direct:
+        first = await direct.send("a@x.test")
+        await eventually(lambda: direct.post.row(first).status is Status.SENT)
+        second = await direct.send("b@x.test")
+        await eventually(lambda: direct.post.row(second).paused_until is not None)
+        row = direct.post.row(second)
+        assert (row.status, row.attempts) == (Status.QUEUED, 0)
+        assert row.paused_until == direct.post.clock.now() + timedelta(minutes=5)
+        assert direct.server(A1).connections == 1
+
+
+async def test_another_source_sends_the_rest() -> None:
+    sources: dict[str, Any] = {
+        "sources": (Source(address=NEW), Source(address=OLD)),
+        "warm_up": {NEW: TODAY},
+    }
+    zones: dict[str, Any] = {}
+    for number in range(6):
+        zones |= mx(A1, domain=f"d{number}.test")
+    async with a_direct_post(zones, {A1: FINE}, **sources) as direct:
+        messages = [
+            await direct.send(f"{name}@d{number}.test") for number in range(6) for name in "abc"
+        ]
+        await eventually(
+            lambda: {direct.post.row(each).status for each in messages} == {Status.SENT}
+        )
+        seen = [
+            (direct.post.row(each).address.partition("@")[2], detail["local_ip"])
+            for each in messages
+            for _, detail in direct.post.events(each)
+        ]
+        new = [domain for domain, source in seen if source == NEW]
+        assert new, "some of the sites see it first"
+        assert len(new) == len(set(new)), "once each"
+
+
+async def test_before_its_day_an_address_is_not_used() -> None:
+    later: dict[str, Any] = {
+        "sources": (Source(address=NEW), Source(address=OLD)),
+        "warm_up": {NEW: TODAY + timedelta(days=1), OLD: TODAY - timedelta(days=20)},
+    }
+    zones: dict[str, Any] = {}
+    for number in range(6):
+        zones |= mx(A1, domain=f"d{number}.test")
+    async with a_direct_post(zones, {A1: FINE}, **later) as direct:
+        messages = [await direct.send(f"a@d{number}.test") for number in range(6)]
+        await direct.post.settled()
+        details = [detail for each in messages for _, detail in direct.post.events(each)]
+        assert {detail["local_ip"] for detail in details} == {OLD}
+
+
+def test_turns_that_are_over_are_dropped() -> None:
+    clock = FakeClock()
+    warm_ups = WarmUps({NEW: date(2026, 3, 1)}, clock=clock)
+    warm_ups.divide_by(2)
+    for number in range(10_000):
+        warm_ups.take(f"{number}.test", NEW)
+    assert warm_ups.wait("1.test", NEW) == 2 * 86400 / 50
+    clock.advance(timedelta(hours=2))
+    assert warm_ups.wait("1.test", NEW) == 0
+    warm_ups.take("new.test", NEW)
+    warm_ups.take("new.test", OLD)
+    assert len(warm_ups._next) == 1
+    assert warm_ups.is_warming(NEW)
+    assert not warm_ups.is_warming(OLD)
