@@ -55,6 +55,7 @@ class Scheduler:
         self._load = Load()
         self._pauses = pauses
         self._history = pauses.history
+        self._left_out: set[str] | None = None  # by a claim that found nothing else; None: unknown
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()  # no queue is open
         self._stopped = asyncio.Event()  # nothing is under way any more
@@ -174,11 +175,15 @@ class Scheduler:
 
     async def _claim(self) -> int:
         """Claim what there is room for, put it in the queues; return how many recipients came."""
+        self._left_out = None
         quota = self._admission.quota(self._load)
         if quota is None or self._leases.is_stopping:
             return 0
         await self._rerouter.look_again()
-        work = await self._leases.claim(quota, but=self._full(), only=self._only(quota.who))
+        full = self._full()
+        work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
+        if not work and quota.who is Who.ALL:
+            self._left_out = full
         misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are rerouted a lease may be lost
             if piece not in misrouted:
@@ -234,8 +239,12 @@ class Scheduler:
 
     def verified(self, queue: DestinationQueue) -> None:
         self._end_probing(queue, queue.probing)
-        self._history.took_mail(queue.lease.destination)
-        self._wake.set()
+        destination = queue.lease.destination
+        self._history.took_mail(destination)
+        # Mail for it that waits in the store was left out by the last claim; most new domains
+        # have none.
+        if self._left_out is None or destination in self._left_out:
+            self._wake.set()
 
     def _end_probing(self, queue: DestinationQueue, count: int) -> None:
         before = self._load.probing
