@@ -309,11 +309,8 @@ class DestinationQueue:
                 await self._fail(attempt, none)
                 break
             except NotYet as later:
-                if tracing.is_on:
-                    tracing.tell("put_off", until=format_instant(later.until), reason=later.why)
-                if later.is_left_alone and await self._give_up(attempt, later):
+                if await self._put_off(attempt, later):
                     break
-                self.drain(QueueClosed(until=later.until, reason=later.why))
             except Shortage as lack:
                 self._lack(lack)
             if attempt.failures and not self._sessions.are_cut:
@@ -423,6 +420,19 @@ class DestinationQueue:
         self._owner.verified(self)
         for _ in self._waiting:
             self._grow()
+
+    async def _put_off(self, attempt: Attempt, later: NotYet) -> bool:
+        """Leave the destination alone until then; tell whether the attempt has ended for another reason."""
+        if tracing.is_on:
+            tracing.tell("put_off", until=format_instant(later.until), reason=later.why)
+        until = later.until
+        if later.left_alone is not None:
+            if await self._recorder.divert(attempt.work, later.left_alone):
+                until = self._recorder.now()  # it is claimed again, and moved
+            elif await self._give_up(attempt, later):
+                return True
+        self.drain(QueueClosed(until=until, reason=later.why))
+        return False
 
     async def _give_up(self, attempt: Attempt, later: NotYet) -> bool:
         """Record that recipients are too old to wait for a site any longer; tell whether all are."""

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 
 from relayd.deliverer.fallbacks import Fallbacks
-from relayd.deliverer.nexthop.hosts import HostFailure
+from relayd.deliverer.nexthop.hosts import HostFailure, LeftAlone
 from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import (
@@ -288,6 +288,20 @@ class Recorder:
         """Tell whether mail of a destination goes another way now."""
         fallbacks = self._rules.fallbacks
         return fallbacks is not None and mx_domain_of(destination) in fallbacks
+
+    async def divert(self, work: Work, alone: LeftAlone) -> bool:
+        """Let mail go by the smarthost whose site is left alone for long; tell whether any of this may."""
+        fallbacks, domain = self._rules.fallbacks, mx_domain_of(work.lease.destination)
+        if fallbacks is None or domain is None or not alone.is_for_long:
+            return False
+        facts = route_facts_of(work.message)
+        if not any(
+            fallback_of(parse_address(each.address), facts, self._rules.routes)
+            for each in work.recipients
+        ):
+            return False
+        await fallbacks.begin(domain, alone.site, alone.reply)
+        return True
 
     async def _other_ways(
         self,

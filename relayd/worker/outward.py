@@ -71,7 +71,13 @@ async def deliver(
         per_minute=settings.direct.messages_per_minute,
     )
     rules = rules_from(settings.rules)
-    paces = SitePaces(parts.store.sites, parts.store.permits, clock=parts.clock, rules=rules)
+    paces = SitePaces(
+        parts.store.sites,
+        parts.store.permits,
+        clock=parts.clock,
+        rules=rules,
+        has_other_way=fallbacks is not None,
+    )
     mx = mx_parts(settings, parts.clock, transport, sites, source, paces)
     router = Router(
         settings.smarthosts,

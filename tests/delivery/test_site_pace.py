@@ -6,6 +6,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.pace import FREE, Saw, Seen, SiteMode
 from relayd.ports.sites import SiteKey
 from relayd.ports.view import Status
@@ -149,3 +150,17 @@ async def test_a_message_that_asks_and_fails_otherwise_leaves_its_place() -> Non
         await in_time(direct, lambda: direct.post.row(other).status is Status.BOUNCED)
         state = direct.paces.state_of(SITE)
         assert (state.mode, state.probe_until) == (SiteMode.PROBING, 0.0)
+
+
+async def test_with_a_smarthost_the_mail_of_a_blocked_site_goes_by_it() -> None:
+    """Also the mail of domains that were never refused: their site is the same."""
+    auto = RouteRules(use_remote_smtp=True, falls_back=True)
+    async with a_direct_post(ZONES, {A1: {"RCPT": BLOCKED}}, routes=auto) as direct:
+        messages = [await direct.send(f"a@{name}.test") for name in "abcdef"]
+        await eventually(
+            lambda: all(direct.post.row(each).status is Status.RELAYED for each in messages)
+        )
+        assert direct.paces.state_of(SITE).mode is SiteMode.BLOCKED
+        assert len(direct.server(A1).messages) == 0
+        assert direct.server(A1).connections == 1
+        assert len(direct.post.view.sites.fallbacks()) == 6

@@ -5,26 +5,33 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relayd.policy.pace import SiteMode
+from relayd.store.sqlite.view import SqliteView
 from tests.support.daemon import CEILING, Daemon, a_daemon, eventually
 from tests.support.dns_server import SERVFAIL, DnsServer, Zones
 from tests.support.ports import free_port
 from tests.support.scripted_server import InTurn, Script, ScriptedServer
 
-FINE, UNKNOWN, FULL, GREY, BACKUP, DOWN = (f"127.0.1.{number}" for number in range(1, 7))
+FINE, UNKNOWN, FULL, GREY, BACKUP, DOWN, WARY = (f"127.0.1.{number}" for number in range(1, 8))
+MISTRUST = "421 4.7.0 low reputation of your IP address"
+WARY_DOMAINS = [f"w{number}.test" for number in range(20)]
 SCRIPTS: Mapping[str, Script] = {
     FINE: {},
     UNKNOWN: {"RCPT TO:<nobody@hard.test>": "550 5.1.1 No such user"},
     FULL: {"RCPT TO": "452 4.2.2 Mailbox full"},
     GREY: {"RCPT TO": InTurn("450 4.7.1 Greylisted", "250 2.1.5 ok")},
     BACKUP: {"RCPT TO": "550 5.1.1 Never heard of"},
+    WARY: {"MAIL": MISTRUST},
 }
 ZONES: Zones = {
+    **{domain: {"MX": ["10 mx.wary.test."]} for domain in WARY_DOMAINS},
+    "mx.wary.test": {"A": [WARY]},
     "app.test": {"MX": ["10 mx.fine.test."]},
     "fine.test": {"MX": ["10 mx.fine.test.", "20 mx.down.test."]},
     "implicit.test": {"A": [FINE]},
@@ -227,3 +234,24 @@ def test_queued_mail_follows_a_changed_mode(tmp_path: Path) -> None:
         eventually(lambda: daemon.statuses()["kim@down.test"] == "relayed", "relayed")
         assert rcpts_of(internet.smarthost) == ["kim@down.test"]
         assert daemon.statuses()["kim@held.test"] == "held"
+
+
+def test_both_workers_leave_a_site_alone_that_mistrusts_us(relay: tuple[Daemon, Internet]) -> None:
+    """Of twenty domains there at most one mail of each worker is refused; the others wait, uncounted."""
+    daemon, internet = relay
+    for domain in WARY_DOMAINS:
+        daemon.send(f"kim@{domain}")
+
+    def waiting() -> list[str]:
+        rows = [row for row in daemon.rows() if row.address.partition("@")[2] in WARY_DOMAINS]
+        return [row.paused_for or "" for row in rows]
+
+    eventually(
+        lambda: sum("wary.test rests until" in why for why in waiting()) >= len(WARY_DOMAINS) - 2,
+        "the mail of the site waits",
+    )
+    assert internet.servers[WARY].connections <= 2
+    with closing(SqliteView(str(daemon.queue))) as view:
+        [known] = view.sites.sites()
+    assert (known.key.site, known.state.mode) == ("wary.test", SiteMode.RESTING)
+    assert known.state.reply == MISTRUST

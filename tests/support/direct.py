@@ -154,7 +154,13 @@ async def a_direct_post(
         parts = _mx_parts(
             direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
         )
-        paces = SitePaces(store.sites, store.permits, clock=_clock(store), rules=rules())
+        paces = SitePaces(
+            store.sites,
+            store.permits,
+            clock=_clock(store),
+            rules=rules(),
+            has_other_way=routes.falls_back,
+        )
         parts = replace(parts, paces=paces)
         fallbacks = Fallbacks(store.sites, clock=_clock(store)) if routes.falls_back else None
         if fallbacks is not None:

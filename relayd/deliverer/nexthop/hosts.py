@@ -88,16 +88,25 @@ class NoHost(Exception):
         return [failure.known for failure in self.failures]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAlone:
+    """A site that is given nothing, from any address of ours."""
+
+    site: str
+    reply: str  # what it said
+    is_for_long: bool  # its mail goes another way meanwhile, where there is one
+
+
 class NotYet(Exception):
     """No transaction may begin before `until`, and why; nobody failed in this attempt.
 
-    `is_left_alone`: for what the site said of us, and perhaps for days. Then mail that is too old by now is given up.
+    `left_alone`: for what the site said of us. That may go on: mail that is too old by now is given up.
     """
 
-    def __init__(self, until: datetime, why: str, *, is_left_alone: bool = False) -> None:
+    def __init__(self, until: datetime, why: str, *, left_alone: LeftAlone | None = None) -> None:
         self.until = until
         self.why = why
-        self.is_left_alone = is_left_alone
+        self.left_alone = left_alone
         super().__init__(f"not before {until}: {why}")
 
 

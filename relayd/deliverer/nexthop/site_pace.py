@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from relayd.deliverer.nexthop.account import Account
-from relayd.deliverer.nexthop.hosts import NotYet
+from relayd.deliverer.nexthop.hosts import LeftAlone, NotYet
 from relayd.errors import StoreBroken, StoreError
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import format_instant
@@ -38,6 +38,7 @@ from relayd.ports.sites import SiteKey, SiteStates
 _LOOKED_AT = 1.0  # seconds between two looks at the store
 _PROBED = 15.0  # seconds until the others look what came of the message that asks
 _AGAIN = 300.0  # seconds until a destination is looked at again, however long its site rests: it may be free before
+_LONG = 3600.0  # seconds of rest, beyond which mail goes another way, where there is one
 _SITES = 1000  # whose messages are counted
 _IN_WORDS = {
     SiteMode.PACED: "is given {rate:.3g} messages a minute",
@@ -216,9 +217,12 @@ class SitePaces:
     def _not_yet(self, key: SiteKey, turn: Turn) -> NotYet:
         wait = _PROBED if turn.asks else _AGAIN
         until = min(turn.until, self._now() + wait)
-        mode = self.state_of(key).mode
-        is_left_alone = mode in (SiteMode.RESTING, SiteMode.BLOCKED)
-        return NotYet(_instant(until), self._why(key), is_left_alone=is_left_alone)
+        state, left_alone = self.state_of(key), None
+        if state.mode in (SiteMode.RESTING, SiteMode.BLOCKED):
+            rests_for = state.until - self._now()
+            is_for_long = state.mode is SiteMode.BLOCKED or rests_for > _LONG
+            left_alone = LeftAlone(site=key.site, reply=state.reply, is_for_long=is_for_long)
+        return NotYet(_instant(until), self._why(key), left_alone=left_alone)
 
     def _why(self, key: SiteKey) -> str:
         state, now = self.state_of(key), self._now()
