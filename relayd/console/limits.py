@@ -5,6 +5,7 @@ connection through a proxy's unix socket counts to the total only.
 """
 
 import asyncio
+from typing import Any
 
 import h11
 from starlette.exceptions import HTTPException
@@ -22,6 +23,35 @@ _BODY_GRACE = 5.0  # seconds, and one for each so many octets
 _BODY_PACE = 500
 
 
+class Joined:
+    """A transport that sends together what is written in one turn of the loop: mostly a header and its body.
+
+    uvicorn writes them apart, and each would be a call of the system and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, part: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(part)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class LimitedProtocol(H11Protocol):
     """One connection."""
 
@@ -29,6 +59,7 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = Joined(transport, self.loop)  # type: ignore[assignment]  # all that is used of one
         if self._is_one_too_many():
             transport.close()
         else:
