@@ -21,11 +21,11 @@ WITHIN = 2.0  # seconds for one question
 class Reading:
     """The store as pages ask it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, threads: int = THREADS) -> None:
         self._url = url
         self._free: list[QueueView] = []
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-        self._places = asyncio.Semaphore(THREADS)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+        self._places = asyncio.Semaphore(threads)
 
     async def ask(self, question: Callable[[QueueView], T]) -> T:
         """Return the answer to a question. Raises TookTooLong, and StoreError as `open_view` does."""

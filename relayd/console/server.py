@@ -53,10 +53,11 @@ def wall_clock() -> datetime:
 def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> Iterator[Console]:
     """Give the parts of the console, and close them. Raises StartError."""
     reading = Reading(settings.store.url)
+    who = Reading(settings.store.url, threads=1)  # short questions, which wait for no long one
     daemon = Daemon(settings.control_socket)
     naming = Naming(daemon, settings.fqdn)
     proxy = Proxy(settings.console.proxy)
-    sessions = Sessions(reading=reading, daemon=daemon, proxy=proxy, now=now)
+    sessions = Sessions(reading=who, daemon=daemon, proxy=proxy, now=now)
     try:
         yield Console(
             settings=settings,
@@ -73,6 +74,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
     finally:
         daemon.close()
         reading.close()
+        who.close()
 
 
 async def serve(

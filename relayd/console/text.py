@@ -39,15 +39,15 @@ def length(seconds: float | None) -> str:
     if seconds is None:
         return ""
     left = max(int(seconds), 0)
-    counts = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        counts.append((count, unit))
-    first = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
-    shown_ones = counts[first : first + 1] + [
-        each for each in counts[first + 1 : first + 2] if each[0]
-    ]
-    return " ".join(f"{count} {unit}" for count, unit in shown_ones)
+    for place, (size, unit) in enumerate(_UNITS, start=1):
+        count, rest = divmod(left, size)
+        if count and rest and place < len(_UNITS):
+            smaller, its_unit = _UNITS[place]
+            more = rest // smaller
+            return f"{count} {unit} {more} {its_unit}" if more else f"{count} {unit}"
+        if count:
+            return f"{count} {unit}"
+    return "0 s"
 
 
 def ago(at: datetime | None, now: datetime) -> str:

@@ -103,15 +103,16 @@ def _show_console() -> None:
 
     with tempfile.TemporaryDirectory(prefix="relayd-demo-") as folder, live.ended_by_sigterm():
         port = free_port()
-        with _direct(Path(folder), live.CONSOLE.format(port=port)) as relay:
-            wait_until_ready(relay)
-            with live.console_beside(relay, port) as entrance:
-                for sample in relay.mails:
-                    _send(sample, relay)
-                click.echo(f"The console is at {entrance.url}")
-                click.echo(f"Log in as {entrance.name} with the password {entrance.password}")
-                click.echo("Sample mail goes on, one message a second. ^C ends it all.")
-                live.keep_sending(relay, lambda sample: _send_and_give_back(sample, relay))
+        with (
+            _direct(Path(folder), live.CONSOLE.format(port=port)) as relay,
+            live.console_beside(relay, port) as entrance,
+        ):
+            for sample in relay.mails:
+                _send(sample, relay)
+            click.echo(f"The console is at {entrance.url}")
+            click.echo(f"Log in as {entrance.name} with the password {entrance.password}")
+            click.echo("Sample mail goes on, one message a second. ^C ends it all.")
+            live.keep_sending(relay, lambda sample: _send_and_give_back(sample, relay))
 
 
 def _send_and_give_back(sample: Sample, relay: Relay) -> None:

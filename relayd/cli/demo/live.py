@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from relayd.accounts.passwords import hash_password
-from relayd.cli.demo.relay import Relay
+from relayd.cli.demo.relay import Relay, wait_until_ready
 from relayd.cli.demo.samples import Sample
 from relayd.control import client
 from relayd.control.people import NewAccount, add_account_to_json
@@ -42,7 +42,7 @@ class Entrance:
 
 @contextmanager
 def console_beside(relay: Relay, port: int, *, name: str = _NAME) -> Iterator[Entrance]:
-    """Run the console of a relay that is ready, with an account of that name.
+    """Run the console of a relay, with an account of that name, once both are ready: they start at the same time.
 
     Raises StartError, with what the console said.
     """
@@ -58,6 +58,7 @@ def console_beside(relay: Relay, port: int, *, name: str = _NAME) -> Iterator[En
             reads_content=True,
             password_hash=hash_password(entrance.password),
         )
+        wait_until_ready(relay)
         client.ask(str(relay.folder / "control.sock"), add_account_to_json(account))
         if not _listens(process, port):
             raise StartError(said.read_text(errors="replace").strip()[-500:])

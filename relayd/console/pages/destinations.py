@@ -1,6 +1,7 @@
 """Destinations: what waits for each, which are left alone and why, how each did; and the page of one."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from starlette.datastructures import QueryParams
@@ -16,12 +17,15 @@ from relayd.console.pages.messages import newest
 from relayd.console.way import way_of
 from relayd.policy.delivery.route import route_of
 
+_SHOWN = 100  # destinations
 _ROWS = 20  # of what waits
 
 
 async def show(asked: Asked) -> Response:
     """The page itself."""
     found = await asked.console.glance.destinations()
+    rest = len(found.destinations[_SHOWN:])
+    found = replace(found, destinations=found.destinations[:_SHOWN], left_out=found.left_out + rest)
     return asked.page("destinations.html", found=found, bounced=bounced)
 
 
