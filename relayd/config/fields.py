@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
 from relayd.config import units
 from relayd.mail.lenient import Leniency
 from relayd.mail.words import format_duration
+from relayd.policy.tls.require import OperatorTls
 from relayd.settings import FixUps, HostPort, IpFamily, Network, TlsMode
 
 Item = TypeVar("Item")
@@ -28,6 +29,7 @@ OrOffText = PlainSerializer(units.format_duration_or_off, return_type=str, when_
 DurationOrOff = Annotated[timedelta, PlainValidator(units.duration_or_off), OrOffText]
 Hop = Annotated[HostPort, PlainValidator(units.next_hop), AsText]
 Range = Annotated[Network, PlainValidator(units.network), AsText]
+OperatorTlsWord = Annotated[OperatorTls, PlainValidator(units.word(OperatorTls)), AsText]
 Tls = Annotated[TlsMode, PlainValidator(units.word(TlsMode)), AsText]
 Family = Annotated[IpFamily, PlainValidator(units.word(IpFamily)), AsText]
 Fixing = Annotated[FixUps, PlainValidator(units.fix_ups), AsText]

@@ -255,6 +255,8 @@ def _direct(document: Document) -> DirectSettings:
     return DirectSettings(
         port=direct.port,
         tls=direct.tls,
+        dane=direct.dane,
+        tls_policy=tuple(document.tls_policy.items()),
         families=frozenset(direct.families),
         sources=sources_of(direct),
         sources_named_by=named_by(direct),

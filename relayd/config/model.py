@@ -29,6 +29,7 @@ from relayd.config.fields import (
     Family,
     Fixing,
     Lenient,
+    OperatorTlsWord,
     OrOffText,
     Port,
     Range,
@@ -67,6 +68,7 @@ CHANGEABLE = ("use_remote_smtp", "fqdn")
 TABLES_OF_NAMES: Mapping[str, str] = {
     "smarthosts": "a name and a key too, such as smarthosts.newsletter.hosts",
     "routes": 'a pattern too, such as routes."*.example.org"',
+    "tls_policy": 'a pattern too, such as tls_policy."*.example.org"',
     "logins": "a name and a key too, such as logins.shop.smarthost",
     "networks": 'a network and a key too, such as networks."10.0.0.0/8".allowed_senders',
     "senders": 'a pattern and a key too, such as senders."example.org".smarthost',
@@ -172,6 +174,7 @@ class Limits(Table):
 class Direct(Table):
     port: Port = 25
     tls: Tls = TlsMode.OPPORTUNISTIC
+    dane: bool = True
     families: Annotated[list[Family], AfterValidator(not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     source: list[DirectSource] = []
@@ -349,6 +352,9 @@ class Document(Table):
             PlainSerializer(where.Destination.written, when_used="json"),
         ],
     ] = Field(default_factory=dict)
+    tls_policy: dict[Annotated[str, PlainValidator(where.pattern)], OperatorTlsWord] = Field(
+        default_factory=dict
+    )
     logins: dict[Annotated[str, PlainValidator(login_name)], LoginTable] = Field(
         default_factory=dict
     )

@@ -81,7 +81,8 @@ class Addresses:
 
     ips: tuple[IpAddress, ...] = ()
     failures: tuple[DnsFailure, ...] = ()  # lookups that may have given more
-    authenticated: bool = False  # both lookups
+    authenticated: bool = False  # all that was found; a lookup that failed is no word against it
+    alias_of: str = ""  # the name that has these addresses; empty: the host itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,10 @@ class Connection(Protocol):
         """What it has shown in the handshake."""
         ...
 
+    def serve(self, requirement: "Requirement") -> None:
+        """Note what the domain asks whose mail it carries from now on; what it has shown meets that."""
+        ...
+
     @property
     def is_usable(self) -> bool:
         """May take another transaction."""

@@ -27,6 +27,7 @@ from relayd.policy.intake.content import ContentRules, WhenDown
 from relayd.policy.intake.quota import QuotaRules
 from relayd.policy.replies.ruleset import RuleTexts
 from relayd.policy.tls.ladder import TlsMode
+from relayd.policy.tls.require import OperatorTls
 from relayd.settings.dkim import DkimKeySettings
 from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
@@ -153,6 +154,10 @@ class DirectSettings:
 
     port: int
     tls: TlsMode
+    dane: bool  # TLSA records of mail hosts count
+    tls_policy: tuple[
+        tuple[str, OperatorTls], ...
+    ]  # by pattern of the recipient's domain; the first one counts
     families: frozenset[IpFamily]  # that connections are made by; never empty
     sources: tuple[Source, ...]  # a site sees one of each family and pool; none: the system's
     allow_networks: tuple[Network, ...]  # private or loopback ones that an MX may point to

@@ -21,6 +21,7 @@ from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.trust import Trust
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
@@ -197,6 +198,12 @@ def mx_parts(
         for listener in settings.listeners
         if listener.endpoint is not None
     )
+    resolver = DnsResolver(
+        nameservers=settings.dns.nameservers,
+        timeout=settings.dns.timeout,
+        clock=clock,
+        trusted=settings.dns.trusted,
+    )
     return MxParts(
         settings=settings.direct,
         rules=MxRules(
@@ -204,12 +211,8 @@ def mx_parts(
             own_addresses=frozenset(),
             allow_networks=settings.direct.allow_networks,
         ),
-        resolver=DnsResolver(
-            nameservers=settings.dns.nameservers,
-            timeout=settings.dns.timeout,
-            clock=clock,
-            trusted=settings.dns.trusted,
-        ),
+        resolver=resolver,
+        trust=Trust(settings.direct, resolver),
         transport=transport,
         sites=sites,
         clock=clock,

@@ -17,6 +17,7 @@ from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.operator import Action as Act
 from relayd.mail.words import Category, Fault
 from relayd.net.smtp.client import Timers
+from relayd.policy.tls.ladder import Requirement
 from relayd.ports.outward import Connection, Delivery, Target
 from relayd.ports.view import Query, Status
 from relayd.settings import AuthMechanism, Login
@@ -455,6 +456,9 @@ class Clumsy:
         self.is_usable = True
         self.is_after_dot = False
         self.transactions = 0
+
+    def serve(self, requirement: Requirement) -> None:
+        self._real.serve(requirement)
 
     async def deliver(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], content: Content

@@ -859,8 +859,8 @@ async def test_a_failure_is_soon_forgotten() -> None:
 @pytest.mark.parametrize(
     ("finding", "seconds"),
     [
-        pytest.param(Records(values=(), complete=True, ttl=0), 5, id="least"),
-        pytest.param(Records(values=(), complete=True, ttl=2**31), 3600, id="most"),
+        pytest.param(Records(name=b"", values=(), complete=True, ttl=0), 5, id="least"),
+        pytest.param(Records(name=b"", values=(), complete=True, ttl=2**31), 3600, id="most"),
         pytest.param(Nothing(exists=False, proven=True, ttl=0), 5, id="nothing-least"),
         pytest.param(Nothing(exists=True, proven=True, ttl=86400), 300, id="nothing-most"),
         pytest.param(Nothing(exists=True, proven=False, ttl=86400), 5, id="no-proof"),

@@ -196,7 +196,7 @@ async def test_whose_fault_it_is_that_there_is_no_connection(
         hop = direct.hop()
         chosen = await hop.candidates()
         assert isinstance(chosen, Candidates)
-        target = hop._target(chosen.candidates[0])
+        target = hop._target(chosen.candidates[0], asked_by(TlsMode.OFF, A1))
         deny(monkeypatch, call, number)
         with pytest.raises(Shortage if fault is None else SessionFailed) as caught:
             await direct.parts.transport.connect(target)

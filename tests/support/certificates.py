@@ -35,6 +35,14 @@ def untrusted_context(*names: str) -> ssl.SSLContext:
     return _context(trustme.CA(), *names)
 
 
+def shown_with(authority: trustme.CA, *names: str) -> tuple[ssl.SSLContext, bytes]:
+    """A server, and its certificate as DER."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued = authority.issue_cert(*names)
+    issued.configure_cert(context)
+    return context, ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+
+
 def _context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)

@@ -10,6 +10,7 @@ An address without a script refuses connections.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.trust import Policies, Trust
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
@@ -56,6 +58,8 @@ FINE: Script = {}
 _SETTINGS = DirectSettings(
     port=0,
     tls=TlsMode.OFF,
+    dane=True,
+    tls_policy=(),
     families=frozenset(IpFamily),
     sources=(),
     allow_networks=(ip_network("127.0.0.0/8"),),
@@ -126,19 +130,25 @@ async def a_direct_post(
     source_addresses: Sequence[str] = (),
     name: str = "1",
     places: int = 1000,
+    shown: Mapping[str, ssl.SSLContext] | None = None,
+    policies: Policies | None = None,
+    is_trusted: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Direct]:
     """Run all of it; the deliverer stops first.
 
-    `listening` are the addresses where the relay itself takes mail, `settings` are of `[direct]`.
+    `listening` are the addresses where the relay itself takes mail, `settings` are of `[direct]`. `shown` is TLS of
+    servers; the name server is believed with DNSSEC if `is_trusted`.
     """
     store = store or MemoryStore(FakeClock())
     if source_addresses:
         settings["sources"] = tuple(Source(address=each) for each in source_addresses)
-    direct = replace(_SETTINGS, port=free_port(), **settings)
+    direct = replace(_SETTINGS, **{"port": free_port(), **settings})
     async with AsyncExitStack() as stack:
         servers = {
-            ip: await stack.enter_async_context(ScriptedServer(script, host=ip, port=direct.port))
+            ip: await stack.enter_async_context(
+                ScriptedServer(script, host=ip, port=direct.port, tls=(shown or {}).get(ip))
+            )
             for ip, script in scripts.items()
         }
         smarthost = await stack.enter_async_context(ScriptedServer())
@@ -151,8 +161,10 @@ async def a_direct_post(
             connections=Connections(places),
             per_minute=direct.messages_per_minute,
         )
-        parts = _mx_parts(
-            direct, _resolver(dns, dns_timeout, _clock(store)), sites, listening, _clock(store)
+        resolver = _resolver(dns, dns_timeout, _clock(store), is_trusted=is_trusted)
+        parts = replace(
+            _mx_parts(direct, resolver, sites, listening, _clock(store)),
+            trust=Trust(direct, resolver, policies),
         )
         paces = SitePaces(
             store.sites,
@@ -188,8 +200,10 @@ def _clock(store: MemoryStore) -> FakeClock:
     return store._clock
 
 
-def _resolver(dns: DnsServer, timeout: float, clock: FakeClock) -> DnsResolver:
-    return DnsResolver(nameservers=(dns.endpoint,), timeout=timedelta(seconds=timeout), clock=clock)
+def _resolver(dns: DnsServer, timeout: float, clock: FakeClock, *, is_trusted: bool) -> DnsResolver:
+    """0.0.0.0 leads to loopback, and is no loopback address."""
+    endpoint = dns.endpoint if is_trusted else replace(dns.endpoint, host="0.0.0.0")
+    return DnsResolver(nameservers=(endpoint,), timeout=timedelta(seconds=timeout), clock=clock)
 
 
 def _mx_parts(
@@ -207,6 +221,7 @@ def _mx_parts(
             allow_networks=direct.allow_networks,
         ),
         resolver=resolver,
+        trust=Trust(direct, resolver),
         transport=the_transport(clock),
         sites=sites,
         clock=clock,

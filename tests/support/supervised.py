@@ -90,6 +90,8 @@ def settings_of(
         direct=DirectSettings(
             port=25,
             tls=TlsMode.OFF,
+            dane=True,
+            tls_policy=(),
             families=frozenset(IpFamily),
             sources=(),
             allow_networks=(),

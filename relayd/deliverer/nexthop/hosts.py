@@ -9,6 +9,8 @@ from relayd.deliverer.connections import Leave
 from relayd.mail.attempt import AttemptFacts, RouteKind
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.tls_result import TlsPolicy
+from relayd.mail.words import Category
 from relayd.policy.delivery.hosts import FailedHost
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.ports.outward import Connection, SessionFailed
@@ -33,11 +35,21 @@ class HostFailure:
     preference: int = 0  # of its MX record
     at_door: bool = True  # it takes nothing from us; False: what we brought may be to blame
     facts: AttemptFacts | None = None  # of the transaction that broke; None: it had none
+    was_asked: bool = True  # False: a policy refuses it, and nobody connected
 
     @property
     def address(self) -> Address:
         peer = self.failed.peer
         return (self.host.host if peer is None else peer.ip, self.host.port)
+
+    @property
+    def is_of_policy(self) -> bool:
+        """It may be fine for other domains: it fails what this one asks of TLS."""
+        peer, breakdown = self.failed.peer, self.failed.breakdown
+        result = None if peer is None else peer.tls_result
+        is_tls = breakdown is not None and breakdown.category is Category.TLS_FAILURE
+        ours = (TlsPolicy.NONE, TlsPolicy.OPERATOR)
+        return not self.was_asked or (is_tls and result is not None and result.policy not in ours)
 
     @property
     def lacks(self) -> bool:

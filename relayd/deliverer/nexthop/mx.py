@@ -25,7 +25,9 @@ from relayd.deliverer.nexthop.search import Search
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Site, Sites
 from relayd.deliverer.nexthop.warm_ups import WarmUps
-from relayd.mail.attempt import Breakdown, RouteKind
+from relayd.deliverer.trust import DomainTrust, Trust
+from relayd.errors import StoreBroken, StoreError
+from relayd.mail.attempt import Breakdown, Peer, RouteKind
 from relayd.mail.dns import Addresses, IpAddress
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
@@ -43,7 +45,8 @@ from relayd.policy.delivery.mx import (
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.throttle import TOKEN_WAIT
-from relayd.policy.tls.ladder import asked_by
+from relayd.policy.tls.ladder import Requirement
+from relayd.policy.tls.require import HostRefused
 from relayd.ports.outward import Clock, Connection, Resolver, SessionFailed, Target, Transport
 from relayd.ports.sites import SiteKey
 from relayd.settings import DirectSettings
@@ -57,6 +60,7 @@ _FULL = "all {} connections that its mail hosts are given now are in use"
 _WARM_UP = "our address is new to its mail hosts (direct.warm_up)"
 _DOWN = "none of its mail hosts was ready when mail of another domain asked them"
 _WARMING = 300.0  # seconds: no longer wait is foreseen
+_STORE_AGAIN = 5.0  # seconds until a store that cannot be read is asked again
 _AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 
 
@@ -67,6 +71,7 @@ class MxParts:
     settings: DirectSettings
     rules: MxRules
     resolver: Resolver
+    trust: Trust
     transport: Transport
     sites: Sites
     clock: Clock
@@ -84,6 +89,14 @@ class _Use:
     site: Site
     key: SiteKey
     asks: bool  # its message asks a site that was left alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Whom to ask in one attempt, and what they have to show."""
+
+    chosen: Candidates
+    trust: DomainTrust
 
 
 class MxHop:
@@ -134,12 +147,13 @@ class MxHop:
         failed = {failure.address for failure in after}
         if all(self._address(each) in failed for each in chosen.candidates):
             raise NoHost(tuple(after), all_asked=chosen.is_all)
+        way = _Way(chosen, await self._trust(chosen))
         site = self._parts.sites.of(chosen.site)
         self._site = site
         self._key = key = SiteKey(site.key, chosen.candidates[0].source_ip or "")
         asks = await self._may_enter(key, after)
         try:
-            session = await self._admitted(site, key, chosen, after, asks=asks)
+            session = await self._admitted(site, key, way, after, asks=asks)
         except BaseException:
             if asks and self._parts.paces is not None:
                 await self._parts.paces.ended(key)
@@ -157,23 +171,39 @@ class MxHop:
         self,
         site: Site,
         key: SiteKey,
-        chosen: Candidates,
+        way: _Way,
         after: Sequence[HostFailure],
         *,
         asks: bool,
     ) -> Session:
         """Open a session with a site that may have one more message."""
         paces = self._parts.paces
-        await self._enter(site, chosen.names, may_begin=bool(after))
+        await self._enter(site, way.chosen.names, may_begin=bool(after))
         try:
             if paces is not None and not after and not asks:
                 paces.check(key)  # to wait for a slot may take long
-            return await self._open(site, chosen, after)
+            return await self._open(site, way, after)
         except BaseException as error:
             site.slots.release()
             if paces is not None and isinstance(error, NoHost):
                 await paces.saw(key, _replies(error.failures[len(after) :]))
             raise
+
+    async def _trust(self, chosen: Candidates) -> DomainTrust:
+        """Return what the domain asks of its hosts, with the best ones looked up already. Raises NotYet.
+
+        Before a slot is taken: nobody else waits for the answers.
+        """
+        trust = self._parts.trust.of(self._domain)
+        best = {each.host: each for each in chosen.candidates if each.preference == chosen.best}
+        try:
+            await trust.load()
+            await asyncio.gather(*(trust.judge(each, chosen) for each in best.values()))
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            raise self._not_yet(_STORE_AGAIN, str(error)) from error
+        return trust
 
     def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         """Tell whether it has not had its share yet; others may wait for the slot.
@@ -294,13 +324,15 @@ class MxHop:
     def _not_yet(self, wait: float, why: str) -> NotYet:
         return NotYet(self._parts.clock.now() + timedelta(seconds=wait), why)
 
-    async def _open(self, site: Site, chosen: Candidates, after: Sequence[HostFailure]) -> Session:
+    async def _open(self, site: Site, way: "_Way", after: Sequence[HostFailure]) -> Session:
+        chosen = way.chosen
         search = self._new_search(site, after)
         waits = [
             self._parts.warm_ups.wait(chosen.site, each.source_ip) for each in chosen.candidates
         ]
         if any(waits):
             chosen = replace(chosen, is_cut=True)
+            way = replace(way, chosen=chosen)
         order = sorted(
             (
                 each
@@ -314,17 +346,18 @@ class MxHop:
         best = {
             (each.host, each.source_ip) for each in order if each.preference == order[0].preference
         }
-        connection = await self._take_idle(site, best, search)
+        connection = await self._take_idle(site, best, way.trust, search)
         if connection is not None:
             if tracing.is_on:
                 tracing.chosen(connection.peer, "the connection is open already")
             return self._session(connection, order[0], chosen, search)
         await site.share.acquire(first=bool(after))
         try:
-            return await self._search(order, chosen, self._new_search(site, after))
+            return await self._search(order, way, self._new_search(site, after))
         except NoHost as none:
             site.share.release()
-            if not after and not turned_away(none.facts):
+            is_of_policy = any(each.is_of_policy for each in none.failures)
+            if not after and not is_of_policy and not turned_away(none.facts):
                 site.note_failed(chosen.names)
             raise
         except BaseException:
@@ -341,31 +374,58 @@ class MxHop:
             turned_away=site.slots.turned_away,
         )
 
-    async def _search(
-        self, order: Sequence[Candidate], chosen: Candidates, search: Search
-    ) -> Session:
+    async def _search(self, order: Sequence[Candidate], way: "_Way", search: Search) -> Session:
         """Ask one after the other."""
+        chosen = way.chosen
         all_asked = chosen.is_all
         for candidate in order:
             if search.is_over:
                 all_asked = False
                 break
-            connection = await search.ask(self._target(candidate), candidate.preference)
+            connection = await self._ask(candidate, way, search)
             if connection is not None:
                 return self._session(connection, candidate, chosen, search)
         raise NoHost(search.failures, all_asked=all_asked)
 
+    async def _ask(self, candidate: Candidate, way: "_Way", search: Search) -> Connection | None:
+        """Connect to one host if it may have the mail; None, and a failure more, if that cannot be done."""
+        try:
+            asked = (await way.trust.judge(candidate, way.chosen)).requirement
+            connection = None
+            if isinstance(asked, Requirement):
+                connection = await search.ask(self._target(candidate, asked), candidate.preference)
+                if connection is not None or not search.failures[-1].is_of_policy:
+                    return connection
+                again = await way.trust.judge_again(candidate)
+                if isinstance(again, Requirement):  # its certificate failed a policy that is gone
+                    return await search.ask(self._target(candidate, again), candidate.preference)
+                asked = again or asked
+            if isinstance(asked, HostRefused):
+                search.pass_over(self._refused(candidate, asked))
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            raise self._not_yet(_STORE_AGAIN, str(error)) from error
+        return None
+
     async def _take_idle(
-        self, site: Site, best: Collection[_HostFrom], search: Search
+        self, site: Site, best: Collection[_HostFrom], trust: DomainTrust, search: Search
     ) -> Connection | None:
         """Return an idle connection to one of the first hosts; without one, make room.
 
+        One that has shown what this domain asks of the host: another domain may have asked for less (T-01).
+
         To another host, it may be a backup: that is for when the best ones were asked.
         """
-        suited = [idle for idle in site.idle if _suits(idle.connection, best, search)]
+        suited = [
+            idle
+            for idle in site.idle
+            if _suits(idle.connection, best, search) and trust.is_met_by(idle.connection)
+        ]
         for idle in (suited or site.idle)[-1:]:
             connection = site.take(idle)
             if suited:
+                trust.serve(connection)
                 return connection
             try:
                 await connection.quit()
@@ -390,17 +450,39 @@ class MxHop:
     def _address(self, candidate: Candidate) -> Address:
         return (candidate.ip, self._parts.settings.port)
 
-    def _target(self, candidate: Candidate) -> Target:
+    def _target(self, candidate: Candidate, requirement: Requirement) -> Target:
         settings = self._parts.settings
         return Target(
             route=RouteKind.DIRECT,
             host=candidate.host,
             ip=candidate.ip,
             port=settings.port,
-            requirement=asked_by(settings.tls, candidate.ip),
+            requirement=requirement,
             login=None,
             source_ip=candidate.source_ip,
             helo=settings.helo_of(candidate.source_ip),
+        )
+
+    def _refused(self, candidate: Candidate, why: HostRefused) -> HostFailure:
+        """Return that nobody connects to a host, as its failure."""
+        settings = self._parts.settings
+        peer = Peer(
+            route=RouteKind.DIRECT,
+            host=candidate.host,
+            ip=candidate.ip,
+            port=settings.port,
+            local_ip="",
+            helo="",
+            tls=None,
+            tls_result=why.told,
+        )
+        return HostFailure(
+            host=HostPort(host=candidate.host, port=settings.port),
+            at=self._parts.clock.now(),
+            failed=SessionFailed(Stage.CONNECT, why.breakdown, peer=peer),
+            route=RouteKind.DIRECT,
+            preference=candidate.preference,
+            was_asked=False,
         )
 
     def _proof(self, why: Undeliverable | Breakdown) -> HostFailure:

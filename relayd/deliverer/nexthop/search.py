@@ -130,6 +130,13 @@ class Search:
         )
         return None
 
+    def pass_over(self, failure: HostFailure) -> None:
+        """Note that a host is refused by a policy: nobody connects, and that says nothing of its address."""
+        if tracing.is_on:
+            reason = str(failure.failed)
+            tracing.tell("host_skipped", remote_host=failure.host.host, reason=reason)
+        self.failures += (failure,)
+
     def _left(self) -> float:
         """Return the seconds that are left."""
         return self._ends - self._clock.monotonic()
@@ -153,7 +160,11 @@ class Search:
     def _note(self, failure: HostFailure) -> None:
         breakdown = failure.failed.breakdown
         ours = breakdown is not None and breakdown.fault is Fault.LOCAL
-        if failure.at_door and not (ours and failure.failed.stage is Stage.CONNECT):
+        if (
+            failure.at_door
+            and not failure.is_of_policy
+            and not (ours and failure.failed.stage is Stage.CONNECT)
+        ):
             self._dead_hosts.note(failure.address)
 
 

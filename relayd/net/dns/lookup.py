@@ -42,6 +42,7 @@ _LONGEST_TTL = 2**31 - 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     values: tuple[Value, ...]  # as `relayd.net.dns.records` reads them
+    name: bytes  # whose records they are: at the end of CNAMEs, where there are any
     complete: bool  # False: there are more
     ttl: float  # seconds
     authenticated: bool = False  # by the name server, and every CNAME on the way
@@ -182,6 +183,7 @@ def read_finding(answer: Answer, question: Question) -> tuple[Records | Nothing,
                 raise Malformed
             return Records(
                 values=tuple(dict.fromkeys(values)),
+                name=name,
                 complete=not answer.is_cut,
                 ttl=min(ttl, answer.ttls[name]),
                 authenticated=authenticated,

@@ -39,6 +39,7 @@ from relayd.mail.dns import (
 from relayd.mail.text import replaced
 from relayd.net.dns.cache import DnsCache, Question
 from relayd.net.dns.lookup import DnsLookup, Finding, Nothing, Records
+from relayd.net.dns.names import as_text, as_wire
 from relayd.net.dns.records import Mx
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort
@@ -104,7 +105,8 @@ class DnsResolver:
         return Addresses(
             ips=tuple(ip for ip in by_turns if ip is not None),
             failures=tuple(failure for failure in failures if failure is not None),
-            authenticated=all(_is_authenticated(each) for each in found),
+            authenticated=_is_proven(found),
+            alias_of=next(filter(None, (_alias_of(each, name) for each in found)), ""),
         )
 
     async def texts(self, name: str) -> TextAnswer:
@@ -201,6 +203,22 @@ class DnsResolver:
         finding = await self._lookup.ask(*question)
         self._cache.put(question, finding)
         return finding
+
+
+def _is_proven(found: Sequence[Finding]) -> bool:
+    """Tell whether DNSSEC proves what was found of a host.
+
+    A lookup that failed says nothing of that: else who spoils one of two lookups would switch off DANE.
+    """
+    known = [each for each in found if not isinstance(each, DnsFailure)]
+    return bool(known) and all(each.authenticated for each in known)
+
+
+def _alias_of(found: Finding, name: str) -> str:
+    """Return the name at the end of CNAMEs; empty: there are none."""
+    if not isinstance(found, Records) or found.name == as_wire(name):
+        return ""
+    return as_text(found.name)
 
 
 def _is_authenticated(found: Finding) -> bool:

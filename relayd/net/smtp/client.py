@@ -7,6 +7,7 @@ Sources: RFC 5321 §3.3, §4.5.3.1.10 (too many recipients), §3.8 (lost connect
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relayd.mail.attempt import AttemptFacts, Peer
@@ -21,6 +22,7 @@ from relayd.net.smtp.protocol import Timers
 from relayd.net.smtp.session import Session
 from relayd.net.smtp.tls import TlsContexts
 from relayd.net.smtp.transaction import Ending, Result, transact
+from relayd.policy.tls.ladder import Requirement
 from relayd.ports.outward import Clock, Delivery, SessionFailed, Target
 from relayd.trace import tracing
 
@@ -73,6 +75,11 @@ class Connection:
         self.proof = session.proof
         self.transactions = 0
         self.connected_for = connected_for
+
+    def serve(self, requirement: Requirement) -> None:
+        """Note what the next mail asks of the session."""
+        self._session.target = replace(self._session.target, requirement=requirement)
+        self.peer = self._session.peer()
 
     @property
     def is_usable(self) -> bool:

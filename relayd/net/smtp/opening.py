@@ -136,8 +136,9 @@ class _Opening:
             self._target, session.protocol.transport, now=self._clock.monotonic()
         )
         if isinstance(found, TlsFailure):
-            self._rule(session, found)
+            session.tls_failure = found
             session.secured(None)
+            self._rule(session, found)
         else:
             session.secured(found)
 

@@ -69,6 +69,7 @@ class HostPlan:
     names: frozenset[str]  # all that the domain's answer had, whatever becomes of them
     site: str  # whom they belong to: see `policy.delivery.site`
     hosts: tuple[MxHost, ...]  # never empty
+    is_secure: bool = False  # DNSSEC proves the answer that named them
     implicit: bool  # the domain itself, for want of MX records
     proven: bool = True  # by the answer about its MX records; see `ImplicitMx`
     cut_off: bool  # there are more
@@ -82,6 +83,8 @@ class Candidate:
     ip: str
     preference: int
     source_ip: str | None = None  # ours, to connect from; None: the system chooses
+    is_secure: bool = False  # DNSSEC proves the address
+    alias_of: str = ""  # the name that has the address; empty: the host itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,12 @@ class Candidates:
     unheard: int | None = None  # preference of the best host that cannot be asked: its addresses
     # could not be learnt, or are all of a family that is not used
     is_cut: bool = False  # there are more, beyond what is asked in one attempt
+    is_secure: bool = False  # DNSSEC proves that these are the hosts of the domain
+
+    @property
+    def best(self) -> int:
+        """Return the preference of the best host that can be asked."""
+        return min(each.preference for each in self.candidates)
 
     @property
     def is_all(self) -> bool:
@@ -178,7 +187,7 @@ def _choose(
             unheard.append(host.preference)
         for ip in usable:
             if len(candidates) < rules.max_addresses:
-                candidates.setdefault(ip, _candidate(plan, host, ip, rules))
+                candidates.setdefault(ip, _candidate(plan, host, ip, found[host.name], rules))
             else:
                 is_cut = True
     if candidates:
@@ -189,6 +198,7 @@ def _choose(
             skipped=tuple(skipped),
             unheard=min(unheard, default=None),
             is_cut=is_cut,
+            is_secure=plan.is_secure,
         )
     return _nothing_usable(plan, [found[host.name] for host in hosts], skipped, rules)
 
@@ -208,15 +218,25 @@ def _plan(
         names=names,
         site=site_key(names, domain),
         hosts=hosts[: rules.max_hosts],
+        is_secure=answer.authenticated,
         implicit=isinstance(answer, ImplicitMx),
         proven=isinstance(answer, MxHosts) or answer.proven,
         cut_off=len(hosts) > rules.max_hosts,
     )
 
 
-def _candidate(plan: HostPlan, host: MxHost, ip: str, rules: MxRules) -> Candidate:
+def _candidate(
+    plan: HostPlan, host: MxHost, ip: str, found: Addresses, rules: MxRules
+) -> Candidate:
     source = pick_source(plan.site, ip_address(ip), rules.sources, resting=rules.resting)
-    return Candidate(host=host.name, ip=ip, preference=host.preference, source_ip=source)
+    return Candidate(
+        host=host.name,
+        ip=ip,
+        preference=host.preference,
+        source_ip=source,
+        is_secure=found.authenticated,
+        alias_of=found.alias_of,
+    )
 
 
 def _vetted(host: MxHost, found: Addresses, rules: MxRules) -> tuple[list[str], list[str]]:

@@ -103,6 +103,8 @@ def test_one_line_is_enough() -> None:
     assert found.direct == DirectSettings(
         port=25,
         tls=TlsMode.OPPORTUNISTIC,
+        dane=True,
+        tls_policy=(),
         families=frozenset(IpFamily),
         sources=(),
         allow_networks=(),
@@ -372,6 +374,8 @@ def test_every_supported_key_can_be_set() -> None:
     assert found.direct == DirectSettings(
         port=2626,
         tls=TlsMode.VERIFY,
+        dane=True,
+        tls_policy=(),
         families=frozenset(IpFamily),
         sources=(Source(address="192.0.2.1"), Source(address="2001:db8::1")),
         allow_networks=(ip_network("10.0.0.0/8"), ip_network("127.0.0.9/32")),
