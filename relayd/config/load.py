@@ -25,6 +25,7 @@ from relayd.config.mistakes import ENVIRONMENT, Report, read_document, variable_
 from relayd.config.model import Document, Listen, LogFormat, process_count
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay
 from relayd.config.peek import DEFAULT_SETTINGS
+from relayd.config.routes import ascii_pattern
 from relayd.config.rules import read_rules
 from relayd.config.signing import find_dkim_keys
 from relayd.config.sources import named_by, sources_of
@@ -256,7 +257,7 @@ def _direct(document: Document) -> DirectSettings:
         port=direct.port,
         tls=direct.tls,
         dane=direct.dane,
-        tls_policy=tuple(document.tls_policy.items()),
+        tls_policy=tuple((ascii_pattern(name), each) for name, each in document.tls_policy.items()),
         families=frozenset(direct.families),
         sources=sources_of(direct),
         sources_named_by=named_by(direct),

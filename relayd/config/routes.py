@@ -64,6 +64,12 @@ def pattern(value: object) -> str:
     return text
 
 
+def ascii_pattern(text: str) -> str:
+    """Return a pattern with its domain as A-labels."""
+    name = text.removeprefix("*.")
+    return text[: len(text) - len(name)] + a_labels(name)
+
+
 def destination(value: object) -> Destination:
     """Read a value of `[routes]`: a word or a host, or a table for a host."""
     if isinstance(value, dict):

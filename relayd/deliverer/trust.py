@@ -6,10 +6,11 @@ zones answer that with errors), none without a trusted name server, and no MTA-S
 Sources: RFC 7672 §2.2 (what is asked, and what a failure means), §2.2.2 (aliases); RFC 8461 §5 (a policy may be outdated).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from relayd.mail.dns import DnsFailure
+from relayd.mail.dns import DnsFailure, DomainError, a_labels
 from relayd.mail.tls_result import TlsPolicy
 from relayd.mail.tlsa import Tlsa
 from relayd.policy.delivery.mx import Candidate, Candidates
@@ -76,7 +77,9 @@ class Trust:
         self._policies = policies or NoPolicies()
 
     def of(self, domain: str) -> "DomainTrust":
-        """Return who asks for one domain, given as A-labels, in one attempt."""
+        """Return who asks for one domain in one attempt."""
+        with suppress(DomainError):
+            domain = a_labels(domain)
         entry = (level for name, level in self._settings.tls_policy if matches(domain, name))
         known = DomainTls(domain=domain, floor=self._settings.tls, operator=next(entry, None))
         return DomainTrust(self._settings, self._resolver, self._policies, known)

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from relayd.mail.dns import IpAddress
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import source_towards
-from relayd.policy.delivery.route import ViaMx
 from relayd.policy.doctor.dns import why_not_public
 from relayd.policy.doctor.finding import Finding
 from relayd.ports.outward import Clock
@@ -82,8 +81,7 @@ def context_of(settings: Settings, request: CheckRequest, clock: Clock) -> Check
 
 def sends_directly(settings: Settings) -> bool:
     """Some mail at least goes to the recipients' own servers."""
-    routes = settings.routes
-    return routes.use_remote_smtp or any(isinstance(each.route, ViaMx) for each in routes.rules)
+    return settings.routes.may_be_direct
 
 
 def _local_addresses(settings: Settings) -> tuple[IpAddress, ...]:

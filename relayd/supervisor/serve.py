@@ -22,6 +22,7 @@ import structlog
 from relayd.errors import RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
+from relayd.net.dns.trusted import why_no_dane
 from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
 from relayd.settings import Settings
 from relayd.settings.dkim import with_kept_keys
@@ -109,6 +110,8 @@ class Supervisor:
             log.info("metrics_served", address=str(self._current.settings.metrics))
         for warning in self._current.settings.warnings:
             log.warning("settings_warning", reason=warning)
+        if (why := why_no_dane(self._current.settings)) is not None:
+            log.warning("dane_off", fault="local", reason=why)
         self._log_keys()
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random  # noqa: TID251 -- the one random source
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,7 @@ from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
-from relayd.deliverer.trust import Trust
+from relayd.deliverer.trust import Judged, Trust
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
@@ -226,10 +226,10 @@ def mx_parts(
 
 async def look_up(
     settings: Settings, domain: str, facts: RouteFacts
-) -> tuple[MxAnswer, Candidates | Undeliverable | Breakdown]:
-    """Return what the DNS says of a domain, and what delivery makes of it for mail of `facts`.
+) -> tuple[MxAnswer, Candidates | Undeliverable | Breakdown, Mapping[str, Judged]]:
+    """Return what the DNS says of a domain, what delivery makes of it for mail of `facts`, and what each host has to show.
 
-    Connects to nobody.
+    Connects to no mail server.
     """
     clock = SystemClock()
     transport = SmtpTransport(helo=settings.fqdn, clock=clock)
@@ -243,4 +243,10 @@ async def look_up(
             source,
         )
         answer = await parts.resolver.mx(domain)
-        return answer, await MxHop(domain, parts).candidates(facts)
+        chosen = await MxHop(domain, parts).candidates(facts)
+        judged: dict[str, Judged] = {}
+        if isinstance(chosen, Candidates):
+            trust = parts.trust.of(domain)
+            await trust.load()
+            judged = {one.host: await trust.judge(one, chosen) for one in chosen.candidates}
+        return answer, chosen, judged

@@ -96,6 +96,10 @@ async def test_hosts_addresses_and_what_is_left_out(world: World) -> None:
     ]
     assert row["skipped"] == ["inner.mill.test: 10.0.0.1 is private"]
     assert (row["tls"], row["login"], row["connections"]) == ("opportunistic", False, 10)
+    first = row["hosts"][0]
+    assert (row["mx_secure"], first["secure"], first["tls_row"]) == (False, False, 14)
+    assert (first["tls_policy"], first["tls_level"]) == ("none", "opportunistic")
+    assert first["tlsa"] == ["the addresses of mx1.mill.test are not secure"]
     assert "messages_per_minute" not in row
 
 
@@ -118,6 +122,15 @@ async def test_direct_mode_in_words(world: World) -> None:
         "left out      inner.mill.test: 10.0.0.1 is private",
         "site          mill.test",
         "TLS           required: with any certificate, never in clear text",
+        "the MX answer is not secure (DNSSEC)",
+        (
+            "mx1.mill.test: encrypted, by row 14 (none); TLSA: the addresses of "
+            "mx1.mill.test are not secure"
+        ),
+        (
+            "mx2.mill.test: encrypted, by row 14 (none); TLSA: the addresses of "
+            "mx2.mill.test are not secure"
+        ),
         "login         no",
         "sent from     127.0.0.1, ::1",
         "EHLO          relay.example.org",

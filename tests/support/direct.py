@@ -55,7 +55,7 @@ A1, A2, A3 = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 DIRECT = RouteRules(use_remote_smtp=True)
 Script = Mapping[str, Action | list[str]]
 FINE: Script = {}
-_SETTINGS = DirectSettings(
+SETTINGS = DirectSettings(
     port=0,
     tls=TlsMode.OFF,
     dane=True,
@@ -143,7 +143,7 @@ async def a_direct_post(
     store = store or MemoryStore(FakeClock())
     if source_addresses:
         settings["sources"] = tuple(Source(address=each) for each in source_addresses)
-    direct = replace(_SETTINGS, **{"port": free_port(), **settings})
+    direct = replace(SETTINGS, **{"port": free_port(), **settings})
     async with AsyncExitStack() as stack:
         servers = {
             ip: await stack.enter_async_context(

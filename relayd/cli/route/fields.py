@@ -11,10 +11,12 @@ from typing import assert_never
 from relayd.answers import rewrites
 from relayd.answers.recipients import find_rows
 from relayd.cli.context import NotRunning, now, open_view
+from relayd.deliverer.trust import Judged
 from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.attempt import Breakdown, RouteKind
 from relayd.mail.dns import ImplicitMx, MxAnswer, MxHosts
+from relayd.net.dns.trusted import why_no_dane
 from relayd.net.local import has_address, source_towards
 from relayd.policy.delivery.mx import Candidates, Undeliverable
 from relayd.policy.delivery.route import (
@@ -32,6 +34,7 @@ from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.verdict import ONCE_MORE
 from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.policy.rewriting.choice import Rewriting
+from relayd.policy.tls.require import HostRefused, NoTlsa, TlsaFound
 from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 from relayd.settings.smarthosts import settings_of
@@ -45,6 +48,7 @@ class Found:
 
     answer: MxAnswer
     chosen: Candidates | Undeliverable | Breakdown
+    judged: Mapping[str, Judged]  # by host
 
 
 def aliases_here(settings: Settings) -> Aliases | None:
@@ -110,7 +114,8 @@ def _servers(settings: Settings, way: Way, found: Found | None, facts: RouteFact
         left_out = unused_families(direct.families, sources, direct.sources_named_by)
         return {
             "mx": _mail_hosts(found.answer),
-            **_candidates(found.chosen, settings),
+            **_candidates(found, settings),
+            "dane": why_no_dane(settings) or ("on" if direct.dane else "off by direct.dane"),
             "tls": direct.tls,
             "login": False,
             "source_addresses": sources,
@@ -171,7 +176,8 @@ def _mail_hosts(answer: MxAnswer) -> list[Fields] | None:
             return None
 
 
-def _candidates(chosen: Candidates | Undeliverable | Breakdown, settings: Settings) -> Fields:
+def _candidates(found: Found, settings: Settings) -> Fields:
+    chosen = found.chosen
     if not isinstance(chosen, Candidates):
         return {}
     port = settings.direct.port
@@ -183,10 +189,37 @@ def _candidates(chosen: Candidates | Undeliverable | Breakdown, settings: Settin
             "preference": one.preference,
             "local_ip": one.source_ip or _source_of_the_system(one.ip, port),
             "helo": settings.direct.helo_of(one.source_ip) or settings.fqdn,
+            "secure": one.is_secure,
+            **_demand(found.judged[one.host]),
         }
         for one in chosen.candidates
     ]
-    return {"site": chosen.site, "hosts": hosts, "skipped": list(chosen.skipped)}
+    return {
+        "site": chosen.site,
+        "mx_secure": chosen.is_secure,
+        "hosts": hosts,
+        "skipped": list(chosen.skipped),
+    }
+
+
+def _demand(judged: Judged) -> Fields:
+    """What a host has to show, by which row of table A in docs/tls.md, and what that rests on."""
+    asked, tlsa = judged.requirement, judged.tlsa
+    if isinstance(tlsa, TlsaFound):
+        told = [f"{tlsa.base} {record.short}" for record in tlsa.records]
+    else:
+        told = [tlsa.why if isinstance(tlsa, NoTlsa) else tlsa.reason]
+    if isinstance(asked, HostRefused):
+        level, reason = "refused", asked.reason
+    else:
+        level, reason = asked.level.name.lower(), asked.note
+    return {
+        "tls_policy": asked.policy.value,
+        "tls_row": asked.row,
+        "tls_level": level,
+        "tls_reason": reason,
+        "tlsa": told,
+    }
 
 
 def _source_of_the_system(ip: str, port: int) -> str | None:

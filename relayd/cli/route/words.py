@@ -38,7 +38,7 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
     if "site" in fields:
         yield "site", [fields["site"]]
     if "tls" in fields:
-        yield "TLS", [TLS_WORDS[fields["tls"]]]
+        yield "TLS", [TLS_WORDS[fields["tls"]], *_demands(fields)]
         yield "login", ["yes" if fields["login"] else "no"]
     if fields.get("assume_8bit"):
         yield "8-bit", ["sent as it is, whatever the server offers (assume_8bit)"]
@@ -55,6 +55,20 @@ def _parts(fields: Mapping[str, Any], way: Way) -> Iterator[tuple[str, Sequence[
     elif fields.get("suppress"):
         yield "suppressed", ["its bounces speak against using it (relayd addresses)"]
     yield "queue", [fields["queue"] if "queue" in fields else _queue(fields)]
+
+
+def _demands(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What each host has to show, by the row of table A in docs/tls.md; then why DANE is off, if it is."""
+    if "mx_secure" in fields:
+        yield f"the MX answer is {'' if fields['mx_secure'] else 'not '}secure (DNSSEC)"
+    for host in {host["remote_host"]: host for host in fields.get("hosts", ())}.values():
+        if "tls_row" not in host:
+            return
+        why = f": {host['tls_reason']}" if host["tls_reason"] else ""
+        said = f"{host['remote_host']}: {host['tls_level']}, by row {host['tls_row']} ({host['tls_policy']}){why}"
+        yield f"{said}; TLSA: {', '.join(host['tlsa'])}"
+    if "dane" in fields and fields["dane"] != "on":
+        yield fields["dane"] if "DANE" in fields["dane"] else f"DANE is {fields['dane']}"
 
 
 def _limits(fields: Mapping[str, Any]) -> Iterator[str]:

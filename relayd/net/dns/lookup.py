@@ -77,7 +77,7 @@ class DnsLookup:
         # Every name server gets two chances at least.
         try_for = min(_TRY_LIMIT, self._timeout / (2 * max(1, len(asked))))
         self._servers = [
-            Nameserver(each, clock, try_for=try_for, is_trusted=_trusts(each.host, trusted))
+            Nameserver(each, clock, try_for=try_for, is_trusted=trusts(each.host, trusted))
             for each in asked
         ]
         self.is_trusted = any(each.is_trusted for each in self._servers)
@@ -223,7 +223,7 @@ def _behind(alias: Finding | None, found: Finding) -> Finding:
     return replace(found, ttl=min(alias.ttl, found.ttl), authenticated=authenticated)
 
 
-def _trusts(host: str, trusted: Collection[str]) -> bool:
+def trusts(host: str, trusted: Collection[str]) -> bool:
     """Tell whether the AD bit of a name server counts: nobody can change it on the way."""
     ip = ip_address(host)
     return ip.is_loopback or str(ip) in trusted

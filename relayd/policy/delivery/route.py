@@ -121,6 +121,12 @@ class RouteRules:
     listeners: Names = field(default_factory=dict)  # and of each listener, by its address
     senders: Names = field(default_factory=dict)  # and by patterns of `[senders]`
     sender_patterns: SenderPatterns = field(default_factory=SenderPatterns)  # all of them
+
+    @property
+    def may_be_direct(self) -> bool:
+        """Some mail at least may go to the recipients' own servers."""
+        return self.use_remote_smtp or any(isinstance(each.route, ViaMx) for each in self.rules)
+
     test_recipients: frozenset[str] = frozenset()  # in lower case
     redirect_to: Address | None = None
     redirect_allow: frozenset[str] = frozenset()  # addresses or domains, in lower case
