@@ -24,6 +24,8 @@ from relayd.metrics.families import (
     RECEIVED,
     REFUSED,
     STORE_FAILING,
+    TLS_PROOF,
+    TLS_RESULT,
     WEBHOOK_DELIVERIES,
     WORKERS,
     Family,
@@ -56,6 +58,10 @@ _CELLS = {
 _EVENT_RECEIVED, _EVENT_REFUSED = (
     _CELLS[kind][0] for kind in (EventKind.RECEIVED, EventKind.REFUSED)
 )
+_PROOF: dict[JsonValue, int] = {each[0]: cell_of(TLS_PROOF, *each) for each in TLS_PROOF.cells}
+_TLS_RESULT: dict[JsonValue, int] = {
+    each[0]: cell_of(TLS_RESULT, *each) for each in TLS_RESULT.cells
+}
 _NO_ROUTE = cell_of(ATTEMPTS, NO_ROUTE)
 _COMMIT = cell_of(COMMIT)
 _WORKER, _PAUSED = cell_of(WORKERS), cell_of(PAUSED)
@@ -88,6 +94,10 @@ class Counters:
         numbers[line] += 1
         if "attempt" in detail:
             numbers[_ROUTE.get(detail.get("route"), _NO_ROUTE)] += 1
+            if (proof := _PROOF.get(detail.get("tls_proof"))) is not None:
+                numbers[proof] += 1
+            if (result := _TLS_RESULT.get(detail.get("tls_result"))) is not None:
+                numbers[result] += 1
         if outcome != _NONE:
             numbers[outcome] += 1
         else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from relayd.mail.attempt import RouteKind
+from relayd.mail.tls_result import TlsProof, TlsResultType
 from relayd.mail.words import BounceClass, Category, EventKind
 from relayd.policy.console.webhook import Result
 
@@ -75,6 +76,20 @@ ATTEMPTS = Family(
     help="Attempts that ended, one for each recipient and server asked.",
     labels=("route",),
     cells=tuple((each,) for each in (*(route.value for route in RouteKind), NO_ROUTE)),
+)
+TLS_PROOF = Family(
+    name="relayd_tls_attempts_total",
+    kind="counter",
+    help="Attempts in direct mode, by what the connection to the mail host had shown.",
+    labels=("proof",),
+    cells=tuple((each.value,) for each in TlsProof),
+)
+TLS_RESULT = Family(
+    name="relayd_tls_failures_total",
+    kind="counter",
+    help="Attempts in direct mode in which TLS failed, whether or not the mail went on.",
+    labels=("result",),
+    cells=tuple((each.value,) for each in TlsResultType),
 )
 OUTCOMES = Family(
     name="relayd_outcomes_total",
@@ -246,6 +261,8 @@ FAMILIES: Sequence[Family] = (
     REFUSED,
     EVENTS,
     ATTEMPTS,
+    TLS_PROOF,
+    TLS_RESULT,
     OUTCOMES,
     LATE,
     DELAY,

@@ -195,6 +195,10 @@ def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
             f"{detail['remote_host']} [{detail.get('remote_ip')}]:{detail.get('remote_port')}"
             f"  {detail.get('route')}  tls {detail.get('tls')}",
         )
+    if detail.get("tls_policy", "none") != "none":
+        failed = f"; {detail['tls_result']}" if detail.get("tls_result") else ""
+        said = f"tls asked for by {detail['tls_policy']}, shown: {detail.get('tls_proof')}{failed}"
+        yield hanging(_INDENT, said)
     yield from _changed(detail)
     stage = f"at {detail['stage']}: " if detail.get("stage") else ""
     if detail.get("reply"):

@@ -142,6 +142,23 @@ def test_an_attempt_that_another_host_follows_is_no_outcome() -> None:
     }
 
 
+def test_what_mail_hosts_have_shown_is_counted() -> None:
+    shared = SharedCounters()
+    detail: dict[str, JsonValue] = {
+        "attempt": 1,
+        "route": "direct",
+        "tls_proof": "encrypted",
+        "tls_result": "certificate-expired",
+    }
+    Counters(shared.row("1")).event(EventKind.ATTEMPTED, detail, SECOND)
+    assert values(shared) == {
+        ("relayd_events_total", "attempted"): 1,
+        ("relayd_attempts_total", "direct"): 1,
+        ("relayd_tls_attempts_total", "encrypted"): 1,
+        ("relayd_tls_failures_total", "certificate-expired"): 1,
+    }
+
+
 def test_a_late_bounce_is_counted_apart() -> None:
     """The recipient has had its outcome and its delay already."""
     shared = SharedCounters()
