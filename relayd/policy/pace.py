@@ -53,6 +53,7 @@ class Saw(StrEnum):
     SLOW = "slow"  # we are too fast
     MISTRUST = "mistrust"  # our address has a bad name, for now
     BLOCKED = "blocked"  # our address is refused
+    WENT = "went"  # so much of another worker's mail, until the site spoke
     NOTHING = "nothing"  # it was about the message, its recipient, or nobody answered
 
 
@@ -166,6 +167,8 @@ def observe(state: SiteState, seen: Seen, now: float) -> SiteState:
             return _mistrusted(state, seen, now)
         case Saw.BLOCKED:
             return _refused(state, seen, now)
+        case Saw.WENT:
+            return _more_went(state, seen, now)
         case Saw.NOTHING:
             return replace(state, probe_until=0.0) if state.probe_until else state
         case never:
@@ -207,6 +210,17 @@ def _slow(state: SiteState, seen: Seen, now: float) -> SiteState:
         probe_until=0.0,
         reply=seen.reply,
     )
+
+
+def is_first(state: SiteState, now: float) -> bool:
+    """Tell whether a site has just said for the first time that we are too fast: what all workers gave it is the ceiling."""
+    return state.mode is SiteMode.PACED and now < state.until and state.level == 0
+
+
+def _more_went(state: SiteState, seen: Seen, now: float) -> SiteState:
+    if not seen.went or not is_first(state, now):
+        return state
+    return replace(state, ceiling=state.ceiling + seen.went)
 
 
 def _mistrusted(state: SiteState, seen: Seen, now: float) -> SiteState:

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer.nexthop.site_pace import SitePaces
+from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.pace import FREE, Saw, Seen, SiteMode
 from relayd.ports.sites import SiteKey
 from relayd.ports.view import Status
-from tests.support.clock import START
+from relayd.store.memory.queue import MemoryStore
+from tests.support.clock import START, FakeClock
 from tests.support.direct import A1, Direct, Script, a_direct_post
-from tests.support.post import RETRY, eventually
+from tests.support.post import RETRY, eventually, rules
 from tests.support.scripted_server import InTurn
 
 SITE = SiteKey("big.test")
@@ -164,3 +168,21 @@ async def test_with_a_smarthost_the_mail_of_a_blocked_site_goes_by_it() -> None:
         assert len(direct.server(A1).messages) == 0
         assert direct.server(A1).connections == 1
         assert len(direct.post.view.sites.fallbacks()) == 6
+
+
+async def test_the_ceiling_is_what_all_workers_gave() -> None:
+    store = MemoryStore(FakeClock())
+    one, other, idle = (
+        SitePaces(store.sites, store.permits, clock=store._clock, rules=rules()) for _ in range(3)
+    )
+    fine, slow = Reply(250, "2.0.0", ("ok",)), Reply(450, "4.7.0", ("You are sending too fast",))
+    for _ in range(151):
+        await one.saw(SITE, [(fine, Stage.DOT)])
+        await other.saw(SITE, [(fine, Stage.DOT)])
+        await other.saw(SITE, [(fine, Stage.DOT)])
+    await one.saw(SITE, [(slow, Stage.DOT)])
+    alone = one.state_of(SITE).ceiling
+    assert alone > 0
+    for each in (other, idle, one):
+        await each.refresh()
+    assert one.state_of(SITE).ceiling == pytest.approx(3 * alone, rel=0.05)

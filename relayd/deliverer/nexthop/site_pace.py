@@ -25,6 +25,7 @@ from relayd.policy.pace import (
     SiteState,
     Turn,
     at,
+    is_first,
     may_begin,
     observe,
     rate_of,
@@ -76,6 +77,7 @@ class SitePaces:
         self._went: dict[SiteKey, Went] = {}
         self._paced: dict[SiteKey, Account] = {}
         self._put_off: dict[SiteKey, float] = {}  # until when the last one was sent away
+        self._noting: set[SiteKey] = set()  # that are being written
         self._ours: set[SiteKey] = set()  # of whose mode this worker tells
         self._revision = 0
         self._next_look = -math.inf
@@ -88,7 +90,10 @@ class SitePaces:
         changes = await self._store.site_states(self._revision)
         self._revision = changes.revision
         for known in changes.sites:
+            is_news = known.key not in self._states and known.key not in self._noting
             self._keep(known.key, known.state)
+            if is_news and is_first(known.state, self._now()):
+                await self._add(known.key)
         for key in [key for key in self._states if self.state_of(key) == FREE]:
             self._keep(key, FREE)  # by time alone
 
@@ -156,7 +161,16 @@ class SitePaces:
         """The message that asked has not come to a reply."""
         await self.saw(key, (), asked=True)
 
+    async def _add(self, key: SiteKey) -> None:
+        """Tell what this worker gave to a site that another one was too fast for. May raise StoreError."""
+        went = self._went.get(key)
+        rate = 0.0 if went is None else went.rate(self._now())
+        if rate:
+            noted = await self._store.note_site(key, Seen(saw=Saw.WENT, went=rate))
+            self._keep(key, noted.after)
+
     async def _note(self, key: SiteKey, seen: Seen) -> None:
+        self._noting.add(key)
         try:
             noted = await self._store.note_site(key, seen)
         except StoreBroken:
@@ -165,6 +179,8 @@ class SitePaces:
             log.warning("site_not_noted", site=key.site, fault="local", reason=str(error))
             self._keep(key, observe(self.state_of(key), seen, self._now()))  # this worker knows
             return
+        finally:
+            self._noting.discard(key)
         self._keep(key, noted.after)
         if seen.saw is Saw.NOTHING or noted.after.mode is SiteMode.FREE:
             return

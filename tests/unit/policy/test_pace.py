@@ -97,6 +97,16 @@ def test_a_second_refusal_after_an_hour_is_a_first_one() -> None:
     assert observe(paced, AGAIN, NOW + HOUR).mode is SiteMode.PACED
 
 
+def test_what_all_workers_gave_is_the_ceiling() -> None:
+    went = Seen(saw=Saw.WENT, went=50.0)
+    assert observe(PACED, went, NOW + 5) == replace(PACED, ceiling=150.0)
+    assert observe(PACED, replace(went, went=0.0), NOW + 5) is PACED
+    assert observe(PACED, went, PACED.until) is PACED, "too late"
+    again = observe(PACED, SLOW, PACED.until + 1)
+    for state in (FREE, RESTING, BLOCK, again):
+        assert observe(state, went, max(NOW, state.since)) == state
+
+
 # --- time ------------------------------------------------------------------------------------
 
 
