@@ -1,6 +1,7 @@
 """Direct mode falls back to the smarthost where the mail hosts refuse our address."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -112,3 +113,27 @@ async def test_a_fall_back_that_another_worker_noted_counts() -> None:
         direct.post.advance(timedelta(seconds=2))  # within which nobody looks again
         assert await sent_to(direct, "a@x.test") == [Status.RELAYED]
         assert direct.server(A1).connections == 0
+
+
+async def test_mail_for_a_site_that_is_left_alone_goes_another_way_at_once() -> None:
+    """Whatever domain it is for: nobody asks that site again before its time, and then one message does."""
+    zones: dict[str, Any] = {"prov.test": {}, "mx.prov.test": {"A": [A1]}}
+    zones |= {f"d{number}.test": {"MX": ["10 mx.prov.test."]} for number in range(5)}
+    script: Script = {"RCPT": InTurn(LISTED, "250 ok")}
+    async with a_direct_post(zones, {A1: script}, routes=AUTO) as direct:
+        assert await sent_to(direct, "a@d0.test") == [Status.RELAYED]
+        others = [f"a@d{number}.test" for number in range(1, 5)]
+        assert await sent_to(direct, *others) == [Status.RELAYED] * 4
+        assert direct.server(A1).connections == 1
+        direct.post.advance(timedelta(hours=6, seconds=2))
+        assert await sent_to(direct, "b@d1.test") == [Status.SENT]
+
+
+async def test_mail_waits_for_a_site_that_rests_for_a_short_while() -> None:
+    script: Script = {"RCPT": "451 4.7.1 client host [192.0.2.1] blocked using zen.spamhaus.org"}
+    async with a_direct_post(mx(A1), {A1: script}, routes=AUTO) as direct:
+        first = await direct.send("a@x.test")
+        await eventually(lambda: direct.post.row(first).status is Status.DEFERRED)
+        second = await direct.send("b@x.test")
+        await eventually(lambda: direct.post.row(second).paused_until is not None)
+        assert direct.smarthost.connections == 0
