@@ -34,7 +34,7 @@ from relayd.control.requeue import (
     requeue_to_json,
     requeued_from_json,
 )
-from relayd.control.sites import free_to_json, freed_from_json
+from relayd.control.sites import Freed, free_to_json, freed_from_json
 from relayd.control.suppress import suppress_to_json, unsuppress_to_json
 from relayd.errors import (
     DaemonUnreachable,
@@ -121,7 +121,7 @@ def _pauses(
 
 def free_site(
     path: str, site: str, *, behalf: Behalf | None = None, timeout: float = TIMEOUT
-) -> Sequence[Mapping[str, object]]:
+) -> Freed:
     """Have the daemon forget what a site said of us; return what that was. Raises as `act`."""
     try:
         return freed_from_json(ask(path, free_to_json(site), behalf=behalf, timeout=timeout))

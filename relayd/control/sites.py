@@ -2,10 +2,12 @@
 
     {"verb": "free_site", "site": "google"}
 
-It answers with `sites`: what was known of the site until then, by each address of ours.
+It answers with `sites`: what was known of the site until then, by each address of ours; and with `domains`: those whose mail
+went another way because of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from relayd.answers.sites import fields
@@ -29,13 +31,24 @@ def free_from_json(message: Message) -> str:
     return site
 
 
-def freed_to_json(known: Sequence[KnownSite], now: datetime) -> Message:
-    return {"ok": True, "sites": [dict(fields(each, now)) for each in known]}
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What is forgotten."""
+
+    sites: Sequence[Mapping[str, object]]  # as `relayd.answers.sites.fields`
+    domains: Sequence[str]  # whose mail goes directly again
 
 
-def freed_from_json(message: Message) -> list[dict[str, object]]:
+def freed_to_json(known: Sequence[KnownSite], domains: Sequence[str], now: datetime) -> Message:
+    sites = [dict(fields(each, now)) for each in known]
+    return {"ok": True, "sites": sites, "domains": [*domains]}
+
+
+def freed_from_json(message: Message) -> Freed:
     """Read the answer. Raises BadMessage."""
-    sites = message.get("sites")
+    sites, domains = message.get("sites"), message.get("domains")
     if not isinstance(sites, list) or not all(isinstance(each, dict) for each in sites):
         raise BadMessage("no list of sites")
-    return sites
+    if not isinstance(domains, list) or not all(isinstance(each, str) for each in domains):
+        raise BadMessage("no list of domains")
+    return Freed(sites, domains)

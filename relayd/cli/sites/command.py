@@ -111,14 +111,16 @@ def free(*, site: str, as_json: bool) -> None:
     from relayd.control import client  # noqa: PLC0415 -- the list needs none of it
 
     freed = client.free_site(load_settings().control_socket, site)
-    if not freed:
+    if not freed.sites and not freed.domains:
         raise NoSuch(f"nothing is known of a site {site} (see relayd sites)")
-    for each in freed:
-        if as_json:
-            show_json(each)
-        else:
-            source = f" from {each['local_ip']}" if each.get("local_ip") else ""
-            click.echo(printable(f"freed {site}{source}, which was {each.get('mode')}"))
+    if as_json:
+        show_json({"site": site, "sources": [*freed.sites], "domains": [*freed.domains]})
+        return
+    for each in freed.sites:
+        source = f" from {each['local_ip']}" if each.get("local_ip") else ""
+        click.echo(printable(f"freed {site}{source}, which was {each.get('mode')}"))
+    for domain in freed.domains:
+        click.echo(printable(f"mail to {domain} goes directly again"))
 
 
 def _cells(known: KnownSite, times: Times) -> Sequence[str]:

@@ -51,13 +51,15 @@ async def free_site(asked: Asked) -> Message:
     """Forget a site; its mail that goes another way because of it goes directly again."""
     site, sites = free_from_json(asked.request), asked.context.store.sites
     freed = await sites.free_site(site)
+    now, domains = asked.context.now(), []
     for each in (await sites.site_states()).fallbacks:
-        if each.site == site:
+        if each.site == site and each.until > now.timestamp():
             await sites.note_fallback(replace(each, until=0.0))
+            domains.append(each.domain)
     for known in freed:
         _log.info("site_free", site=site, local_ip=known.key.source or None, by=asked.by)
     asked.context.on_change()
-    return freed_to_json(freed, asked.context.now())
+    return freed_to_json(freed, domains, now)
 
 
 def _changed(event: str, rules: Sequence[PauseRule], asked: Asked) -> Message:

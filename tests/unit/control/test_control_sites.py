@@ -24,7 +24,9 @@ def test_a_wrong_request_is_refused(message: Message) -> None:
         free_from_json(message)
 
 
-@pytest.mark.parametrize("message", [{}, {"sites": "a"}, {"sites": ["a"]}])
+@pytest.mark.parametrize(
+    "message", [{}, {"sites": "a"}, {"sites": ["a"]}, {"sites": []}, {"sites": [], "domains": [1]}]
+)
 def test_a_wrong_answer_is_refused(message: Message) -> None:
     with pytest.raises(BadMessage):
         freed_from_json(message)

@@ -94,6 +94,8 @@ async def test_a_site_is_freed_with_its_domains(world: World) -> None:
         assert ran.out.splitlines() == [
             "freed b.test from 192.0.2.1, which was blocked",
             "freed b.test from 192.0.2.2, which was paced",
+            "mail to b.test goes directly again",
+            "mail to c.test goes directly again",
         ]
         assert [line["event"] for line in logs].count("site_free") == 2
         changes = await store.sites.site_states()
@@ -102,7 +104,12 @@ async def test_a_site_is_freed_with_its_domains(world: World) -> None:
         assert [row["site"] for row in ran.rows] == ["google"]
         with capture_logs():
             ran = await asyncio.to_thread(world.run, "sites", "free", "google", "--json")
-        assert (ran.rows[0]["site"], ran.rows[0]["mode"]) == ("google", "paced")
+        assert (ran.rows[0]["site"], ran.rows[0]["domains"]) == ("google", [])
+        assert [each["mode"] for each in ran.rows[0]["sources"]] == ["paced"]
         ran = await asyncio.to_thread(world.run, "sites", "free", "google")
         assert ran.status != 0
         assert "nothing is known of a site google" in ran.err
+        until = (now() + timedelta(hours=1)).timestamp()
+        await store.sites.note_fallback(Fallback(domain="e.test", site="e.test", until=until))
+        ran = await asyncio.to_thread(world.run, "sites", "free", "e.test")
+        assert ran.out == "mail to e.test goes directly again\n", "whatever is known of the site"
