@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import timedelta
 
+from relayd.mail.signing import NOT_SIGNED
 from relayd.mail.words import EventKind, JsonValue
 from relayd.metrics.families import (
     ATTEMPTS,
@@ -23,6 +24,7 @@ from relayd.metrics.families import (
     PAUSED,
     RECEIVED,
     REFUSED,
+    SIGNED,
     STORE_FAILING,
     TLS_PROOF,
     TLS_RESULT,
@@ -42,6 +44,7 @@ _OUTCOME: dict[tuple[JsonValue, ...], int] = {
 _LATE: dict[tuple[JsonValue, ...], int] = {labels: cell_of(LATE, *labels) for labels in LATE.cells}
 _RESULT = {each: cell_of(WEBHOOK_DELIVERIES, each.value) for each in Result}
 _RECEIVED, _MESSAGES = cell_of(RECEIVED), cell_of(MESSAGES)
+_SIGNED, _UNSIGNED = cell_of(SIGNED, "yes"), cell_of(SIGNED, "no")
 _DEFERRED = _OUTCOME["deferred", "", "unknown"]  # from here on: for words that nobody should use
 _BOUNCED, _BOUNCED_LATE = _OUTCOME["bounced", "block", "unknown"], _LATE["block", "unknown"]
 _NONE = -1
@@ -76,8 +79,10 @@ class Counters:
         row = row or unshared_row()
         self._numbers, self._seconds = row.numbers, row.seconds
 
-    def received(self, recipients: int) -> None:
-        """Count a message that is durable."""
+    def received(self, recipients: int, *, dkim: str = "") -> None:
+        """Count a message that is durable; `dkim` is whose signatures it has, empty without keys."""
+        if dkim:
+            self._numbers[_UNSIGNED if dkim == NOT_SIGNED else _SIGNED] += 1
         self._numbers[_MESSAGES] += 1
         self._numbers[_RECEIVED] += recipients
         self._numbers[_EVENT_RECEIVED] += recipients

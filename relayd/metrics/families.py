@@ -56,6 +56,13 @@ MESSAGES = Family(
     help="Messages that were accepted and are on disk.",
     cells=((),),
 )
+SIGNED = Family(
+    name="relayd_dkim_messages_total",
+    kind="counter",
+    help="Messages that were accepted while there were DKIM keys, by whether they were signed.",
+    labels=("signed",),
+    cells=(("yes",), ("no",)),
+)
 REFUSED = Family(
     name="relayd_refused_total",
     kind="counter",
@@ -258,6 +265,7 @@ BUILD = Family(
 FAMILIES: Sequence[Family] = (
     RECEIVED,
     MESSAGES,
+    SIGNED,
     REFUSED,
     EVENTS,
     ATTEMPTS,

@@ -21,9 +21,10 @@ def signing_domain(
     `domains` have keys, as A-labels in lower case. Each author has to be of that domain, and one that the client may
     be (T-03).
     """
-    if not is_by(header, may_be_author):
+    authors = authors_in(header)
+    if not authors or not all(map(may_be_author, authors)):
         return None
-    found = {domain_for(each.domain, domains) for each in authors_in(header)}
+    found = {domain_for(each.domain, domains) for each in authors}
     return found.pop() if len(found) == 1 else None
 
 

@@ -25,7 +25,7 @@ class Events:
         self.on_awaited: Callable[[Event], object] = bool
 
     def received(self, message: NewMessage) -> None:
-        self._counters.received(len(message.recipients))
+        self._counters.received(len(message.recipients), dkim=message.dkim)
         if message.has_findings:
             for event in check_events(message):
                 self._counters.event(event.kind, event.detail, _AT_ONCE)

@@ -45,9 +45,9 @@ from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
 from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
-from relayd.worker.outward import deliver
+from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
-from relayd.worker.signing import signer_of
+from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.upgrading import Upgrade
@@ -181,6 +181,9 @@ async def _serve(
                 name="login file",
             ),
         ]
+        if parts.signer is not None:
+            comparing = keep_comparing(parts.signer, resolver_of(settings, parts.clock).texts)
+            background.append(tasks.create_task(comparing, name="records of DKIM keys"))
         answering = tasks.create_task(
             answer(settings, inherited, parts, outward, supervision, wakeups, following),
             name="control socket",

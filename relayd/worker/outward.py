@@ -184,6 +184,15 @@ async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateB
     )
 
 
+def resolver_of(settings: Settings, clock: Clock) -> DnsResolver:
+    return DnsResolver(
+        nameservers=settings.dns.nameservers,
+        timeout=settings.dns.timeout,
+        clock=clock,
+        trusted=settings.dns.trusted,
+    )
+
+
 def mx_parts(
     settings: Settings,
     clock: Clock,
@@ -198,12 +207,7 @@ def mx_parts(
         for listener in settings.listeners
         if listener.endpoint is not None
     )
-    resolver = DnsResolver(
-        nameservers=settings.dns.nameservers,
-        timeout=settings.dns.timeout,
-        clock=clock,
-        trusted=settings.dns.trusted,
-    )
+    resolver = resolver_of(settings, clock)
     return MxParts(
         settings=settings.direct,
         rules=MxRules(

@@ -11,12 +11,12 @@ from relayd.mail.ids import (
     WorkerNumber,
     make_id,
 )
-from relayd.mail.signing import Signer
 from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
 from relayd.worker.events import Events
+from relayd.worker.signing import DkimSigner
 
 
 class IdSource:
@@ -52,4 +52,4 @@ class Parts:
     events: Events
     clock: Clock
     pausing: Pausing
-    signer: Signer | None = None  # set where there are keys
+    signer: DkimSigner | None = None  # set where there are keys

@@ -66,6 +66,17 @@ def test_workers_are_added_up() -> None:
     assert shared.total(RECEIVED) == 10
 
 
+def test_signed_messages_are_counted_where_there_are_keys() -> None:
+    shared = SharedCounters()
+    counters = Counters(shared.row("1"))
+    for dkim in ("", "none", "d=x.test s=a", "d=x.test s=a"):
+        counters.received(1, dkim=dkim)
+    assert counted(shared, "relayd_dkim_messages_total") == {
+        ("relayd_dkim_messages_total", "yes"): 2,
+        ("relayd_dkim_messages_total", "no"): 1,
+    }
+
+
 def test_a_successor_counts_on() -> None:
     """A sum never goes back when a worker ends (HW-02)."""
     shared = SharedCounters()
