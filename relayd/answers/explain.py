@@ -86,6 +86,7 @@ def _route(row: RecipientRow, entry: HistoryEntry, judges: Judges) -> Reason:
         sender=row.reverse_path,
         user=row.auth_user,
         listener=str(entry.detail.get("listener", "")),
+        asks=route.asked_of(row.destination),
     )
     decision = route.decide(address, facts, judges.routes)
     key = route.key_of(decision.route)

@@ -10,7 +10,7 @@ from relayd.mail.header import read_facts
 from relayd.mail.ids import MessageId
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, MailParameters
 from relayd.mail.signing import Signer
-from relayd.policy.delivery.route import RouteFacts, RouteRules, way_of
+from relayd.policy.delivery.route import RouteFacts, RouteRules, asked_by, way_of
 
 _8BIT = MailParameters(body="8BITMIME")
 _UTF8 = MailParameters(body="8BITMIME", smtputf8=True)
@@ -28,7 +28,9 @@ def own_message(
 ) -> NewMessage:
     """Return a new message of the content `composed`, signed where there are keys for it."""
     facts, content = finish_own(composed, read_facts(composed)[0])
-    known = RouteFacts(sender="", listener=REPORT)
+    known = RouteFacts(
+        sender="", listener=REPORT, asks=asked_by(requires=False, lifts=facts.lifts_tls)
+    )
     is_ascii = all(each.is_ascii for each in to)
     message = NewMessage(
         id=message_id,

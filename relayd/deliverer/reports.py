@@ -199,6 +199,8 @@ class Reporter:
         self, message: QueuedMessage, message_id: MessageId, now: datetime, unmailed: int
     ) -> DsnFacts:
         ret = (message.parameters.ret or "").upper()
+        if message.parameters.requiretls:  # nobody knows how the report will go (RFC 8689 §5)
+            ret = "HDRS"
         return DsnFacts(
             reporting_mta=self._fqdn,
             queue_id=format_id(message.id),
@@ -211,6 +213,7 @@ class Reporter:
             now=now,
             token=format_id(message_id).lower(),
             unmailed=unmailed,
+            lifts_tls=message.lifts_tls,
         )
 
 

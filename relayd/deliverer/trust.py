@@ -76,12 +76,17 @@ class Trust:
         self._resolver = resolver
         self._policies = policies or NoPolicies()
 
-    def of(self, domain: str) -> "DomainTrust":
-        """Return who asks for one domain in one attempt."""
+    def of(self, domain: str, *, is_lifted: bool = False) -> "DomainTrust":
+        """Return who asks for one domain in one attempt; `is_lifted`: for mail that lifts its policies."""
         with suppress(DomainError):
             domain = a_labels(domain)
         entry = (level for name, level in self._settings.tls_policy if matches(domain, name))
-        known = DomainTls(domain=domain, floor=self._settings.tls, operator=next(entry, None))
+        known = DomainTls(
+            domain=domain,
+            floor=self._settings.tls,
+            operator=next(entry, None),
+            is_lifted=is_lifted,
+        )
         return DomainTrust(self._settings, self._resolver, self._policies, known)
 
 

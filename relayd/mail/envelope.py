@@ -30,6 +30,7 @@ class MessageFacts:
     is_8bit: bool = False  # content has octets above 127
     utf8_headers: bool = False  # the header section has octets above 127
     subject: str | None = None  # decoded and shortened, if the settings want it kept
+    lifts_tls: bool = False  # TLS-Required: No
 
 
 LOGIN = "login"
@@ -124,6 +125,7 @@ class QueuedMessage:
     listener: str = ""  # `Client.listener`
     test_via: str = ""  # `MessageFacts.test_via`
     is_awaited: bool = False  # `NewMessage.is_awaited`
+    lifts_tls: bool = False  # `MessageFacts.lifts_tls`
     author_unproven: bool = False  # `NewMessage.author_unproven`
     age: timedelta = timedelta()  # for how long relayd could try, when this was read (S-10)
 
@@ -160,6 +162,7 @@ def queued_message(message: NewMessage) -> QueuedMessage:
         listener=message.client.listener,
         test_via=facts.test_via,
         is_awaited=message.is_awaited,
+        lifts_tls=facts.lifts_tls,
         author_unproven=message.author_unproven,
     )
 

@@ -29,6 +29,9 @@ _VIA = re.compile(r"smarthost:([a-z0-9-]{1,40})")
 # RFC 5322 §3.2.3 (atext), the dot, and what address literals have: neither a comment nor a new
 # clause of the field can begin with any of these (A-25).
 _NOT_FOR_TRACE = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]")
+_TLS_REQUIRED = re.compile(
+    rb"^TLS-Required[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n", re.IGNORECASE | re.MULTILINE
+)
 _TAG_LIMIT = 200  # characters kept of X-Relayd-Tag
 _VALUE_LIMIT = 4096  # octets looked at of one of our control fields
 _FIELDS_LIMIT = 100  # of them looked at; all are removed
@@ -72,8 +75,15 @@ def read_facts(content: bytes) -> tuple[MessageFacts, bytes]:
         test_via=via,
         is_8bit=is_8bit,
         utf8_headers=is_8bit and not header.isascii(),
+        lifts_tls=b"tls-required" in lowered and _lifts_tls(header),
     )
     return facts, kept
+
+
+def _lifts_tls(header: bytes) -> bool:
+    """Tell whether the sender lifts the recipients' TLS policies: by one field that says No (RFC 8689 §5)."""
+    values = list(islice(_TLS_REQUIRED.findall(header), 2))
+    return len(values) == 1 and values[0].strip().lower() == b"no"
 
 
 def message_id_of(header: bytes) -> str | None:

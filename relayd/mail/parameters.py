@@ -2,7 +2,8 @@
 
 Words that go on to the next hop or into a report keep the spelling in which they came (S-56).
 
-Source: RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8); RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT).
+Source: RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8); RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT);
+RFC 8689 (REQUIRETLS).
 """
 
 import re
@@ -25,6 +26,7 @@ class MailParameters:
     smtputf8: bool = False
     ret: str | None = None  # FULL or HDRS, in any case
     envid: str | None = None  # xtext
+    requiretls: bool = False  # RFC 8689: only where TLS is proven, on all of its way
     once: Once | None = None  # for relayd itself; neither stored nor passed on
 
     def words(self) -> dict[str, str]:
@@ -35,6 +37,7 @@ class MailParameters:
             "SMTPUTF8": "" if self.smtputf8 else None,
             "RET": self.ret,
             "ENVID": self.envid,
+            "REQUIRETLS": "" if self.requiretls else None,
         }
         return {keyword: value for keyword, value in given.items() if value is not None}
 
@@ -74,6 +77,7 @@ def mail_parameters(words: Mapping[str, str]) -> MailParameters:
         smtputf8="SMTPUTF8" in words,
         ret=words.get("RET"),
         envid=words.get("ENVID"),
+        requiretls="REQUIRETLS" in words,
     )
 
 

@@ -161,6 +161,7 @@ def new_message_of(
             test_via=message.test_via,
             is_8bit=message.is_8bit,
             utf8_headers=message.utf8_headers,
+            lifts_tls=message.lifts_tls,
             subject=original.subject,
         ),
         client=original.client,

@@ -3,7 +3,8 @@
 Unknown parameters are refused (RFC 5321 §4.1.1.11).
 
 Source: RFC 5321 §4.1.4, §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8);
-RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8).
+RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT); RFC 6533 §3 (ORCPT of type utf-8);
+RFC 8689 (REQUIRETLS).
 """
 
 import re
@@ -58,11 +59,17 @@ def parse_hello(argument: bytes) -> str | None:
 
 
 def parse_mail(
-    argument: bytes, *, extended: bool, takes_auth: bool = False, takes_once: bool = False
+    argument: bytes,
+    *,
+    extended: bool,
+    takes_auth: bool = False,
+    takes_once: bool = False,
+    has_tls: bool = False,
 ) -> tuple[Address | None, MailParameters]:
     """Read what is after `MAIL `. Raises SyntaxRefused.
 
     AUTH is read and left out: we trust nobody to tell who submitted a message (RFC 4954 §5). XONCE is the console's.
+    REQUIRETLS needs a session that has TLS (RFC 8689 §3).
     """
     path, rest = _path(argument, b"FROM:", _BAD_SENDER)
     if not rest:
@@ -79,6 +86,8 @@ def parse_mail(
         if once is None:
             raise SyntaxRefused(_BAD_PARAMETER)
         parameters = {name: value for name, value in parameters.items() if name != "XONCE"}
+    if "REQUIRETLS" in parameters and not has_tls:
+        raise SyntaxRefused(_UNKNOWN_PARAMETER)
     for name, value in parameters.items():
         if not _mail_parameter_fits(name, value):
             raise SyntaxRefused(_UNKNOWN_PARAMETER if name not in _OF_MAIL else _BAD_PARAMETER)
@@ -110,7 +119,7 @@ def with_domain(argument: bytes, domain: str) -> tuple[str, bytes]:
     return found[2].decode(), b"%b%b@%b%b" % (found[1], found[2], domain.encode(), found[3])
 
 
-_OF_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_OF_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "REQUIRETLS"})
 _OF_RCPT = frozenset({"NOTIFY", "ORCPT"})
 
 
@@ -120,7 +129,7 @@ def _mail_parameter_fits(name: str, value: str) -> bool:
             return value.isascii() and value.isdecimal() and len(value) <= 20
         case "BODY":
             return value.upper() in ("7BIT", "8BITMIME")
-        case "SMTPUTF8":
+        case "SMTPUTF8" | "REQUIRETLS":
             return value == ""
         case "RET":
             return value.upper() in ("FULL", "HDRS")

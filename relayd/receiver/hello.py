@@ -31,6 +31,8 @@ def ehlo(dialogue: Dialogue, argument: bytes, following: State) -> None:
     ]
     if dialogue.client.can_start_tls:
         lines.append(b"STARTTLS")
+    if dialogue.client.tls_version is not None:
+        lines.append(b"REQUIRETLS")
     if dialogue.client.is_proxy:
         lines.append(xclient.OFFERED)
     if dialogue.client.listener.is_console:

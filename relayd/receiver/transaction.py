@@ -13,7 +13,7 @@ from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import MailParameters, RcptParameters, original_recipient
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
-from relayd.policy.delivery.route import RouteFacts
+from relayd.policy.delivery.route import RouteFacts, asked_by
 from relayd.policy.intake import admit
 from relayd.receiver import console
 from relayd.receiver.context import SessionContext
@@ -112,21 +112,13 @@ class Transaction:
         )
         return context.pausing.refusal([seen], context.now())
 
-    def facts_of(
-        self,
-        context: SessionContext,
-        user: str | None,
-        *,
-        is_test: bool = False,
-        test_via: str = "",
-    ) -> RouteFacts:
-        """Return what the ways of its recipients depend on; whether it is a test mail only its content tells."""
+    def facts_of(self, context: SessionContext, user: str | None) -> RouteFacts:
+        """Return what the ways of its recipients depend on, but for what only its content tells."""
         return RouteFacts(
             sender=str(self.reverse_path or ""),
             user=user,
             listener=context.listener.address,
-            is_test=is_test,
-            test_via=test_via,
+            asks=asked_by(requires=self.parameters.requiretls, lifts=False),
         )
 
     def _refusal_of_return_path(

@@ -49,6 +49,7 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
                 extended=client.extended,
                 takes_auth=takes_auth,
                 takes_once=client.listener.is_console,
+                has_tls=client.tls_version is not None,
             ),
         )
     except SyntaxRefused as refused:

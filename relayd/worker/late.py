@@ -182,7 +182,11 @@ class LateBounces:
         facts, content = finish_own(_without_tokens(message.content), message.facts)
         address, client = parse_address(sender), message.client
         known = route.RouteFacts(
-            sender="", user=client.auth_user, listener=client.listener, is_test=facts.is_test
+            sender="",
+            user=client.auth_user,
+            listener=client.listener,
+            is_test=facts.is_test,
+            asks=route.asked_by(requires=message.parameters.requiretls, lifts=facts.lifts_tls),
         )
         way = route.way_of(address, known, self.routes)
         recipient = NewRecipient(

@@ -9,9 +9,9 @@ from relayd.cli.filters import ADDRESS, TEXT
 from relayd.mail.account import AccountError, parse_name
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.pause import Named, Scope, Side
-from relayd.policy.delivery.route import HOLD, smarthost_of
+from relayd.policy.delivery.route import HOLD, TlsAsked, smarthost_of
 
-_DESTINATIONS = ("mx:", "host:")
+_DESTINATIONS = (*(each.value for each in TlsAsked), "host:")
 
 
 class Pattern(click.ParamType[str]):

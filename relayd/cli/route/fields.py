@@ -28,6 +28,7 @@ from relayd.policy.delivery.route import (
     decide,
     forwarded,
     key_of,
+    mx_domain_of,
 )
 from relayd.policy.delivery.route import Route as Way
 from relayd.policy.delivery.source import pool_of, unused_families
@@ -284,7 +285,7 @@ def _suppression(view: QueueView, wanted: Address) -> Fields:
 
 def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:
     """Until when the destination is left alone; those who wait for it know."""
-    narrowed = (domain,) if domain and key.startswith("mx:") else ()  # of many domains, all
+    narrowed = (domain,) if domain and mx_domain_of(key) else ()  # of many domains, all
     waiting = find_rows(view, Query(domain=narrowed, unfinished=True), limit=0)
     until = next((row.paused_until for row in waiting if row.destination == key), None)
     return until if until is not None and until > at else None

@@ -42,7 +42,7 @@ from relayd.policy.delivery.mx import (
     choose,
     plan_hosts,
 )
-from relayd.policy.delivery.route import HostPort, RouteFacts
+from relayd.policy.delivery.route import HostPort, RouteFacts, TlsAsked
 from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.throttle import TOKEN_WAIT
 from relayd.policy.tls.ladder import Requirement
@@ -104,8 +104,9 @@ class MxHop:
 
     idle_timeout = 0.0  # an idle connection may be of use to another domain of the site
 
-    def __init__(self, domain: str, parts: MxParts) -> None:
+    def __init__(self, domain: str, parts: MxParts, asks: TlsAsked = TlsAsked.NOTHING) -> None:
         self._domain = domain
+        self._asks = asks
         self._parts = parts
         self._site: Site | None = None  # the latest; it changes with the DNS only
         self._key: SiteKey | None = None  # of that
@@ -194,7 +195,7 @@ class MxHop:
 
         Before a slot is taken: nobody else waits for the answers.
         """
-        trust = self._parts.trust.of(self._domain)
+        trust = self._parts.trust.of(self._domain, is_lifted=self._asks is TlsAsked.LIFTED)
         best = {each.host: each for each in chosen.candidates if each.preference == chosen.best}
         try:
             await trust.load()

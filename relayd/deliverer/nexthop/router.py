@@ -10,6 +10,7 @@ from relayd.policy.delivery.route import (
     DEFAULT,
     HOLD,
     ViaSmarthost,
+    asked_of,
     host_of,
     key_of,
     mx_domain_of,
@@ -62,7 +63,7 @@ class Router:
             return self._smarthosts.get(name, self._smarthosts[DEFAULT])
         domain = mx_domain_of(destination)
         if domain is not None:
-            return MxHop(domain, self._mx)
+            return MxHop(domain, self._mx, asked_of(destination))
         # One worker at a time has such a destination, so all its connections.
         connections = self._mx.settings.connections_per_destination
         settings = settings_of(host_of(destination), self._route_hosts)

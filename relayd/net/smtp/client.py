@@ -112,7 +112,13 @@ class Connection:
         size = len(content) if content[-2:] == b"\r\n" else len(content) + 2
         is_8bit = _has_8bit_body(message, content)
         todo = plan(
-            message, recipients, size, self._session.offers, self._session.target, is_8bit=is_8bit
+            message,
+            recipients,
+            size,
+            self._session.offers,
+            self._session.target,
+            is_8bit=is_8bit,
+            proof=self._session.proof.kind,
         )
         result = await self._transact(todo, content)
         endings = _merge(todo, result.endings, len(recipients))

@@ -7,7 +7,7 @@ Addresses are the octets we were given; nothing is quoted, folded or re-serialis
 as long as RFC 5321 §4.5.3.1.4 and the extensions allow, unless an address alone takes more than that.
 
 Sources: RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN);
-RFC 6533 (its addresses beyond ASCII).
+RFC 6533 (its addresses beyond ASCII); RFC 8689 (REQUIRETLS).
 """
 
 import re
@@ -21,6 +21,7 @@ from relayd.mail.attempt import RouteKind
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.parameters import MAIL_WITHOUT, RCPT_WITHOUT, RcptParameters
 from relayd.mail.reply import Reply, Stage, make_reply
+from relayd.mail.tls_result import TlsPolicy, TlsProof
 from relayd.ports.outward import Target
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -39,6 +40,7 @@ class Offers:
     smtputf8: bool = False
     dsn: bool = False
     starttls: bool = False
+    requiretls: bool = False
     mechanisms: tuple[str, ...] = ()  # of AUTH, lower case
 
 
@@ -71,6 +73,7 @@ def read_offers(ehlo: Reply) -> Offers:
         smtputf8="smtputf8" in extensions,
         dsn="dsn" in extensions,
         starttls="starttls" in extensions,
+        requiretls="requiretls" in extensions,
         mechanisms=tuple(mechanisms),
     )
 
@@ -83,10 +86,11 @@ def plan(
     target: Target,
     *,
     is_8bit: bool,
+    proof: TlsProof = TlsProof.NONE,
 ) -> Plan:
     """Compose the commands. `size` counts the octets that will be sent (RFC 1870 §3).
 
-    `is_8bit`: the body has octets above 127. SMTPUTF8 is asked for only where an address needs it,
+    `is_8bit`: the body has octets above 127. `proof` is what the session has shown. SMTPUTF8 is asked for only where an address needs it,
     or where the client asked for it and a header field needs it: what is asked of this server, it
     has to ask of the next one (S-36). Raw octets in a header go as they came. With `assume_8bit`
     content goes as it is, whatever is offered; an address never does.
@@ -95,7 +99,11 @@ def plan(
     needs_utf8 = not _fits_ascii(message.reverse_path) or (
         message.utf8_headers and message.parameters.smtputf8
     )
-    refusal = _refuse_size(size, offers) or _refuse_sender(message, offers)
+    refusal = (
+        _refuse_size(size, offers)
+        or _refuse_sender(message, offers)
+        or _refuse_tls(message, offers, target, proof)
+    )
     if refusal is None and not target.assume_8bit:
         refusal = _refuse_content(offers, target, needs_utf8=needs_utf8, is_8bit=is_8bit)
     if refusal is not None:
@@ -131,6 +139,8 @@ def _mail(
         parts.append(b" BODY=8BITMIME")
     if use_utf8:
         parts.append(b" SMTPUTF8")
+    if message.parameters.requiretls:
+        parts.append(b" REQUIRETLS")
     if offers.dsn and message.parameters is not MAIL_WITHOUT:
         given = message.parameters
         parts.append(_parameters(RET=given.ret, ENVID=given.envid))
@@ -155,6 +165,29 @@ def _refuse_sender(message: QueuedMessage, offers: Offers) -> Refusal | None:
         "5.6.7 not sent: the sender needs SMTPUTF8, which the server does not offer",
         "the server takes no sender with characters beyond ASCII: send from another address",
     )
+
+
+def _refuse_tls(
+    message: QueuedMessage, offers: Offers, target: Target, proof: TlsProof
+) -> Refusal | None:
+    """Refuse to send what came with REQUIRETLS without that proof and that promise (RFC 8689 §4.2.1).
+
+    The name of a mail host has to be proven too, by DNSSEC or MTA-STS; that of a smarthost is in the settings.
+    """
+    if not message.parameters.requiretls:
+        return None
+    is_named = target.route is RouteKind.SMARTHOST or target.requirement.policy in _PROVEN
+    if proof not in (TlsProof.NONE, TlsProof.ENCRYPTED) and is_named and offers.requiretls:
+        return None
+    lacks = "a certificate that proves the server" if offers.requiretls else "REQUIRETLS"
+    return _refusal(
+        550,
+        f"5.7.30 not sent: REQUIRETLS was asked for, and the server lacks {lacks}",
+        f"the sender asked for REQUIRETLS, and the server lacks {lacks}: send without it, or with another server",
+    )
+
+
+_PROVEN = (TlsPolicy.DANE, TlsPolicy.MTA_STS)
 
 
 def _refuse_content(

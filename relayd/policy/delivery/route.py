@@ -13,6 +13,7 @@ next hop is given, before anything else is decided. Then the first that fits cou
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,7 +30,6 @@ DEFAULT = "default"
 # One of digits alone would be a port: "smarthost:25" is the host of this name.
 _NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9][a-z0-9-]{0,39}")
 _NAMED = f"{SMARTHOST}:"
-_MX = "mx:"
 _HOST = "host:"
 
 
@@ -40,6 +40,24 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TlsAsked(Enum):
+    """What a message asks of TLS on the way to its mail hosts (RFC 8689), with the prefix of its route keys.
+
+    Each has destinations of its own: what a policy refuses holds up no mail that lifts it.
+    """
+
+    NOTHING = "mx:"
+    LIFTED = "mx-lax:"  # TLS-Required: No. The policies of the recipient's domain do not count
+    PROOF = "mx-tls:"  # REQUIRETLS. Only to hosts that prove who they are
+
+
+def asked_by(*, requires: bool, lifts: bool) -> TlsAsked:
+    """Return what a message asks: who asks for both wants TLS (RFC 8689 §4.1)."""
+    if requires:
+        return TlsAsked.PROOF
+    return TlsAsked.LIFTED if lifts else TlsAsked.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,7 @@ class ViaMx:
     """To the MX of `domain`, which is in lower case."""
 
     domain: str
+    asks: TlsAsked = TlsAsked.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +109,7 @@ class RouteFacts:
     listener: str = ""  # that took it, as the settings write its address
     is_test: bool = False
     test_via: str = ""  # the smarthost that a test mail asks for
+    asks: TlsAsked = TlsAsked.NOTHING
 
 
 def facts_of(message: "QueuedMessage") -> RouteFacts:
@@ -100,6 +120,7 @@ def facts_of(message: "QueuedMessage") -> RouteFacts:
         listener=message.listener,
         is_test=message.is_test,
         test_via=message.test_via,
+        asks=asked_by(requires=message.parameters.requiretls, lifts=message.lifts_tls),
     )
 
 
@@ -188,27 +209,30 @@ def decide(address: Address, facts: RouteFacts, rules: RouteRules) -> Decision:
     domain = address.domain.lower()
     for rule in rules.rules:
         if matches(domain, rule.pattern):
-            route = ViaMx(domain) if isinstance(rule.route, ViaMx) else rule.route
+            is_direct = isinstance(rule.route, ViaMx)
+            route = ViaMx(domain, facts.asks) if is_direct else rule.route
             return Decision(route=route, rule=f'[routes] "{rule.pattern}"')
     if (of_message := _by_message(facts, rules)) is not None:
         return of_message
-    return _by_mode(domain, rules)
+    return _by_mode(domain, facts, rules)
 
 
-def _by_mode(domain: str, rules: RouteRules) -> Decision:
+def _by_mode(domain: str, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail goes of which nothing else says so."""
     if not rules.use_remote_smtp:
         return _BY_DEFAULT
-    if rules.falls_back and domain in rules.diverted:
+    if rules.falls_back and domain in rules.diverted and facts.asks is not TlsAsked.PROOF:
         return _FALLS_BACK
-    return Decision(route=ViaMx(domain))
+    return Decision(route=ViaMx(domain, facts.asks))
 
 
 def fallback_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision | None:
     """Return where mail goes instead, if the mail hosts of the recipient refuse our address; None: nowhere else.
 
-    Never for what a rule sends directly: somebody wants it so.
+    Never for what a rule sends directly: somebody wants it so. Never for what has to be safe on all of its way.
     """
+    if facts.asks is TlsAsked.PROOF:
+        return None
     way = way_of(recipient, facts, rules)
     is_by_mode = isinstance(way.route, ViaMx) and not way.rule
     return _FALLS_BACK if rules.falls_back and (is_by_mode or way is _FALLS_BACK) else None
@@ -251,8 +275,8 @@ def key_of(route: Route) -> str:
     match route:
         case ViaSmarthost(name):
             return SMARTHOST if name == DEFAULT else f"{_NAMED}{name}"
-        case ViaMx(domain):
-            return f"{_MX}{domain}"
+        case ViaMx(domain, asks):
+            return f"{asks.value}{domain}"
         case ViaHost(host):
             return f"{_HOST}{host}"
         case OnHold():
@@ -269,7 +293,7 @@ def route_of(key: str) -> Route | None:
     elif name := smarthost_of(key):
         route = ViaSmarthost(name)
     elif domain := mx_domain_of(key):
-        route = ViaMx(domain)
+        route = ViaMx(domain, asked_of(key))
     elif key.startswith(_HOST) and key.rpartition(":")[2].isdecimal():
         route = ViaHost(host_of(key))
     else:
@@ -306,7 +330,13 @@ def is_smarthost_name(name: str) -> bool:
 
 def mx_domain_of(key: str) -> str | None:
     """Return the domain of a ViaMx key; None for the others."""
-    return key.removeprefix(_MX) if key.startswith(_MX) else None
+    prefix = asked_of(key).value
+    return key.removeprefix(prefix) if key.startswith(prefix) else None
+
+
+def asked_of(key: str) -> TlsAsked:
+    """Return what the mail of a destination asks of TLS."""
+    return next((each for each in TlsAsked if key.startswith(each.value)), TlsAsked.NOTHING)
 
 
 def host_of(key: str) -> HostPort:

@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+_LIFTED = "TLS-Required: No\r\n"
+
+
 def compose(
     facts: DsnFacts, recipients: Sequence[FailedRecipient], original: bytes, *, full_copy_limit: int
 ) -> bytes:
@@ -82,6 +85,7 @@ def _header(facts: DsnFacts, title: str, *, boundary: str, encoding: str) -> byt
         f"Date: {format_datetime(facts.now)}\r\n"
         f"Message-ID: <{clean_name(facts.token)}@{host}>\r\n"
         "Auto-Submitted: auto-replied\r\n"
+        f"{_LIFTED if facts.lifts_tls else ''}"
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         f'\tboundary="{boundary}"\r\n'

@@ -53,6 +53,9 @@ class DsnFacts:
     needs_utf8: bool  # send it with SMTPUTF8; a reverse-path beyond ASCII implies it
     now: datetime
     token: str  # unique; becomes the local part of the Message-ID
+    lifts_tls: bool = (
+        False  # the message said TLS-Required: No, and so does the report (RFC 8689 §5)
+    )
     unmailed: int = 0  # reports that this sender should have got, and did not: too many at once
 
     @property

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import apsw
 
-from relayd.policy.delivery.route import names_of
+from relayd.policy.delivery.route import TlsAsked, ViaMx, key_of, names_of
 from relayd.policy.intake.admit import is_among
 from relayd.store.sqlite.values import fetch
 
@@ -44,7 +44,8 @@ def destinations(db: apsw.Connection, names: Collection[str]) -> list[str]:
     """Return the route keys that go by the names."""
     wanted = {name.lower() for name in names}
     hosts = [key for key in _behind(db, _DESTINATIONS, "host:") if wanted & names_of(key)]
-    return sorted({*wanted, *(f"mx:{name}" for name in wanted), *hosts})
+    domains = {key_of(ViaMx(name, asks)) for name in wanted for asks in TlsAsked}
+    return sorted({*wanted, *domains, *hosts})
 
 
 def _behind(db: apsw.Connection, sql: str, head: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from relayd.mail.words import Category
 from relayd.store.sqlite.values import from_ms
 
 _TEST, _8BIT, _UTF8, IS_REPORT = 1, 2, 4, 8
-_AWAITED = 64
+_LIFTS_TLS, _AWAITED = 16, 64
 _UNPROVEN = 128
 
 # When the last attempt found that the DNS knows no mail host of the domain, else NULL: a reply that
@@ -52,6 +52,7 @@ def _rcpt_parameters(text: str | None) -> RcptParameters:
 def flags_of(message: NewMessage) -> int:
     facts = message.facts
     kept = facts.is_test * _TEST | facts.is_8bit * _8BIT | facts.utf8_headers * _UTF8
+    kept |= facts.lifts_tls * _LIFTS_TLS
     kept |= message.author_unproven * _UNPROVEN
     return kept | message.is_report * IS_REPORT | message.is_awaited * _AWAITED
 
@@ -73,6 +74,7 @@ def message_of(row: tuple[Any, ...]) -> QueuedMessage:
         utf8_headers=bool(flags & _UTF8),
         is_report=bool(flags & IS_REPORT),
         is_awaited=bool(flags & _AWAITED),
+        lifts_tls=bool(flags & _LIFTS_TLS),
         author_unproven=bool(flags & _UNPROVEN),
         account=account,
         listener=listener,

@@ -319,3 +319,21 @@ def test_the_trace_field_has_one_shape_whatever_the_name(helo: str) -> None:
 def test_a_test_mail_may_name_its_smarthost(value: str, via: str | None) -> None:
     facts, _ = read_facts(f"X-Relayd-Test: {value}\r\n\r\n".encode())
     assert (facts.is_test, facts.test_via) == (via is not None, via or "")
+
+
+@pytest.mark.parametrize(
+    ("header", "lifts"),
+    [
+        (b"TLS-Required: No\r\n", True),
+        (b"tls-required :\r\n no \r\n", True),
+        (b"TLS-Required: Yes\r\n", False),
+        (b"TLS-Required: No\r\nTLS-Required: No\r\n", False),  # RFC 8689 §5: exactly one
+        (b"X-TLS-Required: No\r\n", False),
+        (b"Subject: TLS-Required: No\r\n", False),
+        (b"Subject: x\r\n\r\nTLS-Required: No\r\n", False),
+    ],
+)
+def test_who_lifts_tls_policies_says_so_once(header: bytes, lifts: bool) -> None:  # noqa: FBT001
+    facts, content = read_facts(header + b"\r\nBody\r\n")
+    assert facts.lifts_tls is lifts
+    assert content == header + b"\r\nBody\r\n"

@@ -271,3 +271,15 @@ def refusal_of(parse: Callable[..., object], argument: bytes, *, extended: bool)
     except SyntaxRefused as refused:
         return refused.reply
     return None
+
+
+def test_requiretls_needs_tls() -> None:
+    """RFC 8689 §3: it is offered under TLS only, and means nothing without."""
+    assert parse_mail(b"FROM:<app@x.test> REQUIRETLS", extended=True, has_tls=True) == (
+        APP,
+        MailParameters(requiretls=True),
+    )
+    with pytest.raises(SyntaxRefused, match=r"555 5\.5\.4"):
+        parse_mail(b"FROM:<app@x.test> REQUIRETLS", extended=True)
+    with pytest.raises(SyntaxRefused, match=r"501 5\.5\.4"):
+        parse_mail(b"FROM:<app@x.test> REQUIRETLS=yes", extended=True, has_tls=True)

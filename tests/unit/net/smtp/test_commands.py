@@ -1,10 +1,14 @@
 """The commands of a transaction: none is longer than servers have to take."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relayd.mail.address import PATH_LIMIT
 from relayd.mail.attempt import RouteKind
+from relayd.mail.tls_result import TlsPolicy, TlsProof
 from relayd.net.smtp.commands import Offers, hello, plan
 from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Target
@@ -88,3 +92,43 @@ def _without_parameters(command: bytes) -> bytes:
 def _fits(*given: str) -> bool:
     """They are paths that relayd takes; a domain may grow as A-labels."""
     return all(each.isascii() and len(each) + 2 <= PATH_LIMIT for each in given)
+
+
+@pytest.mark.parametrize(
+    ("route", "policy", "proof", "offered", "lacks"),
+    [
+        (RouteKind.DIRECT, TlsPolicy.DANE, TlsProof.DANE_EE, True, ""),
+        (RouteKind.DIRECT, TlsPolicy.MTA_STS, TlsProof.PKIX, True, ""),
+        (RouteKind.SMARTHOST, TlsPolicy.OPERATOR, TlsProof.PKIX, True, ""),
+        (RouteKind.DIRECT, TlsPolicy.DANE, TlsProof.DANE_TA, False, "REQUIRETLS"),
+        # Who can say that mail goes to another host has a certificate for that one.
+        (RouteKind.DIRECT, TlsPolicy.NONE, TlsProof.PKIX, True, "a certificate"),
+        (RouteKind.DIRECT, TlsPolicy.DANE_HOST, TlsProof.DANE_EE, True, "a certificate"),
+        (RouteKind.SMARTHOST, TlsPolicy.OPERATOR, TlsProof.ENCRYPTED, True, "a certificate"),
+        (RouteKind.SMARTHOST, TlsPolicy.OPERATOR, TlsProof.NONE, False, "REQUIRETLS"),
+    ],
+)
+def test_what_needs_tls_goes_only_where_it_is_proven(
+    route: RouteKind,
+    policy: TlsPolicy,
+    proof: TlsProof,
+    offered: bool,  # noqa: FBT001
+    lacks: str,
+) -> None:
+    target = replace(TARGET, route=route, requirement=replace(TARGET.requirement, policy=policy))
+    todo = plan(
+        a_queued_message(parameters={"REQUIRETLS": ""}),
+        [a_queued_recipient("a@x.test")],
+        9,
+        Offers(requiretls=offered),
+        target,
+        is_8bit=False,
+        proof=proof,
+    )
+    if lacks:
+        reply = todo.refused[0].reply
+        assert (reply.code, reply.enhanced) == (550, "5.7.30")
+        assert lacks in reply.text
+        assert not todo.rcpts
+    else:
+        assert todo.mail.endswith(b" REQUIRETLS\r\n")

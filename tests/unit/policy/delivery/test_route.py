@@ -17,9 +17,12 @@ from relayd.policy.delivery.route import (
     RouteFacts,
     RouteRule,
     RouteRules,
+    TlsAsked,
     ViaHost,
     ViaMx,
     ViaSmarthost,
+    asked_by,
+    asked_of,
     decide,
     facts_of,
     fallback_of,
@@ -422,3 +425,37 @@ def test_who_may_fall_back_is_who_does() -> None:
     for facts in (RouteFacts(is_test=True), RouteFacts(user="app")):
         named = replace(AUTO, logins={"app": "other"}, smarthosts=frozenset({"other"}))
         assert fallback_of(address, facts, named) is None
+
+
+@pytest.mark.parametrize(
+    ("requires", "lifts", "key"),
+    [
+        (False, False, "mx:x.test"),
+        (False, True, "mx-lax:x.test"),
+        (True, False, "mx-tls:x.test"),
+        (True, True, "mx-tls:x.test"),  # RFC 8689 §4.1
+    ],
+)
+def test_what_a_message_asks_of_tls_has_a_destination_of_its_own(
+    requires: bool,  # noqa: FBT001
+    lifts: bool,  # noqa: FBT001
+    key: str,
+) -> None:
+    asks = asked_by(requires=requires, lifts=lifts)
+    way = decide(Address("a", "X.test"), RouteFacts(asks=asks), DIRECT)
+    assert way.key == key
+    assert (asked_of(key), mx_domain_of(key)) == (asks, "x.test")
+    assert route_of(key) == way.route
+    assert "x.test" in names_of(key)
+    by_rule = RouteRules(rules=(RouteRule(pattern="x.test", route=ViaMx("")),))
+    assert decide(Address("a", "X.test"), RouteFacts(asks=asks), by_rule).key == key
+    other = decide(Address("a", "x.test"), RouteFacts(asks=asks), RouteRules())
+    assert other.key == SMARTHOST
+
+
+def test_what_has_to_be_safe_does_not_fall_back() -> None:
+    rules = replace(DIRECT, falls_back=True, diverted=frozenset({"x.test"}))
+    to = Address("a", "x.test")
+    assert way_of(to, RouteFacts(), rules).key == SMARTHOST
+    assert way_of(to, RouteFacts(asks=TlsAsked.PROOF), rules).key == "mx-tls:x.test"
+    assert fallback_of(to, RouteFacts(asks=TlsAsked.PROOF), rules) is None
