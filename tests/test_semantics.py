@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "semantics.md"
 TEXT = PAGE.read_text()
-_ID = r"(?:[SEAF]|H[A-Z])-\d\d+"
+_ID = r"(?:[SEAFT]|H[A-Z])-\d\d+"
 CITED = re.compile(rf"\b{_ID}\b")
 RANGE = re.compile(rf"\b({_ID}) to ({_ID})\b")
 DEFINED = re.findall(rf"(?m)^\| ({_ID}) \| [^|]+ \| [^|]+ \|", TEXT.partition("## Ids that no")[0])

@@ -12,10 +12,14 @@ def why_no_dane(settings: Settings) -> str | None:
     if not direct.dane or direct.tls is TlsMode.OFF or not settings.routes.may_be_direct:
         return None
     asked = settings.dns.nameservers or system_nameservers()
-    if any(trusts(each.host, settings.dns.trusted) for each in asked):
+    others = [each.host for each in asked if not trusts(each.host, settings.dns.trusted)]
+    if asked and not others:
         return None
-    listed = ", ".join(each.host for each in asked) or "none"
+    remedy = "run one that checks it on this machine, or name it in dns.trusted"
+    if len(others) == len(asked):
+        listed = ", ".join(others) or "none"
+        return f"DANE is off: no name server is trusted with DNSSEC (asked: {listed}); {remedy}"
     return (
-        f"DANE is off: no name server is trusted with DNSSEC (asked: {listed});"
-        " run one that checks it on this machine, or name it in dns.trusted"
+        f"DANE is off whenever {' or '.join(others)} answers, which is not trusted with DNSSEC:"
+        " ask trusted name servers alone"
     )

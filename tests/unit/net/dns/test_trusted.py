@@ -34,3 +34,10 @@ def test_why_dane_is_off(toml: str, *, is_off: bool) -> None:
         assert why.startswith(
             "DANE is off: no name server is trusted with DNSSEC (asked: 192.0.2.53)"
         )
+
+
+def test_one_of_two_is_trusted() -> None:
+    """Who silences that one switches DANE off."""
+    two = '[dns]\nnameservers = ["127.0.0.1", "192.0.2.53"]\n'
+    settings = config.from_mapping(tomllib.loads(DIRECT + two), file="relayd.toml")
+    assert str(why_no_dane(settings)).startswith("DANE is off whenever 192.0.2.53 answers")
