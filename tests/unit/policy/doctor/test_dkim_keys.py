@@ -11,6 +11,7 @@ from relayd.policy.doctor.dkim_keys import (
     judge_nothing_signed,
     judge_replaced,
     judge_signer,
+    judge_unusable,
     signs_for,
 )
 from relayd.policy.doctor.finding import Check, Level
@@ -23,6 +24,13 @@ def test_nothing_is_signed() -> None:
     found = judge_nothing_signed()
     assert (found.check, found.level) == (Check.DKIM, Level.WARN)
     assert "relayd dkim keygen DOMAIN" in found.remedy
+
+
+def test_a_key_file_that_is_no_use() -> None:
+    found = judge_unusable("x.test", "r2026a", "there is no such file")
+    assert (found.level, found.subject) == (Level.FAIL, "r2026a._domainkey.x.test")
+    assert found.reason == "the key cannot be used: there is no such file"
+    assert "reload" in found.remedy
 
 
 @pytest.mark.parametrize("domain", ["x.test", "news.x.test"])
