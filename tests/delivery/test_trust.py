@@ -58,9 +58,11 @@ def a_post(zones: dict[str, Any], **more: Any) -> Any:
     return a_direct_post(zones, {A1: FINE, A2: FINE}, **{**usual, **more})
 
 
-async def sent(direct: Direct, address: str = "a@x.test") -> list[dict[str, Any]]:
+async def sent(
+    direct: Direct, address: str = "a@x.test", *, lifts_tls: bool = False
+) -> list[dict[str, Any]]:
     """Send a mail and return what the history says of its attempts."""
-    message = await direct.send(address)
+    message = await direct.send(address, lifts_tls=lifts_tls)
     await direct.post.settled(message)
     return [
         {"event": str(kind), **detail}
@@ -105,6 +107,17 @@ async def test_what_counts(tlsa: Any, expected: tuple[str, str], *, mx_is_secure
     async with a_post(zones(tlsa, mx_is_secure=mx_is_secure)) as direct:
         (told,) = await sent(direct)
         assert seen(told)[:4] == ("sent", "mx1.x.test", *expected)
+
+
+async def test_who_lifts_the_policies_is_held_up_by_none() -> None:
+    """Row 4: its way is another one, so what they hold up is not in front of it."""
+    found = zones(Authentic([WRONG]))
+    found["x.test"] = {"MX": Authentic(["10 mx1.x.test."])}
+    async with a_post(found) as direct:
+        (held_up,) = await sent(direct)
+        assert seen(held_up)[:3] == ("deferred", "mx1.x.test", "dane")
+        (told,) = await sent(direct, "b@x.test", lifts_tls=True)
+        assert seen(told)[:4] == ("sent", "mx1.x.test", "tls-required-no", "encrypted")
 
 
 async def test_a_lookup_that_fails_never_leads_to_clear_text() -> None:

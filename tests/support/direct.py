@@ -38,7 +38,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.local import has_address, is_own
 from relayd.policy.delivery.mx import MxRules
-from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, way_of
+from relayd.policy.delivery.route import DEFAULT, RouteFacts, RouteRules, asked_by, way_of
 from relayd.policy.delivery.source import IpFamily, Source
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.settings import DirectSettings, HostPort, SmarthostSettings, TlsMode
@@ -99,21 +99,21 @@ class Direct:
         self,
         *addresses: str,
         is_test: bool = False,
+        lifts_tls: bool = False,
         leased: bool = False,
         content: bytes = CONTENT,
         sender: str = "app@app.test",
     ) -> NewMessage:
         """Queue a message as a worker does that has these settings."""
+        known = RouteFacts(is_test=is_test, asks=asked_by(requires=False, lifts=lifts_tls))
         recipients = [
             a_recipient(
                 one,
-                destination=way_of(
-                    parse_address(one), RouteFacts(is_test=is_test), self.routes
-                ).key,
+                destination=way_of(parse_address(one), known, self.routes).key,
             )
             for one in addresses
         ]
-        facts = a_facts(content, is_test=is_test)
+        facts = replace(a_facts(content, is_test=is_test), lifts_tls=lifts_tls)
         message = a_message(*recipients, reverse_path=sender, content=content, facts=facts)
         return await self.post.submit(message, leased=leased)
 
