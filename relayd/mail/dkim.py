@@ -213,7 +213,8 @@ def _end_of_text(piece: bytes) -> int:
 
 
 def _relaxed(value: bytes) -> bytes:
-    return _BLANKS.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
+    value = value.replace(b"\r\n", b"").strip(b" \t")
+    return _BLANKS.sub(b" ", value) if b"  " in value or b"\t" in value else value
 
 
 def _names(there: Iterable[str]) -> Iterator[str]:
