@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from relayd.console import limits
 from relayd.console.api.shapes import submissions as shapes
 from relayd.mail.ids import format_id
 from relayd.policy.console.roles import Scope
@@ -318,9 +319,10 @@ def test_slow_large_messages_delay_no_small_one(
 
 
 def test_slow_large_messages_of_a_key_delay_no_other_key(
-    program: Program, console: Console, folder: Path
+    program: Program, console: Console, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key has half of the places at most."""
+    """A key has half of the places at most, however long it holds them."""
+    monkeypatch.setattr(limits, "_BODY_GRACE", 600.0)
     body = b"Subject: x\r\n\r\n" + (b"y" * 998 + b"\r\n") * 1500
     with ExitStack() as slow, a_receiver(console, folder, message_size=3_000_000):
         slow_ones(program, console, slow, number=12)
