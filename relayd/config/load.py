@@ -257,6 +257,7 @@ def _direct(document: Document) -> DirectSettings:
         port=direct.port,
         tls=direct.tls,
         dane=direct.dane,
+        mta_sts=direct.mta_sts,
         tls_policy=tuple((ascii_pattern(name), each) for name, each in document.tls_policy.items()),
         families=frozenset(direct.families),
         sources=sources_of(direct),

@@ -175,6 +175,7 @@ class Direct(Table):
     port: Port = 25
     tls: Tls = TlsMode.OPPORTUNISTIC
     dane: bool = True
+    mta_sts: bool = True
     families: Annotated[list[Family], AfterValidator(not_empty)] = list(IpFamily)
     source_addresses: list[Annotated[str, PlainValidator(where.ip)]] = []
     source: list[DirectSource] = []

@@ -155,6 +155,7 @@ class DirectSettings:
     port: int
     tls: TlsMode
     dane: bool  # TLSA records of mail hosts count
+    mta_sts: bool  # policies of the recipients' domains count
     tls_policy: tuple[
         tuple[str, OperatorTls], ...
     ]  # by pattern of the recipient's domain; the first one counts

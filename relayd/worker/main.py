@@ -48,6 +48,7 @@ from relayd.worker.inward import receive
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
 from relayd.worker.signing import keep_comparing, signer_of
+from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.upgrading import Upgrade
@@ -167,6 +168,7 @@ async def _serve(
                 name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(keep_policies(outward.policies, parts), name="MTA-STS policies"),
             tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),
             tasks.create_task(
                 housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),
@@ -208,6 +210,8 @@ async def _serve(
         await _end(stopping, receiver, scheduler, stop_times(settings.limits.stop_within))
         wakeups.close()
         outward.sites.close()
+        if outward.policies is not None:
+            outward.policies.close()
         outward.reader.close()
         inward.close()
         await delivering

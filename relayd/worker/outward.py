@@ -21,7 +21,8 @@ from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
-from relayd.deliverer.trust import Judged, Trust
+from relayd.deliverer.sts import StsPolicies
+from relayd.deliverer.trust import Judged, Policies, Trust
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
 from relayd.mail.dns import MxAnswer
@@ -42,6 +43,7 @@ from relayd.worker.descriptors import shares_of
 from relayd.worker.late import LateBounces
 from relayd.worker.membership import DaemonMembership
 from relayd.worker.parts import Parts
+from relayd.worker.sts import KeptPolicies, sts_policies
 from relayd.worker.system import SmtpTransport, SystemClock
 
 
@@ -51,6 +53,7 @@ class Outward:
     results: ResultStore
     scheduler: Scheduler
     sites: Sites
+    policies: StsPolicies | None  # None: MTA-STS does not count
     late: LateBounces | None
     reader: BounceReader  # of what comes back
     reporter: Reporter
@@ -79,7 +82,18 @@ async def deliver(
         rules=rules,
         has_other_way=fallbacks is not None,
     )
-    mx = mx_parts(settings, parts.clock, transport, sites, source, paces)
+    resolver = resolver_of(settings, parts.clock)
+    policies = sts_policies(settings, parts, resolver)
+    mx = mx_parts(
+        settings,
+        parts.clock,
+        transport,
+        sites,
+        source,
+        paces,
+        resolver=resolver,
+        policies=policies,
+    )
     router = Router(
         settings.smarthosts,
         settings.route_hosts,
@@ -140,7 +154,7 @@ async def deliver(
         paces=paces,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, results, scheduler, sites, late, reader, reporter, given_up)
+    return Outward(transport, results, scheduler, sites, policies, late, reader, reporter, given_up)
 
 
 def _report_given_up(
@@ -200,6 +214,9 @@ def mx_parts(
     sites: Sites,
     source: random.Random,
     paces: SitePaces | None = None,
+    *,
+    resolver: DnsResolver | None = None,
+    policies: Policies | None = None,
 ) -> MxParts:
     """Return what MX hops share."""
     listening = frozenset(
@@ -207,7 +224,7 @@ def mx_parts(
         for listener in settings.listeners
         if listener.endpoint is not None
     )
-    resolver = resolver_of(settings, clock)
+    resolver = resolver or resolver_of(settings, clock)
     return MxParts(
         settings=settings.direct,
         rules=MxRules(
@@ -216,7 +233,7 @@ def mx_parts(
             allow_networks=settings.direct.allow_networks,
         ),
         resolver=resolver,
-        trust=Trust(settings.direct, resolver),
+        trust=Trust(settings.direct, resolver, policies),
         transport=transport,
         sites=sites,
         clock=clock,
@@ -245,6 +262,7 @@ async def look_up(
             transport,
             Sites(1, tasks, clock=clock, connections=Connections(1)),
             source,
+            policies=KeptPolicies(settings),
         )
         answer = await parts.resolver.mx(domain)
         chosen = await MxHop(domain, parts).candidates(facts)

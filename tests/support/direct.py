@@ -59,6 +59,7 @@ SETTINGS = DirectSettings(
     port=0,
     tls=TlsMode.OFF,
     dane=True,
+    mta_sts=False,
     tls_policy=(),
     families=frozenset(IpFamily),
     sources=(),

@@ -91,6 +91,7 @@ def settings_of(
             port=25,
             tls=TlsMode.OFF,
             dane=True,
+            mta_sts=False,
             tls_policy=(),
             families=frozenset(IpFamily),
             sources=(),
