@@ -18,6 +18,11 @@ class SiteKey:
     site: str  # `relayd.policy.delivery.site.site_key`
     source: str = ""  # empty: the system chooses
 
+    @property
+    def account(self) -> str:
+        """The name that its permits are booked under, as those of an account at a smarthost."""
+        return f"site:{self.site} {self.source}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSite:

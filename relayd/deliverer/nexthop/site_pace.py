@@ -88,12 +88,12 @@ class SitePaces:
             return
         self._next_look = self._clock.monotonic() + _LOOKED_AT
         changes = await self._store.site_states(self._revision)
-        self._revision = changes.revision
         for known in changes.sites:
             is_news = known.key not in self._states and known.key not in self._noting
             self._keep(known.key, known.state)
             if is_news and is_first(known.state, self._now()):
                 await self._add(known.key)
+        self._revision = changes.revision  # only now: what fails is read again
         for key in [key for key in self._states if self.state_of(key) == FREE]:
             self._keep(key, FREE)  # by time alone
 
@@ -218,8 +218,7 @@ class SitePaces:
         """Wait for a permit. Those who would wait long are sent away for one turn after the other."""
         account = self._paced.get(key)
         if account is None:
-            name = f"site:{key.site} {key.source}".rstrip()
-            account = Account(name, NO_LIMITS, permits=self._permits, clock=self._clock)
+            account = Account(key.account, NO_LIMITS, permits=self._permits, clock=self._clock)
             self._paced[key] = account
         account.limit(AccountLimits(per_second=turn.rate / 60))
         try:

@@ -135,6 +135,11 @@ def _write(db: apsw.Connection, key: SiteKey, state: SiteState, now: float) -> N
 def _next_revision(db: apsw.Connection, now: float) -> int:
     """Return the number of the change that is made, and delete what is over."""
     over = (now, _PURGED)
+    db.execute(  # as `SiteKey.account` has them
+        "DELETE FROM permit WHERE account IN"
+        " (SELECT 'site:' || site || ' ' || source FROM site_state WHERE ends < ? LIMIT ?)",
+        over,
+    )
     db.execute(
         "DELETE FROM site_state WHERE (site, source) IN"
         " (SELECT site, source FROM site_state WHERE ends < ? LIMIT ?)",
