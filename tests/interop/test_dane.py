@@ -1,10 +1,17 @@
 """DANE by vectors that nobody here wrote, OpenSSL's own, and by the word of a resolver that validates: unbound."""
 
+import asyncio
 import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -31,6 +38,7 @@ from tests.support.unbound import PROGRAM, validating
 
 pytestmark = pytest.mark.interop
 
+ROOT = Path(__file__).parents[2]
 NAME = "example.com"  # that all chains are judged for
 OF_MAIL = (*range(1, 23), *range(43, 55))  # 23 to 42 are about usages 0 and 1
 NAMES_COUNT = {54}  # OpenSSL may look at names under usage 3, SMTP must not (RFC 7672 §3.1.1)
@@ -185,3 +193,73 @@ async def test_a_situation(
             connection = await reach()
             assert connection.proof.kind is proof
             await connection.quit()
+
+
+# What Postfix says of the same hosts, with its own resolver library and its own DANE.
+WORDS = {
+    (6, TlsProof.DANE_EE): "Verified",
+    (8, TlsProof.DANE_EE): "Trusted",  # its word for secure records behind an insecure MX answer
+    (6, None): "Untrusted",
+    (5, None): "TLSA lookup error",
+    (9, TlsProof.ENCRYPTED): "Untrusted",
+    (14, TlsProof.ENCRYPTED): "Untrusted",
+}
+_IN_A_NETWORK_OF_ITS_OWN = """
+ip link set lo up && mount --bind "$1" /etc/resolv.conf &&
+exec "$2" -c "import asyncio; from tests.interop.test_dane import ask; asyncio.run(ask())"
+"""
+
+
+async def ask() -> None:
+    """Print a JSON object: for each situation what posttls-finger says. Its ports are fixed: 53 and 25."""
+    told = {}
+    zones = {"signed.test": SIGNED}, {"plain.test": PLAIN}
+    async with (
+        validating(*zones, bogus={"bogus.test": BOGUS}, port=53),
+        ScriptedServer(tls=SHOWN, host="127.0.0.1", port=25),
+    ):
+        for name, (domain, _, _) in SITUATIONS.items():
+            process = await asyncio.create_subprocess_exec(
+                *("posttls-finger", "-l", "dane", "-c", domain),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            out, _ = await process.communicate()
+            told[name] = out.decode(errors="replace")
+    print(json.dumps(told))
+
+
+def test_posttls_finger_agrees(tmp_path: Path) -> None:
+    """Postfix as a second opinion, in a network namespace of its own."""
+    if shutil.which("posttls-finger") is None or not PROGRAM.exists() or os.geteuid():
+        pytest.skip("needs posttls-finger, unbound, and root for a network of its own")
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions trust-ad\n")
+    ran = subprocess.run(
+        [
+            *("unshare", "-mn", "sh", "-c", _IN_A_NETWORK_OF_ITS_OWN, "sh"),
+            *(str(tmp_path / "resolv.conf"), sys.executable),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if "unshare failed" in ran.stderr or "Operation not permitted" in ran.stderr:
+        pytest.skip(f"no network of its own: {ran.stderr.strip()}")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    expected = {name: WORDS[row, proof] for name, (_, row, proof) in SITUATIONS.items()}
+    found = {
+        name: next(
+            (
+                word
+                for word in sorted(set(WORDS.values()))
+                if f": {word} TLS" in text or f": {word} for" in text
+            ),
+            text,
+        )
+        for name, text in told.items()
+    }
+    assert found == expected

@@ -53,7 +53,7 @@ _CONFIG = """server:
 
 @asynccontextmanager
 async def validating(
-    signed: Mapping[str, str], plain: Mapping[str, str], *, bogus: Mapping[str, str]
+    signed: Mapping[str, str], plain: Mapping[str, str], *, bogus: Mapping[str, str], port: int = 0
 ) -> AsyncIterator[HostPort]:
     """Run it and the server of the zones."""
     zones, anchors = [_zone(name, text) for name, text in plain.items()], []
@@ -70,7 +70,7 @@ async def validating(
     origin = transport.get_extra_info("sockname")[1]
     names = [str(zone.origin).removesuffix(".") for zone in zones]
     with TemporaryDirectory() as folder:
-        port = free_port()
+        port = port or free_port()
         config = _CONFIG.format(port=port, folder=folder)
         config += "".join(f'  trust-anchor: "{each}"\n' for each in anchors)
         config += "".join(
