@@ -26,6 +26,7 @@ from relayd.policy.console.proxy_login import ProxyRules
 from relayd.policy.console.roles import Role
 from relayd.policy.delivery.route import OnHold, RouteRule, RouteRules, ViaHost, ViaMx, ViaSmarthost
 from relayd.policy.delivery.source import Source
+from relayd.policy.tls.require import OperatorTls
 from relayd.settings import (
     AuthMechanism,
     BounceSettings,
@@ -83,6 +84,23 @@ def test_the_safety_net_is_warned_about() -> None:
     assert found.soft_bounce
     [warning] = found.warnings
     assert warning.startswith("soft_bounce: is on: ")
+
+
+def test_what_mail_hosts_have_to_show_is_read_in_its_order() -> None:
+    """Patterns as in [routes]; domains become A-labels, as the DNS knows them."""
+    toml = FQDN + '[tls_policy]\n"*.Bücher.example" = "dane"\n"b.example" = "opportunistic"\n'
+    assert read(toml).direct.tls_policy == (
+        ("*.xn--bcher-kva.example", OperatorTls.DANE),
+        ("b.example", OperatorTls.OPPORTUNISTIC),
+    )
+
+
+@pytest.mark.parametrize(
+    "entry", ['"b.example" = "implicit"', '"b.example" = true', '"a b" = "dane"', '"" = "dane"']
+)
+def test_what_is_no_demand_on_mail_hosts(entry: str) -> None:
+    [mistake] = mistakes_in(f"{FQDN}[tls_policy]\n{entry}\n")
+    assert "tls_policy" in str(mistake)
 
 
 def test_one_line_is_enough() -> None:
