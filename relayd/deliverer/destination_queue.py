@@ -122,6 +122,11 @@ class DestinationQueue:
         return self._state is _VERIFIED
 
     @property
+    def is_at_rest(self) -> bool:
+        """It could take more work, and nothing waits for a connection: most queues, most of the time."""
+        return self._state is _VERIFIED and not self._waiting
+
+    @property
     def is_full(self) -> bool:
         """It should get no more work for now."""
         if self._state not in TAKES_WORK:

@@ -92,7 +92,8 @@ class Scheduler:
         return {
             destination
             for destination, queue in self._queues.items()
-            if not (queue.is_verified or may_probe[destination in known_good]) or queue.is_full
+            if not queue.is_at_rest
+            and (not (queue.is_verified or may_probe[destination in known_good]) or queue.is_full)
         }
 
     def put(self, work: Work) -> None:
