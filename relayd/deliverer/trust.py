@@ -8,13 +8,17 @@ Sources: RFC 7672 §2.2 (what is asked, and what a failure means), §2.2.2 (alia
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Protocol
 
+from relayd.mail.attempt import Peer
 from relayd.mail.dns import DnsFailure, DomainError, a_labels
+from relayd.mail.tls_count import CountedSession
 from relayd.mail.tls_result import TlsPolicy
 from relayd.mail.tlsa import Tlsa
 from relayd.policy.delivery.mx import Candidate, Candidates
 from relayd.policy.delivery.route import matches
+from relayd.policy.tls.counting import counted_session
 from relayd.policy.tls.ladder import Requirement, meets
 from relayd.policy.tls.require import (
     DomainTls,
@@ -135,6 +139,21 @@ class DomainTrust:
         after = self._judge(candidate.host, before.tlsa)
         self._judged[candidate.host] = after
         return None if after.requirement == before.requirement else after.requirement
+
+    def counted(self, peer: Peer, day: date) -> CountedSession | None:
+        """Return what a TLS report counts of a new connection to one of the hosts that were judged; None: nothing."""
+        judged = self._judged[peer.host]
+        if self._domain.is_lifted:  # reports are sent so: there is no report about reports
+            return None
+        found = judged.tlsa if isinstance(judged.tlsa, TlsaFound) else None
+        return counted_session(
+            peer,
+            self._domain.domain,
+            day,
+            sts=judged.sts,
+            base="" if found is None else found.base,
+            records=() if found is None else found.records,
+        )
 
     def is_met_by(self, connection: Connection) -> bool:
         """Tell whether an open connection to one of the hosts that were judged has shown what this domain asks (T-01)."""

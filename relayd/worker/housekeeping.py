@@ -39,6 +39,7 @@ _COUNTED = (
     5.0  # seconds between looks for history to count; a question counts what is new by itself
 )
 _UNUSED = timedelta(days=180)  # a policy of MTA-STS that no delivery used for so long is deleted
+_UNREPORTED = timedelta(days=2)  # what no TLS report could tell by then is deleted
 _AUDIT = timedelta(days=90)  # the audit of the console is kept at least so long
 _BREATH = 0.05  # seconds between two batches: mail comes first
 
@@ -143,6 +144,7 @@ async def tidy(history: timedelta, store: QueueStore, clock: Clock) -> None:
             deleted += await store.people.forget(oldest_audit())
             deleted += await store.forget_keys()
             deleted += await store.trust.forget_sts_policies(clock.now() - _UNUSED)
+            deleted += await store.trust.forget_tls_results((clock.now() - _UNREPORTED).date())
         except StoreBroken:
             raise
         except StoreError as error:

@@ -3,7 +3,7 @@
 import asyncio
 import random  # noqa: TID251 -- the one random source
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from relayd.bounces.reader import BounceReader
@@ -22,6 +22,7 @@ from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
 from relayd.deliverer.sts import StsPolicies
+from relayd.deliverer.tally import TlsTally
 from relayd.deliverer.trust import Judged, Policies, Trust
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
@@ -54,6 +55,7 @@ class Outward:
     scheduler: Scheduler
     sites: Sites
     policies: StsPolicies | None  # None: MTA-STS does not count
+    tally: TlsTally  # of TLS sessions
     late: LateBounces | None
     reader: BounceReader  # of what comes back
     reporter: Reporter
@@ -83,7 +85,8 @@ async def deliver(
         has_other_way=fallbacks is not None,
     )
     resolver = resolver_of(settings, parts.clock)
-    policies = sts_policies(settings, parts, resolver)
+    tally = TlsTally(parts.store.trust)
+    policies = sts_policies(settings, parts, resolver, tally)
     mx = mx_parts(
         settings,
         parts.clock,
@@ -94,6 +97,7 @@ async def deliver(
         resolver=resolver,
         policies=policies,
     )
+    mx = replace(mx, tally=tally)
     router = Router(
         settings.smarthosts,
         settings.route_hosts,
@@ -154,7 +158,9 @@ async def deliver(
         paces=paces,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
-    return Outward(transport, results, scheduler, sites, policies, late, reader, reporter, given_up)
+    return Outward(
+        transport, results, scheduler, sites, policies, tally, late, reader, reporter, given_up
+    )
 
 
 def _report_given_up(

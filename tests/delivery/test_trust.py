@@ -298,6 +298,83 @@ async def test_what_fails_for_one_domains_policy_stops_no_other() -> None:
         assert seen(told)[:2] == ("sent", "mx1.x.test")
 
 
+async def counted(direct: Direct) -> dict[tuple[str, ...], int]:
+    """Return what a TLS report would say of today: policy, its domain, what failed, at which host."""
+    assert direct.parts.tally is not None
+    await direct.parts.tally.flush()
+    found = direct.post.view.trust.tls_counts(direct.post.clock.now().date())
+    return {
+        (str(one.policy.kind), one.policy.domain, one.result, one.host): count
+        for one, count in found.items()
+    }
+
+
+NOT_TRUSTED = "certificate-not-trusted"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        pytest.param(
+            {"zones": zones(Authentic([FITS]))}, {("tlsa", "mx1.x.test", "", ""): 1}, id="opened"
+        ),
+        pytest.param(
+            {"zones": zones(Authentic([WRONG]))},
+            {
+                ("tlsa", "mx1.x.test", "validation-failure", "mx1.x.test"): 1,
+                ("no-policy-found", "x.test", NOT_TRUSTED, "mx2.x.test"): 1,
+            },
+            id="failed",
+        ),
+        pytest.param(
+            {"zones": zones(SERVFAIL), "dns_timeout": 0.5},
+            {
+                ("tlsa", "mx1.x.test", "dnssec-invalid", "mx1.x.test"): 1,
+                ("no-policy-found", "x.test", NOT_TRUSTED, "mx2.x.test"): 1,
+            },
+            id="passed-over",
+        ),
+        pytest.param(
+            {"zones": zones(), "policies": Kept(a_policy("*.x.test"), None)},
+            {
+                ("sts", "x.test", NOT_TRUSTED, "mx1.x.test"): 1,
+                ("no-policy-found", "x.test", NOT_TRUSTED, "mx1.x.test"): 1,
+            },
+            id="asked-again",
+        ),
+        pytest.param(
+            {"zones": zones(), "tls_policy": (("x.test", OperatorTls.REQUIRED),)}, {}, id="operator"
+        ),
+        pytest.param({"zones": zones(), "tls": TlsMode.OFF}, {}, id="off"),
+    ],
+)
+async def test_what_is_counted_for_tls_reports(
+    more: dict[str, Any], expected: dict[tuple[str, ...], int]
+) -> None:
+    async with a_post(**more) as direct:
+        *_, told = await sent(direct)
+        assert told["event"] == "sent"
+        assert await counted(direct) == expected
+
+
+async def test_a_session_is_counted_once_however_many_mails_it_carries() -> None:
+    async with a_post(zones(Authentic([FITS]))) as direct:
+        for number in range(3):
+            (told,) = await sent(direct, f"{number}@x.test")
+            assert told["event"] == "sent"
+        assert direct.server(A1).connections == 1
+        assert list((await counted(direct)).values()) == [1]
+
+
+@pytest.mark.parametrize("entry", [(), (("x.test", OperatorTls.DANE),)])
+@pytest.mark.parametrize("lifts_tls", [True, False])
+async def test_what_lifts_the_policies_is_not_counted(entry: Any, *, lifts_tls: bool) -> None:
+    """As reports do: there is no report about reports."""
+    async with a_post(zones(), tls_policy=entry) as direct:
+        await sent(direct, lifts_tls=lifts_tls)
+        assert (await counted(direct) == {}) is lifts_tls
+
+
 class NoStore(Kept):
     async def policy(self, domain: str) -> StsPolicy | None:  # noqa: ARG002
         raise StoreUnavailable("the disk is gone")

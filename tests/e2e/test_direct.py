@@ -109,11 +109,11 @@ def rcpts_of(server: ScriptedServer) -> list[str]:
 
 
 @contextmanager
-def a_relay(folder: Path) -> Iterator[tuple[Daemon, Internet]]:
+def a_relay(folder: Path, *, tls: str = "off") -> Iterator[tuple[Daemon, Internet]]:
     port = free_port()
     internet = Internet(port)
     more = (
-        f'[direct]\nport = {port}\ntls = "off"\nallow_networks = ["127.0.0.0/8"]\n'
+        f'[direct]\nport = {port}\ntls = "{tls}"\nallow_networks = ["127.0.0.0/8"]\n'
         f'[dns]\nnameservers = ["{internet.dns.endpoint}"]\ntimeout = "5s"\n'
         '[routes]\n"held.test" = "hold"\n"*.inside.test" = "smarthost"\n'
         '[test_mail]\nrecipients = ["qa@fine.test"]\n'
@@ -255,3 +255,15 @@ def test_both_workers_leave_a_site_alone_that_mistrusts_us(relay: tuple[Daemon, 
         [known] = view.sites.sites()
     assert (known.key.site, known.state.mode) == ("wary.test", SiteMode.RESTING)
     assert known.state.reply == MISTRUST
+
+
+def test_a_clean_stop_loses_no_count_of_tls_sessions(tmp_path: Path) -> None:
+    """They are added to the queue file once a minute, and at the end."""
+    with a_relay(tmp_path, tls="opportunistic") as (daemon, _):
+        daemon.send("kim@fine.test")
+        eventually(lambda: daemon.statuses() == {"kim@fine.test": "sent"}, "sent")
+        daemon.stop()
+        with closing(SqliteView(str(daemon.queue))) as view:
+            counts = view.trust.tls_counts()
+    told = {(one.policy.domain, one.result, one.host): count for one, count in counts.items()}
+    assert told == {("fine.test", "starttls-not-supported", "mx.fine.test"): 1}

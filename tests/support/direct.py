@@ -32,6 +32,7 @@ from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.tally import TlsTally
 from relayd.deliverer.trust import Policies, Trust
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import NewMessage
@@ -166,6 +167,7 @@ async def a_direct_post(
         parts = replace(
             _mx_parts(direct, resolver, sites, listening, _clock(store)),
             trust=Trust(direct, resolver, policies),
+            tally=TlsTally(store.trust),
         )
         paces = SitePaces(
             store.sites,

@@ -9,9 +9,12 @@ from typing import cast
 
 import pytest
 
+from relayd.deliverer.tally import TlsTally
+from relayd.mail.dns import Addresses, Texts
 from relayd.net.dns.resolver import DnsResolver
 from relayd.policy.tls.sts import StsEntry, StsMode, StsPolicy
 from relayd.settings import Settings
+from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.worker.parts import Parts
 from relayd.worker.sts import KeptPolicies, sts_policies
@@ -42,11 +45,37 @@ def test_only_public_web_servers_are_asked(tmp_path: Path, ip: str, *, may_be_as
     """S-26 holds for them as for mail hosts."""
     parts = cast(Parts, SimpleNamespace(store=SimpleNamespace(trust=None), clock=FakeClock()))
     resolver = DnsResolver(nameservers=(), timeout=timedelta(seconds=1), clock=FakeClock())
-    found = sts_policies(settings(tmp_path / "queue.db"), parts, resolver)
+    tally = TlsTally(MemoryStore(FakeClock()).trust)
+    found = sts_policies(settings(tmp_path / "queue.db"), parts, resolver, tally)
     assert found is not None
     assert found._fetcher._may_ask(ip_address(ip)) is may_be_asked  # type: ignore[attr-defined]
     off = settings(tmp_path / "queue.db", mta_sts=False)
-    assert sts_policies(off, parts, resolver) is None
+    assert sts_policies(off, parts, resolver, tally) is None
+
+
+async def test_what_could_not_be_had_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a TLS report: the domain has a record, and a web server that may not be asked."""
+
+    async def texts(_: str) -> Texts:
+        return Texts(texts=("v=STSv1; id=1;",))
+
+    async def addresses(_: str) -> Addresses:
+        return Addresses(ips=(ip_address("10.9.9.9"),))
+
+    store = MemoryStore(FakeClock())
+    parts = cast(Parts, SimpleNamespace(store=store, clock=FakeClock()))
+    resolver = DnsResolver(nameservers=(), timeout=timedelta(seconds=1), clock=FakeClock())
+    monkeypatch.setattr(resolver, "texts", texts)
+    monkeypatch.setattr(resolver, "addresses", addresses)
+    tally = TlsTally(store.trust)
+    found = sts_policies(settings(tmp_path / "queue.db"), parts, resolver, tally)
+    assert found is not None
+    assert await found.policy("a.test") is None
+    await tally.flush()
+    [(counted, times)] = store.view.trust.tls_counts(FakeClock().now().date()).items()
+    assert (counted.policy.domain, counted.result, times) == ("a.test", "sts-policy-fetch-error", 1)
 
 
 async def test_those_who_look_see_what_is_kept(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
-"""What a worker deletes when it is old, and for how long the audit of the console is kept at least."""
+"""What a worker deletes when it is old, and for how long the audit of the console is kept at least.
+
+Of TLS sessions that are counted for reports, what is older than two days goes.
+"""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from relayd.mail.tls_count import CountedPolicy, CountedSession, PolicyKind
 from relayd.ports.people import AuditQuery, Deed
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.housekeeping import tidy
@@ -36,3 +41,17 @@ async def test_the_audit_is_kept_like_the_history_and_for_90_days(
         tidying.cancel()
     rows = store.view.people.audit(AuditQuery(action="hold"), limit=9)
     assert sorted((row.target for row in rows), reverse=True) == kept
+
+
+async def test_what_no_tls_report_told_in_time_is_deleted() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock)
+    policy = CountedPolicy(kind=PolicyKind.NONE, domain="a.test")
+    today = CountedSession(day=clock.now().date(), policy=policy)
+    days = [replace(today, day=today.day - DAY * ago) for ago in range(5)]
+    await store.trust.add_tls_results(dict.fromkeys(days, 1))
+    async with asyncio.TaskGroup() as tasks:
+        tidying = tasks.create_task(tidy(DAY, store, clock))
+        await eventually(lambda: len(store.view.trust.tls_counts()) < len(days))
+        tidying.cancel()
+    assert set(store.view.trust.tls_counts()) == set(days[:3])

@@ -25,6 +25,7 @@ from relayd.deliverer.nexthop.search import Search
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Site, Sites
 from relayd.deliverer.nexthop.warm_ups import WarmUps
+from relayd.deliverer.tally import TlsTally
 from relayd.deliverer.trust import DomainTrust, Trust
 from relayd.errors import StoreBroken, StoreError
 from relayd.mail.attempt import Breakdown, Peer, RouteKind
@@ -80,6 +81,7 @@ class MxParts:
     may_send_from: Callable[[IpAddress], bool]  # a connection may come from there
     warm_ups: WarmUps
     paces: SitePaces | None = None  # None: what sites say of us changes nothing
+    tally: TlsTally | None = None  # None: no TLS reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,20 +396,35 @@ class MxHop:
             asked = (await way.trust.judge(candidate, way.chosen)).requirement
             connection = None
             if isinstance(asked, Requirement):
-                connection = await search.ask(self._target(candidate, asked), candidate.preference)
+                connection = await self._new_session(candidate, asked, way, search)
                 if connection is not None or not search.failures[-1].is_of_policy:
                     return connection
                 again = await way.trust.judge_again(candidate)
                 if isinstance(again, Requirement):  # its certificate failed a policy that is gone
-                    return await search.ask(self._target(candidate, again), candidate.preference)
+                    return await self._new_session(candidate, again, way, search)
                 asked = again or asked
             if isinstance(asked, HostRefused):
-                search.pass_over(self._refused(candidate, asked))
+                refused = self._refused(candidate, asked)
+                self._count(refused.failed.peer, way.trust)
+                search.pass_over(refused)
         except StoreBroken:
             raise
         except StoreError as error:
             raise self._not_yet(_STORE_AGAIN, str(error)) from error
         return None
+
+    async def _new_session(
+        self, candidate: Candidate, asked: Requirement, way: "_Way", search: Search
+    ) -> Connection | None:
+        """Connect to one host, and count how TLS went; None, and a failure more, if that cannot be done."""
+        connection = await search.ask(self._target(candidate, asked), candidate.preference)
+        peer = search.failures[-1].failed.peer if connection is None else connection.peer
+        self._count(peer, way.trust)
+        return connection
+
+    def _count(self, peer: Peer | None, trust: DomainTrust) -> None:
+        if self._parts.tally is not None and peer is not None:
+            self._parts.tally.note(trust.counted(peer, self._parts.clock.now().date()))
 
     async def _take_idle(
         self, site: Site, best: Collection[_HostFrom], trust: DomainTrust, search: Search
