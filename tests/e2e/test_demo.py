@@ -107,6 +107,75 @@ def test_it_reads_as_a_story() -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+TABLE_A = {
+    int(row[1]): [cell.strip() for cell in row[2].split("|")]
+    for row in re.finditer(r"(?m)^\| (\d+) \| (.*) \|$", (ROOT / "docs/tls.md").read_text())
+}
+AS_IN = {10: 14, 15: 11}  # rows that refer to others: without a policy, and with one that is kept
+TRUST = {  # status of the mail at the best host, what the host has shown, and what failed
+    "entry.test": ("sent", "encrypted", "certificate-not-trusted"),
+    "entry-dane.test": ("sent", "dane-ee", None),
+    "entry-no-dane.test": ("deferred", "none", "dane-required"),
+    "lifted.test": ("sent", "encrypted", "certificate-not-trusted"),
+    "bogus.test": ("deferred", "none", "dnssec-invalid"),
+    "dane.test": ("sent", "dane-ee", None),
+    "dane-old.test": ("deferred", "encrypted", "validation-failure"),
+    "dane-unlisted.test": ("next host", "none", "validation-failure"),
+    "dane-host.test": ("sent", "dane-ee", None),
+    "unusable.test": ("sent", "encrypted", "certificate-not-trusted"),
+    "insecure.test": ("sent", "encrypted", "certificate-not-trusted"),
+    "sts.test": ("sent", "pkix", None),
+    "sts-unproven.test": ("deferred", "encrypted", "certificate-not-trusted"),
+    "sts-unlisted.test": ("next host", "none", "validation-failure"),
+    "sts-testing.test": ("sent", "encrypted", "certificate-not-trusted"),
+    "nothing.test": ("sent", "none", "starttls-not-supported"),
+    "sts-kept.test": ("sent", "pkix", None),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
+def test_every_row_of_table_a_happens() -> None:
+    done = demo("--trust", "--json")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["row"] for row in rows} == set(TABLE_A)
+    told = {row["domain"]: (row["status"], row["tls_proof"], row.get("tls_result")) for row in rows}
+    assert told == TRUST
+    for row in rows:
+        *_, shows, policy = TABLE_A[AS_IN.get(row["row"], row["row"])]
+        assert f"`{row['tls_policy']}`" == policy, row
+        if refused := re.fullmatch(r"refused: `(.*)`", shows):
+            assert (row["tls_proof"], row["tls_result"]) == ("none", refused[1]), row
+
+
+@pytest.mark.slow
+def test_what_hosts_have_to_show_is_a_table() -> None:
+    done = demo("--trust")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+    assert lines[0][-3:] == ["TLS_POLICY", "TLS_PROOF", "TLS_RESULT"]
+    shown = {line[1]: line for line in lines[1:]}
+    assert list(shown) == list(TRUST)
+    assert shown["sts-kept.test"] == [
+        "15",
+        "sts-kept.test",
+        "MX not secure; no TLSA; MTA-STS enforce, record gone; trusted authority",
+        "sent",
+        "mta-sts",
+        "pkix",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("other", ["--json", "--trust"])
+def test_the_console_shows_nothing_else(other: str) -> None:
+    done = demo("--console", other)
+    assert done.returncode == os.EX_USAGE
+    assert f"{other} and --console exclude each other." in done.stderr
+
+
 def _tables(text: str) -> tuple[str, str]:
     """The smarthost's table, and the direct one with what follows."""
     _, _, tables = text.rpartition(SMARTHOST_TITLE)

@@ -4,12 +4,13 @@ Starts the real daemon twice, each on a temporary queue: in front of a scripted 
 `use_remote_smtp = true` among scripted mail servers and a name server. Sends sample mails to both,
 waits until each has its status, and prints the tables that `relayd status` prints. What is sent and
 answered is in `samples`; `relay` runs one daemon. With `--console` the second daemon alone is
-started, with a console beside it (`live`).
+started, with a console beside it (`live`). With `--trust` it is another one, among domains that say
+what TLS they ask for (`trust`).
 """
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,14 +23,13 @@ from relayd.cli.demo import samples
 from relayd.cli.demo.relay import Relay, free_port, running, submit, wait_until_ready
 from relayd.cli.demo.samples import Sample
 from relayd.cli.demo.servers import DemoServer, Script, mail_servers
+from relayd.cli.demo.waiting import wait_for_mail
 from relayd.cli.listing import show_recipients
 from relayd.cli.output import show_json
-from relayd.cli.progress import progress
 from relayd.cli.table import USUAL
 from relayd.ports.view import Query, QueueView, RecipientRow, Status
 from relayd.store import open_view
 
-_SETTLE = 20.0  # seconds after which the tables are shown as they are
 _SOON = timedelta(minutes=1)  # what is due later is not waited for
 
 _SETTINGS = """\
@@ -61,15 +61,23 @@ verp_domain = "{return_domain}"
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per recipient.")
 @click.option("--console", "in_browser", is_flag=True, help="Show it in a browser, until ^C.")
-def demo(*, as_json: bool, in_browser: bool) -> None:
+@click.option("--trust", is_flag=True, help="Show what mail hosts have to show: DANE, MTA-STS.")
+def demo(*, as_json: bool, in_browser: bool, trust: bool) -> None:
     """Start a relay on a temporary queue, send sample mail, and show what became of it.
 
     The mail goes through a smarthost first, then directly to the recipients' servers. All of these
     are scripted, on loopback: nothing leaves this machine. --console sends directly only, prints the address of the
-    console with a name and a password, and goes on sending until ^C.
+    console with a name and a password, and goes on sending until ^C. --trust sends directly to a domain for
+    each row of table A of docs/tls.md, and shows which of them got the mail.
     """
-    if in_browser and as_json:
-        raise click.UsageError("--json and --console exclude each other.")
+    if in_browser and (as_json or trust):
+        other = "--json" if as_json else "--trust"
+        raise click.UsageError(f"{other} and --console exclude each other.")
+    if trust:
+        from relayd.cli.demo.trust import show_trust  # noqa: PLC0415 -- brings cryptography
+
+        show_trust(as_json=as_json)
+        return
     if in_browser:
         _show_console()
         return
@@ -84,11 +92,11 @@ def demo(*, as_json: bool, in_browser: bool) -> None:
             for sample in relay.mails:
                 say(f"  sending {sample.subject}: {_send(sample, relay)}")
         views = [stack.enter_context(closing(open_view(relay.store))) for relay in relays]
-        _wait(views, is_shown=not as_json)
+        wait_for_mail(views, _happens_soon, is_shown=not as_json)
         for relay in relays:
             for path, address in relay.script.taken_late:
                 say(f"  mail for {address} comes back late: {_give_back(path, address, relay)}")
-        _wait(views, is_shown=not as_json)
+        wait_for_mail(views, _happens_soon, is_shown=not as_json)
         for relay, view in zip(relays, views, strict=True):
             _show(view, relay.title, as_json=as_json)
         for relay in relays:  # all at once; each is waited for on the way out
@@ -178,22 +186,6 @@ def _send(sample: Sample, relay: Relay) -> str:
 def _give_back(path: str, address: str, relay: Relay) -> str:
     """Return a mail to its VERP address, as another server does; return the relay's answer."""
     return submit(relay, "", [path], samples.asynchronous_bounce(address))
-
-
-def _wait(views: Sequence[QueueView], *, is_shown: bool) -> None:
-    """Wait until nothing more will happen soon."""
-    deadline = time.monotonic() + _SETTLE
-    with progress(is_wanted=is_shown) as line:
-        while time.monotonic() < deadline:
-            open_ones = sum(_happens_soon(row) for view in views for row in _unfinished(view))
-            line.show(f"  waiting for {open_ones} recipients")
-            if not open_ones:
-                break
-            time.sleep(0.1)
-
-
-def _unfinished(view: QueueView) -> Sequence[RecipientRow]:
-    return view.find(Query(unfinished=True), limit=100)
 
 
 def _happens_soon(row: RecipientRow) -> bool:

@@ -1,11 +1,12 @@
 """One daemon of `relayd demo`: how it is started, and how mail is handed to it."""
 
+import os
 import smtplib
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,26 @@ class Relay:
 
 @contextmanager
 def running(
-    title: str, mails: Sequence[Sample], script: Script, folder: Path, settings: str
+    title: str,
+    mails: Sequence[Sample],
+    script: Script,
+    folder: Path,
+    settings: str,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Relay]:
-    """Run `relayd serve` on a free port for the length of the block; it may not be ready yet."""
-    folder.mkdir()
+    """Run `relayd serve` on a free port for the length of the block; it may not be ready yet.
+
+    `environment` is what it has more than this process.
+    """
+    folder.mkdir(exist_ok=True)
     port = free_port()
     file = folder / "relayd.toml"
     file.write_text(settings + _PATHS.format(port=port, folder=folder))
     command: Sequence[str] = (sys.executable, "-m", "relayd", "serve", "-c", str(file))
     with (folder / "daemon.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 -- ourselves
+        process = subprocess.Popen(  # noqa: S603 -- ourselves
+            command, stdout=log, stderr=log, env={**os.environ, **(environment or {})}
+        )
     try:
         yield Relay(title, mails, folder, port, process, script)
     finally:

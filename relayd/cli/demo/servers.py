@@ -5,10 +5,11 @@ of them is the real one.
 """
 
 import socketserver
+import ssl
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -44,26 +45,31 @@ class Script:
 class _Session(socketserver.StreamRequestHandler):
     script: ClassVar[Script]
     name: ClassVar[str]
+    tls: ClassVar[ssl.SSLContext | None]
 
     def handle(self) -> None:
         self.sender = ""
         self.recipients: list[str] = []
-        self._say(f"220 {self.name} ESMTP (scripted)")
+        with suppress(OSError):  # a certificate that proves nothing makes the relay hang up
+            self._say(f"220 {self.name} ESMTP (scripted)")
+            self._converse()
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()  # TLS has put another one in the place of what the server closes
+
+    def _converse(self) -> None:
         while line := self.rfile.readline().strip().decode(errors="replace"):
             match line.split(" ")[0].upper():
                 case "EHLO":
-                    self._say(
-                        f"250-{self.name}\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250 PIPELINING"
-                    )
+                    self._offer()
+                case "STARTTLS":
+                    self._start_tls()
                 case "MAIL":
                     self.sender = _path(line)
                     self._say("250 2.1.0 OK")
                 case "RCPT":
-                    address = _path(line)
-                    answer = self.script.answer("rcpt", address)
-                    if answer == ACCEPT:
-                        self.recipients.append(address)
-                    self._say(answer)
+                    self._rcpt(_path(line))
                 case "DATA":
                     if not self._data():
                         return
@@ -76,6 +82,12 @@ class _Session(socketserver.StreamRequestHandler):
                     return
                 case _:
                     self._say("250 2.0.0 OK")
+
+    def _rcpt(self, address: str) -> None:
+        answer = self.script.answer("rcpt", address)
+        if answer == ACCEPT:
+            self.recipients.append(address)
+        self._say(answer)
 
     def _data(self) -> bool:
         """Take the content; False: hang up."""
@@ -93,6 +105,21 @@ class _Session(socketserver.StreamRequestHandler):
         self.script.taken_late += [(self.sender, address) for address in late]
         self._say(answer)
         return True
+
+    def _offer(self) -> None:
+        is_clear = self.connection is self.request
+        offered = ["STARTTLS"] * (is_clear and self.tls is not None)
+        words = (self.name, "SIZE 1000000", "8BITMIME", *offered)
+        self._say("\r\n".join([*(f"250-{word}" for word in words), "250 PIPELINING"]))
+
+    def _start_tls(self) -> None:
+        if self.tls is None:
+            self._say("502 5.5.1 Not offered")
+            return
+        self._say("220 2.0.0 Go ahead")
+        self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", 0)
 
     def _say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
@@ -124,24 +151,39 @@ class Served:
 
 
 class DemoServer(Served):
-    """A mail server that follows `script`."""
+    """A mail server that follows `script`; it offers STARTTLS if it has a certificate for that."""
 
     def __init__(
-        self, script: Script, name: str, *, host: str = "127.0.0.1", port: int = 0
+        self,
+        script: Script,
+        name: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        handler = type("_Scripted", (_Session,), {"script": script, "name": name})
+        handler = type("_Scripted", (_Session,), {"script": script, "name": name, "tls": tls})
         super().__init__(socketserver.ThreadingTCPServer((host, port), handler))
 
 
 @contextmanager
-def mail_servers(script: Script, hosts: Sequence[tuple[str, str]]) -> Iterator[int]:
-    """Run a server for each name and address, all on one port; gives the port."""
+def mail_servers(
+    script: Script,
+    hosts: Sequence[tuple[str, str]],
+    shown: Mapping[str, ssl.SSLContext] | None = None,
+) -> Iterator[int]:
+    """Run a server for each name and address, all on one port; gives the port.
+
+    `shown` has the certificates, by name.
+    """
+    certificates = shown or {}
     for _ in range(_TRIES):
         with ExitStack() as stack:
             port = 0
             try:
                 for name, host in hosts:
-                    server = DemoServer(script, name, host=host, port=port)
+                    tls = certificates.get(name)
+                    server = DemoServer(script, name, host=host, port=port, tls=tls)
                     port = stack.enter_context(server).port
             except OSError:
                 continue  # another program has that port on one of the addresses
