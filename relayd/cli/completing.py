@@ -72,6 +72,15 @@ def sites_with_mode(ctx: click.Context, incomplete: str) -> Items:
     return _items(_of_store(ctx, read), incomplete)
 
 
+def complete_tls_days(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the days that TLS sessions are counted of."""
+
+    def read(view: "QueueView") -> Mapping[str, str]:
+        return {each.day.isoformat(): "" for each in view.trust.tls_counts()}
+
+    return _items(_of_store(ctx, read), incomplete)
+
+
 def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
     """Return the names of people who may use the console."""
 

@@ -16,6 +16,7 @@ from relayd.config.model import (
     Listen,
 )
 from relayd.config.sources import check_sources
+from relayd.config.tlsrpt import check_tlsrpt
 from relayd.policy.intake.aliases import flaws_of
 from relayd.settings import (
     ListenerAuth,
@@ -44,6 +45,7 @@ def check(document: Document, report: Report) -> None:
     _check_aliases(document, report)
     _check_complaints(document, report)
     check_sources(document.direct, report)
+    check_tlsrpt(document.tlsrpt, document.dkim, report)
     check_content(document.content, report)
 
 

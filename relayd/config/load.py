@@ -29,6 +29,7 @@ from relayd.config.routes import ascii_pattern
 from relayd.config.rules import read_rules
 from relayd.config.signing import find_dkim_keys
 from relayd.config.sources import named_by, sources_of
+from relayd.config.tlsrpt import tlsrpt_settings
 from relayd.config.trial import held_trial
 from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
@@ -205,6 +206,7 @@ def _settings(
         smarthosts=smarthosts,
         route_hosts=tuple(route_hosts(document)),
         direct=_direct(document),
+        tlsrpt=tlsrpt_settings(document.tlsrpt, document.dkim, document.fqdn),
         dns=DnsSettings(
             nameservers=tuple(document.dns.nameservers),
             timeout=document.dns.timeout,

@@ -44,6 +44,7 @@ from relayd.config.peek import DEFAULT_LISTENER, DEFAULT_STORE
 from relayd.config.senders import Sender, sender_pattern
 from relayd.config.smarthosts import Smarthost, SmarthostName, smarthost_name
 from relayd.config.sources import DirectSource, WarmUp
+from relayd.config.tlsrpt import Tlsrpt
 from relayd.policy.console.webhook_url import PORTS
 from relayd.policy.delivery.fallback import FallbackMode
 from relayd.settings import (
@@ -345,6 +346,7 @@ class Document(Table):
         default_factory=dict
     )
     direct: Direct = Direct()
+    tlsrpt: Tlsrpt = Tlsrpt()
     routes: dict[
         Annotated[str, PlainValidator(where.pattern)],
         Annotated[

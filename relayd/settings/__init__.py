@@ -31,6 +31,7 @@ from relayd.policy.tls.require import OperatorTls
 from relayd.settings.dkim import DkimKeySettings
 from relayd.settings.senders import SenderSettings
 from relayd.settings.smarthosts import AuthMechanism, CertificateSettings, Login, SmarthostSettings
+from relayd.settings.tlsrpt import TlsrptSettings
 
 __all__ = [
     "AuthMechanism",
@@ -64,6 +65,7 @@ __all__ = [
     "SmarthostSettings",
     "StoreSettings",
     "TlsMode",
+    "TlsrptSettings",
     "UrlRules",
     "WebhookSettings",
     "WhenDown",
@@ -278,6 +280,7 @@ class Settings:
     console: ConsoleSettings
     rules: RuleTexts  # the operator's own, checked; they come before the built-in ones
     dkim: tuple[DkimKeySettings, ...] = ()  # keys that sign mail, in the order of the file
+    tlsrpt: TlsrptSettings = field(default_factory=TlsrptSettings)
     read_content: bool = False  # the group may read content by the control socket
     soft_bounce: bool = False  # what would bounce is deferred, and refusals are for now
     warnings: tuple[str, ...] = ()  # about what is taken though it could be better

@@ -43,6 +43,10 @@ NOT_STARTED = "the workers did not start with the new settings"
 STOPS = "the daemon stops"
 FIX_EVERY = 1.0  # seconds between two looks at the files of unix sockets
 FIX_LATER = 30.0  # after one could not be made anew, or workers with it did not start
+_NO_REPORTS = (
+    "TLS reports have to be signed, and no [[dkim]] table is of the domain of fqdn:"
+    ' add one, or set tlsrpt.send = "off"'
+)
 CLOCK_JUMP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
 
 log = structlog.get_logger()
@@ -112,6 +116,11 @@ class Supervisor:
             log.warning("settings_warning", reason=warning)
         if (why := why_no_dane(self._current.settings)) is not None:
             log.warning("dane_off", fault="local", reason=why)
+        if (
+            self._current.settings.tlsrpt.is_unsigned
+            and self._current.settings.routes.may_be_direct
+        ):
+            log.info("tls_reports_off", reason=_NO_REPORTS)
         self._log_keys()
         for address in self._addresses.unused(self._current.settings):
             log.warning("socket_unused", address=address)

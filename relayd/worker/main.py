@@ -51,7 +51,7 @@ from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
-from relayd.worker.tlsrpt import keep_counting
+from relayd.worker.tlsrpt import keep_counting, keep_reporting
 from relayd.worker.upgrading import Upgrade
 from relayd.worker.wakeups import SocketWakeups
 
@@ -171,6 +171,7 @@ async def _serve(
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
             tasks.create_task(keep_policies(outward.policies, parts), name="MTA-STS policies"),
             tasks.create_task(keep_counting(outward.tally, parts), name="count of TLS sessions"),
+            tasks.create_task(keep_reporting(outward.reports, parts), name="TLS reports"),
             tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),
             tasks.create_task(
                 housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),
@@ -217,7 +218,8 @@ async def _serve(
         outward.reader.close()
         inward.close()
         await delivering
-        await outward.tally.flush()
+        if outward.tally is not None:
+            await outward.tally.flush()
         for task in background:
             task.cancel()
     outward.reporter.tell_unmailed()

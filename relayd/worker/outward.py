@@ -23,6 +23,7 @@ from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
 from relayd.deliverer.sts import StsPolicies
 from relayd.deliverer.tally import TlsTally
+from relayd.deliverer.tls_reports import TlsReports
 from relayd.deliverer.trust import Judged, Policies, Trust
 from relayd.mail.attempt import Breakdown
 from relayd.mail.content import Content
@@ -46,6 +47,7 @@ from relayd.worker.membership import DaemonMembership
 from relayd.worker.parts import Parts
 from relayd.worker.sts import KeptPolicies, sts_policies
 from relayd.worker.system import SmtpTransport, SystemClock
+from relayd.worker.tlsrpt import tally_of, tls_reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Outward:
     scheduler: Scheduler
     sites: Sites
     policies: StsPolicies | None  # None: MTA-STS does not count
-    tally: TlsTally  # of TLS sessions
+    tally: TlsTally | None  # of TLS sessions; None: no reports
+    reports: TlsReports | None  # on them; None: none are sent
     late: LateBounces | None
     reader: BounceReader  # of what comes back
     reporter: Reporter
@@ -85,7 +88,7 @@ async def deliver(
         has_other_way=fallbacks is not None,
     )
     resolver = resolver_of(settings, parts.clock)
-    tally = TlsTally(parts.store.trust)
+    tally = tally_of(settings, parts)
     policies = sts_policies(settings, parts, resolver, tally)
     mx = mx_parts(
         settings,
@@ -159,7 +162,17 @@ async def deliver(
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(
-        transport, results, scheduler, sites, policies, tally, late, reader, reporter, given_up
+        transport,
+        results,
+        scheduler,
+        sites,
+        policies,
+        tally,
+        tls_reports(settings, parts, resolver, scheduler.wake),
+        late,
+        reader,
+        reporter,
+        given_up,
     )
 
 

@@ -8,47 +8,35 @@ import structlog
 from relayd.deliverer.sts import StsPolicies
 from relayd.deliverer.tally import TlsTally
 from relayd.errors import StoreBroken, StoreError
-from relayd.mail.dns import IpAddress
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.https import verifying
-from relayd.net.local import is_own
 from relayd.net.sts_fetch import StsFetcher
-from relayd.policy.delivery.address_filter import AddressVerdict, vet_address
 from relayd.policy.tls.counting import counted_failure
 from relayd.policy.tls.sts import NoPolicy, StsPolicy
 from relayd.settings import Settings
 from relayd.store import open_view
 from relayd.worker.parts import Parts
 from relayd.worker.system import SystemClock
+from relayd.worker.web import web_addresses
 
-_HTTPS = 443
 _REFRESHED = 60.0  # seconds between looks for policies that are a day old
 
 log = structlog.get_logger()
 
 
 def sts_policies(
-    settings: Settings, parts: Parts, resolver: DnsResolver, tally: TlsTally
+    settings: Settings, parts: Parts, resolver: DnsResolver, tally: TlsTally | None
 ) -> StsPolicies | None:
     """Return the policies of domains; None: they do not count."""
     if not settings.direct.mta_sts:
         return None
-    listening = frozenset(
-        (listener.endpoint.host, listener.endpoint.port)
-        for listener in settings.listeners
-        if listener.endpoint is not None
-    )
-
-    def may_ask(ip: IpAddress) -> bool:
-        """Vet the address of a web server that a stranger's DNS names (S-26)."""
-        verdict = vet_address(ip, allowed=settings.direct.allow_networks)
-        return verdict is AddressVerdict.USABLE and not is_own(ip, _HTTPS, listening)
 
     def note_failure(domain: str, policy: StsPolicy | None, why: NoPolicy) -> None:
-        tally.note(counted_failure(domain, policy, why, parts.clock.now().date()))
+        if tally is not None:
+            tally.note(counted_failure(domain, policy, why, parts.clock.now().date()))
 
     # The context is made when the first web server is asked: its authorities cost memory.
-    fetcher = StsFetcher(resolver, may_ask=may_ask, context=cache(verifying))
+    fetcher = StsFetcher(resolver, may_ask=web_addresses(settings), context=cache(verifying))
     return StsPolicies(
         parts.store.trust, resolver, fetcher, clock=parts.clock, note_failure=note_failure
     )

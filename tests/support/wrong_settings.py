@@ -443,6 +443,18 @@ WRONG |= {
         "needs refuse_suppressed = true",
         FQDN + "[bounces]\nrefuse_complained = true",
     ),
+    "tlsrpt-send": ("tlsrpt.send", '"failures"', FQDN + '[tlsrpt]\nsend = "some"'),
+    "tlsrpt-contact": ("tlsrpt.contact", "an address", FQDN + '[tlsrpt]\ncontact = "postmaster"'),
+    "tlsrpt-contact-utf8": (
+        "tlsrpt.contact",
+        "of ASCII characters",
+        FQDN + '[tlsrpt]\ncontact = "bj\u00f6rn@example.org"',
+    ),
+    "tlsrpt-contact-unsigned": (
+        "tlsrpt.contact",
+        "needs a [[dkim]] table of its domain",
+        FQDN + '[tlsrpt]\ncontact = "tls@example.org"',
+    ),
     "cut-through": (
         "listen[0].cut_through",
         'expected a duration from 1s to 60s, or "off"',

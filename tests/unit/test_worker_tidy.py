@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.mail.tls_count import CountedPolicy, CountedSession, PolicyKind
 from relayd.ports.people import AuditQuery, Deed
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.housekeeping import tidy
 from tests.support.clock import FakeClock
 from tests.support.people import ROOT, a_session, an_account
 from tests.support.post import eventually
+from tests.support.tls_counts import a_tls_session
 
 DAY = timedelta(days=1)
 
@@ -46,8 +46,7 @@ async def test_the_audit_is_kept_like_the_history_and_for_90_days(
 async def test_what_no_tls_report_told_in_time_is_deleted() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    policy = CountedPolicy(kind=PolicyKind.NONE, domain="a.test")
-    today = CountedSession(day=clock.now().date(), policy=policy)
+    today = a_tls_session()
     days = [replace(today, day=today.day - DAY * ago) for ago in range(5)]
     await store.trust.add_tls_results(dict.fromkeys(days, 1))
     async with asyncio.TaskGroup() as tasks:

@@ -7,20 +7,19 @@ from typing import cast
 import pytest
 
 from relayd.deliverer.tally import TlsTally
-from relayd.mail.tls_count import CountedPolicy, CountedSession, PolicyKind
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker import tlsrpt
 from relayd.worker.parts import Parts
 from tests.support.clock import FakeClock
 from tests.support.post import eventually
+from tests.support.tls_counts import a_tls_session
 
 
 async def test_what_is_counted_gets_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tlsrpt, "_ADDED", 0)
     store = MemoryStore(FakeClock())
     tally = TlsTally(store.trust)
-    policy = CountedPolicy(kind=PolicyKind.NONE, domain="a.test")
-    session = CountedSession(day=FakeClock().now().date(), policy=policy)
+    session = a_tls_session()
     async with asyncio.TaskGroup() as tasks:
         parts = cast(Parts, SimpleNamespace(worker=0))
         counting = tasks.create_task(tlsrpt.keep_counting(tally, parts))

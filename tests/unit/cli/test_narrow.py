@@ -22,6 +22,7 @@ from tests.support.cli_world import World, enqueue, with_users
 from tests.support.clock import START
 from tests.support.people import ROOT, a_key, an_account
 from tests.support.screens import a_screen
+from tests.support.tls_counts import a_tls_session
 
 WIDTHS = (40, 80, 100, 140)
 REPLY = (
@@ -112,6 +113,7 @@ LISTS = (
     "stats --by sender",
     "pauses",
     "sites",
+    "tlsrpt show",
     "user list",
     "console user list",
     "console key list",
@@ -132,6 +134,7 @@ async def filled(world: World) -> None:
     for work in await store.claim(worker, limit=9, lease_for=timedelta(minutes=5)):
         await store.settle(work.lease, settlements_of(work, a_bounce()))
     await enqueue(store, a_message(LONG, reverse_path=LONG))
+    await store.trust.add_tls_results({a_tls_session(LONG.partition("@")[2]): 1})
     rule = PauseRule(
         named=Named(Scope.SENDER, LONG),
         sides=frozenset(Side),

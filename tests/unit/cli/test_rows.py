@@ -13,11 +13,14 @@ import click
 import pytest
 
 from relayd.answers.recipients import FIELDS, fields
+from relayd.cli.context import now
 from relayd.cli.output import Form, show_fields
 from relayd.mail.operator import Action
 from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass
+from relayd.policy.pace import Saw, Seen
 from relayd.ports.outbox import TOLD, Subscription
+from relayd.ports.sites import SiteKey
 from relayd.ports.view import Query
 from tests.support.builders import a_message
 from tests.support.cli_world import STOPPED_LINE, World, enqueue, with_users
@@ -26,6 +29,7 @@ from tests.support.command_options import options_of
 from tests.support.command_tree import all_commands
 from tests.support.people import ROOT, a_key, an_account
 from tests.support.recipient_rows import a_row
+from tests.support.tls_counts import a_tls_session
 
 EVENT = {
     "ts": "2026-03-01T12:00:00.000Z",
@@ -55,6 +59,9 @@ async def filled(world: World) -> None:
     wanted = Subscription(url="https://app.test/", kinds=TOLD, senders=("@app.test", "@y.test"))
     await store.outbox.put_endpoint(wanted, author=ROOT)
     await store.act(Query(), Action.HOLD, by="ann", reason="")
+    await store.trust.add_tls_results({a_tls_session(): 2})
+    world.clock.advance(now() - world.clock.now())  # what was said long ago is forgotten
+    await store.sites.note_site(SiteKey("google"), Seen(saw=Saw.SLOW, reply="421 slow", went=30.0))
     await store.close()
     world.log.write_text(json.dumps(EVENT) + "\n")
     with_users(world, "shop a@x.test @y.test")
@@ -69,6 +76,8 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
     "relayd config get": ("routes", "has nothing in routes"),
     "relayd config diff": ("", ""),
     "relayd pauses": ("", ""),
+    "relayd sites": ("", ""),
+    "relayd tlsrpt show": ("2020-01-01", "nothing is counted"),
     "relayd user list": ("", ""),
     "relayd console user list": ("", ""),
     "relayd console key list": ("", ""),
@@ -79,7 +88,7 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
 }
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
     "explains one thing": (
-        *("status show", "route", "test-mail", "classify", "check-content"),
+        *("status show", "sites show", "route", "test-mail", "classify", "check-content"),
         "dkim dns",
         "console webhook show",
     ),
@@ -91,7 +100,17 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
         *(f"addresses {each}" for each in ("suppress", "unsuppress", "import")),
         *(f"queue {each.value}" for each in Action),
         *("queue requeue", "config set", "config unset", "user add", "user remove"),
-        *("pause", "resume", "drain", "reload", "store compact", "backup", "restore", "move"),
+        *(
+            "pause",
+            "resume",
+            "drain",
+            "sites free",
+            "reload",
+            "store compact",
+            "backup",
+            "restore",
+            "move",
+        ),
         *("serve", "console", "demo", "check", "console sessions end", "oauth2 login"),
         *("dkim keygen", "dkim rotate"),
         *(f"console user {each}" for each in ("add", "set", "password", "remove")),
@@ -114,6 +133,7 @@ WITHOUT: Mapping[tuple[str, str], str] = {
     ("relayd config diff", "--utc"): "has no instants",
     ("relayd config get", "--utc"): "has no instants",
     ("relayd user list", "--utc"): "has no instants",
+    ("relayd tlsrpt show", "--utc"): "days are in UTC",
 }
 ROWS_OF_ACTS = {"addresses import": "--dry-run"}  # which print rows with an option, and then --csv
 ROWS_OF_ACTS |= {f"queue {each}": "--list" for each in (*Action, "requeue")}
@@ -192,6 +212,7 @@ def test_an_empty_answer_says_so(world: World, name: str, form: list[str]) -> No
     ("name", "said"),
     [
         ("relayd pauses", "nothing is paused"),
+        ("relayd sites", "every site is free"),
         ("relayd user list", "there are no users"),
         ("relayd console user list", "there are no users of the console"),
         ("relayd console key list", "there are no API keys"),
