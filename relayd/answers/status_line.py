@@ -87,6 +87,8 @@ FIELDS = (
     "possible_duplicate",
     "redirected_to",
     "rewritten",
+    "report",
+    "feedback_type",
     "orig_rcpt",
     "chosen_by",
     "next_attempt_at",

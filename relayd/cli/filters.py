@@ -19,7 +19,6 @@ from relayd.answers import when
 from relayd.cli.context import now
 from relayd.cli.suggest import did_you_mean
 from relayd.config.nearest import nearest
-from relayd.mail.dns import DomainError, a_labels
 from relayd.mail.ids import parse_id
 from relayd.mail.words import BounceClass, Category
 from relayd.ports.view import Query, Status
@@ -171,6 +170,11 @@ class DomainType(click.ParamType[str]):
     name = "domain"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from relayd.mail.dns import (  # noqa: PLC0415 -- brings idna, and a question for status needs none of it
+            DomainError,
+            a_labels,
+        )
+
         try:
             return a_labels(str(value))
         except DomainError as wrong:

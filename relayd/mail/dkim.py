@@ -132,8 +132,8 @@ def fields_of(header: bytes) -> Sequence[Field] | None:
     """Return the fields of a header section, in their order; None: it is not to be signed."""
     found: list[Field] = []
     at = 0
-    for field in _FIELD.finditer(header):
-        if field.start() != at or len(found) == FIELDS_LIMIT:
+    while (field := _FIELD.match(header, at)) is not None:
+        if len(found) == FIELDS_LIMIT:
             return None
         at = field.end()
         name = field[1].lower()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from relayd.deliverer.settlements import with_report
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import ContentCheck, NewMessage, NewRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
@@ -11,6 +12,7 @@ from relayd.mail.operator import Action
 from relayd.mail.outcome import Bounced, Deferred, NotTried, Outcome, Relayed, Sent
 from relayd.mail.parameters import RcptParameters
 from relayd.mail.reply import Reply, Stage
+from relayd.mail.tls_result import TlsPolicy, TlsProof, TlsResult, TlsResultType
 from relayd.mail.words import Category
 from relayd.policy import verp
 from relayd.policy.delivery.plan import ReturnPaths
@@ -27,16 +29,22 @@ from tests.support.workers import registered
 
 _PATHS = ReturnPaths(domain="bounces.relay.test", key=b"k" * 32)
 _REPLY = Reply(250, "2.0.0", ("2.0.0 ok",))
-_FACTS = AttemptFacts(
-    peer=Peer(
-        route=RouteKind.SMARTHOST,
-        host="mx.test",
-        ip="192.0.2.1",
-        port=25,
-        local_ip="192.0.2.9",
-        helo="relay.test",
-        tls=TlsFacts(version="TLSv1.3", cipher="TLS_AES", verified=False, problem="expired"),
+_PEER = Peer(
+    route=RouteKind.SMARTHOST,
+    host="mx.test",
+    ip="192.0.2.1",
+    port=25,
+    local_ip="192.0.2.9",
+    helo="relay.test",
+    tls=TlsFacts(version="TLSv1.3", cipher="TLS_AES", verified=False, problem="expired"),
+    tls_result=TlsResult(
+        policy=TlsPolicy.MTA_STS_TESTING,
+        proof=TlsProof.ENCRYPTED,
+        result=TlsResultType.CERTIFICATE_EXPIRED,
     ),
+)
+_FACTS = AttemptFacts(
+    peer=_PEER,
     stage=Stage.DOT,
     reply=_REPLY,
     breakdown=None,
@@ -86,7 +94,7 @@ async def write_every_event(
         a_recipient("you@x.test", chosen_by='[routes] "x.test"'),
         parameters=RcptParameters(orcpt="rfc822;root@relay.test"),
     )
-    await _receive(store, sink, _new(alias))
+    await _receive(store, sink, replace(_new(alias), dkim="d=app.test s=r2026a"))
     await _attempts(store, sink)
     await _returns(store, view, clock, sink)
     for action in (Action.HOLD, Action.RELEASE, Action.EXPEDITE, Action.DROP):
@@ -150,7 +158,8 @@ async def _settle(
 
 
 def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) -> Settlement:
-    facts = replace(_FACTS, reply=reply)
+    peer = replace(_PEER, route=RouteKind.DIRECT) if isinstance(outcome, Sent) else _PEER
+    facts = replace(_FACTS, peer=peer, reply=reply)
     detail = attempt_detail(
         facts,
         outcome,
@@ -167,7 +176,7 @@ def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) 
         detail=detail,
     )
     known = isinstance(outcome, Bounced | Deferred | Relayed | Sent) and reply is not None
-    return Settlement(
+    settlement = Settlement(
         message_id=work.message.id,
         recipient=number,
         outcome=outcome,
@@ -177,6 +186,8 @@ def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) 
         reply=str(reply) if known and reply else None,
         remote_host="mx.test",
     )
+    is_reported = isinstance(outcome, Bounced)
+    return with_report(settlement, work.message.id) if is_reported else settlement
 
 
 async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, sink: EventSink) -> None:
