@@ -125,6 +125,8 @@ async def test_a_day_is_told_once_whichever_worker_does_it() -> None:
         await one.send_due()
         [mail] = direct.server(A2).messages
         assert mail.mail.startswith("FROM:<>")
+        [row] = [row for row in direct.post.rows() if row.address == "tls@reports.test"]
+        assert row.destination == "mx-lax:reports.test", "its policies are lifted"
         header, report = told(mail.content)
         assert (header["From"], header["To"]) == ("<postmaster@relay.test>", "<tls@reports.test>")
         assert header["TLS-Required"] == "No"

@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from relayd.config.model import MOST_WORKERS
 from relayd.errors import StartError
 from relayd.metrics import shared
+from relayd.policy.delivery.route import RouteRules
+from relayd.policy.tls.reporting import ReportsSent
 from relayd.receiver import accept_balance
+from relayd.settings import TlsrptSettings
 from relayd.supervisor import leaving
 from relayd.supervisor.generation import Timeouts
 from relayd.supervisor.processes import Worker
@@ -135,3 +139,21 @@ def test_every_worker_that_may_live_has_a_place() -> None:
     most = MOST_WORKERS * (leaving.AT_ONCE + 2)
     assert most <= accept_balance._PLACES
     assert most <= shared._ROWS
+
+
+@pytest.mark.parametrize(
+    ("is_direct", "sends", "is_told"),
+    [(True, "failures", True), (True, "off", False), (False, "failures", False)],
+)
+def test_that_tls_reports_cannot_be_signed_is_told_at_start(
+    supervisor: Supervisor, sends: str, *, is_direct: bool, is_told: bool
+) -> None:
+    """Without a key nobody would believe them."""
+    supervisor._current.settings = replace(
+        supervisor._current.settings,
+        routes=RouteRules(use_remote_smtp=is_direct),
+        tlsrpt=TlsrptSettings(send=ReportsSent(sends)),
+    )
+    with capture_logs() as told:
+        supervisor._log_addresses()
+    assert ("tls_reports_off" in [line["event"] for line in told]) is is_told

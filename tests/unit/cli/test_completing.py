@@ -17,6 +17,7 @@ from tests.support.builders import a_message
 from tests.support.cli_world import World, enqueue
 from tests.support.clock import START
 from tests.support.people import ROOT, a_key, an_account
+from tests.support.tls_counts import a_tls_session
 
 
 def complete(
@@ -141,6 +142,13 @@ async def test_numbers_of_pauses(world: World, monkeypatch: pytest.MonkeyPatch) 
     await store.close()
     assert complete(world, monkeypatch, "resume ") == ["plain,1", "plain,all"]
     assert complete(world, monkeypatch, "resume 1 ") == []
+
+
+async def test_days_of_tls_sessions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = world.open_store()
+    await store.trust.add_tls_results({a_tls_session(): 2, a_tls_session("y.test"): 1})
+    await store.close()
+    assert complete(world, monkeypatch, "tlsrpt show ") == ["plain,2026-03-01"]
 
 
 WORDS = {
