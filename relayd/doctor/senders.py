@@ -9,6 +9,7 @@ from relayd.doctor.dkim_keys import keys_that_sign, own_keys, signing_domains
 from relayd.policy.doctor.dkim import judge_dkim, judge_no_key, key_name
 from relayd.policy.doctor.dkim_keys import (
     judge_age,
+    judge_no_reports,
     judge_nothing_signed,
     judge_replaced,
     judge_signer,
@@ -47,6 +48,8 @@ async def check_dkim(context: CheckContext) -> Sequence[Finding]:
         found += filter(None, (judge_signer(domain, signing) for domain in request.domains))
         if context.is_direct and not signing:
             found.append(judge_nothing_signed())
+        if context.is_direct and signing and settings.tlsrpt.is_unsigned:
+            found.append(judge_no_reports(settings.fqdn))
     return found or [judge_no_key()]
 
 

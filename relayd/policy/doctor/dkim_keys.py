@@ -35,6 +35,16 @@ def judge_nothing_signed() -> Finding:
     )
 
 
+def judge_no_reports(fqdn: str) -> Finding:
+    """In direct mode, with keys of other domains alone: TLS reports have to be signed (RFC 8460 §3)."""
+    return _finding(
+        fqdn,
+        Level.WARN,
+        "no TLS report is sent, for none could be signed",
+        f'{_KEYGEN.format("DOMAIN")} DOMAIN is that of fqdn or a parent of it. Or set tlsrpt.send = "off".',
+    )
+
+
 def judge_unusable(domain: str, selector: str, problem: str) -> Finding:
     """Judge a key of the settings whose file is no use; the problem says why and what to do."""
     remedy = "Correct the file and reload: mail of the domain goes without this signature."

@@ -16,7 +16,8 @@ from relayd.doctor.machine import check_machine
 from relayd.doctor.senders import check_dkim, check_dmarc
 from relayd.policy.doctor.dkim_keys import Replaced
 from relayd.policy.doctor.finding import Check, Finding
-from relayd.settings import Settings
+from relayd.policy.tls.reporting import ReportsSent
+from relayd.settings import Settings, TlsrptSettings
 from tests.support.clock import START, FakeClock
 from tests.support.dkim import ed25519_pem, rsa_pem, write_key
 from tests.support.dkim_verifiers import quoted
@@ -135,6 +136,17 @@ async def test_direct_mode_without_a_key(tmp_path: Path) -> None:
         routes = replace(settings.routes, use_remote_smtp=False)
         found = await check_dkim(a_context(replace(settings, routes=routes)))
     assert [level for _, level, _ in told(found)] == ["skipped"]
+
+
+async def test_tls_reports_that_no_key_can_sign(tmp_path: Path) -> None:
+    """A key for other mail is none for them."""
+    unsigned = TlsrptSettings(send=ReportsSent.FAILURES)
+    async with DnsServer({}) as dns:
+        settings = replace(settings_of(tmp_path, dns, "r1"), tlsrpt=unsigned)
+        publish(dns, settings)
+        found = await check_dkim(a_context(settings))
+    assert [level for _, level, _ in told(found)] == ["ok", "warn"]
+    assert "no TLS report is sent" in found[1].reason
 
 
 async def test_dmarc_of_the_domains_that_we_sign_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from relayd.mail.dns import DnsFailure, TextAnswer, Texts
 from relayd.policy.doctor.dkim_keys import (
     Replaced,
     judge_age,
+    judge_no_reports,
     judge_nothing_signed,
     judge_replaced,
     judge_signer,
@@ -24,6 +25,12 @@ def test_nothing_is_signed() -> None:
     found = judge_nothing_signed()
     assert (found.check, found.level) == (Check.DKIM, Level.WARN)
     assert "relayd dkim keygen DOMAIN" in found.remedy
+
+
+def test_no_reports() -> None:
+    found = judge_no_reports("relay.x.test")
+    assert (found.check, found.level, found.subject) == (Check.DKIM, Level.WARN, "relay.x.test")
+    assert 'tlsrpt.send = "off"' in found.remedy
 
 
 def test_a_key_file_that_is_no_use() -> None:
