@@ -10,6 +10,7 @@ from functools import partial
 from relayd.doctor.blocklists import Memory, check_blocklists
 from relayd.doctor.complaints import check_complaints
 from relayd.doctor.context import CheckContext, CheckRequest, Step, context_of, sends_directly
+from relayd.doctor.dnssec import check_dnssec
 from relayd.doctor.machine import check_certificate, check_machine, check_store
 from relayd.doctor.names import check_names
 from relayd.doctor.senders import check_dkim, check_dmarc, check_spf
@@ -29,6 +30,7 @@ def steps(
     asks = not request.quick
     yield _step("our name in the DNS", check_names, context)
     if context.is_direct and asks:
+        yield _step("DNSSEC", check_dnssec, context)
         yield _step("SPF", check_spf, context)
     if asks:
         yield _step("DKIM", check_dkim, context)

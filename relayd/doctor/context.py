@@ -41,6 +41,11 @@ class CheckContext:
     local: tuple[IpAddress, ...]  # what we would send from
 
     @property
+    def lookup_timeout(self) -> timedelta:
+        """How long one question to the DNS may take."""
+        return _lookup_timeout(self.settings)
+
+    @property
     def is_direct(self) -> bool:
         return self.request.direct or sends_directly(self.settings)
 
@@ -71,7 +76,7 @@ def context_of(settings: Settings, request: CheckRequest, clock: Clock) -> Check
         clock=clock,
         dns=DnsResolver(
             nameservers=settings.dns.nameservers,
-            timeout=min(settings.dns.timeout, _LOOKUP_TIMEOUT),
+            timeout=_lookup_timeout(settings),
             clock=clock,
             trusted=settings.dns.trusted,
         ),
@@ -82,6 +87,10 @@ def context_of(settings: Settings, request: CheckRequest, clock: Clock) -> Check
 def sends_directly(settings: Settings) -> bool:
     """Some mail at least goes to the recipients' own servers."""
     return settings.routes.may_be_direct
+
+
+def _lookup_timeout(settings: Settings) -> timedelta:
+    return min(settings.dns.timeout, _LOOKUP_TIMEOUT)
 
 
 def _local_addresses(settings: Settings) -> tuple[IpAddress, ...]:

@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 import trustme
 
+from relayd.policy.doctor.dnssec import BOGUS
 from tests.support.builders import a_message
 from tests.support.certificates import Authority, untrusted_context
 from tests.support.cli_world import Ran, World, column, enqueue, make_world
 from tests.support.der import base64, rsa
-from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Action, DnsServer, Zones
+from tests.support.dns_server import DROP, EMPTY, SERVFAIL, Action, Authentic, DnsServer, Zones
 from tests.support.ports import free_port
 from tests.support.scripted_server import CLOSE, HANG, Script, ScriptedServer
 
@@ -46,6 +47,8 @@ GOOD: Mapping[str, Mapping[str, Action]] = {
     "s1._domainkey.mill.net": {"TXT": key(2048)},
     "_dmarc.mill.net": {"TXT": ['"v=DMARC1; p=reject"']},
     "2.0.0.127.list.test": {"A": ["127.0.0.2"]},
+    ".": {"SOA": Authentic(["a.root. b.root. 1 2 3 4 5"])},
+    **{each: {"A": SERVFAIL} for each in BOGUS},
 }
 SETTINGS = """
 fqdn = "{fqdn}"
@@ -361,6 +364,22 @@ SITUATIONS = {
         check="direct-mode",
         level="skipped",
         reason="all mail goes by the smarthost",
+    ),
+    # DNSSEC
+    "a name server that does not check DNSSEC": Situation(
+        zones={".": {"SOA": ["a.root. b.root. 1 2 3 4 5"]}},
+        check="dnssec",
+        subject="127.0.0.1",
+        level="warn",
+        reason="no AD bit for the root",
+        remedy="unbound",
+    ),
+    "a forwarder that copies the AD bit": Situation(
+        zones={each: {"A": ["192.0.2.1"]} for each in BOGUS},
+        check="dnssec",
+        level="warn",
+        reason="its AD bit means nothing",
+        remedy="may be forged",
     ),
     # SPF
     "SPF of our name missing": Situation(
@@ -778,7 +797,7 @@ async def test_all_is_well(world: World) -> None:
     assert (levels.pop("certificate"), levels.pop("store")) == ("skipped", "skipped")
     assert set(levels.values()) == {"ok"}
     assert ran.status == 0
-    assert len(levels) == 12
+    assert len(levels) == 13
 
 
 async def test_a_table_for_a_pipe(world: World) -> None:
@@ -810,7 +829,7 @@ async def test_quick_asks_only_about_ourselves(world: World) -> None:
     checks = [row["check"] for row in ran.rows]
     assert checks[:4] == ["daemon", "fqdn", "source-address", "forward-dns"]
     assert checks[4:6] == ["helo", "reverse-dns"]
-    assert not {"smarthost", "spf", "dkim", "dmarc", "blocklist", "port-25"} & set(checks)
+    assert not {"smarthost", "dnssec", "spf", "dkim", "dmarc", "blocklist", "port-25"} & set(checks)
     assert asked == {
         ("relay.mill.net", "A"),
         ("relay.mill.net", "AAAA"),

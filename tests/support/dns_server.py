@@ -374,7 +374,7 @@ class DnsServer:
                 return
             records = node.get(rdtype) if isinstance(node, Mapping) else None
             if isinstance(records, Sequence):
-                _add(response, f"{name}.", rdtype, records)
+                _add(response, f"{name.removesuffix('.')}.", rdtype, records)
                 return
             target = node.get("CNAME") if isinstance(node, Mapping) else None
             if not isinstance(target, Sequence):

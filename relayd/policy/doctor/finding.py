@@ -26,6 +26,7 @@ class Check(StrEnum):
     FORWARD = "forward-dns"
     HELO = "helo"
     REVERSE = "reverse-dns"
+    DNSSEC = "dnssec"
     SPF = "spf"
     DKIM = "dkim"
     DMARC = "dmarc"
