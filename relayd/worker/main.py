@@ -11,7 +11,6 @@ import socket
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -23,6 +22,7 @@ from relayd.errors import (
     StoreError,
 )
 from relayd.logs.status import StatusLog
+from relayd.loops import loop_factory
 from relayd.mail.ids import WorkerIdentity
 from relayd.mail.pause import PauseRule
 from relayd.metrics.counters import Counters
@@ -63,7 +63,7 @@ def run(settings: Settings, inherited: Inherited) -> int:
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)  # sessions are no cycles; what is left can wait
     status = os.EX_SOFTWARE
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             return runner.run(_work(settings, inherited))
         except* SchemaMismatch as mismatch:
@@ -74,14 +74,6 @@ def run(settings: Settings, inherited: Inherited) -> int:
         ) as error:  # StoreBroken, too: a fresh process finds out what the file holds
             log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
     return status
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 async def _work(settings: Settings, inherited: Inherited) -> int:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from relayd.cli.context import load_settings
 from relayd.errors import StartError
+from relayd.loops import loop_factory
 from relayd.settings import ConsoleSettings
 from relayd.sockets import Bound, listen_tcp, listen_unix
 from relayd.systemd import inherited_sockets
@@ -29,7 +30,8 @@ def run() -> None:
         bound = _bind(settings.console)
         stack.callback(bound.remove)
         stack.callback(bound.close)
-        asyncio.run(serve(settings, bound.sockets, os.environ))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(settings, bound.sockets, os.environ))
 
 
 def _bind(settings: ConsoleSettings) -> Bound:

@@ -14,7 +14,7 @@ birthday to be had.
 An answer counts if its id and question are those of a query that waits; all else is passed over while
 there is time (A-65).
 
-Sources: RFC 5452 §4, §9; ADR 14.
+Sources: RFC 5452 §4, §9; ADR 16.
 """
 
 import asyncio
