@@ -161,7 +161,7 @@ def test_what_hosts_have_to_show_is_a_table() -> None:
     assert shown["sts-kept.test"] == [
         "15",
         "sts-kept.test",
-        "MX not secure; no TLSA; MTA-STS enforce, record gone; trusted authority",
+        "MTA-STS enforce, record gone; trusted authority",
         "sent",
         "mta-sts",
         "pkix",

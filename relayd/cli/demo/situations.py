@@ -67,14 +67,14 @@ class Situation:
 
     @property
     def in_words(self) -> str:
-        """Return what it has."""
+        """Return what it has, and nothing of what it lacks: a line of a table is short."""
         parts = [
             f"[tls_policy] {self.entry}" if self.entry else "",
             "TLS-Required: No" if self.lifts else "",
-            "MX secure" if self.mx_is_secure else "MX not secure",
-            self.tlsa,
+            "MX secure" if self.mx_is_secure else "",
+            "" if self.tlsa is Records.NONE else self.tlsa,
             f"MTA-STS {self.sts_in_words}" if self.sts else "",
-            self.shown,
+            "" if self.shown is Shown.UNKNOWN else self.shown,
         ]
         return "; ".join(part for part in parts if part)
 
