@@ -85,6 +85,9 @@ class Event(BaseModel):
     possible_duplicate: bool = False
     redirected_to: str = ""
     rewritten: str = ""
+    report: str = ""
+    feedback_type: str = ""
+    dkim: str = ""
     orig_rcpt: str = ""
     chosen_by: str = ""
     next_attempt_at: str = ""

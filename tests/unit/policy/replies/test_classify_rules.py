@@ -281,7 +281,7 @@ def test_rule_ids_are_unique() -> None:
 
 def test_the_example_in_the_docs_is_a_rule() -> None:
     docs = Path(__file__).parents[4].joinpath("docs", "bounces.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"(?ms)^```toml\n(.*?)^```", docs)  # not those inside a list
+    (example,) = re.findall(r"(?ms)^```toml\n(\[\[rule.*?)^```", docs)  # not those inside a list
     rules = load_rules([document(example)])
     assert rules.rules.entries[0].rule.id == "example-gateway"
 
