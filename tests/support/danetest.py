@@ -12,12 +12,7 @@ from pathlib import Path
 
 from relayd.mail.tlsa import Tlsa, parse_tlsa
 
-_DEB_SRC = """Types: deb-src
-URIs: http://deb.debian.org/debian
-Suites: {suite}
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-"""
+_APT = Path("/etc/apt")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _HEAD = re.compile(r"(?m)^(\d+) (\d+) ([01]) (\d+) (-?\d+)$")
 
@@ -61,8 +56,8 @@ def fetch(folder: Path) -> str:
     if system.get("ID") != "debian":
         raise NotToBeHad("only Debian's source package is known")
     (folder / "parts").mkdir()
-    suite = system["VERSION_CODENAME"]
-    (folder / "parts" / "src.sources").write_text(_DEB_SRC.format(suite=suite))
+    name, text = _with_sources(system["VERSION_CODENAME"])
+    (folder / "parts" / name).write_text(text)
     for each in ("lists/partial", "cache/archives/partial"):
         (folder / each).mkdir(parents=True)
     options = {
@@ -85,3 +80,17 @@ def fetch(folder: Path) -> str:
         octets = source.extractfile(member)
         assert octets is not None
         return octets.read().decode()
+
+
+def _with_sources(suite: str) -> tuple[str, str]:
+    """Return a file for apt that names the sources where this machine has the packages of a suite from. Raises NotToBeHad."""
+    for path in sorted(_APT.glob("sources.list.d/*.sources")):
+        for stanza in path.read_text().split("\n\n"):
+            suites = re.search(r"(?m)^Suites:(.*)$", stanza)
+            if suites is not None and suite in suites[1].split():
+                return "src.sources", re.sub(r"(?m)^Types:.*$", "Types: deb-src", stanza)
+    for path in (_APT / "sources.list", *sorted(_APT.glob("sources.list.d/*.list"))):
+        for line in path.read_text().splitlines() if path.exists() else ():
+            if line.startswith("deb ") and suite in line.split():
+                return "src.list", f"deb-src{line.removeprefix('deb')}\n"
+    raise NotToBeHad(f"no file of {_APT} names the suite {suite}")
