@@ -175,9 +175,6 @@ def facts_of(failure: HostFailure) -> AttemptFacts:
         host=failure.host.host,
         ip="",
         port=failure.host.port,
-        local_ip="",
-        helo="",
-        tls=None,
     )
     return AttemptFacts(
         peer=peer,

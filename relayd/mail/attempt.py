@@ -30,15 +30,15 @@ class TlsFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The connection an attempt used."""
+    """The connection an attempt used, or the host that none came up with: our end is empty then."""
 
     route: RouteKind
     host: str
     ip: str
     port: int
-    local_ip: str
-    helo: str
-    tls: TlsFacts | None
+    local_ip: str = ""
+    helo: str = ""
+    tls: TlsFacts | None = None
     dsn: bool = False  # it offers to take the parameters of RFC 3461 over
     tls_result: TlsResult | None = (
         None  # by whose policy, and what came of it; None: nobody has looked

@@ -489,9 +489,6 @@ class MxHop:
             host=candidate.host,
             ip=candidate.ip,
             port=settings.port,
-            local_ip="",
-            helo="",
-            tls=None,
             tls_result=why.told,
         )
         return HostFailure(

@@ -193,8 +193,5 @@ def _too_slow(target: Target | None = None) -> SessionFailed:
             host=target.host,
             ip=target.ip,
             port=target.port,
-            local_ip="",
-            helo="",
-            tls=None,
         )
     return SessionFailed(Stage.CONNECT, breakdown, peer=peer)
