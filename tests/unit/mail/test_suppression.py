@@ -18,6 +18,7 @@ from relayd.mail.suppression import (
     is_suppressed,
     is_worth_keeping,
     of_bounce,
+    of_complaint,
     of_person,
     speaks,
 )
@@ -153,3 +154,8 @@ def test_a_bounce_speaks_in_the_words_of_the_server() -> None:
     long = of_bounce(a_bounce(), "a@x.test", MessageId(7), reply="x" * 600, at=START)
     assert (len(long.reason), long.reason[-1]) == (REASON_LIMIT, "…")
     assert INACTIVE_BOUNCES == 2
+
+
+def test_a_complaint_speaks_for_its_sender_alone() -> None:
+    told = of_complaint("a@x.test", MessageId(1), kind="abuse", scope="App@app.test", at=START)
+    assert (told.scope, told.reason) == ("app@app.test", "complained: abuse")

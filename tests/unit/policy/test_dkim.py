@@ -3,7 +3,7 @@
 import pytest
 
 from relayd.mail.address import Address
-from relayd.policy.dkim import domain_for, signing_domain
+from relayd.policy.dkim import domain_for, is_by, signing_domain
 
 DOMAINS = frozenset({"example.org", "mail.example.org", "xn--bcher-kva.test"})
 
@@ -62,3 +62,9 @@ def test_a_client_is_signed_for_only_as_an_author_whom_it_may_be() -> None:
     assert domain_of("Shop <shop@example.org>") == "example.org"
     assert domain_of("boss@example.org") is None
     assert domain_of("shop@example.org, boss@example.org") is None
+
+
+def test_who_is_the_author() -> None:
+    assert is_by(b"From: a@x.test\r\n", lambda _: True)
+    assert not is_by(b"From: a@x.test\r\n", lambda _: False)
+    assert not is_by(b"Subject: x\r\n", lambda _: True)

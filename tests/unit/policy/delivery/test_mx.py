@@ -538,3 +538,10 @@ def _ours(plan: HostPlan, addresses: dict[str, Addresses]) -> float:
         ),
         default=float("inf"),
     )
+
+
+def test_the_best_host_has_the_lowest_preference() -> None:
+    addresses = {"a.test": found("192.0.2.1"), "b.test": found("192.0.2.2")}
+    chosen = choose(the_plan("10 a.test", "20 b.test"), addresses, RULES)
+    assert isinstance(chosen, Candidates)
+    assert chosen.best == 10

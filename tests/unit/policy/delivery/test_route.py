@@ -459,3 +459,9 @@ def test_what_has_to_be_safe_does_not_fall_back() -> None:
     assert way_of(to, RouteFacts(), rules).key == SMARTHOST
     assert way_of(to, RouteFacts(asks=TlsAsked.PROOF), rules).key == "mx-tls:x.test"
     assert fallback_of(to, RouteFacts(asks=TlsAsked.PROOF), rules) is None
+
+
+def test_some_mail_may_go_directly() -> None:
+    assert RouteRules(use_remote_smtp=True).may_be_direct
+    assert RouteRules(rules=(RouteRule(pattern="x.test", route=ViaMx("")),)).may_be_direct
+    assert not RouteRules().may_be_direct
