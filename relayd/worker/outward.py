@@ -158,7 +158,8 @@ async def deliver(
         ),
         pauses=Pauses(clock=parts.clock, jitter=source.random),
         slots=places,
-        paces=paces,
+        # Who sends nothing directly has no use for what sites say, and need not ask each second.
+        paces=paces if settings.routes.may_be_direct else None,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(
