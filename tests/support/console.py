@@ -267,6 +267,7 @@ async def _run(
                     store,
                     console=settings.console,
                     provider=a_provider(settings.console.oidc, trusts),
+                    fqdn=settings.fqdn,  # the daemon has read the same file
                 )
             )
         parts = stack.enter_context(parts_of(settings, clock.now))

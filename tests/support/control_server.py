@@ -46,8 +46,9 @@ def a_context(
     console: ConsoleSettings | None = None,
     provider: IdentityProvider | None = None,
     log_ins: LogIns | None = None,
+    fqdn: str = "relay.test",
 ) -> ControlContext:
-    settings = settings_of([], control="unused", queue="unused")
+    settings = settings_of([], control="unused", queue="unused", fqdn=fqdn)
     if console is not None:
         settings = replace(settings, console=console)
     return ControlContext(
@@ -78,6 +79,7 @@ async def a_control_server(
     read_content: bool = False,
     console: ConsoleSettings | None = None,
     provider: IdentityProvider | None = None,
+    fqdn: str = "relay.test",
 ) -> AsyncIterator[list[Event]]:
     """Answer on the socket `path`; gives the events that it recorded."""
     recorded: list[Event] = []
@@ -89,6 +91,7 @@ async def a_control_server(
         read_content=read_content,
         console=console,
         provider=provider,
+        fqdn=fqdn,
     )
     with closing(log_ins), socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
