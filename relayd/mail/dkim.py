@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 FIELDS_LIMIT = 1000  # fields of a header section that is signed
 _ALWAYS = (
@@ -39,7 +40,7 @@ _WHERE_THERE = frozenset(
 """The same, but only where there is one: mailing lists add them (pdkim#4, rspamd#2887)."""
 _AS_THERE = ("resent-", "list-", "feedback-id")  # how names begin that are signed as often as there
 _FIELD = re.compile(rb"([!-9;-~]++):((?:[^\x00-\x08\n-\x1f]++|\r\n[ \t])*+)\r\n")
-_BLANKS = re.compile(rb"[ \t]+")
+_BLANKS = re.compile(rb"  ++")
 _WIDTH = 72  # octets of a line of Base64
 _BLOCK = b"\r\n" * 32768
 _OURS = re.compile(
@@ -57,9 +58,8 @@ class Algorithm(StrEnum):
     ED25519 = "ed25519-sha256"
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A header field."""
+class Field(NamedTuple):
+    """A header field; a tuple, because a message has ten and more."""
 
     name: str  # in lower case
     relaxed: bytes  # in that canonical form, CRLF at its end (RFC 6376 §3.4.2)
@@ -67,9 +67,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class SignedHeader:
-    """What signatures cover of a header section."""
+    """What signatures cover of a header section: the same for each key."""
 
-    names: tuple[str, ...]  # h=
+    names: str  # h=, folded
     canonical: bytes
 
 
@@ -147,7 +147,7 @@ def signed_header(header: bytes) -> SignedHeader | None:
     if fields is None:
         return None
     names = tuple(_names(each.name for each in fields))
-    return SignedHeader(names, canonical(fields, names))
+    return SignedHeader(_folded_names(names), canonical(fields, names))
 
 
 def canonical(fields: Sequence[Field], names: Iterable[str]) -> bytes:
@@ -164,13 +164,13 @@ def unsigned_field(
     domain: str,
     selector: str,
     at: datetime,
-    names: Iterable[str],
+    names: str,
     body: bytes,
 ) -> bytes:
-    """Return the field up to where the signature comes; `body` is the hash of the body."""
+    """Return the field up to where the signature comes; `names` is h=, `body` the hash of the body."""
     return (
         f"DKIM-Signature: v=1; a={algorithm}; c=relaxed/simple; d={domain}; s={selector};\r\n"
-        f"\tt={int(at.timestamp())}; h={_folded_names(names)};\r\n"
+        f"\tt={int(at.timestamp())}; h={names};\r\n"
         f"\tbh={b64encode(body).decode()};\r\n"
         "\tb="
     ).encode()
@@ -213,8 +213,8 @@ def _end_of_text(piece: bytes) -> int:
 
 
 def _relaxed(value: bytes) -> bytes:
-    value = value.replace(b"\r\n", b"").strip(b" \t")
-    return _BLANKS.sub(b" ", value) if b"  " in value or b"\t" in value else value
+    value = value.replace(b"\r\n", b"").replace(b"\t", b" ").strip(b" ")
+    return _BLANKS.sub(b" ", value) if b"  " in value else value
 
 
 def _names(there: Iterable[str]) -> Iterator[str]:

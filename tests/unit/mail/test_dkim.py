@@ -99,6 +99,10 @@ def test_a_header_that_programs_read_differently_is_not_signed(header: bytes) ->
     assert dkim.signed_header(header) is None
 
 
+def names_of(signed: dkim.SignedHeader) -> list[str]:
+    return signed.names.replace("\r\n\t", "").split(":")
+
+
 def test_what_is_signed_and_what_is_signed_though_it_is_not_there() -> None:
     header = (
         b"From: a@x.test\r\nSubject: s\r\nSender: b@x.test\r\nX-Mailer: m\r\n"
@@ -107,7 +111,7 @@ def test_what_is_signed_and_what_is_signed_though_it_is_not_there() -> None:
     )
     signed = dkim.signed_header(header)
     assert signed is not None
-    assert sorted(signed.names) == sorted(
+    assert sorted(names_of(signed)) == sorted(
         [
             "from",
             "from",
@@ -140,7 +144,7 @@ def test_what_is_signed_and_what_is_signed_though_it_is_not_there() -> None:
 def test_what_lists_add_is_not_signed_while_it_is_absent(name: str) -> None:
     signed = dkim.signed_header(RFC_HEADER)
     assert signed is not None
-    assert name not in signed.names
+    assert name not in names_of(signed)
 
 
 def test_the_field_is_whole_and_can_be_found_again() -> None:
