@@ -56,6 +56,7 @@ from relayd.settings import (
     UrlRules,
     WebhookSettings,
 )
+from relayd.store.url import state_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +233,9 @@ def _settings(
             refuse_complained=document.bounces.refuse_complained,
         ),
         content=content_settings(document.content),
-        store=StoreSettings(**document.store.model_dump()),
+        store=StoreSettings(
+            **document.store.model_dump(), folder=str(state_folder(document.store.url))
+        ),
         control_socket=document.control.socket,
         read_content=document.control.read_content,
         metrics=units.host_port(document.metrics.address) if document.metrics.address else None,

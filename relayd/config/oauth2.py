@@ -20,7 +20,7 @@ from relayd.policy.oauth2.grants import (
 )
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_private, read_secret
 from relayd.settings import AuthMechanism
-from relayd.store.url import queue_file
+from relayd.store.url import state_folder
 
 OAUTH2_KEYS = (
     "provider",
@@ -108,7 +108,7 @@ def find_oauth2(
         scope=smarthost.oauth2_scope or preset.scope,
         client_id=smarthost.oauth2_client_id,
         secret_file="" if path is None else str(path.absolute()),
-        state=str(queue_file(document.store.url).with_name("oauth2") / name),
+        state=str(state_folder(document.store.url) / "oauth2" / name),
     )
 
 

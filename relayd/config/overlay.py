@@ -24,7 +24,7 @@ from relayd.config.peek import DEFAULT_STORE
 from relayd.errors import ConfigError, Mistake
 from relayd.file_access import unwritable
 from relayd.files import replace
-from relayd.store.url import is_plain, queue_file
+from relayd.store.url import is_plain, state_folder
 
 _NAME = "console.toml"
 _MODE = 0o640
@@ -49,11 +49,11 @@ Overlay = Mapping[str, Laid]
 def overlay_path(data: Mapping[str, object]) -> Path | None:
     """Return where the file is, by what settings file and environment say; None if that is wrong."""
     url = lookup(data, ("store", "url")) or DEFAULT_STORE
-    return overlay_beside(url) if isinstance(url, str) and is_plain(url) else None
+    return overlay_in(state_folder(url)) if isinstance(url, str) and is_plain(url) else None
 
 
-def overlay_beside(store_url: str) -> Path:
-    return queue_file(store_url).with_name(_NAME)
+def overlay_in(folder: Path) -> Path:
+    return folder / _NAME
 
 
 def read_overlay(path: Path | None) -> Overlay:

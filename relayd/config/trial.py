@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from relayd.config.overlay import Overlay, overlay_beside, trouble, write_overlay
+from relayd.config.overlay import Overlay, overlay_in, trouble, write_overlay
 from relayd.file_access import unwritable
 from relayd.files import rename
 
@@ -31,9 +31,9 @@ def held_trial(overlay: Path) -> Path | None:
     return None
 
 
-def drop_trial(store_url: str) -> Path | None:
-    """Drop a change whose process died before the daemon ran with it; return where it was."""
-    overlay = overlay_beside(store_url)
+def drop_trial(folder: Path) -> Path | None:
+    """Drop a change whose process died before the daemon ran with it; return where it was in the folder."""
+    overlay = overlay_in(folder)
     path = overlay.with_name(_NAME)
     if held_trial(overlay) is not None:
         return None

@@ -16,7 +16,6 @@ from relayd.config.written import written_files
 from relayd.doctor.service_user import UNIT, ServiceUser, ask_as, service_user
 from relayd.errors import ConfigError, Mistake
 from relayd.settings import Settings
-from relayd.store.url import queue_file
 
 _PATIENCE = 5.0  # seconds for systemctl
 
@@ -75,7 +74,7 @@ def _written(settings: Settings) -> Iterator[tuple[str, Path]]:
     for file in written_files(settings):
         if file == log:
             yield "status_log.path", file
-        elif file != log.parent or file == queue_file(settings.store.url).parent:
+        elif file != log.parent or file == Path(settings.store.folder):
             yield "store.url", file
         elif not log.exists():
             yield "status_log.path", file

@@ -56,7 +56,7 @@ async def check_machine(context: CheckContext) -> Sequence[Finding]:
 
 
 def state_directory(settings: Settings) -> Path:
-    return queue_file(settings.store.url).parent
+    return Path(settings.store.folder)
 
 
 def _pair_facts(pair: CertificateSettings) -> PairFacts:

@@ -193,6 +193,7 @@ class DoctorSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     url: str  # sqlite:PATH
+    folder: str  # of what this machine keeps beside the queue: lock, tokens, its last check-up
     history: timedelta  # how long finished messages stay queryable
     keep_bounced: (
         timedelta  # how long the content of what bounced is kept for requeueing; 0: not at all

@@ -40,6 +40,11 @@ def queue_file(url: str) -> Path:
     return Path(url.removeprefix(_SQLITE))
 
 
+def state_folder(url: str) -> Path:
+    """Return the folder of what a daemon keeps on its machine beside the queue: lock, tokens, its last check-up."""
+    return queue_file(url).parent
+
+
 def is_missing(url: str) -> bool:
     """Tell whether the file is known not to be there; not being allowed to look is another trouble."""
     try:

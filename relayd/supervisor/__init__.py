@@ -7,6 +7,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import structlog
 
@@ -38,7 +39,7 @@ def main(path: str, *, as_root: bool = False) -> int:
     if os.geteuid() == 0 and not as_root:
         refuse_root(settings)
     operational.configure(settings.log)
-    if dropped := drop_trial(settings.store.url):
+    if dropped := drop_trial(Path(settings.store.folder)):
         log.warning("console_change_dropped", file=str(dropped))
     try:
         return run(settings, reload=lambda: load(path, with_trial=True))

@@ -10,6 +10,7 @@ from relayd.answers.switches import Switches
 from relayd.control.context import ControlContext
 from relayd.control.log_ins import LogIns
 from relayd.control.server import serve_control
+from relayd.doctor.saved import saved_path
 from relayd.metrics.scrape import Scrape
 from relayd.net.oidc import provider_of
 from relayd.policy.delivery.route import only_smarthosts
@@ -17,7 +18,6 @@ from relayd.policy.pausing import Pausing
 from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
-from relayd.store.url import queue_file
 from relayd.worker import doctor
 from relayd.worker.alerts import tells_disabled
 from relayd.worker.following import Following
@@ -84,7 +84,7 @@ def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape
     return Scrape(
         inherited.counters,
         open_view=lambda: open_view(url),
-        doctor=queue_file(url).with_name("doctor.json"),
+        doctor=saved_path(settings),
         clock=SystemClock(),
         switches=Switches(
             soft_bounce=settings.soft_bounce, redirect="" if redirect is None else str(redirect)

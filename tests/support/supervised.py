@@ -112,7 +112,10 @@ def settings_of(
             soft_bounce=(), unknown_outcome=(), unreachable=(), give_up_after=timedelta(days=1)
         ),
         store=StoreSettings(
-            url=f"sqlite:{queue}", history=timedelta(days=1), keep_bounced=timedelta(days=1)
+            url=f"sqlite:{queue}",
+            folder=str(Path(queue).parent),
+            history=timedelta(days=1),
+            keep_bounced=timedelta(days=1),
         ),
         control_socket=control,
         metrics=None,

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -192,13 +193,13 @@ def diff(*, form: Form) -> None:
 
 def origin_of(settings: "Settings", name: str) -> str:
     """Return the file or the variable that a key has its value from; empty for a default."""
-    from relayd.config.overlay import overlay_beside  # noqa: PLC0415
+    from relayd.config.overlay import overlay_in  # noqa: PLC0415
 
     match settings.sources.get(name):
         case "environment":
             return settings.variables[name]
         case "console":
-            return str(overlay_beside(settings.store.url))
+            return str(overlay_in(Path(settings.store.folder)))
         case "file":
             return settings.file
         case _:

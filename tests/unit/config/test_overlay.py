@@ -75,15 +75,14 @@ def test_a_change_that_is_tried_counts_for_the_daemon_alone(file: Path) -> None:
         assert stat.S_IMODE(trial(file).stat().st_mode) == 0o640
         assert load(str(file)).fqdn == "relay.firm-of-ours.com"
         assert load(str(file), with_trial=True).fqdn == OTHER
-        assert drop_trial(f"sqlite:{file.parent}/queue.db") is None
+        assert drop_trial(file.parent) is None
         assert load(str(file), with_trial=True).fqdn == OTHER
 
 
 def test_a_change_whose_process_died_counts_no_more(file: Path) -> None:
     trial(file).write_text(f'[fqdn]\nto = "{OTHER}"\nover = "relay.firm-of-ours.com"\n')
     assert load(str(file), with_trial=True).fqdn == "relay.firm-of-ours.com"
-    url = f"sqlite:{file.parent}/queue.db"
-    assert (drop_trial(url), drop_trial(url)) == (trial(file), None)
+    assert (drop_trial(file.parent), drop_trial(file.parent)) == (trial(file), None)
 
 
 def test_a_change_follows_one_whose_process_died(file: Path) -> None:
