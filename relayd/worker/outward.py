@@ -3,18 +3,19 @@
 import asyncio
 import random  # noqa: TID251 -- the one random source
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
-from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.nexthop.warm_ups import WarmUps
+from relayd.deliverer.nexthop.way import candidates
 from relayd.deliverer.pauses import Pauses
 from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.reports import Reporter
@@ -94,13 +95,12 @@ async def deliver(
         settings,
         parts.clock,
         transport,
+        resolver,
         sites,
-        source,
-        paces,
-        resolver=resolver,
         policies=policies,
+        paces=paces,
+        tally=tally,
     )
-    mx = replace(mx, tally=tally)
     router = Router(
         settings.smarthosts,
         settings.route_hosts,
@@ -231,12 +231,12 @@ def mx_parts(
     settings: Settings,
     clock: Clock,
     transport: SmtpTransport,
+    resolver: DnsResolver,
     sites: Sites,
-    source: random.Random,
-    paces: SitePaces | None = None,
     *,
-    resolver: DnsResolver | None = None,
     policies: Policies | None = None,
+    paces: SitePaces | None = None,
+    tally: TlsTally | None = None,
 ) -> MxParts:
     """Return what MX hops share."""
     listening = frozenset(
@@ -244,7 +244,6 @@ def mx_parts(
         for listener in settings.listeners
         if listener.endpoint is not None
     )
-    resolver = resolver or resolver_of(settings, clock)
     return MxParts(
         settings=settings.direct,
         rules=MxRules(
@@ -257,11 +256,12 @@ def mx_parts(
         transport=transport,
         sites=sites,
         clock=clock,
-        chance=source.random,
+        chance=random.Random().random,  # noqa: S311 -- the order of equal hosts
         is_own=partial(is_own, port=settings.direct.port, listening=listening),
         may_send_from=has_address,
         warm_ups=WarmUps(settings.direct.warm_up, clock=clock),
         paces=paces,
+        tally=tally,
     )
 
 
@@ -273,19 +273,17 @@ async def look_up(
     Connects to no mail server.
     """
     clock = SystemClock()
-    transport = SmtpTransport(helo=settings.fqdn, clock=clock)
-    source = random.Random()  # noqa: S311 -- the order of equal hosts
     async with asyncio.TaskGroup() as tasks:
         parts = mx_parts(
             settings,
             clock,
-            transport,
+            SmtpTransport(helo=settings.fqdn, clock=clock),
+            resolver_of(settings, clock),
             Sites(1, tasks, clock=clock, connections=Connections(1)),
-            source,
             policies=KeptPolicies(settings),
         )
         answer = await parts.resolver.mx(domain)
-        chosen = await MxHop(domain, parts).candidates(facts)
+        chosen = await candidates(domain, facts, parts)
         judged: dict[str, Judged] = {}
         if isinstance(chosen, Candidates):
             trust = parts.trust.of(domain)

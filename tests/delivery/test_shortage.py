@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from relayd.deliverer.nexthop.hosts import ANYBODY
+from relayd.deliverer.nexthop.opening import target_of
+from relayd.deliverer.nexthop.way import candidates
 from relayd.errors import Shortage
 from relayd.mail.attempt import RouteKind
 from relayd.mail.words import Fault
@@ -75,10 +78,9 @@ async def test_many_domains_wait_and_the_log_says_it_once() -> None:
 async def test_nobody_connects_while_it_cannot_be_told_whether_that_is_ourselves() -> None:
     """S-22: without a look at our own addresses a loop would not be noticed."""
     async with a_direct_post(mx("192.0.2.1"), {}) as direct:
-        hop = direct.hop()
-        await hop.candidates()  # the DNS is known now
+        await candidates("x.test", ANYBODY, direct.parts)  # the DNS is known now
         with no_descriptors(), pytest.raises(Shortage):
-            await hop.candidates()
+            await candidates("x.test", ANYBODY, direct.parts)
 
 
 async def test_large_content_that_cannot_be_opened_now_is_not_lost(tmp_path: Path) -> None:
@@ -193,10 +195,9 @@ async def test_whose_fault_it_is_that_there_is_no_connection(
     monkeypatch: pytest.MonkeyPatch, call: str, number: int, fault: Fault | None
 ) -> None:
     async with a_direct_post(mx(A1), {A1: FINE}, source_addresses=("127.0.0.1",)) as direct:
-        hop = direct.hop()
-        chosen = await hop.candidates()
+        chosen = await candidates("x.test", ANYBODY, direct.parts)
         assert isinstance(chosen, Candidates)
-        target = hop._target(chosen.candidates[0], asked_by(TlsMode.OFF, A1))
+        target = target_of(chosen.candidates[0], asked_by(TlsMode.OFF, A1), direct.parts.settings)
         deny(monkeypatch, call, number)
         with pytest.raises(Shortage if fault is None else SessionFailed) as caught:
             await direct.parts.transport.connect(target)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer import destination_queue, leases, scheduler
 from relayd.deliverer.connections import Connections
-from relayd.deliverer.nexthop import mx as mx_hop
+from relayd.deliverer.nexthop import admittance
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
 from relayd.mail.operator import Action as Act
@@ -238,7 +238,7 @@ async def test_who_has_a_token_uses_it_though_others_are_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With many connections and few tokens, none of these is lost."""
-    for module in (mx_hop, throttle):
+    for module in (admittance, throttle):
         monkeypatch.setattr(module, "TOKEN_WAIT", 0.12)
     async with a_direct_post(SHARED, {A1: FINE}, messages_per_minute=1200) as direct:
         for number in range(5):

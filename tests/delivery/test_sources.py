@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from relayd.deliverer.nexthop.mx import MxHop
+from relayd.deliverer.nexthop.hosts import ANYBODY
+from relayd.deliverer.nexthop.way import candidates
 from relayd.mail.words import Category
 from relayd.net.local import has_address
 from relayd.policy.delivery.mx import Candidates
@@ -76,7 +77,7 @@ async def test_domains_of_one_site_see_one_source() -> None:
     async with a_direct_post(zones, {}, source_addresses=SOURCES) as direct:
         sources = set()
         for domain in DOMAINS:
-            chosen = await direct.hop(domain).candidates()
+            chosen = await candidates(domain, ANYBODY, direct.parts)
             assert isinstance(chosen, Candidates)
             sources |= {each.source_ip for each in chosen.candidates}
         assert len(sources) == 1
@@ -138,7 +139,7 @@ async def test_a_source_that_this_machine_lost_rests() -> None:
 
         async def source(*lost: str | None) -> str | None:
             parts = replace(direct.parts, may_send_from=lambda ip: str(ip) not in lost)
-            chosen = await MxHop("x.test", parts).candidates()
+            chosen = await candidates("x.test", ANYBODY, parts)
             assert isinstance(chosen, Candidates)
             return chosen.candidates[0].source_ip
 

@@ -22,7 +22,8 @@ from typing import Any
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
-from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.mx import MxHop
+from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites

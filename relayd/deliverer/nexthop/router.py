@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import NextHop
-from relayd.deliverer.nexthop.mx import MxHop, MxParts
+from relayd.deliverer.nexthop.mx import MxHop
+from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.policy.delivery.route import (
     DEFAULT,

@@ -1,0 +1,44 @@
+"""What a message waits for before it may ask a site for a session: a token, and a slot.
+
+A token is of the rate limit of `direct.messages_per_minute`, a slot of the connections of `sites`.
+"""
+
+import asyncio
+
+from relayd.deliverer.nexthop.mx_parts import MxParts
+from relayd.deliverer.nexthop.sites import Site
+from relayd.policy.delivery.throttle import TOKEN_WAIT
+from relayd.trace import tracing
+
+_AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
+_RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
+_FULL = "all {} connections that its mail hosts are given now are in use"
+_DOWN = "none of its mail hosts was ready when mail of another domain asked them"
+
+
+async def admit(
+    site: Site, domain: str, hosts: frozenset[str], parts: MxParts, *, may_begin: bool
+) -> None:
+    """Wait for a token, unless it has one (`may_begin`), and for a slot, which is taken. Raises NotYet.
+
+    For a slot as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
+    that none of these is ready, that need not be found again for every domain in the line.
+    """
+    failed, clock = site.searches_failed, parts.clock
+    while True:
+        wait = 0.0 if may_begin else parts.sites.token(site, domain)
+        if wait > TOKEN_WAIT:
+            raise parts.not_yet(wait, _RATE)
+        if wait and tracing.is_on:
+            tracing.tell("token_awaited", seconds=round(wait, 3), reason=_RATE)
+        due = clock.monotonic() + wait
+        await asyncio.sleep(wait)
+        if tracing.is_on and site.slots.is_full:
+            tracing.tell("connection_awaited", reason=_FULL.format(site.slots.allowed))
+        await site.slots.acquire()
+        if site.has_failed(hosts, since=failed):
+            site.slots.release()
+            raise parts.not_yet(_AGAIN_AFTER, _DOWN)
+        if may_begin or clock.monotonic() - due <= TOKEN_WAIT:
+            return
+        site.slots.release()  # the token has lapsed: too many would begin at once
