@@ -5,7 +5,9 @@ its time is that. Tests kill processes and never the machine, so the disk would 
 one that a container was given; tests of who may read one have `disk_path`.
 
 What a shell hands on to a program that runs in its background, `nohup` or a terminal multiplexer must change no result: ignored
-signals are taken back, and so is what says how wide or colourful output may be.
+signals are taken back, and so is what says how wide or colourful output may be. Compiled modules are kept, even where the machine
+says otherwise, as many containers do: a run starts hundreds of processes, and each would compile relayd anew, for longer than it
+then works.
 
 Under coverage, each line is noted with what ran it: the import of the tests, a test of the core (`mail/`, `policy/`), or another one.
 `.ci/run` asks whether the core is covered by its own tests alone.
@@ -46,6 +48,9 @@ for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(_ignored, usual)
 for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "RELAYD_CONFIG"):
     os.environ.pop(_name, None)
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 os.environ["TZ"] = "UTC"  # tables are in local time
 time.tzset()
