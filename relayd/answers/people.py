@@ -63,7 +63,12 @@ def audit_fields(entry: AuditEntry) -> Fields:
 
 def told_of_account(account: Account) -> str:
     """Say what an account is, for the audit."""
-    return f"role {account.role}{', reads content' if account.reads_content else ''}"
+    told = [f"role {account.role}"]
+    if account.reads_content:
+        told.append("reads content")
+    if account.subject:
+        told.append(f"of {account.subject}")
+    return ", ".join(told)
 
 
 def told_of_change(account: Account, change: AccountChange) -> str:
@@ -78,6 +83,8 @@ def told_of_change(account: Account, change: AccountChange) -> str:
         told.append("disabled" if after.disabled else "enabled")
     if after.password_hash != account.password_hash:
         told.append("new password")
+    if after.subject != account.subject:
+        told.append(f"of {after.subject}")
     return ", ".join(told)
 
 

@@ -48,6 +48,9 @@ class Account:
     disabled: bool = False
     created_at: datetime
     last_login_at: datetime | None = None
+    subject: str = (
+        ""  # `relayd.policy.console.oidc.Person`; empty: no provider's word has opened it
+    )
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, {self.role}, password_hash=***)"
@@ -65,6 +68,7 @@ class AccountChange:
     reads_content: bool | None = None
     password_hash: str | None = None
     disabled: bool | None = None
+    subject: str | None = None
 
     def applied_to(self, account: Account) -> Account:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -209,6 +213,16 @@ class LetIn(StrEnum):
     DONE = "done"
     LOCAL = "the account has a password"
     DISABLED = "the account is disabled"
+    ANOTHER = "the account is of another sub"
+
+
+def why_not_let_in(account: Account, subject: str) -> LetIn | None:
+    """Return why a provider's word about a subject does not open an account; None: it does."""
+    if account.password_hash:
+        return LetIn.LOCAL
+    if account.subject not in {"", subject}:
+        return LetIn.ANOTHER
+    return LetIn.DISABLED if account.disabled else None
 
 
 class People(Protocol):
@@ -267,10 +281,11 @@ class People(Protocol):
         """
         ...
 
-    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
-        """Begin a session of an account without a password, which is made or given that role before.
+    async def let_in(self, session: Session, *, subject: str, role: Role, how: str) -> LetIn:
+        """Begin a session of the account of a subject, which is given that role before.
 
-        An account with a password is not touched: nobody else's word opens it.
+        If no account is of the subject, it is the one that the session names, and from then on of the subject; if
+        there is none, it is made. An account with a password, or of another subject, is not touched.
         """
         ...
 

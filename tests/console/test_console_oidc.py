@@ -144,7 +144,7 @@ def test_who_comes_back_is_let_in(algorithm: str, world: World) -> None:
     assert world.console.get("/users", Cookie=cookie).status == 403  # an operator
     assert [(each.by, each.action, each.detail) for each in audit_of(world.console)] == [
         ("anna (console)", "logged_in", "by OIDC"),
-        ("anna (console)", "account_added", "role operator"),
+        ("anna (console)", "account_added", f"role operator, of {world.provider.issuer} 4711"),
     ]
 
 
@@ -200,6 +200,27 @@ def test_who_is_disabled_here_is_not_let_in(world: World) -> None:
     people = world.console.store.people
     world.console.call(people.change_account("anna", AccountChange(disabled=True), author=ROOT))
     assert world.why_not() == "anna: the account is disabled"
+
+
+def test_a_name_that_somebody_else_was_given_opens_nothing(world: World) -> None:
+    session_of(world.log_in())
+    world.provider.person["sub"] = "4712"
+    assert world.why_not() == "anna: the account is of another sub"
+    assert "Somebody else had your name before you" in world.log_in().text
+    world.console.call(world.console.store.people.drop_account("anna", author=ROOT))
+    session_of(world.log_in())
+
+
+def test_who_has_another_name_there_has_the_same_account(world: World) -> None:
+    """So nobody whose account is disabled here comes back under another name."""
+    session_of(world.log_in())
+    world.provider.person["preferred_username"] = "anna.smith"
+    page = world.console.get("/", Cookie=session_of(world.log_in()))
+    assert "<summary>anna</summary>" in page.text
+    people = world.console.store.people
+    world.console.call(people.change_account("anna", AccountChange(disabled=True), author=ROOT))
+    assert world.why_not() == "anna.smith: the account is disabled"
+    assert account_of(world.console, "anna.smith") is None
 
 
 @pytest.mark.parametrize(
@@ -273,7 +294,7 @@ AT = int(START.timestamp())
         (claims(iat=AT + 61), "iat is in the future"),
         (without("iat"), "iat is missing"),
         (claims(nbf=AT + 61), "nbf is in the future"),
-        (without("sub"), "sub is missing"),
+        (without("sub"), "sub is no text"),
         (header(alg="none"), "an algorithm that is not taken"),
         (header(alg="None"), "an algorithm that is not taken"),
         (header(alg="HS256"), "an algorithm that is not taken"),

@@ -26,6 +26,7 @@ from tests.support.people import HASH, ROOT, a_key, a_session, an_account, token
 from tests.support.stores import ALL, Box
 
 ANNA = Author(by="anna (console)", client="192.0.2.7")
+SUBJECT = "https://auth.test 4711"
 
 
 def audit(box: Box, query: AuditQuery | None = None) -> list[AuditEntry]:
@@ -209,18 +210,18 @@ async def test_a_session_tells_whose_it_is(box: Box) -> None:
 async def test_who_is_let_in_by_another_partys_word(box: Box) -> None:
     """The account is made, and its role is changed, in the transaction of the session."""
     people = box.store.people
-    first, second = a_session(number=1), a_session(number=2)
-    assert await people.let_in(first, role=Role.VIEWER, author=ANNA, how="by OIDC") is LetIn.DONE
+    first, second, third = (a_session(number=number, client="192.0.2.7") for number in (1, 2, 3))
+    how = {"subject": SUBJECT, "how": "by OIDC"}
+    assert await people.let_in(first, role=Role.VIEWER, **how) is LetIn.DONE
     account = box.view.people.account("anna")
     assert account is not None
-    assert (account.role, account.password_hash) == (Role.VIEWER, "")
-    assert await people.let_in(second, role=Role.VIEWER, author=ANNA, how="by OIDC") is LetIn.DONE
+    assert (account.role, account.password_hash, account.subject) == (Role.VIEWER, "", SUBJECT)
+    assert await people.let_in(second, role=Role.VIEWER, **how) is LetIn.DONE
     assert [each.token_hash for each in box.view.people.sessions("anna")] == [
         second.token_hash,
         first.token_hash,
     ]
-    third = a_session(number=3)
-    assert await people.let_in(third, role=Role.ADMIN, author=ANNA, how="by OIDC") is LetIn.DONE
+    assert await people.let_in(third, role=Role.ADMIN, **how) is LetIn.DONE
     assert list(box.view.people.sessions("anna")) == [third]
     assert last(box) == ("anna (console)", "192.0.2.7", "logged_in", "anna", "by OIDC")
 
@@ -230,17 +231,39 @@ async def test_who_is_let_in_by_another_partys_word(box: Box) -> None:
     [
         (an_account(password_hash=HASH), LetIn.LOCAL),
         (an_account(password_hash=HASH, disabled=True), LetIn.LOCAL),
+        (an_account(password_hash=HASH, subject=SUBJECT), LetIn.LOCAL),
         (an_account(password_hash="", disabled=True), LetIn.DISABLED),
+        (an_account(password_hash="", disabled=True, subject=SUBJECT), LetIn.DISABLED),
+        (an_account(password_hash="", subject=f"{SUBJECT}1"), LetIn.ANOTHER),
+        (an_account(password_hash="", disabled=True, subject="https://x 4711"), LetIn.ANOTHER),
     ],
 )
 async def test_whom_no_other_partys_word_lets_in(account: Account, told: LetIn, box: Box) -> None:
     await box.store.people.add_account(account, author=ROOT)
     before = audit(box)
     session = a_session()
-    let_in = await box.store.people.let_in(session, role=Role.ADMIN, author=ANNA, how="x")
+    let_in = await box.store.people.let_in(session, subject=SUBJECT, role=Role.ADMIN, how="x")
     assert let_in is told
     assert box.view.people.account("anna") == account
     assert (box.view.people.session(token_hash()), audit(box)) == (None, before)
+
+
+async def test_an_account_is_of_one_subject_whatever_its_name(box: Box) -> None:
+    """OpenID Connect Core 1.0 §5.7: nothing but `iss` and `sub` says that somebody is the same."""
+    people, viewer = box.store.people, Role.VIEWER
+    await people.add_account(an_account(password_hash=""), author=ROOT)
+    await people.add_account(an_account("ben", password_hash=""), author=ROOT)
+    await people.let_in(a_session(number=1), subject=SUBJECT, role=viewer, how="x")
+    assert (audit(box)[1].target, audit(box)[1].detail) == ("anna", f"of {SUBJECT}")
+    renamed = a_session("ben", number=2)
+    assert await people.let_in(renamed, subject=SUBJECT, role=viewer, how="x") is LetIn.DONE
+    session = box.view.people.session(token_hash(2))
+    assert session is not None
+    assert session.account == "anna"
+    assert last(box)[0] == "anna (console)"
+    ben = box.view.people.account("ben")
+    assert ben is not None
+    assert ben.subject == ""
 
 
 @pytest.mark.parametrize("account", [None, an_account(disabled=True)])

@@ -1,8 +1,8 @@
 """Verbs about log-ins by OpenID Connect: the daemon itself asks the provider who somebody is.
 
 An account that has a password is never opened by the provider's word: it is of somebody whom an admin let in
-here, and the provider may give the same name to another. Others are made at their first log-in, and have the
-role that their groups give them at each.
+here, and the provider may give the same name to another. Others are made at their first log-in, are from then on
+of the token's `sub`, whatever name it has later, and have the role that their groups give them at each.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from relayd.control.oidc import begin_from_json, log_in_from_json
 from relayd.control.protocol import Message
 from relayd.control.verbs.verb import Asked, Forbidden, Verb
 from relayd.policy.console.access import Rule
-from relayd.policy.console.names import as_account
 from relayd.policy.console.oidc import OidcRules, Refused, check_token, person_of
 from relayd.ports.oidc import IdentityProvider, OidcFailed
-from relayd.ports.people import Author, LetIn, Session
+from relayd.ports.people import LetIn, Session
 
 _log = structlog.get_logger(__name__)
 _FAILED = "The provider could not prove who you are: the log of the daemon says why."
 _SENTENCES: Mapping[LetIn, str] = {
     LetIn.LOCAL: "Your name is that of an account with a password here: log in with that.",
     LetIn.DISABLED: "Your account is disabled here.",
+    LetIn.ANOTHER: "Somebody else had your name before you: an admin has to remove their account here.",
 }
 
 
@@ -52,9 +52,8 @@ async def log_in(asked: Asked) -> Message:
     session = Session(
         token_hash=token_hash, account=person.name, begun_at=now, seen_at=now, client=client
     )
-    author = Author(by=as_account(person.name), client=client)
     let_in = await asked.context.store.people.let_in(
-        session, role=person.role, author=author, how="by OIDC"
+        session, subject=person.subject, role=person.role, how="by OIDC"
     )
     if let_in is not LetIn.DONE:
         return _not_done(f"{person.name}: {let_in.value}", _SENTENCES[let_in], client)

@@ -17,6 +17,7 @@ from relayd.policy.console.names import parse_name
 from relayd.policy.console.roles import Role
 
 SKEW = timedelta(seconds=60)  # that the provider's clock may be off
+_SUB_LIMIT = 255  # Core §2
 _EMAIL = "email"
 _HIGHEST_FIRST = (Role.ADMIN, Role.OPERATOR, Role.VIEWER)
 
@@ -38,6 +39,7 @@ class OidcRules:
 class Person:
     """Whose log-in it is."""
 
+    subject: str  # issuer and sub, which nobody else is ever given (Core §5.7)
     name: str
     role: Role
 
@@ -60,8 +62,9 @@ def check_token(claims: Claims, rules: OidcRules, *, nonce: str, now: datetime) 
         given.encode("utf-8", "replace"), nonce.encode()
     ):
         raise ValueError("nonce is not that of this log-in")
-    if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-        raise ValueError("sub is missing")
+    sub = claims.get("sub")
+    if not isinstance(sub, str) or not sub.isascii() or not 0 < len(sub) <= _SUB_LIMIT:
+        raise ValueError(f"sub is no text of 1 to {_SUB_LIMIT} ASCII characters")
     at, skew = now.timestamp(), SKEW.total_seconds()
     if _instant(claims, "exp") <= at - skew:
         raise ValueError("exp is over")
@@ -72,7 +75,7 @@ def check_token(claims: Claims, rules: OidcRules, *, nonce: str, now: datetime) 
 
 
 def person_of(claims: Claims, rules: OidcRules) -> Person | Refused:
-    """Return whom the token is about, with the highest role of their groups, or why they are not let in."""
+    """Return whom a token that was checked is about, with the highest role of their groups, or why they are not let in."""
     name = claims.get(rules.name_claim)
     if rules.name_claim == _EMAIL and claims.get("email_verified") is not True:
         return Refused.EMAIL
@@ -87,7 +90,7 @@ def person_of(claims: Claims, rules: OidcRules) -> Person | Refused:
     held = {each for each in texts if isinstance(each, str)}
     for role in _HIGHEST_FIRST:
         if not held.isdisjoint(rules.groups.get(role, frozenset())):
-            return Person(name, role)
+            return Person(f"{rules.issuer} {claims['sub']}", name, role)
     return Refused.ROLE
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from relayd.answers.people import told_of_account, told_of_change, told_of_key
 from relayd.policy.console import sessions
+from relayd.policy.console.names import as_account
 from relayd.policy.console.roles import Role
 from relayd.ports.outward import Clock
 from relayd.ports.people import (
@@ -21,6 +22,7 @@ from relayd.ports.people import (
     LetIn,
     LoggedIn,
     Session,
+    why_not_let_in,
 )
 
 
@@ -157,18 +159,21 @@ class MemoryPeople(MemoryPeopleView):
         self._note(Deed(Action.LOGGED_IN, account.name, how), author)
         return True
 
-    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
-        account = self.account(session.account)
+    async def let_in(self, session: Session, *, subject: str, role: Role, how: str) -> LetIn:
+        bound = (each for each in self.accounts() if each.subject == subject)
+        account = next(bound, self.account(session.account))
+        name = session.account if account is None else account.name
+        author = Author(by=as_account(name), client=session.client)
         if account is None:
-            new = Account(name=session.account, role=role, created_at=self._clock.now())
+            now = self._clock.now()
+            new = Account(name=name, role=role, created_at=now, subject=subject)
             await self.add_account(new, author=author)
-        elif account.password_hash:
-            return LetIn.LOCAL
-        elif account.disabled:
-            return LetIn.DISABLED
+        elif (refused := why_not_let_in(account, subject)) is not None:
+            return refused
         else:
-            await self.change_account(account.name, AccountChange(role=role), author=author)
-        await self.open_session(session, author=author, how=how)
+            change = AccountChange(role=role, subject=subject)
+            await self.change_account(name, change, author=author)
+        await self.open_session(replace(session, account=name), author=author, how=how)
         return LetIn.DONE
 
     async def touch_session(self, token_hash: bytes) -> None:

@@ -88,10 +88,12 @@ class SqlitePeople:
             )
         )
 
-    async def let_in(self, session: Session, *, role: Role, author: Author, how: str) -> LetIn:
+    async def let_in(self, session: Session, *, subject: str, role: Role, how: str) -> LetIn:
         now = self._clock.now()
         return await self._writer.submit(
-            lambda db: people_writes.let_in(db, session, role=role, how=how, author=author, now=now)
+            lambda db: people_writes.let_in(
+                db, session, subject=subject, role=role, how=how, now=now
+            )
         )
 
     async def touch_session(self, token_hash: bytes) -> None:

@@ -21,7 +21,7 @@ from relayd.store.sqlite.values import fetch, from_ms, to_ms
 
 T = TypeVar("T")
 
-ACCOUNT = "name, role, reads_content, password_hash, disabled, created_at, last_login_at"
+ACCOUNT = "name, role, reads_content, password_hash, disabled, created_at, last_login_at, subject"
 KEY = (
     "id, name, secret_hash, scopes, senders, networks, messages_per_minute, sees, created_at,"
     " expires_at, last_used_at, disabled"
@@ -37,6 +37,11 @@ def accounts(db: apsw.Connection) -> list[Account]:
 def account(db: apsw.Connection, name: str) -> Account | None:
     sql = f"SELECT {ACCOUNT} FROM account WHERE name = ?"  # noqa: S608
     return _first(map(_account, fetch(db, sql, (name,))))
+
+
+def account_of(db: apsw.Connection, subject: str) -> Account | None:
+    sql = f"SELECT {ACCOUNT} FROM account WHERE subject = ?"  # noqa: S608
+    return _first(map(_account, fetch(db, sql, (subject,))))
 
 
 def keys(db: apsw.Connection) -> list[ApiKey]:
@@ -86,7 +91,7 @@ def audit(
 
 
 def _account(row: Sequence[Any]) -> Account:
-    name, role, reads_content, password_hash, disabled, created_at, last_login_at = row
+    name, role, reads_content, password_hash, disabled, created_at, last_login_at, subject = row
     return Account(
         name=name,
         role=Role(role),
@@ -95,6 +100,7 @@ def _account(row: Sequence[Any]) -> Account:
         disabled=bool(disabled),
         created_at=from_ms(created_at),
         last_login_at=_instant(last_login_at),
+        subject=subject,
     )
 
 

@@ -1,10 +1,12 @@
 """Writes about accounts, API keys, sessions and the audit, each inside one transaction."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import apsw
 
 from relayd.answers.people import told_of_account, told_of_change, told_of_key
+from relayd.policy.console.names import as_account
 from relayd.policy.console.roles import Role
 from relayd.policy.console.sessions import IDLE, LONGEST
 from relayd.ports.people import (
@@ -17,6 +19,7 @@ from relayd.ports.people import (
     Deed,
     LetIn,
     Session,
+    why_not_let_in,
 )
 from relayd.store.sqlite import people_rows
 from relayd.store.sqlite.values import fetch, to_ms
@@ -131,22 +134,22 @@ def let_in(
     db: apsw.Connection,
     session: Session,
     *,
+    subject: str,
     role: Role,
     how: str,
-    author: Author,
     now: datetime,
 ) -> LetIn:
-    account = people_rows.account(db, session.account)
+    account = people_rows.account_of(db, subject) or people_rows.account(db, session.account)
+    name = session.account if account is None else account.name
+    author = Author(by=as_account(name), client=session.client)
     if account is None:
-        new = Account(name=session.account, role=role, created_at=now)
+        new = Account(name=name, role=role, created_at=now, subject=subject)
         add_account(db, new, author, now)
-    elif account.password_hash:
-        return LetIn.LOCAL
-    elif account.disabled:
-        return LetIn.DISABLED
+    elif (refused := why_not_let_in(account, subject)) is not None:
+        return refused
     else:
-        change_account(db, account.name, AccountChange(role=role), author, now)
-    open_session(db, session, how=how, author=author, now=now)
+        change_account(db, name, AccountChange(role=role, subject=subject), author, now)
+    open_session(db, replace(session, account=name), how=how, author=author, now=now)
     return LetIn.DONE
 
 
@@ -201,7 +204,7 @@ def forget(db: apsw.Connection, audit_before: datetime, now: datetime) -> int:
 
 def _put(db: apsw.Connection, account: Account) -> None:
     db.execute(
-        f"INSERT OR REPLACE INTO account ({people_rows.ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- constants
+        f"INSERT OR REPLACE INTO account ({people_rows.ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- constants
         (
             account.name,
             account.role.value,
@@ -210,6 +213,7 @@ def _put(db: apsw.Connection, account: Account) -> None:
             account.disabled,
             to_ms(account.created_at),
             _ms(account.last_login_at),
+            account.subject,
         ),
     )
 

@@ -15,6 +15,7 @@ RULES = OidcRules(
     client_id="relayd",
     groups={Role.ADMIN: frozenset({"admins"}), Role.VIEWER: frozenset({"staff", "guests"})},
 )
+SUBJECT = "https://auth.test 4711"
 AT = START.timestamp()
 GOOD: dict[str, object] = {
     "iss": "https://auth.test",
@@ -43,6 +44,7 @@ JSON = st.recursive(
         {"exp": AT - 59.9},
         {"iat": AT + 60, "nbf": AT + 60},
         {"iat": AT - 86400},
+        {"sub": "x" * 255},
     ],
 )
 def test_a_good_token(changed: dict[str, object]) -> None:
@@ -66,6 +68,8 @@ def test_a_good_token(changed: dict[str, object]) -> None:
         ({"nonce": "\ud800"}, "nonce"),
         ({"sub": ""}, "sub"),
         ({"sub": 7}, "sub"),
+        ({"sub": "x" * 256}, "sub"),
+        ({"sub": "\ud800"}, "sub"),
         ({"exp": AT - 60}, "exp"),
         ({"exp": str(AT + 300)}, "exp"),
         ({"exp": True}, "exp"),
@@ -97,11 +101,11 @@ def test_a_token_is_over_after_a_minute_more() -> None:
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({}, Person("anna", Role.VIEWER)),
-        ({"preferred_username": "Anna.B"}, Person("anna.b", Role.VIEWER)),
-        ({"groups": "guests"}, Person("anna", Role.VIEWER)),
-        ({"groups": ["guests", "admins"]}, Person("anna", Role.ADMIN)),
-        ({"groups": [["admins"], None, "staff"]}, Person("anna", Role.VIEWER)),
+        ({}, Person(SUBJECT, "anna", Role.VIEWER)),
+        ({"preferred_username": "Anna.B"}, Person(SUBJECT, "anna.b", Role.VIEWER)),
+        ({"groups": "guests"}, Person(SUBJECT, "anna", Role.VIEWER)),
+        ({"groups": ["guests", "admins"]}, Person(SUBJECT, "anna", Role.ADMIN)),
+        ({"groups": [["admins"], None, "staff"]}, Person(SUBJECT, "anna", Role.VIEWER)),
         ({"groups": []}, Refused.ROLE),
         ({"groups": None}, Refused.ROLE),
         ({"groups": {"admins": True}}, Refused.ROLE),
@@ -123,7 +127,7 @@ def test_an_email_counts_if_it_was_verified(verified: object) -> None:
         issuer="https://auth.test", client_id="relayd", name_claim="email", groups=RULES.groups
     )
     claims = {**GOOD, "email": "anna@example.org", "email_verified": True}
-    assert person_of(claims, rules) == Person("anna@example.org", Role.VIEWER)
+    assert person_of(claims, rules) == Person(SUBJECT, "anna@example.org", Role.VIEWER)
     assert person_of({**claims, "email_verified": verified}, rules) is Refused.EMAIL
 
 
