@@ -5,5 +5,5 @@ destination. `rerouter` sends on what goes elsewhere by now. The queue has `next
 the slots of `connections`, runs each `attempt` in transactions, and gives what they saw to `recorder`.
 That judges it, has `settlements` say what is written, with `reports` on bounces, and `results` commits it.
 A queue that closes tells the scheduler as `queue_owner` says, and gets a pause from `pauses`.
-`destination_queue` has the steps of one attempt.
+`attempts` has the steps of one attempt.
 """

@@ -1,7 +1,7 @@
 """The sessions of one destination queue with servers: those that come up, and those in a transaction.
 
 Owns how they end when the queue closes, and that an error of ours ends one attempt alone. What is sent over
-them, and what follows, is for `destination_queue`.
+them, and what follows, is for `attempts`.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer import destination_queue
+from relayd.deliverer import attempts
 from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
@@ -76,7 +76,7 @@ async def test_no_more_connections_than_allowed_and_first_only_one() -> None:
 
 async def test_slow_messages_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that lets us in may take minutes for one message: the others get connections meanwhile."""
-    monkeypatch.setattr(destination_queue, "_SLOW_AFTER", 0.01)
+    monkeypatch.setattr(attempts, "_SLOW_AFTER", 0.01)
     gate = asyncio.Event()
     script: dict[str, Action | list[str]] = {
         "RCPT TO:<slow@x.test>": Wait(gate, "250 ok"),
@@ -94,7 +94,7 @@ async def test_slow_messages_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_slow_messages_open_no_more_connections_than_there_may_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(destination_queue, "_SLOW_AFTER", 0.01)
+    monkeypatch.setattr(attempts, "_SLOW_AFTER", 0.01)
     gate = asyncio.Event()
     async with (
         ScriptedServer({"RCPT": Wait(gate, "250 ok")}) as server,
