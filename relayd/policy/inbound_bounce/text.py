@@ -1,7 +1,7 @@
 """Read bounces that people were meant to read.
 
 Owns the formats without a machine part: sendmail, qmail and QSBMF, Exim, Postfix before 2.3,
-Exchange 5.5, Domino, IMail, MDaemon, Attempts, the web mailers and the mail gateways. They differ
+Exchange 5.5, Domino, IMail, MDaemon, Courier, the web mailers and the mail gateways. They differ
 in words, hardly in shape: a sentence says that delivery failed, an address is at the head of a
 line or in that sentence, and the reason follows it. So one reader looks for shapes, in order of
 trust, and the words are tables in `phrases`.

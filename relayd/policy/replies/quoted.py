@@ -6,7 +6,7 @@ the commands after the one that failed; reports name the command only in the tex
 a reply means is `relayd.policy.replies.classify`'s.
 
 Source: RFC 5321 §4.2, RFC 2920 §3.1; the forms are those of Postfix, Exim, sendmail, qmail,
-Attempts, Exchange Online, Gmail, IronPort and Barracuda.
+Courier, Exchange Online, Gmail, IronPort and Barracuda.
 """
 
 import re

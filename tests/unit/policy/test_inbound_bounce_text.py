@@ -126,13 +126,13 @@ FORMATS = [
         id="Notes",
     ),
     pytest.param(
-        '"Attempts mail server at a.example" <@>',
+        '"Courier mail server at a.example" <@>',
         "NOTICE: mail delivery status.",
         "UNDELIVERABLE MAIL\n\nYour message to these recipients cannot be delivered:\n\n"
         "<u@example.com>:\n    mx.example.com [192.0.2.1]:\n>>> RCPT TO:<u@example.com>\n"
         "<<< 550 5.1.1 <u@example.com>... User Unknown\n",
         {"u@example.com": 550},
-        id="Attempts",
+        id="Courier",
     ),
     pytest.param(
         POSTMASTER,
