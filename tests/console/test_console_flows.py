@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -73,8 +74,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         text = daemon.file.read_text().replace('soft_bounce = ["1s"]', 'soft_bounce = ["1h", "1h"]')
         daemon.file.write_text(text)
         try:
-            daemon.up()
-            assert daemon.process is not None
+            daemon.up("env")
+            assert isinstance(daemon.process, Popen)
             nothing = DemoScript(rcpt={}, dot={})
             relay = Relay("", (), folder, daemon.port, daemon.process, nothing)
             with console_beside(relay, port) as entrance:

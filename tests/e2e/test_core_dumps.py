@@ -6,6 +6,7 @@ import signal
 import sys
 from contextlib import closing
 from pathlib import Path
+from subprocess import Popen
 
 from tests.support.daemon import ROOT, Daemon, a_smarthost, eventually
 
@@ -20,7 +21,7 @@ def test_neither_a_worker_nor_the_supervisor_leaves_a_core(tmp_path: Path) -> No
         closing(Daemon(tmp_path, smarthost.port, workers=1)) as daemon,
     ):
         daemon.up("sh", "-c", IN_FOLDER, str(tmp_path), str(ROOT))
-        assert daemon.process is not None
+        assert isinstance(daemon.process, Popen)
         supervisor, worker = daemon.process.pid, daemon.events("worker_started")[-1]["pid"]
         for pid in (supervisor, worker):
             limits = Path(f"/proc/{pid}/limits").read_text()

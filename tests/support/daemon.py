@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from relayd.answers.recipients import find_rows
 from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
+from tests.support import relayd_process
 from tests.support.ports import free_port
 from tests.support.scripted_server import Message, Script, ScriptedServer
 
@@ -109,7 +110,7 @@ class Daemon:
         self.log = folder / "daemon.log"
         self.status_log = folder / "status.log"
         self.queue = queue or folder / "queue.db"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: relayd_process.Process | None = None
         self._settings = {
             "workers": 2,
             "remote": "false",
@@ -139,11 +140,16 @@ class Daemon:
         `keep` is a socket of systemd, for `PASS_SOCKET` as prefix. `traceable`: the test looks into
         its processes, which relayd forbids to all but root.
         """
+        serve = ("serve", "-c", str(self.file))
+        if not prefix and not traceable:
+            with self.log.open("ab") as out:
+                self.process = relayd_process.start(*serve, stdout=out, stderr=out)
+            return
         program = ["tests.support.traceable", "relayd"] if traceable else ["relayd"]
         passed = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"} if keep else {}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", *program, "serve", "-c", str(self.file)],
+                [*prefix, sys.executable, "-m", *program, *serve],
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
@@ -231,15 +237,7 @@ class Daemon:
 
     def run(self, *arguments: str, typed: str | None = None) -> Ran:
         """Run `relayd ARGUMENTS` on these settings in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "relayd", "-c", str(self.file), *arguments],
-            cwd=ROOT,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=CEILING,
-            check=False,
-        )
+        done = relayd_process.run("-c", str(self.file), *arguments, typed=typed, timeout=CEILING)
         return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def status(self, *arguments: str) -> list[dict[str, Any]]:

@@ -1,0 +1,159 @@
+"""`relayd ARGUMENTS` as a process of its own, without what most of its start costs.
+
+That is to import it, for half a second of a processor, and the tests start hundreds. So one process imports it for all tests of this
+one, and the others are its forks (`tests.support.imported`). Those that coverage measures are executed one by one.
+
+A fork differs in what comes before `main`: its command line as others see it, and what is imported. A test of these executes it.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO, Protocol
+
+from tests.support.imported import NUMBER
+
+ROOT = Path(__file__).parents[2]
+_MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_ask_lock = Lock()
+
+
+class Process(Protocol):
+    """A process of relayd, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+def start(
+    *arguments: str,
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    env: Mapping[str, str] | None = None,
+) -> Process:
+    """Start `relayd ARGUMENTS` as the leader of a session."""
+    environment = dict(os.environ if env is None else env)
+    if any(name in environment for name in _MEASURED):
+        return subprocess.Popen(
+            [sys.executable, "-m", "relayd", *arguments],
+            cwd=ROOT,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            env=environment,
+        )
+    with Path(os.devnull).open("rb") as nothing:
+        streams = (stdin or nothing, stdout, stderr)
+        return _Fork(arguments, environment, [each.fileno() for each in streams])
+
+
+def run(
+    *arguments: str,
+    typed: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float,
+) -> "subprocess.CompletedProcess[str]":
+    """Run `relayd ARGUMENTS` to its end, in a session of its own."""
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        stdin.write((typed or "").encode())
+        stdin.seek(0)
+        process = start(*arguments, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        texts = []
+        for each in (stdout, stderr):
+            each.seek(0)
+            texts.append(each.read().decode().replace("\r\n", "\n"))
+    return subprocess.CompletedProcess(["relayd", *arguments], status, *texts)
+
+
+class _Fork:
+    """What `subprocess.Popen` is for a child of ours."""
+
+    def __init__(
+        self, arguments: tuple[str, ...], environment: dict[str, str], streams: list[int]
+    ) -> None:
+        question = {"arguments": arguments, "environment": environment, "folder": str(ROOT)}
+        self._news, theirs = os.pipe()
+        try:
+            with _ask_lock:
+                socket.send_fds(_imported(), [json.dumps(question).encode()], [*streams, theirs])
+        finally:
+            os.close(theirs)
+        self.pid = self._read()
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self._ended(within=0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        status = self._ended(within=timeout)
+        if status is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired("relayd", timeout)
+        return status
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, *, within: float | None) -> int | None:
+        """Return the status if it ends within that many seconds."""
+        if self.returncode is None:
+            poll = select.poll()
+            poll.register(self._news, select.POLLIN)
+            if poll.poll(None if within is None else within * 1000):
+                self.returncode = os.waitstatus_to_exitcode(self._read())
+                os.close(self._news)
+        return self.returncode
+
+    def _read(self) -> int:
+        told = os.read(self._news, NUMBER.size)
+        assert told, "the process that has imported relayd is gone"
+        (number,) = NUMBER.unpack(told)
+        return int(number)
+
+
+@cache
+def _imported() -> socket.socket:
+    """Return the line to a process that has imported relayd, and lives as long as this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.imported", str(theirs.fileno())],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name not in _MEASURED},
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
