@@ -125,6 +125,10 @@ class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 
 
+class NotAFile(StoreError):
+    """What was asked is for a queue that is a file, and this one is on a server; says what to do instead (64)."""
+
+
 class BackupFailed(StoreError):
     """The queue could not be copied (exit status 73)."""
 

@@ -15,7 +15,7 @@ import click
 
 from relayd.cli.paths import NamedPath
 from relayd.config.peek import DEFAULT_SETTINGS, find_store
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreUnavailable, TookTooLong
 
 if TYPE_CHECKING:  # importing these costs; `relayd --help` needs none of them
     from relayd.policy.replies.ruleset import Rules
@@ -105,18 +105,21 @@ def load_rules() -> "Rules":
 def open_view() -> "Iterator[QueueView]":
     """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
     from relayd.store import open_view as open_url  # noqa: PLC0415
-    from relayd.store.url import is_missing, queue_file  # noqa: PLC0415
+    from relayd.store.url import is_file, is_missing, name_of  # noqa: PLC0415
 
     url = find_store(named_settings_file()) or load_settings().store.url
     try:
-        view = open_url(url)
+        with closing(open_url(url)) as view:
+            yield view
+    except TookTooLong:
+        raise
     except StoreUnavailable as error:
         if is_missing(url):
-            message = f"no queue yet at {queue_file(url)}; has relayd been started?"
+            message = f"no queue yet at {name_of(url)}; has relayd been started?"
             raise NotRunning(message) from error
+        if not is_file(url):
+            raise NotRunning(f"{name_of(url)}: {error}") from error
         raise
-    with closing(view):
-        yield view
 
 
 def now() -> datetime:

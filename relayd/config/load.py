@@ -6,6 +6,7 @@ environment.
 """
 
 import os
+import socket
 import sys
 import tomllib
 from collections.abc import Collection, Mapping
@@ -29,6 +30,7 @@ from relayd.config.routes import ascii_pattern
 from relayd.config.rules import read_rules
 from relayd.config.signing import find_dkim_keys
 from relayd.config.sources import named_by, sources_of
+from relayd.config.store import check_store, store_settings
 from relayd.config.tlsrpt import tlsrpt_settings
 from relayd.config.trial import held_trial
 from relayd.config.users import find_users, find_users_file
@@ -52,11 +54,9 @@ from relayd.settings import (
     RetrySettings,
     Settings,
     SmarthostSettings,
-    StoreSettings,
     UrlRules,
     WebhookSettings,
 )
-from relayd.store.url import state_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,7 @@ def from_mapping(
     users_file = find_users_file(document, report, reads=with_secrets)
     oidc_secret = find_oidc_secret(document.console, report, reads=with_secrets)
     dkim = find_dkim_keys(document, report, reads=with_secrets)
+    check_store(document, report, reads=with_secrets)
     rules = _rules(report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
@@ -233,9 +234,8 @@ def _settings(
             refuse_complained=document.bounces.refuse_complained,
         ),
         content=content_settings(document.content),
-        store=StoreSettings(
-            **document.store.model_dump(), folder=str(state_folder(document.store.url))
-        ),
+        store=store_settings(document.store, report.file),
+        node=document.cluster.node or socket.gethostname(),
         control_socket=document.control.socket,
         read_content=document.control.read_content,
         metrics=units.host_port(document.metrics.address) if document.metrics.address else None,

@@ -47,6 +47,7 @@ _SECRETS = {
         ),
     ),
     "tls": ("key",),
+    "store": ("password_file",),
     "dkim": ("key_file",),
     "console": ("secret_file",),
 }

@@ -8,6 +8,7 @@ Documentation of every key: `docs/config.md`, `etc/relayd.toml`; tests compare b
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -64,6 +65,7 @@ Key = tuple[str | int, ...]
 """The way to a value: ("listen", 0, "address")."""
 
 MOST_WORKERS = 64
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 CHANGEABLE = ("use_remote_smtp", "fqdn")
 """Keys that the console may change at most: never a path, a secret, an address to listen on, a route or a host."""
 TABLES_OF_NAMES: Mapping[str, str] = {
@@ -109,6 +111,19 @@ def _workers(value: object) -> int | Literal["auto"]:
 
 def _store_url(value: object) -> str:
     return check_url(units.text(value))
+
+
+def _folder(value: object) -> str:
+    """Read the path of a folder; empty: none."""
+    return units.absolute_path(value) if value != "" else ""
+
+
+def _node(value: object) -> str:
+    """Read the name of a machine among others; empty: its host name."""
+    name = units.text(value)
+    if name and not _NODE.fullmatch(name):
+        raise ValueError("expected a name of up to 63 letters, digits, dots and hyphens")
+    return name
 
 
 def _log_path(value: object) -> str:
@@ -258,9 +273,15 @@ class Content(Table):
 
 class Store(Table):
     url: Annotated[str, PlainValidator(_store_url)] = DEFAULT_STORE
+    password_file: Text = ""
+    folder: Annotated[str, PlainValidator(_folder)] = ""
     history: Duration = units.duration("90d")
     keep_subject: bool = False
     keep_bounced: DurationOrOff = units.duration("1d")
+
+
+class Cluster(Table):
+    node: Annotated[str, PlainValidator(_node)] = ""
 
 
 class Control(Table):
@@ -382,6 +403,7 @@ class Document(Table):
     bounces: Bounces = Bounces()
     content: Content = Content()
     store: Store = Store()
+    cluster: Cluster = Cluster()
     control: Control = Control()
     status_log: StatusLog = StatusLog()
     log: Log = Log()

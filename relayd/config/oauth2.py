@@ -108,7 +108,7 @@ def find_oauth2(
         scope=smarthost.oauth2_scope or preset.scope,
         client_id=smarthost.oauth2_client_id,
         secret_file="" if path is None else str(path.absolute()),
-        state=str(state_folder(document.store.url) / "oauth2" / name),
+        state=str(state_folder(document.store.url, document.store.folder) / "oauth2" / name),
     )
 
 

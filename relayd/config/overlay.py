@@ -49,7 +49,10 @@ Overlay = Mapping[str, Laid]
 def overlay_path(data: Mapping[str, object]) -> Path | None:
     """Return where the file is, by what settings file and environment say; None if that is wrong."""
     url = lookup(data, ("store", "url")) or DEFAULT_STORE
-    return overlay_in(state_folder(url)) if isinstance(url, str) and is_plain(url) else None
+    written = lookup(data, ("store", "folder")) or ""
+    if not (isinstance(url, str) and is_plain(url) and isinstance(written, str)):
+        return None
+    return overlay_in(state_folder(url, written))
 
 
 def overlay_in(folder: Path) -> Path:

@@ -19,7 +19,7 @@ DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
 DEFAULT_LISTENER = "127.0.0.1:2525"
 LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
 CONTROL_SOCKET = "/run/relayd/control.sock"
-_STORE_KEYS = {"url", "history", "keep_subject", "keep_bounced"}
+_STORE_KEYS = {"url", "password_file", "folder", "history", "keep_subject", "keep_bounced"}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
 Endpoint = str | tuple[str, int]
@@ -31,7 +31,8 @@ def find_store(settings: str | None) -> str | None:
 
     `settings` is a file that the caller named.
     """
-    from relayd.store.url import is_plain  # noqa: PLC0415 -- who hands over a message needs no store
+    from relayd.secret_files import find_secret  # noqa: PLC0415 -- who hands over a message needs no store
+    from relayd.store.url import is_plain, with_password_file  # noqa: PLC0415 -- as above
 
     try:
         document = _read(settings)
@@ -40,8 +41,13 @@ def find_store(settings: str | None) -> str | None:
     store = document.get("store", {})
     if not isinstance(store, dict) or not store.keys() <= _STORE_KEYS:
         return None
-    url = store.get("url", DEFAULT_STORE)
-    return url if isinstance(url, str) and is_plain(url) else None
+    url, secret = store.get("url", DEFAULT_STORE), store.get("password_file", "")
+    if not (isinstance(url, str) and is_plain(url) and isinstance(secret, str)):
+        return None
+    if not secret:
+        return url
+    beside = Path(settings or DEFAULT_SETTINGS).absolute().parent
+    return with_password_file(url, str(find_secret(secret, beside=beside)))
 
 
 def find_listener(settings: str | None) -> Endpoint:

@@ -7,9 +7,9 @@ from pathlib import Path
 from relayd.errors import StartError
 from relayd.file_access import name_of
 from relayd.settings import Settings
-from relayd.store.url import is_file, queue_file
+from relayd.store.url import is_file, lock_file, queue_file
 
-_BESIDE = ("", "-wal", "-shm", ".lock", ".write", ".content")
+_BESIDE = ("", "-wal", "-shm", ".write", ".content")
 _ROOT = 0
 
 
@@ -17,9 +17,10 @@ def written_files(settings: Settings) -> Iterator[Path]:
     """Yield what is there of queue and status log, and the folders that they are in."""
     log = settings.log.status_log
     files = [Path(log)] if log != "-" and not _is_device(log) else []
-    if is_file(settings.store.url):
-        queue = queue_file(settings.store.url)
-        files += [Path(f"{queue}{end}") for end in _BESIDE]
+    store = settings.store
+    if is_file(store.url):
+        files += [Path(f"{queue_file(store.url)}{end}") for end in _BESIDE]
+    files.append(lock_file(store.url, store.folder))
     for path in dict.fromkeys([*(file.parent for file in files), *files]):
         if os.path.lexists(path):
             yield path

@@ -22,7 +22,7 @@ _PATIENCE = 5.0  # seconds for systemctl
 
 def mistakes_as_service(settings: Settings) -> Sequence[Mistake]:
     """Return what the daemon could not use, though root can; nothing where somebody else asks."""
-    user = service_user(settings.store.url) if os.geteuid() == 0 else None
+    user = service_user(settings.store.url, settings.store.folder) if os.geteuid() == 0 else None
     if user is None:
         return ()
     found = _in_child(user, settings)

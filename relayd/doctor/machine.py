@@ -26,7 +26,7 @@ from relayd.policy.doctor.machine import (
 from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings, SmarthostSettings
 from relayd.store import examine
-from relayd.store.url import queue_file
+from relayd.store.url import is_file, queue_file
 
 
 async def check_certificate(context: CheckContext) -> Sequence[Finding]:
@@ -109,7 +109,7 @@ def _secrets_of(smarthosts: Iterable[SmarthostSettings]) -> Iterator[str]:
 
 def _files(settings: Settings) -> Iterator[FileFacts]:
     """What is there of our files; others are refused at start, or looked at by those who may."""
-    queue = queue_file(settings.store.url)
+    queue = queue_file(settings.store.url) if is_file(settings.store.url) else None
     candidates = [
         (settings.file, FileKind.SETTINGS),
         (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),
@@ -118,9 +118,10 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         *((path, FileKind.SECRET) for path in _secrets_of(settings.smarthosts.values())),
         *((each.path, FileKind.SECRET) for each in settings.dkim),
         (str(state_directory(settings)), FileKind.STATE_DIRECTORY),
-        *((f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")),
-        (f"{queue}.content", FileKind.STATE_DIRECTORY),
     ]
+    if queue is not None:
+        candidates += [(f"{queue}{end}", FileKind.DATABASE) for end in ("", "-wal", "-shm")]
+        candidates.append((f"{queue}.content", FileKind.STATE_DIRECTORY))
     for path, kind in candidates:
         if path:
             with suppress(OSError, SecretError):

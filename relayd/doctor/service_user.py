@@ -1,8 +1,8 @@
 """Which user the daemon runs as, and asking as that user what root may do everywhere.
 
 A child process becomes that user and asks by the same code: modes, owners, groups and access lists all
-count, as the kernel has them. Which user that is, the queue says: its owner, or the owner of its folder, or
-`relayd` where there is neither. It is not looked up in the unit, which a container has none of.
+count, as the kernel has them. Which user that is, the queue says, or the lock of one on a server: its owner, or the owner of its
+folder, or `relayd` where there is neither. It is not looked up in the unit, which a container has none of.
 """
 
 import grp
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from relayd.file_access import name_of
-from relayd.store.url import queue_file
+from relayd.store.url import is_file, lock_file, queue_file
 
 UNIT = "relayd.service"
 _USUAL = "relayd"
@@ -52,14 +52,17 @@ class ServiceUser:
         return frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
 
 
-def service_user(store: str) -> ServiceUser | None:
-    """Return the user that the daemon runs as on the queue at this URL; None: root, or nobody knows."""
-    queue = queue_file(store)
+def service_user(store: str, folder: str = "") -> ServiceUser | None:
+    """Return the user that the daemon runs as on the queue at this URL; None: root, or nobody knows.
+
+    `folder` is that of `relayd.store.url.state_folder`, which counts where the queue is no file.
+    """
+    own = queue_file(store) if is_file(store) else lock_file(store, folder)
     with suppress(OSError):
-        status = queue.stat()
+        status = own.stat()
         return ServiceUser(status.st_uid, status.st_gid) if status.st_uid else None
     with suppress(OSError):
-        status = queue.parent.stat()
+        status = own.parent.stat()
         if status.st_uid:
             return ServiceUser(status.st_uid, status.st_gid)
     with suppress(KeyError):

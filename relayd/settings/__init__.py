@@ -192,7 +192,7 @@ class DoctorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    url: str  # sqlite:PATH
+    url: str  # sqlite:PATH, or postgresql://… with the path of its password file
     folder: str  # of what this machine keeps beside the queue: lock, tokens, its last check-up
     history: timedelta  # how long finished messages stay queryable
     keep_bounced: (
@@ -273,6 +273,7 @@ class Settings:
     bounces: BounceSettings
     content: ContentSettings | None  # set where there is a checker
     store: StoreSettings
+    node: str  # this machine among those that share the store
     control_socket: str
     metrics: HostPort | None  # where they are served; None: nowhere
     log: LogSettings

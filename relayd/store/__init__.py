@@ -1,15 +1,16 @@
 """The queue and its history. Each engine is imported only when its URL asks for it.
 
-`url` reads the URL, then the engine opens its file: `sqlite`, or `memory` in tests. What they do not
-own is beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
+`url` reads the URL, then the engine opens it: `sqlite` a file, `postgres` lines to a server, or `memory` in tests.
+What they do not own is beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relayd.errors import NotAFile
 from relayd.ports.view import QueueView
-from relayd.store.url import queue_file
+from relayd.store.url import is_file, name_of, queue_file
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
     from datetime import datetime
@@ -22,6 +23,15 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.store.sqlite.compacting import Progress
     from relayd.store.sqlite.connection import Upgrading
     from relayd.store.sqlite.replacing import Owner
+
+
+_INSTEAD = {
+    "backup": "back the server up by its own means: a base backup and the archive of its log (docs/howto/cluster.md)",
+    "restore": "have the server restore its own backup (docs/howto/cluster.md)",
+    "move": "there is nothing to move: name the same store.url on the other host",
+    "store compact": "there is nothing to do: what is too old goes by itself, and so does its room",
+}
+"""What to do with a queue on a server instead, by the command that is for a file."""
 
 
 def open_store(
@@ -68,11 +78,20 @@ def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":
     return examine_file(str(queue_file(url)))
 
 
+def file_for(command: str, url: str) -> str:
+    """Return the path of the queue, for a command that is for files. Raises NotAFile, which says what to do instead."""
+    if is_file(url):
+        return str(queue_file(url))
+    raise NotAFile(
+        f"{command} is for a queue that is a file, not for {name_of(url)}: {_INSTEAD[command]}"
+    )
+
+
 def back_up(url: str, folder: Path) -> Path:
     """Copy a queue into a folder, also while it is in use; return the copy. Raises BackupFailed, StoreError."""
     from relayd.store.sqlite import backup  # noqa: PLC0415 -- only the engine asked for
 
-    return backup.back_up(str(queue_file(url)), folder)
+    return backup.back_up(file_for("backup", url), folder)
 
 
 def restore(url: str, folder: Path, *, force: bool) -> "Replaced":
@@ -82,14 +101,14 @@ def restore(url: str, folder: Path, *, force: bool) -> "Replaced":
     """
     from relayd.store.sqlite import restore as engine  # noqa: PLC0415 -- only the engine asked for
 
-    return engine.restore(str(queue_file(url)), folder, force=force)
+    return engine.restore(file_for("restore", url), folder, force=force)
 
 
 def move(url: str, folder: Path) -> "Replaced":
     """Copy the queue into a folder, and take it out of service, for who has its lock. Raises BackupFailed, StoreError."""
     from relayd.store.sqlite import restore as engine  # noqa: PLC0415 -- only the engine asked for
 
-    return engine.move(str(queue_file(url)), folder)
+    return engine.move(file_for("move", url), folder)
 
 
 def compact(url: str, older_than: "datetime", progress: "Progress") -> "Compacted":
@@ -99,7 +118,7 @@ def compact(url: str, older_than: "datetime", progress: "Progress") -> "Compacte
     """
     from relayd.store.sqlite import compacting  # noqa: PLC0415 -- only the engine asked for
 
-    return compacting.copy_smaller(str(queue_file(url)), older_than, progress)
+    return compacting.copy_smaller(file_for("store compact", url), older_than, progress)
 
 
 def owner_of(url: str) -> "Owner":

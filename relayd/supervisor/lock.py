@@ -1,4 +1,4 @@
-"""One daemon per queue: an advisory lock next to a queue that is a file.
+"""One daemon per queue on each machine: an advisory lock next to a queue that is a file, or in the folder of its own.
 
 The supervisor takes the lock before it touches anything else on disk; its workers inherit the
 descriptor. So the lock lives as long as any process of a daemon does, also when the supervisor was
@@ -12,16 +12,19 @@ from pathlib import Path
 
 from relayd.errors import QueueInUse, StartError
 from relayd.files import is_locked, make_folder
-from relayd.store.url import is_file, queue_file
+from relayd.store.url import lock_file, name_of
 
 
 class QueueLock:
     """The right to serve a queue; held until every copy of its descriptor is closed."""
 
-    def __init__(self, url: str) -> None:
-        """Take the lock of the queue at `url`. Raises StartError if it cannot be had, QueueInUse."""
-        self.url = url
-        self._descriptor = _take(queue_file(url)) if is_file(url) else None
+    def __init__(self, url: str, folder: str = "") -> None:
+        """Take the lock of the queue at `url`. Raises StartError if it cannot be had, QueueInUse.
+
+        `folder` is that of `relayd.store.url.lock_file`, which counts where the queue is no file.
+        """
+        self.path = lock_file(url, folder)
+        self._descriptor: int | None = _take(self.path, name_of(url))
 
     def close(self) -> None:
         """Close this process's copy."""
@@ -31,9 +34,9 @@ class QueueLock:
 
 
 def is_served(url: str) -> bool:
-    """Tell whether a daemon has the queue at `url`; changes nothing. May raise PermissionError."""
+    """Tell whether a daemon has the queue file at `url`; changes nothing. May raise PermissionError."""
     try:
-        return is_locked(f"{queue_file(url)}.lock")
+        return is_locked(lock_file(url))
     except FileNotFoundError:
         return False
 
@@ -52,9 +55,8 @@ def make_directory(directory: Path, mode: int) -> None:
         raise StartError(message) from error
 
 
-def _take(queue: Path) -> int:
-    path = f"{queue}.lock"
-    make_directory(queue.parent, 0o750)
+def _take(path: Path, queue: str) -> int:
+    make_directory(path.parent, 0o750)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

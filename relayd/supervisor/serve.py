@@ -26,6 +26,7 @@ from relayd.net.dns.trusted import why_no_dane
 from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
 from relayd.settings import Settings
 from relayd.settings.dkim import with_kept_keys
+from relayd.store.url import lock_file
 from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
@@ -70,7 +71,7 @@ class Supervisor:
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
         self._starter = Starter(worker_main, self._addresses, timeout=timeouts.start)
-        lock = QueueLock(settings.store.url)
+        lock = QueueLock(settings.store.url, settings.store.folder)
         try:
             try_status_log(settings.log.status_log)
             self._addresses.open(settings)
@@ -331,8 +332,8 @@ class Supervisor:
     def _prepare(self, settings: Settings, now: float) -> None:
         """Take what the new settings need, before anything of the old is given up. Raises StartError."""
         lock = self._current.lock
-        if settings.store.url != lock.url:
-            lock = QueueLock(settings.store.url)
+        if lock_file(settings.store.url, settings.store.folder) != lock.path:
+            lock = QueueLock(settings.store.url, settings.store.folder)
         try:
             try_status_log(settings.log.status_log)
             self._addresses.open(settings)

@@ -7,7 +7,6 @@ import asyncio
 import gc
 import os
 import signal
-import socket
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
@@ -95,12 +94,11 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             upgrading=upgrade.step,
         )
     view = open_view(settings.store.url)
-    node = socket.gethostname()
-    status_log = StatusLog(settings.log.status_log, node=node)
+    status_log = StatusLog(settings.log.status_log, node=settings.node)
     events = Events(status_log, counters)
     try:
         registered = await store.register(
-            WorkerIdentity(node=node, boot=inherited.boot, name=inherited.name)
+            WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
         )
         await _serve(
             settings,

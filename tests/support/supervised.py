@@ -117,6 +117,7 @@ def settings_of(
             history=timedelta(days=1),
             keep_bounced=timedelta(days=1),
         ),
+        node="node.test",
         control_socket=control,
         metrics=None,
         log=LogSettings(status_log="-", level="info", format="json"),

@@ -32,7 +32,7 @@ def dead_worker(exit_code: int, *, started_at: float, ready: bool = True) -> Wor
 @pytest.fixture
 def generation(tmp_path: Path) -> Generation:
     settings = settings_of([], control=f"{tmp_path}/control.sock", queue="unused")
-    return Generation(settings, QueueLock("postgresql:unused"), timeouts=TIMEOUTS)
+    return Generation(settings, QueueLock(f"sqlite:{tmp_path}/queue.db"), timeouts=TIMEOUTS)
 
 
 def die(

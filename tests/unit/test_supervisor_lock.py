@@ -52,5 +52,10 @@ def test_parents_are_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_queue_on_a_server_needs_no_lock() -> None:
-    QueueLock("postgresql://db.example/relayd").close()
+def test_a_queue_on_a_server_has_one_daemon_on_each_machine(tmp_path: Path) -> None:
+    """Whatever the server: what is in the folder has one owner."""
+    lock = QueueLock("postgresql://db.example/relayd", str(tmp_path))
+    with pytest.raises(StartError, match=r"the queue postgresql://other\.example/relayd: process"):
+        QueueLock("postgresql://other.example/relayd", str(tmp_path))
+    lock.close()
+    assert (tmp_path / "relayd.lock").exists()

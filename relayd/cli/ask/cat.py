@@ -79,8 +79,11 @@ def _from_the_file(
 ) -> bool:
     """Read content while no daemon runs; False when it is gone. Raises StoreForbidden, `unreachable`."""
     from relayd.store import owner_of  # noqa: PLC0415 -- for this case alone
+    from relayd.store.url import is_file  # noqa: PLC0415 -- as above
     from relayd.supervisor.lock import is_served  # noqa: PLC0415 -- as above
 
+    if not is_file(url):  # others serve it, and put on record who reads
+        raise unreachable
     owner = owner_of(url).uid
     if os.geteuid() not in {0, owner}:
         users = " and ".join(dict.fromkeys(("root", name_of(owner))))

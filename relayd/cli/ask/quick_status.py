@@ -1,7 +1,7 @@
 """`relayd status` in its plain form, as programs ask it: without click, which takes longer than the answer.
 
 Owns which command lines are plain: filters that compare text, `--limit`, `--json` and `-c`. All others,
-`--help` and mistakes among them, and a store that is not there, are left to `status` and `command`,
+`--help` and mistakes among them, and a store that is not there or no file, are left to `status` and `command`,
 which have the words for them. What is printed is the same, by the same functions.
 """
 
@@ -18,7 +18,7 @@ from relayd.config.peek import find_store
 from relayd.errors import RelaydError
 from relayd.ports.view import Query
 from relayd.store import open_view
-from relayd.store.url import is_missing
+from relayd.store.url import is_file, is_missing
 
 _SETTINGS = {"-c": "settings", "--config": "settings"}
 _FILTERS = {
@@ -45,7 +45,7 @@ def answer(arguments: Sequence[str]) -> int | None:
     try:
         question = _read(arguments)
         url = None if question is None else find_store(question.settings)
-        if question is None or url is None or is_missing(url):
+        if question is None or url is None or not is_file(url) or is_missing(url):
             return None
         with closing(open_view(url)) as view:
             show_notices(view, question.settings)

@@ -82,7 +82,8 @@ def _write(settings: "Settings", domain: str, kind: KeyKind, pem: str) -> str:
         selector = next_selector(kind, now().year, taken)
     except NoSelector as error:
         raise RelaydError(str(error)) from None
-    user = service_user(settings.store.url) if os.geteuid() == 0 else None
+    store = settings.store
+    user = service_user(store.url, store.folder) if os.geteuid() == 0 else None
     write_key(folder, domain, selector, pem, None if user is None else user.gid)
     return selector
 

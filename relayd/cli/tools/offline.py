@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from relayd.cli.context import load_settings
 from relayd.errors import QueueInUse, StoreForbidden
-from relayd.store.url import queue_file
 
 
 class Serving(click.ClickException):
@@ -18,17 +18,17 @@ class Serving(click.ClickException):
 
 
 @contextmanager
-def a_stopped_queue() -> Iterator[str]:
+def a_stopped_queue(command: str) -> Iterator[str]:
     """The URL of the settings' store, whose daemon is kept from starting until the end.
 
-    Raises ConfigError, Serving, StartError, and StoreForbidden for another user than root and the daemon's.
+    Raises ConfigError, NotAFile, Serving, StartError, and StoreForbidden for another user than root and the daemon's.
     """
     from relayd.file_access import name_of  # noqa: PLC0415
-    from relayd.store import owner_of  # noqa: PLC0415
+    from relayd.store import file_for, owner_of  # noqa: PLC0415
     from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
 
     url = load_settings().store.url
-    queue, owner = queue_file(url), owner_of(url)
+    queue, owner = Path(file_for(command, url)), owner_of(url)
     if os.geteuid() not in {0, owner.uid}:
         users = " or as ".join(dict.fromkeys(("root", name_of(owner.uid))))
         raise StoreForbidden(f"you may not change {queue}: run this as {users}")

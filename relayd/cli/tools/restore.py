@@ -29,7 +29,7 @@ def restore(*, folder: Path, force: bool, as_json: bool) -> None:
     """
     from relayd.store import restore as restore_queue  # noqa: PLC0415
 
-    with a_stopped_queue() as url:
+    with a_stopped_queue("restore") as url:
         done = restore_queue(url, folder, force=force)
     if as_json:
         show_json({"queue": done.queue, "from": done.copy, **_counts(done)})
@@ -52,7 +52,7 @@ def move(*, folder: Path, as_json: bool) -> None:
     """
     from relayd.store import move as move_queue  # noqa: PLC0415
 
-    with a_stopped_queue() as url:
+    with a_stopped_queue("move") as url:
         done = move_queue(url, folder)
     if as_json:
         show_json({"queue": done.queue, "to": done.copy, **_counts(done)})

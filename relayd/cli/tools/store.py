@@ -50,10 +50,10 @@ def compact(*, as_json: bool) -> None:
     The daemon goes on with its work meanwhile. A queue that an older relayd created has to be copied once: stop the
     daemon for that. While it is stopped, the disk needs room for a copy.
     """
-    from relayd.store.url import queue_file  # noqa: PLC0415
+    from relayd.store import file_for  # noqa: PLC0415
 
     settings = load_settings()
-    queue = str(queue_file(settings.store.url))
+    queue = file_for("store compact", settings.store.url)
     with progress() as line:
         tell = _teller(line)
         try:
@@ -98,7 +98,7 @@ def _while_it_is_stopped(tell: Tell) -> tuple[int, int, int]:
     from relayd.store import compact as compact_file  # noqa: PLC0415
     from relayd.store.url import queue_file  # noqa: PLC0415
 
-    with a_stopped_queue() as url:
+    with a_stopped_queue("store compact") as url:
         before = queue_file(url).stat().st_size
         done = compact_file(url, now() - load_settings().store.history, tell)
     return done.purged, before, done.octets
