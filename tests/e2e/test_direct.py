@@ -1,11 +1,9 @@
 """`relayd serve` in direct mode: name server, mail hosts and smarthost on loopback, every fate of a mail."""
 
-import asyncio
 import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,11 @@ import pytest
 
 from relayd.policy.pace import SiteMode
 from relayd.store.sqlite.view import SqliteView
-from tests.support.daemon import CEILING, Daemon, a_daemon, eventually
-from tests.support.dns_server import SERVFAIL, DnsServer, Zones
+from tests.support.daemon import Daemon, a_daemon, eventually
+from tests.support.dns_server import SERVFAIL, Zones
+from tests.support.internet import Internet, an_internet, rcpts_of
 from tests.support.ports import free_port
-from tests.support.scripted_server import InTurn, Script, ScriptedServer
+from tests.support.scripted_server import InTurn, Script
 
 FINE, UNKNOWN, FULL, GREY, BACKUP, DOWN, WARY = (f"127.0.1.{number}" for number in range(1, 8))
 MISTRUST = "421 4.7.0 low reputation of your IP address"
@@ -74,57 +73,18 @@ FATES: dict[str, tuple[str, str | None, int | None, str | None]] = {
 }
 
 
-class Internet:
-    """Everything beyond the relay, with an event loop in a thread of its own."""
-
-    def __init__(self, port: int) -> None:
-        self.servers = {
-            ip: ScriptedServer(script, host=ip, port=port) for ip, script in SCRIPTS.items()
-        }
-        self.smarthost = ScriptedServer()
-        self.dns = DnsServer(ZONES)
-        self._stack = AsyncExitStack()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._call(self._start())
-
-    def _call(self, coroutine: Any) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CEILING)
-
-    async def _start(self) -> None:
-        for server in (*self.servers.values(), self.smarthost):
-            await self._stack.enter_async_context(server)
-        await self._stack.enter_async_context(self.dns)
-
-    def close(self) -> None:
-        self._call(self._stack.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CEILING)
-        self._loop.close()
-
-
-def rcpts_of(server: ScriptedServer) -> list[str]:
-    return [rcpt[4:-1] for message in server.messages for rcpt in message.rcpts]
-
-
 @contextmanager
 def a_relay(folder: Path, *, tls: str = "off") -> Iterator[tuple[Daemon, Internet]]:
-    port = free_port()
-    internet = Internet(port)
-    more = (
-        f'[direct]\nport = {port}\ntls = "{tls}"\nallow_networks = ["127.0.0.0/8"]\n'
-        f'[dns]\nnameservers = ["{internet.dns.endpoint}"]\ntimeout = "5s"\n'
-        '[routes]\n"held.test" = "hold"\n"*.inside.test" = "smarthost"\n'
-        '[test_mail]\nrecipients = ["qa@fine.test"]\n'
-    )
-    try:
+    with an_internet(SCRIPTS, ZONES, port=free_port()) as internet:
+        more = (
+            f'{internet.settings}tls = "{tls}"\n'
+            '[routes]\n"held.test" = "hold"\n"*.inside.test" = "smarthost"\n'
+            '[test_mail]\nrecipients = ["qa@fine.test"]\n'
+        )
         with a_daemon(
             folder, internet.smarthost.port, remote="true", smarthost_more=more
         ) as daemon:
             yield daemon, internet
-    finally:
-        internet.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import random  # noqa: TID251 -- seeded
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,6 +17,10 @@ from tests.support.daemon import CEILING, without_trace
 from tests.support.scripted_server import Message
 
 _BARE_LF = b"Subject: never\r\n\r\nbare\nline\r\n"  # to be refused at its dot
+
+
+Mail = Callable[[int, int, random.Random], "Iterable[Entry]"]
+"""What a client sends, given its number and how many messages."""
 
 
 class Fate(Enum):
@@ -34,6 +38,7 @@ class Entry:
     recipients: tuple[str, ...]
     content: bytes
     fate: Fate = Fate.SENT
+    reply: bytes = b""  # to its final dot
 
 
 @dataclass(slots=True)
@@ -70,7 +75,8 @@ class Client:
         self._expect(b"354")
         entry.fate = Fate.UNKNOWN
         self._socket.sendall(entry.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        entry.fate = Fate.ACKED if self._line().startswith(b"250 ") else Fate.REFUSED
+        entry.reply = self._line()
+        entry.fate = Fate.ACKED if entry.reply.startswith(b"250 ") else Fate.REFUSED
 
     def close(self) -> None:
         self._replies.close()
@@ -91,10 +97,20 @@ class Client:
 class Load:
     """Some clients in threads, each sending its messages whatever happens to the relay."""
 
-    def __init__(self, port: int, *, clients: int, messages: int, seed: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        clients: int,
+        messages: int,
+        seed: int,
+        mail: "Mail | None" = None,
+    ) -> None:
+        """Without `mail`, which says what a client sends, it is for x.test, and some of it malformed."""
         self.ledger = Ledger()
         self._port = port
         self._messages = messages
+        self._mail = mail or _entries
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(number, random.Random(f"{seed}-{number}")))
@@ -118,21 +134,24 @@ class Load:
 
     def _run(self, number: int, chance: random.Random) -> None:
         client: Client | None = None
-        for entry in _entries(number, self._messages, chance):
-            while client is None and not self._over.wait(0):
+        for entry in self._mail(number, self._messages, chance):
+            while client is None and not self._over.is_set():
                 try:
                     client = Client(self._port)
                 except OSError:
                     self._over.wait(0.05)
-            if client is None:
-                return
+            if client is None or self._over.is_set():
+                break
             self.ledger.entries.append(entry)
             try:
                 client.submit(entry)
             except OSError:
                 client.close()
                 client = None
-            if entry.fate is Fate.REFUSED and client is not None:  # bare LF: it hangs up then
+            is_over = entry.fate is Fate.REFUSED and chance.random() < 0.5
+            if (
+                is_over or entry.content is _BARE_LF
+            ) and client is not None:  # bare LF: it hangs up
                 client.close()
                 client = None
         if client is not None:

@@ -20,6 +20,7 @@ script does not name goes well. A value is an `Action`:
     Wait(event, "250")    wait for an asyncio.Event first
     ("421 bye", CLOSE)    one after the other
     InTurn("250", "421")  the first time this, the next time that; the last one repeats
+    AnyOf(chance, "250", "451")    one of them each time, by a random.Random
     InBody(9000, "550")   only for DATA: say 354, read so many octets of the content, then act; it
                           reads no further, but does not hang up by itself
 
@@ -35,6 +36,7 @@ A bare CR, bare LF or NUL in anything that came in is noted too and fails the te
 import asyncio
 import contextlib
 import os
+import random  # noqa: TID251 -- seeded
 import re
 import socket
 import ssl
@@ -98,6 +100,17 @@ class InTurn:
 
     def next(self) -> "Action":
         return self._actions.pop(0) if len(self._actions) > 1 else self._actions[0]
+
+
+class AnyOf(InTurn):
+    """One of these each time, by chance."""
+
+    def __init__(self, chance: random.Random, *actions: "Action") -> None:
+        super().__init__(*actions)
+        self._chance = chance
+
+    def next(self) -> "Action":
+        return self._chance.choice(self._actions)
 
 
 Action = str | Raw | Beneath | Drip | Silent | Wait | InBody | InTurn | tuple["Action", ...]
@@ -372,6 +385,8 @@ class _Session:
             os.write(self.writer.get_extra_info("socket").fileno(), words.octets)
             return False
         for octet in _octets(words.text):
+            if self.writer.transport.is_closing():
+                raise _HungUp
             self.writer.write(bytes([octet]))
             await asyncio.sleep(words.every)
         return words.text[0] in "23"
