@@ -387,3 +387,33 @@ async def test_without_the_store_nobody_knows_the_policy() -> None:
         await direct.post.quiet()
         assert not direct.server(A1).connections
         assert {row.status for row in direct.post.rows()} <= {Status.QUEUED, Status.DEFERRED}
+
+
+def two_names(*tlsa: Any) -> dict[str, Any]:
+    """Two hosts of one domain at one address, each with TLSA records of its own."""
+    found: dict[str, Any] = {"x.test": {"MX": Authentic(["10 mx1.x.test.", "20 mx2.x.test."])}}
+    for name, records in zip(("mx1.x.test", "mx2.x.test"), tlsa, strict=True):
+        found |= {name: secure(A=[A1]), f"_{PORT}._tcp.{name}": {"TLSA": records}}
+    return found
+
+
+async def test_an_address_whose_first_name_fails_a_policy_is_asked_by_its_second() -> None:
+    async with a_post(two_names(Authentic([WRONG]), Authentic([FITS]))) as direct:
+        first, then = await sent(direct)
+        assert seen(first)[:3] == ("attempted", "mx1.x.test", "dane")
+        assert seen(then)[:4] == ("sent", "mx2.x.test", "dane", "dane-ee")
+
+
+async def test_a_name_that_nobody_may_connect_to_does_not_hide_the_other() -> None:
+    async with a_post(two_names(SERVFAIL, Authentic([FITS])), dns_timeout=0.5) as direct:
+        first, then = await sent(direct)
+        assert seen(first)[:2] == ("attempted", "mx1.x.test")
+        assert seen(then)[:4] == ("sent", "mx2.x.test", "dane", "dane-ee")
+
+
+async def test_no_name_of_an_address_is_asked_twice() -> None:
+    async with a_post(two_names(Authentic([WRONG]), Authentic([WRONG]))) as direct:
+        told = await sent(direct)
+        assert [each["remote_host"] for each in told] == ["mx1.x.test", "mx2.x.test"]
+        assert told[-1]["event"] == "deferred"
+        assert direct.server(A1).connections == 2

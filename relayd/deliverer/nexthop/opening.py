@@ -74,7 +74,7 @@ class Opening:
             (
                 each
                 for each, wait in zip(chosen.candidates, waits, strict=True)
-                if not wait and search.may_ask(parts.address_of(each))
+                if not wait and search.may_ask(each.host, parts.address_of(each))
             ),
             key=lambda each: search.is_out(parts.address_of(each)),
         )
@@ -124,6 +124,8 @@ class Opening:
             if search.is_over:
                 all_asked = False
                 break
+            if not search.may_ask(candidate.host, self._parts.address_of(candidate)):
+                continue  # another name of an address that has failed
             connection = await self._ask(candidate, search)
             if connection is not None:
                 return self._session(connection, candidate, search)
@@ -202,7 +204,7 @@ class Opening:
 def _suits(connection: Connection, best: Collection[_HostFrom], search: Search) -> bool:
     peer = connection.peer
     is_wanted = (peer.host, None) in best or (peer.host, peer.local_ip) in best
-    return connection.is_usable and is_wanted and search.may_ask((peer.ip, peer.port))
+    return connection.is_usable and is_wanted and search.may_ask(peer.host, (peer.ip, peer.port))
 
 
 def target_of(candidate: Candidate, requirement: Requirement, settings: DirectSettings) -> Target:

@@ -57,7 +57,6 @@ class Search:
         turned_away: Callable[[], None],
     ) -> None:
         self.failures: tuple[HostFailure, ...] = tuple(after)
-        self._asked = {failure.address for failure in after}
         self._told_out: set[Address] = set()  # to who looks on
         spent = (clock.now() - after[0].at).total_seconds() if after else 0.0
         self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
@@ -73,8 +72,8 @@ class Search:
         """Tell whether the time is up; somebody was asked in any case."""
         return bool(self.failures) and self._left() <= 0
 
-    def may_ask(self, address: Address) -> bool:
-        return address not in self._asked
+    def may_ask(self, host: str, address: Address) -> bool:
+        return may_ask(host, address, self.failures)
 
     def is_out(self, address: Address) -> bool:
         """Tell whether it failed lately."""
@@ -102,7 +101,7 @@ class Search:
             if source and not (ips := _of_family(ip_address(source).version, ips)):
                 out = SessionFailed(Stage.CONNECT, _out_of_reach(source))
                 self._fail(HostFailure(host=host, at=self._clock.now(), failed=out))
-            return [ip for ip in ips if self.may_ask((ip, host.port))]
+            return [ip for ip in ips if self.may_ask(host.host, (ip, host.port))]
         return ()
 
     async def ask(self, target: Target, preference: int = 0) -> Connection | None:
@@ -152,7 +151,6 @@ class Search:
                 reason=str(failure.failed),
             )
         self.failures += (failure,)
-        self._asked.add(failure.address)
         self._note(failure)
         if turned_away([failure.known]):
             self._turned_away()
@@ -166,6 +164,17 @@ class Search:
             and not (ours and failure.failed.stage is Stage.CONNECT)
         ):
             self._dead_hosts.note(failure.address)
+
+
+def may_ask(host: str, address: Address, failures: Sequence[HostFailure]) -> bool:
+    """Tell whether an attempt with these failures may ask a host at an address.
+
+    One address is asked once, whatever its names. But what a policy asks of TLS, it asks by name: another one may do.
+    """
+    return not any(
+        failed.address == address and (failed.host.host == host or not failed.is_of_policy)
+        for failed in failures
+    )
 
 
 def _of_family(version: int, ips: Sequence[str]) -> Sequence[str]:

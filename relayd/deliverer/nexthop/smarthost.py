@@ -80,7 +80,7 @@ class Smarthost:
                 todo.extendleft(
                     one for one in reversed(found) if not search.is_out((one.ip, one.port))
                 )
-            elif search.may_ask((each.ip, each.port)):  # two names may share it
+            elif search.may_ask(each.host, (each.ip, each.port)):  # two names may share it
                 connection = await search.ask(each)
                 if connection is not None:
                     return Session(connection=connection, failures=search.failures)

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost
 from relayd.deliverer.nexthop.mx_parts import STORE_AGAIN, MxParts
+from relayd.deliverer.nexthop.search import may_ask
 from relayd.deliverer.trust import DomainTrust
 from relayd.errors import StoreBroken, StoreError
 from relayd.mail.attempt import Breakdown, RouteKind
@@ -50,8 +51,7 @@ async def find_way(
         _tell_choice(chosen)
     if not isinstance(chosen, Candidates):
         raise NoHost((*after, _proof(domain, chosen, parts)))
-    failed = {failure.address for failure in after}
-    if all(parts.address_of(each) in failed for each in chosen.candidates):
+    if not any(may_ask(each.host, parts.address_of(each), after) for each in chosen.candidates):
         raise NoHost(tuple(after), all_asked=chosen.is_all)
     trust = parts.trust.of(domain, is_lifted=lifts_policies)
     await _load(trust, chosen, parts)

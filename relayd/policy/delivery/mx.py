@@ -176,7 +176,8 @@ def _choose(
     hosts = drop_self_and_worse(plan.hosts, own)
     if not hosts:
         return _loop(plan.domain)
-    candidates: dict[str, Candidate] = {}  # by address: the same one twice is no second chance
+    candidates: list[Candidate] = []  # an address under each of its names: policies ask by name
+    ips: set[str] = set()
     unheard: list[int] = []
     is_cut = plan.cut_off
     skipped: list[str] = [f"{name}: this is ourselves" for name in sorted(own)]
@@ -186,15 +187,16 @@ def _choose(
         if not usable and (found[host.name].failures or _left_out(found[host.name], rules)):
             unheard.append(host.preference)
         for ip in usable:
-            if len(candidates) < rules.max_addresses:
-                candidates.setdefault(ip, _candidate(plan, host, ip, found[host.name], rules))
+            if ip in ips or len(ips) < rules.max_addresses:
+                ips.add(ip)
+                candidates.append(_candidate(plan, host, ip, found[host.name], rules))
             else:
                 is_cut = True
     if candidates:
         return Candidates(
             names=plan.names,
             site=plan.site,
-            candidates=tuple(candidates.values()),
+            candidates=tuple(candidates),
             skipped=tuple(skipped),
             unheard=min(unheard, default=None),
             is_cut=is_cut,

@@ -170,10 +170,10 @@ CHOSEN: list[tuple[str, HostPlan, Mapping[str, Addresses], list[str]]] = [
         ["b.test 192.0.2.1", "b.test 2001:db8::1", "c.test 192.0.2.2"],
     ),
     (
-        "the-same-address-once",
+        "the-same-address-under-each-name",
         the_plan("10 b.test", "20 c.test"),
         {"b.test": found("192.0.2.1"), "c.test": found("192.0.2.1", "192.0.2.2")},
-        ["b.test 192.0.2.1", "c.test 192.0.2.2"],
+        ["b.test 192.0.2.1", "c.test 192.0.2.1", "c.test 192.0.2.2"],
     ),
     (
         "without-the-forbidden",
