@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from relayd.config.kept import KeptSettings
 from relayd.console import guard
 from relayd.console.daemon import Daemon
 from relayd.console.glance import Glance
@@ -51,7 +52,8 @@ register_url_convertor("count", _Count())
 class Console:
     """The parts that all pages share."""
 
-    settings: Settings
+    settings: Settings  # those that it began with
+    settings_now: KeptSettings
     reading: Reading
     daemon: Daemon
     glance: Glance

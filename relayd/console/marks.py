@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from relayd.console import text
+from relayd.console.escaping import escaped, made
 
 _MARKS: Mapping[str, str] = {
     "queued": "…",
@@ -22,10 +23,6 @@ _MARKS: Mapping[str, str] = {
     "dropped": "\u2013",  # a dash
 }
 _NONE = Markup()
-
-
-def _made(html: str) -> Markup:
-    return Markup(html)  # noqa: S704 -- made of constants and of what `escape` returned
 
 
 class Times:
@@ -52,13 +49,13 @@ class Times:
 
 def _time(at: datetime, *, title: str, shown: str) -> Markup:
     written = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return _made(f'<time datetime="{written}" title="{escape(title)}">{escape(shown)}</time>')
+    return made(f'<time datetime="{written}" title="{escaped(title)}">{escaped(shown)}</time>')
 
 
 def status(word: str) -> Markup:
     """A status by its word and a mark, so that colour alone tells nothing."""
-    mark, safe = _MARKS.get(word, "·"), escape(word)
-    return _made(
+    mark, safe = _MARKS.get(word, "·"), escaped(word)
+    return made(
         f'<span class="status {safe}"><span class="mark" aria-hidden="true">{mark}</span>{safe}</span>'
     )
 
@@ -67,19 +64,19 @@ def address(rcpt: str | None) -> Markup:
     """An address that leads to its page."""
     if not rcpt:
         return _NONE
-    return _made(
-        f'<a class="address" href="/addresses/{escape(quote(rcpt))}">{escape(text.shown(rcpt))}</a>'
+    return made(
+        f'<a class="address" href="/addresses/{escaped(quote(rcpt))}">{escaped(text.shown(rcpt))}</a>'
     )
 
 
 def cell(count: float, label: str) -> Markup:
     """A cell of a table with a number; `label` is the head of its column."""
     zero = "" if count else " zero"
-    return _made(
-        f'<td class="number{zero}" data-label="{escape(label)}">{escape(text.number(count))}</td>'
+    return made(
+        f'<td class="number{zero}" data-label="{escaped(label)}">{escaped(text.number(count))}</td>'
     )
 
 
 def field(name: str, value: str) -> Markup:
     """A field of a form that nobody sees."""
-    return _made(f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">')
+    return made(f'<input type="hidden" name="{escaped(name)}" value="{escaped(value)}">')

@@ -5,6 +5,7 @@ asked once in a while for all of them together.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -47,19 +48,38 @@ class Reading:
 
 
 class Shared(Generic[T]):
-    """An answer that all who ask within some seconds get alike; one question at a time."""
+    """An answer that all who ask within some seconds get alike; one question at a time.
 
-    def __init__(self, ask: Callable[[], Awaitable[T]], *, every: float) -> None:
+    When it is older, they get it for as long again, and the question is asked meanwhile: nobody waits for it while
+    somebody looks all the time.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        *,
+        every: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = ask
         self._every = every
-        self._turn = asyncio.Lock()
-        self._answers: list[tuple[float, T]] = []
+        self._monotonic = monotonic
+        self._asked: asyncio.Future[T] | None = None
+        self._answers: list[tuple[float, T]] = []  # when it was asked, and the answer
 
     async def get(self) -> T:
-        """Return an answer that is no older than that. Raises what the question raises."""
-        async with self._turn:
-            clock = asyncio.get_running_loop().time
-            if not self._answers or clock() - self._answers[0][0] >= self._every:
-                answer = await self._ask()
-                self._answers = [(clock(), answer)]
+        """Return an answer that is no older than twice that. Raises what the question raises."""
+        now = self._monotonic()
+        age = now - self._answers[0][0] if self._answers else float("inf")
+        if age >= self._every and self._asked is None:
+            self._asked = asyncio.ensure_future(self._ask())
+            self._asked.add_done_callback(partial(self._take, now))
+        if age < 2 * self._every:
             return self._answers[0][1]
+        assert self._asked is not None
+        return await asyncio.shield(self._asked)  # who asked may leave, the others still wait
+
+    def _take(self, at: float, asked: asyncio.Future[T]) -> None:
+        self._asked = None
+        if not asked.cancelled() and asked.exception() is None:
+            self._answers = [(at, asked.result())]

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 import relayd
 from relayd.console import guard, marks, text
 from relayd.console.changed import remembered
+from relayd.console.links import links
 from relayd.console.templating import templates_in
 from relayd.console.visitor import Visitor
 
@@ -58,6 +59,7 @@ class Renderer:
         self._templates = templates_in(_HERE / "templates")
         self._templates.globals |= {
             "_": text.translated,
+            "links": links,
             "version": relayd.__version__,
             "with_query": with_query,
         }

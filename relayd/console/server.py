@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import structlog
 import uvicorn
 
+from relayd.config.kept import KeptSettings
 from relayd.console.app import App
 from relayd.console.asked import Console
 from relayd.console.daemon import Daemon
@@ -61,6 +62,7 @@ def parts_of(settings: Settings, now: Callable[[], datetime] = wall_clock) -> It
     try:
         yield Console(
             settings=settings,
+            settings_now=KeptSettings(settings.file),
             reading=reading,
             daemon=daemon,
             glance=Glance(settings, reading, daemon, now),

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, select_autoescape
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import Context
 
+from relayd.console.escaping import escaped
 from relayd.console.text import translated
 
 _CALL = ("name", "lparen", "string", "rparen")
@@ -37,6 +39,16 @@ def _with_words(tokens: list[Token]) -> Iterator[Token]:
             place += 1
 
 
+class _Code(CodeGenerator):
+    """Has what a page shows escaped by `escaped`."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile and finalize.src is None:
+            self.write("environment.escaped(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
 class _Context(Context):
     """Calls a function as it is: none of ours asks for the context, which Jinja looks for at every call."""
 
@@ -47,7 +59,9 @@ class _Context(Context):
 
 
 class _Templates(Environment):
+    code_generator_class = _Code  # type: ignore[mutable-override]  # as Jinja has it
     context_class = _Context  # type: ignore[mutable-override]  # as Jinja has it
+    escaped = staticmethod(escaped)
 
 
 def templates_in(folder: Path) -> Environment:

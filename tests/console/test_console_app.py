@@ -120,6 +120,43 @@ async def test_all_tabs_together_ask_once_in_a_while() -> None:
     assert [await often.get(), await often.get()] == [2, 3]
 
 
+async def test_nobody_waits_for_a_long_question_while_somebody_looks() -> None:
+    times, answers = [100.0], asyncio.Queue[int]()
+    shared = Shared(answers.get, every=5, monotonic=lambda: times[-1])
+    answers.put_nowait(1)
+    assert await shared.get() == 1
+    times.append(105)
+    assert [await shared.get(), await shared.get()] == [1, 1]  # it is asked meanwhile, once
+    answers.put_nowait(2)
+    answers.put_nowait(3)
+    for _ in range(3):  # the answer, and that it is there
+        await asyncio.sleep(0)
+    assert (await shared.get(), answers.qsize()) == (2, 1)
+    times.append(115)
+    assert await shared.get() == 3  # nobody looked for long: an old answer is none
+
+
+async def test_a_question_that_failed_is_asked_again() -> None:
+    times, answers = [100.0], [1]
+
+    async def ask() -> int:
+        await asyncio.sleep(0)
+        if not answers:
+            raise StoreUnavailable("gone")
+        return answers.pop()
+
+    shared = Shared(ask, every=5, monotonic=lambda: times[-1])
+    assert await shared.get() == 1
+    times.append(107)
+    assert await shared.get() == 1
+    times.append(112)
+    with pytest.raises(StoreUnavailable):
+        await shared.get()
+    answers.append(2)
+    await asyncio.sleep(0)
+    assert await shared.get() == 2
+
+
 async def test_a_queue_may_come_later(tmp_path: Path) -> None:
     """Nothing is kept of a view that could not be opened."""
     reading = Reading(f"sqlite:{tmp_path}/queue.db")

@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from relayd.answers.tally import bounced
-from relayd.config.load import load
 from relayd.console.asked import Asked
 from relayd.console.destinations import find_one
 from relayd.console.filters import read_filters
@@ -38,7 +37,7 @@ async def show_one(asked: Asked) -> Response:
             404,
             f"{key} is no destination: it is smarthost, smarthost:NAME, hold, mx:DOMAIN or host:HOST:PORT",
         )
-    settings = await asyncio.to_thread(load, asked.console.settings.file, with_secrets=False)
+    settings = await asyncio.to_thread(asked.console.settings_now.read)
     found = await asked.ask(partial(find_one, key, asked.now))
     filters = read_filters(QueryParams({"destination": key, "unfinished": "1"}), asked.now)
     waits = await asked.ask(partial(newest, filters.query))

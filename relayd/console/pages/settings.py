@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from relayd.answers.warnings import found_wrong, warnings
 from relayd.config.console_change import foresee
-from relayd.config.load import load
 from relayd.config.values import RULES, default_of
 from relayd.console.asked import Asked
 from relayd.console.changed import forget, remember
@@ -52,7 +51,7 @@ async def look(asked: Asked) -> Response:
         return await _page(asked, told="Nothing to update: these values count already.")
     file = asked.console.settings.file
     try:
-        before = await asyncio.to_thread(load, file, with_secrets=False)
+        before = await asyncio.to_thread(asked.console.settings_now.read)
         after = await asyncio.to_thread(foresee, file, wanted)
     except RelaydError as refused:
         return await _page(asked, refused=refused)
@@ -98,7 +97,7 @@ async def dismiss(asked: Asked) -> Response:
 
 async def _page(asked: Asked, *, told: str = "", refused: RelaydError | None = None) -> Response:
     file = asked.console.settings.file
-    settings = await asyncio.to_thread(load, file, with_secrets=False)
+    settings = await asyncio.to_thread(asked.console.settings_now.read)
     values = dict(settings.values)
     return asked.page(
         "settings.html",

@@ -7,6 +7,7 @@ Reading the content of messages is apart: no role has it, it is given to an acco
 
 from collections.abc import Collection
 from enum import StrEnum
+from functools import cache
 
 
 class Scope(StrEnum):
@@ -36,6 +37,7 @@ _SUFFICE = {  # any of these is enough for the scope
 }
 
 
+@cache
 def scopes_of(role: Role, *, reads_content: bool) -> frozenset[Scope]:
     """Return what an account may do, as the scopes of a key would say it."""
     return frozenset({_OF_ROLE[role]} | ({Scope.CONTENT} if reads_content else set()))
