@@ -19,10 +19,11 @@ from relayd.errors import (
     RelaydError,
     SchemaMismatch,
     StoreError,
+    StoreUnavailable,
 )
 from relayd.logs.status import StatusLog
 from relayd.loops import loop_factory
-from relayd.mail.ids import WorkerIdentity
+from relayd.mail.ids import Registration, WorkerIdentity
 from relayd.mail.pause import PauseRule
 from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
@@ -30,11 +31,13 @@ from relayd.policy.delivery import route
 from relayd.policy.delivery.throttle import slots_of
 from relayd.policy.pausing import Pausing
 from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
+from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
 from relayd.store import open_store, open_view
+from relayd.store.url import is_file, name_of
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker import housekeeping
@@ -52,6 +55,7 @@ from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.tlsrpt import keep_counting, keep_reporting
 from relayd.worker.upgrading import Upgrade
+from relayd.worker.waiting_room import wait_for
 from relayd.worker.wakeups import SocketWakeups
 
 log = structlog.get_logger()
@@ -96,13 +100,18 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     view = open_view(settings.store.url)
     status_log = StatusLog(settings.log.status_log, node=settings.node)
     events = Events(status_log, counters)
+    stopping = _Stopping()
+    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     try:
-        registered = await store.register(
-            WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
-        )
+        identity = WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
+        registered = await _register(settings, inherited, store, identity, supervision, stopping)
+        if registered is None:
+            return 0
         await _serve(
             settings,
             inherited,
+            supervision,
+            stopping,
             Parts(
                 store,
                 view,
@@ -122,11 +131,53 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     return 0
 
 
+async def _register(
+    settings: Settings,
+    inherited: Inherited,
+    store: QueueStore,
+    identity: WorkerIdentity,
+    supervision: Supervision,
+    stopping: "_Stopping",
+) -> Registration | None:
+    """Return what the store gives this worker, however long it is away; None: the worker is to end meanwhile.
+
+    A store that is a file of this machine does not come back by itself.
+    """
+    try:
+        return await store.register(identity)
+    except StoreUnavailable as error:
+        if is_file(settings.store.url):
+            raise
+        first = error
+    name = name_of(settings.store.url)
+    async with asyncio.TaskGroup() as tasks:
+        beat = tasks.create_task(supervision.beat(stopping.begun), name="heartbeat")
+        stop = tasks.create_task(stopping.begun.wait(), name="stop")
+        waiting = tasks.create_task(
+            wait_for(
+                partial(store.register, identity),
+                store=name,
+                first=first,
+                listeners=inherited.listeners,
+                control=inherited.control,
+            ),
+            name="store that is away",
+        )
+        supervision.ready()  # to say so is all that can be done, and it is done
+        await asyncio.wait((waiting, stop), return_when=asyncio.FIRST_COMPLETED)
+        for task in (beat, stop, waiting):
+            task.cancel()
+    return None if waiting.cancelled() else waiting.result()
+
+
 async def _serve(
-    settings: Settings, inherited: Inherited, parts: Parts, counters: Counters
+    settings: Settings,
+    inherited: Inherited,
+    supervision: Supervision,
+    stopping: "_Stopping",
+    parts: Parts,
+    counters: Counters,
 ) -> None:
-    stopping = _Stopping()
-    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
     await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
     fallbacks: Fallbacks | None = None
