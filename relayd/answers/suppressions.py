@@ -4,6 +4,7 @@ A list is CSV whose first line names the columns, or one address a line. A cell 
 a formula gets a `'` in CSV, which reading takes off again.
 """
 
+import asyncio
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,12 +95,23 @@ def foresee(lines: Iterable[Line], view: QueueView) -> Iterator[Foreseen]:
             yield Foreseen(line=line, does="mistake")
             continue
         address, scope = line.wanted.address.lower(), line.wanted.scope.lower()
-        is_old = (
-            not seen.isdisjoint({(address, scope), (address, EVERYBODY)})
-            or view.is_suppressed(address, sender=scope) is True
+        is_old = not seen.isdisjoint({(address, scope), (address, EVERYBODY)}) or _is_suppressed(
+            view, address, sender=scope
         )
         seen.add((address, scope))
         yield Foreseen(line=line, does="before" if is_old else "new")
+
+
+def _is_suppressed(view: QueueView, address: str, *, sender: str) -> bool:
+    """Ask from code without an event loop, whatever the store."""
+    found = view.is_suppressed(address, sender=sender)
+    if isinstance(found, bool):
+        return found
+
+    async def told() -> bool:
+        return await found
+
+    return asyncio.run(told())
 
 
 def _read_list(lines: Iterable[str]) -> Iterator[Line]:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -20,6 +21,7 @@ from relayd.policy.intake import cut_through
 from relayd.policy.intake.cut_through import Answer
 from relayd.ports.queue import Acted, QueueStore
 from relayd.ports.view import Query, QueueView
+from relayd.worker.asking import Asking
 
 _LOOK_AFTER, _LOOK_AT_LEAST_EVERY = 0.1, 1.0  # seconds
 
@@ -29,10 +31,18 @@ log = structlog.get_logger()
 class WaitingClients:
     """Those of one worker."""
 
-    def __init__(self, store: QueueStore, view: QueueView, record: Callable[[Acted], None]) -> None:
+    def __init__(
+        self,
+        store: QueueStore,
+        view: QueueView,
+        record: Callable[[Acted], None],
+        *,
+        asking: Asking,
+    ) -> None:
         self._store = store
         self._view = view
         self._record = record
+        self._asking = asking
         self._waiting: dict[MessageId, asyncio.Future[Answer]] = {}
         self._withdrawing: set[asyncio.Task[None]] = set()  # the loop itself would forget them
         self._is_stopping = False
@@ -75,14 +85,14 @@ class WaitingClients:
         while not answered.done():
             await asyncio.wait([answered], timeout=wait)
             if not answered.done():
-                self._look(message_id)
+                await self._look(message_id)
             wait = min(2 * wait, _LOOK_AT_LEAST_EVERY)
         return answered.result()
 
-    def _look(self, message_id: MessageId) -> None:
+    async def _look(self, message_id: MessageId) -> None:
         """Read what another worker has recorded."""
         with suppress(StoreError):  # it may be read the next time
-            for entry in self._view.history(message_id):
+            for entry in await self._asking.ask(partial(self._view.history, message_id)):
                 with suppress(ValueError):  # an event of a newer relayd
                     self._tell(message_id, EventKind(entry.kind), entry.detail)
 

@@ -23,6 +23,7 @@ from relayd.ports.upkeep import LetGo
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
+from relayd.worker.asking import Asking
 from relayd.worker.intake import Intake
 from relayd.worker.outward import Outward
 from relayd.worker.parts import Parts
@@ -65,11 +66,18 @@ async def keep_measuring(
         measure(counters, receiver, outward, intake)
 
 
-async def keep_looking(pausing: Pausing) -> None:
-    """Have the pause rules read again: their ends move when the clock is set (F-31)."""
+async def keep_looking(pausing: Pausing, asking: Asking) -> None:
+    """Have the pause rules read again: their ends move when the clock is set (F-31), and other machines change them.
+
+    Where the store is near, the next who needs them reads them.
+    """
     while True:
-        await asyncio.sleep(_LOOKED)
-        pausing.forget()
+        if asking.is_near:
+            await asyncio.sleep(_LOOKED)
+            pausing.forget()
+        else:
+            await asyncio.to_thread(pausing.look_again)
+            await asyncio.sleep(_LOOKED)
 
 
 async def keep_telling(reporter: Reporter) -> None:

@@ -65,13 +65,16 @@ class Intake:
         self._routes = routes
         self._store = parts.store
         self._view = parts.view
+        self._asking = parts.asking
         self._worker = parts.worker
         self._ids = parts.ids
         self._scheduler = scheduler
         self._events = parts.events
         self._clock = parts.clock
         self._returning: set[asyncio.Task[Any]] = set()  # the loop itself would forget them
-        self._waiting = WaitingClients(parts.store, parts.view, parts.events.acts)
+        self._waiting = WaitingClients(
+            parts.store, parts.view, parts.events.acts, asking=parts.asking
+        )
         parts.events.on_awaited = self._waiting.note
         # Fails when the store can be used no more.
         self.broken: asyncio.Future[None] = self._loop.create_future()
@@ -87,7 +90,7 @@ class Intake:
 
     def refusal_of_return_path(self, address: Address) -> Reply | Awaitable[Reply | None] | None:
         assert self._late is not None, "it owns the address"
-        return self._late.refusal_of(address)
+        return self._asking.soon(partial(self._late.refusal_of, address))
 
     def is_suppressed(self, address: Address, *, sender: Address | None) -> bool | Awaitable[bool]:
         return self._view.is_suppressed(str(address), sender=str(sender or ""))

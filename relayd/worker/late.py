@@ -7,6 +7,7 @@ changes nothing.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -33,6 +34,7 @@ from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
 from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, QueueView, RecipientRow
+from relayd.worker.asking import Asking
 
 _LOOKED_AT = 1 << 20  # octets of what comes back; a report is in front of the message it is about
 
@@ -59,6 +61,7 @@ class LateBounces:
     clock: Clock
     complaints: frozenset[str] = frozenset()  # addresses, in lower case
     refuses_complained: bool = False
+    asking: Asking = field(default_factory=Asking)
     too_many: Seldom = field(default_factory=Seldom)
 
     def owns(self, address: Address) -> bool:
@@ -109,12 +112,13 @@ class LateBounces:
         """
         address, content = message.recipients[0].address, message.content[:_LOOKED_AT]
         is_for_all = self._is_for_all(address)
-        row = self._row_in(content) if is_for_all else self.row_of(address)
+        find = partial(self._row_in, content) if is_for_all else partial(self.row_of, address)
+        row = await self.asking.ask(find)
         if row is None and is_for_all:
             raise ComplaintUnknown("a complaint that names no message of ours")
         if row is None:
             raise StoreUnavailable("the message of this return path is forgotten by now")
-        if self._refusal_of(row) is not None:
+        if await self.asking.ask(partial(self._refusal_of, row)) is not None:
             raise ReturnPathSpent("as much mail came to this return path as may")
         parsed = await self.parse(content)
         if isinstance(parsed, Unreadable):

@@ -42,6 +42,7 @@ from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker import housekeeping
 from relayd.worker.answering import answer, scrape
+from relayd.worker.asking import Asking
 from relayd.worker.events import Events
 from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
@@ -121,6 +122,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 clock,
                 Pausing(inherited.pausing, read=partial(_pause_rules, view)),
                 signer_of(settings.dkim),
+                Asking(is_near=is_file(settings.store.url)),
             ),
             counters,
         )
@@ -213,7 +215,9 @@ async def _serve(
             tasks.create_task(keep_policies(outward.policies, parts), name="MTA-STS policies"),
             tasks.create_task(keep_counting(outward.tally, parts), name="count of TLS sessions"),
             tasks.create_task(keep_reporting(outward.reports, parts), name="TLS reports"),
-            tasks.create_task(housekeeping.keep_looking(parts.pausing), name="pause rules"),
+            tasks.create_task(
+                housekeeping.keep_looking(parts.pausing, parts.asking), name="pause rules"
+            ),
             tasks.create_task(
                 housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),
                 name="bounced content",

@@ -210,6 +210,7 @@ async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateB
     return LateBounces(
         paths=ReturnPaths(domain=settings.bounces.verp_domain, key=await parts.store.secret()),
         view=parts.view,
+        asking=parts.asking,
         parse=reader.read,
         routes=settings.routes,
         clock=parts.clock,

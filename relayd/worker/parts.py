@@ -1,7 +1,7 @@
 """What both halves of a worker use: the store, the queue ids, the events, the clock."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relayd.mail.ids import (
@@ -15,6 +15,7 @@ from relayd.policy.pausing import Pausing
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
+from relayd.worker.asking import Asking
 from relayd.worker.events import Events
 from relayd.worker.signing import DkimSigner
 
@@ -53,3 +54,4 @@ class Parts:
     clock: Clock
     pausing: Pausing
     signer: DkimSigner | None = None  # set where there are keys
+    asking: Asking = field(default_factory=Asking)

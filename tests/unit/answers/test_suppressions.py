@@ -1,14 +1,17 @@
 """Lists of suppressed addresses, as people and other systems write them."""
 
 import csv
+from collections.abc import Awaitable
 from io import StringIO
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relayd.answers.suppressions import COLUMNS, Line, csv_cells, read_list
+from relayd.answers.suppressions import COLUMNS, Line, csv_cells, foresee, read_list
 from relayd.mail.suppression import Suppression, ToSuppress, of_person
+from relayd.store.memory.tables import Tables
+from relayd.store.memory.view import MemoryView
 from tests.support.clock import START
 
 
@@ -100,3 +103,18 @@ def test_what_is_written_is_read_and_is_no_formula(local: str, reason: str) -> N
     assert read(text) == [Line(number=2, wanted=wanted)]
     [_, cells] = csv.reader(StringIO(text))
     assert not any(cell.startswith(("=", "+", "-", "@", "\uff1d", "\uff20")) for cell in cells)
+
+
+class FarView(MemoryView):
+    """Of a store behind a network."""
+
+    def is_suppressed(self, address: str, *, sender: str = "") -> Awaitable[bool]:  # type: ignore[override]
+        async def told() -> bool:
+            return address == "a@x.test" and sender == ""
+
+        return told()
+
+
+def test_a_store_behind_a_network_is_asked_alike() -> None:
+    lines = read("a@x.test\nb@x.test\n")
+    assert [each.does for each in foresee(lines, FarView(Tables()))] == ["before", "new"]
