@@ -18,7 +18,6 @@ from relayd.policy.replies.ruleset import Rules
 
 FALLS_BACK_FOR = timedelta(hours=6)
 """So long the mail of a domain goes by the smarthost after such a refusal; custom, not measurement."""
-_LISTS_OF_DOMAINS = ("dbl.", "surbl", "uribl")  # they have no addresses
 _OF_THE_MAILBOX = ("5.1.", "5.2.")  # RFC 3463 §3.2, §3.3
 
 
@@ -30,7 +29,7 @@ class FallbackMode(StrEnum):
 def refuses_our_address(facts: AttemptFacts, sender: str, rules: Rules) -> bool:
     """Tell whether a mail host of the recipient refuses mail of `sender` for good, and speaks of our address.
 
-    Words that have the sender's domain in them, or a blocklist of domains, are about that.
+    Words that have the sender's domain in them are about that.
     """
     reply, peer = facts.reply, facts.peer
     if (
@@ -43,7 +42,7 @@ def refuses_our_address(facts: AttemptFacts, sender: str, rules: Rules) -> bool:
     said, domain = reply.text.lower(), sender.rpartition("@")[2].lower()
     if (reply.enhanced or "").startswith(_OF_THE_MAILBOX):
         return False
-    if (domain and domain in said) or any(name in said for name in _LISTS_OF_DOMAINS):
+    if domain and domain in said:
         return False
     found = classify(reply, facts.stage, rules)
     return found.category is Category.REPUTATION and found.about is About.ADDRESS

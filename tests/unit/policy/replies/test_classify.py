@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relayd.mail.outcome import Classification
 from relayd.mail.reply import Reply, Stage, make_reply
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.words import About, BounceClass, Category
 from relayd.policy.replies.classify import classify, classify_fields
 from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.reply_cases import reply_cases
@@ -128,6 +128,39 @@ def test_about_the_sender(*, reply: str, sender: bool) -> None:
     got = judge(reply, "rcpt")
     assert got.about_sender is sender
     assert not (got.about_sender and got.suppress)
+
+
+LISTS_OF_DOMAINS = [
+    "554 5.7.1 Service unavailable; Sender address [a@app.test] blocked using dbl.spamhaus.org; see there",
+    "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using dbl.spamhaus.org; No IP queries",
+    "554 5.7.1 Service unavailable; Helo command [mx.app.test] blocked using key.dbl.dq.spamhaus.net",
+    "550 domain listed at dbl.spamhaus.org",
+    "550 refused: app.test is in a black list at dbl.spamhaus.org",
+    "550-refused because app.test is in a blacklist at multi.uribl.com",
+    "554 we take no mail of your domain, which uribl.com lists",
+    "554 the message has an URL that is listed in SURBL",
+    "550 5.7.1 Blacklisted by URIBL",
+    "550 5.7.1 URL in body (app.test) is listed at multi.surbl.org",
+    "554 Refused: your domain app.test is on Spamhaus DBL",
+    "550 5.7.1 From: domain blocked by RHSBL",
+    "550 5.7.1 Service unavailable, MailFrom domain is listed in Spamhaus",
+]
+LISTS_OF_ADDRESSES = [
+    "554 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org",
+    "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus",
+    "554 5.7.1 <mx.app.test[192.0.2.1]>: Client host rejected: listed at b.barracudacentral.org",
+]
+
+
+@pytest.mark.parametrize(
+    ("reply", "about"),
+    [(each, About.DOMAIN) for each in LISTS_OF_DOMAINS]
+    + [(each, About.ADDRESS) for each in LISTS_OF_ADDRESSES],
+)
+def test_what_is_listed(reply: str, about: About) -> None:
+    """Another address helps against a listing of ours, and against none of a domain."""
+    got = judge(reply, "rcpt")
+    assert (got.category, got.about) == (Category.REPUTATION, about)
 
 
 # ---- records of `relayd classify --jsonl`
