@@ -47,9 +47,11 @@ from tests.support.builders import (
     a_settlement,
 )
 from tests.support.clock import START
-from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
+from tests.support.stores import ALL, LEASE, SLOTS, WIDE, Box, openers_of
 from tests.support.tallies import told
 from tests.support.workers import registered
+
+OPENERS = openers_of(__name__)
 
 T = TypeVar("T")
 Key = tuple[MessageId, int]

@@ -26,7 +26,8 @@ from relayd.mail.words import EventKind
 from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice, Lease
 from relayd.ports.view import Query
-from relayd.store.sqlite.guard import may_become
+from relayd.store.postgres import guard as postgres_guard
+from relayd.store.sqlite import guard as sqlite_guard
 from tests.support.builders import a_bounce, a_deferral, a_message, a_rerouting, a_settlement
 from tests.support.stores import Box
 
@@ -139,6 +140,12 @@ def state_of(box: Box, message: NewMessage) -> RecipientState:
     return QUEUED if status == "deferred" else RecipientState(status.value)
 
 
+def forget() -> None:
+    """Have the stores read the table again."""
+    sqlite_guard.may_become.cache_clear()
+    postgres_guard.may_become.cache_clear()
+
+
 def seen(box: Box, message: NewMessage) -> list[object]:
     row = box.row(message)
     fields = [row.status, row.leased, row.attempts, row.updated_at, row.reason, row.category]
@@ -152,11 +159,11 @@ def forbid() -> Iterator[Callable[[RecipientState, RecipientState], None]]:
 
     def forbid(before: RecipientState, after: RecipientState) -> None:
         TRANSITIONS[before] = TRANSITIONS[before] - {after}
-        may_become.cache_clear()
+        forget()
 
     yield forbid
     TRANSITIONS.update(kept)
-    may_become.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(("before", "name"), PAIRS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relayd.policy.console.roles import Role
 from relayd.ports.people import Account, AccountChange, AuditQuery, Author, Deed, People
 from tests.support.people import a_key, a_key_text, a_session, an_account, token_hash
-from tests.support.stores import ALL, OPENERS, Box
+from tests.support.stores import ALL, Box, openers_of
 
 ANN = Author(by="ann", client="192.0.2.7")
 NAMES = st.sampled_from(["anna", "ben"])
@@ -61,6 +61,9 @@ VERBS: st.SearchStrategy[Verb] = st.one_of(
     st.just(lambda people, _: people.note(Deed("hold", "m"), author=ANN)),
     st.just(lambda people, box: people.forget(box.clock.now() - timedelta(minutes=30))),
 )
+
+
+OPENERS = openers_of(__name__)
 
 
 def told(box: Box) -> list[object]:

@@ -21,8 +21,10 @@ from relayd.policy.verp import VerpToken
 from relayd.ports.queue import LateNotice
 from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.builders import a_bounce, a_message, settlements_of
-from tests.support.stores import ALL, OPENERS, Box
+from tests.support.stores import ALL, Box, openers_of
 from tests.support.workers import registered
+
+OPENERS = openers_of(__name__)
 
 ADDRESSES = ("a@x.test", "A@X.test", "b@x.test")
 SENDERS = ("app@app.test", "Shop@app.test")

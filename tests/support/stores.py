@@ -4,14 +4,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import QueueStore, Work
 from relayd.ports.view import HistoryEntry, Query, QueueView, RecipientRow
 from relayd.store.memory.queue import MemoryStore
+from relayd.store.postgres.queue import PostgresStore
+from relayd.store.postgres.view import PostgresView
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
+from tests.support import postgres
 from tests.support.clock import FakeClock
 
 LEASE = timedelta(seconds=60)
@@ -75,4 +81,74 @@ def open_sqlite(directory: Path) -> Box:
     return Box(store=store, view=SqliteView(path), clock=clock)
 
 
-OPENERS: Mapping[str, Callable[[Path], Box]] = {"memory": open_memory, "sqlite": open_sqlite}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresBox(Box):
+    """A box in the database of this process, which is empty again after it."""
+
+    async def close(self) -> None:
+        self.view.close()
+        await self.store.close()
+        postgres.empty()
+
+
+def open_postgres(_directory: Path) -> Box:
+    """Open the store in the database of this process. Skips the test where there is no server."""
+    if postgres.PROGRAMS is None:
+        pytest.skip("PostgreSQL is not installed")
+    clock, url = FakeClock(), postgres.database()
+    store = PostgresStore.open(url, clock=clock, slots=SLOTS, leases_by=clock.monotonic)
+    # Until it has all verbs (`NOT_YET`) the type checker would not take it for one.
+    whole, view = cast("QueueStore", store), cast("QueueView", PostgresView(url))
+    return PostgresBox(store=whole, view=view, clock=clock)
+
+
+OPENERS: Mapping[str, Callable[[Path], Box]] = {
+    "memory": open_memory,
+    "sqlite": open_sqlite,
+    "postgresql": open_postgres,
+}
+
+# Modules, and single tests of modules, that run over all stores and that the one on PostgreSQL does not pass yet, and what they wait for.
+NOT_YET: Mapping[str, str] = {
+    "test_contract.test_compacting_deletes_what_a_purge_would_and_nothing_else": "purging",
+    "test_contract.test_purge_deletes_old_finished_messages_only": "purging",
+    "test_contract.test_purge_goes_by_the_last_update": "purging",
+    "test_contract_backlog": "backlog",
+    "test_contract_clock.test_it_ages_on_from_there_when_it_was_held_meanwhile": "operators",
+    "test_contract_content.test_it_goes_when_an_operator_drops_it": "operators",
+    "test_contract_content.test_what_comes_back_may_be_large_too": "late bounces",
+    "test_contract_content_check.test_who_is_released_is_tried": "operators",
+    "test_contract_extra": "operators",
+    "test_contract_late": "late bounces",
+    "test_contract_once.test_a_key_outlives_the_history_of_its_message": "purging",
+    "test_contract_operators": "operators",
+    "test_contract_outbox": "outbox",
+    "test_contract_outbox_alerts": "outbox",
+    "test_contract_outbox_properties": "outbox",
+    "test_contract_pauses": "pauses",
+    "test_contract_people": "people",
+    "test_contract_permits": "permits",
+    "test_contract_properties": "all of it",
+    "test_contract_read.test_large_content_is_read_to_its_end_when_it_is_deleted_meanwhile": "operators",
+    "test_contract_requeue": "requeue",
+    "test_contract_rerouting.test_a_held_recipient_waits_for_its_release": "operators",
+    "test_contract_rerouting.test_an_operators_act_comes_first": "operators",
+    "test_contract_sites": "sites",
+    "test_contract_suppressed_by_hand": "suppression",
+    "test_contract_suppression": "suppression",
+    "test_contract_tally": "tally",
+    "test_contract_transitions": "operators",
+    "test_contract_trust": "trust",
+    "test_contract_view": "questions",
+    "test_contract_waiting": "waiting",
+    "test_people_properties": "people",
+    "test_suppression_properties": "suppression",
+}
+
+
+def openers_of(module: str) -> Mapping[str, Callable[[Path], Box]]:
+    """Return the stores that a test module of that name runs over."""
+    is_left_out = postgres.PROGRAMS is None or module.rpartition(".")[2] in NOT_YET
+    return {
+        name: opener for name, opener in OPENERS.items() if name != "postgresql" or not is_left_out
+    }

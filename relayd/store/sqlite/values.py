@@ -1,13 +1,13 @@
-"""What columns hold: instants, and the keys of addresses."""
+"""What columns hold, and reading them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apsw
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
+from relayd.store.values import address_key, domain_of, from_ms, query_key, to_ms
+
+__all__ = ["address_key", "domain_of", "fetch", "from_ms", "query_key", "to_ms"]
 
 
 def fetch(
@@ -15,27 +15,3 @@ def fetch(
 ) -> list[tuple[Any, ...]]:
     """Run a query to its end; the rows as the SQL has them."""
     return db.execute(sql, bindings).fetchall()
-
-
-def to_ms(at: datetime) -> int:
-    return (at - _EPOCH) // _MS
-
-
-def from_ms(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
-
-
-def address_key(local: str, domain: str) -> str:
-    """Domain first, so that one index finds an address and all addresses of a domain."""
-    return f"{domain.lower()}@{local.lower()}"
-
-
-def domain_of(key: str) -> str:
-    """Return the domain of an address, from its key."""
-    return key.partition("@")[0]
-
-
-def query_key(address: str) -> str:
-    """The key of an address as somebody typed it."""
-    local, _, domain = address.rpartition("@")
-    return address_key(local, domain)

@@ -11,7 +11,7 @@ import apsw
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.once import FirstMessage
 from relayd.mail.suppression import Suppression
-from relayd.mail.words import BounceClass, Category, EventKind, status_of
+from relayd.mail.words import EventKind
 from relayd.ports.view import (
     AddressRow,
     Counts,
@@ -25,6 +25,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
+from relayd.store.recipient_rows import recipient_row, status_in
 from relayd.store.sqlite import once, pause_rows, suppression
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
@@ -192,7 +193,9 @@ class SqliteView:
             with self._file.reading():
                 keys = networks.newest(self._db, query, limit=limit, before=before)
                 if keys:
-                    rows = [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
+                    rows = [
+                        recipient_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))
+                    ]
                     return Page(rows, keys[-1], before)
         with self._file.reading():
             search = Search(self._db, query, before=before, back_from=back_from)
@@ -200,7 +203,7 @@ class SqliteView:
         while len(found) < limit and not search.is_done and steps:
             with self._file.reading():
                 keys = search.step(limit - len(found))
-                found += [_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
+                found += [recipient_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
             steps -= 1
         beyond = None if search.is_done else search.place
         if back_from is None:
@@ -318,8 +321,8 @@ class SqliteView:
             paused += stopped
             by_destination[destination] = by_destination.get(destination, 0) + number
             for status, count in (
-                (_status(state, None), number - failed),
-                (_status(state, "failed"), failed),
+                (status_in(state, None), number - failed),
+                (status_in(state, "failed"), failed),
             ):
                 if count:
                     by_status[status] = by_status.get(status, 0) + count
@@ -438,10 +441,6 @@ class SqliteView:
             raise translate(exc) from exc
 
 
-def _status(state: str, failed: object) -> Status:
-    return Status(status_of(state, has_failed=failed is not None))
-
-
 def _known(detail: str) -> dict[str, Any]:
     import orjson  # noqa: PLC0415 -- rows of recipients need none of it, and it takes its time
 
@@ -459,45 +458,8 @@ def _address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> A
         messages=row[1],
         hard_bounces=row[2],
         other_bounces=row[3],
-        last_status=_status(row[4], row[5]),
+        last_status=status_in(row[4], row[5]),
         last_at=from_ms(row[6]),
         last_reply=row[7],
         suppressions=tuple(suppressions),
-    )
-
-
-def _row(row: tuple[Any, ...]) -> RecipientRow:
-    return RecipientRow(
-        message_id=MessageId(row[0]),
-        recipient=row[1],
-        received_at=from_ms(row[2]),
-        reverse_path=row[3],
-        address=row[4],
-        status=_status(row[5], row[6]),
-        category=None if row[6] is None else Category(row[6]),
-        destination=row[7],
-        size=row[8],
-        message_id_header=row[9],
-        tag=row[10],
-        client_ip=row[11],
-        auth_user=row[12],
-        attempts=row[13],
-        next_attempt_at=from_ms(row[14]) if row[5] == "queued" else None,
-        leased=bool(row[15]),
-        possible_duplicate=bool(row[16]),
-        code=row[17],
-        enhanced=row[18],
-        reply=row[19],
-        reason=row[20],
-        bounce_class=None if row[21] is None else BounceClass(row[21]),
-        suppress=bool(row[22]),
-        remote_host=row[23],
-        updated_at=from_ms(row[24]),
-        paused_until=from_ms(row[25]) if row[25] else None,
-        paused_for=row[26] or "" if row[25] or row[15] else "",
-        served=bool(row[27]),
-        subject=row[28],
-        redirected_to=row[29],
-        orig_rcpt=row[30],
-        chosen_by=row[31],
     )

@@ -1,0 +1,107 @@
+"""Destinations inside one transaction: when each has something to do, and which are left alone.
+
+Instants are milliseconds of the wall clock.
+
+Invariant: `due_at` of a destination is never later than its first due recipient, or the end of its pause.
+"""
+
+from collections.abc import Collection, Mapping
+
+from relayd.store.postgres.line import Row, Session
+
+_TOUCH = (
+    "INSERT INTO destination AS d (key, due_at)"
+    " SELECT key, due_at FROM unnest($1::text[], $2::bigint[]) AS w (key, due_at) ORDER BY key"
+    " ON CONFLICT (key) DO UPDATE SET due_at = greatest(d.paused_until, excluded.due_at)"
+    " WHERE d.due_at IS NULL OR d.due_at > greatest(d.paused_until, excluded.due_at)"
+)
+_REFRESH = (
+    "UPDATE destination SET due_at = (SELECT greatest(min(next_attempt_at), paused_until)"
+    " FROM queue WHERE destination = key AND state = 'queued' AND slot IS NULL HAVING count(*) > 0)"
+    " WHERE key = ANY($1::text[])"
+)
+_PAGE = 500  # destinations read at once
+
+
+async def touch(db: Session, due: Mapping[str, int]) -> None:
+    """Note that recipients of destinations become due at those instants."""
+    if due:
+        await db.execute(_TOUCH, list(due), list(due.values()))
+
+
+async def refresh(db: Session, *destinations: str) -> None:
+    """Set the due time of destinations anew from their recipients."""
+    await db.execute(_REFRESH, sorted(destinations))
+
+
+async def pause(db: Session, destination: str, until: int, *, why: str = "") -> None:
+    """Let nobody claim from `destination` before `until`."""
+    await db.execute(
+        "INSERT INTO destination (key, paused_until, paused_for) VALUES ($1, $2, $3)"
+        " ON CONFLICT (key) DO UPDATE"
+        " SET paused_until = excluded.paused_until, paused_for = excluded.paused_for",
+        destination,
+        until,
+        why,
+    )
+    await refresh(db, destination)
+
+
+async def remark(db: Session, destination: str, why: str, *, now: int) -> None:
+    """Say what is waited for at a destination that is in hand; a pause keeps its own words."""
+    await db.execute(
+        "INSERT INTO destination AS d (key, paused_for) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE"
+        " SET paused_for = excluded.paused_for WHERE d.paused_until <= $3",
+        destination,
+        why,
+        now,
+    )
+
+
+async def end_pauses(db: Session, *, now: int) -> None:
+    """Let all destinations be looked at anew."""
+    for (key,) in await db.fetch("SELECT key FROM destination WHERE paused_until > $1", now):
+        await pause(db, key, 0)
+
+
+async def move_waits(db: Session, *, now: int, jump: int) -> None:
+    """Let all waits go on from where they were, after the wall clock jumped to `now` by `jump`."""
+    ahead = min(now, now - jump)  # what was not due before it, or is not after it
+    await db.execute(
+        "UPDATE queue SET next_attempt_at = greatest($1, next_attempt_at + $2)"
+        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > $3",
+        now,
+        jump,
+        ahead,
+    )
+    await db.execute(
+        "UPDATE destination SET paused_until = greatest($1, paused_until + $2) WHERE paused_until > $3",
+        now,
+        jump,
+        ahead,
+    )
+    await db.execute(
+        "UPDATE pause_rule SET until = greatest($1, until + $2) WHERE until > $3", now, jump, ahead
+    )
+    keys = await db.fetch("SELECT key FROM destination WHERE due_at > $1", ahead)
+    await refresh(db, *(key for (key,) in keys))
+
+
+async def paused_until(db: Session, destination: str) -> int:
+    found = await db.value("SELECT paused_until FROM destination WHERE key = $1", destination)
+    return int(found or 0)
+
+
+async def waiting(
+    db: Session, now: int, *, after: Row = (-1, ""), only: Collection[str] | None = None
+) -> list[Row]:
+    """Return some destinations with due recipients, `due_at` and key, oldest first: those behind `after`."""
+    among = "" if only is None else " AND key = ANY($5::text[])"
+    return await db.fetch(
+        "SELECT due_at, key FROM destination WHERE due_at <= $1 AND (due_at, key) > ($2, $3)"  # noqa: S608 -- constants
+        f"{among} ORDER BY due_at, key LIMIT $4",
+        now,
+        *after,
+        _PAGE,
+        *(() if only is None else (list(only),)),
+    )

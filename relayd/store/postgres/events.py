@@ -1,0 +1,52 @@
+"""The history inside one transaction: its events, each with its number.
+
+Numbers are in the order of commits for who reads with `SEEN`: a number begins with that of its transaction, and
+who reads stops below the oldest transaction that is still under way. So what is committed later never has a
+number that a reader has passed.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from relayd.mail.event import Event
+from relayd.mail.words import Detail
+from relayd.store.postgres.line import Row, Session
+from relayd.store.values import to_ms
+
+IN_A_TRANSACTION = 1 << 16  # events; so numbers stay below 2^53 for 10^11 transactions
+SEEN = f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint * {IN_A_TRANSACTION})"
+"""No event of a transaction that is still under way has a number below."""
+
+_RECORD = (
+    f"INSERT INTO event SELECT pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n, m, r, at, kind, detail"  # noqa: S608 -- constants
+    " FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[])"
+    " AS e (n, m, r, at, kind, detail)"
+)
+
+
+async def record(db: Session, events: Iterable[Event]) -> None:
+    """Add events to the history, in their order."""
+    await record_rows(
+        db,
+        [
+            (each.message_id, each.recipient, to_ms(each.at), str(each.kind), dump(each.detail))
+            for each in events
+        ],
+    )
+
+
+async def record_rows(db: Session, rows: Sequence[Row]) -> None:
+    """Add events: message, recipient, instant, kind, and the detail as JSON."""
+    if not rows:
+        return
+    first = db.events
+    db.events += len(rows)
+    assert db.events < IN_A_TRANSACTION, "a transaction records no more events than this"
+    columns = list(map(list, zip(*rows, strict=True)))
+    await db.execute(_RECORD, list(range(first, db.events)), *columns)
+
+
+def dump(detail: Detail) -> str:
+    """Write the detail of an event as JSON."""
+    return orjson.dumps(detail).decode()

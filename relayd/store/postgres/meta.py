@@ -1,0 +1,32 @@
+"""Single values of the store, by name."""
+
+from relayd.store.postgres.line import Session
+
+
+async def number(db: Session, name: str, default: int) -> int:
+    found = await db.value("SELECT value FROM meta WHERE key = $1", name)
+    return default if found is None else int(found)
+
+
+async def write_number(db: Session, name: str, value: int) -> None:
+    await write(db, name, str(value).encode())
+
+
+async def write(db: Session, name: str, value: bytes) -> None:
+    await db.execute(
+        "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        name,
+        value,
+    )
+
+
+async def secret(db: Session) -> bytes | None:
+    """Return the random octets of this store; None: nobody has made them yet."""
+    found = await db.value("SELECT value FROM meta WHERE key = 'secret'")
+    return None if found is None else bytes(found)
+
+
+async def make_secret(db: Session, octets: bytes) -> bytes:
+    """Return the random octets of this store: those given, if nobody has made any before."""
+    await db.execute("INSERT INTO meta VALUES ('secret', $1) ON CONFLICT DO NOTHING", octets)
+    return await secret(db) or octets

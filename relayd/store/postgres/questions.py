@@ -1,0 +1,62 @@
+"""Asking from code that waits: questions run on a line of their own, in the event loop of a thread of their own."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import TypeVar
+
+from relayd.errors import StoreUnavailable, TookTooLong
+from relayd.store.postgres import schema
+from relayd.store.postgres.line import READS, Line, Operation, Session
+
+T = TypeVar("T")
+
+
+class Questions:
+    """One read-only connection, made with the first question."""
+
+    def __init__(self, url: str, *, within: float | None = None) -> None:
+        """`within`: how many seconds a statement may take; None: any time."""
+        self._within = within
+        settings: Mapping[str, str] = READS
+        if within is not None:
+            settings = {**READS, "statement_timeout": str(max(int(within * 1000), 1))}
+        self._line = Line(url, "relayd/ask", settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, daemon=True, name="relayd-ask"
+        )
+        self._is_known = False  # the schema is one that we read
+
+    def ask(self, question: Operation[T]) -> T:
+        """Return the answer; the question sees one instant in each of its statements.
+
+        Raises StoreUnavailable, SchemaMismatch, TookTooLong.
+        """
+        if self._loop.is_closed():
+            raise StoreUnavailable("the view is closed")
+        if not self._thread.is_alive():
+            self._thread.start()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop).result()
+        except TookTooLong as error:
+            words = f"the question took more than {self._within or 0:g} s: ask a narrower one"
+            raise TookTooLong(words) from error
+
+    async def _ask(self, question: Operation[T]) -> T:
+        async def checked(db: Session) -> T:
+            if not self._is_known:
+                await schema.expect(db)
+                self._is_known = True
+            return await question(db)
+
+        return await self._line.submit(checked)
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._line.close(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()

@@ -1,0 +1,240 @@
+"""The workers' verbs on PostgreSQL. Each is one operation on one of the lines.
+
+Guards: `settle` touches a recipient only while it is leased under the lease that it names, and
+every change of state follows `TRANSITIONS`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Self
+
+from relayd.mail.content import Content
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
+from relayd.mail.operator import ReadBy
+from relayd.policy.verp import KEY_OCTETS
+from relayd.ports.outward import Clock
+from relayd.ports.queue import ContentRead, Lease, Settlement, Spool, Work
+from relayd.store.postgres import (
+    claims,
+    content,
+    content_read,
+    destinations,
+    leases,
+    messages,
+    meta,
+    once,
+    outcomes,
+    partitions,
+    schema,
+    workers,
+)
+from relayd.store.postgres.age import Age
+from relayd.store.postgres.line import WRITES, Line, Session
+from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.spool import UnnamedFile
+from relayd.store.values import to_ms
+
+Upgrading = Callable[[int, int], None]
+
+
+class PostgresStore:
+    """`relayd.ports.queue.QueueStore` on one PostgreSQL, shared by the relays of many machines."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        slots: Mapping[str, int],
+        on_commit: Callable[[float], None] | None = None,
+        keeps_bounced: bool = False,
+        upgrading: Upgrading | None = None,
+        leases_by: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._slots = slots
+        self._on_commit = on_commit
+        self._keeps_bounced = keeps_bounced
+        self._upgrading = upgrading
+        self._leases_by = leases_by
+        self._age = Age(clock)
+        self._arrivals = self._line(url, "enqueue")
+        self._results = self._line(url, "settle")
+        self._lease = self._line(url, "lease")
+
+    def _line(self, url: str, name: str) -> Line:
+        return Line(url, f"relayd/{name}", WRITES, first=self._age.keep_up)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        slots: Mapping[str, int],
+        on_commit: Callable[[float], None] | None = None,
+        keeps_bounced: bool = False,
+        upgrading: Upgrading | None = None,
+        leases_by: Callable[[], float] | None = None,
+    ) -> Self:
+        """Open the queue at `url`. Connections are made by the first verbs; `register` brings the schema up to date.
+
+        `slots` says how many slots a destination has, 1 where it does not. With `keeps_bounced` the content of
+        what bounces is kept until `let_go`. `leases_by` is a clock in seconds that leases end by in the place of the
+        server's.
+        """
+        return cls(
+            url,
+            clock=clock,
+            slots=slots,
+            on_commit=on_commit,
+            keeps_bounced=keeps_bounced,
+            upgrading=upgrading,
+            leases_by=leases_by,
+        )
+
+    async def close(self) -> None:
+        """Finish what was begun, then let go of the connections."""
+        for line in (self._arrivals, self._results, self._lease):
+            await line.close()
+
+    async def register(self, worker: WorkerIdentity) -> Registration:
+        now = self._clock.now()
+
+        async def operation(db: Session) -> Registration:
+            await schema.apply(db)
+            await partitions.make(db, to_ms(now))
+            await self._age.begin(db, is_first=await workers.is_first(db, worker))
+            at = self._moment()
+            await workers.remove_dead(db, worker, now=at.now)
+            await destinations.end_pauses(db, now=at.now)
+            return await workers.add(db, worker, at=now, moment=at)
+
+        return await self._lease.submit(operation)
+
+    def enqueue(
+        self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
+    ) -> "asyncio.Future[Sequence[Work]]":
+        term = None if lease_for is None or message.is_held else _ms(lease_for)
+
+        async def operation(db: Session) -> Sequence[Work]:
+            at = self._moment()
+            if message.once is not None:
+                await once.write(db, message.once, message.id, served=at.served)
+            taken: Mapping[str, Lease | None] = {}
+            if term is not None:
+                taken = await claims.for_new(
+                    db, message, worker, widths=self._slots, at=at, lease_for=term
+                )
+            await messages.insert(db, message, taken, at=at)
+            return claims.work_of_new(message, taken)
+
+        return self._arrivals.submit(operation)
+
+    def has_room(self) -> bool:
+        return True  # only the server knows: it says StoreFull
+
+    def spool(self) -> Spool:
+        return UnnamedFile()
+
+    async def claim(
+        self,
+        worker: WorkerNumber,
+        *,
+        limit: int,
+        lease_for: timedelta,
+        each: int | None = None,
+        but: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> Sequence[Work]:
+        wanted = claims.Wanted(limit=limit, each=each, but=but, only=only, lease_for=_ms(lease_for))
+        return await self._lease.submit(
+            lambda db: claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
+        )
+
+    async def extend(
+        self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
+    ) -> Sequence[Lease]:
+        return await self._lease.submit(
+            lambda db: leases.extend(
+                db, held, worker=worker, at=self._moment(), lease_for=_ms(lease_for)
+            )
+        )
+
+    def settle(
+        self,
+        lease: Lease,
+        settlements: Sequence[Settlement],
+        reports: Sequence[NewMessage] = (),
+    ) -> "asyncio.Future[Sequence[Settlement]]":
+        async def operation(db: Session) -> Sequence[Settlement]:
+            at = self._moment()
+            written = await outcomes.settle_all(
+                db, lease, settlements, at=at, keeps=self._keeps_bounced
+            )
+            for report in reports if written else ():
+                await messages.insert(db, report, {}, at=at, is_returned=True)
+            return written
+
+        return self._results.submit(operation)
+
+    async def release(
+        self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
+    ) -> None:
+        async def operation(db: Session) -> None:
+            if await leases.holds(db, lease, locked=True):
+                await leases.hand_back(db, lease.slot, now=self._moment().now)
+                if paused_until is not None:
+                    await destinations.pause(db, lease.destination, to_ms(paused_until), why=why)
+
+        await self._lease.submit(operation)
+
+    async def remark(self, lease: Lease, why: str) -> None:
+        async def operation(db: Session) -> None:
+            if await leases.holds(db, lease):
+                await destinations.remark(db, lease.destination, why, now=self._moment().now)
+
+        await self._lease.submit(operation)
+
+    async def resume(self, destination: str) -> None:
+        async def operation(db: Session) -> None:
+            if await destinations.paused_until(db, destination):
+                await destinations.pause(db, destination, 0)
+
+        await self._lease.submit(operation)
+
+    async def reap(self) -> int:
+        async def operation(db: Session) -> int:
+            await self._age.watch(db)
+            return await leases.abandon_ended(db, at=self._moment())
+
+        return await self._lease.submit(operation)
+
+    async def secret(self) -> bytes:
+        return await self._lease.submit(
+            lambda db: meta.make_secret(db, secrets.token_bytes(KEY_OCTETS))
+        )
+
+    async def forget_keys(self) -> int:
+        return await self._lease.submit(lambda db: once.forget(db, served=self._age.served()))
+
+    async def content(self, message_id: MessageId) -> Content | None:
+        return await self._lease.submit(lambda db: content.find(db, message_id))
+
+    async def read(
+        self, message_id: MessageId, *, by: str, reason: str, of: str | None = None
+    ) -> ContentRead | None:
+        reader = ReadBy(by, reason, self._clock.now())
+        return await self._lease.submit(lambda db: content_read.read(db, message_id, reader, of=of))
+
+    def _moment(self) -> Moment:
+        """Return the present: an operation may have waited long for its turn."""
+        lease_at = None if self._leases_by is None else int(self._leases_by() * 1000)
+        return Moment(to_ms(self._clock.now()), self._age.served(), lease_at)
+
+
+def _ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

@@ -1,0 +1,200 @@
+"""Questions to the store, from any process: a read-only connection, short reads."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from relayd.mail.ids import MessageId, received_at_of
+from relayd.mail.once import FirstMessage
+from relayd.ports.view import (
+    Counts,
+    HistoryEntry,
+    LatestEvent,
+    NumberedEvent,
+    PausedDestination,
+    Place,
+    Query,
+    RecipientRow,
+    Status,
+)
+from relayd.store.postgres import content, meta, once
+from relayd.store.postgres.conditions import FROM, beyond, condition
+from relayd.store.postgres.events import SEEN
+from relayd.store.postgres.line import Row, Session
+from relayd.store.postgres.questions import Questions
+from relayd.store.recipient_rows import recipient_row, status_in
+from relayd.store.values import from_ms, to_ms
+
+if TYPE_CHECKING:  # few questions need these
+    from datetime import datetime
+
+    from relayd.mail.content import Content
+
+_COLUMNS = (
+    "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
+    " r.destination, m.size, m.message_id_header, m.tag, m.client_ip, m.auth_user, r.attempts,"
+    " r.next_attempt_at, coalesce(r.slot > 0, false), r.possible_duplicate, r.code, r.enhanced, r.reply,"
+    " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
+    " d.paused_until, d.paused_for,"
+    " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
+    " m.subject, r.redirected_to, r.parameters::json->>'ORCPT', r.chosen_by"
+)
+_COUNTS = (
+    "SELECT state, destination, count(*), count(category), count(*) FILTER (WHERE slot < 0), min(message_id)"
+    " FROM queue GROUP BY state, destination"
+)
+_HISTORY = "SELECT kind, at, recipient, detail FROM event WHERE message_id = $1 ORDER BY number"
+_EVENTS = (
+    "SELECT e.number, e.kind, e.at, e.detail, e.message_id, r.address, m.message_id_header, m.reverse_path,"  # noqa: S608 -- constants
+    " m.tag, m.size, m.auth_user FROM event e"
+    " JOIN every_recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+    " JOIN message m ON m.id = e.message_id"
+    f" WHERE e.number > $1 AND e.kind <> 'received' AND e.number < {SEEN} ORDER BY e.number LIMIT $2"
+)
+_LATEST = (
+    "SELECT e.message_id, r.address, r.destination, e.kind, e.at, e.detail FROM event e"
+    " JOIN every_recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+    " WHERE e.kind <> 'received' ORDER BY e.number DESC LIMIT $1"
+)
+_LAST_EVENT = f"SELECT coalesce(max(number), 0) FROM event WHERE number < {SEEN}"  # noqa: S608 -- constants
+CAME_BACK = "SELECT at FROM came_back WHERE message_id = $1 AND number = $2 ORDER BY at"
+_PAUSED = (
+    "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0 AND paused_until > $1"
+    " AND due_at IS NOT NULL ORDER BY paused_until DESC, key LIMIT $2"
+)
+
+
+class PostgresView:
+    """`relayd.ports.view.QueueView` on PostgreSQL. Connects with the first question; raises StoreUnavailable.
+
+    A question that takes longer than `within` seconds raises TookTooLong.
+    """
+
+    def __init__(self, url: str, *, within: float | None = None) -> None:
+        self._questions = Questions(url, within=within)
+
+    def close(self) -> None:
+        self._questions.close()
+
+    def find(
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
+    ) -> Sequence[RecipientRow]:
+        async def question(db: Session) -> list[RecipientRow]:
+            found = await condition(db, query)
+            is_back = back_from is not None
+            beyond(found, back_from if is_back else before, back=is_back)
+            order = "r.message_id, r.number DESC" if is_back else "r.message_id DESC, r.number"
+            rows = await db.fetch(
+                f"SELECT {_COLUMNS} FROM {FROM} LEFT JOIN destination d ON d.key = r.destination"  # noqa: S608 -- constants
+                f" WHERE {found.sql} ORDER BY {order} LIMIT {found.bind(limit)}",
+                *found.values,
+            )
+            return [recipient_row(row) for row in (reversed(rows) if is_back else rows)]
+
+        return self._questions.ask(question)
+
+    def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
+        return [
+            HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
+            for kind, at, number, detail in self._fetch(_HISTORY, message_id)
+        ]
+
+    def content_of(self, message_id: MessageId) -> "Content | None":
+        return self._questions.ask(lambda db: content.find(db, message_id))
+
+    def first_message(self, key: bytes) -> FirstMessage | None:
+        return self._questions.ask(lambda db: once.first(db, key))
+
+    def came_back(self, message_id: MessageId, recipient: int) -> "Sequence[datetime]":
+        return [from_ms(at) for (at,) in self._fetch(CAME_BACK, message_id, recipient)]
+
+    def counts(self) -> Counts:
+        by_status: dict[Status, int] = {}
+        by_destination: dict[str, int] = {}
+        oldest: dict[str, datetime] = {}
+        paused = 0
+        for state, destination, number, failed, stopped, message_id in self._fetch(_COUNTS):
+            paused += stopped
+            by_destination[destination] = by_destination.get(destination, 0) + number
+            for status, count in (
+                (status_in(state, None), number - failed),
+                (status_in(state, "failed"), failed),
+            ):
+                if count:
+                    by_status[status] = by_status.get(status, 0) + count
+            if state != "held":
+                oldest[destination] = received_at_of(MessageId(message_id))
+        rows = [
+            row
+            for row in self._fetch(
+                "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0"
+            )
+            if row[0] in by_destination
+        ]
+        return Counts(
+            by_status=by_status,
+            paused=paused,
+            by_destination=by_destination,
+            oldest=oldest,
+            paused_until={key: from_ms(until) for key, until, _ in rows},
+            paused_for={key: why for key, _, why in rows if why},
+        )
+
+    def paused_destinations(self, at: "datetime", *, limit: int) -> Sequence[PausedDestination]:
+        return [
+            PausedDestination(destination=key, until=from_ms(until), why=why)
+            for key, until, why in self._fetch(_PAUSED, to_ms(at), limit)
+        ]
+
+    def latest(self, limit: int) -> Sequence[LatestEvent]:
+        return [
+            LatestEvent(
+                message_id=MessageId(message_id),
+                address=address,
+                destination=destination,
+                kind=kind,
+                at=from_ms(at),
+                detail=_known(detail),
+            )
+            for message_id, address, destination, kind, at, detail in self._fetch(_LATEST, limit)
+        ]
+
+    def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
+        return [
+            NumberedEvent(
+                number=number,
+                kind=kind,
+                at=from_ms(at),
+                detail=_known(detail),
+                message_id=MessageId(message_id),
+                address=address,
+                message_id_header=header,
+                reverse_path=reverse_path,
+                tag=tag,
+                size=size,
+                auth_user=user,
+            )
+            for number, kind, at, detail, message_id, address, header, reverse_path, tag, size, user in self._fetch(
+                _EVENTS, after, limit
+            )
+        ]
+
+    def store_secret(self) -> bytes | None:
+        return self._questions.ask(meta.secret)
+
+    def last_event(self) -> int:
+        [(number,)] = self._fetch(_LAST_EVENT)
+        return int(number)
+
+    def _fetch(self, sql: str, *values: Any) -> list[Row]:
+        return self._questions.ask(lambda db: db.fetch(sql, *values))
+
+
+def _known(detail: str) -> dict[str, Any]:
+    return {key: value for key, value in orjson.loads(detail).items() if value is not None}

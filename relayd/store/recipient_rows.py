@@ -1,0 +1,51 @@
+"""Between rows and what `relayd status` shows of a recipient, whatever the engine."""
+
+from typing import Any
+
+from relayd.mail.ids import MessageId
+from relayd.mail.words import BounceClass, Category, status_of
+from relayd.ports.view import RecipientRow, Status
+from relayd.store.values import from_ms
+
+
+def status_in(state: str, failed: object) -> Status:
+    """Return the status that a state is shown as; `failed` is None where no attempt has failed yet."""
+    return Status(status_of(state, has_failed=failed is not None))
+
+
+def recipient_row(row: tuple[Any, ...]) -> RecipientRow:
+    """Read the columns of what `QueueView.find` gives, in the order of the engines' statements."""
+    return RecipientRow(
+        message_id=MessageId(row[0]),
+        recipient=row[1],
+        received_at=from_ms(row[2]),
+        reverse_path=row[3],
+        address=row[4],
+        status=status_in(row[5], row[6]),
+        category=None if row[6] is None else Category(row[6]),
+        destination=row[7],
+        size=row[8],
+        message_id_header=row[9],
+        tag=row[10],
+        client_ip=row[11],
+        auth_user=row[12],
+        attempts=row[13],
+        next_attempt_at=from_ms(row[14]) if row[5] == "queued" else None,
+        leased=bool(row[15]),
+        possible_duplicate=bool(row[16]),
+        code=row[17],
+        enhanced=row[18],
+        reply=row[19],
+        reason=row[20],
+        bounce_class=None if row[21] is None else BounceClass(row[21]),
+        suppress=bool(row[22]),
+        remote_host=row[23],
+        updated_at=from_ms(row[24]),
+        paused_until=from_ms(row[25]) if row[25] else None,
+        paused_for=row[26] or "" if row[25] or row[15] else "",
+        served=bool(row[27]),
+        subject=row[28],
+        redirected_to=row[29],
+        orig_rcpt=row[30],
+        chosen_by=row[31],
+    )

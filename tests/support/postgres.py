@@ -1,0 +1,180 @@
+"""A PostgreSQL server for one test process, in a temporary folder, gone when the process is.
+
+It is started when first asked for. As root it runs as another user, since PostgreSQL refuses root.
+Commits are synced as in earnest: the speed of the suite is no reason to test another server.
+"""
+
+import asyncio
+import atexit
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Coroutine
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from relayd.store.postgres import partitions, schema
+from relayd.store.postgres.line import Session, ask_once
+from relayd.store.values import to_ms
+from tests.support.clock import START
+
+_DEBIAN = "/usr/lib/postgresql/*/bin/postgres"
+_SETTINGS = (
+    "listen_addresses=",
+    "shared_buffers=16MB",
+    "max_connections=60",
+    "autovacuum=off",
+    "log_min_messages=panic",
+)
+
+_INIT = ("-U", "relayd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+
+
+def _programs() -> Path | None:
+    """Return the folder of the server's programs, of the newest version that is installed."""
+    found = sorted(Path("/").glob(_DEBIAN.lstrip("/")), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    there = shutil.which("postgres")
+    return None if there is None else Path(there).resolve().parent
+
+
+PROGRAMS = _programs()
+needs_postgres = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
+
+
+def _as_another_user() -> list[str]:
+    """Return what runs a command as somebody who is not root, if we are."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={_user()}", f"--regid={_user()}", "--clear-groups"]
+
+
+@cache
+def _user() -> str:
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise RuntimeError("no user to run PostgreSQL as")
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, *settings: str) -> None:
+        assert PROGRAMS is not None
+        self.folder = Path(tempfile.mkdtemp(prefix="relayd-pg-"))
+        self._data = self.folder / "data"
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, _user())
+        self._settings = (*_SETTINGS, f"unix_socket_directories={self.folder}", *settings)
+        subprocess.run(
+            [*_as_another_user(), str(PROGRAMS / "initdb"), "-D", str(self._data), *_INIT],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        assert PROGRAMS is not None
+        options = [part for each in self._settings for part in ("-c", each)]
+        command = [*_as_another_user(), str(PROGRAMS / "postgres"), "-D", str(self._data), *options]
+        if command[0] == "setpriv":
+            command.insert(1, "--pdeathsig=QUIT")  # however this process ends
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        )
+        deadline = time.monotonic() + 30
+        while subprocess.run(
+            [PROGRAMS / "pg_isready", "-q", "-h", self.folder], check=False
+        ).returncode:
+            assert self._process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not begin"
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        assert self._process is not None
+        self._process.send_signal(3)  # SIGQUIT: immediate
+        self._process.wait(30)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://relayd@/{database}?host={self.folder}"
+
+    def run(self, sql: str, database: str = "postgres") -> str:
+        """Run statements by psql; return what it prints."""
+        assert PROGRAMS is not None
+        psql = [str(PROGRAMS / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+        return subprocess.run(
+            [*psql, "-h", str(self.folder), "-U", "relayd", "-d", database],
+            input=sql,
+            text=True,
+            check=True,
+            capture_output=True,
+        ).stdout
+
+
+@cache
+def server() -> Server:
+    """Return the server of this process."""
+    began = Server()
+    atexit.register(began.close)
+    return began
+
+
+_EMPTY = """
+CREATE OR REPLACE PROCEDURE make_empty() LANGUAGE plpgsql AS $$
+DECLARE name regclass; found boolean;
+BEGIN
+    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        AND NOT relispartition AND relname <> 'schema_step'
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', name) INTO found;
+        IF found THEN EXECUTE format('DELETE FROM %s', name); END IF;
+    END LOOP;
+END $$;
+"""
+
+
+async def _prepare(db: Session) -> None:
+    """Make the tables, with weeks for the instants of tests."""
+    await schema.apply(db)
+    await partitions.make(db, to_ms(START), behind=2, ahead=10)
+    await db.script(_EMPTY)
+
+
+@cache
+def database() -> str:
+    """Return the URL of the database that the tests of this process share, one after the other."""
+    url = server().url()
+    _wait_for(ask_once(url, _prepare))
+    return url
+
+
+def empty() -> None:
+    """Delete all rows of that database."""
+    _wait_for(ask_once(database(), lambda db: db.script("CALL make_empty()")))
+
+
+def _wait_for(what: Coroutine[Any, Any, None]) -> None:
+    """Wait for it, on a thread: the test may have an event loop of its own."""
+    thread = Thread(target=asyncio.run, args=(what,))
+    thread.start()
+    thread.join()
