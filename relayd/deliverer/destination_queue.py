@@ -82,8 +82,11 @@ class DestinationQueue:
 
     @property
     def is_at_rest(self) -> bool:
-        """It could take more work, and nothing waits for a connection: most queues, most of the time."""
-        return self._state is _VERIFIED and not self._waiting
+        """It could take more work and has none: most queues, most of the time.
+
+        So it stays until it is given work, or tells the owner that it is closed.
+        """
+        return self._state is _VERIFIED and not self._waiting and not self._open
 
     @property
     def is_full(self) -> bool:

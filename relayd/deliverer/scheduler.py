@@ -48,6 +48,7 @@ class Scheduler:
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
         self._queues = leases.queues
+        self._busy: set[str] = set()  # the destinations whose queues may not be at rest
         self._next_hop = next_hop
         self._recorder = recorder
         self._rerouter = rerouter
@@ -82,18 +83,20 @@ class Scheduler:
     def _full(self) -> set[str]:
         """Return the destinations with a queue that may have no more work for now.
 
-        Most of a thousand queues have nothing to do, so for those it costs little.
+        Most of a thousand queues have nothing to do; those are not looked at again until they have.
         """
+        queues = self._queues
+        self._busy = {each for each in self._busy if each in queues and not queues[each].is_at_rest}
         may_probe = {
             is_known_good: self._admission.may_probe(self._load, is_known_good=is_known_good)
             for is_known_good in (False, True)
         }
         known_good = self._history.known_good
         return {
-            destination
-            for destination, queue in self._queues.items()
-            if not queue.is_at_rest
-            and (not (queue.is_verified or may_probe[destination in known_good]) or queue.is_full)
+            each
+            for each in self._busy
+            if not (queues[each].is_verified or may_probe[each in known_good])
+            or queues[each].is_full
         }
 
     def put(self, work: Work) -> None:
@@ -113,6 +116,7 @@ class Scheduler:
         if not queue.is_verified:
             queue.probing += 1
             self._load.probing += 1
+        self._busy.add(destination)
         queue.put(work)
 
     def wake(self) -> None:
@@ -256,6 +260,7 @@ class Scheduler:
 
     def closed(self, queue: DestinationQueue, why: QueueClosed | None) -> None:
         assert self._tasks is not None
+        self._busy.add(queue.lease.destination)
         name = f"return of the lease of {queue.lease.destination}"
         self._tasks.create_task(self._hand_back(queue, why), name=name)
 

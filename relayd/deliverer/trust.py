@@ -118,7 +118,8 @@ class DomainTrust:
         host = candidate.host
         if host in self._judged:
             return self._judged[host]
-        self._domain = replace(self._domain, mx_is_secure=chosen.is_secure)
+        if chosen.is_secure != self._domain.mx_is_secure:
+            self._domain = replace(self._domain, mx_is_secure=chosen.is_secure)
         tlsa = await self._tlsa(candidate)
         judged = self._judge(host, tlsa)
         refused = judged.requirement

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from relayd.deliverer import leases, scheduler
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
 from relayd.mail.envelope import NewMessage
@@ -118,6 +119,22 @@ async def test_never_more_than_a_window_is_leased_while_a_queue_closes() -> None
         assert store.calls["claim"] <= claims + 2, "it does not spin"
         gate.set()
         await post.quiet()
+
+
+async def test_a_queue_that_closes_at_rest_gets_no_work_until_its_lease_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Smarthost, "idle_timeout", 0.0)  # as in direct mode
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.submit(a_message("a@x.test"))
+        await server.received(1)
+        [queue] = post.scheduler._queues.values()
+        await eventually(lambda: queue.is_at_rest)
+        assert not post.scheduler._full()
+        queue.close()
+        assert post.scheduler._full() == {SMARTHOST}
+        await eventually(lambda: not post.scheduler._queues)
+        assert not post.scheduler._full()
 
 
 async def test_the_window_is_bounded_in_octets_too() -> None:

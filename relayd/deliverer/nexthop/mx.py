@@ -170,7 +170,8 @@ class MxHop:
         use, paces = self._uses.get(id(session.connection)), self._parts.paces
         if use is None or paces is None:
             return
-        self._uses[id(session.connection)] = replace(use, asks=False)
+        if use.asks:
+            self._uses[id(session.connection)] = replace(use, asks=False)
         all_replies = (*_replies(session.failures), *replies)
         await paces.saw(use.key, all_replies, message=message, asked=use.asks)
 

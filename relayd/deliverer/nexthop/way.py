@@ -6,9 +6,10 @@ Source: RFC 5321 §5.1.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import TypeVar
 
 from relayd.deliverer.nexthop.hosts import HostFailure, NoHost
 from relayd.deliverer.nexthop.mx_parts import STORE_AGAIN, MxParts
@@ -24,6 +25,8 @@ from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.ports.outward import SessionFailed
 from relayd.trace import tracing
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ async def candidates(
     if not isinstance(plan, HostPlan):
         return plan
     names = [host.name for host in plan.hosts]
-    found = await asyncio.gather(*(parts.resolver.addresses(name) for name in names))
+    found = await _all([parts.resolver.addresses(name) for name in names])
     addresses: Mapping[str, Addresses] = dict(zip(names, found, strict=True))
     own = frozenset(ip for each in found for ip in each.ips if parts.is_own(ip))
     rules = replace(
@@ -98,11 +101,16 @@ async def _load(trust: DomainTrust, chosen: Candidates, parts: MxParts) -> None:
     best = {each.host: each for each in chosen.candidates if each.preference == chosen.best}
     try:
         await trust.load()
-        await asyncio.gather(*(trust.judge(each, chosen) for each in best.values()))
+        await _all([trust.judge(each, chosen) for each in best.values()])
     except StoreBroken:
         raise
     except StoreError as error:
         raise parts.not_yet(STORE_AGAIN, str(error)) from error
+
+
+async def _all(answers: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
+    """Wait for all at once. Most domains have one host: a task for that one would cost more than it does."""
+    return [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
 
 
 def _proof(domain: str, why: Undeliverable | Breakdown, parts: MxParts) -> HostFailure:

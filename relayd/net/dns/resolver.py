@@ -96,7 +96,8 @@ class DnsResolver:
         except DomainError:
             return Addresses()
         types = ("A", "AAAA")
-        found = await asyncio.gather(*(self._find(name, each) for each in types))
+        asked = [self._begin(name, each) for each in types]
+        found = [await _finding(each) for each in asked]
         families = [_ips(each) for each in found]
         failures = [
             _failure(each, f"{type_} {name}") for each, type_ in zip(found, types, strict=True)
@@ -176,9 +177,13 @@ class DnsResolver:
         return _failure(found, f"{rdtype} {name}") or found
 
     async def _find(self, name: str, rdtype: str) -> Finding:
-        """Look it up in the cache, else wait for the query of the one that asked first.
+        """Look it up in the cache, else wait for the query of the one that asked first."""
+        return await _finding(self._begin(name, rdtype))
 
-        The query is a task that belongs to nobody: who gives up waiting does not end it for the
+    def _begin(self, name: str, rdtype: str) -> "Finding | asyncio.Task[Finding]":
+        """Return what the cache has, else the query: that of the one that asked first.
+
+        It is a task that belongs to nobody: who gives up waiting does not end it for the
         others. It ends by itself in time, and this dict keeps it alive.
         """
         question = (name, rdtype)
@@ -192,7 +197,7 @@ class DnsResolver:
             )
             self._running[question] = running
             running.add_done_callback(partial(self._done, question))
-        return await asyncio.shield(running)
+        return running
 
     def _done(self, question: Question, running: "asyncio.Task[Finding]") -> None:
         del self._running[question]
@@ -203,6 +208,12 @@ class DnsResolver:
         finding = await self._lookup.ask(*question)
         self._cache.put(question, finding)
         return finding
+
+
+async def _finding(asked: "Finding | asyncio.Task[Finding]") -> Finding:
+    if not isinstance(asked, asyncio.Task):
+        return asked
+    return asked.result() if asked.done() else await asyncio.shield(asked)
 
 
 def _is_proven(found: Sequence[Finding]) -> bool:

@@ -53,6 +53,9 @@ class TlsAsked(Enum):
     PROOF = "mx-tls:"  # REQUIRETLS. Only to hosts that prove who they are
 
 
+_PREFIXES = tuple((each.value, each) for each in TlsAsked)  # `value` is a call up to 3.11
+
+
 def asked_by(*, requires: bool, lifts: bool) -> TlsAsked:
     """Return what a message asks: who asks for both wants TLS (RFC 8689 §4.1)."""
     if requires:
@@ -336,7 +339,10 @@ def mx_domain_of(key: str) -> str | None:
 
 def asked_of(key: str) -> TlsAsked:
     """Return what the mail of a destination asks of TLS."""
-    return next((each for each in TlsAsked if key.startswith(each.value)), TlsAsked.NOTHING)
+    for prefix, asked in _PREFIXES:
+        if key.startswith(prefix):
+            return asked
+    return TlsAsked.NOTHING
 
 
 def host_of(key: str) -> HostPort:

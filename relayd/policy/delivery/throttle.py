@@ -4,7 +4,7 @@ Owns the arithmetic: no clock, no waiting. Instants and waits are seconds of a c
 back. Source: semantics A-53.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 TOKEN_WAIT = 5.0  # seconds that one may wait for a token, keeping what it has
 _LATE = 10.0  # seconds that a booked token is kept for one who does not come
@@ -35,7 +35,7 @@ class SlowStart:
 
     def raised(self) -> "SlowStart":
         """The server has answered a transaction: one more."""
-        return self if self.allowed >= self.most else replace(self, allowed=self.allowed + 1)
+        return self if self.allowed >= self.most else SlowStart(self.most, self.allowed + 1)
 
     def limited(self, most: int) -> "SlowStart":
         """There may be `most` from now on."""
@@ -43,7 +43,7 @@ class SlowStart:
 
     def halved(self) -> "SlowStart":
         """The server has turned one away."""
-        return self if self.allowed == 1 else replace(self, allowed=self.allowed // 2)
+        return self if self.allowed == 1 else SlowStart(self.most, self.allowed // 2)
 
 
 class Throttle:
