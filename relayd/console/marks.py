@@ -4,7 +4,8 @@ Every value is escaped, as in a template. An empty piece is false there.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -23,6 +24,11 @@ _MARKS: Mapping[str, str] = {
     "dropped": "\u2013",  # a dash
 }
 _NONE = Markup()
+_ALL = '<input type="hidden" name="all" value="1">'
+_BUTTONS = (
+    f'<button name="action" value="expedite">{escaped(text.translated("Try now…"))}</button> '
+    f'<button name="action" value="hold">{escaped(text.translated("Hold…"))}</button>'
+)
 
 
 class Times:
@@ -48,10 +54,10 @@ class Times:
 
 
 def _time(at: datetime, *, title: str, shown: str) -> Markup:
-    written = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return made(f'<time datetime="{written}" title="{escaped(title)}">{escaped(shown)}</time>')
+    return made(f'<time datetime="{text.iso(at)}" title="{escaped(title)}">{escaped(shown)}</time>')
 
 
+@lru_cache(maxsize=64)
 def status(word: str) -> Markup:
     """A status by its word and a mark, so that colour alone tells nothing."""
     mark, safe = _MARKS.get(word, "·"), escaped(word)
@@ -65,15 +71,30 @@ def address(rcpt: str | None) -> Markup:
     if not rcpt:
         return _NONE
     return made(
-        f'<a class="address" href="/addresses/{escaped(quote(rcpt))}">{escaped(text.shown(rcpt))}</a>'
+        f'<a class="address" href="/addresses/{escaped(quoted(rcpt))}">{escaped(text.shown(rcpt))}</a>'
     )
 
 
+@lru_cache(maxsize=4096)  # most are small numbers, and 0
 def cell(count: float, label: str) -> Markup:
     """A cell of a table with a number; `label` is the head of its column."""
     zero = "" if count else " zero"
     return made(
         f'<td class="number{zero}" data-label="{escaped(label)}">{escaped(text.number(count))}</td>'
+    )
+
+
+def quoted(value: str) -> str:
+    """A value as part of a path, or of a query string. Source: RFC 3986 §3.3, §3.4: all may have `:` and `@`."""
+    return quote(value, "/:@")
+
+
+def act_on(destination: str, token: Markup) -> Markup:
+    """Buttons for all that waits for a destination; `token` is the field that each form has."""
+    back = escaped(f"?destination={quoted(destination)}&unfinished=1")
+    return made(
+        f'<form class="inline" method="post" action="/messages/act">{token}{_ALL}'
+        f'<input type="hidden" name="back" value="{back}">{_BUTTONS}</form>'
     )
 
 

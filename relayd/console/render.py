@@ -73,6 +73,8 @@ class Renderer:
             "since": times.since,
             "status": marks.status,
             "address": marks.address,
+            "act_on": marks.act_on,
+            "quoted": marks.quoted,
             "cell": marks.cell,
             "length": text.length,
             "number": text.number,

@@ -84,6 +84,13 @@ def test_pieces_escape_what_they_are_given() -> None:
     )
 
 
+def test_a_value_in_a_link_is_one_value() -> None:
+    assert marks.quoted("mx:ä.test&x=1#?/@") == "mx:%C3%A4.test%26x%3D1%23%3F/@"
+    buttons = marks.act_on('x&y="><script>', marks.field("token", _EVIL))
+    assert 'value="?destination=x%26y%3D%22%3E%3Cscript%3E&amp;unfinished=1"' in buttons
+    assert "<script" not in buttons
+
+
 def test_a_piece_of_nothing_is_false() -> None:
     times = marks.Times(lambda: _AT)
     assert not any((marks.address(""), marks.address(None), times.time(None), times.since(None)))
