@@ -326,7 +326,7 @@ def test_a_token_for_several_says_that_it_is_ours(world: World) -> None:
 def test_a_key_of_somebody_else_is_not_good(world: World) -> None:
     published = world.provider.keys.published()
     world.provider.instead["/keys"] = lambda it: answer_json(it, {"keys": published})
-    world.provider.keys = Keys()
+    world.provider.keys = Keys(name="somebody else")
     assert "the ID token is not good" in world.why_not()
 
 

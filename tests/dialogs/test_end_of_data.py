@@ -8,11 +8,11 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
-from relayd.settings import LineEndings, ListenerTls
+from relayd.settings import CertificateSettings, LineEndings, ListenerTls
 from tests.support.certificates import Authority
 from tests.support.end_of_data import BEHIND, ENDS, HEAD, MIDDLE, SMUGGLED, TAIL
 from tests.support.receiving import Options, Reception, on_every_loop, receiving, run_on
@@ -31,13 +31,28 @@ def forms(wire: bytes, around: bytes) -> Iterator[list[bytes]]:
         yield [wire[:cut], wire[cut:]]
 
 
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """What both sides of TLS have."""
+
+    certificate: CertificateSettings
+    context: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Secure:
+    folder = tmp_path_factory.mktemp("secure")
+    authority = Authority(folder)
+    return Secure(
+        authority.write_pair(folder, "relay.test"),
+        ssl.create_default_context(cafile=authority.cafile),
+    )
+
+
 @asynccontextmanager
 async def connected(
-    reception: Reception, authority: Authority | None
+    reception: Reception, context: ssl.SSLContext | None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    context = None
-    if authority is not None:
-        context = ssl.create_default_context(cafile=authority.cafile)
     reader, writer = await asyncio.open_connection(
         *reception.address, ssl=context, server_hostname=None if context is None else "relay.test"
     )
@@ -48,10 +63,10 @@ async def connected(
 
 
 async def converse(
-    reception: Reception, authority: Authority | None, pieces: Sequence[bytes]
+    reception: Reception, context: ssl.SSLContext | None, pieces: Sequence[bytes]
 ) -> list[bytes]:
     """Say hello and begin a message, send `pieces`, and read to the end; return the codes behind 354."""
-    async with connected(reception, authority) as (reader, writer), asyncio.timeout(CEILING):
+    async with connected(reception, context) as (reader, writer), asyncio.timeout(CEILING):
         await reader.readuntil(b"\r\n")
         for command in ENVELOPE.splitlines(keepends=True):
             writer.write(command)
@@ -73,7 +88,7 @@ async def converse(
 @pytest.mark.parametrize("line_endings", LineEndings)
 @pytest.mark.parametrize(("sequence", "normalized", "clean"), [*MIDDLE, *ENDS])
 def test_nothing_is_smuggled(
-    tmp_path: Path,
+    secure: Secure,
     sequence: bytes,
     normalized: bytes,
     clean: bool,  # noqa: FBT001
@@ -89,17 +104,16 @@ def test_nothing_is_smuggled(
         wire = HEAD + sequence + SMUGGLED + TAIL + b".\r\n" + BEHIND
         content = HEAD + normalized + SMUGGLED + TAIL
     is_taken = clean or line_endings is NORMALIZE
-    authority = Authority(tmp_path) if is_secure else None
     options = Options(
         line_endings=line_endings,
         tls=ListenerTls.IMPLICIT if is_secure else ListenerTls.OFF,
-        certificate=None if authority is None else authority.write_pair(tmp_path, "relay.test"),
+        certificate=secure.certificate if is_secure else None,
     )
 
     async def main() -> None:
         async with receiving(options) as reception:
             for count, pieces in enumerate(forms(wire, sequence), 1):
-                codes = await converse(reception, authority, pieces)
+                codes = await converse(reception, secure.context if is_secure else None, pieces)
                 taken = reception.intake.messages
                 if is_taken:
                     assert codes == [b"250", b"221"], pieces

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from relayd.accounts.passwords import hash_password
 from relayd.config.load import load
 from relayd.console.guard import token_of
 from relayd.console.server import parts_of, server_of, wall_clock
@@ -39,6 +38,7 @@ from relayd.settings import ConsoleOidcSettings, HostPort
 from relayd.sockets import listen_tcp, listen_unix
 from relayd.store import open_store
 from relayd.worker.system import SystemClock
+from tests.support.accounts import cheap_hash
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
 from tests.support.cli_world import enqueue
 from tests.support.clock import START, FakeClock
@@ -58,7 +58,7 @@ address = "127.0.0.1:0"
 names = ["console.example.org"]
 """
 PASSWORD = "correct horse battery staple"
-_HASHED = hash_password(PASSWORD)
+_HASHED = cheap_hash(PASSWORD)
 _TEST = Author(by="test")
 
 

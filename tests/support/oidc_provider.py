@@ -16,6 +16,7 @@ import threading
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -56,12 +57,23 @@ def number(value: int) -> str:
     return b64(value.to_bytes((value.bit_length() + 7) // 8))
 
 
-class Keys:
-    """A pair of RSA and one of P-256."""
+_Pair = tuple[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
 
-    def __init__(self, suffix: str = "", bits: int = 2048) -> None:
-        self.rsa = rsa.generate_private_key(public_exponent=65537, key_size=bits)
-        self.ec = ec.generate_private_key(ec.SECP256R1())
+
+@cache
+def _pair(_name: str, bits: int) -> _Pair:
+    """Return two private keys, the same for the same name: to make them takes its time."""
+    return (
+        rsa.generate_private_key(public_exponent=65537, key_size=bits),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
+
+
+class Keys:
+    """A pair of RSA and one of P-256; those of another `name` are others."""
+
+    def __init__(self, suffix: str = "", bits: int = 2048, name: str = "") -> None:
+        self.rsa, self.ec = _pair(name or suffix, bits)
         self.kids = {"RS256": f"rsa{suffix}", "ES256": f"ec{suffix}"}
 
     def published(self) -> list[dict[str, str]]:
