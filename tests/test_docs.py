@@ -121,7 +121,7 @@ def replies_of(source: Path) -> Iterator[str]:
 REPLIES = sorted(
     {
         reply
-        for folder in ("receiver", "policy")
+        for folder in ("receiver", "policy", "worker")
         for source in (ROOT / "relayd" / folder).rglob("*.py")
         for reply in replies_of(source)
     }

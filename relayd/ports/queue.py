@@ -119,7 +119,8 @@ class QueueStore(Upkeep, Protocol):
     def has_room(self) -> bool:
         """Tell whether new messages may be taken; without waiting for the disk.
 
-        Not when it is all but full: the rest is kept for outcomes and reports (F-10, F-12).
+        Not when it is all but full: the rest is kept for outcomes and reports (F-10, F-12). Raises StoreUnavailable
+        while a store behind a network is away: what comes in then could not be stored at its end.
         """
         ...
 

@@ -46,7 +46,7 @@ class Intake(Protocol):
         ...
 
     def has_room(self) -> bool:
-        """Tell whether new messages may be taken."""
+        """Tell whether new messages may be taken. Raises StoreUnavailable while the store is away."""
         ...
 
     def spool(self) -> Spool:

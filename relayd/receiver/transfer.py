@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from relayd.errors import StoreError
 from relayd.mail.address import Address
 from relayd.mail.lenient import meant_by
 from relayd.mail.once import FirstMessage
-from relayd.mail.parameters import RcptParameters
+from relayd.mail.parameters import MailParameters, RcptParameters
 from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply, SyntaxRefused
 from relayd.policy.intake import access, admit
 from relayd.policy.intake.quota import is_quota
 from relayd.policy.pausing import is_pause
 from relayd.receiver import acceptance, console, login
+from relayd.receiver.acceptance import NO_STORE
 from relayd.receiver.commands import parse_mail, parse_rcpt, with_domain
+from relayd.receiver.context import SessionContext
 from relayd.receiver.dialogue import Dialogue
 from relayd.receiver.effects import AskAbout, Effect
 from relayd.receiver.reader import DataReader, Fault, Received
@@ -60,13 +63,7 @@ def mail(dialogue: Dialogue, argument: bytes, following: State) -> None:
         if first is not None:
             _mail_again(dialogue, Transaction(path, parameters), first, following)
             return
-    refusal = _refusal_of_sender(dialogue, path) or admit.admit_sender(
-        path,
-        smtputf8=parameters.smtputf8,
-        declared_size=parameters.size or 0,
-        limits=context.limits,
-        has_room=context.intake.has_room(),
-    )
+    refusal = _refusal_of_sender(dialogue, path) or _refusal_of_message(context, path, parameters)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:
         pausing.look_again()
@@ -102,6 +99,23 @@ def _refusal_of_sender(dialogue: Dialogue, path: Address | None) -> Reply | None
     if client.account is not None and not client.account.may_send_as(path):
         return admit.NOT_YOUR_SENDER
     return access.refusal_of_sender(client.allowed_by(dialogue.context.access), path)
+
+
+def _refusal_of_message(
+    context: SessionContext, path: Address | None, parameters: MailParameters
+) -> Reply | None:
+    """Judge whether a message may begin; not while its end could not be stored."""
+    try:
+        has_room = context.intake.has_room()
+    except StoreError:
+        return NO_STORE
+    return admit.admit_sender(
+        path,
+        smtputf8=parameters.smtputf8,
+        declared_size=parameters.size or 0,
+        limits=context.limits,
+        has_room=has_room,
+    )
 
 
 def _mail_again(
@@ -311,7 +325,7 @@ def content_complete(dialogue: Dialogue) -> Effect | None:
 
 def _means_later(refusal: Reply) -> bool:
     """Tell whether a refusal is no mistake of the client's."""
-    return is_pause(refusal) or is_quota(refusal)
+    return is_pause(refusal) or is_quota(refusal) or refusal is NO_STORE
 
 
 def content_hopeless(dialogue: Dialogue) -> None:

@@ -6,9 +6,9 @@ What they do not own is beside them: `spool` has large content while it comes in
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from relayd.errors import NotAFile
+from relayd.errors import NotAFile, StoreUnavailable
 from relayd.ports.view import QueueView
 from relayd.store.url import is_file, name_of, queue_file
 
@@ -49,7 +49,21 @@ def open_store(
     content of what bounces is kept until `let_go`. `upgrading` is told before each step that brings the queue of an
     older relayd up to date, which may take minutes.
     """
-    from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- only the engine asked for
+    if not is_file(url):
+        try:
+            from relayd.store.postgres.queue import PostgresStore  # noqa: PLC0415 -- only the engine asked for
+        except ImportError as error:
+            raise _without_extra(error) from error
+        opened: object = PostgresStore.open(
+            url,
+            clock=clock,
+            slots=slots,
+            on_commit=on_commit,
+            keeps_bounced=keeps_bounced,
+            upgrading=upgrading,
+        )
+        return cast("QueueStore", opened)  # some verbs are still to come
+    from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- as above
 
     return SqliteStore.open(
         str(queue_file(url)),
@@ -66,7 +80,14 @@ def open_view(url: str, *, within: float | None = None) -> QueueView:
 
     A question that takes longer than `within` seconds is stopped: TookTooLong.
     """
-    from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- only the engine asked for
+    if not is_file(url):
+        try:
+            from relayd.store.postgres.view import PostgresView  # noqa: PLC0415 -- only the engine asked for
+        except ImportError as error:
+            raise _without_extra(error) from error
+        asks: object = PostgresView(url, within=within)
+        return cast("QueueView", asks)  # some questions are still to come
+    from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- as above
 
     return SqliteView(str(queue_file(url)), within=within)
 
@@ -126,3 +147,9 @@ def owner_of(url: str) -> "Owner":
     from relayd.store.sqlite.replacing import owner_of as owner  # noqa: PLC0415 -- as above
 
     return owner(str(queue_file(url)))
+
+
+def _without_extra(error: ImportError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"needs the extra `postgres`, as in pip install 'relayd[postgres]' (no module {error.name})"
+    )

@@ -12,6 +12,7 @@ from relayd.deliverer.scheduler import Scheduler
 from relayd.errors import (
     StoreBroken,
     StoreError,
+    StoreUnavailable,
 )
 from relayd.metrics.counters import Counters
 from relayd.policy.delivery import route
@@ -49,12 +50,17 @@ log = structlog.get_logger()
 
 def measure(counters: Counters, receiver: Receiver, outward: Outward, intake: Intake) -> None:
     is_paused = outward.results.is_paused
+    is_full = is_away = False
+    try:
+        is_full = not intake.has_room()
+    except StoreUnavailable:
+        is_away = True
     counters.measured(
         clients=receiver.connections,
         servers=outward.transport.connections,
         is_paused=is_paused,
-        is_full=not intake.has_room(),
-        is_failing=is_paused or intake.is_failing,
+        is_full=is_full,
+        is_failing=is_away or is_paused or intake.is_failing,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from relayd.errors import StoreError
+from relayd.errors import StoreError, StoreUnavailable
 from relayd.mail.address import Address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, WorkerNumber, make_id
@@ -91,6 +91,7 @@ class MemoryIntake:
         self.spools: list[MemorySpool] = []
         self.fault: StoreError | None = None
         self.is_full = False
+        self.is_away = False  # the store, behind its network
         self.is_slow = False  # commits wait for `commit`
         self.is_pensive = False  # what is asked about recipients waits in `questions`
         self.questions: list[asyncio.Future[Any]] = []
@@ -135,6 +136,8 @@ class MemoryIntake:
         return self.store.first_message(key)
 
     def has_room(self) -> bool:
+        if self.is_away:
+            raise StoreUnavailable("no route to host")
         return not self.is_full
 
     def spool(self) -> Spool:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable, TookTooLong
+from relayd.store.postgres.address import arguments
+from relayd.store.postgres.reach import Reach
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -34,7 +36,8 @@ WRITES: Mapping[str, str] = {
 }
 """Settings of a session that writes."""
 
-READS: Mapping[str, str] = {"default_transaction_read_only": "on", "jit": "off"}
+_READ_ONLY = "default_transaction_read_only"
+READS: Mapping[str, str] = {_READ_ONLY: "on", "jit": "off"}
 """Settings of a session that only asks."""
 
 
@@ -86,8 +89,13 @@ class Line:
         settings: Mapping[str, str],
         *,
         first: Operation[None] | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        """`name` is what the server's own lists show. `first` is run at the beginning of each transaction."""
+        """`name` is what the server's own lists show. `first` is run at the beginning of each transaction.
+
+        `reach` is told whether the server could be reached.
+        """
+        self._reach = Reach() if reach is None else reach
         self._url = url
         self._settings = {**settings, "application_name": name}
         self._first = first
@@ -161,9 +169,17 @@ class Line:
 
     async def _connected(self) -> "asyncpg.Connection[Any]":
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._url, server_settings=dict(self._settings), timeout=10
-            )
+            writes = _READ_ONLY not in self._settings
+            try:
+                self._connection = await asyncpg.connect(
+                    **arguments(self._url, writes=writes),
+                    server_settings=dict(self._settings),
+                    timeout=10,
+                )
+            except _ERRORS as exc:
+                self._reach.missed(str(translate(exc)))
+                raise
+            self._reach.found()
         return self._connection
 
 
@@ -187,7 +203,7 @@ def translate(exc: Exception) -> StoreUnavailable | StoreFull:
 
 
 _LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def _tell(done: "asyncio.Future[Any]", exc: Exception) -> None:

@@ -34,6 +34,7 @@ from relayd.store.postgres import (
 from relayd.store.postgres.age import Age
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.spool import UnnamedFile
 from relayd.store.values import to_ms
 
@@ -61,12 +62,13 @@ class PostgresStore:
         self._upgrading = upgrading
         self._leases_by = leases_by
         self._age = Age(clock)
+        self._reach = Reach()
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
 
     def _line(self, url: str, name: str) -> Line:
-        return Line(url, f"relayd/{name}", WRITES, first=self._age.keep_up)
+        return Line(url, f"relayd/{name}", WRITES, first=self._age.keep_up, reach=self._reach)
 
     @classmethod
     def open(
@@ -135,6 +137,7 @@ class PostgresStore:
         return self._arrivals.submit(operation)
 
     def has_room(self) -> bool:
+        self._reach.expect()
         return True  # only the server knows: it says StoreFull
 
     def spool(self) -> Spool:

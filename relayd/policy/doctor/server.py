@@ -1,0 +1,79 @@
+"""The server that has the queue: can it be asked, does it keep what it says, does it tell others what is in mail."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from relayd.policy.doctor.finding import Check, Finding, Level
+from relayd.policy.doctor.machine import in_words
+
+_CHECKPOINTS = timedelta(minutes=15)
+_LOG_BETWEEN = 8 * 2**30  # octets
+_OLD = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    name: str  # what people know it by
+    problem: str = ""  # why it cannot be asked
+    version: str = ""
+    schema: int = 0
+    newest_schema: int = 0
+    octets: int = 0
+    logs: tuple[tuple[str, str], ...] = ()  # its settings by which parameters come into its log
+    is_compressed: bool = True  # the write-ahead log
+    checkpoint_timeout: timedelta = _CHECKPOINTS
+    max_wal_size: int = _LOG_BETWEEN  # octets
+    oldest_snapshot: timedelta = timedelta()
+
+
+def judge_server(facts: ServerFacts) -> Sequence[Finding]:
+    """Judge it; one finding says that all is well."""
+    return tuple(_findings(facts))
+
+
+def _findings(facts: ServerFacts) -> Iterator[Finding]:
+    def found(level: Level, reason: str, remedy: str = "") -> Finding:
+        return Finding(
+            check=Check.STORE, subject=facts.name, level=level, reason=reason, remedy=remedy
+        )
+
+    if facts.problem:
+        remedy = "See that the server runs, and lets this machine in: store.url names it."
+        yield found(Level.FAIL, facts.problem, remedy)
+        return
+    if facts.schema < facts.newest_schema:
+        yield found(
+            Level.WARN,
+            f"schema {facts.schema}, this relayd has {facts.newest_schema}",
+            "Restart relayd: it brings the database up to date.",
+        )
+    if told := [f"{name} = {value}" for name, value in facts.logs]:
+        yield found(
+            Level.WARN,
+            f"it may write mail into its log: {', '.join(told)}",
+            "Set log_statement = none, and both log_parameter_max_length to 0.",
+        )
+    if facts.oldest_snapshot > _OLD:
+        yield found(
+            Level.WARN,
+            f"a transaction is open for {in_words(facts.oldest_snapshot)}: what is deleted stays, and claims slow down",
+            "Look into pg_stat_activity who it is: a dump, a question, a forgotten session.",
+        )
+    if slow := [*_slow(facts)]:
+        yield found(
+            Level.WARN,
+            f"it writes more than it has to: {', '.join(slow)}",
+            "Set wal_compression = on, checkpoint_timeout = 15min and max_wal_size = 8GB.",
+        )
+    size = f"{facts.octets / 10**6:.1f} MB"
+    yield found(Level.OK, f"PostgreSQL {facts.version}, schema {facts.schema}, {size}")
+
+
+def _slow(facts: ServerFacts) -> Iterator[str]:
+    if not facts.is_compressed:
+        yield "wal_compression is off"
+    if facts.checkpoint_timeout < _CHECKPOINTS:
+        yield f"checkpoint_timeout is {in_words(facts.checkpoint_timeout)}"
+    if facts.max_wal_size < _LOG_BETWEEN:
+        yield f"max_wal_size is {facts.max_wal_size / 2**30:.0f} GB"
