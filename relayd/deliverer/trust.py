@@ -118,8 +118,9 @@ class DomainTrust:
         host = candidate.host
         if host in self._judged:
             return self._judged[host]
-        if chosen.is_secure != self._domain.mx_is_secure:
-            self._domain = replace(self._domain, mx_is_secure=chosen.is_secure)
+        is_secure, alias_of = chosen.is_secure, chosen.alias_of
+        if (is_secure, alias_of) != (self._domain.mx_is_secure, self._domain.alias_of):
+            self._domain = replace(self._domain, mx_is_secure=is_secure, alias_of=alias_of)
         tlsa = await self._tlsa(candidate)
         judged = self._judge(host, tlsa)
         refused = judged.requirement
@@ -146,14 +147,14 @@ class DomainTrust:
         judged = self._judged[peer.host]
         if self._domain.is_lifted:  # reports are sent so: there is no report about reports
             return None
-        found = judged.tlsa if isinstance(judged.tlsa, TlsaFound) else None
+        tlsa = judged.tlsa
         return counted_session(
             peer,
             self._domain.domain,
             day,
             sts=judged.sts,
-            base="" if found is None else found.base,
-            records=() if found is None else found.records,
+            base="" if isinstance(tlsa, NoTlsa) else tlsa.base,
+            records=tlsa.records if isinstance(tlsa, TlsaFound) else (),
         )
 
     def is_met_by(self, connection: Connection) -> bool:
@@ -190,7 +191,7 @@ class DomainTrust:
         for base in bases:
             answer = await self._resolver.tlsa(f"_{self._settings.port}._tcp.{base}")
             if isinstance(answer, DnsFailure):
-                return TlsaUnknown(answer.reason, answer.fault)
+                return TlsaUnknown(answer.reason, answer.fault, base)
             if answer.authenticated and answer.records:
                 records = tuple(Tlsa(*fields) for fields in answer.records)
                 return TlsaFound(base=base, records=records)

@@ -36,6 +36,7 @@ class MxHosts:
 
     hosts: tuple[MxHost, ...]
     authenticated: bool = False
+    alias_of: str = ""  # the name that has these records; empty: the domain itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

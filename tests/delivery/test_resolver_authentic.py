@@ -98,6 +98,8 @@ async def test_every_link_counts(alias: Action, target: Action, *, expected: boo
     async with DnsServer({"a.test": {"MX": alias}, "b.test": {"MX": target}}) as server:
         answer = await a_resolver(server).mx("a.test")
     assert isinstance(answer, MxHosts | ImplicitMx)
+    if isinstance(answer, MxHosts):
+        assert answer.alias_of == "b.test"
     assert answer.authenticated is expected
 
 

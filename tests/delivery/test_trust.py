@@ -6,6 +6,7 @@ Sources: RFC 7672, RFC 8461.
 """
 
 import hashlib
+import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -194,6 +195,28 @@ async def test_an_alias(real: Mapping[str, Any], tlsa_at: str, expected: tuple[s
         assert seen(told)[:4] == ("sent", "mx1.x.test", *expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("mx1.x.test", ("sent", "dane", "dane-ta"), id="host"),
+        pytest.param("x.test", ("sent", "dane", "dane-ta"), id="domain"),
+        pytest.param("real.test", ("sent", "dane", "dane-ta"), id="expanded-domain"),
+        pytest.param("y.test", ("deferred", "dane", "encrypted"), id="another"),
+    ],
+)
+async def test_names_under_a_trust_anchor(name: str, expected: tuple[str, ...]) -> None:
+    """RFC 7672 §3.2.2: of the host, of the domain, and of what the domain is an alias of."""
+    shown, _ = shown_with(AUTHORITY, name)
+    anchor = ssl.PEM_cert_to_DER_cert(AUTHORITY.cert_pem.bytes().decode())
+    found = zones(Authentic([f"2 0 0 {anchor.hex()}"])) | {
+        "x.test": {"MX": Authentic(Alone("real.test."))},
+        "real.test": {"MX": Authentic(["10 mx1.x.test."])},
+    }
+    async with a_post(found, shown={A1: shown}) as direct:
+        *_, told = await sent(direct)
+        assert (told["event"], told["tls_policy"], told["tls_proof"]) == expected
+
+
 async def test_the_operators_word_for_dane_without_records() -> None:
     """Row 3: the mail waits."""
     async with a_post(zones(), tls_policy=(("*.test", OperatorTls.DANE),)) as direct:
@@ -333,6 +356,22 @@ NOT_TRUSTED = "certificate-not-trusted"
                 ("no-policy-found", "x.test", NOT_TRUSTED, "mx2.x.test"): 1,
             },
             id="passed-over",
+        ),
+        pytest.param(
+            {
+                "zones": zones()
+                | {
+                    "mx1.x.test": ALIAS,
+                    "real.y.test": secure(A=[A1]),
+                    f"_{PORT}._tcp.real.y.test": {"TLSA": SERVFAIL},
+                },
+                "dns_timeout": 0.5,
+            },
+            {
+                ("tlsa", "real.y.test", "dnssec-invalid", "mx1.x.test"): 1,
+                ("no-policy-found", "x.test", NOT_TRUSTED, "mx2.x.test"): 1,
+            },
+            id="passed-over-below-another-name",
         ),
         pytest.param(
             {"zones": zones(), "policies": Kept(a_policy("*.x.test"), None)},

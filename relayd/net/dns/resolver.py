@@ -78,7 +78,8 @@ class DnsResolver:
             case Records(values=values, complete=True, authenticated=known) if values == _NULL_MX:
                 return NullMx(authenticated=known)
             case Records(values=values, authenticated=known):
-                return MxHosts(hosts=_mail_hosts(values), authenticated=known)
+                alias_of = _alias_of(found, name)
+                return MxHosts(hosts=_mail_hosts(values), authenticated=known, alias_of=alias_of)
             case Nothing(exists=True, proven=proven, authenticated=known):
                 proven = proven or await self._is_served(name)
                 return ImplicitMx(domain=name, proven=proven, authenticated=known)

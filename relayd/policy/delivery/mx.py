@@ -70,6 +70,7 @@ class HostPlan:
     site: str  # whom they belong to: see `policy.delivery.site`
     hosts: tuple[MxHost, ...]  # never empty
     is_secure: bool = False  # DNSSEC proves the answer that named them
+    alias_of: str = ""  # the name that has the MX records; empty: the domain itself
     implicit: bool  # the domain itself, for want of MX records
     proven: bool = True  # by the answer about its MX records; see `ImplicitMx`
     cut_off: bool  # there are more
@@ -99,6 +100,7 @@ class Candidates:
     # could not be learnt, or are all of a family that is not used
     is_cut: bool = False  # there are more, beyond what is asked in one attempt
     is_secure: bool = False  # DNSSEC proves that these are the hosts of the domain
+    alias_of: str = ""  # see `HostPlan`
 
     @property
     def best(self) -> int:
@@ -201,6 +203,7 @@ def _choose(
             unheard=min(unheard, default=None),
             is_cut=is_cut,
             is_secure=plan.is_secure,
+            alias_of=plan.alias_of,
         )
     return _nothing_usable(plan, [found[host.name] for host in hosts], skipped, rules)
 
@@ -221,6 +224,7 @@ def _plan(
         site=site_key(names, domain),
         hosts=hosts[: rules.max_hosts],
         is_secure=answer.authenticated,
+        alias_of=answer.alias_of if isinstance(answer, MxHosts) else "",
         implicit=isinstance(answer, ImplicitMx),
         proven=isinstance(answer, MxHosts) or answer.proven,
         cut_off=len(hosts) > rules.max_hosts,

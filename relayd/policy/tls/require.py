@@ -43,6 +43,7 @@ class TlsaUnknown:
 
     reason: str  # one cleaned line
     fault: Fault = Fault.DNS
+    base: str = ""  # as of `TlsaFound`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class DomainTls:
     is_lifted: bool = False  # the sender lifts the policies of the recipient's domain
     mx_is_secure: bool = False  # by DNSSEC
     sts: StsPolicy | None = None  # alive
-    names: tuple[str, ...] = ()  # further ones that the domain is known by
+    alias_of: str = ""  # the name that has its MX records; empty: the domain itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,11 @@ def _by_records(
     policy: TlsPolicy,
     row: int,
 ) -> Requirement:
-    names = (tlsa.base, host, domain.domain, *domain.names)  # RFC 7672 §3.2.2
+    names = [tlsa.base, host]
+    if (
+        domain.mx_is_secure
+    ):  # else anybody may have named the host: it is the host alone (RFC 7672 §3.2.2)
+        names += filter(None, (domain.domain, domain.alias_of))
     return replace(
         floor,
         level=Level.DANE,

@@ -170,6 +170,17 @@ def test_what_dane_goes_by() -> None:
     assert found.records == (GOOD, OTHER)
     assert found.base == "mx.b.test"
     assert found.names == ("mx.b.test", HOST, "a.test")
+    expanded = require(HOST, replace(SECURE, alias_of="real.test"), USABLE)
+    assert isinstance(expanded, Requirement)
+    assert expanded.names == (HOST, "a.test", "real.test")
+
+
+def test_behind_an_mx_answer_that_is_not_secure_only_the_host_is_proven() -> None:
+    """RFC 7672 §3.2.2: whoever forged the answer may have a certificate for any domain of his own, and for this one's."""
+    insecure = replace(SECURE, mx_is_secure=False, alias_of="real.test")
+    found = require(HOST, insecure, found_below("mx.b.test"))
+    assert isinstance(found, Requirement)
+    assert (found.row, found.names) == (8, ("mx.b.test", HOST))
 
 
 def found_below(base: str) -> TlsaFound:
