@@ -43,6 +43,7 @@ from relayd.trace.followers import DebugLog
 from relayd.worker import housekeeping
 from relayd.worker.answering import answer, scrape
 from relayd.worker.asking import Asking
+from relayd.worker.dnssec import distrust_liars
 from relayd.worker.events import Events
 from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
@@ -212,6 +213,9 @@ async def _serve(
                 name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(
+                distrust_liars(settings, outward.resolver, parts.clock), name="look at DNSSEC"
+            ),
             tasks.create_task(keep_policies(outward.policies, parts), name="MTA-STS policies"),
             tasks.create_task(keep_counting(outward.tally, parts), name="count of TLS sessions"),
             tasks.create_task(keep_reporting(outward.reports, parts), name="TLS reports"),

@@ -56,6 +56,7 @@ class Outward:
     transport: SmtpTransport
     results: ResultStore
     scheduler: Scheduler
+    resolver: DnsResolver  # that mail goes by
     sites: Sites
     policies: StsPolicies | None  # None: MTA-STS does not count
     tally: TlsTally | None  # of TLS sessions; None: no reports
@@ -166,6 +167,7 @@ async def deliver(
         transport,
         results,
         scheduler,
+        resolver,
         sites,
         policies,
         tally,

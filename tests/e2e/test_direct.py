@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from relayd.policy.doctor.dnssec import BOGUS
 from relayd.policy.pace import SiteMode
 from relayd.store.sqlite.view import SqliteView
 from tests.support.daemon import Daemon, a_daemon, eventually
-from tests.support.dns_server import SERVFAIL, Zones
+from tests.support.dns_server import SERVFAIL, Authentic, Zones
 from tests.support.internet import Internet, an_internet, rcpts_of
 from tests.support.ports import free_port
 from tests.support.scripted_server import InTurn, Script
@@ -31,6 +32,7 @@ SCRIPTS: Mapping[str, Script] = {
 ZONES: Zones = {
     **{domain: {"MX": ["10 mx.wary.test."]} for domain in WARY_DOMAINS},
     "mx.wary.test": {"A": [WARY]},
+    **{name: {"A": Authentic(["192.0.2.1"])} for name in BOGUS},  # it vouches for anything
     "app.test": {"MX": ["10 mx.fine.test."]},
     "fine.test": {"MX": ["10 mx.fine.test.", "20 mx.down.test."]},
     "implicit.test": {"A": [FINE]},
@@ -222,6 +224,8 @@ def test_a_clean_stop_loses_no_count_of_tls_sessions(tmp_path: Path) -> None:
     with a_relay(tmp_path, tls="opportunistic") as (daemon, _):
         daemon.send("kim@fine.test")
         eventually(lambda: daemon.statuses() == {"kim@fine.test": "sent"}, "sent")
+        off = eventually(lambda: daemon.events("dane_off"), "what its name server is worth")
+        assert "its AD bit means nothing" in off[0]["reason"]
         daemon.stop()
         with closing(SqliteView(str(daemon.queue))) as view:
             counts = view.trust.tls_counts()

@@ -80,8 +80,17 @@ class DnsLookup:
             Nameserver(each, clock, try_for=try_for, is_trusted=trusts(each.host, trusted))
             for each in asked
         ]
-        self.is_trusted = any(each.is_trusted for each in self._servers)
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
+
+    @property
+    def trusted(self) -> Sequence[HostPort]:
+        """Return the name servers whose AD bit counts."""
+        return [each.address for each in self._servers if each.is_trusted]
+
+    def distrust(self, server: HostPort) -> None:
+        """Let the AD bit of a name server count no longer, also in answers that are under way."""
+        for each in self._servers:
+            each.is_trusted = each.is_trusted and each.address != server
 
     async def ask(self, name: str, rdtype: str) -> Finding:
         """Return what the DNS has under `name`; takes `timeout` at most. Raises Shortage alone."""

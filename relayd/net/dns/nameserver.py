@@ -44,13 +44,16 @@ class Nameserver:
     def __init__(
         self, address: HostPort, clock: Clock, *, try_for: float, is_trusted: bool
     ) -> None:
-        self.host = address.host
-        self.is_trusted = is_trusted
-        self._port = address.port
+        self.address = address
+        self.is_trusted = is_trusted  # may be taken back at any time
         self._clock = clock
         self._try_for = try_for  # seconds
         self._datagrams = Datagrams(address.host, address.port)
         self._plain_until = -inf  # monotonic
+
+    @property
+    def host(self) -> str:
+        return self.address.host
 
     async def ask(self, question: Question, deadline: float, *, proofs: bool = False) -> Answer:
         """Return its answer, by TCP if that is too long for a datagram.
@@ -96,7 +99,7 @@ class Nameserver:
 
     async def _by_tcp(self, question: Question, edns: Edns, until: float) -> Answer:
         async with asyncio.timeout_at(until):
-            reader, writer = await asyncio.open_connection(self.host, self._port)
+            reader, writer = await asyncio.open_connection(self.host, self.address.port)
             try:
                 id_ = os.urandom(2)
                 query = build(question, id_, edns)

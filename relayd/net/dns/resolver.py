@@ -60,13 +60,24 @@ class DnsResolver:
         trusted: Collection[str] = (),
     ) -> None:
         self._lookup = DnsLookup(nameservers, timeout, clock=clock, trusted=trusted)
+        self._clock = clock
         self._cache = DnsCache(clock)
         self._running: dict[Question, asyncio.Task[Finding]] = {}
 
     @property
     def is_trusted(self) -> bool:
         """A name server whose AD bit counts is among those that are asked."""
-        return self._lookup.is_trusted
+        return bool(self._lookup.trusted)
+
+    @property
+    def trusted(self) -> Sequence[HostPort]:
+        """Return the name servers whose AD bit counts."""
+        return self._lookup.trusted
+
+    def distrust(self, server: HostPort) -> None:
+        """Let the AD bit of a name server count no longer, and forget what was known with it."""
+        self._lookup.distrust(server)
+        self._cache = DnsCache(self._clock)
 
     async def mx(self, domain: str) -> MxAnswer:
         try:
@@ -206,8 +217,9 @@ class DnsResolver:
             running.exception()  # a Shortage: those that wait get it, and nobody may wait any more
 
     async def _ask(self, question: Question) -> Finding:
+        cache = self._cache  # of today: `distrust` may begin another one meanwhile
         finding = await self._lookup.ask(*question)
-        self._cache.put(question, finding)
+        cache.put(question, finding)
         return finding
 
 

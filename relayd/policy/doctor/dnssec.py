@@ -83,6 +83,14 @@ def judge_trusted(host: str, root: ServerAnswer, bogus: Sequence[ServerAnswer]) 
     return _found(host, Level.UNKNOWN, f"whether it refuses wrong signatures: {reasons}", LATER)
 
 
+def vouches_for_all(bogus: Sequence[ServerAnswer]) -> bool:
+    """Tell whether a name server sets the AD bit whatever it is asked: its answers to each of `BOGUS` have it.
+
+    One of the names may have right signatures one day. Who answers for them without the AD bit says nothing wrong.
+    """
+    return all(each.said is Said.RECORDS and each.is_authentic for each in bogus)
+
+
 def _reasons(bogus: Sequence[ServerAnswer]) -> Iterator[str]:
     for name, answer in zip(BOGUS, bogus, strict=True):
         if answer.said is not Said.RECORDS:

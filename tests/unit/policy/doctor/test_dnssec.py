@@ -10,6 +10,7 @@ from relayd.policy.doctor.dnssec import (
     judge_not_wanted,
     judge_trusted,
     judge_untrusted,
+    vouches_for_all,
 )
 from relayd.policy.doctor.finding import Check, Level
 from relayd.policy.tls.ladder import TlsMode
@@ -70,3 +71,17 @@ def test_who_wants_dane(
 ) -> None:
     assert dane_is_wanted(dane=dane, tls=tls, entries=entries) is wanted
     assert judge_not_wanted().level is Level.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("bogus", "vouches"),
+    [
+        ((PROVEN, PROVEN), True),
+        ((PROVEN, REFUSED), False),  # the one has right signatures again
+        ((PLAIN, PLAIN), False),  # it says of neither that it is proven
+        ((PROVEN, NOTHING), False),
+        ((SILENT, SILENT), False),
+    ],
+)
+def test_who_vouches_for_all(bogus: tuple[ServerAnswer, ...], *, vouches: bool) -> None:
+    assert vouches_for_all(bogus) is vouches
