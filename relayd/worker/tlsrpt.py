@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 
 import structlog
@@ -17,13 +18,15 @@ from relayd.mail.signing import NOT_SIGNED
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.https import verifying
 from relayd.net.report_post import ReportPoster
-from relayd.policy.tls.reporting import ReportsSent
+from relayd.policy.tls.reporting import RESTS_FOR, ReportsSent, is_refused_report
 from relayd.policy.tls.tlsrpt import MEDIA_TYPE
+from relayd.ports.view import Query, Status
 from relayd.settings import Settings
 from relayd.worker.parts import Parts
 from relayd.worker.web import web_addresses
 
 _ADDED = 60.0  # seconds between two times: a crash loses no more
+_BOUNCES = 100  # of an address, that are looked at
 _LOOKED = 300.0  # seconds between two looks for reports whose time has come
 
 log = structlog.get_logger()
@@ -57,6 +60,8 @@ class ReportMails:
         if is_suppressed if isinstance(is_suppressed, bool) else await is_suppressed:
             return None
         now = self._parts.clock.now()
+        if await self._parts.asking.ask(lambda: self._refused_one(to, now)):
+            return None
         made = own_message(
             self._parts.ids.next_id(now),
             [to],
@@ -67,6 +72,12 @@ class ReportMails:
             signer=self._parts.signer,
         )
         return None if made.unsigned or made.dkim in ("", NOT_SIGNED) else made
+
+    def _refused_one(self, to: Address, now: datetime) -> bool:
+        """Tell whether an address refused a report lately. Raises StoreError."""
+        query = Query(recipient=(str(to),), status=(Status.BOUNCED,), since=now - RESTS_FOR)
+        found = self._parts.view.find(query, limit=_BOUNCES)
+        return any(is_refused_report(row.reverse_path, row.code) for row in found)
 
     def filed(self, message: NewMessage) -> None:
         self._parts.events.received(message)
@@ -98,10 +109,10 @@ def tls_reports(
 async def keep_reporting(reports: TlsReports | None, parts: Parts) -> None:
     """Send the reports of the days before, each by one worker. Raises StoreBroken."""
     while reports is not None:
-        await asyncio.sleep(_LOOKED + parts.worker % 8)
         try:
             await reports.send_due()
         except StoreBroken:
             raise
         except StoreError as error:
             log.warning("tls_reports_delayed", fault="local", reason=str(error))
+        await asyncio.sleep(_LOOKED + parts.worker % 8)

@@ -28,6 +28,7 @@ from relayd.net.report_post import ReportPoster
 from relayd.policy.tls.reporting import ReportsSent
 from relayd.policy.tls.tlsrpt import MEDIA_TYPE
 from relayd.settings import DkimKeySettings, TlsMode, TlsrptSettings
+from relayd.worker.asking import Asking
 from relayd.worker.parts import IdSource, Parts
 from relayd.worker.signing import DkimSigner
 from relayd.worker.tlsrpt import ReportMails
@@ -37,6 +38,7 @@ from tests.support.dkim import records, rsa_pem, verified
 from tests.support.dns_server import NODATA, SERVFAIL
 from tests.support.https_server import HttpsServer, said
 from tests.support.supervised import settings_of
+from tests.support.tls_counts import a_tls_session
 from tests.support.workers import a_registration
 
 SHOWN, _ = shown_with(trustme.CA(), "mx1.x.test")  # by an authority that nobody knows
@@ -78,6 +80,7 @@ def a_worker(
     parts = SimpleNamespace(
         store=post.store,
         view=post.view,
+        asking=Asking(),
         ids=IdSource(a_registration(number)),
         clock=post.clock,
         signer=signer or DkimSigner([KEY]),
@@ -222,6 +225,29 @@ async def test_who_gets_none(why: str) -> None:
         await a_worker(direct, signer=signer).send_due()
         assert not direct.post.view.trust.tls_counts()
         assert len(direct.post.rows()) == 1, "the mail of the day alone"
+
+
+@pytest.mark.parametrize(
+    ("said", "reports"),
+    [
+        pytest.param("550 5.7.1 no reports here", [1, 1, 2], id="for-good"),
+        pytest.param("450 4.2.1 later", [1, 2, 3], id="later"),
+    ],
+)
+async def test_who_refused_one_gets_none_for_30_days(said: str, reports: list[int]) -> None:
+    scripts = {A1: FINE, A2: {"RCPT": said}}
+    async with a_direct_post(cast(Any, zones(BY_MAIL)), scripts) as direct:
+        post, found = direct.post, []
+        for days in (0, 0, 30):
+            post.advance(timedelta(days=days))
+            session = replace(a_tls_session(), day=post.clock.now().date())
+            await post.store.trust.add_tls_results({session: 1})
+            post.advance(timedelta(days=1) + NIGHT)
+            await a_worker(direct).send_due()
+            await post.settled()
+            assert not post.view.trust.tls_counts()
+            found.append(len(post.rows()))
+        assert found == reports
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable, StoreBroken])

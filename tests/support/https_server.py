@@ -22,24 +22,33 @@ def said(
     return head.encode() + body
 
 
+STALL = b""
+"""In the place of a piece: nothing ever comes."""
+
+
 class HttpsServer:
     """Says the same to everybody. `pieces` go out one by one; with `stays`, it never hangs up."""
 
     def __init__(
-        self, tls: ssl.SSLContext, *pieces: bytes, stays: bool = False, host: str = "127.0.0.1"
+        self,
+        tls: ssl.SSLContext,
+        *pieces: bytes,
+        stays: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.pieces: Sequence[bytes] = pieces
         self.asked: list[str] = []  # first lines
         self.bodies: list[bytes] = []
         self.heads: list[str] = []
-        self.port = 0
+        self.port = port
         self._tls = tls
         self._stays = stays
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -50,6 +59,9 @@ class HttpsServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def next_pieces(self) -> Sequence[bytes]:
+        return self.pieces
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -68,7 +80,9 @@ class HttpsServer:
         self.asked.append(head.splitlines()[0])
         fields = dict(line.lower().split(": ", 1) for line in head.splitlines()[1:] if line)
         self.bodies.append(await reader.readexactly(int(fields.get("content-length", "0"))))
-        for piece in self.pieces:
+        for piece in self.next_pieces():
+            if piece == STALL:
+                await asyncio.Event().wait()
             writer.write(piece)
             await writer.drain()
         if self._stays:

@@ -8,8 +8,9 @@ import pytest
 
 from relayd.net.https import Unanswered, post
 from tests.support.certificates import Authority, untrusted_context
+from tests.support.https_server import STALL
 from tests.support.ports import free_port
-from tests.support.token_server import STALL, TokenServer, answer
+from tests.support.token_server import TokenServer, answer
 
 FORM = {"grant_type": "x", "client_secret": "hunter2 & more"}
 

@@ -51,14 +51,16 @@ async def test_a_report_is_taken(authority: Authority, status: int) -> None:
     assert "\r\nContent-Type: application/tlsrpt+gzip\r\n" in server.heads[0]
 
 
-@pytest.mark.parametrize("status", [301, 404, 503])
-async def test_there_are_three_tries(authority: Authority, status: int) -> None:
-    """No redirect is followed."""
+@pytest.mark.parametrize(
+    ("status", "tries"), [(301, 3), (503, 3), (429, 3), (400, 1), (404, 1), (413, 1)]
+)
+async def test_how_often_it_is_tried(authority: Authority, status: int, tries: int) -> None:
+    """No redirect is followed, and what is refused for good is not said again."""
     tls = authority.server_context("reports.loc")
     async with HttpsServer(tls, said(b"", status=status)) as server:
         why = await a_poster(authority, server.port).post(URL, REPORT)
     assert why == f"reports.loc answers {status}"
-    assert server.bodies == [REPORT] * 3
+    assert server.bodies == [REPORT] * tries
 
 
 async def test_a_later_try_counts(authority: Authority) -> None:

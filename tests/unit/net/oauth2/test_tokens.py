@@ -17,7 +17,8 @@ from relayd.net.oauth2.tokens import TokenRefused, Tokens, TokenServerDown
 from relayd.policy.oauth2.grants import Flow, OAuth2Settings
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
-from tests.support.token_server import STALL, TokenServer, answer, granted, refused
+from tests.support.https_server import STALL
+from tests.support.token_server import TokenServer, answer, granted, refused
 
 SECRET = "hunter2-of-the-client"
 

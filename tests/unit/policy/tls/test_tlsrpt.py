@@ -226,16 +226,6 @@ def test_the_same_report_has_the_same_octets() -> None:
     assert packed(document(FACTS, COUNTS)) == packed(document(FACTS, COUNTS))
 
 
-def test_parsedmarc_reads_it() -> None:
-    parsedmarc = pytest.importorskip("parsedmarc", reason="parsedmarc is not installed")
-    found = parsedmarc.parse_report_email(
-        compose(FACTS, BOX, packed(document(FACTS, COUNTS))), offline=True
-    )
-    assert found["report_type"] == "smtp_tls"
-    [policy] = found["report"]["policies"]
-    assert (policy["successful_session_count"], policy["failed_session_count"]) == (5326, 303)
-
-
 def test_reports_are_spread_over_the_night() -> None:
     times = [due_at(DAY, f"d{number}.test") for number in range(500)]
     begins = datetime(2016, 4, 2, 0, 10, tzinfo=UTC)
