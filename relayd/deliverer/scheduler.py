@@ -85,19 +85,19 @@ class Scheduler:
 
         Most of a thousand queues have nothing to do; those are not looked at again until they have.
         """
-        queues = self._queues
-        self._busy = {each for each in self._busy if each in queues and not queues[each].is_at_rest}
         may_probe = {
             is_known_good: self._admission.may_probe(self._load, is_known_good=is_known_good)
             for is_known_good in (False, True)
         }
         known_good = self._history.known_good
-        return {
-            each
-            for each in self._busy
-            if not (queues[each].is_verified or may_probe[each in known_good])
-            or queues[each].is_full
-        }
+        full = set()
+        for destination in tuple(self._busy):
+            queue = self._queues.get(destination)
+            if queue is None or queue.is_at_rest:
+                self._busy.discard(destination)
+            elif queue.is_full or not (queue.is_verified or may_probe[destination in known_good]):
+                full.add(destination)
+        return full
 
     def put(self, work: Work) -> None:
         """Take leased work into the window."""

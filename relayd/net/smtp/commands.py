@@ -13,6 +13,7 @@ RFC 6533 (its addresses beyond ASCII); RFC 8689 (REQUIRETLS).
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 from aiosmtplib.esmtp import parse_esmtp_extensions
@@ -64,7 +65,13 @@ class Plan:
 
 def read_offers(ehlo: Reply) -> Offers:
     """Read the extensions off the reply to EHLO; what makes no sense counts as not said."""
-    extensions, mechanisms = parse_esmtp_extensions("\n".join(ehlo.lines))
+    return _read_offers(ehlo.lines[1:])  # the first line is a greeting
+
+
+@lru_cache(maxsize=256)
+def _read_offers(lines: tuple[str, ...]) -> Offers:
+    """Servers of one make say the same."""
+    extensions, mechanisms = parse_esmtp_extensions("\n".join(("", *lines)))
     return Offers(
         pipelining="pipelining" in extensions,
         size="size" in extensions,

@@ -91,11 +91,19 @@ def _make(code: bytes, texts: Sequence[bytes]) -> Reply:
     """Build a reply of cleaned lines, at most 4 KiB of text in all (A-47)."""
     lines, room = [], REPLY_TEXT_LIMIT
     for text in texts:
-        lines.append(masked(clean_text(text, limit=room)))
+        shown = _known_text(text) if len(text) <= _SHORT else _text(text)
+        lines.append(shown[:room])
         room -= len(lines[-1]) + 1
         if room <= 0:
             break
     return make_reply(int(code), tuple(lines))
+
+
+def _text(octets: bytes) -> str:
+    return masked(clean_text(octets))
+
+
+_known_text = lru_cache(maxsize=512)(_text)  # servers of one make offer the same in EHLO
 
 
 @lru_cache(maxsize=512)

@@ -307,6 +307,8 @@ def _bare(plan: HostPlan, *, is_proven: bool) -> Undeliverable:
 
 
 def _is_own(found: Addresses, rules: MxRules) -> bool:
+    if not rules.own_addresses:  # nearly always: nothing is looked at twice
+        return False
     return any(_vet(ip, rules) is AddressVerdict.OWN for ip in found.ips)
 
 
