@@ -1,7 +1,9 @@
-"""Who shares the limits of the settings: the workers that are alive now."""
+"""Who shares the limits of the settings: the workers that are alive now, and the machines that they are on."""
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 
 class Membership(Protocol):
@@ -10,3 +12,28 @@ class Membership(Protocol):
     def watch(self, on_change: Callable[[int], None]) -> None:
         """Call `on_change` with the number, this worker included: at once, and with each change."""
         ...
+
+
+class Others(NamedTuple):
+    """The workers of other machines, as the store last saw them."""
+
+    workers: int  # that are alive
+    know_us: bool  # each has counted this worker by now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a store that machines share is told of this one, and tells it of the others."""
+
+    settings: str = ""  # digest of what should be alike
+    on_others: Callable[[Others], None] = lambda _: None  # with each renewal of leases
+
+
+class Node(NamedTuple):
+    """A machine that has the queue, or had it."""
+
+    name: str
+    version: str  # of relayd
+    settings: str  # digest of what should be alike
+    seen_at: datetime
+    workers: int  # that are alive; 0: the machine is gone

@@ -248,6 +248,22 @@ class LogSettings:
     format: str  # json | console, "auto" already decided
 
 
+_OWN = (
+    *(
+        "fqdn",
+        "workers",
+        "listen.",
+        "auth.",
+        "store.url",
+        "store.password_file",
+        "store.folder",
+        "cluster.",
+    ),
+    *("control.", "status_log.", "log.", "metrics.", "tls.", "doctor.", "console."),
+)
+"""Keys by which machines with one queue may differ."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything, for the composition root; each part is given its slice."""
@@ -304,7 +320,16 @@ class Settings:
     @property
     def digest(self) -> str:
         """Equal for equal `values`."""
-        return hashlib.sha256(repr(self.values).encode("utf-8", "replace")).hexdigest()
+        return _digest(self.values)
+
+    @property
+    def shared_digest(self) -> str:
+        """Equal where two machines with one queue treat mail alike: names, paths and addresses are each one's own."""
+        return _digest(tuple(each for each in self.values if not each[0].startswith(_OWN)))
+
+
+def _digest(values: tuple[tuple[str, str], ...]) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "replace")).hexdigest()
 
 
 def console_smtp_beside(control_socket: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from datetime import datetime
 
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
+    from relayd.ports.membership import Cluster
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
     from relayd.ports.upkeep import Compacted
@@ -42,12 +43,13 @@ def open_store(
     on_commit: Callable[[float], None] | None = None,
     keeps_bounced: bool = False,
     upgrading: "Upgrading | None" = None,
+    cluster: "Cluster | None" = None,
 ) -> "QueueStore":
     """Open the queue for a worker. Raises StoreUnavailable, SchemaMismatch.
 
     `on_commit` is told, on a thread of the store, how many seconds each commit took. With `keeps_bounced` the
     content of what bounces is kept until `let_go`. `upgrading` is told before each step that brings the queue of an
-    older relayd up to date, which may take minutes.
+    older relayd up to date, which may take minutes. `cluster` is for a store that machines share.
     """
     if not is_file(url):
         try:
@@ -61,6 +63,7 @@ def open_store(
             on_commit=on_commit,
             keeps_bounced=keeps_bounced,
             upgrading=upgrading,
+            cluster=cluster,
         )
         return cast("QueueStore", opened)  # some verbs are still to come
     from relayd.store.sqlite.queue import SqliteStore  # noqa: PLC0415 -- as above

@@ -31,6 +31,7 @@ from relayd.policy.delivery import route
 from relayd.policy.delivery.throttle import slots_of
 from relayd.policy.pausing import Pausing
 from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
+from relayd.ports.membership import Cluster
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
 from relayd.receiver.listener import Receiver
@@ -49,6 +50,7 @@ from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
 from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
+from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
 from relayd.worker.signing import keep_comparing, signer_of
@@ -85,8 +87,12 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     if settings.log.level == "debug":
         tracing.add(DebugLog())
     clock = SystemClock()
-    slots = {
+    is_near = is_file(settings.store.url)
+    shared = SharedMembership(settings.workers)
+    slots = {  # a worker takes one of each, and who is alive on other machines changes
         route.key_of(route.ViaSmarthost(name)): slots_of(each.connections, settings.workers)
+        if is_near
+        else each.connections
         for name, each in settings.smarthosts.items()
     }
     counters = Counters(inherited.counters.row(inherited.name))
@@ -98,6 +104,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             on_commit=counters.commit,
             keeps_bounced=bool(settings.store.keep_bounced),
             upgrading=upgrade.step,
+            cluster=Cluster(settings=settings.shared_digest, on_others=shared.tell),
         )
     view = open_view(settings.store.url)
     status_log = StatusLog(settings.log.status_log, node=settings.node)
@@ -123,7 +130,8 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 clock,
                 Pausing(inherited.pausing, read=partial(_pause_rules, view)),
                 signer_of(settings.dkim),
-                Asking(is_near=is_file(settings.store.url)),
+                Asking(is_near=is_near),
+                DaemonMembership(settings.workers) if is_near else shared,
             ),
             counters,
         )

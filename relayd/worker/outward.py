@@ -38,13 +38,11 @@ from relayd.policy.delivery.route import RouteFacts, ViaSmarthost, key_of
 from relayd.policy.delivery.verdict import VerdictRules
 from relayd.policy.replies.ruleset import rules_from
 from relayd.policy.rewriting.choice import Rewriting
-from relayd.ports.membership import Membership
 from relayd.ports.outward import Clock
 from relayd.ports.queue import ReportGivenUp
 from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
 from relayd.worker.late import LateBounces
-from relayd.worker.membership import DaemonMembership
 from relayd.worker.parts import Parts
 from relayd.worker.sts import KeptPolicies, sts_policies
 from relayd.worker.system import SmtpTransport, SystemClock
@@ -118,9 +116,8 @@ async def deliver(
         give_up_after=settings.retry.give_up_after,
         signer=parts.signer,
     )
-    membership: Membership = DaemonMembership(settings.workers)
     for shares in (sites, mx.warm_ups, router, reporter):
-        membership.watch(shares.divide_by)
+        parts.membership.watch(shares.divide_by)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
     results = ResultStore(parts.store)

@@ -12,11 +12,13 @@ from relayd.mail.ids import (
     make_id,
 )
 from relayd.policy.pausing import Pausing
+from relayd.ports.membership import Membership
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
 from relayd.worker.asking import Asking
 from relayd.worker.events import Events
+from relayd.worker.membership import DaemonMembership
 from relayd.worker.signing import DkimSigner
 
 
@@ -55,3 +57,4 @@ class Parts:
     pausing: Pausing
     signer: DkimSigner | None = None  # set where there are keys
     asking: Asking = field(default_factory=Asking)
+    membership: Membership = field(default_factory=lambda: DaemonMembership(1))

@@ -15,6 +15,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import ReadBy
 from relayd.policy.verp import KEY_OCTETS
+from relayd.ports.membership import Cluster, Others
 from relayd.ports.outward import Clock
 from relayd.ports.queue import ContentRead, Lease, Settlement, Spool, Work
 from relayd.store.postgres import (
@@ -25,6 +26,7 @@ from relayd.store.postgres import (
     leases,
     messages,
     meta,
+    nodes,
     once,
     outcomes,
     partitions,
@@ -54,6 +56,7 @@ class PostgresStore:
         keeps_bounced: bool = False,
         upgrading: Upgrading | None = None,
         leases_by: Callable[[], float] | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self._clock = clock
         self._slots = slots
@@ -61,6 +64,9 @@ class PostgresStore:
         self._keeps_bounced = keeps_bounced
         self._upgrading = upgrading
         self._leases_by = leases_by
+        self._cluster = Cluster() if cluster is None else cluster
+        self._identity: WorkerIdentity | None = None  # once it is registered
+        self._since = 0  # by the clock of leases
         self._age = Age(clock)
         self._reach = Reach()
         self._arrivals = self._line(url, "enqueue")
@@ -81,6 +87,7 @@ class PostgresStore:
         keeps_bounced: bool = False,
         upgrading: Upgrading | None = None,
         leases_by: Callable[[], float] | None = None,
+        cluster: Cluster | None = None,
     ) -> Self:
         """Open the queue at `url`. Connections are made by the first verbs; `register` brings the schema up to date.
 
@@ -96,6 +103,7 @@ class PostgresStore:
             keeps_bounced=keeps_bounced,
             upgrading=upgrading,
             leases_by=leases_by,
+            cluster=cluster,
         )
 
     async def close(self) -> None:
@@ -106,16 +114,22 @@ class PostgresStore:
     async def register(self, worker: WorkerIdentity) -> Registration:
         now = self._clock.now()
 
-        async def operation(db: Session) -> Registration:
+        async def operation(db: Session) -> tuple[Registration, int, Others]:
             await schema.apply(db)
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, is_first=await workers.is_first(db, worker))
             at = self._moment()
+            await nodes.enter(db, worker, settings=self._cluster.settings, at=at)
             await workers.remove_dead(db, worker, now=at.now)
             await destinations.end_pauses(db, now=at.now)
-            return await workers.add(db, worker, at=now, moment=at)
+            registered = await workers.add(db, worker, at=now, moment=at)
+            since = await nodes.clock(db, at=at)
+            return registered, since, await nodes.others(db, worker, since=since, at=at)
 
-        return await self._lease.submit(operation)
+        registered, self._since, others = await self._lease.submit(operation)
+        self._identity = worker
+        self._cluster.on_others(others)
+        return registered
 
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
@@ -161,11 +175,18 @@ class PostgresStore:
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:
-        return await self._lease.submit(
-            lambda db: leases.extend(
-                db, held, worker=worker, at=self._moment(), lease_for=_ms(lease_for)
-            )
-        )
+        async def operation(db: Session) -> tuple[Sequence[Lease], Others | None]:
+            at = self._moment()
+            lost = await leases.extend(db, held, worker=worker, at=at, lease_for=_ms(lease_for))
+            if self._identity is None:
+                return lost, None
+            await nodes.seen(db, self._identity, at=at)
+            return lost, await nodes.others(db, self._identity, since=self._since, at=at)
+
+        lost, others = await self._lease.submit(operation)
+        if others is not None:
+            self._cluster.on_others(others)
+        return lost
 
     def settle(
         self,
@@ -212,7 +233,9 @@ class PostgresStore:
     async def reap(self) -> int:
         async def operation(db: Session) -> int:
             await self._age.watch(db)
-            return await leases.abandon_ended(db, at=self._moment())
+            at = self._moment()
+            await nodes.forget(db, at=at)
+            return await leases.abandon_ended(db, at=at)
 
         return await self._lease.submit(operation)
 

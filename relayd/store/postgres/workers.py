@@ -15,7 +15,7 @@ from relayd.store.postgres import leases, meta
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import SERVER_CLOCK, Moment
 
-_DEAD = "(boot <> $1 OR name = $2)"
+_DEAD = "node = $3 AND (boot <> $1 OR name = $2)"
 _LAST = "last_worker"
 
 
@@ -25,8 +25,8 @@ async def is_first(db: Session, worker: WorkerIdentity) -> bool:
 
 
 async def remove_dead(db: Session, worker: WorkerIdentity, *, now: int) -> None:
-    """Forget the workers that `worker` comes after, and free what they had leased."""
-    dead = (worker.boot, worker.name)
+    """Forget the workers of its machine that `worker` comes after, and free what they had leased."""
+    dead = (worker.boot, worker.name, worker.node)
     for (slot,) in await db.fetch(
         f"SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE {_DEAD}) ORDER BY id",  # noqa: S608 -- constants
         *dead,

@@ -1,0 +1,110 @@
+"""Machines inside one transaction: which have the queue, and how many workers they have that are alive."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import relayd
+from relayd.errors import StoreUnavailable
+from relayd.mail.ids import WorkerIdentity
+from relayd.ports.membership import Node, Others
+from relayd.store.postgres import schema
+from relayd.store.postgres.line import Session
+from relayd.store.postgres.moment import SERVER_CLOCK, Moment
+from relayd.store.values import from_ms
+
+ALIVE_FOR = 60_000  # milliseconds after it was seen: the time of a lease
+_FORGOTTEN_AFTER = (
+    3_600_000  # milliseconds: a worker that slept for less finds its number still its own
+)
+_MACHINE = Path("/etc/machine-id")
+_AT = f"coalesce($1::bigint, {SERVER_CLOCK})"
+
+_TAKEN = f"SELECT machine, {_AT} - seen_at FROM node WHERE name = $2 AND machine <> $3 FOR UPDATE"  # noqa: S608 -- constants
+_ENTER = (
+    "INSERT INTO node (name, boot, machine, version, schema_from, schema_to, settings, seen_at)"  # noqa: S608 -- constants
+    f" VALUES ($2, $3, $4, $5, $6, $7, $8, {_AT}) ON CONFLICT (name) DO UPDATE SET boot = excluded.boot,"
+    " machine = excluded.machine, version = excluded.version, schema_from = excluded.schema_from,"
+    " schema_to = excluded.schema_to, settings = excluded.settings, seen_at = excluded.seen_at"
+)
+_OTHERS = (
+    f"SELECT count(*), coalesce(bool_and(seen_at >= $3), true) FROM worker"  # noqa: S608 -- constants
+    f" WHERE node <> $2 AND seen_at > {_AT} - {ALIVE_FOR}"
+)
+_ALL = (
+    f"SELECT name, version, settings, seen_at, seen_at > {SERVER_CLOCK} - {ALIVE_FOR},"  # noqa: S608 -- constants
+    f" (SELECT count(*) FROM worker w WHERE w.node = node.name AND w.seen_at > {SERVER_CLOCK} - {ALIVE_FOR})"
+    " FROM node ORDER BY name"
+)
+
+
+def machine() -> str:
+    """Return what tells this machine from others; empty where the system has no such thing."""
+    try:
+        return _MACHINE.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+async def enter(db: Session, worker: WorkerIdentity, *, settings: str, at: Moment) -> None:
+    """Note that the machine of a worker is there. Raises StoreUnavailable while another one has its name.
+
+    That one is gone when nobody has seen it for the time of a lease. `settings` is their digest.
+    """
+    here = machine()
+    for other, ago in await db.fetch(_TAKEN, at.lease_at, worker.node, here):
+        if ago < ALIVE_FOR:
+            raise StoreUnavailable(
+                f"another machine is called {worker.node} as well ({other or 'without an id'}, seen"
+                f" {max(ago, 0) // 1000} s ago): give each a name of its own with cluster.node"
+            )
+    await db.execute(
+        _ENTER,
+        at.lease_at,
+        worker.node,
+        worker.boot,
+        here,
+        relayd.__version__,
+        schema.newest(),
+        schema.newest(),
+        settings,
+    )
+
+
+async def seen(db: Session, worker: WorkerIdentity, *, at: Moment) -> None:
+    """Note that the machine of a worker lives."""
+    await db.execute(
+        f"UPDATE node SET seen_at = {_AT} WHERE name = $2 AND boot = $3",  # noqa: S608 -- constants
+        at.lease_at,
+        worker.node,
+        worker.boot,
+    )
+
+
+async def others(db: Session, worker: WorkerIdentity, *, since: int, at: Moment) -> Others:
+    """Return how many workers of other machines live, and whether each was seen since that instant.
+
+    Who was seen has counted the worker that came then.
+    """
+    [(number, know)] = await db.fetch(_OTHERS, at.lease_at, worker.node, since)
+    return Others(number, know)
+
+
+async def forget(db: Session, *, at: Moment) -> None:
+    """Delete workers that nobody has seen for long."""
+    await db.execute(
+        f"DELETE FROM worker WHERE seen_at < {_AT} - {_FORGOTTEN_AFTER}",  # noqa: S608 -- constants
+        at.lease_at,
+    )
+
+
+async def clock(db: Session, *, at: Moment) -> int:
+    """Return the instant by the clock that leases end by."""
+    return int(await db.value(f"SELECT {_AT}", at.lease_at))
+
+
+async def all_of(db: Session) -> Sequence[Node]:
+    """Return every machine that ever had the queue."""
+    return [
+        Node(name, version, settings, from_ms(seen_at), workers if is_alive else 0)
+        for name, version, settings, seen_at, is_alive, workers in await db.fetch(_ALL)
+    ]

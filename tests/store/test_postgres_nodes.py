@@ -1,0 +1,122 @@
+"""Machines that share one PostgreSQL: nobody takes what another one has, and all know how many they are."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+from tests.support.builders import a_message
+
+from relayd.errors import StoreUnavailable
+from relayd.mail.ids import WorkerIdentity
+from relayd.ports.membership import Cluster, Others
+from relayd.store.postgres import nodes
+from relayd.store.postgres.line import ask_once
+from relayd.store.postgres.queue import PostgresStore
+from tests.support import postgres
+from tests.support.clock import FakeClock
+from tests.support.postgres import needs_postgres
+from tests.support.stores import LEASE
+
+pytestmark = needs_postgres
+
+
+class Machine:
+    """One of them, with one worker."""
+
+    def __init__(self, name: str, clock: FakeClock) -> None:
+        self.name = name
+        self.others: list[Others] = []
+        self.store = PostgresStore.open(
+            postgres.database(),
+            clock=clock,
+            slots={},
+            leases_by=clock.monotonic,
+            cluster=Cluster(settings=f"settings of {name}", on_others=self.others.append),
+        )
+
+    async def begin(self, boot: str = "first") -> None:
+        identity = WorkerIdentity(node=self.name, boot=f"{self.name} {boot}", name="1")
+        self.number = (await self.store.register(identity)).number
+
+    async def renew(self) -> Others:
+        await self.store.extend([], worker=self.number, lease_for=LEASE)
+        return self.others[-1]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def machine(clock: FakeClock) -> AsyncIterator[Callable[[str], Machine]]:
+    async with AsyncExitStack() as stack:
+
+        def make(name: str) -> Machine:
+            made = Machine(name, clock)
+            stack.push_async_callback(made.store.close)
+            return made
+
+        yield make
+    postgres.empty()
+
+
+async def test_who_joins_takes_nothing_from_the_others(machine: Callable[[str], Machine]) -> None:
+    """Another boot on the same machine is a dead one; on another machine it is none of ours."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    message = a_message("a@x.test")
+    [work] = await one.store.enqueue(message, worker=one.number, lease_for=LEASE)
+    await two.begin()
+    assert await one.store.extend([work.lease], worker=one.number, lease_for=LEASE) == []
+    await one.begin("second")
+    assert await one.store.extend([work.lease], worker=one.number, lease_for=LEASE) == [work.lease]
+
+
+async def test_all_know_how_many_they_are(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Who joins is known to the others with their next renewals, and knows that then with its own."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    assert one.others == [Others(0, know_us=True)]
+    clock.advance(timedelta(seconds=1))
+    await two.begin()
+    assert two.others == [Others(1, know_us=False)]
+    assert await two.renew() == Others(1, know_us=False)
+    assert await one.renew() == Others(1, know_us=True)
+    assert await two.renew() == Others(1, know_us=True)
+    clock.advance(timedelta(seconds=50))
+    await two.renew()
+    clock.advance(timedelta(seconds=11))
+    assert await two.renew() == Others(0, know_us=True), "the other one is silent"
+
+
+async def test_two_machines_have_two_names(
+    machine: Callable[[str], Machine], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of one that is gone is free: a container comes back with it elsewhere."""
+    await machine("one").begin()
+    monkeypatch.setattr(nodes, "machine", lambda: "another")
+    other = machine("one")
+    with pytest.raises(StoreUnavailable, match=r"called one as well .* cluster\.node"):
+        await other.begin("elsewhere")
+    clock.advance(timedelta(seconds=61))
+    await other.begin("elsewhere")
+
+
+async def test_who_is_there_is_told(machine: Callable[[str], Machine], clock: FakeClock) -> None:
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    await two.begin()
+    found = await ask_once(postgres.database(), nodes.all_of)
+    assert [(each.name, each.settings) for each in found] == [
+        ("one", "settings of one"),
+        ("two", "settings of two"),
+    ]
+    clock.advance(timedelta(hours=2))
+    await two.renew()
+    await two.store.reap()
+    [left] = await ask_once(postgres.database(), lambda db: db.fetch("SELECT node FROM worker"))
+    assert left == ("two",)
