@@ -98,6 +98,7 @@ class LazyGroup(Group):
             "top": "relayd.cli.top.command:top",
             "doctor": "relayd.cli.doctor.command:doctor",
             "route": "relayd.cli.route.command:route",
+            "nodes": "relayd.cli.tools.nodes:nodes",
             "tlsrpt": "relayd.cli.tlsrpt.command:tlsrpt",
             "test-mail": "relayd.cli.tools.test_mail:test_mail",
         },

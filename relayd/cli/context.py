@@ -105,12 +105,19 @@ def load_rules() -> "Rules":
 def open_view() -> "Iterator[QueueView]":
     """The store of the settings, to read. Raises ConfigError, NotRunning, StoreError."""
     from relayd.store import open_view as open_url  # noqa: PLC0415
-    from relayd.store.url import is_file, is_missing, name_of  # noqa: PLC0415
 
     url = find_store(named_settings_file()) or load_settings().store.url
+    with asking(url), closing(open_url(url)) as view:
+        yield view
+
+
+@contextmanager
+def asking(url: str) -> "Iterator[None]":
+    """Questions to the store at `url`. Raises NotRunning where it is not there, or away."""
+    from relayd.store.url import is_file, is_missing, name_of  # noqa: PLC0415
+
     try:
-        with closing(open_url(url)) as view:
-            yield view
+        yield
     except TookTooLong:
         raise
     except StoreUnavailable as error:

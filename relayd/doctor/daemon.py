@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import relayd
 from relayd.control import client
 from relayd.doctor.as_service import mistakes_as_service
+from relayd.doctor.machine import look
 from relayd.errors import DaemonUnreachable, RelaydError
 from relayd.policy.doctor.daemon import DaemonFacts, DaemonState, judge_daemon
 from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.settings import Settings
-from relayd.store import examine
 
 _TIMEOUT = 5.0  # seconds; a daemon that works answers at once
 
@@ -33,7 +33,8 @@ def ask_daemon(settings: Settings) -> DaemonFacts:
 
 def check_daemon(settings: Settings, facts: DaemonFacts) -> Finding:
     """Judge it by the mail that waits for it."""
-    _, queue = examine(settings.store.url) if facts.state is DaemonState.STOPPED else (None, None)
+    is_stopped = facts.state is DaemonState.STOPPED
+    queue = look(settings.store.url)[1] if is_stopped else None
     return judge_daemon(facts, None if queue is None else queue.waiting)
 
 

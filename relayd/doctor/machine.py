@@ -1,5 +1,6 @@
 """The machine below us: queue file, disk, clock, modes of files, certificate."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from relayd.policy.doctor.machine import (
     DiskFacts,
     FileFacts,
     FileKind,
+    QueueFacts,
     judge_clock,
     judge_disk,
     judge_files,
@@ -23,9 +25,10 @@ from relayd.policy.doctor.machine import (
     judge_soft_bounce,
     judge_store,
 )
+from relayd.policy.doctor.server import judge_server
 from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings, SmarthostSettings
-from relayd.store import examine
+from relayd.store import examine, examine_server
 from relayd.store.url import is_file, queue_file
 
 
@@ -37,11 +40,19 @@ async def check_certificate(context: CheckContext) -> Sequence[Finding]:
 
 
 async def check_store(context: CheckContext) -> Sequence[Finding]:
-    store, queue = examine(context.settings.store.url)
-    found = [judge_store(store)]
+    found, queue = await asyncio.to_thread(look, context.settings.store.url)
     if queue is not None:
         found.append(judge_queue(queue, context.settings.retry.give_up_after, context.clock.now()))
     return found
+
+
+def look(store: str) -> tuple[list[Finding], QueueFacts | None]:
+    """Return what is to be said of the store at this URL, and what waits in it if that can be told."""
+    if is_file(store):
+        facts, queue = examine(store)
+        return [judge_store(facts)], queue
+    server, queue = examine_server(store)
+    return [*judge_server(server)], queue
 
 
 async def check_machine(context: CheckContext) -> Sequence[Finding]:

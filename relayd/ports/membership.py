@@ -35,5 +35,5 @@ class Node(NamedTuple):
     name: str
     version: str  # of relayd
     settings: str  # digest of what should be alike
-    seen_at: datetime
-    workers: int  # that are alive; 0: the machine is gone
+    seen_at: datetime | None  # None: nobody looks
+    workers: int | None  # that are alive; 0: the machine is gone

@@ -4,7 +4,7 @@
 What they do not own is beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from datetime import datetime
 
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
-    from relayd.ports.membership import Cluster
+    from relayd.policy.doctor.server import ServerFacts
+    from relayd.ports.membership import Cluster, Node
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
     from relayd.ports.upkeep import Compacted
@@ -100,6 +101,31 @@ def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":
     from relayd.store.sqlite.checkup import examine as examine_file  # noqa: PLC0415 -- as above
 
     return examine_file(str(queue_file(url)))
+
+
+def examine_server(url: str) -> "tuple[ServerFacts, QueueFacts | None]":
+    """Look at the server that has the queue, read-only. Never raises for its state."""
+    from relayd.policy.doctor.server import ServerFacts  # noqa: PLC0415 -- for this case alone
+
+    try:
+        from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
+    except ImportError as error:
+        return ServerFacts(name=name_of(url), problem=str(_without_extra(error))), None
+    return checkup.examine(url)
+
+
+def nodes_of(url: str) -> "Sequence[Node]":
+    """Return the machines that ever had the queue of this server. Raises StoreError."""
+    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
+
+    return checkup.nodes_of(url)
+
+
+def migrate(url: str) -> tuple[int, int]:
+    """Bring the schema of a server up to date; return its version before and after. Raises StoreError."""
+    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
+
+    return checkup.migrate(url)
 
 
 def file_for(command: str, url: str) -> str:

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from tests.support.builders import a_message
 
 from relayd.errors import StoreUnavailable
 from relayd.mail.ids import WorkerIdentity
@@ -14,6 +13,7 @@ from relayd.store.postgres import nodes
 from relayd.store.postgres.line import ask_once
 from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
+from tests.support.builders import a_message
 from tests.support.clock import FakeClock
 from tests.support.postgres import needs_postgres
 from tests.support.stores import LEASE

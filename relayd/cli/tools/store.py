@@ -1,23 +1,24 @@
-"""`relayd store compact`: room that the history took, given back to the disk.
+"""`relayd store`: what the queue is in, its schema brought up to date, room that the history took given back.
 
-While the daemon works it does that in short steps, and this command asks for one after the other.
-Otherwise the command writes a smaller copy of the queue, which takes its place.
+`compact` is for a queue that is a file. While the daemon works it does that in short steps, and this command asks for
+one after the other. Otherwise the command writes a smaller copy of the queue, which takes its place.
 """
 
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relayd.answers.sizes import megabytes
-from relayd.cli.context import json_option, load_settings, now, settings_option
+from relayd.cli.context import NotRunning, json_option, load_settings, now, settings_option
 from relayd.cli.group import Group
 from relayd.cli.output import paint, show_json
 from relayd.cli.progress import Progress, progress
 from relayd.cli.tools.offline import a_stopped_queue
 from relayd.errors import DaemonUnreachable
+from relayd.policy.doctor.machine import StoreFacts
 
 if TYPE_CHECKING:
     from relayd.ports.upkeep import Compacted
@@ -38,7 +39,54 @@ class NeedsStop(click.ClickException):
 @click.group(cls=Group)
 @settings_option()
 def store() -> None:
-    """Make the queue file smaller."""
+    """Look at what the queue is in, bring it up to date, make a queue file smaller."""
+
+
+@store.command()
+@json_option
+@settings_option()
+def status(*, as_json: bool) -> None:
+    """Show where the queue is, the version of its schema, and its size."""
+    facts = _looked_at(load_settings().store.url)
+    if as_json:
+        show_json(facts)
+        return
+    for name, value in facts.items():
+        click.echo(paint(f"{name:<10} {megabytes(value) if name == 'octets' else value}"))
+
+
+@store.command()
+@settings_option()
+def migrate() -> None:
+    """Bring the schema of a database up to date, before relayd does that at its start.
+
+    For who keeps the right to change tables from the role that relayd works with: run it with settings that name
+    another role.
+    """
+    from relayd.store import migrate as bring_up  # noqa: PLC0415
+    from relayd.store.url import is_file, name_of  # noqa: PLC0415
+
+    url = load_settings().store.url
+    if is_file(url):
+        raise click.UsageError("A queue that is a file is brought up to date when relayd starts.")
+    before, after = bring_up(url)
+    told = f"schema {after}" if before == after else f"schema {before} became {after}"
+    click.echo(paint(f"{name_of(url)}: {told}"))
+
+
+def _looked_at(url: str) -> dict[str, Any]:
+    """Return what there is to tell. Raises NotRunning where nothing can be told."""
+    from relayd.store import examine, examine_server  # noqa: PLC0415
+    from relayd.store.url import is_file, name_of  # noqa: PLC0415
+
+    facts = examine(url)[0] if is_file(url) else examine_server(url)[0]
+    name = name_of(url)
+    if isinstance(facts, StoreFacts) and (facts.denied or not facts.exists):
+        raise NotRunning(f"no queue that you may read at {name}")
+    if facts.problem:
+        raise NotRunning(f"{name}: {facts.problem}")
+    told = {"store": name, "schema": facts.schema, "newest": facts.newest_schema}
+    return {**told, "octets": facts.octets}
 
 
 @store.command()

@@ -84,12 +84,14 @@ LISTS: Mapping[str, tuple[str, str]] = {  # what makes it empty, and what it say
     "relayd console audit": ("--by none", "nothing matches"),
     "relayd console webhook list": ("", ""),
     "relayd console webhook deliveries": ("", ""),
+    "relayd nodes": ("", ""),
     "relayd doctor": ("", ""),
 }
 NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
     "explains one thing": (
         *("status show", "sites show", "route", "test-mail", "classify", "check-content"),
         "dkim dns",
+        "store status",
         "console webhook show",
     ),
     "JSON for programs": ("parse-bounce",),
@@ -107,6 +109,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
             "sites free",
             "reload",
             "store compact",
+            "store migrate",
             "backup",
             "restore",
             "move",

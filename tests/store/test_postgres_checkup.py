@@ -1,0 +1,34 @@
+"""What a server says of itself to who looks from outside."""
+
+from pathlib import Path
+
+from relayd.store import examine_server, migrate, nodes_of
+from tests.support import postgres
+from tests.support.postgres import needs_postgres
+
+
+@needs_postgres
+def test_a_server_tells_its_version_its_schema_and_its_size() -> None:
+    facts, queue = examine_server(postgres.database())
+    assert facts.problem == ""
+    assert int(facts.version.partition(".")[0]) >= 15
+    assert facts.schema == facts.newest_schema > 0
+    assert facts.octets > 1_000_000
+    assert facts.logs == (), "what comes with PostgreSQL logs no mail"
+    assert queue is not None
+    assert (queue.waiting, queue.held, queue.oldest_at) == (0, 0, None)
+    assert nodes_of(postgres.database()) == []
+    assert migrate(postgres.database()) == (facts.schema, facts.schema)
+
+
+@needs_postgres
+def test_a_database_without_a_queue_is_told_by_its_schema() -> None:
+    facts, queue = examine_server(postgres.server().url("template1"))
+    assert (facts.problem, facts.schema, queue) == ("", 0, None)
+
+
+def test_a_server_that_is_away_is_a_fact(tmp_path: Path) -> None:
+    facts, queue = examine_server(f"postgresql://relayd@/mail?host={tmp_path}")
+    assert "the database cannot be used" in facts.problem
+    assert facts.name == f"postgresql://relayd@{tmp_path}/mail"
+    assert queue is None
