@@ -1,9 +1,11 @@
 """A daemon whose wall clock is set while it runs, and while it does not."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from relayd.worker.system import SystemClock
 from tests.support.daemon import Daemon, a_daemon, eventually
 from tests.support.ports import free_port
 
@@ -24,6 +26,12 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def days_off(daemon: Daemon) -> int:
+    """By how much the clock of the daemon was wrong when it last told something."""
+    told = datetime.fromisoformat(daemon.log_lines()[-1]["ts"])
+    return round((told - SystemClock().now()) / timedelta(days=1))
+
+
 def try_again(daemon: Daemon) -> str:
     """Have the one message tried once more; return its status after that."""
     before = daemon.rows()[0].attempts
@@ -41,9 +49,12 @@ def test_mail_of_seconds_ago_is_not_given_up(clock: Path, tmp_path: Path) -> Non
         eventually(lambda: daemon.rows()[0].attempts, "it was tried")
         clock.write_text("+6d\n")
         assert try_again(daemon) == "deferred"
+        assert days_off(daemon) == 6
         assert daemon.stop() == 0
         clock.write_text("+40d\n")
         daemon.up()
         assert try_again(daemon) == "deferred"
+        assert days_off(daemon) == 40
         clock.write_text("-3650d\n")
         assert try_again(daemon) == "deferred"
+        assert days_off(daemon) == -3650

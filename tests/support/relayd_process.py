@@ -3,7 +3,9 @@
 That is to import it, for half a second of a processor, and the tests start hundreds. So one process imports it for all tests of this
 one, and the others are its forks (`tests.support.imported`). Those that coverage measures are executed one by one.
 
-A fork differs in what comes before `main`: its command line as others see it, and what is imported. A test of these executes it.
+A fork differs in what comes before `main`: its command line as others see it, and what is imported. A test of these executes it. So is
+it executed where the environment has something else for what comes before `main` than it had for the first: a library to load, as the
+clock of a test is.
 """
 
 import atexit
@@ -25,6 +27,12 @@ from tests.support.imported import NUMBER
 
 ROOT = Path(__file__).parents[2]
 _MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+_BEFORE_MAIN = (
+    "LD_",
+    "GLIBC_",
+    "MALLOC_",
+    "PYTHON",
+)  # begin names that count when a program is executed
 _ask_lock = Lock()
 
 
@@ -48,7 +56,8 @@ def start(
 ) -> Process:
     """Start `relayd ARGUMENTS` as the leader of a session."""
     environment = dict(os.environ if env is None else env)
-    if any(name in environment for name in _MEASURED):
+    is_measured = any(name in environment for name in _MEASURED)
+    if is_measured or _before_main(environment) != _AT_FIRST:
         return subprocess.Popen(
             [sys.executable, "-m", "relayd", *arguments],
             cwd=ROOT,
@@ -85,6 +94,13 @@ def run(
             each.seek(0)
             texts.append(each.read().decode().replace("\r\n", "\n"))
     return subprocess.CompletedProcess(["relayd", *arguments], status, *texts)
+
+
+def _before_main(environment: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_BEFORE_MAIN)}
+
+
+_AT_FIRST = _before_main(os.environ)
 
 
 class _Fork:
@@ -148,7 +164,12 @@ def _imported() -> socket.socket:
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name not in _MEASURED},
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if name not in _MEASURED and not name.startswith(_BEFORE_MAIN)
+            }
+            | _AT_FIRST,
         )
 
     def end() -> None:
