@@ -1,12 +1,15 @@
 """A users file for tests, and what is known of its users: its hashes are real, and cost as little as argon2 allows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import argon2
+import pytest
 
+from relayd.accounts import passwords
 from relayd.accounts.passwords import hash_password
 from relayd.control.log_ins import LogIns
 from relayd.mail.account import Account, with_account
@@ -20,6 +23,14 @@ _CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 @cache
 def cheap_hash(password: str) -> str:
     return _CHEAP.hash(password)
+
+
+@contextmanager
+def cheap_hashes() -> Iterator[None]:
+    """Have relayd make such hashes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", _CHEAP)
+        yield
 
 
 @cache

@@ -28,7 +28,7 @@ from relayd.cli.command import root, run
 from relayd.cli.sendmail.program import main as sendmail
 from relayd.mail.ids import parse_id
 from relayd.store.sqlite.connection import prepare
-from tests.support.accounts import write_users
+from tests.support.accounts import cheap_hashes, write_users
 from tests.support.certificates import Authority
 from tests.support.other_users import (
     DAEMON,
@@ -210,7 +210,7 @@ LINES = tuple(_leaves(root))
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
     """A relay as it is installed, whose sockets answer nothing."""
-    with a_folder_for_all() as folder, _sockets() as listen:
+    with a_folder_for_all() as folder, _sockets() as listen, cheap_hashes():
         for name, mode in (("etc", 0o755), ("state", 0o750), ("log", 0o750), ("run", 0o755)):
             (folder / name).mkdir()
             (folder / name).chmod(mode)
@@ -342,16 +342,19 @@ def run_all(
     """Run every command; return exit status and words of each. Expects that who fails says why."""
     monkeypatch.chdir("/")
     told = {}
-    for line in lines:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"password\n")))
-        capsys.readouterr()
-        with acting_as(user):
+    with acting_as(user):
+        for line in lines:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"password\n")))
+            capsys.readouterr()
             status = run(["-c", host.settings, *line])
-        printed = capsys.readouterr()
-        name = " ".join(line)
-        assert "Traceback" not in printed.err, (name, printed.err)
-        assert status == os.EX_OK or printed.err or printed.out, f"{name} ends with {status}, mute"
-        told[name] = status, printed.err
+            assert os.geteuid() == user.uid
+            printed = capsys.readouterr()
+            name = " ".join(line)
+            assert "Traceback" not in printed.err, (name, printed.err)
+            assert status == os.EX_OK or printed.err or printed.out, (
+                f"{name} ends with {status}, mute"
+            )
+            told[name] = status, printed.err
     return told
 
 
