@@ -34,6 +34,7 @@ from relayd.store import open_view
 from tests.support.daemon import CEILING, PASS_SOCKET, ROOT, eventually
 from tests.support.other_users import User
 from tests.support.ports import free_port
+from tests.support.relayd_process import in_a_script
 
 _BLOCK = re.compile(
     r"<!-- (settings|run|look|terminal|prints) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
@@ -109,7 +110,10 @@ class Howto:
                 os.chown(self._local(place), users.daemon.uid, users.daemon.groups[0])
         if users.commands is not None:
             self._local("/var/backups").chmod(0o777)
-        self._script("relayd", f'#!/bin/sh\nexec {" ".join(_command(users.commands))} "$@"\n')
+        command, self._line = (
+            in_a_script() if users.commands is None else (_command(users.commands), ())
+        )
+        self._script("relayd", f'#!/bin/sh\nexec {" ".join(command)} "$@"\n')
         self._script(
             "systemctl",
             _SYSTEMCTL.format(python=sys.executable, root=str(ROOT), folder=str(folder)),
@@ -166,7 +170,7 @@ class Howto:
                     self._command(text),
                     cwd=self._folder,
                     env=self._environment() | looks,
-                    pass_fds=self._passed,
+                    pass_fds=[*self._passed, *self._line],
                     stdin=subprocess.DEVNULL,
                     stdout=theirs,
                     stderr=theirs,
@@ -190,7 +194,7 @@ class Howto:
             self._command(text),
             cwd=self._folder,
             env=self._environment(),
-            pass_fds=self._passed,
+            pass_fds=[*self._passed, *self._line],
             capture_output=True,
             text=True,
             timeout=40,

@@ -10,18 +10,15 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 from relayd.__main__ import main
+from tests.support.ask_imported import NUMBER
 from tests.support.other_users import import_all
 
-NUMBER = struct.Struct(
-    "=i"
-)  # a child tells its process id, and its parent the status it ended with
 STREAMS = 3
 _LARGEST = 2**18
 

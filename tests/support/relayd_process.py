@@ -9,7 +9,6 @@ clock of a test is.
 """
 
 import atexit
-import json
 import os
 import select
 import signal
@@ -23,7 +22,8 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Protocol
 
-from tests.support.imported import NUMBER
+from tests.support import ask_imported
+from tests.support.ask_imported import ask, read
 
 ROOT = Path(__file__).parents[2]
 _MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
@@ -56,8 +56,7 @@ def start(
 ) -> Process:
     """Start `relayd ARGUMENTS` as the leader of a session."""
     environment = dict(os.environ if env is None else env)
-    is_measured = any(name in environment for name in _MEASURED)
-    if is_measured or _before_main(environment) != _AT_FIRST:
+    if _is_measured(environment) or _before_main(environment) != _AT_FIRST:
         return subprocess.Popen(
             [sys.executable, "-m", "relayd", *arguments],
             cwd=ROOT,
@@ -70,6 +69,14 @@ def start(
     with Path(os.devnull).open("rb") as nothing:
         streams = (stdin or nothing, stdout, stderr)
         return _Fork(arguments, environment, [each.fileno() for each in streams])
+
+
+def in_a_script() -> tuple[list[str], tuple[int, ...]]:
+    """Return the words for `relayd` in a script of this test, and the descriptors that it must inherit."""
+    if _is_measured(os.environ):
+        return [sys.executable, "-m", "relayd"], ()
+    descriptor = _imported().fileno()
+    return [sys.executable, "-I", "-S", ask_imported.__file__, str(descriptor)], (descriptor,)
 
 
 def run(
@@ -96,7 +103,11 @@ def run(
     return subprocess.CompletedProcess(["relayd", *arguments], status, *texts)
 
 
-def _before_main(environment: Mapping[str, str]) -> Mapping[str, str]:
+def _is_measured(environment: Mapping[str, str]) -> bool:
+    return any(name in environment for name in _MEASURED)
+
+
+def _before_main(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_BEFORE_MAIN)}
 
 
@@ -109,14 +120,15 @@ class _Fork:
     def __init__(
         self, arguments: tuple[str, ...], environment: dict[str, str], streams: list[int]
     ) -> None:
-        question = {"arguments": arguments, "environment": environment, "folder": str(ROOT)}
-        self._news, theirs = os.pipe()
-        try:
-            with _ask_lock:
-                socket.send_fds(_imported(), [json.dumps(question).encode()], [*streams, theirs])
-        finally:
-            os.close(theirs)
-        self.pid = self._read()
+        with _ask_lock:
+            self._news = ask(
+                _imported(),
+                [*arguments],
+                environment=environment,
+                folder=str(ROOT),
+                streams=streams,
+            )
+        self.pid = read(self._news)
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -142,15 +154,9 @@ class _Fork:
             poll = select.poll()
             poll.register(self._news, select.POLLIN)
             if poll.poll(None if within is None else within * 1000):
-                self.returncode = os.waitstatus_to_exitcode(self._read())
+                self.returncode = os.waitstatus_to_exitcode(read(self._news))
                 os.close(self._news)
         return self.returncode
-
-    def _read(self) -> int:
-        told = os.read(self._news, NUMBER.size)
-        assert told, "the process that has imported relayd is gone"
-        (number,) = NUMBER.unpack(told)
-        return int(number)
 
 
 @cache
