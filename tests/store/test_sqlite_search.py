@@ -123,7 +123,7 @@ async def test_windows_change_no_answer(
     monkeypatch.setattr(search, "_LOOKED_AT", window)
     monkeypatch.setattr(paths, "_MANY", many)
     monkeypatch.setattr(wide, "_FEW", few)
-    monkeypatch.setattr(networks, "_LOOKED_AT", 10 * window)
+    monkeypatch.setattr(networks, "STEPS", 3)
     monkeypatch.setattr(sqlite_view, "_STEPS", 5)
     plain = open_memory(tmp_path)
     await fill(plain, messages=60)

@@ -145,8 +145,8 @@ def ages(
     yield low, min(high, turn - 1), [older, *filters]
 
 
-def filters(db: apsw.Connection, query: Query) -> Iterator[Path]:
-    """What is asked for but for the time, the usually rarest first."""
+def filters(db: apsw.Connection, query: Query, client: Path | None) -> Iterator[Path]:
+    """What is asked for but for the time, the usually rarest first; `client` as in `Search`."""
     kinds = _kinds_of(query.status, query.category, query.bounce_class, query.unfinished)
     headers = [f"<{each.strip().strip('<>')}>" for each in query.message_id_header]
     clients: Iterable[str] = ()
@@ -154,7 +154,7 @@ def filters(db: apsw.Connection, query: Query) -> Iterator[Path]:
     if query.client or query.destination:
         from relayd.store.sqlite import distinct  # noqa: PLC0415 -- brings what decides; few ask for it
 
-        clients = distinct.clients(db, query.client) if query.client else ()
+        clients = distinct.clients(db, query.client) if query.client and client is None else ()
         keys = distinct.destinations(db, query.destination) if query.destination else ()
     asked: Sequence[tuple[object, Path]] = (
         (headers, _text("header", "message_id_header", headers)),
@@ -166,7 +166,7 @@ def filters(db: apsw.Connection, query: Query) -> Iterator[Path]:
         (query.tag, _text("tag", "tag", query.tag)),
         (len(kinds) < len(_KINDS), Path("recipient_by_kind", _KIND, kinds, frozenset({"kind"}))),
         (query.user, _text("user", "auth_user", query.user)),
-        (query.client, _value("message", "client", "client_ip", clients)),
+        (query.client, client or _value("message", "client", "client_ip", clients)),
         (query.destination, _value("recipient", "destination", "destination", keys)),
         (query.domain, _value("recipient", "domain", "domain", map(str.lower, query.domain))),
         (query.sender, _text("sender", "reverse_path", query.sender)),
@@ -206,7 +206,7 @@ def ways(filters: Sequence[Path]) -> Sequence[Path]:
             covers=each.covers | kinds.covers,
         )
         for each in filters
-        if each.has_values and len(each.choices) * len(kinds.choices) <= _MANY
+        if each.leads and each.has_values and len(each.choices) * len(kinds.choices) <= _MANY
         if (both := with_trouble(each)) is not None
     ]
     covered = {name for each in together for name in each.covers}

@@ -47,10 +47,12 @@ class Search:
         *,
         before: Key | None = None,
         back_from: Key | None = None,
+        client: Path | None = None,
     ) -> None:
         """`before` is the last recipient of those that are known already.
 
-        With `back_from` the search goes back, towards newer mail, from the recipient there.
+        With `back_from` the search goes back, towards newer mail, from the recipient there. `client`: what is compared
+        instead of the clients of the query.
         """
         self._db = db
         self._course = _ON if back_from is None else _BACK
@@ -59,7 +61,9 @@ class Search:
         self._edge, self._known = before or (high, -1)
         if back_from is not None:
             self._edge, self._known = back_from[0], back_from[1] + 1
-        self._ages = list(ages(query, low, high, list(filters(db, query))))[:: -self._course.step]
+        self._ages = list(ages(query, low, high, list(filters(db, query, client))))[
+            :: -self._course.step
+        ]
         self._begin()
 
     def _begin(self) -> None:

@@ -187,28 +187,30 @@ class SqliteView:
     def _page(
         self, query: Query, limit: int, before: Key | None, back_from: Key | None, *, steps: int
     ) -> Page:
-        if query.client and back_from is None:
+        if query.client:
             from relayd.store.sqlite import networks  # noqa: PLC0415 -- few ask for one
 
-            with self._file.reading():
-                keys = networks.newest(self._db, query, limit=limit, before=before)
-                if keys:
-                    rows = [
-                        recipient_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))
-                    ]
-                    return Page(rows, keys[-1], before)
+            if (client := networks.compared(query.client)) is not None:
+                with self._file.reading():
+                    search = Search(
+                        self._db, query, before=before, back_from=back_from, client=client
+                    )
+                found = self._searched(search, limit, min(steps, networks.STEPS))
+                if len(found) == limit or search.is_done:
+                    return _page_of(found, search, before, back_from)
         with self._file.reading():
             search = Search(self._db, query, before=before, back_from=back_from)
+        return _page_of(self._searched(search, limit, steps), search, before, back_from)
+
+    def _searched(self, search: Search, limit: int, steps: int) -> list[RecipientRow]:
+        """Return the next recipients, in the order in which the search goes, after a number of steps at most."""
         found: list[RecipientRow] = []
         while len(found) < limit and not search.is_done and steps:
             with self._file.reading():
                 keys = search.step(limit - len(found))
                 found += [recipient_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
             steps -= 1
-        beyond = None if search.is_done else search.place
-        if back_from is None:
-            return Page(found, beyond, before)
-        return Page(found[::-1], back_from, beyond)
+        return found
 
     @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
@@ -445,6 +447,15 @@ def _known(detail: str) -> dict[str, Any]:
     import orjson  # noqa: PLC0415 -- rows of recipients need none of it, and it takes its time
 
     return {key: value for key, value in orjson.loads(detail).items() if value is not None}
+
+
+def _page_of(
+    found: list[RecipientRow], search: Search, before: Key | None, back_from: Key | None
+) -> Page:
+    beyond = None if search.is_done else search.place
+    if back_from is None:
+        return Page(found, beyond, before)
+    return Page(found[::-1], back_from, beyond)
 
 
 def _array_of(keys: Sequence[Key]) -> str:
