@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import relayd_process
 from tests.support.daemon import PASS_SOCKET
 from tests.support.ports import free_port
 from tests.support.supervised import settings_of
@@ -31,6 +32,9 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
             return answer
         time.sleep(0.01)
     raise AssertionError(what)
+
+
+PROGRAM = "tests.support.supervised"
 
 
 class Daemon:
@@ -51,7 +55,7 @@ class Daemon:
         self.log = directory / f"{name}.log"
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(directory / f"{name}.notify"))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: relayd_process.Process | None = None
         self.extra: dict[str, str] = {}
 
     def write(self, **changes: Any) -> None:
@@ -62,8 +66,13 @@ class Daemon:
         self.write()
         environment = os.environ | {"NOTIFY_SOCKET": self.manager.getsockname()} | self.extra
         with self.log.open("wb") as out:
+            if not prefix:
+                self.process = relayd_process.start(
+                    str(self.file), stdout=out, stderr=out, env=environment, program=PROGRAM
+                )
+                return
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "tests.support.supervised", str(self.file)],
+                [*prefix, sys.executable, "-m", PROGRAM, str(self.file)],
                 cwd=ROOT,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -22,9 +22,15 @@ def ask(
     environment: dict[str, str],
     folder: str,
     streams: list[int],
+    program: str = "relayd",
 ) -> int:
-    """Have relayd forked; return the descriptor where news of it arrive."""
-    question = {"arguments": arguments, "environment": environment, "folder": folder}
+    """Have a program forked; return the descriptor where news of it arrive."""
+    question = {
+        "program": program,
+        "arguments": arguments,
+        "environment": environment,
+        "folder": folder,
+    }
     news, theirs = os.pipe()
     try:
         socket.send_fds(line, [json.dumps(question).encode()], [*streams, theirs])

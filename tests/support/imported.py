@@ -1,5 +1,7 @@
 """`python -m tests.support.imported DESCRIPTOR`: a process that has imported relayd, and forks when one is wanted.
 
+Besides relayd there is its supervisor with stand-in workers (`tests.support.supervised`).
+
 It is started and asked by `tests.support.relayd_process`, over the socket it is given, and ends with it. Each child leads a session
 of its own, with the arguments, environment, folder and streams that were asked for, and nothing else that is open here.
 """
@@ -16,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from relayd.__main__ import main
+from tests.support import supervised
 from tests.support.ask_imported import NUMBER
 from tests.support.other_users import import_all
 
@@ -25,6 +28,7 @@ _LARGEST = 2**18
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
+    program: str
     arguments: list[str]
     environment: dict[str, str]
     folder: str
@@ -79,7 +83,7 @@ def _become(wanted: _Wanted) -> None:
     os.environ.update(wanted.environment)
     time.tzset()
     os.chdir(wanted.folder)
-    sys.argv = ["relayd", *wanted.arguments]
+    sys.argv = [wanted.program, *wanted.arguments]
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, buffering, encoding="utf-8", closefd=False)  # noqa: SIM115 -- as of any process
         for number, mode, buffering in ((0, "r", -1), (1, "w", -1), (2, "w", 1))
@@ -92,4 +96,7 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as asking:
         one = _next_child(asking)
     _become(one)
-    main()
+    if one.program == "relayd":
+        main()
+    else:
+        sys.exit(supervised.main(*one.arguments))

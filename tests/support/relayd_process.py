@@ -53,12 +53,13 @@ def start(
     stdout: IO[bytes],
     stderr: IO[bytes],
     env: Mapping[str, str] | None = None,
+    program: str = "relayd",
 ) -> Process:
-    """Start `relayd ARGUMENTS` as the leader of a session."""
+    """Start `relayd ARGUMENTS`, or what else is imported, as the leader of a session."""
     environment = dict(os.environ if env is None else env)
     if _is_measured(environment) or _before_main(environment) != _AT_FIRST:
         return subprocess.Popen(
-            [sys.executable, "-m", "relayd", *arguments],
+            [sys.executable, "-m", program, *arguments],
             cwd=ROOT,
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout,
@@ -68,7 +69,7 @@ def start(
         )
     with Path(os.devnull).open("rb") as nothing:
         streams = (stdin or nothing, stdout, stderr)
-        return _Fork(arguments, environment, [each.fileno() for each in streams])
+        return _Fork(program, arguments, environment, [each.fileno() for each in streams])
 
 
 def in_a_script() -> tuple[list[str], tuple[int, ...]]:
@@ -118,7 +119,11 @@ class _Fork:
     """What `subprocess.Popen` is for a child of ours."""
 
     def __init__(
-        self, arguments: tuple[str, ...], environment: dict[str, str], streams: list[int]
+        self,
+        program: str,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        streams: list[int],
     ) -> None:
         with _ask_lock:
             self._news = ask(
@@ -127,6 +132,7 @@ class _Fork:
                 environment=environment,
                 folder=str(ROOT),
                 streams=streams,
+                program=program,
             )
         self.pid = read(self._news)
         self.returncode: int | None = None
