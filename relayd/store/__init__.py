@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
     from relayd.ports.upkeep import Compacted
+    from relayd.store.postgres.hints import PostgresHints
     from relayd.store.replaced import Replaced
     from relayd.store.sqlite.compacting import Progress
     from relayd.store.sqlite.connection import Upgrading
@@ -94,6 +95,13 @@ def open_view(url: str, *, within: float | None = None) -> QueueView:
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- as above
 
     return SqliteView(str(queue_file(url)), within=within)
+
+
+def open_hints(url: str, node: str, on_hint: Callable[[], None]) -> "PostgresHints":
+    """Return hints between the machines that share the queue of a server; `node` is this one."""
+    from relayd.store.postgres.hints import PostgresHints  # noqa: PLC0415 -- only the engine asked for
+
+    return PostgresHints(url, node, on_hint)
 
 
 def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":

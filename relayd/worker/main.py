@@ -7,7 +7,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -34,10 +34,11 @@ from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
 from relayd.ports.membership import Cluster
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
+from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
-from relayd.store import open_store, open_view
+from relayd.store import open_hints, open_store, open_view
 from relayd.store.url import is_file, name_of
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
@@ -60,7 +61,7 @@ from relayd.worker.system import SystemClock
 from relayd.worker.tlsrpt import keep_counting, keep_reporting
 from relayd.worker.upgrading import Upgrade
 from relayd.worker.waiting_room import wait_for
-from relayd.worker.wakeups import SocketWakeups
+from relayd.worker.wakeups import SocketWakeups, Together
 
 log = structlog.get_logger()
 
@@ -198,7 +199,7 @@ async def _serve(
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks, fallbacks)
         scheduler = outward.scheduler
-        wakeups = SocketWakeups(settings.control_socket, inherited.name, scheduler.wake)
+        wakeups = _wakeups(settings, inherited, parts, tasks, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
             parts,
@@ -281,6 +282,22 @@ async def _serve(
             task.cancel()
     outward.reporter.tell_unmailed()
     log.info("worker_stopped", worker=inherited.name)
+
+
+def _wakeups(
+    settings: Settings,
+    inherited: Inherited,
+    parts: Parts,
+    tasks: asyncio.TaskGroup,
+    wake: Callable[[], None],
+) -> Wakeups:
+    """Return the hints to all who have the queue: by datagrams on this machine, by the store to others."""
+    here = SocketWakeups(settings.control_socket, inherited.name, wake)
+    if parts.asking.is_near:
+        return here
+    elsewhere = open_hints(settings.store.url, settings.node, wake)
+    tasks.create_task(elsewhere.keep(), name="hints of machines")
+    return Together((here, elsewhere))
 
 
 def _pause_rules(view: QueueView) -> Collection[PauseRule] | None:

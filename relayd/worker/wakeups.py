@@ -1,4 +1,4 @@
-"""Hints between the workers of one machine: something may have become due that is yours.
+"""Hints between the workers of one machine, and together with others: something may have become due that is yours.
 
 A datagram without content to every other worker, on sockets beside the control socket. The first is
 given at once; of those in the moment after it one is left.
@@ -6,15 +6,32 @@ given at once; of those in the moment after it one is left.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from relayd.ports.wakeups import Wakeups
+
 _REST = 0.01  # seconds between two hints: each lets every worker look at the store
 
 log = structlog.get_logger()
+
+
+class Together:
+    """`relayd.ports.wakeups.Wakeups` of several kinds: each reaches other workers."""
+
+    def __init__(self, kinds: Sequence[Wakeups]) -> None:
+        self._kinds = kinds
+
+    def give(self) -> None:
+        for each in self._kinds:
+            each.give()
+
+    def close(self) -> None:
+        for each in self._kinds:
+            each.close()
 
 
 class SocketWakeups:

@@ -66,6 +66,13 @@ class Session:
         """Run a statement for each row of parameters."""
         await self._connection.executemany(sql, list(rows))
 
+    async def listen(self, channel: str, heard: Callable[..., None]) -> None:
+        """From this transaction's end, have `heard` called with what comes on a channel; the last argument is the text.
+
+        For as long as the connection lasts. Again on the same one, it changes nothing.
+        """
+        await self._connection.add_listener(channel, heard)
+
     async def script(self, sql: str) -> None:
         """Run several statements, without parameters."""
         await self._connection.execute(sql)

@@ -1,0 +1,63 @@
+"""Hints between machines: something may have become due. NOTIFY of PostgreSQL, in a transaction of its own.
+
+A notifying commit holds a lock of the whole server: with mail in the same transaction, all commits would queue up
+behind one fsync. So hints come behind the commit that they tell of, on a line whose commits wait for no disk.
+Source: PostgreSQL manual, NOTIFY.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from relayd.errors import StoreError
+from relayd.store.postgres.line import Line, Session
+
+_CHANNEL = "relayd"
+_REST = 0.01  # seconds between two hints: each lets every worker look at the store
+_LOOKED = (
+    5.0  # seconds after which a lost connection is noticed; until then polling finds what is due
+)
+_SETTINGS = {"synchronous_commit": "off"}  # nothing is lost with a hint
+
+
+class PostgresHints:
+    """`relayd.ports.wakeups.Wakeups` to the workers of other machines. `keep` has to run."""
+
+    def __init__(self, url: str, node: str, on_hint: Callable[[], None]) -> None:
+        """`node` is this machine, whose workers have other hints of each other."""
+        self._node = node
+        self._on_hint = on_hint
+        self._due = asyncio.Event()
+        self._is_closed = False
+        self._line = Line(url, "relayd/hints", _SETTINGS)
+
+    def give(self) -> None:
+        self._due.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._due.set()
+
+    async def keep(self) -> None:
+        """Give hints and hear those of others until closed; while the server is away there are none."""
+        while not self._is_closed:
+            is_due = self._due.is_set()
+            self._due.clear()
+            with suppress(StoreError):  # nobody relies on a hint
+                await self._line.submit(self._telling if is_due else self._hearing)
+            await asyncio.sleep(_REST)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOKED):
+                    await self._due.wait()
+        await self._line.close()
+
+    async def _hearing(self, db: Session) -> None:
+        await db.listen(_CHANNEL, self._heard)
+
+    async def _telling(self, db: Session) -> None:
+        await self._hearing(db)
+        await db.value("SELECT pg_notify($1, $2)", _CHANNEL, self._node)
+
+    def _heard(self, *said: object) -> None:
+        if said[-1] != self._node:
+            self._on_hint()

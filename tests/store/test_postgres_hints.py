@@ -1,0 +1,48 @@
+"""Hints between machines: heard by the workers of others."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from relayd.store.postgres.hints import PostgresHints
+from tests.support import postgres
+from tests.support.post import eventually
+from tests.support.postgres import needs_postgres
+
+
+class Machine:
+    def __init__(self, name: str, url: str) -> None:
+        self.heard = 0
+        self.hints = PostgresHints(url, name, self._hear)
+        self.keeping = asyncio.ensure_future(self.hints.keep())
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+    async def close(self) -> None:
+        self.hints.close()
+        await self.keeping
+
+    def tells(self, other: "Machine") -> bool:
+        """Give a hint; tell whether the other one has heard any."""
+        self.hints.give()
+        return other.heard > 0
+
+
+@needs_postgres
+async def test_other_machines_hear_a_hint() -> None:
+    async with AsyncExitStack() as stack:
+        one, two = (Machine(name, postgres.database()) for name in ("one", "two"))
+        for each in (one, two):
+            stack.push_async_callback(each.close)
+        await eventually(lambda: one.tells(two))
+        await eventually(lambda: two.tells(one))
+
+
+@needs_postgres
+async def test_its_own_machine_has_other_hints() -> None:
+    async with AsyncExitStack() as stack:
+        one, again, two = (Machine(name, postgres.database()) for name in ("one", "one", "two"))
+        for each in (one, again, two):
+            stack.push_async_callback(each.close)
+        await eventually(lambda: one.tells(two) and again.tells(two) and two.heard > 10)
+        assert (one.heard, again.heard) == (0, 0)
