@@ -78,6 +78,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def _summary(settings: Settings) -> dict[str, str | int]:
+    from relayd.store.url import shown  # noqa: PLC0415 -- for this command alone
+
     content = {} if settings.content is None else {"content": settings.content.name}
     named = ", ".join(name for name in settings.smarthosts if name != DEFAULT)
     others = {"smarthosts": named} if named else {}
@@ -87,7 +89,7 @@ def _summary(settings: Settings) -> dict[str, str | int]:
         "listeners": ", ".join(listener.address for listener in settings.listeners),
         "smarthost": ", ".join(str(host) for host in settings.smarthost.hosts),
         **others,
-        "store": settings.store.url,
+        "store": shown(settings.store.url),
         "workers": settings.workers,
         "rules": ", ".join(name for name, _ in settings.rules) or "built-in only",
         **content,

@@ -49,6 +49,11 @@ def queue_file(url: str) -> Path:
     return Path(url.removeprefix(_SQLITE))
 
 
+def shown(url: str) -> str:
+    """Return the URL for people, without what is added to it for the store."""
+    return url if is_file(url) else read_url(url).shown
+
+
 def name_of(url: str) -> str:
     """Return what people know the store by: its file, or its server and database."""
     return str(queue_file(url)) if is_file(url) else read_url(url).shown

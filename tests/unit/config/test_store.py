@@ -78,3 +78,22 @@ def test_a_machine_is_known_by_its_host_name_or_as_it_says() -> None:
 def test_the_name_of_a_machine_is_plain(name: str) -> None:
     (mistake,) = mistakes_in(f'[cluster]\nnode = "{name}"')
     assert "letters, digits, dots and hyphens" in mistake.expected
+
+
+@pytest.mark.parametrize(
+    ("toml", "is_alike"),
+    [
+        ('[[listen]]\naddress = "127.0.0.1:2626"', True),
+        ('[store]\nurl = "sqlite:/a/queue.db"', True),
+        ('[cluster]\nnode = "b"\n[control]\nsocket = "/run/b"', True),
+        ("workers = 2", True),
+        ('[store]\nhistory = "7d"', False),
+        ('[smarthost]\nhosts = ["mail.example.org:587"]', False),
+    ],
+)
+def test_machines_with_one_queue_may_differ_in_what_is_their_own(
+    toml: str, *, is_alike: bool
+) -> None:
+    one, other = (config.from_mapping(tomllib.loads(f"{FQDN}{each}")) for each in ("", toml))
+    assert (one.shared_digest == other.shared_digest) is is_alike
+    assert one.digest != other.digest

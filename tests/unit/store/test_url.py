@@ -17,6 +17,7 @@ from relayd.store.url import (
     lock_file,
     name_of,
     queue_file,
+    shown,
     state_folder,
 )
 
@@ -48,6 +49,8 @@ def test_a_url_names_a_server() -> None:
     assert not is_missing(SERVER)
     assert name_of(SERVER) == SERVER
     assert name_of("sqlite:/a/queue.db") == "/a/queue.db"
+    assert shown(f"{SERVER}?password_file=/a") == SERVER
+    assert shown("sqlite:/a/queue.db") == "sqlite:/a/queue.db"
 
 
 def test_settings_do_not_say_in_a_url_where_the_password_is() -> None:
