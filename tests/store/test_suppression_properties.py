@@ -133,9 +133,9 @@ async def returned(box: Box, message_id: MessageId, number: int, outcome: Bounce
     assert await box.store.note_late(path, LateNotice(event=event, outcome=outcome), copy)
 
 
-def told(box: Box) -> dict[tuple[str, str], bool]:
+async def told(box: Box) -> dict[tuple[str, str], bool]:
     return {
-        (address, sender): bool(box.view.is_suppressed(address, sender=sender))
+        (address, sender): await box.is_suppressed(address, sender=sender)
         for address in ADDRESSES
         for sender in (*SENDERS, "other@app.test", "")
     }
@@ -156,7 +156,7 @@ async def compare(name: str, history: Sequence[Mail | Lifted]) -> None:
                         lifted[step.address.lower()] = box.clock.now()
                 else:
                     await happens(box, worker, step)
-                now = told(box)
+                now = await told(box)
                 assert now == {key: derived(box, *key, lifted) for key in now}
             await outlives(box)
         finally:
@@ -164,12 +164,12 @@ async def compare(name: str, history: Sequence[Mail | Lifted]) -> None:
 
 
 async def outlives(box: Box) -> None:
-    before, listed = told(box), box.view.suppressions(limit=ALL)
+    before, listed = await told(box), box.view.suppressions(limit=ALL)
     box.advance(3600)
     while await box.store.purge(box.clock.now() + timedelta(minutes=1)):
         pass
     assert box.rows() == []
-    assert (told(box), box.view.suppressions(limit=ALL)) == (before, listed)
+    assert (await told(box), box.view.suppressions(limit=ALL)) == (before, listed)
 
 
 @pytest.mark.parametrize("name", OPENERS)

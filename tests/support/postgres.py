@@ -149,6 +149,10 @@ BEGIN
         EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', name) INTO found;
         IF found THEN EXECUTE format('DELETE FROM %s', name); END IF;
     END LOOP;
+    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
+    LOOP
+        PERFORM setval(name, 1, false);
+    END LOOP;
 END $$;
 """
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
+from relayd.mail.pause import PauseRule
 from relayd.mail.words import Category
 from relayd.ports.queue import Lease, Work
-from relayd.store.postgres import destinations, leases
+from relayd.store.postgres import destinations, leases, pausing
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.rows import message_of, recipient_of
@@ -62,7 +63,12 @@ async def for_new(
     at: Moment,
     lease_for: int,
 ) -> dict[str, Lease | None]:
-    """Take a lease for each destination of a new message; None where there is none to be had."""
+    """Take a lease for each destination of a new message; None where there is none to be had.
+
+    None at all when a pause rule stops a recipient: the claims tell it from the others.
+    """
+    if await pausing.there_are(db) and await pausing.stops(db, message, now=at.now):
+        return {}
     taken: dict[str, Lease | None] = {}
     for destination in sorted({each.destination for each in message.recipients}):
         taken[destination] = None
@@ -103,10 +109,19 @@ def work_of_new(message: NewMessage, taken: Mapping[str, Lease | None]) -> Seque
 
 async def claim(
     db: Session, worker: int, wanted: Wanted, *, widths: Mapping[str, int], at: Moment
-) -> Sequence[Work]:
-    """Lease what is due to `worker`, the destination that waits longest first."""
+) -> tuple[Sequence[Work], bool]:
+    """Lease what is due to `worker`, the destination that waits longest first.
+
+    Return also whether all that is due was looked at, as far as there was room: pause rules may stop more
+    than one transaction should look at.
+    """
     work: list[Work] = []
     room = wanted.limit
+    stopping: Sequence[PauseRule] = ()
+    is_all, stopped = True, 0
+    if await pausing.there_are(db):
+        is_all = await pausing.let_go(db, at=at)
+        stopping = await pausing.delivery_rules(db)
     taken = await leases.taken(db, worker, at=at)
     seen: set[str] = set()
     last: Row = (-1, "")
@@ -120,18 +135,40 @@ async def claim(
             if taken.get(destination, 0) >= width:
                 continue
             if room <= 0:
-                return work
-            lease = await leases.acquire(
-                db, destination, worker, width=width, at=at, lease_for=wanted.lease_for
-            )
-            if lease is None:
-                continue
+                return work, is_all
             limit = min(room, wanted.each or room)
-            found = await _lease_due(db, lease, at=at, limit=limit)
+            if stopping:
+                limit, given = await pausing.sift(db, destination, stopping, at=at, limit=limit)
+                stopped += given
+            found = await _claim_of(db, destination, worker, wanted, width, at=at, limit=limit)
             room -= sum(len(each.recipients) for each in found)
             work += found
-            await destinations.refresh(db, destination)
-    return work
+            if stopped >= pausing.AT_ONCE:
+                return work, False
+    return work, is_all
+
+
+async def _claim_of(
+    db: Session,
+    destination: str,
+    worker: int,
+    wanted: Wanted,
+    width: int,
+    *,
+    at: Moment,
+    limit: int,
+) -> list[Work]:
+    """Lease up to `limit` due recipients of a destination, if there is a slot for the worker."""
+    found: list[Work] = []
+    if limit:
+        lease = await leases.acquire(
+            db, destination, worker, width=width, at=at, lease_for=wanted.lease_for
+        )
+        if lease is None:
+            return []
+        found = await _lease_due(db, lease, at=at, limit=limit)
+    await destinations.refresh(db, destination)
+    return found
 
 
 async def _lease_due(db: Session, lease: Lease, *, at: Moment, limit: int) -> list[Work]:

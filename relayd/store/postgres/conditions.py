@@ -1,112 +1,124 @@
-"""What a `Query` asks for, as a condition in SQL on `r` (`every_recipient`) and `m` (`message`)."""
+"""From a `Query` to what SQL compares: of recipients `r` with their messages `m`. Every value is a parameter."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from relayd.mail.ids import first_id_at
-from relayd.policy.delivery.route import names_of
-from relayd.policy.intake.admit import is_among
-from relayd.ports.view import Place, Query, Status
-from relayd.store.postgres.line import Session
+from relayd.ports.view import UNFINISHED, Query, Status
 from relayd.store.values import query_key, to_ms
 
-FROM = "every_recipient r JOIN message m ON m.id = r.message_id"
-_STATUS = {
-    Status.QUEUED: "(r.state = 'queued' AND r.category IS NULL)",
-    Status.DEFERRED: "(r.state = 'queued' AND r.category IS NOT NULL)",
+_NEWEST = 2**63 - 1
+_SOON = timedelta(minutes=5)  # after its reception, what becomes of mail is not late
+# As the index of what changed late has it: more than 5 minutes after the instant in the id (`mail/ids.py`).
+_CHANGED_LATE = "r.updated_at > (r.message_id >> 21) + 1577837100000"
+_PAST = "(SELECT *, NULL::bigint AS slot, 0::bigint AS next_attempt_at FROM recipient)"
+_IS: dict[Status, str] = {
+    Status.QUEUED: "r.state = 'queued' AND r.category IS NULL",
+    Status.DEFERRED: "r.state = 'queued' AND r.category IS NOT NULL",
 }
 
 
-class Condition:
-    """A condition that grows, with its parameters."""
+@dataclass(slots=True)
+class Where:
+    """Comparisons, all of which hold, and the parameters of the statement that they are in."""
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._parts: list[str] = []
+    parts: list[str] = field(default_factory=list)
+    args: list[Any] = field(default_factory=list)
+
+    def bind(self, value: object) -> str:
+        """Return the name of a new parameter."""
+        self.args.append(value)
+        return f"${len(self.args)}"
+
+    def add(self, sql: str, *values: object) -> None:
+        """Add a comparison, with `{}` in the places of the values."""
+        self.parts.append(sql.format(*map(self.bind, values)))
+
+    def any_of(self, column: str, values: Collection[str]) -> None:
+        """Have the column have one of the values, if any are given."""
+        if values:
+            self.add(f"{column} = ANY({{}}::text[])", sorted({str(each) for each in values}))
+
+    def copy(self) -> "Where":
+        return Where(list(self.parts), list(self.args))
 
     @property
     def sql(self) -> str:
-        return " AND ".join(self._parts) or "true"
-
-    def bind(self, value: Any) -> str:
-        """Add a parameter; return how the SQL names it."""
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-    def add(self, sql: str, *values: Any) -> None:
-        """Add what must hold too; each {} is one of the values."""
-        self._parts.append(sql.format(*map(self.bind, values)))
+        return " AND ".join(self.parts) or "true"
 
 
-async def condition(db: Session, query: Query) -> Condition:
-    """Return the condition for what matches."""
-    found = Condition()
-    _of_message(found, query)
-    _of_recipient(found, query)
+def span(query: Query) -> tuple[int, int]:
+    """Return the lowest and the highest id that may match."""
+    low = 0 if query.since is None else int(first_id_at(query.since))
+    high = _NEWEST if query.until is None else int(first_id_at(query.until)) - 1
+    if query.message_id is not None:
+        low, high = max(low, query.message_id), min(high, query.message_id)
+    return low, high
+
+
+def table(query: Query) -> str:
+    """Return where all recipients are that may match."""
+    wanted = _statuses(query)
+    if wanted <= set(UNFINISHED):
+        return "queue"
+    return "every_recipient" if wanted & set(UNFINISHED) else _PAST
+
+
+def where(query: Query, *, clients: Sequence[str], destinations: Sequence[str]) -> Where:
+    """Return what a query compares, but for the time.
+
+    `clients` and `destinations` are those of the query as the store has them (`networks`, `names`).
+    """
+    found = Where()
+    found.any_of("r.address_key", [query_key(each) for each in query.recipient])
+    if query.domain:
+        ranges = []
+        for domain in sorted({each.lower() for each in query.domain}):
+            low, high = found.bind(f"{domain}@"), found.bind(f"{domain}A")  # A is behind @
+            ranges.append(f"r.address_key >= {low} AND r.address_key < {high}")
+        found.parts.append(f"({' OR '.join(ranges)})")
+    headers = [f"<{each.strip().strip('<>')}>" for each in query.message_id_header]
+    for column, values in (
+        ("m.message_id_header", headers),
+        ("m.tag", query.tag),
+        ("m.auth_user", query.user),
+        ("m.reverse_path", query.sender),
+    ):
+        found.any_of(f"lower({column})", [_folded(each) for each in values])
     if query.client:
-        ips = await db.fetch("SELECT DISTINCT client_ip FROM message")
-        those = [ip for (ip,) in ips if is_among(ip, query.client)]
-        found.add("m.client_ip = ANY({}::text[])", those)
+        found.add("m.client_ip = ANY({}::text[])", list(clients))
     if query.destination:
-        wanted = {each.lower() for each in query.destination}
-        keys = await db.fetch("SELECT DISTINCT destination FROM every_recipient")
-        those = [key for (key,) in keys if not names_of(key).isdisjoint(wanted)]
-        found.add("r.destination = ANY({}::text[])", those)
+        found.add("r.destination = ANY({}::text[])", list(destinations))
+    if len(wanted := _statuses(query)) < len(Status):
+        found.parts.append(f"({_of_status(wanted)})")
+    found.any_of("r.category", query.category)
+    found.any_of("r.bounce_class", query.bounce_class)
+    if query.possible_duplicate:
+        found.parts.append("r.possible_duplicate > 0")
+    if query.changed_since is not None:
+        since, first = to_ms(query.changed_since), int(first_id_at(query.changed_since - _SOON))
+        found.add(
+            f"r.updated_at >= {{}} AND (r.message_id >= {{}} OR {_CHANGED_LATE})", since, first
+        )
     return found
 
 
-def _of_message(found: Condition, query: Query) -> None:
-    if query.message_id is not None:
-        found.add("r.message_id = {0} AND m.id = {0}", query.message_id)
-    if query.since is not None:
-        found.add("r.message_id >= {0} AND m.id >= {0}", first_id_at(query.since))
-    if query.until is not None:
-        found.add("r.message_id < {0} AND m.id < {0}", first_id_at(query.until))
-    headers = [f"<{each.strip().strip('<>')}>" for each in query.message_id_header]
-    for column, values in (
-        ("reverse_path", query.sender),
-        ("tag", query.tag),
-        ("auth_user", query.user),
-        ("message_id_header", headers),
-    ):
-        if values:
-            found.add(f"lower(m.{column}) = ANY({{}}::text[])", folded(values))
+def _statuses(query: Query) -> frozenset[Status]:
+    wanted = frozenset(query.status or Status)
+    return wanted & frozenset(UNFINISHED) if query.unfinished else wanted
 
 
-def _of_recipient(found: Condition, query: Query) -> None:
-    if query.recipient:
-        found.add("r.address_key = ANY({}::text[])", [query_key(each) for each in query.recipient])
-    if query.domain:
-        begins = [f"{each.lower()}@" for each in query.domain]
-        found.add(
-            "EXISTS (SELECT 1 FROM unnest({}::text[]) d WHERE starts_with(r.address_key, d))",
-            begins,
-        )
-    if query.status:
-        states = (_STATUS.get(each, f"r.state = '{each}'") for each in query.status)
-        found.add(f"({' OR '.join(states)})")
-    if query.bounce_class:
-        found.add("r.bounce_class = ANY({}::text[])", [str(each) for each in query.bounce_class])
-    if query.category:
-        found.add("r.category = ANY({}::text[])", [str(each) for each in query.category])
-    if query.unfinished:
-        found.add("r.state IN ('queued', 'held')")
-    if query.possible_duplicate:
-        found.add("r.possible_duplicate > 0")
-    if query.changed_since is not None:
-        found.add("r.updated_at >= {}", to_ms(query.changed_since))
+def _of_status(wanted: Collection[Status]) -> str:
+    states = [f"'{each}'" for each in Status if each in wanted and each not in _IS]
+    parts = [_IS[each] for each in _IS if each in wanted]
+    if len(parts) == len(_IS):
+        parts, states = [], [*states, "'queued'"]
+    if states:
+        parts.append(f"r.state IN ({', '.join(states)})")
+    return " OR ".join(parts) or "false"
 
 
-def beyond(found: Condition, place: Place | None, *, back: bool = False) -> None:
-    """Ask only for what comes after a place; with `back`, only for what is there, or comes before."""
-    if place is None:
-        return
-    if back:
-        found.add("(r.message_id > {0} OR r.message_id = {0} AND r.number <= {1})", *place)
-    else:
-        found.add("(r.message_id < {0} OR r.message_id = {0} AND r.number > {1})", *place)
-
-
-def folded(values: Iterable[str]) -> list[str]:
-    """Return texts as `lower` of the C collation gives them."""
-    return [each.encode().lower().decode() for each in values]  # ASCII letters only
+def _folded(text: str) -> str:
+    return text.encode().lower().decode()  # ASCII letters only, as the indexes have them

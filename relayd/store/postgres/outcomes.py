@@ -17,8 +17,9 @@ from relayd.mail.outcome import (
     Sent,
     state_after,
 )
+from relayd.mail.suppression import speaks
 from relayd.ports.queue import Lease, Settlement
-from relayd.store.postgres import content, destinations, events, leases
+from relayd.store.postgres import content, destinations, events, leases, suppression
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
@@ -85,12 +86,22 @@ async def settle_all(
     written = [each for each in settlements if await _settle(db, lease, each, due, at=at)]
     await destinations.touch(db, due)
     await events.record(db, [event for each in written for event in each.events])
-    if keeps:
-        for each in written:
-            if isinstance(each.outcome, Bounced):
-                await db.execute(KEEP, each.message_id, each.recipient, at.now)
+    for each in written:
+        if isinstance(each.outcome, Bounced):
+            await _bounced(db, each, each.outcome, at=at, keeps=keeps)
     await content.drop(db, (each.message_id for each in settlements))
     return written
+
+
+async def _bounced(
+    db: Session, settlement: Settlement, bounce: Bounced, *, at: Moment, keeps: bool
+) -> None:
+    """Note what a bounce says about its address, and keep the content if need be."""
+    recipient = (settlement.message_id, settlement.recipient)
+    if speaks(bounce):
+        await suppression.keep_bounce(db, bounce, recipient, reply=settlement.reply, now=at.now)
+    if keeps:
+        await db.execute(KEEP, *recipient, at.now)
 
 
 async def _settle(

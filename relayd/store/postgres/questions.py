@@ -1,6 +1,7 @@
 """Asking from code that waits: questions run on a line of their own, in the event loop of a thread of their own."""
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Mapping
 from typing import TypeVar
@@ -33,15 +34,22 @@ class Questions:
 
         Raises StoreUnavailable, SchemaMismatch, TookTooLong.
         """
+        try:
+            return self._begun(question).result()
+        except TookTooLong as error:
+            words = f"the question took more than {self._within or 0:g} s: ask a narrower one"
+            raise TookTooLong(words) from error
+
+    async def ask_later(self, question: Operation[T]) -> T:
+        """Return the answer to who asks from an event loop; raises what `ask` does."""
+        return await asyncio.wrap_future(self._begun(question))
+
+    def _begun(self, question: Operation[T]) -> "concurrent.futures.Future[T]":
         if self._loop.is_closed():
             raise StoreUnavailable("the view is closed")
         if not self._thread.is_alive():
             self._thread.start()
-        try:
-            return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop).result()
-        except TookTooLong as error:
-            words = f"the question took more than {self._within or 0:g} s: ask a narrower one"
-            raise TookTooLong(words) from error
+        return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop)
 
     async def _ask(self, question: Operation[T]) -> T:
         async def checked(db: Session) -> T:

@@ -13,11 +13,26 @@ from typing import Self
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
-from relayd.mail.operator import ReadBy
-from relayd.policy.verp import KEY_OCTETS
+from relayd.mail.operator import Action, Operator, ReadBy
+from relayd.mail.pause import Named, PauseRule, Side
+from relayd.mail.suppression import ToSuppress
+from relayd.policy.delivery.retry import LastRetry
+from relayd.policy.verp import KEY_OCTETS, VerpToken
 from relayd.ports.membership import Cluster, Others
 from relayd.ports.outward import Clock
-from relayd.ports.queue import ContentRead, Lease, Settlement, Spool, Work
+from relayd.ports.queue import (
+    Acted,
+    Batch,
+    ContentRead,
+    Foreseen,
+    LateNotice,
+    Lease,
+    ReportGivenUp,
+    Settlement,
+    Spool,
+    Work,
+)
+from relayd.ports.view import Query
 from relayd.store.postgres import (
     claims,
     content,
@@ -28,9 +43,13 @@ from relayd.store.postgres import (
     meta,
     nodes,
     once,
+    operators,
     outcomes,
     partitions,
+    pausing,
+    returned,
     schema,
+    suppression,
     workers,
 )
 from relayd.store.postgres.age import Age
@@ -39,6 +58,8 @@ from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.spool import UnnamedFile
 from relayd.store.values import to_ms
+
+_LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
 
 Upgrading = Callable[[int, int], None]
 
@@ -168,9 +189,13 @@ class PostgresStore:
         only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         wanted = claims.Wanted(limit=limit, each=each, but=but, only=only, lease_for=_ms(lease_for))
-        return await self._lease.submit(
-            lambda db: claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
-        )
+        for _ in range(_LOOKS):
+            work, is_all = await self._lease.submit(
+                lambda db: claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
+            )
+            if work or is_all:
+                return work
+        return ()
 
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
@@ -239,10 +264,72 @@ class PostgresStore:
 
         return await self._lease.submit(operation)
 
+    async def act(
+        self,
+        selector: Query,
+        action: Action,
+        *,
+        by: str,
+        reason: str,
+        report: ReportGivenUp | None = None,
+        batch: Batch | None = None,
+    ) -> Acted:
+        part = batch or Batch()
+        operator = Operator(action, by, reason, self._clock.now())
+        return await self._lease.submit(
+            lambda db: operators.act(
+                db,
+                selector,
+                operator,
+                report=report,
+                batch=part,
+                at=self._moment(),
+                keeps=self._keeps_bounced,
+            )
+        )
+
+    async def foresee(
+        self, selector: Query, action: Action, *, last: LastRetry, batch: Batch | None = None
+    ) -> Foreseen:
+        async def read(db: Session) -> Foreseen:
+            served = self._age.served()
+            if batch is None:
+                return await operators.foresee(db, selector, action, last=last, served=served)
+            return await operators.name(db, selector, action, batch, last=last, served=served)
+
+        return await self._lease.submit(read)
+
     async def secret(self) -> bytes:
         return await self._lease.submit(
             lambda db: meta.make_secret(db, secrets.token_bytes(KEY_OCTETS))
         )
+
+    def note_late(
+        self, path: VerpToken, notice: LateNotice | None, copy: NewMessage
+    ) -> "asyncio.Future[LateNotice | None]":
+        async def operation(db: Session) -> LateNotice | None:
+            at = self._moment()
+            await returned.count(db, path, now=at.now)
+            await messages.insert(db, copy, {}, at=at, is_returned=True)
+            known = notice is not None and await returned.note(db, notice, now=at.now)
+            return notice if known else None
+
+        return self._arrivals.submit(operation)
+
+    async def pause(self, rules: Sequence[PauseRule]) -> Sequence[PauseRule]:
+        return await self._lease.submit(lambda db: _each(db, rules))
+
+    async def unpause(
+        self, wanted: Collection[int | Named] | None, sides: Collection[Side]
+    ) -> Sequence[PauseRule]:
+        return await self._lease.submit(lambda db: pausing.end(db, wanted, sides))
+
+    async def suppress(self, wanted: Sequence[ToSuppress], *, by: str) -> Sequence[bool]:
+        at = self._clock.now()
+        return await self._lease.submit(lambda db: suppression.suppress(db, wanted, by=by, at=at))
+
+    async def unsuppress(self, address: str) -> bool:
+        return await self._lease.submit(lambda db: suppression.unsuppress(db, address))
 
     async def forget_keys(self) -> int:
         return await self._lease.submit(lambda db: once.forget(db, served=self._age.served()))
@@ -260,6 +347,10 @@ class PostgresStore:
         """Return the present: an operation may have waited long for its turn."""
         lease_at = None if self._leases_by is None else int(self._leases_by() * 1000)
         return Moment(to_ms(self._clock.now()), self._age.served(), lease_at)
+
+
+async def _each(db: Session, rules: Sequence[PauseRule]) -> list[PauseRule]:
+    return [await pausing.add(db, rule) for rule in rules]
 
 
 def _ms(duration: timedelta) -> int:

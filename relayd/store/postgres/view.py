@@ -1,28 +1,42 @@
 """Questions to the store, from any process: a read-only connection, short reads."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.once import FirstMessage
+from relayd.mail.suppression import Suppression
 from relayd.ports.view import (
+    AddressRow,
     Counts,
     HistoryEntry,
     LatestEvent,
     NumberedEvent,
+    Page,
     PausedDestination,
     Place,
     Query,
+    RecentAddresses,
     RecipientRow,
     Status,
 )
-from relayd.store.postgres import content, meta, once
-from relayd.store.postgres.conditions import FROM, beyond, condition
+from relayd.store.postgres import (
+    addresses,
+    backlog,
+    content,
+    meta,
+    once,
+    pause_rows,
+    returned,
+    suppression,
+    waiting,
+)
 from relayd.store.postgres.events import SEEN
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.questions import Questions
+from relayd.store.postgres.search import Search
 from relayd.store.recipient_rows import recipient_row, status_in
 from relayd.store.values import from_ms, to_ms
 
@@ -30,6 +44,9 @@ if TYPE_CHECKING:  # few questions need these
     from datetime import datetime
 
     from relayd.mail.content import Content
+    from relayd.mail.pause import PauseRule
+    from relayd.ports.backlog import Backlog
+    from relayd.ports.waiting import By, Counted
 
 _COLUMNS = (
     "r.message_id, r.number, m.received_at, m.reverse_path, r.address, r.state, r.category,"
@@ -58,7 +75,7 @@ _LATEST = (
     " WHERE e.kind <> 'received' ORDER BY e.number DESC LIMIT $1"
 )
 _LAST_EVENT = f"SELECT coalesce(max(number), 0) FROM event WHERE number < {SEEN}"  # noqa: S608 -- constants
-CAME_BACK = "SELECT at FROM came_back WHERE message_id = $1 AND number = $2 ORDER BY at"
+_SOON = 0.5  # seconds after which a bounded question has what it has
 _PAUSED = (
     "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0 AND paused_until > $1"
     " AND due_at IS NOT NULL ORDER BY paused_until DESC, key LIMIT $2"
@@ -85,19 +102,67 @@ class PostgresView:
         before: Place | None = None,
         back_from: Place | None = None,
     ) -> Sequence[RecipientRow]:
-        async def question(db: Session) -> list[RecipientRow]:
-            found = await condition(db, query)
-            is_back = back_from is not None
-            beyond(found, back_from if is_back else before, back=is_back)
-            order = "r.message_id, r.number DESC" if is_back else "r.message_id DESC, r.number"
-            rows = await db.fetch(
-                f"SELECT {_COLUMNS} FROM {FROM} LEFT JOIN destination d ON d.key = r.destination"  # noqa: S608 -- constants
-                f" WHERE {found.sql} ORDER BY {order} LIMIT {found.bind(limit)}",
-                *found.values,
-            )
-            return [recipient_row(row) for row in (reversed(rows) if is_back else rows)]
+        return self._page(query, limit, before, back_from, within=None).rows
+
+    def page(
+        self,
+        query: Query,
+        *,
+        limit: int,
+        before: Place | None = None,
+        back_from: Place | None = None,
+    ) -> Page:
+        return self._page(query, limit, before, back_from, within=_SOON)
+
+    def _page(
+        self,
+        query: Query,
+        limit: int,
+        before: Place | None,
+        back_from: Place | None,
+        *,
+        within: float | None,
+    ) -> Page:
+        async def question(db: Session) -> Page:
+            search = Search(query, before=before, back_from=back_from, within=within)
+            await search.begin(db)
+            found: list[RecipientRow] = []
+            while len(found) < limit and search.goes_on:
+                rows = await search.step(db, _COLUMNS, limit - len(found))
+                found += map(recipient_row, rows)
+            beyond = None if search.is_done else search.place
+            if back_from is None:
+                return Page(found, beyond, before)
+            return Page(found[::-1], back_from, beyond)
 
         return self._questions.ask(question)
+
+    def addresses(self, query: Query, *, limit: int) -> Sequence[AddressRow]:
+        return self._questions.ask(
+            lambda db: addresses.find(db, query, limit=limit, within=None)
+        ).rows
+
+    def recent_addresses(self, query: Query, *, limit: int) -> RecentAddresses:
+        return self._questions.ask(lambda db: addresses.find(db, query, limit=limit, within=_SOON))
+
+    def is_suppressed(self, address: str, *, sender: str = "") -> Awaitable[bool]:
+        return self._questions.ask_later(lambda db: suppression.is_suppressed(db, address, sender))
+
+    def suppressions(
+        self, *, after: str = "", ahead_of: str = "", limit: int
+    ) -> Sequence[Suppression]:
+        if ahead_of:
+            return self._questions.ask(lambda db: suppression.ahead_of(db, ahead_of, limit=limit))
+        return self._questions.ask(lambda db: suppression.behind(db, after, limit=limit))
+
+    def backlog(self, at: "datetime", *, most: int) -> "Backlog":
+        return self._questions.ask(lambda db: backlog.count(db, at, most))
+
+    def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":
+        return self._questions.ask(lambda db: waiting.count(db, query, by, most))
+
+    def pause_rules(self) -> "Sequence[PauseRule]":
+        return self._questions.ask(pause_rows.read)
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
         return [
@@ -112,7 +177,7 @@ class PostgresView:
         return self._questions.ask(lambda db: once.first(db, key))
 
     def came_back(self, message_id: MessageId, recipient: int) -> "Sequence[datetime]":
-        return [from_ms(at) for (at,) in self._fetch(CAME_BACK, message_id, recipient)]
+        return [from_ms(at) for (at,) in self._fetch(returned.CAME_BACK, message_id, recipient)]
 
     def counts(self) -> Counts:
         by_status: dict[Status, int] = {}
@@ -140,6 +205,7 @@ class PostgresView:
         return Counts(
             by_status=by_status,
             paused=paused,
+            pause_rules=self.pause_rules(),
             by_destination=by_destination,
             oldest=oldest,
             paused_until={key: from_ms(until) for key, until, _ in rows},

@@ -5,19 +5,14 @@ or by a name becomes the values that are in it.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network
 
 import apsw
 
 from relayd.policy.delivery.route import TlsAsked, ViaMx, key_of, names_of
 from relayd.policy.intake.admit import is_among
+from relayd.store.networks import END, Network, heads_of
 from relayd.store.sqlite.values import fetch
 
-Network = IPv4Network | IPv6Network
-
-_MAPPED = "::ffff:"  # an IPv4 address in IPv6
-_WHOLE_4 = 24  # bits of an IPv4 address before its last octet
-END = "\uffff"  # behind every value that begins with what is before it
 # One value after the other, from :low on and below :high.
 _VALUES = (
     "WITH RECURSIVE wanted (value) AS ("
@@ -51,27 +46,3 @@ def destinations(db: apsw.Connection, names: Collection[str]) -> list[str]:
 def _behind(db: apsw.Connection, sql: str, head: str) -> Iterator[str]:
     for (value,) in fetch(db, sql, {"low": head, "high": head + END}):
         yield value
-
-
-def heads_of(network: Network) -> tuple[list[str], bool]:
-    """Return how the texts of addresses in a network may begin, and whether no others begin so."""
-    if isinstance(network, IPv4Network):
-        return _heads_of_4(network), 0 < network.prefixlen <= _WHOLE_4
-    whole, more = divmod(network.prefixlen, 16)
-    groups = network.network_address.exploded.split(":")[: min(whole, 7)]
-    head = ""
-    for group in groups:
-        if not int(group, 16):  # it may be left out, as one of several
-            return [head], False
-        head += f"{int(group, 16):x}:"
-    return [head], not more and 0 < whole <= 7
-
-
-def _heads_of_4(network: IPv4Network) -> list[str]:
-    whole, more = divmod(min(network.prefixlen, _WHOLE_4), 8)
-    octets = network.network_address.packed
-    head = "".join(f"{octet}." for octet in octets[:whole])
-    heads = [head]
-    if more:  # the next octet is one of some
-        heads = [f"{head}{octets[whole] + each}." for each in range(1 << 8 - more)]
-    return [before + each for before in ("", _MAPPED) for each in heads]

@@ -7,7 +7,7 @@ those of the network begin.
 
 from collections.abc import Sequence
 
-from relayd.store.sqlite.distinct import END, Network, heads_of
+from relayd.store.networks import END, Network, heads_of
 from relayd.store.sqlite.paths import Path
 
 STEPS = 4  # of a search: 8,000 messages, some milliseconds

@@ -158,6 +158,8 @@ CREATE TABLE recipient (
 CREATE INDEX recipient_by_address ON recipient (address_key, message_id);
 CREATE INDEX recipient_by_destination ON recipient (destination, message_id);
 CREATE INDEX recipient_by_trouble ON recipient (state, message_id) WHERE state IN ('bounced', 'dropped');
+CREATE INDEX recipient_duplicate ON recipient (message_id) WHERE possible_duplicate > 0;
+CREATE INDEX recipient_changed_late ON recipient (message_id) WHERE updated_at > (message_id >> 21) + 1577837100000;
 
 -- `number` is the order of commits: relayd.store.postgres.events.
 CREATE TABLE event (
