@@ -1,4 +1,4 @@
-"""The pages name only paths that exist, and the map of the packages is that of the import contract."""
+"""The pages name only paths that exist, the map of the packages is that of the import contract, and marked tests are where they belong."""
 
 import re
 import tomllib
@@ -41,3 +41,12 @@ def test_the_map_is_the_import_contract() -> None:
     page = (ROOT / "docs/architecture.md").read_text().partition("## The map")[2]
     rows = re.findall(r"(?m)^\| `relayd/(\w+)(?:\.py|/)` \|", page)
     assert rows == [name for layer in layers for name in layer.split(" | ")]
+
+
+@pytest.mark.parametrize(("mark", "folder"), [("interop", "interop"), ("browser", "console")])
+def test_marked_tests_are_where_they_are_looked_for(mark: str, folder: str) -> None:
+    """`.ci/run` looks for them in one folder: to collect all tests takes half a minute."""
+    tests = ROOT / "tests"
+    marked = re.compile(rf"\bmark\.{mark}\b|\bsupport\.{mark}s\b")
+    found = {path for path in tests.rglob("test_*.py") if marked.search(path.read_text())}
+    assert {path.relative_to(tests).parts[0] for path in found} == {folder}
