@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import smtplib
-import subprocess
-import sys
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,8 @@ import pytest
 from relayd.control import client
 from relayd.control.set_keys import set_to_json
 from relayd.errors import RelaydError
-from tests.support.daemon import CEILING, ROOT, Daemon, a_smarthost, eventually
+from tests.support import relayd_process
+from tests.support.daemon import CEILING, Daemon, a_smarthost, eventually
 from tests.support.ports import free_port
 
 
@@ -70,23 +69,13 @@ def test_a_daemon_without_a_file(tmp_path: Path) -> None:
         }
 
         def run(*arguments: str, typed: str = "") -> str:
-            done = subprocess.run(
-                [sys.executable, "-m", "relayd", *arguments],
-                cwd=ROOT,
-                env=environment,
-                input=typed,
-                capture_output=True,
-                text=True,
-                timeout=40,
-                check=False,
-            )
+            done = relayd_process.run(*arguments, typed=typed, env=environment, timeout=40)
             assert done.returncode == 0, done.stderr
             return done.stdout
 
         control = tmp_path / "control.sock"
         with (tmp_path / "daemon.log").open("wb") as log:
-            command = [sys.executable, "-m", "relayd", "serve"]
-            daemon = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            daemon = relayd_process.start("serve", stdout=log, stderr=log, env=environment)
         try:
             eventually(control.exists, "it serves")
             eventually(partial(_listens, port), "it listens")

@@ -9,7 +9,6 @@ import smtplib
 import socket
 import stat
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +20,9 @@ import apsw
 import pytest
 
 from relayd.ports.view import Query, RecipientRow, Status
+from tests.support import relayd_process
 from tests.support.daemon import (
     CEILING,
-    ROOT,
     Daemon,
     SmarthostThread,
     a_daemon,
@@ -403,14 +402,7 @@ def test_a_broken_file_changes_nothing_at_a_reload(daemon: Daemon) -> None:
 
 def serve_again(file: Path) -> subprocess.CompletedProcess[str]:
     """Run a daemon that is expected not to start."""
-    return subprocess.run(
-        [sys.executable, "-m", "relayd", "serve", "-c", str(file)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=CEILING,
-        check=False,
-    )
+    return relayd_process.run("serve", "-c", str(file), timeout=CEILING)
 
 
 def error_lines(done: subprocess.CompletedProcess[str]) -> list[str]:

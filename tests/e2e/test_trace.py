@@ -5,8 +5,6 @@ import json
 import random  # noqa: TID251 -- cuts octets wherever
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support import relayd_process
 from tests.support.accounts import write_users
-from tests.support.daemon import ROOT, Daemon, Ran, a_daemon, a_smarthost, eventually
+from tests.support.daemon import Daemon, Ran, a_daemon, a_smarthost, eventually
 from tests.support.ports import free_port
 from tests.support.scripted_server import InTurn, Script
 
@@ -37,13 +36,10 @@ class Follower:
     def __init__(self, daemon: Daemon, *arguments: str) -> None:
         before = len(daemon.events("trace_begun"))
         self._out = daemon.folder / f"trace-{before}"
-        with self._out.open("wb") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "relayd", "-c", str(daemon.file), "trace", *arguments],
-                cwd=ROOT,
-                stdout=out,
-                stderr=subprocess.PIPE,
-                text=True,
+        self._err = self._out.with_suffix(".err")
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = relayd_process.start(
+                "-c", str(daemon.file), "trace", *arguments, stdout=out, stderr=err
             )
         eventually(lambda: len(daemon.events("trace_begun")) > before, "it follows")
 
@@ -59,8 +55,8 @@ class Follower:
         return self.wait()
 
     def wait(self) -> Ran:
-        _, err = self._process.communicate(timeout=20)
-        return Ran(status=self._process.returncode, out=self.told, err=err)
+        status = self._process.wait(20)
+        return Ran(status=status, out=self.told, err=self._err.read_text())
 
     @property
     def told(self) -> str:
@@ -69,7 +65,7 @@ class Follower:
     def kill(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
 
 
 @contextmanager
